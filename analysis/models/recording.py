@@ -1,0 +1,181 @@
+"""Recording and editing attention where every architecture does it: at the call of its attention function.
+
+transformers hands queries and keys, after rotary embedding and per-head norms, to one function that is looked up by
+name. Attune registers its own under the name ``attune``: it calls the model's native attention and shows what passed
+through to the *taps* that are open in the current context. With no tap open it adds nothing. So one piece of code
+serves every layout of rotary embedding, grouped keys, soft-capping and sliding window, and no forward pass is written
+again. The mask interface is registered under the same name, since without it transformers drops the causal mask
+without a word; and nothing here depends on ``output_attentions``, which is an empty tuple under SDPA.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+IMPLEMENTATION = "attune"
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """What one layer handed to its softmax, for one forward pass.
+
+    ``queries`` (B, H, Tq, d), ``keys`` (B, Hkv, Tk, d) and ``values`` (B, Hkv, Tk, dv) are post-rotary and post-norm,
+    so that ``q . k`` is the model's raw logit; query head h reads key head ``h // (H // Hkv)``. ``mask`` is None
+    (causal), boolean (True = visible) or additive, broadcastable to (B, H, Tq, Tk). ``scaling`` multiplies the raw
+    logit, ``softcap`` bounds it afterwards, ``sinks`` (H,) are learned extra logits of models that have them.
+    ``unrotated`` holds (queries, keys) before the rotary embedding where that was asked for and exists.
+    """
+
+    layer: int
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None
+    scaling: float
+    softcap: float | None
+    sinks: Tensor | None
+    unrotated: tuple[Tensor, Tensor] | None
+
+    @property
+    def group(self) -> int:
+        """Query heads per key head."""
+        return self.queries.shape[1] // self.keys.shape[1]
+
+    def raw_logits(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
+        """``q . k`` before scaling and mask, float32, (B, h, t, Tk) for the chosen heads and query positions."""
+        index = torch.arange(self.queries.shape[1], device=self.queries.device)[heads] // self.group
+        return self.queries[:, heads, rows].float() @ self.keys[:, index].float().mT
+
+    def weights(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
+        """Attention weights recomputed from the recorded queries and keys, float32, (B, h, t, Tk)."""
+        logits = scaled_logits(self.raw_logits(heads, rows), self.scaling, self.softcap)
+        logits = logits.masked_fill(~self.visible(heads, rows), -torch.inf)
+        if self.sinks is None:
+            return torch.softmax(logits, -1)
+        extra = self.sinks.float()[heads].view(1, -1, 1, 1).expand(*logits.shape[:3], 1)
+        return torch.softmax(torch.cat([logits, extra], -1), -1)[..., :-1]
+
+    def visible(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
+        """Which keys each query may attend to, boolean, broadcastable to (B, h, t, Tk)."""
+        queries, keys = self.queries.shape[2], self.keys.shape[2]
+        if self.mask is None:
+            order = torch.arange(keys, device=self.keys.device)
+            return (order[None, :] <= order[keys - queries :, None])[None, None, rows]
+        mask = self.mask[..., :keys]
+        mask = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+        return (mask[:, heads] if mask.shape[1] > 1 else mask)[:, :, rows]
+
+
+# A tap sees a layer and its native output (B, Tq, H, dv); what it returns, if not None, replaces the output.
+Tap = Callable[[LayerAttention, Tensor], Tensor | None]
+
+_taps: ContextVar[tuple[Tap, ...]] = ContextVar("attune_taps", default=())
+_before_rotation: ContextVar[dict[str, tuple[Tensor, Tensor]] | None] = ContextVar("attune_rotary", default=None)
+
+
+def scaled_logits(raw: Tensor, scaling: float, softcap: float | None) -> Tensor:
+    """Raw logits as the softmax sees them, in nats: scaled, then soft-capped where the model does so."""
+    logits = raw * scaling
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+@contextmanager
+def tapped(*taps: Tap) -> Iterator[None]:
+    """Open taps for forward passes in this context; closed again whatever happens, leaving the model untouched."""
+    token = _taps.set((*_taps.get(), *taps))
+    try:
+        yield
+    finally:
+        _taps.reset(token)
+
+
+@contextmanager
+def with_unrotated(model: nn.Module) -> Iterator[None]:
+    """Let taps see queries and keys before the rotary embedding as well, where the architecture rotates.
+
+    The architecture's own rotary function is wrapped for the time of the context and put back afterwards.
+    """
+    modules = {sys.modules[type(m).__module__] for m in model.modules() if hasattr(m, "layer_idx")}
+    originals = {m: m.apply_rotary_pos_emb for m in modules if hasattr(m, "apply_rotary_pos_emb")}
+    slot: dict[str, tuple[Tensor, Tensor]] = {}
+    token = _before_rotation.set(slot)
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def rotary(q: Tensor, k: Tensor, *args: Any, **kwargs: Any) -> Any:
+            slot["latest"] = (q, k)
+            return original(q, k, *args, **kwargs)
+
+        return rotary
+
+    try:
+        for module, original in originals.items():
+            module.apply_rotary_pos_emb = wrap(original)
+        yield
+    finally:
+        for module, original in originals.items():
+            module.apply_rotary_pos_emb = original
+        _before_rotation.reset(token)
+
+
+def _attune_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    scaling = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
+    slot = _before_rotation.get()
+    unrotated = slot.pop("latest", None) if slot is not None else None
+    output, weights = _native(module, query, key, value, attention_mask, scaling, dropout, kwargs)
+    for tap in _taps.get():
+        record = LayerAttention(
+            int(module.layer_idx), query, key, value, attention_mask, scaling, softcap, sinks, unrotated
+        )
+        changed = tap(record, output)
+        output = output if changed is None else changed
+    return output, weights
+
+
+def _native(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float,
+    dropout: float,
+    kwargs: dict[str, Any],
+) -> tuple[Tensor, Tensor | None]:
+    """SDPA where it computes the same thing; the architecture's own eager function where it does not."""
+    if kwargs.get("softcap") is None and kwargs.get("s_aux") is None:
+        return sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **kwargs)
+    if mask is None:
+        size = (query.shape[2], key.shape[2])
+        mask = torch.ones(size, dtype=torch.bool, device=query.device).tril(size[1] - size[0])[None, None]
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
+    eager = sys.modules[type(module).__module__].eager_attention_forward
+    result: tuple[Tensor, Tensor | None] = eager(
+        module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs
+    )
+    return result
+
+
+AttentionInterface.register(IMPLEMENTATION, _attune_attention)
+AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)

@@ -1,0 +1,155 @@
+"""One forward pass over a prompt, kept as what a click needs: queries, keys, values and visibility of every layer.
+
+Attention weights are not kept (at 1,024 tokens they would be a gigabyte); any row of any head is a small matrix
+product away. What has to see every row once, the scores and thumbnails of all heads, is reduced during the pass,
+a few heads at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.models.loader import LoadedModel
+from analysis.models.recording import LayerAttention, tapped
+
+THUMBNAIL = 24
+SCORES = ("entropy", "sink", "previous", "induction", "self")
+_CHUNK = 64 << 20
+
+
+@dataclass
+class Trace:
+    """A recorded pass: ``layers[i]`` holds one prompt (B = 1) on the CPU, in the model's dtype."""
+
+    ids: list[int]
+    layers: dict[int, LayerAttention]
+    next_logits: Tensor
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        parts = [t for r in self.layers.values() for t in (r.queries, r.keys, r.values)]
+        return sum(t.numel() * t.element_size() for t in parts)
+
+    def row(self, layer: int, head: int, query: int) -> tuple[Tensor, Tensor]:
+        """Raw logits and attention weights of one query over all tokens, float64, (T,) each; -inf where masked."""
+        record = self.layers[layer]
+        rows, heads = slice(query, query + 1), slice(head, head + 1)
+        raw = record.keys[0, head // record.group].double() @ record.queries[0, head, query].double()
+        visible = record.visible(heads, rows)[0, 0, 0]
+        return raw.masked_fill(~visible, -torch.inf), record.weights(heads, rows)[0, 0, 0].double()
+
+    def matrix(self, layer: int, head: int) -> Tensor:
+        """Attention weights of one head, float32 (T, T)."""
+        return self.layers[layer].weights(slice(head, head + 1))[0, 0]
+
+
+@dataclass
+class Overview:
+    """Per layer and head: the scores (name -> float32 (L, H)) and thumbnails uint8 (L, H, s, s)."""
+
+    scores: dict[str, np.ndarray]
+    thumbnails: np.ndarray
+
+
+def trace_prompt(
+    loaded: LoadedModel, ids: list[int], overview: bool = True, check: Callable[[], None] | None = None
+) -> tuple[Trace, Overview | None]:
+    """Run the model once over token ids and keep what clicks will need.
+
+    Raises:
+        RuntimeError: a layer with softmax attention did not report.
+    """
+    layers: dict[int, LayerAttention] = {}
+    reducer = _Reducer(loaded, ids) if overview else None
+
+    def look(record: LayerAttention, _output: Tensor) -> None:
+        if reducer is not None:
+            reducer.add(record)
+        layers[record.layer] = _to_cpu(record)
+
+    with tapped(look):
+        logits = loaded.forward(torch.tensor([ids]), logits=True)
+    assert logits is not None
+    if sorted(layers) != loaded.facts.attention_layers:
+        raise RuntimeError(f"layers {sorted(set(loaded.facts.attention_layers) - set(layers))} did not report")
+    if check is not None:
+        check()
+    return Trace(ids, layers, logits[0, -1].float().cpu()), reducer.result() if reducer else None
+
+
+def _to_cpu(record: LayerAttention) -> LayerAttention:
+    def move(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.detach().to("cpu", copy=True)
+
+    queries, keys, values = move(record.queries), move(record.keys), move(record.values)
+    assert queries is not None and keys is not None and values is not None
+    return LayerAttention(
+        record.layer,
+        queries,
+        keys,
+        values,
+        # Layers of a kind share one mask object on the device; as booleans they are small.
+        None if record.mask is None else move(record.visible()),
+        record.scaling,
+        record.softcap,
+        move(record.sinks),
+        None,
+    )
+
+
+class _Reducer:
+    """Scores and thumbnails of every head, from attention weights that live only for a few heads at a time."""
+
+    def __init__(self, loaded: LoadedModel, ids: list[int]) -> None:
+        facts = loaded.facts
+        self.tokens = len(ids)
+        self.scores = {s: np.full((facts.layers, facts.heads), np.nan, np.float32) for s in SCORES}
+        self.size = min(THUMBNAIL, self.tokens)
+        self.thumbnails = np.zeros((facts.layers, facts.heads, self.size, self.size), np.uint8)
+        self.follows = _induction_targets(ids)
+
+    def add(self, record: LayerAttention) -> None:
+        heads, tokens = record.queries.shape[1], self.tokens
+        step = max(1, _CHUNK // (tokens * tokens * 4))
+        for start in range(0, heads, step):
+            chunk = slice(start, min(heads, start + step))
+            weights = record.weights(chunk)[0]
+            layer, where = record.layer, chunk
+            self.scores["entropy"][layer, where] = _mean_entropy(weights).cpu()
+            self.scores["sink"][layer, where] = weights[:, 1:, 0].mean(-1).cpu()
+            self.scores["previous"][layer, where] = torch.diagonal(weights, -1, 1, 2).mean(-1).cpu()
+            self.scores["self"][layer, where] = torch.diagonal(weights, 0, 1, 2)[:, 1:].mean(-1).cpu()
+            if self.follows is not None:
+                targets = self.follows.to(weights.device)
+                asked = targets.any(-1)
+                share = (weights[:, asked] * targets[asked]).sum(-1).mean(-1)
+                self.scores["induction"][layer, where] = share.cpu()
+            self.thumbnails[layer, where] = self._shrink(weights)
+
+    def _shrink(self, weights: Tensor) -> np.ndarray:
+        pooled = torch.nn.functional.adaptive_max_pool2d(weights[None], self.size)[0]
+        # The square root keeps weak attention visible in a cell of a few pixels; the page says so.
+        return (pooled.clamp(0, 1).sqrt() * 255).round().to(torch.uint8).cpu().numpy()
+
+    def result(self) -> Overview:
+        return Overview(self.scores, self.thumbnails)
+
+
+def _mean_entropy(weights: Tensor) -> Tensor:
+    return -(weights * weights.clamp_min(1e-30).log()).sum(-1)[:, 1:].mean(-1)
+
+
+def _induction_targets(ids: list[int]) -> Tensor | None:
+    """(T, T) booleans: for each query the tokens that followed an earlier copy of its own token; None if none did."""
+    row = torch.tensor(ids)
+    same = (row[:, None] == row[None, :]).tril(-1)
+    follow = torch.zeros_like(same)
+    follow[:, 1:] = same[:, :-1]
+    follow = follow.tril(-1)
+    return follow if bool(follow.any()) else None

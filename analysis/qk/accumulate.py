@@ -1,0 +1,133 @@
+"""Contrastive covariances of all heads of all layers at once, streamed.
+
+Per head only d x d sums are kept, in float64: one for each half of the examples (together the estimate, apart the
+split-half check) and one for each relabelling (the null). Rows wait in a buffer until there are enough of them for one
+large product per layer, since adding a small product to every accumulator after every batch would cost more memory
+traffic than the forward pass itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.models.recording import LayerAttention
+from analysis.qk.batching import Batch
+
+FLUSH_ROWS = 256
+
+
+@dataclass
+class _Rows:
+    """Buffered rows of one layer: queries (R, H, d) and, per channel, weighted key sums (Hkv, C, R, d)."""
+
+    queries: list[Tensor]
+    keys: list[Tensor]
+    count: int = 0
+
+
+class LayerSums:
+    """The sums of one layer: H query heads, Hkv key heads, C channels (2 halves, then relabellings), width d.
+
+    ``covariance`` (H, C, d, d): sums of q (weighted key sum)^T. ``query_sum`` (H, 2, d) by half and ``key_sum``
+    (Hkv, C, d): for centring. ``query_sq`` (H,), ``key_sq`` (Hkv,): sums of squared norms of q and of k+ - k-.
+    ``gap_sum`` and ``gap_sq`` (H,): of the raw-logit gap per example. ``attention`` (H, 2): summed attention on the
+    positive keys and on the negative ones, each averaged within its row, over ``scored`` rows; ``hits`` (H,): rows
+    whose positive key gets more than every negative one.
+    """
+
+    def __init__(self, heads: int, key_heads: int, width: int, channels: int, device: torch.device) -> None:
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=device)
+
+        self.group = heads // key_heads
+        self.channels = channels
+        self.covariance = zeros(heads, channels, width, width)
+        self.query_sum, self.key_sum = zeros(heads, 2, width), zeros(key_heads, channels, width)
+        self.query_sq, self.key_sq = zeros(heads), zeros(key_heads)
+        self.gap_sum, self.gap_sq = zeros(heads), zeros(heads)
+        self.attention, self.hits, self.scored = zeros(heads, 2), zeros(heads), 0
+        self.scaling = 0.0
+        self._rows = _Rows([], [])
+
+    def add(self, queries: Tensor, keys: Tensor, batch: Batch) -> None:
+        """Take one batch: ``queries`` (P, H, T, d) and ``keys`` (P, Hkv, T, d) of its prompts."""
+        rows = queries[batch.prompt, :, batch.position].double()  # (R, H, d)
+        slots = keys[batch.key_prompt, :, batch.key_position].double()  # (R, S, Hkv, d)
+        weighted = torch.einsum("crs,rsgd->gcrd", batch.weights, slots)
+        self._rows.queries.append(rows)
+        self._rows.keys.append(weighted)
+        self._rows.count += rows.shape[0]
+        difference = weighted[:, 0] + weighted[:, 1]  # (Hkv, R, d): the true labels, both halves
+        self.query_sq += (rows**2).sum((0, 2))
+        self.key_sq += (difference**2).sum((1, 2))
+        even = batch.weights[0].abs().sum(1) > 0
+        self.query_sum[:, 0] += rows[even].sum(0)
+        self.query_sum[:, 1] += rows[~even].sum(0)
+        self.key_sum += weighted.sum(2)
+        gaps = (rows * difference.repeat_interleave(self.group, 0).permute(1, 0, 2)).sum(-1)  # (R, H)
+        self.gap_sum += gaps.sum(0)
+        self.gap_sq += (gaps**2).sum(0)
+        if self._rows.count >= FLUSH_ROWS:
+            self.flush()
+
+    def score(self, record: LayerAttention, batch: Batch) -> None:
+        """Add the attention that positive and negative keys got, from the queries' own rows."""
+        self.scaling = record.scaling
+        asked = batch.positive.any(1)
+        prompt, position = batch.prompt[asked], batch.position[asked]
+        weights = _rows_of_attention(record, prompt, position)  # (R, H, T)
+        slots = batch.key_position[asked][:, None].expand(-1, weights.shape[1], -1)
+        got = torch.gather(weights, 2, slots)  # (R, H, S)
+        positive, negative = batch.positive[asked][:, None], batch.negative[asked][:, None]
+        on_positive = (got * positive).sum(-1) / positive.sum(-1)
+        on_negative = (got * negative).sum(-1) / negative.sum(-1).clamp_min(1)
+        self.attention += torch.stack([on_positive.sum(0), on_negative.sum(0)], -1)
+        best = got.masked_fill(~negative, -1).amax(-1)
+        self.hits += (got.masked_fill(~positive, 2).amin(-1) > best).sum(0)
+        self.scored += int(asked.sum())
+
+    def flush(self) -> None:
+        """Turn the buffered rows into sums: one product per key head."""
+        if not self._rows.count:
+            return
+        queries, keys = torch.cat(self._rows.queries), torch.cat(self._rows.keys, 2)
+        rows, heads, width = queries.shape
+        key_heads = keys.shape[0]
+        left = queries.reshape(rows, key_heads, self.group * width).permute(1, 2, 0)
+        right = keys.permute(0, 2, 1, 3).reshape(key_heads, rows, self.channels * width)
+        product = torch.bmm(left, right).reshape(key_heads, self.group, width, self.channels, width)
+        self.covariance += product.permute(0, 1, 3, 2, 4).reshape(heads, self.channels, width, width)
+        self._rows = _Rows([], [])
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on the accumulators' device."""
+    from dataclasses import fields
+
+    moved = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return Batch(**{n: v.to(device) if isinstance(v, Tensor) else v for n, v in moved.items()})
+
+
+def _rows_of_attention(record: LayerAttention, prompt: Tensor, position: Tensor) -> Tensor:
+    """Attention weights (R, H, T) of chosen rows only, float32."""
+    from analysis.models.recording import scaled_logits
+
+    queries = record.queries[prompt, :, position].float()  # (R, H, d)
+    rows, heads, width = queries.shape
+    keys = record.keys.float()[prompt]  # (R, Hkv, T, d)
+    grouped = queries.view(rows, keys.shape[1], record.group, width)
+    logits = (grouped @ keys.mT).view(rows, heads, -1)
+    logits = scaled_logits(logits, record.scaling, record.softcap)
+    visible = record.visible()
+    if visible.shape[1] > 1:
+        seen = visible.expand(record.queries.shape[0], *visible.shape[1:])[prompt, :, position]
+    else:
+        seen = visible.expand(record.queries.shape[0], *visible.shape[1:])[prompt, 0, position][:, None]
+    logits = logits.masked_fill(~seen, -torch.inf)
+    if record.sinks is None:
+        return torch.softmax(logits, -1)
+    extra = record.sinks.float().view(1, -1, 1).expand(rows, -1, 1)
+    return torch.softmax(torch.cat([logits, extra], -1), -1)[..., :-1]

@@ -1,0 +1,85 @@
+"""What someone asks for: which contrast, how many examples, which seed, which options.
+
+It is plain data, checked once when it is made, so that it can travel as JSON between page and worker, be part of a
+content hash, and be written beside a result. It says nothing about a model: the same contrast is asked of many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from analysis.errors import UserError
+from analysis.qk.contrasts.kinds import CONTRAST_KINDS, OptionValue
+from analysis.qk.contrasts.template import parse_template
+
+MIN_EXAMPLES = 8
+MAX_EXAMPLES = 20_000
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class ContrastSpec:
+    """A contrast to be built: ``kind`` is a key of ``CONTRAST_KINDS``.
+
+    ``n_examples`` (8 to 20,000) left out, or None, becomes the default of the kind, and so does each option that
+    ``options`` leaves out. Raises UserError whose field is ``kind``, ``n_examples``, ``seed``, ``options`` or the
+    name of an option. A template is also parsed, so that its mistakes show before any model is asked.
+    """
+
+    kind: str
+    # Typed as int because it always is one once the object is made.
+    n_examples: int = cast(int, None)
+    seed: int = 0
+    options: dict[str, OptionValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or self.kind not in CONTRAST_KINDS:
+            raise UserError(f"The contrast must be one of {', '.join(CONTRAST_KINDS)}.", "kind")
+        kind = CONTRAST_KINDS[self.kind]
+        n_examples = kind.default_examples if self.n_examples is None else self.n_examples
+        if not _is_int(n_examples) or not MIN_EXAMPLES <= n_examples <= MAX_EXAMPLES:
+            raise UserError(
+                f"The number of examples must be a whole number from {MIN_EXAMPLES} to {MAX_EXAMPLES:,}.", "n_examples"
+            )
+        if not _is_int(self.seed) or not 0 <= self.seed <= MAX_SEED:
+            raise UserError(f"The seed must be a whole number from 0 to {MAX_SEED:,}.", "seed")
+        object.__setattr__(self, "n_examples", n_examples)
+        object.__setattr__(self, "options", self._checked(kind.options))
+        if self.kind == "template":
+            parse_template(str(self.options["template"]), str(self.options["word_lists"]))
+
+    def _checked(self, known: tuple[Any, ...]) -> dict[str, OptionValue]:
+        if not isinstance(self.options, Mapping):
+            raise UserError("The options must be names with values.", "options")
+        names = [option.name for option in known]
+        for name in self.options:
+            if name not in names:
+                raise UserError(
+                    f"The {self.kind} contrast has no option {name!r}. Its options are {', '.join(names)}.", "options"
+                )
+        return {option.name: option.check(self.options.get(option.name, option.default)) for option in known}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; :meth:`from_dict` reads it back."""
+        return {"kind": self.kind, "n_examples": self.n_examples, "seed": self.seed, "options": dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, data: object) -> ContrastSpec:
+        """Read what :meth:`to_dict` wrote. Missing entries take their defaults. Raises UserError, as the class does."""
+        if not isinstance(data, Mapping):
+            raise UserError("A contrast must be a JSON object.")
+        extra = [str(name) for name in data if name not in ("kind", "n_examples", "seed", "options")]
+        if extra:
+            raise UserError(f"A contrast has no entry {extra[0]!r}.", "options")
+        return cls(
+            kind=data.get("kind", ""),
+            n_examples=cast(int, data.get("n_examples")),
+            seed=data.get("seed", 0),
+            options=data.get("options", {}),
+        )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

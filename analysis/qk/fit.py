@@ -1,0 +1,183 @@
+"""Fit a contrast on every head of a model in one stream of forward passes, and reduce it to what is kept.
+
+The result is plain arrays (:class:`ContrastFit`), so that it can be stored, and looked at for any head, rank or
+centring without the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.models.loader import LoadedModel
+from analysis.models.recording import LayerAttention, tapped, with_unrotated
+from analysis.qk.accumulate import LayerSums, on_device
+from analysis.qk.batching import Batch, batches
+from analysis.qk.contrasts.example import Example
+
+Progress = Callable[[float | None, str], None]
+# Accumulators of the null may take this much; larger models get fewer relabellings, and the page says how many.
+NULL_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
+
+
+@dataclass
+class ContrastFit:
+    """What is kept of a fit: L layers (those with softmax attention, in order), H heads, width d, P relabellings.
+
+    ``halves`` (L, H, 2, d, d) float32: covariance of even and odd examples, each an average over its own half.
+    ``query_mean`` (L, H, 2, d), ``key_mean`` (L, H, 2, d): means of q and of k+ - k- by half.
+    ``null_values`` (L, H, P, d): singular values of relabelled covariances; ``null_values_centred`` likewise after
+    centring; ``null_trace`` (L, H, P). ``query_sq``, ``key_sq`` (L, H): mean squared norms of q and of k+ - k-.
+    ``trace``, ``trace_error`` (L, H): mean raw-logit gap and its standard error over examples.
+    ``attention`` (L, H, 2): mean attention on positive and on negative keys; ``hits`` (L, H): share of rows whose
+    positive key gets more than every negative one. ``counts``: examples in each half. ``scaling`` (L,): of raw logits.
+    """
+
+    layers: list[int]
+    halves: np.ndarray
+    query_mean: np.ndarray
+    key_mean: np.ndarray
+    null_values: np.ndarray
+    null_values_centred: np.ndarray
+    null_trace: np.ndarray
+    query_sq: np.ndarray
+    key_sq: np.ndarray
+    trace: np.ndarray
+    trace_error: np.ndarray
+    attention: np.ndarray
+    hits: np.ndarray
+    counts: tuple[int, int]
+    scaling: np.ndarray
+
+    @property
+    def examples(self) -> int:
+        """Examples in both halves."""
+        return sum(self.counts)
+
+    def delta(self, layer: int, head: int, centred: bool = False, half: int | None = None) -> Tensor:
+        """Contrastive covariance (d, d) of one head, float64; of one half of the examples if ``half`` is given.
+
+        Centred: ``E[(q - mean q)((k+ - k-) - mean)^T]``.
+        """
+        i = self.layers.index(layer)
+        share = np.array(self.counts, float) / max(1, self.examples)
+        if half is not None:
+            share = np.eye(2)[half]
+        delta = np.einsum("c,cij->ij", share, self.halves[i, head].astype(np.float64))
+        if centred:
+            q, k = share @ self.query_mean[i, head].astype(float), share @ self.key_mean[i, head].astype(float)
+            delta = delta - np.outer(q, k)
+        return torch.from_numpy(delta)
+
+
+def fit_contrast(
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    permutations: int = 20,
+    seed: int = 0,
+    rotary: str = "post",
+    max_tokens: int = 512,
+    progress: Progress | None = None,
+) -> ContrastFit:
+    """Stream the examples through the model once and reduce (arXiv 2602.04752; dossier 1.2, clean form by default).
+
+    Args:
+        permutations: relabellings for the null, fewer where their accumulators would exceed :data:`NULL_BYTES`.
+        rotary: "post" for the vectors whose product is the raw logit, "pre" for those before the rotary embedding.
+        max_tokens: tokens of one padded batch; ``progress`` (share, text) is called between batches, with no tap open.
+
+    Raises:
+        RuntimeError: a layer with softmax attention did not report.
+    """
+    tell = progress or (lambda share, text: None)
+    device = loaded.device if loaded.device.type == "cuda" else torch.device("cpu")
+    permutations = affordable_permutations(loaded, permutations, device.type)
+    sums: dict[int, LayerSums] = {}
+    done = 0
+    for batch in batches(examples, permutations, seed, max_tokens, loaded.tokenizer.pad_token_id or 0):
+        run_batch(loaded, batch, sums, permutations + 2, device, rotary)
+        done += batch.examples
+        tell(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
+    missing = set(loaded.facts.attention_layers) - set(sums)
+    if missing:
+        raise RuntimeError(f"layers {sorted(missing)} did not report")
+    return reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, tell)
+
+
+def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> int:
+    """As many relabellings as fit into the memory set aside for them."""
+    facts = loaded.facts
+    each = len(facts.attention_layers) * facts.heads * facts.head_width**2 * 8
+    return max(0, min(wanted, NULL_BYTES.get(device, 1 << 30) // max(1, each)))
+
+
+def run_batch(
+    loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, device: torch.device, rotary: str
+) -> None:
+    """One forward pass over a batch, added to the sums of every layer."""
+    here: dict[torch.device, Batch] = {}
+
+    def add(record: LayerAttention, _output: Tensor) -> None:
+        at = here.setdefault(record.queries.device, on_device(batch, record.queries.device))
+        if record.layer not in sums:
+            _, heads, _, width = record.queries.shape
+            where = record.queries.device if device.type == "cuda" else device
+            sums[record.layer] = LayerSums(heads, record.keys.shape[1], width, channels, where)
+        queries, keys = record.queries, record.keys
+        if rotary == "pre" and record.unrotated is not None:
+            queries, keys = record.unrotated
+        if record.queries.device.type not in ("cpu", "cuda"):  # no float64 there
+            queries, keys, at = queries.cpu(), keys.cpu(), here.setdefault(device, on_device(batch, device))
+        sums[record.layer].add(queries, keys, at)
+        if record.queries.device.type in ("cpu", "cuda"):
+            sums[record.layer].score(record, at)
+
+    with tapped(add), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
+        loaded.forward(batch.ids, batch.mask)
+
+
+def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress) -> ContrastFit:
+    """Averages, null spectra and scores from the sums; frees the accumulators as it goes."""
+    layers = sorted(sums)
+    n = even + odd
+    parts: dict[str, list[np.ndarray]] = {}
+
+    def keep(name: str, tensor: Tensor) -> None:
+        parts.setdefault(name, []).append(tensor.detach().to("cpu", torch.float32).numpy())
+
+    counts = torch.tensor([even, max(1, odd)], dtype=torch.float64)
+    for index, layer in enumerate(layers):
+        s = sums.pop(layer)
+        s.flush()
+        by = counts.to(s.covariance.device)
+        keep("halves", s.covariance[:, :2] / by[:, None, None])
+        query_mean, key_mean = s.query_sum / by[:, None], s.key_sum.repeat_interleave(s.group, 0)
+        keep("query_mean", query_mean)
+        keep("key_mean", key_mean[:, :2] / by[:, None])
+        null = s.covariance[:, 2:] / n
+        keep("null_trace", torch.diagonal(null, dim1=-2, dim2=-1).sum(-1))
+        keep("null_values", _spectra(null))
+        centre = torch.einsum("hi,hpj->hpij", s.query_sum.sum(1) / n, key_mean[:, 2:] / n)
+        keep("null_values_centred", _spectra(null - centre))
+        keep("query_sq", s.query_sq / n)
+        keep("key_sq", s.key_sq.repeat_interleave(s.group, 0) / n)
+        keep("trace", s.gap_sum / n)
+        keep("trace_error", ((s.gap_sq / n - (s.gap_sum / n) ** 2).clamp_min(0) / n).sqrt())
+        keep("attention", s.attention / max(1, s.scored))
+        keep("hits", s.hits / max(1, s.scored))
+        keep("scaling", torch.tensor(s.scaling))
+        tell(0.95 + 0.05 * (index + 1) / len(layers), "singular values of the null")
+    arrays = {name: np.stack(values) for name, values in parts.items()}
+    return ContrastFit(layers=layers, counts=(even, odd), **arrays)
+
+
+def _spectra(matrices: Tensor) -> Tensor:
+    """Singular values (..., d), decreasing, through the Gram matrix: exact enough for a null band, and batched."""
+    if matrices.shape[1] == 0:
+        return matrices.new_zeros(*matrices.shape[:-1])
+    return torch.linalg.eigvalsh(matrices.mT @ matrices).clamp_min(0).sqrt().flip(-1)

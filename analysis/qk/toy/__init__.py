@@ -1,0 +1,25 @@
+"""The toy model of arXiv 2602.04752: a task with known latents, on which the method must give known answers.
+
+These names are all that the rest of the tree needs; the modules behind them may be rearranged. Importing them costs
+torch, so the web process leaves them alone.
+"""
+
+from __future__ import annotations
+
+from analysis.qk.toy.data import ContrastBatch, ToyBatch, ToyEmbedding, ToySettings, sample_batch, sample_contrast
+from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, train_toy
+from analysis.qk.toy.report import toy_report
+
+__all__ = [
+    "ContrastBatch",
+    "ToyBatch",
+    "ToyEmbedding",
+    "ToyHead",
+    "ToySettings",
+    "TrainedToy",
+    "accuracy_ceiling",
+    "sample_batch",
+    "sample_contrast",
+    "toy_report",
+    "train_toy",
+]

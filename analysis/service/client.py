@@ -1,0 +1,160 @@
+"""How a page asks: send an operation, hear of its progress, get its result. No torch here.
+
+One connection per question; the connection is the lease. If it is dropped on this side, the worker cancels; if the
+worker dies, a question that had not begun is asked again, and one that had begun fails with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client as connect
+from multiprocessing.connection import Connection
+from typing import Any
+
+from analysis.errors import Cancelled, UserError
+from analysis.home import home
+from analysis.service import protocol
+from analysis.service.jobs import read_book
+from analysis.service.operation import Operation, Result
+from analysis.service.store import ResultStore
+from analysis.service.supervisor import whereabouts
+
+
+class WorkerGone(Exception):
+    """The worker is not there, or died while it worked on this. The text says which, for the reader."""
+
+
+class Superseded(Exception):
+    """A newer request of the same widget has taken the place of this one; there is nothing to show."""
+
+
+class OperationFailed(Exception):
+    """A bug in the worker; the text carries the number under which the log has it."""
+
+
+class Client:
+    """Asks the worker of this data folder. Safe to use from many threads."""
+
+    def __init__(self, patience: float = 20.0) -> None:
+        self.patience = patience
+        self.store = ResultStore()
+
+    def ask(
+        self,
+        operation: Operation,
+        *,
+        session: str = "",
+        widget: str = "",
+        link: str = "",
+        token: str | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Result:
+        """Ask and wait for the answer.
+
+        ``session`` and ``widget`` name the slot in which the newest live request wins. ``token`` is what
+        :meth:`cancel` takes; ``link`` is where the job tray leads when the job is done.
+
+        Raises:
+            UserError: the question cannot be answered as asked. Cancelled, Superseded: no answer is wanted any more.
+            WorkerGone: no worker, or it died. OperationFailed: a bug.
+        """
+        request = {
+            "type": "request",
+            "operation": type(operation).__name__,
+            "params": operation.to_params(),
+            "token": token or uuid.uuid4().hex,
+            "session": session,
+            "widget": widget,
+            "link": link,
+        }
+        for attempt in range(2):
+            connection, began = self._connect(), False
+            try:
+                protocol.send(connection, request)
+                while True:
+                    message, arrays = protocol.receive(connection)
+                    began = True
+                    if message["type"] == "progress" and on_progress is not None:
+                        on_progress(message["value"])
+                    elif message["type"] not in ("progress", "started"):
+                        return self._end(message, arrays)
+            except (EOFError, OSError) as error:
+                if began or attempt:
+                    raise WorkerGone(self._why_gone()) from error
+            finally:
+                connection.close()
+        raise WorkerGone(self._why_gone())
+
+    def _end(self, message: dict[str, Any], arrays: dict[str, Any]) -> Result:
+        kind = message["type"]
+        if kind == "result" and message.get("stored"):
+            found = self.store.get(message["key"])
+            if found is None:
+                raise OperationFailed("The result was made, but could not be read back. Try again.")
+            return found
+        if kind == "result":
+            return Result(message["data"], arrays, message.get("key", ""))
+        if kind == "cancelled":
+            raise Cancelled
+        if kind == "superseded":
+            raise Superseded
+        if message.get("kind") == "user":
+            raise UserError(message["text"], message.get("field"))
+        raise OperationFailed(message.get("text", "The worker gave no answer."))
+
+    def cancel(self, token: str) -> bool:
+        """Cancel a question by its token. True if it was still waiting or running."""
+        return bool(self._control({"type": "cancel", "token": token}).get("found"))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The recent jobs, newest first; from the book on disk while there is no worker."""
+        try:
+            return list(self._control({"type": "jobs"}, patience=0.3)["jobs"])
+        except WorkerGone:
+            rows = [vars(r) for r in read_book(home() / "jobs.json")]
+            return sorted(rows, key=lambda r: -r["started"])
+
+    def status(self) -> dict[str, Any]:
+        """What the worker is doing and which models it holds; ``{"phase": ...}`` alone while there is none."""
+        try:
+            return self._control({"type": "status"}, patience=0.3)
+        except WorkerGone as error:
+            return {"phase": str(error), "loaded": [], "loading": None, "pid": None, "busy": ""}
+
+    def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
+        connection = self._connect(patience)
+        try:
+            protocol.send(connection, message)
+            return protocol.receive(connection)[0]
+        except (EOFError, OSError) as error:
+            raise WorkerGone(self._why_gone()) from error
+        finally:
+            connection.close()
+
+    def _connect(self, patience: float | None = None) -> Connection:
+        deadline = time.monotonic() + (self.patience if patience is None else patience)
+        while True:
+            try:
+                facts = json.loads(whereabouts().read_text())
+                return connect(facts["address"], authkey=bytes.fromhex(facts["authkey"]))
+            except (OSError, ValueError, KeyError, EOFError, AuthenticationError) as error:
+                if time.monotonic() > deadline:
+                    raise WorkerGone("The model process is starting; this takes a few seconds.") from error
+                time.sleep(0.05)
+
+    def _why_gone(self) -> str:
+        """The supervisor's reason, which it writes just after the worker has died."""
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            try:
+                died = json.loads(whereabouts().read_text()).get("died")
+                if died:
+                    return str(died)
+            except (OSError, ValueError):
+                pass
+            time.sleep(0.05)
+        return "The worker process stopped while this job ran. It is being started again."

@@ -1,0 +1,93 @@
+"""The book of jobs: what was asked for, how far it is, how it ended. What the job tray shows.
+
+It is a small JSON file, rewritten whole at each change of state, so that it survives the worker that keeps it: when a
+new worker opens the book, whatever was running in the old one is marked failed, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.home import home
+
+KEPT = 40
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass
+class JobRecord:
+    """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown."""
+
+    id: str
+    operation: str
+    title: str
+    link: str
+    session: str
+    state: str = "queued"
+    share: float | None = None
+    text: str = ""
+    reason: str = ""
+    started: float = 0.0
+    changed: float = 0.0
+
+
+class JobBook:
+    """All recent jobs of a worker; thread-safe."""
+
+    def __init__(self, path: Path | None = None, died: str = "") -> None:
+        self.path = path or home() / "jobs.json"
+        self._lock = threading.Lock()
+        self._records: dict[str, JobRecord] = {r.id: r for r in read_book(self.path)}
+        self._written = 0.0
+        for record in self._records.values():
+            if record.state not in ENDED:
+                record.state, record.reason = "failed", died or "The worker stopped before this job had ended."
+        self._write()
+
+    def add(self, record: JobRecord) -> None:
+        """Enter a new job and forget the oldest ended ones."""
+        with self._lock:
+            record.started = record.changed = time.time()
+            self._records[record.id] = record
+            for old in [r.id for r in self._records.values() if r.state in ENDED][: -KEPT or None]:
+                del self._records[old]
+            self._write()
+
+    def change(self, job: str, **changes: Any) -> None:
+        """Change fields of a job. Progress is written to disk at most twice a second; states at once."""
+        with self._lock:
+            record = self._records.get(job)
+            if record is None:
+                return
+            for name, value in changes.items():
+                setattr(record, name, value)
+            record.changed = time.time()
+            if "state" in changes or record.changed - self._written > 0.5:
+                self._write()
+
+    def listing(self) -> list[dict[str, Any]]:
+        """All records, newest first, as plain data."""
+        with self._lock:
+            return [asdict(r) for r in sorted(self._records.values(), key=lambda r: -r.started)]
+
+    def _write(self) -> None:
+        self._written = time.time()
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".jobs-")
+        with os.fdopen(descriptor, "w") as file:
+            json.dump([asdict(r) for r in self._records.values()], file)
+        os.replace(name, self.path)
+
+
+def read_book(path: Path) -> list[JobRecord]:
+    """The records in a book on disk; none if it is missing or damaged."""
+    try:
+        return [JobRecord(**row) for row in json.loads(path.read_text())]
+    except (OSError, ValueError, TypeError):
+        return []

@@ -1,0 +1,141 @@
+"""What a question is: a frozen dataclass, validated once, that can be computed from a context.
+
+Page, notebook, benchmark and test build the same object. Defining a subclass registers it under its class name, so the
+worker can rebuild it from JSON; ``run`` imports what it needs when it is called, so that the web process can hold
+operations without torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+
+if TYPE_CHECKING:
+    from analysis.service.context import Context
+
+Kind = Literal["live", "job", "read"]
+_NESTED: dict[str, Any] = {"ModelSpec": ModelSpec, "ContrastSpec": ContrastSpec}
+REGISTRY: dict[str, type[Operation]] = {}
+
+
+@dataclass
+class Result:
+    """The answer to an operation: plain data, arrays beside it, and the key under which it is kept (jobs only)."""
+
+    data: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Base of all operations.
+
+    ``kind`` is "live" (answered now on the compute thread, the newest of a widget wins), "job" (progress, cancel, kept
+    in the result store) or "read" (touches stored results only, never a model; answered beside the compute thread).
+    ``title`` is what the job tray shows.
+    """
+
+    kind: ClassVar[Kind] = "live"
+    title: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        REGISTRY[cls.__name__] = cls
+
+    def run(self, context: Context) -> Result:
+        """Compute the answer. Progress and cancel points go through ``context``."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """One short line for the job tray."""
+        return self.title or type(self).__name__
+
+    def to_params(self) -> dict[str, Any]:
+        """The fields as JSON-able data."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> Self:
+        """Rebuild from :meth:`to_params`; validates again, since the other side of a socket is not trusted."""
+        names = {f.name: str(f.type) for f in dataclasses.fields(cls)}
+        unknown = set(params) - set(names)
+        if unknown:
+            raise UserError(f"{cls.__name__} does not know the setting {sorted(unknown)[0]!r}.")
+        return cls(**{name: _rebuild(names[name], value) for name, value in params.items()})
+
+
+def rebuild(name: str, params: dict[str, Any]) -> Operation:
+    """The operation of that name with those parameters; UserError if there is none."""
+    from analysis.service import catalogue  # noqa: F401  (importing it registers all operations)
+
+    if name not in REGISTRY:
+        raise UserError(f"There is no operation called {name!r}.")
+    return REGISTRY[name].from_params(params)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (ModelSpec, ContrastSpec)):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _rebuild(annotation: str, value: Any) -> Any:
+    for name, kind in _NESTED.items():
+        if name in annotation:
+            return tuple(kind.from_dict(v) for v in value) if "tuple" in annotation else kind.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def content_key(operation: Operation, fingerprint: str) -> str:
+    """64 hex digits for operation, parameters, model weights and code version: equal keys mean equal answers."""
+    return hash_of([type(operation).__name__, operation.to_params(), fingerprint, code_version()])
+
+
+def hash_of(data: Any) -> str:
+    """SHA-256 of canonical JSON, in hex."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """Digest of the source of :mod:`analysis`: results of other code are never served as those of this code."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -> None:
+    """Refuse anything but an integer in [low, high]."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"{what or name} must be a whole number from {low:,} to {high:,}, not {value!r}.", name)
+
+
+def number(value: Any, low: float, high: float, name: str, what: str | None = None) -> None:
+    """Refuse anything but a finite number in [low, high]."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high:
+        raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {value!r}.", name)
+
+
+def choice(value: Any, allowed: tuple[str, ...], name: str, what: str | None = None) -> None:
+    """Refuse anything but one of the allowed words."""
+    if value not in allowed:
+        raise UserError(f"{what or name} must be one of {', '.join(allowed)}, not {value!r}.", name)

@@ -1,0 +1,191 @@
+"""One compute thread, two priorities: the part of the worker that decides what runs next.
+
+Live tasks go before jobs; a running job lets them in at its safe points, in a fresh context so that no tap of the job
+can touch them. Equal requests share one task, which is cancelled when its last subscriber leaves. In the slot of one
+widget of one session the newest live request replaces a queued older one.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from analysis.errors import Cancelled, UserError
+from analysis.service.context import Context, Memory
+from analysis.service.jobs import JobBook, JobRecord
+from analysis.service.operation import Operation, Result, hash_of
+from analysis.service.residents import Residents
+from analysis.service.store import ResultStore
+
+log = logging.getLogger(__name__)
+MAX_JOBS, MAX_LIVE = 32, 64
+Emit = Callable[[dict[str, Any], Result | None], None]
+
+
+class Task:
+    """One computation and those who wait for it (by token)."""
+
+    def __init__(self, operation: Operation, key: str, slot: tuple[str, str] | None) -> None:
+        self.operation, self.key, self.slot = operation, key, slot
+        self.subscribers: dict[str, Emit] = {}
+        self.cancel = threading.Event()
+        self.reason = ""
+        self.started = False
+
+    def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
+        for emit in list(self.subscribers.values()):
+            emit(message, result)
+
+
+class TaskContext(Context):
+    """The context of a task on the compute thread: progress goes to subscribers, safe points to the scheduler."""
+
+    def __init__(self, scheduler: Scheduler, task: Task) -> None:
+        super().__init__(scheduler.residents, scheduler.store, scheduler.memory)
+        self._scheduler, self._task = scheduler, task
+        self.on_progress = self._tell
+
+    def _tell(self, value: dict[str, Any]) -> None:
+        self._task.emit({"type": "progress", "value": value})
+        for token in list(self._task.subscribers):
+            self._scheduler.book.change(token, share=value.get("share"), text=value.get("text", ""))
+
+    def check(self) -> None:
+        if self._task.operation.kind == "job":
+            self._scheduler.serve_live()
+        if self._task.cancel.is_set():
+            raise Cancelled
+
+
+class Scheduler:
+    """Queues, the compute thread, and the book of jobs."""
+
+    def __init__(self, book: JobBook, store: ResultStore | None = None, residents: Residents | None = None) -> None:
+        self.book, self.store = book, store or ResultStore()
+        self.residents, self.memory = residents or Residents(), Memory()
+        self._ready = threading.Condition()
+        self._live: deque[Task] = deque()
+        self._jobs: deque[Task] = deque()
+        self._tasks: dict[str, Task] = {}
+        self.busy = ""
+
+    def submit(self, operation: Operation, token: str, emit: Emit, slot: tuple[str, str] | None, link: str) -> None:
+        """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them."""
+        session = slot[0] if slot else ""
+        if operation.kind == "read":
+            emit(*self._answer(operation, Context(self.residents, self.store, self.memory)))
+            return
+        job = operation.kind == "job"
+        if job:
+            self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
+            found = Context(self.residents, self.store, self.memory).stored(operation)
+            if found is not None:
+                self.book.change(token, state="done", share=1.0, text="from the store")
+                emit({"type": "result", "cached": True, "stored": True}, found)
+                return
+        with self._ready:
+            key = hash_of([type(operation).__name__, operation.to_params()])
+            task = self._tasks.get(key)
+            if task is None or task.cancel.is_set():
+                queue, limit = (self._jobs, MAX_JOBS) if job else (self._live, MAX_LIVE)
+                if len(queue) >= limit:
+                    self.book.change(token, state="failed", reason="The queue is full.")
+                    text = "The model is busy: its queue is full. Wait until something has ended and try again."
+                    emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
+                    return
+                task = Task(operation, key, slot)
+                if not job and slot and slot[1]:
+                    self._replace_older(slot)
+                self._tasks[key] = task
+                queue.append(task)
+            task.subscribers[token] = emit
+            if task.started:
+                self.book.change(token, state="running")
+                emit({"type": "started"}, None)
+            self._ready.notify()
+
+    def _replace_older(self, slot: tuple[str, str]) -> None:
+        for old in [t for t in self._live if t.slot == slot]:
+            self._live.remove(old)
+            self._tasks.pop(old.key, None)
+            old.emit({"type": "superseded"})
+
+    def leave(self, token: str, reason: str = "cancelled") -> bool:
+        """A subscriber goes: cancelled by its user, or its connection was lost. True if it was there."""
+        with self._ready:
+            for task in list(self._tasks.values()):
+                emit = task.subscribers.pop(token, None)
+                if emit is None:
+                    continue
+                self.book.change(token, state="cancelled", reason=reason)
+                if not task.subscribers:
+                    task.cancel.set()
+                    for queue in (self._live, self._jobs):
+                        if task in queue:
+                            queue.remove(task)
+                            self._tasks.pop(task.key, None)
+                emit({"type": "cancelled"}, None)
+                return True
+        return False
+
+    def run_forever(self) -> None:
+        """The compute thread's body."""
+        while True:
+            with self._ready:
+                while not self._live and not self._jobs:
+                    self._ready.wait()
+                task = (self._live or self._jobs).popleft()
+            self._run(task)
+
+    def serve_live(self) -> None:
+        """Run the live tasks that wait now; called by a job at a safe point."""
+        while True:
+            with self._ready:
+                if not self._live:
+                    return
+                task = self._live.popleft()
+            contextvars.Context().run(self._run, task)
+
+    def _run(self, task: Task) -> None:
+        with self._ready:
+            task.started = True
+            waiting = list(task.subscribers)
+        before, self.busy = self.busy, task.operation.describe()
+        for token in waiting:
+            self.book.change(token, state="running")
+        task.emit({"type": "started"})
+        message, result = self._answer(task.operation, TaskContext(self, task), task)
+        self.busy = before
+        with self._ready:
+            if self._tasks.get(task.key) is task:
+                del self._tasks[task.key]
+            subscribers = list(task.subscribers)
+        ends = {"result": {"state": "done", "share": 1.0}, "cancelled": {"state": "cancelled", "reason": "cancelled"}}
+        for token in subscribers:
+            self.book.change(token, **ends.get(message["type"], {"state": "failed", "reason": message.get("text", "")}))
+        task.emit(message, result)
+
+    def _answer(
+        self, operation: Operation, context: Context, task: Task | None = None
+    ) -> tuple[dict[str, Any], Result | None]:
+        try:
+            if task is not None and task.cancel.is_set():
+                raise Cancelled
+            result = context.perform(operation)
+            return {"type": "result", "stored": operation.kind == "job"}, result
+        except Cancelled:
+            return {"type": "cancelled"}, None
+        except UserError as error:
+            return {"type": "error", "kind": "user", "text": error.message, "field": error.field}, None
+        except Exception as error:
+            number = uuid.uuid4().hex[:8]
+            log.exception("failure %s in %s %s", number, type(operation).__name__, str(operation.to_params())[:500])
+            text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."
+            if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+                text = "This needs more memory than the device has. Shorten the prompt or choose a smaller model."
+            return {"type": "error", "kind": "bug", "text": text, "field": None}, None
