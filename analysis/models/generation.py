@@ -9,7 +9,7 @@ import torch
 from analysis.models.loader import LoadedModel
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate_stream(
     loaded: LoadedModel, ids: list[int], count: int, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from analysis.models.default import prepare_default, read_manifest
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec
 
-_PROBE = "The probe of a model repeats itself: the probe of a model repeats itself."
+_PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
 Progress = Callable[[str, float | None], None]
 
 
@@ -34,7 +35,8 @@ class ModelFacts:
     ``attention_layers`` lists the layers that have a softmax attention which was seen to report; ``missing_layers``
     those that should have and did not. ``recording_error`` is the largest absolute difference between attention
     weights recomputed from recorded queries and keys and the model's own eager weights, over all layers and heads, on
-    a probe of ``probe_tokens`` tokens. ``fingerprint`` identifies the weights.
+    a probe of ``probe_tokens`` tokens. ``seconds_per_token`` is the time of that probe's forward pass, for estimates.
+    ``fingerprint`` identifies the weights.
     """
 
     label: str
@@ -60,6 +62,7 @@ class ModelFacts:
     recording_error: float
     probe_tokens: int
     fingerprint: str
+    seconds_per_token: float
     note: str = ""
     revision: str = ""
 
@@ -79,7 +82,7 @@ class LoadedModel:
         """Where token ids go in."""
         return self.model.get_input_embeddings().weight.device
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, ids: Tensor, mask: Tensor | None = None, logits: bool = False) -> Tensor | None:
         """One pass over token ids (B, T), without cache. Returns logits (B, T, V) or, by default, nothing.
 
@@ -157,8 +160,12 @@ def _describe(
         if record.softcap is not None:
             softcaps.add(float(record.softcap))
 
-    with torch.inference_mode(), tapped(look):
+    with torch.no_grad(), tapped(look):
         model(ids, use_cache=False)
+    began = time.perf_counter()
+    with torch.no_grad():
+        float(model(ids, use_cache=False).logits[0, -1, 0])  # reading a number waits for the device
+    seconds = time.perf_counter() - began
     layers = int(config.num_hidden_layers)
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * layers
     wanted = [i for i in range(layers) if "attention" in kinds[i] and "linear" not in kinds[i]]
@@ -187,13 +194,14 @@ def _describe(
         other_layers=[i for i in range(layers) if i not in wanted],
         recording_error=recording_error(model, ids),
         probe_tokens=int(ids.shape[1]),
+        seconds_per_token=seconds / ids.numel(),
         fingerprint=fingerprint(model),
         note=note,
         revision=str(getattr(config, "_commit_hash", None) or spec.revision or ""),
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def recording_error(model: PreTrainedModel, ids: Tensor) -> float:
     """Largest absolute difference between recomputed and the model's own attention weights, over layers and heads.
 
@@ -218,7 +226,7 @@ def recording_error(model: PreTrainedModel, ids: Tensor) -> float:
     return max(float((a.float().cpu() - recorded[i]).abs().max()) for i, a in zip(sorted(recorded), own, strict=True))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def fingerprint(model: PreTrainedModel) -> str:
     """Twenty hex digits that identify the weights: names, shapes, dtypes and up to 4,096 values of each tensor."""
     digest = hashlib.sha256()

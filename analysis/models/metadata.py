@@ -9,9 +9,9 @@ damaged, forbidden or out of reach into a sentence. No code of a model repositor
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
-import os
 import queue
 import struct
 import threading
@@ -29,9 +29,11 @@ HUB_SECONDS = 9.0
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _MAX_HEADER = 100_000_000
 _ROOM = 256_000_000
+_MAX_LAYERS = 2000
 _SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"} | {
     f"{letter}{bits}": f"{word}{bits}" for letter, word in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
 }
+_META = "__metadata__"
 _T = TypeVar("_T")
 
 
@@ -175,7 +177,9 @@ def _peak(facts: _Facts, stored: Counter[str], dtype: str, needed: int) -> tuple
         return peak, "the weights, the file, and two float32 copies of the largest tensor while it is dequantised"
     if set(stored) <= {dtype} and facts.weights == "safetensors":
         return needed, "the weights once: the file is mapped into memory and used as it is"
-    return needed + sum(t.nbytes for t in facts.tensors), f"the weights as stored and again as {dtype}, at the same time"
+    return needed + sum(
+        t.nbytes for t in facts.tensors
+    ), f"the weights as stored and again as {dtype}, at the same time"
 
 
 def _fit(spec: ModelSpec, needed: int, peak: int, free: int, gpus: list[dict[str, Any]]) -> tuple[bool, str]:
@@ -238,12 +242,19 @@ def _from_folder(path: Path) -> _Facts:
     files = _weight_files(path, "model.safetensors")
     if files:
         tensors = [t for file in files for t in safetensors_header(file)]
-        origin = f"Read from the headers of {len(files)} safetensors file{'s' if len(files) > 1 else ''} in {path.name}."
+        origin = (
+            f"Read from the headers of {len(files)} safetensors file{'s' if len(files) > 1 else ''} in {path.name}."
+        )
         return _described(config, tensors, origin, sum(f.stat().st_size for f in files), "safetensors")
     pickles = _weight_files(path, "pytorch_model.bin")
     size = sum(f.stat().st_size for f in pickles) if pickles else None
-    return _described(config, None, f"Counted on a module built from {path.name}'s config.json without memory.", size,
-                      "pickle" if pickles else "none")
+    return _described(
+        config,
+        None,
+        f"Counted on a module built from {path.name}'s config.json without memory.",
+        size,
+        "pickle" if pickles else "none",
+    )
 
 
 def _weight_files(path: Path, name: str) -> list[Path]:
@@ -255,7 +266,9 @@ def _weight_files(path: Path, name: str) -> list[Path]:
     names = sorted({str(v) for v in mapping.values()}) if isinstance(mapping, dict) else []
     for shard in names:
         if Path(shard).name != shard or not (path / shard).is_file():
-            raise _bad(f"{index.name} names the file {Path(shard).name}, which is not in the folder. Download it again.")
+            raise _bad(
+                f"{index.name} names the file {Path(shard).name}, which is not in the folder. Download it again."
+            )
     return [path / shard for shard in names]
 
 
@@ -271,16 +284,16 @@ def safetensors_header(file: Path) -> list[Stored]:
             if length > min(_MAX_HEADER, size):
                 raise ValueError
             header = json.loads(stream.read(length))
+        spans = {n: (int(t["data_offsets"][0]), int(t["data_offsets"][1])) for n, t in header.items() if n != _META}
         tensors = [
-            (Stored(name, _SAFETENSORS.get(t["dtype"], str(t["dtype"]).lower()), tuple(map(int, t["shape"])),
-                    int(t["data_offsets"][1]) - int(t["data_offsets"][0])), int(t["data_offsets"][1]))
-            for name, t in header.items() if name != "__metadata__"
+            Stored(n, _type_name(str(header[n]["dtype"])), tuple(map(int, header[n]["shape"])), end - start)
+            for n, (start, end) in spans.items()
         ]
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _bad(f"The header of {file.name} cannot be read: the file is damaged. Download it again.") from error
-    if 8 + length + max((end for _, end in tensors), default=0) > size:
+    if 8 + length + max((end for _, end in spans.values()), default=0) > size:
         raise _bad(f"{file.name} is cut off: its header describes more than its {_gb(size)}. Download it again.")
-    return [tensor for tensor, _ in tensors]
+    return tensors
 
 
 def _described(
@@ -295,12 +308,16 @@ def _described(
     else:
         tensors = _parameters_only(tensors, bool(getattr(text, "tie_word_embeddings", False)))
     if weights == "pickle":
-        notes.append("These weights are pickle files; they are read with weights_only=True, so that no code in them runs.")
+        notes.append(
+            "These weights are pickle files; they are read with weights_only=True, so that no code in them runs."
+        )
     names = config.get("architectures")
     return _Facts(
         tensors=tensors,
         config=config,
-        architecture=str(names[0]) if isinstance(names, list) and names else type(parsed).__name__.replace("Config", ""),
+        architecture=str(names[0])
+        if isinstance(names, list) and names
+        else type(parsed).__name__.replace("Config", ""),
         model_type=str(config.get("model_type", "")),
         layers=getattr(text, "num_hidden_layers", None),
         heads=getattr(text, "num_attention_heads", None),
@@ -338,6 +355,8 @@ def _meta_tensors(parsed: Any) -> list[Stored]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    if not 0 < (getattr(parsed.get_text_config(), "num_hidden_layers", 0) or 0) <= _MAX_LAYERS:
+        raise _bad(f"The model's config.json names no sensible number of layers (1 to {_MAX_LAYERS}). Correct it.")
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(parsed, trust_remote_code=False)
@@ -354,11 +373,207 @@ def _parameters_only(tensors: Iterable[Stored], tied: bool) -> list[Stored]:
     kept = [t for t in tensors if not _is_buffer(t)]
     if not tied:
         return kept
-    embeddings = {t.shape for t in kept if t.name.rpartition(".")[0].endswith(("embed_tokens", "wte", "embed_in",
-                                                                               "word_embeddings", "embeddings"))}
+    ends = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight", "embeddings.weight")
+    embeddings = {t.shape for t in kept if t.name.endswith(ends)}
     return [t for t in kept if not (t.name in ("lm_head.weight", "embed_out.weight") and t.shape in embeddings)]
 
 
 def _is_buffer(tensor: Stored) -> bool:
     mask = tensor.name.endswith((".attn.bias", ".attention.bias")) and len(tensor.shape) == 4
     return mask or tensor.name.endswith(("rotary_emb.inv_freq", ".masked_bias", "rope_freqs.weight"))
+
+
+def _from_gguf(path: Path) -> _Facts:
+    """Sizes from the GGUF header; the reader maps the file and touches none of its weights."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise _bad("Reading GGUF files needs the packages gguf and accelerate: pip install gguf accelerate.") from error
+    size = path.stat().st_size
+    try:
+        reader = GGUFReader(str(path))
+        fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.")}
+        spans = [(t, int(t.data_offset) + int(t.n_bytes)) for t in reader.tensors]
+    # The reader does not check what it reads: a short or damaged file fails wherever it happens to.
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, OSError) as error:
+        raise _bad(_cut_off(path, size)) from error
+    if not spans or any(end > size for _, end in spans):
+        raise _bad(_cut_off(path, size))
+    architecture = str(fields.get("general.architecture", ""))
+    if not _gguf_is_read(architecture):
+        raise _bad(
+            f"transformers cannot read GGUF files of the architecture {architecture[:60]!r}. Choose another model."
+        )
+    lost = "These weights are quantised; loading dequantises them, and what quantisation lost stays lost."
+    stored = [
+        Stored(t.name, t.tensor_type.name, tuple(int(n) for n in reversed(t.shape)), int(t.n_bytes)) for t, _ in spans
+    ]
+    return _Facts(
+        tensors=[t for t in stored if not _is_buffer(t)],
+        config={},
+        architecture=architecture,
+        model_type=architecture,
+        layers=_whole(fields.get(f"{architecture}.block_count")),
+        heads=_whole(fields.get(f"{architecture}.attention.head_count")),
+        origin=f"Read from the header of {path.name}.",
+        bytes_on_disk=size,
+        notes=[lost] if any(t.dtype not in ("F32", "F16", "BF16") for t in stored) else [],
+        weights="gguf",
+    )
+
+
+def _gguf_is_read(architecture: str) -> bool:
+    for module, names in (
+        ("modeling_gguf_pytorch_utils", "GGUF_SUPPORTED_ARCHITECTURES"),
+        ("integrations.gguf", "GGUF_ARCHS"),
+    ):
+        try:
+            if architecture in getattr(importlib.import_module(f"transformers.{module}"), names):
+                return True
+        except (ImportError, AttributeError):
+            continue
+    return False
+
+
+def _cut_off(path: Path, size: int) -> str:
+    return f"{path.name} is cut off or damaged: its header describes more than its {_gb(size)}. Download it again."
+
+
+def _from_hub(spec: ModelSpec) -> _Facts:
+    """From the hub within HUB_SECONDS, or, where it is out of reach, from the copy that the hub's cache holds."""
+    from huggingface_hub import constants, errors, get_token, try_to_load_from_cache
+
+    name = spec.source
+    http_error: type[Exception] = getattr(errors, "HTTPError", OSError)  # of the HTTP library, whichever it is
+    try:
+        return _in_time(lambda: _ask_hub(spec), HUB_SECONDS)
+    except errors.GatedRepoError as error:
+        todo = "accept its terms on its page there" if get_token() else "accept its terms there, then set HF_TOKEN"
+        raise _bad(f"The model {name} is gated: its owner asks who downloads it. To use it, {todo}.") from error
+    except errors.RevisionNotFoundError as error:
+        raise _bad(
+            f"The model {name} has no revision {spec.revision}. Check the spelling, or leave it empty."
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise _bad(
+            f"The hub has no model {name}, or it is private. Check the spelling; for a private model set HF_TOKEN."
+        ) from error
+    except errors.EntryNotFoundError as error:
+        if not isinstance(error, errors.LocalEntryNotFoundError):
+            raise _bad(f"{name} has no config.json on the hub, so it is not a model for transformers.") from error
+        reason: Exception = error
+    except errors.SafetensorsParsingError as error:
+        raise _bad(f"The safetensors headers of {name} on the hub cannot be read. Choose another model.") from error
+    except errors.HfHubHTTPError as error:
+        status = getattr(getattr(error, "response", None), "status_code", "an error")
+        raise _bad(f"The hub answered {status} when asked for {name}. Try again later, or check HF_TOKEN.") from error
+    except (http_error, OSError) as error:
+        reason = error
+    cached = try_to_load_from_cache(name, "config.json", revision=spec.revision)
+    if isinstance(cached, str):
+        facts = _from_folder(Path(cached).parent)
+        origin = f"Read from the copy of {name} in the hub's cache on this machine; the hub itself was not reached."
+        return facts._replace(origin=origin)
+    if constants.HF_HUB_OFFLINE:
+        raise _bad(
+            f"Downloads are switched off (HF_HUB_OFFLINE), and {name} is not on this machine. Give a folder or GGUF file."
+        ) from reason
+    raise _bad(
+        f"The hub cannot be reached from this machine, so whether {name} exists is not known. Check the network, or "
+        "give the path of a folder or a GGUF file."
+    ) from reason
+
+
+def _ask_hub(spec: ModelSpec) -> _Facts:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    api, name = HfApi(), spec.source
+    info = api.model_info(name, revision=spec.revision, timeout=5, files_metadata=True)
+    sizes = {s.rfilename: int(s.size or 0) for s in info.siblings or []}
+    if "config.json" not in sizes and any(f.endswith(".gguf") for f in sizes):
+        raise _bad(f"{name} holds GGUF files only. Download the one you want and give its path.")
+    config = _read_json(Path(hf_hub_download(name, "config.json", revision=info.sha, etag_timeout=5)))
+    if "model.safetensors" in sizes or "model.safetensors.index.json" in sizes:
+        headers = api.get_safetensors_metadata(name, revision=info.sha, timeout=5)
+        tensors = [
+            Stored(n, _type_name(t.dtype), tuple(t.shape), t.data_offsets[1] - t.data_offsets[0])
+            for file in headers.files_metadata.values()
+            for n, t in file.tensors.items()
+        ]
+        size = sum(sizes.get(f, 0) for f in headers.files_metadata)
+        return _described(
+            config, tensors, f"Read from the safetensors headers of {name} on the hub.", size, "safetensors"
+        )
+    pickles = {f: n for f, n in sizes.items() if f.startswith("pytorch_model") and f.endswith(".bin")}
+    origin = f"Counted on a module built from the config.json of {name} on the hub, without memory."
+    return _described(config, None, origin, sum(pickles.values()) or None, "pickle" if pickles else "none")
+
+
+def _in_time(work: Callable[[], _T], seconds: float) -> _T:
+    """Run ``work`` in a thread and wait so long: name resolution and retries know no timeout of their own."""
+    answers: queue.Queue[tuple[_T | None, BaseException | None]] = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as error:  # handed over to the waiting thread whole
+            answers.put((None, error))
+
+    threading.Thread(target=run, name="hub", daemon=True).start()
+    try:
+        value, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return value  # type: ignore[return-value]
+
+
+def _default_before_it_is_made() -> _Facts:
+    """The default model has not been downloaded: what is known of the pinned file, checked when it is made."""
+    n = SMOLLM2.parameters or 0
+    return _Facts(
+        tensors=[Stored("all", "float32", (n,), 4 * n)],
+        config={},
+        architecture="LlamaForCausalLM",
+        model_type="llama",
+        layers=SMOLLM2.layers,
+        heads=SMOLLM2.heads,
+        origin=f"Known of {SMOLLM2.name} {SMOLLM2.version}, which is downloaded when the model is first loaded.",
+        bytes_on_disk=None,
+        notes=[],
+        weights="safetensors",
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _bad(f"{path.name} cannot be read as JSON. Download the model again.") from error
+    if not isinstance(data, dict):
+        raise _bad(f"{path.name} does not hold what a model's {path.name} should. Download the model again.")
+    return data
+
+
+def _type_name(dtype: str) -> str:
+    """safetensors' name of a type (BF16) as torch names it (bfloat16)."""
+    return _SAFETENSORS.get(dtype, dtype.lower())
+
+
+def _floating(dtype: str) -> bool:
+    return dtype in ITEM_BYTES
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, list):  # some files give one count for each layer
+        value = max((v for v in value if isinstance(v, int)), default=None)
+    return value if isinstance(value, int) else None
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _bad(message: str) -> UserError:
+    return UserError(message, "model")

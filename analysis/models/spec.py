@@ -58,7 +58,9 @@ class ModelSpec:
             )
         if self.revision is not None:
             if not isinstance(self.revision, str) or not _REVISION.fullmatch(self.revision) or ".." in self.revision:
-                raise _bad("The revision must be the name of a branch or tag, or a commit hash. Leave it empty for main.")
+                raise _bad(
+                    "The revision must be the name of a branch or tag, or a commit hash. Leave it empty for main."
+                )
             if self.kind != "hub":
                 raise _bad("Only a model from the hub has revisions. Leave the revision empty.")
 
@@ -126,7 +128,9 @@ def check_local(spec: ModelSpec) -> Path | None:
     try:
         return _check_file(path) if spec.kind == "gguf" else _check_folder(path)
     except OSError as error:
-        raise _bad(f"{path.name} cannot be read ({error.strerror or 'system error'}). Check its permissions.") from error
+        raise _bad(
+            f"{path.name} cannot be read ({error.strerror or 'system error'}). Check its permissions."
+        ) from error
 
 
 def _resolve(source: str) -> Path | None:
@@ -147,10 +151,14 @@ def _check_folder(path: Path) -> Path:
     if (path / "config.json").is_file():
         return path
     if (path / "adapter_config.json").is_file():
-        raise _bad(f"The folder {path.name} holds an adapter. Merge it into its base model and save that, then load it.")
+        raise _bad(
+            f"The folder {path.name} holds an adapter. Merge it into its base model and save that, then load it."
+        )
     inside = sorted(p.name for p in path.glob("*.gguf"))
     if inside:
-        raise _bad(f"The folder {path.name} has no config.json, but GGUF files. Give the path of one, such as {inside[0]}.")
+        raise _bad(
+            f"The folder {path.name} has no config.json, but GGUF files. Give the path of one, such as {inside[0]}."
+        )
     raise _bad(f"The folder {path.name} has no config.json, so it is not a saved model. Give the folder that has it.")
 
 

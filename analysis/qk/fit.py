@@ -75,6 +75,7 @@ class ContrastFit:
         return torch.from_numpy(delta)
 
 
+@torch.no_grad()
 def fit_contrast(
     loaded: LoadedModel,
     examples: Sequence[Example],

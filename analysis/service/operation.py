@@ -53,7 +53,8 @@ class Operation:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        REGISTRY[cls.__name__] = cls
+        if "run" in vars(cls):  # shared bases without an answer of their own are no operations
+            REGISTRY[cls.__name__] = cls
 
     def run(self, context: Context) -> Result:
         """Compute the answer. Progress and cancel points go through ``context``."""

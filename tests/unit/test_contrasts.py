@@ -4,6 +4,7 @@ Three small tokenizers are made here, one for each way in which vocabularies wri
 style with a begin token, and plain words.
 """
 
+# ruff: noqa: S106 - special tokens are no passwords
 from __future__ import annotations
 
 import json
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -32,7 +34,7 @@ from analysis.qk.contrasts import (
     parse_template,
 )
 from analysis.qk.contrasts.boxes import check_aligned
-from analysis.qk.contrasts.tokens import frequent_words, single_tokens
+from analysis.qk.contrasts.tokens import Encoding, frequent_words, single_tokens
 from analysis.qk.contrasts.words import CATEGORIES, FILLER, OBJECTS
 
 NOUNS = [
@@ -250,6 +252,14 @@ def test_check_example_sees_a_key_after_its_query() -> None:
 
 
 # Presets
+
+
+def test_tokens_without_width_stand_for_no_text() -> None:
+    # An added token at the start, a lone marker inside a word, an added token at the end.
+    offsets = np.array([[0, 0], [0, 3], [2, 2], [3, 6], [0, 0]])
+    encoding = Encoding((9, 1, 2, 3, 9), offsets)
+    assert encoding.tokens_of(0, 6) == [1, 3] and encoding.tokens_of(3, 4) == [3] and encoding.last() == 3
+    assert encoding.tokens_of(6, 7) == []
 
 
 def test_frequent_words_are_one_token_in_a_sentence(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -516,6 +526,10 @@ def test_template_words_of_several_tokens(byte_level: PreTrainedTokenizerFast) -
     for example in hits:
         for place in (example.positive[0], example.query):
             assert byte_level.decode(list(example.prompts[0][: place.position + 1])).endswith("armadillo")
+    # Two tokens are already too many. The slash is a token of its own.
+    assert len(byte_level(" fox/")["input_ids"]) == 2
+    with pytest.raises(UserError, match=r"fox/ \(2 tokens\)"):
+        build_examples(template(PLAIN, "animal: fox/, cat"), byte_level)
     # A word that is not marked may have as many tokens as it likes.
     free = template("the {animal.1|+} the {animal.2|-} {long}", "animal: fox, cat\nlong: armadillo")
     assert build_examples(free, byte_level)
@@ -526,6 +540,11 @@ def test_template_marks_on_one_token_are_refused(tokenizer: PreTrainedTokenizerF
     made = template("the {a|+}{b|-} says", "a: ki\nb: rden", long_words="last")
     with pytest.raises(UserError, match=r"{a.1\|\+} \(ki\) and {b.1\|-} \(rden\) fall on the same token"):
         build_examples(ContrastSpec("template", 8, 0, {**made.options}), tokenizer)
+
+
+def test_the_template_shown_by_default_makes_examples(tokenizer: PreTrainedTokenizerFast) -> None:
+    examples = build_examples(ContrastSpec("template", 20, options={"long_words": "last"}), tokenizer)
+    assert all(len(example.negative) == 2 and example.query.position > 10 for example in examples)
 
 
 WORLD = "word: Katze, größer, 猫, คน, שלום, مرحبا, кошка, 🐈, e\u0301te\u0301, 👩\u200d👩\u200d👧"
@@ -594,6 +613,7 @@ def test_jsonl_uses_the_first_lines_up_to_the_limit(byte_level: PreTrainedTokeni
         ({**GOOD, "negative": ["dog"]}, "negative span 'dog' is not in the text"),
         ({**GOOD, "negative": [""]}, "negative span '' is not in the text"),
         ({**GOOD, "negative": ["and"]}, "negative span 'and' is in the text more than once"),
+        ({**GOOD, "text": "a cat and a banana", "negative": ["ana"]}, "'ana' is in the text more than once"),
         ({**GOOD, "query": 4}, "a query span must be a string or"),
         ({**GOOD, "label": 4}, "label must be a string"),
         ({**GOOD, "query": "cat"}, "the query, 'cat', comes before its key 'mouse'"),
@@ -649,6 +669,7 @@ def test_every_mark_of_the_help_is_understood() -> None:
 
 
 def test_importing_contrasts_brings_no_torch_and_no_transformers() -> None:
-    code = "import sys, analysis.qk.contrasts; print(sorted({'torch', 'transformers', 'dash', 'plotly'} & set(sys.modules)))"
+    heavy = "{'torch', 'transformers', 'dash', 'plotly'}"
+    code = f"import sys, analysis.qk.contrasts; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert out.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ The same table checks what comes back from the form, so an option is described, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from analysis.errors import UserError
 from analysis.qk.contrasts.template import MAX_TEMPLATE, TEMPLATE_EXAMPLE, WORD_LISTS_EXAMPLE
@@ -34,9 +34,9 @@ class Option:
     def check(self, value: object) -> OptionValue:
         """``value`` if it is allowed. Raises UserError whose field is the name of the option."""
         if self.type == "integer":
-            if isinstance(value, int) and not isinstance(value, bool):
-                if (self.minimum or 0) <= value <= (self.maximum or 0):
-                    return value
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if whole and (self.minimum or 0) <= cast(int, value) <= (self.maximum or 0):
+                return cast(int, value)
             raise self._refusal(f"a whole number from {self.minimum:,} to {self.maximum:,}")
         if self.type == "switch":
             if isinstance(value, bool):

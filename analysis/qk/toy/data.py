@@ -91,7 +91,7 @@ class ToySettings:
         recipe = cls(learning_rate=1e-4, schedule="constant", max_steps=50_000, patience=5, tolerance=1e-4)
         unknown = set(changes) - {field.name for field in fields(cls)}
         if unknown:
-            raise UserError(f"The toy model has no setting named {sorted(unknown)[0]}.", sorted(unknown)[0])
+            raise UserError(f"The toy model has no setting named {min(unknown)}.", min(unknown))
         return replace(recipe, **changes)
 
 

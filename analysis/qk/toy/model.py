@@ -28,8 +28,8 @@ from analysis.qk.toy.data import (
     sample_batch,
 )
 
-_WARM_UP = 100  # Steps. A cold start at the fast rate sends some seeds to a worse optimum.
-_DRAWN_AT_ONCE = 16  # Batches per draw: the generators cost more per call than per number.
+_WARM_UP = 100  # Steps of linear rise, so that AdamW has seen some gradients before it takes full steps.
+_DRAWN_AT_ONCE = 16  # Batches per draw: fewer, larger calls to the generators.
 _FIGURES = ("loss", "accuracy", "steps")
 
 

@@ -31,7 +31,7 @@ from analysis.qk import (
 from analysis.qk.toy.data import ToyBatch, ToySettings, generator_for, latent_codes, sample_batch, sample_contrast
 from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, evaluate, initial_head
 
-_CHUNK = 2_048  # Rows held at once; a whole report stays below some tens of megabytes.
+_CHUNK = 2_048  # Rows with a whole context that are held at once.
 _PAIRS = 1_600  # Query-key pairs on the map, as in the paper's Figure 3.
 _ATTRIBUTED = 1_000
 _CODE_BITS = 5  # More would give more codes than pairs to average.

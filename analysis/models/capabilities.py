@@ -1,0 +1,43 @@
+"""Which pages work with a loaded model, and why one does not. Read off the model's facts, never off its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Recorded attention may differ from the model's own by rounding of the dtype that it computes in.
+TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
+
+
+def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """One entry per page: ``page``, ``works``, ``reason`` (a sentence either way). ``facts`` as of ModelFacts."""
+    works, reason = _attention(facts)
+    return [
+        {"page": "Attention", "works": works, "reason": reason},
+        {
+            "page": "Validation",
+            "works": works,
+            "reason": "The toy model needs no loaded model. "
+            + ("The invariants run on this one." if works else "The invariants need recorded attention: " + reason),
+        },
+    ]
+
+
+def _attention(facts: dict[str, Any]) -> tuple[bool, str]:
+    if not facts["attention_layers"]:
+        return False, "No layer of this model computes softmax attention through transformers' attention interface."
+    if facts["missing_layers"]:
+        layers = ", ".join(map(str, facts["missing_layers"]))
+        return False, f"Layers {layers} compute their attention in a way that cannot be recorded; none is skipped silently."
+    tolerance = TOLERANCE.get(facts["dtype"], 4e-2)
+    if not facts["recording_error"] <= tolerance:
+        return False, (
+            f"Recorded queries and keys do not reproduce the model's own attention (largest difference "
+            f"{facts['recording_error']:.1e}, allowed {tolerance:.0e})."
+        )
+    text = (
+        f"Recorded queries and keys reproduce the model's own attention to {facts['recording_error']:.1e} on "
+        f"{facts['probe_tokens']} tokens, all {len(facts['attention_layers'])} layers."
+    )
+    if facts["other_layers"]:
+        text += f" {len(facts['other_layers'])} layers have no softmax attention and are not shown."
+    return True, text

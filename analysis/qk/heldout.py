@@ -1,0 +1,193 @@
+"""A fitted subspace tried on examples that it has not seen: swaps by rank, share of the gap, and a map of the vectors.
+
+One pass per call, stopped after the layer in question, keeps queries and keys of one head only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.models.loader import LoadedModel
+from analysis.models.recording import LayerAttention, tapped, with_unrotated
+from analysis.qk.batching import batches
+from analysis.qk.contrasts.example import Example
+from analysis.qk.subspace import QKSubspace, random_basis, swap_keys
+from analysis.qk.swap import row_softmax
+
+RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+class _EnoughError(Exception):
+    """The layer in question has reported; the rest of the pass is not needed."""
+
+
+@dataclass
+class HeadSamples:
+    """n examples of one head: ``queries`` (n, d), ``keys`` a list of (T_i, d), raw attention logits follow from them;
+    ``positive`` and ``negative``: key positions per example; ``record`` a layer record for its scaling and caps."""
+
+    queries: Tensor
+    keys: list[Tensor]
+    visible: list[Tensor]
+    positive: list[list[int]]
+    negative: list[list[int]]
+    labels: list[str]
+    key_labels: list[tuple[str, ...]]
+    record: LayerAttention
+    head: int
+
+    def logits(self, i: int) -> Tensor:
+        """Raw logits (T_i,) of example i, -inf where masked."""
+        return (self.keys[i] @ self.queries[i]).masked_fill(~self.visible[i], -torch.inf)
+
+
+@torch.no_grad()
+def collect(
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    layer: int,
+    head: int,
+    rotary: str = "post",
+    progress: Callable[[float | None, str], None] | None = None,
+) -> HeadSamples:
+    """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out."""
+    queries, keys, visible, done = [], [], [], 0
+    last: LayerAttention | None = None
+    kept: list[Example] = []
+    for batch in batches(examples, 0, 0, 512, loaded.tokenizer.pad_token_id or 0):
+        chunk = examples[done : done + batch.examples]
+        seen: list[LayerAttention] = []
+
+        def look(record: LayerAttention, _output: Tensor, seen: list[LayerAttention] = seen) -> None:
+            if record.layer == layer:
+                seen.append(record)
+                raise _EnoughError
+
+        with tapped(look), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
+            try:
+                loaded.forward(batch.ids, batch.mask)
+            except _EnoughError:
+                pass
+        record = seen[0]
+        q, k = record.unrotated if rotary == "pre" and record.unrotated is not None else (record.queries, record.keys)
+        mask = record.visible(slice(head, head + 1)).expand(batch.ids.shape[0], -1, -1, -1)
+        base = 0
+        for example in chunk:
+            prompt, position = base + example.query.prompt, example.query.position
+            length = len(example.prompts[example.query.prompt])
+            queries.append(q[prompt, head, position].double().cpu())
+            keys.append(k[prompt, head // record.group, :length].double().cpu())
+            visible.append(mask[prompt, 0, position, :length].cpu())
+            kept.append(example)
+            base += len(example.prompts)
+        last, done = record, done + batch.examples
+        if progress is not None:
+            progress(done / len(examples), f"{done} of {len(examples)} held-out examples")
+    assert last is not None
+    slim = LayerAttention(
+        layer, last.queries[:1, :, :1].cpu(), last.keys[:1, :, :1].cpu(), last.values[:1, :, :1].cpu(), None,
+        last.scaling, last.softcap, None if last.sinks is None else last.sinks.cpu(), None,
+    )
+    own = [[p.position for p in e.positive if p.prompt == e.query.prompt] for e in kept]
+    other = [[p.position for p in e.negative if p.prompt == e.query.prompt] for e in kept]
+    return HeadSamples(
+        torch.stack(queries), keys, visible, own, other, [e.label for e in kept], [e.key_labels for e in kept],
+        slim, head,
+    )
+
+
+def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> dict[str, Any]:
+    """Swap the positive key with a random negative one, by rank (dossier 2.4 and 6.4 b); JSON-able.
+
+    Each row: rank, mean attention on the original and on the target, share of examples whose most attended candidate
+    becomes the target (``flip``), and for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also
+    ``share``: part of the mean logit gap that the subspace holds when the query, the key, or both are projected.
+    """
+    rng = np.random.default_rng(seed)
+    usable = [i for i in range(len(samples.keys)) if samples.positive[i] and samples.negative[i]]
+    pairs = [(i, samples.positive[i][0], int(rng.choice(samples.negative[i]))) for i in usable]
+    d = int(subspace.singular_values.shape[0])
+    ranks = sorted({0, d, subspace.rank, *[r for r in RANKS if r < d]})
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for rank in ranks:
+        own = _swap_means(samples, pairs, subspace.with_rank(rank).key_basis)
+        row = {"rank": rank, "orig": own[0], "target": own[1], "flip": own[2]}
+        if rank:
+            draws = [_swap_means(samples, pairs, random_basis(d, rank, generator)) for _ in range(random_bases)]
+            row |= {f"random_{n}": float(np.mean([x[j] for x in draws])) for j, n in
+                    enumerate(("orig", "target", "flip"))}
+            row |= {"random_target_min": min(x[1] for x in draws), "random_target_max": max(x[1] for x in draws)}
+            row |= gap_shares(samples, pairs, subspace.with_rank(rank))
+        rows.append(row)
+    return {"rows": rows, "pairs": len(pairs), "rule_rank": subspace.rank, "random_bases": random_bases}
+
+
+def _swap_means(samples: HeadSamples, pairs: list[tuple[int, int, int]], basis: Tensor) -> tuple[float, float, float]:
+    totals = np.zeros(3)
+    for i, a, b in pairs:
+        raw = samples.logits(i)
+        if basis.shape[1]:
+            new_a, new_b = swap_keys(samples.keys[i][a], samples.keys[i][b], basis)
+            raw = raw.clone()
+            raw[a], raw[b] = samples.queries[i] @ new_a, samples.queries[i] @ new_b
+        row = row_softmax(raw, samples.record, samples.head)
+        candidates = [*samples.positive[i], *samples.negative[i]]
+        totals += [float(row[a]), float(row[b]), float(max(candidates, key=lambda p, row=row: float(row[p])) == b)]
+    mean = totals / max(1, len(pairs))
+    return float(mean[0]), float(mean[1]), float(mean[2])
+
+
+def gap_shares(samples: HeadSamples, pairs: list[tuple[int, int, int]], subspace: QKSubspace) -> dict[str, float]:
+    """Share of the held-out mean logit gap (positive minus mean negative) kept by projecting query, key or both."""
+    u, v = subspace.query_basis, subspace.key_basis
+    q = torch.stack([samples.queries[i] for i, _, _ in pairs])
+    difference = torch.stack(
+        [samples.keys[i][samples.positive[i]].mean(0) - samples.keys[i][samples.negative[i]].mean(0) for i, _, _ in pairs]
+    )
+    whole = (q * difference).sum(-1).mean()
+    q_in, k_in = (q @ u) @ u.mT, (difference @ v) @ v.mT
+    parts = {"share_query": (q_in * difference), "share_key": (q * k_in), "share_both": (q_in * k_in)}
+    return {name: float(part.sum(-1).mean() / whole) for name, part in parts.items()}
+
+
+def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> dict[str, Any]:
+    """Queries and keys in the subspace, on three common principal axes (the paper's Figures 6 and 8).
+
+    Returns arrays: ``points`` (m, 3) float32, ``is_query`` (m,) uint8; and JSON: ``labels``, ``kinds``
+    ("query", "positive", "negative"), ``explained`` (3,), the share of the coordinates' variance.
+    """
+    u, v = subspace.query_basis, subspace.key_basis
+    coordinates, labels, kinds = [], [], []
+    for i in range(min(limit, len(samples.keys))):
+        coordinates.append(samples.queries[i] @ u)
+        labels.append(samples.labels[i])
+        kinds.append("query")
+        names = samples.key_labels[i]
+        for position, name in zip(samples.positive[i], names, strict=False):
+            coordinates.append(samples.keys[i][position] @ v)
+            labels.append(name)
+            kinds.append("positive")
+        for n, position in enumerate(samples.negative[i][:2]):
+            coordinates.append(samples.keys[i][position] @ v)
+            labels.append(names[len(names) - len(samples.negative[i]) + n])
+            kinds.append("negative")
+    stacked = torch.stack(coordinates)
+    stacked = stacked - stacked.mean(0)
+    _, values, axes = torch.linalg.svd(stacked, full_matrices=False)
+    points = torch.zeros(len(stacked), 3, dtype=torch.float64)
+    points[:, : min(3, axes.shape[0])] = stacked @ axes[:3].mT
+    explained = (values**2 / (values**2).sum().clamp_min(1e-30))[:3].tolist()
+    return {
+        "points": points.float().numpy(),
+        "labels": labels,
+        "kinds": kinds,
+        "explained": [*explained, 0.0, 0.0][:3],
+    }

@@ -1,0 +1,107 @@
+"""Why did this query attend to that key: the share, the nats above the alternatives, and which feature they come from.
+
+Attribution of raw logits misleads, because a subspace may hold the mean key and then "explains" every token alike
+(dossier 5). So everything here is a difference: of a key to the mean of the other candidates, or to a chosen token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from analysis.models.recording import scaled_logits
+from analysis.models.trace import Trace
+from analysis.qk.attribution import Side, attribute_logits
+from analysis.qk.subspace import QKSubspace
+
+Reference = Literal["others", "token", "none"]
+
+
+@dataclass(frozen=True)
+class RowParts:
+    """One query's row over T tokens. ``attention`` (T,). ``nats`` (T,): logits as the softmax sees them, -inf masked.
+    ``parts`` (T, F + 1): contributions of F features and the remainder, in nats before any soft-cap, relative to the
+    reference; NaN where masked. ``total`` (T,): their sum. ``reference``: positions averaged as reference, per token the
+    same set without the token itself. ``error``: largest absolute difference between parts plus remainder and the logit.
+    """
+
+    attention: Tensor
+    nats: Tensor
+    parts: Tensor
+    total: Tensor
+    candidates: Tensor
+    error: float
+
+
+def row_parts(
+    trace: Trace,
+    layer: int,
+    head: int,
+    query: int,
+    subspaces: list[QKSubspace],
+    side: Side = "query",
+    orthogonalise: bool = False,
+    reference: Reference = "others",
+    token: int = 0,
+    skip_first: bool = True,
+) -> RowParts:
+    """Attribute one row of attention (the paper's Figure 10, as differences unless ``reference`` is "none").
+
+    ``reference`` "others" compares each token with the mean of the other candidates, "token" with position ``token``,
+    "none" with nothing. ``skip_first`` keeps position 0, the usual attention sink, out of the mean of the others.
+    """
+    record = trace.layers[layer]
+    raw, attention = trace.row(layer, head, query)
+    visible = torch.isfinite(raw)
+    keys = record.keys[0, head // record.group].double()
+    parts = attribute_logits(record.queries[0, head, query].double(), keys, subspaces, side, orthogonalise)
+    error = float((parts.sum(1) - raw)[visible].abs().max())
+    parts = parts * record.scaling
+    candidates = visible.clone()
+    if skip_first and int(visible.sum()) > 2:
+        candidates[0] = False
+    parts = parts - _baseline(parts, candidates, reference, token)
+    parts = parts.masked_fill(~visible[:, None], torch.nan)
+    nats = scaled_logits(raw, record.scaling, record.softcap).masked_fill(~visible, -torch.inf)
+    return RowParts(attention, nats, parts, parts.sum(1), candidates, error)
+
+
+def _baseline(parts: Tensor, candidates: Tensor, reference: Reference, token: int) -> Tensor:
+    if reference == "none":
+        return torch.zeros_like(parts[:1])
+    if reference == "token":
+        return parts[token : token + 1]
+    total, count = parts[candidates].sum(0), int(candidates.sum())
+    own = torch.where(candidates[:, None], parts, 0)
+    others = (count - candidates.to(parts.dtype)).clamp_min(1)[:, None]
+    return (total - own) / others
+
+
+def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query: int, shares: bool = True) -> str:
+    """The answer line: share of attention, nats above the mean of the other candidates, and where they come from.
+
+    ``row`` must be relative to "others".
+    """
+    gap = float(row.total[key])
+    direction = "above" if gap >= 0 else "below"
+    text = (
+        f"“{labels[query]}” gives “{labels[key]}” {float(row.attention[key]):.1%} of its attention: its logit lies "
+        f"{abs(gap):.2f} nats {direction} the mean of the other candidates"
+    )
+    if not names:
+        return text + ". Fit a feature to see what these nats are made of."
+    pieces = [f"{float(row.parts[key, i]):+.2f} from {name}" for i, name in enumerate(names)]
+    return f"{text}; of these, {', '.join(pieces)}, and {float(row.parts[key, -1]):+.2f} unexplained."
+
+
+def alignment_matrix(trace: Trace, layer: int, head: int, subspace: QKSubspace) -> Tensor:
+    """The subspace's part of every logit, ``(P_U q) . (P_V k)`` in nats, float32 (T, T); NaN where masked."""
+    record = trace.layers[layer]
+    queries, keys = record.queries[0, head].double(), record.keys[0, head // record.group].double()
+    left, right = subspace.query_basis.to(queries), subspace.key_basis.to(queries)
+    product = (queries @ left) @ (left.mT @ right) @ (keys @ right).mT * record.scaling
+    visible = record.visible(slice(head, head + 1))[0, 0]
+    return product.masked_fill(~visible, torch.nan).float()

@@ -1,0 +1,235 @@
+"""Operations on features: preview a contrast, fit it on all heads, and read what the fit says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts import CONTRAST_KINDS
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.service.context import Context
+from analysis.service.operation import Kind, Operation, Result, choice, whole
+
+if TYPE_CHECKING:
+    from analysis.qk.contrasts.example import Example
+    from analysis.qk.fit import ContrastFit
+
+PERMUTATIONS = 20
+HELD_OUT_SEED = 1_000_003
+
+
+def feature_name(contrast: ContrastSpec) -> str:
+    """How a feature is called on screen: its kind, and what distinguishes it from the kind's defaults."""
+    kind = CONTRAST_KINDS[contrast.kind]
+    usual = ContrastSpec(contrast.kind).options if contrast.kind not in ("template", "jsonl") else {}
+    other = [str(v) for n, v in contrast.options.items() if n in usual and v != usual[n] and len(str(v)) < 16]
+    return kind.title + (f" ({', '.join(other)})" if other else "")
+
+
+@dataclass(frozen=True)
+class OnContrast(Operation):
+    """A contrast on a model."""
+
+    model: ModelSpec = ModelSpec("default")
+    contrast: ContrastSpec = ContrastSpec("induction")
+    rotary: str = "post"
+
+    def __post_init__(self) -> None:
+        choice(self.rotary, ("post", "pre"), "rotary", "The vectors")
+
+    def examples(self, context: Context, contrast: ContrastSpec | None = None) -> list[Example]:
+        """The examples of the contrast for this model's tokenizer."""
+        from analysis.qk.contrasts import build_examples
+
+        return build_examples(contrast or self.contrast, context.model(self.model).tokenizer)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class PreviewContrast(OnContrast):
+    """A few examples of a contrast with their tokens, and what fitting it will cost."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.qk.contrasts import describe
+
+        loaded = context.model(self.model)
+        few = self.examples(context, replace(self.contrast, n_examples=8))
+        tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * self.contrast.n_examples
+        shown = [describe(e, loaded.tokenizer) for e in few[:3]]  # type: ignore[arg-type]
+        seconds = tokens * loaded.facts.seconds_per_token * 1.2
+        return Result({"examples": shown, "tokens": int(tokens), "seconds": seconds})
+
+
+@dataclass(frozen=True)
+class FitContrast(OnContrast):
+    """Fit a contrast on every head of every layer from one stream of forward passes."""
+
+    kind: ClassVar[Kind] = "job"
+    permutations: int = PERMUTATIONS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.permutations, 0, 100, "permutations", "The number of relabellings")
+
+    def describe(self) -> str:
+        return f"Fit {feature_name(self.contrast)} on {self.model.label}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.capabilities import capabilities
+        from analysis.qk.fit import fit_contrast
+
+        loaded = context.model(self.model)
+        able = capabilities(loaded.facts_dict())[0]
+        if not able["works"]:
+            raise UserError(f"Features cannot be fitted on this model. {able['reason']}", "model")
+        context.progress(0.0, "building examples")
+        examples = self.examples(context)
+        fit = fit_contrast(
+            loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
+        )
+        arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if f.name not in ("layers", "counts")}
+        return Result({"layers": fit.layers, "counts": list(fit.counts), "name": feature_name(self.contrast)}, arrays)
+
+
+def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:
+    """The stored fit of a feature. UserError(field="features") if it has not been fitted on this model."""
+    from analysis.qk.fit import ContrastFit
+
+    operation = FitContrast(model, contrast, rotary)
+    key = context.key_of(operation)
+    found = context.memory.get(("fit", key)) if key else None
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    result = context.store.get(key) if key else None
+    if result is None:
+        raise UserError(f"“{feature_name(contrast)}” has not been fitted on this model yet. Press Fit.", "features")
+    fit = ContrastFit(layers=result.data["layers"], counts=tuple(result.data["counts"]), **result.arrays)
+    context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
+    return fit
+
+
+@dataclass(frozen=True)
+class FeatureStatus(Operation):
+    """Which of some features are fitted on a model."""
+
+    kind: ClassVar[Kind] = "read"
+    model: ModelSpec = ModelSpec("default")
+    features: tuple[ContrastSpec, ...] = ()
+
+    def run(self, context: Context) -> Result:
+        keys = [context.key_of(FitContrast(self.model, f)) for f in self.features]
+        return Result({"fitted": [k is not None and context.store.has(k) for k in keys]})
+
+
+@dataclass(frozen=True)
+class FeatureScores(OnContrast):
+    """Per layer and head: the trace in nats, its distance from the null, attention contrast, hit rate. NaN elsewhere."""
+
+    kind: ClassVar[Kind] = "read"
+
+    def run(self, context: Context) -> Result:
+        fit = fit_of(context, self.model, self.contrast, self.rotary)
+        facts = context.model(self.model).facts
+        spread = fit.null_trace.std(-1, ddof=1) if fit.null_trace.shape[-1] > 1 else fit.trace_error
+        centre = fit.null_trace.mean(-1) if fit.null_trace.shape[-1] else 0.0
+        scores = {
+            "trace_nats": fit.trace * fit.scaling[:, None],
+            "trace_z": (fit.trace - centre) / np.maximum(spread, 1e-9),
+            "contrast": fit.attention[..., 0] - fit.attention[..., 1],
+            "hits": fit.hits,
+        }
+        whole_grid = {}
+        for name, values in scores.items():
+            grid = np.full((facts.layers, facts.heads), np.nan, np.float32)
+            grid[fit.layers] = values
+            whole_grid[name] = grid
+        return Result({"examples": fit.examples, "permutations": fit.null_trace.shape[-1]}, whole_grid)
+
+
+@dataclass(frozen=True)
+class Evidence(OnContrast):
+    """What supports a feature's subspace on one head: spectrum with null, trace, noise share, split halves."""
+
+    kind: ClassVar[Kind] = "read"
+    layer: int = 0
+    head: int = 0
+    rank: int = -1
+    centred: bool = False
+
+    def run(self, context: Context) -> Result:
+        from analysis.qk.evidence import head_evidence
+
+        fit = fit_of(context, self.model, self.contrast, self.rotary)
+        check_head(fit, self.layer, self.head)
+        return Result(head_evidence(fit, self.layer, self.head, None if self.rank < 0 else self.rank, self.centred))
+
+
+@dataclass(frozen=True)
+class Overlap(Operation):
+    """How far the subspaces of several features coincide on one head."""
+
+    kind: ClassVar[Kind] = "read"
+    model: ModelSpec = ModelSpec("default")
+    features: tuple[ContrastSpec, ...] = ()
+    layer: int = 0
+    head: int = 0
+
+    def run(self, context: Context) -> Result:
+        from analysis.qk.evidence import overlap, subspace_of
+
+        fits = [fit_of(context, self.model, f) for f in self.features]
+        for fit in fits:
+            check_head(fit, self.layer, self.head)
+        found = overlap([subspace_of(f, self.layer, self.head) for f in fits])
+        return Result({**found, "names": [feature_name(f) for f in self.features]})
+
+
+@dataclass(frozen=True)
+class HeldOut(OnContrast):
+    """A head's subspace on examples that the fit has not seen: swaps by rank with random controls, and the map."""
+
+    kind: ClassVar[Kind] = "job"
+    layer: int = 0
+    head: int = 0
+    examples_count: int = 150
+    centred: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.examples_count, 20, 2000, "examples_count", "The number of held-out examples")
+
+    def describe(self) -> str:
+        return f"Held-out test of {feature_name(self.contrast)} on layer {self.layer}, head {self.head}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.qk.evidence import subspace_of
+        from analysis.qk.heldout import collect, map_points, swap_table
+
+        fit = fit_of(context, self.model, self.contrast, self.rotary)
+        check_head(fit, self.layer, self.head)
+        subspace = subspace_of(fit, self.layer, self.head, None, self.centred)
+        given = self.contrast.kind == "jsonl"  # a file has no generator to draw new examples from
+        seed = (self.contrast.seed + HELD_OUT_SEED) % (2**32 - 1)
+        other = self.contrast if given else replace(self.contrast, seed=seed, n_examples=self.examples_count)
+        examples = self.examples(context, other)[: self.examples_count]
+        samples = collect(
+            context.model(self.model), examples, self.layer, self.head, self.rotary,
+            lambda share, text: context.progress(None if share is None else 0.8 * share, text),
+        )
+        points = map_points(samples, subspace)
+        table = None
+        if self.rotary == "post" and any(samples.negative):
+            context.progress(0.85, "swaps by rank")
+            table = swap_table(samples, subspace)
+        array = points.pop("points")
+        return Result({"swaps": table, "map": points, "in_sample": given, "examples": len(examples)}, {"points": array})
+
+
+def check_head(fit: ContrastFit, layer: int, head: int) -> None:
+    """Refuse a layer or head that the fit does not have."""
+    if layer not in fit.layers:
+        raise UserError(f"Layer {layer} of this model has no softmax attention to fit.", "layer")
+    whole(head, 0, fit.trace.shape[1] - 1, "head", "The head")

@@ -1,0 +1,40 @@
+"""Operations on models as such: estimate one before loading, load one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from analysis.models.spec import ModelSpec
+from analysis.service.context import Context
+from analysis.service.operation import Kind, Operation, Result
+
+
+@dataclass(frozen=True)
+class EstimateModel(Operation):
+    """Parameters and memory of a model from its metadata alone, against what the machine has."""
+
+    kind: ClassVar[Kind] = "read"
+    candidate: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.metadata import estimate
+
+        return Result(asdict(estimate(self.candidate)))
+
+
+@dataclass(frozen=True)
+class LoadModel(Operation):
+    """Load a model, describe it, and say which pages work with it."""
+
+    kind: ClassVar[Kind] = "job"
+    model: ModelSpec = ModelSpec("default")
+
+    def describe(self) -> str:
+        return f"Load {self.model.label}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.capabilities import capabilities
+
+        facts = context.model(self.model).facts_dict()
+        return Result({"facts": facts, "capabilities": capabilities(facts)})

@@ -1,0 +1,324 @@
+"""Operations on one prompt: read it once, then ask about any head, token, swap or subspace of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.models.prompts import check_prompt
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.service.context import Context
+from analysis.service.operation import Kind, Operation, Result, choice, hash_of, whole
+from analysis.service.ops_features import feature_name, fit_of
+
+if TYPE_CHECKING:
+    from analysis.models.trace import Overview, Trace
+    from analysis.qk.subspace import QKSubspace
+
+MAX_CELLS = 512
+
+
+@dataclass(frozen=True)
+class OnPrompt(Operation):
+    """A prompt in a model: raw text or a chat turn, with ``generate`` tokens of the model's own (greedy) after it."""
+
+    model: ModelSpec = ModelSpec("default")
+    text: str = ""
+    chat: bool = False
+    generate: int = 0
+
+    def __post_init__(self) -> None:
+        check_prompt(self.text)
+        whole(self.generate, 0, 200, "generate", "The number of generated tokens")
+
+    def trace(self, context: Context, overview: bool = False) -> tuple[Trace, Overview | None, int]:
+        """The recorded pass (from memory if it is there), the overview if asked for, and the length of the prompt."""
+        from analysis.models.capabilities import capabilities
+        from analysis.models.generation import generate_stream
+        from analysis.models.prompts import encode_prompt
+        from analysis.models.trace import trace_prompt
+
+        loaded = context.model(self.model)
+        able = capabilities(loaded.facts_dict())[0]
+        if not able["works"]:
+            raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
+        prompt = [self.text, self.chat, self.generate]
+        key = hash_of(["trace", context.residents.fingerprint(self.model), *prompt])
+        found = context.memory.get(key)
+        if found is not None and not overview:
+            return found[0], None, found[1]
+        ids = encode_prompt(loaded, self.text, self.chat)
+        count, everything = len(ids), list(found[0].ids) if found is not None else list(ids)
+        if found is None:
+            context.progress(0.1, f"{count} tokens")
+            for n, token in enumerate(generate_stream(loaded, ids, self.generate), start=1):
+                everything.append(token)
+                context.progress(0.1 + 0.5 * n / self.generate, f"generated {n} of {self.generate} tokens")
+        context.progress(0.6, "recording all layers")
+        trace, seen = trace_prompt(loaded, everything, overview)
+        context.memory.put(key, (trace, count), trace.size)
+        return trace, seen, count
+
+
+@dataclass(frozen=True)
+class TracePrompt(OnPrompt):
+    """Read a prompt: its tokens, what the model predicts next, scores and thumbnails of every head."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Read “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”"
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import prompt_notes, token_labels
+
+        trace, overview, count = self.trace(context, overview=True)
+        assert overview is not None
+        loaded = context.model(self.model)
+        probabilities = trace.next_logits.double().softmax(-1)
+        top = probabilities.topk(min(10, probabilities.shape[0]))
+        labels = token_labels(loaded.tokenizer, trace.ids)
+        data = {
+            "labels": labels,
+            "ids": trace.ids,
+            "prompt_tokens": count,
+            "notes": prompt_notes(self.text, labels),
+            "next": {
+                "labels": token_labels(loaded.tokenizer, top.indices.tolist()),
+                "probabilities": top.values.tolist(),
+            },
+            "layers": loaded.facts.layers,
+            "heads": loaded.facts.heads,
+            "attention_layers": loaded.facts.attention_layers,
+        }
+        return Result(data, {**overview.scores, "thumbnails": overview.thumbnails})
+
+
+@dataclass(frozen=True)
+class OnHead(OnPrompt):
+    """One head of one layer on a prompt."""
+
+    layer: int = 0
+    head: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.layer, 0, 10_000, "layer", "The layer")
+        whole(self.head, 0, 10_000, "head", "The head")
+
+    def recorded(self, context: Context, *positions: int) -> Trace:
+        """The trace, once layer, head and token positions are known to exist in it."""
+        trace, _, _ = self.trace(context)
+        if self.layer not in trace.layers:
+            raise UserError(f"Layer {self.layer} of this model has no softmax attention to show.", "layer")
+        heads = trace.layers[self.layer].queries.shape[1]
+        if self.head >= heads:
+            raise UserError(f"This model has heads 0 to {heads - 1}.", "head")
+        for position in positions:
+            whole(position, 0, len(trace.ids) - 1, "token", "The token's position")
+        return trace
+
+
+@dataclass(frozen=True)
+class HeadAttention(OnHead):
+    """All attention of one head as 8-bit numbers, max-pooled when there are more than 512 tokens."""
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        matrix = self.recorded(context).matrix(self.layer, self.head)
+        tokens = matrix.shape[0]
+        pool = -(-tokens // MAX_CELLS)
+        if pool > 1:
+            matrix = torch.nn.functional.max_pool2d(matrix[None, None], pool, ceil_mode=True)[0, 0]
+        top = float(matrix.max())
+        cells = (matrix / max(top, 1e-12) * 255).round().to(torch.uint8).numpy()
+        return Result({"max": top, "pool": pool, "tokens": tokens}, {"cells": cells})
+
+
+@dataclass(frozen=True)
+class AttentionRow(OnHead):
+    """One query's row: attention, logits, and what each feature contributes to them.
+
+    ``ranks`` has one entry per feature, -1 for the energy rule.
+    """
+
+    query: int = 0
+    key: int = 0
+    features: tuple[ContrastSpec, ...] = ()
+    ranks: tuple[int, ...] = ()
+    side: str = "query"
+    orthogonalise: bool = False
+    reference: str = "others"
+    reference_token: int = 0
+    skip_first: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice(self.side, ("query", "key", "both"), "side", "The side that is split")
+        choice(self.reference, ("others", "token", "none"), "reference", "The reference")
+        if len(self.features) > 6:
+            raise UserError("At most six features can be compared at once.", "features")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import token_labels
+        from analysis.qk.why import row_parts, sentence
+
+        trace = self.recorded(context, self.query, self.key, self.reference_token)
+        subspaces = self._subspaces(context)
+        arguments: dict[str, Any] = {"side": self.side, "orthogonalise": self.orthogonalise}
+        arguments |= {"skip_first": self.skip_first}
+        at = (trace, self.layer, self.head, self.query, subspaces)
+        row = row_parts(*at, reference=self.reference, token=self.reference_token, **arguments)  # type: ignore[arg-type]
+        spoken = row if self.reference == "others" else row_parts(*at, **arguments)
+        labels = token_labels(context.model(self.model).tokenizer, trace.ids)
+        names = [feature_name(f) for f in self.features]
+        masked = self.key > self.query or not np.isfinite(float(row.nats[self.key]))
+        text = (
+            f"“{labels[self.key]}” (token {self.key}) is masked for “{labels[self.query]}” (token {self.query}): it "
+            "comes later, or lies outside the attention window."
+            if masked
+            else sentence(spoken, self.key, names, labels, self.query)
+        )
+        record = trace.layers[self.layer]
+        data = {
+            "sentence": text,
+            "names": names,
+            "ranks": [s.rank for s in subspaces],
+            "sum_error": row.error,
+            "scaling": record.scaling,
+            "softcap": record.softcap,
+            "masked": masked,
+        }
+        finite = row.nats.masked_fill(~row.nats.isfinite(), np.nan)
+        return Result(
+            data,
+            {
+                "attention": row.attention.float().numpy(),
+                "nats": finite.float().numpy(),
+                "parts": row.parts.float().numpy(),
+                "total": row.total.float().numpy(),
+                "candidates": row.candidates.numpy().astype(np.uint8),
+            },
+        )
+
+    def _subspaces(self, context: Context) -> list[QKSubspace]:
+        ranks = [*self.ranks, *[-1] * len(self.features)]
+        return [subspace_for(context, self, f, r) for f, r in zip(self.features, ranks, strict=False)]
+
+
+@dataclass(frozen=True)
+class OnSwap(OnHead):
+    """Two keys, a feature and a rank (-1: by the energy rule), seen from one query."""
+
+    query: int = 0
+    a: int = 0
+    b: int = 1
+    feature: ContrastSpec = ContrastSpec("induction")
+    rank: int = -1
+
+    def checked(self, context: Context) -> tuple[Trace, QKSubspace]:
+        """Trace and subspace, once the two keys are known to be visible and different."""
+        trace = self.recorded(context, self.query, self.a, self.b)
+        if self.a == self.b:
+            raise UserError("Choose two different tokens to swap.", "swap")
+        raw, _ = trace.row(self.layer, self.head, self.query)
+        if not bool(raw[self.a].isfinite() and raw[self.b].isfinite()):
+            raise UserError("Both tokens of a swap must be visible to the query: before it, and in its window.", "swap")
+        return trace, subspace_for(context, self, self.feature, self.rank)
+
+
+@dataclass(frozen=True)
+class SwapRow(OnSwap):
+    """This head's attention after two keys have traded their coordinates, beside random subspaces of equal rank."""
+
+    draws: int = 50
+
+    def run(self, context: Context) -> Result:
+        from analysis.qk.swap import random_rows, swapped_row
+
+        whole(self.draws, 5, 200, "draws", "The number of random subspaces")
+        trace, subspace = self.checked(context)
+        at = (trace, self.layer, self.head, self.query, self.a, self.b)
+        _, before = trace.row(self.layer, self.head, self.query)
+        after = swapped_row(*at, subspace.key_basis)
+        random = random_rows(*at, subspace.rank, self.draws)
+        band = np.quantile(random.numpy(), [0.05, 0.5, 0.95], axis=0)
+        a, b = self.a, self.b
+        data = {
+            "rank": subspace.rank,
+            "width": int(subspace.singular_values.shape[0]),
+            "rule_rank": subspace_for(context, self, self.feature, -1).rank,
+            "draws": self.draws,
+            "a": [float(before[a]), float(after[a]), *band[:, a].tolist()],
+            "b": [float(before[b]), float(after[b]), *band[:, b].tolist()],
+        }
+        arrays = {"before": before.float().numpy(), "after": after.float().numpy(), "band": band.astype(np.float32)}
+        return Result(data, arrays)
+
+
+@dataclass(frozen=True)
+class SwapPrediction(OnSwap):
+    """What the whole model predicts after the query when this one head attends by the swapped row."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import token_labels
+        from analysis.qk.subspace import random_basis
+        from analysis.qk.swap import compare_predictions, predictions_after, swapped_row
+
+        import torch
+
+        trace, subspace = self.checked(context)
+        loaded = context.model(self.model)
+        at = (trace, self.layer, self.head, self.query)
+        _, own = trace.row(self.layer, self.head, self.query)
+        before = predictions_after(loaded, *at, own)
+        basis = random_basis(subspace.left.shape[0], subspace.rank, torch.Generator().manual_seed(0))
+        after = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, subspace.key_basis))
+        control = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, basis))
+        compared = compare_predictions(before, after)
+        compared["labels"] = token_labels(loaded.tokenizer, compared["ids"])
+        compared["kl_random"] = compare_predictions(before, control)["kl"]
+        compared["rank"] = subspace.rank
+        return Result(compared)
+
+
+@dataclass(frozen=True)
+class Alignment(OnHead):
+    """The part of every logit that one feature's subspace makes, tokens x tokens, as 8-bit signed numbers in nats."""
+
+    feature: ContrastSpec = ContrastSpec("induction")
+    rank: int = -1
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        from analysis.qk.why import alignment_matrix
+
+        trace = self.recorded(context)
+        subspace = subspace_for(context, self, self.feature, self.rank)
+        matrix = alignment_matrix(trace, self.layer, self.head, subspace)
+        tokens, pool = matrix.shape[0], -(-matrix.shape[0] // MAX_CELLS)
+        # Pooling keeps the entry that is largest in size, whatever its sign.
+        if pool > 1:
+            low = matrix.nan_to_num(0)
+            up = torch.nn.functional.max_pool2d(low[None, None], pool, ceil_mode=True)[0, 0]
+            down = -torch.nn.functional.max_pool2d(-low[None, None], pool, ceil_mode=True)[0, 0]
+            matrix = torch.where(up.abs() >= down.abs(), up, down)
+        top = float(matrix.nan_to_num(0).abs().max())
+        scaled = (matrix / max(top, 1e-12) * 127).round()
+        cells = scaled.nan_to_num(-128).to(torch.int8).numpy()
+        data = {"max": top, "pool": pool, "tokens": tokens, "rank": subspace.rank, "name": feature_name(self.feature)}
+        return Result(data, {"cells": cells})
+
+
+def subspace_for(context: Context, on: OnHead, feature: ContrastSpec, rank: int) -> QKSubspace:
+    """The fitted subspace of a feature on the operation's head; UserError if the feature is not fitted yet."""
+    from analysis.qk.evidence import subspace_of
+
+    whole(rank, -1, 4096, "rank", "The rank")
+    return subspace_of(fit_of(context, on.model, feature), on.layer, on.head, None if rank < 0 else rank)
