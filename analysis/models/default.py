@@ -327,7 +327,8 @@ def probe(path: Path) -> dict[str, Any]:
 
     with _quiet_transformers(), torch.inference_mode():
         tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(str(path), local_files_only=True, use_safetensors=True).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(str(path), local_files_only=True, use_safetensors=True)
+        model.eval()
         prompt = tokenizer(PROBE_PROMPT, return_tensors="pt").input_ids
         text = tokenizer(PROBE_TEXT, return_tensors="pt").input_ids
         answer = tokenizer.decode(model(prompt).logits[0, -1].argmax())
@@ -380,8 +381,9 @@ def _judge(source: Source, facts: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No progress bars on stderr while reading; what was set before comes back."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -355,11 +355,12 @@ def _meta_tensors(parsed: Any) -> list[Stored]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    build: Any = AutoModelForCausalLM.from_config
     if not 0 < (getattr(parsed.get_text_config(), "num_hidden_layers", 0) or 0) <= _MAX_LAYERS:
         raise _bad(f"The model's config.json names no sensible number of layers (1 to {_MAX_LAYERS}). Correct it.")
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(parsed, trust_remote_code=False)
+            model = build(parsed, trust_remote_code=False)
     except Exception as error:  # see _parsed_config
         raise _bad("No module can be built from the model's config.json. Download the model again.") from error
     return [
@@ -476,7 +477,7 @@ def _from_hub(spec: ModelSpec) -> _Facts:
         return facts._replace(origin=origin)
     if constants.HF_HUB_OFFLINE:
         raise _bad(
-            f"Downloads are switched off (HF_HUB_OFFLINE), and {name} is not on this machine. Give a folder or GGUF file."
+            f"Downloads are switched off (HF_HUB_OFFLINE); {name} is not on this machine. Give a folder or GGUF file."
         ) from reason
     raise _bad(
         f"The hub cannot be reached from this machine, so whether {name} exists is not known. Check the network, or "
@@ -496,7 +497,7 @@ def _ask_hub(spec: ModelSpec) -> _Facts:
     if "model.safetensors" in sizes or "model.safetensors.index.json" in sizes:
         headers = api.get_safetensors_metadata(name, revision=info.sha, timeout=5)
         tensors = [
-            Stored(n, _type_name(t.dtype), tuple(t.shape), t.data_offsets[1] - t.data_offsets[0])
+            Stored(n, _type_name(t.dtype), tuple(map(int, t.shape)), t.data_offsets[1] - t.data_offsets[0])
             for file in headers.files_metadata.values()
             for n, t in file.tensors.items()
         ]

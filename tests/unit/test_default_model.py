@@ -20,10 +20,21 @@ from analysis.models.default import MANIFEST, SMOLLM2, Source, prepare, prepare_
 
 TEMPLATE = "{% for message in messages %}<|im_start|>{{ message['content'] }}<|im_end|>{% endfor %}"
 CONFIG = LlamaConfig(
-    vocab_size=261, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, head_dim=8, max_position_embeddings=128, tie_word_embeddings=True, rms_norm_eps=1e-5,
-    rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}, bos_token_id=1, eos_token_id=2, pad_token_id=2,
-)  # fmt: skip
+    vocab_size=261,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=128,
+    tie_word_embeddings=True,
+    rms_norm_eps=1e-5,
+    rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=2,
+)
 
 
 def _neighbours(weight: torch.Tensor, heads: int) -> torch.Tensor:
@@ -60,10 +71,16 @@ def _write_gguf(path: Path, model: LlamaForCausalLM) -> None:
     writer.add_pad_token_id(2)
     writer.add_chat_template(TEMPLATE)
     names = {
-        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-        "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
-    }  # fmt: skip
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
     state = {"token_embd.weight": model.model.embed_tokens.weight, "output_norm.weight": model.model.norm.weight}
     for i, layer in enumerate(model.model.layers):
         for ours, theirs in names.items():
@@ -84,9 +101,18 @@ def _wheel(folder: Path, members: dict[str, bytes]) -> tuple[Path, Source]:
         for name, data in members.items():
             archive.writestr(name, data)
     source = dataclasses.replace(
-        SMOLLM2, name="fake", version="1.0", label="Fake", sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        parameters=None, layers=2, heads=4, needed_bytes=1_000_000, answer=None, max_nats=None,
-    )  # fmt: skip
+        SMOLLM2,
+        name="fake",
+        version="1.0",
+        label="Fake",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        parameters=None,
+        layers=2,
+        heads=4,
+        needed_bytes=1_000_000,
+        answer=None,
+        max_nats=None,
+    )
     return path, source
 
 
@@ -186,7 +212,7 @@ def test_faults_leave_nothing_behind(
     with pytest.raises(Cancelled):
         prepare(source, target, stop)
     cases = {
-        "99 layers": dataclasses.replace(source, layers=99),
+        "2 layers where 99": dataclasses.replace(source, layers=99),
         "nats per token": dataclasses.replace(source, max_nats=0.1),
         "it says": dataclasses.replace(source, answer=" Paris"),
         "disk": dataclasses.replace(source, needed_bytes=1 << 60),

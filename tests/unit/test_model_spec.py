@@ -20,9 +20,30 @@ def test_hub_ids_pass(source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["", "   ", "a/b/c", "a//b", "a..b/c", "-a/b", "a/-b", "a b", " gpt2", "gpt2\n", "gp\x00t2", "gpt2\u0085", "http://x/y", "a" * 97,
-     "/" + "a" * 500, "\udc80", "é/x", None, 3, ["gpt2"], {"a": 1}],
-)  # fmt: skip
+    [
+        "",
+        "   ",
+        "a/b/c",
+        "a//b",
+        "a..b/c",
+        "-a/b",
+        "a/-b",
+        "a b",
+        " gpt2",
+        "gpt2\n",
+        "gp\x00t2",
+        "gpt2\u0085",
+        "http://x/y",
+        "a" * 97,
+        "/" + "a" * 500,
+        "\udc80",
+        "é/x",
+        None,
+        3,
+        ["gpt2"],
+        {"a": 1},
+    ],
+)
 def test_bad_sources_are_refused_with_a_sentence(source: object) -> None:
     with pytest.raises(UserError) as caught:
         ModelSpec(source)  # type: ignore[arg-type]
@@ -31,9 +52,19 @@ def test_bad_sources_are_refused_with_a_sentence(source: object) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"dtype": "float8"}, {"dtype": None}, {"device": "cuda:x"}, {"device": "cuda:1\n"}, {"device": 0}, {"device_map": "balanced"},
-     {"revision": "a b"}, {"revision": "a..b"}, {"revision": 7}, {"trust_remote_code": True}],
-)  # fmt: skip
+    [
+        {"dtype": "float8"},
+        {"dtype": None},
+        {"device": "cuda:x"},
+        {"device": "cuda:1\n"},
+        {"device": 0},
+        {"device_map": "balanced"},
+        {"revision": "a b"},
+        {"revision": "a..b"},
+        {"revision": 7},
+        {"trust_remote_code": True},
+    ],
+)
 def test_bad_fields_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UserError) as caught:
         ModelSpec.from_dict({"source": "gpt2", **changes})
@@ -115,6 +146,8 @@ def test_model_root_confines_local_paths(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_web_process_can_import_it_without_torch() -> None:
-    code = "import sys, analysis.models.spec; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    code = (
+        "import sys, analysis.models.spec; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
     assert done.stdout.strip() == "[]"

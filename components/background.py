@@ -1,0 +1,73 @@
+"""Dash's background callbacks, with the job body in a thread that relays instead of in a forked process.
+
+The stock ``DiskcacheManager`` forks the web process for every job; under a multi-threaded server such children
+deadlock inside diskcache, and two users with equal inputs steal each other's answer. Here the body only waits for the
+worker, so a thread is enough. Six methods of an undocumented interface are overridden; tests/service holds their
+contract, with the 80-job and the equal-inputs case.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diskcache
+import psutil
+from dash import DiskcacheManager
+
+# The token under which the body of the current background callback should ask, so that Dash's cancel finds it.
+current_job: contextvars.ContextVar[str] = contextvars.ContextVar("current_job", default="")
+
+
+def open_cache(folder: Path) -> diskcache.Cache:
+    """A fresh cache in a private folder; JSON instead of pickle. What an earlier server left is cleared."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cache = diskcache.Cache(str(folder), disk=diskcache.JSONDisk, size_limit=1 << 28)
+    cache.clear()
+    return cache
+
+
+class RelayManager(DiskcacheManager):  # type: ignore[misc]
+    """Runs the bodies of background callbacks in daemon threads; ``cancel`` ends the worker's side of one."""
+
+    def __init__(self, cache: diskcache.Cache, cancel: Callable[[str], Any]) -> None:
+        super().__init__(cache)
+        self._cancel = cancel
+
+    def build_cache_key(self, *args: Any, **kwargs: Any) -> str:
+        """Never share a result key between two requests, even with equal inputs."""
+        return str(super().build_cache_key(*args, **kwargs)) + uuid.uuid4().hex
+
+    def call_job_fn(self, key: str, job_fn: Callable[..., None], args: Any, context: Any) -> str:
+        """Start the body; the id returned is also the token under which it asks the worker."""
+        job = uuid.uuid4().hex
+        self.handle.set("job:" + job, os.getpid(), expire=12 * 3600)
+
+        def body() -> None:
+            current_job.set(job)
+            try:
+                job_fn(key, self._make_progress_key(key), args, context)
+            finally:
+                self.handle.delete("job:" + job)
+
+        threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True).start()
+        return job
+
+    def terminate_job(self, job: Any) -> None:
+        """Cancel, whichever web process the click reached: the id is looked up in the worker."""
+        if job and self.handle.pop("job:" + str(job)) is not None:
+            self._cancel(str(job))
+
+    def job_running(self, job: Any) -> bool:
+        """Whether the process that relays for this job is still there."""
+        pid = self.handle.get("job:" + str(job)) if job else None
+        return bool(pid) and psutil.pid_exists(int(pid))
+
+    def terminate_unhealthy_job(self, job: Any) -> bool:
+        """A thread is never half dead; nothing to do."""
+        return False

@@ -1,0 +1,71 @@
+"""A figure as every page shows it: title, graph, caption, export menu.
+
+The menu works on what the browser holds (assets/export.js): PNG and SVG with the settings printed below the picture,
+standalone HTML, CSV and JSON with the settings in them. ``settings`` is whatever made the figure; pages write it to the
+card's store together with the figure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.theme import GRAPH_CONFIG
+
+FORMATS = (
+    ("png", "PNG picture"),
+    ("svg", "SVG drawing"),
+    ("html", "HTML page, interactive, works offline (about 5 MB)"),
+    ("csv", "CSV, the numbers shown"),
+    ("json", "JSON, numbers and settings"),
+)
+
+
+def figure_card(name: str, title: str, caption: str = "", height: int = 360, controls: Any = None) -> Any:
+    """A card whose graph has the id ``name`` and whose settings store has the id ``name-settings``."""
+    menu = dbc.DropdownMenu(
+        [
+            dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
+            for kind, text in FORMATS
+        ],
+        label="Export",
+        size="sm",
+        color="link",
+        align_end=True,
+        className="attune-export",
+    )
+    return html.Section(
+        [
+            html.Div([html.H3(title), html.Div(controls, className="attune-card-controls"), menu], className="attune-card-head"),
+            dcc.Graph(
+                id=name,
+                figure=blank(height),
+                config=GRAPH_CONFIG,
+                style={"height": f"{height}px"},
+                responsive=True,
+            ),
+            html.P(caption, className="attune-caption", id=f"{name}-caption"),
+            dcc.Store(id=f"{name}-settings"),
+        ],
+        className="attune-card",
+        **{"aria-label": title},
+    )
+
+
+def blank(height: int = 360, text: str = "") -> dict[str, Any]:
+    """An empty figure of the card's height, so that nothing jumps when the real one comes."""
+    hidden = {"visible": False}
+    notes = [{"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}] if text else []
+    return {
+        "data": [],
+        "layout": {
+            "xaxis": hidden,
+            "yaxis": hidden,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "annotations": notes,
+            "height": height,
+        },
+    }
