@@ -24,7 +24,7 @@ FORMATS = (
 
 
 def figure_card(name: str, title: str, caption: str = "", height: int = 360, controls: Any = None) -> Any:
-    """A card whose graph has the id ``name`` and whose settings store has the id ``name-settings``."""
+    """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``."""
     menu = dbc.DropdownMenu(
         [
             dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
@@ -47,7 +47,7 @@ def figure_card(name: str, title: str, caption: str = "", height: int = 360, con
                 responsive=True,
             ),
             html.P(caption, className="attune-caption", id=f"{name}-caption"),
-            dcc.Store(id=f"{name}-settings"),
+            dcc.Store(id={"settings": name}),
         ],
         className="attune-card",
         **{"aria-label": title},

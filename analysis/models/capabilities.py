@@ -27,15 +27,18 @@ def _attention(facts: dict[str, Any]) -> tuple[bool, str]:
         return False, "No layer of this model computes softmax attention through transformers' attention interface."
     if facts["missing_layers"]:
         layers = ", ".join(map(str, facts["missing_layers"]))
-        return False, f"Layers {layers} compute their attention in a way that cannot be recorded; none is skipped silently."
-    tolerance = TOLERANCE.get(facts["dtype"], 4e-2)
-    if not facts["recording_error"] <= tolerance:
+        return False, (
+            f"Layers {layers} compute their attention in a way that cannot be recorded; none is skipped silently."
+        )
+    tolerance, error = TOLERANCE.get(facts["dtype"], 4e-2), facts["recording_error"]
+    if error is None or not error <= tolerance:
+        size = "no finite number" if error is None else f"{error:.1e}"
         return False, (
             f"Recorded queries and keys do not reproduce the model's own attention (largest difference "
-            f"{facts['recording_error']:.1e}, allowed {tolerance:.0e})."
+            f"{size}, allowed {tolerance:.0e})."
         )
     text = (
-        f"Recorded queries and keys reproduce the model's own attention to {facts['recording_error']:.1e} on "
+        f"Recorded queries and keys reproduce the model's own attention to {error:.1e} on "
         f"{facts['probe_tokens']} tokens, all {len(facts['attention_layers'])} layers."
     )
     if facts["other_layers"]:

@@ -13,7 +13,8 @@ from analysis.models.loader import LoadedModel
 def generate_stream(
     loaded: LoadedModel, ids: list[int], count: int, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[int]:
-    """Yield up to ``count`` token ids that the model writes after ``ids``; ends early at an end token.
+    """Yield up to ``count`` token ids that the model writes after ``ids``; ends early at an end token or where the
+    model has no further position.
 
     ``temperature`` 0 takes the most likely token; otherwise tokens are drawn with a generator seeded by ``seed``.
     """
@@ -21,7 +22,8 @@ def generate_stream(
     end = loaded.model.generation_config.eos_token_id
     ends = set(end if isinstance(end, list) else [end]) - {None}
     cache, feed = None, torch.tensor([ids], device=loaded.device)
-    for _ in range(count):
+    room = (loaded.facts.max_positions or len(ids) + count) - len(ids)
+    for _ in range(min(count, room)):
         output = loaded.model(feed, past_key_values=cache, use_cache=True, logits_to_keep=1)
         logits, cache = output.logits[0, -1].float().cpu(), output.past_key_values
         if temperature > 0:

@@ -8,12 +8,12 @@ reproduce the model's own attention; where they do not, the capabilities say so 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from analysis.errors import UserError
 from analysis.models.default import prepare_default, read_manifest
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
-from analysis.models.spec import ModelSpec
+from analysis.models.spec import ModelSpec, check_local
 
 _PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
 Progress = Callable[[str, float | None], None]
@@ -80,10 +80,17 @@ class LoadedModel:
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""
-        return self.model.get_input_embeddings().weight.device
+        weight: Tensor = self.model.get_input_embeddings().weight  # type: ignore[assignment]
+        return weight.device
+
+    @overload
+    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: Literal[True]) -> Tensor: ...
+
+    @overload
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> None: ...
 
     @torch.no_grad()
-    def forward(self, ids: Tensor, mask: Tensor | None = None, logits: bool = False) -> Tensor | None:
+    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: bool = False) -> Tensor | None:
         """One pass over token ids (B, T), without cache. Returns logits (B, T, V) or, by default, nothing.
 
         Without logits only the decoder stack runs: the unembedding is a sixth of the work of a small model.
@@ -91,13 +98,15 @@ class LoadedModel:
         ids = ids.to(self.device)
         mask = None if mask is None else mask.to(self.device)
         if logits:
-            return self.model(ids, attention_mask=mask, use_cache=False).logits
+            answer: Tensor = self.model(ids, attention_mask=mask, use_cache=False).logits
+            return answer
         self.model.base_model(ids, attention_mask=mask, use_cache=False)
         return None
 
     def facts_dict(self) -> dict[str, Any]:
-        """The facts as JSON-able data."""
-        return asdict(self.facts)
+        """The facts as JSON-able data; a recording error that is no finite number is None."""
+        facts = asdict(self.facts)
+        return {**facts, "recording_error": facts["recording_error"] if math.isfinite(facts["recording_error"]) else None}
 
 
 def load_model(spec: ModelSpec | str = "default", progress: Progress | None = None) -> LoadedModel:
@@ -118,6 +127,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         "dtype": "auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
         "attn_implementation": IMPLEMENTATION,
         "trust_remote_code": False,
+        "weights_only": True,
     }
     if spec.device_map == "auto":
         arguments["device_map"] = "auto"
@@ -125,7 +135,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         tokenizer = AutoTokenizer.from_pretrained(where, **extra, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(where, **arguments)
         if spec.device_map == "none":
-            model = model.to(device)
+            model = model.to(device)  # type: ignore[arg-type]
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"{spec.label} does not fit into the memory of {device}; choose bfloat16, another device, or a smaller model.",
@@ -133,7 +143,8 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         ) from error
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(f"{spec.label} could not be loaded: {_first_sentence(error)}", "model") from error
-    model.eval().requires_grad_(False)
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
     say("measuring the recording", 0.8)
     loaded = LoadedModel(model, tokenizer, spec, describe(model, tokenizer, spec, note))
     say("ready", 1.0)
@@ -264,15 +275,15 @@ def _location(spec: ModelSpec, say: Progress) -> tuple[str, dict[str, Any], str]
         path = prepare_default(lambda text, share: say(text, None if share is None else 0.3 * share))
         manifest = read_manifest(path) or {}
         return str(path), {"local_files_only": True}, str(manifest.get("sentence", ""))
-    if spec.kind == "gguf":
-        path = Path(spec.source).expanduser().resolve()
+    local = check_local(spec)
+    if spec.kind == "gguf" and local is not None:
         return (
-            str(path.parent),
-            {"gguf_file": path.name},
+            str(local.parent),
+            {"gguf_file": local.name},
             "These weights come from a GGUF file and were dequantised on loading; what quantisation lost stays lost.",
         )
-    if spec.kind == "folder":
-        return str(Path(spec.source).expanduser().resolve()), {"local_files_only": True}, ""
+    if local is not None:
+        return str(local), {"local_files_only": True}, ""
     offline = {"local_files_only": True} if os.environ.get("HF_HUB_OFFLINE") == "1" else {}
     return spec.source, {**offline, **({"revision": spec.revision} if spec.revision else {})}, ""
 

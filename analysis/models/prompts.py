@@ -6,6 +6,7 @@ label each, with marks for spaces and line ends, and bytes spelled out where a c
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 20_000
 MAX_TOKENS = 2_048
+# Controls, format characters, surrogates, and blanks other than the ones that have a mark.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
+_CUT = re.compile(r"‹[0-9A-F]{2}( [0-9A-F]{2})*›")
 _MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 
 
@@ -63,13 +67,15 @@ def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:
 
 
 def token_labels(tokenizer: object, ids: list[int]) -> list[str]:
-    """One short label per token, never empty: spaces and line ends marked, cut characters as bytes (``‹F0 9F›``)."""
+    """One short label per token, never empty or blank: spaces and line ends marked, cut characters as bytes
+    (``‹F0 9F›``), characters that cannot be seen by their number (``‹U+200D›``).
+    """
     labels = []
     for index in ids:
         text = tokenizer.decode([index], clean_up_tokenization_spaces=False)  # type: ignore[attr-defined]
         piece = tokenizer.convert_ids_to_tokens(index) or ""  # type: ignore[attr-defined]
         if "\ufffd" in text or not text:
-            text = _bytes_of(piece) or piece or f"#{index}"
+            text = _bytes_of(piece) or piece.replace("▁", " ") or f"#{index}"
         elif piece.startswith("▁") and not text.startswith(" "):
             text = " " + text
         labels.append("".join(_visible(c) for c in text.translate(_MARKS)))
@@ -81,14 +87,14 @@ def prompt_notes(text: str, labels: list[str]) -> list[str]:
     notes = []
     if any(unicodedata.bidirectional(c) in ("R", "AL") for c in text):
         notes.append("Right-to-left text is shown in token order, first token first.")
-    cut = sum(label.startswith("‹") and label.endswith("›") for label in labels)
+    cut = sum(_CUT.fullmatch(label) is not None for label in labels)
     if cut:
         notes.append(f"{cut} tokens hold part of a character only and are shown as bytes.")
     return notes
 
 
 def _visible(character: str) -> str:
-    return f"‹{ord(character):02X}›" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
+    return f"‹U+{ord(character):04X}›" if unicodedata.category(character) in _UNSEEN else character
 
 
 def _byte_of() -> dict[str, int]:

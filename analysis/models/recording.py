@@ -107,7 +107,9 @@ def with_unrotated(model: nn.Module) -> Iterator[None]:
     The architecture's own rotary function is wrapped for the time of the context and put back afterwards.
     """
     modules = {sys.modules[type(m).__module__] for m in model.modules() if hasattr(m, "layer_idx")}
-    originals = {m: m.apply_rotary_pos_emb for m in modules if hasattr(m, "apply_rotary_pos_emb")}
+    originals: dict[Any, Callable[..., Any]] = {
+        m: m.apply_rotary_pos_emb for m in modules if hasattr(m, "apply_rotary_pos_emb")
+    }
     slot: dict[str, tuple[Tensor, Tensor]] = {}
     token = _before_rotation.set(slot)
 
@@ -144,9 +146,8 @@ def _attune_attention(
     unrotated = slot.pop("latest", None) if slot is not None else None
     output, weights = _native(module, query, key, value, attention_mask, scaling, dropout, kwargs)
     for tap in _taps.get():
-        record = LayerAttention(
-            int(module.layer_idx), query, key, value, attention_mask, scaling, softcap, sinks, unrotated
-        )
+        layer: Any = module.layer_idx
+        record = LayerAttention(int(layer), query, key, value, attention_mask, scaling, softcap, sinks, unrotated)
         changed = tap(record, output)
         output = output if changed is None else changed
     return output, weights

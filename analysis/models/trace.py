@@ -8,7 +8,7 @@ a few heads at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,7 +34,8 @@ class Trace:
     def size(self) -> int:
         """Bytes held."""
         parts = [t for r in self.layers.values() for t in (r.queries, r.keys, r.values)]
-        return sum(t.numel() * t.element_size() for t in parts)
+        masks = {id(r.mask): r.mask for r in self.layers.values() if r.mask is not None}
+        return sum(t.numel() * t.element_size() for t in (*parts, *masks.values()))
 
     def row(self, layer: int, head: int, query: int) -> tuple[Tensor, Tensor]:
         """Raw logits and attention weights of one query over all tokens, float64, (T,) each; -inf where masked."""
@@ -66,16 +67,16 @@ def trace_prompt(
         RuntimeError: a layer with softmax attention did not report.
     """
     layers: dict[int, LayerAttention] = {}
+    masks: dict[int, tuple[Tensor, Tensor]] = {}
     reducer = _Reducer(loaded, ids) if overview else None
 
     def look(record: LayerAttention, _output: Tensor) -> None:
         if reducer is not None:
             reducer.add(record)
-        layers[record.layer] = _to_cpu(record)
+        layers[record.layer] = _to_cpu(record, masks)
 
     with tapped(look):
         logits = loaded.forward(torch.tensor([ids]), logits=True)
-    assert logits is not None
     if sorted(layers) != loaded.facts.attention_layers:
         raise RuntimeError(f"layers {sorted(set(loaded.facts.attention_layers) - set(layers))} did not report")
     if check is not None:
@@ -83,23 +84,22 @@ def trace_prompt(
     return Trace(ids, layers, logits[0, -1].float().cpu()), reducer.result() if reducer else None
 
 
-def _to_cpu(record: LayerAttention) -> LayerAttention:
-    def move(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.detach().to("cpu", copy=True)
+def _to_cpu(record: LayerAttention, masks: dict[int, tuple[Tensor, Tensor]]) -> LayerAttention:
+    """A copy on the CPU. ``masks`` keeps each mask object with its copy, since layers of a kind share one."""
 
-    queries, keys, values = move(record.queries), move(record.keys), move(record.values)
-    assert queries is not None and keys is not None and values is not None
-    return LayerAttention(
-        record.layer,
-        queries,
-        keys,
-        values,
-        # Layers of a kind share one mask object on the device; as booleans they are small.
-        None if record.mask is None else move(record.visible()),
-        record.scaling,
-        record.softcap,
-        move(record.sinks),
-        None,
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.detach().to("cpu", copy=True)
+
+    if record.mask is not None and id(record.mask) not in masks:
+        masks[id(record.mask)] = (record.mask, move(record.visible()))
+    return replace(
+        record,
+        queries=move(record.queries),
+        keys=move(record.keys),
+        values=move(record.values),
+        mask=None if record.mask is None else masks[id(record.mask)][1],
+        sinks=None if record.sinks is None else move(record.sinks),
+        unrotated=None,
     )
 
 

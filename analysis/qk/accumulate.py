@@ -8,12 +8,13 @@ traffic than the forward pass itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from analysis.models.recording import LayerAttention
+from analysis.models.recording import LayerAttention, scaled_logits
 from analysis.qk.batching import Batch
 
 FLUSH_ROWS = 256
@@ -31,11 +32,14 @@ class _Rows:
 class LayerSums:
     """The sums of one layer: H query heads, Hkv key heads, C channels (2 halves, then relabellings), width d.
 
-    ``covariance`` (H, C, d, d): sums of q (weighted key sum)^T. ``query_sum`` (H, 2, d) by half and ``key_sum``
-    (Hkv, C, d): for centring. ``query_sq`` (H,), ``key_sq`` (Hkv,): sums of squared norms of q and of k+ - k-.
+    ``covariance`` (H, C, d, d): sums of q (weighted key sum)^T. For centring: ``query_sum`` (H, 2, d) by half over
+    ``rows`` (2,) rows, ``key_sum`` (Hkv, C, d), and what matters only where positive and negative keys have queries of
+    their own: ``query_gap`` (H, C, d), sums of q+ - q-, and ``key_mid`` (Hkv, 2, d), sums of (k+ + k-) / 2 by half.
+    ``query_sq`` (H,): summed squared norms of q over rows; ``key_sq`` (Hkv,): of k+ - k- over examples.
     ``gap_sum`` and ``gap_sq`` (H,): of the raw-logit gap per example. ``attention`` (H, 2): summed attention on the
-    positive keys and on the negative ones, each averaged within its row, over ``scored`` rows; ``hits`` (H,): rows
-    whose positive key gets more than every negative one.
+    positive keys over ``scored`` rows, and on the negative ones over the ``compared`` rows that have some in the query's
+    own prompt, each averaged within its row; ``hits`` (H,): compared rows whose positive keys all get more than every
+    negative one.
     """
 
     def __init__(self, heads: int, key_heads: int, width: int, channels: int, device: torch.device) -> None:
@@ -46,9 +50,11 @@ class LayerSums:
         self.channels = channels
         self.covariance = zeros(heads, channels, width, width)
         self.query_sum, self.key_sum = zeros(heads, 2, width), zeros(key_heads, channels, width)
+        self.query_gap, self.key_mid = zeros(heads, channels, width), zeros(key_heads, 2, width)
+        self.rows = zeros(2)
         self.query_sq, self.key_sq = zeros(heads), zeros(key_heads)
         self.gap_sum, self.gap_sq = zeros(heads), zeros(heads)
-        self.attention, self.hits, self.scored = zeros(heads, 2), zeros(heads), 0
+        self.attention, self.hits, self.scored, self.compared = zeros(heads, 2), zeros(heads), 0, 0
         self.scaling = 0.0
         self._rows = _Rows([], [])
 
@@ -61,13 +67,20 @@ class LayerSums:
         self._rows.keys.append(weighted)
         self._rows.count += rows.shape[0]
         difference = weighted[:, 0] + weighted[:, 1]  # (Hkv, R, d): the true labels, both halves
+        # An example whose negative keys have a query of their own is two rows, and one difference.
+        whole = difference.new_zeros(difference.shape[0], batch.examples, difference.shape[2])
+        whole.index_add_(1, batch.owner, difference)
         self.query_sq += (rows**2).sum((0, 2))
-        self.key_sq += (difference**2).sum((1, 2))
+        self.key_sq += (whole**2).sum((1, 2))
         even = batch.weights[0].abs().sum(1) > 0
         self.query_sum[:, 0] += rows[even].sum(0)
         self.query_sum[:, 1] += rows[~even].sum(0)
+        self.rows += torch.stack([even.sum(), (~even).sum()]).to(self.rows)
         self.key_sum += weighted.sum(2)
-        gaps = (rows * difference.repeat_interleave(self.group, 0).permute(1, 0, 2)).sum(-1)  # (R, H)
+        self.query_gap += torch.einsum("cr,rhd->hcd", batch.weights.sum(-1), rows)
+        self.key_mid += torch.einsum("crs,rsgd->gcd", batch.weights[:2].abs() / 2, slots)
+        by_row = (rows * difference.repeat_interleave(self.group, 0).permute(1, 0, 2)).sum(-1)  # (R, H)
+        gaps = by_row.new_zeros(batch.examples, by_row.shape[1]).index_add_(0, batch.owner, by_row)
         self.gap_sum += gaps.sum(0)
         self.gap_sq += (gaps**2).sum(0)
         if self._rows.count >= FLUSH_ROWS:
@@ -86,8 +99,10 @@ class LayerSums:
         on_negative = (got * negative).sum(-1) / negative.sum(-1).clamp_min(1)
         self.attention += torch.stack([on_positive.sum(0), on_negative.sum(0)], -1)
         best = got.masked_fill(~negative, -1).amax(-1)
-        self.hits += (got.masked_fill(~positive, 2).amin(-1) > best).sum(0)
+        compared = negative.any(-1)  # (R, 1)
+        self.hits += ((got.masked_fill(~positive, 2).amin(-1) > best) & compared).sum(0)
         self.scored += int(asked.sum())
+        self.compared += int(compared.sum())
 
     def flush(self) -> None:
         """Turn the buffered rows into sums: one product per key head."""
@@ -105,16 +120,13 @@ class LayerSums:
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch with its tensors on the accumulators' device."""
-    from dataclasses import fields
-
-    moved = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    return Batch(**{n: v.to(device) if isinstance(v, Tensor) else v for n, v in moved.items()})
+    held = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    moved: dict[str, Any] = {n: v.to(device) for n, v in held.items() if isinstance(v, Tensor)}
+    return replace(batch, **moved)
 
 
 def _rows_of_attention(record: LayerAttention, prompt: Tensor, position: Tensor) -> Tensor:
     """Attention weights (R, H, T) of chosen rows only, float32."""
-    from analysis.models.recording import scaled_logits
-
     queries = record.queries[prompt, :, position].float()  # (R, H, d)
     rows, heads, width = queries.shape
     keys = record.keys.float()[prompt]  # (R, Hkv, T, d)

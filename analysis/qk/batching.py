@@ -22,7 +22,8 @@ class Batch:
     """``ids`` and ``mask`` (P, T): padded prompts. ``prompt`` and ``position`` (R,): the query of each row.
     ``key_prompt`` and ``key_position`` (R, S): its slots. ``weights`` (C, R, S): channel 0 and 1 the true labels of even
     and odd examples, then one channel per relabelling; 0 where a slot is empty. ``positive`` and ``negative`` (R, S):
-    booleans, true slots of the rows whose own attention is scored. ``examples``: how many it holds.
+    booleans, true slots of the rows whose own attention is scored. ``owner`` (R,): which of the batch's examples a row
+    belongs to. ``examples``: how many it holds.
     """
 
     ids: Tensor
@@ -34,6 +35,7 @@ class Batch:
     weights: Tensor
     positive: Tensor
     negative: Tensor
+    owner: Tensor
     examples: int
 
     @property
@@ -68,28 +70,40 @@ def _pack(examples: Sequence[Example], first: int, permutations: int, rng: np.ra
         ids[i, : len(text)] = torch.tensor(text)
         mask[i, : len(text)] = 1
     rows: list[tuple[Place, tuple[Place, ...], np.ndarray, int]] = []
+    owner: list[int] = []
     base = 0
     for index, example in enumerate(examples, start=first):
-        rows += [(_shift(q, base), tuple(_shift(k, base) for k in ks), w, s) for q, ks, w, s in
-                 _rows_of(example, index, permutations, rng)]
+        for query, keys, row_weights, kind in _rows_of(example, index, permutations, rng):
+            rows.append((_shift(query, base), tuple(_shift(k, base) for k in keys), row_weights, kind))
+            owner.append(index - first)
         base += len(example.prompts)
     slots = max(len(keys) for _, keys, _, _ in rows)
     shape = (len(rows), slots)
     key_prompt, key_position = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     weights = torch.zeros(permutations + 2, *shape, dtype=torch.float64)
     positive, negative = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-    for r, (query, keys, row_weights, sign) in enumerate(rows):
+    for r, (query, keys, row_weights, kind) in enumerate(rows):
         key_prompt[r, : len(keys)] = torch.tensor([k.prompt for k in keys])
         key_position[r, : len(keys)] = torch.tensor([k.position for k in keys])
         weights[:, r, : len(keys)] = torch.from_numpy(row_weights)
         for s, key in enumerate(keys):
             # Only keys in the query's own prompt receive attention from it.
-            if key.prompt == query.prompt and sign == 0:
+            if key.prompt == query.prompt and kind == 0:
                 true = row_weights[:2, s].sum()
                 positive[r, s], negative[r, s] = bool(true > 0), bool(true < 0)
     places = torch.tensor([list(q) for q, _, _, _ in rows])
     return Batch(
-        ids, mask, places[:, 0], places[:, 1], key_prompt, key_position, weights, positive, negative, len(examples)
+        ids,
+        mask,
+        places[:, 0],
+        places[:, 1],
+        key_prompt,
+        key_position,
+        weights,
+        positive,
+        negative,
+        torch.tensor(owner),
+        len(examples),
     )
 
 

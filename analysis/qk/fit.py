@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,18 +31,23 @@ class ContrastFit:
     """What is kept of a fit: L layers (those with softmax attention, in order), H heads, width d, P relabellings.
 
     ``halves`` (L, H, 2, d, d) float32: covariance of even and odd examples, each an average over its own half.
-    ``query_mean`` (L, H, 2, d), ``key_mean`` (L, H, 2, d): means of q and of k+ - k- by half.
+    ``query_mean`` (L, H, 2, d), ``key_mean`` (L, H, 2, d): means of q and of k+ - k- by half. ``query_gap`` and
+    ``key_mid`` (L, H, 2, d): means of q+ - q- and of (k+ + k-) / 2 by half; the first is zero where one query serves both
+    conditions, and centring needs them where it does not.
     ``null_values`` (L, H, P, d): singular values of relabelled covariances; ``null_values_centred`` likewise after
     centring; ``null_trace`` (L, H, P). ``query_sq``, ``key_sq`` (L, H): mean squared norms of q and of k+ - k-.
     ``trace``, ``trace_error`` (L, H): mean raw-logit gap and its standard error over examples.
-    ``attention`` (L, H, 2): mean attention on positive and on negative keys; ``hits`` (L, H): share of rows whose
-    positive key gets more than every negative one. ``counts``: examples in each half. ``scaling`` (L,): of raw logits.
+    ``attention`` (L, H, 2): mean attention on positive and on negative keys of the query's own prompt; ``hits`` (L, H):
+    share of queries whose positive keys all get more than every negative one. Both are NaN where no query has such keys.
+    ``counts``: examples in each half. ``scaling`` (L,): of raw logits.
     """
 
     layers: list[int]
     halves: np.ndarray
     query_mean: np.ndarray
     key_mean: np.ndarray
+    query_gap: np.ndarray
+    key_mid: np.ndarray
     null_values: np.ndarray
     null_values_centred: np.ndarray
     null_trace: np.ndarray
@@ -62,17 +68,25 @@ class ContrastFit:
     def delta(self, layer: int, head: int, centred: bool = False, half: int | None = None) -> Tensor:
         """Contrastive covariance (d, d) of one head, float64; of one half of the examples if ``half`` is given.
 
-        Centred: ``E[(q - mean q)((k+ - k-) - mean)^T]``.
+        Centred: of queries and keys less their means over both conditions. With one query for both that is
+        ``E[(q - mean q)((k+ - k-) - mean)^T]``, with two it is ``cov(q+, k+) - cov(q-, k-)``.
         """
         i = self.layers.index(layer)
-        share = np.array(self.counts, float) / max(1, self.examples)
-        if half is not None:
-            share = np.eye(2)[half]
+        share = self._share(half)
         delta = np.einsum("c,cij->ij", share, self.halves[i, head].astype(np.float64))
         if centred:
-            q, k = share @ self.query_mean[i, head].astype(float), share @ self.key_mean[i, head].astype(float)
-            delta = delta - np.outer(q, k)
+            q, k = self.means(layer, head, half)
+            gap, mid = (share @ a[i, head].astype(np.float64) for a in (self.query_gap, self.key_mid))
+            delta = delta - np.outer(q, k) - np.outer(gap, mid)
         return torch.from_numpy(delta)
+
+    def means(self, layer: int, head: int, half: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Means (d,) of q and of k+ - k-, float64; of one half of the examples if ``half`` is given."""
+        i, share = self.layers.index(layer), self._share(half)
+        return share @ self.query_mean[i, head].astype(np.float64), share @ self.key_mean[i, head].astype(np.float64)
+
+    def _share(self, half: int | None) -> np.ndarray:
+        return np.array(self.counts, float) / max(1, self.examples) if half is None else np.eye(2)[half]
 
 
 @torch.no_grad()
@@ -96,12 +110,11 @@ def fit_contrast(
         RuntimeError: a layer with softmax attention did not report.
     """
     tell = progress or (lambda share, text: None)
-    device = loaded.device if loaded.device.type == "cuda" else torch.device("cpu")
-    permutations = affordable_permutations(loaded, permutations, device.type)
+    permutations = affordable_permutations(loaded, permutations, loaded.device.type)
     sums: dict[int, LayerSums] = {}
     done = 0
     for batch in batches(examples, permutations, seed, max_tokens, loaded.tokenizer.pad_token_id or 0):
-        run_batch(loaded, batch, sums, permutations + 2, device, rotary)
+        run_batch(loaded, batch, sums, permutations + 2, rotary)
         done += batch.examples
         tell(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
     missing = set(loaded.facts.attention_layers) - set(sums)
@@ -118,28 +131,34 @@ def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> in
 
 
 def run_batch(
-    loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, device: torch.device, rotary: str
+    loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str
 ) -> None:
     """One forward pass over a batch, added to the sums of every layer."""
     here: dict[torch.device, Batch] = {}
 
     def add(record: LayerAttention, _output: Tensor) -> None:
-        at = here.setdefault(record.queries.device, on_device(batch, record.queries.device))
+        if record.queries.device.type not in ("cpu", "cuda"):  # no float64 there
+            record = _on_cpu(record)
+        where = record.queries.device
+        if where not in here:
+            here[where] = on_device(batch, where)
         if record.layer not in sums:
             _, heads, _, width = record.queries.shape
-            where = record.queries.device if device.type == "cuda" else device
             sums[record.layer] = LayerSums(heads, record.keys.shape[1], width, channels, where)
         queries, keys = record.queries, record.keys
         if rotary == "pre" and record.unrotated is not None:
             queries, keys = record.unrotated
-        if record.queries.device.type not in ("cpu", "cuda"):  # no float64 there
-            queries, keys, at = queries.cpu(), keys.cpu(), here.setdefault(device, on_device(batch, device))
-        sums[record.layer].add(queries, keys, at)
-        if record.queries.device.type in ("cpu", "cuda"):
-            sums[record.layer].score(record, at)
+        sums[record.layer].add(queries, keys, here[where])
+        sums[record.layer].score(record, here[where])
 
     with tapped(add), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
         loaded.forward(batch.ids, batch.mask)
+
+
+def _on_cpu(record: LayerAttention) -> LayerAttention:
+    moved: dict[str, Any] = {n: v.cpu() for n, v in vars(record).items() if isinstance(v, Tensor)}
+    before = record.unrotated
+    return replace(record, **moved, unrotated=None if before is None else (before[0].cpu(), before[1].cpu()))
 
 
 def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress) -> ContrastFit:
@@ -157,20 +176,24 @@ def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress)
         s.flush()
         by = counts.to(s.covariance.device)
         keep("halves", s.covariance[:, :2] / by[:, None, None])
-        query_mean, key_mean = s.query_sum / by[:, None], s.key_sum.repeat_interleave(s.group, 0)
-        keep("query_mean", query_mean)
-        keep("key_mean", key_mean[:, :2] / by[:, None])
+        key_sum, key_mid = (t.repeat_interleave(s.group, 0) for t in (s.key_sum, s.key_mid))
+        keep("query_mean", s.query_sum / s.rows.clamp_min(1)[:, None])
+        keep("key_mean", key_sum[:, :2] / by[:, None])
+        keep("query_gap", s.query_gap[:, :2] / by[:, None])
+        keep("key_mid", key_mid / by[:, None])
         null = s.covariance[:, 2:] / n
         keep("null_trace", torch.diagonal(null, dim1=-2, dim2=-1).sum(-1))
         keep("null_values", _spectra(null))
-        centre = torch.einsum("hi,hpj->hpij", s.query_sum.sum(1) / n, key_mean[:, 2:] / n)
+        centre = torch.einsum("hi,hpj->hpij", s.query_sum.sum(1) / s.rows.sum(), key_sum[:, 2:] / n)
+        centre += torch.einsum("hpi,hj->hpij", s.query_gap[:, 2:] / n, key_mid.sum(1) / n)
         keep("null_values_centred", _spectra(null - centre))
-        keep("query_sq", s.query_sq / n)
+        keep("query_sq", s.query_sq / s.rows.sum())
         keep("key_sq", s.key_sq.repeat_interleave(s.group, 0) / n)
         keep("trace", s.gap_sum / n)
-        keep("trace_error", ((s.gap_sq / n - (s.gap_sum / n) ** 2).clamp_min(0) / n).sqrt())
-        keep("attention", s.attention / max(1, s.scored))
-        keep("hits", s.hits / max(1, s.scored))
+        keep("trace_error", ((s.gap_sq / n - (s.gap_sum / n) ** 2).clamp_min(0) / max(1, n - 1)).sqrt())
+        # 0 / 0, NaN, where the query's own prompt has no such keys.
+        keep("attention", s.attention / torch.tensor([s.scored, s.compared]).to(s.attention))
+        keep("hits", s.hits / torch.tensor(s.compared).to(s.hits))
         keep("scaling", torch.tensor(s.scaling))
         tell(0.95 + 0.05 * (index + 1) / len(layers), "singular values of the null")
     arrays = {name: np.stack(values) for name, values in parts.items()}
@@ -181,4 +204,5 @@ def _spectra(matrices: Tensor) -> Tensor:
     """Singular values (..., d), decreasing, through the Gram matrix: exact enough for a null band, and batched."""
     if matrices.shape[1] == 0:
         return matrices.new_zeros(*matrices.shape[:-1])
-    return torch.linalg.eigvalsh(matrices.mT @ matrices).clamp_min(0).sqrt().flip(-1)
+    squares: Tensor = torch.linalg.eigvalsh(matrices.mT @ matrices)
+    return squares.clamp_min(0).sqrt().flip(-1)

@@ -31,7 +31,8 @@ class _EnoughError(Exception):
 @dataclass
 class HeadSamples:
     """n examples of one head: ``queries`` (n, d), ``keys`` a list of (T_i, d), raw attention logits follow from them;
-    ``positive`` and ``negative``: key positions per example; ``record`` a layer record for its scaling and caps."""
+    ``positive`` and ``negative``: positions of the keys in the query's own prompt, ``key_labels`` their labels in that
+    order; ``record`` a layer record for its scaling and caps."""
 
     queries: Tensor
     keys: list[Tensor]
@@ -60,7 +61,6 @@ def collect(
     """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out."""
     queries, keys, visible, done = [], [], [], 0
     last: LayerAttention | None = None
-    kept: list[Example] = []
     for batch in batches(examples, 0, 0, 512, loaded.tokenizer.pad_token_id or 0):
         chunk = examples[done : done + batch.examples]
         seen: list[LayerAttention] = []
@@ -85,47 +85,53 @@ def collect(
             queries.append(q[prompt, head, position].double().cpu())
             keys.append(k[prompt, head // record.group, :length].double().cpu())
             visible.append(mask[prompt, 0, position, :length].cpu())
-            kept.append(example)
             base += len(example.prompts)
         last, done = record, done + batch.examples
         if progress is not None:
             progress(done / len(examples), f"{done} of {len(examples)} held-out examples")
-    assert last is not None
+    if last is None:
+        raise ValueError("there are no examples to collect")
     slim = LayerAttention(
         layer, last.queries[:1, :, :1].cpu(), last.keys[:1, :, :1].cpu(), last.values[:1, :, :1].cpu(), None,
         last.scaling, last.softcap, None if last.sinks is None else last.sinks.cpu(), None,
     )
-    own = [[p.position for p in e.positive if p.prompt == e.query.prompt] for e in kept]
-    other = [[p.position for p in e.negative if p.prompt == e.query.prompt] for e in kept]
-    return HeadSamples(
-        torch.stack(queries), keys, visible, own, other, [e.label for e in kept], [e.key_labels for e in kept],
-        slim, head,
-    )
+    own = [[p.position for p in e.positive if p.prompt == e.query.prompt] for e in examples]
+    other = [[p.position for p in e.negative if p.prompt == e.query.prompt] for e in examples]
+    names = [
+        tuple(name for p, name in zip((*e.positive, *e.negative), e.key_labels, strict=True) if p.prompt == e.query.prompt)
+        for e in examples
+    ]
+    return HeadSamples(torch.stack(queries), keys, visible, own, other, [e.label for e in examples], names, slim, head)
 
 
 def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> dict[str, Any]:
     """Swap the positive key with a random negative one, by rank (dossier 2.4 and 6.4 b); JSON-able.
 
-    Each row: rank, mean attention on the original and on the target, share of examples whose most attended candidate
+    Only keys that the query can see take part, since a swap would let a masked one in. Each row: rank, mean attention on the original and on the target, share of examples whose most attended candidate
     becomes the target (``flip``), and for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also
-    ``share``: part of the mean logit gap that the subspace holds when the query, the key, or both are projected.
+    ``share_query``, ``share_key``, ``share_both``: part of the mean logit gap that the subspace holds when the query, the
+    key, or both are projected; None where there is no gap. Without any pair there are no rows.
     """
     rng = np.random.default_rng(seed)
-    usable = [i for i in range(len(samples.keys)) if samples.positive[i] and samples.negative[i]]
-    pairs = [(i, samples.positive[i][0], int(rng.choice(samples.negative[i]))) for i in usable]
+    pairs = []
+    for i, visible in enumerate(samples.visible):
+        own, other = ([p for p in places[i] if visible[p]] for places in (samples.positive, samples.negative))
+        if own and other:
+            pairs.append((i, own[0], int(rng.choice(other))))
     d = int(subspace.singular_values.shape[0])
-    ranks = sorted({0, d, subspace.rank, *[r for r in RANKS if r < d]})
+    ranks = sorted({0, d, subspace.rank, *[r for r in RANKS if r < d]}) if pairs else []
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for rank in ranks:
-        own = _swap_means(samples, pairs, subspace.with_rank(rank).key_basis)
-        row = {"rank": rank, "orig": own[0], "target": own[1], "flip": own[2]}
+        cut = subspace.with_rank(rank)
+        orig, target, flip = _swap_means(samples, pairs, cut.key_basis)
+        row: dict[str, Any] = {"rank": rank, "orig": orig, "target": target, "flip": flip}
         if rank:
             draws = [_swap_means(samples, pairs, random_basis(d, rank, generator)) for _ in range(random_bases)]
             row |= {f"random_{n}": float(np.mean([x[j] for x in draws])) for j, n in
                     enumerate(("orig", "target", "flip"))}
             row |= {"random_target_min": min(x[1] for x in draws), "random_target_max": max(x[1] for x in draws)}
-            row |= gap_shares(samples, pairs, subspace.with_rank(rank))
+            row |= gap_shares(samples, pairs, cut)
         rows.append(row)
     return {"rows": rows, "pairs": len(pairs), "rule_rank": subspace.rank, "random_bases": random_bases}
 
@@ -140,29 +146,37 @@ def _swap_means(samples: HeadSamples, pairs: list[tuple[int, int, int]], basis: 
             raw[a], raw[b] = samples.queries[i] @ new_a, samples.queries[i] @ new_b
         row = row_softmax(raw, samples.record, samples.head)
         candidates = [*samples.positive[i], *samples.negative[i]]
-        totals += [float(row[a]), float(row[b]), float(max(candidates, key=lambda p, row=row: float(row[p])) == b)]
+        most = candidates[int(row[candidates].argmax())]
+        totals += [float(row[a]), float(row[b]), float(most == b)]
     mean = totals / max(1, len(pairs))
     return float(mean[0]), float(mean[1]), float(mean[2])
 
 
-def gap_shares(samples: HeadSamples, pairs: list[tuple[int, int, int]], subspace: QKSubspace) -> dict[str, float]:
+def gap_shares(
+    samples: HeadSamples, pairs: list[tuple[int, int, int]], subspace: QKSubspace
+) -> dict[str, float | None]:
     """Share of the held-out mean logit gap (positive minus mean negative) kept by projecting query, key or both."""
     u, v = subspace.query_basis, subspace.key_basis
     q = torch.stack([samples.queries[i] for i, _, _ in pairs])
     difference = torch.stack(
-        [samples.keys[i][samples.positive[i]].mean(0) - samples.keys[i][samples.negative[i]].mean(0) for i, _, _ in pairs]
+        [samples.keys[i][own].mean(0) - samples.keys[i][other].mean(0) for i, own, other in _places(samples, pairs)]
     )
-    whole = (q * difference).sum(-1).mean()
+    whole = float((q * difference).sum(-1).mean())
     q_in, k_in = (q @ u) @ u.mT, (difference @ v) @ v.mT
     parts = {"share_query": (q_in * difference), "share_key": (q * k_in), "share_both": (q_in * k_in)}
-    return {name: float(part.sum(-1).mean() / whole) for name, part in parts.items()}
+    return {name: float(part.sum(-1).mean()) / whole if whole else None for name, part in parts.items()}
+
+
+def _places(samples: HeadSamples, pairs: list[tuple[int, int, int]]) -> list[tuple[int, list[int], list[int]]]:
+    return [(i, samples.positive[i], samples.negative[i]) for i, _, _ in pairs]
 
 
 def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> dict[str, Any]:
     """Queries and keys in the subspace, on three common principal axes (the paper's Figures 6 and 8).
 
-    Returns arrays: ``points`` (m, 3) float32, ``is_query`` (m,) uint8; and JSON: ``labels``, ``kinds``
-    ("query", "positive", "negative"), ``explained`` (3,), the share of the coordinates' variance.
+    Returns an array, ``points`` (m, 3) float32, and JSON of the same length: ``labels`` and ``kinds`` ("query",
+    "positive", "negative"; at most two negative keys per example); also ``explained`` (3,), the share of the
+    coordinates' variance.
     """
     u, v = subspace.query_basis, subspace.key_basis
     coordinates, labels, kinds = [], [], []
@@ -189,5 +203,5 @@ def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> 
         "points": points.float().numpy(),
         "labels": labels,
         "kinds": kinds,
-        "explained": [*explained, 0.0, 0.0][:3],
+        "explained": [*explained, 0.0, 0.0, 0.0][:3],
     }

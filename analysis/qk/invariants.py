@@ -88,14 +88,18 @@ def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
     right = torch.stack([record.queries[0, h].double() @ record.keys[0, h // record.group].double().T
                          for h in range(heads)])
     error = float((right - record.raw_logits()[0].double()).abs().max())
-    wrong = None
+    wrong, variant = None, "key head h modulo the number of key heads"
+    # Without grouping the modulo is the right map, so the next key head is the wrong one.
+    mistaken = [h % groups if record.group > 1 else (h + 1) % groups for h in range(heads)]
+    if record.group == 1:
+        variant = "the key head after"
     if groups > 1:
-        shifted = torch.stack([record.queries[0, h].double() @ record.keys[0, h % groups].double().T
+        shifted = torch.stack([record.queries[0, h].double() @ record.keys[0, mistaken[h]].double().T
                                for h in range(heads)])
         wrong = float((shifted - record.raw_logits()[0].double()).abs().max())
     return Invariant(
         f"Query head h reads key head h // {record.group}: the raw logits agree",
-        error, 1e-2 if loaded.facts.dtype != "float32" else 1e-3, wrong, "key head h modulo the number of key heads",
+        error, 1e-2 if loaded.facts.dtype != "float32" else 1e-3, wrong, variant if groups > 1 else "",
     )
 
 
@@ -109,7 +113,7 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
     query, keys = record.queries[0, head, -1].double(), record.keys[0, head // record.group].double()
     errors, broken = [], []
     for side in ("query", "key", "both"):
-        parts = attribute_logits(query, keys, subspaces, side)  # type: ignore[arg-type]
+        parts = attribute_logits(query, keys, subspaces, side)
         errors.append(float((parts.sum(1) - keys @ query).abs().max()))
         broken.append(float((parts[:, :-1].sum(1) - keys @ query).abs().max()))
     return Invariant(
@@ -145,9 +149,11 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> list[Invariant]:
 def _swaps(trace: Trace, layer: int, head: int) -> list[Invariant]:
     record = trace.layers[layer]
     query = len(trace.ids) - 1
-    a, b = query // 3, max(query // 3 + 1, query // 2)
     keys, vector = record.keys[0, head // record.group].double(), record.queries[0, head, query].double()
     raw, own = trace.row(layer, head, query)
+    # The most and the least attended of the visible keys, so that leaving them in place shows.
+    seen = raw.isfinite().nonzero()[:, 0]
+    a, b = int(seen[own[seen].argmax()]), int(seen[own[seen].argmin()])
     d = keys.shape[1]
 
     def row(basis: Tensor, times: int = 1) -> Tensor:

@@ -80,10 +80,11 @@ def rank_by_energy(singular_values: Tensor, energy: float = 0.99) -> int:
     """Smallest r whose first r squared singular values hold a share ``energy`` of their sum; 0 for a zero matrix."""
     if not 0 < energy <= 1:
         raise ValueError(f"energy must lie in (0, 1], not {energy}")
-    squared = singular_values.to(torch.float64) ** 2
-    total = squared.sum()
-    if total <= 0:
+    values = singular_values.to(torch.float64)
+    if values.numel() == 0 or float(values.max()) <= 0:
         return 0
+    squared = (values / values.max()) ** 2  # so that no scale under- or overflows
+    total = squared.sum()
     # The last entry of the cumulated share may fall below 1 by rounding, hence the clamp to d.
     reached = torch.cumsum(squared, 0) / total >= energy - 1e-15
     return int(min(int((~reached).sum()) + 1, squared.shape[0]))
@@ -105,27 +106,34 @@ def swap_keys(key_a: Tensor, key_b: Tensor, basis: Tensor) -> tuple[Tensor, Tens
 
 
 def joint_basis(bases: Sequence[Tensor]) -> Tensor:
-    """One orthonormal basis (d, r) of the span of several, by QR with a positive diagonal.
+    """One orthonormal basis (d, r) of the span of several, in their order (QR with a positive diagonal).
 
     Directions that the earlier bases already hold are dropped, so r may be smaller than the sum of the ranks.
     """
     stacked = torch.cat(list(bases), dim=1)
-    if stacked.shape[1] == 0:
-        return stacked
-    q, r = torch.linalg.qr(stacked)
-    diagonal = torch.diagonal(r)
-    keep = diagonal.abs() > 1e-8 * diagonal.abs().max()
-    return (q * torch.where(diagonal < 0, -1.0, 1.0).to(q.dtype))[:, : keep.shape[0]][:, keep]
+    found = stacked[:, :0]
+    tolerance = torch.finfo(stacked.dtype).eps ** 0.5
+    # Column by column: a QR without pivoting fills a dropped column with a direction that a later one may need.
+    for column in stacked.mT:
+        rest = column
+        for _ in range(2):  # the second pass removes the rounding of the first
+            rest = rest - found @ (found.mT @ rest)
+        length = rest.norm()
+        if length > tolerance * column.norm():
+            found = torch.cat([found, (rest / length)[:, None]], dim=1)
+    return found
 
 
 def random_basis(d: int, rank: int, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
     """A random subspace of the given rank: QR of a Gaussian matrix, (d, rank). The control of every swap."""
     q, r = torch.linalg.qr(torch.randn(d, rank, generator=generator, dtype=torch.float64))
-    return (q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)).to(dtype)
+    basis: Tensor = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
+    return basis.to(dtype)
 
 
 def principal_cosines(basis_a: Tensor, basis_b: Tensor) -> Tensor:
     """Cosines of the principal angles between two orthonormal bases (d, ra) and (d, rb), decreasing, (min(ra, rb),)."""
     if basis_a.shape[1] == 0 or basis_b.shape[1] == 0:
         return basis_a.new_zeros(0)
-    return torch.linalg.svdvals(basis_a.mT @ basis_b).clamp(max=1.0)
+    cosines: Tensor = torch.linalg.svdvals(basis_a.mT @ basis_b)
+    return cosines.clamp(max=1.0)

@@ -19,9 +19,15 @@ from analysis.qk.subspace import random_basis, swap_keys
 
 
 def swapped_row(trace: Trace, layer: int, head: int, query: int, a: int, b: int, basis: Tensor) -> Tensor:
-    """The attention row (T,), float64, after tokens a and b have swapped their coordinates in ``basis`` (d, r)."""
+    """The attention row (T,), float64, after tokens a and b have swapped their coordinates in ``basis`` (d, r).
+
+    Raises:
+        ValueError: a token that the query cannot see, which a swap would let in.
+    """
     record = trace.layers[layer]
     raw, _ = trace.row(layer, head, query)
+    if not bool(raw[a].isfinite() and raw[b].isfinite()):
+        raise ValueError(f"tokens {a} and {b} must both be visible to query {query}")
     keys = record.keys[0, head // record.group].double()
     new_a, new_b = swap_keys(keys[a], keys[b], basis.to(keys))
     vector = record.queries[0, head, query].double()
@@ -66,13 +72,13 @@ def predictions_after(loaded: LoadedModel, trace: Trace, layer: int, head: int, 
 
     with tapped(replace):
         logits = loaded.forward(torch.tensor([trace.ids]), logits=True)
-    assert logits is not None
     return logits[0, query].float().cpu()
 
 
 def compare_predictions(before: Tensor, after: Tensor, top: int = 8) -> dict[str, Any]:
     """Probabilities before and after for the tokens that lead either, and KL(before || after) in nats; JSON-able."""
     p, q = torch.softmax(before.double(), -1), torch.softmax(after.double(), -1)
+    top = min(top, p.shape[0])
     ids = torch.unique(torch.cat([p.topk(top).indices, q.topk(top).indices]))
     ids = ids[torch.maximum(p, q)[ids].argsort(descending=True)][:top]
     kl = float((p * (p.clamp_min(1e-300).log() - q.clamp_min(1e-300).log())).sum())

@@ -6,12 +6,14 @@ Attribution of raw logits misleads, because a subspace may hold the mean key and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from analysis.errors import UserError
 from analysis.models.recording import scaled_logits
 from analysis.models.trace import Trace
 from analysis.qk.attribution import Side, attribute_logits
@@ -24,8 +26,9 @@ Reference = Literal["others", "token", "none"]
 class RowParts:
     """One query's row over T tokens. ``attention`` (T,). ``nats`` (T,): logits as the softmax sees them, -inf masked.
     ``parts`` (T, F + 1): contributions of F features and the remainder, in nats before any soft-cap, relative to the
-    reference; NaN where masked. ``total`` (T,): their sum. ``reference``: positions averaged as reference, per token the
-    same set without the token itself. ``error``: largest absolute difference between parts plus remainder and the logit.
+    reference; NaN where masked, and where there is no other candidate to compare with. ``total`` (T,): their sum.
+    ``candidates`` (T,): booleans, the positions averaged as reference, for each token without itself. ``error``: largest
+    absolute difference between parts plus remainder and the raw logit.
     """
 
     attention: Tensor
@@ -51,11 +54,19 @@ def row_parts(
     """Attribute one row of attention (the paper's Figure 10, as differences unless ``reference`` is "none").
 
     ``reference`` "others" compares each token with the mean of the other candidates, "token" with position ``token``,
-    "none" with nothing. ``skip_first`` keeps position 0, the usual attention sink, out of the mean of the others.
+    "none" with nothing. ``skip_first`` keeps position 0, the usual attention sink, out of the mean of the others, where
+    at least two others remain.
+
+    Raises:
+        UserError: a reference token that the query cannot see.
     """
     record = trace.layers[layer]
     raw, attention = trace.row(layer, head, query)
     visible = torch.isfinite(raw)
+    if reference == "token" and not bool(visible[token]):
+        raise UserError(
+            f"Token {token} is masked for the query, so nothing can be compared with it. Choose a visible one.", "reference"
+        )
     keys = record.keys[0, head // record.group].double()
     parts = attribute_logits(record.queries[0, head, query].double(), keys, subspaces, side, orthogonalise)
     error = float((parts.sum(1) - raw)[visible].abs().max())
@@ -76,20 +87,22 @@ def _baseline(parts: Tensor, candidates: Tensor, reference: Reference, token: in
         return parts[token : token + 1]
     total, count = parts[candidates].sum(0), int(candidates.sum())
     own = torch.where(candidates[:, None], parts, 0)
-    others = (count - candidates.to(parts.dtype)).clamp_min(1)[:, None]
-    return (total - own) / others
+    others = (count - candidates.to(parts.dtype))[:, None]
+    return (total - own) / others  # 0 / 0, NaN, where there are no others
 
 
-def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query: int, shares: bool = True) -> str:
+def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query: int) -> str:
     """The answer line: share of attention, nats above the mean of the other candidates, and where they come from.
 
     ``row`` must be relative to "others".
     """
     gap = float(row.total[key])
+    share = f"“{labels[query]}” gives “{labels[key]}” {float(row.attention[key]):.1%} of its attention"
+    if not math.isfinite(gap):
+        return share + ": there is no other token to compare it with."
     direction = "above" if gap >= 0 else "below"
     text = (
-        f"“{labels[query]}” gives “{labels[key]}” {float(row.attention[key]):.1%} of its attention: its logit lies "
-        f"{abs(gap):.2f} nats {direction} the mean of the other candidates"
+        f"{share}: its logit lies {abs(gap):.2f} nats {direction} the mean of the other candidates"
     )
     if not names:
         return text + ". Fit a feature to see what these nats are made of."

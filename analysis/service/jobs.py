@@ -7,6 +7,7 @@ new worker opens the book, whatever was running in the old one is marked failed,
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 from analysis.home import home
 
+log = logging.getLogger(__name__)
 KEPT = 40
 ENDED = ("done", "failed", "cancelled")
 
@@ -46,15 +48,20 @@ class JobBook:
         self._lock = threading.Lock()
         self._records: dict[str, JobRecord] = {r.id: r for r in read_book(self.path)}
         self._written = 0.0
+        for part in self.path.parent.glob(".jobs-*"):  # left by a worker that was killed while it wrote
+            part.unlink(missing_ok=True)
         for record in self._records.values():
-            if record.state not in ENDED:
+            if record.state == "running":
                 record.state, record.reason = "failed", died or "The worker stopped before this job had ended."
+            elif record.state not in ENDED:
+                record.state, record.reason = "failed", "The worker stopped before this job had begun."
         self._write()
 
     def add(self, record: JobRecord) -> None:
         """Enter a new job and forget the oldest ended ones."""
         with self._lock:
             record.started = record.changed = time.time()
+            self._records.pop(record.id, None)  # asked again: it belongs at the end
             self._records[record.id] = record
             for old in [r.id for r in self._records.values() if r.state in ENDED][: -KEPT or None]:
                 del self._records[old]
@@ -78,16 +85,24 @@ class JobBook:
             return [asdict(r) for r in sorted(self._records.values(), key=lambda r: -r.started)]
 
     def _write(self) -> None:
+        """Rewrite the file. A full disk costs the tray its memory, not the worker its life."""
         self._written = time.time()
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".jobs-")
-        with os.fdopen(descriptor, "w") as file:
-            json.dump([asdict(r) for r in self._records.values()], file)
-        os.replace(name, self.path)
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".jobs-")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump([asdict(r) for r in self._records.values()], file)
+                os.replace(name, self.path)
+            except BaseException:
+                os.unlink(name)
+                raise
+        except OSError as error:
+            log.warning("the book of jobs could not be written: %s", error)
 
 
 def read_book(path: Path) -> list[JobRecord]:
     """The records in a book on disk; none if it is missing or damaged."""
     try:
-        return [JobRecord(**row) for row in json.loads(path.read_text())]
+        return [JobRecord(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         return []

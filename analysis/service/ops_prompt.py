@@ -144,7 +144,7 @@ class HeadAttention(OnHead):
 class AttentionRow(OnHead):
     """One query's row: attention, logits, and what each feature contributes to them.
 
-    ``ranks`` has one entry per feature, -1 for the energy rule.
+    ``key`` -1 is the key with the most attention, the first token and the query itself aside. ``ranks`` has one entry per feature, -1 for the energy rule.
     """
 
     query: int = 0
@@ -168,7 +168,8 @@ class AttentionRow(OnHead):
         from analysis.models.prompts import token_labels
         from analysis.qk.why import row_parts, sentence
 
-        trace = self.recorded(context, self.query, self.key, self.reference_token)
+        trace = self.recorded(context, self.query, max(0, self.key), self.reference_token)
+        key = self.key if self.key >= 0 else _most_attended(trace, self.layer, self.head, self.query)
         subspaces = self._subspaces(context)
         arguments: dict[str, Any] = {"side": self.side, "orthogonalise": self.orthogonalise}
         arguments |= {"skip_first": self.skip_first}
@@ -177,16 +178,17 @@ class AttentionRow(OnHead):
         spoken = row if self.reference == "others" else row_parts(*at, **arguments)
         labels = token_labels(context.model(self.model).tokenizer, trace.ids)
         names = [feature_name(f) for f in self.features]
-        masked = self.key > self.query or not np.isfinite(float(row.nats[self.key]))
+        masked = key > self.query or not np.isfinite(float(row.nats[key]))
         text = (
-            f"“{labels[self.key]}” (token {self.key}) is masked for “{labels[self.query]}” (token {self.query}): it "
+            f"“{labels[key]}” (token {key}) is masked for “{labels[self.query]}” (token {self.query}): it "
             "comes later, or lies outside the attention window."
             if masked
-            else sentence(spoken, self.key, names, labels, self.query)
+            else sentence(spoken, key, names, labels, self.query)
         )
         record = trace.layers[self.layer]
         data = {
             "sentence": text,
+            "key": key,
             "names": names,
             "ranks": [s.rank for s in subspaces],
             "sum_error": row.error,
@@ -209,6 +211,14 @@ class AttentionRow(OnHead):
     def _subspaces(self, context: Context) -> list[QKSubspace]:
         ranks = [*self.ranks, *[-1] * len(self.features)]
         return [subspace_for(context, self, f, r) for f, r in zip(self.features, ranks, strict=False)]
+
+
+def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
+    _, attention = trace.row(layer, head, query)
+    attention = attention.clone()
+    if query > 1:
+        attention[0] = attention[query] = -1
+    return int(attention[: query + 1].argmax())
 
 
 @dataclass(frozen=True)

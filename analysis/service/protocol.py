@@ -1,42 +1,73 @@
 """Frames between web process and worker: JSON first, raw array bytes after it. Never pickle.
 
 ``multiprocessing.connection`` authenticates and keeps frames apart; its own ``send`` would pickle, so only
-``send_bytes`` is used, and a frame that is too large or not JSON ends the conversation.
+``send_bytes`` is used, and a frame that is too large or not as expected ends the conversation. Encoding is a step of
+its own, so that what cannot be said is known before the first byte of it has left.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 MAX_FRAME = 1 << 28
-_DTYPES = frozenset({"uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64", "bool"})
+_WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_DTYPES = frozenset(_WHOLE | {"float16", "float32", "float64", "bool"})
+
+
+def encode(message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> list[bytes]:
+    """The frames of a message and its arrays.
+
+    Raises:
+        TypeError, ValueError: the message is not JSON, an array has a type that does not travel, or one is too large.
+    """
+    head, bodies = {}, []
+    for name, array in (arrays or {}).items():
+        native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+        if str(native.dtype) not in _DTYPES:
+            raise ValueError(f"the array {name} has type {native.dtype}, which does not travel")
+        head[name] = [str(native.dtype), list(native.shape)]
+        if native.nbytes:
+            bodies.append(native.tobytes())
+    frames = [json.dumps({**message, "arrays": head}, allow_nan=False).encode(), *bodies]
+    if any(len(frame) > MAX_FRAME for frame in frames):
+        raise ValueError(f"a frame is larger than {MAX_FRAME >> 20} MiB")
+    return frames
 
 
 def send(connection: Connection, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> None:
-    """Send a message and the arrays that belong to it."""
-    arrays = {name: np.ascontiguousarray(a) for name, a in (arrays or {}).items()}
-    head = {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()}
-    connection.send_bytes(json.dumps({**message, "arrays": head}, allow_nan=False).encode())
-    for a in arrays.values():
-        if a.nbytes:
-            connection.send_bytes(a.data.cast("B"))
+    """Send a message and the arrays that belong to it. Raises as :func:`encode`, or OSError if no one listens."""
+    for frame in encode(message, arrays):
+        connection.send_bytes(frame)
 
 
 def receive(connection: Connection) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Receive a message and its arrays. Raises EOFError or OSError when the other side is gone or talks nonsense."""
     try:
         message = json.loads(connection.recv_bytes(MAX_FRAME))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise OSError("a frame was not JSON") from error
+        head = [(str(n), str(dtype), [int(size) for size in shape]) for n, (dtype, shape) in _head(message).items()]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise OSError("a frame was not a message") from error
     arrays = {}
-    for name, (dtype, shape) in message.pop("arrays", {}).items():
-        if dtype not in _DTYPES:
-            raise OSError(f"a frame announced an array of type {dtype}")
-        size = int(np.prod(shape))
-        raw = connection.recv_bytes(MAX_FRAME) if size else b""
-        arrays[name] = np.frombuffer(raw, dtype=dtype, count=size).reshape(shape)
+    for name, dtype, shape in head:
+        if dtype not in _DTYPES or min(shape, default=0) < 0:
+            raise OSError(f"a frame announced an array of type {dtype} and shape {shape}")
+        count = math.prod(shape)
+        raw = connection.recv_bytes(MAX_FRAME) if count else b""
+        if len(raw) != count * np.dtype(dtype).itemsize:
+            raise OSError(f"the array {name} does not have the announced size")
+        arrays[name] = np.frombuffer(raw, dtype=dtype, count=count).reshape(shape)
     return message, arrays
+
+
+def _head(message: Any) -> dict[str, Any]:
+    if not isinstance(message, dict):
+        raise TypeError("a message is an object")
+    head = message.pop("arrays", {})
+    if not isinstance(head, dict):
+        raise TypeError("the announced arrays are an object")
+    return head

@@ -53,6 +53,11 @@ class Residents:
             with self._lock:
                 self._loading = None
 
+    def may_use(self, spec: ModelSpec | None) -> bool:
+        """Whether a task with that model (or with none) can run now without a second load inside a running one."""
+        with self._lock:
+            return self._loading is None or spec is None or spec in self._loaded
+
     def fingerprint(self, spec: ModelSpec) -> str | None:
         """Fingerprint of a loaded model, None while it is not."""
         with self._lock:

@@ -2,17 +2,20 @@
 
 Live tasks go before jobs; a running job lets them in at its safe points, in a fresh context so that no tap of the job
 can touch them. Equal requests share one task, which is cancelled when its last subscriber leaves. In the slot of one
-widget of one session the newest live request replaces a queued older one.
+widget of one session the newest live request replaces a queued older one, for that session alone. ``emit`` functions
+must not block: they are called from the compute thread and under the lock.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.errors import Cancelled, UserError
@@ -27,19 +30,30 @@ MAX_JOBS, MAX_LIVE = 32, 64
 Emit = Callable[[dict[str, Any], Result | None], None]
 
 
+Slot = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """One who waits for a task: where its messages go, and the slot of its widget."""
+
+    emit: Emit
+    slot: Slot | None
+
+
 class Task:
     """One computation and those who wait for it (by token)."""
 
-    def __init__(self, operation: Operation, key: str, slot: tuple[str, str] | None) -> None:
-        self.operation, self.key, self.slot = operation, key, slot
-        self.subscribers: dict[str, Emit] = {}
+    def __init__(self, operation: Operation, key: str) -> None:
+        self.operation, self.key = operation, key
+        self.subscribers: dict[str, Subscriber] = {}
         self.cancel = threading.Event()
-        self.reason = ""
         self.started = False
 
     def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
-        for emit in list(self.subscribers.values()):
-            emit(message, result)
+        """Send a message to all who wait."""
+        for subscriber in list(self.subscribers.values()):
+            subscriber.emit(message, result)
 
 
 class TaskContext(Context):
@@ -52,10 +66,13 @@ class TaskContext(Context):
 
     def _tell(self, value: dict[str, Any]) -> None:
         self._task.emit({"type": "progress", "value": value})
+        share = value.get("share")
+        share = float(share) if share is not None and math.isfinite(share) else None
         for token in list(self._task.subscribers):
-            self._scheduler.book.change(token, share=value.get("share"), text=value.get("text", ""))
+            self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
 
     def check(self) -> None:
+        """Let waiting live tasks run, if this is a job; then end here if nobody wants the answer any more."""
         if self._task.operation.kind == "job":
             self._scheduler.serve_live()
         if self._task.cancel.is_set():
@@ -74,10 +91,11 @@ class Scheduler:
         self._tasks: dict[str, Task] = {}
         self.busy = ""
 
-    def submit(self, operation: Operation, token: str, emit: Emit, slot: tuple[str, str] | None, link: str) -> None:
+    def submit(self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str) -> None:
         """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them."""
         session = slot[0] if slot else ""
         if operation.kind == "read":
+            emit({"type": "started"}, None)
             emit(*self._answer(operation, Context(self.residents, self.store, self.memory)))
             return
         job = operation.kind == "job"
@@ -88,48 +106,59 @@ class Scheduler:
                 self.book.change(token, state="done", share=1.0, text="from the store")
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
+        key = hash_of([type(operation).__name__, operation.to_params()])
+        subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None)
         with self._ready:
-            key = hash_of([type(operation).__name__, operation.to_params()])
             task = self._tasks.get(key)
-            if task is None or task.cancel.is_set():
-                queue, limit = (self._jobs, MAX_JOBS) if job else (self._live, MAX_LIVE)
-                if len(queue) >= limit:
-                    self.book.change(token, state="failed", reason="The queue is full.")
-                    text = "The model is busy: its queue is full. Wait until something has ended and try again."
-                    emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
-                    return
-                task = Task(operation, key, slot)
-                if not job and slot and slot[1]:
-                    self._replace_older(slot)
-                self._tasks[key] = task
-                queue.append(task)
-            task.subscribers[token] = emit
-            if task.started:
-                self.book.change(token, state="running")
-                emit({"type": "started"}, None)
+            if task is not None and not task.cancel.is_set():
+                task.subscribers[token] = subscriber
+                self._replace_older(subscriber)
+                if task.started:
+                    self.book.change(token, state="running")
+                    emit({"type": "started"}, None)
+                return
+            self._replace_older(subscriber)
+            queue, limit = (self._jobs, MAX_JOBS) if job else (self._live, MAX_LIVE)
+            if len(queue) >= limit:
+                self.book.change(token, state="failed", reason="The queue is full.")
+                text = "The model is busy: its queue is full. Wait until something has ended and try again."
+                emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
+                return
+            task = self._tasks[key] = Task(operation, key)
+            task.subscribers[token] = subscriber
+            queue.append(task)
             self._ready.notify()
 
-    def _replace_older(self, slot: tuple[str, str]) -> None:
-        for old in [t for t in self._live if t.slot == slot]:
-            self._live.remove(old)
-            self._tasks.pop(old.key, None)
-            old.emit({"type": "superseded"})
+    def _replace_older(self, newest: Subscriber) -> None:
+        if newest.slot is None:
+            return
+        for task in list(self._live):
+            for token, older in list(task.subscribers.items()):
+                if older.slot == newest.slot and older is not newest:
+                    del task.subscribers[token]
+                    older.emit({"type": "superseded"}, None)
+            self._abandon(task)
+
+    def _abandon(self, task: Task) -> None:
+        """End a task that nobody waits for any more: at once if it is queued, at its next safe point if it runs."""
+        if task.subscribers:
+            return
+        task.cancel.set()
+        for queue in (self._live, self._jobs):
+            if task in queue:
+                queue.remove(task)
+                self._tasks.pop(task.key, None)
 
     def leave(self, token: str, reason: str = "cancelled") -> bool:
         """A subscriber goes: cancelled by its user, or its connection was lost. True if it was there."""
         with self._ready:
             for task in list(self._tasks.values()):
-                emit = task.subscribers.pop(token, None)
-                if emit is None:
+                subscriber = task.subscribers.pop(token, None)
+                if subscriber is None:
                     continue
                 self.book.change(token, state="cancelled", reason=reason)
-                if not task.subscribers:
-                    task.cancel.set()
-                    for queue in (self._live, self._jobs):
-                        if task in queue:
-                            queue.remove(task)
-                            self._tasks.pop(task.key, None)
-                emit({"type": "cancelled"}, None)
+                self._abandon(task)
+                subscriber.emit({"type": "cancelled"}, None)
                 return True
         return False
 
@@ -143,31 +172,39 @@ class Scheduler:
             self._run(task)
 
     def serve_live(self) -> None:
-        """Run the live tasks that wait now; called by a job at a safe point."""
-        while True:
+        """Run the live tasks that wait now; called by a job at a safe point.
+
+        Those that come in meanwhile wait for the next safe point, so that a busy slider cannot stop a job for good.
+        While a model is being loaded, tasks that need another load wait until it is there.
+        """
+        with self._ready:
+            waiting = [t for t in self._live if self.residents.may_use(getattr(t.operation, "model", None))]
+        for task in waiting:
             with self._ready:
-                if not self._live:
-                    return
-                task = self._live.popleft()
+                if task not in self._live:
+                    continue
+                self._live.remove(task)
             contextvars.Context().run(self._run, task)
 
     def _run(self, task: Task) -> None:
         with self._ready:
             task.started = True
-            waiting = list(task.subscribers)
+            for token in task.subscribers:
+                self.book.change(token, state="running")
         before, self.busy = self.busy, task.operation.describe()
-        for token in waiting:
-            self.book.change(token, state="running")
         task.emit({"type": "started"})
         message, result = self._answer(task.operation, TaskContext(self, task), task)
         self.busy = before
+        changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
+        if message["type"] == "result":
+            changes = {"state": "done", "share": 1.0}
+        elif message["type"] == "cancelled":
+            changes = {"state": "cancelled", "reason": "cancelled"}
         with self._ready:
             if self._tasks.get(task.key) is task:
                 del self._tasks[task.key]
-            subscribers = list(task.subscribers)
-        ends = {"result": {"state": "done", "share": 1.0}, "cancelled": {"state": "cancelled", "reason": "cancelled"}}
-        for token in subscribers:
-            self.book.change(token, **ends.get(message["type"], {"state": "failed", "reason": message.get("text", "")}))
+            for token in task.subscribers:
+                self.book.change(token, **changes)
         task.emit(message, result)
 
     def _answer(

@@ -6,6 +6,7 @@ temporary sibling that is renamed when complete, and read back only after the ch
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from analysis.home import folder
@@ -25,6 +27,7 @@ from analysis.service.operation import Result
 
 log = logging.getLogger(__name__)
 _KEY = re.compile(r"[0-9a-f]{64}")
+_ABANDONED = 3600.0  # seconds after which a half-written folder has no writer any more
 
 
 class ResultStore:
@@ -33,7 +36,7 @@ class ResultStore:
     def __init__(self, root: Path | None = None, limit: int = 4 << 30) -> None:
         self.root = root or folder("results")
         self.limit = limit
-        self._verified: set[str] = set()
+        self._verified: dict[str, tuple[int, int, int]] = {}
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -48,17 +51,31 @@ class ResultStore:
         try:
             record: dict[str, Any] = {"data": result.data, "manifest": {**manifest, "made": time.time()}}
             if result.arrays:
-                save_file({n: np.ascontiguousarray(a) for n, a in result.arrays.items()}, scratch / "arrays.safetensors")
+                arrays = {n: np.asarray(a, order="C") for n, a in result.arrays.items()}
+                save_file(arrays, scratch / "arrays.safetensors")
                 record["arrays_sha256"] = _sha256(scratch / "arrays.safetensors")
             body = json.dumps(record, allow_nan=False, sort_keys=True)
-            (scratch / "result.json").write_text(hashlib.sha256(body.encode()).hexdigest() + "\n" + body)
-            if path.exists():
-                shutil.rmtree(path)
-            scratch.rename(path)
-            self._verified.add(key)
+            digest = hashlib.sha256(body.encode()).hexdigest()
+            (scratch / "result.json").write_text(f"{digest}\n{body}", encoding="utf-8")
+            self._replace(path, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self.prune()
+        self.prune(keep=key)
+
+    def _replace(self, path: Path, scratch: Path) -> None:
+        """Put the complete folder in place; one that was there is moved away first, so that no reader sees a half."""
+        for _ in range(5):
+            try:
+                scratch.rename(path)
+                return
+            except OSError:
+                if not path.exists():
+                    raise
+            old = Path(tempfile.mkdtemp(prefix=".part-", dir=path.parent))
+            with contextlib.suppress(OSError):  # another process may have moved it already
+                path.rename(old / path.name)
+            shutil.rmtree(old, ignore_errors=True)
+        raise OSError(f"the result {path.name} could not be put in place")
 
     def has(self, key: str) -> bool:
         """Whether a result lies under that key (its checksums are looked at on reading)."""
@@ -68,36 +85,50 @@ class ResultStore:
         """The result under a key, or None. A damaged one is logged, removed and None."""
         path = self._path(key)
         try:
-            digest, _, body = (path / "result.json").read_text().partition("\n")
-            if hashlib.sha256(body.encode()).hexdigest() != digest:
-                raise ValueError("result.json does not match its checksum")
-            record = json.loads(body)
+            record = _verified_record((path / "result.json").read_bytes())
             found: dict[str, np.ndarray] = {}
             if "arrays_sha256" in record:
-                file = path / "arrays.safetensors"
-                if key not in self._verified and _sha256(file) != record["arrays_sha256"]:
-                    raise ValueError("arrays.safetensors does not match its checksum")
-                self._verified.add(key)
-                found = load_file(file) if arrays else {}
-            os.utime(path)
+                self._verify(key, path / "arrays.safetensors", record["arrays_sha256"])
+                found = load_file(path / "arrays.safetensors") if arrays else {}
         except FileNotFoundError:
             return None
-        except (ValueError, OSError) as error:
+        except (ValueError, SafetensorError) as error:
             log.warning("result %s is damaged and was removed: %s", key, error)
             shutil.rmtree(path, ignore_errors=True)
             return None
+        except OSError as error:  # such as too many open files: says nothing about the result, so it stays
+            log.warning("result %s could not be read: %s", key, error)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
         return Result(record["data"], found, key)
+
+    def _verify(self, key: str, file: Path, digest: str) -> None:
+        """Compare the checksum, unless this very state of the file has been compared before."""
+        facts = file.stat()
+        state = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        if self._verified.get(key) == state:
+            return
+        if _sha256(file) != digest:
+            raise ValueError("arrays.safetensors does not match its checksum")
+        self._verified[key] = state
 
     def manifest(self, key: str) -> dict[str, Any] | None:
         """What made the result under a key, or None."""
         try:
-            body = (self._path(key) / "result.json").read_text().partition("\n")[2]
-            return dict(json.loads(body)["manifest"])
+            return dict(_verified_record((self._path(key) / "result.json").read_bytes())["manifest"])
         except (OSError, ValueError, KeyError):
             return None
 
-    def prune(self) -> None:
-        """Drop the results unused for longest until the store is within its limit."""
+    def prune(self, keep: str = "") -> None:
+        """Drop the results unused for longest until the store is within its limit, and what dead writers left.
+
+        The result ``keep`` stays even if it is larger than the limit: someone is about to read it.
+        """
+        for part in self.root.glob("??/.part-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(part, ignore_errors=True)
         entries = []
         for path in self.root.glob("??/[0-9a-f]*"):
             try:
@@ -108,8 +139,18 @@ class ResultStore:
         for _, size, path in sorted(entries):
             if total <= self.limit:
                 break
+            if path.name == keep:
+                continue
             shutil.rmtree(path, ignore_errors=True)
+            self._verified.pop(path.name, None)
             total -= size
+
+
+def _verified_record(raw: bytes) -> dict[str, Any]:
+    digest, _, body = raw.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ValueError("result.json does not match its checksum")
+    return dict(json.loads(body))
 
 
 def _sha256(path: Path) -> str:

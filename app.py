@@ -1,0 +1,133 @@
+"""Attune's door: settings, the Dash app, the worker's supervisor, the server. Nothing else.
+
+``create_app`` builds the app without starting anything, for tests and for WSGI servers; ``main`` is what ``make run``
+calls. The web process never imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import uuid
+from dataclasses import dataclass, field
+
+from dash import Dash, no_update, set_props
+
+from analysis.errors import UserError
+from analysis.home import folder, home
+from analysis.models.spec import ModelSpec
+from analysis.service.client import Client
+from analysis.service.supervisor import Supervisor
+from components.background import RelayManager, open_cache
+from components.security import harden, secret_key
+from components.shell import shell
+
+log = logging.getLogger("attune")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve: address, port, first model, threads of the worker (0: all cores), extra Host names allowed."""
+
+    host: str = "127.0.0.1"
+    port: int = 8050
+    model: ModelSpec = field(default_factory=ModelSpec)
+    threads: int = 0
+    hosts: tuple[str, ...] = ()
+
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="/assets/theme.js"></script></head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>"""
+
+
+def create_app(settings: Settings | None = None) -> Dash:
+    """The Dash app with all pages and callbacks; starts no process."""
+    settings = settings or Settings()
+    client = Client()
+    cache = open_cache(folder("callbacks", uuid.uuid4().hex[:12]))
+    app = Dash(
+        __name__,
+        title="Attune",
+        update_title="",
+        use_pages=True,
+        pages_folder="pages",
+        assets_ignore=r"theme\.js",
+        background_callback_manager=RelayManager(cache, client.cancel),
+        on_error=_on_error,
+        index_string=INDEX,
+        enable_mcp=False,
+        suppress_callback_exceptions=True,
+    )
+    app.server.secret_key = secret_key(home())
+    from pages.frame import register_frame
+
+    register_frame(app)
+    pages = [("Attention", "/attention"), ("Validation", "/validation"), ("Model", "/model")]
+    app.layout = lambda: shell(pages, settings.model.to_dict())
+    hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
+    harden(app, hosts)
+    return app
+
+
+def _on_error(error: Exception) -> object:
+    """A callback raised what nobody caught: log it under a number, and say so on the page."""
+    if isinstance(error, UserError):
+        text = error.message
+    else:
+        number = uuid.uuid4().hex[:8]
+        log.error("failure %s in a callback", number, exc_info=error)
+        text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."
+    set_props("message", {"children": text, "is_open": True, "icon": "danger"})
+    return no_update
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="attune", description="Why did it attend there, and what if it is steered.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback only)")
+    parser.add_argument("--port", type=int, default=8050)
+    parser.add_argument("--model", default="default", help="hub id, folder, GGUF file, or 'default'")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--device-map", default="none", choices=["none", "auto"], help="auto spreads over all GPUs")
+    parser.add_argument("--threads", type=int, default=0, help="threads of the worker (default: all cores)")
+    parser.add_argument("--exposed", action="store_true", help="allow an address other than loopback; there is no login")
+    options = parser.parse_args(arguments)
+    if options.host not in LOOPBACK and not options.exposed:
+        sys.exit(f"{options.host} can be reached from other machines, and Attune has no login. Add --exposed if a proxy "
+                 "in front of it has one.")
+    try:
+        model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
+    except UserError as error:
+        sys.exit(error.message)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s",
+                        filename=folder("logs") / "web.log")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    settings = Settings(options.host, options.port, model, options.threads)
+    supervisor = Supervisor([model], options.threads)
+    supervisor.start()
+    app = create_app(settings)
+    from werkzeug.serving import make_server
+
+    try:
+        server = make_server(settings.host, settings.port, app.server, threaded=True)
+    except (OSError, SystemExit):
+        supervisor.stop()
+        sys.exit(f"Port {settings.port} is taken. Stop what uses it, or choose another with --port.")
+    print(f"Attune is at http://{settings.host}:{server.server_port} (stop with Ctrl-C)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        supervisor.stop()
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+// Every figure leaves the page as PNG, SVG, HTML, CSV or JSON, with the settings that made it. All of it happens in the
+// browser, on what the browser shows; nothing is sent anywhere.
+(function () {
+  const attune = window.dash_clientside.attune;
+
+  function save(name, kind, content) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type: kind }));
+    link.download = name;
+    document.body.appendChild(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  // Typed arrays (plain, or in plotly's {dtype, bdata, shape} form) as nested lists; NaN becomes null.
+  function plain(value) {
+    if (value && value._inputArray) return plain(value._inputArray);
+    if (value && value.bdata !== undefined) return decode(value);
+    if (ArrayBuffer.isView(value)) return Array.from(value, (v) => (Number.isFinite(v) ? v : null));
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value === "number" && !Number.isFinite(value)) return null;
+    return value;
+  }
+  const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, i1: Int8Array, i2: Int16Array, u2: Uint16Array,
+    i4: Int32Array, u4: Uint32Array };
+  function decode(packed) {
+    const bytes = Uint8Array.from(atob(packed.bdata), (c) => c.charCodeAt(0));
+    const flat = Array.from(new KINDS[packed.dtype](bytes.buffer), (v) => (Number.isFinite(v) ? v : null));
+    const shape = String(packed.shape || flat.length).split(",").map(Number);
+    if (shape.length < 2) return flat;
+    const rows = [];
+    for (let i = 0; i < shape[0]; i += 1) rows.push(flat.slice(i * shape[1], (i + 1) * shape[1]));
+    return rows;
+  }
+
+  const KEPT = ["type", "name", "x", "y", "z", "customdata", "text", "error_y"];
+  function traces(gd) {
+    return gd.data.map((trace) => {
+      const out = {};
+      KEPT.forEach((k) => { if (trace[k] !== undefined) out[k] = plain(trace[k]); });
+      return out;
+    });
+  }
+
+  function csvCell(v) {
+    if (v === null || v === undefined) return "";
+    let text = Array.isArray(v) ? v.join("|") : String(v);
+    // A cell that starts like a formula is text to a spreadsheet only with a quote before it.
+    if (typeof v === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
+    return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
+  }
+  function csv(gd, settings) {
+    const lines = ["# " + JSON.stringify(settings), "trace,x,y,value"];
+    traces(gd).forEach((t, n) => {
+      const name = t.name || t.type + " " + n;
+      if (Array.isArray(t.z) && Array.isArray(t.z[0])) {
+        t.z.forEach((row, i) => row.forEach((v, j) => {
+          if (v !== null) lines.push([name, t.x ? t.x[j] : j, t.y ? t.y[i] : i, v].map(csvCell).join(","));
+        }));
+      } else if (Array.isArray(t.y)) {
+        t.y.forEach((v, i) => lines.push([name, t.x ? t.x[i] : i, v, t.z ? t.z[i] : ""].map(csvCell).join(",")));
+      }
+    });
+    return lines.join("\n") + "\n";
+  }
+
+  function caption(settings) {
+    const words = Object.entries(settings || {}).map(([k, v]) => k + ": " +
+      (typeof v === "object" ? JSON.stringify(v) : String(v)));
+    const lines = [];
+    let line = "";
+    words.forEach((w) => {
+      const cut = w.length > 150 ? w.slice(0, 149) + "…" : w;
+      if ((line + cut).length > 150) { lines.push(line); line = ""; }
+      line += (line ? "  ·  " : "") + cut;
+    });
+    lines.push(line);
+    return lines.map((l) => l.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"));
+  }
+  function withCaption(gd, settings) {
+    const dark = attune.currentTheme() === "dark";
+    const lines = caption(settings);
+    const layout = JSON.parse(JSON.stringify(gd.layout, (k, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v)));
+    const box = gd.getBoundingClientRect();
+    const foot = 16 * lines.length + 12;
+    const size = gd._fullLayout._size;
+    layout.width = Math.max(640, Math.round(box.width));
+    layout.height = Math.round(box.height) + foot;
+    layout.margin = { l: size.l, r: size.r, t: size.t, b: size.b + foot };
+    ["xaxis", "yaxis"].forEach((a) => { if (layout[a]) layout[a].automargin = false; });
+    layout.paper_bgcolor = dark ? "#0d1117" : "#ffffff";
+    const inner = layout.height - layout.margin.t - layout.margin.b;
+    layout.annotations = (layout.annotations || []).concat([{
+      text: lines.join("<br>"), showarrow: false, xref: "paper", yref: "paper", x: 0, xanchor: "left",
+      y: -(size.b + 2) / inner, yanchor: "top", align: "left", xshift: 8 - size.l, font: { size: 10 },
+    }]);
+    return { data: gd.data, layout: layout };
+  }
+
+  async function page(gd, settings) {
+    const source = Array.from(document.scripts).map((s) => s.src).find((s) => /plotly(\.min)?(\.v[^/]*)?\.js/.test(s));
+    const library = (await (await fetch(source)).text()).replace(/<\/script/g, "<\\/script");
+    const figure = withCaption(gd, settings);
+    const body = JSON.stringify({ data: figure.data.map((t) => {
+      const out = {};
+      Object.keys(t).forEach((k) => { out[k] = plain(t[k]); });
+      return out;
+    }), layout: figure.layout }).replace(/</g, "\\u003c");
+    return "<!doctype html><meta charset='utf-8'><title>Attune figure</title><body style='margin:0;background:" +
+      figure.layout.paper_bgcolor + "'><script>" + library + "</script><div id='f'></div><script>const f=" + body +
+      ";Plotly.newPlot('f',f.data,f.layout,{displaylogo:false,modeBarButtonsToRemove:['sendChartToCloud']})</script>";
+  }
+
+  attune.exportFigure = async function (clicks, settings, ids) {
+    const trigger = window.dash_clientside.callback_context.triggered_id;
+    const nothing = window.dash_clientside.no_update;
+    if (!trigger || !clicks.some(Boolean)) return [nothing, nothing];
+    const name = trigger.export;
+    const gd = document.querySelector("#" + CSS.escape(name) + " .js-plotly-plot");
+    if (!gd || !gd.data || !gd.data.length) return ["There is nothing to export yet.", true];
+    const position = ids.findIndex((i) => i.settings === name);
+    const made = Object.assign({ figure: name, exported_by: "Attune", date: new Date().toISOString() },
+      position >= 0 ? settings[position] : {});
+    const file = "attune-" + name;
+    if (trigger.format === "json") {
+      save(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
+    } else if (trigger.format === "csv") {
+      save(file + ".csv", "text/csv", csv(gd, made));
+    } else if (trigger.format === "html") {
+      save(file + ".html", "text/html", await page(gd, made));
+    } else {
+      const figure = withCaption(gd, made);
+      const uri = await window.Plotly.toImage(figure, { format: trigger.format, width: figure.layout.width,
+        height: figure.layout.height, scale: trigger.format === "png" ? 2 : 1 });
+      save(file + "." + trigger.format, "", await (await fetch(uri)).blob());
+    }
+    return ["Exported " + file + "." + trigger.format, true];
+  };
+})();
