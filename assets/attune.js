@@ -167,7 +167,7 @@
     const asks = document.getElementById("query-strip"), gets = document.getElementById("key-strip");
     if (!asks || !gets || !reading || !reading.labels) return none();
     const set = (id, data) => window.dash_clientside.set_props(id, { data: data });
-    strip(asks, reading.labels, "query token", (i) => set("query", i));
+    strip(asks, reading.labels, "query token", (i) => { set("key", null); set("query", i); });
     strip(gets, reading.labels, "key token", (i) => set("key", i));
     const same = packed && packed.cells && packed.tokens === reading.labels.length;
     const rows = same ? await attune.unpack(packed) : null;

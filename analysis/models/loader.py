@@ -106,7 +106,10 @@ class LoadedModel:
     def facts_dict(self) -> dict[str, Any]:
         """The facts as JSON-able data; a recording error that is no finite number is None."""
         facts = asdict(self.facts)
-        return {**facts, "recording_error": facts["recording_error"] if math.isfinite(facts["recording_error"]) else None}
+        return {
+            **facts,
+            "recording_error": facts["recording_error"] if math.isfinite(facts["recording_error"]) else None,
+        }
 
 
 def load_model(spec: ModelSpec | str = "default", progress: Progress | None = None) -> LoadedModel:
@@ -138,7 +141,8 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
             model = model.to(device)  # type: ignore[arg-type]
     except torch.OutOfMemoryError as error:
         raise UserError(
-            f"{spec.label} does not fit into the memory of {device}; choose bfloat16, another device, or a smaller model.",
+            f"{spec.label} does not fit into the memory of {device}; choose bfloat16, another device, or a smaller "
+            "model.",
             "model",
         ) from error
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -37,9 +37,9 @@ class LayerSums:
     their own: ``query_gap`` (H, C, d), sums of q+ - q-, and ``key_mid`` (Hkv, 2, d), sums of (k+ + k-) / 2 by half.
     ``query_sq`` (H,): summed squared norms of q over rows; ``key_sq`` (Hkv,): of k+ - k- over examples.
     ``gap_sum`` and ``gap_sq`` (H,): of the raw-logit gap per example. ``attention`` (H, 2): summed attention on the
-    positive keys over ``scored`` rows, and on the negative ones over the ``compared`` rows that have some in the query's
-    own prompt, each averaged within its row; ``hits`` (H,): compared rows whose positive keys all get more than every
-    negative one.
+    positive keys over ``scored`` rows, and on the negative ones over ``compared`` rows, those that have some in the
+    query's own prompt, each averaged within its row; ``hits`` (H,): compared rows whose positive keys all get more than
+    every negative one.
     """
 
     def __init__(self, heads: int, key_heads: int, width: int, channels: int, device: torch.device) -> None:

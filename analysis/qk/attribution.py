@@ -36,7 +36,8 @@ def attribute_logits(
             residual on the whole basis (the two differ when bases overlap).
 
     Returns:
-        (n, len(subspaces) + 1) in the dtype of ``query``; the last column is the remainder; rows sum to ``keys @ query``.
+        (n, len(subspaces) + 1) in the dtype of ``query``; the last column is the remainder; rows sum to
+        ``keys @ query``.
 
     Raises:
         ValueError: shapes that do not go together, or an unknown side.

@@ -32,13 +32,13 @@ class ContrastFit:
 
     ``halves`` (L, H, 2, d, d) float32: covariance of even and odd examples, each an average over its own half.
     ``query_mean`` (L, H, 2, d), ``key_mean`` (L, H, 2, d): means of q and of k+ - k- by half. ``query_gap`` and
-    ``key_mid`` (L, H, 2, d): means of q+ - q- and of (k+ + k-) / 2 by half; the first is zero where one query serves both
-    conditions, and centring needs them where it does not.
+    ``key_mid`` (L, H, 2, d): means of q+ - q- and of (k+ + k-) / 2 by half; the first is zero where one query serves
+    both conditions, and centring needs them where it does not.
     ``null_values`` (L, H, P, d): singular values of relabelled covariances; ``null_values_centred`` likewise after
     centring; ``null_trace`` (L, H, P). ``query_sq``, ``key_sq`` (L, H): mean squared norms of q and of k+ - k-.
     ``trace``, ``trace_error`` (L, H): mean raw-logit gap and its standard error over examples.
     ``attention`` (L, H, 2): mean attention on positive and on negative keys of the query's own prompt; ``hits`` (L, H):
-    share of queries whose positive keys all get more than every negative one. Both are NaN where no query has such keys.
+    share of queries whose positive keys all get more than every negative one; NaN where no query has such keys.
     ``counts``: examples in each half. ``scaling`` (L,): of raw logits.
     """
 
@@ -130,9 +130,7 @@ def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> in
     return max(0, min(wanted, NULL_BYTES.get(device, 1 << 30) // max(1, each)))
 
 
-def run_batch(
-    loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str
-) -> None:
+def run_batch(loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str) -> None:
     """One forward pass over a batch, added to the sums of every layer."""
     here: dict[torch.device, Batch] = {}
 

@@ -82,8 +82,8 @@ def collect(
         for example in chunk:
             prompt, position = base + example.query.prompt, example.query.position
             length = len(example.prompts[example.query.prompt])
-            queries.append(q[prompt, head, position].double().cpu())
-            keys.append(k[prompt, head // record.group, :length].double().cpu())
+            queries.append(q[prompt, head, position].cpu().double())
+            keys.append(k[prompt, head // record.group, :length].cpu().double())
             visible.append(mask[prompt, 0, position, :length].cpu())
             base += len(example.prompts)
         last, done = record, done + batch.examples
@@ -92,13 +92,22 @@ def collect(
     if last is None:
         raise ValueError("there are no examples to collect")
     slim = LayerAttention(
-        layer, last.queries[:1, :, :1].cpu(), last.keys[:1, :, :1].cpu(), last.values[:1, :, :1].cpu(), None,
-        last.scaling, last.softcap, None if last.sinks is None else last.sinks.cpu(), None,
+        layer,
+        last.queries[:1, :, :1].cpu(),
+        last.keys[:1, :, :1].cpu(),
+        last.values[:1, :, :1].cpu(),
+        None,
+        last.scaling,
+        last.softcap,
+        None if last.sinks is None else last.sinks.cpu(),
+        None,
     )
     own = [[p.position for p in e.positive if p.prompt == e.query.prompt] for e in examples]
     other = [[p.position for p in e.negative if p.prompt == e.query.prompt] for e in examples]
     names = [
-        tuple(name for p, name in zip((*e.positive, *e.negative), e.key_labels, strict=True) if p.prompt == e.query.prompt)
+        tuple(
+            name for p, name in zip((*e.positive, *e.negative), e.key_labels, strict=True) if p.prompt == e.query.prompt
+        )
         for e in examples
     ]
     return HeadSamples(torch.stack(queries), keys, visible, own, other, [e.label for e in examples], names, slim, head)
@@ -107,10 +116,11 @@ def collect(
 def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> dict[str, Any]:
     """Swap the positive key with a random negative one, by rank (dossier 2.4 and 6.4 b); JSON-able.
 
-    Only keys that the query can see take part, since a swap would let a masked one in. Each row: rank, mean attention on the original and on the target, share of examples whose most attended candidate
-    becomes the target (``flip``), and for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also
-    ``share_query``, ``share_key``, ``share_both``: part of the mean logit gap that the subspace holds when the query, the
-    key, or both are projected; None where there is no gap. Without any pair there are no rows.
+    Only keys that the query can see take part: a swap would let a masked one in. Each row: rank, mean attention on
+    the original and on the target, share of examples whose most attended candidate becomes the target (``flip``), and
+    for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also ``share_query``, ``share_key``,
+    ``share_both``: part of the mean logit gap that the subspace holds when the query, the key, or both are projected;
+    None where there is no gap. Without any pair there are no rows.
     """
     rng = np.random.default_rng(seed)
     pairs = []
@@ -128,8 +138,9 @@ def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5
         row: dict[str, Any] = {"rank": rank, "orig": orig, "target": target, "flip": flip}
         if rank:
             draws = [_swap_means(samples, pairs, random_basis(d, rank, generator)) for _ in range(random_bases)]
-            row |= {f"random_{n}": float(np.mean([x[j] for x in draws])) for j, n in
-                    enumerate(("orig", "target", "flip"))}
+            row |= {
+                f"random_{n}": float(np.mean([x[j] for x in draws])) for j, n in enumerate(("orig", "target", "flip"))
+            }
             row |= {"random_target_min": min(x[1] for x in draws), "random_target_max": max(x[1] for x in draws)}
             row |= gap_shares(samples, pairs, cut)
         rows.append(row)

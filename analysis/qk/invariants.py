@@ -78,15 +78,19 @@ def _recording(loaded: LoadedModel, ids: list[int]) -> Invariant:
         loaded.forward(tensor)
     return Invariant(
         "Attention recomputed from recorded queries and keys equals the model's own (all layers and heads)",
-        error, TOLERANCE.get(loaded.facts.dtype, 4e-2), float(seen[0]), "without the causal mask",
+        error,
+        TOLERANCE.get(loaded.facts.dtype, 4e-2),
+        float(seen[0]),
+        "without the causal mask",
     )
 
 
 def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
     record = trace.layers[layer]
     heads, groups = record.queries.shape[1], record.keys.shape[1]
-    right = torch.stack([record.queries[0, h].double() @ record.keys[0, h // record.group].double().T
-                         for h in range(heads)])
+    right = torch.stack(
+        [record.queries[0, h].double() @ record.keys[0, h // record.group].double().T for h in range(heads)]
+    )
     error = float((right - record.raw_logits()[0].double()).abs().max())
     wrong, variant = None, "key head h modulo the number of key heads"
     # Without grouping the modulo is the right map, so the next key head is the wrong one.
@@ -94,12 +98,16 @@ def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
     if record.group == 1:
         variant = "the key head after"
     if groups > 1:
-        shifted = torch.stack([record.queries[0, h].double() @ record.keys[0, mistaken[h]].double().T
-                               for h in range(heads)])
+        shifted = torch.stack(
+            [record.queries[0, h].double() @ record.keys[0, mistaken[h]].double().T for h in range(heads)]
+        )
         wrong = float((shifted - record.raw_logits()[0].double()).abs().max())
     return Invariant(
         f"Query head h reads key head h // {record.group}: the raw logits agree",
-        error, 1e-2 if loaded.facts.dtype != "float32" else 1e-3, wrong, variant if groups > 1 else "",
+        error,
+        1e-2 if loaded.facts.dtype != "float32" else 1e-3,
+        wrong,
+        variant if groups > 1 else "",
     )
 
 
@@ -117,17 +125,22 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
         errors.append(float((parts.sum(1) - keys @ query).abs().max()))
         broken.append(float((parts[:, :-1].sum(1) - keys @ query).abs().max()))
     return Invariant(
-        "Parts plus remainder equal the raw logit, whichever side is split", max(errors), 1e-10, min(broken),
+        "Parts plus remainder equal the raw logit, whichever side is split",
+        max(errors),
+        1e-10,
+        min(broken),
         "leaving the remainder out",
     )
 
 
 def _rotation(loaded: LoadedModel, ids: list[int]) -> list[Invariant]:
     norms, starts, moved = [], [], []
+    # YaRN makes the rotated vectors longer by one factor, on purpose.
+    factor = float(getattr(getattr(loaded.model.base_model, "rotary_emb", None), "attention_scaling", 1.0))
 
     def look(record: LayerAttention, _output: Tensor) -> None:
         if record.unrotated is not None:
-            before = record.unrotated[1].float()
+            before = record.unrotated[1].float() * factor
             after = record.keys.float()
             norms.append((before.norm(dim=-1) - after.norm(dim=-1)).abs().max() / after.norm(dim=-1).max())
             starts.append((before[:, :, 0] - after[:, :, 0]).abs().max())
@@ -137,12 +150,23 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> list[Invariant]:
         loaded.forward(torch.tensor([ids]))
     if not norms:
         return []
+    but = "" if factor == 1 else f", but for the architecture's factor of {factor:.3f}"
     loose = 1e-4 if loaded.facts.dtype == "float32" else 2e-2
     return [
-        Invariant("Rotary embedding leaves the norm of every key unchanged (relative)", float(max(norms)), loose,
-                  None, ""),
-        Invariant("Rotary embedding leaves position 0 alone", float(max(starts)), loose, float(max(moved)),
-                  "the same for the other positions"),
+        Invariant(
+            f"Rotary embedding leaves the norm of every key unchanged{but} (relative)",
+            float(max(norms)),
+            loose,
+            None,
+            "",
+        ),
+        Invariant(
+            f"Rotary embedding leaves position 0 alone{but}",
+            float(max(starts)),
+            loose,
+            float(max(moved)),
+            "the same for the other positions",
+        ),
     ]
 
 
@@ -169,11 +193,20 @@ def _swaps(trace: Trace, layer: int, head: int) -> list[Invariant]:
     half = random_basis(d, d // 2, torch.Generator().manual_seed(1))
     base = row_softmax(raw, record, head)
     return [
-        Invariant("A swap in the full space exchanges the two attentions",
-                  float((row(torch.eye(d, dtype=torch.float64)) - exchanged).abs().max()), 1e-5,
-                  float((row(half) - exchanged).abs().max()) or None, "a swap in half of the space"),
-        Invariant("A swap in the empty space changes nothing",
-                  float((row(torch.zeros(d, 0, dtype=torch.float64)) - base).abs().max()), 1e-12, None, ""),
+        Invariant(
+            "A swap in the full space exchanges the two attentions",
+            float((row(torch.eye(d, dtype=torch.float64)) - exchanged).abs().max()),
+            1e-5,
+            float((row(half) - exchanged).abs().max()) or None,
+            "a swap in half of the space",
+        ),
+        Invariant(
+            "A swap in the empty space changes nothing",
+            float((row(torch.zeros(d, 0, dtype=torch.float64)) - base).abs().max()),
+            1e-12,
+            None,
+            "",
+        ),
         Invariant("Swapping twice restores the row", float((row(half, 2) - base).abs().max()), 1e-10, None, ""),
     ]
 
@@ -190,8 +223,11 @@ def _trace_identity(samples: HeadSamples) -> Invariant:
     subspace = QKSubspace.from_covariance(contrastive_covariance(q, positive, negative))
     wrong = float(subspace.singular_values.sum())
     return Invariant(
-        f"The trace of the covariance is the mean logit gap ({gap:.3f})", abs(subspace.trace - gap), 1e-9,
-        abs(wrong - gap), "the sum of singular values without their u.v",
+        f"The trace of the covariance is the mean logit gap ({gap:.3f})",
+        abs(subspace.trace - gap),
+        1e-9,
+        abs(wrong - gap),
+        "the sum of singular values without their u.v",
     )
 
 
@@ -205,7 +241,9 @@ def _gauge(samples: HeadSamples) -> Invariant:
     stretched = torch.linalg.svdvals(contrastive_covariance(q * scale, positive / scale, negative / scale))
     return Invariant(
         "Singular values do not change when queries and keys are rotated together",
-        float((values - turned).abs().max()), 1e-9, float((values - stretched).abs().max()),
+        float((values - turned).abs().max()),
+        1e-9,
+        float((values - stretched).abs().max()),
         "a stretch that leaves every logit alone, which is why scores are compared by logits",
     )
 
@@ -216,5 +254,10 @@ def _projector(samples: HeadSamples) -> Invariant:
     p = basis @ basis.mT
     error = max(float((p @ p - p).abs().max()), float((p - p.mT).abs().max()), abs(float(p.trace()) - basis.shape[1]))
     bad = 1.1 * basis @ basis.mT
-    return Invariant("Projectors are symmetric, idempotent, and their trace is the rank", error, 1e-10,
-                     float((bad @ bad - bad).abs().max()), "a basis that is 5 % too long")
+    return Invariant(
+        "Projectors are symmetric, idempotent, and their trace is the rank",
+        error,
+        1e-10,
+        float((bad @ bad - bad).abs().max()),
+        "a basis that is 5 % too long",
+    )

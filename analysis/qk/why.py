@@ -27,8 +27,8 @@ class RowParts:
     """One query's row over T tokens. ``attention`` (T,). ``nats`` (T,): logits as the softmax sees them, -inf masked.
     ``parts`` (T, F + 1): contributions of F features and the remainder, in nats before any soft-cap, relative to the
     reference; NaN where masked, and where there is no other candidate to compare with. ``total`` (T,): their sum.
-    ``candidates`` (T,): booleans, the positions averaged as reference, for each token without itself. ``error``: largest
-    absolute difference between parts plus remainder and the raw logit.
+    ``candidates`` (T,): booleans, the positions averaged as reference, for each token without itself. ``error``:
+    largest absolute difference between parts plus remainder and the raw logit.
     """
 
     attention: Tensor
@@ -65,7 +65,8 @@ def row_parts(
     visible = torch.isfinite(raw)
     if reference == "token" and not bool(visible[token]):
         raise UserError(
-            f"Token {token} is masked for the query, so nothing can be compared with it. Choose a visible one.", "reference"
+            f"Token {token} is masked for the query, so nothing can be compared with it. Choose a visible one.",
+            "reference",
         )
     keys = record.keys[0, head // record.group].double()
     parts = attribute_logits(record.queries[0, head, query].double(), keys, subspaces, side, orthogonalise)
@@ -101,9 +102,7 @@ def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query
     if not math.isfinite(gap):
         return share + ": there is no other token to compare it with."
     direction = "above" if gap >= 0 else "below"
-    text = (
-        f"{share}: its logit lies {abs(gap):.2f} nats {direction} the mean of the other candidates"
-    )
+    text = f"{share}: its logit lies {abs(gap):.2f} nats {direction} the mean of the other candidates"
     if not names:
         return text + ". Fit a feature to see what these nats are made of."
     pieces = [f"{float(row.parts[key, i]):+.2f} from {name}" for i, name in enumerate(names)]

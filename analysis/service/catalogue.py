@@ -1,6 +1,14 @@
-"""All operations of the house: importing this module registers them."""
+"""All operations of the house: importing this module registers them.
+
+``ATTUNE_EXTRA_OPERATIONS`` may name further modules, separated by commas, that define operations of their own: for
+plug-ins and for the tests of the service. They are imported wherever this module is, so in the web process too, and must
+import nothing heavy. Their source is no part of the code version: whoever changes one empties the result store.
+"""
 
 from __future__ import annotations
+
+import os
+from importlib import import_module
 
 from analysis.service.ops_features import (
     Evidence,
@@ -34,3 +42,6 @@ __all__ = [
     "TracePrompt",
     "TrainToy",
 ]
+
+for _name in filter(None, os.environ.get("ATTUNE_EXTRA_OPERATIONS", "").split(",")):
+    import_module(_name.strip())

@@ -7,6 +7,7 @@ worker dies, a question that had not begun is asked again, and one that had begu
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -16,12 +17,16 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from analysis.errors import Cancelled, UserError
-from analysis.home import home
+from analysis.home import folder, home
 from analysis.service import protocol
 from analysis.service.jobs import read_book
 from analysis.service.operation import Operation, Result
 from analysis.service.store import ResultStore
 from analysis.service.supervisor import whereabouts
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 5
+Answer = tuple[dict[str, Any], dict[str, Any]]
 
 
 class WorkerGone(Exception):
@@ -41,7 +46,8 @@ class Client:
 
     def __init__(self, patience: float = 20.0) -> None:
         self.patience = patience
-        self.store = ResultStore()
+        self.home = home()
+        self.store = ResultStore(folder("results"))
 
     def ask(
         self,
@@ -71,23 +77,33 @@ class Client:
             "widget": widget,
             "link": link,
         }
-        for attempt in range(2):
-            connection, began = self._connect(), False
-            try:
-                protocol.send(connection, request)
-                while True:
+        for _ in range(ATTEMPTS):
+            answer = self._attempt(request, on_progress)
+            if answer is not None:
+                return self._end(*answer)
+        raise WorkerGone("The worker stopped again and again before it came to this question.")
+
+    def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Answer | None:
+        """The answer of the worker that is there now, or None if it died before it had begun."""
+        connection, address = self._connect()
+        began = False
+        try:
+            if not _sent(connection, request):
+                return None
+            while True:
+                try:
                     message, arrays = protocol.receive(connection)
-                    began = True
-                    if message["type"] == "progress" and on_progress is not None:
-                        on_progress(message["value"])
-                    elif message["type"] not in ("progress", "started"):
-                        return self._end(message, arrays)
-            except (EOFError, OSError) as error:
-                if began or attempt:
-                    raise WorkerGone(self._why_gone()) from error
-            finally:
-                connection.close()
-        raise WorkerGone(self._why_gone())
+                except (EOFError, OSError) as error:
+                    if not began:
+                        return None
+                    raise WorkerGone(self._why_gone(address)) from error
+                began = True
+                if message["type"] == "progress" and on_progress is not None:
+                    on_progress(message["value"])
+                elif message["type"] not in ("progress", "started"):
+                    return message, arrays
+        finally:
+            connection.close()
 
     def _end(self, message: dict[str, Any], arrays: dict[str, Any]) -> Result:
         kind = message["type"]
@@ -115,7 +131,7 @@ class Client:
         try:
             return list(self._control({"type": "jobs"}, patience=0.3)["jobs"])
         except WorkerGone:
-            rows = [vars(r) for r in read_book(home() / "jobs.json")]
+            rows = [vars(r) for r in read_book(self.home / "jobs.json")]
             return sorted(rows, key=lambda r: -r["started"])
 
     def status(self) -> dict[str, Any]:
@@ -126,35 +142,45 @@ class Client:
             return {"phase": str(error), "loaded": [], "loading": None, "pid": None, "busy": ""}
 
     def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
-        connection = self._connect(patience)
+        connection, address = self._connect(patience)
         try:
             protocol.send(connection, message)
             return protocol.receive(connection)[0]
         except (EOFError, OSError) as error:
-            raise WorkerGone(self._why_gone()) from error
+            raise WorkerGone(self._why_gone(address)) from error
         finally:
             connection.close()
 
-    def _connect(self, patience: float | None = None) -> Connection:
+    def _connect(self, patience: float | None = None) -> tuple[Connection, str]:
+        """A connection, and the address that it goes to: each run of the worker has an address of its own."""
         deadline = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             try:
-                facts = json.loads(whereabouts().read_text())
-                return connect(facts["address"], authkey=bytes.fromhex(facts["authkey"]))
-            except (OSError, ValueError, KeyError, EOFError, AuthenticationError) as error:
+                facts = json.loads(whereabouts(self.home).read_text(encoding="utf-8"))
+                return connect(facts["address"], authkey=bytes.fromhex(facts["authkey"])), facts["address"]
+            except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
                 if time.monotonic() > deadline:
                     raise WorkerGone("The model process is starting; this takes a few seconds.") from error
                 time.sleep(0.05)
 
-    def _why_gone(self) -> str:
-        """The supervisor's reason, which it writes just after the worker has died."""
+    def _why_gone(self, address: str) -> str:
+        """The supervisor's reason for the end of the worker at that address, written just after it has died."""
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
             try:
-                died = json.loads(whereabouts().read_text()).get("died")
-                if died:
-                    return str(died)
-            except (OSError, ValueError):
-                pass
+                ended = json.loads(whereabouts(self.home).read_text(encoding="utf-8")).get("ended") or {}
+                if ended.get("address") == address:
+                    return str(ended["reason"])
+            except (OSError, ValueError, KeyError, AttributeError) as error:
+                log.debug("no reason yet: %s", error)
             time.sleep(0.05)
         return "The worker process stopped while this job ran. It is being started again."
+
+
+def _sent(connection: Connection, request: dict[str, Any]) -> bool:
+    """Send the request; False if no one is there to take it."""
+    try:
+        protocol.send(connection, request)
+        return True
+    except OSError:
+        return False

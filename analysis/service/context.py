@@ -48,7 +48,9 @@ class Memory:
 class Context:
     """The surroundings of one running operation. This base runs in place, with no other task to give way to."""
 
-    def __init__(self, residents: Residents | None = None, store: ResultStore | None = None, memory: Memory | None = None):
+    def __init__(
+        self, residents: Residents | None = None, store: ResultStore | None = None, memory: Memory | None = None
+    ):
         if residents is None:
             from analysis.service.residents import Residents
 
@@ -91,7 +93,8 @@ class Context:
         if getattr(operation, "model", None) is not None:
             self.model(operation.model)  # type: ignore[attr-defined]
         key = self.key_of(operation)
-        assert key is not None
+        if key is None:
+            raise RuntimeError("a loaded model has no fingerprint")
         found = self.store.get(key)
         if found is not None:
             return found

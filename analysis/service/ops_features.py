@@ -216,7 +216,11 @@ class HeldOut(OnContrast):
         other = self.contrast if given else replace(self.contrast, seed=seed, n_examples=self.examples_count)
         examples = self.examples(context, other)[: self.examples_count]
         samples = collect(
-            context.model(self.model), examples, self.layer, self.head, self.rotary,
+            context.model(self.model),
+            examples,
+            self.layer,
+            self.head,
+            self.rotary,
             lambda share, text: context.progress(None if share is None else 0.8 * share, text),
         )
         points = map_points(samples, subspace)

@@ -93,6 +93,7 @@ class TracePrompt(OnPrompt):
             },
             "layers": loaded.facts.layers,
             "heads": loaded.facts.heads,
+            "head_width": loaded.facts.head_width,
             "attention_layers": loaded.facts.attention_layers,
         }
         return Result(data, {**overview.scores, "thumbnails": overview.thumbnails})

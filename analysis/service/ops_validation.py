@@ -45,7 +45,11 @@ class TrainToy(Operation):
         from analysis.qk.toy import ToySettings, toy_report, train_toy
 
         chosen: dict[str, Any] = {
-            "n1": self.n1, "n2": self.n2, "d_head": self.d_head, "task": self.task, "seed": self.seed
+            "n1": self.n1,
+            "n2": self.n2,
+            "d_head": self.d_head,
+            "task": self.task,
+            "seed": self.seed,
         }
         settings = ToySettings.reference(**chosen) if self.recipe == "reference" else ToySettings(**chosen)
         curve: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ class Task:
     """One computation and those who wait for it (by token)."""
 
     def __init__(self, operation: Operation, key: str) -> None:
-        self.operation, self.key = operation, key
+        self.operation, self.key, self.title = operation, key, operation.describe()
         self.subscribers: dict[str, Subscriber] = {}
         self.cancel = threading.Event()
         self.started = False
@@ -110,24 +110,29 @@ class Scheduler:
         subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None)
         with self._ready:
             task = self._tasks.get(key)
-            if task is not None and not task.cancel.is_set():
+            if task is None or task.cancel.is_set():
+                task = self._enqueue(Task(operation, key), token, subscriber)
+            else:
                 task.subscribers[token] = subscriber
                 self._replace_older(subscriber)
-                if task.started:
-                    self.book.change(token, state="running")
-                    emit({"type": "started"}, None)
-                return
-            self._replace_older(subscriber)
-            queue, limit = (self._jobs, MAX_JOBS) if job else (self._live, MAX_LIVE)
-            if len(queue) >= limit:
-                self.book.change(token, state="failed", reason="The queue is full.")
-                text = "The model is busy: its queue is full. Wait until something has ended and try again."
-                emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
-                return
-            task = self._tasks[key] = Task(operation, key)
-            task.subscribers[token] = subscriber
-            queue.append(task)
-            self._ready.notify()
+            if task.started:
+                self.book.change(token, state="running")
+        if task.started:
+            emit({"type": "started"}, None)
+
+    def _enqueue(self, task: Task, token: str, subscriber: Subscriber) -> Task:
+        self._replace_older(subscriber)
+        queue, limit = (self._jobs, MAX_JOBS) if task.operation.kind == "job" else (self._live, MAX_LIVE)
+        if len(queue) >= limit:
+            self.book.change(token, state="failed", reason="The queue is full.")
+            text = "The model is busy: its queue is full. Wait until something has ended and try again."
+            subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
+            return task
+        self._tasks[task.key] = task
+        task.subscribers[token] = subscriber
+        queue.append(task)
+        self._ready.notify()
+        return task
 
     def _replace_older(self, newest: Subscriber) -> None:
         if newest.slot is None:
@@ -191,7 +196,7 @@ class Scheduler:
             task.started = True
             for token in task.subscribers:
                 self.book.change(token, state="running")
-        before, self.busy = self.busy, task.operation.describe()
+        before, self.busy = self.busy, task.title
         task.emit({"type": "started"})
         message, result = self._answer(task.operation, TaskContext(self, task), task)
         self.busy = before
@@ -220,9 +225,14 @@ class Scheduler:
         except UserError as error:
             return {"type": "error", "kind": "user", "text": error.message, "field": error.field}, None
         except Exception as error:
-            number = uuid.uuid4().hex[:8]
-            log.exception("failure %s in %s %s", number, type(operation).__name__, str(operation.to_params())[:500])
-            text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."
-            if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-                text = "This needs more memory than the device has. Shorten the prompt or choose a smaller model."
-            return {"type": "error", "kind": "bug", "text": text, "field": None}, None
+            return bug(error, f"{type(operation).__name__} {str(operation.to_params())[:500]}"), None
+
+
+def bug(error: Exception, where: str) -> dict[str, Any]:
+    """The message for a failure that is not the asker's fault; the log has its traceback under the same number."""
+    number = uuid.uuid4().hex[:8]
+    log.error("failure %s in %s", number, where, exc_info=error)
+    text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        text = "This needs more memory than the device has. Shorten the prompt or choose a smaller model."
+    return {"type": "error", "kind": "bug", "text": text, "field": None}

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from analysis.home import folder
 from analysis.service.operation import Result
@@ -36,7 +36,7 @@ class ResultStore:
     def __init__(self, root: Path | None = None, limit: int = 4 << 30) -> None:
         self.root = root or folder("results")
         self.limit = limit
-        self._verified: dict[str, tuple[int, int, int]] = {}
+        self._verified: dict[str, tuple[str, int, int, int]] = {}
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -49,7 +49,7 @@ class ResultStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=path.parent))
         try:
-            record: dict[str, Any] = {"data": result.data, "manifest": {**manifest, "made": time.time()}}
+            record: dict[str, Any] = {"key": key, "data": result.data, "manifest": {**manifest, "made": time.time()}}
             if result.arrays:
                 arrays = {n: np.asarray(a, order="C") for n, a in result.arrays.items()}
                 save_file(arrays, scratch / "arrays.safetensors")
@@ -84,39 +84,49 @@ class ResultStore:
     def get(self, key: str, arrays: bool = True) -> Result | None:
         """The result under a key, or None. A damaged one is logged, removed and None."""
         path = self._path(key)
-        try:
-            record = _verified_record((path / "result.json").read_bytes())
-            found: dict[str, np.ndarray] = {}
-            if "arrays_sha256" in record:
-                self._verify(key, path / "arrays.safetensors", record["arrays_sha256"])
-                found = load_file(path / "arrays.safetensors") if arrays else {}
-        except FileNotFoundError:
-            return None
-        except (ValueError, SafetensorError) as error:
-            log.warning("result %s is damaged and was removed: %s", key, error)
-            shutil.rmtree(path, ignore_errors=True)
-            return None
-        except OSError as error:  # such as too many open files: says nothing about the result, so it stays
-            log.warning("result %s could not be read: %s", key, error)
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return Result(record["data"], found, key)
+        for _ in range(5):
+            raw = b""
+            try:
+                raw = (path / "result.json").read_bytes()
+                record = _verified_record(raw, key)
+                found = self._arrays(key, path, record, arrays)
+            except FileNotFoundError:
+                return None
+            except (ValueError, SafetensorError) as error:
+                if _contents(path / "result.json") != raw:
+                    continue  # it was being replaced; the new one may be whole
+                log.warning("result %s is damaged and was removed: %s", key, error)
+                shutil.rmtree(path, ignore_errors=True)
+                return None
+            except OSError as error:  # such as too many open files: says nothing about the result, so it stays
+                log.warning("result %s could not be read: %s", key, error)
+                return None
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return Result(record["data"], found, key)
+        return None
 
-    def _verify(self, key: str, file: Path, digest: str) -> None:
-        """Compare the checksum, unless this very state of the file has been compared before."""
-        facts = file.stat()
-        state = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        if self._verified.get(key) == state:
-            return
-        if _sha256(file) != digest:
+    def _arrays(self, key: str, path: Path, record: dict[str, Any], wanted: bool) -> dict[str, np.ndarray]:
+        """The arrays of a record, from the very bytes whose checksum was compared.
+
+        A file that has been compared in this state before is not summed up again.
+        """
+        if "arrays_sha256" not in record:
+            return {}
+        with (path / "arrays.safetensors").open("rb") as file:
+            facts = os.fstat(file.fileno())
+            state = (record["arrays_sha256"], facts.st_ino, facts.st_size, facts.st_mtime_ns)
+            known = self._verified.get(key) == state
+            body = file.read() if wanted or not known else b""
+        if not known and hashlib.sha256(body).hexdigest() != record["arrays_sha256"]:
             raise ValueError("arrays.safetensors does not match its checksum")
         self._verified[key] = state
+        return dict(load(body)) if wanted else {}
 
     def manifest(self, key: str) -> dict[str, Any] | None:
         """What made the result under a key, or None."""
         try:
-            return dict(_verified_record((self._path(key) / "result.json").read_bytes())["manifest"])
+            return dict(_verified_record((self._path(key) / "result.json").read_bytes(), key)["manifest"])
         except (OSError, ValueError, KeyError):
             return None
 
@@ -146,11 +156,21 @@ class ResultStore:
             total -= size
 
 
-def _verified_record(raw: bytes) -> dict[str, Any]:
+def _verified_record(raw: bytes, key: str) -> dict[str, Any]:
     digest, _, body = raw.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError("result.json does not match its checksum")
-    return dict(json.loads(body))
+    record = dict(json.loads(body))
+    if record.get("key") != key:
+        raise ValueError("result.json belongs to another result")
+    return record
+
+
+def _contents(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _sha256(path: Path) -> str:

@@ -19,19 +19,19 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from analysis.home import folder, home
-from analysis.models.spec import ModelSpec
+from analysis.home import home
+from analysis.models.spec import ModelSpec, model_root
 
 log = logging.getLogger(__name__)
 
 
-def whereabouts() -> Path:
-    """The file that says where the worker listens."""
-    return home() / "worker.json"
+def whereabouts(root: Path | None = None) -> Path:
+    """The file that says where the worker listens, in a data folder (default: :func:`analysis.home.home`)."""
+    return (root or home()) / "worker.json"
 
 
 @dataclass
@@ -41,51 +41,100 @@ class Supervisor:
     preload: list[ModelSpec] = field(default_factory=lambda: [ModelSpec("default")])
     threads: int = 0
 
-    def start(self) -> None:
-        """Begin, in a thread of its own; returns at once."""
+    def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
+        self._ended: dict[str, str] | None = None
+        self._home = home()
+
+    def start(self) -> None:
+        """Begin, in a thread of its own; returns at once."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stop.clear()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")
         self._thread.start()
 
     def stop(self) -> None:
-        """End the worker, if it is ours."""
+        """End the worker, if it is ours; it is gone when this returns."""
         self._stop.set()
-        if self._process is not None:
-            self._process.terminate()
-        self._thread.join(5)
+        if self._thread is None:
+            return
+        deadline = time.monotonic() + 5.0
+        while self._thread.is_alive():  # again and again, since a new worker may just have been started
+            process = self._process
+            if process is not None:
+                process.terminate() if time.monotonic() < deadline else process.kill()
+            self._thread.join(0.1)
 
     def _watch(self) -> None:
-        lock = FileLock(home() / "worker.lock")
+        lock = FileLock(self._home / "worker.lock")
         while not self._stop.is_set():
             try:
-                with lock.acquire(timeout=1):
+                with lock.acquire(timeout=0.5):
                     self._keep_alive()
             except Timeout:
                 continue  # another web process has the worker; take over when it ends
+            except OSError:
+                log.exception("the worker could not be started; trying again")
+                self._stop.wait(5.0)
 
     def _keep_alive(self) -> None:
-        died, pause = "", 0.2
-        while not self._stop.is_set():
-            began = time.monotonic()
-            code = self._run_once(died)
-            if self._stop.is_set():
-                return
-            died = f"The worker process stopped ({_why(code)}) while this job ran. It has been started again."
-            log.warning("the worker stopped: %s", _why(code))
-            pause = 0.2 if time.monotonic() - began > 30 else min(10.0, pause * 2)
-            self._publish({"died": died})
-            self._stop.wait(pause)
+        reason, pause = "", 0.2
+        try:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                code = self._run_once(reason)
+                if self._stop.is_set():
+                    return
+                reason = _reason(code)
+                log.warning("the worker stopped: %s", _why(code))
+                pause = 0.2 if time.monotonic() - began > 30 else min(10.0, pause * 2)
+                self._stop.wait(pause)
+        finally:
+            whereabouts(self._home).unlink(missing_ok=True)
 
     def _run_once(self, died: str) -> int:
-        sockets = tempfile.mkdtemp(prefix="attune-")
+        wanted = _new_address()
         authkey = secrets.token_hex(32)
-        address = os.path.join(sockets, "worker") if hasattr(os, "getuid") else None
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+        settings = {
+            "authkey": authkey,
+            "address": wanted,
+            "died": died,
+            "preload": [m.to_dict() for m in self.preload],
+        }
+        try:
+            with _error_log(self._home).open("a") as errors, self._start_process(errors) as process:
+                self._process = process
+                announced: dict[str, Any] = {}
+                try:
+                    announced = _converse(process, settings)
+                    if announced:
+                        self._publish({**announced, "authkey": authkey, "ended": self._ended})
+                    code = process.wait()
+                except (OSError, ValueError):
+                    process.kill()
+                    code = process.wait()
+            if not self._stop.is_set():
+                self._ended = {"address": str(announced.get("address")), "reason": _reason(code)}
+                self._publish({"ended": self._ended})
+            return code
+        finally:
+            self._process = None
+            if wanted is not None:
+                shutil.rmtree(os.path.dirname(wanted), ignore_errors=True)
+
+    def _start_process(self, errors: IO[str]) -> subprocess.Popen[str]:
+        # The worker runs in another folder, so a relative data folder has to be spelled out for it.
+        environment = {**os.environ, "ATTUNE_HOME": str(self._home)}
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+        root = model_root()
+        if root is not None:
+            environment["ATTUNE_MODEL_ROOT"] = str(root)
         if self.threads:
             environment["ATTUNE_THREADS"] = str(self.threads)
-        errors = (folder("logs") / "worker.err").open("a")
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "analysis.service.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -94,34 +143,48 @@ class Supervisor:
             env=environment,
             cwd=Path(__file__).resolve().parents[2],
         )
-        self._process = process
-        assert process.stdin is not None and process.stdout is not None
-        settings = {
-            "authkey": authkey,
-            "address": address,
-            "died": died,
-            "preload": [m.to_dict() for m in self.preload],
-        }
-        try:
-            process.stdin.write(json.dumps(settings) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            if line:
-                self._publish({**json.loads(line), "authkey": authkey, "died": died})
-            return process.wait()
-        except (OSError, ValueError):
-            process.kill()
-            return process.wait()
-        finally:
-            errors.close()
-            shutil.rmtree(sockets, ignore_errors=True)
 
     def _publish(self, facts: dict[str, Any]) -> None:
-        path = whereabouts()
-        descriptor = os.open(path.with_suffix(".part"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        path = whereabouts(self._home)
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)  # one that was left over might have another mode
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(facts, file)
-        os.replace(path.with_suffix(".part"), path)
+        os.replace(part, path)
+
+
+def _converse(process: subprocess.Popen[str], settings: dict[str, Any]) -> dict[str, Any]:
+    """Hand over the settings and hear where the worker listens; empty if it ended before it said so."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the worker has no pipes")
+    process.stdin.write(json.dumps(settings) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    return dict(json.loads(line)) if line else {}
+
+
+def _new_address() -> str | None:
+    """A socket in a new folder of mode 0700 with a short path, wherever the data folder is; None: system's choice."""
+    if not hasattr(os, "getuid"):
+        return None
+    base = tempfile.gettempdir()
+    if len(os.fsencode(base)) > 60:  # a socket's path has at most 103 bytes on some systems
+        base = "/tmp"  # noqa: S108  (mkdtemp makes a private folder in it)
+    return os.path.join(tempfile.mkdtemp(prefix="attune-", dir=base), "worker")
+
+
+def _error_log(root: Path) -> Path:
+    """Where the worker's standard error goes; begun anew when it has grown large."""
+    path = root / "logs" / "worker.err"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    if path.exists() and path.stat().st_size > 2 << 20:
+        path.unlink()
+    return path
+
+
+def _reason(code: int) -> str:
+    return f"The worker process stopped ({_why(code)}) while this job ran. It has been started again."
 
 
 def _why(code: int) -> str:

@@ -1,0 +1,74 @@
+"""What is known of a model: before loading from its metadata, after loading from a look at it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dash import html
+
+from analysis.models.capabilities import capabilities
+
+
+def size(count: float | None) -> str:
+    """Bytes as a person reads them."""
+    if count is None:
+        return "not known"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"
+
+
+def _table(rows: list[tuple[str, str]]) -> Any:
+    return html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts")
+
+
+def estimate_card(data: dict[str, Any]) -> Any:
+    """Parameters and memory needed, against what the machine has."""
+    rows = [
+        ("Parameters", f"{data['parameters']:,}"),
+        ("Architecture", f"{data['architecture']} ({data['model_type']})"),
+        ("Layers, heads", f"{data['layers']}, {data['heads']}"),
+        ("Weights in memory", size(data["bytes_needed"])),
+        ("At most while loading", size(data["peak_bytes"])),
+        ("On disk", size(data["bytes_on_disk"])),
+    ]
+    fits = "attune-good" if data["fits"] else "attune-bad"
+    return html.Div([html.P(data["verdict"], className=fits), _table(rows)])
+
+
+def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
+    """A loaded model: its facts, what works with it, why one page does not."""
+    facts, spec = entry["facts"], entry["spec"]
+    group = facts["heads"] // max(1, facts["key_heads"])
+    rows = [
+        ("Parameters", f"{facts['parameters']:,}, {facts['dtype']} on {facts['device']}"),
+        ("Layers, query heads, key heads", f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)"),
+        ("Head width, hidden size", f"{facts['head_width']}, {facts['hidden']}"),
+        ("Longest input", f"{facts['max_positions']:,} tokens"),
+        ("Chat template", "yes" if facts["chat_template"] else "no"),
+        ("Speed of a pass", f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens"),
+    ]
+    if facts["softcap"]:
+        rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
+    if facts["sliding_windows"]:
+        rows.append(("Sliding window", f"{facts['sliding_windows'][0]:,} tokens in some layers"))
+    works = [
+        html.Li([html.Strong(f"{c['page']}: {'works' if c['works'] else 'does not work'}. "), c["reason"]],
+                className="attune-good" if c["works"] else "attune-bad")
+        for c in capabilities(facts)
+    ]
+    button = html.Span("in use here", className="attune-state attune-state-done") if used else html.Button(
+        "Use in this window", id={"use": json.dumps(spec, sort_keys=True)}, className="attune-button", type="button")
+    return html.Div(
+        [
+            html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),
+            html.P(facts["note"], className="attune-note") if facts["note"] else None,
+            html.Ul(works, className="attune-works"),
+            _table(rows),
+        ],
+        className="attune-job",
+        key=f"{index}-{used}",
+    )

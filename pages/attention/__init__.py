@@ -1,0 +1,1 @@
+"""The Attention page: why did this head attend to that token? Layout in ``page``, one module of callbacks per card."""

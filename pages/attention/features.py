@@ -1,0 +1,185 @@
+"""The list of features: define a contrast, preview it, fit it on all heads, choose the active one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ALL, Input, Output, State, callback, ctx, html, no_update
+from dash.exceptions import PreventUpdate
+
+from analysis.errors import UserError
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.service.ops_features import FeatureStatus, FitContrast, PreviewContrast, feature_name
+from components.contrast_form import contrast_form, preview
+from components.panels import note, user_error
+from pages.attention.state import features_of
+from pages.common import attempt, attempt_job, spec_of
+
+MOST = 6
+
+
+@callback(
+    Output("contrast-form", "children"),
+    Output("form-panel", "is_open"),
+    Input("kind", "value"),
+    Input("define", "n_clicks"),
+    State("form-panel", "is_open"),
+    prevent_initial_call=True,
+)
+def open_form(kind: str, _clicks: int, opened: bool) -> tuple[Any, bool]:
+    """The form of a kind of contrast; the button opens and closes it."""
+    if ctx.triggered_id == "define" and opened:
+        return no_update, False
+    return contrast_form(kind), True
+
+
+def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: list[dict[str, str]]) -> ContrastSpec:
+    """The contrast that the form describes. Raises UserError."""
+    options = {i["option"]: v for i, v in zip(ids, values, strict=True)}
+    return ContrastSpec(kind, examples, 0 if seed is None else seed, options)
+
+
+@callback(
+    Output("features", "data"),
+    Output("form-error", "children"),
+    Output("contrast-preview", "children"),
+    Output("form-panel", "is_open", allow_duplicate=True),
+    Input("add-feature", "n_clicks"),
+    Input("preview-feature", "n_clicks"),
+    State("kind", "value"),
+    State("examples", "value"),
+    State("contrast-seed", "value"),
+    State({"option": ALL}, "value"),
+    State({"option": ALL}, "id"),
+    State("features", "data"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def add_feature(
+    _add: Any, _preview: Any, kind: str, examples: Any, seed: Any, values: list[Any], ids: list[Any], features: Any,
+    model: Any, session: str,
+) -> tuple[Any, ...]:
+    """Preview what the form describes, or add it to the list; refusals stand under the form and lose nothing."""
+    if not ctx.triggered or not ctx.triggered[0]["value"]:
+        raise PreventUpdate
+    try:
+        contrast = contrast_of(kind, examples, seed, values, ids)
+    except UserError as error:
+        return no_update, user_error(error.message), no_update, no_update
+    known = list(features or [])
+    if ctx.triggered_id == "add-feature":
+        if contrast.to_dict() in known:
+            return no_update, note("This feature is in the list already."), no_update, no_update
+        if len(known) >= MOST:
+            return no_update, user_error(f"At most {MOST} features fit side by side. Remove one first."), no_update, no_update
+    # Building a few examples shows whether words and positions work for this model's tokenizer.
+    result, panel = attempt(lambda: PreviewContrast(spec_of(model), contrast), session, "preview")
+    if result is None:
+        return no_update, panel, no_update, no_update
+    if ctx.triggered_id == "add-feature":
+        return [*known, contrast.to_dict()], None, no_update, False
+    return no_update, None, preview(result.data, contrast.n_examples), no_update
+
+
+@callback(
+    Output("features", "data", allow_duplicate=True),
+    Input({"remove": ALL}, "n_clicks"),
+    Input({"raise": ALL}, "n_clicks"),
+    State("features", "data"),
+    prevent_initial_call=True,
+)
+def reorder(removed: list[Any], raised: list[Any], features: list[Any]) -> Any:
+    """Take a feature off the list, or move it up: the order decides who takes its share first."""
+    if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+        return no_update
+    (action, index), rest = next(iter(ctx.triggered_id.items())), list(features)
+    feature = rest.pop(index)
+    if action == "raise":
+        rest.insert(max(0, index - 1), feature)
+    return rest
+
+
+@callback(
+    Output("feature-list", "children"),
+    Output("fitted", "data"),
+    Output("active", "options"),
+    Output("active", "value"),
+    Input("features", "data"),
+    Input("reading", "data"),
+    Input("fit-error", "children"),
+    State("fitted", "data"),
+    State("active", "value"),
+    State("model", "data"),
+)
+def show_features(
+    features: Any, reading: Any, _fit: Any, fitted: dict[str, Any], active: Any, model: Any
+) -> tuple[Any, ...]:
+    """The list with what is fitted; asked anew when a fit ends and when the model is there."""
+    chosen = features_of(features)
+    flags = [False] * len(chosen)
+    if reading:
+        result, _ = attempt(lambda: FeatureStatus(spec_of(model), chosen))
+        flags = result.data["fitted"] if result else flags
+    chips = [_chip(i, f, done) for i, (f, done) in enumerate(zip(chosen, flags, strict=True))]
+    options = [{"label": f"{i + 1} {feature_name(f)}", "value": i} for i, f in enumerate(chosen)]
+    state = {"flags": flags, "turn": fitted["turn"] + 1}
+    empty = html.Span("No features yet. Define one.", className="attune-note")
+    return chips or empty, state, options, active if active is not None and active < len(chosen) else 0
+
+
+def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
+    name = f"{index + 1} {feature_name(contrast)}"
+    return html.Div(
+        [
+            html.Span(className=f"attune-dot attune-dot-{index}"),
+            html.Span(name),
+            html.Span(f"{contrast.n_examples:,} examples, " + ("fitted" if done else "not fitted"), className="attune-note"),
+            html.Button("↑", id={"raise": index}, className="attune-small", type="button", disabled=index == 0,
+                        **{"aria-label": f"move {name} up"}),
+            html.Button("×", id={"remove": index}, className="attune-small", type="button",
+                        **{"aria-label": f"remove {name}"}),
+        ],
+        className="attune-chip" + ("" if done else " attune-unfitted"),
+    )
+
+
+@callback(
+    Output("fit-error", "children"),
+    Output("score", "value", allow_duplicate=True),
+    Input("fit", "n_clicks"),
+    State("features", "data"),
+    State("active", "value"),
+    State("rotary", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    State("address", "data"),
+    background=True,
+    progress=[Output("fit-bar", "value"), Output("fit-text", "children")],
+    progress_default=["0", ""],
+    running=[(Output("fit", "disabled"), True, False), (Output("fit-cancel", "disabled"), False, True)],
+    cancel=[Input("fit-cancel", "n_clicks")],
+    interval=300,
+    prevent_initial_call=True,
+)
+def fit_features(
+    set_progress: Any, clicks: Any, features: Any, active: Any, rotary: str, model: Any, session: str, address: str
+) -> tuple[Any, Any]:
+    """Fit what is not fitted yet, one job each; fits come from the store when they are there."""
+    if not clicks:
+        return no_update, no_update
+    chosen = features_of(features)
+    if not chosen:
+        return user_error("There is no feature to fit. Define one first."), no_update
+    if rotary == "pre":
+        chosen = chosen[active : active + 1]
+    for contrast in chosen:
+        # Bound as a default argument, so that each turn of the loop keeps its own contrast.
+        result, panel = attempt_job(
+            lambda contrast=contrast: FitContrast(spec_of(model), contrast, rotary), set_progress, session, address
+        )
+        if result is None:
+            return panel, no_update
+    return note(f"Fitted {', '.join(feature_name(c) for c in chosen)} on every head, vectors {rotary}-rotary."), (
+        f"gap:{active or 0}" if rotary == "post" else no_update
+    )

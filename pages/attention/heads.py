@@ -1,0 +1,194 @@
+"""Which head: the grid of all heads, the list of the best, the opened head's matrix and token strips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
+
+from analysis.service.ops_features import FeatureScores, feature_name
+from analysis.service.ops_prompt import HeadAttention
+from components.cells import pack_cells
+from components.figures import head_grid
+from components.panels import failure
+from pages.attention.reading import SCORE_NAMES
+from pages.attention.state import features_of
+from pages.common import attempt, client, spec_of
+
+FEATURE_SCORES = {
+    "trace": ("trace_nats", "mean logit gap of {} (nats)"),
+    "z": ("trace_z", "gap of {} in null standard deviations"),
+    "gap": ("contrast", "attention on matching keys minus others, {}"),
+    "hits": ("hits", "share of examples won by the matching key, {}"),
+}
+
+
+@callback(
+    Output("score", "options"),
+    Output("score", "value"),
+    Input("fitted", "data"),
+    State("features", "data"),
+    State("score", "value"),
+)
+def score_options(fitted: dict[str, Any], features: Any, value: str) -> tuple[Any, Any]:
+    """Scores of the prompt, and of every fitted feature."""
+    options = [{"label": label, "value": name} for name, label in SCORE_NAMES.items()]
+    for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
+        if done:
+            options += [{"label": text.format(feature_name(feature)), "value": f"{short}:{i}"}
+                        for short, (_, text) in FEATURE_SCORES.items()]
+    # A link may ask for the score of a feature whose fit is still being looked up: keep it until that is known.
+    known = {o["value"] for o in options} | ({value} if not fitted["flags"] else set())
+    return options, value if value in known else "induction"
+
+
+def scores_for(reading: dict[str, Any], score: str, features: Any) -> tuple[np.ndarray, str, bool] | None:
+    """The chosen score (L, H), its name, and whether it is signed; None if it cannot be had."""
+    if score in SCORE_NAMES:
+        values = np.array([[np.nan if v is None else v for v in row] for row in reading["scores"][score]], float)
+        return values, SCORE_NAMES[score], False
+    short, _, index = score.partition(":")
+    chosen = features_of(features)
+    if short not in FEATURE_SCORES or not index.isdigit() or int(index) >= len(chosen):
+        return None
+    field, text = FEATURE_SCORES[short]
+    result, _ = attempt(lambda: FeatureScores(spec_of(reading["model"]), chosen[int(index)]))
+    if result is None:
+        return None
+    return result.arrays[field].astype(float), text.format(feature_name(chosen[int(index)])), short != "hits"
+
+
+@callback(
+    Output("grid", "figure"),
+    Output("grid-caption", "children"),
+    Output("top-heads", "children"),
+    Output({"settings": "grid"}, "data"),
+    Input("reading", "data"),
+    Input("score", "value"),
+    Input("grid-mode", "value"),
+    Input("grid-ranked", "value"),
+    Input("head", "data"),
+    Input("fitted", "data"),
+    State("features", "data"),
+    State("theme", "data"),
+    prevent_initial_call=True,
+)
+def show_grid(
+    reading: Any, score: str, mode: str, ranked: bool, head: Any, _fitted: Any, features: Any, theme: str
+) -> tuple[Any, ...]:
+    """All heads in one picture, and the eight best by name."""
+    if not reading:
+        return no_update, no_update, no_update, no_update
+    found = scores_for(reading, score, features)
+    if found is None and score not in SCORE_NAMES:
+        found = scores_for(reading, "induction", features)
+    assert found is not None
+    values, name, signed = found
+    thumbnails = None
+    if mode == "patterns":
+        stored = client().store.get(reading["key"])
+        thumbnails = None if stored is None else stored.arrays["thumbnails"]
+    chosen = (head["layer"], head["head"]) if head else None
+    figure = head_grid(values, name, theme, chosen, thumbnails, bool(ranked), signed)
+    if not np.isfinite(values).any():
+        caption = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
+    elif thumbnails is not None:
+        caption = "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; brightness is the square root of the share. Click a head to open it."
+    else:
+        caption = "Click a head to open it."
+    settings = {"score": name, **settings_of(reading)}
+    return figure, caption, _top(values, name, chosen), settings
+
+
+def settings_of(reading: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What made a figure of this page, for its export."""
+    return {"model": reading["model"], "prompt": reading["text"], "chat_template": reading["chat"],
+            "generated": reading["generate"], **more}
+
+
+def _top(values: np.ndarray, name: str, chosen: tuple[int, int] | None) -> list[Any]:
+    order = np.argsort(np.where(np.isnan(values), -np.inf, values), axis=None)[::-1][:8]
+    cells = [divmod(int(i), values.shape[1]) for i in order if np.isfinite(values.ravel()[i])]
+    buttons = [
+        html.Button(f"L{layer} H{head}  {values[layer, head]:.2f}", id={"top-layer": layer, "top-head": head},
+                    className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""), type="button")
+        for layer, head in cells
+    ]
+    return [html.Span("highest:", className="attune-note"), *buttons]
+
+
+clientside_callback(
+    "dash_clientside.attune.headClick",
+    Output("head", "data", allow_duplicate=True),
+    Input("grid", "clickData"),
+    prevent_initial_call=True,
+)
+
+
+@callback(
+    Output("head", "data", allow_duplicate=True),
+    Input({"top-layer": ALL, "top-head": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)
+def choose_top(clicks: list[int | None]) -> Any:
+    """A head chosen from the list of the best."""
+    if not any(clicks) or not ctx.triggered_id:
+        return no_update
+    return {"layer": ctx.triggered_id["top-layer"], "head": ctx.triggered_id["top-head"]}
+
+
+@callback(
+    Output("packed", "data"),
+    Output("matrix-caption", "children"),
+    Output({"settings": "matrix"}, "data"),
+    Output("tokens-title", "children"),
+    Input("reading", "data"),
+    Input("head", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def open_head(reading: Any, head: Any, session: str) -> tuple[Any, ...]:
+    """The attention of one head, packed for the browser, which draws it and shades the tokens."""
+    if not reading or not head:
+        return no_update, no_update, no_update, no_update
+    result, panel = attempt(
+        lambda: HeadAttention(spec_of(reading["model"]), reading["text"], reading["chat"], reading["generate"], **head),
+        session, "matrix",
+    )
+    if result is None:
+        return None, panel or failure("No attention to show."), no_update, "Tokens"
+    packed = pack_cells(result.arrays["cells"]) | result.data
+    step = packed["step"] * packed["max"] / 255
+    caption = f"Shown in steps of {step:.2g}; rows are queries, columns the keys that they attend to. Click a cell to ask why."
+    if packed["pool"] > 1:
+        caption = f"Max-pooled {packed['pool']} × {packed['pool']} tokens per cell. " + caption
+    return packed, caption, settings_of(reading, **head, step=step), f"Tokens, layer {head['layer']}, head {head['head']}"
+
+
+clientside_callback(
+    "(packed, reading, templates) => dash_clientside.attune.heatmap(packed, reading, templates, 'head')",
+    Output("matrix", "figure"),
+    Input("packed", "data"),
+    State("reading", "data"),
+    State("templates", "data"),
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "dash_clientside.attune.cellClick",
+    Output("query", "data", allow_duplicate=True),
+    Output("key", "data", allow_duplicate=True),
+    Input("matrix", "clickData"),
+    State("packed", "data"),
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "dash_clientside.attune.tokens",
+    Output("strip-sink", "children"),
+    Input("reading", "data"),
+    Input("packed", "data"),
+    Input("query", "data"),
+    Input("asked", "data"),
+    Input("skip-first", "value"),
+    prevent_initial_call=True,
+)

@@ -1,0 +1,121 @@
+"""Frames: what goes in comes out; what is no frame ends the conversation instead of being believed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from multiprocessing import AuthenticationError, Pipe
+from multiprocessing.connection import Client as connect
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.service import protocol
+from tests.service.operations_for_tests import odd_arrays
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, Connection]]:
+    left, right = Pipe()
+    yield left, right
+    left.close()
+    right.close()
+
+
+def test_message_and_arrays_come_out_as_they_went_in(pair: tuple[Connection, Connection]) -> None:
+    sent = {"type": "result", "text": "ä “quoted”", "list": [1, 2.5, None, True], "nested": {"a": [[]]}}
+    protocol.send(pair[0], sent, odd_arrays())
+    message, arrays = protocol.receive(pair[1])
+    assert message == sent
+    assert set(arrays) == set(odd_arrays())
+    for name, expected in odd_arrays().items():
+        assert arrays[name].shape == expected.shape, name
+        assert arrays[name].dtype == expected.dtype.newbyteorder("="), name
+        np.testing.assert_array_equal(arrays[name], expected)
+
+
+def test_messages_do_not_run_into_each_other(pair: tuple[Connection, Connection]) -> None:
+    for n in range(5):
+        protocol.send(pair[0], {"n": n}, {"a": np.full(n, n)} if n % 2 else None)
+    for n in range(5):
+        message, arrays = protocol.receive(pair[1])
+        assert message == {"n": n}
+        assert [a.tolist() for a in arrays.values()] == ([[n] * n] if n % 2 else [])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x80\x04\x95", b"{", b"", b"[1, 2]", b'"text"', b"\xff\xfe{}", b"null", b"[" * 100_000,
+        b'{"arrays": []}', b'{"arrays": {"a": 1}}', b'{"arrays": {"a": ["float32"]}}', b'{"arrays": {"a": ["float32", 3]}}',
+        b'{"arrays": {"a": ["object", [1]]}}', b'{"arrays": {"a": ["float32", [-1]]}}',
+        b'{"arrays": {"a": ["float32", ["x"]]}}', b'{"arrays": {"a": ["U8", [1]]}}',
+    ],
+)  # fmt: skip
+def test_garbage_ends_the_conversation(pair: tuple[Connection, Connection], frame: bytes) -> None:
+    pair[0].send_bytes(frame)
+    with pytest.raises((EOFError, OSError)):
+        protocol.receive(pair[1])
+
+
+@pytest.mark.parametrize("shape", [[3], [5], [1 << 40, 1 << 40]])
+def test_array_of_another_size_than_announced_is_refused(pair: tuple[Connection, Connection], shape: list[int]) -> None:
+    pair[0].send_bytes(json.dumps({"arrays": {"a": ["float32", shape]}}).encode())
+    pair[0].send_bytes(np.zeros(4, np.float32).tobytes())
+    with pytest.raises(OSError, match="announced size"):
+        protocol.receive(pair[1])
+
+
+def test_oversized_frame_is_refused_by_the_receiver(
+    pair: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_FRAME", 2000)
+    protocol.send(pair[0], {"text": "x" * 1000})
+    assert protocol.receive(pair[1])[0]["text"] == "x" * 1000
+    pair[0].send_bytes(json.dumps({"text": "x" * 3000}).encode())
+    with pytest.raises(OSError):
+        protocol.receive(pair[1])
+
+
+@pytest.mark.parametrize(
+    ("message", "arrays"),
+    [
+        ({"value": float("nan")}, {}),
+        ({"value": object()}, {}),
+        ({"value": np.float32(1)}, {}),
+        ({"value": "x" * 3000}, {}),
+        ({}, {"a": np.zeros(3000)}),
+        ({}, {"a": np.array(["text"])}),
+        ({}, {"good": np.zeros(3), "bad": np.array([object()])}),
+    ],
+)
+def test_what_cannot_be_said_is_known_before_a_byte_has_left(
+    pair: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch, message: dict, arrays: dict
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_FRAME", 2000)
+    with pytest.raises((TypeError, ValueError)):
+        protocol.send(pair[0], message, arrays)
+    assert not pair[1].poll(0)
+
+
+def test_wrong_key_is_refused(tmp_path: Path) -> None:
+    address = str(tmp_path / "s")
+    listener = Listener(address, authkey=b"right")
+    refused: list[BaseException] = []
+
+    def accept() -> None:
+        try:
+            listener.accept()
+        except AuthenticationError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    with pytest.raises((AuthenticationError, EOFError, OSError)):
+        connect(address, authkey=b"wrong")
+    thread.join(5)
+    listener.close()
+    assert len(refused) == 1
