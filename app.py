@@ -13,6 +13,8 @@ import uuid
 from dataclasses import dataclass, field
 
 from dash import Dash, no_update, set_props
+from flask import redirect, request
+from werkzeug.wrappers import Response
 
 from analysis.errors import UserError
 from analysis.home import folder, home
@@ -69,6 +71,11 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_frame(app)
     pages = [("Attention", "/attention"), ("Validation", "/validation"), ("Model", "/model")]
     app.layout = lambda: shell(pages, settings.model.to_dict())
+
+    @app.server.before_request
+    def home_page() -> Response | None:
+        return redirect("/attention") if request.path == "/" else None
+
     hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
     harden(app, hosts)
     return app

@@ -75,17 +75,17 @@ def toy_interaction(matrix: np.ndarray, names: list[str], theme: str) -> Figure:
 
 def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) -> Figure:
     """Queries and keys in z1's subspace, three principal axes, cube edges between codes one bit apart (Figure 3)."""
-    points, codes, roles = arrays["map.points"], arrays["map.codes"].astype(int), arrays["map.roles"]
+    points, codes, roles = arrays["map.points"], arrays["map.code"].astype(int), arrays["map.role"]
     palette = [*CATEGORIES, "#F0E442", "#8a8f98"]
     data: list[Any] = []
-    for role, name, symbol, size in ((1, "query", "x", 3), (0, "key", "circle", 3)):
+    for role, name, symbol, size in ((0, "query", "x", 3), (1, "key", "circle", 3)):
         for code in sorted(set(codes.tolist())):
             at = np.flatnonzero((codes == code) & (roles.astype(int) == role))
             if not len(at):
                 continue
             label = facts["code_names"][code] if code < len(facts["code_names"]) else str(code)
             data.append({
-                "type": "scatter3d", "mode": "markers", "name": label, "legendgroup": label, "showlegend": role == 0,
+                "type": "scatter3d", "mode": "markers", "name": label, "legendgroup": label, "showlegend": role == 1,
                 "x": points[at, 0], "y": points[at, 1], "z": points[at, 2],
                 "marker": {"size": size, "symbol": symbol, "color": palette[code % len(palette)], "opacity": 0.75},
                 "hovertemplate": f"{name}, code {label}<extra></extra>",
@@ -97,7 +97,7 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
             data.append({"type": "scatter3d", "mode": "lines", "x": ends[:, 0], "y": ends[:, 1], "z": ends[:, 2],
                          "line": {"color": "#8a8f98", "width": 4}, "showlegend": False, "hoverinfo": "skip"})
     axes = {f"{n}axis": {"title": {"text": f"axis {i + 1} ({share:.0%})"}}
-            for i, (n, share) in enumerate(zip("xyz", arrays["map.explained"].tolist(), strict=False))}
+            for i, (n, share) in enumerate(zip("xyz", arrays["map.shares"].tolist(), strict=False))}
     return _figure(data, theme, scene=axes, margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="toy-map")
 
 

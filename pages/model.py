@@ -15,7 +15,7 @@ from components.model_card import estimate_card, facts_card
 from components.panels import empty, note, user_error
 from pages.common import attempt, attempt_job, client
 
-register_page("model", path="/model", title="Model · Attune", name="Model")
+register_page(__name__, path="/model", title="Model · Attune", name="Model")
 
 
 def layout(**_query: Any) -> Any:

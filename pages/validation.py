@@ -21,7 +21,7 @@ from components.validation_figures import (
 )
 from pages.common import attempt_job, client, spec_of
 
-register_page("validation", path="/validation", title="Validation · Attune", name="Validation")
+register_page(__name__, path="/validation", title="Validation · Attune", name="Validation")
 
 
 def layout(**_query: Any) -> Any:

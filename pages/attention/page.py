@@ -14,7 +14,7 @@ from components.panels import empty
 from pages.attention import answer, features, heads, proof, reading  # noqa: F401  (their callbacks)
 from pages.attention.state import View, read_address
 
-register_page("attention", path="/attention", redirect_from=["/"], title="Attention · Attune", name="Attention")
+register_page(__name__, path="/attention", title="Attention · Attune", name="Attention")
 
 _SIDES = [("query", "query"), ("key", "key"), ("both", "both")]
 _REFERENCES = [("mean of the others", "others"), ("a chosen token", "token"), ("nothing (raw)", "none")]

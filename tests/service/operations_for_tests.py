@@ -155,14 +155,9 @@ class FailJob(Fail):
 
 @dataclass(frozen=True)
 class Refuse(Operation):
-    """Refuses what was asked, when built or when run."""
+    """Refuses what was asked."""
 
     prompt: str = ""
-    at_once: bool = False
-
-    def __post_init__(self) -> None:
-        if self.at_once and "pytest" not in sys.modules:
-            raise UserError("The prompt is too short. Write more.", "prompt")
 
     def run(self, context: Context) -> Result:
         raise UserError("The prompt does not suit this model. Write another.", "prompt")

@@ -1,0 +1,53 @@
+# Two commands: `make run` and `make test`. Both set up what they need in .venv, once.
+.DEFAULT_GOAL := run
+.PHONY: run test setup check unit browser bench clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+
+run: setup
+	@$(BIN)/python app.py $(ARGS)
+
+setup: $(VENV)/ready.stamp
+	@$(BIN)/python -m analysis.models.default
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Attune needs Python 3.11 or newer; name one with: make run PYTHON=python3.12")'
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/ready.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	@echo "Installing what Attune needs (a few minutes the first time)"
+	@$(PIP) install -c constraints.txt torch
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/ready.stamp
+	@echo "Installing what the tests need"
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@$(BIN)/python scripts/chromium.py
+	@touch $@
+
+test: setup $(VENV)/test.stamp check unit browser
+
+check: $(VENV)/test.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+unit: $(VENV)/test.stamp
+	@$(BIN)/python -m pytest tests/unit tests/service
+
+browser: setup $(VENV)/test.stamp
+	@$(BIN)/python -m pytest tests/browser
+
+bench: setup $(VENV)/test.stamp
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info

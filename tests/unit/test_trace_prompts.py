@@ -1,0 +1,333 @@
+"""Traces against the eager model's own attention, and prompts on their way in and out."""
+
+# ruff: noqa: RUF001 - the marks of the labels are the point
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.unit.test_fit import loaded_tiny
+from tests.unit.tiny_models import tiny_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from analysis.errors import UserError
+from analysis.models.capabilities import capabilities
+from analysis.models.generation import generate_stream
+from analysis.models.prompts import (
+    MAX_CHARACTERS,
+    MAX_TOKENS,
+    check_prompt,
+    encode_prompt,
+    prompt_notes,
+    token_labels,
+)
+from analysis.models.trace import THUMBNAIL, trace_prompt
+
+# Thirty tokens, some of which come again, so that there is something to induce.
+IDS = [5, 9, 12, 30, 7, 9, 12, 44, 5, 9, 61, 62, 62, 7, 80, 12, 30, 31, 32, 33, 9, 12, 34, 5, 35, 36, 7, 9, 37, 38]
+NAMES = ("llama", "mistral", "gemma2", "gpt_oss", "gpt2")
+
+
+def eager_attention(name: str) -> list[np.ndarray]:
+    own = tiny_model(name, "eager")(torch.tensor([IDS]), use_cache=False, output_attentions=True).attentions
+    return [a[0].double().numpy() for a in own]
+
+
+def slow_scores(weights: np.ndarray) -> dict[str, float]:
+    """Scores of one head from its attention matrix (T, T), entry by entry."""
+    size = len(weights)
+    entropy = [-sum(w * math.log(w) for w in row[: i + 1] if w > 0) for i, row in enumerate(weights)]
+    induced = []
+    for i in range(size):
+        targets = [j for j in range(1, i) if IDS[j - 1] == IDS[i]]
+        if targets:
+            induced.append(sum(weights[i, j] for j in targets))
+    return {
+        "entropy": float(np.mean(entropy[1:])),
+        "sink": float(np.mean([weights[i, 0] for i in range(1, size)])),
+        "previous": float(np.mean([weights[i, i - 1] for i in range(1, size)])),
+        "self": float(np.mean([weights[i, i] for i in range(1, size)])),
+        "induction": float(np.mean(induced)),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trace_and_overview_equal_the_models_own_attention(name: str) -> None:
+    loaded = loaded_tiny(name)
+    trace, overview = trace_prompt(loaded, IDS)
+    assert overview is not None
+    own = eager_attention(name)
+    for layer, attention in enumerate(own):
+        for head in range(6):
+            assert np.abs(trace.matrix(layer, head).numpy() - attention[head]).max() < 1e-4
+            for score, value in slow_scores(attention[head]).items():
+                assert overview.scores[score][layer, head] == pytest.approx(value, abs=2e-4), score
+            thumbnail = overview.thumbnails[layer, head]
+            assert thumbnail.shape == (THUMBNAIL, THUMBNAIL) and thumbnail.dtype == np.uint8
+            edges = [(i * 30 // THUMBNAIL, -(-(i + 1) * 30 // THUMBNAIL)) for i in range(THUMBNAIL)]
+            for i, (top, bottom) in enumerate(edges):
+                for j, (left, right) in enumerate(edges):
+                    cell = attention[head][top:bottom, left:right].max() ** 0.5 * 255
+                    assert abs(int(thumbnail[i, j]) - cell) < 1.5
+    logits = tiny_model(name, "eager")(torch.tensor([IDS]), use_cache=False).logits[0, -1]
+    assert torch.allclose(trace.next_logits, logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_holds_raw_logits_and_the_models_weights(name: str) -> None:
+    trace, nothing = trace_prompt(loaded_tiny(name), IDS, overview=False)
+    assert nothing is None
+    own = eager_attention(name)
+    for layer, head, query in ((0, 0, 0), (0, 5, 29), (1, 3, 17), (3, 4, 8)):
+        raw, weights = trace.row(layer, head, query)
+        assert np.abs(weights.numpy() - own[layer][head, query]).max() < 1e-4
+        record = trace.layers[layer]
+        vector, keys = record.queries[0, head, query].double(), record.keys[0, head // (6 // record.keys.shape[1])]
+        first = max(0, query - 4) if name == "mistral" or (name in ("gemma2", "gpt_oss") and layer in (0, 2)) else 0
+        for token in range(30):
+            if first <= token <= query:
+                assert float(raw[token]) == pytest.approx(float(vector @ keys[token].double()), abs=1e-6)
+            else:
+                assert float(raw[token]) == -math.inf and float(weights[token]) == 0
+
+
+def test_short_prompts_have_small_thumbnails_and_maybe_no_induction() -> None:
+    _, overview = trace_prompt(loaded_tiny("llama"), [5, 6, 7])
+    assert overview is not None and overview.thumbnails.shape == (4, 6, 3, 3)
+    assert np.isnan(overview.scores["induction"]).all()
+    assert not np.isnan(overview.scores["previous"]).any()
+
+
+def test_a_trace_is_its_own_and_knows_its_size() -> None:
+    loaded = loaded_tiny("mistral")
+    trace, _ = trace_prompt(loaded, IDS, overview=False)
+    one = trace.layers[0]
+    vectors = sum(4 * t.numel() for r in trace.layers.values() for t in (r.queries, r.keys, r.values))
+    assert one.mask is not None and one.mask.dtype == torch.bool
+    assert all(r.mask is one.mask for r in trace.layers.values())
+    assert trace.size == vectors + one.mask.numel()
+    before = one.queries.clone()
+    trace_prompt(loaded, IDS[::-1], overview=False)
+    assert torch.equal(one.queries, before)
+
+
+def test_a_layer_that_does_not_report_is_an_error() -> None:
+    loaded = loaded_tiny("llama")
+    with pytest.raises(RuntimeError, match=r"\[7\]"):
+        trace_prompt(replace(loaded, facts=replace(loaded.facts, attention_layers=[0, 1, 2, 3, 7])), IDS)
+
+
+def test_a_cancelled_trace_ends_at_its_safe_point() -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trace_prompt(loaded_tiny("llama"), IDS, check=stop)
+
+
+# Prompts
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    """Every byte is a token, as its stand-in character."""
+    vocabulary = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def sentencepiece() -> PreTrainedTokenizerFast:
+    pieces = [("<unk>", 0.0), ("▁", -1.0), ("▁cat", -1.0), ("cat", -2.0), ("<0xF0>", -9.0), ("<0x0A>", -9.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def with_tokenizer(tokenizer: Any, **facts: Any) -> Any:
+    loaded = loaded_tiny("llama")
+    return replace(loaded, tokenizer=tokenizer, facts=replace(loaded.facts, **facts))
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t ", None, 7, b"bytes"])
+def test_an_empty_prompt_is_refused(text: Any) -> None:
+    with pytest.raises(UserError, match="empty") as caught:
+        check_prompt(text)
+    assert caught.value.field == "prompt"
+
+
+def test_a_prompt_that_is_too_long_is_refused() -> None:
+    assert check_prompt("a" * MAX_CHARACTERS)
+    with pytest.raises(UserError, match="20,001 characters"):
+        check_prompt("a" * (MAX_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize("code", [0x00, 0x07, 0x1B, 0x7F, 0x85, 0xD800, 0xDFFF])
+def test_control_characters_are_refused_by_name(code: int) -> None:
+    with pytest.raises(UserError, match=f"U\\+{code:04X}") as caught:
+        check_prompt(f"fine until{chr(code)}here")
+    assert caught.value.field == "prompt"
+
+
+def test_line_ends_tabs_and_joined_emoji_are_welcome() -> None:
+    for text in ("a\n\tb\r\n", "\u200d\U0001f469\u200d\U0001f52c", "שלום", "\ufeffa"):
+        assert check_prompt(text) == text
+
+
+def test_encoding_refuses_what_the_model_cannot_read() -> None:
+    loaded = with_tokenizer(byte_level(), max_positions=10)
+    assert len(encode_prompt(loaded, "ten bytes!", chat=False)) == 10
+    for text, words in (("x", "one token"), ("eleven byte", "11 tokens long; the limit here is 10")):
+        with pytest.raises(UserError, match=words) as caught:
+            encode_prompt(loaded, text, chat=False)
+        assert caught.value.field == "prompt"
+    with pytest.raises(UserError, match="no chat template"):
+        encode_prompt(loaded, "hello", chat=True)
+    with pytest.raises(UserError, match=f"limit here is {MAX_TOKENS:,}"):
+        encode_prompt(with_tokenizer(byte_level(), max_positions=0), "a" * (MAX_TOKENS + 1), chat=False)
+
+
+def test_a_chat_turn_is_templated_and_gets_no_second_start_token() -> None:
+    tokenizer = byte_level()
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
+    seen: list[bool] = []
+
+    class Watched:
+        chat_template = tokenizer.chat_template
+        apply_chat_template = tokenizer.apply_chat_template
+
+        def __call__(self, text: str, add_special_tokens: bool) -> Any:
+            seen.append(add_special_tokens)
+            return tokenizer(text, add_special_tokens=add_special_tokens)
+
+    loaded = with_tokenizer(Watched())
+    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=True)) == "[user]hi[answer]"
+    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=False)) == "hi"
+    assert seen == [False, True]
+
+
+def test_labels_of_cut_characters_are_bytes() -> None:
+    tokenizer = byte_level()
+    labels = token_labels(tokenizer, tokenizer("é 🦊\n\tz")["input_ids"])
+    assert labels == ["‹C3›", "‹A9›", "␣", "‹F0›", "‹9F›", "‹A6›", "‹8A›", "⏎", "⇥", "z"]
+
+
+def test_no_label_is_empty_or_blank_whatever_the_token() -> None:
+    for tokenizer in (byte_level(), sentencepiece()):
+        labels = token_labels(tokenizer, list(range(len(tokenizer))))
+        assert all(label.strip() and label.isprintable() for label in labels)
+
+
+def test_labels_of_sentencepiece_tokens() -> None:
+    assert token_labels(sentencepiece(), [1, 2, 3, 4, 5]) == ["␣", "␣cat", "cat", "‹F0›", "⏎"]
+
+
+def test_characters_that_cannot_be_seen_are_numbered() -> None:
+    class Words:
+        def decode(self, ids: list[int], **_: Any) -> str:
+            return ["\u200d", "a\u00ad", "\u2028", "\u00a0b", "\x1b", "\u202e", ""][ids[0]]
+
+        def convert_ids_to_tokens(self, _index: int) -> str | None:
+            return None
+
+    assert token_labels(Words(), list(range(7))) == [
+        "‹U+200D›",
+        "a‹U+00AD›",
+        "‹U+2028›",
+        "‹U+00A0›b",
+        "‹U+001B›",
+        "‹U+202E›",
+        "#6",
+    ]
+
+
+def test_notes_name_direction_and_cut_characters() -> None:
+    tokenizer = byte_level()
+
+    def notes(text: str) -> list[str]:
+        return prompt_notes(text, token_labels(tokenizer, tokenizer(text)["input_ids"]))
+
+    assert notes("plain") == []
+    assert notes("🦊") == ["4 tokens hold part of a character only and are shown as bytes."]
+    assert notes("שלום")[0].startswith("Right-to-left") and notes("سلام")[0].startswith("Right-to-left")
+    assert prompt_notes("x", ["‹U+200D›", "‹", "›", "‹x›"]) == []
+
+
+# Generation and capabilities
+
+
+def test_greedy_generation_equals_the_argmax_of_full_passes() -> None:
+    loaded = loaded_tiny("llama")
+    ids = list(IDS[:6])
+    for token in generate_stream(loaded, ids[:], 5):
+        full = loaded.forward(torch.tensor([ids]), logits=True)
+        assert token == int(full[0, -1].argmax())
+        ids.append(token)
+    assert len(ids) > 6
+
+
+def test_drawn_tokens_follow_their_seed() -> None:
+    loaded = loaded_tiny("llama")
+    runs = [list(generate_stream(loaded, IDS[:6], 12, 2.0, seed)) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_generation_ends_where_the_model_has_no_position_left() -> None:
+    loaded = loaded_tiny("gpt2")
+    end = loaded.model.generation_config.eos_token_id
+    assert end == 2 and loaded.facts.max_positions == 128
+    long = (IDS * 5)[:126]
+    assert len(list(generate_stream(loaded, long, 10, 1.0, seed=3))) == 2
+
+
+def test_generation_ends_at_an_end_token() -> None:
+    loaded = loaded_tiny("llama")
+    first = next(generate_stream(loaded, IDS, 1))
+    generation = SimpleNamespace(eos_token_id=[first, 95])
+    ended = replace(loaded, model=_Ending(loaded.model, generation))  # type: ignore[arg-type]
+    assert list(generate_stream(ended, IDS, 5)) == []
+
+
+class _Ending:
+    """The same model, with another end token."""
+
+    def __init__(self, model: Any, generation: Any) -> None:
+        self._model, self.generation_config = model, generation
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model(*args, **kwargs)
+
+    def get_input_embeddings(self) -> Any:
+        return self._model.get_input_embeddings()
+
+
+def test_capabilities_follow_the_facts() -> None:
+    facts = loaded_tiny("gemma2").facts_dict()
+    attention, validation = capabilities(facts)
+    assert attention["works"] and "all 4 layers" in attention["reason"] and validation["works"]
+    for change, words in (
+        ({"attention_layers": []}, "No layer"),
+        ({"missing_layers": [2, 3]}, "Layers 2, 3"),
+        ({"recording_error": 2e-4}, "2.0e-04, allowed 1e-04"),
+        ({"recording_error": None}, "no finite number"),
+    ):
+        refused = capabilities({**facts, **change})[0]
+        assert not refused["works"] and words in refused["reason"]
+    half = capabilities({**facts, "recording_error": 2e-4, "dtype": "bfloat16", "other_layers": [1]})[0]
+    assert half["works"] and "1 layers have no softmax attention" in half["reason"]
+
+
+def test_facts_are_json_even_where_the_recording_failed() -> None:
+    loaded = loaded_tiny("llama")
+    broken = replace(loaded, facts=replace(loaded.facts, recording_error=float("inf")))
+    assert broken.facts_dict()["recording_error"] is None
+    assert loaded.facts_dict()["recording_error"] == loaded.facts.recording_error
+    assert not capabilities(broken.facts_dict())[0]["works"]
