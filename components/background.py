@@ -9,9 +9,13 @@ contract, with the 80-job and the equal-inputs case.
 from __future__ import annotations
 
 import contextvars
+import json
+import logging
 import os
 import threading
+import traceback
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,15 +23,36 @@ from typing import Any
 import diskcache
 import psutil
 from dash import DiskcacheManager
+from plotly.utils import PlotlyJSONEncoder
+
+log = logging.getLogger(__name__)
 
 # The token under which the body of the current background callback should ask, so that Dash's cancel finds it.
 current_job: contextvars.ContextVar[str] = contextvars.ContextVar("current_job", default="")
 
 
+class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]
+    """JSON on disk, never pickle; components and arrays are written as Dash would send them."""
+
+    def put(self, key: Any) -> Any:
+        """Encode a key."""
+        return diskcache.Disk.put(self, zlib.compress(_encode(key), self.compress_level))
+
+    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
+        """Encode a value."""
+        if not read:
+            value = zlib.compress(_encode(value), self.compress_level)
+        return diskcache.Disk.store(self, value, read, key=key)
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, cls=PlotlyJSONEncoder).encode()
+
+
 def open_cache(folder: Path) -> diskcache.Cache:
     """A fresh cache in a private folder; JSON instead of pickle. What an earlier server left is cleared."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    cache = diskcache.Cache(str(folder), disk=diskcache.JSONDisk, size_limit=1 << 28)
+    cache = diskcache.Cache(str(folder), disk=PlainDisk, size_limit=1 << 28)
     cache.clear()
     return cache
 
@@ -52,6 +77,11 @@ class RelayManager(DiskcacheManager):  # type: ignore[misc]
             current_job.set(job)
             try:
                 job_fn(key, self._make_progress_key(key), args, context)
+            except Exception as error:
+                # Without an answer the page would wait for ever; Dash's own handling covers only the body itself.
+                log.exception("a background callback could not give its answer")
+                failed = {"msg": str(error), "tb": traceback.format_exc()}
+                self.handle.set(key, {"background_callback_error": failed})
             finally:
                 self.handle.delete("job:" + job)
 

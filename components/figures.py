@@ -59,7 +59,7 @@ def head_grid(
         "zmax": top if top > low else low + 1,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"title": {"text": escaped(name, 40), "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {"title": {"text": escaped(name.split(":")[0], 30), "side": "right"}, "thickness": 12, "outlinewidth": 0},
     }
     images: list[Any] = []
     if thumbs is not None:

@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update, register_page
 
 from analysis.service.ops_validation import Invariants, TrainToy
+from components.background import current_job
 from components.figure_card import figure_card
 from components.panels import empty
 from components.validation_figures import (
@@ -19,7 +20,7 @@ from components.validation_figures import (
     toy_swaps,
     training_curve,
 )
-from pages.common import attempt_job, client, spec_of
+from pages.common import attempt, attempt_job, client, spec_of
 
 register_page(__name__, path="/validation", title="Validation · Attune", name="Validation")
 
@@ -120,9 +121,6 @@ def train(
         thin = curve[:: max(1, len(curve) // 200)]
         set_progress((str(round(100 * (value.get("share") or 0))), value.get("text", ""), training_curve(thin, None, theme)))
 
-    from pages.common import attempt
-    from components.background import current_job
-
     result, panel = attempt(lambda: TrainToy(n1, n2, width, task, seed, recipe), session, "", link="/validation",
                             token=current_job.get() or None, on_progress=relay)
     return (no_update, panel) if result is None else ({"key": result.key}, None)
@@ -217,4 +215,4 @@ def measure(set_progress: Any, clicks: Any, model: Any, session: str) -> tuple[A
     result, panel = attempt_job(lambda: Invariants(spec_of(model)), set_progress, session, "/validation")
     if result is None:
         return no_update, panel
-    return invariant_table(result.data["invariants"]).to_plotly_json(), None
+    return invariant_table(result.data["invariants"]), None

@@ -1,8 +1,8 @@
 """A raw attention logit taken apart into what each feature's subspace contributes, exactly.
 
 The paper's Figure 10 splits the query only. Splitting the key, or both, is as legitimate and gives other numbers, so
-the side is an argument and never a hidden choice. The remainder is computed as such, not as a difference, so that the
-sum check of the page can fail.
+the side is an argument and never a hidden choice. The remainder is the logit of what is left of the vector, not the
+logit less the parts, so the sum check of the page measures the arithmetic.
 """
 
 from __future__ import annotations

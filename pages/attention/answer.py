@@ -102,7 +102,8 @@ def explain(
         notes.append(f"The {len(shown)} tokens with most attention of {query + 1} are drawn.")
     if skip_first:
         notes.append("The first token is left out, here and in the mean.")
-    notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {facts['sum_error']:.1e}.")
+    if facts["names"]:
+        notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {facts['sum_error']:.1e}.")
     settings = settings_of(reading, **head, query=query, key=asked, side=side, reference=reference, unit=unit_name,
                            features=[f.to_dict() for _, f in chosen], ranks=facts["ranks"], orthogonalise=orthogonalise,
                            first_token_left_out=skip_first)

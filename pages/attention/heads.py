@@ -17,10 +17,10 @@ from pages.attention.state import features_of
 from pages.common import attempt, client, spec_of
 
 FEATURE_SCORES = {
-    "trace": ("trace_nats", "mean logit gap of {} (nats)"),
-    "z": ("trace_z", "gap of {} in null standard deviations"),
-    "gap": ("contrast", "attention on matching keys minus others, {}"),
-    "hits": ("hits", "share of examples won by the matching key, {}"),
+    "trace": ("trace_nats", "logit gap, nats: {}"),
+    "z": ("trace_z", "gap in null sd: {}"),
+    "gap": ("contrast", "attention contrast: {}"),
+    "hits": ("hits", "share won: {}"),
 }
 
 

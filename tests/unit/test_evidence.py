@@ -54,7 +54,9 @@ def fit_of(q: Tensor, positive: Tensor, negative: Tensor, permutations: int = 40
     )
 
 
-def synthetic(n: int, d: int = 64, r1: int = 3, offset: float = 0.0, seed: int = 0, aligned: bool = True) -> ContrastFit:
+def synthetic(
+    n: int, d: int = 64, r1: int = 3, offset: float = 0.0, seed: int = 0, aligned: bool = True
+) -> ContrastFit:
     """A fit of a synthetic head; with ``aligned`` query and key side are turned so that matching raises the logit."""
     generator = torch.Generator().manual_seed(seed)
     head = SyntheticHead.draw(d, r1, 4, generator, offset=offset)
@@ -62,7 +64,10 @@ def synthetic(n: int, d: int = 64, r1: int = 3, offset: float = 0.0, seed: int =
     if aligned:
         key_side = torch.cat([head.v1, head.v2], 1)
         query_side = torch.cat([head.u1, head.u2], 1)
-        rest = [torch.linalg.qr(torch.cat([s, torch.eye(d, dtype=s.dtype)], 1))[0][:, r1 + 4 :] for s in (key_side, query_side)]
+        rest = [
+            torch.linalg.qr(torch.cat([s, torch.eye(d, dtype=s.dtype)], 1))[0][:, r1 + 4 :]
+            for s in (key_side, query_side)
+        ]
         turn = key_side @ query_side.mT + rest[0] @ rest[1].mT
         positive, negative = positive @ turn, negative @ turn
     return fit_of(q, positive, negative)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.tiny_models import tiny_model
 
 from analysis.models.loader import LoadedModel, _describe
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
@@ -19,6 +18,7 @@ from analysis.qk import accumulate, fit
 from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.fit import ContrastFit, fit_contrast
+from tests.unit.tiny_models import tiny_model
 
 NAMES = ("llama", "gemma2", "gpt2")
 KINDS = ("clean", "two prompts", "coded")
@@ -138,7 +138,9 @@ def test_fit_equals_the_slow_one(name: str, kind: str, rotary: str) -> None:
                 assert np.allclose(got, value, rtol=0, atol=scale, equal_nan=True), (what, layer, head)
             whole = found.delta(layer, head)
             assert float(whole.trace()) == pytest.approx(float(found.trace[layer, head]), rel=1e-4, abs=1e-3)
-            assert torch.allclose(found.delta(layer, head, half=1), torch.from_numpy(found.halves[layer, head, 1]).double())
+            assert torch.allclose(
+                found.delta(layer, head, half=1), torch.from_numpy(found.halves[layer, head, 1]).double()
+            )
 
 
 def test_scaling_is_the_models_own() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.test_fit import alone, loaded_tiny, random_examples
 
 from analysis.errors import UserError
 from analysis.models.trace import Trace, trace_prompt
@@ -20,6 +19,7 @@ from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.heldout import RANKS, HeadSamples, collect, gap_shares, map_points, swap_table
 from analysis.qk.swap import compare_predictions, predictions_after, random_rows, row_softmax, swapped_row
 from analysis.qk.why import alignment_matrix, row_parts, sentence
+from tests.unit.test_fit import alone, loaded_tiny, random_examples
 
 IDS = torch.randint(3, 96, (18,), generator=torch.Generator().manual_seed(2)).tolist()
 NAMES = ("llama", "gemma2", "gpt_oss")
@@ -385,10 +385,19 @@ def test_map_points(rank: int) -> None:
     assert shown["points"].shape == (count, 3) and shown["points"].dtype == np.float32
     assert len(shown["labels"]) == len(shown["kinds"]) == count and shown["kinds"].count("query") == 12
     assert len(shown["explained"]) == 3 and shown["explained"] == sorted(shown["explained"], reverse=True)
-    assert sum(shown["explained"]) == pytest.approx(1.0 if 0 < rank <= 3 else 0.0 if rank == 0 else 0.9, abs=0.35)
+    coordinates = []
+    for i in range(12):
+        coordinates.append(samples.queries[i] @ found.query_basis)
+        places = samples.positive[i] + samples.negative[i][:2]
+        coordinates += [samples.keys[i][p] @ found.key_basis for p in places]
+    if rank:
+        spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(torch.stack(coordinates).numpy().T)))[::-1]
+        expected = [*(spread / spread.sum()), 0, 0][:3]
+        assert np.allclose(shown["explained"], expected, atol=1e-9)
+    else:
+        assert shown["explained"] == [0.0, 0.0, 0.0] and not shown["points"].any()
     if rank in (1, 2, 3):
         # Three axes hold all of it, so that distances are those of the coordinates.
         query, key = samples.queries[0] @ found.query_basis, samples.keys[0][samples.positive[0][0]] @ found.key_basis
         distance = np.linalg.norm(shown["points"][0] - shown["points"][1])
         assert distance == pytest.approx(float((query - key).norm()), rel=1e-4)
-        assert sum(shown["explained"]) == pytest.approx(1.0)

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.test_fit import loaded_tiny
-from tests.unit.tiny_models import tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -28,6 +26,8 @@ from analysis.models.prompts import (
     token_labels,
 )
 from analysis.models.trace import THUMBNAIL, trace_prompt
+from tests.unit.test_fit import loaded_tiny
+from tests.unit.tiny_models import tiny_model
 
 # Thirty tokens, some of which come again, so that there is something to induce.
 IDS = [5, 9, 12, 30, 7, 9, 12, 44, 5, 9, 61, 62, 62, 7, 80, 12, 30, 31, 32, 33, 9, 12, 34, 5, 35, 36, 7, 9, 37, 38]

@@ -1,0 +1,126 @@
+"""The invariants hold on every architecture, and each of them fails where what it claims is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.models import recording
+from analysis.qk import invariants
+from analysis.qk.contrasts.example import Example
+from analysis.qk.invariants import Invariant, measure_invariants
+from tests.unit.test_fit import loaded_tiny, random_examples
+from tests.unit.tiny_models import ARCHITECTURES
+
+IDS = torch.randint(3, 96, (24,), generator=torch.Generator().manual_seed(4)).tolist()
+
+
+def examples() -> list[Example]:
+    return random_examples(n=24, seed=11)
+
+
+def measured(name: str) -> dict[str, dict[str, Any]]:
+    return {i["claim"]: i for i in measure_invariants(loaded_tiny(name), IDS, examples())}
+
+
+def only(found: dict[str, dict[str, Any]], words: str) -> dict[str, Any]:
+    (one,) = [i for claim, i in found.items() if words in claim]
+    return one
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_all_invariants_hold_and_all_variants_break(name: str) -> None:
+    found = measured(name)
+    rotates = name != "gpt2"
+    assert len(found) == 9 + 2 * rotates
+    for claim, one in found.items():
+        assert one["holds"], one
+        assert one["error"] <= one["tolerance"]
+        assert one["broken"] is None or one["broken"] > one["tolerance"]
+        assert (one["broken"] is None) == (one["variant"] == ""), claim
+        assert one["layer"] == 2 and one["head"] == 3
+    json.dumps(list(found.values()), allow_nan=False)
+
+
+def test_what_holds_by_accident_does_not_count() -> None:
+    assert Invariant("c", 0.0, 1.0, 2.0, "v").holds and Invariant("c", 0.0, 1.0, None, "").holds
+    assert not Invariant("c", 0.0, 1.0, 0.5, "v").holds
+    assert not Invariant("c", 2.0, 1.0, 3.0, "v").holds
+    assert not Invariant("c", float("nan"), 1.0, 3.0, "v").holds
+
+
+@contextmanager
+def damaged(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, other: Any) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, other)
+        yield
+
+
+def test_a_lost_scaling_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with damaged(monkeypatch, recording, "scaled_logits", lambda raw, scaling, softcap: raw * scaling * 1.05):
+        assert not only(measured("llama"), "equals the model's own")["holds"]
+
+
+def test_a_wrong_swap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(a: torch.Tensor, b: torch.Tensor, basis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        move = ((b - a) @ basis) @ basis.mT
+        return a - move, b + move
+
+    with damaged(monkeypatch, invariants, "swap_keys", wrong):
+        found = measured("llama")
+        assert not only(found, "full space")["holds"] and not only(found, "twice")["holds"]
+        assert only(found, "empty space")["holds"]
+
+
+def test_a_wrong_covariance_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = invariants.contrastive_covariance
+
+    def uneven(q: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        return true(q, up, down) * torch.linspace(1, 2, q.shape[1], dtype=torch.float64)
+
+    with damaged(monkeypatch, invariants, "contrastive_covariance", uneven):
+        found = measured("llama")
+        assert not only(found, "mean logit gap")["holds"] and not only(found, "rotated together")["holds"]
+
+
+def test_lost_parts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = invariants.attribute_logits
+    with damaged(monkeypatch, invariants, "attribute_logits", lambda *a: true(*a)[:, 1:]):
+        assert not only(measured("llama"), "Parts plus remainder")["holds"]
+
+
+def test_a_wrong_head_map_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shifted(self: recording.LayerAttention, heads: slice = slice(None), rows: slice = slice(None)) -> torch.Tensor:
+        index = torch.arange(self.queries.shape[1])[heads] % self.keys.shape[1]
+        return self.queries[:, heads, rows].float() @ self.keys[:, index].float().mT
+
+    with damaged(monkeypatch, recording.LayerAttention, "raw_logits", shifted):
+        assert not only(measured("llama"), "reads key head")["holds"]
+
+
+def test_a_rotation_at_the_start_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loaded_tiny("llama")
+    rotary: Any = loaded.model.base_model.rotary_emb
+    true = rotary.forward
+    with damaged(monkeypatch, rotary, "forward", lambda x, position_ids: true(x, position_ids + 1)):
+        assert not only(measured("llama"), "position 0 alone")["holds"]
+    assert only(measured("llama"), "position 0 alone")["holds"]
+
+
+def test_progress_is_told_and_can_stop_the_measurement() -> None:
+    shares: list[float | None] = []
+    measure_invariants(loaded_tiny("llama"), IDS, examples(), lambda share, _: shares.append(share))
+    numbers = [s for s in shares if s is not None]
+    assert numbers == sorted(numbers) and len(numbers) == 5
+
+
+def test_the_head_in_question_exists_whatever_the_layers() -> None:
+    loaded = loaded_tiny("llama")
+    one = replace(loaded, facts=replace(loaded.facts, heads=1))
+    assert {i["head"] for i in measure_invariants(one, IDS, examples())} == {0}

@@ -1,0 +1,335 @@
+"""Operations: what they are as data, what they refuse, and that a job is computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.errors import UserError
+from analysis.models.loader import LoadedModel, _describe
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.service import catalogue
+from analysis.service.catalogue import (
+    Alignment,
+    AttentionRow,
+    Evidence,
+    FeatureScores,
+    FeatureStatus,
+    FitContrast,
+    HeadAttention,
+    HeldOut,
+    LoadModel,
+    Overlap,
+    PreviewContrast,
+    SwapPrediction,
+    SwapRow,
+    TracePrompt,
+)
+from analysis.service.context import Context
+from analysis.service.operation import REGISTRY, Operation, content_key, rebuild
+from analysis.service.residents import Residents
+from analysis.service.store import ResultStore
+from tests.unit.test_contrasts import _byte_level
+from tests.unit.tiny_models import tiny_model
+
+TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
+FEATURE = ContrastSpec("induction", 24)
+NAMES = sorted(catalogue.__all__)
+
+# A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
+OTHER: dict[str, Any] = {
+    "text": "Another prompt.",
+    "rotary": "pre",
+    "side": "key",
+    "reference": "none",
+    "task": "gaussian",
+    "recipe": "reference",
+    "ranks": (3,),
+    "features": (ContrastSpec("induction", 9), ContrastSpec("previous")),
+}
+
+
+def example_of(name: str) -> Operation:
+    cls = REGISTRY[name]
+    return cls(**({"text": TEXT} if "text" in {f.name for f in dataclasses.fields(cls)} else {}))
+
+
+def altered(operation: Operation, name: str) -> Operation:
+    value = getattr(operation, name)
+    if name in OTHER:
+        other = OTHER[name]
+    elif isinstance(value, ModelSpec):
+        other = ModelSpec("default", dtype="bfloat16")
+    elif isinstance(value, ContrastSpec):
+        other = ContrastSpec("induction", 9)
+    else:
+        assert isinstance(value, (bool, int)), f"say in OTHER what else {name} may be"
+        other = not value if isinstance(value, bool) else value + 1
+    return dataclasses.replace(operation, **{name: other})
+
+
+def test_every_operation_of_the_catalogue_is_registered() -> None:
+    own = {name for name, cls in REGISTRY.items() if cls.__module__.startswith("analysis.")}
+    assert own == set(NAMES)
+    assert all(REGISTRY[name].__doc__ and REGISTRY[name].kind in ("live", "job", "read") for name in NAMES)
+    assert all(example_of(name).describe() for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_operations_survive_json(name: str) -> None:
+    operation = example_of(name)
+    for one in (operation, *(altered(operation, f.name) for f in dataclasses.fields(operation))):
+        params = json.loads(json.dumps(one.to_params(), allow_nan=False))
+        again = rebuild(name, params)
+        assert again == one and type(again) is type(one)
+        assert again.to_params() == one.to_params()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_content_key_depends_on_every_field(name: str) -> None:
+    operation = example_of(name)
+    changed = [altered(operation, f.name) for f in dataclasses.fields(operation)]
+    keys = {content_key(one, "weights") for one in (operation, *changed)}
+    assert len(keys) == 1 + len(changed) and all(len(k) == 64 for k in keys)
+    assert content_key(operation, "weights") == content_key(rebuild(name, operation.to_params()), "weights")
+    assert content_key(operation, "other weights") not in keys
+
+
+def test_equal_parameters_of_different_operations_have_different_keys() -> None:
+    assert HeadAttention(text=TEXT).to_params() != SwapRow(text=TEXT).to_params()
+    keys = {content_key(cls(text=TEXT), "w") for cls in (TracePrompt, HeadAttention, AttentionRow, Alignment)}
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_settings_and_operations_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="does not know the setting 'evil'"):
+        rebuild(name, {**example_of(name).to_params(), "evil": 1})
+    with pytest.raises(UserError, match="no operation called"):
+        rebuild(name + "x", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "field"),
+    [
+        ("TracePrompt", {"text": ""}, "prompt"),
+        ("TracePrompt", {"text": "a\x00b"}, "prompt"),
+        ("TracePrompt", {"text": None}, "prompt"),
+        ("TracePrompt", {"generate": 201}, "generate"),
+        ("TracePrompt", {"generate": -1}, "generate"),
+        ("TracePrompt", {"generate": 1.5}, "generate"),
+        ("TracePrompt", {"model": {"source": "../..", "evil": 1}}, "model"),
+        ("TracePrompt", {"model": {"source": ""}}, "model"),
+        ("HeadAttention", {"layer": -1}, "layer"),
+        ("HeadAttention", {"head": True}, "head"),
+        ("AttentionRow", {"side": "value"}, "side"),
+        ("AttentionRow", {"reference": "sink"}, "reference"),
+        ("AttentionRow", {"features": [FEATURE.to_dict()] * 7}, "features"),
+        ("AttentionRow", {"features": [{"kind": "nothing"}]}, "kind"),
+        ("FitContrast", {"permutations": 101}, "permutations"),
+        ("FitContrast", {"rotary": "none"}, "rotary"),
+        ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),
+        ("HeldOut", {"examples_count": 19}, "examples_count"),
+        ("TrainToy", {"n1": 0}, "n1"),
+        ("TrainToy", {"task": "sparse"}, "task"),
+    ],
+)
+def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(UserError) as caught:
+        rebuild(name, {**example_of(name).to_params(), **settings})
+    assert caught.value.field == field
+
+
+# Running on a tiny model
+
+
+@cache
+def tiny() -> LoadedModel:
+    tokenizer = _byte_level()
+    model = tiny_model("llama", vocab_size=4000)
+    spec = ModelSpec("default")
+    ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
+    return LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, ""))
+
+
+def context_at(path: Path) -> Context:
+    residents = Residents(limit=1)
+    residents.put(tiny())
+    return Context(residents, ResultStore(path))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return context_at(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    made = context_at(tmp_path_factory.mktemp("results"))
+    made.perform(FitContrast(contrast=FEATURE, permutations=20))
+    return made
+
+
+@contextmanager
+def passes() -> Iterator[list[int]]:
+    """Counts forward passes of the tiny model's first layer."""
+    seen: list[int] = []
+    base: Any = tiny().model.base_model
+    handle = base.layers[0].register_forward_hook(lambda *_: seen.append(1))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [TracePrompt(text=TEXT), FitContrast(contrast=FEATURE, permutations=3), LoadModel()],
+    ids=lambda o: type(o).__name__,
+)
+def test_a_job_is_computed_once_and_served_again(operation: Operation, tmp_path: Path) -> None:
+    context = context_at(tmp_path)
+    assert context.stored(operation) is None
+    with passes() as first:
+        one = context.perform(operation)
+    # Another context over the same folder, so that no memory can help.
+    with passes() as second:
+        two = context_at(tmp_path).perform(operation)
+        kept = context.stored(operation)
+    assert (len(first) > 0) == (not isinstance(operation, LoadModel)) and second == []
+    assert one.key == two.key == context.key_of(operation) and kept is not None
+    assert two.data == one.data and set(two.arrays) == set(one.arrays)
+    for name, array in one.arrays.items():
+        assert np.array_equal(two.arrays[name], array, equal_nan=True) and two.arrays[name].dtype == array.dtype
+    manifest = context.store.manifest(one.key)
+    assert manifest is not None and rebuild(manifest["operation"], manifest["settings"]) == operation
+
+
+def test_other_settings_are_computed_apart(context: Context) -> None:
+    one = context.perform(TracePrompt(text=TEXT))
+    with passes() as again:
+        two = context.perform(TracePrompt(text=TEXT, generate=1))
+    assert again and two.key != one.key and len(two.data["ids"]) == len(one.data["ids"]) + 1
+
+
+def test_a_damaged_result_is_computed_again(context: Context) -> None:
+    operation = TracePrompt(text=TEXT)
+    key = context.perform(operation).key
+    (context.store._path(key) / "result.json").write_text("spoiled")
+    with passes() as again:
+        assert context.perform(operation).data["labels"]
+    assert again
+
+
+def test_a_live_operation_keeps_nothing_but_remembers_the_pass(context: Context) -> None:
+    one = HeadAttention(text=TEXT, layer=1, head=2)
+    with passes() as first:
+        found = context.perform(one)
+    with passes() as second:
+        again = context.perform(dataclasses.replace(one, layer=3))
+    assert first and not second and found.key == "" and not list(context.store.root.glob("??/*"))
+    assert found.arrays["cells"].max() == 255 and not np.array_equal(found.arrays["cells"], again.arrays["cells"])
+
+
+def test_a_read_prompt_says_what_the_model_reads(context: Context) -> None:
+    found = context.perform(TracePrompt(text=TEXT, generate=2))
+    tokens = len(found.data["ids"])
+    assert found.data["prompt_tokens"] == tokens - 2 == len(tiny().tokenizer(TEXT)["input_ids"])
+    assert len(found.data["labels"]) == tokens and found.arrays["entropy"].shape == (4, 6)
+    assert sum(found.data["next"]["probabilities"]) <= 1 + 1e-9
+
+
+def test_features_must_be_fitted_first(context: Context) -> None:
+    for operation in (
+        AttentionRow(text=TEXT, features=(FEATURE,)),
+        SwapRow(text=TEXT, query=9, feature=FEATURE),
+        Evidence(contrast=FEATURE),
+        HeldOut(contrast=FEATURE),
+    ):
+        with pytest.raises(UserError, match="has not been fitted") as caught:
+            context.perform(operation)
+        assert caught.value.field == "features"
+    assert context.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [False]}
+
+
+def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
+    at: dict[str, Any] = {"text": TEXT, "layer": 2, "head": 4, "query": 12}
+    assert fitted.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [True]}
+    row = fitted.perform(AttentionRow(**at, key=3, features=(FEATURE,), ranks=(4,)))
+    assert row.data["ranks"] == [4] and row.data["sum_error"] < 1e-9 and not row.data["masked"]
+    assert float(row.arrays["attention"].sum()) == pytest.approx(1, abs=1e-5)
+    swap = fitted.perform(SwapRow(**at, a=2, b=7, feature=FEATURE, rank=8, draws=5))
+    assert swap.data["a"][1] == pytest.approx(swap.data["b"][0], abs=1e-5)
+    changed = fitted.perform(SwapPrediction(**at, a=2, b=7, feature=FEATURE, rank=0))
+    assert changed.data["kl"] == pytest.approx(0, abs=1e-9)
+    assert fitted.perform(Alignment(text=TEXT, feature=FEATURE)).arrays["cells"].dtype == np.int8
+    scores = fitted.perform(FeatureScores(contrast=FEATURE)).arrays
+    facts = fitted.perform(Evidence(contrast=FEATURE, layer=2, head=4)).data
+    assert facts["trace_nats"] == pytest.approx(float(scores["trace_nats"][2, 4]), rel=1e-4)
+    assert facts["permutations"] == 20 and any("the rank alone is no evidence" in r for r in facts["remarks"])
+    tested = fitted.perform(HeldOut(contrast=FEATURE, layer=2, head=4, examples_count=20))
+    assert tested.data["swaps"]["pairs"] == 20 and tested.arrays["points"].shape[1] == 3
+    twice = fitted.perform(Overlap(features=(FEATURE, FEATURE), layer=2, head=4)).data
+    assert np.allclose(twice["key"], 1) and len(twice["names"]) == 2
+    assert fitted.perform(PreviewContrast(contrast=FEATURE)).data["tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "field"),
+    [
+        (HeadAttention(text=TEXT, layer=4), "layer"),
+        (HeadAttention(text=TEXT, head=6), "head"),
+        (AttentionRow(text=TEXT, query=500), "token"),
+        (AttentionRow(text=TEXT, key=500), "token"),
+        (AttentionRow(text=TEXT, query=5, reference="token", reference_token=9), "reference"),
+        (SwapRow(text=TEXT, query=9, a=3, b=3, feature=FEATURE), "swap"),
+        (SwapRow(text=TEXT, query=9, a=3, b=10, feature=FEATURE), "swap"),
+        (SwapRow(text=TEXT, query=9, feature=FEATURE, draws=4), "draws"),
+        (SwapRow(text=TEXT, query=9, feature=FEATURE, rank=-2), "rank"),
+        (Evidence(contrast=FEATURE, layer=4), "layer"),
+        (Evidence(contrast=FEATURE, head=6), "head"),
+        (TracePrompt(text=TEXT, chat=True), "prompt"),
+        (TracePrompt(text="x"), "prompt"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else type(v).__name__,
+)
+def test_what_does_not_exist_in_this_model_is_refused(operation: Operation, field: str, fitted: Context) -> None:
+    with pytest.raises(UserError) as caught:
+        fitted.perform(operation)
+    assert caught.value.field == field
+
+
+def test_a_masked_key_is_named(context: Context) -> None:
+    data = context.perform(AttentionRow(text=TEXT, query=4, key=7)).data
+    assert data["masked"] and "is masked" in data["sentence"]
+
+
+def test_progress_reaches_the_listener(context: Context) -> None:
+    seen: list[dict[str, Any]] = []
+    context.on_progress = seen.append
+    context.perform(FitContrast(contrast=FEATURE, permutations=2))
+    shares = [s["share"] for s in seen if s["share"] is not None]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and any("examples" in s["text"] for s in seen)
+
+
+def test_a_model_that_cannot_be_recorded_is_still_described(tmp_path: Path) -> None:
+    facts = dataclasses.replace(tiny().facts, missing_layers=[1], recording_error=float("inf"))
+    residents = Residents(limit=1)
+    residents.put(dataclasses.replace(tiny(), facts=facts))
+    context = Context(residents, ResultStore(tmp_path))
+    able = context.perform(LoadModel()).data["capabilities"][0]
+    assert not able["works"] and "Layers 1" in able["reason"]
+    for operation in (TracePrompt(text=TEXT), FitContrast(contrast=FEATURE)):
+        with pytest.raises(UserError, match="Layers 1") as caught:
+            context.perform(operation)
+        assert caught.value.field == "model"
