@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     """The Dash app with all pages and callbacks; starts no process."""
     settings = settings or Settings()
     client = Client()
-    cache = open_cache(folder("callbacks", uuid.uuid4().hex[:12]))
+    cache = open_cache(folder("callbacks"))
     app = Dash(
         __name__,
         title="Attune",
@@ -103,17 +103,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--device-map", default="none", choices=["none", "auto"], help="auto spreads over all GPUs")
     parser.add_argument("--threads", type=int, default=0, help="threads of the worker (default: all cores)")
-    parser.add_argument("--exposed", action="store_true", help="allow an address other than loopback; there is no login")
+    parser.add_argument(
+        "--exposed", action="store_true", help="allow an address other than loopback; there is no login"
+    )
     options = parser.parse_args(arguments)
     if options.host not in LOOPBACK and not options.exposed:
-        sys.exit(f"{options.host} can be reached from other machines, and Attune has no login. Add --exposed if a proxy "
-                 "in front of it has one.")
+        sys.exit(
+            f"{options.host} can be reached from other machines, and Attune has no login. Add --exposed if a proxy "
+            "in front of it has one."
+        )
     try:
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
     except UserError as error:
         sys.exit(error.message)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s",
-                        filename=folder("logs") / "web.log")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", filename=folder("logs") / "web.log"
+    )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     settings = Settings(options.host, options.port, model, options.threads)
     supervisor = Supervisor([model], options.threads)
@@ -133,7 +138,6 @@ def main(arguments: list[str] | None = None) -> None:
         pass
     finally:
         supervisor.stop()
-
 
 
 if __name__ == "__main__":

@@ -75,9 +75,17 @@
   }
 
   // A head's attention (or a feature's signed part of the logits) as a figure: queries down, keys across.
-  attune.heatmap = async function (packed, reading, templates, name) {
+  attune.heatmap = async function (packed, reading, templates, name, skipFirst) {
     if (!packed || !reading || !packed.cells) return none();
-    const z = await attune.unpack(packed);
+    let z = await attune.unpack(packed), top = packed.max;
+    if (skipFirst && !packed.signed && packed.size > 2) {
+      // The sink would otherwise take the whole scale; the rest is drawn on a scale of its own.
+      z = z.map((row, i) => { const copy = row.slice(); if (i > 0) copy[0] = NaN; return copy; });
+      top = 0;
+      z.forEach((row, i) => row.forEach((v, j) => { if (j > 0 && v > top) top = v; }));
+      z[0] = z[0].slice().fill(NaN);
+      top = top || packed.max;
+    }
     const ticks = poolLabels(reading.labels, packed.pool);
     const signed = packed.signed;
     const hover = signed
@@ -91,7 +99,7 @@
         type: "heatmap", z: z, x: ticks, y: ticks, hovertemplate: hover, xgap: 0, ygap: 0,
         colorscale: signed
           ? [[0, "#b35806"], [0.25, "#f1a340"], [0.5, "#f7f7f7"], [0.75, "#67a9cf"], [1, "#1f4e8c"]] : "Cividis",
-        zmin: signed ? -packed.max : 0, zmax: packed.max,
+        zmin: signed ? -top : 0, zmax: top,
         colorbar: { title: { text: signed ? "nats" : "attention", side: "right" }, thickness: 12, outlinewidth: 0 },
       }],
       layout: {

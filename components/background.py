@@ -12,6 +12,7 @@ import contextvars
 import json
 import logging
 import os
+import shutil
 import threading
 import traceback
 import uuid
@@ -34,10 +35,6 @@ current_job: contextvars.ContextVar[str] = contextvars.ContextVar("current_job",
 class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]
     """JSON on disk, never pickle; components and arrays are written as Dash would send them."""
 
-    def put(self, key: Any) -> Any:
-        """Encode a key."""
-        return diskcache.Disk.put(self, zlib.compress(_encode(key), self.compress_level))
-
     def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
         """Encode a value."""
         if not read:
@@ -50,11 +47,14 @@ def _encode(value: Any) -> bytes:
 
 
 def open_cache(folder: Path) -> diskcache.Cache:
-    """A fresh cache in a private folder; JSON instead of pickle. What an earlier server left is cleared."""
+    """A fresh cache in a private folder of this process; JSON instead of pickle. Those of dead processes are removed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    cache = diskcache.Cache(str(folder), disk=PlainDisk, size_limit=1 << 28)
-    cache.clear()
-    return cache
+    for old in folder.iterdir():
+        if not psutil.pid_exists(int(old.name.partition("-")[0]) if old.name.partition("-")[0].isdigit() else 0):
+            shutil.rmtree(old, ignore_errors=True)
+    own = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    own.mkdir(mode=0o700)
+    return diskcache.Cache(str(own), disk=PlainDisk, size_limit=1 << 28)
 
 
 class RelayManager(DiskcacheManager):  # type: ignore[misc]
@@ -96,7 +96,7 @@ class RelayManager(DiskcacheManager):  # type: ignore[misc]
     def job_running(self, job: Any) -> bool:
         """Whether the process that relays for this job is still there."""
         pid = self.handle.get("job:" + str(job)) if job else None
-        return bool(pid) and psutil.pid_exists(int(pid))
+        return bool(pid) and psutil.pid_exists(int(pid or 0))
 
     def terminate_unhealthy_job(self, job: Any) -> bool:
         """A thread is never half dead; nothing to do."""

@@ -14,7 +14,9 @@ def contrast_form(kind: str) -> Any:
     """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``."""
     chosen: ContrastKind = CONTRAST_KINDS[kind]
     rows = [_row(option) for option in chosen.options]
-    help_text = [html.Details([html.Summary("How to write a template"), html.Pre(TEMPLATE_HELP)])] if kind == "template" else []
+    help_text = (
+        [html.Details([html.Summary("How to write a template"), html.Pre(TEMPLATE_HELP)])] if kind == "template" else []
+    )
     return html.Div(
         [
             html.P(chosen.explanation),
@@ -23,12 +25,21 @@ def contrast_form(kind: str) -> Any:
             html.Div(
                 [
                     dbc.Label("Examples", html_for="examples"),
-                    dbc.Input(id="examples", type="number", min=8, max=20000, step=1, value=chosen.default_examples,
-                              className="attune-number"),
+                    dbc.Input(
+                        id="examples",
+                        type="number",
+                        min=8,
+                        max=20000,
+                        step=1,
+                        value=chosen.default_examples,
+                        className="attune-number",
+                    ),
                     dbc.Label("Seed", html_for="contrast-seed"),
                     dbc.Input(id="contrast-seed", type="number", min=0, step=1, value=0, className="attune-number"),
                     html.Button("Preview", id="preview-feature", className="attune-button", type="button"),
-                    html.Button("Add to the list", id="add-feature", className="attune-button attune-primary", type="button"),
+                    html.Button(
+                        "Add to the list", id="add-feature", className="attune-button attune-primary", type="button"
+                    ),
                 ],
                 className="attune-row",
             ),
@@ -43,11 +54,19 @@ def _row(option: Option) -> Any:
     name = {"option": option.name}
     field: Any
     if option.type == "integer":
-        field = dbc.Input(id=name, type="number", min=option.minimum, max=option.maximum, step=1, value=option.default,
-                          className="attune-number")
+        field = dbc.Input(
+            id=name,
+            type="number",
+            min=option.minimum,
+            max=option.maximum,
+            step=1,
+            value=option.default,
+            className="attune-number",
+        )
     elif option.type == "choice":
-        field = dcc.Dropdown(list(option.choices), option.default, id=name, clearable=False, searchable=False,
-                             className="attune-pick")
+        field = dcc.Dropdown(
+            list(option.choices), option.default, id=name, clearable=False, searchable=False, className="attune-pick"
+        )
     elif option.type == "switch":
         field = dbc.Switch(id=name, value=bool(option.default))
     else:
@@ -63,18 +82,27 @@ def preview(data: dict[str, Any], examples: int) -> Any:
     """Examples with their query, matching and other keys marked by colour, border and letter."""
     rows: list[Any] = []
     for example in data["examples"]:
-        marks = {(p["prompt"], p["position"]): kind for kind in ("negative", "positive")
-                 for p in example[kind]}
+        marks = {(p["prompt"], p["position"]): kind for kind in ("negative", "positive") for p in example[kind]}
         query = example["query"]
         marks[(query["prompt"], query["position"])] = "query"
         for i, tokens in enumerate(example["prompts"]):
-            rows.append(html.Div(
-                [html.Span(token, className="attune-mark attune-mark-" + marks.get((i, j), "none"))
-                 for j, token in enumerate(tokens)],
-                className="attune-example"))
+            rows.append(
+                html.Div(
+                    [
+                        html.Span(token, className="attune-mark attune-mark-" + marks.get((i, j), "none"))
+                        for j, token in enumerate(tokens)
+                    ],
+                    className="attune-example",
+                )
+            )
     cost = f"About {data['tokens']:,} tokens for {examples:,} examples, roughly {max(1, round(data['seconds']))} s on this machine."
-    legend = html.Div([html.Span("query", className="attune-mark attune-mark-query"),
-                       html.Span("matching key", className="attune-mark attune-mark-positive"),
-                       html.Span("other key", className="attune-mark attune-mark-negative"), html.Span(cost)],
-                      className="attune-note")
+    legend = html.Div(
+        [
+            html.Span("query", className="attune-mark attune-mark-query"),
+            html.Span("matching key", className="attune-mark attune-mark-positive"),
+            html.Span("other key", className="attune-mark attune-mark-negative"),
+            html.Span(cost),
+        ],
+        className="attune-note",
+    )
     return html.Div([legend, *rows])

@@ -38,7 +38,10 @@ def figure_card(name: str, title: str, caption: str = "", height: int = 360, con
     )
     return html.Section(
         [
-            html.Div([html.H3(title), html.Div(controls, className="attune-card-controls"), menu], className="attune-card-head"),
+            html.Div(
+                [html.H3(title), html.Div(controls, className="attune-card-controls"), menu],
+                className="attune-card-head",
+            ),
             dcc.Graph(
                 id=name,
                 figure=blank(height),

@@ -19,7 +19,13 @@ KINDS = {
 
 
 def subspace_map(
-    points: np.ndarray, labels: list[str], kinds: list[str], explained: list[float], deep: bool, by_label: bool, theme: str
+    points: np.ndarray,
+    labels: list[str],
+    kinds: list[str],
+    explained: list[float],
+    deep: bool,
+    by_label: bool,
+    theme: str,
 ) -> Figure:
     """Queries (crosses) and keys (circles) on the common principal axes, 2-D or 3-D (the paper's Figures 6 and 8).
 
@@ -51,8 +57,14 @@ def subspace_map(
     if deep:
         axes = {f"{n}axis": {"title": {"text": t}} for n, t in zip("xyz", titles, strict=False)}
         return _figure(data, theme, scene=axes, margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="map")
-    return _figure(data, theme, xaxis={"title": {"text": titles[0]}}, yaxis={"title": {"text": titles[1]}},
-                   legend={"orientation": "h", "y": 1.15, "x": 0}, uirevision="map")
+    return _figure(
+        data,
+        theme,
+        xaxis={"title": {"text": titles[0]}},
+        yaxis={"title": {"text": titles[1]}},
+        legend={"orientation": "h", "y": 1.15, "x": 0},
+        uirevision="map",
+    )
 
 
 def _hue(index: int, count: int) -> str:
@@ -72,17 +84,48 @@ def matrices(panels: list[tuple[str, np.ndarray]], names: list[str], theme: str,
     width = 1 / len(panels)
     for i, (title, matrix) in enumerate(panels):
         suffix = "" if i == 0 else str(i + 1)
-        data.append({
-            "type": "heatmap", "z": matrix.astype(np.float32), "x": short, "y": short, "xaxis": f"x{suffix}",
-            "yaxis": f"y{suffix}", "colorscale": DIVERGING if signed else SEQUENTIAL, "zmin": -top if signed else 0,
-            "zmax": top, "texttemplate": "%{z:.2f}", "showscale": i == len(panels) - 1, "name": title,
-            "colorbar": {"thickness": 12, "outlinewidth": 0},
-            "hovertemplate": "%{y} and %{x}: %{z:.3f}<extra>" + title + "</extra>", "xgap": 2, "ygap": 2,
-        })
+        data.append(
+            {
+                "type": "heatmap",
+                "z": matrix.astype(np.float32),
+                "x": short,
+                "y": short,
+                "xaxis": f"x{suffix}",
+                "yaxis": f"y{suffix}",
+                "colorscale": DIVERGING if signed else SEQUENTIAL,
+                "zmin": -top if signed else 0,
+                "zmax": top,
+                "texttemplate": "%{z:.2f}",
+                "showscale": i == len(panels) - 1,
+                "name": title,
+                "colorbar": {"thickness": 12, "outlinewidth": 0},
+                "hovertemplate": "%{y} and %{x}: %{z:.3f}<extra>" + title + "</extra>",
+                "xgap": 2,
+                "ygap": 2,
+            }
+        )
         left, right = i * width + (0.06 if i else 0), (i + 1) * width - 0.02
-        layout[f"xaxis{suffix}"] = {"domain": [left, right], "anchor": f"y{suffix}", "tickangle": -30, "showgrid": False}
-        layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", "autorange": "reversed", "showticklabels": i == 0,
-                                    "showgrid": False}
-        layout["annotations"].append({"text": title, "showarrow": False, "xref": "paper", "yref": "paper",
-                                      "x": (left + right) / 2, "y": 1.08, "xanchor": "center"})
+        layout[f"xaxis{suffix}"] = {
+            "domain": [left, right],
+            "anchor": f"y{suffix}",
+            "tickangle": -30,
+            "showgrid": False,
+        }
+        layout[f"yaxis{suffix}"] = {
+            "anchor": f"x{suffix}",
+            "autorange": "reversed",
+            "showticklabels": i == 0,
+            "showgrid": False,
+        }
+        layout["annotations"].append(
+            {
+                "text": title,
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": (left + right) / 2,
+                "y": 1.08,
+                "xanchor": "center",
+            }
+        )
     return _figure(data, theme, **layout)

@@ -45,23 +45,36 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
     group = facts["heads"] // max(1, facts["key_heads"])
     rows = [
         ("Parameters", f"{facts['parameters']:,}, {facts['dtype']} on {facts['device']}"),
-        ("Layers, query heads, key heads", f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)"),
+        (
+            "Layers, query heads, key heads",
+            f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)",
+        ),
         ("Head width, hidden size", f"{facts['head_width']}, {facts['hidden']}"),
         ("Longest input", f"{facts['max_positions']:,} tokens"),
         ("Chat template", "yes" if facts["chat_template"] else "no"),
-        ("Speed of a pass", f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens"),
+        (
+            "Speed of a pass",
+            f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens",
+        ),
     ]
     if facts["softcap"]:
         rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
     if facts["sliding_windows"]:
         rows.append(("Sliding window", f"{facts['sliding_windows'][0]:,} tokens in some layers"))
     works = [
-        html.Li([html.Strong(f"{c['page']}: {'works' if c['works'] else 'does not work'}. "), c["reason"]],
-                className="attune-good" if c["works"] else "attune-bad")
+        html.Li(
+            [html.Strong(f"{c['page']}: {'works' if c['works'] else 'does not work'}. "), c["reason"]],
+            className="attune-good" if c["works"] else "attune-bad",
+        )
         for c in capabilities(facts)
     ]
-    button = html.Span("in use here", className="attune-state attune-state-done") if used else html.Button(
-        "Use in this window", id={"use": json.dumps(spec, sort_keys=True)}, className="attune-button", type="button")
+    button = (
+        html.Span("in use here", className="attune-state attune-state-done")
+        if used
+        else html.Button(
+            "Use in this window", id={"use": json.dumps(spec, sort_keys=True)}, className="attune-button", type="button"
+        )
+    )
     return html.Div(
         [
             html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),

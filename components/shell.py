@@ -26,14 +26,23 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             html.A("Skip to content", href="#content", className="attune-skip"),
             html.Header(
                 [
-                    html.Div([dcc.Link("Attune", href="/", className="attune-brand"), html.Nav(links)], className="attune-left"),
+                    html.Div(
+                        [dcc.Link("Attune", href="/", className="attune-brand"), html.Nav(links)],
+                        className="attune-left",
+                    ),
                     html.Div(
                         [
                             dcc.Link(id="model-badge", href="/model", className="attune-badge", children="model …"),
                             html.Button("Copy link", id="copy-link", className="attune-button", type="button"),
                             html.Button("Jobs", id="tray-open", className="attune-button", type="button"),
-                            html.Button("◐", id="theme-toggle", className="attune-button", type="button",
-                                        title="Dark or light", **{"aria-label": "Switch between dark and light"}),
+                            html.Button(
+                                "◐",
+                                id="theme-toggle",
+                                className="attune-button",
+                                type="button",
+                                title="Dark or light",
+                                **{"aria-label": "Switch between dark and light"},
+                            ),
                         ],
                         className="attune-right",
                     ),
@@ -61,17 +70,25 @@ def job_rows(jobs: list[dict[str, Any]], session: str) -> list[Any]:
 def _row(job: dict[str, Any], mine: bool) -> Any:
     state = job["state"]
     parts: list[Any] = [
-        html.Div([html.Strong(job["title"]), html.Span(state, className=f"attune-state attune-state-{state}")],
-                 className="attune-job-head")
+        html.Div(
+            [html.Strong(job["title"]), html.Span(state, className=f"attune-state attune-state-{state}")],
+            className="attune-job-head",
+        )
     ]
     if state in ("queued", "running"):
         share = job["share"]
         parts.append(
             dbc.Progress(value=100 * (share or 0), striped=share is None, animated=share is None, className="mb-1")
         )
-        parts.append(html.Div([html.Span(job["text"] or "waiting for its turn"),
-                               html.Button("Cancel", id={"cancel-job": job["id"]}, className="attune-button", type="button")],
-                              className="attune-job-foot"))
+        parts.append(
+            html.Div(
+                [
+                    html.Span(job["text"] or "waiting for its turn"),
+                    html.Button("Cancel", id={"cancel-job": job["id"]}, className="attune-button", type="button"),
+                ],
+                className="attune-job-foot",
+            )
+        )
     elif job["reason"] and state != "done":
         parts.append(html.P(job["reason"], className="attune-note"))
     if state == "done" and job["link"]:
@@ -99,7 +116,9 @@ def badge(status: dict[str, Any], spec: dict[str, Any]) -> tuple[str, str]:
         return f"{name}: {loading['text']}", "attune-badge attune-waiting"
     if any(entry["spec"] == spec for entry in status.get("loaded", [])):
         facts = next(e["facts"] for e in status["loaded"] if e["spec"] == spec)
-        return f"{name} · {facts['dtype']} · {facts['device']}" + (" · was 4-bit" if "4-bit" in facts["note"] else ""), "attune-badge attune-ready"
+        return f"{name} · {facts['dtype']} · {facts['device']}" + (
+            " · was 4-bit" if "4-bit" in facts["note"] else ""
+        ), "attune-badge attune-ready"
     if status.get("pid") is None or status.get("phase") not in ("ready",):
         return f"{name}: {status.get('phase', 'starting')}", "attune-badge attune-waiting"
     return f"{name}: not loaded yet", "attune-badge attune-waiting"

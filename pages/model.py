@@ -28,24 +28,46 @@ def layout(**_query: Any) -> Any:
                     html.Section(
                         [
                             html.Div([html.H3("Choose")], className="attune-card-head"),
-                            dbc.Label("Hub id, folder, or GGUF file; “default” for the bundled model", html_for="source"),
+                            dbc.Label(
+                                "Hub id, folder, or GGUF file; “default” for the bundled model", html_for="source"
+                            ),
                             dbc.Input(id="source", value="default", debounce=False, spellCheck=False),
                             html.Div(
                                 [
                                     _field("Revision", dbc.Input(id="revision", placeholder="main", size="sm")),
-                                    _field("Dtype", dcc.Dropdown(["auto", "float32", "bfloat16", "float16"], "auto", id="dtype",
-                                                                 clearable=False, searchable=False)),
+                                    _field(
+                                        "Dtype",
+                                        dcc.Dropdown(
+                                            ["auto", "float32", "bfloat16", "float16"],
+                                            "auto",
+                                            id="dtype",
+                                            clearable=False,
+                                            searchable=False,
+                                        ),
+                                    ),
                                     _field("Device", dbc.Input(id="device", value="auto", size="sm")),
-                                    _field("Device map", dcc.Dropdown(["none", "auto"], "none", id="device-map",
-                                                                      clearable=False, searchable=False)),
+                                    _field(
+                                        "Device map",
+                                        dcc.Dropdown(
+                                            ["none", "auto"], "none", id="device-map", clearable=False, searchable=False
+                                        ),
+                                    ),
                                 ],
                                 className="attune-grid4",
                             ),
                             html.Div(
                                 [
                                     html.Button("Check size", id="check", className="attune-button", type="button"),
-                                    html.Button("Load", id="load", className="attune-button attune-primary", type="button"),
-                                    html.Button("Cancel", id="load-cancel", className="attune-button", type="button", disabled=True),
+                                    html.Button(
+                                        "Load", id="load", className="attune-button attune-primary", type="button"
+                                    ),
+                                    html.Button(
+                                        "Cancel",
+                                        id="load-cancel",
+                                        className="attune-button",
+                                        type="button",
+                                        disabled=True,
+                                    ),
                                     dbc.Progress(id="load-bar", value=0, className="attune-bar"),
                                 ],
                                 className="attune-row",
@@ -53,15 +75,19 @@ def layout(**_query: Any) -> Any:
                             html.Div(id="load-text", className="attune-note", **{"aria-live": "polite"}),
                             html.Div(id="model-error"),
                             html.Div(id="estimate"),
-                            note("Gated models use the token in the environment variable HF_TOKEN. Attune never runs code "
-                                 "from a model repository. Device is auto, cpu, cuda, cuda:1 or mps; device map “auto” "
-                                 "spreads a model over all GPUs."),
+                            note(
+                                "Gated models use the token in the environment variable HF_TOKEN. Attune never runs code "
+                                "from a model repository. Device is auto, cpu, cuda, cuda:1 or mps; device map “auto” "
+                                "spreads a model over all GPUs."
+                            ),
                         ],
                         className="attune-card",
                     ),
                     html.Section(
-                        [html.Div([html.H3("In memory")], className="attune-card-head"),
-                         html.Div(id="residents", children=empty("Nothing is loaded yet."))],
+                        [
+                            html.Div([html.H3("In memory")], className="attune-card-head"),
+                            html.Div(id="residents", children=empty("Nothing is loaded yet.")),
+                        ],
                         className="attune-card",
                     ),
                 ],
@@ -76,8 +102,13 @@ def _field(label: str, component: Any) -> Any:
     return html.Div([dbc.Label(label), component])
 
 
-_FORM = [State("source", "value"), State("revision", "value"), State("dtype", "value"), State("device", "value"),
-         State("device-map", "value")]
+_FORM = [
+    State("source", "value"),
+    State("revision", "value"),
+    State("dtype", "value"),
+    State("device", "value"),
+    State("device-map", "value"),
+]
 
 
 def _spec(source: str, revision: str, dtype: str, device: str, device_map: str) -> ModelSpec:

@@ -33,58 +33,118 @@ def layout(**_query: Any) -> Any:
             html.H1("Is the method right where the answer is known?", className="attune-title"),
             html.Section(
                 [
-                    html.Div([html.H3("Toy model"), html.Span(
-                        "One attention head learns to fetch a payload from the token whose two hidden codes, z1 and z2, match the "
-                        "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's rank, and so for z2.",
-                        className="attune-note")], className="attune-card-head"),
+                    html.Div(
+                        [
+                            html.H3("Toy model"),
+                            html.Span(
+                                "One attention head learns to fetch a payload from the token whose two hidden codes, z1 and z2, match the "
+                                "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's rank, and so for z2.",
+                                className="attune-note",
+                            ),
+                        ],
+                        className="attune-card-head",
+                    ),
                     html.Div(
                         [
                             _field("rank of z1", "toy-n1", 3, 1, 12),
                             _field("rank of z2", "toy-n2", 5, 1, 12),
                             _field("head width", "toy-width", 16, 2, 64),
                             _field("seed", "toy-seed", 11, 0, 10**6),
-                            dcc.Dropdown([{"label": "binary codes", "value": "binary"}, {"label": "Gaussian codes", "value": "gaussian"}],
-                                         "binary", id="toy-task", clearable=False, searchable=False, className="attune-pick"),
-                            dcc.Dropdown([{"label": "fast recipe", "value": "fast"}, {"label": "the paper's recipe (minutes)", "value": "reference"}],
-                                         "fast", id="toy-recipe", clearable=False, searchable=False, className="attune-pick"),
-                            html.Button("Train", id="toy-train", className="attune-button attune-primary", type="button"),
-                            html.Button("Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True),
+                            dcc.Dropdown(
+                                [
+                                    {"label": "binary codes", "value": "binary"},
+                                    {"label": "Gaussian codes", "value": "gaussian"},
+                                ],
+                                "binary",
+                                id="toy-task",
+                                clearable=False,
+                                searchable=False,
+                                className="attune-pick",
+                            ),
+                            dcc.Dropdown(
+                                [
+                                    {"label": "fast recipe", "value": "fast"},
+                                    {"label": "the paper's recipe (minutes)", "value": "reference"},
+                                ],
+                                "fast",
+                                id="toy-recipe",
+                                clearable=False,
+                                searchable=False,
+                                className="attune-pick",
+                            ),
+                            html.Button(
+                                "Train", id="toy-train", className="attune-button attune-primary", type="button"
+                            ),
+                            html.Button(
+                                "Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True
+                            ),
                         ],
                         className="attune-row",
                     ),
-                    html.Div([dbc.Progress(id="toy-bar", value=0, className="attune-bar"),
-                              html.Span(id="toy-text", className="attune-note")], className="attune-row"),
+                    html.Div(
+                        [
+                            dbc.Progress(id="toy-bar", value=0, className="attune-bar"),
+                            html.Span(id="toy-text", className="attune-note"),
+                        ],
+                        className="attune-row",
+                    ),
                     html.Div(id="toy-error"),
-                    html.Div(id="toy-checks", children=empty("Press Train: the fast recipe takes about a quarter of a minute.")),
+                    html.Div(
+                        id="toy-checks",
+                        children=empty("Press Train: the fast recipe takes about a quarter of a minute."),
+                    ),
                 ],
                 className="attune-card",
             ),
-            html.Div([figure_card("toy-curve", "Training", "", 340), figure_card("toy-spectra", "Singular values", "", 340)],
-                     className="attune-two"),
-            html.Div([figure_card("toy-map", "Queries and keys in the subspace of z1", "", 460),
-                      figure_card("toy-swaps", "Swapping two keys", "", 460)], className="attune-two"),
-            html.Div([figure_card("toy-interaction", "Which latent meets which", "", 420), _invariants()], className="attune-two"),
+            html.Div(
+                [figure_card("toy-curve", "Training", "", 340), figure_card("toy-spectra", "Singular values", "", 340)],
+                className="attune-two",
+            ),
+            html.Div(
+                [
+                    figure_card("toy-map", "Queries and keys in the subspace of z1", "", 460),
+                    figure_card("toy-swaps", "Swapping two keys", "", 460),
+                ],
+                className="attune-two",
+            ),
+            html.Div(
+                [figure_card("toy-interaction", "Which latent meets which", "", 420), _invariants()],
+                className="attune-two",
+            ),
         ],
         className="attune-page",
     )
 
 
 def _field(label: str, name: str, value: int, low: int, high: int) -> Any:
-    return html.Div([dbc.Label(label, html_for=name),
-                     dbc.Input(id=name, type="number", value=value, min=low, max=high, step=1, size="sm", className="attune-number")],
-                    className="attune-inline")
+    return html.Div(
+        [
+            dbc.Label(label, html_for=name),
+            dbc.Input(
+                id=name, type="number", value=value, min=low, max=high, step=1, size="sm", className="attune-number"
+            ),
+        ],
+        className="attune-inline",
+    )
 
 
 def _invariants() -> Any:
     return html.Section(
         [
-            html.Div([html.H3("Invariants on the loaded model"),
-                      html.Button("Measure", id="measure", className="attune-button attune-primary", type="button"),
-                      html.Button("Cancel", id="measure-cancel", className="attune-button", type="button", disabled=True),
-                      dbc.Progress(id="measure-bar", value=0, className="attune-bar")], className="attune-card-head"),
+            html.Div(
+                [
+                    html.H3("Invariants on the loaded model"),
+                    html.Button("Measure", id="measure", className="attune-button attune-primary", type="button"),
+                    html.Button("Cancel", id="measure-cancel", className="attune-button", type="button", disabled=True),
+                    dbc.Progress(id="measure-bar", value=0, className="attune-bar"),
+                ],
+                className="attune-card-head",
+            ),
             html.Span(id="measure-text", className="attune-note"),
             html.Div(id="measure-error"),
-            html.Div(id="invariants", children=empty("Press Measure. Each identity stands beside a variant that must fail.")),
+            html.Div(
+                id="invariants", children=empty("Press Measure. Each identity stands beside a variant that must fail.")
+            ),
         ],
         className="attune-card",
     )
@@ -110,7 +170,16 @@ def _invariants() -> Any:
     prevent_initial_call=True,
 )
 def train(
-    set_progress: Any, clicks: Any, n1: Any, n2: Any, width: Any, seed: Any, task: str, recipe: str, theme: str, session: str
+    set_progress: Any,
+    clicks: Any,
+    n1: Any,
+    n2: Any,
+    width: Any,
+    seed: Any,
+    task: str,
+    recipe: str,
+    theme: str,
+    session: str,
 ) -> tuple[Any, Any]:
     """Train the toy model, its curve drawn as it grows."""
     if not clicks:
@@ -119,10 +188,18 @@ def train(
     def relay(value: dict[str, Any]) -> None:
         curve = value.get("curve") or []
         thin = curve[:: max(1, len(curve) // 200)]
-        set_progress((str(round(100 * (value.get("share") or 0))), value.get("text", ""), training_curve(thin, None, theme)))
+        set_progress(
+            (str(round(100 * (value.get("share") or 0))), value.get("text", ""), training_curve(thin, None, theme))
+        )
 
-    result, panel = attempt(lambda: TrainToy(n1, n2, width, task, seed, recipe), session, "", link="/validation",
-                            token=current_job.get() or None, on_progress=relay)
+    result, panel = attempt(
+        lambda: TrainToy(n1, n2, width, task, seed, recipe),
+        session,
+        "",
+        link="/validation",
+        token=current_job.get() or None,
+        on_progress=relay,
+    )
     return (no_update, panel) if result is None else ({"key": result.key}, None)
 
 
@@ -155,7 +232,8 @@ def show_toy(toy: Any, theme: str) -> tuple[Any, ...]:
         training_curve(data["curve"], data["ceiling"], theme),
         toy_spectra(data["latents"], arrays, theme),
         f"Dashed: the true ranks. {data['samples']:,} contrast triples. A rank alone proves little: untrained weights give "
-        + " and ".join(f"{f['untrained_rank']} for {n}" for n, f in data["latents"].items()) + " as well.",
+        + " and ".join(f"{f['untrained_rank']} for {n}" for n, f in data["latents"].items())
+        + " as well.",
         toy_map(data["map"], arrays, theme),
         "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ in one bit.",
         toy_swaps(data["swaps"], theme),
@@ -172,25 +250,65 @@ def _checks(data: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
     fits = settings["n1"] + settings["n2"] <= settings["d_head"]
     ceiling = data["ceiling"]
     rows: list[tuple[str, str, str, bool | None]] = [
-        ("accuracy", f"{data['accuracy']:.3f}", "no bound known" if ceiling is None else f"{ceiling:.3f} at most",
-         None if ceiling is None else abs(data["accuracy"] - ceiling) < 0.01)
+        (
+            "accuracy",
+            f"{data['accuracy']:.3f}",
+            "no bound known" if ceiling is None else f"{ceiling:.3f} at most",
+            None if ceiling is None else abs(data["accuracy"] - ceiling) < 0.01,
+        )
     ]
     for name, facts in data["latents"].items():
-        expected = f"{facts['true_rank']}" if fits else f"at most {facts['true_rank']}: superposition, {settings['n1']} + {settings['n2']} > {settings['d_head']}"
-        rows.append((f"rank of {name}", str(facts["rank"]), expected, facts["rank"] == facts["true_rank"] if fits else None))
+        expected = (
+            f"{facts['true_rank']}"
+            if fits
+            else f"at most {facts['true_rank']}: superposition, {settings['n1']} + {settings['n2']} > {settings['d_head']}"
+        )
+        rows.append(
+            (f"rank of {name}", str(facts["rank"]), expected, facts["rank"] == facts["true_rank"] if fits else None)
+        )
         limit = max(0.03, facts["noise_share"] ** 0.5 * 1.5)
-        rows.append((f"covariance of {name} against its closed form", f"{facts['closed_form_error']:.1%}",
-                     f"{limit:.1%} (sampling noise alone {facts['noise_share'] ** 0.5:.1%})", facts["closed_form_error"] <= limit))
-        rows.append((f"trace of {name} is the mean logit gap", f"{facts['trace']:.4f}", f"{facts['mean_gap']:.4f}",
-                     abs(facts["trace"] - facts["mean_gap"]) < 1e-6))
+        rows.append(
+            (
+                f"covariance of {name} against its closed form",
+                f"{facts['closed_form_error']:.1%}",
+                f"{limit:.1%} (sampling noise alone {facts['noise_share'] ** 0.5:.1%})",
+                facts["closed_form_error"] <= limit,
+            )
+        )
+        rows.append(
+            (
+                f"trace of {name} is the mean logit gap",
+                f"{facts['trace']:.4f}",
+                f"{facts['mean_gap']:.4f}",
+                abs(facts["trace"] - facts["mean_gap"]) < 1e-6,
+            )
+        )
     both = next(s for s in data["swaps"] if s["condition"] == "z1+z2")
     small = next(s for s in data["swaps"] if s["kind"] == "random")
-    rows.append(("attention on the target after swapping z1 and z2", f"{both['target']:.3f}", "0.9 or more" if fits else "",
-                 both["target"] >= 0.9 if fits else None))
-    rows.append((f"the same in random subspaces of rank {small['rank']}", f"{small['target']:.3f}",
-                 "0.1 at most" if settings["n1"] <= settings["d_head"] // 5 + 1 else "", small["target"] <= 0.1 if settings["n1"] <= settings["d_head"] // 5 + 1 else None))
-    rows.append(("share of the interaction matrix on its diagonal", f"{data['interaction']['diagonal_share']:.1%}",
-                 "90 % or more" if fits else "", data["interaction"]["diagonal_share"] >= 0.9 if fits else None))
+    rows.append(
+        (
+            "attention on the target after swapping z1 and z2",
+            f"{both['target']:.3f}",
+            "0.9 or more" if fits else "",
+            both["target"] >= 0.9 if fits else None,
+        )
+    )
+    rows.append(
+        (
+            f"the same in random subspaces of rank {small['rank']}",
+            f"{small['target']:.3f}",
+            "0.1 at most" if settings["n1"] <= settings["d_head"] // 5 + 1 else "",
+            small["target"] <= 0.1 if settings["n1"] <= settings["d_head"] // 5 + 1 else None,
+        )
+    )
+    rows.append(
+        (
+            "share of the interaction matrix on its diagonal",
+            f"{data['interaction']['diagonal_share']:.1%}",
+            "90 % or more" if fits else "",
+            data["interaction"]["diagonal_share"] >= 0.9 if fits else None,
+        )
+    )
     return rows
 
 

@@ -165,14 +165,17 @@ def _native(
 ) -> tuple[Tensor, Tensor | None]:
     """SDPA where it computes the same thing; the architecture's own eager function where it does not."""
     if kwargs.get("softcap") is None and kwargs.get("s_aux") is None:
-        return sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **kwargs)
+        result: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
+            module, query, key, value, mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return result
     if mask is None:
         size = (query.shape[2], key.shape[2])
         mask = torch.ones(size, dtype=torch.bool, device=query.device).tril(size[1] - size[0])[None, None]
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
     eager = sys.modules[type(module).__module__].eager_attention_forward
-    result: tuple[Tensor, Tensor | None] = eager(
+    result = eager(
         module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs
     )
     return result

@@ -80,7 +80,7 @@ class Operation:
 
 def rebuild(name: str, params: dict[str, Any]) -> Operation:
     """The operation of that name with those parameters; UserError if there is none."""
-    from analysis.service import catalogue  # noqa: F401  (importing it registers all operations)
+    from analysis.service import catalogue
 
     if name not in REGISTRY:
         raise UserError(f"There is no operation called {name!r}.")

@@ -277,11 +277,11 @@ class SwapPrediction(OnSwap):
     """What the whole model predicts after the query when this one head attends by the swapped row."""
 
     def run(self, context: Context) -> Result:
+        import torch
+
         from analysis.models.prompts import token_labels
         from analysis.qk.subspace import random_basis
         from analysis.qk.swap import compare_predictions, predictions_after, swapped_row
-
-        import torch
 
         trace, subspace = self.checked(context)
         loaded = context.model(self.model)

@@ -19,8 +19,13 @@ MOST = 48
 
 def on_head(reading: dict[str, Any], head: dict[str, int]) -> dict[str, Any]:
     """The arguments that say which head of which reading."""
-    return {"model": spec_of(reading["model"]), "text": reading["text"], "chat": reading["chat"],
-            "generate": reading["generate"], **head}
+    return {
+        "model": spec_of(reading["model"]),
+        "text": reading["text"],
+        "chat": reading["chat"],
+        "generate": reading["generate"],
+        **head,
+    }
 
 
 def fitted_features(features: Any, fitted: Any) -> list[Any]:
@@ -65,8 +70,23 @@ def shown_positions(attention: np.ndarray, visible: int, keep: int, drop_first: 
     prevent_initial_call=True,
 )
 def explain(
-    reading: Any, head: Any, query: Any, key: Any, fitted: Any, side: str, reference: str, token: Any, unit: str,
-    orthogonalise: bool, skip_first: bool, active: Any, rank: Any, manual: bool, features: Any, theme: str, session: str,
+    reading: Any,
+    head: Any,
+    query: Any,
+    key: Any,
+    fitted: Any,
+    side: str,
+    reference: str,
+    token: Any,
+    unit: str,
+    orthogonalise: bool,
+    skip_first: bool,
+    active: Any,
+    rank: Any,
+    manual: bool,
+    features: Any,
+    theme: str,
+    session: str,
 ) -> tuple[Any, ...]:
     """The sentence, the bars and the sum check of one query and key."""
     if not reading or not head or query is None or query >= len(reading["labels"]):
@@ -75,11 +95,19 @@ def explain(
     ranks = tuple(int(rank) if manual and i == active and rank is not None else -1 for i, _ in chosen)
     result, panel = attempt(
         lambda: AttentionRow(
-            **on_head(reading, head), query=query, key=-1 if key is None else key, features=tuple(f for _, f in chosen),
-            ranks=ranks, side=side, orthogonalise=bool(orthogonalise), reference=reference,
-            reference_token=int(token or 0), skip_first=bool(skip_first),
+            **on_head(reading, head),
+            query=query,
+            key=-1 if key is None else key,
+            features=tuple(f for _, f in chosen),
+            ranks=ranks,
+            side=side,
+            orthogonalise=bool(orthogonalise),
+            reference=reference,
+            reference_token=int(token or 0),
+            skip_first=bool(skip_first),
         ),
-        session, "row",
+        session,
+        "row",
     )
     if result is None:
         return panel, None, blank(400), "", None, no_update
@@ -88,12 +116,18 @@ def explain(
     scale = 1.0 if unit == "nats" else 1.0 / facts["scaling"]
     parts = arrays["parts"] * np.float32(scale)
     shown = shown_positions(arrays["attention"], query + 1, asked, bool(skip_first))
-    against = {"others": "difference to the mean of the other candidates", "token": "difference to the chosen token",
-               "none": "not a difference: features may hold the mean key, which says nothing about this token"}[reference]
+    against = {
+        "others": "difference to the mean of the other candidates",
+        "token": "difference to the chosen token",
+        "none": "not a difference: features may hold the mean key, which says nothing about this token",
+    }[reference]
     unit_name = "nats" if unit == "nats" else "raw logit"
     figure = attribution_bars(parts, facts["names"], reading["labels"], shown, asked, unit_name, theme)
-    notes = [f"{against[0].upper() + against[1:]}, in {unit_name}, split on the {side} side."
-             if side != "both" else f"{against[0].upper() + against[1:]}, in {unit_name}, split on both sides."]
+    notes = [
+        f"{against[0].upper() + against[1:]}, in {unit_name}, split on the {side} side."
+        if side != "both"
+        else f"{against[0].upper() + against[1:]}, in {unit_name}, split on both sides."
+    ]
     if len(facts["names"]) > 1:
         notes.append("Features take their share in the order of the list; what overlaps goes to the first.")
     if facts["softcap"]:
@@ -104,9 +138,19 @@ def explain(
         notes.append("The first token is left out, here and in the mean.")
     if facts["names"]:
         notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {facts['sum_error']:.1e}.")
-    settings = settings_of(reading, **head, query=query, key=asked, side=side, reference=reference, unit=unit_name,
-                           features=[f.to_dict() for _, f in chosen], ranks=facts["ranks"], orthogonalise=orthogonalise,
-                           first_token_left_out=skip_first)
+    settings = settings_of(
+        reading,
+        **head,
+        query=query,
+        key=asked,
+        side=side,
+        reference=reference,
+        unit=unit_name,
+        features=[f.to_dict() for _, f in chosen],
+        ranks=facts["ranks"],
+        orthogonalise=orthogonalise,
+        first_token_left_out=skip_first,
+    )
     return html.P(facts["sentence"]), asked, figure, " ".join(notes), None, settings
 
 
@@ -168,8 +212,20 @@ def swap_defaults(asked: int | None, b: int | None, query: int | None) -> tuple[
     prevent_initial_call=True,
 )
 def what_if(
-    tab: str, reading: Any, head: Any, query: Any, a: Any, b: Any, fitted: Any, active: Any, rank: Any, manual: bool,
-    _clicks: Any, features: Any, theme: str, session: str,
+    tab: str,
+    reading: Any,
+    head: Any,
+    query: Any,
+    a: Any,
+    b: Any,
+    fitted: Any,
+    active: Any,
+    rank: Any,
+    manual: bool,
+    _clicks: Any,
+    features: Any,
+    theme: str,
+    session: str,
 ) -> tuple[Any, ...]:
     """Attention of this head after the swap; on demand, what the whole model predicts with that head so changed."""
     if tab != "swap" or not reading or not head or query is None or a is None or b is None:
@@ -178,8 +234,14 @@ def what_if(
     nothing = (blank(380, "Fit a feature first"), "", None, no_update, blank(380), "", no_update)
     if feature is None:
         return nothing
-    arguments = {**on_head(reading, head), "query": query, "a": a, "b": b, "feature": feature,
-                 "rank": int(rank) if manual and rank is not None else -1}
+    arguments = {
+        **on_head(reading, head),
+        "query": query,
+        "a": a,
+        "b": b,
+        "feature": feature,
+        "rank": int(rank) if manual and rank is not None else -1,
+    }
     settings = settings_of(reading, **head, query=query, a=a, b=b, feature=feature.to_dict(), rank=arguments["rank"])
     if ctx.triggered_id == "ask-model":
         result, panel = attempt(lambda: SwapPrediction(**arguments), session, "swap-model")
@@ -200,7 +262,11 @@ def what_if(
     shown = [a, b, *[int(i) for i in others if i not in (a, b) and i <= query][:6]]
     labels = reading["labels"]
     first, second = facts["a"], facts["b"]
-    rule = " (the energy rule's)" if facts["rank"] == facts["rule_rank"] else f" (the energy rule gives {facts['rule_rank']})"
+    rule = (
+        " (the energy rule's)"
+        if facts["rank"] == facts["rule_rank"]
+        else f" (the energy rule gives {facts['rule_rank']})"
+    )
     caption = (
         f"Rank {facts['rank']}{rule} of {facts['width']}. “{labels[a]}” goes from {first[0]:.1%} to {first[1]:.1%} of the "
         f"attention, “{labels[b]}” from {second[0]:.1%} to {second[1]:.1%}; {facts['draws']} random subspaces of the same "
@@ -208,4 +274,12 @@ def what_if(
         "only; the read-out is the head's own attention."
     )
     figure = swap_bars(arrays["before"], arrays["after"], arrays["band"], labels, shown, theme)
-    return figure, caption, None, {**settings, "rank": facts["rank"]}, blank(380), "Press “Ask the whole model”.", no_update
+    return (
+        figure,
+        caption,
+        None,
+        {**settings, "rank": facts["rank"]},
+        blank(380),
+        "Press “Ask the whole model”.",
+        no_update,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from dash import ALL, Input, Output, State, callback, ctx, html, no_update
@@ -57,8 +58,16 @@ def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: lis
     prevent_initial_call=True,
 )
 def add_feature(
-    _add: Any, _preview: Any, kind: str, examples: Any, seed: Any, values: list[Any], ids: list[Any], features: Any,
-    model: Any, session: str,
+    _add: Any,
+    _preview: Any,
+    kind: str,
+    examples: Any,
+    seed: Any,
+    values: list[Any],
+    ids: list[Any],
+    features: Any,
+    model: Any,
+    session: str,
 ) -> tuple[Any, ...]:
     """Preview what the form describes, or add it to the list; refusals stand under the form and lose nothing."""
     if not ctx.triggered or not ctx.triggered[0]["value"]:
@@ -72,7 +81,12 @@ def add_feature(
         if contrast.to_dict() in known:
             return no_update, note("This feature is in the list already."), no_update, no_update
         if len(known) >= MOST:
-            return no_update, user_error(f"At most {MOST} features fit side by side. Remove one first."), no_update, no_update
+            return (
+                no_update,
+                user_error(f"At most {MOST} features fit side by side. Remove one first."),
+                no_update,
+                no_update,
+            )
     # Building a few examples shows whether words and positions work for this model's tokenizer.
     result, panel = attempt(lambda: PreviewContrast(spec_of(model), contrast), session, "preview")
     if result is None:
@@ -134,11 +148,20 @@ def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
         [
             html.Span(className=f"attune-dot attune-dot-{index}"),
             html.Span(name),
-            html.Span(f"{contrast.n_examples:,} examples, " + ("fitted" if done else "not fitted"), className="attune-note"),
-            html.Button("↑", id={"raise": index}, className="attune-small", type="button", disabled=index == 0,
-                        **{"aria-label": f"move {name} up"}),
-            html.Button("×", id={"remove": index}, className="attune-small", type="button",
-                        **{"aria-label": f"remove {name}"}),
+            html.Span(
+                f"{contrast.n_examples:,} examples, " + ("fitted" if done else "not fitted"), className="attune-note"
+            ),
+            html.Button(
+                "↑",
+                id={"raise": index},
+                className="attune-small",
+                type="button",
+                disabled=index == 0,
+                **{"aria-label": f"move {name} up"},
+            ),
+            html.Button(
+                "×", id={"remove": index}, className="attune-small", type="button", **{"aria-label": f"remove {name}"}
+            ),
         ],
         className="attune-chip" + ("" if done else " attune-unfitted"),
     )
@@ -174,9 +197,8 @@ def fit_features(
     if rotary == "pre":
         chosen = chosen[active : active + 1]
     for contrast in chosen:
-        # Bound as a default argument, so that each turn of the loop keeps its own contrast.
         result, panel = attempt_job(
-            lambda contrast=contrast: FitContrast(spec_of(model), contrast, rotary), set_progress, session, address
+            partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address
         )
         if result is None:
             return panel, no_update

@@ -36,8 +36,10 @@ def score_options(fitted: dict[str, Any], features: Any, value: str) -> tuple[An
     options = [{"label": label, "value": name} for name, label in SCORE_NAMES.items()]
     for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
         if done:
-            options += [{"label": text.format(feature_name(feature)), "value": f"{short}:{i}"}
-                        for short, (_, text) in FEATURE_SCORES.items()]
+            options += [
+                {"label": text.format(feature_name(feature)), "value": f"{short}:{i}"}
+                for short, (_, text) in FEATURE_SCORES.items()
+            ]
     # A link may ask for the score of a feature whose fit is still being looked up: keep it until that is known.
     known = {o["value"] for o in options} | ({value} if not fitted["flags"] else set())
     return options, value if value in known else "induction"
@@ -103,16 +105,25 @@ def show_grid(
 
 def settings_of(reading: dict[str, Any], **more: Any) -> dict[str, Any]:
     """What made a figure of this page, for its export."""
-    return {"model": reading["model"], "prompt": reading["text"], "chat_template": reading["chat"],
-            "generated": reading["generate"], **more}
+    return {
+        "model": reading["model"],
+        "prompt": reading["text"],
+        "chat_template": reading["chat"],
+        "generated": reading["generate"],
+        **more,
+    }
 
 
 def _top(values: np.ndarray, name: str, chosen: tuple[int, int] | None) -> list[Any]:
     order = np.argsort(np.where(np.isnan(values), -np.inf, values), axis=None)[::-1][:8]
     cells = [divmod(int(i), values.shape[1]) for i in order if np.isfinite(values.ravel()[i])]
     buttons = [
-        html.Button(f"L{layer} H{head}  {values[layer, head]:.2f}", id={"top-layer": layer, "top-head": head},
-                    className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""), type="button")
+        html.Button(
+            f"L{layer} H{head}  {values[layer, head]:.2f}",
+            id={"top-layer": layer, "top-head": head},
+            className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""),
+            type="button",
+        )
         for layer, head in cells
     ]
     return [html.Span("highest:", className="attune-note"), *buttons]
@@ -154,7 +165,8 @@ def open_head(reading: Any, head: Any, session: str) -> tuple[Any, ...]:
         return no_update, no_update, no_update, no_update
     result, panel = attempt(
         lambda: HeadAttention(spec_of(reading["model"]), reading["text"], reading["chat"], reading["generate"], **head),
-        session, "matrix",
+        session,
+        "matrix",
     )
     if result is None:
         return None, panel or failure("No attention to show."), no_update, "Tokens"
@@ -163,13 +175,19 @@ def open_head(reading: Any, head: Any, session: str) -> tuple[Any, ...]:
     caption = f"Shown in steps of {step:.2g}; rows are queries, columns the keys that they attend to. Click a cell to ask why."
     if packed["pool"] > 1:
         caption = f"Max-pooled {packed['pool']} × {packed['pool']} tokens per cell. " + caption
-    return packed, caption, settings_of(reading, **head, step=step), f"Tokens, layer {head['layer']}, head {head['head']}"
+    return (
+        packed,
+        caption,
+        settings_of(reading, **head, step=step),
+        f"Tokens, layer {head['layer']}, head {head['head']}",
+    )
 
 
 clientside_callback(
-    "(packed, reading, templates) => dash_clientside.attune.heatmap(packed, reading, templates, 'head')",
+    "(packed, skip, reading, t) => dash_clientside.attune.heatmap(packed, reading, t, 'head', skip)",
     Output("matrix", "figure"),
     Input("packed", "data"),
+    Input("skip-first", "value"),
     State("reading", "data"),
     State("templates", "data"),
     prevent_initial_call=True,

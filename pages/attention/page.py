@@ -11,7 +11,7 @@ from dash import dcc, html, register_page
 from analysis.qk.contrasts import CONTRAST_KINDS, PRESET_PROMPTS
 from components.figure_card import figure_card
 from components.panels import empty
-from pages.attention import answer, features, heads, proof, reading  # noqa: F401  (their callbacks)
+from pages.attention import answer, features, heads, proof, reading
 from pages.attention.state import View, read_address
 
 register_page(__name__, path="/attention", title="Attention · Attune", name="Attention")
@@ -78,8 +78,16 @@ def _prompt(view: View) -> Any:
                     html.Div(
                         [
                             dbc.Label("Generate", html_for="generate"),
-                            dbc.Input(id="generate", type="number", min=0, max=200, step=1, value=view.generate,
-                                      size="sm", className="attune-number"),
+                            dbc.Input(
+                                id="generate",
+                                type="number",
+                                min=0,
+                                max=200,
+                                step=1,
+                                value=view.generate,
+                                size="sm",
+                                className="attune-number",
+                            ),
                             html.Span("tokens"),
                         ],
                         className="attune-inline",
@@ -107,15 +115,27 @@ def _prompt(view: View) -> Any:
 
 def _heads(view: View) -> Any:
     controls = [
-        dcc.Dropdown(id="score", value=view.score, clearable=False, searchable=False, className="attune-pick",
-                     options=[{"label": view.score, "value": view.score}]),
-        dbc.RadioItems(id="grid-mode", inline=True, value="score",
-                       options=[{"label": "score", "value": "score"}, {"label": "patterns", "value": "patterns"}]),
+        dcc.Dropdown(
+            id="score",
+            value=view.score,
+            clearable=False,
+            searchable=False,
+            className="attune-pick",
+            options=[{"label": view.score, "value": view.score}],
+        ),
+        dbc.RadioItems(
+            id="grid-mode",
+            inline=True,
+            value="score",
+            options=[{"label": "score", "value": "score"}, {"label": "patterns", "value": "patterns"}],
+        ),
         dbc.Switch(id="grid-ranked", label="in order of score", value=False),
     ]
     return html.Div(
         [
-            figure_card("grid", "Heads", "Click a head to open it.", 330, html.Div(controls, className="attune-inline")),
+            figure_card(
+                "grid", "Heads", "Click a head to open it.", 330, html.Div(controls, className="attune-inline")
+            ),
             html.Div(id="top-heads", className="attune-top"),
         ]
     )
@@ -124,12 +144,22 @@ def _heads(view: View) -> Any:
 def _tokens() -> Any:
     return html.Section(
         [
-            html.Div([html.H3("Tokens", id="tokens-title"), dbc.Switch(id="skip-first", value=True, label="leave out the first token (attention sink)")],
-                     className="attune-card-head"),
+            html.Div(
+                [
+                    html.H3("Tokens", id="tokens-title"),
+                    dbc.Switch(id="skip-first", value=True, label="leave out the first token (attention sink)"),
+                ],
+                className="attune-card-head",
+            ),
             html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
             html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
-            html.Div("Where does it look? Shaded by the square root of its attention, as a share of the strongest; click one to ask why.", className="attune-note"),
-            html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
+            html.Div(
+                "Where does it look? Shaded by the square root of its attention, as a share of the strongest; click one to ask why.",
+                className="attune-note",
+            ),
+            html.Div(
+                id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}
+            ),
             html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
             html.Div("This is the head's own attention, not the model's answer.", className="attune-note"),
         ],
@@ -146,12 +176,22 @@ def _features(view: View) -> Any:
     kinds = [{"label": k.title, "value": name} for name, k in CONTRAST_KINDS.items()]
     return html.Section(
         [
-            html.Div([html.H3("Features"), html.Span("A contrast of keys that match with keys that do not defines a subspace of every head at once.", className="attune-note")],
-                     className="attune-card-head"),
+            html.Div(
+                [
+                    html.H3("Features"),
+                    html.Span(
+                        "A contrast of keys that match with keys that do not defines a subspace of every head at once.",
+                        className="attune-note",
+                    ),
+                ],
+                className="attune-card-head",
+            ),
             html.Div(id="feature-list", className="attune-chips"),
             html.Div(
                 [
-                    dcc.Dropdown(kinds, "induction", id="kind", clearable=False, searchable=False, className="attune-pick"),
+                    dcc.Dropdown(
+                        kinds, "induction", id="kind", clearable=False, searchable=False, className="attune-pick"
+                    ),
                     html.Button("Define a feature", id="define", className="attune-button", type="button"),
                     html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
                     html.Button("Cancel", id="fit-cancel", className="attune-button", type="button", disabled=True),
@@ -165,13 +205,31 @@ def _features(view: View) -> Any:
             html.Div(
                 [
                     dbc.Label("Active feature", html_for="active"),
-                    dcc.Dropdown(id="active", value=view.active, clearable=False, searchable=False, className="attune-pick"),
-                    dbc.Switch(id="manual-rank", value=view.rank >= 0, label="set the rank by hand"),
-                    html.Div(dcc.Slider(0, 64, 1, value=max(0, view.rank), id="rank", marks=None, disabled=view.rank < 0,
-                                        updatemode="mouseup"), className="attune-slider"),
+                    dcc.Dropdown(
+                        id="active", value=view.active, clearable=False, searchable=False, className="attune-pick"
+                    ),
+                    dbc.Switch(id="manual-rank", value=view.manual, label="set the rank by hand"),
+                    html.Div(
+                        dcc.Slider(
+                            0,
+                            64,
+                            1,
+                            value=max(0, view.rank),
+                            id="rank",
+                            marks=None,
+                            disabled=not view.manual,
+                            updatemode="mouseup",
+                        ),
+                        className="attune-slider",
+                    ),
                     dbc.RadioItems(
-                        id="rotary", inline=True, value="post",
-                        options=[{"label": "after rotary", "value": "post"}, {"label": "before rotary (not additive to the logit)", "value": "pre"}],
+                        id="rotary",
+                        inline=True,
+                        value="post",
+                        options=[
+                            {"label": "after rotary", "value": "post"},
+                            {"label": "before rotary (not additive to the logit)", "value": "pre"},
+                        ],
                     ),
                     dbc.Switch(id="centred", value=False, label="centred"),
                 ],
@@ -186,14 +244,26 @@ def _features(view: View) -> Any:
 def _why(view: View) -> Any:
     controls = html.Div(
         [
-            html.Span("split"),
-            dbc.RadioItems(id="side", inline=True, value=view.side, options=[{"label": a, "value": b} for a, b in _SIDES]),
+            html.Span("split the"),
+            dbc.RadioItems(
+                id="side", inline=True, value=view.side, options=[{"label": a, "value": b} for a, b in _SIDES]
+            ),
             html.Span("relative to"),
-            dcc.Dropdown([{"label": a, "value": b} for a, b in _REFERENCES], view.reference, id="reference", clearable=False,
-                         searchable=False, className="attune-pick"),
+            dcc.Dropdown(
+                [{"label": a, "value": b} for a, b in _REFERENCES],
+                view.reference,
+                id="reference",
+                clearable=False,
+                searchable=False,
+                className="attune-pick",
+            ),
             dcc.Dropdown(id="reference-token", placeholder="token", clearable=False, className="attune-pick"),
-            dbc.RadioItems(id="unit", inline=True, value="nats",
-                           options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}]),
+            dbc.RadioItems(
+                id="unit",
+                inline=True,
+                value="nats",
+                options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}],
+            ),
             dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
         ],
         className="attune-inline attune-wrap",
@@ -215,7 +285,7 @@ def _swap() -> Any:
     return [
         html.Div(
             [
-                figure_card("swap", "If two keys traded places in this feature's subspace", "", 380, controls),
+                figure_card("swap", "Swap two keys inside this feature", "", 380, controls),
                 figure_card("prediction", "What the whole model would say next", "Press “Ask the whole model”.", 380),
             ],
             className="attune-two",
@@ -240,7 +310,9 @@ def _evidence() -> Any:
 def _map() -> Any:
     controls = html.Div(
         [
-            html.Button("Test on held-out examples", id="held-out", className="attune-button attune-primary", type="button"),
+            html.Button(
+                "Test on held-out examples", id="held-out", className="attune-button attune-primary", type="button"
+            ),
             html.Button("Cancel", id="held-out-cancel", className="attune-button", type="button", disabled=True),
             dbc.Progress(id="held-out-bar", value=0, className="attune-bar"),
             html.Span(id="held-out-text", className="attune-note"),
@@ -248,7 +320,10 @@ def _map() -> Any:
         className="attune-row",
     )
     switches = html.Div(
-        [dbc.Switch(id="map-deep", label="3-D", value=False), dbc.Switch(id="map-by-label", label="colour by value", value=False)],
+        [
+            dbc.Switch(id="map-deep", label="3-D", value=False),
+            dbc.Switch(id="map-by-label", label="colour by value", value=False),
+        ],
         className="attune-inline",
     )
     return [

@@ -56,8 +56,19 @@ def rank_slider(manual: bool, reading: Any, _model: Any) -> tuple[bool, Any]:
     prevent_initial_call=True,
 )
 def show_evidence(
-    tab: str, head: Any, _fitted: Any, active: Any, rank: Any, manual: bool, centred: bool, rotary: str, _fit: Any,
-    features: Any, model: Any, theme: str, session: str,
+    tab: str,
+    head: Any,
+    _fitted: Any,
+    active: Any,
+    rank: Any,
+    manual: bool,
+    centred: bool,
+    rotary: str,
+    _fit: Any,
+    features: Any,
+    model: Any,
+    theme: str,
+    session: str,
 ) -> tuple[Any, ...]:
     """Spectrum with null, share of the trace per pair, and the sentences that say what they mean."""
     chosen = features_of(features)
@@ -65,33 +76,69 @@ def show_evidence(
         return (no_update,) * 7
     contrast = chosen[active]
     result, panel = attempt(
-        lambda: Evidence(spec_of(model), contrast, rotary, **head, centred=bool(centred),
-                         rank=int(rank) if manual and rank is not None else -1),
-        session, "evidence",
+        lambda: Evidence(
+            spec_of(model),
+            contrast,
+            rotary,
+            **head,
+            centred=bool(centred),
+            rank=int(rank) if manual and rank is not None else -1,
+        ),
+        session,
+        "evidence",
     )
     if result is None:
         return panel, blank(360), "", no_update, blank(360), "", no_update
     facts = result.data
-    settings = {"model": model, "feature": contrast.to_dict(), "vectors": f"{rotary}-rotary", "centred": centred,
-                **head, "rank": facts["rank"], "permutations": facts["permutations"]}
+    settings = {
+        "model": model,
+        "feature": contrast.to_dict(),
+        "vectors": f"{rotary}-rotary",
+        "centred": centred,
+        **head,
+        "rank": facts["rank"],
+        "permutations": facts["permutations"],
+    }
     vectors = "after" if rotary == "post" else "before"
-    first = (f"Vectors {vectors} the rotary embedding, {'centred' if centred else 'not centred (second moments, as in the paper)'}, "
-             f"{facts['examples']:,} examples. Dashed line: the rank in use.")
-    second = (f"Pair i adds s u·v to the mean logit gap of {facts['trace']:.2f}; blue pairs are inside the rank and hold "
-              f"{facts['trace_in_rank']:.2f} of it.")
-    return (_evidence_text(facts, feature_name(contrast)), spectrum(facts, theme), first, settings,
-            direction_bars(facts, theme), second, settings)
+    first = (
+        f"Vectors {vectors} the rotary embedding, {'centred' if centred else 'not centred (second moments, as in the paper)'}, "
+        f"{facts['examples']:,} examples. Dashed line: the rank in use."
+    )
+    second = (
+        f"Pair i adds s u·v to the mean logit gap of {facts['trace']:.2f}; blue pairs are inside the rank and hold "
+        f"{facts['trace_in_rank']:.2f} of it."
+    )
+    return (
+        _evidence_text(facts, feature_name(contrast)),
+        spectrum(facts, theme),
+        first,
+        settings,
+        direction_bars(facts, theme),
+        second,
+        settings,
+    )
 
 
 def _evidence_text(facts: dict[str, Any], name: str) -> Any:
-    cosine = (f"{facts['split_half_query']:.2f} on the query side, {facts['split_half_key']:.2f} on the key side; "
-              f"whole key subspace {facts['split_half_subspace']:.2f}")
+    cosine = (
+        f"{facts['split_half_query']:.2f} on the query side, {facts['split_half_key']:.2f} on the key side; "
+        f"whole key subspace {facts['split_half_subspace']:.2f}"
+    )
     rows = [
-        ("Mean logit gap (trace)", f"{facts['trace']:.2f} ± {facts['trace_error']:.2f} raw, {facts['trace_nats']:.2f} nats"),
-        ("Attention on matching keys / others", f"{facts['attention_positive']:.3f} / {facts['attention_negative']:.3f}"),
+        (
+            "Mean logit gap (trace)",
+            f"{facts['trace']:.2f} ± {facts['trace_error']:.2f} raw, {facts['trace_nats']:.2f} nats",
+        ),
+        (
+            "Attention on matching keys / others",
+            f"{facts['attention_positive']:.3f} / {facts['attention_negative']:.3f}",
+        ),
         ("Matching key wins", f"{facts['hits']:.0%} of examples"),
         ("Rank by the 99 % energy rule", f"{facts['rank_by_rule']}"),
-        ("Singular values above the null's 95 %", "no null" if facts["above_null"] is None else f"{facts['above_null']}"),
+        (
+            "Singular values above the null's 95 %",
+            "no null" if facts["above_null"] is None else f"{facts['above_null']}",
+        ),
         ("Split-half cosine of the first pair", cosine),
         ("Sampling noise", f"{facts['noise_share']:.1%} of the squared norm"),
         ("Examples", f"{facts['examples']:,}"),
@@ -102,7 +149,9 @@ def _evidence_text(facts: dict[str, Any], name: str) -> Any:
     return html.Div(
         [
             html.P([html.Strong(f"{name}, layer {facts['layer']}, head {facts['head']}. "), facts["verdict"]]),
-            html.Ul([html.Li(r) for r in facts["remarks"]], className="attune-remarks" + (" attune-warn" if warning else "")),
+            html.Ul(
+                [html.Li(r) for r in facts["remarks"]], className="attune-remarks" + (" attune-warn" if warning else "")
+            ),
             html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
         ],
         className="attune-card",
@@ -130,8 +179,16 @@ def _evidence_text(facts: dict[str, Any], name: str) -> Any:
     prevent_initial_call=True,
 )
 def hold_out(
-    set_progress: Any, clicks: Any, head: Any, features: Any, active: Any, rotary: str, centred: bool, model: Any,
-    session: str, address: str,
+    set_progress: Any,
+    clicks: Any,
+    head: Any,
+    features: Any,
+    active: Any,
+    rotary: str,
+    centred: bool,
+    model: Any,
+    session: str,
+    address: str,
 ) -> tuple[Any, Any]:
     """Try the subspace on examples that the fit has not seen."""
     chosen = features_of(features)
@@ -139,12 +196,20 @@ def hold_out(
         return no_update, no_update
     result, panel = attempt_job(
         lambda: HeldOut(spec_of(model), chosen[active], rotary, **head, centred=bool(centred)),
-        set_progress, session, address,
+        set_progress,
+        session,
+        address,
     )
     if result is None:
         return no_update, panel
-    settings = {"model": model, "feature": chosen[active].to_dict(), "vectors": f"{rotary}-rotary", **head,
-                "centred": bool(centred), "examples": result.data["examples"]}
+    settings = {
+        "model": model,
+        "feature": chosen[active].to_dict(),
+        "vectors": f"{rotary}-rotary",
+        **head,
+        "centred": bool(centred),
+        "examples": result.data["examples"],
+    }
     return {"key": result.key, "settings": settings}, None
 
 
@@ -168,17 +233,31 @@ def show_held_out(held: Any, deep: bool, by_label: bool, theme: str) -> tuple[An
         return (no_update,) * 6
     settings, points = held["settings"], stored.data["map"]
     place = f"layer {settings['layer']}, head {settings['head']}"
-    figure = subspace_map(stored.arrays["points"], points["labels"], points["kinds"], points["explained"], bool(deep),
-                          bool(by_label), theme)
-    seen = " These examples are the ones that were fitted." if stored.data["in_sample"] else " Examples that the fit has not seen."
+    figure = subspace_map(
+        stored.arrays["points"],
+        points["labels"],
+        points["kinds"],
+        points["explained"],
+        bool(deep),
+        bool(by_label),
+        theme,
+    )
+    seen = (
+        " These examples are the ones that were fitted."
+        if stored.data["in_sample"]
+        else " Examples that the fit has not seen."
+    )
     many = len(set(points["labels"])) > 12
     caption = f"{place}: coordinates in the query and key bases, on common principal axes." + seen
     if by_label and many:
         caption += " More than twelve values: coloured by kind instead."
     table = stored.data["swaps"]
     if table is None:
-        text = "Before the rotary embedding there is no logit to swap." if settings["vectors"] == "pre-rotary" else (
-            "The other keys of this contrast lie in another prompt, so there is nothing to swap within one.")
+        text = (
+            "Before the rotary embedding there is no logit to swap."
+            if settings["vectors"] == "pre-rotary"
+            else ("The other keys of this contrast lie in another prompt, so there is nothing to swap within one.")
+        )
         return figure, caption, settings, blank(460, text), text, settings
     rule = next(r for r in table["rows"] if r["rank"] == table["rule_rank"])
     none = table["rows"][0]
@@ -213,7 +292,15 @@ def show_held_out(held: Any, deep: bool, by_label: bool, theme: str) -> tuple[An
     prevent_initial_call=True,
 )
 def show_overlap(
-    tab: str, reading: Any, head: Any, fitted: Any, active: Any, rank: Any, manual: bool, features: Any, theme: str,
+    tab: str,
+    reading: Any,
+    head: Any,
+    fitted: Any,
+    active: Any,
+    rank: Any,
+    manual: bool,
+    features: Any,
+    theme: str,
     session: str,
 ) -> tuple[Any, ...]:
     """The feature's part of every logit of the prompt, and how far the fitted features share their subspaces."""
@@ -224,36 +311,53 @@ def show_overlap(
     if feature is None:
         return None, "", no_update, blank(460, "Fit a feature first"), "", no_update, empty("Fit a feature first.")
     result, panel = attempt(
-        lambda: Alignment(**on_head(reading, head), feature=feature, rank=int(rank) if manual and rank is not None else -1),
-        session, "alignment",
+        lambda: Alignment(
+            **on_head(reading, head), feature=feature, rank=int(rank) if manual and rank is not None else -1
+        ),
+        session,
+        "alignment",
     )
     if result is None:
         return None, "", no_update, no_update, no_update, no_update, panel
     packed = pack_cells(result.arrays["cells"]) | result.data
-    caption = (f"{feature_name(feature)}, rank {packed['rank']}: the product of the query's and the key's coordinates, in nats. "
-               "It includes what all keys share, so compare along a row.")
+    caption = (
+        f"{feature_name(feature)}, rank {packed['rank']}: the product of the query's and the key's coordinates, in nats. "
+        "It includes what all keys share, so compare along a row."
+    )
     settings = settings_of(reading, **head, feature=feature.to_dict(), rank=packed["rank"])
     both, problem = attempt(
-        lambda: Overlap(spec_of(reading["model"]), tuple(f for _, f in ready), **head), session, "overlap")
+        lambda: Overlap(spec_of(reading["model"]), tuple(f for _, f in ready), **head), session, "overlap"
+    )
     if both is None:
         return packed, caption, settings, no_update, no_update, no_update, problem
     facts = both.data
-    panels = [("queries: mean cosine", np.array(facts["query"])), ("keys: mean cosine", np.array(facts["key"])),
-              ("UᵀV: queries of row, keys of column", np.array(facts["interaction"]))]
-    text = ("Mean cosine of the principal angles: 1 the same subspace, 0 orthogonal. UᵀV: how strongly queries in the row's "
-            "subspace meet keys in the column's. ")
+    panels = [
+        ("queries: mean cosine", np.array(facts["query"])),
+        ("keys: mean cosine", np.array(facts["key"])),
+        ("UᵀV: queries of row, keys of column", np.array(facts["interaction"])),
+    ]
+    text = (
+        "Mean cosine of the principal angles: 1 the same subspace, 0 orthogonal. UᵀV: how strongly queries in the row's "
+        "subspace meet keys in the column's. "
+    )
     if len(ready) == 1:
         text += "Fit a second feature to compare."
-    return (packed, caption, settings, matrices(panels, facts["names"], theme), text,
-            {**settings, "features": [f.to_dict() for _, f in ready]}, None)
+    return (
+        packed,
+        caption,
+        settings,
+        matrices(panels, facts["names"], theme),
+        text,
+        {**settings, "features": [f.to_dict() for _, f in ready]},
+        None,
+    )
 
 
 clientside_callback(
-    "(packed, reading, templates) => dash_clientside.attune.heatmap(packed, reading, templates, 'aligned')",
+    "(packed, reading, t) => dash_clientside.attune.heatmap(packed, reading, t, 'aligned', false)",
     Output("alignment", "figure"),
     Input("aligned", "data"),
     State("reading", "data"),
     State("templates", "data"),
     prevent_initial_call=True,
 )
-

@@ -67,22 +67,40 @@ def choose_preset(index: int | None, text: str, chat: bool) -> Any:
     interval=300,
 )
 def read_prompt(
-    set_progress: Any, _clicks: int | None, model: Any, text: str | None, chat: bool, generate: int | None,
-    session: str, address: str,
+    set_progress: Any,
+    _clicks: int | None,
+    model: Any,
+    text: str | None,
+    chat: bool,
+    generate: int | None,
+    session: str,
+    address: str,
 ) -> tuple[Any, Any, Any]:
     """Record the prompt in the model; the reading is kept by content, so an equal one comes from the store."""
     spec = spec_of(model)
     set_progress(("0", "waiting for the model"))
     result, panel = attempt_job(
         lambda: TracePrompt(spec, text or "", bool(chat), generate if generate is not None else 0),
-        set_progress, session, address or "/attention",
+        set_progress,
+        session,
+        address or "/attention",
     )
     if result is None:
         return no_update, panel, no_update
-    scores = {n: [[None if v != v else round(float(v), 4) for v in row] for row in a.tolist()]
-              for n, a in result.arrays.items() if n != "thumbnails"}
-    reading = {**result.data, "scores": scores, "key": result.key, "model": spec.to_dict(), "text": text,
-               "chat": bool(chat), "generate": generate or 0}
+    scores = {
+        n: [[None if v != v else round(float(v), 4) for v in row] for row in a.tolist()]
+        for n, a in result.arrays.items()
+        if n != "thumbnails"
+    }
+    reading = {
+        **result.data,
+        "scores": scores,
+        "key": result.key,
+        "model": spec.to_dict(),
+        "text": text,
+        "chat": bool(chat),
+        "generate": generate or 0,
+    }
     return reading, None, remember(text or "")
 
 
@@ -96,12 +114,20 @@ def describe_reading(reading: dict[str, Any] | None) -> tuple[Any, Any]:
     following = reading["next"]
     top = max(following["probabilities"][0], 1e-9)
     rows = [
-        html.Div([html.Span(label, className="attune-next-label"),
-                  html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
-                  html.Span(f"{p:.1%}", className="attune-next-share")], className="attune-next-row")
+        html.Div(
+            [
+                html.Span(label, className="attune-next-label"),
+                html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
+                html.Span(f"{p:.1%}", className="attune-next-share"),
+            ],
+            className="attune-next-row",
+        )
         for label, p in list(zip(following["labels"], following["probabilities"], strict=True))[:6]
     ]
-    return " ".join([count + ".", *reading["notes"]]), [html.Div("The model would continue with", className="attune-note"), *rows]
+    return " ".join([count + ".", *reading["notes"]]), [
+        html.Div("The model would continue with", className="attune-note"),
+        *rows,
+    ]
 
 
 @callback(
@@ -114,7 +140,9 @@ def describe_reading(reading: dict[str, Any] | None) -> tuple[Any, Any]:
     State("head", "data"),
     prevent_initial_call=True,
 )
-def choose_defaults(reading: dict[str, Any] | None, query: int | None, key: int | None, head: Any) -> tuple[Any, Any, Any]:
+def choose_defaults(
+    reading: dict[str, Any] | None, query: int | None, key: int | None, head: Any
+) -> tuple[Any, Any, Any]:
     """Keep what still exists in the new reading; otherwise the last prompt token, and the strongest induction head."""
     if not reading:
         return no_update, no_update, no_update
@@ -128,8 +156,12 @@ def choose_defaults(reading: dict[str, Any] | None, query: int | None, key: int 
 def best_head(reading: dict[str, Any]) -> dict[str, int]:
     """The head with the strongest induction score, or, where nothing repeats, the strongest previous-token score."""
     for name in ("induction", "previous"):
-        cells = [(v, layer, head) for layer, row in enumerate(reading["scores"][name]) for head, v in enumerate(row)
-                 if v is not None]
+        cells = [
+            (v, layer, head)
+            for layer, row in enumerate(reading["scores"][name])
+            for head, v in enumerate(row)
+            if v is not None
+        ]
         if cells:
             _, layer, head = max(cells)
             return {"layer": layer, "head": head}
@@ -148,6 +180,7 @@ clientside_callback(
     Input("key", "data"),
     Input("features", "data"),
     Input("active", "value"),
+    Input("manual-rank", "value"),
     Input("rank", "value"),
     Input("side", "value"),
     Input("reference", "value"),
@@ -155,4 +188,3 @@ clientside_callback(
     Input("score", "value"),
     prevent_initial_call=True,
 )
-

@@ -19,8 +19,23 @@ from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
 
 # The state that travels in the address, in the order of the inputs of the address callback.
-ADDRESS = ["model", "text", "chat", "generate", "head", "query", "key", "features", "active", "rank", "side",
-           "reference", "tab", "score"]
+ADDRESS = [
+    "model",
+    "text",
+    "chat",
+    "generate",
+    "head",
+    "query",
+    "key",
+    "features",
+    "active",
+    "manual",
+    "rank",
+    "side",
+    "reference",
+    "tab",
+    "score",
+]
 LONG_TEXT = 1500
 _HASH = re.compile(r"@[0-9a-f]{64}")
 
@@ -38,7 +53,8 @@ class View:
     key: int | None = None
     features: list[dict[str, Any]] = field(default_factory=lambda: [ContrastSpec("induction").to_dict()])
     active: int = 0
-    rank: int = -1
+    manual: bool = False
+    rank: int = 8
     side: str = "query"
     reference: str = "others"
     tab: str = "why"
@@ -56,7 +72,8 @@ def read_address(query: dict[str, Any]) -> View:
             pass
     if isinstance(query.get("text"), str) and query["text"]:
         fields["text"] = recall(query["text"])
-    fields["chat"] = query.get("chat") == "true"
+    for name in ("chat", "manual"):
+        fields[name] = query.get(name) == "true"
     for name, high in (("generate", 200), ("query", 10**6), ("key", 10**6), ("active", 5), ("rank", 4096)):
         value = _whole(query.get(name))
         if value is not None and -1 <= value <= high:

@@ -66,7 +66,7 @@ def test_steady_stream_of_live_requests_does_not_stop_a_job(desk: Desk, journal:
     for n in range(2000):
         waiting.append(desk.submit(Echo(str(n)), "s", f"w{n}")[1])
         waiting = [w for w in waiting if "result" not in w.kinds()]
-        until(lambda: len(waiting) < 20 or any("result" in w.kinds() for w in waiting))  # noqa: B023
+        until(lambda: len(waiting) < 20 or any("result" in w.kinds() for w in waiting))
         if "result" in job.kinds():
             break
     assert n < 1999, "the job came to its end only when the stream had stopped"
@@ -266,9 +266,9 @@ def saved_model(folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     letters = {c: n for n, c in enumerate("?abcdefghijklmnopqrstuvwxyzT .,", start=0)}
-    tokenizer = Tokenizer(WordLevel(letters, unk_token="?"))  # noqa: S106
+    tokenizer = Tokenizer(WordLevel(letters, unk_token="?"))
     tokenizer.pre_tokenizer = Split("", "isolated")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)  # noqa: S106
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=len(letters), hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=128,
@@ -279,7 +279,7 @@ def saved_model(folder: Path) -> Path:
 
 def test_random_traffic_gives_each_request_exactly_one_end(desk: Desk, journal: str) -> None:
     """No request is lost, answered twice, or answered with another's answer, whatever is cancelled meanwhile."""
-    chance = random.Random(5)  # noqa: S311
+    chance = random.Random(5)
     asked = []
     for _ in range(300):
         value = str(chance.randrange(12))

@@ -116,7 +116,7 @@ def test_trouble_with_reading_does_not_cost_the_result(store: ResultStore, tmp_p
     try:
         with pytest.raises(OSError):
             while True:
-                held.append(open(tmp_path / "x", "w"))  # noqa: SIM115
+                held.append(open(tmp_path / "x", "w"))
         assert store.get(KEY) is None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -441,7 +441,7 @@ time.sleep(120)
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """Another web process, with a worker."""
     settings_for_tests(monkeypatch, tmp_path / "home")
-    process = subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT)  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT)
     yield process
     process.kill()
     process.wait()

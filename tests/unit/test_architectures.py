@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
 from analysis.models.loader import _describe, recording_error
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
+from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
 IDS = torch.randint(3, 96, (2, 24), generator=torch.Generator().manual_seed(1))
 NAMES = sorted(ARCHITECTURES)

@@ -4,7 +4,7 @@ Three small tokenizers are made here, one for each way in which vocabularies wri
 style with a begin token, and plain words.
 """
 
-# ruff: noqa: S106 - special tokens are no passwords
+
 from __future__ import annotations
 
 import json
@@ -671,5 +671,5 @@ def test_every_mark_of_the_help_is_understood() -> None:
 def test_importing_contrasts_brings_no_torch_and_no_transformers() -> None:
     heavy = "{'torch', 'transformers', 'dash', 'plotly'}"
     code = f"import sys, analysis.qk.contrasts; print(sorted({heavy} & set(sys.modules)))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -287,7 +287,7 @@ def _ask(tmp_path: Path, endpoint: str, *names: str, **more: str) -> dict[str, o
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("HF_", "HUGGING")) and "proxy" not in n.lower()}
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
     root = str(Path(__file__).parents[2])
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", ASK, *names],
         capture_output=True,
         text=True,
@@ -316,7 +316,7 @@ def test_the_hub_and_its_refusals(hub: tuple[str, LlamaForCausalLM], tmp_path: P
         "tiny/a--b": "has no model",
     }.items():
         assert words in str(answers[name]), (name, answers[name])
-    with_token = _ask(tmp_path, endpoint, "tiny/gated", HF_TOKEN="hf_placeholder")  # noqa: S106
+    with_token = _ask(tmp_path, endpoint, "tiny/gated", HF_TOKEN="hf_placeholder")
     assert "accept its terms on its page" in str(with_token["tiny/gated"])
 
 

@@ -1,6 +1,6 @@
 """Traces against the eager model's own attention, and prompts on their way in and out."""
 
-# ruff: noqa: RUF001 - the marks of the labels are the point
+
 from __future__ import annotations
 
 import math
