@@ -31,7 +31,7 @@ def layout(**_query: Any) -> Any:
                             dbc.Label(
                                 "Hub id, folder, or GGUF file; “default” for the bundled model", html_for="source"
                             ),
-                            dbc.Input(id="source", value="default", debounce=False, spellCheck=False),
+                            dbc.Input(id="source", value="default"),
                             html.Div(
                                 [
                                     _field("Revision", dbc.Input(id="revision", placeholder="main", size="sm")),

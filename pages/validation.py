@@ -204,6 +204,8 @@ def train(
 
 
 @callback(
+    Output("toy-bar", "value", allow_duplicate=True),
+    Output("toy-text", "children", allow_duplicate=True),
     Output("toy-checks", "children"),
     Output("toy-curve", "figure", allow_duplicate=True),
     Output("toy-spectra", "figure"),
@@ -223,11 +225,13 @@ def show_toy(toy: Any, theme: str) -> tuple[Any, ...]:
     """All figures of a trained toy, and its figures against what they ought to be."""
     stored = client().store.get(toy["key"]) if toy else None
     if stored is None:
-        return (no_update,) * 15
+        return (no_update,) * 17
     data, arrays = stored.data, stored.arrays
     settings = {**data["settings"], "recipe": data["recipe"], "steps": data["steps"]}
     g = data["interaction"]["diagonal_share"]
     return (
+        "100",
+        f"trained in {data['steps']:,} steps",
         checks_table(_checks(data)),
         training_curve(data["curve"], data["ceiling"], theme),
         toy_spectra(data["latents"], arrays, theme),
