@@ -175,9 +175,7 @@ def _native(
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
     eager = sys.modules[type(module).__module__].eager_attention_forward
-    result = eager(
-        module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs
-    )
+    result = eager(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)
     return result
 
 

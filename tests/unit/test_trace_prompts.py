@@ -1,6 +1,5 @@
 """Traces against the eager model's own attention, and prompts on their way in and out."""
 
-
 from __future__ import annotations
 
 import math

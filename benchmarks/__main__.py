@@ -1,0 +1,17 @@
+"""Run all benchmarks and print their figures."""
+
+from __future__ import annotations
+
+from benchmarks import clicks, contrast_cost
+
+
+def main() -> None:
+    """Each benchmark's name, then its figures."""
+    for name, facts in {**contrast_cost.main(), "clicks on the server": clicks.run()}.items():
+        print(f"\n{name}")
+        for what, value in facts.items():
+            print(f"  {what}: {value:.4g}" if isinstance(value, float) else f"  {what}: {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""How long a warm click takes on the server, how much an opened head sends, and what a long prompt needs.
+
+Clicks are whole callbacks, as the browser calls them: through the page's function, the socket, the worker and back. No
+forward pass is in them; the reading and the fit are made before. Memory is the worker's resident set, in its own process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def run(clicks: int = 40) -> dict[str, Any]:
+    """p50 and p95 of three kinds of warm clicks at 512 tokens, bytes of an opened head, memory at 1,024 tokens."""
+    os.environ["ATTUNE_HOME"] = _own_home()
+    from analysis.models.spec import ModelSpec
+    from analysis.qk.contrasts.spec import ContrastSpec
+    from analysis.service.client import Client
+    from analysis.service.ops_features import FitContrast
+    from analysis.service.ops_prompt import TracePrompt
+    from analysis.service.supervisor import Supervisor
+    from components.cells import pack_cells
+
+    supervisor = Supervisor([ModelSpec()], int(os.environ.get("ATTUNE_THREADS", "2")))
+    supervisor.start()
+    try:
+        client = Client()
+        feature = ContrastSpec("induction", 48)
+        client.ask(FitContrast(contrast=feature))
+        text = _text(512)
+        reading = client.ask(TracePrompt(text=text))
+        tokens = len(reading.data["labels"])
+        results: dict[str, Any] = {"tokens": tokens, **_clicks(client, text, tokens, feature, clicks)}
+        results |= _sizes(client, text, pack_cells)
+        worker = psutil.Process(client.status()["pid"])
+        results |= _memory(client, worker)
+        return results
+    finally:
+        supervisor.stop()
+
+
+def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> dict[str, Any]:
+    from analysis.service.ops_features import Evidence
+    from analysis.service.ops_prompt import AttentionRow, HeadAttention, SwapRow
+    from components.cells import pack_cells
+    from components.figures import attribution_bars, spectrum, swap_bars
+
+    labels = client.ask(_trace(text)).data["labels"]
+
+    def head(i: int) -> None:
+        found = client.ask(HeadAttention(text=text, layer=i % 30, head=i % 9))
+        json.dumps(pack_cells(found.arrays["cells"]) | found.data)
+
+    def row(i: int) -> None:
+        found = client.ask(AttentionRow(text=text, layer=18, head=6, query=tokens - 1 - i, key=-1, features=(feature,)))
+        attribution_bars(found.arrays["parts"], found.data["names"], labels, list(range(48)), 3, "nats", "light")
+
+    def evidence(i: int) -> None:
+        spectrum(client.ask(Evidence(contrast=feature, layer=i % 30, head=i % 9)).data, "light")
+
+    def swap(i: int) -> None:
+        found = client.ask(SwapRow(text=text, layer=18, head=6, query=tokens - 1, a=5 + i, b=2, feature=feature))
+        swap_bars(found.arrays["before"], found.arrays["after"], found.arrays["band"], labels, [2, 5 + i], "light")
+
+    report: dict[str, Any] = {}
+    for name, click in (("open a head", head), ("choose a token", row), ("evidence", evidence), ("swap", swap)):
+        seconds = []
+        click(0)
+        for i in range(clicks):
+            began = time.perf_counter()
+            click(i)
+            seconds.append(time.perf_counter() - began)
+        seconds.sort()
+        report[f"{name}: p50 ms"] = 1000 * statistics.median(seconds)
+        report[f"{name}: p95 ms"] = 1000 * seconds[int(0.95 * (len(seconds) - 1))]
+    return report
+
+
+def _sizes(client: Any, text: str, pack_cells: Any) -> dict[str, Any]:
+    from analysis.service.ops_prompt import HeadAttention
+
+    sizes = []
+    for layer in range(30):
+        for head in range(9):
+            found = client.ask(HeadAttention(text=text, layer=layer, head=head))
+            sizes.append(len(json.dumps(pack_cells(found.arrays["cells"]) | found.data)))
+    return {"opened head, largest of 270, bytes": max(sizes), "opened head, median bytes": statistics.median(sizes)}
+
+
+def _memory(client: Any, worker: psutil.Process) -> dict[str, Any]:
+    """Rise of the worker's peak resident set while it reads 1,024 tokens, above what it held before."""
+    import threading
+
+    before, peak, done = worker.memory_info().rss, 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.is_set():
+            peak = max(peak, worker.memory_info().rss)
+            time.sleep(0.005)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    reading = client.ask(_trace(_text(1024)))
+    done.set()
+    watcher.join()
+    return {"tokens of the long prompt": len(reading.data["labels"]), "added memory, MB": (peak - before) / 1e6}
+
+
+def _trace(text: str) -> Any:
+    from analysis.service.ops_prompt import TracePrompt
+
+    return TracePrompt(text=text)
+
+
+def _text(tokens: int) -> str:
+    words = ["harbour", "lantern", "river", "winter", "engine", "garden", "letter", "copper", "window", "signal", "paper"]
+    return " ".join(words[(i * i + i // 7) % len(words)] for i in range(tokens))
+
+
+def _own_home() -> str:
+    """A data folder of its own that shares the prepared model."""
+    from analysis.models.default import prepare_default
+
+    models = prepare_default().parent
+    home = Path(tempfile.mkdtemp(prefix="attune-bench-"))
+    (home / "models").symlink_to(models)
+    return str(home)
+
+
+if __name__ == "__main__":
+    for name, value in run().items():
+        print(f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}")
