@@ -91,7 +91,7 @@
     const hover = signed
       ? "query %{y}<br>key %{x}<br>%{z:.2f} nats<extra></extra>"
       : "query %{y}<br>key %{x}<br>attention %{z:.3f}<extra></extra>";
-    const few = ticks.length <= 48;
+    const few = ticks.length <= 30;
     const axis = { type: "category", showgrid: false, zeroline: false, tickfont: { size: few ? 11 : 10 },
       nticks: few ? ticks.length : 24, ticks: "" };
     return {

@@ -22,7 +22,7 @@ class Batch:
     """``ids`` and ``mask`` (P, T): padded prompts. ``prompt`` and ``position`` (R,): the query of each row.
     ``key_prompt`` and ``key_position`` (R, S): its slots. ``weights`` (C, R, S): channels 0 and 1 the true labels of
     even and odd examples, then one channel per relabelling; 0 where a slot is empty. ``positive`` and ``negative``
-    (R, S): booleans, true slots of the rows whose own attention is scored. ``owner`` (R,): which of the batch's examples
+    (R, S): booleans, true slots of the rows whose own attention is scored. ``owner`` (R,): which example of the batch
     a row belongs to. ``examples``: how many it holds.
     """
 

@@ -1,8 +1,8 @@
 """All operations of the house: importing this module registers them.
 
 ``ATTUNE_EXTRA_OPERATIONS`` may name further modules, separated by commas, that define operations of their own: for
-plug-ins and for the tests of the service. They are imported wherever this module is, so in the web process too, and must
-import nothing heavy. Their source is no part of the code version: whoever changes one empties the result store.
+plug-ins and for the tests of the service. They are imported wherever this module is, so in the web process too, and
+must import nothing heavy. Their source is no part of the code version: whoever changes one empties the result store.
 """
 
 from __future__ import annotations

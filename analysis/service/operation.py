@@ -13,6 +13,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -80,7 +81,7 @@ class Operation:
 
 def rebuild(name: str, params: dict[str, Any]) -> Operation:
     """The operation of that name with those parameters; UserError if there is none."""
-    from analysis.service import catalogue
+    import_module("analysis.service.catalogue")  # importing it registers all operations
 
     if name not in REGISTRY:
         raise UserError(f"There is no operation called {name!r}.")

@@ -45,7 +45,7 @@ class OnContrast(Operation):
         """The examples of the contrast for this model's tokenizer."""
         from analysis.qk.contrasts import build_examples
 
-        return build_examples(contrast or self.contrast, context.model(self.model).tokenizer)  # type: ignore[arg-type]
+        return build_examples(contrast or self.contrast, context.model(self.model).tokenizer)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PreviewContrast(OnContrast):
         loaded = context.model(self.model)
         few = self.examples(context, replace(self.contrast, n_examples=8))
         tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * self.contrast.n_examples
-        shown = [describe(e, loaded.tokenizer) for e in few[:3]]  # type: ignore[arg-type]
+        shown = [describe(e, loaded.tokenizer) for e in few[:3]]
         seconds = tokens * loaded.facts.seconds_per_token * 1.2
         return Result({"examples": shown, "tokens": int(tokens), "seconds": seconds})
 

@@ -98,5 +98,5 @@ class Invariants(Operation):
 
         loaded = context.model(self.model)
         ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
-        examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)  # type: ignore[arg-type]
+        examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)
         return Result({"invariants": measure_invariants(loaded, ids, examples, context.progress)})

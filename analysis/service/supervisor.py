@@ -170,7 +170,7 @@ def _new_address() -> str | None:
         return None
     base = tempfile.gettempdir()
     if len(os.fsencode(base)) > 60:  # a socket's path has at most 103 bytes on some systems
-        base = "/tmp"
+        base = "/tmp"  # noqa: S108  (a private folder is made in it)
     return os.path.join(tempfile.mkdtemp(prefix="attune-", dir=base), "worker")
 
 

@@ -123,6 +123,18 @@ class EchoJob(Echo):
 
 
 @dataclass(frozen=True)
+class Nap(Operation):
+    """A live request that takes its time, without a safe point."""
+
+    name: str = ""
+    seconds: float = 0.01
+
+    def run(self, context: Context) -> Result:
+        time.sleep(self.seconds)
+        return Result({"name": self.name})
+
+
+@dataclass(frozen=True)
 class Fail(Operation):
     """A bug: raises something that no user should read."""
 

@@ -15,14 +15,15 @@ HEAVY = ("torch", "transformers", "tokenizers", "scipy", "sklearn")
 
 
 def in_fresh_interpreter(code: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
-    )  # fmt: skip
+    command, variables = [sys.executable, "-c", code], {**os.environ, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["analysis.service.client", "analysis.service.catalogue", "analysis.service.worker", "app"])
+@pytest.mark.parametrize(
+    "module", ["analysis.service.client", "analysis.service.catalogue", "analysis.service.worker", "app"]
+)
 def test_importing_does_not_import_torch(module: str, tmp_path: Path) -> None:
     if module == "app" and importlib.util.find_spec("app") is None:
         pytest.skip("there is no app yet")
@@ -32,5 +33,8 @@ def test_importing_does_not_import_torch(module: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("named", "expected"), [("", "False"), ("tests.service.operations_for_tests", "True")])
 def test_extra_operations_are_there_only_if_named(named: str, expected: str, tmp_path: Path) -> None:
-    code = "from analysis.service.operation import REGISTRY; import analysis.service.catalogue; print('SleepSteps' in REGISTRY)"
+    code = (
+        "from analysis.service.operation import REGISTRY; import analysis.service.catalogue; "
+        "print('SleepSteps' in REGISTRY)"
+    )
     assert in_fresh_interpreter(code, ATTUNE_EXTRA_OPERATIONS=named, ATTUNE_HOME=str(tmp_path)) == expected

@@ -50,7 +50,8 @@ def test_messages_do_not_run_into_each_other(pair: tuple[Connection, Connection]
     "frame",
     [
         b"\x80\x04\x95", b"{", b"", b"[1, 2]", b'"text"', b"\xff\xfe{}", b"null", b"[" * 100_000,
-        b'{"arrays": []}', b'{"arrays": {"a": 1}}', b'{"arrays": {"a": ["float32"]}}', b'{"arrays": {"a": ["float32", 3]}}',
+        b'{"arrays": []}', b'{"arrays": {"a": 1}}', b'{"arrays": {"a": ["float32"]}}',
+        b'{"arrays": {"a": ["float32", 3]}}',
         b'{"arrays": {"a": ["object", [1]]}}', b'{"arrays": {"a": ["float32", [-1]]}}',
         b'{"arrays": {"a": ["float32", ["x"]]}}', b'{"arrays": {"a": ["U8", [1]]}}',
     ],

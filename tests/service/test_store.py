@@ -71,9 +71,8 @@ def test_damage_is_removed_and_never_returned(store: ResultStore, file: str, how
     raw = bytearray(path.read_bytes())
     if how == "flip":
         raw[-5] ^= 1
-    changed = {
-        "flip": bytes(raw), "cut": bytes(raw[:-9]), "empty": b"", "foreign": (place(store.root, key(1)) / file).read_bytes()
-    }[how]  # fmt: skip
+    foreign = (place(store.root, key(1)) / file).read_bytes()
+    changed = {"flip": bytes(raw), "cut": bytes(raw[:-9]), "empty": b"", "foreign": foreign}[how]
     time.sleep(0.01)  # more than one tick of the file system's clock
     path.write_bytes(changed)
     reader = ResultStore(store.root) if fresh_reader else store

@@ -406,7 +406,9 @@ def test_stop_leaves_nothing_running(
     with pytest.raises(WorkerGone, match="is starting"):
         service.client.ask(Echo("nobody is there"))
     assert service.client.status()["pid"] is None
-    assert [row["state"] for row in service.client.jobs()] == ["running"]  # as the book on disk has it, until it is opened
+    assert [row["state"] for row in service.client.jobs()] == [
+        "running"
+    ]  # as the book on disk has it, until it is opened
     service.close()
 
 
@@ -491,10 +493,17 @@ def test_second_supervisor_in_the_same_process(own_service: Service) -> None:
     assert own_service.client.status()["pid"] is None
 
 
-@pytest.mark.parametrize("stale", ["", "{", '{"address": "SOCKET", "authkey": "00"}', '{"address": "/nowhere/s", "authkey": "00"}', '{"died": "killed by SIGKILL", "ended": {"address": "x", "reason": "y"}}'])
-def test_stale_whereabouts_confuse_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stale: str
-) -> None:
+@pytest.mark.parametrize(
+    "stale",
+    [
+        "",
+        "{",
+        '{"address": "SOCKET", "authkey": "00"}',
+        '{"address": "/nowhere/s", "authkey": "00"}',
+        '{"died": "killed by SIGKILL", "ended": {"address": "x", "reason": "y"}}',
+    ],
+)
+def test_stale_whereabouts_confuse_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stale: str) -> None:
     settings_for_tests(monkeypatch, tmp_path / "home")
     (tmp_path / "home").mkdir(mode=0o700)
     folder = tempfile.mkdtemp()
@@ -530,7 +539,9 @@ def test_unusual_data_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
         service.close()
 
 
-def test_failure_to_start_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_process_left: None) -> None:
+def test_failure_to_start_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_process_left: None
+) -> None:
     settings_for_tests(monkeypatch, tmp_path / "home")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "jobs.json").mkdir()  # the book cannot be replaced: the worker must live with it
