@@ -81,8 +81,7 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Where token ids go in."""
         embedding: Any = self.model.get_input_embeddings()
-        device: torch.device = embedding.weight.device
-        return device
+        return torch.device(embedding.weight.device)
 
     @overload
     def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: Literal[True]) -> Tensor: ...
