@@ -1,7 +1,8 @@
 """How long a warm click takes on the server, how much an opened head sends, and what a long prompt needs.
 
 Clicks are whole callbacks, as the browser calls them: through the page's function, the socket, the worker and back. No
-forward pass is in them; the reading and the fit are made before. Memory is the worker's resident set, in its own process.
+forward pass is in them; the reading and the fit are made before. Memory is the worker's resident
+set, in its own process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def run(clicks: int = 40) -> dict[str, Any]:
 
 def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> dict[str, Any]:
     from analysis.service.ops_features import Evidence
-    from analysis.service.ops_prompt import AttentionRow, HeadAttention, SwapRow
+    from analysis.service.ops_prompt import AttentionRow, HeadAttention
+    from analysis.service.ops_swap import SwapRow
     from components.cells import pack_cells
     from components.figures import attribution_bars, spectrum, swap_bars
 
@@ -121,7 +123,19 @@ def _trace(text: str) -> Any:
 
 
 def _text(tokens: int) -> str:
-    words = ["harbour", "lantern", "river", "winter", "engine", "garden", "letter", "copper", "window", "signal", "paper"]
+    words = [
+        "harbour",
+        "lantern",
+        "river",
+        "winter",
+        "engine",
+        "garden",
+        "letter",
+        "copper",
+        "window",
+        "signal",
+        "paper",
+    ]
     return " ".join(words[(i * i + i // 7) % len(words)] for i in range(tokens))
 
 

@@ -56,15 +56,24 @@ def run(
     if device.type == "cuda":
         result["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     tokens = sum(b.tokens for b in packed)
-    return {**result, "null_spectra_s": spectra, "examples": len(examples), "tokens": tokens,
-            "permutations": permutations}
+    return {
+        **result,
+        "null_spectra_s": spectra,
+        "examples": len(examples),
+        "tokens": tokens,
+        "permutations": permutations,
+    }
 
 
 def head_by_head(heads: int = 9, key_heads: int = 3, width: int = 64, rows: int = 256) -> dict[str, Any]:
     """The batched accumulator of one layer against the plain definition in a loop over heads and channels."""
     generator = torch.Generator().manual_seed(0)
-    examples = [Example((tuple(range(21)),), Place(0, 20), (Place(0, 6),), tuple(Place(0, i) for i in range(7, 21)), "", ("",) * 15)
-                for _ in range(rows)]
+    examples = [
+        Example(
+            (tuple(range(21)),), Place(0, 20), (Place(0, 6),), tuple(Place(0, i) for i in range(7, 21)), "", ("",) * 15
+        )
+        for _ in range(rows)
+    ]
     (batch,) = batches(examples, 20, 0, 21 * rows)
     q = torch.randn(rows, heads, 21, width, generator=generator)
     k = torch.randn(rows, key_heads, 21, width, generator=generator)
@@ -90,8 +99,15 @@ def random_llama_8b(device: str) -> LoadedModel:
     """A model of Llama-3.1-8B's shape with random weights in bfloat16: 32 layers, 32 heads, 8 key heads, width 128."""
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    config = LlamaConfig(vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-                         num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=8192)
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+    )
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, attn_implementation=IMPLEMENTATION, dtype=torch.bfloat16)
     model.eval().requires_grad_(False)
@@ -105,8 +121,17 @@ def random_examples(count: int, vocabulary: int, length: int = 64) -> list[Examp
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, vocabulary, (count, length), generator=generator).tolist()
     places = [Place(0, p) for p in range(2, 17)]
-    return [Example((tuple(row),), Place(0, length - 1), (places[i % 15],), tuple(p for p in places if p != places[i % 15]),
-                    "", ("",) * 15) for i, row in enumerate(ids)]
+    return [
+        Example(
+            (tuple(row),),
+            Place(0, length - 1),
+            (places[i % 15],),
+            tuple(p for p in places if p != places[i % 15]),
+            "",
+            ("",) * 15,
+        )
+        for i, row in enumerate(ids)
+    ]
 
 
 def _wait(device: torch.device) -> None:
@@ -119,11 +144,15 @@ def main() -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cuda", action="store_true")
     if parser.parse_known_args()[0].cuda:
-        return {"llama-8b shape, bf16, cuda": run(random_llama_8b("cuda"), random_examples(512, 128256), max_tokens=8192)}
+        return {
+            "llama-8b shape, bf16, cuda": run(random_llama_8b("cuda"), random_examples(512, 128256), max_tokens=8192)
+        }
     loaded = load_model("default")
     examples = build_examples(ContrastSpec("induction", 96), loaded.tokenizer)  # type: ignore[arg-type]
-    return {"SmolLM2-135M, all 270 heads, against bare passes": run(loaded, examples),
-            "batched sums against head by head": head_by_head()}
+    return {
+        "SmolLM2-135M, all 270 heads, against bare passes": run(loaded, examples),
+        "batched sums against head by head": head_by_head(),
+    }
 
 
 if __name__ == "__main__":

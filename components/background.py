@@ -47,7 +47,7 @@ def _encode(value: Any) -> bytes:
 
 
 def open_cache(folder: Path) -> diskcache.Cache:
-    """A fresh cache in a private folder of this process; JSON instead of pickle. Those of dead processes are removed."""
+    """A fresh cache in a private folder of this process; JSON, not pickle. Those of dead processes are removed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in folder.iterdir():
         if not psutil.pid_exists(int(old.name.partition("-")[0]) if old.name.partition("-")[0].isdigit() else 0):

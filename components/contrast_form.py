@@ -95,7 +95,10 @@ def preview(data: dict[str, Any], examples: int) -> Any:
                     className="attune-example",
                 )
             )
-    cost = f"About {data['tokens']:,} tokens for {examples:,} examples, roughly {max(1, round(data['seconds']))} s on this machine."
+    cost = (
+        f"About {data['tokens']:,} tokens for {examples:,} examples, roughly "
+        f"{max(1, round(data['seconds']))} s on this machine."
+    )
     legend = html.Div(
         [
             html.Span("query", className="attune-mark attune-mark-query"),

@@ -56,7 +56,14 @@ def subspace_map(
     titles = [f"axis {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(explained)]
     if deep:
         axes = {f"{n}axis": {"title": {"text": t}} for n, t in zip("xyz", titles, strict=False)}
-        return _figure(data, theme, scene=axes, margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="map", legend={"itemsizing": "constant"})
+        return _figure(
+            data,
+            theme,
+            scene=axes,
+            margin={"l": 0, "r": 0, "t": 0, "b": 0},
+            uirevision="map",
+            legend={"itemsizing": "constant"},
+        )
     return _figure(
         data,
         theme,

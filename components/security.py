@@ -32,7 +32,8 @@ def harden(app: Dash, hosts: set[str] | None) -> None:
         scripts = " ".join(f"'{h}'" if not h.startswith("'") else h for h in app.csp_hashes())
         response.headers["Content-Security-Policy"] = (
             f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
-            "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
+            "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; worker-src "
+            "'self' blob:; "
             "object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
         )
         response.headers["X-Content-Type-Options"] = "nosniff"

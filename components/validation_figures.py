@@ -1,4 +1,4 @@
-"""Figures of the validation page: the toy model's ranks, map, swaps and interaction matrix, beside what they ought to be."""
+"""Figures of the validation page: the toy's ranks, map, swaps and interaction matrix, beside what they ought to be."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: s
 def toy_swaps(swaps: list[dict[str, Any]], theme: str) -> Figure:
     """Attention on the original and target key after each swap (the paper's Figure 4)."""
     ticks = [
-        f"{'random' if s['kind'] == 'random' else _NAMES[s['condition']]}<br>rank {s['rank']}" if s["rank"] else "no swap"
+        f"{'random' if s['kind'] == 'random' else _NAMES[s['condition']]}<br>rank {s['rank']}"
+        if s["rank"]
+        else "no swap"
         for s in swaps
     ]
     data = [
@@ -203,8 +205,14 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
         f"{n}axis": {"title": {"text": f"axis {i + 1} ({share:.0%})"}}
         for i, (n, share) in enumerate(zip("xyz", arrays["map.shares"].tolist(), strict=False))
     }
-    return _figure(data, theme, scene=axes, margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="toy-map",
-                   legend={"itemsizing": "constant", "title": {"text": "code of z1"}})
+    return _figure(
+        data,
+        theme,
+        scene=axes,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        uirevision="toy-map",
+        legend={"itemsizing": "constant", "title": {"text": "code of z1"}},
+    )
 
 
 def invariant_table(rows: list[dict[str, Any]]) -> Any:

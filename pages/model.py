@@ -76,7 +76,8 @@ def layout(**_query: Any) -> Any:
                             html.Div(id="model-error"),
                             html.Div(id="estimate"),
                             note(
-                                "Gated models use the token in the environment variable HF_TOKEN. Attune never runs code "
+                                "Gated models use the token in the environment variable HF_TOKEN. Attune "
+                                "never runs code "
                                 "from a model repository. Device is auto, cpu, cuda, cuda:1 or mps; device map “auto” "
                                 "spreads a model over all GPUs."
                             ),

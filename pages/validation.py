@@ -37,8 +37,10 @@ def layout(**_query: Any) -> Any:
                         [
                             html.H3("Toy model"),
                             html.Span(
-                                "One attention head learns to fetch a payload from the token whose two hidden codes, z1 and z2, match the "
-                                "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's rank, and so for z2.",
+                                "One attention head learns to fetch a payload from the token whose two "
+                                "hidden codes, z1 and z2, match the "
+                                "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's "
+                                "rank, and so for z2.",
                                 className="attune-note",
                             ),
                         ],
@@ -235,13 +237,16 @@ def show_toy(toy: Any, theme: str) -> tuple[Any, ...]:
         checks_table(_checks(data)),
         training_curve(data["curve"], data["ceiling"], theme),
         toy_spectra(data["latents"], arrays, theme),
-        f"Dashed: the true ranks. {data['samples']:,} contrast triples. A rank alone proves little: untrained weights give "
+        f"Dashed: the true ranks. {data['samples']:,} contrast triples. A rank alone proves little: untrained "
+        "weights give "
         + " and ".join(f"{f['untrained_rank']} for {n}" for n, f in data["latents"].items())
         + " as well.",
         toy_map(data["map"], arrays, theme),
-        "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ in one bit.",
+        "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ "
+        "in one bit.",
         toy_swaps(data["swaps"], theme),
-        f"{data['swap_rows']:,} sequences; the target shares neither code with the query. Random subspaces of rank as large "
+        f"{data['swap_rows']:,} sequences; the target shares neither code with the query. Random subspaces of "
+        "rank as large "
         "as half the head move much attention too, which is why they stand beside.",
         toy_interaction(arrays["interaction.matrix"], data["interaction"]["names"], theme),
         f"{g:.1%} of the squared norm lies on the diagonal.",
@@ -265,7 +270,7 @@ def _checks(data: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
         expected = (
             f"{facts['true_rank']}"
             if fits
-            else f"at most {facts['true_rank']}: superposition, {settings['n1']} + {settings['n2']} > {settings['d_head']}"
+            else f"at most {facts['true_rank']}: superposition in {settings['d_head']} dimensions"
         )
         rows.append(
             (f"rank of {name}", str(facts["rank"]), expected, facts["rank"] == facts["true_rank"] if fits else None)

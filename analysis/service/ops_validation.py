@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.context import Context
@@ -92,11 +93,15 @@ class Invariants(Operation):
         return f"Invariants on {self.model.label}"
 
     def run(self, context: Context) -> Result:
+        from analysis.models.capabilities import capabilities
         from analysis.models.prompts import encode_prompt
         from analysis.qk.contrasts import build_examples
         from analysis.qk.invariants import measure_invariants
 
         loaded = context.model(self.model)
+        able = capabilities(loaded.facts_dict())[0]
+        if not able["works"]:
+            raise UserError(f"The invariants need recorded attention. {able['reason']}", "model")
         ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
         examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)
         return Result({"invariants": measure_invariants(loaded, ids, examples, context.progress)})

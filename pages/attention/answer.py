@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, ctx, html, no_update
 
-from analysis.service.ops_prompt import AttentionRow, SwapPrediction, SwapRow
+from analysis.service.ops_prompt import AttentionRow
+from analysis.service.ops_swap import SwapPrediction, SwapRow
 from components.figure_card import blank
 from components.figures import attribution_bars, prediction_bars, swap_bars
 from pages.attention.heads import settings_of
@@ -249,7 +250,8 @@ def what_if(
             return no_update, no_update, panel, no_update, no_update, no_update, no_update
         facts = result.data
         caption = (
-            f"After token {query}, with this one head attending by the swapped row and everything else the model's own. "
+            f"After token {query}, with this one head attending by the swapped row and everything else the "
+            "model's own. "
             f"KL to the unswapped prediction {facts['kl']:.2e} nats; a random subspace of rank {facts['rank']} gives "
             f"{facts['kl_random']:.2e}. One head of many often changes little."
         )
@@ -268,9 +270,12 @@ def what_if(
         else f" (the energy rule gives {facts['rule_rank']})"
     )
     caption = (
-        f"Rank {facts['rank']}{rule} of {facts['width']}. “{labels[a]}” goes from {first[0]:.1%} to {first[1]:.1%} of the "
-        f"attention, “{labels[b]}” from {second[0]:.1%} to {second[1]:.1%}; {facts['draws']} random subspaces of the same "
-        f"rank leave them at {first[3]:.1%} and {second[3]:.1%} (medians). Keys are swapped for this query of this head "
+        f"Rank {facts['rank']}{rule} of {facts['width']}. “{labels[a]}” goes from {first[0]:.1%} to "
+        f"{first[1]:.1%} of the "
+        f"attention, “{labels[b]}” from {second[0]:.1%} to {second[1]:.1%}; {facts['draws']} random subspaces "
+        "of the same "
+        f"rank leave them at {first[3]:.1%} and {second[3]:.1%} (medians). Keys are swapped for this query of "
+        "this head "
         "only; the read-out is the head's own attention."
     )
     figure = swap_bars(arrays["before"], arrays["after"], arrays["band"], labels, shown, theme)

@@ -85,7 +85,8 @@ def show_grid(
     found = scores_for(reading, score, features)
     if found is None and score not in SCORE_NAMES:
         found = scores_for(reading, "induction", features)
-    assert found is not None
+    if found is None:
+        return no_update, no_update, no_update, no_update
     values, name, signed = found
     thumbnails = None
     if mode == "patterns":
@@ -96,7 +97,10 @@ def show_grid(
     if not np.isfinite(values).any():
         caption = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
     elif thumbnails is not None:
-        caption = "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; brightness is the square root of the share. Click a head to open it."
+        caption = (
+            "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
+            "brightness is the square root of the share. Click a head to open it."
+        )
     else:
         caption = "Click a head to open it."
     settings = {"score": name, **settings_of(reading)}
@@ -172,7 +176,10 @@ def open_head(reading: Any, head: Any, session: str) -> tuple[Any, ...]:
         return None, panel or failure("No attention to show."), no_update, "Tokens"
     packed = pack_cells(result.arrays["cells"]) | result.data
     step = packed["step"] * packed["max"] / 255
-    caption = f"Shown in steps of {step:.2g}; rows are queries, columns the keys that they attend to. Click a cell to ask why."
+    caption = (
+        f"Shown in steps of {step:.2g}; rows are queries, columns the keys that they attend to. Click a "
+        "cell to ask why."
+    )
     if packed["pool"] > 1:
         caption = f"Max-pooled {packed['pool']} × {packed['pool']} tokens per cell. " + caption
     return (

@@ -11,7 +11,6 @@ from dash import dcc, html, register_page
 from analysis.qk.contrasts import CONTRAST_KINDS, PRESET_PROMPTS
 from components.figure_card import figure_card
 from components.panels import empty
-from pages.attention import answer, features, heads, proof, reading
 from pages.attention.state import View, read_address
 
 register_page(__name__, path="/attention", title="Attention · Attune", name="Attention")
@@ -154,7 +153,8 @@ def _tokens() -> Any:
             html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
             html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
             html.Div(
-                "Where does it look? Shaded by the square root of its attention, as a share of the strongest; click one to ask why.",
+                "Where does it look? Shaded by the square root of its attention, as a share of the "
+                "strongest; click one to ask why.",
                 className="attune-note",
             ),
             html.Div(

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_features import Evidence, HeldOut, Overlap, feature_name
-from analysis.service.ops_prompt import Alignment
-from components.cells import pack_cells
+from analysis.service.ops_features import Evidence, HeldOut, feature_name
+from components.evidence_card import evidence_card, swap_sentence
 from components.figure_card import blank
 from components.figures import direction_bars, spectrum, swaps_by_rank
-from components.maps import matrices, subspace_map
-from components.panels import empty
-from pages.attention.answer import fitted_features, on_head
-from pages.attention.heads import settings_of
+from components.maps import subspace_map
 from pages.attention.state import features_of
 from pages.common import attempt, attempt_job, client, spec_of
 
@@ -101,7 +96,8 @@ def show_evidence(
     }
     vectors = "after" if rotary == "post" else "before"
     first = (
-        f"Vectors {vectors} the rotary embedding, {'centred' if centred else 'not centred (second moments, as in the paper)'}, "
+        f"Vectors {vectors} the rotary embedding, "
+        f"{'centred' if centred else 'not centred (second moments, as in the paper)'}, "
         f"{facts['examples']:,} examples. Dashed line: the rank in use."
     )
     second = (
@@ -109,52 +105,13 @@ def show_evidence(
         f"{facts['trace_in_rank']:.2f} of it."
     )
     return (
-        _evidence_text(facts, feature_name(contrast)),
+        evidence_card(facts, feature_name(contrast)),
         spectrum(facts, theme),
         first,
         settings,
         direction_bars(facts, theme),
         second,
         settings,
-    )
-
-
-def _evidence_text(facts: dict[str, Any], name: str) -> Any:
-    cosine = (
-        f"{facts['split_half_query']:.2f} on the query side, {facts['split_half_key']:.2f} on the key side; "
-        f"whole key subspace {facts['split_half_subspace']:.2f}"
-    )
-    rows = [
-        (
-            "Mean logit gap (trace)",
-            f"{facts['trace']:.2f} ± {facts['trace_error']:.2f} raw, {facts['trace_nats']:.2f} nats",
-        ),
-        (
-            "Attention on matching keys / others",
-            f"{facts['attention_positive']:.3f} / {facts['attention_negative']:.3f}",
-        ),
-        ("Matching key wins", f"{facts['hits']:.0%} of examples"),
-        ("Rank by the 99 % energy rule", f"{facts['rank_by_rule']}"),
-        (
-            "Singular values above the null's 95 %",
-            "no null" if facts["above_null"] is None else f"{facts['above_null']}",
-        ),
-        ("Split-half cosine of the first pair", cosine),
-        ("Sampling noise", f"{facts['noise_share']:.1%} of the squared norm"),
-        ("Examples", f"{facts['examples']:,}"),
-    ]
-    if facts["centred"]:
-        rows[0] = ("Mean logit gap, not centred (trace)", rows[0][1])
-    warning = facts["noise_share"] > 0.01
-    return html.Div(
-        [
-            html.P([html.Strong(f"{name}, layer {facts['layer']}, head {facts['head']}. "), facts["verdict"]]),
-            html.Ul(
-                [html.Li(r) for r in facts["remarks"]], className="attune-remarks" + (" attune-warn" if warning else "")
-            ),
-            html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
-        ],
-        className="attune-card",
     )
 
 
@@ -252,112 +209,12 @@ def show_held_out(held: Any, deep: bool, by_label: bool, theme: str) -> tuple[An
     if by_label and many:
         caption += " More than twelve values: coloured by kind instead."
     table = stored.data["swaps"]
-    if table is None:
+    if table is None or not table["rows"]:
         text = (
             "Before the rotary embedding there is no logit to swap."
             if settings["vectors"] == "pre-rotary"
             else ("The other keys of this contrast lie in another prompt, so there is nothing to swap within one.")
         )
         return figure, caption, settings, blank(460, text), text, settings
-    rule = next(r for r in table["rows"] if r["rank"] == table["rule_rank"])
-    none = table["rows"][0]
-    text = (
-        f"{place}, {table['pairs']} examples: original / target attention {none['orig']:.3f} / {none['target']:.3f} without a "
-        f"swap, {rule['orig']:.3f} / {rule['target']:.3f} at rank {table['rule_rank']} (dashed), "
-        f"{rule.get('random_orig', float('nan')):.3f} / {rule.get('random_target', float('nan')):.3f} in random subspaces of that rank. "
-        f"At this rank the subspace keeps {rule.get('share_query', float('nan')):.0%} (query side), "
-        f"{rule.get('share_key', float('nan')):.0%} (key side), {rule.get('share_both', float('nan')):.0%} (both) of the held-out gap."
-    )
+    text = swap_sentence(table, place)
     return figure, caption, settings, swaps_by_rank(table, theme), text, settings
-
-
-@callback(
-    Output("aligned", "data"),
-    Output("alignment-caption", "children"),
-    Output({"settings": "alignment"}, "data"),
-    Output("overlap", "figure"),
-    Output("overlap-caption", "children"),
-    Output({"settings": "overlap"}, "data"),
-    Output("overlap-error", "children"),
-    Input("tab", "active_tab"),
-    Input("reading", "data"),
-    Input("head", "data"),
-    Input("fitted", "data"),
-    Input("active", "value"),
-    Input("rank", "value"),
-    Input("manual-rank", "value"),
-    State("features", "data"),
-    State("theme", "data"),
-    State("session", "data"),
-    prevent_initial_call=True,
-)
-def show_overlap(
-    tab: str,
-    reading: Any,
-    head: Any,
-    fitted: Any,
-    active: Any,
-    rank: Any,
-    manual: bool,
-    features: Any,
-    theme: str,
-    session: str,
-) -> tuple[Any, ...]:
-    """The feature's part of every logit of the prompt, and how far the fitted features share their subspaces."""
-    if tab != "overlap" or not reading or not head:
-        return (no_update,) * 7
-    ready = fitted_features(features, fitted)
-    feature = dict(ready).get(active)
-    if feature is None:
-        return None, "", no_update, blank(460, "Fit a feature first"), "", no_update, empty("Fit a feature first.")
-    result, panel = attempt(
-        lambda: Alignment(
-            **on_head(reading, head), feature=feature, rank=int(rank) if manual and rank is not None else -1
-        ),
-        session,
-        "alignment",
-    )
-    if result is None:
-        return None, "", no_update, no_update, no_update, no_update, panel
-    packed = pack_cells(result.arrays["cells"]) | result.data
-    caption = (
-        f"{feature_name(feature)}, rank {packed['rank']}: the product of the query's and the key's coordinates, in nats. "
-        "It includes what all keys share, so compare along a row."
-    )
-    settings = settings_of(reading, **head, feature=feature.to_dict(), rank=packed["rank"])
-    both, problem = attempt(
-        lambda: Overlap(spec_of(reading["model"]), tuple(f for _, f in ready), **head), session, "overlap"
-    )
-    if both is None:
-        return packed, caption, settings, no_update, no_update, no_update, problem
-    facts = both.data
-    panels = [
-        ("queries: mean cosine", np.array(facts["query"])),
-        ("keys: mean cosine", np.array(facts["key"])),
-        ("UᵀV: queries of row, keys of column", np.array(facts["interaction"])),
-    ]
-    text = (
-        "Mean cosine of the principal angles: 1 the same subspace, 0 orthogonal. UᵀV: how strongly queries in the row's "
-        "subspace meet keys in the column's. "
-    )
-    if len(ready) == 1:
-        text += "Fit a second feature to compare."
-    return (
-        packed,
-        caption,
-        settings,
-        matrices(panels, facts["names"], theme),
-        text,
-        {**settings, "features": [f.to_dict() for _, f in ready]},
-        None,
-    )
-
-
-clientside_callback(
-    "(packed, reading, t) => dash_clientside.attune.heatmap(packed, reading, t, 'aligned', false)",
-    Output("alignment", "figure"),
-    Input("aligned", "data"),
-    State("reading", "data"),
-    State("templates", "data"),
-    prevent_initial_call=True,
-)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Client as connect
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from analysis.service.client import Client, WorkerGone
+from analysis.service.client import Client
 from analysis.service.jobs import JobBook
 from analysis.service.operation import Operation, Result
 from analysis.service.scheduler import Scheduler
 from analysis.service.store import ResultStore
-from analysis.service.supervisor import Supervisor
+from analysis.service.supervisor import Supervisor, whereabouts
 
 EXTRA = "tests.service.operations_for_tests"
 
@@ -115,6 +119,23 @@ def no_process_left() -> Iterator[None]:
     assert after <= before
 
 
+def dial(service: Service, authkey: str | None = None) -> Connection:
+    """A connection by hand."""
+    facts = json.loads(whereabouts(service.home).read_text())
+    return connect(facts["address"], authkey=bytes.fromhex(authkey or facts["authkey"]))
+
+
+def request(asked: Operation, **changes: Any) -> dict[str, Any]:
+    """The message that the client would send."""
+    name, params = type(asked).__name__, asked.to_params()
+    return {"type": "request", "operation": name, "params": params, "token": uuid.uuid4().hex, **changes}
+
+
+def dead(pid: int) -> bool:
+    """Whether a process has ended."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 class Inbox:
     """The messages that one asker got."""
 
@@ -168,6 +189,3 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A scheduler with empty queues."""
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
     return Desk(tmp_path)
-
-
-__all__ = ["Desk", "Inbox", "Service", "WorkerGone", "lines", "settings_for_tests", "until"]

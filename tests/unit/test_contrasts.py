@@ -4,7 +4,6 @@ Three small tokenizers are made here, one for each way in which vocabularies wri
 style with a begin token, and plain words.
 """
 
-
 from __future__ import annotations
 
 import json

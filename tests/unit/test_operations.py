@@ -301,8 +301,6 @@ def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
         (AttentionRow(text=TEXT, query=5, reference="token", reference_token=9), "reference"),
         (SwapRow(text=TEXT, query=9, a=3, b=3, feature=FEATURE), "swap"),
         (SwapRow(text=TEXT, query=9, a=3, b=10, feature=FEATURE), "swap"),
-        (SwapRow(text=TEXT, query=9, feature=FEATURE, draws=4), "draws"),
-        (SwapRow(text=TEXT, query=9, feature=FEATURE, rank=-2), "rank"),
         (Evidence(contrast=FEATURE, layer=4), "layer"),
         (Evidence(contrast=FEATURE, head=6), "head"),
         (TracePrompt(text=TEXT, chat=True), "prompt"),
@@ -313,6 +311,13 @@ def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
 def test_what_does_not_exist_in_this_model_is_refused(operation: Operation, field: str, fitted: Context) -> None:
     with pytest.raises(UserError) as caught:
         fitted.perform(operation)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("field", ["draws", "rank"])
+def test_a_number_out_of_range_is_refused_at_the_edge(field: str) -> None:
+    with pytest.raises(UserError) as caught:
+        SwapRow(text=TEXT, query=9, feature=FEATURE, **{field: -2})  # type: ignore[arg-type]
     assert caught.value.field == field
 
 
