@@ -17,6 +17,13 @@ def contrast_form(kind: str) -> Any:
     help_text = (
         [html.Details([html.Summary("How to write a template"), html.Pre(TEMPLATE_HELP)])] if kind == "template" else []
     )
+    if kind == "jsonl":
+        drop = html.Div(["Drop a .jsonl file here, or ", html.U("choose one"), " (20 MB at most)"])
+        rows.append(
+            dcc.Upload(
+                drop, id="jsonl-upload", accept=".jsonl,.json,.txt", max_size=20_000_000, className="attune-upload"
+            )
+        )
     return html.Div(
         [
             html.P(chosen.explanation),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from functools import partial
 from typing import Any
 
@@ -13,7 +15,7 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.ops_features import FeatureStatus, FitContrast, PreviewContrast, feature_name
 from components.contrast_form import contrast_form, preview
 from components.panels import note, user_error
-from pages.attention.state import features_of
+from pages.attention.state import features_of, remember
 from pages.common import attempt, attempt_job, spec_of
 
 MOST = 6
@@ -97,6 +99,20 @@ def add_feature(
 
 
 @callback(
+    Output({"option": "text"}, "value"),
+    Output("form-error", "children", allow_duplicate=True),
+    Input("jsonl-upload", "contents"),
+    prevent_initial_call=True,
+)
+def upload(contents: str | None) -> tuple[Any, Any]:
+    """Put an uploaded JSONL file into the form, where it can be read before it is used."""
+    try:
+        return base64.b64decode((contents or "").partition(",")[2], validate=True).decode("utf-8"), None
+    except ValueError:
+        return no_update, user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
+
+
+@callback(
     Output("features", "data", allow_duplicate=True),
     Input({"remove": ALL}, "n_clicks"),
     Input({"raise": ALL}, "n_clicks"),
@@ -119,6 +135,7 @@ def reorder(removed: list[Any], raised: list[Any], features: list[Any]) -> Any:
     Output("fitted", "data"),
     Output("active", "options"),
     Output("active", "value"),
+    Output("address-features", "data"),
     Input("features", "data"),
     Input("reading", "data"),
     Input("fit-error", "children"),
@@ -139,7 +156,8 @@ def show_features(
     options = [{"label": f"{i + 1} {feature_name(f)}", "value": i} for i, f in enumerate(chosen)]
     state = {"flags": flags, "turn": fitted["turn"] + 1}
     empty = html.Span("No features yet. Define one.", className="attune-note")
-    return chips or empty, state, options, active if active is not None and active < len(chosen) else 0
+    place = active if active is not None and active < len(chosen) else 0
+    return chips or empty, state, options, place, remember(json.dumps(features or [], separators=(",", ":")))
 
 
 def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:

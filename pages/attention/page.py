@@ -56,6 +56,7 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="features", data=view.features),
         dcc.Store(id="fitted", data={"flags": [], "turn": 0}),
         dcc.Store(id="address-text", data=""),
+        dcc.Store(id="address-features", data=""),
         dcc.Store(id="aligned"),
         dcc.Store(id="asked"),
         html.Div(id="strip-sink", hidden=True),

@@ -178,7 +178,7 @@ clientside_callback(
     Input("head", "data"),
     Input("query", "data"),
     Input("key", "data"),
-    Input("features", "data"),
+    Input("address-features", "data"),
     Input("active", "value"),
     Input("manual-rank", "value"),
     Input("rank", "value"),

@@ -81,7 +81,7 @@ def read_address(query: dict[str, Any]) -> View:
     head = _json(query.get("head"))
     if isinstance(head, dict) and all(isinstance(head.get(k), int) and head[k] >= 0 for k in ("layer", "head")):
         fields["head"] = {"layer": head["layer"], "head": head["head"]}
-    features = _json(query.get("features"))
+    features = _json(recall(query["features"])) if isinstance(query.get("features"), str) else None
     if isinstance(features, list):
         fields["features"] = [f for f in map(_feature, features[:6]) if f]
     for name, allowed in (
@@ -127,7 +127,7 @@ def _feature(data: Any) -> dict[str, Any] | None:
 
 def _json(text: Any) -> Any:
     try:
-        return json.loads(text) if isinstance(text, str) and len(text) < 60_000 else None
+        return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
     except ValueError:
         return None
 
