@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components.figures import Figure, _figure
+from components.figures import Figure, figure
 from components.labels import escaped
 from components.theme import CATEGORIES, DIVERGING, SEQUENTIAL
 
@@ -26,10 +26,13 @@ def subspace_map(
     deep: bool,
     by_label: bool,
     theme: str,
+    own: tuple[np.ndarray, list[str], int] | None = None,
 ) -> Figure:
     """Queries (crosses) and keys (circles) on the common principal axes, 2-D or 3-D (the paper's Figures 6 and 8).
 
-    ``by_label`` colours by the feature's value where there are at most twelve of them.
+    ``own`` places the reader's prompt on it: coordinates (m, 3) of the query and then its keys, their labels, and which
+    of them was asked about (0 for none). ``by_label`` colours by the feature's value where there
+    are at most twelve of them.
     """
     values = sorted(set(labels))
     coloured = by_label and len(values) <= 12
@@ -53,10 +56,11 @@ def subspace_map(
             if deep:
                 trace["z"] = points[at, 2]
             data.append(trace)
+    data += _own_points(own, deep) if own is not None else []
     titles = [f"axis {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(explained)]
     if deep:
         axes = {f"{n}axis": {"title": {"text": t}} for n, t in zip("xyz", titles, strict=False)}
-        return _figure(
+        return figure(
             data,
             theme,
             scene=axes,
@@ -64,7 +68,7 @@ def subspace_map(
             uirevision="map",
             legend={"itemsizing": "constant"},
         )
-    return _figure(
+    return figure(
         data,
         theme,
         xaxis={"title": {"text": titles[0]}},
@@ -72,6 +76,37 @@ def subspace_map(
         legend={"orientation": "h", "y": 1.15, "x": 0},
         uirevision="map",
     )
+
+
+def _own_points(own: tuple[np.ndarray, list[str], int], deep: bool) -> list[Any]:
+    places, labels, asked = own
+    groups = [
+        ("this prompt: keys", [i for i in range(1, len(labels)) if i != asked], "diamond-open", "#56B4E9", 9),
+        ("this prompt: the key asked about", [asked] if asked else [], "diamond", "#E69F00", 14),
+        ("this prompt: the query", [0], "cross", "#CC79A7", 14),
+    ]
+    traces = []
+    for name, at, symbol, colour, size in groups:
+        trace: dict[str, Any] = {
+            "type": "scatter3d" if deep else "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": places[at, 0],
+            "y": places[at, 1],
+            "text": [escaped(labels[i]) for i in at],
+            "marker": {
+                "symbol": symbol,
+                "color": colour,
+                "size": size / 2 if deep else size,
+                "line": {"width": 1.5, "color": colour if symbol.endswith("open") else "#000000"},
+            },
+            "hovertemplate": name + ": %{text}<extra></extra>",
+        }
+        if deep:
+            trace["z"] = places[at, 2]
+        if at:
+            traces.append(trace)
+    return traces
 
 
 def _hue(index: int, count: int) -> str:
@@ -135,4 +170,4 @@ def matrices(panels: list[tuple[str, np.ndarray]], names: list[str], theme: str,
                 "xanchor": "center",
             }
         )
-    return _figure(data, theme, **layout)
+    return figure(data, theme, **layout)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from dash import html
 
-from components.figures import AFTER, BEFORE, Figure, _figure
+from components.figures import AFTER, BEFORE, Figure, figure
 from components.theme import CATEGORIES, DIVERGING
 
 _NAMES = {"none": "no swap", "z1": "z1", "z2": "z2", "z1+z2": "z1 and z2"}
@@ -50,7 +50,7 @@ def training_curve(curve: list[dict[str, Any]], ceiling: float | None, theme: st
             }
         ]
     )
-    return _figure(
+    return figure(
         data,
         theme,
         shapes=shapes,
@@ -95,7 +95,7 @@ def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: s
                 "line": {"color": CATEGORIES[i], "dash": "dash", "width": 1},
             }
         )
-    return _figure(
+    return figure(
         data,
         theme,
         shapes=shapes,
@@ -124,7 +124,7 @@ def toy_swaps(swaps: list[dict[str, Any]], theme: str) -> Figure:
         }
         for name, field, colour in (("original key", "original", BEFORE), ("target key", "target", AFTER))
     ]
-    return _figure(
+    return figure(
         data,
         theme,
         barmode="group",
@@ -152,7 +152,7 @@ def toy_interaction(matrix: np.ndarray, names: list[str], theme: str) -> Figure:
             "colorbar": {"title": {"text": "raw logit", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         }
     ]
-    return _figure(
+    return figure(
         data,
         theme,
         xaxis={"title": {"text": "latent of the key"}, "showgrid": False},
@@ -205,7 +205,7 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
         f"{n}axis": {"title": {"text": f"axis {i + 1} ({share:.0%})"}}
         for i, (n, share) in enumerate(zip("xyz", arrays["map.shares"].tolist(), strict=False))
     }
-    return _figure(
+    return figure(
         data,
         theme,
         scene=axes,

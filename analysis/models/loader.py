@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
@@ -21,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from analysis.errors import UserError
 from analysis.models.default import prepare_default, read_manifest
+from analysis.models.gguf_tokenizer import repair_tokenizer
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec, check_local
 
@@ -136,6 +138,8 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         arguments["device_map"] = "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **extra, trust_remote_code=False)
+        if "gguf_file" in extra:
+            repair_tokenizer(tokenizer, Path(where) / extra["gguf_file"])
         model: Any = AutoModelForCausalLM.from_pretrained(where, **arguments)
         if spec.device_map == "none":
             model = model.to(device)

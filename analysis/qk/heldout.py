@@ -185,9 +185,9 @@ def _places(samples: HeadSamples, pairs: list[tuple[int, int, int]]) -> list[tup
 def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> dict[str, Any]:
     """Queries and keys in the subspace, on three common principal axes (the paper's Figures 6 and 8).
 
-    Returns an array, ``points`` (m, 3) float32, and JSON of the same length: ``labels`` and ``kinds`` ("query",
-    "positive", "negative"; at most two negative keys per example); also ``explained`` (3,), the share of the
-    coordinates' variance.
+    Returns arrays, float32: ``points`` (m, 3), ``centre`` (r,) and ``axes`` (r, up to 3), by which other coordinates
+    get their place; and JSON of length m: ``labels`` and ``kinds`` ("query", "positive", "negative"; at most two of
+    the last per example); also ``explained`` (3,), the share of the coordinates' variance.
     """
     u, v = subspace.query_basis, subspace.key_basis
     coordinates, labels, kinds = [], [], []
@@ -205,13 +205,16 @@ def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> 
             labels.append(names[len(names) - len(samples.negative[i]) + n])
             kinds.append("negative")
     stacked = torch.stack(coordinates)
-    stacked = stacked - stacked.mean(0)
+    centre = stacked.mean(0)
+    stacked = stacked - centre
     _, values, axes = torch.linalg.svd(stacked, full_matrices=False)
     points = torch.zeros(len(stacked), 3, dtype=torch.float64)
     points[:, : min(3, axes.shape[0])] = stacked @ axes[:3].mT
     explained = (values**2 / (values**2).sum().clamp_min(1e-30))[:3].tolist()
     return {
         "points": points.float().numpy(),
+        "centre": centre.float().numpy(),
+        "axes": axes[:3].mT.float().numpy(),
         "labels": labels,
         "kinds": kinds,
         "explained": [*explained, 0.0, 0.0, 0.0][:3],

@@ -20,7 +20,7 @@ from analysis.service.ops_features import (
     PreviewContrast,
 )
 from analysis.service.ops_models import EstimateModel, LoadModel
-from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, TracePrompt
+from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
 from analysis.service.ops_swap import SwapPrediction, SwapRow
 from analysis.service.ops_validation import Invariants, TrainToy
 
@@ -37,6 +37,7 @@ __all__ = [
     "Invariants",
     "LoadModel",
     "Overlap",
+    "PlaceOnMap",
     "PreviewContrast",
     "SwapPrediction",
     "SwapRow",

@@ -91,12 +91,16 @@ def rebuild(name: str, params: dict[str, Any]) -> Operation:
 def _plain(value: Any) -> Any:
     if isinstance(value, (ModelSpec, ContrastSpec)):
         return value.to_dict()
+    if isinstance(value, Operation):
+        return value.to_params()
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
     return value
 
 
 def _rebuild(annotation: str, value: Any) -> Any:
+    if annotation in REGISTRY:
+        return REGISTRY[annotation].from_params(value)
     for name, kind in _NESTED.items():
         if name in annotation:
             if "tuple" in annotation and not isinstance(value, (list, tuple)):

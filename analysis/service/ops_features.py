@@ -228,8 +228,8 @@ class HeldOut(OnContrast):
         if self.rotary == "post" and any(samples.negative):
             context.progress(0.85, "swaps by rank")
             table = swap_table(samples, subspace)
-        array = points.pop("points")
-        return Result({"swaps": table, "map": points, "in_sample": given, "examples": len(examples)}, {"points": array})
+        arrays = {name: points.pop(name) for name in ("points", "centre", "axes")}
+        return Result({"swaps": table, "map": points, "in_sample": given, "examples": len(examples)}, arrays)
 
 
 def check_head(fit: ContrastFit, layer: int, head: int) -> None:

@@ -13,7 +13,7 @@ from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.context import Context
 from analysis.service.operation import Kind, Operation, Result, choice, hash_of, whole
-from analysis.service.ops_features import feature_name, fit_of
+from analysis.service.ops_features import HeldOut, feature_name, fit_of
 
 if TYPE_CHECKING:
     from analysis.models.trace import Overview, Trace
@@ -215,6 +215,35 @@ class AttentionRow(OnHead):
     def _subspaces(self, context: Context) -> list[QKSubspace]:
         ranks = [*self.ranks, *[-1] * len(self.features)]
         return [subspace_for(context, self, f, r) for f, r in zip(self.features, ranks, strict=False)]
+
+
+@dataclass(frozen=True)
+class PlaceOnMap(OnHead):
+    """Where one query of the prompt and the keys that it sees lie on the map of a held-out test of the same head."""
+
+    query: int = 0
+    held_out: HeldOut = HeldOut()
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        from analysis.qk.evidence import subspace_of
+
+        trace, held = self.recorded(context, self.query), self.held_out
+        tested = context.stored(held)
+        if tested is None or held.rotary != "post" or (held.layer, held.head) != (self.layer, self.head):
+            raise UserError("The map belongs to another head or to other vectors. Test this one first.", "map")
+        fit = fit_of(context, self.model, held.contrast, held.rotary)
+        subspace = subspace_of(fit, self.layer, self.head, None, held.centred)
+        record = trace.layers[self.layer]
+        raw, _ = trace.row(self.layer, self.head, self.query)
+        seen = torch.nonzero(raw.isfinite())[:, 0]
+        keys = record.keys[0, self.head // record.group].double()[seen] @ subspace.key_basis
+        query = record.queries[0, self.head, self.query].double() @ subspace.query_basis
+        centre, axes = (torch.from_numpy(tested.arrays[n]).double() for n in ("centre", "axes"))
+        places = torch.zeros(len(seen) + 1, 3, dtype=torch.float64)
+        places[:, : axes.shape[1]] = (torch.cat([query[None], keys]) - centre) @ axes
+        return Result({"positions": [self.query, *seen.tolist()]}, {"places": places.float().numpy()})
 
 
 def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:

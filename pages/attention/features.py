@@ -221,5 +221,8 @@ def fit_features(
         if result is None:
             return panel, no_update
     return note(f"Fitted {', '.join(feature_name(c) for c in chosen)} on every head, vectors {rotary}-rotary."), (
-        f"gap:{active or 0}" if rotary == "post" else no_update
+        # Negative keys in another prompt get no attention to compare, so there the logit gap is the score.
+        f"{'trace' if chosen[active or 0].kind == 'lexical' else 'gap'}:{active or 0}"
+        if rotary == "post"
+        else no_update
     )

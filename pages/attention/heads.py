@@ -94,7 +94,11 @@ def show_grid(
         thumbnails = None if stored is None else stored.arrays["thumbnails"]
     chosen = (head["layer"], head["head"]) if head else None
     figure = head_grid(values, name, theme, chosen, thumbnails, bool(ranked), signed)
-    if not np.isfinite(values).any():
+    if not np.isfinite(values).any() and score not in SCORE_NAMES:
+        caption = (
+            "This score is not defined for this feature: its other keys lie in another prompt. Take the logit gap."
+        )
+    elif not np.isfinite(values).any():
         caption = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
     elif thumbnails is not None:
         caption = (

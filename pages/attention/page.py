@@ -324,6 +324,7 @@ def _map() -> Any:
         [
             dbc.Switch(id="map-deep", label="3-D", value=False),
             dbc.Switch(id="map-by-label", label="colour by value", value=False),
+            dbc.Switch(id="map-own", label="show this prompt", value=True),
         ],
         className="attune-inline",
     )

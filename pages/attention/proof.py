@@ -1,4 +1,4 @@
-"""What supports a feature on the opened head: evidence, held-out swaps, map, alignment, overlap."""
+"""What supports a feature on the opened head: evidence, held-out swaps, and the map."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
+from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.ops_features import Evidence, HeldOut, feature_name
+from analysis.service.ops_prompt import PlaceOnMap
 from components.evidence_card import evidence_card, swap_sentence
+from components.evidence_figures import direction_bars, spectrum, swaps_by_rank
 from components.figure_card import blank
-from components.figures import direction_bars, spectrum, swaps_by_rank
 from components.maps import subspace_map
+from pages.attention.answer import on_head
 from pages.attention.state import features_of
 from pages.common import attempt, attempt_job, client, spec_of
 
@@ -170,6 +173,24 @@ def hold_out(
     return {"key": result.key, "settings": settings}, None
 
 
+def _own_places(
+    settings: dict[str, Any], reading: Any, head: Any, query: Any, asked: Any, session: str
+) -> tuple[Any, list[str], int] | None:
+    """The prompt's query and keys on the map; None where the map is of another head or of vectors before rotation."""
+    here = {"layer": settings["layer"], "head": settings["head"]}
+    if not reading or query is None or head != here or settings["vectors"] != "post-rotary":
+        return None
+    held = HeldOut(
+        spec_of(settings["model"]), ContrastSpec.from_dict(settings["feature"]), **here, centred=settings["centred"]
+    )
+    result, _ = attempt(lambda: PlaceOnMap(**on_head(reading, head), query=query, held_out=held), session, "map")
+    if result is None:
+        return None
+    positions = result.data["positions"]
+    labels = [f"{p} {reading['labels'][p]}" for p in positions]
+    return result.arrays["places"], labels, positions.index(asked, 1) if asked in positions[1:] else 0
+
+
 @callback(
     Output("map", "figure"),
     Output("map-caption", "children"),
@@ -180,11 +201,28 @@ def hold_out(
     Input("held", "data"),
     Input("map-deep", "value"),
     Input("map-by-label", "value"),
+    Input("map-own", "value"),
+    Input("reading", "data"),
+    Input("head", "data"),
+    Input("query", "data"),
+    Input("asked", "data"),
     State("theme", "data"),
+    State("session", "data"),
     prevent_initial_call=True,
 )
-def show_held_out(held: Any, deep: bool, by_label: bool, theme: str) -> tuple[Any, ...]:
-    """The map and the swaps by rank of a held-out test."""
+def show_held_out(
+    held: Any,
+    deep: bool,
+    by_label: bool,
+    own: bool,
+    reading: Any,
+    head: Any,
+    query: Any,
+    asked: Any,
+    theme: str,
+    session: str,
+) -> tuple[Any, ...]:
+    """The map with the prompt's own query and keys on it, and the swaps by rank, of a held-out test."""
     stored = client().store.get(held["key"]) if held else None
     if stored is None:
         return (no_update,) * 6
@@ -198,6 +236,7 @@ def show_held_out(held: Any, deep: bool, by_label: bool, theme: str) -> tuple[An
         bool(deep),
         bool(by_label),
         theme,
+        _own_places(settings, reading, head, query, asked, session) if own else None,
     )
     seen = (
         " These examples are the ones that were fitted."

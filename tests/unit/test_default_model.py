@@ -15,8 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from analysis.errors import Cancelled, UserError
-from analysis.models import default
-from analysis.models.default import MANIFEST, SMOLLM2, Source, prepare, prepare_default, read_manifest
+from analysis.models.default import MANIFEST, default_folder, prepare, prepare_default, read_manifest
+from analysis.models.default_convert import probe
+from analysis.models.default_source import SMOLLM2, Source
+from analysis.models.loader import load_model
 
 TEMPLATE = "{% for message in messages %}<|im_start|>{{ message['content'] }}<|im_end|>{% endfor %}"
 CONFIG = LlamaConfig(
@@ -187,6 +189,16 @@ def test_from_wheel_to_folder(
     assert read_manifest(target, SMOLLM2) is None
 
 
+def test_a_gguf_file_of_the_users_own_keeps_its_digits_apart(
+    tiny: tuple[LlamaForCausalLM, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(tiny[1])
+    loaded = load_model(str(path))
+    assert loaded.tokenizer.tokenize("a  5\n\n1") == ["a", "ĠĠ", "5", "ĊĊ", "1"]
+    assert loaded.tokenizer.chat_template == TEMPLATE and loaded.facts.chat_template
+
+
 def test_a_wheel_with_another_checksum_is_refused(
     tiny: tuple[LlamaForCausalLM, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,11 +284,11 @@ def test_no_network_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_real_default_model_where_it_is_prepared() -> None:
-    path = default.default_folder()
+    path = default_folder()
     manifest = read_manifest(path)
     if manifest is None:
         pytest.skip("the default model is not prepared on this machine")
-    facts = default.probe(path)
+    facts = probe(path)
     assert facts["probe_answer"] == " Paris"
     assert facts["nats_per_token"] == pytest.approx(manifest["facts"]["nats_per_token"], abs=1e-3)
     assert facts["nats_per_token"] < 2.6 < facts["nats_wrong_rotary"]

@@ -1,0 +1,88 @@
+"""What a model's configuration says, and the shapes that follow from it when no header gives them.
+
+transformers' own configuration classes know each architecture's names and defaults, so no list of architectures is
+kept here. Where a model has no safetensors file, its module is built on torch's meta device, which has shapes but no
+memory. A configuration is foreign input: whatever is wrong with it becomes a sentence, and code that it points to is
+never run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analysis.models.metadata_facts import Facts, Stored, bad, parameters_only
+
+_MAX_LAYERS = 2000
+
+
+def described(
+    config: dict[str, Any], tensors: list[Stored] | None, origin: str, size: int | None, weights: str
+) -> Facts:
+    """Add what the configuration says; ``tensors`` None means: take the shapes from a module on the meta device."""
+    parsed, notes = _parsed_config(config)
+    text = parsed.get_text_config()
+    if tensors is None:
+        tensors = _meta_tensors(parsed)
+        origin += " The stored type is what the configuration says."
+    else:
+        tensors = parameters_only(tensors, bool(getattr(text, "tie_word_embeddings", False)))
+    if weights == "pickle":
+        notes.append(
+            "These weights are pickle files; they are read with weights_only=True, so that no code in them runs."
+        )
+    names = config.get("architectures")
+    return Facts(
+        tensors=tensors,
+        config=config,
+        architecture=str(names[0])
+        if isinstance(names, list) and names
+        else type(parsed).__name__.replace("Config", ""),
+        model_type=str(config.get("model_type", "")),
+        layers=getattr(text, "num_hidden_layers", None),
+        heads=getattr(text, "num_attention_heads", None),
+        origin=origin,
+        bytes_on_disk=size,
+        notes=notes,
+        weights=weights,
+    )
+
+
+def _parsed_config(config: dict[str, Any]) -> tuple[Any, list[str]]:
+    """transformers' own configuration object, which knows each architecture's names and defaults."""
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        if config.get("auto_map"):
+            raise bad(
+                "This model brings its own Python code, and Attune never runs code from a model repository. Choose a "
+                "model whose architecture is part of transformers."
+            )
+        raise bad(f"The installed transformers does not know the model type {str(kind)[:60]!r}. Choose another model.")
+    try:
+        parsed = CONFIG_MAPPING[kind].from_dict(config)
+    except Exception as error:  # a configuration is foreign input; each class refuses in its own way
+        raise bad("The model's config.json does not make sense to transformers. Download the model again.") from error
+    if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise bad(f"A model of type {kind} is not a causal language model. Choose one that predicts the next token.")
+    ignored = "This model brings its own Python code; it is not run, transformers' own class is used instead."
+    return parsed, [ignored] if config.get("auto_map") else []
+
+
+def _meta_tensors(parsed: Any) -> list[Stored]:
+    """The parameters of the module that ``parsed`` describes; tied weights are one parameter, so they come once."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    build: Any = AutoModelForCausalLM.from_config
+    if not 0 < (getattr(parsed.get_text_config(), "num_hidden_layers", 0) or 0) <= _MAX_LAYERS:
+        raise bad(f"The model's config.json names no sensible number of layers (1 to {_MAX_LAYERS}). Correct it.")
+    try:
+        with torch.device("meta"):
+            model = build(parsed, trust_remote_code=False)
+    except Exception as error:  # see _parsed_config
+        raise bad("No module can be built from the model's config.json. Download the model again.") from error
+    return [
+        Stored(name, str(p.dtype).removeprefix("torch."), tuple(p.shape), p.numel() * p.element_size())
+        for name, p in model.named_parameters()
+    ]

@@ -1,0 +1,76 @@
+"""A model in a local folder, known from its configuration and the headers of its safetensors files.
+
+A safetensors file begins with a table of its tensors, so a few kilobytes tell all sizes. This module hides that format
+and the choice among a folder's weight files. It believes no header: one that cannot be read, or that describes more
+than the file holds, means a damaged download, and no name in an index leads out of the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from analysis.models.metadata_config import described
+from analysis.models.metadata_facts import Facts, Stored, bad, gb, read_json, type_name
+
+_MAX_HEADER = 100_000_000
+_META = "__metadata__"
+
+
+def from_folder(path: Path) -> Facts:
+    """From a local folder: safetensors headers if there are any, else the configuration alone."""
+    config = read_json(path / "config.json")
+    files = _weight_files(path, "model.safetensors")
+    if files:
+        tensors = [t for file in files for t in safetensors_header(file)]
+        origin = (
+            f"Read from the headers of {len(files)} safetensors file{'s' if len(files) > 1 else ''} in {path.name}."
+        )
+        return described(config, tensors, origin, sum(f.stat().st_size for f in files), "safetensors")
+    pickles = _weight_files(path, "pytorch_model.bin")
+    size = sum(f.stat().st_size for f in pickles) if pickles else None
+    return described(
+        config,
+        None,
+        f"Counted on a module built from {path.name}'s config.json without memory.",
+        size,
+        "pickle" if pickles else "none",
+    )
+
+
+def _weight_files(path: Path, name: str) -> list[Path]:
+    """The files that transformers would read: those of the index if there is one, else the single file, else none."""
+    index = path / f"{name}.index.json"
+    if not index.is_file():
+        return [path / name] if (path / name).is_file() else []
+    mapping = read_json(index).get("weight_map")
+    names = sorted({str(v) for v in mapping.values()}) if isinstance(mapping, dict) else []
+    for shard in names:
+        if Path(shard).name != shard or not (path / shard).is_file():
+            raise bad(f"{index.name} names the file {Path(shard).name}, which is not in the folder. Download it again.")
+    return [path / shard for shard in names]
+
+
+def safetensors_header(file: Path) -> list[Stored]:
+    """The tensors that a safetensors file declares. Reads its first bytes only, and checks that the rest is there.
+
+    Raises UserError(field="model") if the header cannot be read or describes more bytes than the file has.
+    """
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as stream:
+            length = struct.unpack("<Q", stream.read(8))[0]
+            if length > min(_MAX_HEADER, size):
+                raise ValueError
+            header = json.loads(stream.read(length))
+        spans = {n: (int(t["data_offsets"][0]), int(t["data_offsets"][1])) for n, t in header.items() if n != _META}
+        tensors = [
+            Stored(n, type_name(str(header[n]["dtype"])), tuple(map(int, header[n]["shape"])), end - start)
+            for n, (start, end) in spans.items()
+        ]
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise bad(f"The header of {file.name} cannot be read: the file is damaged. Download it again.") from error
+    if 8 + length + max((end for _, end in spans.values()), default=0) > size:
+        raise bad(f"{file.name} is cut off: its header describes more than its {gb(size)}. Download it again.")
+    return tensors
