@@ -210,6 +210,7 @@ def swap_bars(
                 "array": band[2, shown] - middle,
                 "arrayminus": middle - band[0, shown],
                 "thickness": 1.5,
+                "color": "#a5abb4",
             },
         },
     ]

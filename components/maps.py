@@ -73,8 +73,9 @@ def subspace_map(
         theme,
         xaxis={"title": {"text": titles[0]}},
         yaxis={"title": {"text": titles[1]}},
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
         uirevision="map",
+        margin={"l": 56, "r": 16, "t": 84, "b": 48},
     )
 
 
@@ -122,7 +123,7 @@ def matrices(panels: list[tuple[str, np.ndarray]], names: list[str], theme: str,
     short = [escaped(f"{i + 1} {n}", 18) for i, n in enumerate(names)]
     top = max(float(np.abs(m).max()) for _, m in panels) or 1.0
     data: list[Any] = []
-    layout: dict[str, Any] = {"annotations": []}
+    layout: dict[str, Any] = {"annotations": [], "margin": {"l": 56, "r": 16, "t": 44, "b": 48}}
     width = 1 / len(panels)
     for i, (title, matrix) in enumerate(panels):
         suffix = "" if i == 0 else str(i + 1)

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import Any
 
-from dash import ALL, Input, Output, State, callback, ctx, html, no_update
+from dash import ALL, Input, Output, State, callback, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
@@ -99,17 +99,18 @@ def add_feature(
 
 
 @callback(
-    Output({"option": "text"}, "value"),
     Output("form-error", "children", allow_duplicate=True),
     Input("jsonl-upload", "contents"),
     prevent_initial_call=True,
 )
-def upload(contents: str | None) -> tuple[Any, Any]:
+def upload(contents: str | None) -> Any:
     """Put an uploaded JSONL file into the form, where it can be read before it is used."""
     try:
-        return base64.b64decode((contents or "").partition(",")[2], validate=True).decode("utf-8"), None
+        text = base64.b64decode((contents or "").partition(",")[2], validate=True).decode("utf-8")
     except ValueError:
-        return no_update, user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
+        return user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
+    set_props({"option": "text"}, {"value": text})  # type: ignore[arg-type]
+    return None
 
 
 @callback(

@@ -11,7 +11,11 @@ from dash import dcc, html, register_page
 from analysis.qk.contrasts import CONTRAST_KINDS, PRESET_PROMPTS
 from components.figure_card import figure_card
 from components.panels import empty
+from pages.attention import answer, features, heads, overlap, proof, reading
 from pages.attention.state import View, read_address
+
+# Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
+CALLBACKS = (answer, features, heads, overlap, proof, reading)
 
 register_page(__name__, path="/attention", title="Attention · Attune", name="Attention")
 
