@@ -119,9 +119,11 @@
     return key > query ? [none(), none()] : [query, key];
   };
 
-  attune.headClick = function (click) {
-    if (!click || !click.points.length) return none();
-    const data = click.points[0].customdata;
+  // Dash does not pass on the customdata of a heatmap's cell, so the cell is looked up in the figure.
+  attune.headClick = function (click, figure) {
+    if (!click || !click.points.length || !figure) return none();
+    const row = figure.data[0].customdata[click.points[0].y];
+    const data = row && row[click.points[0].x];
     return data ? { layer: data[0], head: data[1] } : none();
   };
 

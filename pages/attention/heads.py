@@ -141,6 +141,7 @@ clientside_callback(
     "dash_clientside.attune.headClick",
     Output("head", "data", allow_duplicate=True),
     Input("grid", "clickData"),
+    State("grid", "figure"),
     prevent_initial_call=True,
 )
 

@@ -1,0 +1,126 @@
+"""The real app on the real default model, driven in Chromium. A console error or a failed request fails the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from analysis.models.default import prepare_default
+from scripts.chromium import find
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "shots"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run --disable-quic"
+).split()
+PATIENCE = int(os.environ.get("ATTUNE_PATIENCE_MS", "120000"))
+
+
+@dataclass
+class Server:
+    """A running app: its address, its data folder, and how long the first page took after the process was started."""
+
+    url: str
+    home: Path
+    first_page_s: float
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app with a data folder of its own that shares the prepared default model."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").symlink_to(prepare_default().parent)
+    environment = {**os.environ, "ATTUNE_HOME": str(home)}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", "0", "--threads", "2"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found, f"the app did not say where it is: {line!r}"
+    import urllib.request
+
+    with urllib.request.urlopen(found[0] + "/attention", timeout=30) as answer:  # noqa: S310
+        assert answer.status == 200
+    yield Server(found[0], home, time.perf_counter() - began)
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    path = find()
+    assert path, "The browser tests need Chromium. Install it, or name one in ATTUNE_CHROMIUM."
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Open pages in contexts of their own; at the end none of them may have had an error."""
+    problems: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def make(path: str = "/attention", theme: str = "light", width: int = 1600, height: int = 1000) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if theme == "dark" else "light",
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda e: problems.append(f"page error: {e}"))
+        page.on("response", lambda r: problems.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.on("dialog", lambda d: problems.append(f"dialog: {d.message}"))
+        page.goto(path if path.startswith("http") else server.url + path)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    """The Attention page, once it has answered about its default prompt."""
+    opened = open_page()
+    opened.wait_for_selector(".attune-answer p")
+    return opened
+
+
+def shot(page: Page, name: str) -> None:
+    """Save a picture of the whole page, scrolled to its top so that the header is where it belongs."""
+    SHOTS.mkdir(exist_ok=True)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(300)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def read(page: Page, text: str, wait: bool = True) -> None:
+    """Type a prompt, press Read, and wait until its reading has come (its tokens stand in the strip)."""
+    page.fill("#prompt", text)
+    page.click("#read")
+    if wait:
+        page.wait_for_function("() => !document.querySelector('#read').disabled")
+        page.wait_for_timeout(1200)

@@ -1,0 +1,87 @@
+"""The worker dies, a job is cancelled: the page says so, and the next question is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Server, shot
+from tests.browser.test_bad_input import _form
+
+pytestmark = pytest.mark.browser
+
+
+def _long_fit(page: Page, seed: int) -> None:
+    """Replace the list by a fit that takes a while, and start it."""
+    _form(page, "Induction")
+    page.fill("#examples", "1500")
+    page.fill("#contrast-seed", str(seed))
+    page.click("#add-feature")
+    page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 2")
+    page.locator("button[aria-label^='remove 1']").click()
+    page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 1")
+    page.click("#fit")
+    page.wait_for_function("() => /\\d+ of 1,500 examples/.test(document.querySelector('#fit-text').innerText)")
+
+
+def _tray(page: Page) -> str:
+    if not page.locator(".offcanvas.show").count():
+        page.click("#tray-open")
+    page.wait_for_selector(".offcanvas.show .attune-job")
+    page.wait_for_timeout(2500)
+    return page.inner_text("#tray")
+
+
+def test_a_fit_is_cancelled_from_its_button_and_from_the_tray(page: Page) -> None:
+    _long_fit(page, 7001)
+    page.click("#fit-cancel")
+    page.wait_for_function("() => !document.querySelector('#fit').disabled")
+    page.wait_for_function("() => document.querySelector('#tray-open').innerText === 'Jobs'")
+    assert "cancelled" in _tray(page)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".offcanvas.show", state="hidden")
+    page.click("#fit")
+    page.wait_for_function("() => /\\d+ of 1,500 examples/.test(document.querySelector('#fit-text').innerText)")
+    _tray(page)
+    page.locator(".attune-job:has(.attune-state-running) button").first.click()
+    page.wait_for_function("() => document.querySelector('#fit-error').innerText.includes('Cancelled')")
+
+
+def test_a_killed_worker_is_said_and_replaced(page: Page, server: Server) -> None:
+    _long_fit(page, 7002)
+    os.kill(json.loads((server.home / "worker.json").read_text())["pid"], signal.SIGKILL)
+    page.wait_for_function("() => document.querySelector('#fit-error').innerText.includes('SIGKILL')")
+    assert "failed" in _tray(page) and "SIGKILL" in page.inner_text("#tray")
+    shot(page, "worker-killed-light")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".offcanvas.show", state="hidden")
+    before = page.inner_text("#query-strip")
+    page.fill("#prompt", "After the storm the ships came home. After the storm the ships")
+    page.click("#read")
+    page.wait_for_function("b => document.querySelector('#query-strip').innerText !== b", arg=before)
+    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('attention')")
+
+
+def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: Callable[..., Page]) -> None:
+    page = open_page("/validation", theme="dark")
+    page.wait_for_selector("#toy-train")
+    page.wait_for_timeout(1000)
+    page.click("#toy-train")
+    page.wait_for_function("() => /step [\\d,]+: accuracy/.test(document.querySelector('#toy-text').innerText)")
+    page.wait_for_selector("#toy-checks table")
+    words = page.inner_text("#toy-checks")
+    assert "not as expected" not in words and words.count("as expected") >= 8
+    page.click("#measure")
+    page.wait_for_selector("#invariants table")
+    verdicts = page.inner_text("#invariants")
+    assert "FAILS" not in verdicts and verdicts.count("holds") >= 9
+    page.wait_for_timeout(1500)
+    shot(page, "validation-dark")
+    page.click("text=Model")
+    page.wait_for_selector(".attune-works")
+    shot(page, "model-dark")
