@@ -47,7 +47,12 @@ def test_unusual_text_is_read_with_a_remark(page: Page, text: str, word: str, no
     assert page.locator("#prompt-error .alert").count() == 0
 
 
-def _form(page: Page, kind: str) -> None:
+def open_form(page: Page, kind: str) -> None:
+    """Open the form of a kind of contrast."""
+    if kind in page.inner_text("#kind"):
+        page.click("#define")
+        page.wait_for_selector("#add-feature")
+        return
     page.click("#kind")
     page.wait_for_timeout(400)
     page.locator("[role=option], .dash-dropdown-option").filter(has_text=kind).first.click()
@@ -65,7 +70,7 @@ def _option(page: Page, name: str) -> str:
 
 
 def test_templates_and_jsonl_files_are_refused_in_words(page: Page) -> None:
-    _form(page, "Template")
+    open_form(page, "Template")
     template, lists = _option(page, "template"), _option(page, "word_lists")
     usual_template, usual_lists = page.input_value(template), page.input_value(lists)
     page.fill(template, "There is nothing to fill in here.")
@@ -82,7 +87,7 @@ def test_templates_and_jsonl_files_are_refused_in_words(page: Page) -> None:
     page.click("#add-feature")
     page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 2")
 
-    _form(page, "JSONL")
+    open_form(page, "JSONL")
     good = json.dumps({"text": "A cat sat by the dog. Then", "positive": ["cat"], "negative": ["dog"]})
     page.fill(_option(page, "text"), "\n".join([good] * 5 + ['{"text": '] + [good] * 5))
     _refused(page, "ine 6")

@@ -11,14 +11,14 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Server, shot
-from tests.browser.test_bad_input import _form
+from tests.browser.test_bad_input import open_form
 
 pytestmark = pytest.mark.browser
 
 
 def _long_fit(page: Page, seed: int) -> None:
     """Replace the list by a fit that takes a while, and start it."""
-    _form(page, "Induction")
+    open_form(page, "Induction")
     page.fill("#examples", "1500")
     page.fill("#contrast-seed", str(seed))
     page.click("#add-feature")
