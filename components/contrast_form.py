@@ -85,7 +85,7 @@ def _row(option: Option) -> Any:
     )
 
 
-def preview(data: dict[str, Any], examples: int) -> Any:
+def preview(data: dict[str, Any]) -> Any:
     """Examples with their query, matching and other keys marked by colour, border and letter."""
     rows: list[Any] = []
     for example in data["examples"]:
@@ -103,7 +103,7 @@ def preview(data: dict[str, Any], examples: int) -> Any:
                 )
             )
     cost = (
-        f"About {data['tokens']:,} tokens for {examples:,} examples, roughly "
+        f"About {data['tokens']:,} tokens for {data['count']:,} examples, roughly "
         f"{max(1, round(data['seconds']))} s on this machine."
     )
     legend = html.Div(

@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from analysis.errors import UserError
 from analysis.models.default import prepare_default, read_manifest
 from analysis.models.gguf_tokenizer import repair_tokenizer
+from analysis.models.metadata import estimate
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec, check_local
 
@@ -295,6 +296,7 @@ def _location(spec: ModelSpec, say: Progress) -> tuple[str, dict[str, Any], str]
         )
     if local is not None:
         return str(local), {"local_files_only": True}, ""
+    estimate(spec)  # says within seconds, and in words, what is wrong with a name or with the network
     offline = {"local_files_only": True} if os.environ.get("HF_HUB_OFFLINE") == "1" else {}
     return spec.source, {**offline, **({"revision": spec.revision} if spec.revision else {})}, ""
 

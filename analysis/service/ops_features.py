@@ -56,11 +56,14 @@ class PreviewContrast(OnContrast):
         from analysis.qk.contrasts import describe
 
         loaded = context.model(self.model)
-        few = self.examples(context, replace(self.contrast, n_examples=8))
-        tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * self.contrast.n_examples
+        # What people wrote themselves is built whole, so that every word and line is looked at before it is fitted.
+        own = self.contrast.kind in ("template", "jsonl")
+        few = self.examples(context, self.contrast if own else replace(self.contrast, n_examples=8))
+        count = len(few) if own else self.contrast.n_examples
+        tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * count
         shown = [describe(e, loaded.tokenizer) for e in few[:3]]
         seconds = tokens * loaded.facts.seconds_per_token * 1.2
-        return Result({"examples": shown, "tokens": int(tokens), "seconds": seconds})
+        return Result({"examples": shown, "count": count, "tokens": int(tokens), "seconds": seconds})
 
 
 @dataclass(frozen=True)

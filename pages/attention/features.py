@@ -95,7 +95,7 @@ def add_feature(
         return no_update, panel, no_update, no_update
     if ctx.triggered_id == "add-feature":
         return [*known, contrast.to_dict()], None, no_update, False
-    return no_update, None, preview(result.data, contrast.n_examples), no_update
+    return no_update, None, preview(result.data), no_update
 
 
 @callback(

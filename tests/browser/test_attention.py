@@ -33,7 +33,7 @@ def graph(page: Page, name: str) -> dict:
     """What plotly holds of a figure: names, kinds and lengths of its traces, read from the drawn page."""
     return page.evaluate(
         """n => { const g = document.querySelector('#' + n + ' .js-plotly-plot'); return g ? {
-        traces: g.data.map(t => ({name: t.name, type: t.type, points: (t.y && t.y.length) || (t.z && t.z.length) || 0})),
+        traces: g.data.map(t => ({name: t.name, type: t.type, points: (t.y || t.z || []).length})),
         shapes: (g.layout.shapes || []).length } : {traces: [], shapes: 0}; }""",
         name,
     )
@@ -52,7 +52,10 @@ def test_the_first_page_comes_while_the_model_loads_and_then_answers(
     assert server.first_page_s < 3, f"the first page took {server.first_page_s:.1f} s"
     page = open_page()
     page.wait_for_selector("#prompt")
-    cards = "() => [...document.querySelectorAll('.attune-card')].slice(0, 4).map(c => Math.round(c.getBoundingClientRect().top))"
+    cards = (
+        "() => [...document.querySelectorAll('.attune-card')].slice(0, 4).map(c => "
+        "Math.round(c.getBoundingClientRect().top))"
+    )
     before = page.evaluate(cards)
     page.wait_for_selector(".attune-answer p")
     page.wait_for_timeout(1500)
@@ -231,7 +234,8 @@ def test_dark_theme_is_readable_and_reaches_the_figures(open_page: Callable[...,
         return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
       const back = e => { while (e) { const c = getComputedStyle(e).backgroundColor;
         if (/^rgb\\(/.test(c)) return c; e = e.parentElement; } return 'rgb(255,255,255)'; };
-      return ['#answer p', '.attune-note', '.attune-caption', '#prompt', '.attune-button', '.nav-link', '#active'].map(s => {
+      return ['#answer p', '.attune-note', '.attune-caption', '#prompt', '.attune-button', '.nav-link',
+        '#active'].map(s => {
         const e = document.querySelector(s); const a = lum(getComputedStyle(e).color), b = lum(back(e));
         return [s, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; }); }"""
     for where, ratio in page.evaluate(contrast):

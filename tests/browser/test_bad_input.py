@@ -87,7 +87,7 @@ def test_templates_and_jsonl_files_are_refused_in_words(page: Page) -> None:
     page.click("#add-feature")
     page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 2")
 
-    open_form(page, "JSONL")
+    open_form(page, "Your own examples")
     good = json.dumps({"text": "A cat sat by the dog. Then", "positive": ["cat"], "negative": ["dog"]})
     page.fill(_option(page, "text"), "\n".join([good] * 5 + ['{"text": '] + [good] * 5))
     _refused(page, "ine 6")
@@ -110,7 +110,8 @@ def test_models_that_cannot_be_loaded(open_page: Callable[..., Page], tmp_path: 
             page.fill("#source", source)
             page.click(button)
             page.wait_for_function(
-                "s => { const e = document.querySelector('#model-error .alert'); return e && e.innerText.length > 20 && "
+                "s => { const e = document.querySelector('#model-error .alert'); return e && "
+                "e.innerText.length > 20 && "
                 "(e.innerText.includes(s) || e.innerText.toLowerCase().includes('model')); }",
                 arg=says,
             )
