@@ -183,7 +183,7 @@ def open_head(reading: Any, head: Any, session: str) -> tuple[Any, ...]:
     step = packed["step"] * packed["max"] / 255
     caption = (
         f"Shown in steps of {step:.2g}; rows are queries, columns the keys that they attend to. Click a "
-        "cell to ask why."
+        "cell to ask why. Without the first token, the colours are scaled to the rest."
     )
     if packed["pool"] > 1:
         caption = f"Max-pooled {packed['pool']} × {packed['pool']} tokens per cell. " + caption

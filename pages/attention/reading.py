@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.service.ops_prompt import TracePrompt
@@ -100,6 +100,8 @@ def read_prompt(
         "text": text,
         "chat": bool(chat),
         "generate": generate or 0,
+        # A prompt that was typed is asked about from its end; one that came with an address keeps the address's tokens.
+        "typed": ctx.triggered_id == "read",
     }
     return reading, None, remember(text or "")
 
@@ -147,8 +149,9 @@ def choose_defaults(
     if not reading:
         return no_update, no_update, no_update
     count = len(reading["labels"])
-    new_query = query if isinstance(query, int) and query < count else reading["prompt_tokens"] - 1
-    new_key = key if isinstance(key, int) and key <= new_query else None
+    new_query, new_key = reading["prompt_tokens"] - 1, None
+    if isinstance(query, int) and query < count and not reading.get("typed"):
+        new_query, new_key = query, key if isinstance(key, int) and key <= query else None
     exists = head and head["layer"] in reading["attention_layers"] and head["head"] < reading["heads"]
     return new_query, new_key, head if exists else best_head(reading)
 
