@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import psutil
 def run(clicks: int = 40) -> dict[str, Any]:
     """p50 and p95 of three kinds of warm clicks at 512 tokens, bytes of an opened head, memory at 1,024 tokens."""
     os.environ["ATTUNE_HOME"] = _own_home()
+    first = _first_page()
     from analysis.models.spec import ModelSpec
     from analysis.qk.contrasts.spec import ContrastSpec
     from analysis.service.client import Client
@@ -38,7 +42,11 @@ def run(clicks: int = 40) -> dict[str, Any]:
         text = _text(512)
         reading = client.ask(TracePrompt(text=text))
         tokens = len(reading.data["labels"])
-        results: dict[str, Any] = {"tokens": tokens, **_clicks(client, text, tokens, feature, clicks)}
+        results: dict[str, Any] = {
+            "first page after the start, s": first,
+            "tokens": tokens,
+            **_clicks(client, text, tokens, feature, clicks),
+        }
         results |= _sizes(client, text, pack_cells)
         worker = psutil.Process(client.status()["pid"])
         results |= _memory(client, worker)
@@ -47,12 +55,28 @@ def run(clicks: int = 40) -> dict[str, Any]:
         supervisor.stop()
 
 
+def _first_page() -> float:
+    """Seconds from starting the app's process to its first page, while the model still loads."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "app.py", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[3]
+        with urllib.request.urlopen(address + "/attention", timeout=60) as answer:  # noqa: S310
+            assert answer.status == 200
+        return time.perf_counter() - began
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> dict[str, Any]:
     from analysis.service.ops_features import Evidence
     from analysis.service.ops_prompt import AttentionRow, HeadAttention
     from analysis.service.ops_swap import SwapRow
     from components.cells import pack_cells
-    from components.figures import attribution_bars, spectrum, swap_bars
+    from components.evidence_figures import spectrum
+    from components.figures import attribution_bars, swap_bars
 
     labels = client.ask(_trace(text)).data["labels"]
 
