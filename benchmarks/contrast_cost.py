@@ -148,7 +148,7 @@ def main() -> dict[str, Any]:
             "llama-8b shape, bf16, cuda": run(random_llama_8b("cuda"), random_examples(512, 128256), max_tokens=8192)
         }
     loaded = load_model("default")
-    examples = build_examples(ContrastSpec("induction", 96), loaded.tokenizer)  # type: ignore[arg-type]
+    examples = build_examples(ContrastSpec("induction", 256), loaded.tokenizer)  # type: ignore[arg-type]
     return {
         "SmolLM2-135M, all 270 heads, against bare passes": run(loaded, examples),
         "batched sums against head by head": head_by_head(),

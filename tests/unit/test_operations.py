@@ -32,6 +32,7 @@ from analysis.service.catalogue import (
     Invariants,
     LoadModel,
     Overlap,
+    PlaceOnMap,
     PreviewContrast,
     SwapPrediction,
     SwapRow,
@@ -50,6 +51,7 @@ NAMES = sorted(catalogue.__all__)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
+    "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
     "side": "key",
@@ -286,6 +288,16 @@ def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
     assert facts["permutations"] == 20 and any("the rank alone is no evidence" in r for r in facts["remarks"])
     tested = fitted.perform(HeldOut(contrast=FEATURE, layer=2, head=4, examples_count=20))
     assert tested.data["swaps"]["pairs"] == 20 and tested.arrays["points"].shape[1] == 3
+    own = fitted.perform(
+        PlaceOnMap(
+            text=TEXT, layer=2, head=4, query=5, held_out=HeldOut(contrast=FEATURE, layer=2, head=4, examples_count=20)
+        )
+    )
+    assert own.data["positions"] == [5, *range(6)] and own.arrays["places"].shape == (7, 3)
+    with pytest.raises(UserError):
+        fitted.perform(
+            PlaceOnMap(text=TEXT, layer=1, head=4, query=5, held_out=HeldOut(contrast=FEATURE, layer=2, head=4))
+        )
     twice = fitted.perform(Overlap(features=(FEATURE, FEATURE), layer=2, head=4)).data
     assert np.allclose(twice["key"], 1) and len(twice["names"]) == 2
     assert fitted.perform(PreviewContrast(contrast=FEATURE)).data["tokens"] > 0
