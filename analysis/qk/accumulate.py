@@ -8,25 +8,16 @@ traffic than the forward pass itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.models.recording import LayerAttention, scaled_logits
 from analysis.qk.batching import Batch
 
 FLUSH_ROWS = 256
-
-
-@dataclass
-class _Rows:
-    """Buffered rows of one layer: queries (R, H, d) and, per channel, weighted key sums (Hkv, C, R, d)."""
-
-    queries: list[Tensor]
-    keys: list[Tensor]
-    count: int = 0
 
 
 class LayerSums:
@@ -48,7 +39,9 @@ class LayerSums:
 
         self.group = heads // key_heads
         self.channels = channels
-        self.covariance = zeros(heads, channels, width, width)
+        # Kept as the product comes out of the matrix multiplication, so that adding to it copies nothing.
+        self._sums = zeros(key_heads, self.group * width, channels * width)
+        self._shape = (key_heads, self.group, width, channels, width)
         self.query_sum, self.key_sum = zeros(heads, 2, width), zeros(key_heads, channels, width)
         self.query_gap, self.key_mid = zeros(heads, channels, width), zeros(key_heads, 2, width)
         self.rows = zeros(2)
@@ -56,34 +49,20 @@ class LayerSums:
         self.gap_sum, self.gap_sq = zeros(heads), zeros(heads)
         self.attention, self.hits, self.scored, self.compared = zeros(heads, 2), zeros(heads), 0, 0
         self.scaling = 0.0
-        self._rows = _Rows([], [])
+        self._pending: list[tuple[Tensor, Tensor, Batch]] = []
+
+    @property
+    def covariance(self) -> Tensor:
+        """Sums of q (weighted key sum)^T by head and channel, (H, C, d, d); what waits in the buffer is not in it."""
+        key_heads, group, width, channels, _ = self._shape
+        return self._sums.view(self._shape).permute(0, 1, 3, 2, 4).reshape(key_heads * group, channels, width, width)
 
     def add(self, queries: Tensor, keys: Tensor, batch: Batch) -> None:
         """Take one batch: ``queries`` (P, H, T, d) and ``keys`` (P, Hkv, T, d) of its prompts."""
-        rows = queries[batch.prompt, :, batch.position].double()  # (R, H, d)
-        slots = keys[batch.key_prompt, :, batch.key_position].double()  # (R, S, Hkv, d)
-        weighted = torch.einsum("crs,rsgd->gcrd", batch.weights, slots)
-        self._rows.queries.append(rows)
-        self._rows.keys.append(weighted)
-        self._rows.count += rows.shape[0]
-        difference = weighted[:, 0] + weighted[:, 1]  # (Hkv, R, d): the true labels, both halves
-        # An example whose negative keys have a query of their own is two rows, and one difference.
-        whole = difference.new_zeros(difference.shape[0], batch.examples, difference.shape[2])
-        whole.index_add_(1, batch.owner, difference)
-        self.query_sq += (rows**2).sum((0, 2))
-        self.key_sq += (whole**2).sum((1, 2))
-        even = batch.weights[0].abs().sum(1) > 0
-        self.query_sum[:, 0] += rows[even].sum(0)
-        self.query_sum[:, 1] += rows[~even].sum(0)
-        self.rows += torch.stack([even.sum(), (~even).sum()]).to(self.rows)
-        self.key_sum += weighted.sum(2)
-        self.query_gap += torch.einsum("cr,rhd->hcd", batch.weights.sum(-1), rows)
-        self.key_mid += torch.einsum("crs,rsgd->gcd", batch.weights[:2].abs() / 2, slots)
-        by_row = (rows * difference.repeat_interleave(self.group, 0).permute(1, 0, 2)).sum(-1)  # (R, H)
-        gaps = by_row.new_zeros(batch.examples, by_row.shape[1]).index_add_(0, batch.owner, by_row)
-        self.gap_sum += gaps.sum(0)
-        self.gap_sq += (gaps**2).sum(0)
-        if self._rows.count >= FLUSH_ROWS:
+        rows = queries[batch.prompt, :, batch.position]  # (R, H, d)
+        slots = keys[batch.key_prompt, :, batch.key_position]  # (R, S, Hkv, d)
+        self._pending.append((rows, slots, batch))
+        if sum(r.shape[0] for r, _, _ in self._pending) >= FLUSH_ROWS:
             self.flush()
 
     def score(self, record: LayerAttention, batch: Batch) -> None:
@@ -105,17 +84,45 @@ class LayerSums:
         self.compared += int(compared.sum())
 
     def flush(self) -> None:
-        """Turn the buffered rows into sums: one product per key head."""
-        if not self._rows.count:
+        """Turn the buffered rows into sums, all in float64: one large product per key head."""
+        if not self._pending:
             return
-        queries, keys = torch.cat(self._rows.queries), torch.cat(self._rows.keys, 2)
-        rows, heads, width = queries.shape
-        key_heads = keys.shape[0]
-        left = queries.reshape(rows, key_heads, self.group * width).permute(1, 2, 0)
-        right = keys.permute(0, 2, 1, 3).reshape(key_heads, rows, self.channels * width)
-        product = torch.bmm(left, right).reshape(key_heads, self.group, width, self.channels, width)
-        self.covariance += product.permute(0, 1, 3, 2, 4).reshape(heads, self.channels, width, width)
-        self._rows = _Rows([], [])
+        rows = torch.cat([r for r, _, _ in self._pending]).double()  # (R, H, d)
+        most = max(slots.shape[1] for _, slots, _ in self._pending)
+        padded = [nn.functional.pad(slots, (0, 0, 0, 0, 0, most - slots.shape[1])) for _, slots, _ in self._pending]
+        slots = torch.cat(padded).double()  # (R, S, Hkv, d)
+        weights = torch.cat(
+            [nn.functional.pad(b.weights, (0, most - b.weights.shape[2])) for _, _, b in self._pending], 1
+        )
+        owners, examples = [], 0
+        for _, _, batch in self._pending:
+            owners.append(batch.owner + examples)
+            examples += batch.examples
+        self._pending = []
+        self._reduce(rows, slots, weights, torch.cat(owners), examples)
+
+    def _reduce(self, rows: Tensor, slots: Tensor, weights: Tensor, owner: Tensor, examples: int) -> None:
+        weighted = torch.einsum("crs,rsgd->grcd", weights, slots)  # (Hkv, R, C, d)
+        difference = weighted[:, :, 0] + weighted[:, :, 1]  # (Hkv, R, d): the true labels, both halves
+        # An example whose negative keys have a query of their own is two rows, and one difference.
+        whole = difference.new_zeros(difference.shape[0], examples, difference.shape[2])
+        whole.index_add_(1, owner, difference)
+        self.query_sq += (rows**2).sum((0, 2))
+        self.key_sq += (whole**2).sum((1, 2))
+        even = weights[0].abs().sum(1) > 0
+        self.query_sum[:, 0] += rows[even].sum(0)
+        self.query_sum[:, 1] += rows[~even].sum(0)
+        self.rows += torch.stack([even.sum(), (~even).sum()]).to(self.rows)
+        self.key_sum += weighted.sum(1)
+        self.query_gap += torch.einsum("cr,rhd->hcd", weights.sum(-1), rows)
+        self.key_mid += torch.einsum("crs,rsgd->gcd", weights[:2].abs() / 2, slots)
+        by_row = (rows * difference.repeat_interleave(self.group, 0).permute(1, 0, 2)).sum(-1)  # (R, H)
+        gaps = by_row.new_zeros(examples, by_row.shape[1]).index_add_(0, owner, by_row)
+        self.gap_sum += gaps.sum(0)
+        self.gap_sq += (gaps**2).sum(0)
+        key_heads, group, width, channels, _ = self._shape
+        left = rows.reshape(-1, key_heads, group * width).permute(1, 2, 0)
+        self._sums.baddbmm_(left, weighted.reshape(key_heads, -1, channels * width))
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

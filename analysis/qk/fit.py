@@ -172,14 +172,15 @@ def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress)
     for index, layer in enumerate(layers):
         s = sums.pop(layer)
         s.flush()
-        by = counts.to(s.covariance.device)
-        keep("halves", s.covariance[:, :2] / by[:, None, None])
+        covariance = s.covariance
+        by = counts.to(covariance.device)
+        keep("halves", covariance[:, :2] / by[:, None, None])
         key_sum, key_mid = (t.repeat_interleave(s.group, 0) for t in (s.key_sum, s.key_mid))
         keep("query_mean", s.query_sum / s.rows.clamp_min(1)[:, None])
         keep("key_mean", key_sum[:, :2] / by[:, None])
         keep("query_gap", s.query_gap[:, :2] / by[:, None])
         keep("key_mid", key_mid / by[:, None])
-        null = s.covariance[:, 2:] / n
+        null = covariance[:, 2:] / n
         keep("null_trace", torch.diagonal(null, dim1=-2, dim2=-1).sum(-1))
         keep("null_values", _spectra(null))
         centre = torch.einsum("hi,hpj->hpij", s.query_sum.sum(1) / s.rows.sum(), key_sum[:, 2:] / n)
