@@ -37,11 +37,21 @@
     }
     return window.location.pathname + search;
   };
-  attune.copyAddress = function (clicks) {
+  // The way back to the Attention page leads to the view that was left, with the model that is in use by then.
+  attune.wayBack = function (address, pathname) {
+    const [path, search] = (address || "/attention").split("?");
+    const query = new URLSearchParams(search || "");
+    query.delete("model");
+    return [query.size ? path + "?" + query : path, (pathname || "").startsWith("/attention")];
+  };
+  attune.copyAddress = async function (clicks) {
     if (!clicks) return none();
-    const text = window.location.href;
-    if (navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {});
-    return "Link copied";
+    try {
+      await navigator.clipboard.writeText(window.location.href);
+      return "Link copied";
+    } catch (e) {
+      return "Copy it from the address bar"; // no clipboard: not allowed, or not over https
+    }
   };
 
   // ---- packed cells ----

@@ -11,7 +11,11 @@ from analysis.qk.contrasts import CONTRAST_KINDS, TEMPLATE_HELP, ContrastKind, O
 
 
 def contrast_form(kind: str) -> Any:
-    """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``."""
+    """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``.
+
+    Numbers have no bounds in the browser: it would send nothing for a number outside them, and the server, which
+    checks every one, would not learn what was typed.
+    """
     chosen: ContrastKind = CONTRAST_KINDS[kind]
     rows = [_row(option) for option in chosen.options]
     help_text = (
@@ -35,14 +39,12 @@ def contrast_form(kind: str) -> Any:
                     dbc.Input(
                         id="examples",
                         type="number",
-                        min=8,
-                        max=20000,
-                        step=1,
+                        step="any",
                         value=chosen.default_examples,
                         className="attune-number",
                     ),
                     dbc.Label("Seed", html_for="contrast-seed"),
-                    dbc.Input(id="contrast-seed", type="number", min=0, step=1, value=0, className="attune-number"),
+                    dbc.Input(id="contrast-seed", type="number", step="any", value=0, className="attune-number"),
                     html.Button("Preview", id="preview-feature", className="attune-button", type="button"),
                     html.Button(
                         "Add to the list", id="add-feature", className="attune-button attune-primary", type="button"
@@ -64,9 +66,7 @@ def _row(option: Option) -> Any:
         field = dbc.Input(
             id=name,
             type="number",
-            min=option.minimum,
-            max=option.maximum,
-            step=1,
+            step="any",
             value=option.default,
             className="attune-number",
         )

@@ -90,7 +90,7 @@ def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
         annotations=notes,
         xaxis={"title": {"text": "index"}},
         yaxis={"title": {"text": "singular value (raw logit)"}, "rangemode": "tozero"},
-        legend={"orientation": "h", "y": 1.2, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
 
 
@@ -188,5 +188,5 @@ def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
         shapes=shapes,
         xaxis={"title": {"text": "rank of the swapped subspace"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "mean attention"}, "rangemode": "tozero"},
-        legend={"orientation": "h", "y": 1.25, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )

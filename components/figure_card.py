@@ -60,7 +60,9 @@ def figure_card(name: str, title: str, caption: str = "", height: int = 360, con
 def blank(height: int = 360, text: str = "") -> dict[str, Any]:
     """An empty figure of the card's height, so that nothing jumps when the real one comes."""
     hidden = {"visible": False}
-    notes = [{"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}] if text else []
+    # The one grey that reads on both themes: an empty figure has no template to take a colour from.
+    note = {"text": text, "showarrow": False, "font": {"size": 16, "color": "#797f87"}}
+    notes = [note | {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}] if text else []
     return {
         "data": [],
         "layout": {

@@ -184,7 +184,7 @@ def attribution_bars(
         bargap=0.25,
         xaxis={"type": "category", "title": {"text": "key token"}, "tickangle": -50, "showgrid": False},
         yaxis={"title": {"text": unit}, "zeroline": True},
-        legend={"orientation": "h", "y": 1.12, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
         uirevision="bars",
     )
 
@@ -222,7 +222,7 @@ def swap_bars(
         barmode="group",
         xaxis={"type": "category", "title": {"text": "key token"}, "tickangle": -40},
         yaxis={"title": {"text": "attention of this head"}, "rangemode": "tozero"},
-        legend={"orientation": "h", "y": 1.14, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
 
 
@@ -247,5 +247,5 @@ def prediction_bars(compared: dict[str, Any], theme: str) -> Figure:
         barmode="group",
         yaxis={"autorange": "reversed", "type": "category"},
         xaxis={"title": {"text": "probability of the next token"}, "rangemode": "tozero"},
-        legend={"orientation": "h", "y": 1.14, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )

@@ -14,7 +14,10 @@ from components.theme import TEMPLATES
 
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
     """The layout of the app; built anew for each browser tab, so that each has a session of its own."""
-    links = [dbc.NavLink(name, href=path, active="partial", className="attune-nav") for name, path in pages]
+    links = [
+        dbc.NavLink(name, href=path, active="partial", className="attune-nav", id=f"nav-{name.lower()}")
+        for name, path in pages
+    ]
     return html.Div(
         [
             dcc.Store(id="session", data=uuid.uuid4().hex),
@@ -27,7 +30,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             html.Header(
                 [
                     html.Div(
-                        [dcc.Link("Attune", href="/", className="attune-brand"), html.Nav(links)],
+                        [dcc.Link("Attune", href="/attention", className="attune-brand"), html.Nav(links)],
                         className="attune-left",
                     ),
                     html.Div(

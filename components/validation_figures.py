@@ -64,7 +64,7 @@ def training_curve(curve: list[dict[str, Any]], ceiling: float | None, theme: st
             "rangemode": "tozero",
             "tickmode": "auto",
         },
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
 
 
@@ -101,7 +101,7 @@ def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: s
         shapes=shapes,
         xaxis={"title": {"text": "index"}},
         yaxis={"type": "log", "title": {"text": "singular value (raw logit)"}, "exponentformat": "power"},
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
 
 
@@ -130,7 +130,7 @@ def toy_swaps(swaps: list[dict[str, Any]], theme: str) -> Figure:
         barmode="group",
         xaxis={"type": "category"},
         yaxis={"title": {"text": "mean attention"}, "range": [0, 1]},
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
 
 

@@ -21,6 +21,13 @@ def register_frame(app: Dash) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
+        "dash_clientside.attune.wayBack",
+        Output("nav-attention", "href"),
+        Output("nav-attention", "active"),
+        Input("address", "data"),
+        Input("_pages_location", "pathname"),
+    )
+    app.clientside_callback(
         "dash_clientside.attune.copyAddress",
         Output("copy-link", "children"),
         Input("copy-link", "n_clicks"),

@@ -48,10 +48,10 @@ def layout(**_query: Any) -> Any:
                     ),
                     html.Div(
                         [
-                            _field("rank of z1", "toy-n1", 3, 1, 12),
-                            _field("rank of z2", "toy-n2", 5, 1, 12),
-                            _field("head width", "toy-width", 16, 2, 64),
-                            _field("seed", "toy-seed", 11, 0, 10**6),
+                            _field("rank of z1", "toy-n1", 3),
+                            _field("rank of z2", "toy-n2", 5),
+                            _field("head width", "toy-width", 16),
+                            _field("seed", "toy-seed", 11),
                             dcc.Dropdown(
                                 [
                                     {"label": "binary codes", "value": "binary"},
@@ -118,13 +118,12 @@ def layout(**_query: Any) -> Any:
     )
 
 
-def _field(label: str, name: str, value: int, low: int, high: int) -> Any:
+def _field(label: str, name: str, value: int) -> Any:
     return html.Div(
         [
             dbc.Label(label, html_for=name),
-            dbc.Input(
-                id=name, type="number", value=value, min=low, max=high, step=1, size="sm", className="attune-number"
-            ),
+            # Without bounds, so that the server, which checks, learns what was typed and can say what is wrong.
+            dbc.Input(id=name, type="number", value=value, step="any", size="sm", className="attune-number"),
         ],
         className="attune-inline",
     )

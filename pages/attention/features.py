@@ -39,7 +39,8 @@ def open_form(kind: str, _clicks: int, opened: bool) -> tuple[Any, bool]:
 def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: list[dict[str, str]]) -> ContrastSpec:
     """The contrast that the form describes. Raises UserError."""
     options = {i["option"]: v for i, v in zip(ids, values, strict=True)}
-    return ContrastSpec(kind, examples, 0 if seed is None else seed, options)
+    # An empty field is refused like a number out of bounds; the kind's default is never used in silence.
+    return ContrastSpec(kind, 0 if examples is None else examples, -1 if seed is None else seed, options)
 
 
 @callback(

@@ -80,14 +80,13 @@ def show_overlap(
         return packed, caption, settings, no_update, no_update, no_update, problem
     facts = both.data
     panels = [
-        ("queries: mean cosine", np.array(facts["query"])),
-        ("keys: mean cosine", np.array(facts["key"])),
-        ("UᵀV: queries of row, keys of column", np.array(facts["interaction"])),
+        ("queries", np.array(facts["query"])),
+        ("keys", np.array(facts["key"])),
+        ("UᵀV", np.array(facts["interaction"])),
     ]
     text = (
-        "Mean cosine of the principal angles: 1 the same subspace, 0 orthogonal. UᵀV: how strongly queries "
-        "in the row's "
-        "subspace meet keys in the column's. "
+        "Queries and keys: mean cosine of the principal angles, 1 the same subspace, 0 orthogonal. UᵀV: how strongly "
+        "queries in the row's subspace meet keys in the column's. "
     )
     if len(ready) == 1:
         text += "Fit a second feature to compare."

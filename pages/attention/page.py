@@ -85,9 +85,7 @@ def _prompt(view: View) -> Any:
                             dbc.Input(
                                 id="generate",
                                 type="number",
-                                min=0,
-                                max=200,
-                                step=1,
+                                step="any",
                                 value=view.generate,
                                 size="sm",
                                 className="attune-number",

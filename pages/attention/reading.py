@@ -8,7 +8,7 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, html,
 
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.service.ops_prompt import TracePrompt
-from pages.attention.state import ADDRESS, remember
+from pages.attention.state import ADDRESS, link_to, remember
 from pages.common import attempt_job, spec_of
 
 SCORE_NAMES = {
@@ -83,7 +83,7 @@ def read_prompt(
         lambda: TracePrompt(spec, text or "", bool(chat), generate if generate is not None else 0),
         set_progress,
         session,
-        address or "/attention",
+        link_to(address or "", spec, text or "", bool(chat), generate or 0),
     )
     if result is None:
         return no_update, panel, no_update

@@ -11,9 +11,11 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -76,7 +78,7 @@ def read_address(query: dict[str, Any]) -> View:
         fields[name] = query.get(name) == "true"
     for name, high in (("generate", 200), ("query", 10**6), ("key", 10**6), ("active", 5), ("rank", 4096)):
         value = _whole(query.get(name))
-        if value is not None and -1 <= value <= high:
+        if value is not None and 0 <= value <= high:
             fields[name] = value
     head = _json(query.get("head"))
     if isinstance(head, dict) and all(isinstance(head.get(k), int) and head[k] >= 0 for k in ("layer", "head")):
@@ -101,7 +103,7 @@ def remember(text: str) -> str:
     if len(text) <= LONG_TEXT and not text.startswith("@"):
         return text
     name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    (folder("texts") / name).write_text(text, encoding="utf-8")
+    (folder("texts") / name).write_bytes(text.encode("utf-8"))  # as bytes, so that line ends stay as they are
     return "@" + name
 
 
@@ -110,7 +112,20 @@ def recall(text: str) -> str:
     if not _HASH.fullmatch(text):
         return text
     path = folder("texts") / text[1:]
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    return path.read_bytes().decode("utf-8") if path.exists() else ""
+
+
+def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int) -> str:
+    """The address of a prompt that is only being read: the given one with that prompt in it, and no token chosen."""
+    try:
+        check_prompt(text)
+    except UserError:
+        return "/attention"
+    query = dict(parse_qsl(urlsplit(address).query))
+    for name in ("query", "key", "chat"):
+        query.pop(name, None)
+    query |= {"model": json.dumps(model.to_dict()), "text": remember(text), "generate": str(generate)}
+    return "/attention?" + urlencode(query | ({"chat": "true"} if chat else {}))
 
 
 def features_of(data: Any) -> tuple[ContrastSpec, ...]:
@@ -128,7 +143,7 @@ def _feature(data: Any) -> dict[str, Any] | None:
 def _json(text: Any) -> Any:
     try:
         return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
         return None
 
 

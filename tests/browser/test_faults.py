@@ -16,15 +16,20 @@ from tests.browser.test_bad_input import open_form
 pytestmark = pytest.mark.browser
 
 
-def _long_fit(page: Page, seed: int) -> None:
-    """Replace the list by a fit that takes a while, and start it."""
+def _replace(page: Page, examples: int, seed: int) -> None:
+    """Put one induction feature in the place of the list."""
     open_form(page, "Induction")
-    page.fill("#examples", "1500")
+    page.fill("#examples", str(examples))
     page.fill("#contrast-seed", str(seed))
     page.click("#add-feature")
     page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 2")
     page.locator("button[aria-label^='remove 1']").click()
     page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 1")
+
+
+def _long_fit(page: Page, seed: int) -> None:
+    """Replace the list by a fit that takes a while, and start it."""
+    _replace(page, 1500, seed)
     page.click("#fit")
     page.wait_for_function("() => /\\d+ of 1,500 examples/.test(document.querySelector('#fit-text').innerText)")
 
@@ -65,6 +70,9 @@ def test_a_killed_worker_is_said_and_replaced(page: Page, server: Server) -> Non
     page.click("#read")
     page.wait_for_function("b => document.querySelector('#query-strip').innerText !== b", arg=before)
     page.wait_for_function("() => document.querySelector('#answer').innerText.includes('attention')")
+    _replace(page, 64, 7003)
+    page.click("#fit")
+    page.wait_for_selector("#fit-error :text('Fitted')")
 
 
 def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: Callable[..., Page]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 import zlib
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from components.cells import LIMIT, pack_cells, unpack_cells
+from components.figure_card import blank
 from components.figures import attribution_bars, head_grid, swap_bars
 from components.labels import escaped, numbered
 from components.png import CIVIDIS, png_uri
@@ -99,3 +101,37 @@ def test_swap_bars_show_before_after_and_the_random_band() -> None:
         first["y"].tolist() == [0.7, 0.2] and second["y"].tolist() == [0.2, 0.7] and random["y"].tolist() == [0.6, 0.2]
     )
     assert random["error_y"]["array"].tolist() == pytest.approx([0.05, 0.2])
+
+
+def test_the_busiest_signed_matrix_fits_too_and_keeps_sign_and_mask() -> None:
+    cells = np.random.default_rng(4).integers(-127, 128, (512, 512)).astype(np.int8)
+    cells[np.tril_indices(512)[0][::50], np.tril_indices(512)[1][::50]] = -128
+    packed = pack_cells(cells)
+    back, kept = unpack_cells(packed).astype(int), np.tril(cells).astype(int)
+    assert len(json.dumps(packed)) <= 100_000 and packed["signed"]
+    assert np.array_equal(back == -128, kept == -128)
+    seen = (kept != -128) & (np.abs(kept) > packed["step"])
+    assert (np.sign(back[seen]) == np.sign(kept[seen])).all()
+    assert np.abs(back - kept).max() <= packed["step"]
+
+
+def test_random_causal_attention_of_512_tokens_fits() -> None:
+    logits = np.random.default_rng(5).normal(size=(512, 512)) * 3
+    weights = np.tril(np.exp(logits))
+    weights /= weights.sum(1, keepdims=True)
+    cells = np.rint(weights / weights.max() * 255).astype(np.uint8)
+    packed = pack_cells(cells)
+    assert len(json.dumps(packed)) <= 100_000
+    assert np.abs(unpack_cells(packed).astype(int) - cells.astype(int)).max() <= packed["step"]
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#151b23"])
+def test_the_words_of_an_empty_figure_can_be_read_on_both_themes(background: str) -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    (words,) = blank(360, "Fit a feature first")["layout"]["annotations"]
+    a, b = sorted([luminance(words["font"]["color"]), luminance(background)])
+    assert words["text"] == "Fit a feature first" and (b + 0.05) / (a + 0.05) >= 4.0

@@ -1,0 +1,83 @@
+"""Every callback names components that a page really has; pages and frame are taken together, as the browser does.
+
+The app is built in a fresh interpreter: Dash takes the callbacks of the pages once, at their first import, so a second
+app in this process would have none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import json
+from app import create_app
+from analysis.qk.contrasts import CONTRAST_KINDS
+from analysis.qk.contrasts.spec import ContrastSpec
+from components.contrast_form import contrast_form
+from components.shell import job_rows, shell
+
+app = create_app()
+assert app.server.test_client().get("/attention").status_code == 200
+app._setup_server()
+from pages import model, validation
+from pages.attention import features, heads, page
+import numpy as np
+
+def ids(component):
+    here = [getattr(component, "id", None)] if hasattr(component, "id") else []
+    inner = component._traverse() if hasattr(component, "_traverse") else []
+    return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
+
+frame = shell([("Attention", "/attention"), ("Validation", "/validation"), ("Model", "/model")], {})
+layouts = {"attention": page.layout(), "validation": validation.layout(), "model": model.layout()}
+job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
+made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
+        *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
+print(json.dumps({
+    "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
+    "made": [i for part in made for i in ids(part)],
+    "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=Path(__file__).resolve().parents[2],
+        env={"ATTUNE_HOME": str(tmp_path_factory.mktemp("home")), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _outputs(name: str) -> list[str]:
+    """The ids in Dash's name of a callback: ``..a.children...b.data@hash..``, or one ``a.children`` alone."""
+    several = name[2:-2].split("...") if name.startswith("..") else [name]
+    return [part.replace("\\.", "\0").rpartition(".")[0].replace("\0", ".") for part in several]
+
+
+def test_there_are_callbacks_to_look_at(found: dict) -> None:
+    assert len(found["callbacks"]) >= 40 and len(found["fixed"]) > 100
+
+
+def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
+    plain = {i for i in found["fixed"] + found["made"] if isinstance(i, str)}
+    # The rest is made by a page that has something loaded: the buttons of models in memory.
+    kinds = {tuple(sorted(i)) for i in found["fixed"] + found["made"] if isinstance(i, dict)} | {("use",)}
+    unknown = []
+    for callback in found["callbacks"]:
+        for name in [d["id"] for d in callback["inputs"] + callback["state"]] + _outputs(callback["output"]):
+            known = tuple(sorted(json.loads(name))) in kinds if name.startswith("{") else name in plain
+            if not (known or name.startswith("_pages_")):
+                unknown.append((name, callback["output"][:80]))
+    assert not unknown, unknown
