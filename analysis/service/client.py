@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection
@@ -68,7 +68,40 @@ class Client:
             UserError: the question cannot be answered as asked. Cancelled, Superseded: no answer is wanted any more.
             WorkerGone: no worker, or it died. OperationFailed: a bug.
         """
-        request = {
+        request = self._request(operation, session, widget, link, token)
+        for _ in range(ATTEMPTS):
+            answer = self._attempt(request, on_progress)
+            if answer is not None:
+                return self._end(*answer)
+        raise WorkerGone("The worker stopped again and again before it came to this question.")
+
+    def stream(
+        self, operation: Operation, *, session: str = "", widget: str = "", token: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Ask an operation of kind "stream" and yield its lines as they come; the last one is its result's data.
+
+        Closing the iterator drops the connection, and so stops the worker at its next safe point. Raises as
+        :meth:`ask`.
+        """
+        connection, address = self._connect()
+        try:
+            protocol.send(connection, self._request(operation, session, widget, "", token))
+            while True:
+                message, arrays = protocol.receive(connection)
+                if message["type"] == "progress":
+                    if "line" in message["value"]:
+                        yield message["value"]["line"]
+                elif message["type"] != "started":
+                    yield self._end(message, arrays).data
+                    return
+        except (EOFError, OSError) as error:
+            raise WorkerGone(self._why_gone(address)) from error
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _request(operation: Operation, session: str, widget: str, link: str, token: str | None) -> dict[str, Any]:
+        return {
             "type": "request",
             "operation": type(operation).__name__,
             "params": operation.to_params(),
@@ -77,11 +110,6 @@ class Client:
             "widget": widget,
             "link": link,
         }
-        for _ in range(ATTEMPTS):
-            answer = self._attempt(request, on_progress)
-            if answer is not None:
-                return self._end(*answer)
-        raise WorkerGone("The worker stopped again and again before it came to this question.")
 
     def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Answer | None:
         """The answer of the worker that is there now, or None if it died before it had begun."""

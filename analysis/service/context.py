@@ -70,6 +70,12 @@ class Context:
             self.on_progress({"share": share, "text": text, **facts})
         self.check()
 
+    def line(self, **facts: Any) -> None:
+        """Say one line of a stream and give way: a safe point like :meth:`progress`, but no line is ever dropped."""
+        if self.on_progress is not None:
+            self.on_progress({"share": None, "text": "", "line": facts})
+        self.check()
+
     def check(self) -> None:
         """A safe point: others may run, and a cancelled operation ends here by raising Cancelled."""
 

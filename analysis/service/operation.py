@@ -26,7 +26,7 @@ from analysis.qk.contrasts.spec import ContrastSpec
 if TYPE_CHECKING:
     from analysis.service.context import Context
 
-Kind = Literal["live", "job", "read"]
+Kind = Literal["live", "stream", "job", "read"]
 _NESTED: dict[str, Any] = {"ModelSpec": ModelSpec, "ContrastSpec": ContrastSpec}
 REGISTRY: dict[str, type[Operation]] = {}
 
@@ -44,8 +44,10 @@ class Result:
 class Operation:
     """Base of all operations.
 
-    ``kind`` is "live" (answered now on the compute thread, the newest of a widget wins), "job" (progress, cancel, kept
-    in the result store) or "read" (touches stored results only, never a model; answered beside the compute thread).
+    ``kind`` is "live" (answered now on the compute thread, the newest of a widget wins), "stream" (says line after
+    line and gives way to live ones between them; the newest of a widget ends the older one), "job" (progress, cancel,
+    kept in the result store) or "read" (touches stored results only, never a model; answered beside the compute
+    thread).
     ``title`` is what the job tray shows.
     """
 

@@ -1,9 +1,10 @@
-"""One compute thread, two priorities: the part of the worker that decides what runs next.
+"""One compute thread, three priorities: the part of the worker that decides what runs next.
 
-Live tasks go before jobs; a running job lets them in at its safe points, in a fresh context so that no tap of the job
-can touch them. Equal requests share one task, which is cancelled when its last subscriber leaves. In the slot of one
-widget of one session the newest live request replaces a queued older one, for that session alone. ``emit`` functions
-must not block: they are called from the compute thread and under the lock.
+Live tasks go before streams of text, and those before jobs; a running task lets those above it in at its safe points,
+in a fresh context so that no tap of its own can touch them. Equal requests share one task, which is cancelled when its
+last subscriber leaves; a stream is not shared, since who comes late would miss its beginning. In the slot of one widget
+of one session the newest request replaces a queued older one, and ends a running stream, for that session alone.
+``emit`` functions must not block: they are called from the compute thread and under the lock.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Any
 from analysis.errors import Cancelled, UserError
 from analysis.service.context import Context, Memory
 from analysis.service.jobs import JobBook, JobRecord
-from analysis.service.operation import Operation, Result, hash_of
+from analysis.service.operation import Kind, Operation, Result, hash_of
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 
 log = logging.getLogger(__name__)
-MAX_JOBS, MAX_LIVE = 32, 64
+PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
+LIMITS = {"live": 64, "stream": 16, "job": 32}
 Emit = Callable[[dict[str, Any], Result | None], None]
 
 
@@ -72,9 +74,8 @@ class TaskContext(Context):
             self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
 
     def check(self) -> None:
-        """Let waiting live tasks run, if this is a job; then end here if nobody wants the answer any more."""
-        if self._task.operation.kind == "job":
-            self._scheduler.serve_live()
+        """Let waiting tasks of a higher priority run; then end here if nobody wants the answer any more."""
+        self._scheduler.serve_above(self._task.operation.kind)
         if self._task.cancel.is_set():
             raise Cancelled
 
@@ -86,8 +87,7 @@ class Scheduler:
         self.book, self.store = book, store or ResultStore()
         self.residents, self.memory = residents or Residents(), Memory()
         self._ready = threading.Condition()
-        self._live: deque[Task] = deque()
-        self._jobs: deque[Task] = deque()
+        self._queues: dict[Kind, deque[Task]] = {kind: deque() for kind in PRIORITIES}
         self._tasks: dict[str, Task] = {}
         self.busy = ""
 
@@ -106,7 +106,7 @@ class Scheduler:
                 self.book.change(token, state="done", share=1.0, text="from the store")
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
-        key = hash_of([type(operation).__name__, operation.to_params()])
+        key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])
         subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None)
         with self._ready:
             task = self._tasks.get(key)
@@ -122,8 +122,8 @@ class Scheduler:
 
     def _enqueue(self, task: Task, token: str, subscriber: Subscriber) -> Task:
         self._replace_older(subscriber)
-        queue, limit = (self._jobs, MAX_JOBS) if task.operation.kind == "job" else (self._live, MAX_LIVE)
-        if len(queue) >= limit:
+        queue = self._queues[task.operation.kind]
+        if len(queue) >= LIMITS[task.operation.kind]:
             self.book.change(token, state="failed", reason="The queue is full.")
             text = "The model is busy: its queue is full. Wait until something has ended and try again."
             subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
@@ -137,7 +137,8 @@ class Scheduler:
     def _replace_older(self, newest: Subscriber) -> None:
         if newest.slot is None:
             return
-        for task in list(self._live):
+        streams = [t for t in self._tasks.values() if t.operation.kind == "stream"]
+        for task in {*self._queues["live"], *streams}:
             for token, older in list(task.subscribers.items()):
                 if older.slot == newest.slot and older is not newest:
                     del task.subscribers[token]
@@ -149,7 +150,7 @@ class Scheduler:
         if task.subscribers:
             return
         task.cancel.set()
-        for queue in (self._live, self._jobs):
+        for queue in self._queues.values():
             if task in queue:
                 queue.remove(task)
                 self._tasks.pop(task.key, None)
@@ -171,24 +172,26 @@ class Scheduler:
         """The compute thread's body."""
         while True:
             with self._ready:
-                while not self._live and not self._jobs:
+                while not any(self._queues.values()):
                     self._ready.wait()
-                task = (self._live or self._jobs).popleft()
+                task = next(queue for queue in self._queues.values() if queue).popleft()
             self._run(task)
 
-    def serve_live(self) -> None:
-        """Run the live tasks that wait now; called by a job at a safe point.
+    def serve_above(self, kind: Kind) -> None:
+        """Run the tasks of higher priority that wait now; called by a task of that kind at a safe point.
 
         Those that come in meanwhile wait for the next safe point, so that a busy slider cannot stop a job for good.
         While a model is being loaded, tasks that need another load wait until it is there.
         """
         with self._ready:
-            waiting = [t for t in self._live if self.residents.may_use(getattr(t.operation, "model", None))]
+            above = [t for k in PRIORITIES[: PRIORITIES.index(kind)] for t in self._queues[k]]
+            waiting = [t for t in above if self.residents.may_use(getattr(t.operation, "model", None))]
         for task in waiting:
             with self._ready:
-                if task not in self._live:
+                queue = self._queues[task.operation.kind]
+                if task not in queue:
                     continue
-                self._live.remove(task)
+                queue.remove(task)
             contextvars.Context().run(self._run, task)
 
     def _run(self, task: Task) -> None:

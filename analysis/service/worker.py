@@ -35,7 +35,7 @@ class Outgoing:
     """The messages to one connection, written by a thread of their own.
 
     So a client that has stopped reading holds up itself, never the compute thread. Progress beyond ``BACKLOG`` unread
-    messages is dropped; answers are not.
+    messages is dropped; answers and the lines of a stream are not.
     """
 
     BACKLOG = 64
@@ -50,7 +50,8 @@ class Outgoing:
     def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
         """Take a message over; its content may change afterwards."""
         progress = message["type"] == "progress"
-        if self._gone or (progress and self._queue.qsize() > self.BACKLOG):
+        line = progress and "line" in message["value"]
+        if self._gone or (progress and not line and self._queue.qsize() > self.BACKLOG):
             return
         arrays: dict[str, Any] = {}
         if result is not None:

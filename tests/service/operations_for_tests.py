@@ -103,6 +103,24 @@ class SleepSteps(Operation):
 
 
 @dataclass(frozen=True)
+class SayLines(Operation):
+    """A stream of numbered lines; a line of the journal for each."""
+
+    kind: ClassVar[Kind] = "stream"
+    name: str = ""
+    count: int = 5
+    seconds: float = 0.01
+    journal: str = ""
+
+    def run(self, context: Context) -> Result:
+        for n in range(self.count):
+            _enter(self.journal, f"{self.name} {n}")
+            time.sleep(self.seconds)
+            context.line(n=n)
+        return Result({"said": self.count})
+
+
+@dataclass(frozen=True)
 class Echo(Operation):
     """A live request that answers with what it was given."""
 

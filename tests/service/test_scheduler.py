@@ -176,7 +176,7 @@ def test_unknown_token_is_not_found(desk: Desk) -> None:
 
 @pytest.mark.parametrize("kind", [GatedJob, SlowLive])
 def test_full_queue_refuses_and_says_so(desk: Desk, gate: Path, journal: str, kind: Any) -> None:
-    limit = scheduler_module.MAX_JOBS if kind is GatedJob else scheduler_module.MAX_LIVE
+    limit = scheduler_module.LIMITS["job" if kind is GatedJob else "live"]
     desk.submit(SlowLive("first", str(gate), journal, safe=False))
     until(lambda: lines(journal) == ["first"])
     queued = [desk.submit(kind(str(n), "", journal), "s", f"w{n}") for n in range(limit)]
@@ -304,4 +304,4 @@ def test_random_traffic_gives_each_request_exactly_one_end(desk: Desk, journal: 
             rows = [row["state"] for row in desk.book.listing() if row["id"] == token]
             assert rows in ([], ["done"], ["cancelled"], ["failed"])
     until(lambda: desk.scheduler.busy == "")
-    assert desk.scheduler._tasks == {} and not desk.scheduler._live and not desk.scheduler._jobs
+    assert desk.scheduler._tasks == {} and not any(desk.scheduler._queues.values())
