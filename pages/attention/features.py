@@ -15,7 +15,8 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.ops_features import FeatureStatus, FitContrast, PreviewContrast, feature_name
 from components.contrast_form import contrast_form, preview
 from components.panels import note, user_error
-from pages.attention.state import features_of, remember
+from pages.address import remember
+from pages.attention.state import features_of
 from pages.common import attempt, attempt_job, spec_of
 
 MOST = 6

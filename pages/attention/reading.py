@@ -8,7 +8,8 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, html,
 
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.service.ops_prompt import TracePrompt
-from pages.attention.state import ADDRESS, link_to, remember
+from pages.address import remember
+from pages.attention.state import ADDRESS, link_to
 from pages.common import attempt_job, spec_of
 
 SCORE_NAMES = {

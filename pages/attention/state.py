@@ -6,7 +6,6 @@ for an address is kept as a file in the data folder and named by its hash.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analysis.errors import UserError
-from analysis.home import folder
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
+from pages.address import parse_json, recall, remember
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
@@ -38,8 +37,6 @@ ADDRESS = [
     "tab",
     "score",
 ]
-LONG_TEXT = 1500
-_HASH = re.compile(r"@[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class View:
 def read_address(query: dict[str, Any]) -> View:
     """A view from the query of an address; unknown or broken entries are left at their defaults."""
     fields: dict[str, Any] = {}
-    model = _json(query.get("model"))
+    model = parse_json(query.get("model"))
     if isinstance(model, dict):
         try:
             fields["model"] = ModelSpec.from_dict(model).to_dict()
@@ -80,10 +77,10 @@ def read_address(query: dict[str, Any]) -> View:
         value = _whole(query.get(name))
         if value is not None and 0 <= value <= high:
             fields[name] = value
-    head = _json(query.get("head"))
+    head = parse_json(query.get("head"))
     if isinstance(head, dict) and all(isinstance(head.get(k), int) and head[k] >= 0 for k in ("layer", "head")):
         fields["head"] = {"layer": head["layer"], "head": head["head"]}
-    features = _json(recall(query["features"])) if isinstance(query.get("features"), str) else None
+    features = parse_json(recall(query["features"])) if isinstance(query.get("features"), str) else None
     if isinstance(features, list):
         fields["features"] = [f for f in map(_feature, features[:6]) if f]
     for name, allowed in (
@@ -96,23 +93,6 @@ def read_address(query: dict[str, Any]) -> View:
     if isinstance(query.get("score"), str) and len(query["score"]) < 40:
         fields["score"] = query["score"]
     return View(**fields)
-
-
-def remember(text: str) -> str:
-    """What stands for a prompt in an address: itself, or ``@hash`` of a file that holds it."""
-    if len(text) <= LONG_TEXT and not text.startswith("@"):
-        return text
-    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    (folder("texts") / name).write_bytes(text.encode("utf-8"))  # as bytes, so that line ends stay as they are
-    return "@" + name
-
-
-def recall(text: str) -> str:
-    """The prompt behind what :func:`remember` gave; empty if its file is not in this data folder."""
-    if not _HASH.fullmatch(text):
-        return text
-    path = folder("texts") / text[1:]
-    return path.read_bytes().decode("utf-8") if path.exists() else ""
 
 
 def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int) -> str:
@@ -137,13 +117,6 @@ def _feature(data: Any) -> dict[str, Any] | None:
     try:
         return ContrastSpec.from_dict(data).to_dict()
     except UserError:
-        return None
-
-
-def _json(text: Any) -> Any:
-    try:
-        return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
         return None
 
 

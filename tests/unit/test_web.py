@@ -14,7 +14,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app, main
-from pages.attention.state import LONG_TEXT, read_address, recall, remember
+from pages.address import LONG_TEXT, recall, remember
+from pages.attention.state import read_address
 
 
 @pytest.fixture(scope="module")

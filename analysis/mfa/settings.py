@@ -1,0 +1,114 @@
+"""What is steered and how, as plain data that may come from a browser: checked once, free of torch.
+
+A set-up names a fit and any number of its regions, each with a strength and its local factors, and says how, where and
+at which blocks they act. Vectors are looked up by :mod:`analysis.mfa.steering`; nothing here knows a model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from analysis.errors import UserError
+
+MODES = ("interpolate", "add", "project_out", "clamp")
+WHERE = ("not_first", "all", "generated")
+ROTATIONS = ("principal", "varimax")
+MAX_REGIONS, MAX_FACTORS, MAX_SPREADS = 6, 64, 20.0
+
+
+@dataclass(frozen=True)
+class RegionSetting:
+    """One region: ``strength`` in [0, 1], and local factors in units of their spread among the region's points."""
+
+    region: int
+    strength: float = 0.0
+    factors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.region, int) or isinstance(self.region, bool) or not 0 <= self.region < 100_000:
+            raise UserError(f"A region is named by its number, not by {self.region!r}.", "region")
+        _finite(self.strength, 0.0, 1.0, "The strength of a region")
+        if not isinstance(self.factors, tuple) or len(self.factors) > MAX_FACTORS:
+            raise UserError(f"A region has at most {MAX_FACTORS} local factors.", "factors")
+        for value in self.factors:
+            _finite(value, -MAX_SPREADS, MAX_SPREADS, "A local factor, in spreads,")
+
+    @property
+    def idle(self) -> bool:
+        """Whether this region changes nothing."""
+        return self.strength == 0 and not any(self.factors)
+
+
+@dataclass(frozen=True)
+class SteeringSettings:
+    """Regions of one fit and how they act.
+
+    ``mode``: "interpolate" moves each position towards the centroids by the strengths (the paper's), "add" adds the
+    centroids minus the mean activation, "project_out" removes their directions, "clamp" sets the coefficients along
+    them. ``where``: "not_first" (all positions but the first), "all", or "generated" (after the prompt). ``layers``:
+    further blocks at which the same vectors act, beside the fit's own. ``rotation`` of the local factors.
+    """
+
+    fit: str = ""
+    regions: tuple[RegionSetting, ...] = ()
+    mode: str = "interpolate"
+    where: str = "not_first"
+    layers: tuple[int, ...] = ()
+    rotation: str = "principal"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fit, str) or len(self.fit) > 200:
+            raise UserError("A fit is named by a short text.", "fit")
+        for value, allowed, what in (
+            (self.mode, MODES, "way to steer"),
+            (self.where, WHERE, "choice of positions"),
+            (self.rotation, ROTATIONS, "rotation"),
+        ):
+            if value not in allowed:
+                raise UserError(f"The {what} must be one of {', '.join(allowed)}, not {value!r}.", "mode")
+        if len(self.regions) > MAX_REGIONS:
+            raise UserError(f"At most {MAX_REGIONS} regions can steer at once. Remove one first.", "regions")
+        if len({r.region for r in self.regions}) < len(self.regions):
+            raise UserError("A region can be named only once. Give it one strength.", "regions")
+        if len(self.layers) > 64 or not all(type(n) is int and 0 <= n < 10_000 for n in self.layers):
+            raise UserError("Further blocks are whole numbers, at most 64 of them.", "layers")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is changed at all."""
+        return all(r.idle for r in self.regions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-able data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> SteeringSettings:
+        """The reverse of :meth:`to_dict`, for data that nobody has checked. Raises UserError."""
+        if not isinstance(data, dict):
+            raise UserError("A steering set-up is an object with named fields.", "steer")
+        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation"}
+        if unknown:
+            raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")
+        values = dict(data)
+        rows, layers = values.pop("regions", []), values.pop("layers", [])
+        if not isinstance(rows, (list, tuple)) or not isinstance(layers, (list, tuple)):
+            raise UserError("Regions and further blocks come as lists.", "steer")
+        return cls(regions=tuple(_region(r) for r in rows), layers=tuple(layers), **values)
+
+
+def _region(row: Any) -> RegionSetting:
+    if not isinstance(row, dict) or set(row) - {"region", "strength", "factors"} or "region" not in row:
+        raise UserError("A region in a set-up has the fields region, strength and factors.", "regions")
+    factors = row.get("factors", [])
+    if not isinstance(factors, (list, tuple)):
+        raise UserError("Local factors come as a list.", "factors")
+    return RegionSetting(row["region"], row.get("strength", 0.0), tuple(factors))
+
+
+def _finite(value: Any, low: float, high: float, what: str) -> None:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high:
+        raise UserError(f"{what} must be a number from {low:g} to {high:g}, not {str(value)[:20]}.", "strength")

@@ -1,0 +1,141 @@
+"""The sliders of the regions that steer: one for the centroid, one for each local factor, the ends named.
+
+A factor's number alone means nothing, so its two ends are named by the tokens whose contexts lie furthest out; the
+warning zone of the strength is where the fluency of a text usually breaks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+FEW = 4
+WARNING = 0.6
+
+
+def region_sliders(region: dict[str, Any], strength: float, factors: list[float]) -> Any:
+    """The block of one region. ``region``: region, label, factors (each low, high, share), as RegionCard gives it."""
+    number = region["region"]
+    rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region["factors"])]
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.Button(
+                        region["label"],
+                        id={"open-region": number},
+                        className="attune-link attune-strong",
+                        type="button",
+                        title="Show what this region is",
+                    ),
+                    html.Span(f"region {number}", className="attune-note"),
+                    html.Button(
+                        "Remove",
+                        id={"remove-region": number},
+                        className="attune-small",
+                        type="button",
+                        **{"aria-label": f"remove region {number} from the sliders"},
+                    ),
+                ],
+                className="attune-steer-head",
+            ),
+            html.Div(
+                [
+                    html.Span("unsteered", className="attune-end attune-end-low"),
+                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _zone()),
+                    html.Span("centroid", className="attune-end"),
+                ],
+                className="attune-slider-row attune-strength",
+            ),
+            html.Div(rows[:FEW]),
+            html.Details(
+                [html.Summary(f"{len(rows) - FEW} more local factors"), html.Div(rows[FEW:])],
+                open=any(factors[FEW:]),
+            )
+            if len(rows) > FEW
+            else None,
+        ],
+        className="attune-steer",
+        key=f"region-{number}",
+        **{"aria-label": f"Sliders of {region['label']}"},
+    )
+
+
+def _zone() -> dict[float, Any]:
+    return {
+        0: "0",
+        0.25: "¼",
+        0.5: "½",
+        WARNING: {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}},
+        1: "1",
+    }
+
+
+def _factor(region: int, index: int, row: dict[str, Any], value: float) -> Any:
+    return html.Div(
+        [
+            html.Span(row["low"], className="attune-end attune-end-low", title=row["low_title"]),
+            _slider(
+                {"factor": index, "region": region},
+                -6,
+                6,
+                0.1,
+                value,
+                f"local factor {index} of region {region}, in spreads",
+                {-6: "−6", 0: f"factor {index} · {row['share']:.0%}", 6: "+6"},
+            ),
+            html.Span(row["high"], className="attune-end", title=row["high_title"]),
+        ],
+        className="attune-slider-row",
+    )
+
+
+def _slider(name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[Any, Any]) -> Any:
+    return html.Div(
+        dcc.Slider(
+            id=name,
+            min=low,
+            max=high,
+            step=step,
+            value=value,
+            marks=marks,
+            included=low == 0,
+            updatemode="mouseup",
+            allow_direct_input=True,
+            tooltip={"placement": "top", "always_visible": False},
+        ),
+        className="attune-steer-slider",
+        role="group",
+        **{"aria-label": label},
+    )
+
+
+def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], blocks: list[int]) -> Any:
+    """How, where and at which further blocks the regions act."""
+    return html.Div(
+        [
+            _labelled("How", dcc.Dropdown(modes, "interpolate", id="mode", clearable=False, searchable=False)),
+            _labelled("Positions", dcc.Dropdown(places, "not_first", id="where", clearable=False, searchable=False)),
+            _labelled(
+                "Also at blocks",
+                dcc.Dropdown([{"label": str(b), "value": b} for b in blocks], [], id="layers", multi=True),
+            ),
+            _labelled(
+                "Local axes",
+                dcc.Dropdown(
+                    [{"label": "principal", "value": "principal"}, {"label": "varimax", "value": "varimax"}],
+                    "principal",
+                    id="rotation",
+                    clearable=False,
+                    searchable=False,
+                ),
+            ),
+        ],
+        className="attune-options",
+    )
+
+
+def _labelled(text: str, field: Any) -> Any:
+    return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")

@@ -1,0 +1,38 @@
+"""What pages put into their addresses: texts too long for one are kept as files, and nothing read is trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from analysis.home import folder
+
+LONG_TEXT = 1500
+_HASH = re.compile(r"@[0-9a-f]{64}")
+
+
+def remember(text: str) -> str:
+    """What stands for a prompt in an address: itself, or ``@hash`` of a file that holds it."""
+    if len(text) <= LONG_TEXT and not text.startswith("@"):
+        return text
+    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    (folder("texts") / name).write_bytes(text.encode("utf-8"))  # as bytes, so that line ends stay as they are
+    return "@" + name
+
+
+def recall(text: str) -> str:
+    """The prompt behind what :func:`remember` gave; empty if its file is not in this data folder."""
+    if not _HASH.fullmatch(text):
+        return text
+    path = folder("texts") / text[1:]
+    return path.read_bytes().decode("utf-8") if path.exists() else ""
+
+
+def parse_json(text: Any) -> Any:
+    """The value of a JSON text from an address; None if it is none."""
+    try:
+        return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
+    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
+        return None

@@ -1,0 +1,1 @@
+"""The Steering page: regions of a model's activations, sliders, and what the model says then."""
