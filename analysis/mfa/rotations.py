@@ -1,0 +1,147 @@
+"""Rotations of the local factors: turn a basis that the likelihood leaves open into one that can be named.
+
+W_k and W_k Q give the same covariance for every orthogonal Q, so single columns mean nothing until a rule picks Q. All
+rules here are orthogonal, which keeps the factors independent with unit variance: an oblique rotation would need a
+covariance of its own beside the parameters. Everything runs over many components at once, in blocks that bound memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from analysis.errors import UserError
+from analysis.mfa.parameters import Parameters
+
+Rotation = Literal["none", "principal", "varimax"]
+_ITERATIONS, _TOLERANCE = 100, 1e-6
+_BLOCK = 1 << 23  # loadings rotated at a time; varimax holds about five float64 copies of them
+_NOTHING = 1e-14  # share of a component's energy below which a column is rounding
+
+
+def rotate(parameters: Parameters, kind: Rotation) -> Parameters:
+    """The same mixture with the loadings of every component rotated orthogonally; float64 inside, dtype kept.
+
+    "principal": onto the eigenvectors of W_k^T W_k, so that columns are orthogonal and the first carries most energy.
+    "varimax": Kaiser-normalised varimax (Kaiser 1958) by singular vectors, at most 100 iterations, tolerance 1e-6; the
+    better of two starts, the principal columns and a fixed random turn of them, columns in descending energy. In both,
+    the entry of largest absolute value in each column is positive (of equal ones, the first). Components with fewer
+    directions than columns get zero columns at the end, and they stay zero. "none": the parameters as they are.
+
+    Raises:
+        UserError: the kind is none of these.
+    """
+    if kind not in get_args(Rotation):
+        raise UserError(f"The rotation must be one of {', '.join(get_args(Rotation))}, not {kind!r}.", "rotation")
+    if kind == "none" or parameters.factors == 0:
+        return parameters
+    turn = _principal if kind == "principal" else _varimax
+    return _blockwise(parameters, lambda loadings, _first: _signed(turn(loadings)))
+
+
+def random_rotation(parameters: Parameters, seed: int) -> Parameters:
+    """The same mixture with every component's loadings turned by its own Haar-distributed orthogonal matrix.
+
+    The null against which a rotation is judged: same spans and likelihood, no preferred columns. The matrices depend on
+    ``seed``, the number of components and of factors alone.
+    """
+    if parameters.factors == 0:
+        return parameters
+    turns = _haar(parameters.components, parameters.factors, seed)
+
+    def turn(loadings: Tensor, first: int) -> Tensor:
+        return loadings @ turns[first : first + len(loadings)].to(loadings.device)
+
+    return _blockwise(parameters, turn)
+
+
+def _blockwise(parameters: Parameters, turn: Callable[[Tensor, int], Tensor]) -> Parameters:
+    loadings = parameters.loadings
+    where = loadings.device if loadings.device.type in ("cpu", "cuda") else torch.device("cpu")  # float64 is there
+    step = max(1, _BLOCK // max(1, parameters.width * parameters.factors))
+    out = torch.empty_like(loadings)
+    for first in range(0, parameters.components, step):
+        block = loadings[first : first + step].to(where, torch.float64)
+        out[first : first + step] = turn(block, first).to(out)
+    return parameters.with_loadings(out)
+
+
+def _principal(loadings: Tensor) -> Tensor:
+    """Columns (k, D, R) along the principal axes, in descending energy, exactly zero past the rank."""
+    _, axes = torch.linalg.eigh(loadings.mT @ loadings)
+    return _without_rounding(loadings @ axes.flip(-1))
+
+
+def _varimax(loadings: Tensor) -> Tensor:
+    start = _signed(_principal(loadings))  # signs fixed, so that the result does not depend on the basis given
+    energy = start.square().sum(-2)
+    active = energy > 0
+    height = torch.linalg.vector_norm(start, dim=-1, keepdim=True)
+    rows = start / torch.where(height > 0, height, 1)  # Kaiser: every dimension counts alike
+    best = _ascend(rows, active, torch.eye(rows.shape[-1]).to(rows).expand(len(rows), -1, -1))
+    # Principal columns of equal energy may sit on a stationary point that is no maximum; a random turn does not.
+    turned = _within(_haar(1, rows.shape[-1], 0).to(rows).expand(len(rows), -1, -1), active)
+    other = _ascend(rows, active, turned)
+    better = _simplicity(rows @ other) > _simplicity(rows @ best) * (1 + _TOLERANCE)
+    rotated = start @ torch.where(better[:, None, None], other, best)
+    order = rotated.square().sum(-2).argsort(dim=-1, descending=True, stable=True)
+    return rotated.gather(-1, order[:, None, :].expand_as(rotated))
+
+
+def _ascend(rows: Tensor, active: Tensor, turn: Tensor) -> Tensor:
+    """Orthogonal (k, R, R) that raise the varimax criterion of ``rows`` (k, D, R) from ``turn`` until it stands still.
+
+    Each step takes the polar factor of the gradient plus a multiple of ``rows^T rows turn``, which adds a constant to
+    the criterion on orthogonal matrices and makes it more convex: without it the step overshoots, and two blocks of
+    equal size are turned back and forth for ever. A component whose criterion falls goes back and doubles its multiple.
+    Inactive columns are zero and keep an identity block: a singular block would have no unique polar factor.
+    """
+    best, reached = turn.clone(), _simplicity(rows @ turn)
+    caution = torch.ones(len(rows), dtype=rows.dtype, device=rows.device)
+    left = torch.arange(len(rows), device=rows.device)
+    for _ in range(_ITERATIONS):
+        at = rows[left] @ best[left]
+        share = at.square().mean(-2, keepdim=True)
+        pull = caution[left, None, None] * share.amax(-1, keepdim=True)
+        u, _, vh = torch.linalg.svd(_within(rows[left].mT @ (at**3 + at * (pull - share)), active[left]))
+        step = u @ vh
+        new, old = _simplicity(rows[left] @ step), reached[left]
+        rose = new >= old
+        best[left[rose]], reached[left[rose]] = step[rose], new[rose]
+        caution[left[~rose]] *= 2
+        left = left[(new - old).abs() > _TOLERANCE * old.abs()]
+        if not len(left):
+            break
+    return best
+
+
+def _simplicity(rows: Tensor) -> Tensor:
+    """The varimax criterion (k,): variance of the squared entries within a column, summed over columns."""
+    squares = rows.square()
+    return (squares.square().mean(-2) - squares.mean(-2).square()).sum(-1)
+
+
+def _within(matrices: Tensor, active: Tensor) -> Tensor:
+    """``matrices`` (k, R, R) on the active columns (k, R), the identity on the rest."""
+    both = active[:, :, None] & active[:, None, :]
+    return torch.where(both, matrices, torch.diag_embed((~active).to(matrices)))
+
+
+def _without_rounding(loadings: Tensor) -> Tensor:
+    energy = loadings.square().sum(-2, keepdim=True)
+    return torch.where(energy > _NOTHING * energy.sum(-1, keepdim=True), loadings, 0.0)
+
+
+def _signed(loadings: Tensor) -> Tensor:
+    largest = loadings.gather(-2, loadings.abs().argmax(-2, keepdim=True))
+    return loadings * torch.where(largest < 0, -1.0, 1.0)
+
+
+def _haar(count: int, size: int, seed: int) -> Tensor:
+    """Orthogonal matrices (count, size, size), float64, uniform over the group: QR with the signs of R taken out."""
+    generator = torch.Generator().manual_seed(seed)
+    q, r = torch.linalg.qr(torch.randn(count, size, size, generator=generator, dtype=torch.float64))
+    return q * torch.where(torch.diagonal(r, dim1=-2, dim2=-1) < 0, -1.0, 1.0)[:, None, :]
