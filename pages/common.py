@@ -42,13 +42,23 @@ def attempt(
 
 
 def attempt_job(
-    make: Callable[[], Operation], set_progress: Callable[[Any], None], session: str, link: str
+    make: Callable[[], Operation],
+    set_progress: Callable[[Any], None],
+    session: str,
+    link: str,
+    draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
 ) -> tuple[Result | None, Any]:
-    """The body of a job callback: ask under Dash's job id, relay (value, label) of the progress bar."""
+    """The body of a job callback: ask under Dash's job id, relay (value, label) of the progress bar.
+
+    ``draw`` takes the relay over where a page shows more than a bar: it gets (value, label) and all facts.
+    """
 
     def relay(value: dict[str, Any]) -> None:
-        share = value.get("share")
-        set_progress((str(round(100 * (share or 0))), value.get("text", "")))
+        bar = (str(round(100 * (value.get("share") or 0))), value.get("text", ""))
+        if draw is None:
+            set_progress(bar)
+        else:
+            draw(bar, value)
 
     return attempt(make, session, "", link=link, token=current_job.get() or None, on_progress=relay)
 

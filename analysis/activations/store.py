@@ -84,13 +84,19 @@ class ActivationStore:
     corpus :meth:`finish`. What is committed is on disk when the block ends, however it ends.
     """
 
+    _unfinished: list[Captured]  # rows of passages that are being worked on
+    _ready: list[Captured]  # rows of finished passages, for the next shard
+    _wide: set[Site]  # sites at which one of these rows exceeds float16
+    _next: int  # the passage after the finished ones
+    _dropped: int  # rows left out before it
+
     def __init__(self, path: Path, recipe: Recipe | None = None, *, shard_rows: int = SHARD_ROWS) -> None:
         """Open the store in a folder, or begin one there if a recipe is given (nothing is written yet).
 
         Raises UserError if there is none and no recipe; ValueError if the store there has another recipe.
         """
         self.path, self.shard_rows, self.shards = path, shard_rows, Shards(path)
-        found = self._recipe_on_disk()
+        found = self._adopt()
         if found is None and recipe is None:
             raise UserError("The activations are no longer in the data folder. Collect them again.", "tokens")
         if found is not None and recipe is not None and found.key != recipe.key:
@@ -132,8 +138,7 @@ class ActivationStore:
     def writing(self) -> Iterator[None]:
         """Hold the store for writing. Raises UserError if another process does."""
         with self.shards.writing():
-            if self._recipe_on_disk() is None:
-                self.shards.head, self.shards.entries, self.shards.complete = None, [], False
+            self._adopt()
             self._begin()
             try:
                 yield
@@ -264,16 +269,18 @@ class ActivationStore:
         self._begin()
 
     def _begin(self) -> None:
-        self._unfinished: list[Captured] = []
-        self._ready: list[Captured] = []
-        self._wide: set[Site] = set()  # sites of the waiting rows that exceed float16
+        self._unfinished, self._ready, self._wide = [], [], set()
         self._next, self._dropped = self.next_passage, self.dropped
 
-    def _recipe_on_disk(self) -> Recipe | None:
+    def _adopt(self) -> Recipe | None:
+        """The recipe on disk. Shards without one that can be read (of another version) do not count."""
         try:
-            return None if self.shards.head is None else Recipe.from_dict(self.shards.head["recipe"])
+            if self.shards.head is not None:
+                return Recipe.from_dict(self.shards.head["recipe"])
         except (UserError, ValueError, KeyError, TypeError):
-            return None  # of another version: begun anew
+            pass
+        self.shards.head, self.shards.entries, self.shards.complete = None, [], False
+        return None
 
 
 def site_key(site: Site) -> str:

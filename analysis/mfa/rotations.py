@@ -121,7 +121,7 @@ def _ascend(rows: Tensor, active: Tensor, turn: Tensor) -> Tensor:
 def _simplicity(rows: Tensor) -> Tensor:
     """The varimax criterion (k,): variance of the squared entries within a column, summed over columns."""
     squares = rows.square()
-    return (squares.square().mean(-2) - squares.mean(-2).square()).sum(-1)
+    return torch.sum(squares.square().mean(-2) - squares.mean(-2).square(), -1)
 
 
 def _within(matrices: Tensor, active: Tensor) -> Tensor:
@@ -144,4 +144,6 @@ def _haar(count: int, size: int, seed: int) -> Tensor:
     """Orthogonal matrices (count, size, size), float64, uniform over the group: QR with the signs of R taken out."""
     generator = torch.Generator().manual_seed(seed)
     q, r = torch.linalg.qr(torch.randn(count, size, size, generator=generator, dtype=torch.float64))
-    return q * torch.where(torch.diagonal(r, dim1=-2, dim2=-1) < 0, -1.0, 1.0)[:, None, :]
+    signs = torch.where(torch.diagonal(r, dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+    turns: Tensor = q * signs[:, None, :]
+    return turns

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.models.hooks import hooked, place_of
+from analysis.models.hooks import Hook, hooked, place_of
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 
@@ -101,7 +101,7 @@ def _run(loaded: LoadedModel, ids: Tensor, real: Tensor, chosen: Tensor, sites: 
     """The chosen rows at each site (N, D), from a pass that ends behind the last of them."""
     found: dict[Site, Tensor] = {}
 
-    def keeper(site: Site) -> None | object:
+    def keeper(site: Site) -> Hook:
         def keep(x: Tensor) -> None:
             rows = x[chosen.to(x.device)]
             found[site] = rows if rows.dtype == torch.float16 else rows.float()
@@ -113,7 +113,7 @@ def _run(loaded: LoadedModel, ids: Tensor, real: Tensor, chosen: Tensor, sites: 
     # A mask without padding would only take the model off its fastest path.
     mask = None if bool(real.all()) else real.long()
     try:
-        with hooked(loaded, {site: keeper(site) for site in sites}):  # type: ignore[misc]
+        with hooked(loaded, {site: keeper(site) for site in sites}):
             loaded.forward(ids, mask)
     except _Reached:
         pass
@@ -123,7 +123,8 @@ def _run(loaded: LoadedModel, ids: Tensor, real: Tensor, chosen: Tensor, sites: 
 def _within(found: dict[Site, Tensor], guard: float | None) -> Tensor:
     """Which rows are of ordinary length at all sites, boolean (N,) on the CPU."""
     keep = torch.ones(len(next(iter(found.values()))), dtype=torch.bool)
-    for values in found.values() if guard else ():
+    for values in found.values():
         norms = values.float().norm(dim=1).cpu()
-        keep &= ~(norms > guard * norms.median())  # type: ignore[operator]
+        if guard:
+            keep &= ~(norms > guard * norms.median())
     return keep

@@ -1,15 +1,21 @@
-"""Continue a prompt, one token at a time, with a point between tokens where the caller may stop it."""
+"""Continue a prompt, one token at a time, with a point between tokens where the caller may stop it.
+
+Plain and steered generation have to be the same loop, or their speeds and their draws could not be compared. So the
+loop takes a context that is in force during each forward pass and at no other time: between two tokens other work may
+use the model, and finds it untouched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 from analysis.models.loader import LoadedModel
 
 
-@torch.no_grad()
 def generate_stream(
     loaded: LoadedModel, ids: list[int], count: int, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[int]:
@@ -18,19 +24,50 @@ def generate_stream(
 
     ``temperature`` 0 takes the most likely token; otherwise tokens are drawn with a generator seeded by ``seed``.
     """
+    for token, _ in decode(loaded, ids, count, temperature=temperature, seed=seed):
+        yield token
+
+
+@torch.no_grad()
+def decode(
+    loaded: LoadedModel,
+    ids: list[int],
+    count: int,
+    *,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    during: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[tuple[int, Tensor]]:
+    """As :func:`generate_stream`, with the logits (V,) float32 on the CPU that each token was chosen from.
+
+    ``top_p``: draw from the smallest set of tokens that holds this share of the probability. ``during`` makes the
+    context of each forward pass.
+    """
     generator = torch.Generator().manual_seed(seed)
     end = loaded.model.generation_config.eos_token_id
     ends = set(end if isinstance(end, list) else [end]) - {None}
     cache, feed = None, torch.tensor([ids], device=loaded.device)
     room = (loaded.facts.max_positions or len(ids) + count) - len(ids)
     for _ in range(min(count, room)):
-        output = loaded.model(feed, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        with during():
+            output = loaded.model(feed, past_key_values=cache, use_cache=True, logits_to_keep=1)
         logits, cache = output.logits[0, -1].float().cpu(), output.past_key_values
-        if temperature > 0:
-            token = int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator))
-        else:
-            token = int(logits.argmax())
+        token = choose(logits, temperature, top_p, generator)
         if token in ends:
             return
-        yield token
+        yield token, logits
         feed = torch.tensor([[token]], device=loaded.device)
+
+
+def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
+    """A token from logits (V,): the most likely one at temperature 0, else drawn from the ``top_p`` nucleus."""
+    if temperature <= 0:
+        return int(logits.argmax())
+    probabilities = torch.softmax(logits / temperature, -1)
+    if top_p < 1:
+        values, order = probabilities.sort(descending=True)
+        # The token that crosses the share belongs to the set, so that it is never empty.
+        values = values.masked_fill(values.cumsum(-1) - values >= top_p, 0.0)
+        return int(order[torch.multinomial(values, 1, generator=generator)])
+    return int(torch.multinomial(probabilities, 1, generator=generator))

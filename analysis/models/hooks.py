@@ -215,7 +215,7 @@ def _probe(loaded: LoadedModel, blocks: list[nn.Module]) -> dict[nn.Module, _Cal
         call.output = output
         if running:
             running[-1].attends |= call.attends
-            running[-1].inside += [call, *call.inside] if not call.inside else [*call.inside, call]
+            running[-1].inside += [*call.inside, call]
         else:
             seen[module] = call
 

@@ -1,0 +1,253 @@
+"""Run a model over passages and keep its activations at some sites.
+
+The work takes minutes to hours, so it can be cut off anywhere and goes on where it was, and it says how long it will
+take before it starts. Passages are read in a seeded order, so that any first part of them is a fair sample, and in
+chunks with fixed bounds, the unit of progress that counts; within a chunk, pieces of text are sorted by length, so that
+little is computed for padding. Each batch is captured on its own, so no hook is in the model at a safe point.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from analysis.activations.recipe import Recipe
+from analysis.activations.room import amount, require_room
+from analysis.activations.store import ActivationStore
+from analysis.corpora.passages import Passage, corpus_hash
+from analysis.errors import UserError
+from analysis.models.capture import capture
+from analysis.models.hooks import site_width
+from analysis.models.sites import Site
+
+if TYPE_CHECKING:
+    from analysis.models.loader import LoadedModel, ModelFacts
+
+CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
+_SHORT = {"residual": 1, "mlp_output": 1, "mlp_hidden": 4}  # usual widths, in units of the residual stream
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a passage as the model reads it. ``offset``: which token of the passage its first token is, negative
+    where start tokens come before.
+    """
+
+    document: int
+    offset: int
+    ids: list[int]
+
+
+def tokens_of(loaded: LoadedModel, passages: Sequence[Passage]) -> list[list[int]]:
+    """Token ids of each passage, without start or end tokens: what documents and positions of a store refer to."""
+    if not passages:
+        return []
+    found = loaded.tokenizer([p.text for p in passages], add_special_tokens=False)["input_ids"]
+    return [list(ids) for ids in found]
+
+
+def start_tokens(loaded: LoadedModel) -> list[int]:
+    """The tokens that the model's tokenizer puts before any text; many tokenizers put none."""
+    with_them = list(loaded.tokenizer("a")["input_ids"])
+    bare = list(loaded.tokenizer("a", add_special_tokens=False)["input_ids"])
+    at = next((i for i in range(len(with_them)) if with_them[i : i + len(bare)] == bare), 0)
+    return with_them[:at]
+
+
+def passage_order(count: int, seed: int) -> list[int]:
+    """In which order passages are read: a permutation of range(count), the same for the same arguments."""
+    return [int(i) for i in np.random.default_rng(seed).permutation(count)]
+
+
+def recipe_of(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    sites: Sequence[Site],
+    *,
+    window: int = 128,
+    seed: int = 0,
+    skip_first: int = 2,
+    norm_guard: float = 20.0,
+) -> Recipe:
+    """The recipe of a collection. Raises UserError for no text, no site, or numbers out of range."""
+    if not passages:
+        raise UserError("There is no text to collect activations from. Choose a corpus, or bring a text.", "texts")
+    if not sites:
+        raise UserError("No site is named. Choose at least one block whose activations are wanted.", "site")
+    longest = min(window, loaded.facts.max_positions or window)
+    if not 0 <= skip_first < longest - len(start_tokens(loaded)) or not 8 <= window <= 100_000:
+        raise UserError("The window must be from 8 to 100,000 tokens, and longer than what is skipped in it.", "window")
+    if not 0 <= norm_guard < float("inf"):
+        raise UserError("The limit on norms must be zero (none) or a number of medians, such as 20.", "norm_guard")
+    return Recipe(
+        model=loaded.facts.label,
+        fingerprint=loaded.facts.fingerprint,
+        dtype=loaded.facts.dtype,
+        sites=tuple(sorted(set(sites), key=lambda s: s.order)),
+        corpus=corpus_hash(passages),
+        seed=seed,
+        window=longest,
+        skip_first=skip_first,
+        norm_guard=float(norm_guard),
+    )
+
+
+def estimate(
+    facts: ModelFacts, sites: Sequence[Site], tokens: int, widths: Mapping[Site, int] | None = None
+) -> dict[str, Any]:
+    """What collecting ``tokens`` activations takes: {"seconds": float, "bytes": int, "sentence": str}.
+
+    Seconds from the speed that was measured when the model was loaded, for the blocks up to the highest site; bytes on
+    disk in float16. ``widths``: numbers per activation, where known (``site_width``); else those that are usual.
+    """
+    widths = widths or {}
+    width = sum(widths.get(s, facts.hidden * _SHORT.get(s.kind, 1)) for s in sites)
+    depth = max((s.layer + 1 for s in sites), default=0) / max(facts.layers, 1)
+    seconds, size = tokens * facts.seconds_per_token * min(depth, 1.0), tokens * (2 * width + 12)
+    sentence = f"Collecting {tokens:,} activations takes about {duration(seconds)} and {amount(size)} of disk."
+    return {"seconds": seconds, "bytes": size, "sentence": sentence}
+
+
+def collect(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    sites: Sequence[Site],
+    store: ActivationStore | None = None,
+    *,
+    max_tokens: int,
+    window: int = 128,
+    batch_tokens: int = 2048,
+    seed: int = 0,
+    skip_first: int = 2,
+    norm_guard: float = 20.0,
+    progress: Progress = lambda share, text: None,
+    check: Callable[[], None] = lambda: None,
+) -> ActivationStore:
+    """At least ``max_tokens`` activations (fewer if the passages end) at each site, in a store; what it has is kept.
+
+    The store (that of the recipe in the data folder, unless one is given) may hold more than were asked for: the first
+    ``max_tokens`` rows are the same however many there are. ``window``: the most tokens read in one piece, start tokens
+    included; longer passages are cut into pieces of equal length. ``progress`` and ``check`` are called between
+    batches, where no hook is in the model; ``check`` may raise Cancelled, and what is finished by then is kept.
+
+    Raises:
+        UserError: bad settings, no room on disk, or activations that are no numbers.
+        ValueError: the given store has another recipe.
+    """
+    recipe = recipe_of(loaded, passages, sites, window=window, seed=seed, skip_first=skip_first, norm_guard=norm_guard)
+    if max_tokens < 1:
+        raise UserError("At least one activation must be asked for.", "tokens")
+    store = store or ActivationStore.of(recipe)
+    if store.recipe.key != recipe.key:
+        raise ValueError("the store has another recipe")
+    if store.complete or store.rows >= max_tokens:
+        progress(1.0, _done(store))
+        return store
+    missing = max_tokens - store.rows
+    store.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    widths = {site: site_width(loaded, site) for site in recipe.sites}
+    require_room(store.path.parent, estimate(loaded.facts, recipe.sites, missing, widths)["bytes"], store.path.name)
+    order, prefix = passage_order(len(passages), seed), start_tokens(loaded)
+    pace = _Pace(max_tokens)
+    with store.writing():
+        for start, stop in _chunks(passages, order):
+            if start < store.next_passage:
+                continue
+            pieces = _pieces(loaded, passages, order[start:stop], prefix, recipe)
+            for batch in _batches(pieces, batch_tokens):
+                check()
+                _capture(loaded, batch, recipe, len(prefix), store)
+                have = store.rows + store.waiting
+                progress(min(1.0, have / max_tokens), pace.sentence(have, sum(len(p.ids) for p in batch)))
+            store.commit(stop)
+            if store.rows + store.waiting >= max_tokens:
+                break
+        else:
+            store.finish()
+    if not store.rows:
+        raise UserError("The passages are too short: not one activation was left. Bring longer ones.", "texts")
+    progress(1.0, _done(store))
+    return store
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _chunks(passages: Sequence[Passage], order: list[int]) -> Iterator[tuple[int, int]]:
+    """Bounds of chunks in the order, each closed by the passage with which it has CHUNK_CHARACTERS."""
+    start = characters = 0
+    for place, document in enumerate(order, start=1):
+        characters += len(passages[document].text)
+        if characters >= CHUNK_CHARACTERS or place == len(order):
+            yield start, place
+            start, characters = place, 0
+
+
+def _pieces(
+    loaded: LoadedModel, passages: Sequence[Passage], documents: list[int], prefix: list[int], recipe: Recipe
+) -> list[_Piece]:
+    """Passages cut into pieces of equal length that fit the window, those left out that would give no row."""
+    room, found = recipe.window - len(prefix), []
+    for document, ids in zip(documents, tokens_of(loaded, [passages[d] for d in documents]), strict=True):
+        count = -(-len(ids) // room)
+        bounds = [len(ids) * i // count for i in range(count + 1)] if count else []
+        for first, last in itertools.pairwise(bounds):
+            if len(prefix) + last - first > recipe.skip_first:
+                found.append(_Piece(document, first - len(prefix), prefix + ids[first:last]))
+    return found
+
+
+def _batches(pieces: list[_Piece], batch_tokens: int) -> Iterator[list[_Piece]]:
+    """Pieces sorted by length, in batches that hold at most ``batch_tokens`` tokens with padding (at least a piece)."""
+    batch: list[_Piece] = []
+    for piece in sorted(pieces, key=lambda p: len(p.ids)):
+        if batch and (len(batch) + 1) * len(piece.ids) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
+
+
+def _capture(loaded: LoadedModel, batch: list[_Piece], recipe: Recipe, prefix: int, store: ActivationStore) -> None:
+    rows = ([*range(len(batch))], [p.ids for p in batch])  # "documents" are places in the batch, until here below
+    offsets = torch.tensor([p.offset for p in batch], dtype=torch.int32)
+    documents = torch.tensor([p.document for p in batch], dtype=torch.int32)
+    # A start token is no part of any text, so its activation is left out even where nothing else is skipped.
+    skip, guard = max(recipe.skip_first, prefix), recipe.norm_guard or None
+    for found in capture(loaded, [rows], recipe.sites, skip_first=skip, norm_guard=guard):
+        place = found.documents.long()
+        store.append(replace(found, documents=documents[place], positions=found.positions + offsets[place]))
+
+
+class _Pace:
+    """Speed since the start, in words."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.began, self.read, self.first = wanted, time.monotonic(), 0, -1
+
+    def sentence(self, have: int, tokens: int) -> str:
+        """Counts ``tokens`` more as read and says how far it is, how fast, and how long it will take."""
+        self.read += tokens
+        if self.first < 0:
+            self.first, self.began, self.read = have, time.monotonic(), 0
+            return f"{have:,} of {self.wanted:,} activations"
+        seconds = max(time.monotonic() - self.began, 1e-6)
+        left = max(0, self.wanted - have) * seconds / max(have - self.first, 1)
+        speed = f"{self.read / seconds:,.0f} tokens per second"
+        return f"{min(have, self.wanted):,} of {self.wanted:,} activations, {speed}, {duration(left)} left"
+
+
+def _done(store: ActivationStore) -> str:
+    return f"{store.rows:,} activations kept" + (", the whole corpus" if store.complete else "")

@@ -1,0 +1,231 @@
+"""Interventions in force for the time of a context: which token is changed, and how often it was.
+
+The difficulty is to know which token of a text a row of an activation is. With a key-value cache a pass sees the newest
+token only, and in a batch padded on the left the first token is not in the first column. Both are read off what the
+model itself is called with, once per pass, before any block runs. Positions then fall into three zones (the first, the
+rest of the prompt, what came after), in each of which one fused function does everything at a site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import UserError
+from analysis.models.hooks import hooked, site_width
+from analysis.models.loader import LoadedModel
+from analysis.models.sites import Site
+from analysis.steering.operators import Add, Clamp, Intervention, Kernel, ProjectOut, fuse, is_idle
+
+# Which interventions act on the first token, on the rest of the prompt, and after it.
+_ZONES = ({"all"}, {"all", "not_first"}, {"all", "not_first", "generated"})
+
+
+@dataclass
+class Applied:
+    """What the interventions have done so far.
+
+    ``tokens``: for each site that is steered, how many activations were changed; ``passes``: forward passes seen.
+    """
+
+    tokens: dict[Site, int] = field(default_factory=dict)
+    passes: int = 0
+
+
+@contextmanager
+def steer(
+    loaded: LoadedModel,
+    interventions: Iterable[Intervention],
+    *,
+    prompt_tokens: int | Sequence[int] | None = None,
+    mask: Tensor | None = None,
+) -> Iterator[Applied]:
+    """Every forward pass inside the context, by whatever code, has the interventions applied; afterwards none has.
+
+    ``prompt_tokens``: how many real tokens the prompt has (one number, or one per row of the batch), needed where an
+    intervention acts on generated tokens only. ``mask`` (B, T) of the prompt, true for real tokens, is for callers that
+    pad and do not hand the model an ``attention_mask``. Contexts nest. Interventions of strength 0 are left out
+    altogether, so that they change not a bit.
+
+    Raises UserError(field="site" or "steer") before anything runs if the model lacks a site, a vector has another
+    length than the activation there, or the length of the prompt is needed and missing.
+    """
+    with Plan(loaded, interventions, prompt_tokens=prompt_tokens, mask=mask).installed() as applied:
+        yield applied
+
+
+class Plan:
+    """Interventions checked and fused for one model, to be installed any number of times, also for single passes."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        interventions: Iterable[Intervention],
+        *,
+        prompt_tokens: int | Sequence[int] | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Arguments and errors as of :func:`steer`."""
+        given = [i for i in interventions if not is_idle(i)]
+        for intervention in given:
+            _check_width(loaded, intervention)
+            if intervention.where == "generated" and prompt_tokens is None:
+                raise UserError(
+                    "To steer generated tokens only, the number of tokens in the prompt must be known.", "steer"
+                )
+        self.applied = Applied({site: 0 for site in sorted({i.site for i in given}, key=lambda s: s.order)})
+        self._loaded, self._mask = loaded, mask
+        self._prompt = _lengths(prompt_tokens)
+        self._kernels = {s: _zone_kernels([i for i in given if i.site == s]) for s in self.applied.tokens}
+        self._now = _Positions(0, 0, None)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where something is changed, in the order in which a pass gets there; empty if nothing is."""
+        return tuple(self.applied.tokens)
+
+    @contextmanager
+    def installed(self) -> Iterator[Applied]:
+        """The hooks are in place inside the context. Counts go on over several installations."""
+        if not self._kernels:
+            yield self.applied
+            return
+        base: nn.Module = self._loaded.model.base_model
+        handle = base.register_forward_pre_hook(self._begin, with_kwargs=True)
+        try:
+            with hooked(self._loaded, {site: self._applier(site) for site in self._kernels}):
+                yield self.applied
+        finally:
+            handle.remove()
+
+    def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.applied.passes += 1
+        self._now = _positions(args, kwargs, self._mask)
+
+    def _applier(self, site: Site) -> Callable[[Tensor], Tensor | None]:
+        kernels = self._kernels[site]
+        counts = self.applied.tokens
+
+        def apply(x: Tensor) -> Tensor | None:
+            if self._now.table is None and self._prompt.numel() <= 1:
+                changed, count = self._in_slices(x, kernels)
+            else:
+                changed, count = self._by_table(x, kernels)
+            counts[site] += count
+            return changed
+
+        return apply
+
+    def _in_slices(self, x: Tensor, kernels: list[Kernel | None]) -> tuple[Tensor | None, int]:
+        """All rows are at the same positions, so zones are slices and nothing has to be compared on the device."""
+        rows, tokens = x.shape[0], x.shape[1]
+        prompt = int(self._prompt[0]) if self._prompt.numel() else None
+        edges = [0, 1, 10**9 if prompt is None else max(1, prompt), 10**9]
+        spans: list[tuple[int, int, Kernel]] = []
+        for zone, kernel in enumerate(kernels):
+            low, high = (min(max(e - self._now.first, 0), tokens) for e in edges[zone : zone + 2])
+            if kernel is None or low >= high:
+                continue
+            if spans and spans[-1][2] is kernel and spans[-1][1] == low:
+                low = spans.pop()[0]
+            spans.append((low, high, kernel))
+        count = rows * sum(high - low for low, high, _ in spans)
+        if not spans:
+            return None, 0
+        if spans[0][:2] == (0, tokens):
+            return spans[0][2](x), count
+        out = x.clone()
+        for low, high, kernel in spans:
+            out[:, low:high] = kernel(x[:, low:high])
+        return out, count
+
+    def _by_table(self, x: Tensor, kernels: list[Kernel | None]) -> tuple[Tensor | None, int]:
+        """Rows differ; padding, at position -1, is in no zone."""
+        place = self._now.table
+        if place is None:
+            place = torch.arange(self._now.first, self._now.first + x.shape[1]).expand(x.shape[:2])
+        place = place.to(x.device)
+        prompt = self._prompt.to(x.device)[:, None] if self._prompt.numel() else torch.tensor(10**9, device=x.device)
+        last = place >= prompt.clamp(min=1)
+        out, count = x, 0
+        for inside, kernel in zip((place == 0, (place >= 1) & ~last, last), kernels, strict=True):
+            touched = 0 if kernel is None else int(inside.sum())
+            if kernel is not None and touched:
+                out = torch.where(inside[..., None], kernel(x), out)
+                count += touched
+        return (out, count) if count else (None, 0)
+
+
+@dataclass(frozen=True)
+class _Positions:
+    """Of the tokens in the current pass: the first one's, where rows agree, or a ``table`` (B, T), padding -1."""
+
+    first: int
+    tokens: int
+    table: Tensor | None
+
+
+def _positions(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor | None) -> _Positions:
+    ids = args[0] if args else kwargs.get("input_ids")
+    ids = kwargs.get("inputs_embeds") if ids is None else ids
+    assert ids is not None
+    tokens = int(ids.shape[1])
+    cache = kwargs.get("past_key_values")
+    first = int(cache.get_seq_length()) if cache is not None else 0
+    mask = kwargs.get("attention_mask")
+    if isinstance(mask, Tensor) and mask.ndim == 2:
+        mask = mask[:, : first + tokens].bool()
+    elif own_mask is not None:
+        # Tokens after the prompt that the mask was given for are real.
+        more = torch.ones(own_mask.shape[0], max(0, first + tokens - own_mask.shape[1]), dtype=torch.bool)
+        mask = torch.cat([own_mask.bool().cpu(), more], 1)[:, : first + tokens]
+    else:
+        given = kwargs.get("position_ids")
+        if isinstance(given, Tensor) and given.ndim == 2 and given.shape[1] == tokens:
+            return _Positions(first, tokens, given.expand(ids.shape[0], -1))
+        return _Positions(first, tokens, None)
+    if bool(mask.all()):
+        return _Positions(first, tokens, None)
+    return _Positions(first, tokens, ((mask.long().cumsum(1) - 1).masked_fill(~mask, -1))[:, -tokens:])
+
+
+def _zone_kernels(interventions: list[Intervention]) -> list[Kernel | None]:
+    """One fused function per zone; the same object where zones have the same interventions."""
+    made: dict[tuple[int, ...], Kernel | None] = {}
+    kernels = []
+    for zone in _ZONES:
+        active = [i for i in interventions if i.where in zone]
+        key = tuple(id(i) for i in active)
+        if key not in made:
+            made[key] = fuse(active)
+        kernels.append(made[key])
+    return kernels
+
+
+def _lengths(prompt_tokens: int | Sequence[int] | None) -> Tensor:
+    """(0,) for unknown, (1,) for one length, (B,) for one per row."""
+    if prompt_tokens is None:
+        return torch.zeros(0, dtype=torch.long)
+    lengths = torch.tensor([prompt_tokens] if isinstance(prompt_tokens, int) else list(prompt_tokens)).long()
+    return lengths[:1] if bool((lengths == lengths[0]).all()) else lengths
+
+
+def _check_width(loaded: LoadedModel, intervention: Intervention) -> None:
+    width = site_width(loaded, intervention.site)
+    if isinstance(intervention, Add):
+        own = intervention.vector
+    elif isinstance(intervention, ProjectOut):
+        own = intervention.directions
+    else:
+        own = intervention.direction if isinstance(intervention, Clamp) else intervention.target
+    if own.shape[-1] != width:
+        raise UserError(
+            f"The vector has {own.shape[-1]} numbers; the {intervention.site.label} of this model has {width}. Use a "
+            "vector that was made with this model.",
+            "steer",
+        )

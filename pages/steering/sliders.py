@@ -1,0 +1,227 @@
+"""Callbacks of the sliders: which regions are on them, their values, resetting, and a strength for a wanted KL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
+
+from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
+from analysis.service.ops_regions import FactorsOfContext, RegionCard
+from analysis.service.ops_steering import StrengthForKL
+from components.panels import empty, user_error
+from components.slider_panel import region_sliders
+from pages.common import attempt, spec_of
+from pages.steering.state import ADDRESS
+
+START_STRENGTH = 0.35
+Rows = list[dict[str, Any]]
+
+
+@callback(
+    Output("on-sliders", "data"),
+    Output("slider-error", "children"),
+    Input("map", "data"),
+    Input({"add-region": ALL}, "n_clicks"),
+    Input({"remove-region": ALL}, "n_clicks"),
+    Input("steer-here", "n_clicks"),
+    Input("reset", "n_clicks"),
+    Input({"use-context": ALL}, "n_clicks"),
+    State("on-sliders", "data"),
+    State("steer", "data"),
+    State("chosen-region", "data"),
+    State("start-steer", "data"),
+    State("fit", "value"),
+    State("rotation", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def change_regions(
+    data: Any, _add: Any, _remove: Any, _here: Any, _reset: Any, _use: Any, before: Rows | None, steer: Any,
+    chosen: int | None, start: Any, fit: str | None, rotation: str, model: Any, session: str,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The regions on the sliders with the values to start from; the values under the hand are kept."""
+    if not data or not fit:
+        return no_update, no_update
+    now = current(before, steer, fit)
+    numbers = {r["region"] for r in data["regions"]}
+    trigger = ctx.triggered_id
+    if trigger == "map" or trigger is None:
+        return opening(data, before, start, fit, numbers)
+    if not ctx.triggered[0]["value"]:
+        return no_update, no_update
+    if trigger == "reset":
+        return [{"region": r["region"], "strength": 0.0, "factors": []} for r in now], None
+    if trigger == "steer-here":
+        return added(now, chosen)
+    (action, value), *_ = trigger.items()
+    if action == "add-region":
+        return added(now, value)
+    if action == "remove-region":
+        return [r for r in now if r["region"] != value], None
+    region, row = (int(part) for part in str(value).split(":"))
+    result, panel = attempt(lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row), session, "factors")
+    if result is None:
+        return no_update, panel
+    return with_factors(now, region, result.data["factors"])
+
+
+def opening(data: Any, before: Rows | None, start: Any, fit: str, numbers: set[int]) -> tuple[Any, Any]:
+    """What stands on the sliders when a fit is opened."""
+    asked = start.get("steer") or {}
+    if before is None and asked and asked.get("fit") in ("", fit):
+        rows = [r for r in asked["regions"] if r["region"] in numbers]
+        if len(rows) < len(asked["regions"]):
+            return rows, user_error("The address names regions that this fit does not have; they were left out.")
+        if rows:
+            return rows, None
+    if before and data.get("fit") == before[0].get("fit", data.get("fit")):
+        return no_update, None
+    best = max(data["regions"], key=lambda r: (r["character"] == "theme", r["score"]))
+    return [{"region": best["region"], "strength": START_STRENGTH, "factors": [], "fit": data["fit"]}], None
+
+
+def current(before: Rows | None, steer: Any, fit: str) -> Rows:
+    """The rows with the values that the sliders have now."""
+    values = {r["region"]: r for r in (steer or {}).get("regions", [])} if (steer or {}).get("fit") == fit else {}
+    return [{"fit": fit, **r, **values.get(r["region"], {})} for r in before or []]
+
+
+def added(now: Rows, region: int | None) -> tuple[Any, Any]:
+    """One region more, at the strength to start from."""
+    if region is None or any(r["region"] == region for r in now):
+        return no_update, None
+    if len(now) >= MAX_REGIONS:
+        return no_update, user_error(f"At most {MAX_REGIONS} regions can steer at once. Remove one first.")
+    return [*now, {"region": region, "strength": START_STRENGTH if not now else 0.2, "factors": []}], None
+
+
+def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any]:
+    """All local factors of a region set at once; the region joins the sliders if it is not there."""
+    limited = [max(-6.0, min(6.0, round(f, 2))) for f in factors]
+    if all(r["region"] != region for r in now):
+        rows, problem = added(now, region)
+        if rows is no_update:
+            return no_update, problem
+        now = rows
+    return [{**r, "factors": limited} if r["region"] == region else r for r in now], None
+
+
+@callback(
+    Output("sliders", "children"),
+    Input("on-sliders", "data"),
+    Input("rotation", "value"),
+    State("fit", "value"),
+    State("model", "data"),
+    prevent_initial_call=True,
+)
+def draw_sliders(rows: Rows | None, rotation: str, fit: str | None, model: Any) -> Any:
+    """A block of sliders for each region; the ends named from its card."""
+    if rows is None or not fit:
+        return no_update
+    if not rows:
+        return empty("No region is on the sliders. Choose one and press Steer here.")
+    blocks = []
+    for row in rows:
+        # Asked without a widget, so that the cards of several regions do not replace each other.
+        result, panel = attempt(lambda row=row: RegionCard(spec_of(model), fit, row["region"], rotation))  # type: ignore[misc]
+        blocks.append(region_sliders(result.data, row["strength"], row.get("factors") or []) if result else panel)
+    return blocks
+
+
+clientside_callback(
+    "dash_clientside.attune.gather",
+    Output("steer", "data"),
+    Input({"strength": ALL}, "drag_value"),
+    Input({"strength": ALL}, "value"),
+    Input({"factor": ALL, "region": ALL}, "drag_value"),
+    Input({"factor": ALL, "region": ALL}, "value"),
+    Input("mode", "value"),
+    Input("where", "value"),
+    Input("layers", "value"),
+    Input("rotation", "value"),
+    State("fit", "value"),
+    State({"strength": ALL}, "id"),
+    State({"factor": ALL, "region": ALL}, "id"),
+    prevent_initial_call=True,
+)
+
+
+@callback(
+    Output("mode", "value"),
+    Output("where", "value"),
+    Output("layers", "value"),
+    Output("rotation", "value"),
+    Input("start-steer", "data"),
+)
+def options_of_address(start: Any) -> tuple[Any, ...]:
+    """How, where and at which blocks, as the address says."""
+    steer = start.get("steer") or {}
+    defaults = SteeringSettings()
+    return (
+        steer.get("mode", defaults.mode),
+        steer.get("where", defaults.where),
+        list(steer.get("layers", [])),
+        steer.get("rotation", defaults.rotation),
+    )
+
+
+@callback(Output("layers", "options"), Input("map", "data"), prevent_initial_call=True)
+def block_options(data: Any) -> Any:
+    """The blocks of the model beside the fit's own."""
+    if not data:
+        return no_update
+    facts = data["facts"]
+    return [{"label": f"block {b}", "value": b} for b in range(facts["layers"]) if b != facts["layer"]]
+
+
+@callback(
+    Output("on-sliders", "data", allow_duplicate=True),
+    Output("target-said", "children"),
+    Input("to-target", "n_clicks"),
+    State("target", "value"),
+    State("on-sliders", "data"),
+    State("steer", "data"),
+    State("steer-prompt", "value"),
+    State("steer-chat", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def reach_target(
+    clicks: int | None, target: Any, rows: Any, steer: Any, text: str | None, chat: bool, model: Any, session: str
+) -> tuple[Any, Any]:
+    """Set the strength of the first region so that the next token costs the wanted KL."""
+    if not clicks or not rows or not steer:
+        return no_update, "Put a region on the sliders first." if clicks else no_update
+    region = rows[0]["region"]
+    result, panel = attempt(
+        lambda: StrengthForKL(
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), region,
+            -1 if target is None else target,
+        ),
+        session,
+        "target",
+    )  # fmt: skip
+    if result is None:
+        return no_update, panel
+    now = current(rows, steer, steer["fit"])
+    strength = round(result.data["strength"], 3)
+    return [{**r, "strength": strength} if r["region"] == region else r for r in now], result.data["sentence"]
+
+
+clientside_callback(
+    "function(...values) { return dash_clientside.attune.address(...values, " + str(ADDRESS).replace("'", '"') + "); }",
+    Output("address", "data", allow_duplicate=True),
+    Input("model", "data"),
+    Input("steer", "data"),
+    Input("steer-prompt", "value"),
+    Input("steer-chat", "value"),
+    Input("seed", "value"),
+    Input("temperature", "value"),
+    Input("top-p", "value"),
+    Input("count", "value"),
+    Input("steer-tab", "active_tab"),
+    prevent_initial_call=True,
+)
