@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class GradientRun:
     """
 
     parameters: Parameters
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, Any]]
 
 
 class GradientMixture(nn.Module):
@@ -78,18 +78,19 @@ class GradientMixture(nn.Module):
     def of(cls, parameters: Parameters, epsilon: float = EPSILON) -> GradientMixture:
         """The same mixture, if its noise variances exceed ``epsilon``; lower ones are raised to a little above it.
 
-        Zero columns get a random direction and a hundredth of the noise's spread: at zero the likelihood has a saddle in
-        them that no gradient leaves.
+        Zero columns get a random direction and a hundredth of the noise's spread: at zero the likelihood has a saddle
+        that no gradient leaves.
         """
         p = parameters
         length = torch.linalg.vector_norm(p.loadings, dim=1)
         spare = torch.randn(p.loadings.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        directions = torch.where(length[:, None] > 0, p.loadings, spare.to(p.loadings))
-        directions = functional.normalize(directions, dim=1, eps=1e-30)
+        some = torch.where(length[:, None] > 0, p.loadings, spare.to(p.loadings))
         length = torch.where(length > 0, length, 0.01 * p.noise.mean(-1, keepdim=True).sqrt())
         rho = softplus_inverse((p.noise - epsilon).clamp(min=epsilon / 10))
         logits = p.weights.clamp(min=torch.finfo(p.weights.dtype).tiny).log()
-        return cls(p.means.clone(), directions, softplus_inverse(length), rho, logits, epsilon)
+        return cls(
+            p.means.clone(), functional.normalize(some, dim=1, eps=0), softplus_inverse(length), rho, logits, epsilon
+        )
 
     def mixture(self) -> Parameters:
         """The constrained parameters, with their gradient."""
@@ -174,7 +175,7 @@ def train_by_gradient(
     held = None if validation is None else _checked(torch.as_tensor(validation), "validation", data.shape[1])
     if target is not None and held is None:
         raise UserError("A target needs held-out activations to be measured on.", "target")
-    _check_settings(rate, epochs, batch_size, evaluate_every)
+    _check_settings(rate, epochs=epochs, batch_size=batch_size, evaluate_every=evaluate_every or 1)
     units = _Units.of(data, scale)
     generator = torch.Generator().manual_seed(seed)
     if initial is None:
@@ -298,9 +299,9 @@ def _checked(rows: Tensor, name: str, width: int | None = None) -> Tensor:
     return rows
 
 
-def _check_settings(rate: float, epochs: int, batch_size: int, evaluate_every: int | None) -> None:
+def _check_settings(rate: float, **counts: int) -> None:
     if not (math.isfinite(rate) and rate > 0):
         raise UserError("The rate must be a positive number.", "rate")
-    for value, name in ((epochs, "epochs"), (batch_size, "batch_size"), (evaluate_every or 1, "evaluate_every")):
+    for name, value in counts.items():
         if value < 1:
             raise UserError(f"The setting {name} must be at least 1.", name)

@@ -415,7 +415,7 @@ def test_a_run_that_goes_on_gives_what_an_uninterrupted_one_gives(tmp_path: Path
         nonlocal calls
         calls += 1
         assert hooks_in(model) == hooks
-        if calls % 11 == 0:
+        if calls % 5 == 0:
             raise Cancelled
 
     sizes = []

@@ -175,7 +175,7 @@ def test_start_with_zero_columns_is_nearly_that_start_and_they_grow() -> None:
 def test_run_ends_at_the_target_at_the_time_limit_and_when_the_callback_raises() -> None:
     truth = random_mixture("shared")
     x = draw(truth, 400)[0]
-    settings: dict[str, Any] = {"rate": 0.03, "epochs": 50, "batch_size": 40, "validation": x, "evaluate_every": 5}
+    settings: dict[str, Any] = {"rate": 0.03, "epochs": 15, "batch_size": 40, "validation": x, "evaluate_every": 5}
     whole = [row["held_out"] for row in train_by_gradient(x, x[:4], 2, **settings).history]
     goal = (whole[0] + max(whole)) / 2
     first = next(i for i, value in enumerate(whole) if value >= goal)

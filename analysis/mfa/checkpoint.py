@@ -1,0 +1,208 @@
+"""Mixtures in the files that the method's authors write: read with suspicion, written so that their code reads them.
+
+A foreign file is data, never code: it is unpickled with weights only, every tensor is looked at before it is used, and
+whatever is wrong becomes a sentence. Three layouts exist (dossier 9): A with ``state_dict`` and ``meta`` (``q``), B the
+same from several devices (``rank``), C a bare state dict. The map from stored to used parameters is in
+:class:`analysis.mfa.gradient.GradientMixture`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from analysis.errors import UserError
+from analysis.mfa.gradient import EPSILON, GradientMixture
+from analysis.mfa.parameters import Parameters
+
+_KEYS = ("mu", "dir_raw", "scale_rho", "psi_rho", "pi_logits")
+_PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")  # left by wrappers of several devices and of compilers
+_BARE_EPSILON = 1e-8  # what the authors' reader takes where a file says nothing
+_DEPTH = 6
+
+
+def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
+    """The mixture in an authors' checkpoint, and what the file says about it.
+
+    Returns:
+        Parameters in the file's dtype (float32 at least), with an orthogonal rotation, if one is on, applied to the
+        loadings; and a dict: ``format`` ("A", "B" or "C"), ``components``, ``width``, ``factors``, ``noise`` ("shared"
+        or "component"), ``epsilon``, ``rotation`` (its kind, "none", or "left out: ..." for one that is not orthogonal,
+        whose factors would be correlated) and ``extra`` (plain data only). The model, block and site are not in it.
+
+    Raises:
+        UserError: field "file": missing, no checkpoint, with objects other than tensors and plain values, without a
+            needed key, with shapes that do not fit, or with numbers that are not finite.
+    """
+    stored = _load(Path(path))
+    wrapped = "state_dict" in stored
+    state, meta = (stored["state_dict"], stored.get("meta")) if wrapped else (stored, None)
+    if not isinstance(state, dict) or not isinstance(meta, dict | None):
+        raise _bad("Its state_dict and meta must be dictionaries.")
+    named = {_bare(name): value for name, value in state.items() if isinstance(name, str)}
+    missing = [name for name in _KEYS if name not in named]
+    if missing:
+        raise _bad(f"It has no {', '.join(missing)}; the keys needed are {', '.join(_KEYS)}.")
+    tensors = {name: _tensor(name, named[name]) for name in _KEYS}
+    count, width, factors = _sizes(tensors, meta or {})
+    epsilon = _epsilon(meta)
+    with torch.no_grad():
+        mixture = GradientMixture(**{n: t.double() for n, t in tensors.items()}, epsilon=epsilon).mixture()
+    mixture, rotation = _rotated(mixture, named, meta or {})
+    dtype = torch.float64 if tensors["mu"].dtype == torch.float64 else torch.float32
+    plain = Parameters(*(t.detach().to(dtype).clone() for t in vars(mixture).values()))
+    if not all(bool(t.isfinite().all()) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
+        raise _bad("Its numbers are too large or too small to be used.")
+    return plain, {
+        "format": "C" if meta is None else "B" if "rank" in meta and "q" not in meta else "A",
+        "components": count,
+        "width": width,
+        "factors": factors,
+        "noise": "shared" if tensors["psi_rho"].ndim == 1 else "component",
+        "epsilon": epsilon,
+        "rotation": rotation,
+        "extra": _plain((meta or {}).get("extra", {})),
+    }
+
+
+def write_checkpoint(parameters: Parameters, path: Path | str, extra: dict[str, Any] | None = None) -> None:
+    """Write layout A, for the authors' code: exact up to the rounding of softplus and its inverse in the same dtype.
+
+    ``extra`` is plain data (model, block, site, ...) and goes into the meta, since the layout has no place of its own
+    for it. The file appears whole or not at all.
+    """
+    epsilon = min(EPSILON, float(parameters.noise.min()) / 2)
+    with torch.no_grad():
+        model = GradientMixture.of(parameters.to("cpu").to(torch.float64), epsilon)
+        model.dir_raw.mul_((parameters.loadings.to("cpu") != 0).any(1, keepdim=True))  # zero columns stay exactly zero
+    dtype = parameters.means.dtype
+    state = {name: value.to(dtype).contiguous() for name, value in model.state_dict().items()}
+    identity = torch.eye(parameters.factors, dtype=dtype).repeat(parameters.components, 1, 1)
+    meta = {
+        "K": parameters.components,
+        "D": parameters.width,
+        "q": parameters.factors,
+        "psi_per_component": parameters.noise.ndim == 2,
+        "eps_floor": epsilon,
+        "dtype": str(dtype),
+        "version": 1,
+        "rotation_on": False,
+        "rotation_kind": None,
+        "rotation_params": {},
+        "extra": dict(extra or {}),
+    }
+    state |= {"_rot_T": identity, "_rot_inv_Tt": identity.clone()}
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"state_dict": state, "meta": meta}, file)
+        os.replace(scratch, target)
+    finally:
+        Path(scratch).unlink(missing_ok=True)
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        raise UserError("There is no file of that name. Check the path of the checkpoint.", "file")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error):
+            raise UserError(
+                "This file holds Python objects beside tensors and plain values. It was not opened, since loading such "
+                "objects can run code. Save the state dict and the meta alone.",
+                "file",
+            ) from error
+        raise _bad("It cannot be read as one.") from error
+    except OSError as error:
+        raise UserError("The file could not be read. Check that it may be opened.", "file") from error
+    except Exception as error:  # whatever breaks inside the reader of a foreign file, the file is at fault
+        raise _bad("It cannot be read as one.") from error
+    if not isinstance(stored, dict):
+        raise _bad("It holds no dictionary of tensors.")
+    return stored
+
+
+def _bad(why: str) -> UserError:
+    return UserError(f"This file is not a checkpoint of a mixture of factor analyzers. {why}", "file")
+
+
+def _bare(name: str) -> str:
+    while name.startswith(_PREFIXES):
+        name = name.partition(".")[2]
+    return name
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        raise _bad(f"Its {name} is not a plain tensor.")
+    if not value.is_floating_point():
+        raise _bad(f"Its {name} is not a tensor of floating numbers.")
+    if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        raise _bad(f"Its {name} claims more numbers than the file holds.")  # a stride of 0 could claim any amount
+    if not bool(value.isfinite().all()):
+        raise UserError(f"The checkpoint's {name} has numbers that are not finite: the training had failed.", "file")
+    return value.detach()
+
+
+def _sizes(tensors: dict[str, Tensor], meta: dict[Any, Any]) -> tuple[int, int, int]:
+    """K, D and R from ``mu`` and ``dir_raw``, after every other shape, and the meta, agreed with them."""
+    means, directions = tensors["mu"], tensors["dir_raw"]
+    if means.ndim != 2 or 0 in means.shape or directions.ndim != 3 or directions.shape[:2] != means.shape:
+        raise _bad(f"Its mu is {_shape(means)} and its dir_raw {_shape(directions)}; needed are K x D and K x D x q.")
+    count, width, factors = directions.shape
+    allowed = {"scale_rho": [(count, factors)], "psi_rho": [(width,), (count, width)], "pi_logits": [(count,)]}
+    for name, shapes in allowed.items():
+        if tuple(tensors[name].shape) not in shapes:
+            wanted = " or ".join(" x ".join(map(str, shape)) for shape in shapes)
+            raise _bad(f"Its {name} is {_shape(tensors[name])}; with its mu and dir_raw it must be {wanted}.")
+    said = {"K": count, "D": width, "q": factors, "rank": factors, "psi_per_component": tensors["psi_rho"].ndim == 2}
+    for name, value in said.items():
+        if name in meta and meta[name] != value:
+            raise _bad(f"Its meta says {name} = {str(meta[name])[:20]}, its tensors say {value}.")
+    return count, width, factors
+
+
+def _epsilon(meta: dict[Any, Any] | None) -> float:
+    value = _BARE_EPSILON if meta is None else meta.get("eps_floor", EPSILON)
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value < 1:
+        raise _bad("Its eps_floor is not a small number.")
+    return float(value)
+
+
+def _rotated(mixture: Parameters, named: dict[str, Any], meta: dict[Any, Any]) -> tuple[Parameters, str]:
+    if not meta.get("rotation_on", False):
+        return mixture, "none"
+    kind = str(meta.get("rotation_kind") or "unnamed")[:40]
+    if "_rot_inv_Tt" not in named:
+        raise _bad("Its meta says that a rotation is on, but there is no _rot_inv_Tt.")
+    turn = _tensor("_rot_inv_Tt", named["_rot_inv_Tt"]).double()
+    if turn.shape != (mixture.components, mixture.factors, mixture.factors):
+        raise _bad(f"Its _rot_inv_Tt is {_shape(turn)}; needed is K x q x q.")
+    if not torch.allclose(turn @ turn.mT, torch.eye(mixture.factors).to(turn), atol=1e-3):
+        return mixture, f"left out: {kind} is not orthogonal"
+    return mixture.with_loadings(mixture.loadings @ turn), kind
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a single number"
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The parts of a foreign value that are plain data, with text keys; anything else is named by its type."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if depth < _DEPTH and isinstance(value, dict):
+        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+    if depth < _DEPTH and isinstance(value, (list, tuple)):
+        return [_plain(v, depth + 1) for v in value]
+    return f"({type(value).__name__})"

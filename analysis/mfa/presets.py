@@ -1,0 +1,51 @@
+"""Presets of the Steering page: small files in the data folder, each a set-up and how text was generated with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+from analysis.errors import UserError
+from analysis.home import folder
+from analysis.mfa.settings import SteeringSettings
+
+MAX_PRESETS = 200
+
+
+def keep_preset(name: str, settings: SteeringSettings, generation: dict[str, Any]) -> str:
+    """Keep a set-up under a name, replacing one of the same name; its key. Raises UserError."""
+    name = " ".join(name.split())
+    if not name or len(name) > 60:
+        raise UserError("Give the preset a name of at most 60 characters.", "preset")
+    key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    place = folder("presets")
+    if len(list(place.glob("*.json"))) >= MAX_PRESETS and not (place / f"{key}.json").exists():
+        raise UserError(f"There are {MAX_PRESETS} presets already. Delete one first.", "preset")
+    body = json.dumps({"name": name, "steer": settings.to_dict(), "generation": generation})
+    part = place / f".{key}.part"
+    part.write_text(body, encoding="utf-8")
+    os.replace(part, place / f"{key}.json")
+    return key
+
+
+def delete_preset(key: str) -> None:
+    """Remove a preset; nothing happens if it is gone."""
+    if len(key) == 24 and key.isalnum():
+        (folder("presets") / f"{key}.json").unlink(missing_ok=True)
+
+
+def presets() -> list[dict[str, Any]]:
+    """All presets by name, each with key, name, steer, generation and a summary; damaged files are left out."""
+    found = []
+    for path in folder("presets").glob("*.json"):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            settings = SteeringSettings.from_dict(data["steer"])
+            regions = ", ".join(f"{r.region} at {r.strength:g}" for r in settings.regions)
+            row = {"key": path.stem, "name": str(data["name"]), "steer": settings.to_dict()}
+            found.append(row | {"generation": dict(data["generation"]), "summary": f"{settings.fit}: {regions}"})
+        except (OSError, ValueError, KeyError, TypeError, UserError):
+            continue
+    return sorted(found, key=lambda p: p["name"].lower())
