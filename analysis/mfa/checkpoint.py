@@ -46,29 +46,30 @@ def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
     state, meta = (stored["state_dict"], stored.get("meta")) if wrapped else (stored, None)
     if not isinstance(state, dict) or not isinstance(meta, dict | None):
         raise _bad("Its state_dict and meta must be dictionaries.")
+    facts = _plain(meta or {})
     named = {_bare(name): value for name, value in state.items() if isinstance(name, str)}
     missing = [name for name in _KEYS if name not in named]
     if missing:
         raise _bad(f"It has no {', '.join(missing)}; the keys needed are {', '.join(_KEYS)}.")
     tensors = {name: _tensor(name, named[name]) for name in _KEYS}
-    count, width, factors = _sizes(tensors, meta or {})
-    epsilon = _epsilon(meta)
+    count, width, factors = _sizes(tensors, facts)
+    epsilon = _epsilon(facts.get("eps_floor", _BARE_EPSILON if meta is None else EPSILON))
     with torch.no_grad():
         mixture = GradientMixture(**{n: t.double() for n, t in tensors.items()}, epsilon=epsilon).mixture()
-    mixture, rotation = _rotated(mixture, named, meta or {})
+    mixture, rotation = _rotated(mixture, named, facts)
     dtype = torch.float64 if tensors["mu"].dtype == torch.float64 else torch.float32
     plain = Parameters(*(t.detach().to(dtype).clone() for t in vars(mixture).values()))
     if not all(bool(t.isfinite().all()) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
         raise _bad("Its numbers are too large or too small to be used.")
     return plain, {
-        "format": "C" if meta is None else "B" if "rank" in meta and "q" not in meta else "A",
+        "format": "C" if meta is None else "B" if "rank" in facts and "q" not in facts else "A",
         "components": count,
         "width": width,
         "factors": factors,
         "noise": "shared" if tensors["psi_rho"].ndim == 1 else "component",
         "epsilon": epsilon,
         "rotation": rotation,
-        "extra": _plain((meta or {}).get("extra", {})),
+        "extra": facts.get("extra", {}),
     }
 
 
@@ -160,6 +161,7 @@ def _sizes(tensors: dict[str, Tensor], meta: dict[Any, Any]) -> tuple[int, int, 
     if means.ndim != 2 or 0 in means.shape or directions.ndim != 3 or directions.shape[:2] != means.shape:
         raise _bad(f"Its mu is {_shape(means)} and its dir_raw {_shape(directions)}; needed are K x D and K x D x q.")
     count, width, factors = directions.shape
+    allowed: dict[str, list[tuple[int, ...]]]
     allowed = {"scale_rho": [(count, factors)], "psi_rho": [(width,), (count, width)], "pi_logits": [(count,)]}
     for name, shapes in allowed.items():
         if tuple(tensors[name].shape) not in shapes:
@@ -172,8 +174,7 @@ def _sizes(tensors: dict[str, Tensor], meta: dict[Any, Any]) -> tuple[int, int, 
     return count, width, factors
 
 
-def _epsilon(meta: dict[Any, Any] | None) -> float:
-    value = _BARE_EPSILON if meta is None else meta.get("eps_floor", EPSILON)
+def _epsilon(value: Any) -> float:
     if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value < 1:
         raise _bad("Its eps_floor is not a small number.")
     return float(value)

@@ -99,7 +99,7 @@ def test_prefixes_of_wrappers_do_not_matter(prefix: str, tmp_path: Path) -> None
 
 def test_an_orthogonal_rotation_is_applied_and_an_oblique_one_left_out(tmp_path: Path) -> None:
     state = stored()
-    plain = read_checkpoint(saved(state, tmp_path))[0]
+    plain = read_checkpoint(saved(described(state), tmp_path))[0]
     turn = torch.linalg.qr(torch.randn(K, R, R, generator=torch.Generator().manual_seed(1)))[0]
     rotated = {**state, "_rot_T": turn, "_rot_inv_Tt": turn}
     found, meta = read_checkpoint(saved(described(rotated, rotation_on=True, rotation_kind="varimax"), tmp_path))
@@ -218,6 +218,7 @@ def test_wrong_tensors_are_refused_by_name(name: str, value: Any, says: str, tmp
     [
         ({"K": K + 1}, f"K = {K + 1}, its tensors say {K}"),
         ({"q": R + 1}, "its tensors say 2"),
+        ({"K": torch.zeros(2)}, "its tensors say 3"),
         ({"psi_per_component": True}, "psi_per_component = True"),
         ({"eps_floor": "tiny"}, "eps_floor"),
         ({"eps_floor": math.nan}, "eps_floor"),
