@@ -67,9 +67,16 @@ def create_app(settings: Settings | None = None) -> Dash:
     )
     app.server.secret_key = secret_key(home())
     from pages.frame import register_frame
+    from pages.steering.route import register_routes
 
     register_frame(app)
-    pages = [("Attention", "/attention"), ("Validation", "/validation"), ("Model", "/model")]
+    register_routes(app)
+    pages = [
+        ("Attention", "/attention"),
+        ("Steering", "/steering"),
+        ("Validation", "/validation"),
+        ("Model", "/model"),
+    ]
     app.layout = lambda: shell(pages, settings.model.to_dict())
 
     @app.server.before_request

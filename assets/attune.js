@@ -37,12 +37,16 @@
     }
     return window.location.pathname + search;
   };
-  // The way back to the Attention page leads to the view that was left, with the model that is in use by then.
+  // The way back to a page leads to the view that was left, with the model that is in use by then.
+  const left = { "/attention": "/attention", "/steering": "/steering" };
   attune.wayBack = function (address, pathname) {
-    const [path, search] = (address || "/attention").split("?");
-    const query = new URLSearchParams(search || "");
-    query.delete("model");
-    return [query.size ? path + "?" + query : path, (pathname || "").startsWith("/attention")];
+    const [path, search] = (address || "").split("?");
+    if (path in left) {
+      const query = new URLSearchParams(search || "");
+      query.delete("model");
+      left[path] = query.size ? path + "?" + query : path;
+    }
+    return Object.keys(left).flatMap((page) => [left[page], (pathname || "").startsWith(page)]);
   };
   attune.copyAddress = async function (clicks) {
     if (!clicks) return none();

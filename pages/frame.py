@@ -24,6 +24,8 @@ def register_frame(app: Dash) -> None:
         "dash_clientside.attune.wayBack",
         Output("nav-attention", "href"),
         Output("nav-attention", "active"),
+        Output("nav-steering", "href"),
+        Output("nav-steering", "active"),
         Input("address", "data"),
         Input("_pages_location", "pathname"),
     )

@@ -9,9 +9,8 @@ same from several devices (``rank``), C a bare state dict. The map from stored t
 from __future__ import annotations
 
 import math
-import os
 import pickle
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +101,13 @@ def write_checkpoint(parameters: Parameters, path: Path | str, extra: dict[str, 
     state |= {"_rot_T": identity, "_rot_inv_Tt": identity.clone()}
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+    scratch = target.with_name(f".part-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with scratch.open("xb") as file:
             torch.save({"state_dict": state, "meta": meta}, file)
-        os.replace(scratch, target)
+        scratch.replace(target)
     finally:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> dict[Any, Any]:
@@ -201,7 +200,7 @@ def _shape(tensor: Tensor) -> str:
 def _plain(value: Any, depth: int = 0) -> Any:
     """The parts of a foreign value that are plain data, with text keys; anything else is named by its type."""
     if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+        return value if not isinstance(value, float) or math.isfinite(value) else None  # JSON has no other numbers
     if depth < _DEPTH and isinstance(value, dict):
         return {str(k): _plain(v, depth + 1) for k, v in value.items()}
     if depth < _DEPTH and isinstance(value, (list, tuple)):

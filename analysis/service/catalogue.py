@@ -19,26 +19,52 @@ from analysis.service.ops_features import (
     Overlap,
     PreviewContrast,
 )
+from analysis.service.ops_fit import EstimateFit, FitRegions, KeepTexts
 from analysis.service.ops_models import EstimateModel, LoadModel
 from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
+from analysis.service.ops_regions import (
+    ExplainTokens,
+    FactorsOfContext,
+    ListFits,
+    RegionCard,
+    RegionMap,
+    RenameRegion,
+)
+from analysis.service.ops_setup import OpenSetup, SaveSetup
+from analysis.service.ops_steering import SteerControls, SteerNext, SteerText, StrengthForKL
 from analysis.service.ops_swap import SwapPrediction, SwapRow
 from analysis.service.ops_validation import Invariants, TrainToy
 
 __all__ = [
     "Alignment",
     "AttentionRow",
+    "EstimateFit",
     "EstimateModel",
     "Evidence",
+    "ExplainTokens",
+    "FactorsOfContext",
     "FeatureScores",
     "FeatureStatus",
     "FitContrast",
+    "FitRegions",
     "HeadAttention",
     "HeldOut",
     "Invariants",
+    "KeepTexts",
+    "ListFits",
     "LoadModel",
+    "OpenSetup",
     "Overlap",
     "PlaceOnMap",
     "PreviewContrast",
+    "RegionCard",
+    "RegionMap",
+    "RenameRegion",
+    "SaveSetup",
+    "SteerControls",
+    "SteerNext",
+    "SteerText",
+    "StrengthForKL",
     "SwapPrediction",
     "SwapRow",
     "TracePrompt",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from analysis.errors import UserError
+from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from analysis.service.context import Context
 
 Kind = Literal["live", "stream", "job", "read"]
-_NESTED: dict[str, Any] = {"ModelSpec": ModelSpec, "ContrastSpec": ContrastSpec}
+_NESTED: dict[str, Any] = {
+    "ModelSpec": ModelSpec,
+    "ContrastSpec": ContrastSpec,
+    "SteeringSettings": SteeringSettings,
+}
 REGISTRY: dict[str, type[Operation]] = {}
 
 
@@ -91,7 +96,7 @@ def rebuild(name: str, params: dict[str, Any]) -> Operation:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (ModelSpec, ContrastSpec)):
+    if isinstance(value, tuple(_NESTED.values())):
         return value.to_dict()
     if isinstance(value, Operation):
         return value.to_params()

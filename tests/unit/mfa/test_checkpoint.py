@@ -150,9 +150,9 @@ def test_written_file_has_the_keys_and_shapes_that_the_authors_read(tmp_path: Pa
 
 
 def test_extra_is_cut_down_to_plain_data(tmp_path: Path) -> None:
-    extra = {"run": "a", 3: torch.zeros(2), "deep": [[[[[[[[1]]]]]]]]}
+    extra = {"run": "a", 3: torch.zeros(2), "deep": [[[[[[[[1]]]]]]]], "loss": math.nan}
     found = read_checkpoint(saved(described(stored(), extra=extra), tmp_path))[1]["extra"]
-    assert found == {"run": "a", "3": "(Tensor)", "deep": [[[[["(list)"]]]]]}
+    assert found == {"run": "a", "3": "(Tensor)", "deep": [[[["(list)"]]]], "loss": None}
 
 
 class Harmful:
