@@ -50,9 +50,7 @@ def log_odds(logits: Tensor, ids: Tensor) -> Tensor:
     return logp - torch.log1p(-logp.exp())
 
 
-def gain_at_kl(
-    base: Tensor, steered: Callable[[float], Tensor], ids: Tensor, target: float, high: float = 1.0
-) -> Gain:
+def gain_at_kl(base: Tensor, steered: Callable[[float], Tensor], ids: Tensor, target: float, high: float = 1.0) -> Gain:
     """Bring ``steered`` (strength to logits (V,)) to the target KL from ``base`` (V,), and measure the words there."""
     found = strength_for_kl(lambda a: kl_divergence(base, steered(a)), target, high=high)
     logits = steered(found.strength)

@@ -112,16 +112,12 @@ def lloyd(stream: Stream, centroids: Tensor, passes: int = PASSES) -> Tensor:
 
 def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest centroid of each point, (N,) int64, and its squared distance (N,)."""
-    found = [
-        (centroids.square().sum(1) - 2 * part @ centroids.T).min(1) for part in points.split(4096)
-    ]
+    found = [(centroids.square().sum(1) - 2 * part @ centroids.T).min(1) for part in points.split(4096)]
     distance = torch.cat([f.values for f in found]) + points.square().sum(1)
     return torch.cat([f.indices for f in found]), distance.clamp_min(0)
 
 
-def shaped(
-    sample: Tensor, centroids: Tensor, factors: int, noise: Noise, generator: torch.Generator
-) -> Parameters:
+def shaped(sample: Tensor, centroids: Tensor, factors: int, noise: Noise, generator: torch.Generator) -> Parameters:
     """Parameters around centroids (K, D), from the points of a sample (M, D) that are nearest to each.
 
     Loading j of a component is sqrt(lambda_j - sigma^2) u_j, of the eigenvectors of its covariance and the mean

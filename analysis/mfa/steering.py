@@ -62,7 +62,9 @@ def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tupl
         raise UserError("This fit has too few other regions for a random one.", "regions")
     drawn = [others[int(i)] for i in torch.randperm(len(others), generator=generator)[: len(settings.regions)]]
     targets, _, strengths = _vectors(settings, fit)
-    new = [fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)]
+    new = [
+        fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)
+    ]
     return build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths), drawn
 
 

@@ -145,7 +145,8 @@ class Stepwise:
         self.sums = self.sums.towards(fresh, step)
         effective = self._size * (self.seen + delay) ** power  # points that the running mean remembers
         few, factors, before = needed(self.parameters.factors) / effective, self.parameters.factors, self.parameters
-        self.parameters = maximise(self.sums, before, self._floors, least=few)
+        floors = replace(self._floors, count=self._floors.count / effective)  # the sums are per point
+        self.parameters = maximise(self.sums, before, floors, least=few)
         empty = [k for k in empties(self.sums, factors, effective) if self._chances[k] > 0]
         if empty:
             held = self.parameters

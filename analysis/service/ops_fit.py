@@ -116,7 +116,11 @@ class FitRegions(OfFit):
         passages = read_source(source, context.check)
         wanted = Wanted(self.place, self.tokens, self.regions, self.factors, self.noise, self.seed)
         fitted = fit_regions(loaded, passages, wanted, say)
-        fitted.manifest |= {"source": source.to_dict(), "model_spec": self.model.to_dict(), "command": "the Steering page"}
+        fitted.manifest |= {
+            "source": source.to_dict(),
+            "model_spec": self.model.to_dict(),
+            "command": "the Steering page",
+        }
         name = save_fit(fitted, passages)
         facts = fitted.manifest
         settings = {**self.to_params(), "fit": name, "history": facts["history"]}

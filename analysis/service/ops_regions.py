@@ -120,7 +120,9 @@ class FactorsOfContext(OfRegion):
         from analysis.mfa.card import factors_of_row
 
         loaded, fit = self.opened(context)
-        return Result({"region": self.region, "factors": factors_of_row(loaded, fit, self.region, self.row, self.rotation)})
+        return Result(
+            {"region": self.region, "factors": factors_of_row(loaded, fit, self.region, self.row, self.rotation)}
+        )
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ class UnderSteering(Operation):
         lowest = min([fit.site.layer, *self.steer.layers]) - (fit.site.kind != "residual")
         beyond = [layer for layer in self.steer.layers if layer >= loaded.facts.layers]
         if beyond:
-            raise UserError(f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers")
+            raise UserError(
+                f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers"
+            )
         key = hash_of(["prompt", context.residents.fingerprint(self.model), self.text, self.chat, lowest])
         prompt = context.memory.get(key)
         if prompt is None:
@@ -206,7 +208,9 @@ class StrengthForKL(UnderSteering):
         """The set-up with that strength."""
         from dataclasses import replace
 
-        rows = [RegionSetting(r.region, strength, r.factors) if r.region == self.region else r for r in self.steer.regions]
+        rows = [
+            RegionSetting(r.region, strength, r.factors) if r.region == self.region else r for r in self.steer.regions
+        ]
         return replace(self.steer, regions=tuple(rows))
 
     def run(self, context: Context) -> Result:
@@ -221,7 +225,13 @@ class StrengthForKL(UnderSteering):
 
         found = strength_for_kl(price, self.target)
         return Result(
-            {"strength": found.strength, "kl": found.kl, "met": found.met, "sentence": found.sentence, "region": self.region}
+            {
+                "strength": found.strength,
+                "kl": found.kl,
+                "met": found.met,
+                "sentence": found.sentence,
+                "region": self.region,
+            }
         )
 
 

@@ -61,7 +61,9 @@ class Reader:
 class Writer:
     """Writes the arms of one request and says each token as a line of the stream."""
 
-    def __init__(self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec) -> None:
+    def __init__(
+        self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec
+    ) -> None:
         self.context, self.loaded, self.prompt, self.settings = context, loaded, prompt, settings
         self.began, self.written = time.perf_counter(), 0
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
@@ -92,7 +94,9 @@ class Writer:
         else:
             self._price(base, readers["base"])
         rate = self.written / max(time.perf_counter() - self.began, 1e-9)
-        return {"rate": rate, "base_remembered": remembered is not None} | {t.name: self._facts(t) for t in (*texts, base)}
+        return {"rate": rate, "base_remembered": remembered is not None} | {
+            t.name: self._facts(t) for t in (*texts, base)
+        }
 
     def _steps(self, made: list[Intervention]) -> Iterator[Any]:
         s = self.settings

@@ -60,10 +60,9 @@ def strength_for_kl(
     """Find a strength in [low, high] whose divergence, ``evaluate`` (strength -> nats), is within a share ``tolerance``
     of ``target``.
 
-    Halving with a guess: divergence grows about as the square of a small strength, so a straight line through its root
-    says where to look next, kept away from the ends so that an interval always shrinks by a tenth. ``low`` is taken to
-    give no divergence. At most ``iterations`` evaluations after the first few that look for a strength beyond the
-    target.
+    Divergence grows about as the square of a small strength, so a straight line through its root says where to look
+    next; where that did not help, the interval is halved. ``low`` is taken to give no divergence. At most
+    ``iterations`` evaluations, after up to four that look for a strength beyond the target.
 
     Raises:
         UserError: the target is no positive finite number, or the range is empty.
@@ -86,14 +85,17 @@ def strength_for_kl(
         if measure(low + share * (high - low)) >= target * (1 - tolerance):
             above = seen[-1]
             break
-    left, right = (low, 0.0), above
+    left, right, halve = (low, 0.0), above, False
     for _ in range(iterations if right is not None else 0):
         assert right is not None
         if abs(seen[-1][1] - target) <= tolerance * target:
             break
-        strength = _guess(left, right, target)
+        width = right[0] - left[0]
+        strength = left[0] + width / 2 if halve else _guess(left, right, target)
         found = (strength, measure(strength))
         left, right = (found, right) if found[1] < target else (left, found)
+        # A guess that took less than half of the interval away was no better than halving, which comes next.
+        halve = right[0] - left[0] > width / 2
     # Nearness counts in ratio, so that 0 and infinity are both far away.
     best = min(seen, key=lambda s: abs(math.log(max(s[1], 1e-300) / target)))
     return Calibration(*best, target, abs(best[1] - target) <= tolerance * target, tuple(seen))

@@ -36,7 +36,9 @@ def show_presets(_keep: Any, deleted: Any, _fit: Any, name: Any, steer: Any, *ge
         try:
             if not steer:
                 raise UserError("Put a region on the sliders first.", "preset")
-            keep_preset(str(name or ""), SteeringSettings.from_dict(steer), dict(zip(GENERATION, generation, strict=True)))
+            keep_preset(
+                str(name or ""), SteeringSettings.from_dict(steer), dict(zip(GENERATION, generation, strict=True))
+            )
             said = f"Kept as “{name}”."
         except UserError as error:
             said = user_error(error.message)
@@ -117,7 +119,9 @@ def _wrong_fit(steer: dict[str, Any] | None, fit: str | None) -> Any:
             "cannot show it. Apply it in a notebook with analysis.steering."
         )
     if steer["fit"] != fit:
-        return user_error(f"This set-up belongs to the fit “{steer['fit']}”. Choose that fit above the map, then open it again.")
+        return user_error(
+            f"This set-up belongs to the fit “{steer['fit']}”. Choose that fit above the map, then open it again."
+        )
     return None
 
 
@@ -148,7 +152,9 @@ def save(clicks: int | None, steer: Any, *values: Any) -> tuple[Any, Any]:
         return no_update, panel
     raw = result.arrays["file"].tobytes()
     file = {"name": result.data["name"], "bytes": base64.b64encode(raw).decode()}
-    return file, note(f"Saved {result.data['name']}, {len(raw) / 1024:.0f} kB, {result.data['interventions']} interventions.")
+    return file, note(
+        f"Saved {result.data['name']}, {len(raw) / 1024:.0f} kB, {result.data['interventions']} interventions."
+    )
 
 
 clientside_callback(

@@ -100,7 +100,8 @@ def test_prefixes_of_wrappers_do_not_matter(prefix: str, tmp_path: Path) -> None
 def test_an_orthogonal_rotation_is_applied_and_an_oblique_one_left_out(tmp_path: Path) -> None:
     state = stored()
     plain = read_checkpoint(saved(described(state), tmp_path))[0]
-    turn = torch.linalg.qr(torch.randn(K, R, R, generator=torch.Generator().manual_seed(1)))[0]
+    angle = torch.tensor([0.3, 1.0, 2.0])
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(K, R, R)
     rotated = {**state, "_rot_T": turn, "_rot_inv_Tt": turn}
     found, meta = read_checkpoint(saved(described(rotated, rotation_on=True, rotation_kind="varimax"), tmp_path))
     assert meta["rotation"] == "varimax"

@@ -172,6 +172,13 @@ def test_start_with_zero_columns_is_nearly_that_start_and_they_grow() -> None:
     assert run.history[-1]["held_out"] > float(dense_joint(truth, held).logsumexp(1).mean()) - 0.3
 
 
+def test_start_with_variances_below_the_authors_floor_is_that_start() -> None:
+    truth = random_mixture("component").scaled(1e-3, torch.zeros(7))
+    x = draw(truth, 100)[0]
+    run = train_by_gradient(x, x[:4], 2, epochs=1, initial=truth, validation=x)
+    assert run.history[0]["held_out"] == pytest.approx(float(dense_joint(truth, x).logsumexp(1).mean()), abs=1e-6)
+
+
 def test_run_ends_at_the_target_at_the_time_limit_and_when_the_callback_raises() -> None:
     truth = random_mixture("shared")
     x = draw(truth, 400)[0]

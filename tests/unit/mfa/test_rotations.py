@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import pytest
@@ -90,16 +91,17 @@ def test_varimax_finds_hidden_simple_structure(turn: float) -> None:
     assert torch.allclose(found[0].amax(1), torch.ones(12, dtype=torch.float64), atol=1e-4)
 
 
-def test_varimax_equals_a_search_over_all_angles() -> None:
-    before = gaussian(6, 8, 2, seed=5)
+@pytest.mark.parametrize(("dimensions", "seed"), [(8, 5), (5, 2), (3, 2)])
+def test_varimax_equals_a_search_over_all_angles(dimensions: int, seed: int) -> None:
+    """With columns of like and of very unlike energy."""
+    before = gaussian(40, dimensions, 2, seed=seed) * torch.exp(2 * gaussian(40, 1, 2, seed=seed + 1))
     after = rotate(mixture(before), "varimax").loadings
-    for k in range(6):
-        angles = torch.linspace(0, math.pi, 2001, dtype=torch.float64)
-        turns = [
-            torch.tensor([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]]).double() for a in angles.tolist()
-        ]
-        best = max(simplicity(before[k] @ t) for t in turns)
-        assert simplicity(after[k]) == pytest.approx(best, rel=1e-4)
+    angles = torch.linspace(0, math.pi, 2001, dtype=torch.float64)
+    turns = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()], -1).view(-1, 2, 2)
+    for k in range(40):
+        rows = before[k] / before[k].norm(dim=1, keepdim=True) @ turns
+        best = float((rows**2).var(1, unbiased=False).sum(1).max())
+        assert simplicity(after[k]) == pytest.approx(best, rel=1e-5, abs=1e-9)
 
 
 def test_varimax_is_simpler_than_random_turns() -> None:
@@ -108,6 +110,27 @@ def test_varimax_is_simpler_than_random_turns() -> None:
     for seed in range(20):
         other = random_rotation(before, seed).loadings
         assert all(simplicity(found[k]) > simplicity(other[k]) for k in range(3))
+
+
+def test_varimax_ends_where_no_turn_of_two_columns_helps() -> None:
+    found = rotate(mixture(gaussian(4, 12, 6, seed=9)), "varimax").loadings
+    for k, i, j, angle in product(range(4), range(6), range(6), (-0.4, -0.05, -0.005, 0.005, 0.05, 0.4)):
+        if i < j:
+            turned = found[k].clone()
+            turned[:, i] = math.cos(angle) * found[k, :, i] + math.sin(angle) * found[k, :, j]
+            turned[:, j] = math.cos(angle) * found[k, :, j] - math.sin(angle) * found[k, :, i]
+            assert simplicity(turned) < simplicity(found[k])
+
+
+def test_two_starts_find_more_than_one_and_keep_the_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    loadings = gaussian(60, 12, 6, seed=10)
+    loadings[..., 5] = 0
+    two = rotate(mixture(loadings), "varimax").loadings
+    monkeypatch.setattr("analysis.mfa.rotations._haar", lambda count, size, seed: torch.eye(size).double()[None])
+    one = rotate(mixture(loadings), "varimax").loadings
+    gains = [simplicity(a) - simplicity(b) for a, b in zip(two, one, strict=True)]
+    assert min(gains) > -1e-6 and max(gains) > 1e-3
+    assert torch.allclose(two @ two.mT, loadings @ loadings.mT, atol=1e-10) and bool((two[..., 5] == 0).all())
 
 
 @pytest.mark.parametrize("kind", KINDS)

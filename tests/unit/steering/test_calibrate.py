@@ -28,6 +28,7 @@ from analysis.steering import (
     strength_for_kl,
     text_readouts,
 )
+from tests.unit.steering.test_sites import own_tiny
 from tests.unit.test_fit import loaded_tiny
 
 IDS = [5, 9, 12, 30, 7, 9]
@@ -48,8 +49,8 @@ def test_divergence_equals_its_sum_and_is_zero_for_equals() -> None:
     assert math.isfinite(kl_divergence(masked, b)) and kl_divergence(b, masked) == math.inf
 
 
-@pytest.mark.parametrize("power", [0.5, 1, 2, 4])
-@pytest.mark.parametrize("target", [0.01, 0.25, 2.0])
+@pytest.mark.parametrize("power", [0.7, 1, 2, 4])
+@pytest.mark.parametrize("target", [0.02, 0.25, 2.0])
 def test_the_strength_for_a_target_is_found(power: float, target: float) -> None:
     found = strength_for_kl(lambda s: 3 * s**power, target)
     assert found.met and abs(found.kl - target) <= 0.02 * target and len(found.evaluations) <= 13
@@ -108,7 +109,7 @@ def test_the_difference_of_means_points_from_one_set_to_the_other() -> None:
 
 
 def test_sentences_are_averaged_over_their_tokens() -> None:
-    loaded = loaded_tiny("llama")
+    loaded = own_tiny("llama")
     tokenizer: Any = lambda text: {"input_ids": [3 + ord(c) % 90 for c in text]}  # noqa: E731
     loaded.tokenizer = tokenizer
     sentences = ["short one", "a longer sentence", "ab", " ", "the third"]
@@ -134,8 +135,7 @@ def test_repetition_is_counted() -> None:
 
 
 def test_a_steered_text_is_read_with_the_unsteered_model() -> None:
-    loaded = loaded_tiny("llama")
-    loaded.model.generation_config.eos_token_id = None  # type: ignore[union-attr]
+    loaded = own_tiny("llama")
     tokenizer: Any = SimpleNamespace(decode=lambda ids: " ".join(map(str, ids)))
     loaded.tokenizer = tokenizer
     push = 5 * torch.randn(48, generator=torch.Generator().manual_seed(2))

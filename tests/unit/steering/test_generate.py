@@ -16,7 +16,7 @@ from analysis.models.hooks import layout
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering import Add, Applied, Clamp, Interpolate, PromptCache, generate_stream, steer
-from tests.unit.steering.test_sites import hook_count, loaded_other
+from tests.unit.steering.test_sites import hook_count, loaded_other, own_tiny
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.tiny_models import ARCHITECTURES
 
@@ -30,16 +30,10 @@ def full_logits(loaded: LoadedModel, ids: list[int], interventions: Any, prompt:
         return loaded.forward(torch.tensor([ids]), logits=True)[0, -1]
 
 
-def endless(loaded: LoadedModel) -> LoadedModel:
-    generation: Any = loaded.model.generation_config
-    generation.eos_token_id = None
-    return loaded
-
-
 @pytest.mark.parametrize("where", ["all", "not_first", "generated"])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 def test_steered_tokens_equal_those_of_whole_passes(name: str, where: str) -> None:
-    loaded = endless(loaded_tiny(name))
+    loaded = own_tiny(name)
     interventions = [Interpolate(Site(1), 3 * A, 0.7, where=where), Add(Site(2), 4 * B, where=where)]
     ids = list(IDS)
     for token, logits in generate_stream(loaded, IDS, 5, interventions=interventions):
@@ -50,7 +44,7 @@ def test_steered_tokens_equal_those_of_whole_passes(name: str, where: str) -> No
 
 
 def test_strength_zero_gives_the_same_tokens_and_the_same_bits() -> None:
-    loaded = endless(loaded_tiny("llama"))
+    loaded = own_tiny("llama")
     plain = list(generate_stream(loaded, IDS, 8, temperature=1.5, seed=4))
     idle = [Interpolate(Site(1), A, 0.0), Add(Site(2), B, 0.0)]
     same = list(generate_stream(loaded, IDS, 8, temperature=1.5, seed=4, interventions=idle))
@@ -59,7 +53,7 @@ def test_strength_zero_gives_the_same_tokens_and_the_same_bits() -> None:
 
 
 def test_between_tokens_and_afterwards_the_model_is_untouched() -> None:
-    loaded = endless(loaded_tiny("llama"))
+    loaded = own_tiny("llama")
     layout(loaded)
     rows, hooks = torch.tensor([IDS]), hook_count(loaded)
     before = loaded.forward(rows, logits=True)
@@ -76,7 +70,7 @@ def test_between_tokens_and_afterwards_the_model_is_untouched() -> None:
 
 
 def test_generation_stops_when_told_and_at_the_end_of_positions() -> None:
-    loaded = endless(loaded_tiny("gpt2"))
+    loaded = own_tiny("gpt2")
     made: list[int] = []
     for step in generate_stream(loaded, IDS, 50, stop=lambda: len(made) >= 3):
         made.append(step.token)
@@ -99,7 +93,7 @@ def test_draws_follow_seed_temperature_and_nucleus() -> None:
     assert choose(logits, 0.0, 1.0, torch.Generator()) == 0
     whole = [choose(logits, 1.0, 1.0, torch.Generator().manual_seed(n)) for n in range(400)]
     assert set(whole) == {0, 1, 2, 3}
-    loaded = endless(loaded_tiny("llama"))
+    loaded = own_tiny("llama")
     runs = [[s.token for s in generate_stream(loaded, IDS, 9, temperature=2.0, top_p=0.9, seed=n)] for n in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
@@ -144,7 +138,7 @@ def test_only_blocks_above_the_lowest_site_compute() -> None:
 
 
 def test_the_cache_leaves_the_model_as_it_was_also_where_forward_was_replaced() -> None:
-    loaded = loaded_tiny("llama")
+    loaded = own_tiny("llama")
     blocks: Any = layout(loaded).blocks
     own, called = blocks[0].forward, []
 
@@ -180,7 +174,7 @@ class _broken:
 
 
 def test_a_model_that_carries_more_between_blocks_gets_whole_passes() -> None:
-    loaded = loaded_tiny("llama")
+    loaded = own_tiny("llama")
     blocks: Any = layout(loaded).blocks
     passed: dict[str, Any] = {}
 

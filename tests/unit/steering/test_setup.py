@@ -25,6 +25,7 @@ from analysis.steering import (
     save_setup,
     setup_for,
 )
+from tests.unit.steering.test_sites import own_tiny
 from tests.unit.test_fit import loaded_tiny
 
 A, B = torch.randn(2, 48, generator=torch.Generator().manual_seed(8))
@@ -48,9 +49,9 @@ def changed(*, arrays: dict[str, Any] | None = None, drop: str = "", **manifest:
     return save(load(BODY) if arrays is None else arrays, {"attune": json.dumps(new)})
 
 
-def row(number: int, **changes: Any) -> list[dict[str, Any]]:
+def row(index: int, /, **changes: Any) -> list[dict[str, Any]]:
     rows = SETUP.manifest()["interventions"]
-    rows[number] |= changes
+    rows[index] |= changes
     return rows  # type: ignore[no-any-return]
 
 
@@ -66,7 +67,7 @@ def test_a_set_up_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_the_text_of_a_set_up_is_reproduced_from_its_file() -> None:
-    loaded = loaded_tiny("llama")
+    loaded = own_tiny("llama")
     setup = setup_for(loaded.facts, EVERY, temperature=1.5, seed=11, prompt="x", generate=6)
     back = load_setup(save_setup(None, setup))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +39,14 @@ def loaded_other(kind: str, **settings: Any) -> LoadedModel:
     )
     tokenizer: Any = None
     return LoadedModel(model, tokenizer, ModelSpec("default"), facts)
+
+
+def own_tiny(name: str) -> LoadedModel:
+    """A tiny model that a test may change: the common one is shared by all tests. It writes no end token."""
+    shared = loaded_tiny(name)
+    model = deepcopy(shared.model)
+    model.generation_config.eos_token_id = None  # type: ignore[union-attr]
+    return replace(shared, model=model, extras={})
 
 
 def read(loaded: LoadedModel, *sites: Site) -> dict[Site, Tensor]:

@@ -16,7 +16,7 @@ from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering import Add, Clamp, Interpolate, ProjectOut, steer
 from analysis.steering.operators import fuse, is_idle
-from tests.unit.steering.test_sites import hook_count
+from tests.unit.steering.test_sites import hook_count, own_tiny
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.tiny_models import ARCHITECTURES
 
@@ -257,7 +257,7 @@ def test_contexts_nest_and_the_inner_comes_second() -> None:
 
 
 def test_half_precision_stays_half_precision() -> None:
-    loaded = loaded_tiny("llama")
+    loaded = own_tiny("llama")
     loaded.model.bfloat16()
     plain = after(loaded, IDS)
     with steer(loaded, [Interpolate(HERE, A, 0.5), ProjectOut(HERE, B), Clamp(HERE, C, 1.0)]):

@@ -1,0 +1,32 @@
+"""Where regions lie: a map of their centroids, and which are nearest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def map_of(means: Tensor, center: Tensor, seed: int) -> Tensor:
+    """Coordinates (K, 2) of the centroids (K, D): t-SNE on the cosine distance of centroids minus ``center`` (D,).
+
+    Distances on the map say who is near; how far the far ones are, it does not say.
+    """
+    from sklearn.manifold import TSNE
+
+    away = (means - center).double()
+    count = len(away)
+    if count < 5:
+        return torch.nn.functional.pad(away[:, :2] / away.norm(dim=1, keepdim=True).clamp(min=1e-12), (0, 0)).float()
+    unit = away / away.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    # Squared distances of unit vectors are twice the cosine distance.
+    start = torch.pca_lowrank(unit, 2, center=True)[0] * 1e-2
+    made = TSNE(
+        perplexity=min(15.0, (count - 1) / 3.5), init=start.numpy(), random_state=seed, learning_rate="auto"
+    ).fit_transform(unit.numpy())
+    return torch.from_numpy(made).float()
+
+
+def nearest(means: Tensor, count: int) -> Tensor:
+    """The ``count`` nearest other centroids of each (K, count), int32, by Euclidean distance; nearest first."""
+    distance = torch.cdist(means.double(), means.double()).fill_diagonal_(torch.inf)
+    return distance.topk(min(count, len(means) - 1), largest=False).indices.int()

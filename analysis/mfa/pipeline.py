@@ -1,0 +1,236 @@
+"""From texts to a fit that the page can show: collect, fit, survey, name. One function for the page's job, for the
+bundled fits and for a notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from analysis.activations.collect import collect, duration
+from analysis.activations.collect import estimate as estimate_collection
+from analysis.activations.store import ActivationStore
+from analysis.corpora.passages import Passage
+from analysis.errors import UserError
+from analysis.mfa.character import lifted_tokens, meanings
+from analysis.mfa.density import Density
+from analysis.mfa.estimator import MixtureOfFactorAnalyzers
+from analysis.mfa.library import RegionSet, place_of_row
+from analysis.mfa.mapping import map_of, nearest
+from analysis.mfa.parameters import Noise, Parameters
+from analysis.mfa.promoted import promoted
+from analysis.mfa.rotations import rotate
+from analysis.mfa.survey import survey
+from analysis.models.hooks import site_width
+from analysis.models.loader import LoadedModel
+from analysis.models.prompts import token_labels
+from analysis.models.sites import Site
+
+HELD_OUT = 0.1
+TOKENS_SHOWN, TOKENS_OF_FACTORS, NEAR = 12, 8, 6
+WINDOW = 256
+MIN_ROWS_PER_REGION = 3
+
+
+class Say(Protocol):
+    """Progress, and a safe point: share in [0, 1], a text, further facts."""
+
+    def __call__(self, share: float, text: str, **facts: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to fit: site, number of activations, regions K, local factors R, noise, seed, and the most iterations."""
+
+    site: Site
+    tokens: int
+    regions: int
+    factors: int
+    noise: Noise = "shared"
+    seed: int = 0
+    iterations: int = 15
+
+
+def estimate_fit(loaded: LoadedModel, site: Site, tokens: int, regions: int, factors: int) -> dict[str, Any]:
+    """Seconds, bytes of memory and disk of a fit, with a sentence. Raises UserError for a site that is not there.
+
+    The fit's time is counted in multiplications at the rate of this machine, measured on the spot: 15 iterations whose
+    two steps are a product of (tokens x D) with (D x K (R + 1)) each, and a survey that costs another.
+    """
+    width = site_width(loaded, site)
+    if regions * (factors + 2) > tokens:
+        raise UserError(f"{regions:,} regions are more than {tokens:,} activations can tell apart.", "regions")
+    if factors >= width:
+        raise UserError(f"An activation here has {width} numbers, so R must be below that.", "factors")
+    reading = estimate_collection(loaded.facts, [site], tokens, {site: width})
+    flops = 2.0 * tokens * width * regions * (factors + 1) * 2.5 * 16
+    seconds = reading["seconds"] + flops / (0.5 * _matmul_rate(loaded.device)) + 20
+    memory = 4 * width * (tokens + 4 * regions * (factors + 1)) + 8 * tokens * factors
+    sentence = (
+        f"About {duration(seconds)} on this machine, {memory / 1e6:,.0f} MB of memory, {reading['bytes'] / 1e6:,.0f} MB "
+        "of disk. The activations are kept, so a second fit of the same block starts with the fit."
+    )
+    return {"seconds": seconds, "memory": memory, "disk": reading["bytes"], "sentence": sentence}
+
+
+def _matmul_rate(device: torch.device) -> float:
+    """Floating-point operations per second of a float32 product, the best of three small ones."""
+    a = torch.rand(1024, 512, device=device)
+    b = torch.rand(512, 1024, device=device)
+    best = 0.0
+    for _ in range(3):
+        began = time.perf_counter()
+        float((a @ b)[0, 0])  # reading a number waits for the device
+        best = max(best, 2 * 1024 * 512 * 1024 / (time.perf_counter() - began))
+    return best
+
+
+def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, say: Say) -> RegionSet:
+    """Collect activations (those kept are not made again), fit, survey. Raises UserError, or whatever ``say`` raises."""
+    store = collect(
+        loaded,
+        passages,
+        [wanted.site],
+        max_tokens=wanted.tokens,
+        window=WINDOW,
+        progress=lambda share, text: say(0.5 * share, text),
+        check=lambda: say_nothing(say),
+    )
+    return fit_store(loaded, passages, store, wanted, lambda share, text, **f: say(0.5 + 0.5 * share, text, **f))
+
+
+def say_nothing(say: Say) -> None:
+    """Nothing to report; the point is that progress calls are safe points already."""
+
+
+def fit_store(
+    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, say: Say
+) -> RegionSet:
+    """Fit the first ``wanted.tokens`` activations of a store and survey them."""
+    rows = min(store.rows, wanted.tokens)
+    if wanted.regions * MIN_ROWS_PER_REGION > rows:
+        raise UserError(
+            f"These texts give {rows:,} activations, too few for {wanted.regions:,} regions. Take at most "
+            f"{rows // MIN_ROWS_PER_REGION:,} regions, or more text.",
+            "regions",
+        )
+    kept, held = store.split(HELD_OUT, wanted.seed, rows)
+    train, validation = store.read(wanted.site, kept), store.read(wanted.site, held)
+    began = time.perf_counter()
+    history: list[dict[str, Any]] = []
+
+    def report(row: dict[str, Any]) -> None:
+        history.append(row)
+        share = min(0.8, 0.1 + 0.7 * len(history) / (wanted.iterations + 1))
+        text = f"iteration {row['iteration']}: held out {row['held_out']:.2f} nats per activation"
+        say(share, text, iteration={k: row[k] for k in ("iteration", "train", "held_out")})
+
+    say(0.02, "finding a start")
+    estimator = MixtureOfFactorAnalyzers(
+        wanted.regions,
+        wanted.factors,
+        noise=wanted.noise,
+        max_iter=wanted.iterations,
+        random_state=wanted.seed,
+        callback=report,
+    ).fit(train, validation=validation)
+    seconds = time.perf_counter() - began
+    mean = estimator.center_.float() if isinstance(estimator.center_, Tensor) else torch.as_tensor(estimator.center_)
+    parameters = estimator.parameters_.to(torch.float32)
+    gaussian = gaussian_score(train, validation)
+    del train, validation
+    fit = described(loaded, passages, store, wanted, parameters, mean.float(), rows, say)
+    fit.manifest |= {
+        "held_out": Density(parameters, mean).score(store.read(wanted.site, held)).double().mean().item(),
+        "gaussian": gaussian,
+        "n_iter": estimator.n_iter_,
+        "reseeded": estimator.reseeded_,
+        "fit_seconds": round(seconds, 1),
+        "history": [{k: row[k] for k in ("iteration", "train", "held_out")} for row in history],
+    }
+    say(1.0, "done")
+    return fit
+
+
+def gaussian_score(train: Tensor, validation: Tensor) -> float:
+    """Mean held-out log-density of one diagonal Gaussian, in nats: the least that a mixture must beat."""
+    mean, variance = train.mean(0), train.var(0).clamp(min=1e-12)
+    z = (validation - mean).double().square() / variance
+    return float(-0.5 * (z + variance.double().mul(2 * torch.pi).log()).sum(1).mean())
+
+
+def described(
+    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, parameters: Parameters,
+    mean: Tensor, rows: int, say: Say,
+) -> RegionSet:  # fmt: skip
+    """Survey a mixture over the store and put into words what its regions are."""
+    tokens, documents, positions = store.index(rows)
+    arrays: dict[str, Tensor] = {"mean": mean}
+    found = None
+    for part, rotation in enumerate(("varimax", "principal")):
+        text = f"surveying the regions, {rotation} axes"
+        found = survey(
+            rotate(parameters, rotation),  # type: ignore[arg-type]
+            mean,
+            store.batches(wanted.site, 4096, rows=rows),
+            seed=wanted.seed,
+            check=lambda done, part=part, text=text: say(0.82 + 0.07 * (part + done / rows), text),  # type: ignore[misc]
+        )
+        arrays |= {
+            f"{rotation}.spread": found.spread,
+            f"{rotation}.low": place_of_row(documents, positions, found.low),
+            f"{rotation}.high": place_of_row(documents, positions, found.high),
+        }
+    assert found is not None
+    arrays |= {f"contexts.{n}": place_of_row(documents, positions, r) for n, r in found.contexts.items()}
+    say(0.97, "naming the regions")
+    lifted, lift = lifted_tokens(found.region, tokens, parameters.components, TOKENS_SHOWN)
+    labels = [token_labels(loaded.tokenizer, [i for i in row if i >= 0]) for row in lifted.tolist()]
+    labels = [[label.replace("␣", " ") for label in row] for row in labels]
+    regions = meanings(found.region, found.size, found.mass, tokens, documents, passages, labels)
+    arrays |= {"lifted": lifted, "lifted_value": lift.half()}
+    arrays |= vocabulary_of(loaded, wanted.site, parameters, mean)
+    arrays["xy"] = map_of(parameters.means, mean, wanted.seed)
+    arrays["near"] = nearest(parameters.means, NEAR)
+    manifest = {
+        "model": loaded.facts.label,
+        "revision": loaded.facts.revision,
+        "fingerprint": loaded.facts.fingerprint,
+        "layers": loaded.facts.layers,
+        "layer": wanted.site.layer,
+        "site": wanted.site.kind,
+        "seed": wanted.seed,
+        "rows": rows,
+        "window": store.recipe.window,
+        "skip_first": store.recipe.skip_first,
+        "fvu_centroid": found.fvu_centroid,
+        "fvu_local": found.fvu_local,
+        "norms": list(found.norms),
+        "regions": regions,
+        "version": "0.1.0",
+    }
+    return RegionSet("", parameters, mean, arrays, manifest)
+
+
+def vocabulary_of(loaded: LoadedModel, site: Site, parameters: Parameters, mean: Tensor) -> dict[str, Tensor]:
+    """Promoted and suppressed tokens of each centroid minus the mean, and of either end of each factor."""
+    up, up_value, down, down_value = promoted(loaded, site, parameters.means - mean, TOKENS_SHOWN)
+    arrays = {
+        "promoted": up,
+        "promoted_value": up_value.half(),
+        "suppressed": down,
+        "suppressed_value": down_value.half(),
+    }
+    shape = (parameters.components, parameters.factors, TOKENS_OF_FACTORS)
+    for rotation in ("principal", "varimax"):
+        columns = rotate(parameters, rotation).loadings.mT.flatten(0, 1)  # type: ignore[arg-type]
+        if len(columns):
+            high, _, low, _ = promoted(loaded, site, columns, TOKENS_OF_FACTORS)
+        else:
+            high = low = torch.zeros(0, TOKENS_OF_FACTORS, dtype=torch.int32)
+        arrays |= {f"{rotation}.up": high.reshape(shape), f"{rotation}.down": low.reshape(shape)}
+    return arrays

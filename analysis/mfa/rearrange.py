@@ -1,0 +1,114 @@
+"""Regions exchanged where k-means went wrong: one that covers two clusters is split, one that shares a cluster is given up.
+
+EM cannot do this, since between the two arrangements lie worse ones. Every component is split on trial, with its own
+points only, which costs no more than EM with two components; what giving up a component would cost follows from the
+responsibilities. Pairs whose gain exceeds the cost are exchanged together, and the whole is kept only if a few rounds
+of EM on the same points confirm it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from analysis.mfa.density import Density
+from analysis.mfa.em import Floors, expect, maximise
+from analysis.mfa.parameters import Parameters
+from analysis.mfa.training import mean_score, needed
+
+ROUNDS, SETTLING, LOCAL = 6, 3, 3  # exchanges in a row; EM rounds after each; EM rounds of a trial split
+WORTHWHILE = 0.1  # nats per point that an exchange must bring for another to be tried
+
+
+def rearranged(
+    parameters: Parameters, points: Tensor, generator: torch.Generator, *, top: int | None = 2, rounds: int = ROUNDS
+) -> Parameters:
+    """The parameters after some EM on ``points`` (M, D), and after exchanges of components that raise their density."""
+    best = _settled(parameters, points, top)
+    score = mean_score(best, [points])
+    for _ in range(rounds if parameters.components > 2 else 0):
+        trial = exchanged(best, points, generator)
+        if trial is None:
+            break
+        trial = _settled(trial, points, top)
+        reached = mean_score(trial, [points])
+        gain = reached - score
+        if gain > 0:
+            best, score = trial, reached
+        if gain < WORTHWHILE:
+            break
+    return best
+
+
+def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator) -> Parameters | None:
+    """One set of exchanges, largest gains with lowest costs; None if no exchange promises anything."""
+    from analysis.mfa.start import seeded, shaped
+
+    owner, alone, heir, costs = _costs(parameters, points)
+    halves: dict[int, Parameters] = {}
+    gains = torch.full_like(costs, -torch.inf)
+    for k in range(parameters.components):
+        mine = points[owner == k]
+        if mine.shape[0] < 2 * needed(parameters.factors):
+            continue
+        kind = "shared" if parameters.noise.ndim == 1 else "component"
+        half = shaped(mine, seeded(mine, 2, generator), parameters.factors, kind, generator)
+        for _ in range(LOCAL):
+            half = maximise(expect(half, [mine], top=None), half, Floors())
+            if kind == "shared":  # the noise is everybody's, and not for one component to change
+                half = Parameters(half.weights, half.means, half.loadings, parameters.noise)
+        halves[k] = Parameters(half.weights * parameters.weights[k], half.means, half.loadings, half.noise)
+        split = Density(halves[k], torch.zeros_like(mine[0])).score(mine)
+        gains[k] = (split - alone[owner == k]).sum(dtype=torch.float64)
+    weights, means, loadings = (t.clone() for t in (parameters.weights, parameters.means, parameters.loadings))
+    noise, used = parameters.noise.clone(), set()
+    cheapest = costs.argsort().tolist()
+    for k in gains.argsort(descending=True).tolist():
+        gone = next((j for j in cheapest if j not in used and j != k), None)
+        if gone is None or k not in halves or gains[k] <= costs[gone]:
+            break
+        if k in used:
+            continue
+        # Costs are for one departure: who takes over its points has to stay, and is no longer what was split on trial.
+        used |= {k, gone, *_main(heir[owner == gone])}
+        for slot, half in zip((k, gone), range(2), strict=True):
+            weights[slot], means[slot] = halves[k].weights[half], halves[k].means[half]
+            loadings[slot] = halves[k].loadings[half]
+            if noise.ndim == 2:
+                noise[slot] = halves[k].noise[half]
+    return Parameters(weights / weights.sum(), means, loadings, noise) if used else None
+
+
+def _main(heirs: Tensor) -> list[int]:
+    """The components that would take over a tenth of the points or more."""
+    found, sizes = heirs.unique(return_counts=True)
+    return [int(k) for k in found[sizes >= heirs.shape[0] / 10]]
+
+
+def _costs(parameters: Parameters, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each point's component (M,), its log-joint in it (M,), the component that is second to it (M,), and what giving
+    up each component costs, (K,) in nats."""
+    density = Density(parameters, torch.zeros_like(points[0]))
+    costs = torch.zeros(parameters.components, dtype=torch.float64, device=points.device)
+    owners, alone, heirs = [], [], []
+    for part in points.split(4096):
+        joint = density.log_joint(part)
+        whole = joint.logsumexp(1)
+        value, owner = joint.max(1)
+        shares = (joint - whole[:, None]).exp()
+        loss = -torch.log1p(-shares.clamp_max(0.75))
+        without = joint.scatter(1, owner[:, None], -torch.inf)
+        # Where a component has nearly all of a point, 1 - r is rounding, and the rest is summed anew.
+        loss.scatter_(1, owner[:, None], (whole - without.logsumexp(1))[:, None])
+        costs += loss.sum(0, dtype=torch.float64)
+        owners.append(owner)
+        heirs.append(without.argmax(1))
+        alone.append(value)
+    return torch.cat(owners), torch.cat(alone), torch.cat(heirs), costs
+
+
+def _settled(parameters: Parameters, points: Tensor, top: int | None) -> Parameters:
+    for _ in range(SETTLING):
+        sums = expect(parameters, points.split(4096), top=top)
+        parameters = maximise(sums, parameters, Floors(), least=needed(parameters.factors))
+    return parameters
