@@ -31,7 +31,7 @@
     const triggered = window.dash_clientside.callback_context.triggered;
     if (!fit) return none();
     const strengths = values(sids, sd, sv, triggered), factors = values(fids, fd, fv, triggered);
-    const regions = sids.map((id, i) => ({ region: id.region, strength: Number(strengths[i] || 0), factors: [] }));
+    const regions = sids.map((id, i) => ({ region: id.strength, strength: Number(strengths[i] || 0), factors: [] }));
     const at = new Map(regions.map((r) => [r.region, r]));
     fids.forEach((id, i) => { if (at.has(id.region)) at.get(id.region).factors[id.factor] = Number(factors[i] || 0); });
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };

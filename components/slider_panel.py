@@ -66,8 +66,7 @@ def region_sliders(region: dict[str, Any], strength: float, factors: list[float]
 def _zone() -> dict[float, Any]:
     return {
         0: "0",
-        0.25: "¼",
-        0.5: "½",
+        0.3: "0.3",
         WARNING: {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}},
         1: "1",
     }

@@ -153,6 +153,7 @@ def _facts(fit: RegionSet, row: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Character", f"{row['character']}: {row['why']}"),
         ("Size", f"{row['size']:,} of {fit.manifest['rows']:,} activations; expected {row['mass']:,.0f}"),
+        ("Texts", f"members come from {row['texts']:.0f} texts, effectively"),
         ("Tokens", f"entropy {row['entropy']:.1f} bits; the most frequent takes {row['top_share']:.0%}"),
     ]
     if row["theme"]:

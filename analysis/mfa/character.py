@@ -22,6 +22,8 @@ ONE_TOKEN = 0.5
 """A region is about a single token from this share of its members on."""
 PURE_LIFT = 5.0
 """A region is about a theme if even the low end of the theme's share is so many times its share of the corpus."""
+SOME_TEXTS = 8.0
+"""A region whose members come from fewer texts, effectively, is about those texts and not about a theme."""
 PLAIN_LIFT = 3.0
 """Below this, whatever the region has in common is not its theme: grammar, if it leans to any tokens at all."""
 Z = 1.96
@@ -48,7 +50,7 @@ def meanings(
         mine = order[bounds[k] : bounds[k + 1]]
         words = [w.strip() for w in labels[k] if any(c.isalpha() for c in w)]
         rows.append(
-            {"region": k, "size": len(mine), "mass": float(mass[k])}
+            {"region": k, "size": len(mine), "mass": float(mass[k]), "texts": _effective(documents[mine])}
             | _tokens(tokens[mine])
             | _theme(theme[mine], base, names)
             | {"kinds": _kinds(kind[mine], kind_names)}
@@ -106,6 +108,14 @@ def _tokens(tokens: Tensor) -> dict[str, float]:
     return {"entropy": float(-(shares * shares.log2()).sum()), "top_share": float(shares.max())}
 
 
+def _effective(documents: Tensor) -> float:
+    """Effective number of documents: the exponential of the entropy of the members' documents."""
+    if not len(documents):
+        return 0.0
+    shares = documents.unique(return_counts=True)[1].double() / len(documents)
+    return float((-(shares * shares.log()).sum()).exp())
+
+
 def _theme(theme: Tensor, base: Tensor, names: list[str]) -> dict[str, Any]:
     """The theme with the largest lift at the low end of its share; empty where the corpus has no themes."""
     none = {"theme": "", "purity": 0.0, "purity_low": 0.0, "lift": 0.0, "lift_low": 0.0}
@@ -138,6 +148,10 @@ def _judged(row: dict[str, Any], words: list[str]) -> dict[str, Any]:
     elif share >= ONE_TOKEN:
         character, why, score = "token", f"one token makes {share:.0%} of its members", share
         label = f"“{token}”"
+    elif row["texts"] < SOME_TEXTS:
+        character, score = "mixed", 0.0
+        why = f"its members come from {row['texts']:.1f} texts, effectively"
+        label = f"few texts: {common}"
     elif row["lift_low"] >= PURE_LIFT:
         character = "theme"
         why = f"its theme is at least {row['lift_low']:.1f} times as frequent as in the corpus"

@@ -159,7 +159,9 @@ class Density:
 
     def _common(self, centered: Tensor) -> Tensor:
         """The half of x^T Psi^-1 x, (n,), that shared noise gives to all components; nothing otherwise."""
-        return 0.5 * (centered.square() @ self._as(centered)[2]) if self.shared else centered.new_zeros(())
+        if not self.shared:
+            return centered.new_zeros(())
+        return 0.5 * torch.mv(centered.square(), self._as(centered)[2])
 
     def _as(self, points: Tensor) -> tuple[Tensor, ...]:
         """Matrix, bias, precision (shared (D,), else (D, K)), center and L, as the points' dtype and device."""

@@ -5,9 +5,9 @@ They are added up batch by batch, so that memory does not grow with the number o
 (per point), so that stochastic EM is a running mean of them. Since nearly every activation belongs to one component,
 the sums take only each point's most responsible ones: a pass then costs little more than its likelihood.
 
-E- and M-step are those of "The EM Algorithm for Mixtures of Factor Analyzers" (1996), with [W_k mu_k] solved together. Points are expected
-centred and of unit mean variance: floors are relative to that, and single precision then loses nothing in the products
-of a batch. Sums over batches are in float64.
+E- and M-step are those of "The EM Algorithm for Mixtures of Factor Analyzers" (1996), with [W_k mu_k] solved together
+and factors standardised anew. Points are expected centred and of unit mean variance: floors are relative to that, and
+single precision then loses nothing in the products of a batch. Sums over batches are in float64.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ class Statistics:
     def like(cls, parameters: Parameters) -> Statistics:
         """Empty sums for these parameters."""
         k, d, r = parameters.loadings.shape
-        zeros = [parameters.means.new_zeros(s, dtype=torch.float64) for s in ((k,), (k, d, r + 1), (k, r + 1, r + 1))]
-        return cls(*zeros, torch.zeros_like(parameters.noise, dtype=torch.float64))
+        count, cross, second = (
+            parameters.means.new_zeros(s, dtype=torch.float64) for s in ((k,), (k, d, r + 1), (k, r + 1, r + 1))
+        )
+        return cls(count, cross, second, torch.zeros_like(parameters.noise, dtype=torch.float64))
 
     @classmethod
     def expected(cls, parameters: Parameters) -> Statistics:

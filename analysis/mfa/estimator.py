@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ Array = np.ndarray | Tensor
 
 
 class MixtureOfFactorAnalyzers:
-    """p(x) = sum_k pi_k N(x | mu_k, W_k W_k^T + Psi), fitted by expectation-maximisation (arXiv 2602.02464 for the use).
+    """p(x) = sum_k pi_k N(x | mu_k, W_k W_k^T + Psi), fitted by EM (arXiv 2602.02464 for the use).
 
     Args:
         n_components: regions, K. n_factors: local factors of each, R < D; 0 makes the Gaussians diagonal.
@@ -103,7 +103,7 @@ class MixtureOfFactorAnalyzers:
         return found
 
     def fit(self, X: Activations, y: Any = None, *, validation: Activations | None = None) -> MixtureOfFactorAnalyzers:
-        """Fit activations (N, D): an array, a tensor, or batches (M, D) from a list or a function that starts them anew.
+        """Fit activations (N, D): an array, a tensor, or batches (M, D), in a list or from a function that starts anew.
 
         float64 stays, all else is computed in float32, on the device of the data; batches are converted one at a time,
         and need not fit in memory together. ``validation``: activations of other documents, in the place of a held-out
@@ -112,16 +112,17 @@ class MixtureOfFactorAnalyzers:
         check_settings(self)
         seed = self._seed()
         stream = Stream.of(X, self.batch_size, seed)
-        rows, center, variance = self._measure(stream)
-        held, share = None, 0.0
+        rows, center = self._measure(stream)
+        held: Stream | list[Tensor] | None = None
+        share = 0.0
         if validation is None:
             share = min(float(self.validation), HELD_ELEMENTS / (rows * center.shape[0]))
         stream = stream.standardised(center, self.scale_).holding(share)
         if validation is not None:
-            held = Stream.of(validation, self.batch_size, seed)
-            if held.moments()[1].shape[0] != center.shape[0]:
+            outside = Stream.of(validation, self.batch_size, seed)
+            if outside.moments()[1].shape[0] != center.shape[0]:
                 raise UserError("The validation activations have another width than those to fit.", "validation")
-            held = held.standardised(center, self.scale_)
+            held = outside.standardised(center, self.scale_)
         elif share:
             apart = list(stream.batches("held"))
             rows -= sum(p.shape[0] for p in apart)
@@ -152,7 +153,7 @@ class MixtureOfFactorAnalyzers:
         seed = self._seed()
         stream = Stream.of(X, self.batch_size, seed)
         if not hasattr(self, "_stepwise"):
-            rows, center, _ = self._measure(stream)
+            rows, center = self._measure(stream)
             if rows < self.n_components:
                 raise too_few(self.n_components, rows)
             stream = stream.standardised(center, self.scale_)
@@ -234,13 +235,13 @@ class MixtureOfFactorAnalyzers:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in self.get_params().items())})"
 
-    def _measure(self, stream: Stream) -> tuple[int, Tensor, float]:
+    def _measure(self, stream: Stream) -> tuple[int, Tensor]:
         rows, center, variance = stream.moments()
         check_width(self.n_factors, center.shape[0])
         if not variance > 0:
             raise UserError("All activations are the same, so there is nothing to fit.", "activations")
         self._stand(center, math.sqrt(variance), stream.arrays)
-        return rows, center, variance
+        return rows, center
 
     def _begin(self, stream: Stream, rows: int, generator: torch.Generator) -> Parameters:
         return begin(
@@ -302,10 +303,10 @@ class MixtureOfFactorAnalyzers:
     def _answer(self, X: Array, ask: Callable[[Tensor], Tensor]) -> Array:
         self._fitted()
         found = ask(finite(as_points(X)))
-        return found if isinstance(X, Tensor) else cast(np.ndarray, found.cpu().numpy())
+        return found if isinstance(X, Tensor) else found.cpu().numpy()
 
     def _given(self, held: Tensor) -> Array:
-        return held if self._arrays == "torch" else cast(np.ndarray, held.cpu().numpy())
+        return held if self._arrays == "torch" else held.cpu().numpy()
 
     def _fitted(self) -> None:
         if not hasattr(self, "parameters_"):

@@ -31,7 +31,7 @@ from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
 
 HELD_OUT = 0.1
-TOKENS_SHOWN, TOKENS_OF_FACTORS, NEAR = 12, 8, 6
+TOKENS_SHOWN, TOKENS_OF_FACTORS, NEAR = 12, 6, 6
 WINDOW = 256
 MIN_ROWS_PER_REGION = 3
 

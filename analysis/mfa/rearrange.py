@@ -1,4 +1,4 @@
-"""Regions exchanged where k-means went wrong: one that covers two clusters is split, one that shares a cluster is given up.
+"""Regions exchanged where k-means went wrong: one that covers two clusters is split, one that shares one is given up.
 
 EM cannot do this, since between the two arrangements lie worse ones. Every component is split on trial, with its own
 points only, which costs no more than EM with two components; what giving up a component would cost follows from the
@@ -13,11 +13,13 @@ from torch import Tensor
 
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors, expect, maximise
-from analysis.mfa.parameters import Parameters
+from analysis.mfa.kmeans import seeded
+from analysis.mfa.parameters import Noise, Parameters
+from analysis.mfa.shape import shaped
 from analysis.mfa.training import mean_score, needed
 
-ROUNDS, SETTLING, LOCAL = 6, 3, 3  # exchanges in a row; EM rounds after each; EM rounds of a trial split
-WORTHWHILE = 0.1  # nats per point that an exchange must bring for another to be tried
+ROUNDS, SETTLING, LOCAL = 6, 3, 2  # exchanges in a row; EM rounds after each; EM rounds of a trial split
+WORTHWHILE = 0.2  # nats per point that exchanges must promise to be made
 
 
 def rearranged(
@@ -32,27 +34,23 @@ def rearranged(
             break
         trial = _settled(trial, points, top)
         reached = mean_score(trial, [points])
-        gain = reached - score
-        if gain > 0:
-            best, score = trial, reached
-        if gain < WORTHWHILE:
+        if reached <= score:
             break
+        best, score = trial, reached
     return best
 
 
 def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator) -> Parameters | None:
-    """One set of exchanges, largest gains with lowest costs; None if no exchange promises anything."""
-    from analysis.mfa.start import seeded, shaped
-
+    """One set of exchanges, largest gains with lowest costs; None if they promise too little."""
     owner, alone, heir, costs = _costs(parameters, points)
     halves: dict[int, Parameters] = {}
+    kind: Noise = "shared" if parameters.noise.ndim == 1 else "component"
     gains = torch.full_like(costs, -torch.inf)
     for k in range(parameters.components):
         mine = points[owner == k]
         if mine.shape[0] < 2 * needed(parameters.factors):
             continue
-        kind = "shared" if parameters.noise.ndim == 1 else "component"
-        half = shaped(mine, seeded(mine, 2, generator), parameters.factors, kind, generator)
+        half = shaped(mine, seeded(mine, 2, generator, 1), parameters.factors, kind, generator)
         for _ in range(LOCAL):
             half = maximise(expect(half, [mine], top=None), half, Floors())
             if kind == "shared":  # the noise is everybody's, and not for one component to change
@@ -61,7 +59,8 @@ def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator
         split = Density(halves[k], torch.zeros_like(mine[0])).score(mine)
         gains[k] = (split - alone[owner == k]).sum(dtype=torch.float64)
     weights, means, loadings = (t.clone() for t in (parameters.weights, parameters.means, parameters.loadings))
-    noise, used = parameters.noise.clone(), set()
+    noise, promise = parameters.noise.clone(), 0.0
+    used: set[int] = set()
     cheapest = costs.argsort().tolist()
     for k in gains.argsort(descending=True).tolist():
         gone = next((j for j in cheapest if j not in used and j != k), None)
@@ -71,12 +70,13 @@ def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator
             continue
         # Costs are for one departure: who takes over its points has to stay, and is no longer what was split on trial.
         used |= {k, gone, *_main(heir[owner == gone])}
-        for slot, half in zip((k, gone), range(2), strict=True):
-            weights[slot], means[slot] = halves[k].weights[half], halves[k].means[half]
-            loadings[slot] = halves[k].loadings[half]
-            if noise.ndim == 2:
-                noise[slot] = halves[k].noise[half]
-    return Parameters(weights / weights.sum(), means, loadings, noise) if used else None
+        promise += float(gains[k] - costs[gone])
+        slots = [k, gone]
+        weights[slots], means[slots], loadings[slots] = halves[k].weights, halves[k].means, halves[k].loadings
+        if noise.ndim == 2:
+            noise[slots] = halves[k].noise
+    enough = promise >= WORTHWHILE * points.shape[0]
+    return Parameters(weights / weights.sum(), means, loadings, noise) if enough else None
 
 
 def _main(heirs: Tensor) -> list[int]:

@@ -1,4 +1,4 @@
-"""Activations in memory or from outside, read in the same way: batches of one size, centred and scaled, again and again.
+"""Activations in memory or from outside, read alike: batches of one size, centred and scaled, again and again.
 
 Which rows are held out, and which are drawn for a sample, follows from a hash of the row's number. The answer is
 therefore the same on every pass, and the same for an array as for any way of cutting it into batches.

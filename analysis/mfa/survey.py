@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.mfa.density import Density
 from analysis.mfa.parameters import Parameters
 
-CONTEXTS, ENDS = 8, 5
+CONTEXTS, ENDS = 8, 4
 
 
 @dataclass

@@ -124,7 +124,8 @@ def mean_score(parameters: Parameters, batches: Iterable[Tensor]) -> float:
 class Stepwise:
     """Stochastic EM: sums are a running mean over batches, with steps (t + t0)^-power.
 
-    After "On-line expectation-maximization algorithm for latent data models" (2009), with the M-step at every batch. Goes on from per-point ``sums`` that stand for ``seen`` batches of ``size`` points.
+    After "On-line expectation-maximization algorithm for latent data models" (2009), with an M-step at every batch.
+    Goes on from per-point ``sums`` that stand for ``seen`` batches of ``size`` points.
     """
 
     def __init__(

@@ -156,6 +156,7 @@ class ExplainTokens(Operation):
             "labels": token_labels(loaded.tokenizer, ids),
             "region": regions,
             "region_labels": [fit.label(k) for k in regions],
+            "second": parts["second"].tolist(),
             "second_labels": [fit.label(k) for k in parts["second"].tolist()],
             **{n: np.round(v, 4).tolist() for n, v in parts.items() if n not in ("region", "second")},
             "outside": fit.skip_first,

@@ -1,5 +1,5 @@
-"""Layout of the Steering page: on the left what the regions are, on the right what one does with them and what the
-model says then; below, what a token is made of, controls, fitting, and keeping. The callbacks are in the modules
+"""Layout of the Steering page: which regions there are and what one does with them, then what the model says; below,
+what a region is, prices, what a token is made of, controls, fitting, and keeping. The callbacks are in the modules
 beside this one."""
 
 from __future__ import annotations
@@ -47,22 +47,19 @@ def layout(**query: Any) -> Any:
             *_stores(view),
             html.H1("What happens if it is steered here?", className="attune-title"),
             html.Div([user_error(p) for p in view.problems], id="address-problems"),
-            html.Div(
-                [
-                    html.Div([_regions(), _card()], className="attune-column"),
-                    html.Div([_steer(), _next(), _texts(view)], className="attune-column"),
-                ],
-                className="attune-two attune-two-steer",
-            ),
+            html.Div([_regions(), _steer()], className="attune-two attune-two-steer"),
+            html.Div([_next(), _texts(view)], className="attune-two attune-two-steer"),
             dbc.Tabs(
                 [
+                    dbc.Tab(_card(), tab_id="region", label="What is this region?"),
+                    dbc.Tab(_prices(), tab_id="prices", label="Prices"),
                     dbc.Tab(_token(), tab_id="token", label="What is this token?"),
                     dbc.Tab(_controls(), tab_id="controls", label="Controls"),
                     dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
                     dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
                 ],
                 id="steer-tab",
-                active_tab=view.tab if view.tab != "region" else "token",
+                active_tab=view.tab,
             ),
         ],
         className="attune-page",
@@ -94,7 +91,7 @@ def _regions() -> Any:
     )
     return html.Div(
         [
-            figure_card("region-map", "Regions", "Waiting for the fit …", 400, controls),
+            figure_card("region-map", "Regions", "Waiting for the fit …", 300, controls),
             html.Section(
                 [
                     html.Div(
@@ -183,7 +180,7 @@ def _steer() -> Any:
 def _next() -> Any:
     return html.Div(
         [
-            figure_card("next", "Next token", "", 330, html.Div(id="next-price", className="attune-price")),
+            figure_card("next", "Next token", "", 380, html.Div(id="next-price", className="attune-price")),
             html.Div(id="next-error"),
         ]
     )
@@ -233,17 +230,20 @@ def _texts(view: View) -> Any:
                 "steering cost there.",
                 className="attune-note",
             ),
-            html.Div(id="readouts"),
-            html.Div(
-                [
-                    figure_card("price", "Price of each token", "", 230),
-                    figure_card("presence", "Is the region in the text?", "", 230),
-                ],
-                className="attune-two",
-            ),
+            html.Div(id="readouts", className="attune-readouts"),
         ],
         className="attune-card",
         **{"aria-label": "Texts"},
+    )
+
+
+def _prices() -> Any:
+    return html.Div(
+        [
+            figure_card("price", "Price of each token", "Write a text first.", 300),
+            figure_card("presence", "Is the region in the text?", "Write a text first.", 300),
+        ],
+        className="attune-two",
     )
 
 
