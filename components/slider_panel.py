@@ -13,6 +13,8 @@ from dash import dcc, html
 
 FEW = 4
 WARNING = 0.6
+END = 4
+"""Ends of a factor's slider, in spreads."""
 
 
 def region_sliders(region: dict[str, Any], strength: float, factors: list[float]) -> Any:
@@ -78,12 +80,12 @@ def _factor(region: int, index: int, row: dict[str, Any], value: float) -> Any:
             html.Span(row["low"], className="attune-end attune-end-low", title=row["low_title"]),
             _slider(
                 {"factor": index, "region": region},
-                -6,
-                6,
+                -END,
+                END,
                 0.1,
                 value,
                 f"local factor {index} of region {region}, in spreads",
-                {-6: "−6", 0: f"factor {index} · {row['share']:.0%}", 6: "+6"},
+                {-END: f"−{END}", 0: f"factor {index} · {row['share']:.0%}", END: f"+{END}"},
             ),
             html.Span(row["high"], className="attune-end", title=row["high_title"]),
         ],

@@ -161,7 +161,8 @@ class Density:
         """The half of x^T Psi^-1 x, (n,), that shared noise gives to all components; nothing otherwise."""
         if not self.shared:
             return centered.new_zeros(())
-        return 0.5 * torch.mv(centered.square(), self._as(centered)[2])
+        square: Tensor = centered.square() @ self._as(centered)[2]
+        return square / 2
 
     def _as(self, points: Tensor) -> tuple[Tensor, ...]:
         """Matrix, bias, precision (shared (D,), else (D, K)), center and L, as the points' dtype and device."""

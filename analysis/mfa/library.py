@@ -33,6 +33,7 @@ from analysis.models.spec import ModelSpec
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
 
+
 class Opened:
     """Fits that were opened: the least that :func:`open_fit` asks of a memory, for use outside the worker."""
 

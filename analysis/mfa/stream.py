@@ -176,6 +176,8 @@ class Stream:
 
     def _moved(self, points: Tensor) -> Tensor:
         if self.center is not None:
+            if points.shape[1] != self.center.shape[0]:
+                raise _widths(self.center.shape[0], points.shape[1])
             points = points - self.center.to(points)
         return points if self.scale == 1.0 else points / self.scale
 
@@ -208,6 +210,6 @@ def _kind(data: Any) -> str:
 
 def _widths(one: int, other: int) -> UserError:
     return UserError(
-        f"Batches of activations differ in width: {one} and {other}. They must come from one layer of one model.",
+        f"Activations differ in width: {one} and {other}. They must come from one layer of one model.",
         "activations",
     )

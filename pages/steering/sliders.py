@@ -10,7 +10,7 @@ from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
 from analysis.service.ops_regions import FactorsOfContext, RegionCard
 from analysis.service.ops_steering import StrengthForKL
 from components.panels import empty, user_error
-from components.slider_panel import region_sliders
+from components.slider_panel import END, region_sliders
 from pages.common import attempt, spec_of
 from pages.steering.state import ADDRESS
 
@@ -99,7 +99,7 @@ def added(now: Rows, region: int | None) -> tuple[Any, Any]:
 
 def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any]:
     """All local factors of a region set at once; the region joins the sliders if it is not there."""
-    limited = [max(-6.0, min(6.0, round(f, 2))) for f in factors]
+    limited = [max(-END, min(END, round(f, 2))) for f in factors]
     if all(r["region"] != region for r in now):
         rows, problem = added(now, region)
         if rows is no_update:
