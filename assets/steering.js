@@ -27,9 +27,10 @@
     });
   }
   // Everything that describes the intervention, as one plain object.
-  attune.gather = function (sd, sv, fd, fv, mode, where, layers, rotation, fit, sids, fids) {
+  attune.gather = function (sd, sv, fd, fv, mode, where, layers, rotation, fit, rows, sids, fids) {
     const triggered = window.dash_clientside.callback_context.triggered;
-    if (!fit) return none();
+    // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
+    if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv, triggered), factors = values(fids, fd, fv, triggered);
     const regions = sids.map((id, i) => ({ region: id.strength, strength: Number(strengths[i] || 0), factors: [] }));
     const at = new Map(regions.map((r) => [r.region, r]));

@@ -24,11 +24,10 @@ def region_card(card: dict[str, Any]) -> Any:
             ),
             html.Div(
                 [
-                    _tokens("The centroid promotes", card["promoted"]),
-                    _tokens("and suppresses", card["suppressed"]),
-                    _tokens("Over-represented tokens", card["lifted"]),
+                    _tokens("Over-represented among its members", card["lifted"]),
+                    _tokens("The unembedding alone would say", card["unembedded"]),
                 ],
-                className="attune-three",
+                className="attune-two-tight",
             ),
             *[
                 html.Details(
@@ -49,6 +48,44 @@ def region_card(card: dict[str, Any]) -> Any:
                         ]
                     ),
                     *[_factor(j, row) for j, row in enumerate(card["factors"])],
+                ]
+            ),
+        ]
+    )
+
+
+def region_effects(effects: dict[str, Any]) -> Any:
+    """What steering there does, from RegionEffects' answer."""
+    rows = [
+        html.Tr([html.Th(f"factor {j}"), html.Td(", ".join(low) or "nothing"), html.Td(", ".join(high) or "nothing")])
+        for j, (low, high) in enumerate(effects["factors"])
+    ]
+    return html.Div(
+        [
+            html.Div(
+                [
+                    _tokens(
+                        "Half way to the centroid, these tokens gain (nats, mean of 3 prompts)", effects["promoted"]
+                    ),
+                    _tokens("and these lose", effects["suppressed"]),
+                ],
+                className="attune-two-tight",
+            ),
+            html.Details(
+                [
+                    html.Summary(
+                        [
+                            html.Strong("What each factor adds"),
+                            html.Span(
+                                ": tokens that gain three spreads out, beside the centroid alone",
+                                className="attune-note",
+                            ),
+                        ]
+                    ),
+                    html.Table(
+                        [html.Thead(html.Tr([html.Th(""), html.Th("−"), html.Th("+")])), html.Tbody(rows)],
+                        className="attune-table",
+                    ),
                 ]
             ),
         ]
@@ -81,10 +118,7 @@ def _tokens(title: str, tokens: list[dict[str, Any]]) -> Any:
         [
             html.Div(title, className="attune-note"),
             html.Div(
-                [
-                    html.Span(t["token"], className="attune-mark", title=t.get("title", f"{t['value']:+.2f}"))
-                    for t in tokens
-                ],
+                [html.Span(t["token"], className="attune-mark", title=f"{t['value']:+.2f}") for t in tokens],
                 className="attune-words",
             ),
         ]

@@ -1,4 +1,4 @@
-"""The figures of the Steering page, from plain numbers: the map of regions, next tokens, prices, a token's two segments.
+"""The figures of the Steering page, from plain numbers: the map of regions, next tokens, prices, two segments of a token.
 
 Colours mean one thing: what a region is about (themes blue, single tokens orange, grammar green, the rest grey), and,
 where two texts are compared, unsteered is blue and steered orange as on the other pages.
@@ -15,12 +15,13 @@ from components.labels import escaped
 from components.theme import REMAINDER
 
 CHARACTERS = {
-    "theme": ("theme", "#0072B2", "circle"),
-    "token": ("single token", "#E69F00", "square"),
+    "token": ("token", "#E69F00", "square"),
     "grammar": ("grammar", "#009E73", "diamond"),
     "mixed": ("mixed", "#CC79A7", "triangle-up"),
     "small": ("few points", REMAINDER, "x"),
+    "theme": ("theme", "#0072B2", "circle"),
 }
+"""By character: name, colour, symbol; drawn in this order, so that themes lie on top."""
 CONTROL = "#009E73"
 
 
@@ -45,7 +46,7 @@ def region_map(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": f"{name} ({len(rows)})",
+                "name": name,
                 "x": np.array([r["x"] for r in rows], np.float32),
                 "y": np.array([r["y"] for r in rows], np.float32),
                 "customdata": [r["region"] for r in rows],
@@ -54,7 +55,7 @@ def region_map(
                 "marker": {
                     "color": colour,
                     "symbol": symbol,
-                    "size": [7 + 19 * (r["size"] / largest) ** 0.5 for r in rows],
+                    "size": [5 + 13 * (r["size"] / largest) ** 0.5 for r in rows],
                     "opacity": opacity,
                     "line": {"width": 0.5, "color": "rgba(128,128,128,0.6)"},
                 },
@@ -74,7 +75,7 @@ def region_map(
                 "textposition": "top center",
                 "hoverinfo": "skip",
                 "marker": {
-                    "size": [11 + 19 * (by_number[n]["size"] / largest) ** 0.5 for n in rings],
+                    "size": [10 + 13 * (by_number[n]["size"] / largest) ** 0.5 for n in rings],
                     "symbol": "circle-open",
                     "color": "#D55E00",
                     "line": {"width": 3, "color": "#D55E00"},
@@ -85,9 +86,17 @@ def region_map(
     return figure(
         data,
         theme,
-        xaxis={**hidden, "title": {"text": "t-SNE of the centroids, first coordinate"}},
-        yaxis={**hidden, "title": {"text": "second coordinate"}},
-        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+        xaxis={**hidden, "title": {"text": "t-SNE of the centroids, 1", "font": {"size": 11}, "standoff": 2}},
+        yaxis={**hidden, "title": {"text": "t-SNE, 2", "font": {"size": 11}, "standoff": 2}},
+        legend={
+            "orientation": "h",
+            "y": 1.0,
+            "x": 0,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+            "itemsizing": "constant",
+        },
+        margin={"l": 24, "r": 6, "t": 6, "b": 26},
         hovermode="closest",
         uirevision="map",
         clickmode="event",
@@ -106,7 +115,7 @@ def _edges(region: dict[str, Any], by_number: dict[int, dict[str, Any]]) -> dict
         "mode": "lines",
         "x": x,
         "y": y,
-        "name": "nearest regions",
+        "showlegend": False,
         "hoverinfo": "skip",
         "line": {"color": "#D55E00", "width": 1.5, "dash": "dot"},
     }

@@ -6,6 +6,7 @@ tokenizer, so that a card shows what the model read.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +25,7 @@ END_WORDS = 3
 
 
 def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> dict[str, Any]:
-    """Everything that the page shows of one region; plain data."""
+    """What the page shows of one region at once; plain data."""
     row, arrays = fit.manifest["regions"][region], fit.arrays
     kept = {name: arrays[f"contexts.{name}"][region] for name in ("likelihood", "responsibility", "random")}
     ends = {end: arrays[f"{rotation}.{end}"][region] for end in ("low", "high")}
@@ -37,15 +38,14 @@ def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> 
     factors = []
     for j in range(fit.parameters.factors):
         low, high = (texts.lines(ends[end][j], region) for end in ("low", "high"))
-        down, up = (_labels(loaded, arrays[f"{rotation}.{way}"][region, j]) for way in ("down", "up"))
         factors.append(
             {
                 "spread": float(spread[j]),
                 "share": shares[j],
                 "low": _end(low),
                 "high": _end(high),
-                "low_title": _title(low, down),
-                "high_title": _title(high, up),
+                "low_title": _title(low),
+                "high_title": _title(high),
                 "low_contexts": low,
                 "high_contexts": high,
             }
@@ -55,8 +55,7 @@ def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> 
         "label": fit.label(region),
         "own_label": fit.labels.get(str(region), ""),
         "contexts": {name: texts.lines(places, region) for name, places in kept.items()},
-        "promoted": _tokens(loaded, arrays["promoted"][region], arrays["promoted_value"][region]),
-        "suppressed": _tokens(loaded, arrays["suppressed"][region], arrays["suppressed_value"][region]),
+        "unembedded": _tokens(loaded, arrays["promoted"][region], arrays["promoted_value"][region]),
         "lifted": _tokens(loaded, arrays["lifted"][region], arrays["lifted_value"][region]),
         "factors": factors,
         "facts": _facts(fit, row),
@@ -119,6 +118,7 @@ class _Texts:
                 {
                     "before": ("…" if len(before) > BEFORE else "") + before[-BEFORE:],
                     "token": token if token.strip() else token_labels(self._loaded.tokenizer, [ids[position]])[0],
+                    "word": _word(before, token, after),
                     "after": after[:AFTER] + ("…" if len(after) > AFTER else ""),
                     "source": f"{passage.theme}: {passage.kind}" if passage.theme else "",
                     "region": region,
@@ -129,18 +129,22 @@ class _Texts:
 
 
 def _end(lines: list[dict[str, Any]]) -> str:
-    """A name for an end of a factor: the tokens of its furthest members, with the word before a lone mark."""
-    words = dict.fromkeys(line["token"].strip() or "␣" for line in lines)
+    """A name for an end of a factor: the words that its furthest members are in."""
+    words = dict.fromkeys(line["word"] for line in lines)
     return ", ".join(list(words)[:END_WORDS]) or "no members"
 
 
-def _title(lines: list[dict[str, Any]], tokens: list[str]) -> str:
-    contexts = "\n".join(f"{c['before']}[{c['token'].strip()}]{c['after']}" for c in lines[:4])
-    return f"{contexts}\npromotes {', '.join(tokens[:6])}"
+def _word(before: str, token: str, after: str) -> str:
+    """The whole word that a token is part of, or the token itself where it is none."""
+    if not any(c.isalnum() for c in token):
+        return token.strip() or "␣"
+    head = "" if token[:1].isspace() else re.search(r"\w*$", before)[0]  # type: ignore[index]
+    tail = re.match(r"\w*", after)[0]  # type: ignore[index]
+    return f"{head}{token.strip()}{tail}"
 
 
-def _labels(loaded: LoadedModel, ids: Tensor) -> list[str]:
-    return token_labels(loaded.tokenizer, [i for i in ids.tolist() if i >= 0])
+def _title(lines: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{c['before']}[{c['token'].strip()}]{c['after']}" for c in lines)
 
 
 def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def meanings(
     rows = []
     for k in range(len(size)):
         mine = order[bounds[k] : bounds[k + 1]]
-        words = [w.strip() for w in labels[k] if any(c.isalpha() for c in w)]
+        words = _words(labels[k])
         rows.append(
             {"region": k, "size": len(mine), "mass": float(mass[k]), "texts": _effective(documents[mine])}
             | _tokens(tokens[mine])
@@ -106,6 +106,13 @@ def _tokens(tokens: Tensor) -> dict[str, float]:
         return {"entropy": 0.0, "top_share": 0.0}
     shares = tokens.unique(return_counts=True)[1].double() / len(tokens)
     return {"entropy": float(-(shares * shares.log2()).sum()), "top_share": float(shares.max())}
+
+
+def _words(labels: Sequence[str]) -> list[str]:
+    """Tokens that can be read, whole words first: those that begin with a blank and have three letters."""
+    texts = [(w.startswith(" ") and sum(map(str.isalpha, w)) >= 3, w.strip()) for w in labels]
+    readable = [(whole, w) for whole, w in texts if w.isprintable() and "‹" not in w and any(c.isalnum() for c in w)]
+    return [w for whole, w in readable if whole] + [w for whole, w in readable if not whole]
 
 
 def _effective(documents: Tensor) -> float:

@@ -185,4 +185,5 @@ class Density:
 
 def _from_local(local: Tensor, factor: Tensor) -> Tensor:
     """z (..., n, R) = L^-T y, from rows y (..., n, R)."""
-    return torch.linalg.solve_triangular(factor, local, upper=False, left=False)
+    factors: Tensor = torch.linalg.solve_triangular(factor, local, upper=False, left=False)
+    return factors

@@ -164,6 +164,7 @@ class MixtureOfFactorAnalyzers:
             self.history_, self.converged_, self.reseeded_ = found.history, False, found.reseeded
             self.n_iter_, self.score_ = len(found.history) - 1, found.score
         else:
+            self._stepwise.size, self._stepwise.top = self.batch_size, self.top
             for points in stream.standardised(self._shift, self.scale_):
                 self._learn(finite(points), seed)
         self._publish(self._stepwise.parameters.scaled(self.scale_, self._shift.to(self._stepwise.parameters.means)))

@@ -31,7 +31,7 @@ from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
 
 HELD_OUT = 0.1
-TOKENS_SHOWN, TOKENS_OF_FACTORS, NEAR = 12, 6, 6
+TOKENS_SHOWN, NEAR = 12, 6
 WINDOW = 256
 MIN_ROWS_PER_REGION = 3
 
@@ -71,8 +71,9 @@ def estimate_fit(loaded: LoadedModel, site: Site, tokens: int, regions: int, fac
     seconds = reading["seconds"] + flops / (0.5 * _matmul_rate(loaded.device)) + 20
     memory = 4 * width * (tokens + 4 * regions * (factors + 1)) + 8 * tokens * factors
     sentence = (
-        f"About {duration(seconds)} on this machine, {memory / 1e6:,.0f} MB of memory, {reading['bytes'] / 1e6:,.0f} MB "
-        "of disk. The activations are kept, so a second fit of the same block starts with the fit."
+        f"About {duration(seconds)} on this machine, {memory / 1e6:,.0f} MB of memory and "
+        f"{reading['bytes'] / 1e6:,.0f} MB of disk. The activations are kept, "
+        "so a second fit of the same block starts with the fit."
     )
     return {"seconds": seconds, "memory": memory, "disk": reading["bytes"], "sentence": sentence}
 
@@ -90,7 +91,7 @@ def _matmul_rate(device: torch.device) -> float:
 
 
 def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, say: Say) -> RegionSet:
-    """Collect activations (those kept are not made again), fit, survey. Raises UserError, or whatever ``say`` raises."""
+    """Collect activations (those kept are not made again), fit, survey. Raises UserError, or what ``say`` raises."""
     store = collect(
         loaded,
         passages,
@@ -98,13 +99,8 @@ def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted
         max_tokens=wanted.tokens,
         window=WINDOW,
         progress=lambda share, text: say(0.5 * share, text),
-        check=lambda: say_nothing(say),
     )
     return fit_store(loaded, passages, store, wanted, lambda share, text, **f: say(0.5 + 0.5 * share, text, **f))
-
-
-def say_nothing(say: Say) -> None:
-    """Nothing to report; the point is that progress calls are safe points already."""
 
 
 def fit_store(
@@ -217,20 +213,6 @@ def described(
 
 
 def vocabulary_of(loaded: LoadedModel, site: Site, parameters: Parameters, mean: Tensor) -> dict[str, Tensor]:
-    """Promoted and suppressed tokens of each centroid minus the mean, and of either end of each factor."""
-    up, up_value, down, down_value = promoted(loaded, site, parameters.means - mean, TOKENS_SHOWN)
-    arrays = {
-        "promoted": up,
-        "promoted_value": up_value.half(),
-        "suppressed": down,
-        "suppressed_value": down_value.half(),
-    }
-    shape = (parameters.components, parameters.factors, TOKENS_OF_FACTORS)
-    for rotation in ("principal", "varimax"):
-        columns = rotate(parameters, rotation).loadings.mT.flatten(0, 1)  # type: ignore[arg-type]
-        if len(columns):
-            high, _, low, _ = promoted(loaded, site, columns, TOKENS_OF_FACTORS)
-        else:
-            high = low = torch.zeros(0, TOKENS_OF_FACTORS, dtype=torch.int32)
-        arrays |= {f"{rotation}.up": high.reshape(shape), f"{rotation}.down": low.reshape(shape)}
-    return arrays
+    """Tokens that the unembedding alone gives for each centroid minus the mean."""
+    up, value, _, _ = promoted(loaded, site, parameters.means - mean, TOKENS_SHOWN)
+    return {"promoted": up, "promoted_value": value.half()}

@@ -133,18 +133,18 @@ class Stepwise:
     ) -> None:
         self.parameters, self.sums, self.seen = parameters, sums, seen
         self.reseeded = 0
-        self._size, self._top, self._floors = size, top, floors
+        self.size, self.top, self._floors = size, top, floors
         self._chances = torch.full((parameters.components,), CHANCES)
 
     def step(self, points: Tensor, generator: torch.Generator, *, delay: float = 2.0, power: float = 0.6) -> float:
         """Take one batch (M, D); its mean log-density before that, in nats."""
         worst = Worst(WORST_AT_LEAST)
-        fresh = expect(self.parameters, [points], top=self._top, worst=worst).per_point()
-        self.seen += points.shape[0] / self._size
+        fresh = expect(self.parameters, [points], top=self.top, worst=worst).per_point()
+        self.seen += points.shape[0] / self.size
         # A short batch says less than a full one.
-        step = min(1.0, (self.seen + delay) ** -power * points.shape[0] / self._size)
+        step = min(1.0, (self.seen + delay) ** -power * points.shape[0] / self.size)
         self.sums = self.sums.towards(fresh, step)
-        effective = self._size * (self.seen + delay) ** power  # points that the running mean remembers
+        effective = self.size * (self.seen + delay) ** power  # points that the running mean remembers
         few, factors, before = needed(self.parameters.factors) / effective, self.parameters.factors, self.parameters
         floors = replace(self._floors, count=self._floors.count / effective)  # the sums are per point
         self.parameters = maximise(self.sums, before, floors, least=few)

@@ -27,6 +27,7 @@ from analysis.service.ops_regions import (
     FactorsOfContext,
     ListFits,
     RegionCard,
+    RegionEffects,
     RegionMap,
     RenameRegion,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "PlaceOnMap",
     "PreviewContrast",
     "RegionCard",
+    "RegionEffects",
     "RegionMap",
     "RenameRegion",
     "SaveSetup",

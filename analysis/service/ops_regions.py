@@ -107,6 +107,26 @@ class RegionCard(OfRegion):
 
 
 @dataclass(frozen=True)
+class RegionEffects(OfRegion):
+    """What steering to a region, and along each of its factors, makes more and less likely: measured, remembered."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.effects import Effects
+
+        loaded, fit = self.opened(context)
+        key = ("effects", fit.name, fit.manifest["sha256"], self.region, self.rotation)
+        found = context.memory.get(key)
+        if found is None:
+            effects = Effects(loaded, fit, context.memory)
+            found = effects.of_centroid(self.region) | {"factors": []}
+            for factor in range(fit.parameters.factors):
+                ends = [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
+                found["factors"].append(ends)
+            context.memory.put(key, found, 20_000)
+        return Result(found)
+
+
+@dataclass(frozen=True)
 class FactorsOfContext(OfRegion):
     """Where an example token lies in its region: the value of every local factor, in spreads."""
 

@@ -1,4 +1,4 @@
-"""Operations on a prompt under steering: the next token while a slider moves, texts side by side, prices and controls."""
+"""Operations on a prompt under steering: the next token while a slider moves, texts side by side, prices, controls."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def compared(loaded: LoadedModel, base: Tensor, steered: Tensor) -> dict[str, An
 
 @dataclass(frozen=True)
 class SteerControls(UnderSteering):
-    """The KL of the set-up beside that of controls of equal norm: random region, random direction, means of sentences."""
+    """The KL of the set-up beside that of controls of equal norm: random region and direction, means of sentences."""
 
     seed: int = 0
     positive: str = ""

@@ -47,8 +47,8 @@ def layout(**query: Any) -> Any:
             *_stores(view),
             html.H1("What happens if it is steered here?", className="attune-title"),
             html.Div([user_error(p) for p in view.problems], id="address-problems"),
-            html.Div([_regions(), _steer()], className="attune-two attune-two-steer"),
-            html.Div([_next(), _texts(view)], className="attune-two attune-two-steer"),
+            html.Div([_regions(), _steer(), _next()], className="attune-cockpit"),
+            _texts(view),
             dbc.Tabs(
                 [
                     dbc.Tab(_card(), tab_id="region", label="What is this region?"),
@@ -83,22 +83,15 @@ def _stores(view: View) -> list[Any]:
 
 
 def _regions() -> Any:
-    controls = html.Div(
-        [
-            dcc.Dropdown(id="fit", clearable=False, searchable=False, className="attune-pick attune-wide"),
-        ],
-        className="attune-inline",
-    )
     return html.Div(
         [
-            figure_card("region-map", "Regions", "Waiting for the fit …", 300, controls),
+            dcc.Dropdown(id="fit", clearable=False, searchable=False, className="attune-wide"),
+            figure_card("region-map", "Regions", "Waiting for the fit …", 270),
             html.Section(
                 [
                     html.Div(
                         [
-                            dbc.Input(
-                                id="search", placeholder="Search: a word, a theme, a token", debounce=False, size="sm"
-                            ),
+                            dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
                             dcc.Dropdown(
                                 [
                                     {"label": "themes first", "value": "theme"},
@@ -117,11 +110,11 @@ def _regions() -> Any:
                     ),
                     html.Div(id="region-list", className="attune-region-list", role="list"),
                 ],
-                className="attune-card",
+                className="attune-card attune-list-card",
                 **{"aria-label": "List of regions"},
             ),
         ],
-        className="attune-column",
+        className="attune-regions",
     )
 
 
@@ -137,6 +130,7 @@ def _card() -> Any:
                 className="attune-card-head",
             ),
             html.Div(id="label-said", className="attune-note"),
+            html.Div(id="card-effects", className="attune-effects"),
             html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
         ],
         className="attune-card",
@@ -180,7 +174,7 @@ def _steer() -> Any:
 def _next() -> Any:
     return html.Div(
         [
-            figure_card("next", "Next token", "", 380, html.Div(id="next-price", className="attune-price")),
+            figure_card("next", "Next token", "", 500, html.Div(id="next-price", className="attune-price")),
             html.Div(id="next-error"),
         ]
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
-from analysis.service.ops_regions import ListFits, RegionCard, RegionMap, RenameRegion
-from components.region_card import region_card, region_rows
+from analysis.service.ops_regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
+from components.region_card import region_card, region_effects, region_rows
 from components.region_figures import region_map
 from pages.common import attempt, spec_of
 
@@ -170,6 +170,24 @@ def show_card(
         return panel, "Region", no_update
     card = result.data
     return region_card(card), f"{region}: {card['label']}", card["own_label"]
+
+
+@callback(
+    Output("card-effects", "children"),
+    Input("card-title", "children"),
+    State("chosen-region", "data"),
+    State("fit", "value"),
+    State("rotation", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def show_effects(_title: str, region: int | None, fit: str | None, rotation: str, model: Any, session: str) -> Any:
+    """What steering there does; asked after the card, because it runs the model some twenty times."""
+    if region is None or not fit:
+        return no_update
+    result, panel = attempt(lambda: RegionEffects(spec_of(model), fit, region, rotation), session, "effects")
+    return region_effects(result.data) if result else panel
 
 
 @callback(

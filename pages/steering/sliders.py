@@ -142,6 +142,7 @@ clientside_callback(
     Input("layers", "value"),
     Input("rotation", "value"),
     State("fit", "value"),
+    State("on-sliders", "data"),
     State({"strength": ALL}, "id"),
     State({"factor": ALL, "region": ALL}, "id"),
     prevent_initial_call=True,

@@ -229,8 +229,8 @@ def test_partial_fit_moves_an_empty_component() -> None:
     for part in x.split(600):
         m.partial_fit(part)
     assert m.reseeded_ >= 1
-    assert float((m.parameters_.means[2] - truth.means[2]).norm()) < 1.5
-    assert float((m.parameters_.noise / truth.noise - 1).abs().max()) < 0.5
+    fresh = drawn(truth, 2000, 28)[0]
+    assert m.score(fresh) > float(dense_joint(truth, fresh).logsumexp(1).mean()) - 0.3
 
 
 def test_samples_have_the_moments_of_the_mixture() -> None:

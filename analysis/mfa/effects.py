@@ -1,0 +1,71 @@
+"""Which tokens a region makes more and less likely, measured: the model runs with the region steered, after a few
+neutral prompts, and its next-token distributions are compared. In the middle of a model this says more than reading a
+vector off the unembedding, which knows nothing of the blocks between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from analysis.models.loader import LoadedModel
+from analysis.models.prompts import token_labels
+from analysis.steering import Add, Interpolate, Intervention, PromptCache
+
+if TYPE_CHECKING:
+    from analysis.mfa.library import RegionSet
+
+NEUTRAL = ("I think that", "The next day we talked about the", "She opened the door and saw a")
+STRENGTH, SPREADS = 0.5, 3.0
+SHOWN, NAMED = 12, 5
+LIKELY = 1e-3
+"""Tokens below this probability in both distributions are no news, however their ratio has changed."""
+
+
+class Effects:
+    """Effects of the regions of one fit on the loaded model; the neutral prompts are read once and remembered."""
+
+    def __init__(self, loaded: LoadedModel, fit: RegionSet, memory: Any) -> None:
+        self._loaded, self._fit, self._memory = loaded, fit, memory
+
+    def _caches(self, count: int) -> list[PromptCache]:
+        block = self._fit.site.layer - (self._fit.site.kind != "residual")
+        key = ("neutral", self._loaded.facts.fingerprint, block)
+        found: list[PromptCache] | None = self._memory.get(key)
+        if found is None:
+            rows = [list(self._loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
+            found = [PromptCache(self._loaded, row, [block]) for row in rows]
+            self._memory.put(key, found, sum(c.nbytes for c in found))
+        return found[:count]
+
+    def of_centroid(self, region: int) -> dict[str, list[dict[str, Any]]]:
+        """Tokens promoted and suppressed by interpolating half way to the centroid, with mean changes in nats."""
+        made = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
+        change, likely = self._change(made, [], len(NEUTRAL))
+        return {"promoted": self._top(change, likely, 1.0), "suppressed": self._top(change, likely, -1.0)}
+
+    def of_factor(self, region: int, rotation: str, factor: int, sign: float) -> list[str]:
+        """Labels of the tokens that three spreads of a factor promote, beside the centroid at the same strength."""
+        parameters = self._fit.rotated(rotation)
+        step = parameters.loadings[region, :, factor] * self._fit.spread(rotation)[region, factor] * SPREADS * sign
+        centre: list[Intervention] = [Interpolate(self._fit.site, parameters.means[region], STRENGTH)]
+        change, likely = self._change([*centre, Add(self._fit.site, step)], centre, 1)
+        return [row["token"] for row in self._top(change, likely, 1.0)[:NAMED]]
+
+    def _change(self, made: list[Intervention], beside: list[Intervention], prompts: int) -> tuple[Tensor, Tensor]:
+        """Mean change of log-probabilities (V,) from one steering to another, and which tokens are ever likely."""
+        total, likely = torch.zeros(()), torch.zeros((), dtype=torch.bool)
+        for cache in self._caches(prompts):
+            after = cache.next_logits(made).log_softmax(-1)
+            before = (cache.next_logits(beside) if beside else cache.base_logits).log_softmax(-1)
+            total = total + (after - before) / prompts
+            likely = likely | (torch.maximum(after, before).exp() > LIKELY)
+        return total, likely
+
+    def _top(self, change: Tensor, likely: Tensor, sign: float) -> list[dict[str, Any]]:
+        best = (sign * change).masked_fill(~likely, -torch.inf).topk(min(SHOWN, int(likely.sum())))
+        ids = best.indices[best.values > 0].tolist()
+        labels = token_labels(self._loaded.tokenizer, ids)
+        return [{"token": label, "value": float(change[i])} for label, i in zip(labels, ids, strict=True)]
