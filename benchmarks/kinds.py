@@ -17,7 +17,7 @@ from analysis.corpora.themes import themes
 from analysis.mfa.evaluate import PROMPTS, bootstrap, log_odds, word_ids
 from analysis.mfa.library import Opened, RegionSet, open_fit
 from analysis.models.loader import load_model
-from analysis.steering import Add, Interpolate, PromptCache
+from analysis.steering import Add, Interpolate, Intervention, PromptCache
 
 STRENGTH, END = 0.4, 4.0
 
@@ -32,7 +32,7 @@ def movements(
         for j, step in enumerate(steps):
             ends = []
             for sign in (1.0, -1.0):
-                made = [Interpolate(fit.site, centroid, STRENGTH), Add(fit.site, step, sign)]
+                made: list[Intervention] = [Interpolate(fit.site, centroid, STRENGTH), Add(fit.site, step, sign)]
                 logits = cache.next_logits(made)
                 ends.append(log_odds(logits, words[0]).mean() - log_odds(logits, words[1]).mean())
             found[j] += (ends[0] - ends[1]) / len(caches)
@@ -47,7 +47,8 @@ def rotated_steps(fit: RegionSet, region: int, seed: int) -> Tensor:
     q, r = torch.linalg.qr(gaussian)
     q = (q * r.diagonal().sign()).float()
     spread = (q.square() * fit.spread("principal")[region][:, None].square()).sum(0).sqrt()
-    return ((fit.parameters.loadings[region] @ q) * spread * END).T
+    steps: Tensor = ((fit.parameters.loadings[region] @ q) * spread * END).T
+    return steps
 
 
 def main() -> None:

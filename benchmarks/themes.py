@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from analysis.activations.collect import collect
 from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.themes import themes
 from analysis.mfa.build import FITS, TOKENS
-from analysis.mfa.evaluate import PROMPTS, bootstrap, gain_at_kl, word_ids
+from analysis.mfa.evaluate import PROMPTS, Gain, bootstrap, gain_at_kl, word_ids
 from analysis.mfa.library import Opened, RegionSet, open_fit
 from analysis.mfa.pipeline import WINDOW
 from analysis.models.loader import LoadedModel, load_model
@@ -76,7 +77,15 @@ def arms_of(fit: RegionSet, theme: str, difference: Tensor, seed: int) -> dict[s
         "four regions, interpolated": lambda a: [Interpolate(site, near, a)],
         "random region, interpolated": lambda a: [Interpolate(site, means[other], a)],
     }
-    return arms | {name: lambda a, v=v: [Add(site, v, a)] for name, v in sized.items()}  # type: ignore[misc]
+    return arms | {name: partial(_added, site, v) for name, v in sized.items()}
+
+
+def _added(site: Site, vector: Tensor, strength: float) -> list[Intervention]:
+    return [Add(site, vector, strength)]
+
+
+def _gain(cache: PromptCache, make: Arm, ids: Tensor) -> Gain:
+    return gain_at_kl(cache.base_logits, lambda strength: cache.next_logits(make(strength)), ids, TARGET)
 
 
 def main() -> None:
@@ -95,7 +104,7 @@ def main() -> None:
     ]
     table: dict[str, list[list[float]]] = {}
     unmet: dict[str, int] = {}
-    chosen = {}
+    chosen: dict[str, list[float] | None] = {}
     for number, name in enumerate(largest):
         best = regions_of(fit, name, 1)
         if not best:
@@ -105,16 +114,16 @@ def main() -> None:
         chosen[name] = [best[0], round(row["purity"], 3), row["size"]]
         ids = word_ids(loaded.tokenizer, words[name])
         for arm, make in arms_of(fit, name, means[name] - everything, number).items():
-            gains = [gain_at_kl(c.base_logits, lambda a, c=c: c.next_logits(make(a)), ids, TARGET) for c in caches]  # type: ignore[misc]
+            gains = [_gain(cache, make, ids) for cache in caches]
             table.setdefault(arm, []).append([g.gain for g in gains])
             unmet[arm] = unmet.get(arm, 0) + sum(not g.met for g in gains)
     print(f"{len(chosen)} themes, {len(caches)} prompts, KL {TARGET} nats, fit {fit.name}\n")
     print("| push | mean log-odds gain of the theme's words, nats | 95 % interval | KL not met |\n|---|---|---|---|")
     rows = {}
-    for arm, gains in sorted(table.items(), key=lambda t: -sum(map(sum, t[1]))):
-        mean, low, high = bootstrap(torch.tensor(gains, dtype=torch.float64))
+    for arm, values in sorted(table.items(), key=lambda t: -sum(map(sum, t[1]))):
+        mean, low, high = bootstrap(torch.tensor(values, dtype=torch.float64))
         rows[arm] = {"mean": mean, "low": low, "high": high, "unmet": unmet[arm]}
-        print(f"| {arm} | {mean:+.2f} | {low:+.2f} to {high:+.2f} | {unmet[arm]} of {len(gains) * len(caches)} |")
+        print(f"| {arm} | {mean:+.2f} | {low:+.2f} to {high:+.2f} | {unmet[arm]} of {len(values) * len(caches)} |")
     print(json.dumps({"fit": fit.name, "target": TARGET, "arms": rows, "regions": chosen}))
 
 

@@ -1,4 +1,4 @@
-"""The figures of the Steering page, from plain numbers: the map of regions, next tokens, prices, two segments of a token.
+"""The figures of the Steering page, from plain numbers: the map of regions, next tokens, prices, two segments.
 
 Colours mean one thing: what a region is about (themes blue, single tokens orange, grammar green, the rest grey), and,
 where two texts are compared, unsteered is blue and steered orange as on the other pages.
@@ -61,6 +61,8 @@ def region_map(
                 },
             }
         )
+    places = [r["x"] for r in regions] or [0.0]
+    middle = (min(places) + max(places)) / 2
     rings = [n for n in dict.fromkeys([*active, chosen]) if n in by_number]
     if rings:
         data.append(
@@ -72,7 +74,7 @@ def region_map(
                 "y": [by_number[n]["y"] for n in rings],
                 "customdata": rings,
                 "text": [escaped(by_number[n]["label"], 34) for n in rings],
-                "textposition": "top center",
+                "textposition": ["top left" if by_number[n]["x"] > middle else "top right" for n in rings],
                 "hoverinfo": "skip",
                 "marker": {
                     "size": [10 + 13 * (by_number[n]["size"] / largest) ** 0.5 for n in rings],
@@ -157,7 +159,7 @@ def next_tokens(answer: dict[str, Any], theme: str) -> Figure:
         bargap=0.25,
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
-        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.22]},
+        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.32]},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
         margin={"l": 110, "r": 8, "t": 8, "b": 44},
         uirevision="next",

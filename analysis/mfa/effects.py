@@ -42,7 +42,7 @@ class Effects:
 
     def of_centroid(self, region: int) -> dict[str, list[dict[str, Any]]]:
         """Tokens promoted and suppressed by interpolating half way to the centroid, with mean changes in nats."""
-        made = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
+        made: list[Intervention] = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
         change, likely = self._change(made, [], len(NEUTRAL))
         return {"promoted": self._top(change, likely, 1.0), "suppressed": self._top(change, likely, -1.0)}
 

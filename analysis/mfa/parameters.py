@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Noise = Literal["shared", "component"]
+from analysis.mfa.settings import Noise as Noise  # one type for the estimator and for those who may not import torch
 
 
 @dataclass(frozen=True)

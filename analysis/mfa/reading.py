@@ -68,4 +68,5 @@ def _planes(points: Tensor) -> Tensor:
     """Coordinates (T, 4, 2) of four points each, in the plane through the first that loses least of the others."""
     away = points - points[:, :1]
     _, _, axes = torch.linalg.svd(away, full_matrices=False)
-    return away @ axes[:, :2].mT
+    flat: Tensor = away @ axes[:, :2].mT
+    return flat

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from analysis.errors import UserError
 
+Noise = Literal["shared", "component"]
 MODES = ("interpolate", "add", "project_out", "clamp")
 WHERE = ("not_first", "all", "generated")
 ROTATIONS = ("principal", "varimax")

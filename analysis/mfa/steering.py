@@ -109,4 +109,5 @@ def _turned(vector: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _sized(vector: Tensor, like: Tensor) -> Tensor:
-    return vector / vector.norm().clamp(min=1e-12) * like.norm()
+    sized: Tensor = vector / vector.norm().clamp(min=1e-12) * like.norm()
+    return sized

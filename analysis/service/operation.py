@@ -96,7 +96,7 @@ def rebuild(name: str, params: dict[str, Any]) -> Operation:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple(_NESTED.values())):
+    if isinstance(value, (ModelSpec, ContrastSpec, SteeringSettings)):
         return value.to_dict()
     if isinstance(value, Operation):
         return value.to_params()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from analysis.corpora.sources import TextSource, keep_upload, read_source
 from analysis.errors import UserError
+from analysis.mfa.settings import Noise
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
@@ -56,7 +57,7 @@ class OfFit(Operation):
     tokens: int = 30_000
     regions: int = 64
     factors: int = 8
-    noise: str = "shared"
+    noise: Noise = "shared"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -118,10 +118,11 @@ class RegionEffects(OfRegion):
         found = context.memory.get(key)
         if found is None:
             effects = Effects(loaded, fit, context.memory)
-            found = effects.of_centroid(self.region) | {"factors": []}
-            for factor in range(fit.parameters.factors):
-                ends = [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
-                found["factors"].append(ends)
+            factors = [
+                [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
+                for factor in range(fit.parameters.factors)
+            ]
+            found = {**effects.of_centroid(self.region), "factors": factors}
             context.memory.put(key, found, 20_000)
         return Result(found)
 

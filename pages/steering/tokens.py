@@ -97,19 +97,18 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
             f" lies in region {parts['region'][i]} (",
             html.Strong(parts["region_labels"][i]),
             f") with responsibility {parts['responsibility'][i]:.3f}; next is {parts['second'][i]} "
-            f"({parts['second_labels'][i]}) with {parts['second_share'][i]:.3f}. Of its squared distance from the mean, "
-            f"the rest takes {parts['rest'][i] ** 2 / whole:.0%}. log p = {parts['log_density'][i]:.0f} nats.",
+            f"({parts['second_labels'][i]}) with {parts['second_share'][i]:.3f}. Of its squared distance from the "
+            f"mean, the rest takes {parts['rest'][i] ** 2 / whole:.0%}. log p = {parts['log_density'][i]:.0f} nats.",
             " The fit has not seen first positions such as this one." if i < parts["outside"] else "",
         ]
     )
     settings = {"text": parts["text"], "fit": parts["fit"], "token": i, "label": parts["labels"][i]}
     path = {"x": parts["path_x"][i], "y": parts["path_y"][i]}
-    return (
-        strip, text, token_parts(parts, theme, i),
-        "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar.", settings,
-        two_segments(path, theme), f"Token {i}, “{parts['labels'][i]}”: the plane that holds its points best.", settings,
-        False,
-    )  # fmt: skip
+    whole_text = "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar."
+    plane_text = f"Token {i}, “{parts['labels'][i]}”: the plane that holds its points best."
+    first = (token_parts(parts, theme, i), whole_text, settings)
+    second = (two_segments(path, theme), plane_text, settings)
+    return (strip, text, *first, *second, False)
 
 
 @callback(

@@ -6,8 +6,8 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
-from analysis.mfa.settings import SteeringSettings
 from analysis.errors import UserError
+from analysis.mfa.settings import SteeringSettings
 from analysis.service.ops_steering import SteerText
 from components.panels import user_error
 from components.region_figures import price_per_token, region_presence
