@@ -80,9 +80,11 @@
   };
   attune.startStream = async function (asked, session) {
     if (!asked || !asked.params) return none();
+    const params = JSON.stringify(asked.params);
+    if (running && running.params === params && asked.turn === running.turn) return none();
     if (running) running.controller.abort();
     const token = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
-    const mine = (running = { controller: new AbortController(), token, count: 0 });
+    const mine = (running = { controller: new AbortController(), token, params, turn: asked.turn, count: 0 });
     const alive = () => running === mine;
     ["base-text", "steered-text", "control-text"].forEach(clear);
     set("stop", { disabled: false });

@@ -65,7 +65,7 @@ def region_effects(effects: dict[str, Any]) -> Any:
             html.Div(
                 [
                     _tokens(
-                        "Half way to the centroid, these tokens gain (nats, mean of 3 prompts)", effects["promoted"]
+                        "At strength 0.3 these tokens gain (nats, mean of 3 neutral prompts)", effects["promoted"]
                     ),
                     _tokens("and these lose", effects["suppressed"]),
                 ],

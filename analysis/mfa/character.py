@@ -55,7 +55,8 @@ def meanings(
             | _theme(theme[mine], base, names)
             | {"kinds": _kinds(kind[mine], kind_names)}
         )
-        rows[-1] |= _judged(rows[-1], words)
+        first = next((w.strip() for w in labels[k] if w.strip()), "a blank or line end")
+        rows[-1] |= _judged(rows[-1], words, first)
     return rows
 
 
@@ -146,8 +147,8 @@ def _kinds(kind: Tensor, names: list[str]) -> list[tuple[str, float]]:
     return sorted([(n, s) for n, s in found if n and s >= 0.1], key=lambda f: -f[1])[:6]
 
 
-def _judged(row: dict[str, Any], words: list[str]) -> dict[str, Any]:
-    token, share = (words[0] if words else "a mark"), row["top_share"]
+def _judged(row: dict[str, Any], words: list[str], token: str) -> dict[str, Any]:
+    share = row["top_share"]
     common = ", ".join(dict.fromkeys(words[:4])) or "no token stands out"
     if row["size"] < SMALL:
         character, why, score = "small", f"fewer than {SMALL} members, not judged", 0.0

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from analysis.mfa.library import RegionSet
 
 NEUTRAL = ("I think that", "The next day we talked about the", "She opened the door and saw a")
-STRENGTH, SPREADS = 0.5, 3.0
+STRENGTH, SPREADS = 0.3, 3.0
 SHOWN, NAMED = 12, 5
-LIKELY = 1e-3
+LIKELY = 2e-4
 """Tokens below this probability in both distributions are no news, however their ratio has changed."""
 
 
@@ -41,7 +41,7 @@ class Effects:
         return found[:count]
 
     def of_centroid(self, region: int) -> dict[str, list[dict[str, Any]]]:
-        """Tokens promoted and suppressed by interpolating half way to the centroid, with mean changes in nats."""
+        """Tokens promoted and suppressed by interpolating to the centroid at STRENGTH, with mean changes in nats."""
         made: list[Intervention] = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
         change, likely = self._change(made, [], len(NEUTRAL))
         return {"promoted": self._top(change, likely, 1.0), "suppressed": self._top(change, likely, -1.0)}

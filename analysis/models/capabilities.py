@@ -14,6 +14,12 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"page": "Attention", "works": works, "reason": reason},
         {
+            "page": "Steering",
+            "works": True,
+            "reason": "Any block's residual stream can be read and changed; which MLP sites too is measured when one is "
+            "first asked for. A fit belongs to the weights that it was made for.",
+        },
+        {
             "page": "Validation",
             "works": works,
             "reason": "The toy model needs no loaded model. "

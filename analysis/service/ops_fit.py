@@ -126,7 +126,7 @@ class FitRegions(OfFit):
         facts = fitted.manifest
         settings = {**self.to_params(), "fit": name, "history": facts["history"]}
         sentence = (
-            f"Kept as {name}: {facts['rows']:,} activations, {facts['n_iter']} iterations, held-out log-likelihood "
+            f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "
             f"{facts['held_out']:.1f} nats per activation; a single diagonal Gaussian has {facts['gaussian']:.1f}."
         )
         return Result({"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings})

@@ -14,7 +14,7 @@ from components.slider_panel import END, region_sliders
 from pages.common import attempt, spec_of
 from pages.steering.state import ADDRESS
 
-START_STRENGTH = 0.25
+START_STRENGTH = 0.35
 Rows = list[dict[str, Any]]
 
 

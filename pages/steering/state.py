@@ -16,7 +16,7 @@ from pages.address import parse_json, recall
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = ["model", "steer", "text", "chat", "seed", "temperature", "top_p", "count", "tab"]
-START_TEXT = "I think that"
+START_TEXT = "My favourite thing in the world is the"
 TABS = ("region", "prices", "token", "controls", "fit", "keep")
 
 

@@ -10,7 +10,7 @@ from analysis.mfa.density import Density
 from analysis.mfa.em import Floors, Statistics, Worst, expect, maximise
 from analysis.mfa.kmeans import lloyd, nearest, seeded
 from analysis.mfa.parameters import Noise, Parameters
-from analysis.mfa.rearrange import rearranged
+from analysis.mfa.rearrange import exchanged, rearranged
 from analysis.mfa.shape import shaped
 from analysis.mfa.stream import Stream
 from analysis.mfa.training import Schedule, mean_score, train
@@ -224,6 +224,15 @@ def test_shapes_are_the_principal_axes_of_each_cluster(width: int) -> None:
     assert float((found.noise / p.noise - 1).abs().median()) < 0.2
 
 
+def test_loadings_are_shortened_by_the_noise() -> None:
+    x, _ = drawn(known(1, 7, 2, seed=24), 800, 25)
+    values = torch.linalg.eigvalsh((x - x.mean(0)).T.cov(correction=0))
+    found = shaped(x, x.mean(0)[None], 2, "shared", generator())
+    # Probabilistic PCA: lengths squared are eigenvalues less the mean of the rest.
+    assert torch.allclose(found.loadings[0].square().sum(0), values[-2:].flip(0) - values[:-2].mean(), rtol=1e-9)
+    assert float(found.noise.sum() + found.loadings.square().sum()) == pytest.approx(float(values.sum()))
+
+
 def test_columns_without_points_are_small_and_not_zero() -> None:
     x = torch.randn(40, 6, generator=generator(2), dtype=torch.float64)
     lonely = torch.cat([x, torch.full((1, 6), 50.0).double()])
@@ -250,3 +259,17 @@ def test_a_component_on_two_clusters_is_exchanged_for_one_that_shares_a_cluster(
     ideal = float(dense_joint(truth, x).logsumexp(1).mean())
     assert mean_score(stuck, [x]) < ideal - 0.5  # EM alone does not get out
     assert mean_score(better, [x]) > ideal - 0.05
+
+
+def test_two_components_on_one_cluster_are_not_both_given_up() -> None:
+    truth = known(7, 24, 2, seed=26)
+    x, owner = drawn(truth, 3500, 27)
+    cut = (x[owner == 6] @ truth.loadings[6, :, 0]) > (truth.means[6] @ truth.loadings[6, :, 0])
+    pairs = [x[(owner == 0) | (owner == 1)], x[(owner == 2) | (owner == 3)]]
+    groups = [*pairs, x[owner == 4], x[owner == 5], x[owner == 6][cut], x[owner == 6][~cut]]
+    p = shaped(x, torch.stack([g.mean(0) for g in groups]), 2, "shared", generator())
+    after = exchanged(p, x, generator())
+    assert after is not None
+    changed = (after.means != p.means).any(1)
+    assert bool(changed[:2].any())
+    assert int(changed[4:].sum()) == 1
