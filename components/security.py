@@ -13,7 +13,7 @@ from pathlib import Path
 from dash import Dash
 from flask import Response, abort, request
 
-MAX_UPLOAD = 24 << 20
+MAX_UPLOAD = 48 << 20
 
 
 def harden(app: Dash, hosts: set[str] | None) -> None:

@@ -18,8 +18,8 @@ from analysis.mfa.parameters import Noise, Parameters
 from analysis.mfa.shape import shaped
 from analysis.mfa.training import mean_score, needed
 
-ROUNDS, SETTLING, LOCAL = 6, 3, 2  # exchanges in a row; EM rounds after each; EM rounds of a trial split
-WORTHWHILE = 0.2  # nats per point that exchanges must promise to be made
+ROUNDS, SETTLING, LOCAL = 6, 3, 4  # exchanges in a row; EM rounds after each; EM rounds of a trial split
+WORTHWHILE = 0.0  # nats per point that exchanges must promise to be made
 
 
 def rearranged(
@@ -42,7 +42,7 @@ def rearranged(
 
 def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator) -> Parameters | None:
     """One set of exchanges, largest gains with lowest costs; None if they promise too little."""
-    owner, alone, heir, costs = _costs(parameters, points)
+    owner, _a, heir, costs = _costs(parameters, points)
     halves: dict[int, Parameters] = {}
     kind: Noise = "shared" if parameters.noise.ndim == 1 else "component"
     gains = torch.full_like(costs, -torch.inf)
@@ -50,17 +50,16 @@ def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator
         mine = points[owner == k]
         if mine.shape[0] < 2 * needed(parameters.factors):
             continue
-        half = shaped(mine, seeded(mine, 2, generator, 1), parameters.factors, kind, generator)
-        for _ in range(LOCAL):
-            half = maximise(expect(half, [mine], top=None), half, Floors())
-            if kind == "shared":  # the noise is everybody's, and not for one component to change
-                half = Parameters(half.weights, half.means, half.loadings, parameters.noise)
-        halves[k] = Parameters(half.weights * parameters.weights[k], half.means, half.loadings, half.noise)
-        split = Density(halves[k], torch.zeros_like(mine[0])).score(mine)
-        gains[k] = (split - alone[owner == k]).sum(dtype=torch.float64)
+        one = shaped(mine, mine.mean(0, keepdim=True), parameters.factors, kind, generator)
+        two = shaped(mine, seeded(mine, 2, generator, 1), parameters.factors, kind, generator)
+        one, two = _fitted(one, mine), _fitted(two, mine)
+        gains[k] = (mean_score(two, [mine]) - mean_score(one, [mine])) * mine.shape[0]
+        noise = parameters.noise if kind == "shared" else two.noise
+        halves[k] = Parameters(two.weights * parameters.weights[k], two.means, two.loadings, noise)
     weights, means, loadings = (t.clone() for t in (parameters.weights, parameters.means, parameters.loadings))
     noise, promise = parameters.noise.clone(), 0.0
     used: set[int] = set()
+    import os; os.environ.get("DBG") and print("gains",gains.round().tolist())
     cheapest = costs.argsort().tolist()
     for k in gains.argsort(descending=True).tolist():
         gone = next((j for j in cheapest if j not in used and j != k), None)
@@ -77,6 +76,12 @@ def exchanged(parameters: Parameters, points: Tensor, generator: torch.Generator
             noise[slots] = halves[k].noise
     enough = promise >= WORTHWHILE * points.shape[0]
     return Parameters(weights / weights.sum(), means, loadings, noise) if enough else None
+
+
+def _fitted(parameters: Parameters, points: Tensor) -> Parameters:
+    for _ in range(LOCAL):
+        parameters = maximise(expect(parameters, [points], top=None), parameters)
+    return parameters
 
 
 def _main(heirs: Tensor) -> list[int]:

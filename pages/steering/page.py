@@ -130,7 +130,7 @@ def _card() -> Any:
                 className="attune-card-head",
             ),
             html.Div(id="label-said", className="attune-note"),
-            html.Div(id="card-effects", className="attune-effects"),
+            html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
             html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
         ],
         className="attune-card",
@@ -417,7 +417,7 @@ def _fit() -> Any:
                             dcc.Upload(
                                 html.Button("Bring .txt or .jsonl", className="attune-button", type="button"),
                                 id="corpus-upload",
-                                max_size=20 << 20,
+                                max_size=32 << 20,
                             ),
                             dbc.Input(
                                 id="dataset-name", placeholder="or a Hugging Face dataset id", size="sm", debounce=True

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -212,7 +213,7 @@ def test_the_same_seed_gives_the_same_fit_and_several_starts_the_best() -> None:
 
 
 def test_partial_fit_approaches_the_fit() -> None:
-    truth = known(5, 16, 2, seed=23)
+    truth = replace(known(5, 16, 2, seed=23), weights=torch.tensor([0.05, 0.1, 0.15, 0.3, 0.4]).double())
     x, fresh = drawn(truth, 12000, 24)[0].numpy(), drawn(truth, 3000, 25)[0].numpy()
     best = float(dense_joint(truth, torch.tensor(fresh)).logsumexp(1).mean())
     m = MixtureOfFactorAnalyzers(5, 2, batch_size=256)
