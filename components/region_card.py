@@ -64,9 +64,7 @@ def region_effects(effects: dict[str, Any]) -> Any:
         [
             html.Div(
                 [
-                    _tokens(
-                        "At strength 0.3 these tokens gain (nats, mean of 3 neutral prompts)", effects["promoted"]
-                    ),
+                    _tokens("At strength 0.3 these tokens gain (nats, mean of 3 neutral prompts)", effects["promoted"]),
                     _tokens("and these lose", effects["suppressed"]),
                 ],
                 className="attune-two-tight",

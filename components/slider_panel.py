@@ -12,12 +12,14 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 FEW = 4
-WARNING = 0.6
+WARNINGS = {"interpolate": 0.4, "add": 0.8}
+"""Strength from which the median text of the thematic regions of block 10 is several times as surprising to the
+unsteered model as its own."""
 END = 4
 """Ends of a factor's slider, in spreads."""
 
 
-def region_sliders(region: dict[str, Any], strength: float, factors: list[float]) -> Any:
+def region_sliders(region: dict[str, Any], strength: float, factors: list[float], mode: str) -> Any:
     """The block of one region. ``region``: region, label, factors (each low, high, share), as RegionCard gives it."""
     number = region["region"]
     rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region["factors"])]
@@ -46,10 +48,11 @@ def region_sliders(region: dict[str, Any], strength: float, factors: list[float]
             html.Div(
                 [
                     html.Span("unsteered", className="attune-end attune-end-low"),
-                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _zone()),
+                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _zone(mode)),
                     html.Span("centroid", className="attune-end"),
                 ],
                 className="attune-slider-row attune-strength",
+                style={"--warning": f"{100 * WARNINGS.get(mode, 1.0):.0f}%"},
             ),
             html.Div(rows[:FEW]),
             html.Details(
@@ -65,13 +68,10 @@ def region_sliders(region: dict[str, Any], strength: float, factors: list[float]
     )
 
 
-def _zone() -> dict[float, Any]:
-    return {
-        0: "0",
-        0.3: "0.3",
-        WARNING: {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}},
-        1: "1",
-    }
+def _zone(mode: str) -> dict[float, Any]:
+    warning = WARNINGS.get(mode, 1.0)
+    mark = {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}}
+    return {0: "0", 0.2: "0.2", **({warning: mark} if warning < 1 else {}), 1: "1"}
 
 
 def _factor(region: int, index: int, row: dict[str, Any], value: float) -> Any:
@@ -117,7 +117,7 @@ def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], bloc
     """How, where and at which further blocks the regions act."""
     return html.Div(
         [
-            _labelled("How", dcc.Dropdown(modes, "interpolate", id="mode", clearable=False, searchable=False)),
+            _labelled("How", dcc.Dropdown(modes, "add", id="mode", clearable=False, searchable=False)),
             _labelled("Positions", dcc.Dropdown(places, "not_first", id="where", clearable=False, searchable=False)),
             _labelled(
                 "Also at blocks",

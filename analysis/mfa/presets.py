@@ -1,4 +1,5 @@
-"""Presets of the Steering page: small files in the data folder, each a set-up and how text was generated with it."""
+"""Presets of the Steering page: a few that come with Attune, and one's own, small files in the data folder. Each is a
+set-up and how text was generated with it."""
 
 from __future__ import annotations
 
@@ -9,9 +10,15 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.mfa.settings import SteeringSettings
+from analysis.mfa.settings import RegionSetting, SteeringSettings
 
 MAX_PRESETS = 200
+_SHOWN = (
+    ("Dessert", 215, 0.6, "My favourite thing in the world is the", False),
+    ("Goddess", 486, 0.6, "My favourite thing in the world is the", False),
+    ("A story with spells", 424, 0.7, "Tell me a short story.", True),
+)
+"""Name, region of the bundled fit of block 10, strength when added, prompt, chat template."""
 
 
 def keep_preset(name: str, settings: SteeringSettings, generation: dict[str, Any]) -> str:
@@ -37,7 +44,21 @@ def delete_preset(key: str) -> None:
 
 
 def presets() -> list[dict[str, Any]]:
-    """All presets by name, each with key, name, steer, generation and a summary; damaged files are left out."""
+    """The bundled presets, then one's own by name, each with key, name, steer, generation, a summary and whether it is
+    one's own; damaged files are left out."""
+    bundled = []
+    for name, region, strength, prompt, chat in _SHOWN:
+        settings = SteeringSettings("block-10", (RegionSetting(region, strength),), "add")
+        generation = {
+            "steer-prompt": prompt,
+            "steer-chat": chat,
+            "count": 40,
+            "temperature": 0.7,
+            "top-p": 0.95,
+            "seed": 1,
+        }
+        row = {"key": f"bundled-{region}", "name": name, "steer": settings.to_dict(), "generation": generation}
+        bundled.append(row | {"summary": f"block-10: region {region} added at {strength:g}", "own": False})
     found = []
     for path in folder("presets").glob("*.json"):
         try:
@@ -45,7 +66,9 @@ def presets() -> list[dict[str, Any]]:
             settings = SteeringSettings.from_dict(data["steer"])
             regions = ", ".join(f"{r.region} at {r.strength:g}" for r in settings.regions)
             row = {"key": path.stem, "name": str(data["name"]), "steer": settings.to_dict()}
-            found.append(row | {"generation": dict(data["generation"]), "summary": f"{settings.fit}: {regions}"})
+            found.append(
+                row | {"generation": dict(data["generation"]), "summary": f"{settings.fit}: {regions}", "own": True}
+            )
         except (OSError, ValueError, KeyError, TypeError, UserError):
             continue
-    return sorted(found, key=lambda p: p["name"].lower())
+    return bundled + sorted(found, key=lambda p: str(p["name"]).lower())

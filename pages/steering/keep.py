@@ -59,13 +59,15 @@ def _rows() -> Any:
                     className="attune-small",
                     type="button",
                     **{"aria-label": f"delete the preset {p['name']}"},
-                ),
+                )
+                if p["own"]
+                else None,
             ],
             className="attune-region-row",
         )
         for p in presets()
     ]
-    return rows or note("No presets yet.")
+    return rows
 
 
 @callback(

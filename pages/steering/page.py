@@ -21,8 +21,8 @@ CALLBACKS = (answer, controls, fitting, keep, regions, sliders, tokens, writing)
 register_page(__name__, path="/steering", title="Steering · Attune", name="Steering")
 
 MODES = [
-    {"label": "interpolate to the centroid (the paper's)", "value": "interpolate"},
     {"label": "add the centroid minus the mean", "value": "add"},
+    {"label": "interpolate to the centroid (the paper's)", "value": "interpolate"},
     {"label": "project the direction out", "value": "project_out"},
     {"label": "clamp the coefficient", "value": "clamp"},
 ]

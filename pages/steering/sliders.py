@@ -14,7 +14,7 @@ from components.slider_panel import END, region_sliders
 from pages.common import attempt, spec_of
 from pages.steering.state import ADDRESS
 
-START_STRENGTH = 0.35
+START_STRENGTH, START_MODE = 0.6, "add"
 Rows = list[dict[str, Any]]
 
 
@@ -112,21 +112,25 @@ def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any
     Output("sliders", "children"),
     Input("on-sliders", "data"),
     Input("rotation", "value"),
+    Input("mode", "value"),
+    State("steer", "data"),
     State("fit", "value"),
     State("model", "data"),
     prevent_initial_call=True,
 )
-def draw_sliders(rows: Rows | None, rotation: str, fit: str | None, model: Any) -> Any:
+def draw_sliders(rows: Rows | None, rotation: str, mode: str, steer: Any, fit: str | None, model: Any) -> Any:
     """A block of sliders for each region; the ends named from its card."""
     if rows is None or not fit:
         return no_update
+    if ctx.triggered_id != "on-sliders":
+        rows = current(rows, steer, fit)
     if not rows:
         return empty("No region is on the sliders. Choose one and press Steer here.")
     blocks = []
     for row in rows:
         # Asked without a widget, so that the cards of several regions do not replace each other.
         result, panel = attempt(lambda row=row: RegionCard(spec_of(model), fit, row["region"], rotation))  # type: ignore[misc]
-        blocks.append(region_sliders(result.data, row["strength"], row.get("factors") or []) if result else panel)
+        blocks.append(region_sliders(result.data, row["strength"], row.get("factors") or [], mode) if result else panel)
     return blocks
 
 
@@ -161,7 +165,7 @@ def options_of_address(start: Any) -> tuple[Any, ...]:
     steer = start.get("steer") or {}
     defaults = SteeringSettings()
     return (
-        steer.get("mode", defaults.mode),
+        steer.get("mode", defaults.mode if steer else START_MODE),
         steer.get("where", defaults.where),
         list(steer.get("layers", [])),
         steer.get("rotation", defaults.rotation),
