@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks import clicks, contrast_cost
+from benchmarks import clicks, contrast_cost, mfa_density, mfa_fit, steering_cost
 
 
 def main() -> None:
     """Each benchmark's name, then its figures."""
-    for name, facts in {**contrast_cost.main(), "clicks on the server": clicks.run()}.items():
+    found = {
+        **contrast_cost.main(),
+        "clicks on the server": clicks.run(),
+        **mfa_density.main(),
+        **steering_cost.main(),
+        **mfa_fit.main(),
+    }
+    for name, facts in found.items():
         print(f"\n{name}")
         for what, value in facts.items():
             print(f"  {what}: {value:.4g}" if isinstance(value, float) else f"  {what}: {value}")

@@ -63,8 +63,10 @@ def meanings(
 def lifted_tokens(region: Tensor, tokens: Tensor, components: int, count: int = 12) -> tuple[Tensor, Tensor]:
     """Tokens over-represented in each region: ids (K, count), -1 for none, and log-odds over the corpus (K, count).
 
-    Ranked by the z-score of the log-odds ratio with the corpus's frequencies as prior of weight 10 (Monroe and
-    others 2008), so that neither rare accidents nor merely frequent tokens lead.
+    Ranked by the z-score of the log-odds ratio with the corpus's frequencies as prior of weight 10 (after Monroe and
+    others 2008), so that neither rare accidents nor merely frequent tokens lead. Members are compared with the whole
+    corpus and not with its rest: a token that a region holds alone has no count in the rest, and an uncertainty so
+    large that the most telling tokens would drop out.
     """
     vocabulary, coded = tokens.long().unique(return_inverse=True)
     everywhere = torch.bincount(coded, minlength=len(vocabulary)).double()
@@ -78,9 +80,9 @@ def lifted_tokens(region: Tensor, tokens: Tensor, components: int, count: int = 
         n = float(mine.sum())
         if not n:
             continue
-        here, there = mine + 10 * rate, everywhere - mine + 10 * rate
-        ratio = (here / (n + 10 - here)).log() - (there / (everywhere.sum() - n + 10 - there)).log()
-        z = (ratio / (1 / here + 1 / there).sqrt()).masked_fill(mine < 2, -math.inf)
+        here = mine + 10 * rate
+        ratio = (here / (n + 10 - here)).log() - (rate / (1 - rate)).log()
+        z = (ratio / (1 / here + 1 / everywhere).sqrt()).masked_fill(mine < 2, -math.inf)
         best = z.topk(min(count, len(z)))
         good = best.values > Z
         ids[k, : int(good.sum())] = vocabulary[best.indices[good]].int()

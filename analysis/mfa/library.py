@@ -174,7 +174,7 @@ def listing(spec: ModelSpec) -> list[dict[str, str]]:
 
 def open_fit(memory: Any, name: str) -> RegionSet:
     """The fit of that name, from memory if it was opened before. Raises UserError."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError("Choose a fit above the map.", "fit")
     found: RegionSet | None = memory.get(("fit", name))
     if found is None:
@@ -204,8 +204,10 @@ def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None,
     m = fit.manifest
     m["corpus"] = corpus_hash(passages)
     if not fit.name:
-        keys = ("fingerprint", "layer", "site", "corpus", "seed", "rows", "noise")
-        facts = [*(str(m.get(k)) for k in keys), fit.parameters.components, fit.parameters.factors]
+        keys = ("fingerprint", "layer", "site", "corpus", "seed", "rows")
+        # Fits that differ in their noise alone must not share a name: one would take the place of the other.
+        sizes = [fit.parameters.components, fit.parameters.factors, fit.parameters.noise.ndim]
+        facts = [*(str(m.get(k)) for k in keys), *sizes]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         kind = str(m["site"]).replace("_", "-")
         fit.name = f"{kind}-{m['layer']}-k{fit.parameters.components}-r{fit.parameters.factors}-{digest[:6]}"

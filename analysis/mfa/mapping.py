@@ -18,8 +18,11 @@ def map_of(means: Tensor, center: Tensor, seed: int) -> Tensor:
     if count < 5:
         return torch.nn.functional.pad(away[:, :2] / away.norm(dim=1, keepdim=True).clamp(min=1e-12), (0, 0)).float()
     unit = away / away.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    # Squared distances of unit vectors are twice the cosine distance.
-    start = torch.pca_lowrank(unit, 2, center=True)[0] * 1e-2
+    # Squared distances of unit vectors are twice the cosine distance. The start is made without chance, since a
+    # randomised PCA would draw from a generator that the seed does not reach.
+    centred = unit - unit.mean(0)
+    start = centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -2:].flip(1)
+    start = start / start.norm(dim=0).clamp(min=1e-12) * 1e-2
     made = TSNE(
         perplexity=min(15.0, (count - 1) / 3.5), init=start.numpy(), random_state=seed, learning_rate="auto"
     ).fit_transform(unit.numpy())

@@ -6,7 +6,6 @@ at which blocks they act. Vectors are looked up by :mod:`analysis.mfa.steering`;
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -110,6 +109,6 @@ def _region(row: Any) -> RegionSetting:
 
 
 def _finite(value: Any, low: float, high: float, what: str) -> None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
+    # Comparing refuses NaN and infinity as well, and unlike math.isfinite takes a whole number of any length.
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
         raise UserError(f"{what} must be a number from {low:g} to {high:g}, not {str(value)[:20]}.", "strength")

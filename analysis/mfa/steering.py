@@ -101,7 +101,8 @@ def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], 
 
 
 def _sites(settings: SteeringSettings, fit: RegionSet) -> list[Site]:
-    return [fit.site, *(Site(layer, fit.site.kind) for layer in settings.layers if layer != fit.site.layer)]
+    # Each block once: two equal interventions at one site would act with twice the strength.
+    return [Site(layer, fit.site.kind) for layer in dict.fromkeys([fit.site.layer, *settings.layers])]
 
 
 def _turned(vector: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,8 +16,8 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "page": "Steering",
             "works": True,
-            "reason": "Any block's residual stream can be read and changed; which MLP sites too is measured when one is "
-            "first asked for. A fit belongs to the weights that it was made for.",
+            "reason": "The residual stream after any block can be read and changed; MLP sites are looked for when "
+            "asked for. A fit belongs to the weights that it was made for.",
         },
         {
             "page": "Validation",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -145,8 +144,8 @@ def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -
 
 def number(value: Any, low: float, high: float, name: str, what: str | None = None) -> None:
     """Refuse anything but a finite number in [low, high]."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
+    # Comparing refuses NaN and infinity as well, and unlike math.isfinite takes a whole number of any length.
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
         raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {value!r}.", name)
 
 

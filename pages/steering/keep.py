@@ -128,7 +128,8 @@ def _wrong_fit(steer: dict[str, Any] | None, fit: str | None) -> Any:
 
 
 def _onto(steer: dict[str, Any]) -> tuple[Any, ...]:
-    return steer["regions"], steer["mode"], steer["where"], list(steer["layers"]), steer["rotation"]
+    rows = [{**r, "fit": steer["fit"]} for r in steer["regions"]]
+    return rows, steer["mode"], steer["where"], list(steer["layers"]), steer["rotation"]
 
 
 @callback(

@@ -52,26 +52,26 @@ def change_regions(
     if not ctx.triggered[0]["value"]:
         return no_update, no_update
     if trigger == "reset":
-        return [{"region": r["region"], "strength": 0.0, "factors": []} for r in now], None
+        return [{**r, "strength": 0.0, "factors": []} for r in now], None
     if trigger == "steer-here":
-        return added(now, chosen)
+        return of_fit(added(now, chosen), fit)
     (action, value), *_ = trigger.items()
     if action == "add-region":
-        return added(now, value)
+        return of_fit(added(now, value), fit)
     if action == "remove-region":
         return [r for r in now if r["region"] != value], None
     region, row = (int(part) for part in str(value).split(":"))
     result, panel = attempt(lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row), session, "factors")
     if result is None:
         return no_update, panel
-    return with_factors(now, region, result.data["factors"])
+    return of_fit(with_factors(now, region, result.data["factors"]), fit)
 
 
 def opening(data: Any, before: Rows | None, start: Any, fit: str, numbers: set[int]) -> tuple[Any, Any]:
     """What stands on the sliders when a fit is opened."""
     asked = start.get("steer") or {}
     if before is None and asked and asked.get("fit") in ("", fit):
-        rows = [r for r in asked["regions"] if r["region"] in numbers]
+        rows = [{**r, "fit": fit} for r in asked["regions"] if r["region"] in numbers]
         if len(rows) < len(asked["regions"]):
             return rows, user_error("The address names regions that this fit does not have; they were left out.")
         if rows:
@@ -80,6 +80,12 @@ def opening(data: Any, before: Rows | None, start: Any, fit: str, numbers: set[i
         return no_update, None
     best = max(data["regions"], key=lambda r: (r["character"] == "theme", r["score"]))
     return [{"region": best["region"], "strength": START_STRENGTH, "factors": [], "fit": data["fit"]}], None
+
+
+def of_fit(answer: tuple[Any, Any], fit: str) -> tuple[Any, Any]:
+    """The answer with the fit said in each row: a number means another region in another fit."""
+    rows, said = answer
+    return rows if rows is no_update else [{**r, "fit": fit} for r in rows], said
 
 
 def current(before: Rows | None, steer: Any, fit: str) -> Rows:

@@ -28,7 +28,7 @@ class View:
     steer: dict[str, Any] | None = None
     text: str = START_TEXT
     chat: bool = False
-    seed: int = 0
+    seed: int = 1
     temperature: float = 0.7
     top_p: float = 0.95
     count: int = 40

@@ -1,0 +1,560 @@
+"""Operations of the Steering page on a tiny model with a tiny fit: what they compute, remember, refuse and write."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from analysis.activations.collect import collect
+from analysis.corpora.passages import Passage, corpus_hash
+from analysis.errors import UserError
+from analysis.mfa import library
+from analysis.mfa.library import RegionSet, open_fit, save_fit
+from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.steering import interventions_of
+from analysis.models.loader import LoadedModel, _describe
+from analysis.models.sites import Site
+from analysis.models.spec import ModelSpec
+from analysis.service import writing
+from analysis.service.context import Context
+from analysis.service.operation import Operation, rebuild
+from analysis.service.ops_fit import EstimateFit, FitRegions
+from analysis.service.ops_regions import (
+    ExplainTokens,
+    FactorsOfContext,
+    ListFits,
+    RegionCard,
+    RegionEffects,
+    RegionMap,
+    RenameRegion,
+)
+from analysis.service.ops_setup import OpenSetup, SaveSetup
+from analysis.service.ops_steering import SteerControls, SteerNext, SteerText, StrengthForKL
+from analysis.service.residents import Residents
+from analysis.service.store import ResultStore
+from analysis.steering import generate_stream, steer
+from tests.unit.mfa.truth import covariances, dense_joint
+from tests.unit.test_contrasts import NOUNS, _byte_level
+from tests.unit.tiny_models import tiny_model
+
+TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
+K, R, LAYER = 5, 2, 1
+SPEC = ModelSpec("default")
+
+
+def passages() -> list[Passage]:
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(24):
+        words = rng.choice(NOUNS[: len(NOUNS) // 2] if i % 2 else NOUNS[len(NOUNS) // 2 :], 14)
+        frame = "the {} a {} is {}" if i % 2 else "kept in Box {}, the box {} and {}."
+        text = " ".join(frame.format(*words[j : j + 3]) for j in range(0, 12, 3))
+        rows.append(Passage(f"{i}: {text}", "odd" if i % 2 else "even", "test"))
+    return rows
+
+
+def tiny(seed_of: str = "llama") -> LoadedModel:
+    tokenizer = _byte_level()
+    model = tiny_model(seed_of, vocab_size=4000, max_position_embeddings=256)
+    ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
+    return LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+
+
+@dataclasses.dataclass
+class Bench:
+    """One context with the tiny model in it, and the name of its fit."""
+
+    context: Context
+    loaded: LoadedModel
+    name: str
+    lines: list[dict[str, Any]]
+
+    @property
+    def fit(self) -> RegionSet:
+        return open_fit(self.context.memory, self.name)
+
+    def perform(self, operation: Operation) -> Any:
+        self.lines.clear()
+        # As the worker gets it, so that every operation here has survived JSON.
+        again = rebuild(type(operation).__name__, json.loads(json.dumps(operation.to_params())))
+        return self.context.perform(again)
+
+    def data(self, operation: Operation) -> dict[str, Any]:
+        found = self.perform(operation).data
+        json.dumps(found, allow_nan=False)
+        return found  # type: ignore[no-any-return]
+
+    def steer(self, *regions: RegionSetting, **options: Any) -> SteeringSettings:
+        return SteeringSettings(self.name, regions, **options)
+
+    def context_for(self, loaded: LoadedModel, path: Path) -> Context:
+        residents = Residents(limit=1)
+        residents.put(loaded)
+        made = Context(residents, ResultStore(path))
+        made.on_progress = lambda value: self.lines.append(value["line"]) if "line" in value else None
+        return made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("steering") / "home"
+        patch.setenv("ATTUNE_HOME", str(home))
+        patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(library, "bundled_corpus", passages)
+        loaded, site = tiny(), Site(LAYER)
+        store = collect(loaded, passages(), [site], max_tokens=2000, window=WINDOW)
+        said: list[float] = []
+        wanted = Wanted(site, 2000, K, R, iterations=3)
+        fit = fit_store(loaded, passages(), store, wanted, lambda share, text, **facts: said.append(share))
+        assert said == sorted(said) and said[-1] == 1
+        fit.manifest |= {"source": {"kind": "bundled"}, "model_spec": SPEC.to_dict(), "command": "a test"}
+        bench = Bench(Context(Residents(limit=1)), loaded, save_fit(fit, passages()), [])
+        bench.context = bench.context_for(loaded, home / "results")
+        yield bench
+
+
+@pytest.fixture
+def bench(shared: Bench, tmp_path: Path) -> Bench:
+    """The shared model and fit with a memory of its own."""
+    shared.context = shared.context_for(shared.loaded, tmp_path / "results")
+    return shared
+
+
+def ids_of(bench: Bench, text: str = TEXT) -> list[int]:
+    return list(bench.loaded.tokenizer(text)["input_ids"])
+
+
+@torch.no_grad()
+def logits_of(bench: Bench, ids: list[int], settings: SteeringSettings | None = None) -> Tensor:
+    """Logits (T, V) of one plain pass over a text, steered or not."""
+    made = interventions_of(settings, bench.fit) if settings else []
+    with steer(bench.loaded, made, prompt_tokens=len(ids)):
+        return bench.loaded.model(torch.tensor([ids])).logits[0].double()  # type: ignore[no-any-return]
+
+
+def kl(base: Tensor, other: Tensor) -> float:
+    p, q = base.softmax(-1), other.softmax(-1)
+    return float((p * (p / q).log()).sum())
+
+
+# Reading a fit
+
+
+def test_the_map_lists_every_region_and_names_are_kept(bench: Bench) -> None:
+    assert [f["name"] for f in bench.data(ListFits(SPEC))["fits"]] == [bench.name]
+    found = bench.data(RegionMap(SPEC, bench.name))
+    assert [r["region"] for r in found["regions"]] == list(range(K)) and found["facts"]["K"] == K
+    assert sum(r["size"] for r in found["regions"]) == found["facts"]["rows"] > 500
+    assert bench.data(RenameRegion(bench.name, 1, "  my   region "))["label"] == "my region"
+    assert bench.data(RegionMap(SPEC, bench.name))["regions"][1]["label"] == "my region"
+    assert bench.data(RenameRegion(bench.name, 1, ""))["label"] == found["regions"][1]["label"]
+
+
+def test_a_card_shows_words_that_are_in_the_texts(bench: Bench) -> None:
+    texts = [p.text for p in passages()]
+    for rotation in ("principal", "varimax"):
+        card = bench.data(RegionCard(SPEC, bench.name, 2, rotation))
+        assert len(card["factors"]) == R and sum(f["share"] for f in card["factors"]) == pytest.approx(1)
+        lines = [c for rows in card["contexts"].values() for c in rows]
+        lines += [c for f in card["factors"] for c in f["low_contexts"] + f["high_contexts"]]
+        assert len(lines) > 10
+        for line in lines:
+            piece = line["before"].lstrip("…") + line["token"] + line["after"].rstrip("…")
+            assert piece in texts[line["row"] // 4096] and line["region"] == 2
+
+
+def test_factors_of_a_context_are_those_that_sort_the_ends(bench: Bench) -> None:
+    card = bench.data(RegionCard(SPEC, bench.name, 2))
+    for j, factor in enumerate(card["factors"]):
+        sides = []
+        for end in ("low_contexts", "high_contexts"):
+            rows = [FactorsOfContext(SPEC, bench.name, 2, "principal", c["row"]) for c in factor[end][:2]]
+            sides.append([bench.data(row)["factors"][j] for row in rows])
+        assert max(sides[0]) < min(sides[1])
+
+
+def test_effects_of_a_region_are_those_of_plain_steered_passes(bench: Bench) -> None:
+    from analysis.mfa.effects import NEUTRAL, STRENGTH
+
+    found = bench.data(RegionEffects(SPEC, bench.name, 3))
+    change = torch.zeros(4000, dtype=torch.float64)
+    for text in NEUTRAL:
+        ids = ids_of(bench, text)
+        own = logits_of(bench, ids, bench.steer(RegionSetting(3, STRENGTH)))[-1].log_softmax(-1)
+        change += (own - logits_of(bench, ids)[-1].log_softmax(-1)) / len(NEUTRAL)
+    values = [t["value"] for t in found["promoted"]]
+    assert values == sorted(values, reverse=True) and values[0] == pytest.approx(float(change.max()), abs=1e-3)
+    assert found["suppressed"][0]["value"] < 0 and len(found["factors"]) == R
+    assert bench.data(RegionEffects(SPEC, bench.name, 3)) == found
+
+
+def test_a_token_is_the_sum_of_its_parts(bench: Bench) -> None:
+    found = bench.data(ExplainTokens(SPEC, bench.name, TEXT))
+    ids, fit = ids_of(bench), bench.fit
+    with torch.no_grad():
+        x = bench.loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0].double()
+    exact = fit.parameters.to(torch.float64)
+    joint = dense_joint(exact, x)
+    inverse = torch.linalg.inv(covariances(exact))
+    assert found["region"] == joint.argmax(1).tolist() and len(found["labels"]) == len(ids)
+    # First positions lie far from all that the fit has seen: their numbers are large, and so is their rounding.
+    for n in range(fit.skip_first, len(ids)):
+        k = found["region"][n]
+        z = exact.loadings[k].T @ inverse[k] @ (x[n] - exact.means[k])
+        away, local = exact.means[k] - fit.mean.double(), exact.loadings[k] @ z
+        rest = x[n] - exact.means[k] - local
+        assert torch.allclose(fit.mean.double() + away + local + rest, x[n])
+        for name, part in (("centroid", away), ("local", local), ("rest", rest), ("norm", x[n] - fit.mean.double())):
+            assert found[name][n] == pytest.approx(float(part.norm()), rel=1e-3, abs=2e-3), name
+        assert found["factors"][n] == pytest.approx((z / fit.spread("principal")[k].double()).tolist(), abs=5e-3)
+        assert found["log_density"][n] == pytest.approx(float(joint[n].logsumexp(0)), abs=0.05)
+        assert found["responsibility"][n] == pytest.approx(float(joint[n].softmax(0).max()), abs=1e-3)
+        # In the plane, lengths can only shrink.
+        corners = np.stack([found["path_x"][n], found["path_y"][n]], 1)
+        steps = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+        assert (steps <= np.array([found[s][n] for s in ("centroid", "local", "rest")]) + 2e-3).all()
+
+
+def test_rotating_the_axes_leaves_the_parts_of_a_token_alone(bench: Bench) -> None:
+    one, other = (bench.data(ExplainTokens(SPEC, bench.name, TEXT, r)) for r in ("principal", "varimax"))
+    for name in ("region", "centroid", "local", "rest"):
+        assert np.allclose(one[name], other[name], atol=2e-3)
+
+
+# Steering
+
+
+def test_the_next_token_is_that_of_a_full_steered_pass(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.4, (1.0, -1.0)), RegionSetting(3, 0.2), layers=(3,))
+    found = bench.data(SteerNext(SPEC, TEXT, False, settings))
+    base, own = logits_of(bench, ids_of(bench))[-1], logits_of(bench, ids_of(bench), settings)[-1]
+    assert found["kl"] == pytest.approx(kl(base, own), rel=1e-3) and found["kl"] > 0.01 and not found["same"]
+    assert max(found["steered"]) == pytest.approx(float(own.softmax(-1).max()), rel=1e-3)
+    assert max(found["base"]) == pytest.approx(float(base.softmax(-1).max()), rel=1e-3)
+    ratios = [np.log(s / b) for b, s in zip(found["base"], found["steered"], strict=True)]
+    assert found["change"] == pytest.approx(ratios, abs=1e-6)
+    entropies = [float(-(x.softmax(-1) * x.log_softmax(-1)).sum()) for x in (base, own)]
+    assert found["entropy"] == pytest.approx(entropies, rel=1e-3)
+
+
+def test_nothing_on_the_sliders_changes_nothing(bench: Bench) -> None:
+    found = bench.data(SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(1), RegionSetting(2))))
+    assert found["same"] and found["kl"] == 0 and found["base"] == found["steered"]
+    with pytest.raises(UserError, match="No slider is moved"):
+        bench.perform(SteerControls(SPEC, TEXT, False, bench.steer(RegionSetting(1))))
+
+
+def test_controls_stand_beside_the_set_up(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5))
+    sentences = {"positive": "the lamp is kept in Box A", "negative": "a cat and a mouse and a horse"}
+    rows = bench.data(SteerControls(SPEC, TEXT, False, settings, seed=3, **sentences))["rows"]
+    assert [r["name"] for r in rows] == ["the set-up", "random region", "random direction", "difference of means"]
+    own = kl(logits_of(bench, ids_of(bench))[-1], logits_of(bench, ids_of(bench), settings)[-1])
+    assert rows[0]["kl"] == pytest.approx(own, rel=1e-3) and len({round(r["kl"], 6) for r in rows}) == 4
+    other = bench.data(SteerControls(SPEC, TEXT, False, settings, seed=4))["rows"]
+    assert len(other) == 3 and other[0]["kl"] == rows[0]["kl"] and other[2]["kl"] != rows[2]["kl"]
+
+
+def test_a_strength_for_a_price_is_found_and_an_unmet_price_is_said(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.0), RegionSetting(2, 0.1))
+    found = bench.data(StrengthForKL(SPEC, TEXT, False, settings, 1, 0.2))
+    at = bench.steer(RegionSetting(1, found["strength"]), RegionSetting(2, 0.1))
+    there = kl(logits_of(bench, ids_of(bench))[-1], logits_of(bench, ids_of(bench), at)[-1])
+    assert found["met"] and there == pytest.approx(0.2, rel=0.03) and found["kl"] == pytest.approx(there, rel=1e-3)
+    missed = bench.data(StrengthForKL(SPEC, TEXT, False, settings, 1, 20.0))
+    assert not missed["met"] and "cannot be reached" in missed["sentence"] and missed["kl"] < 20
+    with pytest.raises(UserError, match="not on the sliders"):
+        StrengthForKL(SPEC, TEXT, False, settings, 4, 0.2)
+
+
+# Writing
+
+
+def written(bench: Bench, regions: SteeringSettings, **options: Any) -> dict[str, Any]:
+    return bench.data(SteerText(SPEC, TEXT, False, regions, **{"count": 20, "temperature": 0.8, "seed": 5, **options}))
+
+
+def test_texts_are_those_of_plain_generation(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5))
+    data = written(bench, settings)
+    for key, made in (("base", []), ("steered", interventions_of(settings, bench.fit))):
+        steps = generate_stream(
+            bench.loaded, ids_of(bench), 20, temperature=0.8, top_p=0.95, seed=5, interventions=made
+        )
+        assert data[key]["ids"] == [s.token for s in steps]
+        assert data[key]["text"] == bench.loaded.tokenizer.decode(data[key]["ids"], skip_special_tokens=True)
+        assert len(data[key]["labels"]) == len(data[key]["ids"]) == len(data[key]["kl"])
+    assert data["base"]["ids"] != data["steered"]["ids"] and data["done"] and not data["base_remembered"]
+
+
+def test_the_price_of_each_token_is_that_of_two_plain_passes(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5), RegionSetting(4, 0.2, (2.0,)))
+    data = written(bench, settings)["steered"]
+    ids, start = [*ids_of(bench), *data["ids"]], len(ids_of(bench)) - 1
+    base, own = logits_of(bench, ids), logits_of(bench, ids, settings)
+    for n, token in enumerate(data["ids"]):
+        assert data["kl"][n] == pytest.approx(kl(base[start + n], own[start + n]), rel=2e-3, abs=1e-4)
+        assert data["surprise"][n] == pytest.approx(-float(base[start + n].log_softmax(-1)[token]), rel=1e-3, abs=1e-4)
+    assert data["mean_kl"] == pytest.approx(np.mean(data["kl"])) and min(data["kl"]) >= 0 and max(data["kl"]) > 0.01
+    assert data["perplexity"] == pytest.approx(np.exp(np.mean(data["surprise"])), rel=1e-4)
+
+
+def test_the_base_text_is_made_once_and_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    real = writing.generate_stream
+
+    def counted(*args: Any, **options: Any) -> Any:
+        made.append(len(list(options["interventions"])))
+        return real(*args, **options)
+
+    monkeypatch.setattr(writing, "generate_stream", counted)
+    one = written(bench, bench.steer(RegionSetting(1, 0.5)))
+    assert sorted(made) == [0, 1] and not one["base_remembered"]
+    made.clear()
+    two = written(bench, bench.steer(RegionSetting(2, 0.7)))
+    assert made == [1] and two["base_remembered"]
+    for key in ("ids", "text", "labels", "kl", "mean_kl"):
+        assert two["base"][key] == one["base"][key]
+    assert two["base"]["surprise"] == pytest.approx(one["base"]["surprise"], abs=1e-4)
+    made.clear()
+    for options in ({"seed": 6}, {"temperature": 0.9}, {"top_p": 0.5}, {"count": 19}):
+        assert not written(bench, bench.steer(RegionSetting(2, 0.7)), **options)["base_remembered"]
+
+
+def test_lines_of_the_stream_add_up_to_the_result(bench: Bench) -> None:
+    data = written(bench, bench.steer(RegionSetting(1, 0.5)), control="direction")
+    lines = list(bench.lines)
+    for name in ("base", "steered", "control"):
+        pieces = [line["piece"]["text"] for line in lines if line.get("piece", {}).get("of") == name]
+        assert len(pieces) == len(data[name]["ids"]) and "".join(pieces).rstrip("�") == data[name]["text"].rstrip("�")
+        marks = [line["marks"] for line in lines if line.get("marks", {}).get("of") == name]
+        if name == "base":
+            assert not marks
+            continue
+        kls = [0.0] * len(data[name]["kl"])
+        for mark in marks:
+            kls[mark["start"] : mark["start"] + len(mark["kl"])] = mark["kl"]
+        assert kls == data[name]["kl"] and len(marks) > 1
+
+
+def test_a_set_up_of_strength_zero_writes_the_base_text_at_no_price(bench: Bench) -> None:
+    data = written(bench, bench.steer(RegionSetting(1)), control="region")
+    assert data["steered"]["ids"] == data["base"]["ids"] and "control" not in data
+    assert max(data["steered"]["kl"]) == pytest.approx(0, abs=1e-5)
+    assert data["presence"] == {"labels": [], "base": [], "steered": []}
+
+
+def test_presence_is_the_mean_responsibility_over_written_tokens(bench: Bench) -> None:
+    data = written(bench, bench.steer(RegionSetting(1, 0.9), RegionSetting(2)))
+    assert len(data["presence"]["labels"]) == 1
+    exact = bench.fit.parameters.to(torch.float64)
+    for key in ("base", "steered"):
+        ids = [*ids_of(bench), *data[key]["ids"]]
+        with torch.no_grad():
+            x = bench.loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0].double()
+        shares = dense_joint(exact, x).softmax(1)[len(ids_of(bench)) :, 1]
+        assert data["presence"][key] == pytest.approx([float(shares.mean())], abs=1e-3)
+
+
+# Set-up files
+
+
+def saved(bench: Bench, settings: SteeringSettings, **fields: Any) -> bytes:
+    generation = {"steer-prompt": TEXT, "steer-chat": False, "count": 30, "temperature": 0.7, "top-p": 0.9, "seed": 4}
+    result = bench.perform(SaveSetup(SPEC, settings, json.dumps({**generation, **fields})))
+    return result.arrays["file"].tobytes()  # type: ignore[no-any-return]
+
+
+def opened(bench: Bench, body: bytes) -> dict[str, Any]:
+    return bench.data(OpenSetup(SPEC, base64.b64encode(body).decode()))
+
+
+def test_a_set_up_goes_out_and_comes_back(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5, (1.5, 0.0)), RegionSetting(3, 0.25), mode="add", layers=(2,))
+    body = saved(bench, settings)
+    found = opened(bench, body)
+    assert SteeringSettings.from_dict(found["steer"]) == settings and found["interventions"] == 6 == len(load(body))
+    assert found["generation"] == {
+        "steer-prompt": TEXT, "steer-chat": False, "count": 30, "temperature": 0.7, "top-p": 0.9, "seed": 4,
+    }  # fmt: skip
+    assert found["remarks"] == ["The vectors are those of the fit that is here."]
+
+
+def test_a_file_whose_numbers_were_changed_is_refused(bench: Bench) -> None:
+    body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
+    vectors = len(body) - 4 * bench.loaded.facts.hidden
+    for place in (vectors, vectors + 77, len(body) - 1):
+        with pytest.raises(UserError) as caught:
+            opened(bench, body[:place] + bytes([body[place] ^ 4]) + body[place + 1 :])
+        assert caught.value.field == "file"
+
+
+@pytest.mark.parametrize("file", ["", "AAAA", "not base64!", "é", "=" * 40])
+def test_what_is_no_set_up_is_refused(file: str, bench: Bench) -> None:
+    with pytest.raises(UserError) as caught:
+        bench.perform(OpenSetup(SPEC, file))
+    assert caught.value.field == "file"
+
+
+def test_a_set_up_of_another_model_is_refused(bench: Bench, tmp_path: Path) -> None:
+    body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
+    facts = dataclasses.replace(bench.loaded.facts, fingerprint="f" * 20, source="someone/other", label="Other")
+    other = bench.context_for(dataclasses.replace(bench.loaded, facts=facts), tmp_path / "other")
+    with pytest.raises(UserError, match="Load ") as caught:
+        other.perform(OpenSetup(SPEC, base64.b64encode(body).decode()))
+    assert caught.value.field == "file"
+
+
+def test_a_set_up_whose_fit_is_gone_or_another_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
+    fit = bench.fit
+    moved = dataclasses.replace(fit, parameters=fit.parameters.with_loadings(fit.parameters.loadings))
+    moved.parameters = dataclasses.replace(fit.parameters, means=fit.parameters.means + 1)
+    bench.context.memory.put(("fit", bench.name), moved, 1)
+    assert "other vectors now" in opened(bench, body)["remarks"][0]
+    bench.context.memory = type(bench.context.memory)()
+    monkeypatch.setenv("ATTUNE_HOME", "/tmp/nowhere-" + bench.name)
+    found = opened(bench, body)
+    assert "not in this data folder" in found["remarks"][0] and found["steer"]["fit"] == bench.name
+
+
+@pytest.mark.parametrize("generation", ["{", "[]", '{"temperature": "hot"}', '{"seed": [1]}', '{"count": "x"}', "1"])
+def test_settings_of_generation_that_cannot_be_read_are_refused(generation: str, bench: Bench) -> None:
+    with pytest.raises(UserError):
+        bench.perform(SaveSetup(SPEC, bench.steer(RegionSetting(1, 0.5)), generation))
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("name", ["", "../x", "block-99", "A B"])
+def test_a_fit_that_is_not_there_is_a_sentence_everywhere(name: str, bench: Bench) -> None:
+    settings = SteeringSettings(name, (RegionSetting(1, 0.5),))
+    for operation in (
+        RegionMap(SPEC, name),
+        RenameRegion(name, 0, "x"),
+        RegionCard(SPEC, name, 0),
+        RegionEffects(SPEC, name, 0),
+        FactorsOfContext(SPEC, name, 0),
+        ExplainTokens(SPEC, name, TEXT),
+        SteerNext(SPEC, TEXT, False, settings),
+        SteerText(SPEC, TEXT, False, settings),
+        SaveSetup(SPEC, settings),
+    ):
+        with pytest.raises(UserError) as caught:
+            bench.perform(operation)
+        assert caught.value.field == "fit", operation
+
+
+def test_a_fit_of_other_weights_is_refused_in_words(bench: Bench, tmp_path: Path) -> None:
+    facts = dataclasses.replace(bench.loaded.facts, fingerprint="f" * 20, label="Other")
+    other = bench.context_for(dataclasses.replace(bench.loaded, facts=facts), tmp_path / "other")
+    for operation in (RegionCard(SPEC, bench.name), SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.5)))):
+        with pytest.raises(UserError, match="loaded model is Other"):
+            other.perform(operation)
+
+
+def test_what_this_fit_or_model_does_not_have_is_refused(bench: Bench) -> None:
+    cases: list[tuple[Operation, str]] = [
+        (RegionCard(SPEC, bench.name, K), "region"),
+        (RenameRegion(bench.name, K, "x"), "region"),
+        (FactorsOfContext(SPEC, bench.name, 0, "principal", 4096 * 500), "row"),
+        (FactorsOfContext(SPEC, bench.name, 0, "principal", 4000), "row"),
+        (SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(K, 0.5))), "region"),
+        (SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(0, 0.5, (0.0,) * (R + 1)))), "factors"),
+        (SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(0, 0.5), layers=(4,))), "layers"),
+        (SteerNext(SPEC, TEXT, True, bench.steer(RegionSetting(0, 0.5))), "prompt"),
+        (ExplainTokens(SPEC, bench.name, "the " * 400), "text"),
+        (EstimateFit(SPEC, layer=4, tokens=1000, regions=5, factors=2), "site"),
+        (EstimateFit(SPEC, layer=1, tokens=4000, regions=5, factors=48), "factors"),
+        (FitRegions(SPEC, layer=4, tokens=1000, regions=5, factors=2), "layer"),
+    ]
+    for operation, field in cases:
+        with pytest.raises(UserError) as caught:
+            bench.perform(operation)
+        assert caught.value.field == field, operation
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "field"),
+    [
+        ("SteerNext", {"text": ""}, "prompt"),
+        ("SteerNext", {"chat": 1}, "chat"),
+        ("SteerNext", {"steer": None}, "steer"),
+        ("SteerNext", {"steer": {"evil": 1}}, "steer"),
+        ("SteerText", {"count": 0}, "count"),
+        ("SteerText", {"count": 401}, "count"),
+        ("SteerText", {"count": 1.5}, "count"),
+        ("SteerText", {"temperature": float("nan")}, "temperature"),
+        ("SteerText", {"temperature": 1e9}, "temperature"),
+        ("SteerText", {"temperature": 10**400}, "temperature"),
+        ("SteerText", {"top_p": 0}, "top_p"),
+        ("SteerText", {"seed": -1}, "seed"),
+        ("SteerText", {"control": "evil"}, "control"),
+        ("SteerText", {"positive": "only one side"}, "positive"),
+        ("SteerText", {"negative": 5}, "negative"),
+        ("StrengthForKL", {"target": 0}, "target"),
+        ("StrengthForKL", {"target": None}, "target"),
+        ("RegionCard", {"region": -1}, "region"),
+        ("RegionCard", {"rotation": "oblique"}, "rotation"),
+        ("RenameRegion", {"label": "x" * 81}, "label"),
+        ("FactorsOfContext", {"row": -1}, "row"),
+        ("OpenSetup", {"file": 5}, "file"),
+        ("FitRegions", {"site": "attention"}, "site"),
+        ("FitRegions", {"noise": "full"}, "noise"),
+        ("FitRegions", {"tokens": 999}, "tokens"),
+        ("FitRegions", {"source": "{"}, "texts"),
+        ("FitRegions", {"source": '{"kind": "text", "name": "../x"}'}, "texts"),
+        ("EstimateFit", {"regions": 0}, "regions"),
+    ],
+)
+def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:
+    text = {"text": TEXT} if name.startswith(("Steer", "Strength")) else {}
+    with pytest.raises(UserError) as caught:
+        rebuild(name, {**text, **settings})
+    assert caught.value.field == field
+
+
+# Fitting
+
+
+def test_more_regions_than_the_data_can_tell_apart_are_a_sentence(bench: Bench) -> None:
+    with pytest.raises(UserError, match="Take at most 100 regions") as caught:
+        FitRegions(SPEC, tokens=1000, regions=101, factors=8)
+    assert caught.value.field == "regions"
+    # So many were asked for, and the texts do not give as many activations.
+    with pytest.raises(UserError, match=r"These texts give .* too few for 1,000 regions") as caught:
+        bench.perform(FitRegions(SPEC, layer=LAYER, tokens=20_000, regions=1000, factors=2))
+    assert caught.value.field == "regions"
+
+
+def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analysis.service import ops_fit
+
+    monkeypatch.setattr(ops_fit, "read_source", lambda source, check=None: passages())
+    operation = FitRegions(SPEC, layer=2, tokens=1000, regions=3, factors=1, noise="component")
+    estimate = bench.data(EstimateFit(SPEC, layer=2, tokens=1000, regions=3, factors=1))
+    assert estimate["seconds"] > 0 and "on this machine" in estimate["sentence"]
+    found = bench.data(operation)
+    assert found["fit"] in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]] and found["fit"] in found["sentence"]
+    assert found["history"][-1]["train"] > found["history"][0]["train"]
+    fit = open_fit(bench.context.memory, found["fit"])
+    assert fit.site == Site(2) and fit.parameters.noise.ndim == 2
+    assert fit.manifest["corpus"] == corpus_hash(passages()) and fit.passages == passages()
+    assert bench.data(SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, (RegionSetting(0, 0.5),))))["kl"] > 0
+    monkeypatch.setattr(ops_fit, "read_source", None)  # would fail if it were asked again
+    assert bench.data(operation) == found
