@@ -130,6 +130,16 @@
     }
   }
 
+  // ---- lists: one listener for all their buttons ----
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-choose], [data-add], [data-use]");
+    if (!button) return;
+    const { choose, add, use } = button.dataset, turn = Date.now();
+    if (choose !== undefined) set("picked", { data: { region: Number(choose), turn } });
+    if (add !== undefined) set("added", { data: { region: Number(add), turn } });
+    if (use !== undefined) set("used", { data: { context: use, turn } });
+  });
+
   // ---- map of regions: a click carries the region's number in the point's customdata ----
   attune.mapClick = function (click) {
     const point = click && click.points && click.points[0];

@@ -1,4 +1,8 @@
-"""What a region is, in words and contexts: facts, tokens it promotes, members of three samples, its local factors."""
+"""What a region is, in words and contexts: facts, tokens it promotes, members of three samples, its local factors.
+
+There are many lines, so their buttons carry data attributes for one listener in assets/steering.js and no ids: Dash
+looks at every component with an id at every change, which took seconds.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +59,7 @@ def region_card(card: dict[str, Any]) -> Any:
 
 
 def region_effects(effects: dict[str, Any]) -> Any:
-    """What steering there does, from RegionEffects' answer."""
-    rows = [
-        html.Tr([html.Th(f"factor {j}"), html.Td(", ".join(low) or "nothing"), html.Td(", ".join(high) or "nothing")])
-        for j, (low, high) in enumerate(effects["factors"])
-    ]
+    """What steering there does, from RegionEffects' answer, and where the factors' effects will stand."""
     return html.Div(
         [
             html.Div(
@@ -69,25 +69,22 @@ def region_effects(effects: dict[str, Any]) -> Any:
                 ],
                 className="attune-two-tight",
             ),
-            html.Details(
-                [
-                    html.Summary(
-                        [
-                            html.Strong("What each factor adds"),
-                            html.Span(
-                                ": tokens that gain three spreads out, beside the centroid alone",
-                                className="attune-note",
-                            ),
-                        ]
-                    ),
-                    html.Table(
-                        [html.Thead(html.Tr([html.Th(""), html.Th("−"), html.Th("+")])), html.Tbody(rows)],
-                        className="attune-table",
-                    ),
-                ]
+            html.Button(
+                "Measure what each factor adds", id="measure-factors", className="attune-button", type="button"
             ),
+            html.Div(id="factor-effects"),
         ]
     )
+
+
+def factor_effects(effects: dict[str, Any]) -> Any:
+    """Tokens that gain three spreads out along each factor, beside the centroid alone."""
+    rows = [
+        html.Tr([html.Th(f"factor {j}"), html.Td(", ".join(low) or "nothing"), html.Td(", ".join(high) or "nothing")])
+        for j, (low, high) in enumerate(effects["factors"])
+    ]
+    head = html.Tr([html.Th("gains beside the centroid alone"), html.Th("−3 spreads"), html.Th("+3 spreads")])
+    return html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
 
 
 def context_line(context: dict[str, Any]) -> Any:
@@ -96,16 +93,17 @@ def context_line(context: dict[str, Any]) -> Any:
         [
             html.Button(
                 "use",
-                id={"use-context": f"{context['region']}:{context['row']}"},
                 className="attune-small",
                 type="button",
                 title="Set all local factors of this region to where this token lies",
-                **{"aria-label": f"set all local factors from {context['token']}"},
+                **{
+                    "data-use": f"{context['region']}:{context['row']}",
+                    "aria-label": f"set all local factors from {context['token']}",
+                },
             ),
-            html.Span(context["before"]),
+            context["before"],
             html.Mark(context["token"], className="attune-here"),
-            html.Span(context["after"]),
-            html.Span(f"  {context['source']}", className="attune-note"),
+            f"{context['after']}  {context['source']}",
         ],
         className="attune-context",
     )
@@ -161,7 +159,7 @@ def _factor(index: int, row: dict[str, Any]) -> Any:
     )
 
 
-def region_rows(regions: list[dict[str, Any]], chosen: int | None, limit: int = 80) -> list[Any]:
+def region_rows(regions: list[dict[str, Any]], chosen: int | None, limit: int = 40) -> list[Any]:
     """The ranked list beside the map; each row opens its region, and its button puts it on the sliders."""
     rows = []
     for r in regions[:limit]:
@@ -176,18 +174,17 @@ def region_rows(regions: list[dict[str, Any]], chosen: int | None, limit: int = 
                             html.Span(f"{r['size']:,}", className="attune-row-number"),
                             html.Span(purity, className="attune-row-purity"),
                         ],
-                        id={"choose-region": r["region"]},
                         className="attune-region" + (" attune-region-chosen" if r["region"] == chosen else ""),
                         type="button",
                         title=f"region {r['region']}, {r['character']}",
+                        **{"data-choose": str(r["region"])},
                     ),
                     html.Button(
                         "+",
-                        id={"add-region": r["region"]},
                         className="attune-small",
                         type="button",
                         title="Steer towards this region",
-                        **{"aria-label": f"steer towards {r['label']}"},
+                        **{"data-add": str(r["region"]), "aria-label": f"steer towards {r['label']}"},
                     ),
                 ],
                 className="attune-region-row",

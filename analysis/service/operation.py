@@ -139,14 +139,16 @@ def code_version() -> str:
 def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -> None:
     """Refuse anything but an integer in [low, high]."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{what or name} must be a whole number from {low:,} to {high:,}, not {value!r}.", name)
+        raise UserError(
+            f"{what or name} must be a whole number from {low:,} to {high:,}, not {repr(value)[:40]}.", name
+        )
 
 
 def number(value: Any, low: float, high: float, name: str, what: str | None = None) -> None:
     """Refuse anything but a finite number in [low, high]."""
     # Comparing refuses NaN and infinity as well, and unlike math.isfinite takes a whole number of any length.
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {value!r}.", name)
+        raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {repr(value)[:40]}.", name)
 
 
 def choice(value: Any, allowed: tuple[str, ...], name: str, what: str | None = None) -> None:

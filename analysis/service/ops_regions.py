@@ -108,21 +108,28 @@ class RegionCard(OfRegion):
 
 @dataclass(frozen=True)
 class RegionEffects(OfRegion):
-    """What steering to a region, and along each of its factors, makes more and less likely: measured, remembered."""
+    """What steering to a region makes more and less likely, or (``factors``) along each of its factors: measured,
+    remembered. The factors take some twenty passes."""
+
+    factors: bool = False
 
     def run(self, context: Context) -> Result:
         from analysis.mfa.effects import Effects
 
         loaded, fit = self.opened(context)
-        key = ("effects", fit.name, fit.manifest["sha256"], self.region, self.rotation)
+        key = ("effects", fit.name, fit.manifest["sha256"], self.region, self.rotation, self.factors)
         found = context.memory.get(key)
         if found is None:
             effects = Effects(loaded, fit, context.memory)
-            factors = [
-                [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
-                for factor in range(fit.parameters.factors)
-            ]
-            found = {**effects.of_centroid(self.region), "factors": factors}
+            factors = (
+                []
+                if not self.factors
+                else [
+                    [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
+                    for factor in range(fit.parameters.factors)
+                ]
+            )
+            found = {"factors": factors} if self.factors else effects.of_centroid(self.region)
             context.memory.put(key, found, 20_000)
         return Result(found)
 

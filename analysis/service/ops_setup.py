@@ -35,16 +35,22 @@ class SaveSetup(Operation):
         loaded = context.model(self.model)
         fit = fit_for(context.memory, loaded, self.steer.fit)
         fields = _generation(self.generation)
+        try:
+            numbers = {
+                "temperature": float(fields.get("temperature") or 0.0),
+                "top_p": float(fields.get("top-p") or 1.0),
+                "seed": int(fields.get("seed") or 0),
+                "generate": int(fields.get("count") or 0),
+            }
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError("Count, temperature, top-p and seed of the generation must be numbers.", "file") from error
         setup = setup_for(
             loaded.facts,
             interventions_of(self.steer, fit),
             prompt=str(fields.get("steer-prompt") or ""),
             chat=bool(fields.get("steer-chat")),
-            temperature=float(fields.get("temperature") or 0.0),
-            top_p=float(fields.get("top-p") or 1.0),
-            seed=int(fields.get("seed") or 0),
-            generate=int(fields.get("count") or 0),
             notes=json.dumps({"steer": self.steer.to_dict(), "fit": fit.manifest.get("sha256", "")}),
+            **numbers,
         )
         body = save_setup(None, setup)
         data = {"name": f"{fit.name}.attune.safetensors", "interventions": len(setup.interventions)}

@@ -7,7 +7,7 @@ from typing import Any
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.service.ops_regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
-from components.region_card import region_card, region_effects, region_rows
+from components.region_card import factor_effects, region_card, region_effects, region_rows
 from components.region_figures import region_map
 from pages.common import attempt, spec_of
 
@@ -116,7 +116,7 @@ def matching(rows: list[dict[str, Any]], words: str | None) -> list[dict[str, An
 
 @callback(
     Output("chosen-region", "data"),
-    Input({"choose-region": ALL}, "n_clicks"),
+    Input("picked", "data"),
     Input({"open-region": ALL}, "n_clicks"),
     Input("map", "data"),
     State("chosen-region", "data"),
@@ -124,12 +124,12 @@ def matching(rows: list[dict[str, Any]], words: str | None) -> list[dict[str, An
     State("on-sliders", "data"),
     prevent_initial_call=True,
 )
-def choose_region(_a: Any, _b: Any, data: Any, chosen: int | None, start: Any, active: Any) -> Any:
+def choose_region(picked: Any, _open: Any, data: Any, chosen: int | None, start: Any, active: Any) -> Any:
     """The region whose card is open; at opening, that of the address, else the most thematic one."""
     if isinstance(ctx.triggered_id, dict):
-        if not ctx.triggered[0]["value"]:
-            return no_update
-        return next(iter(ctx.triggered_id.values()))
+        return ctx.triggered_id["open-region"] if ctx.triggered[0]["value"] else no_update
+    if ctx.triggered_id == "picked":
+        return picked["region"] if picked else no_update
     if not data:
         return None
     numbers = {r["region"] for r in data["regions"]}
@@ -183,11 +183,31 @@ def show_card(
     prevent_initial_call=True,
 )
 def show_effects(_title: str, region: int | None, fit: str | None, rotation: str, model: Any, session: str) -> Any:
-    """What steering there does; asked after the card, because it runs the model some twenty times."""
+    """What steering there does; asked after the card, because it runs the model."""
     if region is None or not fit:
         return no_update
     result, panel = attempt(lambda: RegionEffects(spec_of(model), fit, region, rotation), session, "effects")
     return region_effects(result.data) if result else panel
+
+
+@callback(
+    Output("factor-effects", "children"),
+    Input("measure-factors", "n_clicks"),
+    State("chosen-region", "data"),
+    State("fit", "value"),
+    State("rotation", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def show_factor_effects(
+    clicks: int | None, region: int | None, fit: str | None, rotation: str, model: Any, session: str
+) -> Any:
+    """What each factor adds; a second or two of passes, so only when asked for."""
+    if not clicks or region is None or not fit:
+        return no_update
+    result, panel = attempt(lambda: RegionEffects(spec_of(model), fit, region, rotation, True), session, "effects")
+    return factor_effects(result.data) if result else panel
 
 
 @callback(

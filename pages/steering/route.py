@@ -57,7 +57,10 @@ def _body() -> dict[str, Any]:
     # A form of another site cannot send this type without asking first, and nobody answers that question here.
     if request.mimetype != "application/json" or (request.content_length or 0) > MAX_BODY:
         abort(415)
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:  # brackets can be nested deeper than the parser goes
+        body = None
     if not isinstance(body, dict):
         abort(400)
     return body

@@ -22,11 +22,11 @@ Rows = list[dict[str, Any]]
     Output("on-sliders", "data"),
     Output("slider-error", "children"),
     Input("map", "data"),
-    Input({"add-region": ALL}, "n_clicks"),
+    Input("added", "data"),
     Input({"remove-region": ALL}, "n_clicks"),
     Input("steer-here", "n_clicks"),
     Input("reset", "n_clicks"),
-    Input({"use-context": ALL}, "n_clicks"),
+    Input("used", "data"),
     State("on-sliders", "data"),
     State("steer", "data"),
     State("chosen-region", "data"),
@@ -38,7 +38,7 @@ Rows = list[dict[str, Any]]
     prevent_initial_call=True,
 )
 def change_regions(
-    data: Any, _add: Any, _remove: Any, _here: Any, _reset: Any, _use: Any, before: Rows | None, steer: Any,
+    data: Any, add: Any, _remove: Any, _here: Any, _reset: Any, use: Any, before: Rows | None, steer: Any,
     chosen: int | None, start: Any, fit: str | None, rotation: str, model: Any, session: str,
 ) -> tuple[Any, Any]:  # fmt: skip
     """The regions on the sliders with the values to start from; the values under the hand are kept."""
@@ -55,12 +55,11 @@ def change_regions(
         return [{**r, "strength": 0.0, "factors": []} for r in now], None
     if trigger == "steer-here":
         return of_fit(added(now, chosen), fit)
-    (action, value), *_ = trigger.items()
-    if action == "add-region":
-        return of_fit(added(now, value), fit)
-    if action == "remove-region":
-        return [r for r in now if r["region"] != value], None
-    region, row = (int(part) for part in str(value).split(":"))
+    if trigger == "added":
+        return of_fit(added(now, add["region"]), fit)
+    if isinstance(trigger, dict):
+        return [r for r in now if r["region"] != trigger["remove-region"]], None
+    region, row = (int(part) for part in use["context"].split(":"))
     result, panel = attempt(lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row), session, "factors")
     if result is None:
         return no_update, panel

@@ -49,7 +49,11 @@ def read_address(query: dict[str, Any]) -> View:
     if query.get("steer") is not None:
         fields["steer"] = _steer(parse_json(query["steer"]), problems)
     if isinstance(query.get("text"), str) and query["text"]:
-        fields["text"] = recall(query["text"])
+        text = recall(query["text"])
+        if text:
+            fields["text"] = text
+        else:
+            problems.append("The prompt that the address names is not in this data folder; the usual one is here.")
     fields["chat"] = query.get("chat") == "true"
     for name, low, high, kind in (
         ("seed", 0, 2**31 - 1, int),
@@ -80,18 +84,18 @@ def _steer(data: Any, problems: list[str]) -> dict[str, Any] | None:
     for name, allowed in (("mode", MODES), ("where", WHERE), ("rotation", ROTATIONS)):
         if data.get(name) in allowed:
             kept[name] = data[name]
+        elif name in data:
+            problems.append(f"The address gives {name} as {str(data[name])[:20]!r}; it was left out.")
     rows = data.get("regions")
     regions = []
     for row in rows if isinstance(rows, list) else []:
         try:
             if not isinstance(row, dict):
                 raise UserError("A region in the address is not an object.")
-            factors = row.get("factors") or []
-            regions.append(
-                RegionSetting(
-                    row.get("region", -1), row.get("strength", 0.0), tuple(factors if isinstance(factors, list) else ())
-                )
-            )
+            factors = row.get("factors", [])
+            if not isinstance(factors, list):
+                raise UserError("Local factors come as a list.")
+            regions.append(RegionSetting(row.get("region", -1), row.get("strength", 0.0), tuple(factors)))
         except UserError as error:
             problems.append(f"{error.message} This region of the address was left out.")
     kept["regions"] = [{"region": r.region, "strength": r.strength, "factors": list(r.factors)} for r in regions]

@@ -124,7 +124,7 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
 )
 def steer_like(clicks: int | None, parts: Any, rows: Any, steer: Any, fit: str | None) -> tuple[Any, Any]:
     """Put the token's region on the sliders, with all local factors as they are at that token."""
-    if not clicks or not parts:
+    if not clicks or not parts or not fit:
         return no_update, no_update
     i = parts["chosen"]
     if parts["fit"] != fit:

@@ -79,7 +79,9 @@ def test_a_fit_comes_back_as_it_was_saved(home: Path) -> None:
     assert all(torch.equal(found.arrays[n], a) for n, a in fit.arrays.items())
     assert found.rows() == json.loads(json.dumps(fit.rows()))
     caption = found.facts()["caption"]
-    assert all(part in caption for part in ("7 regions, 3 local", "block 1 of Tiny; 1,000", "-70.5", "-90.2", "50%", "25%"))
+    assert all(
+        part in caption for part in ("7 regions, 3 local", "block 1 of Tiny; 1,000", "-70.5", "-90.2", "50%", "25%")
+    )
     assert found.manifest["corpus"] == corpus_hash(PASSAGES) and found.site.layer == 1 and found.skip_first == 2
 
 
@@ -106,8 +108,9 @@ def test_an_opened_fit_is_read_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "..", "", ".", "a/b", "a\\b", "/etc/passwd", "A", "a.json", "a\n", "-a", "x" * 90, "a\x00", None, 3, []]
-)  # fmt: skip
+    "name",
+    ["../x", "..", "", ".", "a/b", "a\\b", "/etc/passwd", "A", "a.json", "a\n", "-a", "x" * 90, "a\x00", None, 3, []],
+)
 def test_names_that_are_not_names_are_refused(name: Any) -> None:
     with pytest.raises(UserError, match="Choose a fit") as caught:
         open_fit(Opened(), name)
@@ -167,7 +170,8 @@ def test_half_precision_changes_numbers_by_less_than_a_thousandth(tmp_path: Path
     fit.name = "halved"
     save_fit(fit, PASSAGES, tmp_path / "bundled", half=True)
     found = open_fit(Opened(), "halved")
-    for one, other in ((fit.parameters.means, found.parameters.means), (fit.parameters.loadings, found.parameters.loadings)):  # fmt: skip
+    for name in ("means", "loadings"):
+        one, other = getattr(fit.parameters, name), getattr(found.parameters, name)
         assert not torch.equal(one, other) and float((one - other).abs().max()) < 1e-3 * float(one.abs().max())
     points = drawn(fit.parameters.to(torch.float64), 200, seed=3)[0].float()
     one, other = (f.density.responsibilities(points) for f in (fit, found))

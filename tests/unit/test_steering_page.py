@@ -1,0 +1,546 @@
+"""The Steering page without a model: its address, its sliders as data, its figures, and the stream to the browser."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from analysis.service.ops_steering import SteerText
+from dash import no_update
+from flask.testing import FlaskClient
+from plotly.utils import PlotlyJSONEncoder
+
+from analysis.errors import Cancelled, UserError
+from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
+from analysis.models.spec import ModelSpec
+from analysis.service.client import OperationFailed, Superseded, WorkerGone
+from app import create_app
+from components import region_figures
+from components.region_card import region_card, region_effects, region_rows
+from components.slider_panel import END, more_options, region_sliders
+from pages.steering import route
+from pages.steering.state import START_TEXT, View, read_address
+
+STEER = SteeringSettings(
+    "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)), RegionSetting(8, 0.5)), "add", "generated", (4,), "varimax"
+)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield create_app().server.test_client()
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+
+
+# The address
+
+
+def steer_with(**changes: Any) -> dict[str, Any]:
+    return {"steer": json.dumps({**STEER.to_dict(), **changes})}
+
+
+def regions_of(view: View) -> list[int]:
+    return [r["region"] for r in (view.steer or {}).get("regions", [])]
+
+
+def test_a_view_survives_its_address() -> None:
+    model = ModelSpec("default", dtype="float32").to_dict()
+    view = read_address(
+        {
+            "model": json.dumps(model), "steer": json.dumps(STEER.to_dict()), "text": "Once", "chat": "true",
+            "seed": "7", "temperature": "0.25", "top_p": "0.5", "count": "60", "tab": "controls",
+        }
+    )  # fmt: skip
+    assert view.problems == [] and view.model == model and SteeringSettings.from_dict(view.steer) == STEER
+    assert (view.text, view.chat, view.seed, view.temperature) == ("Once", True, 7, 0.25)
+    assert (view.top_p, view.count, view.tab) == (0.5, 60, "controls")
+
+
+def test_an_empty_address_opens_the_usual_view() -> None:
+    assert read_address({}) == View() and View().steer is None and View().text == START_TEXT
+
+
+@pytest.mark.parametrize("name", ["seed", "count", "temperature", "top_p"])
+@pytest.mark.parametrize("value", ["NaN", "nan", "1e9", "-1", "inf", "-Infinity", "x", "", "9" * 5000, "1_0e400", []])
+def test_numbers_that_cannot_be_used_are_said_and_the_rest_is_kept(name: str, value: Any) -> None:
+    view = read_address({name: value, "text": "Once", **steer_with()})
+    (problem,) = view.problems
+    assert getattr(view, name) == getattr(View(), name) and name.replace("_", "-") in problem and len(problem) < 200
+    assert view.text == "Once" and regions_of(view) == [3, 8]
+
+
+@pytest.mark.parametrize("strength", ["NaN", "1e9", "-0.5", "Infinity", "1e999", "null", '"0.5"', "9" * 400, "[]"])
+def test_a_strength_that_cannot_be_used_takes_its_region_and_no_other(strength: str) -> None:
+    steer = '{"fit": "f", "mode": "add", "regions": [{"region": 3, "strength": %s}, {"region": 8, "strength": 0.5}]}'
+    view = read_address({"steer": steer % strength, "seed": "4"})
+    (problem,) = view.problems
+    assert regions_of(view) == [8] and view.steer is not None and view.steer["mode"] == "add" and view.seed == 4
+    assert "from 0 to 1" in problem and "left out" in problem and len(problem) < 200
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"region": -1}, {"region": 1.5}, {"strength": 0.5}, {"region": 1, "factors": "12"}, {"region": 1, "factors": 3},
+        {"region": 1, "factors": [math.nan]}, {"region": 1, "factors": [1e9]}, {"region": 1, "factors": [0] * 65},
+        3, None, "x", [1],
+    ],
+)  # fmt: skip
+def test_a_region_that_cannot_be_used_is_left_out_and_said(row: Any) -> None:
+    view = read_address(steer_with(regions=[row, {"region": 8, "strength": 0.5}]))
+    assert regions_of(view) == [8] and len(view.problems) == 1 and view.problems[0].endswith("left out.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mode": "evil"}, {"where": ["all"]}, {"rotation": None}],
+)
+def test_an_option_that_cannot_be_used_is_left_out_and_said(changes: dict[str, Any]) -> None:
+    view = read_address(steer_with(**changes))
+    (name,) = changes
+    assert regions_of(view) == [3, 8] and view.steer is not None
+    assert view.steer[name] == getattr(SteeringSettings(), name) and name in view.problems[0]
+
+
+@pytest.mark.parametrize(
+    "steer",
+    [
+        "", "null", "{", "3", "[]", "[" * 50_000, '{"a":' * 5000,
+        json.dumps({"regions": [{"region": 1}, {"region": 1}]}), json.dumps({"layers": list(range(65))}),
+        json.dumps({"regions": [{"region": k} for k in range(MAX_REGIONS + 1)]}), json.dumps({"fit": "x" * 300}),
+    ],
+)  # fmt: skip
+def test_a_set_up_that_cannot_be_used_at_all_is_said(steer: str) -> None:
+    view = read_address({"steer": steer, "count": "9"})
+    assert view.steer is None and len(view.problems) == 1 and view.count == 9
+
+
+HOSTILE = [
+    {name: value}
+    for name in ("model", "steer", "text", "chat", "tab", "seed", "unknown")
+    for value in (
+        "",
+        "null",
+        "{",
+        "-1",
+        "NaN",
+        "\x00",
+        "<script>",
+        "١",
+        "@" + "0" * 64,
+        "@../../etc/passwd",
+        '{"a": 1}',
+    )
+]
+
+
+@pytest.mark.parametrize("query", HOSTILE, ids=str)
+def test_whatever_stands_in_the_address_the_page_opens(query: dict[str, str], client: FlaskClient) -> None:
+    from pages.steering import page
+
+    view = read_address(query)
+    assert view.text and view.tab in ("region",) and not view.chat and 0 <= view.seed < 2**31
+    assert all(p.endswith((".", "!")) for p in view.problems)
+    json.dumps(page.layout(**query), cls=PlotlyJSONEncoder)
+
+
+def test_a_prompt_whose_file_is_gone_is_said() -> None:
+    view = read_address({"text": "@" + "0" * 64})
+    assert view.text == START_TEXT and "not in this data folder" in view.problems[0]
+
+
+# Sliders and regions as data
+
+
+def some_regions(count: int = 6, fit: str = "f") -> dict[str, Any]:
+    characters = ["token", "theme", "grammar", "theme", "small", "mixed"]
+    rows = [
+        {
+            "region": k, "label": f"label {k} <b>", "own_label": "", "character": characters[k % 6], "score": k / 10,
+            "size": 100 * (k + 1) % 370, "purity": 0.5, "theme": "baking" if k % 2 else "", "entropy": 3.0,
+            "words": f"{k} label baking flour{k}", "x": float(k), "y": -float(k), "near": [(k + 1) % count, 99],
+        }
+        for k in range(count)
+    ]  # fmt: skip
+    facts = {"caption": "c", "layers": 4, "layer": 1}
+    return {"fit": fit, "facts": facts, "regions": rows}
+
+
+def numbers(rows: list[dict[str, Any]]) -> list[int]:
+    return [r["region"] for r in rows]
+
+
+def test_the_list_is_ranked_by_character_then_score_or_by_size(client: FlaskClient) -> None:
+    from pages.steering.regions import ranked
+
+    rows = some_regions()["regions"]
+    assert numbers(ranked(rows, "theme")) == [3, 1, 5, 4, 2, 0]
+    assert numbers(ranked(rows, "grammar"))[0] == 2 and numbers(ranked(rows, "token"))[:2] == [0, 5]
+    by_size = ranked(rows, "size")
+    assert [r["size"] for r in by_size] == sorted((r["size"] for r in rows), reverse=True)
+    assert ranked(rows, "evil") == by_size and ranked([], "theme") == []
+
+
+def test_a_search_needs_every_word(client: FlaskClient) -> None:
+    from pages.steering.regions import matching
+
+    rows = some_regions()["regions"]
+    assert numbers(matching(rows, "Baking FLOUR3")) == [3] and matching(rows, "flour3 flour4") == []
+    assert matching(rows, None) == matching(rows, "   ") == rows
+
+
+def test_values_under_the_hand_are_kept_if_they_are_of_this_fit(client: FlaskClient) -> None:
+    from pages.steering.sliders import current
+
+    before = [{"region": 1, "strength": 0.6, "factors": []}, {"region": 2, "strength": 0.2, "factors": []}]
+    steer = {"fit": "f", "regions": [{"region": 1, "strength": 0.9, "factors": [1.0]}]}
+    assert current(before, steer, "f") == [
+        {"fit": "f", "region": 1, "strength": 0.9, "factors": [1.0]},
+        {"fit": "f", "region": 2, "strength": 0.2, "factors": []},
+    ]
+    assert [r["strength"] for r in current(before, {**steer, "fit": "g"}, "f")] == [0.6, 0.2]
+    assert current(None, None, "f") == [] and current(before, None, "f")[0]["strength"] == 0.6
+
+
+def test_a_region_is_added_once_and_not_beyond_the_limit(client: FlaskClient) -> None:
+    from pages.steering.sliders import START_STRENGTH, added
+
+    rows, said = added([], 3)
+    assert said is None and numbers(rows) == [3] and rows[0]["strength"] == START_STRENGTH
+    rows, said = added(rows, 4)
+    assert numbers(rows) == [3, 4] and rows[1]["strength"] < START_STRENGTH
+    assert added(rows, 3)[0] is no_update and added(rows, None)[0] is no_update
+    full = [{"region": k, "strength": 0.1, "factors": []} for k in range(MAX_REGIONS)]
+    rows, said = added(full, 99)
+    assert rows is no_update and f"At most {MAX_REGIONS}" in said.children
+
+
+def test_factors_of_a_token_are_set_at_once_within_the_sliders(client: FlaskClient) -> None:
+    from pages.steering.sliders import with_factors
+
+    now = [{"region": 1, "strength": 0.3, "factors": [9.0]}, {"region": 2, "strength": 0.2, "factors": [0.5]}]
+    rows, _ = with_factors(now, 1, [0.126, -7.5, 30.0])
+    assert rows[0] == {"region": 1, "strength": 0.3, "factors": [0.13, -END, END]} and rows[1] == now[1]
+    rows, _ = with_factors(now, 5, [1.0])
+    assert numbers(rows) == [1, 2, 5] and rows[2]["factors"] == [1.0] and now[0]["factors"] == [9.0]
+    full = [{"region": k, "strength": 0.1, "factors": []} for k in range(MAX_REGIONS)]
+    assert with_factors(full, 99, [1.0])[0] is no_update
+    assert with_factors(full, 2, [1.0])[0][2]["factors"] == [1.0]
+
+
+def opened(before: Any, start: Any, fit: str = "f") -> tuple[Any, Any]:
+    from pages.steering.sliders import opening
+
+    data = some_regions(fit=fit)
+    return opening(data, before, {"steer": start}, fit, set(numbers(data["regions"])))
+
+
+def test_a_page_opens_on_what_the_address_says_or_on_the_best_theme(client: FlaskClient) -> None:
+    asked = {"fit": "f", "regions": [{"region": 2, "strength": 0.3, "factors": []}]}
+    rows, said = opened(None, asked)
+    assert numbers(rows) == [2] and rows[0]["strength"] == 0.3 and said is None
+    some = {**asked, "regions": [*asked["regions"], {"region": 77, "strength": 0.3, "factors": []}]}
+    rows, said = opened(None, some)
+    assert numbers(rows) == [2] and "left out" in said.children
+    for start in (None, {**asked, "fit": "other"}, {**asked, "regions": []}):
+        assert numbers(opened(None, start)[0]) == [3]
+
+
+def test_another_fit_takes_the_regions_of_the_last_one_off_the_sliders(client: FlaskClient) -> None:
+    from pages.steering.sliders import added, current, of_fit
+
+    asked = {"fit": "f", "regions": [{"region": 2, "strength": 0.3, "factors": []}]}
+    by_address, _ = opened(None, asked)
+    by_hand, _ = of_fit(added([], 2), "f")
+    by_itself, _ = opened(None, None)
+    for rows in (by_address, by_hand, by_itself, current(by_address, None, "f")):
+        assert opened(rows, asked)[0] is no_update  # the map came anew, after a renaming
+        other, _ = opened(rows, asked, "g")
+        assert numbers(other) == [3] and other[0]["fit"] == "g"
+
+
+# Figures and components
+
+
+def plain(figure: Any) -> Any:
+    """The figure as the browser gets it; fails for what JSON does not have."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    return json.loads(json.dumps(figure, cls=PlotlyJSONEncoder), parse_constant=refuse)
+
+
+def values(array: Any) -> list[float]:
+    """The numbers of a trace, which plotly may have packed."""
+    import base64
+
+    if isinstance(array, dict):
+        return np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"]).tolist()  # type: ignore[no-any-return]
+    return list(array)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
+    rows = some_regions()["regions"]
+    figure = plain(region_figures.region_map(rows, theme, 3, [1, 77], {3, 5}))
+    at = {}
+    for trace in figure["data"]:
+        if trace["mode"] != "markers":
+            continue
+        places = zip(
+            trace["customdata"], values(trace["x"]), values(trace["y"]), trace["marker"]["opacity"], strict=True
+        )
+        at |= {n: (x, y, opacity > 0.5) for n, x, y, opacity in places}
+        assert all("<b>" not in text for text in trace["text"])
+    assert at == {r["region"]: (r["x"], r["y"], r["region"] in (3, 5)) for r in rows}
+    rings = next(t for t in figure["data"] if t["mode"] == "markers+text")
+    assert rings["customdata"] == [1, 3]
+    edges = next(t for t in figure["data"] if t["mode"] == "lines")
+    assert edges["x"] == [3.0, 4.0, None]
+
+
+def test_an_empty_map_is_drawn() -> None:
+    assert plain(region_figures.region_map([], "light", None, [], None))["data"] == []
+
+
+def test_next_tokens_keep_equal_labels_apart_and_show_both_probabilities() -> None:
+    answer = {"labels": ["<b>", "<b>", "c"], "base": [0.5, 0.25, 0.1], "steered": [0.1, 0.3, 0.4]}
+    answer["change"] = [math.log(s / b) for b, s in zip(answer["base"], answer["steered"], strict=True)]  # type: ignore[arg-type]
+    figure = plain(region_figures.next_tokens(answer, "light"))
+    first, second = figure["data"]
+    assert values(first["x"]) == pytest.approx(answer["base"]) and values(second["x"]) == pytest.approx(
+        answer["steered"]
+    )
+    assert len(set(first["y"])) == 3 and not any("<b>" in label for label in first["y"])
+    assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61 nats", "+0.18 nats", "+1.39 nats"]
+
+
+def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
+    text = {"kl": [0.1, 0.3], "labels": ["a", "<i>"]}
+    written = {"steered": text, "control": {"kl": [], "labels": []}}
+    (trace,) = plain(region_figures.price_per_token(written, "dark"))["data"]
+    assert values(trace["y"]) == pytest.approx([0.1, 0.3]) and trace["x"] == [1, 2] and trace["text"][1] != "<i>"
+    assert len(plain(region_figures.price_per_token({"steered": text, "control": text}, "dark"))["data"]) == 2
+    presence = {"presence": {"labels": ["3: <b>"], "base": [0.1], "steered": [0.7]}}
+    bars = plain(region_figures.region_presence(presence, "light"))["data"]
+    assert [values(b["y"])[0] for b in bars] == pytest.approx([0.1, 0.7])
+    rows = [{"name": "the set-up", "own": True, "kl": 0.25}, {"name": "random <b>", "own": False, "kl": 0.5}]
+    (bars,) = plain(region_figures.controls_bars(rows, "light"))["data"]
+    assert values(bars["x"]) == [0.25, 0.5] and len(set(bars["marker"]["color"])) == 2 and "<b>" not in bars["y"][1]
+    parts = {
+        "labels": ["a", "a"], "region_labels": ["r", "<b>"], "centroid": [1.0, 2.0], "local": [3.0, 4.0],
+        "rest": [5.0, 6.0],
+    }  # fmt: skip
+    data = plain(region_figures.token_parts(parts, "light", 1))["data"]
+    assert [values(t["y"]) for t in data[:3]] == [[1, 2], [3, 4], [5, 6]] and len(set(data[0]["x"])) == 2
+    path = {"x": [0.0, 1.0, 1.5, 2.0], "y": [0.0, 0.5, 1.0, 0.0]}
+    plain(region_figures.two_segments(path, "light"))
+    plain(region_figures.two_segments({"x": [0.0] * 4, "y": [0.0] * 4}, "dark"))
+    history = [{"iteration": 0, "train": -5.0, "held_out": None}, {"iteration": 1, "train": -4.0, "held_out": -4.5}]
+    train, held = plain(region_figures.fit_curve(history, "light"))["data"]
+    assert train["y"] == [-5.0, -4.0] and held["y"] == [None, -4.5]
+
+
+CONTEXT = {
+    "region": 3,
+    "row": 4097,
+    "token": "<b>",
+    "word": "w",
+    "before": "…before ",
+    "after": " after…",
+    "source": "x",
+}
+FACTOR = {
+    "spread": 1.5, "share": 0.25, "low": "lo", "high": "hi", "low_title": "l", "high_title": "h",
+    "low_contexts": [CONTEXT], "high_contexts": [],
+}  # fmt: skip
+CARD = {
+    "region": 3, "label": "Label", "own_label": "", "facts": [("Character", "theme"), ("Size", "5")],
+    "contexts": {"random": [CONTEXT], "likelihood": [CONTEXT, CONTEXT], "responsibility": []},
+    "lifted": [{"token": "x", "value": 1.5}], "unembedded": [], "factors": [FACTOR] * 6,
+}  # fmt: skip
+
+
+def ids_in(component: Any) -> list[Any]:
+    return [c.id for c in component._traverse() if getattr(c, "id", None)]
+
+
+def test_a_card_can_be_sent_and_its_buttons_name_their_contexts() -> None:
+    card = region_card(CARD)
+    assert "Label" not in plain(card) and ids_in(card).count({"use-context": "3:4097"}) == 9
+    effects = {"promoted": [{"token": "a", "value": 1.0}], "suppressed": [], "factors": [[["x"], []]] * 2}
+    text = json.dumps(plain(region_effects(effects)))
+    assert "factor 1" in text and "nothing" in text
+
+
+def test_rows_open_and_add_their_region_and_long_lists_say_how_many_are_left() -> None:
+    rows = region_rows(some_regions(90)["regions"], 2, limit=80)
+    plain(rows)
+    ids = [i for row in rows[:-1] for i in ids_in(row)]
+    assert ids[:2] == [{"choose-region": 0}, {"add-region": 0}] and len(ids) == 160
+    assert "10 more" in rows[-1].children and "No region" in region_rows([], None)[0].children
+    chosen = [n for n, row in enumerate(rows[:-1]) if "chosen" in row.children[0].className]
+    assert chosen == [2]
+
+
+@pytest.mark.parametrize("mode", ["interpolate", "add", "project_out", "clamp"])
+def test_every_factor_has_a_slider_at_its_value(mode: str) -> None:
+    panel = region_sliders(CARD, 0.35, [1.0, -2.0], mode)
+    plain(panel)
+    sliders = [c for c in panel._traverse() if type(c).__name__ == "Slider"]
+    assert [s.id for s in sliders] == [{"strength": 3}, *({"factor": j, "region": 3} for j in range(6))]
+    assert [s.value for s in sliders] == [0.35, 1.0, -2.0, 0.0, 0.0, 0.0, 0.0]
+    assert all(s.min <= s.value <= s.max for s in sliders)
+
+
+def test_options_offer_what_they_are_given() -> None:
+    panel = more_options([{"label": "add", "value": "add"}], [{"label": "all", "value": "all"}], [1, 2])
+    plain(panel)
+    assert {"mode", "where", "layers", "rotation"} <= {i for i in ids_in(panel) if isinstance(i, str)}
+
+
+# The stream
+
+
+class FakeClient:
+    """A client that gives the lines, or raises the error, that a test wants."""
+
+    def __init__(self, *lines: dict[str, Any] | Exception) -> None:
+        self.lines, self.asked, self.closed, self.cancelled = lines, [], 0, []  # type: ignore[var-annotated]
+
+    def stream(self, operation: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append((operation, options))
+        try:
+            for line in self.lines:
+                if isinstance(line, Exception):
+                    raise line
+                yield line
+        finally:
+            self.closed += 1
+
+    def cancel(self, token: str) -> bool:
+        self.cancelled.append(token)
+        if token == "gone":
+            raise WorkerGone("no worker")
+        return token == "known"
+
+
+PARAMS = {"text": "Once upon a time", "steer": STEER.to_dict(), "count": 12, "seed": 3}
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def use(*lines: Any) -> FakeClient:
+        made = FakeClient(*lines)
+        monkeypatch.setattr(route, "client", lambda: made)
+        return made
+
+    return use
+
+
+def lines_of(answer: Any) -> list[dict[str, Any]]:
+    assert answer.status_code == 200 and answer.mimetype == "application/x-ndjson"
+    return [json.loads(line) for line in answer.get_data(as_text=True).splitlines()]
+
+
+def test_lines_reach_the_browser_as_they_were_said(client: FlaskClient, faked: Any) -> None:
+    said = [{"piece": {"of": "base", "text": "“ü\n”"}}, {"marks": {"of": "base", "kl": [0.5]}}, {"done": True}]
+    fake = faked(*said)
+    answer = client.post("/steering/stream", json={"params": PARAMS, "session": "s" * 100, "token": "t"})
+    assert lines_of(answer) == said and answer.headers["Cache-Control"] == "no-store"
+    ((operation, options),) = fake.asked
+    assert operation == SteerText(text="Once upon a time", steer=STEER, count=12, seed=3)
+    assert options == {"session": "s" * 64, "widget": "steer-text", "token": "t"} and fake.closed == 1
+    client.post("/steering/stream", json={"params": PARAMS})
+    assert fake.asked[1][1] == {"session": "", "widget": "steer-text", "token": None}
+
+
+def test_a_form_of_another_site_is_refused(client: FlaskClient, faked: Any) -> None:
+    fake = faked({"done": True})
+    body = json.dumps({"params": PARAMS})
+    for path in ("/steering/stream", "/steering/stop"):
+        assert client.post(path, data={"params": body}).status_code == 415
+        assert client.post(path, data=body, content_type="text/plain").status_code == 415
+        assert client.post(path, data=body, content_type="multipart/form-data").status_code == 415
+        assert client.post(path, data=body).status_code == 415
+        assert client.post(path, data=b" " * (route.MAX_BODY + 1), content_type="application/json").status_code == 415
+        assert client.post(path, json={"params": PARAMS}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+        # Not served at all: Dash answers a GET of any address with its own page.
+        assert client.get(path).mimetype != "application/x-ndjson"
+    assert fake.asked == [] and fake.cancelled == []
+
+
+@pytest.mark.parametrize("body", ["", "{", "3", "[]", "null", '"x"', "[" * 50_000, '{"a":' * 50_000, "\x00"])
+def test_a_body_that_is_no_object_is_refused(body: str, client: FlaskClient, faked: Any) -> None:
+    fake = faked()
+    for path in ("/steering/stream", "/steering/stop"):
+        assert client.post(path, data=body, content_type="application/json").status_code == 400
+    assert fake.asked == [] and fake.cancelled == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        None, {}, [], [1], "x", 3, {"evil": 1}, {"text": ""}, {"text": 5}, {"text": "a\x00b"}, {"steer": None},
+        {"steer": {"regions": [{"region": 1, "strength": math.nan}]}}, {"steer": {"evil": 1}}, {"steer": [1]},
+        {"steer": {"regions": [{"region": 1, "strength": 10**400}]}}, {"temperature": 10**400}, {"top_p": math.nan},
+        {"count": 10**6}, {"count": "5"}, {"temperature": 1e9}, {"control": []}, {"control": {}}, {"positive": 5},
+        {"positive": "one side"}, {"model": "x"}, {"model": {"source": []}}, {"model": {"source": "../.."}}, {"seed": []},
+    ],
+)  # fmt: skip
+def test_bad_settings_answer_with_one_sentence(params: Any, client: FlaskClient, faked: Any) -> None:
+    fake = faked({"done": True})
+    whole = {**PARAMS, **params} if isinstance(params, dict) and params else params
+    answer = client.post("/steering/stream", data=json.dumps({"params": whole}), content_type="application/json")
+    (line,) = lines_of(answer)
+    assert set(line) == {"error"} and line["error"].endswith(".") and 10 < len(line["error"]) < 300
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UserError("Choose a fit above the map.", "fit"), "Choose a fit above the map."),
+        (Superseded(), "A newer request"),
+        (Cancelled(), "Stopped."),
+        (WorkerGone("The worker is away."), "The worker is away."),
+        (OperationFailed("It failed (ab12)."), "It failed (ab12)."),
+        (RuntimeError("secret detail"), "Something failed inside Attune"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_ends_a_stream_is_its_last_line(error: Exception, words: str, client: FlaskClient, faked: Any) -> None:
+    faked({"piece": 1}, error)
+    first, last = lines_of(client.post("/steering/stream", json={"params": PARAMS}))
+    assert first == {"piece": 1} and set(last) == {"error"} and last["error"].startswith(words)
+    assert "secret" not in last["error"]
+
+
+def test_closing_the_request_closes_the_connection_to_the_worker(client: FlaskClient, faked: Any) -> None:
+    fake = faked(*({"piece": n} for n in range(100)))
+    answer = client.post("/steering/stream", json={"params": PARAMS}, buffered=False)
+    lines = iter(answer.response)  # type: ignore[call-overload]
+    assert json.loads(next(lines)) == {"piece": 0} and fake.closed == 0
+    answer.close()
+    del lines
+    assert fake.closed == 1
+
+
+def test_stop_says_whether_there_was_something_to_stop(client: FlaskClient, faked: Any) -> None:
+    fake = faked()
+    for token, found in (("known", True), ("other", False), ("gone", False), ("x" * 100, False)):
+        answer = client.post("/steering/stop", json={"token": token})
+        assert answer.status_code == 200 and answer.json == {"found": found}
+    assert fake.cancelled[-1] == "x" * 64
