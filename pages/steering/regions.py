@@ -169,7 +169,9 @@ def show_card(
     if result is None:
         return panel, "Region", no_update
     card = result.data
-    return region_card(card), f"{region}: {card['label']}", card["own_label"]
+    # A name that is being typed is left alone unless another region has come.
+    renewed = {"chosen-region.data", "fit.value", "label-said.children"} & set(ctx.triggered_prop_ids)
+    return region_card(card), f"{region}: {card['label']}", card["own_label"] if renewed else no_update
 
 
 @callback(

@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from analysis.service.ops_steering import SteerText
 from dash import Dash
 from flask import Response, abort, request
 
 from analysis.errors import Cancelled, UserError
 from analysis.service.client import OperationFailed, Superseded, WorkerGone
+from analysis.service.ops_steering import SteerText
 from pages.common import client
 
 log = logging.getLogger(__name__)

@@ -141,6 +141,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     page.wait_for_selector("#file-said:has-text('checksum')")
     assert page.url == before
     tab(page, "What is this region")
+    page.wait_for_timeout(1500)
     page.fill("#label", "sweet things")
     page.press("#label", "Enter")
     page.wait_for_selector("#card-title:has-text('sweet things')")

@@ -144,6 +144,13 @@ def logits_of(bench: Bench, ids: list[int], settings: SteeringSettings | None = 
         return bench.loaded.model(torch.tensor([ids])).logits[0].double()  # type: ignore[no-any-return]
 
 
+@torch.no_grad()
+def residuals(bench: Bench, ids: list[int]) -> Tensor:
+    """The residual stream (T, D) after the block of the fit, as the model itself gives it."""
+    found = bench.loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0]
+    return found.double()  # type: ignore[no-any-return]
+
+
 def kl(base: Tensor, other: Tensor) -> float:
     p, q = base.softmax(-1), other.softmax(-1)
     return float((p * (p / q).log()).sum())
@@ -185,6 +192,17 @@ def test_factors_of_a_context_are_those_that_sort_the_ends(bench: Bench) -> None
         assert max(sides[0]) < min(sides[1])
 
 
+def test_factors_of_a_context_are_posterior_means_of_a_plain_pass(bench: Bench) -> None:
+    exact, spread = bench.fit.parameters.to(torch.float64), bench.fit.spread("principal")
+    document, position = 3, 9
+    ids = ids_of(bench, passages()[document].text)
+    x = residuals(bench, ids)[position]
+    for k in range(K):
+        found = bench.data(FactorsOfContext(SPEC, bench.name, k, "principal", 4096 * document + position))
+        z = exact.loadings[k].T @ torch.linalg.inv(covariances(exact)[k]) @ (x - exact.means[k])
+        assert found == {"region": k, "factors": pytest.approx((z / spread[k].double()).tolist(), abs=5e-3)}
+
+
 def test_effects_of_a_region_are_those_of_plain_steered_passes(bench: Bench) -> None:
     from analysis.mfa.effects import LIKELY, NEUTRAL, STRENGTH
 
@@ -198,15 +216,16 @@ def test_effects_of_a_region_are_those_of_plain_steered_passes(bench: Bench) -> 
         likely |= (base.exp() > LIKELY) | (own.exp() > LIKELY)
     values = [t["value"] for t in found["promoted"]]
     assert values == sorted(values, reverse=True) and values[0] == pytest.approx(float(change[likely].max()), abs=1e-3)
-    assert found["suppressed"][0]["value"] < 0 and len(found["factors"]) == R
+    assert found["suppressed"][0]["value"] == pytest.approx(float(change[likely].min()), abs=1e-3)
+    factors = bench.data(RegionEffects(SPEC, bench.name, 3, "varimax", True))["factors"]
+    assert len(factors) == R and all(low != high and len(low) <= 5 for low, high in factors)
     assert bench.data(RegionEffects(SPEC, bench.name, 3)) == found
 
 
 def test_a_token_is_the_sum_of_its_parts(bench: Bench) -> None:
     found = bench.data(ExplainTokens(SPEC, bench.name, TEXT))
     ids, fit = ids_of(bench), bench.fit
-    with torch.no_grad():
-        x = bench.loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0].double()
+    x = residuals(bench, ids)
     exact = fit.parameters.to(torch.float64)
     joint = dense_joint(exact, x)
     inverse = torch.linalg.inv(covariances(exact))
@@ -364,9 +383,7 @@ def test_presence_is_the_mean_responsibility_over_written_tokens(bench: Bench) -
     exact = bench.fit.parameters.to(torch.float64)
     for key in ("base", "steered"):
         ids = [*ids_of(bench), *data[key]["ids"]]
-        with torch.no_grad():
-            x = bench.loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0].double()
-        shares = dense_joint(exact, x).softmax(1)[len(ids_of(bench)) :, 1]
+        shares = dense_joint(exact, residuals(bench, ids)).softmax(1)[len(ids_of(bench)) :, 1]
         assert data["presence"][key] == pytest.approx([float(shares.mean())], abs=1e-3)
 
 
@@ -419,15 +436,16 @@ def test_a_set_up_of_another_model_is_refused(bench: Bench, tmp_path: Path) -> N
     assert caught.value.field == "file"
 
 
-def test_a_set_up_whose_fit_is_gone_or_another_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_up_whose_fit_is_gone_or_another_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
     fit = bench.fit
-    moved = dataclasses.replace(fit, parameters=fit.parameters.with_loadings(fit.parameters.loadings))
-    moved.parameters = dataclasses.replace(fit.parameters, means=fit.parameters.means + 1)
+    moved = dataclasses.replace(fit, parameters=dataclasses.replace(fit.parameters, means=fit.parameters.means + 1))
     bench.context.memory.put(("fit", bench.name), moved, 1)
     assert "other vectors now" in opened(bench, body)["remarks"][0]
     bench.context.memory = type(bench.context.memory)()
-    monkeypatch.setenv("ATTUNE_HOME", "/tmp/nowhere-" + bench.name)
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))
     found = opened(bench, body)
     assert "not in this data folder" in found["remarks"][0] and found["steer"]["fit"] == bench.name
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.service.ops_steering import SteerText
 from dash import no_update
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
@@ -19,9 +18,10 @@ from analysis.errors import Cancelled, UserError
 from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.service.client import OperationFailed, Superseded, WorkerGone
+from analysis.service.ops_steering import SteerText
 from app import create_app
 from components import region_figures
-from components.region_card import region_card, region_effects, region_rows
+from components.region_card import factor_effects, region_card, region_effects, region_rows
 from components.slider_panel import END, more_options, region_sliders
 from pages.steering import route
 from pages.steering.state import START_TEXT, View, read_address
@@ -377,22 +377,29 @@ def ids_in(component: Any) -> list[Any]:
     return [c.id for c in component._traverse() if getattr(c, "id", None)]
 
 
+def marked(component: Any, name: str) -> list[str]:
+    """What the buttons inside say by a data attribute, in order."""
+    found = [getattr(c, "to_plotly_json", dict)().get("props", {}).get(name) for c in component._traverse()]
+    return [value for value in found if value is not None]
+
+
 def test_a_card_can_be_sent_and_its_buttons_name_their_contexts() -> None:
     card = region_card(CARD)
-    assert "Label" not in plain(card) and ids_in(card).count({"use-context": "3:4097"}) == 9
-    effects = {"promoted": [{"token": "a", "value": 1.0}], "suppressed": [], "factors": [[["x"], []]] * 2}
-    text = json.dumps(plain(region_effects(effects)))
-    assert "factor 1" in text and "nothing" in text
+    plain(card)
+    assert marked(card, "data-use") == ["3:4097"] * 9
+    effects = {"promoted": [{"token": "a", "value": 1.0}], "suppressed": []}
+    assert "+1.00" in json.dumps(plain(region_effects(effects)))
+    text = json.dumps(plain(factor_effects({"factors": [[["x", "y"], []]] * 2})))
+    assert "factor 1" in text and "x, y" in text and "nothing" in text
 
 
 def test_rows_open_and_add_their_region_and_long_lists_say_how_many_are_left() -> None:
-    rows = region_rows(some_regions(90)["regions"], 2, limit=80)
+    *rows, rest = region_rows(some_regions(90)["regions"], 2, limit=80)
     plain(rows)
-    ids = [i for row in rows[:-1] for i in ids_in(row)]
-    assert ids[:2] == [{"choose-region": 0}, {"add-region": 0}] and len(ids) == 160
-    assert "10 more" in rows[-1].children and "No region" in region_rows([], None)[0].children
-    chosen = [n for n, row in enumerate(rows[:-1]) if "chosen" in row.children[0].className]
-    assert chosen == [2]
+    for name in ("data-choose", "data-add"):
+        assert [marked(row, name) for row in rows] == [[str(n)] for n in range(80)]
+    assert "10 more" in rest.children and "No region" in region_rows([], None)[0].children
+    assert [n for n, row in enumerate(rows) if "chosen" in row.children[0].className] == [2]
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "add", "project_out", "clamp"])
@@ -497,7 +504,7 @@ def test_a_body_that_is_no_object_is_refused(body: str, client: FlaskClient, fak
         {"steer": {"regions": [{"region": 1, "strength": math.nan}]}}, {"steer": {"evil": 1}}, {"steer": [1]},
         {"steer": {"regions": [{"region": 1, "strength": 10**400}]}}, {"temperature": 10**400}, {"top_p": math.nan},
         {"count": 10**6}, {"count": "5"}, {"temperature": 1e9}, {"control": []}, {"control": {}}, {"positive": 5},
-        {"positive": "one side"}, {"model": "x"}, {"model": {"source": []}}, {"model": {"source": "../.."}}, {"seed": []},
+        {"positive": "one side"}, {"model": "x"}, {"model": {"source": []}}, {"model": {"source": ""}}, {"seed": []},
     ],
 )  # fmt: skip
 def test_bad_settings_answer_with_one_sentence(params: Any, client: FlaskClient, faked: Any) -> None:

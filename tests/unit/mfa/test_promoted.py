@@ -1,4 +1,4 @@
-"""Tokens that a vector promotes: the model's own norm and unembedding, and one matrix product, for each architecture."""
+"""Tokens that a vector promotes: the model's own norm and unembedding, and one matrix product."""
 
 from __future__ import annotations
 

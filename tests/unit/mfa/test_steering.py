@@ -1,4 +1,4 @@
-"""From settings to interventions: each mode against its formula by hand, controls of equal norm, nothing for nothing."""
+"""From settings to interventions: each mode against its formula by hand, controls of equal norm."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def settings(*regions: RegionSetting, **options: Any) -> SteeringSettings:
     return SteeringSettings("fit", regions, **options)
 
 
-def applied(made: list[Intervention], site: Site = Site(1)) -> Tensor:
-    """What all interventions at a site make of X."""
-    kernel = fuse([i for i in made if i.site == site])
+def applied(made: list[Intervention], layer: int = 1) -> Tensor:
+    """What all interventions at a block make of X."""
+    kernel = fuse([i for i in made if i.site == Site(layer)])
     return X if kernel is None else kernel(X)
 
 
@@ -104,7 +104,7 @@ def test_further_blocks_get_the_same_vectors_once_each() -> None:
     made = interventions_of(chosen, FIT)
     assert [i.site.layer for i in made] == [1, 1, 3, 3, 0, 0] and {i.where for i in made} == {"generated"}
     for layer in (0, 1, 3):
-        assert close(applied(made, Site(layer)), 0.7 * X + 0.3 * centroid(2) + offset(2, Z))
+        assert close(applied(made, layer), 0.7 * X + 0.3 * centroid(2) + offset(2, Z))
 
 
 @pytest.mark.parametrize(
