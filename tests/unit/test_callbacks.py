@@ -26,6 +26,9 @@ assert app.server.test_client().get("/attention").status_code == 200
 app._setup_server()
 from pages import model, validation
 from pages.attention import features, heads, page
+from pages.steering import page as steering
+from components.region_card import region_effects
+from components.slider_panel import region_sliders
 import numpy as np
 
 def ids(component):
@@ -33,10 +36,14 @@ def ids(component):
     inner = component._traverse() if hasattr(component, "_traverse") else []
     return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
 
-frame = shell([("Attention", "/attention"), ("Validation", "/validation"), ("Model", "/model")], {})
-layouts = {"attention": page.layout(), "validation": validation.layout(), "model": model.layout()}
+frame = shell([("Attention", "/attention"), ("Steering", "/steering"),
+               ("Validation", "/validation"), ("Model", "/model")], {})
+layouts = {"attention": page.layout(), "steering": steering.layout(), "validation": validation.layout(),
+           "model": model.layout()}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
+        region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
+                        "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
 print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
@@ -72,8 +79,13 @@ def test_there_are_callbacks_to_look_at(found: dict) -> None:
 
 def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
     plain = {i for i in found["fixed"] + found["made"] if isinstance(i, str)}
-    # The rest is made by a page that has something loaded: the buttons of models in memory.
-    kinds = {tuple(sorted(i)) for i in found["fixed"] + found["made"] if isinstance(i, dict)} | {("use",)}
+    # The rest is made by a page that has something loaded: models in memory, tokens of a text, kept presets.
+    kinds = {tuple(sorted(i)) for i in found["fixed"] + found["made"] if isinstance(i, dict)} | {
+        ("use",),
+        ("part",),
+        ("preset-use",),
+        ("preset-delete",),
+    }
     unknown = []
     for callback in found["callbacks"]:
         for name in [d["id"] for d in callback["inputs"] + callback["state"]] + _outputs(callback["output"]):

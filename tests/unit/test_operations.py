@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from analysis.errors import UserError
+from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.loader import LoadedModel, _describe
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -59,13 +60,30 @@ OTHER: dict[str, Any] = {
     "task": "gaussian",
     "recipe": "reference",
     "ranks": (3,),
+    "steer": SteeringSettings("fit", (RegionSetting(0, 0.5), RegionSetting(1))),
+    "rotation": "varimax",
+    "control": "region",
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "target": 0.5,
+    "site": "mlp_output",
+    "noise": "component",
+    "source": '{"kind": "dataset", "name": "owner/name"}',
+    **dict.fromkeys(("fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"),
     "features": (ContrastSpec("induction", 9), ContrastSpec("previous")),
 }
 
 
 def example_of(name: str) -> Operation:
     cls = REGISTRY[name]
-    return cls(**({"text": TEXT} if "text" in {f.name for f in dataclasses.fields(cls)} else {}))
+    # Some fields are checked against each other, so their defaults alone are no question.
+    needed = {
+        "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerControls": {"positive": "a", "negative": "b"},
+        "SteerText": {"positive": "a", "negative": "b"},
+    }.get(name, {})
+    text = {"text": TEXT} if "text" in {f.name for f in dataclasses.fields(cls)} else {}
+    return cls(**text, **needed)
 
 
 def altered(operation: Operation, name: str) -> Operation:
@@ -85,7 +103,7 @@ def altered(operation: Operation, name: str) -> Operation:
 def test_every_operation_of_the_catalogue_is_registered() -> None:
     own = {name for name, cls in REGISTRY.items() if cls.__module__.startswith("analysis.")}
     assert own == set(NAMES)
-    assert all(REGISTRY[name].__doc__ and REGISTRY[name].kind in ("live", "job", "read") for name in NAMES)
+    assert all(REGISTRY[name].__doc__ and REGISTRY[name].kind in ("live", "stream", "job", "read") for name in NAMES)
     assert all(example_of(name).describe() for name in NAMES)
 
 

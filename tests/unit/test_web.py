@@ -55,7 +55,7 @@ def test_cross_site_posts_and_strange_hosts_are_refused(client: FlaskClient) -> 
     assert client.get("/attention", headers={"Host": "evil.example"}).status_code == 403
     assert client.get("/attention", headers={"Host": "127.0.0.1:8050"}).status_code == 200
     assert (
-        client.post("/_dash-update-component", data=b"x" * (25 << 20), content_type="application/json").status_code
+        client.post("/_dash-update-component", data=b"x" * (49 << 20), content_type="application/json").status_code
         == 413
     )
 
