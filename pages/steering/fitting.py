@@ -82,7 +82,7 @@ def bring(contents: str | None, dataset: str | None, name: str | None, options: 
     State("session", "data"),
     background=True,
     progress=[
-        Output("fit-bar", "value"),
+        Output("regions-bar", "value"),
         Output("fit-state", "children"),
         Output("fit-curve", "figure", allow_duplicate=True),
     ],

@@ -55,7 +55,7 @@ def layout(**query: Any) -> Any:
                     dbc.Tab(_prices(), tab_id="prices", label="Prices"),
                     dbc.Tab(_token(), tab_id="token", label="What is this token?"),
                     dbc.Tab(_controls(), tab_id="controls", label="Controls"),
-                    dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
+                    dbc.Tab(_fit(), tab_id="region-fit", label="Fit another"),
                     dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
                 ],
                 id="steer-tab",
@@ -69,7 +69,7 @@ def layout(**query: Any) -> Any:
 def _stores(view: View) -> list[Any]:
     return [
         dcc.Store(id="start-steer", data={"model": view.model, "steer": view.steer}),
-        dcc.Store(id="map"),
+        dcc.Store(id="regions"),
         dcc.Store(id="chosen-region"),
         dcc.Store(id="picked"),
         dcc.Store(id="added"),
@@ -88,7 +88,7 @@ def _stores(view: View) -> list[Any]:
 def _regions() -> Any:
     return html.Div(
         [
-            dcc.Dropdown(id="fit", clearable=False, searchable=False, className="attune-wide"),
+            dcc.Dropdown(id="region-fit", clearable=False, searchable=False, className="attune-wide"),
             figure_card("region-map", "Regions", "Waiting for the fit …", 270),
             html.Section(
                 [
@@ -436,7 +436,7 @@ def _fit() -> Any:
                             html.Button(
                                 "Cancel", id="fit-stop", className="attune-button", type="button", disabled=True
                             ),
-                            dbc.Progress(id="fit-bar", value=0, className="attune-bar"),
+                            dbc.Progress(id="regions-bar", value=0, className="attune-bar"),
                         ],
                         className="attune-row",
                     ),

@@ -24,13 +24,13 @@ def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
 
 
 @callback(
-    Output("fit", "options"),
-    Output("fit", "value"),
+    Output("region-fit", "options"),
+    Output("region-fit", "value"),
     Output("slider-error", "children", allow_duplicate=True),
     Input("model", "data"),
     Input("fits-changed", "data"),
     State("start-steer", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     prevent_initial_call="initial_duplicate",
 )
 def list_fits(model: Any, changed: Any, start: dict[str, Any], chosen: str | None) -> tuple[Any, Any, Any]:
@@ -59,9 +59,9 @@ def list_fits(model: Any, changed: Any, start: dict[str, Any], chosen: str | Non
 
 
 @callback(
-    Output("map", "data"),
+    Output("regions", "data"),
     Output("slider-error", "children", allow_duplicate=True),
-    Input("fit", "value"),
+    Input("region-fit", "value"),
     Input("label-said", "children"),
     State("model", "data"),
     prevent_initial_call=True,
@@ -79,7 +79,7 @@ def load_map(fit: str | None, _renamed: Any, model: Any) -> tuple[Any, Any]:
     Output("region-map-caption", "children"),
     Output({"settings": "region-map"}, "data"),
     Output("region-list", "children"),
-    Input("map", "data"),
+    Input("regions", "data"),
     Input("search", "value"),
     Input("order", "value"),
     Input("chosen-region", "data"),
@@ -118,7 +118,7 @@ def matching(rows: list[dict[str, Any]], words: str | None) -> list[dict[str, An
     Output("chosen-region", "data"),
     Input("picked", "data"),
     Input({"open-region": ALL}, "n_clicks"),
-    Input("map", "data"),
+    Input("regions", "data"),
     State("chosen-region", "data"),
     State("start-steer", "data"),
     State("on-sliders", "data"),
@@ -152,7 +152,7 @@ clientside_callback(
     Output("card-title", "children"),
     Output("label", "value"),
     Input("chosen-region", "data"),
-    Input("fit", "value"),
+    Input("region-fit", "value"),
     Input("rotation", "value"),
     Input("label-said", "children"),
     State("model", "data"),
@@ -170,7 +170,7 @@ def show_card(
         return panel, "Region", no_update
     card = result.data
     # A name that is being typed is left alone unless another region has come.
-    renewed = {"chosen-region.data", "fit.value", "label-said.children"} & set(ctx.triggered_prop_ids)
+    renewed = {"chosen-region.data", "region-fit.value", "label-said.children"} & set(ctx.triggered_prop_ids)
     return region_card(card), f"{region}: {card['label']}", card["own_label"] if renewed else no_update
 
 
@@ -178,7 +178,7 @@ def show_card(
     Output("card-effects", "children"),
     Input("card-title", "children"),
     State("chosen-region", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     State("rotation", "value"),
     State("model", "data"),
     State("session", "data"),
@@ -196,7 +196,7 @@ def show_effects(_title: str, region: int | None, fit: str | None, rotation: str
     Output("factor-effects", "children"),
     Input("measure-factors", "n_clicks"),
     State("chosen-region", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     State("rotation", "value"),
     State("model", "data"),
     State("session", "data"),
@@ -216,8 +216,8 @@ def show_factor_effects(
     Output("label-said", "children"),
     Input("label", "value"),
     State("chosen-region", "data"),
-    State("fit", "value"),
-    State("map", "data"),
+    State("region-fit", "value"),
+    State("regions", "data"),
     prevent_initial_call=True,
 )
 def rename(label: str | None, region: int | None, fit: str | None, data: Any) -> Any:

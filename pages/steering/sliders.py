@@ -21,7 +21,7 @@ Rows = list[dict[str, Any]]
 @callback(
     Output("on-sliders", "data"),
     Output("slider-error", "children"),
-    Input("map", "data"),
+    Input("regions", "data"),
     Input("added", "data"),
     Input({"remove-region": ALL}, "n_clicks"),
     Input("steer-here", "n_clicks"),
@@ -31,7 +31,7 @@ Rows = list[dict[str, Any]]
     State("steer", "data"),
     State("chosen-region", "data"),
     State("start-steer", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     State("rotation", "value"),
     State("model", "data"),
     State("session", "data"),
@@ -47,7 +47,7 @@ def change_regions(
     now = current(before, steer, fit)
     numbers = {r["region"] for r in data["regions"]}
     trigger = ctx.triggered_id
-    if trigger == "map" or trigger is None:
+    if trigger == "regions" or trigger is None:
         return opening(data, before, start, fit, numbers)
     if not ctx.triggered[0]["value"]:
         return no_update, no_update
@@ -119,7 +119,7 @@ def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any
     Input("rotation", "value"),
     Input("mode", "value"),
     State("steer", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     State("model", "data"),
     prevent_initial_call=True,
 )
@@ -150,7 +150,7 @@ clientside_callback(
     Input("where", "value"),
     Input("layers", "value"),
     Input("rotation", "value"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     State("on-sliders", "data"),
     State({"strength": ALL}, "id"),
     State({"factor": ALL, "region": ALL}, "id"),
@@ -177,7 +177,7 @@ def options_of_address(start: Any) -> tuple[Any, ...]:
     )
 
 
-@callback(Output("layers", "options"), Input("map", "data"), prevent_initial_call=True)
+@callback(Output("layers", "options"), Input("regions", "data"), prevent_initial_call=True)
 def block_options(data: Any) -> Any:
     """The blocks of the model beside the fit's own."""
     if not data:

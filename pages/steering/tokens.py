@@ -17,7 +17,7 @@ from pages.steering.sliders import current, of_fit, with_factors
     Output("parts", "data"),
     Output("explain-error", "children"),
     Input("explain", "n_clicks"),
-    Input("fit", "value"),
+    Input("region-fit", "value"),
     Input("rotation", "value"),
     State("explain-text", "value"),
     State("model", "data"),
@@ -119,7 +119,7 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
     State("parts", "data"),
     State("on-sliders", "data"),
     State("steer", "data"),
-    State("fit", "value"),
+    State("region-fit", "value"),
     prevent_initial_call=True,
 )
 def steer_like(clicks: int | None, parts: Any, rows: Any, steer: Any, fit: str | None) -> tuple[Any, Any]:

@@ -47,6 +47,7 @@ made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
 print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
+    "pages": {name: ids(layout) for name, layout in layouts.items()},
     "made": [i for part in made for i in ids(part)],
     "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
 }))
@@ -93,3 +94,12 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
             if not (known or name.startswith("_pages_")):
                 unknown.append((name, callback["output"][:80]))
     assert not unknown, unknown
+
+
+def test_pages_have_no_id_in_common(found: dict) -> None:
+    """Dash runs a callback on any page that has its outputs, so an id of two pages mixes their callbacks."""
+    seen: dict[str, str] = {}
+    for name, ids in found["pages"].items():
+        for one in {json.dumps(i, sort_keys=True) for i in ids}:
+            assert one not in seen, f"{one} is on the pages {seen[one]} and {name}"
+            seen[one] = name
