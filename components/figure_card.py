@@ -42,12 +42,16 @@ def figure_card(name: str, title: str, caption: str = "", height: int = 360, con
                 [html.H3(title), html.Div(controls, className="attune-card-controls"), menu],
                 className="attune-card-head",
             ),
-            dcc.Graph(
-                id=name,
-                figure=blank(height),
-                config=GRAPH_CONFIG,
-                style={"height": f"{height}px"},
-                responsive=True,
+            # The graph's code arrives after the page; until then this box keeps its place.
+            html.Div(
+                dcc.Graph(
+                    id=name,
+                    figure=blank(height),
+                    config=GRAPH_CONFIG,
+                    style={"height": f"{height}px"},
+                    responsive=True,
+                ),
+                style={"minHeight": f"{height}px"},
             ),
             html.P(caption, className="attune-caption", id=f"{name}-caption"),
             dcc.Store(id={"settings": name}),
