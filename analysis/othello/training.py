@@ -41,12 +41,12 @@ class Recipe:
     layers: int = 6
     width: int = 128
     heads: int = 4
-    games: int = 3_000_000
-    batch: int = 256
+    games: int = 2_400_000
+    batch: int = 128
     rate: float = 3e-3
-    muon_rate: float = 3e-3
+    muon_rate: float = 5e-3
     weight_decay: float = 0.01
-    warm_up: int = 30_000
+    warm_up: int = 20_000
     decay: float = 0.4
     seed: int = 1
     target: str = "move"

@@ -192,8 +192,9 @@ def _features(view: View) -> Any:
             html.Div(id="feature-list", className="attune-chips"),
             html.Div(
                 [
-                    dcc.Dropdown(
-                        kinds, "induction", id="kind", clearable=False, searchable=False, className="attune-pick"
+                    html.Div(
+                        dcc.Dropdown(kinds, "induction", id="kind", clearable=False, searchable=False),
+                        className="attune-pick",
                     ),
                     html.Button("Define a feature", id="define", className="attune-button", type="button"),
                     html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
@@ -208,8 +209,9 @@ def _features(view: View) -> Any:
             html.Div(
                 [
                     dbc.Label("Active feature", html_for="active"),
-                    dcc.Dropdown(
-                        id="active", value=view.active, clearable=False, searchable=False, className="attune-pick"
+                    html.Div(
+                        dcc.Dropdown(id="active", value=view.active, clearable=False, searchable=False),
+                        className="attune-pick",
                     ),
                     dbc.Switch(id="manual-rank", value=view.manual, label="set the rank by hand"),
                     html.Div(

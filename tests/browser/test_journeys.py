@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.browser.conftest import read, shot
 from tests.browser.test_bad_input import open_form
@@ -41,11 +42,25 @@ def refused(page: Page, where: str, says: str) -> None:
     page.wait_for_function("([w, s]) => document.querySelector(w).innerText.includes(s)", arg=[where, says])
 
 
+def _hold(held: list[Route], route: Route) -> None:
+    held.append(route)
+
+
 def test_nothing_jumps_when_the_reading_comes(open_page: Callable[..., Page]) -> None:
     for width in (1600, 1280):
         page = open_page(width=width)
+        # Parts of Dash arrive after the page; on a slow line they must find their places kept.
+        held: list[Route] = []
+        hold = partial(_hold, held)
+        page.route("**/async-*", hold)
+        page.reload()
         page.wait_for_selector("#prompt")
+        page.wait_for_timeout(500)
         before = dict(page.evaluate(CARDS))
+        assert held
+        for route in held:
+            route.continue_()
+        page.unroute("**/async-*", hold)
         page.wait_for_selector(".attune-answer p")
         page.wait_for_function("() => document.querySelectorAll('.attune-top button').length === 8")
         page.wait_for_timeout(2000)
