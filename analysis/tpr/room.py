@@ -1,0 +1,182 @@
+"""What the Othello page asks of a model in one place: the network, its probes, and the game that is on the board.
+
+One pass over a game serves every ply, layer and probe of it, since the network is causal, so the pass of the last
+games is remembered and a click costs a few small products. Probabilities and boards leave here as plain arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from analysis.errors import UserError
+from analysis.othello.board import Board
+from analysis.othello.sources import OthelloSource, load_othello
+from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, token_of
+from analysis.tpr.activations import read
+from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
+from analysis.tpr.probes import Probe
+
+
+class Keeps(Protocol):
+    """The least that is asked of a memory."""
+
+    def get(self, key: Any) -> Any | None: ...
+    def put(self, key: Any, value: Any, size: int) -> None: ...
+
+
+@dataclass
+class Room:
+    """A loaded OthelloGPT with its probes. ``model`` is in evaluation mode, float32."""
+
+    source: OthelloSource
+    model: GPT2LMHeadModel
+    fingerprint: str
+    probes: ProbeSet
+
+    @property
+    def layers(self) -> int:
+        """How many blocks."""
+        return int(self.model.config.n_layer)
+
+    @property
+    def headline(self) -> int:
+        """The block on which the page opens: where the linear probe is best, else the last but one."""
+        rows = [r for r in self.probes.rows if r["kind"] == "linear" and r["labels"] == "parity"]
+        return int(max(rows, key=lambda r: r["accuracy"])["layer"]) if rows else max(0, self.layers - 2)
+
+    def facts(self) -> dict[str, Any]:
+        """What a page may say about it."""
+        config = self.model.config
+        return {
+            "label": self.source.label,
+            "source": self.source.text,
+            "fingerprint": self.fingerprint,
+            "layers": self.layers,
+            "heads": int(config.n_head),
+            "width": int(config.n_embd),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "headline": self.headline,
+            "kinds": sorted({r["kind"] for r in self.probes.rows}),
+        }
+
+
+def open_room(memory: Keeps, text: str) -> Room:
+    """The room of a source, opened once. Raises UserError(field="source") if it cannot be loaded."""
+    source = OthelloSource(text)
+    key = ("othello", source.text, source.stamp)
+    room: Room | None = memory.get(key)
+    if room is None:
+        model = load_othello(source)
+        name = fingerprint(model)
+        room = Room(source, model, name, set_for(name))
+        memory.put(key, room, sum(p.numel() * 4 for p in model.parameters()))
+    return room
+
+
+@dataclass
+class GameRead:
+    """One pass over a game. ``residual``: (L, T, d) float32; ``logits``: (T, 61), row t after ply t."""
+
+    moves: tuple[int, ...]
+    residual: Tensor
+    logits: Tensor
+
+    def next_probabilities(self, ply: int) -> NDArray[np.float64]:
+        """The model's distribution over the 64 squares for the move after ply t; padding is left out."""
+        # As in the papers, padding (token 0) takes no part in the softmax.
+        shares = self.logits[ply, 1:].double().softmax(0).numpy()
+        board = np.zeros(64)
+        board[list(PLAYABLE)] = shares
+        return board
+
+
+def read_game(memory: Keeps, room: Room, moves: tuple[int, ...]) -> GameRead:
+    """The pass over a game of at least one move; a game of sixty moves is read without its last one.
+
+    Raises UserError(field="moves") for an illegal or an empty game.
+    """
+    Board.start().after(moves)
+    if not moves:
+        raise UserError("The model has no token for the empty board. Play a move first.", "moves")
+    moves = moves[:POSITIONS]
+    key = ("othello-game", room.fingerprint, moves)
+    found: GameRead | None = memory.get(key)
+    if found is None:
+        ids = torch.tensor([[token_of(m) for m in moves]])
+        streams, logits = read(room.model, ids)
+        residual = torch.stack([streams[i][0] for i in range(room.layers)]).float().cpu()
+        found = GameRead(moves, residual, logits[0].float().cpu())
+        memory.put(key, found, residual.numel() * 4 + logits.numel() * 4)
+    return found
+
+
+def beliefs(room: Room, game: GameRead, layer: int, ply: int, kinds: tuple[str, ...], labels: str) -> dict[str, Any]:
+    """The board that each probe reads at a block and ply: probabilities (64, 3) by kind, missing probes by sentence."""
+    answer: dict[str, Any] = {}
+    for kind in kinds:
+        try:
+            probe = room.probes.probe(kind, layer, labels)
+        except UserError as error:
+            answer[kind] = error.message
+            continue
+        answer[kind] = np.asarray(probe.probabilities(game.residual[layer, ply : ply + 1])[0], dtype=np.float32)
+    return answer
+
+
+def truth(moves: tuple[int, ...], ply: int, labels: str) -> NDArray[np.uint8]:
+    """The true classes (64,) after a ply: 0 empty, 1 just moved, 2 to move."""
+    return np.asarray(Board.start().after(moves[: ply + 1]).classes(labels), dtype=np.uint8)
+
+
+@dataclass
+class Bound:
+    """The binding of one position: ``binding`` (r, f), ``unbound`` (64, f), ``fillers`` (3, f), ``logits`` (64, 3)."""
+
+    binding: NDArray[np.float64]
+    unbound: NDArray[np.float64]
+    fillers: NDArray[np.float64]
+    logits: NDArray[np.float64]
+
+
+def bound(probe: Probe, h: Tensor) -> Bound:
+    """Take a residual vector (d,) apart: B(h), v_s = B^T R_s, logits v_s . F_c (arXiv 2605.09967's probe).
+
+    A trilinear probe is read as the bilinear one with roles U_i (x) V_j. Raises UserError(field="probe") for a probe
+    without fillers.
+    """
+    probe = bilinear(probe)
+    b = torch.as_tensor(probe.binding(h[None]))[0].double()
+    v = torch.as_tensor(probe.unbind(b[None]))[0].double()
+    f = torch.as_tensor(probe.fillers_).double()
+    return Bound(b.numpy(), v.numpy(), f.numpy(), (v @ f.T).numpy())
+
+
+def bilinear(probe: Any) -> Any:
+    """A TPR probe as it is, a trilinear one as the bilinear one that it equals. UserError for any other."""
+    if hasattr(probe, "as_bilinear"):
+        return probe.as_bilinear()
+    if not hasattr(probe, "roles_"):
+        raise UserError("A linear probe has no roles and fillers. Choose TPR or trilinear.", "probe")
+    return probe
+
+
+__all__ = [
+    "CENTRE",
+    "KIND_NAMES",
+    "Bound",
+    "GameRead",
+    "Room",
+    "beliefs",
+    "bilinear",
+    "bound",
+    "open_room",
+    "read_game",
+    "truth",
+]

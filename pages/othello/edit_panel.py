@@ -1,0 +1,165 @@
+"""Layout of the tab in which the board inside the model is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.board import board
+from components.figure_card import figure_card
+
+METHODS = [
+    {"label": "TPR: swap fillers in the binding", "value": "tpr"},
+    {"label": "linear: add the target's direction (paper)", "value": "linear"},
+    {"label": "linear: target minus source", "value": "linear-minus"},
+    {"label": "trilinear", "value": "trilinear"},
+    {"label": "control: random direction", "value": "random"},
+    {"label": "control: the same edit on wrong squares", "value": "wrong-square"},
+]
+
+
+def _box(name: str, title: str) -> Any:
+    return html.Div([html.H4(title, className="attune-board-title"), board(name, title)], className="attune-board-box")
+
+
+def edit_panel() -> Any:
+    """Boards of one edit, its distribution, and the table of many."""
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Edit the board inside the model"),
+                            html.Button("Undo all edits", id="oth-edit-clear", className="attune-button", type="button"),
+                            html.Div(
+                                dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
+                                className="attune-pick attune-story",
+                            ),
+                            dbc.RadioItems(
+                                id="oth-choose",
+                                inline=True,
+                                value="fixed",
+                                options=[
+                                    {"label": "this scale", "value": "fixed"},
+                                    {"label": "best of the grid (looks at the answer)", "value": "best"},
+                                ],
+                            ),
+                            html.Div(
+                                dcc.Slider(0, 10, 0.25, value=2, id="oth-scale", marks=None, updatemode="drag"),
+                                className="attune-slider",
+                            ),
+                            html.Div(
+                                [
+                                    dbc.Label("blocks", html_for="oth-blocks"),
+                                    html.Div(
+                                        dcc.RangeSlider(0, 5, 1, value=[0, 5], id="oth-blocks"),
+                                        className="attune-slider",
+                                    ),
+                                ],
+                                className="attune-inline attune-layer",
+                            ),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.Div(id="oth-edit-said", className="attune-status", **{"aria-live": "polite"}),
+                    html.Div(id="oth-edit-error"),
+                    html.Div(
+                        [
+                            html.Div(
+                                [
+                                    html.H4("Press a square to change it", className="attune-board-title"),
+                                    board(
+                                        "oth-edit-board",
+                                        "The board as edited; press a square to change what is on it",
+                                        playable=True,
+                                        store="oth-edit-click",
+                                    ),
+                                ],
+                                className="attune-board-box",
+                            ),
+                            _box("oth-after", "Next move after the edit"),
+                            _box("oth-difference", "Change of the probabilities"),
+                            _box("oth-crosstalk", "Cross-talk predicted by the roles"),
+                        ],
+                        className="attune-boards",
+                    ),
+                    html.Div(
+                        "Outlined: legal on the edited board. The fourth board is the change of the log-odds of the "
+                        "target over the source that the probe's own formula predicts on every square.",
+                        className="attune-caption",
+                    ),
+                ],
+                className="attune-card",
+                **{"aria-label": "Edit the board inside the model"},
+            ),
+            html.Div(
+                [
+                    html.Section(
+                        [
+                            html.Div([html.H3("Does the edit last?")], className="attune-card-head"),
+                            html.Div(
+                                [
+                                    html.Div(
+                                        [
+                                            html.H4("Believed after the last block", className="attune-board-title"),
+                                            board("oth-repair-board", "Board read after the last block"),
+                                        ],
+                                        className="attune-board-box",
+                                    ),
+                                    html.Div(id="oth-repair-table", className="attune-table-box"),
+                                ],
+                                className="attune-next",
+                            ),
+                        ],
+                        className="attune-card",
+                        **{"aria-label": "Does the edit last?"},
+                    ),
+                    figure_card("oth-edit-bars", "Before and after, move by move", "", 340),
+                ],
+                className="attune-two",
+            ),
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Many edits"),
+                            dbc.Label("cases", html_for="oth-cases"),
+                            dbc.Input(
+                                id="oth-cases", type="number", step="any", value=200, size="sm", className="attune-number"
+                            ),
+                            dbc.Label("squares", html_for="oth-squares"),
+                            dbc.Input(
+                                id="oth-squares", type="number", step="any", value=1, size="sm", className="attune-number"
+                            ),
+                            dbc.Label("seed", html_for="oth-trial-seed"),
+                            dbc.Input(
+                                id="oth-trial-seed",
+                                type="number",
+                                step="any",
+                                value=44,
+                                size="sm",
+                                className="attune-number",
+                            ),
+                            html.Button(
+                                "Run them", id="oth-trials", className="attune-button attune-primary", type="button"
+                            ),
+                            html.Button(
+                                "Cancel", id="oth-trials-cancel", className="attune-button", type="button", disabled=True
+                            ),
+                            dbc.Progress(id="oth-trials-bar", value=0, className="attune-bar"),
+                            html.Span(id="oth-trials-text", className="attune-note", **{"aria-live": "polite"}),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.Div(id="oth-trials-error"),
+                    html.Div(id="oth-trials-table", className="attune-table-box"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Many edits"},
+            ),
+            figure_card("oth-trials-figure", "Errors by method", "Press “Run them”.", 340),
+        ]
+    )
