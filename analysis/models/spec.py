@@ -18,6 +18,10 @@ from typing import Any, Literal
 from analysis.errors import UserError
 from analysis.models.default import SMOLLM2
 
+OTHELLO = "othello"
+"""The source that names the bundled OthelloGPT, a folder of this package."""
+_OTHELLO_FOLDER = Path(__file__).resolve().parent.parent / "data" / "othello" / "model"
+
 Kind = Literal["default", "hub", "folder", "gguf"]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -34,7 +38,7 @@ _PATH_STARTS = ("./", "../", "~", ".\\", "..\\")
 class ModelSpec:
     """A model and how to hold it.
 
-    ``source``: ``"default"``, a hub id (``owner/name``), a folder, or a ``.gguf`` file. ``revision``: branch, tag or
+    ``source``: ``"default"``, ``"othello"`` (the bundled OthelloGPT), a hub id (``owner/name``), a folder, or a ``.gguf`` file. ``revision``: branch, tag or
     commit of a hub model. ``dtype``: ``"auto"`` follows the checkpoint. ``device``: ``"auto"`` takes a GPU if there is
     one. ``device_map="auto"`` spreads the layers over all devices. Any bad value raises UserError(field="model").
     """
@@ -69,6 +73,8 @@ class ModelSpec:
         """``"default"``, ``"hub"``, ``"folder"`` or ``"gguf"``. Looks at the disk only for a plain relative name."""
         if self.source == "default":
             return "default"
+        if self.source == OTHELLO:
+            return "folder"
         if self.source.lower().endswith(".gguf"):
             return "gguf"
         if self.source.startswith(_PATH_STARTS) or self.source in (".", "..") or Path(self.source).is_absolute():
@@ -82,6 +88,8 @@ class ModelSpec:
         """A short name for the screen, without folders or owner."""
         if self.kind == "default":
             return SMOLLM2.label
+        if self.source == OTHELLO:
+            return "OthelloGPT"
         if self.kind == "hub":
             name = self.source.rpartition("/")[2]
             return f"{name} at {self.revision[:12]}" if self.revision else name
@@ -135,6 +143,8 @@ def check_local(spec: ModelSpec) -> Path | None:
 
 def _resolve(source: str) -> Path | None:
     """The path with links followed, or None if it lies outside the model root or cannot be followed."""
+    if source == OTHELLO:
+        return _OTHELLO_FOLDER
     root = model_root()
     try:
         path = ((root or Path.cwd()) / Path(source).expanduser()).resolve()

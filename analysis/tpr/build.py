@@ -1,0 +1,202 @@
+"""Make what comes with the bundled model: its probes, their baselines, and every figure that the page shows of it.
+
+    python -m analysis.tpr.build [--games 2000] [--test-games 500] [--fresh]
+
+Each step is kept as soon as it is done and is skipped the next time, so that the command may be stopped at any point.
+`fit_here` is the part of it that the page offers for other models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.errors import UserError
+from analysis.home import folder
+from analysis.othello.games import Labels
+from analysis.othello.model import build
+from analysis.othello.sources import OthelloSource, load_othello
+from analysis.tpr import baselines
+from analysis.tpr.activations import PROBE_SEED, collect
+from analysis.tpr.library import BUNDLED, DEFAULT_KINDS, PAGE_KINDS, ProbeSet, fingerprint, load_set, new_set, save_set
+from analysis.tpr.library import make_probe, set_for
+from analysis.tpr.pipeline import MAX_ILLEGAL, Say, fit_probes, play_figures, scores
+from analysis.tpr.room import Keeps, Room
+
+ROLE_DIMS = (16, 32, 48, 56)
+RANKS = (20, 40, 60, 80, 100, 104, 120, 128)
+TRAINED_RANKS = (40, 80, 120)
+SEEDS = 5
+
+
+def fit_here(
+    room: Room, wanted: Any, say: Callable[[float | None, str], None], check: Callable[[], None], memory: Keeps
+) -> dict[str, Any]:
+    """Fit the page's probes of a room's blocks ``wanted.first`` to ``wanted.last`` and keep them in the data folder.
+
+    Raises UserError(field="source") for a model that does not play legally: its board would be no finding.
+    """
+    say(0.0, "playing fresh games")
+    play = play_figures(room.model, 200, check)
+    if play["illegal"] > MAX_ILLEGAL:
+        raise UserError(
+            f"This model's first choice is illegal at {play['illegal']:.1%} of positions. A probe on a model that does "
+            f"not play legally says nothing; train it until that is under {MAX_ILLEGAL:.0%}.",
+            "source",
+        )
+    layers = range(wanted.first, min(wanted.last, room.layers - 1) + 1)
+    todo: list[tuple[str, int, Labels]] = [(kind, layer, wanted.labels) for layer in layers for kind in PAGE_KINDS]
+    probes = ProbeSet(dict(room.probes.manifest), dict(room.probes.arrays))
+    fit_probes(
+        room.model,
+        todo,
+        games=wanted.games,
+        test_games=max(50, wanted.games // 5),
+        into=probes,
+        say=lambda text, share: say(share, text),
+        check=check,
+        random_state=wanted.seed,
+    )
+    probes.manifest["play"] = play
+    save_set(probes, folder("othello") / room.fingerprint)
+    room.probes = set_for(room.fingerprint)
+    best = max((r for r in room.probes.rows if r["kind"] == "tpr"), key=lambda r: r["accuracy"])
+    return {
+        "sentence": f"Fitted {len(todo)} probes on {wanted.games:,} games. The TPR probe is best after block "
+        f"{best['layer']}: {best['accuracy']:.2%} of squares right on other games."
+    }
+
+
+class _Build:
+    """The bundled set, step by step."""
+
+    def __init__(self, games: int, test_games: int, fresh: bool, say: Callable[[str], None]) -> None:
+        self.model = load_othello(OthelloSource("bundled"))
+        self.name = fingerprint(self.model)
+        self.games, self.test_games, self.say = games, test_games, say
+        self.probes = new_set(self.name)
+        if not fresh and BUNDLED.with_name(BUNDLED.name + ".json").exists():
+            kept = load_set(BUNDLED)
+            if kept.model == self.name:
+                self.probes = kept
+
+    def keep(self, _probes: ProbeSet | None = None) -> None:
+        save_set(self.probes, BUNDLED)
+
+    def step(self, name: str, make: Callable[[], Any]) -> None:
+        """A figure of the manifest, made once."""
+        if name in self.probes.manifest:
+            return
+        self.say(name)
+        self.probes.manifest[name] = make()
+        self.keep()
+
+    def fit(self, wanted: list[tuple[str, int, Labels]]) -> None:
+        todo = [w for w in wanted if self.probes.find(*w) is None]
+        if not todo:
+            return
+        told: Say = lambda text, share: None  # noqa: E731
+
+        def after(probes: ProbeSet) -> None:
+            row = probes.rows[-1]
+            self.say(f"{row['kind']} {row['layer']} {row['labels']}: {row['accuracy']:.4f} in {row['seconds']:.0f} s")
+            self.keep()
+
+        fit_probes(
+            self.model, todo, games=self.games, test_games=self.test_games, into=self.probes, say=told, after=after
+        )
+
+    def run(self) -> None:
+        layers = range(int(self.model.config.n_layer))
+        self.step("play", lambda: play_figures(self.model))
+        self.fit([(kind, layer, "parity") for layer in layers for kind in DEFAULT_KINDS])
+        self.fit([(kind, layer, "mover") for layer in layers for kind in PAGE_KINDS])
+        linear = [r for r in self.probes.rows if r["kind"] == "linear" and r["labels"] == "parity"]
+        top = int(max(linear, key=lambda r: r["accuracy"])["layer"])
+        self.fit([(f"tpr-r{r}", top, "parity") for r in ROLE_DIMS])
+        self.step("ranks", lambda: self._ranks(top))
+        self.step("seeds", lambda: self._seeds(top))
+        self.step("random_network", lambda: self._random_network(top))
+        if "baselines" not in self.probes.manifest:
+            self.say("baselines")
+            rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.say)
+            self.probes.arrays |= arrays
+            self.probes.manifest["baselines"] = rows
+            self.keep()
+
+    def _data(self, top: int) -> tuple[Any, Any]:
+        train = collect(self.model, self.games, PROBE_SEED, [top])
+        test = collect(self.model, self.test_games, PROBE_SEED + 1, [top])
+        return train, test
+
+    def _ranks(self, top: int) -> list[dict[str, Any]]:
+        """Truncated SVD of the linear probe, and low-rank probes trained as such."""
+        from analysis.tpr.truncate import truncated_svd
+
+        train, test = self._data(top)
+        h, boards = test.layer(top), test.labels()
+        directions = torch.as_tensor(self.probes.probe("linear", top).directions())
+        rows: list[dict[str, Any]] = []
+        for rank in [k for k in RANKS if k <= directions.shape[-1]]:
+            cut = truncated_svd(directions, rank)
+            rows.append({"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scores(cut, h, boards))})
+        for rank in TRAINED_RANKS:
+            from analysis.tpr.probes import LowRankProbe
+
+            probe = LowRankProbe(rank=rank).fit(train.layer(top), train.labels())
+            rows.append({"kind": "low-rank", "rank": rank, "parameters": probe.parameter_count(), **_plain(scores(probe, h, boards))})
+            self.say(f"rank {rank}: {rows[-1]['accuracy']:.4f}")
+        return rows
+
+    def _seeds(self, top: int) -> dict[str, Any]:
+        """The main row, fitted from five starts: accuracy, and the geometry of its roles, which may differ."""
+        from analysis.tpr.geometry import gap_r2, neighbour_shares
+
+        train, test = self._data(top)
+        found: dict[str, Any] = {"layer": top, "accuracy": [], "gap_r2": [], "neighbours": []}
+        for seed in range(SEEDS):
+            probe: Any = make_probe("tpr", seed).fit(train.layer(top), train.labels())
+            roles = np.asarray(probe.roles_, dtype=np.float64)
+            found["accuracy"].append(scores(probe, test.layer(top), test.labels())["accuracy"])
+            found["gap_r2"].append(float(gap_r2(roles)))
+            found["neighbours"].append(float(neighbour_shares(roles)["neighbour"]))
+            self.say(f"seed {seed}: {found['accuracy'][-1]:.4f}")
+        return found
+
+    def _random_network(self, top: int) -> dict[str, Any]:
+        """The same probes on a network of the same shape that was never trained."""
+        torch.manual_seed(0)
+        model = build(self.model.config).eval()
+        games = self.games // 2
+        fitted = fit_probes(
+            model, [("linear", top, "parity"), ("tpr", top, "parity")], games=games, test_games=self.test_games
+        )
+        return {"layer": top, "games": games, **{r["kind"]: r["accuracy"] for r in fitted.rows}}
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in found.items() if k != "by_square"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", type=int, default=2000)
+    parser.add_argument("--test-games", type=int, default=500)
+    parser.add_argument("--fresh", action="store_true", help="make everything anew")
+    given = parser.parse_args()
+
+    def say(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    _Build(given.games, given.test_games, given.fresh, say).run()
+
+
+
+if __name__ == "__main__":
+    main()

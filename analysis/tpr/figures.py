@@ -1,0 +1,163 @@
+"""The figures of an OthelloGPT that are kept beside its weights and probes, put into words and rows for the page.
+
+Nothing here measures anything but how a newly opened model plays: every other number was measured when it was built,
+and the manifest says with what. A number that was not measured is absent, and the page says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from analysis.errors import UserError
+from analysis.othello.games import random_games
+from analysis.othello.legality import legality
+from analysis.othello.sources import bundled_folder
+from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES
+from analysis.tpr.pipeline import MAX_ILLEGAL, PLAY_SEED
+from analysis.tpr.room import Room
+
+
+def figures_of(room: Room) -> dict[str, Any]:
+    """Everything that the tabs Figures, Directions and Model need; plain data."""
+    manifest = room.probes.manifest
+    rows = [r for r in room.probes.rows if r["labels"] == "parity"]
+    accuracy = {
+        KIND_NAMES[kind]: [
+            next((r["accuracy"] for r in rows if r["kind"] == kind and r["layer"] == layer), None)
+            for layer in range(room.layers)
+        ]
+        for kind in DEFAULT_KINDS
+        if any(r["kind"] == kind for r in rows)
+    }
+    training = training_log(room)
+    play = manifest.get("play")
+    return {
+        "words": words(room, training),
+        "play": play,
+        "play_caption": play_caption(play),
+        "training": training,
+        "training_caption": training_caption(training),
+        "accuracy": accuracy,
+        "constant": manifest.get("constant"),
+        "random_network": manifest.get("random_network"),
+        "accuracy_caption": accuracy_caption(room),
+        "edits": manifest.get("edits"),
+        "probes": probe_rows(room),
+        "role_dims": role_dims(room),
+    }
+
+
+def role_dims(room: Room) -> list[tuple[int, str]]:
+    """(role dimension, kind) of all TPR probes of the set, ascending."""
+    kinds = {r["kind"] for r in room.probes.rows if r["kind"].startswith("tpr")}
+    sizes = {"tpr": 52, "tpr-full": 64}
+    return sorted((sizes.get(k) or int(k[5:]), k) for k in kinds)
+
+
+def probe_rows(room: Room) -> list[dict[str, Any]]:
+    """One row per probe, by kind, block and labels."""
+    names = ("layer", "labels", "parameters", "accuracy", "macro_f1", "seconds")
+    rows = sorted(room.probes.rows, key=lambda r: (r["labels"], r["kind"], r["layer"]))
+    return [{"title": KIND_NAMES.get(r["kind"], r["kind"])} | {n: r[n] for n in names} for r in rows]
+
+
+def training_log(room: Room) -> dict[str, Any] | None:
+    """Curves of the training log, for the bundled model only."""
+    path = bundled_folder().parent / "training.jsonl"
+    if room.source.text != "bundled" or not path.exists():
+        return None
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    tests = [line for line in lines if "loss" in line]
+    starts = [line["recipe"] for line in lines if line.get("event") == "start"]
+    return {
+        "games": [line["games"] for line in tests],
+        "above": [line["above"] for line in tests],
+        "illegal": [line["illegal"] for line in tests],
+        "recipe": starts[-1] if starts else {},
+    }
+
+
+def words(room: Room, training: dict[str, Any] | None) -> list[str]:
+    """The model in a few sentences."""
+    facts = room.facts()
+    lines = [
+        f"{facts['label']}: {facts['layers']} blocks of width {facts['width']}, {facts['heads']} heads, "
+        f"{facts['parameters']:,} parameters; weights {facts['fingerprint']}."
+    ]
+    play = room.probes.manifest.get("play")
+    if play:
+        lines.append(
+            f"On {play['games']:,} fresh random games its most likely move is illegal at {play['illegal']:.2%} of "
+            f"{play['positions']:,} positions; it puts {play['mass']:.2%} of its probability on illegal moves. Its loss "
+            f"is {play['loss']:.4f} nats per move, {play['loss'] - play['floor']:.4f} above the floor of random play "
+            f"({play['floor']:.4f})."
+        )
+    else:
+        lines.append("How legally it plays has not been measured with its probes; fitting probes measures it.")
+    if training and training["recipe"]:
+        recipe = training["recipe"]
+        target = (
+            "the move that was played, as in the papers"
+            if recipe["target"] == "move"
+            else "the uniform distribution over the legal moves, so it has been told the legal set"
+        )
+        lines.append(
+            f"Trained by this project on {training['games'][-1]:,} random games, none seen twice; the target was "
+            f"{target}. The paper's model has 8 blocks of width 512 and saw 20 million games: this one is smaller, and "
+            "its figures are its own."
+        )
+    return lines
+
+
+def play_caption(play: dict[str, Any] | None) -> str:
+    """Sample count and seed of the legality figure."""
+    if not play:
+        return "Not measured for this model yet."
+    return f"Most likely move after each ply, {play['games']:,} fresh games (seed {PLAY_SEED}), measured when it was built."
+
+
+def training_caption(training: dict[str, Any] | None) -> str:
+    """What the curve is measured on."""
+    if not training:
+        return ""
+    return "Loss above the floor and share of illegal first choices on 200 held-out games during training."
+
+
+def accuracy_caption(room: Room) -> str:
+    """Sample counts of the accuracy figure, and the spread over seeds."""
+    manifest = room.probes.manifest
+    if not room.probes.rows:
+        return ""
+    text = (
+        f"{manifest.get('games', 0):,} games to fit, {manifest.get('test_games', 0):,} other games to test, parity "
+        "labels. Dashed: the most common class of each square at each ply."
+    )
+    seeds = manifest.get("seeds")
+    if seeds:
+        low, high = min(seeds["accuracy"]), max(seeds["accuracy"])
+        text += (
+            f" TPR 52 × 2 after block {seeds['layer']} with {len(seeds['accuracy'])} seeds: {low:.2%} to {high:.2%}."
+        )
+    return text
+
+
+def opened(room: Room, check: Callable[[], None]) -> dict[str, Any]:
+    """How a model plays on 30 fresh games, in a sentence. Raises UserError(field="source") if it does not play."""
+    found = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
+    if found.illegal > 0.5:
+        raise UserError(
+            f"{room.source.label} does not play Othello: its first choice is illegal at {found.illegal:.0%} of positions. "
+            "Check that the file holds a trained OthelloGPT of the 8 × 8 board.",
+            "source",
+        )
+    facts = room.facts()
+    text = (
+        f"{facts['label']}: {facts['layers']} blocks of width {facts['width']}; on 30 fresh games its first choice is "
+        f"illegal at {found.illegal:.2%} of positions."
+    )
+    if found.illegal > MAX_ILLEGAL:
+        text += " That is too often for its boards to be taken as those of a player."
+    text += " It has probes." if room.probes.rows else " It has no probes yet: fit them below."
+    return {"sentence": text, "facts": facts}
