@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import UserError
-from analysis.models.spec import ModelSpec, model_root
+from analysis.models.spec import OTHELLO, ModelSpec, model_root
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FILES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 HUB_FILES = ("synthetic_model.pth", "gpt_synthetic.ckpt", "championship_model.pth", "gpt_championship.ckpt")
 """Names under which the community's checkpoints lie in repositories that are no Hugging Face models."""
+
+_HUGGING_FACE = ["config.json", "model.safetensors", "pytorch_model.bin"]
 
 
 def bundled_folder() -> Path:
@@ -35,19 +37,21 @@ class OthelloSource:
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not self.text.strip():
-            raise UserError(
-                "Name a model: bundled, the path of a checkpoint (.pth, .ckpt, .safetensors), a folder, or a hub id.",
-                "source",
+            raise _bad(
+                "Name a model: bundled, the path of a checkpoint (.pth, .ckpt, .safetensors), a folder, or a hub id."
             )
         if self.text == "bundled":
             return
         try:
-            ModelSpec(self.text)
+            kind = ModelSpec(self.text).kind
         except UserError as error:
             if not self.is_file:
-                raise UserError(error.message, "source") from error
-        if self.text.lower().endswith(".gguf"):
-            raise UserError("A GGUF file holds a language model, not an OthelloGPT.", "source")
+                raise _bad(error.message) from error
+            return
+        if kind in ("default", "gguf") or self.text == OTHELLO:
+            raise _bad(
+                f"{self.label} is no OthelloGPT that this page can open. Write bundled for the one that is here."
+            )
 
     @property
     def is_file(self) -> bool:
@@ -61,20 +65,23 @@ class OthelloSource:
 
     @cached_property
     def path(self) -> Path | None:
-        """The file or folder on this machine, None for the hub. Raises UserError(field="source") if it may not be read."""
+        """The file or folder on this machine, None for the hub. UserError(field="source") if absent or not allowed."""
         if self.text == "bundled":
+            if not bundled_folder().is_dir():
+                raise _bad("This installation has no bundled OthelloGPT. Give the path of a checkpoint or a hub id.")
             return bundled_folder()
         root = model_root()
         if not self.is_file and ModelSpec(self.text).kind == "hub":
             return None
         try:
             path = ((root or Path.cwd()) / Path(self.text).expanduser()).resolve()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError("This path cannot be followed. Check its spelling.", "source") from error
-        if root is not None and not path.is_relative_to(root):
-            raise UserError("This server reads local models from one folder only, and this path is not in it.", "source")
-        if not path.exists():
-            raise UserError(f"There is nothing named {path.name} at this path. Check the spelling.", "source")
+            if root is not None and not path.is_relative_to(root):
+                raise _bad("This server reads local models from one folder only, and this path is not in it.")
+            there = path.exists()
+        except (OSError, RuntimeError) as error:
+            raise _bad("This path cannot be followed. Check its spelling.") from error
+        if not there:
+            raise _bad(f"There is nothing named {path.name} at this path. Check the spelling.")
         return path
 
     @property
@@ -101,27 +108,54 @@ def load_othello(source: OthelloSource) -> GPT2LMHeadModel:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    """The folder or file of a hub id in the hub's cache, downloaded if it is not there yet."""
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download, snapshot_download
 
+    http_error: type[Exception] = getattr(errors, "HTTPError", OSError)  # of the HTTP library, whichever it is
     try:
-        files = HfApi().list_repo_files(name)
+        # Asked first and with a short limit: a download would try for half a minute where there is no network.
+        info = HfApi().model_info(name, timeout=5)
+        files = [s.rfilename for s in info.siblings or []]
         if "config.json" in files:
-            wanted = ["config.json", "model.safetensors", "pytorch_model.bin"]
-            return Path(snapshot_download(name, allow_patterns=wanted))
-        for file in HUB_FILES:
-            if file in files:
-                return Path(hf_hub_download(name, file))
+            return Path(snapshot_download(name, revision=info.sha, allow_patterns=_HUGGING_FACE))
         others = [f for f in files if f.lower().endswith(FILES)]
-        if len(others) == 1:
-            return Path(hf_hub_download(name, others[0]))
-    except GatedRepoError as error:
-        raise UserError(f"{name} asks for permission first. Ask for it on the hub and log in.", "source") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"The hub has no model called {name}. Check the spelling.", "source") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise UserError(f"The hub could not be reached for {name}. Check the network.", "source") from error
-    raise UserError(
-        f"{name} holds neither a Hugging Face model nor one of the known checkpoint files ({', '.join(HUB_FILES)}).",
-        "source",
+        chosen = next((f for f in HUB_FILES if f in files), others[0] if len(others) == 1 else None)
+        if chosen is not None:
+            return Path(hf_hub_download(name, chosen, revision=info.sha))
+    except errors.GatedRepoError as error:
+        raise _bad(
+            f"{name} is gated: its owner asks who downloads it. Accept its terms on the hub and log in."
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise _bad(
+            f"The hub has no model {name}, or it is private. Check the spelling; for a private model set HF_TOKEN."
+        ) from error
+    except (http_error, OSError) as error:
+        kept = _in_cache(name)
+        if kept is not None:
+            return kept
+        if constants.HF_HUB_OFFLINE:
+            raise _bad(
+                f"Downloads are switched off (HF_HUB_OFFLINE), and {name} is not on this machine. Give a file."
+            ) from error
+        raise _bad(
+            f"The hub cannot be reached from this machine, and {name} is not in its cache here. Check the network, or "
+            "give the path of a checkpoint."
+        ) from error
+    raise _bad(
+        f"{name} holds neither a Hugging Face model nor one of the known checkpoint files ({', '.join(HUB_FILES)})."
     )
+
+
+def _in_cache(name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in (*_HUGGING_FACE[1:], *HUB_FILES):
+        found = try_to_load_from_cache(name, file)
+        if isinstance(found, str):
+            return Path(found).parent if file in _HUGGING_FACE else Path(found)
+    return None
+
+
+def _bad(message: str) -> UserError:
+    return UserError(message, "source")

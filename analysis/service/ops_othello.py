@@ -139,9 +139,7 @@ class OthelloReading(OfGame):
         return Result(data, {"next": shares.astype(np.float32), "truth": classes, **arrays})
 
 
-def _right(
-    room: Room, game: GameRead, kind: str, layer: int, row: int, labels: str, classes: np.ndarray
-) -> int | None:
+def _right(room: Room, game: GameRead, kind: str, layer: int, row: int, labels: str, classes: np.ndarray) -> int | None:
     if room.probes.find(kind, layer, labels) is None:
         return None
     probe = room.probes.probe(kind, layer, labels)

@@ -32,7 +32,9 @@ def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> No
         if not 0 <= square < 64 or target not in (0, 1, 2):
             raise UserError("An edit is a square from 0 to 63 and a class: 0 empty, 1 just moved, 2 to move.", "edits")
         if square in CENTRE and target == 0:
-            raise UserError(f"{square_name(square)} is filled from the start: the probes have never seen it empty.", "edits")
+            raise UserError(
+                f"{square_name(square)} is filled from the start: the probes have never seen it empty.", "edits"
+            )
         if classes[square] == target:
             raise UserError(f"{square_name(square)} is that already. Choose another state for it.", "edits")
 

@@ -119,9 +119,11 @@ class _Build:
         linear = [r for r in self.probes.rows if r["kind"] == "linear" and r["labels"] == "parity"]
         top = int(max(linear, key=lambda r: r["accuracy"])["layer"])
         self.fit([(f"tpr-r{r}", top, "parity") for r in ROLE_DIMS])
-        self.step("ranks", lambda: self._ranks(top))
+        self.step("ranks", lambda: {"layer": top, "rows": self._ranks(top)})
         self.step("seeds", lambda: self._seeds(top))
         self.step("random_network", lambda: self._random_network(top))
+        self.step("edits", lambda: self._edits(1))
+        self.step("edits_more", lambda: [self._edits(k) for k in (2, 3, 4)])
         if "baselines" not in self.probes.manifest:
             self.say("baselines")
             rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.say)
@@ -144,12 +146,21 @@ class _Build:
         rows: list[dict[str, Any]] = []
         for rank in [k for k in RANKS if k <= directions.shape[-1]]:
             cut = truncated_svd(directions, rank)
-            rows.append({"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scores(cut, h, boards))})
+            rows.append(
+                {"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scores(cut, h, boards))}
+            )
         for rank in TRAINED_RANKS:
             from analysis.tpr.probes import LowRankProbe
 
             probe = LowRankProbe(rank=rank).fit(train.layer(top), train.labels())
-            rows.append({"kind": "low-rank", "rank": rank, "parameters": probe.parameter_count(), **_plain(scores(probe, h, boards))})
+            rows.append(
+                {
+                    "kind": "low-rank",
+                    "rank": rank,
+                    "parameters": probe.parameter_count(),
+                    **_plain(scores(probe, h, boards)),
+                }
+            )
             self.say(f"rank {rank}: {rows[-1]['accuracy']:.4f}")
         return rows
 
@@ -166,6 +177,17 @@ class _Build:
             found["gap_r2"].append(float(gap_r2(roles)))
             found["neighbours"].append(float(neighbour_shares(roles)["neighbour"]))
             self.say(f"seed {seed}: {found['accuracy'][-1]:.4f}")
+        return found
+
+    def _edits(self, squares: int) -> dict[str, Any]:
+        """The table of 200 edits of so many squares."""
+        from analysis.tpr.editing import trial_table
+
+        room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
+        layers = list(range(room.layers))
+        found = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)
+        for r in found["rows"]:
+            self.say(f"{squares}: {r['method']}, {r['choice']}: {r['mean']:.2f} (null {r['null']:.2f})")
         return found
 
     def _random_network(self, top: int) -> dict[str, Any]:
@@ -195,7 +217,6 @@ def main() -> None:
         sys.stdout.flush()
 
     _Build(given.games, given.test_games, given.fresh, say).run()
-
 
 
 if __name__ == "__main__":

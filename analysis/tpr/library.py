@@ -96,9 +96,7 @@ class ProbeSet:
         self.manifest["rows"] = [
             r for r in self.manifest["rows"] if (r["kind"], r["layer"], r["labels"]) != (kind, layer, labels)
         ]
-        self.manifest["rows"].append(
-            {"kind": kind, "layer": layer, "labels": labels, "settings": settings, **scores}
-        )
+        self.manifest["rows"].append({"kind": kind, "layer": layer, "labels": labels, "settings": settings, **scores})
 
     def find(self, kind: str, layer: int, labels: str = "parity") -> dict[str, Any] | None:
         """The row of a probe, or None."""
@@ -156,10 +154,14 @@ def load_set(path: Path) -> ProbeSet:
         manifest = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))
         target = path.with_name(Path(str(manifest["file"])).name)
         if hashlib.sha256(target.read_bytes()).hexdigest() != manifest["sha256"]:
-            raise UserError("The file of probes is not the one that its manifest describes. Fit the probes again.", "probe")
+            raise UserError(
+                "The file of probes is not the one that its manifest describes. Fit the probes again.", "probe"
+            )
         return ProbeSet(manifest, load_file(target))
     except FileNotFoundError as error:
-        raise UserError("There are no probes for this model yet. Fit them under “Model and probes”.", "probe") from error
+        raise UserError(
+            "There are no probes for this model yet. Fit them under “Model and probes”.", "probe"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError("The file of probes cannot be read. Fit the probes again.", "probe") from error
 

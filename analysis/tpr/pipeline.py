@@ -80,9 +80,7 @@ def fit_probes(
     probes = into if into is not None else new_set(fingerprint(model))
     layers = sorted({layer for _, layer, _ in wanted})
     share = 0.25
-    train = collect(
-        model, games, PROBE_SEED, layers, progress=lambda t, s: say(t, share * (s or 0.0)), check=check
-    )
+    train = collect(model, games, PROBE_SEED, layers, progress=lambda t, s: say(t, share * (s or 0.0)), check=check)
     test = collect(model, test_games, PROBE_SEED + 1, layers, check=check)
     probes.manifest |= {"games": games, "test_games": test_games, "constant": constant_baseline(train, test)}
     for i, (kind, layer, labels) in enumerate(wanted):
@@ -90,15 +88,15 @@ def fit_probes(
         began = time.perf_counter()
         done = share + (1 - share) * i / len(wanted)
 
-        def progress(text: str, inner: float | None, done: float = done, what: str = f"{kind} at block {layer}") -> None:
+        def progress(
+            text: str, inner: float | None, done: float = done, what: str = f"{kind} at block {layer}"
+        ) -> None:
             say(f"{what}: {text}", done + (1 - share) * (inner or 0.0) / len(wanted))
 
         probe = make_probe(kind, random_state)
         probe.fit(train.layer(layer), train.labels(labels), progress=progress, check=check)
         seconds = time.perf_counter() - began
         found = scores(probe, test.layer(layer), test.labels(labels))
-        probes.add(
-            kind, layer, labels, probe, seconds=round(seconds, 2), parameters=probe.parameter_count(), **found
-        )
+        probes.add(kind, layer, labels, probe, seconds=round(seconds, 2), parameters=probe.parameter_count(), **found)
         after(probes)
     return probes

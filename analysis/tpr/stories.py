@@ -151,7 +151,9 @@ def _pass(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any
         classes = np.asarray(Board.start().after(moves[:ply]).classes(labels))
         probe = room.probes.probe("linear", layer, labels)
         right[labels] = int((np.asarray(probe.predict(game.residual[layer, ply - 1 : ply]))[0] == classes).sum())
-    said = ", ".join(f"{n} of 64 with {'parity labels' if k == 'parity' else 'the true mover'}" for k, n in right.items())
+    said = ", ".join(
+        f"{n} of 64 with {'parity labels' if k == 'parity' else 'the true mover'}" for k, n in right.items()
+    )
     return _story(
         moves,
         ply,

@@ -59,9 +59,7 @@ def show_directions(
     if result is None:
         return (*[no_update] * 6, panel)
     data, arrays = result.data, result.arrays
-    boards = {
-        f"oth-cosine-{name}": cosine_board(arrays["cosines"][:, i], name) for i, name in enumerate(CLASSES)
-    }
+    boards = {f"oth-cosine-{name}": cosine_board(arrays["cosines"][:, i], name) for i, name in enumerate(CLASSES)}
     return (
         boards,
         data["caption"],

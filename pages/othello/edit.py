@@ -139,7 +139,9 @@ def ask_edit(
     moves, ply = tuple(game["moves"]), int(game["ply"])
     if not edits or not 1 <= ply <= 59:
         why = "Press one to four squares of the first board: each press goes to the next state of the square."
-        empty = {n: board_data(discs=[0] * 64) for n in ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")}
+        empty = {
+            n: board_data(discs=[0] * 64) for n in ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")
+        }
         return empty, why if ply else NO_MOVE, blank(340, ""), "", {}, "", None
     rows = tuple((int(s), int(c)) for s, c in edits)
     result, panel = attempt(
@@ -201,9 +203,13 @@ def said(data: dict[str, Any]) -> Any:
 
 def repair_table(rows: list[dict[str, Any]]) -> Any:
     """By block: how many of the edited squares are read as the target, and how many of the others still rightly."""
-    head = html.Tr([html.Th(t) for t in ("after block", "edited squares read as the target", "other squares read as before")])
+    head = html.Tr(
+        [html.Th(t) for t in ("after block", "edited squares read as the target", "other squares read as before")]
+    )
     body = [
-        html.Tr([html.Td(r["layer"]), html.Td(f"{r['target']} of {r['edited']}"), html.Td(f"{r['same']} of {r['others']}")])
+        html.Tr(
+            [html.Td(r["layer"]), html.Td(f"{r['target']} of {r['edited']}"), html.Td(f"{r['same']} of {r['others']}")]
+        )
         for r in rows
     ]
     return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")

@@ -33,7 +33,9 @@ def edit_panel() -> Any:
                     html.Div(
                         [
                             html.H3("Edit the board inside the model"),
-                            html.Button("Undo all edits", id="oth-edit-clear", className="attune-button", type="button"),
+                            html.Button(
+                                "Undo all edits", id="oth-edit-clear", className="attune-button", type="button"
+                            ),
                             html.Div(
                                 dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
                                 className="attune-pick attune-story",
@@ -128,11 +130,21 @@ def edit_panel() -> Any:
                             html.H3("Many edits"),
                             dbc.Label("cases", html_for="oth-cases"),
                             dbc.Input(
-                                id="oth-cases", type="number", step="any", value=200, size="sm", className="attune-number"
+                                id="oth-cases",
+                                type="number",
+                                step="any",
+                                value=200,
+                                size="sm",
+                                className="attune-number",
                             ),
                             dbc.Label("squares", html_for="oth-squares"),
                             dbc.Input(
-                                id="oth-squares", type="number", step="any", value=1, size="sm", className="attune-number"
+                                id="oth-squares",
+                                type="number",
+                                step="any",
+                                value=1,
+                                size="sm",
+                                className="attune-number",
                             ),
                             dbc.Label("seed", html_for="oth-trial-seed"),
                             dbc.Input(
@@ -147,7 +159,11 @@ def edit_panel() -> Any:
                                 "Run them", id="oth-trials", className="attune-button attune-primary", type="button"
                             ),
                             html.Button(
-                                "Cancel", id="oth-trials-cancel", className="attune-button", type="button", disabled=True
+                                "Cancel",
+                                id="oth-trials-cancel",
+                                className="attune-button",
+                                type="button",
+                                disabled=True,
                             ),
                             dbc.Progress(id="oth-trials-bar", value=0, className="attune-bar"),
                             html.Span(id="oth-trials-text", className="attune-note", **{"aria-live": "polite"}),

@@ -40,7 +40,9 @@ def show_figures(facts: Any, tab: str, theme: str) -> tuple[Any, ...]:
     play, training, edits = facts["play"], facts["training"], facts["edits"]
     return (
         [html.H3("This model"), *[html.P(line) for line in facts["words"]]],
-        legality_by_ply(play["illegal_by_ply"], play["positions_by_ply"], theme) if play else blank(340, "not measured"),
+        legality_by_ply(play["illegal_by_ply"], play["positions_by_ply"], theme)
+        if play
+        else blank(340, "not measured"),
         facts["play_caption"],
         {**settings, "play": play},
         training_curve(training["games"], training["above"], training["illegal"], theme)

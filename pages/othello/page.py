@@ -202,7 +202,13 @@ def _believed(view: View) -> Any:
                             dbc.Label("ply", html_for="oth-ply"),
                             html.Div(
                                 dcc.Slider(
-                                    0, 60, 1, value=view.ply, id="oth-ply", marks=None, updatemode="drag",
+                                    0,
+                                    60,
+                                    1,
+                                    value=view.ply,
+                                    id="oth-ply",
+                                    marks=None,
+                                    updatemode="drag",
                                     tooltip={"always_visible": False},
                                 ),
                                 className="attune-slider",
@@ -245,16 +251,18 @@ def _believed(view: View) -> Any:
 
 
 def _probe_choice(name: str, value: str = "tpr") -> Any:
-    return html.Div(
-        dcc.Dropdown(PROBES, value, id=name, clearable=False, searchable=False), className="attune-pick"
-    )
+    return html.Div(dcc.Dropdown(PROBES, value, id=name, clearable=False, searchable=False), className="attune-pick")
 
 
 def _binding() -> Any:
     return html.Div(
         [
             html.Div(
-                [html.Span("probe"), _probe_choice("oth-probe"), html.Span(id="oth-binding-said", className="attune-note")],
+                [
+                    html.Span("probe"),
+                    _probe_choice("oth-probe"),
+                    html.Span(id="oth-binding-said", className="attune-note"),
+                ],
                 className="attune-row",
             ),
             html.Div(
@@ -329,7 +337,13 @@ def _directions() -> Any:
                     html.Span("roles"),
                     html.Div(
                         dcc.Slider(
-                            0, 5, 1, value=3, id="oth-roles-dim", marks=None, updatemode="drag",
+                            0,
+                            5,
+                            1,
+                            value=3,
+                            id="oth-roles-dim",
+                            marks=None,
+                            updatemode="drag",
                         ),
                         className="attune-slider",
                     ),

@@ -72,11 +72,13 @@ def read(game: Any, layer: Any, labels: str, facts: Any, theme: str, source: str
         return (no_update,) * 13
     board = Board.start().after(moves[:ply])
     if ply == 0 or ply > 59:
-        why = NO_MOVE if ply == 0 else "All sixty squares are filled: there is no next move to predict, and no position for it."
+        why = (
+            NO_MOVE
+            if ply == 0
+            else "All sixty squares are filled: there is no next move to predict, and no position for it."
+        )
         return nothing(board, why)
-    result, panel = attempt(
-        lambda: OthelloReading(source, moves, ply, int(layer), labels), session, "oth-reading"
-    )
+    result, panel = attempt(lambda: OthelloReading(source, moves, ply, int(layer), labels), session, "oth-reading")
     if result is None:
         empty = nothing(board, "")
         return (*empty[:11], panel, None)

@@ -100,7 +100,10 @@ def show_roles(
 def geometry_table(rows: list[dict[str, Any]]) -> Any:
     """Each number of the geometry in each reading, so that it shows which depend on the coordinates."""
     head = html.Tr(
-        [html.Th(t) for t in ("reading", "true neighbours among the nearest", "R² of the gap map", "depends on coordinates")]
+        [
+            html.Th(t)
+            for t in ("reading", "true neighbours among the nearest", "R² of the gap map", "depends on coordinates")
+        ]
     )
     body = [
         html.Tr(

@@ -90,5 +90,3 @@ def table(rows: list[dict[str, Any]]) -> Any:
         body.append(html.Tr([html.Td(words[key]) for key, _ in COLUMNS]))
     head = html.Tr([html.Th(title) for _, title in COLUMNS])
     return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")
-
-

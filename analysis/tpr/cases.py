@@ -1,0 +1,110 @@
+"""Which edits are asked for: random positions, squares and targets, drawn alike for every probe and every number of
+squares, and the legal moves that the edited board would have.
+
+The published code filters differently for different probes (dossier 3.11); here one filter holds for all: the legal set
+changes, some legal move remains, and the discs stay one connected piece.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from analysis.errors import UserError
+from analysis.othello.board import Board, legal_squares
+from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN
+from analysis.tpr.activations import whole_games
+
+FIRST_PLY = 20
+
+
+@dataclass(frozen=True)
+class EditCase:
+    """A prefix of a game and what is to be changed in it.
+
+    ``moves``: squares played. ``changes``: (square, source class, target class), classes as 0 empty, 1 just moved,
+    2 to move. ``kind``: ``"flip"`` or ``"empty"``. ``legal``: moves of the edited board; ``before``: of the real one.
+    """
+
+    moves: tuple[int, ...]
+    changes: tuple[tuple[int, int, int], ...]
+    kind: str
+    legal: tuple[int, ...]
+    before: tuple[int, ...]
+
+
+def moved_black(board: Board, labels: str) -> bool:
+    """Whether class 1, just moved, stands for black under these labels."""
+    return len(board.moves) % 2 == 1 if labels == "parity" else board.just_moved == "black"
+
+
+def edited_words(board: Board, changes: tuple[tuple[int, int], ...], labels: str) -> tuple[int, int]:
+    """Words of black and white discs with (square, target class) put in."""
+    black, white = board.black, board.white
+    first_black = moved_black(board, labels)
+    for square, target in changes:
+        bit = 1 << square
+        black, white = black & ~bit, white & ~bit
+        if target and (target == 1) == first_black:
+            black |= bit
+        elif target:
+            white |= bit
+    return black, white
+
+
+def edited_legal(board: Board, changes: tuple[tuple[int, int], ...], labels: str = "parity") -> tuple[int, ...]:
+    """Legal squares of the edited board: the side to move stays, and passes if it cannot."""
+    black, white = edited_words(board, changes, labels)
+    own, other = (black, white) if board.side == "black" else (white, black)
+    return legal_squares(own, other) or legal_squares(other, own)
+
+
+def connected(word: int) -> bool:
+    """Whether the set bits form one piece, diagonal steps allowed."""
+    if not word:
+        return False
+    left = 0x7F7F7F7F7F7F7F7F
+    right = 0xFEFEFEFEFEFEFEFE
+    piece = word & -word
+    while True:
+        wide = piece | (piece & left) << 1 | (piece & right) >> 1
+        grown = (wide | wide << 8 | wide >> 8) & word
+        if grown == piece:
+            return piece == word
+        piece = grown
+
+
+def random_cases(n: int, squares: int = 1, seed: int = 44, *, labels: str = "parity") -> list[EditCase]:
+    """``n`` cases of ``squares`` squares each, all flipped or all emptied (drawn per case), by dossier 4.3.
+
+    Prefix lengths are uniform in 20 to 59. Raises UserError(field="squares") outside 1 to 4, field="cases" below 1.
+    """
+    if not 1 <= squares <= 4:
+        raise UserError("One to four squares can be edited.", "squares")
+    if n < 1:
+        raise UserError("At least one case is needed.", "cases")
+    draw = random.Random(seed)  # noqa: S311
+    games = whole_games(max(50, n), 60_000 + seed % 1000)
+    found: list[EditCase] = []
+    while len(found) < n:
+        row = games.tokens[draw.randrange(len(games.tokens))]
+        moves = tuple(int(SQUARE_OF_TOKEN[t]) for t in row[: draw.randint(FIRST_PLY, 59)])
+        board = Board.start().after(moves)
+        classes = board.classes(labels)
+        held = [s for s in range(64) if classes[s] and s not in CENTRE]
+        kind = draw.choice(("flip", "empty"))
+        if len(held) < squares or board.over:
+            continue
+        chosen = draw.sample(held, squares)
+        changes = tuple((s, classes[s], 3 - classes[s] if kind == "flip" else 0) for s in chosen)
+        wanted = tuple((s, t) for s, _, t in changes)
+        legal = edited_legal(board, wanted, labels)
+        black, white = edited_words(board, wanted, labels)
+        if legal and legal != board.legal and connected(black | white):
+            found.append(EditCase(moves, changes, kind, legal, board.legal))
+    return found
+
+
+def null_of_perfect(cases: list[EditCase]) -> float:
+    """Mean error of a perfect player that ignores the edits: the size of what the edit changes in the legal set."""
+    return sum(len(set(c.legal) ^ set(c.before)) for c in cases) / len(cases)

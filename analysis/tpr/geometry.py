@@ -1,0 +1,163 @@
+"""Numbers and coordinates of the geometry of square embeddings, as the paper's figures have them.
+
+Every function takes points (64, k), one per square in the order A1 to H8, and knows nothing of where they come from:
+the roles of a fit, another gauge of them, effective directions, or the roles of a control. `readings` puts the same
+numbers side by side for all of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import Isomap
+
+from analysis.errors import UserError
+from analysis.othello.squares import CENTRE
+from analysis.tpr.gauge import canonical, effective_directions, projector
+
+Array = NDArray[np.float64]
+RELATIONS = ("neighbour", "row", "column", "diagonal", "unrelated")
+EXPECTED_R2 = 62 / 2015
+"""R^2 of 63 cell means over 2016 pairs of points without any structure."""
+
+
+def _gaps() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    s = np.arange(64)
+    return np.abs(s[:, None] // 8 - s // 8), np.abs(s[:, None] % 8 - s % 8)
+
+
+ROW_GAP, COLUMN_GAP = _gaps()
+NEIGHBOURS = (np.maximum(ROW_GAP, COLUMN_GAP) == 1).sum(1)
+"""(64,): true neighbours of each square, 3 to 8."""
+
+
+def relation_matrix() -> NDArray[np.int64]:
+    """(64, 64) numbers of `RELATIONS` for each pair of squares; -1 on the diagonal."""
+    relation = np.full((64, 64), 4)
+    relation[(ROW_GAP == COLUMN_GAP)] = 3
+    relation[COLUMN_GAP == 0] = 2
+    relation[ROW_GAP == 0] = 1
+    relation[np.maximum(ROW_GAP, COLUMN_GAP) == 1] = 0
+    np.fill_diagonal(relation, -1)
+    return relation
+
+
+def _unit(points: ArrayLike) -> Array:
+    p = np.asarray(points, dtype=np.float64)
+    if p.ndim != 2 or len(p) != 64 or not np.isfinite(p).all():
+        raise UserError("Square embeddings are 64 rows of finite numbers.", "roles")
+    return np.asarray(p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-30))
+
+
+def gram(points: ArrayLike) -> Array:
+    """(64, 64) cosines between the points."""
+    unit = _unit(points)
+    return np.asarray(unit @ unit.T)
+
+
+def neighbour_shares(points: ArrayLike) -> dict[str, float]:
+    """What the nearest points of a square are to it, averaged over squares (the paper's Figure 6).
+
+    For each square as many nearest points by cosine are taken as it has neighbours on the board (3, 5 or 8).
+    """
+    cosines = gram(points)
+    np.fill_diagonal(cosines, -np.inf)
+    relation = relation_matrix()
+    shares = np.zeros(len(RELATIONS))
+    for s in range(64):
+        nearest = np.argsort(-cosines[s], kind="stable")[: NEIGHBOURS[s]]
+        shares += np.bincount(relation[s, nearest], minlength=len(RELATIONS)) / NEIGHBOURS[s]
+    return dict(zip(RELATIONS, (float(v) for v in shares / 64), strict=True))
+
+
+def chance_shares() -> dict[str, float]:
+    """What `neighbour_shares` is on average for points in random order: 10.4 % neighbours, not the 11.1 % drawn there."""
+    relation = relation_matrix()
+    shares = [float(np.mean([(relation[s] == k).sum() / 63 for s in range(64)])) for k in range(len(RELATIONS))]
+    return dict(zip(RELATIONS, shares, strict=True))
+
+
+def gap_map(points: ArrayLike) -> Array:
+    """(8, 8) mean cosine of two different squares by their row gap and column gap; the cell (0, 0) is NaN."""
+    cosines, found = gram(points), np.full((8, 8), np.nan)
+    upper = np.triu(np.ones((64, 64), bool), 1)
+    for i in range(8):
+        for j in range(8):
+            cell = upper & (ROW_GAP == i) & (COLUMN_GAP == j)
+            if cell.any():
+                found[i, j] = cosines[cell].mean()
+    return found
+
+
+def gap_r2(points: ArrayLike) -> float:
+    """R^2 of predicting the cosines of all 2016 pairs by the mean of their cell of the gap map (the paper's Figure 7)."""
+    cosines, cells = gram(points), gap_map(points)
+    upper = np.triu_indices(64, 1)
+    values = cosines[upper]
+    predicted = cells[ROW_GAP[upper], COLUMN_GAP[upper]]
+    total = float(((values - values.mean()) ** 2).sum())
+    return 1.0 - float(((values - predicted) ** 2).sum()) / total if total > 0 else 0.0
+
+
+def pca(points: ArrayLike, n: int = 3) -> tuple[Array, Array]:
+    """Coordinates (64, n) on the leading components and the shares of variance (n,); signs fixed."""
+    p = np.asarray(points, dtype=np.float64)
+    n = min(n, *p.shape)
+    model = PCA(n, svd_solver="full").fit(p)
+    found = model.transform(p)
+    return _signed(found), np.asarray(model.explained_variance_ratio_)
+
+
+def isomap(points: ArrayLike, neighbours: int = 16, components: int = 3) -> tuple[Array, list[int]]:
+    """Isomap of the squares without the centre four, as the paper draws it: coordinates (60, c) and their squares.
+
+    Raises UserError(field="roles") if the neighbour graph falls apart.
+    """
+    squares = [s for s in range(64) if s not in CENTRE]
+    p = np.asarray(points, dtype=np.float64)[squares]
+    model = Isomap(n_neighbors=neighbours, n_components=components, eigen_solver="dense")
+    with np.errstate(all="ignore"):
+        found = model.fit_transform(p)
+    if not np.isfinite(found).all():
+        raise UserError(f"The graph of {neighbours} neighbours falls into parts; Isomap needs one piece.", "roles")
+    return _signed(found), squares
+
+
+def _signed(points: Array) -> Array:
+    top = points[np.abs(points).argmax(0), np.arange(points.shape[1])]
+    return np.asarray(points * np.where(top < 0, -1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The geometry of one set of points. ``gauge``: whether another choice of coordinates would change it."""
+
+    key: str
+    title: str
+    points: Array
+    gauge: bool
+
+    @property
+    def neighbours(self) -> float:
+        """Share of true neighbours among the nearest."""
+        return neighbour_shares(self.points)["neighbour"]
+
+    @property
+    def r2(self) -> float:
+        """R^2 of the gap map."""
+        return gap_r2(self.points)
+
+
+def readings(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[Reading]:
+    """The same geometry read off the roles as they are, and off three things that no gauge changes, by dossier 8.4."""
+    w = effective_directions(m, roles, fillers)
+    return [
+        Reading("roles", "roles in these coordinates", np.asarray(roles, np.float64), True),
+        Reading("canonical", "roles where the map is orthonormal", canonical(m, roles, fillers), False),
+        Reading("projector", "rows of the projector on the roles", projector(roles), False),
+        Reading("colour", "directions: just moved minus to move", w[:, 1] - w[:, 2], False),
+        Reading("empty", "directions: empty minus the two colours", w[:, 0] - 0.5 * (w[:, 1] + w[:, 2]), False),
+    ]

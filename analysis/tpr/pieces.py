@@ -1,0 +1,184 @@
+"""The shared pieces of a TPR probe as the page draws them: roles, Gram matrix, gaps, neighbours, directions.
+
+Everything is shown twice: in one choice of coordinates, which a press of a button changes, and in what no choice can
+change. The numbers of the controls come from the manifest of the probe set, where they were measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.errors import UserError
+from analysis.tpr.gauge import (
+    effective_directions,
+    projector,
+    random_change,
+    remix_fillers,
+    remix_roles,
+)
+from analysis.tpr.geometry import (
+    EXPECTED_R2,
+    chance_shares,
+    gap_map,
+    gap_r2,
+    gram,
+    isomap,
+    neighbour_shares,
+    pca,
+    readings,
+)
+from analysis.tpr.library import KIND_NAMES
+from analysis.tpr.room import Keeps, Room, bilinear
+from analysis.tpr.truncate import cosines
+
+Answer = tuple[dict[str, Any], dict[str, NDArray]]
+
+
+def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, memory: Keeps) -> Answer:
+    """Pictures of the roles in the coordinates of a gauge (0: those of the fit), and of what all gauges share.
+
+    ``activations`` (n, d): the rows on which the logits of both coordinates are compared.
+    """
+    same = bilinear(probe)
+    m, roles, fillers = (np.asarray(t, dtype=np.float64) for t in (same.binding_map_, same.roles_, same.fillers_))
+    m2, roles2, fillers2 = m, roles, fillers
+    if gauge:
+        m2, roles2 = remix_roles(m2, roles2, random_change(roles.shape[1], gauge))
+        m2, fillers2 = remix_fillers(m2, fillers2, random_change(fillers.shape[1], gauge + 1))
+    h = activations.double().numpy()
+    before, after = h @ effective_directions(m, roles, fillers).reshape(192, -1).T, _logits(h, m2, roles2, fillers2)
+    change = float(np.abs(before - after).max())
+    squares = list(range(64))
+    points, shares = pca(roles2)
+    arrays = {"pca.roles": points, "gram": gram(roles2)}
+    words = {"pca": _pca_words(shares)}
+    shown = {"pca": squares}
+    try:
+        arrays["isomap.roles"], shown["isomap"] = isomap(roles2)
+        words["isomap"] = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
+    except UserError as error:
+        arrays["isomap.roles"], shown["isomap"] = points, squares
+        words["isomap"] = f"{error.message} PCA is shown in its place."
+    w = effective_directions(m2, roles2, fillers2)
+    arrays["pca.directions"], kept = pca(w[:, 1] - w[:, 2])
+    read = readings(m2, roles2, fillers2)
+    rows = [{"key": r.key, "title": r.title, "neighbours": r.neighbours, "r2": r.r2, "gauge": r.gauge} for r in read]
+    gaps = [{"key": r.key, "title": f"{r.title}: R² {r.r2:.2f}"} for r in (read[0], read[3])]
+    for r in (read[0], read[3]):
+        arrays[f"gap.{r.key}"] = gap_map(r.points)
+    bars = [
+        {"title": "roles, these coordinates", **neighbour_shares(roles2)},
+        {"title": "directions, any coordinates", **neighbour_shares(read[3].points)},
+    ]
+    baselines = room.probes.manifest.get("baselines") or []
+    for row in baselines:
+        gaps.append({"key": row["key"], "title": f"{row['title']}: R² {row['gap_r2']:.2f}"})
+        arrays[f"gap.{row['key']}"] = room.probes.arrays[f"baseline/{row['key']}/gap"]
+        bars.append({"title": row["title"], **row["neighbours"]})
+    bars.append({"title": "chance", **chance_shares()})
+    data = {
+        "squares": shown,
+        "embedding": words,
+        "geometry": rows,
+        "gaps": gaps,
+        "neighbours": bars,
+        "said": _said(gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2),
+        "survives": f"PCA of the 64 directions just moved minus to move ({kept[:2].sum():.0%} of the variance in two "
+        "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
+        "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of all "
+        f"2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn from the "
+        "coordinates and changes with them; the second cannot. The rest are controls without any structure in the codes."
+        + ("" if baselines else " Controls were not measured for this model."),
+        "neighbour_caption": "For each square, its nearest points by cosine, as many as it has neighbours on the board.",
+    }
+    return data, {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
+
+
+def _logits(h: NDArray, m: NDArray, roles: NDArray, fillers: NDArray) -> NDArray[np.float64]:
+    """Logits (n, 192) by the unbinding path."""
+    bound = np.einsum("nd,drf->nrf", h, m, optimize=True)
+    return np.asarray(np.einsum("nrf,sr,cf->nsc", bound, roles, fillers, optimize=True).reshape(len(h), -1))
+
+
+def _pca_words(shares: NDArray) -> str:
+    return f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."
+
+
+def _said(gauge: int, change: float, rows: int, moved: float, roles: NDArray, roles2: NDArray) -> str:
+    if not gauge:
+        return "The coordinates of the fit. Press the button: the predictions will stay and the pictures will not."
+    return (
+        f"Coordinates re-mixed (seed {gauge}). Largest change of any logit on {rows} positions of this game: "
+        f"{change:.1e}; of the projector on the roles: {moved:.1e}. True neighbours among the nearest roles: "
+        f"{neighbour_shares(roles)['neighbour']:.0%} before, {neighbour_shares(roles2)['neighbour']:.0%} now; "
+        f"R² of the gap map: {gap_r2(roles):.2f} before, {gap_r2(roles2):.2f} now."
+    )
+
+
+def directions_against_linear(room: Room, layer: int, kind: str, labels: str) -> Answer:
+    """Centred cosines (64, 3) of a probe's directions with the linear probe's at a block, and the rows of the curve.
+
+    Raises UserError(field="layer") where there is no such probe; the role dimensions other than 52 and 64 are kept for
+    one block only.
+    """
+    if room.probes.find(kind, layer, labels) is None and room.probes.layers(kind, labels):
+        at = room.probes.layers(kind, labels)
+        raise UserError(
+            f"{KIND_NAMES.get(kind, kind)} was fitted after block {', '.join(map(str, at))} only. Move the block slider "
+            "there, or choose 52 or 64 roles.",
+            "layer",
+        )
+    probe = room.probes.probe(kind, layer, labels)
+    linear = room.probes.probe("linear", layer, labels)
+    found = cosines(torch.as_tensor(probe.directions()).double(), torch.as_tensor(linear.directions()).double())
+    row, base = room.probes.find(kind, layer, labels), room.probes.find("linear", layer, labels)
+    assert row is not None and base is not None
+    curve = curve_rows(room, layer, labels)
+    return (
+        {
+            "caption": f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, after "
+            f"block {layer}. Mean {float(found.mean()):.3f}, least {float(found.min()):.3f}. The centre squares are "
+            "never empty, so their direction for empty means nothing.",
+            "said": f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
+            f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
+            f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
+            "curve": curve,
+            "curve_caption": curve_caption(room, layer),
+        },
+        {"cosines": found.float().numpy()},
+    )
+
+
+def curve_rows(room: Room, layer: int, labels: str) -> list[dict[str, Any]]:
+    """Accuracy against parameters at a block: probes of the set, truncated SVDs and trained low-rank probes."""
+    rows = [
+        {"kind": "tpr" if r["kind"].startswith("tpr") else r["kind"], "name": KIND_NAMES.get(r["kind"], r["kind"]),
+         "parameters": r["parameters"], "accuracy": r["accuracy"]}
+        for r in room.probes.rows
+        if r["layer"] == layer and r["labels"] == labels
+    ]  # fmt: skip
+    ranks = room.probes.manifest.get("ranks") or {"layer": -1, "rows": []}
+    if ranks["layer"] == layer and labels == "parity":
+        rows += [
+            {"name": f"rank {r['rank']}", **{k: r[k] for k in ("kind", "parameters", "accuracy")}}
+            for r in ranks["rows"]
+        ]
+    return sorted(rows, key=lambda r: (r["kind"], r["parameters"]))
+
+
+def curve_caption(room: Room, layer: int) -> str:
+    """What is compared with what."""
+    text = (
+        "TPR and low-rank probes are trained with their shape; the SVD is cut out of the trained linear probe, which is "
+        "what the paper compares with. On random codes without any structure the order is the same (dossier 3.5), so "
+        "this is a statement about probes more than about the model."
+    )
+    ranks = room.probes.manifest.get("ranks")
+    if ranks and ranks["layer"] != layer:
+        text += f" SVD and low rank were measured after block {ranks['layer']}."
+    return text
