@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     pages = [
         ("Attention", "/attention"),
         ("Steering", "/steering"),
+        ("Othello", "/othello"),
         ("Validation", "/validation"),
         ("Model", "/model"),
     ]

@@ -26,6 +26,8 @@ def register_frame(app: Dash) -> None:
         Output("nav-attention", "active"),
         Output("nav-steering", "href"),
         Output("nav-steering", "active"),
+        Output("nav-othello", "href"),
+        Output("nav-othello", "active"),
         Input("address", "data"),
         Input("_pages_location", "pathname"),
     )

@@ -38,7 +38,8 @@ _PATH_STARTS = ("./", "../", "~", ".\\", "..\\")
 class ModelSpec:
     """A model and how to hold it.
 
-    ``source``: ``"default"``, ``"othello"`` (the bundled OthelloGPT), a hub id (``owner/name``), a folder, or a ``.gguf`` file. ``revision``: branch, tag or
+    ``source``: ``"default"``, ``"othello"`` (the bundled OthelloGPT),
+    a hub id (``owner/name``), a folder, or a ``.gguf`` file. ``revision``: branch, tag or
     commit of a hub model. ``dtype``: ``"auto"`` follows the checkpoint. ``device``: ``"auto"`` takes a GPU if there is
     one. ``device_map="auto"`` spreads the layers over all devices. Any bad value raises UserError(field="model").
     """

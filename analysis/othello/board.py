@@ -183,8 +183,8 @@ class Board:
             return f"{name(square)} is legal."
         could = ", ".join(sorted(name(s) for s in self.legal))
         return (
-            f"A disc on {name(square)} would turn nothing: {side} must enclose at least one {other} disc in a straight "
-            f"line. {side} can play {could}."
+            f"A disc on {name(square)} would turn nothing: {side} must enclose at least one {other} disc in a "
+            f"straight line. {side} can play {could}."
         )
 
     def _sides(self) -> tuple[int, int]:

@@ -21,6 +21,16 @@ from analysis.service.ops_features import (
 )
 from analysis.service.ops_fit import EstimateFit, FitRegions, KeepTexts
 from analysis.service.ops_models import EstimateModel, LoadModel
+from analysis.service.ops_othello import (
+    FitProbes,
+    OpenOthello,
+    OthelloBinding,
+    OthelloDirections,
+    OthelloFacts,
+    OthelloReading,
+    OthelloRoles,
+)
+from analysis.service.ops_othello_edit import OthelloEdit, OthelloStory, OthelloTrials
 from analysis.service.ops_prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
 from analysis.service.ops_regions import (
     ExplainTokens,
@@ -47,6 +57,7 @@ __all__ = [
     "FeatureScores",
     "FeatureStatus",
     "FitContrast",
+    "FitProbes",
     "FitRegions",
     "HeadAttention",
     "HeldOut",
@@ -54,7 +65,16 @@ __all__ = [
     "KeepTexts",
     "ListFits",
     "LoadModel",
+    "OpenOthello",
     "OpenSetup",
+    "OthelloBinding",
+    "OthelloDirections",
+    "OthelloEdit",
+    "OthelloFacts",
+    "OthelloReading",
+    "OthelloRoles",
+    "OthelloStory",
+    "OthelloTrials",
     "Overlap",
     "PlaceOnMap",
     "PreviewContrast",

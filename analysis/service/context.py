@@ -83,7 +83,8 @@ class Context:
         """The content key of an operation, or None while its model is not loaded."""
         spec = getattr(operation, "model", None)
         if spec is None:
-            return content_key(operation, "")
+            named = getattr(operation, "fingerprint", None)  # of what it reads besides its parameters
+            return content_key(operation, named(self) if named is not None else "")
         fingerprint = self.residents.fingerprint(spec)
         return None if fingerprint is None else content_key(operation, fingerprint)
 

@@ -18,7 +18,7 @@ STORIES = ("line", "edit", "pass")
 
 
 def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> None:
-    """Refuse edits that cannot be made: too many, twice the same square, nothing to change. UserError(field="edits")."""
+    """Refuse edits that cannot be made: too many, one square twice, nothing to change. UserError(field="edits")."""
     if not isinstance(edits, tuple) or not 1 <= len(edits) <= MAX_EDITS:
         raise UserError("Choose one to four squares to edit: press a square of the board to edit.", "edits")
     rows = [tuple(e) if isinstance(e, (list, tuple)) else () for e in edits]

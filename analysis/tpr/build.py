@@ -23,8 +23,18 @@ from analysis.othello.model import build
 from analysis.othello.sources import OthelloSource, load_othello
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
-from analysis.tpr.library import BUNDLED, DEFAULT_KINDS, PAGE_KINDS, ProbeSet, fingerprint, load_set, new_set, save_set
-from analysis.tpr.library import make_probe, set_for
+from analysis.tpr.library import (
+    BUNDLED,
+    DEFAULT_KINDS,
+    PAGE_KINDS,
+    ProbeSet,
+    fingerprint,
+    load_set,
+    make_probe,
+    new_set,
+    save_set,
+    set_for,
+)
 from analysis.tpr.pipeline import MAX_ILLEGAL, Say, fit_probes, play_figures, scores
 from analysis.tpr.room import Keeps, Room
 

@@ -43,7 +43,7 @@ def iid_boards(n: int, random_state: int, probabilities: ArrayLike | None = None
 
 
 def shuffled_boards(boards: ArrayLike, random_state: int) -> Boards:
-    """Boards (n, 64) with each square's column shuffled by itself: what each square is stays, what goes together goes."""
+    """Boards (n, 64) with each square's column shuffled by itself: each keeps its shares, what goes together goes."""
     return np.random.default_rng(random_state).permuted(np.asarray(boards, dtype=np.uint8), axis=0)
 
 

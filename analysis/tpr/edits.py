@@ -53,7 +53,8 @@ def least_norm(binding_map: Tensor, change: Tensor) -> Tensor:
     flat = binding_map.reshape(len(binding_map), -1).double()
     # pinv(flat^T) vec, by the small Gram matrix' own pseudo-inverse where d is smaller than r f.
     found = torch.linalg.pinv(flat.T) @ change.reshape(-1).double()
-    return found.to(binding_map.dtype)
+    shortest: Tensor = found.to(binding_map.dtype)
+    return shortest
 
 
 def tpr_edit(probe: Probe, changes: Sequence[Change]) -> Tensor:
@@ -62,17 +63,19 @@ def tpr_edit(probe: Probe, changes: Sequence[Change]) -> Tensor:
     if not isinstance(same, TPRProbe):
         raise UserError("Only a TPR or trilinear probe has fillers to swap.", "method")
     g = least_norm(same.binding_map_, binding_change(same.roles_, same.fillers_, changes))
-    return g / g.norm()
+    unit: Tensor = g / g.norm()
+    return unit
 
 
 def random_edit(d: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
     """(d,): a random unit vector."""
     g = torch.randn(d, generator=generator, dtype=dtype)
-    return g / g.norm()
+    unit: Tensor = g / g.norm()
+    return unit
 
 
 def wrong_squares(classes: Sequence[int], changes: Sequence[Change], generator: torch.Generator) -> list[Change]:
-    """The same changes on other squares of the same source class, drawn at random; as many as there are such squares."""
+    """The same changes on other squares of the same source class, drawn at random, as far as there are such."""
     edited = {s for s, _, _ in changes}
     found: list[Change] = []
     for _, source, target in changes:
@@ -114,4 +117,5 @@ def cross_talk(probe: Probe, changes: Sequence[Change], scale: float = 1.0) -> T
     total = torch.zeros(64, 3, dtype=roles.dtype)
     for square, source, target in changes:
         total += torch.outer(roles @ roles[square], fillers @ (fillers[target] - fillers[source]))
-    return scale / g.norm() * total
+    change: Tensor = scale / g.norm() * total
+    return change

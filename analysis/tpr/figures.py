@@ -90,9 +90,9 @@ def words(room: Room, training: dict[str, Any] | None) -> list[str]:
     if play:
         lines.append(
             f"On {play['games']:,} fresh random games its most likely move is illegal at {play['illegal']:.2%} of "
-            f"{play['positions']:,} positions; it puts {play['mass']:.2%} of its probability on illegal moves. Its loss "
-            f"is {play['loss']:.4f} nats per move, {play['loss'] - play['floor']:.4f} above the floor of random play "
-            f"({play['floor']:.4f})."
+            f"{play['positions']:,} positions; it puts {play['mass']:.2%} of its probability on illegal moves. Its "
+            f"loss is {play['loss']:.4f} nats per move, {play['loss'] - play['floor']:.4f} above the floor of random "
+            f"play ({play['floor']:.4f})."
         )
     else:
         lines.append("How legally it plays has not been measured with its probes; fitting probes measures it.")
@@ -115,7 +115,7 @@ def play_caption(play: dict[str, Any] | None) -> str:
     """Sample count and seed of the legality figure."""
     if not play:
         return "Not measured for this model yet."
-    return f"Most likely move after each ply, {play['games']:,} fresh games (seed {PLAY_SEED}), measured when it was built."
+    return f"Most likely move after each ply, {play['games']:,} fresh games (seed {PLAY_SEED})."
 
 
 def training_caption(training: dict[str, Any] | None) -> str:
@@ -148,8 +148,8 @@ def opened(room: Room, check: Callable[[], None]) -> dict[str, Any]:
     found = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
     if found.illegal > 0.5:
         raise UserError(
-            f"{room.source.label} does not play Othello: its first choice is illegal at {found.illegal:.0%} of positions. "
-            "Check that the file holds a trained OthelloGPT of the 8 × 8 board.",
+            f"{room.source.label} does not play Othello: its first choice is illegal at {found.illegal:.0%} of "
+            "positions. Check that the file holds a trained OthelloGPT of the 8 × 8 board.",
             "source",
         )
     facts = room.facts()

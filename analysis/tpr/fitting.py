@@ -58,7 +58,8 @@ def whitening(h: Tensor) -> Tensor:
     moments += RIDGE * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
     lower = torch.linalg.cholesky(moments)
     eye = torch.eye(len(moments), dtype=torch.float64)
-    return torch.linalg.solve_triangular(lower, eye, upper=False).T.to(h.dtype)
+    found: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).T.to(h.dtype)
+    return found
 
 
 def descend(

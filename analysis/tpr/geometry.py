@@ -74,7 +74,7 @@ def neighbour_shares(points: ArrayLike) -> dict[str, float]:
 
 
 def chance_shares() -> dict[str, float]:
-    """What `neighbour_shares` is on average for points in random order: 10.4 % neighbours, not the 11.1 % drawn there."""
+    """`neighbour_shares` of points in random order: 10.4 % neighbours, not the 11.1 % drawn in the paper."""
     relation = relation_matrix()
     shares = [float(np.mean([(relation[s] == k).sum() / 63 for s in range(64)])) for k in range(len(RELATIONS))]
     return dict(zip(RELATIONS, shares, strict=True))
@@ -93,7 +93,7 @@ def gap_map(points: ArrayLike) -> Array:
 
 
 def gap_r2(points: ArrayLike) -> float:
-    """R^2 of predicting the cosines of all 2016 pairs by the mean of their cell of the gap map (the paper's Figure 7)."""
+    """R^2 of predicting the cosines of all 2016 pairs by their cell's mean in the gap map (Figure 7)."""
     cosines, cells = gram(points), gap_map(points)
     upper = np.triu_indices(64, 1)
     values = cosines[upper]

@@ -78,7 +78,7 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
 
 @torch.no_grad()
 def run_slowly(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor]) -> Tensor:
-    """Logits (61,) of the same with whole passes and one vector (d,) for each layer: what `run_edited` is checked by."""
+    """Logits (61,) of the same by whole passes, one vector (d,) for each layer: what `run_edited` is checked by."""
     ids = torch.tensor([[token_of(m) for m in moves]])
     handles = []
 

@@ -90,11 +90,11 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, memory: Keep
         "said": _said(gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2),
         "survives": f"PCA of the 64 directions just moved minus to move ({kept[:2].sum():.0%} of the variance in two "
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
-        "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of all "
-        f"2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn from the "
-        "coordinates and changes with them; the second cannot. The rest are controls without any structure in the codes."
+        "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
+        f"all 2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn "
+        "from the coordinates and changes with them; the second cannot. The rest are controls without structure."
         + ("" if baselines else " Controls were not measured for this model."),
-        "neighbour_caption": "For each square, its nearest points by cosine, as many as it has neighbours on the board.",
+        "neighbour_caption": "For each square its nearest points by cosine, as many as it has neighbours.",
     }
     return data, {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
 
@@ -129,8 +129,8 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
     if room.probes.find(kind, layer, labels) is None and room.probes.layers(kind, labels):
         at = room.probes.layers(kind, labels)
         raise UserError(
-            f"{KIND_NAMES.get(kind, kind)} was fitted after block {', '.join(map(str, at))} only. Move the block slider "
-            "there, or choose 52 or 64 roles.",
+            f"{KIND_NAMES.get(kind, kind)} was fitted after block {', '.join(map(str, at))} only. Move the block "
+            "slider there, or choose 52 or 64 roles.",
             "layer",
         )
     probe = room.probes.probe(kind, layer, labels)
@@ -141,9 +141,9 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
     curve = curve_rows(room, layer, labels)
     return (
         {
-            "caption": f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, after "
-            f"block {layer}. Mean {float(found.mean()):.3f}, least {float(found.min()):.3f}. The centre squares are "
-            "never empty, so their direction for empty means nothing.",
+            "caption": f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
+            f"after block {layer}. Mean {float(found.mean()):.3f}, least {float(found.min()):.3f}. The centre squares "
+            "are never empty, so their direction for empty means nothing.",
             "said": f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
             f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
             f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
@@ -174,9 +174,9 @@ def curve_rows(room: Room, layer: int, labels: str) -> list[dict[str, Any]]:
 def curve_caption(room: Room, layer: int) -> str:
     """What is compared with what."""
     text = (
-        "TPR and low-rank probes are trained with their shape; the SVD is cut out of the trained linear probe, which is "
-        "what the paper compares with. On random codes without any structure the order is the same (dossier 3.5), so "
-        "this is a statement about probes more than about the model."
+        "TPR and low-rank probes are trained with their shape; the SVD is cut out of the trained linear probe, "
+        "which is what the paper compares with. On random codes without any structure the order is the "
+        "same (dossier 3.5), so this is a statement about probes more than about the model."
     )
     ranks = room.probes.manifest.get("ranks")
     if ranks and ranks["layer"] != layer:

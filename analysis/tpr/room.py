@@ -21,7 +21,6 @@ from analysis.othello.sources import OthelloSource, load_othello
 from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, token_of
 from analysis.tpr.activations import read
 from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
-from analysis.tpr.probes import Probe
 
 
 class Keeps(Protocol):
@@ -145,7 +144,7 @@ class Bound:
     logits: NDArray[np.float64]
 
 
-def bound(probe: Probe, h: Tensor) -> Bound:
+def bound(probe: Any, h: Tensor) -> Bound:
     """Take a residual vector (d,) apart: B(h), v_s = B^T R_s, logits v_s . F_c (arXiv 2605.09967's probe).
 
     A trilinear probe is read as the bilinear one with roles U_i (x) V_j. Raises UserError(field="probe") for a probe

@@ -51,7 +51,7 @@ def _story(moves: tuple[int, ...], ply: int, text: str, **more: Any) -> dict[str
 
 
 def _line(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any] | None:
-    """A move that turns four discs or more on one diagonal, of which a block reads half wrong and the next all right."""
+    """A move that turns four discs or more on one diagonal, of which one block reads half wrong, the next all right."""
     layers = [n for n in room.probes.layers("tpr") if n + 1 in room.probes.layers("tpr")]
     for moves in _games():
         check()
@@ -157,8 +157,8 @@ def _pass(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any
     return _story(
         moves,
         ply,
-        "A side had to pass, and the same side moved twice. Labels that go by the parity of the ply now call every disc "
-        f"by the wrong side. The linear probe after block {layer} gets {said}. Switch the labels and compare. "
+        "A side had to pass, and the same side moved twice. Labels that go by the parity of the ply now call every "
+        f"disc by the wrong side. The linear probe after block {layer} gets {said}. Switch the labels and compare. "
         f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
         layer=layer,
     )

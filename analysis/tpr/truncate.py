@@ -126,4 +126,5 @@ def _space(unfolding: Tensor, size: int) -> Tensor:
     left = torch.linalg.svd(unfolding, full_matrices=False)[0][:, :size]
     if size > left.shape[1]:
         left = torch.cat([left, 0.01 * torch.ones(8, size - left.shape[1], dtype=left.dtype)], 1)
-    return left
+    found: Tensor = left
+    return found

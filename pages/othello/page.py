@@ -177,7 +177,7 @@ def _believed(view: View) -> Any:
             [
                 html.H4(title, className="attune-board-title"),
                 board(f"oth-belief-{name}", title),
-                html.Div(id=f"oth-right-{name}", className="attune-note attune-right"),
+                html.Div(id=f"oth-right-{name}", className="attune-note attune-count"),
             ],
             className="attune-board-box",
         )
@@ -239,8 +239,8 @@ def _believed(view: View) -> Any:
             ),
             html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
             html.Div(
-                "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads wrongly. "
-                "Point at a square to see it on all boards.",
+                "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads "
+                "wrongly. Point at a square to see it on all boards.",
                 className="attune-caption",
             ),
             html.Div(id="oth-belief-error"),

@@ -65,7 +65,6 @@ def test_perft_of_the_slow_engine() -> None:
     assert [mailbox.perft(depth) for depth in range(6)] == list(PERFT[:6])
 
 
-@pytest.mark.slow
 def test_perft_where_games_end_above_the_leaves() -> None:
     assert perft(11) == 212_258_800
 

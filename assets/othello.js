@@ -1,0 +1,164 @@
+// Othello boards in the browser: drawn once, then only changed; pressed, walked by arrow keys, lit together. All text
+// goes in through textContent or attributes.
+(function () {
+  const none = () => window.dash_clientside.no_update;
+  const NAMES = Array.from({ length: 64 }, (_, s) => "ABCDEFGH"[s >> 3] + ((s & 7) + 1));
+  const SEQUENTIAL = ["#00224e", "#2a3f6d", "#575c6d", "#7d7c78", "#a59c74", "#d2c060", "#fee838"];
+  const DIVERGING = ["#b35806", "#f1a340", "#fee0b6", "#f7f7f7", "#d1e5f0", "#67a9cf", "#1f4e8c"];
+  let pressed = 0;
+
+  const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  function colour(scale, t) {
+    const x = Math.max(0, Math.min(1, t)) * (scale.length - 1), i = Math.min(scale.length - 2, Math.floor(x));
+    const a = rgb(scale[i]), b = rgb(scale[i + 1]), f = x - i;
+    return a.map((v, k) => Math.round(v + (b[k] - v) * f));
+  }
+  // Text on a square is black or white, whichever reads better on its colour.
+  const ink = (c) => (0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140 ? "#101214" : "#ffffff");
+
+  function build(host) {
+    host.replaceChildren();
+    const corner = (text) => {
+      const e = document.createElement("span");
+      e.className = "attune-edge"; e.textContent = text; e.setAttribute("aria-hidden", "true");
+      host.appendChild(e);
+    };
+    corner("");
+    for (let c = 1; c <= 8; c += 1) corner(String(c));
+    const playable = !!host.dataset.store;
+    for (let s = 0; s < 64; s += 1) {
+      if (s % 8 === 0) corner("ABCDEFGH"[s / 8]);
+      const cell = document.createElement(playable ? "button" : "div");
+      if (playable) { cell.type = "button"; cell.tabIndex = s === 19 ? 0 : -1; } else cell.setAttribute("role", "img");
+      cell.className = "attune-square";
+      cell.dataset.square = s;
+      const disc = document.createElement("span"); disc.className = "attune-disc";
+      const text = document.createElement("span"); text.className = "attune-square-text";
+      cell.append(disc, text);
+      host.appendChild(cell);
+    }
+    const legend = document.createElement("div");
+    legend.className = "attune-legend";
+    host.appendChild(legend);
+  }
+
+  function draw(host, data) {
+    if (!host.querySelector(".attune-square")) build(host);
+    const legal = new Set(data.legal), wrong = new Set(data.wrong), selected = new Set(data.selected);
+    host.querySelectorAll(".attune-square").forEach((cell, s) => {
+      const disc = data.discs[s], value = data.heat ? data.heat[s] : null;
+      cell.classList.toggle("attune-black", disc === 1);
+      cell.classList.toggle("attune-white", disc === 2);
+      cell.classList.toggle("attune-legal", legal.has(s));
+      cell.classList.toggle("attune-wrong", wrong.has(s));
+      cell.classList.toggle("attune-last", data.last === s);
+      cell.classList.toggle("attune-selected", selected.has(s));
+      cell.firstChild.style.opacity = data.shades ? data.shades[s] : 1;
+      if (value === null || value === undefined) {
+        cell.style.removeProperty("--heat"); cell.style.removeProperty("--ink");
+      } else {
+        const c = data.kind === "diverging" ? colour(DIVERGING, 0.5 + value / data.max / 2) : colour(SEQUENTIAL, value / data.max);
+        cell.style.setProperty("--heat", "rgb(" + c.join(",") + ")");
+        cell.style.setProperty("--ink", ink(c));
+      }
+      cell.lastChild.textContent = data.texts ? data.texts[s] : "";
+      cell.title = data.labels[s];
+      cell.setAttribute("aria-label", data.labels[s]);
+    });
+    const legend = host.querySelector(".attune-legend");
+    const key = data.heat ? data.kind + data.max + data.legend : "";
+    if (legend.dataset.key !== key) {
+      legend.dataset.key = key;
+      legend.replaceChildren();
+      if (key) {
+        const low = document.createElement("span"), bar = document.createElement("i"), high = document.createElement("span");
+        const percent = data.legend.includes("%") || data.legend.includes("points");
+        const say = (v) => (percent ? Math.round(100 * v) + (data.legend.includes("%") ? " %" : "") : String(Number(v.toPrecision(2))));
+        low.textContent = say(data.kind === "diverging" ? -data.max : 0);
+        high.textContent = say(data.max) + " · " + data.legend;
+        bar.style.background = "linear-gradient(90deg," + (data.kind === "diverging" ? DIVERGING : SEQUENTIAL).join(",") + ")";
+        legend.append(low, bar, high);
+      }
+    }
+  }
+
+  // Boards by the id of their container. The containers of a tab that is not open do not exist yet: they are drawn when
+  // they come, from what is kept here.
+  const kept = new Map();
+  function drawAll(data) {
+    if (!data) return none();
+    Object.entries(data).forEach(([id, board]) => {
+      kept.set(id, board);
+      const host = document.getElementById(id);
+      if (host) draw(host, board);
+    });
+    return none();
+  }
+  const watch = new MutationObserver(() => {
+    document.querySelectorAll(".attune-board:empty").forEach((host) => {
+      if (kept.has(host.id)) draw(host, kept.get(host.id));
+    });
+  });
+  watch.observe(document.documentElement, { childList: true, subtree: true });
+
+  function press(cell) {
+    const host = cell.closest(".attune-board");
+    if (!host || !host.dataset.store) return;
+    pressed += 1;
+    window.dash_clientside.set_props(host.dataset.store, { data: { square: Number(cell.dataset.square), n: pressed } });
+  }
+  document.addEventListener("click", (event) => {
+    const cell = event.target.closest && event.target.closest("button.attune-square");
+    if (cell) press(cell);
+  });
+  document.addEventListener("keydown", (event) => {
+    const cell = event.target.closest && event.target.closest("button.attune-square");
+    if (!cell) return;
+    const s = Number(cell.dataset.square), row = s >> 3, column = s & 7;
+    const to = { ArrowLeft: column > 0 ? s - 1 : s, ArrowRight: column < 7 ? s + 1 : s, ArrowUp: row > 0 ? s - 8 : s,
+      ArrowDown: row < 7 ? s + 8 : s, Home: row * 8, End: row * 8 + 7 }[event.key];
+    if (to === undefined) return;
+    const target = cell.parentElement.querySelector('[data-square="' + to + '"]');
+    cell.tabIndex = -1; target.tabIndex = 0; target.focus();
+    event.preventDefault();
+  });
+
+  // ---- one square on all boards, and its point ----
+  let lit = null;
+  function light(square) {
+    if (square === lit) return;
+    lit = square;
+    document.querySelectorAll(".attune-square-lit").forEach((e) => e.classList.remove("attune-square-lit"));
+    const said = document.getElementById("oth-hover");
+    if (square === null) { if (said) said.textContent = ""; point(null); return; }
+    const words = [];
+    document.querySelectorAll('.attune-square[data-square="' + square + '"]').forEach((e) => {
+      e.classList.add("attune-square-lit");
+      const host = e.closest(".attune-board");
+      if (host.id.startsWith("oth-belief-")) words.push((host.getAttribute("aria-label") || "") + " " + (e.title || ""));
+    });
+    if (said) said.textContent = words.join("   ·   ");
+    point(square);
+  }
+  // The plane of the binding has one point for each square; its three dot products stand in the hover text.
+  function point(square) {
+    const plot = document.querySelector("#oth-plane .js-plotly-plot");
+    if (!plot || !window.Plotly || !plot.data || !plot.offsetParent) return;
+    const at = plot.data.findIndex((t) => t.meta === "lit");
+    if (at < 0) return;
+    const source = plot.data.find((t) => t.meta === "squares" && square !== null && t.customdata && Array.from(t.customdata).includes(square));
+    const i = source ? Array.from(source.customdata).indexOf(square) : -1;
+    window.Plotly.restyle(plot, { x: [i < 0 ? [] : [source.x[i]]], y: [i < 0 ? [] : [source.y[i]]],
+      text: [i < 0 ? [] : [source.hovertext[i]]] }, [at]);
+  }
+  document.addEventListener("mouseover", (event) => {
+    const cell = event.target.closest && event.target.closest(".attune-square");
+    light(cell ? Number(cell.dataset.square) : null);
+  });
+  document.addEventListener("focusin", (event) => {
+    const cell = event.target.closest && event.target.closest(".attune-square");
+    light(cell ? Number(cell.dataset.square) : null);
+  });
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_othello: { drawAll, NAMES } });
+})();
