@@ -1,544 +1,638 @@
 """The figures of the Othello page, from plain numbers. One function a figure; each returns a plotly figure dict.
 
-What is a finding is blue, what is a control is grey, an illegal move is hatched; squares are coloured by their row and
-shaded by their column, so that a sheet of squares can be followed by eye.
+Colours mean the same everywhere: empty is grey, the side that just moved blue, the side to move orange; before is blue
+and after orange as on the other pages. Whatever a colour says, a symbol, a hatch or a name says too. Traces of squares
+carry ``meta`` "squares" and the square's number as customdata, and each such figure ends with an empty trace ``meta``
+"lit", into which the browser (assets/othello.js) puts the point of the square that is pointed at on a board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from components.board import NAMES
-from components.figures import AFTER, BEFORE, figure
-from components.theme import CATEGORIES, DIVERGING, REMAINDER, SEQUENTIAL
+from components.figures import AFTER, BEFORE, Figure, figure
+from components.labels import escaped
+from components.theme import CATEGORIES, DIVERGING, REMAINDER
 
-Figure = dict[str, Any]
-COLOURS = ("empty", "just moved (theirs)", "to move (mine)")
-CLASS_COLOURS = (REMAINDER, CATEGORIES[4], CATEGORIES[0])
-CLASS_SYMBOLS = ("square-open", "circle", "diamond")
-CENTRE = (27, 28, 35, 36)
+MARK = "#D55E00"
+THRESHOLD = 0.01
+CLASSES = ("empty", "just moved", "to move")
+CLASS_COLOURS = (REMAINDER, BEFORE, AFTER)
+CLASS_SYMBOLS = ("circle-open", "circle", "square")
+ROW_HUES = ("#0072B2", "#56B4E9", "#009E73", "#8A9A2B", "#E69F00", "#D55E00", "#CC79A7", "#7B4FA3")
+RELATIONS = {
+    "neighbour": "neighbour",
+    "row": "same row",
+    "column": "same column",
+    "diagonal": "same diagonal",
+    "unrelated": "unrelated",
+}
+RANK_KINDS = {
+    "linear": ("linear", "#D55E00", "star"),
+    "tpr": ("TPR, roles × 2", BEFORE, "circle"),
+    "trilinear": ("trilinear", "#CC79A7", "diamond"),
+    "low-rank": ("low rank, trained", AFTER, "square"),
+    "svd": ("SVD of the linear probe", REMAINDER, "x"),
+}
+ABOVE = {"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"}
 
 
-def move_bars(shares: Any, legal: Sequence[int], theme: str, n: int = 14) -> Figure:
-    """The most likely next moves with the 1 % line; illegal ones are hatched and named so."""
-    p = np.asarray(shares, dtype=float)
-    order = [s for s in np.argsort(-p)[:n] if p[s] >= 0.001] or [int(p.argmax())]
-    open_squares = set(legal)
-    good = [s in open_squares for s in order]
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "y": [f"{NAMES[s]}" if ok else f"{NAMES[s]} illegal" for s, ok in zip(order, good, strict=True)],
-        "x": np.array([p[s] for s in order], dtype=np.float32),
-        "marker": {
-            "color": [BEFORE if ok else REMAINDER for ok in good],
-            "pattern": {"shape": ["" if ok else "/" for ok in good]},
-        },
-        "hovertemplate": "%{y}: %{x:.2%}<extra></extra>",
-    }
+def _title(text: str) -> dict[str, Any]:
+    return {"title": {"text": text}}
+
+
+def _bar(text: str) -> dict[str, Any]:
+    return {"title": {"text": text, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+
+
+def _numbers(values: Any, digits: int = 4) -> np.ndarray:
+    # Rounded doubles are a third of the text of single precision ones, and no eye sees the difference.
+    return np.round(np.asarray(values, dtype=np.float64), digits)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "<br>".join(escaped(line, 60) for line in textwrap.wrap(text, width)) or " "
+
+
+def _shape(values: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, found.shape, strict=True)):
+        raise ValueError(f"{what} must have the shape {shape}, not {found.shape}")
+    return found
+
+
+def _line(axis: str, at: float, text: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """A dashed line at a value of one axis across the plot, and the note beside it."""
+    other = "y" if axis == "x" else "x"
+    shape = {f"{axis}0": at, f"{axis}1": at, f"{other}0": 0, f"{other}1": 1, f"{other}ref": "paper", "type": "line"}
+    note = {axis: at, other: 1, f"{other}ref": "paper", "text": text, "showarrow": False, "font": {"size": 11}}
+    side = {"yanchor": "bottom", "xanchor": "right"} if axis == "y" else {"xanchor": "left", "yanchor": "top"}
+    return shape | {"line": {"dash": "dash", "width": 1.5, "color": REMAINDER}}, note | side
+
+
+# ---- play ----
+
+
+def move_bars(shares: Any, legal: Sequence[int], theme: str, n: int = 12) -> Figure:
+    """The ``n`` most likely next moves of ``shares`` (64,), a probability per square; illegal ones hatched."""
+    p, open_squares = _shape(shares, (64,), "shares"), set(legal)
+    order = [int(s) for s in np.argsort(-p, kind="stable")[:n]]
+    data = []
+    for name, colour, hatch, rows in (
+        ("legal", BEFORE, "", [s for s in order if s in open_squares]),
+        ("illegal", MARK, "/", [s for s in order if s not in open_squares]),
+    ):
+        marker = {"color": colour, "pattern": {"shape": hatch, "fgcolor": "#ffffff", "size": 6}}
+        data.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": name,
+                "marker": marker,
+                "customdata": rows,
+                "x": _numbers(p[rows]),
+            }
+            | {"y": [NAMES[s] for s in rows], "hovertemplate": "%{y}: %{x:.2%}<extra>" + name + "</extra>"}
+        )
+    shape, _ = _line("x", THRESHOLD)
+    categories = {"categoryorder": "array", "categoryarray": [NAMES[s] for s in order], "autorange": "reversed"}
     return figure(
-        [bars],
+        data,
         theme,
-        xaxis={"title": {"text": "probability of the next move"}, "tickformat": ".0%", "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "type": "category", "automargin": True},
-        shapes=[_line(x=0.01)],
+        barmode="overlay",
         bargap=0.25,
+        shapes=[shape],
+        xaxis=_title("probability of the next move") | {"rangemode": "tozero", "tickformat": ".0%"},
+        yaxis=_title("square") | {"type": "category", "ticksuffix": " "} | categories,
+        legend=ABOVE,
+        uirevision="moves",
     )
 
 
 def before_after_bars(
-    before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int], theme: str
+    before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int], theme: str, n: int = 16
 ) -> Figure:
-    """Probabilities before and after an edit, of every square that matters to either."""
-    a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    wanted = [s for s in range(64) if max(a[s], b[s]) >= 0.01 or s in legal_before or s in legal_after]
-    wanted.sort(key=lambda s: -max(a[s], b[s]))
+    """Next-move probabilities (64,) without and with an edit, largest first.
+
+    A bar is hatched where the move is illegal on the board it belongs to; + marks a square that became legal by the
+    edit, − one that ceased to be.
+    """
+    p, q = _shape(before, (64,), "before"), _shape(after, (64,), "after")
+    top = np.argsort(-np.maximum(p, q), kind="stable")[:n]
+    order = [int(s) for s in top if max(p[s], q[s]) > 0]
     was, now = set(legal_before), set(legal_after)
-    marks = {(True, True): "", (False, True): " +", (True, False): " −", (False, False): " ✕"}
-    names = [NAMES[s] + marks[(s in was, s in now)] for s in wanted]
-    rows = [(a, "before", BEFORE), (b, "after the edit", AFTER)]
-    data = [
-        {
-            "type": "bar",
-            "name": title,
-            "x": names,
-            "y": np.array([v[s] for s in wanted], dtype=np.float32),
-            "marker": {"color": colour},
-            "hovertemplate": "%{x}: %{y:.2%} " + title + "<extra></extra>",
-        }
-        for v, title, colour in rows
-    ]
+    ticks = [NAMES[s] + (" +" if s in now - was else " −" if s in was - now else "") for s in order]
+    data = []
+    for name, values, legal, colour in (("without the edit", p, was, BEFORE), ("with the edit", q, now, AFTER)):
+        hatch = ["" if s in legal else "/" for s in order]
+        said = ["legal" if s in legal else "illegal" for s in order]
+        marker = {"color": colour, "pattern": {"shape": hatch, "fgcolor": "#ffffff", "size": 5}}
+        data.append(
+            {
+                "type": "bar",
+                "name": name,
+                "x": ticks,
+                "y": _numbers(values[order]),
+                "marker": marker,
+                "customdata": said,
+            }
+            | {"hovertemplate": "%{x}: %{y:.2%}, %{customdata}<extra>" + name + "</extra>"}
+        )
+    shape, _ = _line("y", THRESHOLD)
     return figure(
         data,
         theme,
         barmode="group",
-        legend={"orientation": "h", "y": 1.12},
-        xaxis={"title": {"text": "move (+ becomes legal, − ceases to be, ✕ legal on neither)"}, "type": "category"},
-        yaxis={"title": {"text": "probability"}, "tickformat": ".0%"},
-        shapes=[_line(y=0.01)],
+        bargap=0.25,
+        shapes=[shape],
+        xaxis=_title("square (+ became legal, − no longer legal)") | {"type": "category", "tickangle": -45},
+        yaxis=_title("probability of the next move") | {"rangemode": "tozero", "tickformat": ".0%"},
+        legend=ABOVE,
     )
 
 
-def legality_by_ply(illegal: Sequence[float], positions: Sequence[int], theme: str) -> Figure:
-    """Share of illegal first choices after each ply."""
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": np.arange(1, len(illegal) + 1),
-        "y": np.asarray(illegal, dtype=np.float32),
-        "customdata": np.asarray(positions),
-        "line": {"color": BEFORE},
-        "hovertemplate": "after ply %{x}: %{y:.2%} illegal of %{customdata}<extra></extra>",
-    }
+# ---- the model ----
+
+
+def legality_by_ply(
+    illegal: Sequence[float], positions: Sequence[int], theme: str, reference: Sequence[float] | None = None
+) -> Figure:
+    """Share of illegal first choices after each ply (entry 0: ply 1), of so many positions; dashed: over all of them.
+
+    ``reference``: the same shares of something to compare with, such as an untrained model.
+    """
+    y, count = _shape(illegal, (None,), "illegal"), _shape(positions, (len(illegal),), "positions")
+    x = list(range(1, len(y) + 1))
+    said = [f"{round(s * c):,} of {int(c):,}" for s, c in zip(y, count, strict=True)]
+    data: list[Any] = [
+        {"type": "bar", "name": "this model", "x": x, "y": _numbers(y, 6), "customdata": said}
+        | {"marker": {"color": BEFORE}, "hovertemplate": "ply %{x}: %{y:.2%}<br>%{customdata}<extra></extra>"}
+    ]
+    if reference is not None:
+        data.append(
+            {"type": "scatter", "mode": "lines", "name": "reference", "x": x, "y": _numbers(reference, 6)}
+            | {"line": {"color": AFTER, "dash": "dot"}, "hovertemplate": "ply %{x}: %{y:.2%}<extra>reference</extra>"}
+        )
+    share = float((y * count).sum() / max(count.sum(), 1))
+    shape, note = _line("y", share, f"all plies: {share:.2%}")
     return figure(
-        [trace],
+        data,
         theme,
-        xaxis={"title": {"text": "ply"}},
-        yaxis={"title": {"text": "illegal first choices"}, "tickformat": ".1%", "rangemode": "tozero"},
+        shapes=[shape],
+        annotations=[note],
+        showlegend=reference is not None,
+        xaxis=_title("after ply"),
+        yaxis=_title("share of illegal first choices") | {"rangemode": "tozero", "tickformat": ".1%"},
+        legend=ABOVE,
     )
 
 
 def training_curve(games: Sequence[int], above: Sequence[float], illegal: Sequence[float], theme: str) -> Figure:
-    """Loss above the floor and illegal share by games seen, both on a logarithmic scale."""
-    rows = [
-        ("loss above the floor (nats)", above, CATEGORIES[0], "solid", "%{y:.3f} nats"),
-        ("illegal first choices (share)", illegal, CATEGORIES[4], "dot", "%{y:.2%}"),
-    ]
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": title,
-            "x": np.asarray(games, dtype=np.float64) / 1e6,
-            "y": np.asarray(values, dtype=np.float32),
-            "line": {"color": colour, "dash": dash},
-            "hovertemplate": "%{x:.2f} million games: " + hover + "<extra></extra>",
-        }
-        for title, values, colour, dash, hover in rows
-    ]
+    """Loss above the floor of random play (nats per move, left) and illegal share (right) against games seen."""
+    data = []
+    for name, values, colour, dash, symbol, axis, form in (
+        ("loss above the floor", above, BEFORE, "solid", "circle", "y", ".4f"),
+        ("illegal first choices", illegal, AFTER, "dash", "square", "y2", ".2%"),
+    ):
+        # A logarithmic axis has no place for 0 and less: a gap in the line, and the true value under the pointer.
+        shown = [v if v > 0 else None for v in values]
+        data.append(
+            {"type": "scatter", "mode": "lines+markers", "name": name, "x": list(games), "y": shown, "yaxis": axis}
+            | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 5}}
+            | {"hovertemplate": "%{x:,} games: %{y:" + form + "}<extra>" + name + "</extra>"}
+        )
+    right = {"overlaying": "y", "side": "right", "type": "log", "tickformat": ".2~%", "showgrid": False}
     return figure(
         data,
         theme,
-        legend={"orientation": "h", "y": 1.14},
-        xaxis={"title": {"text": "million games"}},
-        yaxis={"title": {"text": "nats, or share"}, "type": "log"},
+        xaxis=_title("games seen") | {"rangemode": "tozero"},
+        yaxis=_title("loss above the floor, nats per move") | {"type": "log", "tickformat": ".3~g"},
+        yaxis2=_title("share of illegal first choices") | right,
+        margin={"l": 56, "r": 60, "t": 12, "b": 48},
+        legend=ABOVE,
     )
 
 
 def accuracy_by_layer(
-    accuracy: dict[str, list[float | None]], constant: float | None, random_network: dict[str, Any] | None, theme: str
+    accuracy: Mapping[str, Sequence[float | None]],
+    constant: float | None,
+    random_network: Mapping[str, Any] | None,
+    theme: str,
 ) -> Figure:
-    """Share of squares read rightly after each block, one line a probe, with the two controls."""
+    """Share of squares read rightly after each block, a line per probe; None leaves a gap.
+
+    ``constant``: the baseline that never looks, dashed. ``random_network``: the same probes on an untrained network, by
+    kind, at the block ``"layer"``.
+    """
     symbols = ("circle", "square", "diamond", "triangle-up", "x", "star")
+    dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
     data: list[Any] = []
-    for i, (title, values) in enumerate(accuracy.items()):
+    for i, (name, values) in enumerate(accuracy.items()):
+        line = {"color": CATEGORIES[i % 6], "dash": dashes[i % 6], "width": 2}
+        shown = [None if v is None else round(float(v), 5) for v in values]
         data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": title,
-                "x": list(range(len(values))),
-                "y": values,
-                "line": {"color": CATEGORIES[i % len(CATEGORIES)]},
-                "marker": {"symbol": symbols[i % len(symbols)], "size": 8},
-                "hovertemplate": title + ", block %{x}: %{y:.2%}<extra></extra>",
-            }
+            {"type": "scatter", "mode": "lines+markers", "name": escaped(name, 40), "x": list(range(len(shown)))}
+            | {"y": shown, "line": line, "marker": {"symbol": symbols[i % 6], "size": 8}}
+            | {"hovertemplate": "block %{x}: %{y:.2%}<extra>" + escaped(name, 40) + "</extra>"}
         )
-    if random_network:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "linear, untrained network",
-                "x": [random_network["layer"]],
-                "y": [random_network["linear"]],
-                "marker": {"color": REMAINDER, "size": 11, "symbol": "cross"},
-                "hovertemplate": "untrained network: %{y:.2%}<extra></extra>",
-            }
-        )
-    shapes = [] if constant is None else [_line(y=constant)]
+    kinds = {"linear": ("linear", "circle-open"), "tpr": ("TPR", "square-open")}
+    for kind, (name, symbol) in kinds.items():
+        if random_network and kind in random_network:
+            data.append(
+                {"type": "scatter", "mode": "markers", "name": f"untrained network, {name}"}
+                | {"x": [int(random_network["layer"])], "y": [round(float(random_network[kind]), 5)]}
+                | {"marker": {"symbol": symbol, "size": 11, "color": REMAINDER, "line": {"width": 2}}}
+                | {"hovertemplate": "block %{x}: %{y:.2%}<extra>untrained network, " + name + "</extra>"}
+            )
+    layout: dict[str, Any] = {}
+    if constant is not None:
+        shape, note = _line("y", constant, f"most common class: {constant:.1%}")
+        layout = {"shapes": [shape], "annotations": [note]}
+    known = [v for t in data for v in t["y"] if v is not None] + ([constant] if constant is not None else [])
+    low = min(known, default=0.0)
     return figure(
         data,
         theme,
-        legend={"orientation": "h", "y": 1.2},
-        xaxis={"title": {"text": "block"}, "dtick": 1},
-        yaxis={"title": {"text": "squares read rightly"}, "tickformat": ".0%"},
-        shapes=shapes,
+        xaxis=_title("after block") | {"dtick": 1},
+        yaxis=_title("squares read rightly") | {"tickformat": ".0%", "range": [low - 0.04 * (1 - low) - 0.005, 1.005]},
+        legend=ABOVE,
+        **layout,
     )
+
+
+# ---- binding ----
 
 
 def binding_heatmap(binding: Any, theme: str) -> Figure:
-    """B (r, f) as numbers: role coordinates across, filler coordinates down."""
-    b = np.asarray(binding, dtype=np.float32).T
+    """The binding matrix B(h) (r, f) of one residual vector, role coordinates down, on a scale centred on 0."""
+    b = _shape(binding, (None, None), "binding")
     top = float(np.abs(b).max()) or 1.0
-    trace = {
-        "type": "heatmap",
-        "z": b,
-        "colorscale": DIVERGING,
-        "zmin": -top,
-        "zmax": top,
-        "colorbar": {"title": {"text": "entry of B", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        "hovertemplate": "role coordinate %{x}, filler coordinate %{y}: %{z:.2f}<extra></extra>",
-    }
+    trace = {"type": "heatmap", "z": _numbers(b), "zmin": -top, "zmax": top, "colorscale": DIVERGING, "xgap": 2}
+    hover = {"hovertemplate": "role coordinate %{y}, filler coordinate %{x}<br>%{z:.3f}<extra></extra>"}
     return figure(
-        [trace],
+        [trace | hover | {"colorbar": _bar("B(h)")}],
         theme,
-        xaxis={"title": {"text": "role coordinate"}, "showgrid": False},
-        yaxis={"title": {"text": "filler coordinate"}, "dtick": 1, "showgrid": False},
+        xaxis=_title("filler coordinate") | {"dtick": 1, "showgrid": False, "zeroline": False},
+        yaxis=_title("role coordinate") | {"autorange": "reversed", "showgrid": False, "zeroline": False},
     )
+
+
+def sectors(fillers: Any) -> list[tuple[int, float, float]]:
+    """Regions of the plane by the class c with the greatest v · F_c, for fillers (3, 2): (class, from, to) in radians.
+
+    They are cones at the origin, so the angles say all: two where one class wins nowhere, three otherwise; none if the
+    fillers are equal. ``to`` is greater than ``from`` by at most π.
+    """
+    f = _shape(fillers, (3, 2), "fillers")
+    edges = set()
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        between, third = f[a] - f[b], 3 - a - b
+        if not between.any():
+            continue
+        for turn in (0.5 * np.pi, -0.5 * np.pi):
+            angle = float(np.arctan2(between[1], between[0]) + turn)
+            ray = np.array([np.cos(angle), np.sin(angle)])
+            if ray @ f[a] >= ray @ f[third] - 1e-12:
+                edges.add(round(angle % (2 * np.pi), 12))
+    around = sorted(edges)
+    found = []
+    for start, stop in zip(around, [*around[1:], *(e + 2 * np.pi for e in around[:1])], strict=True):
+        middle = (start + stop) / 2
+        found.append((int((f @ [np.cos(middle), np.sin(middle)]).argmax()), start, stop))
+    return found
+
+
+def _stretch(vectors: np.ndarray, fillers: np.ndarray) -> float:
+    """How much longer than they are the stars are drawn: 1, or a round number if they would be lost in the middle."""
+    longest = float(np.linalg.norm(fillers, axis=1).max())
+    ratio = float(np.median(np.linalg.norm(vectors, axis=1))) / longest if longest > 0 else 1.0
+    if not 0 < ratio < np.inf or 0.5 <= ratio <= 2:
+        return 1.0
+    return float(f"{ratio:.0e}")
 
 
 def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], theme: str) -> Figure:
-    """The unbound vectors with the stars of the three colours and the exact boundaries between their regions.
+    """The 64 unbound vectors v_s (64, 2) with the three colour stars (3, 2) and the exact regions of argmax v · F_c.
 
-    ``unbound`` (64, f), ``fillers`` (3, f), ``truth`` (64,). For more than two filler coordinates the first two
-    principal axes are drawn, and no boundaries.
+    ``truth`` (64,): the true classes, drawn as symbol and colour; a cross lies on squares in a wrong region. Stars may
+    be drawn longer than they are, which moves no boundary; the legend then says how much. Raises ValueError for
+    fillers of another dimension than 2.
     """
-    v, f, y = np.asarray(unbound, float), np.asarray(fillers, float), np.asarray(truth)
-    logits = v @ f.T
-    flat = v.shape[1] == 2
-    if not flat:
-        axes = np.linalg.svd(np.vstack([v, f]) - v.mean(0), full_matrices=False)[2][:2]
-        v, f = v @ axes.T, f @ axes.T
-    reach = 1.1 * max(float(np.abs(v).max()), 1e-9)
-    star = 0.5 * reach / max(float(np.linalg.norm(f, axis=1).max()), 1e-9)
-    data: list[Any] = boundaries(f, 1.5 * reach) if flat else []
-    for c in range(3):
-        rows = np.flatnonzero(y == c)
+    v, f = _shape(unbound, (64, 2), "unbound"), _shape(fillers, (3, 2), "fillers")
+    true = np.asarray(truth).astype(int)
+    dots, factor = v @ f.T, _stretch(v, f)
+    stars = f * factor
+    reach = 1.12 * max(float(np.abs(v).max()), float(np.abs(stars).max()), 1e-9)
+    data: list[Any] = []
+    for c, start, stop in sectors(f):
+        at = np.linspace(start, stop, 48)
+        x, y = ([0.0, *(_numbers(9 * reach * g(at)).tolist()), 0.0] for g in (np.cos, np.sin))
+        tint = ("rgba(138,143,152,0.13)", "rgba(0,114,178,0.13)", "rgba(230,159,0,0.13)")[c]
         data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": COLOURS[c],
-                "meta": "squares",
-                "x": v[rows, 0].astype(np.float32),
-                "y": v[rows, 1].astype(np.float32),
-                "customdata": [int(s) for s in rows],
-                "hovertext": [_dots(names[int(s)], logits[s]) for s in rows],
-                "hovertemplate": "%{hovertext}<extra></extra>",
-                "marker": {
-                    "color": CLASS_COLOURS[c],
-                    "symbol": CLASS_SYMBOLS[c],
-                    "size": 9,
-                    "line": {"width": 1.5, "color": CLASS_COLOURS[c]},
-                },
-            }
+            {"type": "scatter", "mode": "lines", "x": x, "y": y, "fill": "toself", "fillcolor": tint, "meta": "region"}
+            | {"line": {"color": REMAINDER, "width": 1}, "hoverinfo": "skip", "showlegend": False, "name": CLASSES[c]}
         )
+    said = [
+        f"{escaped(names[s])}: {CLASSES[true[s]]}<br>"
+        + "<br>".join(f"{CLASSES[c]} v·F = {dots[s, c]:.2f}" for c in range(3))
+        for s in range(64)
+    ]
+    for c, name in enumerate(CLASSES):
+        rows = np.flatnonzero(true == c)
+        marker = {"symbol": CLASS_SYMBOLS[c], "color": CLASS_COLOURS[c], "size": 9, "line": {"width": 1.5}}
+        data.append(_squares(rows, v[rows], [said[s] for s in rows]) | {"name": f"truly {name}", "marker": marker})
+    wrong = np.flatnonzero(dots.argmax(1) != true)
+    cross = {"symbol": "x-thin", "size": 11, "line": {"width": 2.5, "color": MARK}}
     data.append(
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "name": "fillers",
-            "showlegend": False,
-            "x": (star * f[:, 0]).astype(np.float32),
-            "y": (star * f[:, 1]).astype(np.float32),
-            "text": ["empty", "theirs", "mine"],
-            "textposition": "top center",
-            "hovertemplate": "filler %{text}, its length scaled to fit<extra></extra>",
-            "marker": {
-                "symbol": "star",
-                "size": 19,
-                "color": list(CLASS_COLOURS),
-                "line": {"width": 1.5, "color": "#8a8f98"},
-            },
-        }
+        {"type": "scatter", "mode": "markers", "name": "read wrongly", "x": _numbers(v[wrong, 0]), "marker": cross}
+        | {"y": _numbers(v[wrong, 1]), "hoverinfo": "skip", "meta": "wrong", "showlegend": bool(len(wrong))}
     )
+    rim = {"width": 1.5, "color": "#59636e"}
     data.append(
-        {
-            "type": "scatter",
-            "mode": "markers+text",
-            "meta": "lit",
-            "showlegend": False,
-            "x": [],
-            "y": [],
-            "text": [],
-            "textposition": "bottom center",
-            "hoverinfo": "skip",
-            "marker": {"symbol": "circle-open", "size": 20, "color": "#cc79a7", "line": {"width": 3}},
-        }
+        {"type": "scatter", "mode": "markers+text", "x": _numbers(stars[:, 0]), "y": _numbers(stars[:, 1])}
+        | {"name": "colours F" if factor == 1 else f"colours F, {factor:g} times as long", "text": list(CLASSES)}
+        | {"marker": {"symbol": "star", "size": 19, "color": list(CLASS_COLOURS), "line": rim}, "meta": "stars"}
+        | {"textposition": "top center", "hovertemplate": "filler of %{text}<extra></extra>"}
     )
-    axis = {"range": [-reach, reach], "zeroline": True}
-    title = "unbound vector v = Bᵀ R, coordinate {}" if flat else "principal axis {}"
+    data.append(_lit(2))
+    span = {"range": [-reach, reach], "zeroline": True}
     return figure(
         data,
         theme,
-        legend={"orientation": "h", "y": 1.1},
-        xaxis={**axis, "title": {"text": title.format(1)}},
-        yaxis={**axis, "title": {"text": title.format(2)}},
+        xaxis=_title("first filler coordinate") | span | {"constrain": "domain"},
+        yaxis=_title("second filler coordinate") | span | {"scaleanchor": "x", "constrain": "domain"},
+        legend=ABOVE,
+        hovermode="closest",
     )
 
 
-def _dots(name: str, logits: Any) -> str:
-    return f"{name}: empty {logits[0]:.1f}, theirs {logits[1]:.1f}, mine {logits[2]:.1f}"
+def _squares(squares: Any, points: np.ndarray, said: list[str]) -> dict[str, Any]:
+    """A trace of squares: customdata is the square, hovertext what is said of it. Lists, which the browser looks up."""
+    axes = dict(zip("xyz", _numbers(points).T.tolist(), strict=False))
+    kind = "scatter3d" if points.shape[1] == 3 else "scatter"
+    return {"type": kind, "mode": "markers", **axes, "customdata": [int(s) for s in squares], "hovertext": said} | {
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "meta": "squares",
+    }
 
 
-def boundaries(fillers: Any, reach: float) -> list[Any]:
-    """Rays from the origin on which two colours tie and the third does not win: the exact borders."""
-    f = np.asarray(fillers, dtype=float)
-    lines = []
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        c = 3 - a - b
-        across = f[a] - f[b]
-        if np.linalg.norm(across) < 1e-12:
-            continue
-        along = np.array([-across[1], across[0]]) / np.linalg.norm(across)
-        for ray in (along, -along):
-            if ray @ f[a] >= ray @ f[c]:
-                lines.append(
-                    {
-                        "type": "scatter",
-                        "mode": "lines",
-                        "showlegend": False,
-                        "x": [0.0, float(reach * ray[0])],
-                        "y": [0.0, float(reach * ray[1])],
-                        "line": {"color": "#8a8f98", "width": 1.5, "dash": "dash"},
-                        "hoverinfo": "skip",
-                    }
-                )
-    return lines
-
-
-def role_scatter(points: Any, squares: Sequence[int], theme: str) -> Figure:
-    """Points of squares in two axes: hue by row, size by column, lines between neighbours on the board."""
-    p = np.asarray(points, dtype=np.float32)
-    at = {s: i for i, s in enumerate(squares)}
-    xs: list[float | None] = []
-    ys: list[float | None] = []
-    for s, i in at.items():
-        for t in (s + 1 if s % 8 < 7 else -1, s + 8):
-            if t in at:
-                j = at[t]
-                xs += [float(p[i, 0]), float(p[j, 0]), None]
-                ys += [float(p[i, 1]), float(p[j, 1]), None]
-    grid = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": xs,
-        "y": ys,
-        "line": {"color": "rgba(138,143,152,0.35)", "width": 1},
+def _lit(dimensions: int) -> dict[str, Any]:
+    """The empty trace for the square that is pointed at."""
+    marker = {"symbol": "circle-open", "size": 17, "color": "#CC79A7", "line": {"width": 4, "color": "#CC79A7"}}
+    kind, position = ("scatter3d", "top center") if dimensions == 3 else ("scatter", "bottom center")
+    empty: dict[str, Any] = {axis: [] for axis in "xyz"[:dimensions]}
+    return {"type": kind, "mode": "markers+text", **empty, "text": [], "textposition": position, "meta": "lit"} | {
+        "marker": marker,
         "hoverinfo": "skip",
         "showlegend": False,
+        "name": "pointed at",
     }
-    dots = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": p[:, 0],
-        "y": p[:, 1],
-        "text": [NAMES[s] for s in squares],
-        "textposition": "top center",
-        "textfont": {"size": 10},
-        "customdata": list(squares),
-        "hovertemplate": "%{text}<extra></extra>",
-        "showlegend": False,
-        "marker": {
-            "color": [s // 8 for s in squares],
-            "colorscale": SEQUENTIAL,
-            "cmin": 0,
-            "cmax": 7,
-            "size": [7 + s % 8 for s in squares],
-            "line": {"width": 1, "color": "#8a8f98"},
-            "colorbar": {
-                "title": {"text": "row", "side": "right"},
-                "thickness": 12,
-                "outlinewidth": 0,
-                "tickvals": list(range(8)),
-                "ticktext": list("ABCDEFGH"),
-            },
-        },
-    }
-    return figure(
-        [grid, dots],
-        theme,
-        xaxis={"title": {"text": "axis 1 (size of a point: its column)"}},
-        yaxis={"title": {"text": "axis 2"}, "scaleanchor": "x"},
-    )
 
 
-def gram_heatmap(values: Any, theme: str) -> Figure:
-    """(64, 64) cosines."""
-    g = np.asarray(values, dtype=np.float32)
-    ticks = {"tickvals": list(range(0, 64, 8)), "ticktext": [NAMES[s] for s in range(0, 64, 8)], "showgrid": False}
-    trace = {
-        "type": "heatmap",
-        "z": g,
-        "x": list(range(64)),
-        "y": list(range(64)),
-        "colorscale": DIVERGING,
-        "zmin": -1,
-        "zmax": 1,
-        "colorbar": {"title": {"text": "cosine", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-        "hovertemplate": "squares %{y} and %{x}: %{z:.2f}<extra></extra>",
-    }
+# ---- roles and fillers ----
+
+
+def square_colour(square: int) -> str:
+    """Hue by row, shade by column, dark at column 1 and light at column 8; as hexadecimal."""
+    row, column = divmod(square, 8)
+    base = np.array([int(ROW_HUES[row][i : i + 2], 16) for i in (1, 3, 5)], float)
+    mixed = base * (0.7 + 0.1 * column) if column < 3 else base + (255 - base) * 0.1 * (column - 3)
+    return "#" + "".join(f"{round(float(c)):02x}" for c in mixed)
+
+
+def _ink(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#101214" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+
+
+def role_scatter(points: Any, squares: Sequence[int], theme: str, lines: bool = True, axis: str = "axis") -> Figure:
+    """Embeddings of squares in the plane or in space: ``points`` (n, 2) or (n, 3), row i being square ``squares[i]``.
+
+    Hue by row and shade by column; every square has its name. ``lines``: thin grey ones between neighbours on a row or
+    a column of the board. Raises ValueError for other shapes.
+    """
+    p, order = np.asarray(points, dtype=np.float64), [int(s) for s in squares]
+    if p.ndim != 2 or p.shape[1] not in (2, 3) or len(p) != len(order):
+        raise ValueError(f"points must be ({len(order)}, 2) or ({len(order)}, 3), not {p.shape}")
+    flat = p.shape[1] == 2
+    at = {s: i for i, s in enumerate(order)}
+    data: list[Any] = []
+    if lines:
+        pairs = [(s, t) for s in order for t in ((s + 1) if s % 8 < 7 else -1, s + 8) if t in at]
+        gap = np.full((len(pairs), p.shape[1]), np.nan)
+        ends = [p[[at[s] for s, _ in pairs]], p[[at[t] for _, t in pairs]], gap]
+        path = _numbers(np.stack(ends, 1).reshape(-1, p.shape[1]))
+        data.append(
+            {"type": "scatter" if flat else "scatter3d", "mode": "lines", **dict(zip("xyz", path.T, strict=False))}
+            | {"line": {"color": "rgba(128,128,128,0.45)", "width": 1 if flat else 2}, "hoverinfo": "skip"}
+            | {"name": "neighbours on the board", "meta": "lines"}
+        )
+    for row in range(8):
+        mine = [s for s in order if s // 8 == row]
+        if not mine:
+            continue
+        colours, names = [square_colour(s) for s in mine], [NAMES[s] for s in mine]
+        trace = _squares(mine, p[[at[s] for s in mine]], names) | {"name": f"row {'ABCDEFGH'[row]}", "text": names}
+        font = {"size": 9, "color": [_ink(c) for c in colours]} if flat else {"size": 9}
+        marker = {"color": colours, "size": 19 if flat else 6, "line": {"width": 0.5, "color": "#59636e"}}
+        place = "middle center" if flat else "top center"
+        data.append(trace | {"mode": "markers+text", "marker": marker, "textfont": font, "textposition": place})
+    data.append(_lit(p.shape[1]) | {"mode": "markers"})
+    titles = [_title(f"{word} {axis}") for word in ("first", "second", "third")]
+    legend = {"title": {"text": "dark: column 1<br>light: column 8", "font": {"size": 11}}, "font": {"size": 11}}
+    if flat:
+        bare = {"showticklabels": False, "zeroline": False}
+        layout: dict[str, Any] = {
+            "xaxis": titles[0] | bare,
+            "yaxis": titles[1] | bare | {"scaleanchor": "x", "constrain": "domain"},
+        }
+    else:
+        bare = {"showticklabels": False}
+        scene = {a: t | bare for a, t in zip(("xaxis", "yaxis", "zaxis"), titles, strict=True)}
+        layout = {"scene": scene | {"aspectmode": "data"}}
+    return figure(data, theme, legend=legend, hovermode="closest", uirevision="roles", **layout)
+
+
+def gram_heatmap(cosines: Any, theme: str) -> Figure:
+    """The 64 x 64 cosines between square embeddings in the order A1 to H8; every eighth square is named."""
+    g = _shape(cosines, (64, 64), "cosines")
+    trace = {"type": "heatmap", "z": _numbers(g, 3), "x": list(NAMES), "y": list(NAMES), "zmin": -1, "zmax": 1}
+    hover = {"hovertemplate": "%{y} and %{x}: cosine %{z:.2f}<extra></extra>", "colorscale": DIVERGING}
+    axis = {"type": "category", "tickvals": list(NAMES[::8]), "showgrid": False, "zeroline": False}
     return figure(
-        [trace],
+        [trace | hover | {"colorbar": _bar("cosine")}],
         theme,
-        xaxis={**ticks, "title": {"text": "square"}},
-        yaxis={**ticks, "title": {"text": "square"}, "autorange": "reversed", "scaleanchor": "x"},
+        xaxis=_title("square") | axis | {"constrain": "domain"},
+        yaxis=_title("square") | axis | {"autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
     )
 
 
 def gap_heatmaps(maps: Sequence[tuple[str, Any]], theme: str) -> Figure:
-    """Several 8 x 8 gap maps side by side on one scale centred on zero, each with its title."""
-    arrays = [np.asarray(m, dtype=np.float32) for _, m in maps]
-    top = max((float(np.nanmax(np.abs(m))) for m in arrays if np.isfinite(m).any()), default=1.0) or 1.0
-    n = max(1, len(maps))
-    data, layout, notes = [], {}, []
-    for i, ((title, _), m) in enumerate(zip(maps, arrays, strict=True)):
-        suffix = "" if i == 0 else str(i + 1)
-        left, right = i / n + 0.025, (i + 1) / n - 0.025
+    """Mean cosine of two squares by row gap (down) and column gap (across), a map (8, 8) per title, NaN left bare.
+
+    All share one scale centred on 0, whose end is the largest value of any of them.
+    """
+    grids = [_shape(m, (8, 8), "a gap map") for _, m in maps]
+    finite = np.concatenate([g[np.isfinite(g)] for g in grids]) if grids else np.zeros(0)
+    top = float(np.abs(finite).max()) if finite.size and np.abs(finite).max() > 0 else 1.0
+    data, notes, layout = [], [], {}
+    width, space = 1 / max(len(grids), 1), 0.022
+    for i, ((title, _), grid) in enumerate(zip(maps, grids, strict=True)):
+        tail, left = "" if i == 0 else str(i + 1), i * width + space
         data.append(
-            {
-                "type": "heatmap",
-                "z": m,
-                "xaxis": f"x{suffix}",
-                "yaxis": f"y{suffix}",
-                "colorscale": DIVERGING,
-                "zmin": -top,
-                "zmax": top,
-                "showscale": i == n - 1,
-                "colorbar": {"title": {"text": "mean cosine", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-                "hovertemplate": "row gap %{y}, column gap %{x}: %{z:.2f}<extra></extra>",
-            }
+            {"type": "heatmap", "z": _numbers(grid), "coloraxis": "coloraxis", "xaxis": f"x{tail}", "yaxis": f"y{tail}"}
+            | {"hovertemplate": "%{y} rows, %{x} columns apart: %{z:.3f}<extra></extra>", "xgap": 1, "ygap": 1}
         )
-        axis = {"dtick": 1, "showgrid": False, "zeroline": False}
-        layout[f"xaxis{suffix}"] = {**axis, "domain": [left, right], "title": {"text": "column gap"}}
-        layout[f"yaxis{suffix}"] = {
-            **axis,
-            "autorange": "reversed",
-            "anchor": f"x{suffix}",
-            "title": {"text": "row gap" if i == 0 else ""},
-        }
+        axis = {"dtick": 1, "showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
+        across = {"domain": [left, (i + 1) * width - space], "anchor": f"y{tail}"}
+        down = {"autorange": "reversed", "scaleanchor": f"x{tail}", "anchor": f"x{tail}"}
+        layout[f"xaxis{tail}"] = _title("column gap") | axis | across
+        layout[f"yaxis{tail}"] = _title("row gap" if i == 0 else "") | axis | down
         notes.append(
-            {
-                "text": _wrapped(title),
-                "x": (left + right) / 2,
-                "y": 1.02,
-                "xref": "paper",
-                "yref": "paper",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "font": {"size": 12},
-            }
+            {"text": _wrapped(title, 30), "x": (left + (i + 1) * width - space) / 2, "y": 1.02, "xref": "paper"}
+            | {"yref": "paper", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}}
         )
-    return figure(data, theme, annotations=notes, margin={"l": 46, "r": 16, "t": 62, "b": 44}, **layout)
+    scale = {"colorscale": DIVERGING, "cmin": -top, "cmax": top, "colorbar": _bar("mean cosine")}
+    return figure(data, theme, annotations=notes, coloraxis=scale, margin={"l": 48, "r": 8, "t": 52, "b": 44}, **layout)
 
 
-def _wrapped(text: str, width: int = 30) -> str:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return "<br>".join(lines)
-
-
-def neighbour_bars(groups: Sequence[dict[str, Any]], theme: str) -> Figure:
-    """Shares of what the nearest points are, one bar a group; ``neighbour``, ``row``, ``column``, ``diagonal``."""
-    names = (
-        ("neighbour", "true neighbour", CATEGORIES[0]),
-        ("row", "same row", CATEGORIES[1]),
-        ("column", "same column", CATEGORIES[2]),
-        ("diagonal", "same diagonal", CATEGORIES[3]),
-        ("unrelated", "unrelated", "#c3c8ce"),
-    )
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": title,
-            "y": [_wrapped(g["title"], 26) for g in groups],
-            "x": [g[key] for g in groups],
-            "marker": {"color": colour},
-            "hovertemplate": "%{y}: %{x:.1%} " + title + "<extra></extra>",
-        }
-        for key, title, colour in names
-    ]
+def neighbour_bars(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
+    """What the nearest points of a square are to it: a bar per row (``title`` and a share for each of RELATIONS)."""
+    titles = [_wrapped(str(r["title"]), 26) for r in rows]
+    hatches = ("", "/", "\\", "x", "")
+    colours = (BEFORE, "#56B4E9", "#009E73", "#CC79A7", REMAINDER)
+    data = []
+    for (key, name), colour, hatch in zip(RELATIONS.items(), colours, hatches, strict=True):
+        shares = _numbers([r[key] for r in rows])
+        marker = {"color": colour, "pattern": {"shape": hatch, "size": 6, "fgcolor": "rgba(255,255,255,.7)"}}
+        data.append(
+            {"type": "bar", "orientation": "h", "name": name, "y": titles, "x": shares, "marker": marker}
+            | {"text": [f"{s:.0%}" if key == "neighbour" else "" for s in shares], "textposition": "inside"}
+            | {"insidetextanchor": "start", "hovertemplate": "%{x:.1%}<extra>" + name + "</extra>"}
+        )
     return figure(
         data,
         theme,
         barmode="stack",
-        legend={"orientation": "h", "y": 1.12},
-        xaxis={"title": {"text": "share of the nearest points"}, "tickformat": ".0%", "range": [0, 1]},
-        yaxis={"autorange": "reversed", "automargin": True},
+        bargap=0.3,
+        xaxis=_title("share of the nearest points") | {"range": [0, 1], "tickformat": ".0%"},
+        yaxis={"type": "category", "autorange": "reversed", "ticksuffix": " ", "tickfont": {"size": 11.5}},
+        legend=ABOVE | {"traceorder": "normal"},
     )
 
 
-def rank_curve(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
-    """Accuracy against parameters, one line a kind of probe."""
-    kinds = (
-        ("tpr", "TPR by roles", CATEGORIES[0], "circle"),
-        ("svd", "SVD of the linear probe", CATEGORIES[4], "x"),
-        ("low-rank", "low rank, trained", CATEGORIES[2], "square"),
-        ("trilinear", "trilinear", CATEGORIES[3], "diamond"),
-        ("linear", "linear", REMAINDER, "star"),
-    )
-    data = []
-    for kind, title, colour, symbol in kinds:
+# ---- directions ----
+
+
+def rank_curve(rows: Sequence[Mapping[str, Any]], theme: str, main: str = "TPR, 52 × 2") -> Figure:
+    """Accuracy against parameters: rows of ``kind`` (of RANK_KINDS), ``name``, ``parameters``, ``accuracy``.
+
+    The row called ``main`` gets a ring and its name.
+    """
+    data: list[Any] = []
+    for kind, (title, colour, symbol) in RANK_KINDS.items():
         mine = sorted((r for r in rows if r["kind"] == kind), key=lambda r: r["parameters"])
-        if mine:
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "name": title,
-                    "x": [r["parameters"] for r in mine],
-                    "y": [r["accuracy"] for r in mine],
-                    "text": [r["name"] for r in mine],
-                    "line": {"color": colour},
-                    "marker": {"symbol": symbol, "size": 9},
-                    "hovertemplate": "%{text}: %{x:,} parameters, %{y:.2%}<extra></extra>",
-                }
-            )
+        if not mine:
+            continue
+        dash = {"svd": "dot", "low-rank": "dash"}.get(kind, "solid")
+        data.append(
+            {"type": "scatter", "mode": "lines+markers", "name": title, "x": [int(r["parameters"]) for r in mine]}
+            | {"y": [round(float(r["accuracy"]), 5) for r in mine], "text": [escaped(r["name"], 40) for r in mine]}
+            | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 9}}
+            | {"hovertemplate": "%{text}<br>%{x:,} parameters<br>%{y:.2%} of squares right<extra></extra>"}
+        )
+    notes = []
+    for r in (r for r in rows if r["name"] == main):
+        ring = {"symbol": "circle-open", "size": 18, "color": MARK, "line": {"width": 3}}
+        data.append(
+            {"type": "scatter", "mode": "markers", "x": [int(r["parameters"])], "y": [round(float(r["accuracy"]), 5)]}
+            | {"marker": ring, "hoverinfo": "skip", "showlegend": False, "name": escaped(main, 40), "meta": "main"}
+        )
+        # A logarithmic axis takes its notes in powers of ten.
+        place = {"x": float(np.log10(r["parameters"])), "y": float(r["accuracy"]), "ax": 0, "ay": 34}
+        notes.append(place | {"text": escaped(main, 40), "showarrow": True, "arrowhead": 0})
     return figure(
         data,
         theme,
-        legend={"orientation": "h", "y": 1.14},
-        xaxis={"title": {"text": "parameters"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "squares read rightly"}, "tickformat": ".1%"},
+        annotations=notes,
+        xaxis=_title("parameters of the probe") | {"type": "log", "tickformat": ",d", "dtick": "D2"},
+        yaxis=_title("squares read rightly") | {"tickformat": ".1%"},
+        legend=ABOVE,
+        hovermode="closest",
     )
 
 
-def edit_errors(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
-    """Mean errors with 95 % intervals by method, fixed and best scale, and the null as a line."""
+# ---- edits ----
+
+
+def edit_errors(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
+    """Mean errors per edited case with their 95 % interval, by method and by how the scale was chosen.
+
+    ``rows``: ``title``, ``choice``, ``mean``, ``low``, ``high``, ``null`` (the same without an edit, drawn as a tick).
+    """
+    titles = list(dict.fromkeys(str(r["title"]) for r in rows))
+    choices = list(dict.fromkeys(str(r.get("choice", "")) for r in rows))
+    looks = (("circle", BEFORE), ("square-open", AFTER), ("diamond", "#009E73"))
+    data: list[Any] = []
+    for i, choice in enumerate(choices):
+        mine = [r for r in rows if str(r.get("choice", "")) == choice]
+        mean, low, high = (_numbers([r[k] for r in mine], 3) for k in ("mean", "low", "high"))
+        bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "thickness": 2}
+        symbol, colour = looks[i % 3]
+        shift = 0.26 * (i - (len(choices) - 1) / 2)
+        said = [f"{escaped(str(r['title']), 60)}<br>{r['low']:.2f} to {r['high']:.2f}" for r in mine]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": f"scale {escaped(choice, 40)}" if choice else "with the edit",
+            }
+            | {"x": mean, "y": [round(titles.index(str(r["title"])) + shift, 3) for r in mine], "error_x": bars}
+            | {"marker": {"symbol": symbol, "color": colour, "size": 10, "line": {"width": 2}}, "text": said}
+            | {"hovertemplate": "%{text}<br>mean %{x:.2f} errors<extra></extra>"}
+        )
+    nulls = [next(r["null"] for r in rows if r["title"] == t) for t in titles]
+    tick = {"symbol": "line-ns", "size": 22, "line": {"width": 2.5, "color": REMAINDER}}
+    data.append(
+        {"type": "scatter", "mode": "markers", "name": "without an edit", "x": _numbers(nulls, 3), "marker": tick}
+        | {"y": list(range(len(titles))), "hovertemplate": "without an edit: %{x:.2f}<extra></extra>", "meta": "null"}
+    )
+    ticks = {"tickvals": list(range(len(titles))), "ticktext": [_wrapped(t, 26) for t in titles], "ticksuffix": " "}
+    return figure(
+        data,
+        theme,
+        xaxis=_title("errors per case (false positives + false negatives)") | {"rangemode": "tozero"},
+        yaxis=ticks | {"range": [len(titles) - 0.5, -0.5], "zeroline": False, "tickfont": {"size": 11.5}},
+        legend=ABOVE,
+    )
+
+
+def repair_curve(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
+    """After each block, the share of edited squares read as the target and of the others read as without the edit.
+
+    ``rows``: ``layer``, ``target`` of ``edited``, ``same`` of ``others``.
+    """
     data = []
-    for choice, symbol, colour in (("fixed", "circle", CATEGORIES[0]), ("best", "diamond-open", CATEGORIES[1])):
-        mine = [r for r in rows if r["choice"].startswith(choice)]
-        if mine:
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": "scale fixed on other cases" if choice == "fixed" else "best scale for each case",
-                    "x": [r["mean"] for r in mine],
-                    "y": [_wrapped(r["title"], 24) for r in mine],
-                    "error_x": {
-                        "type": "data",
-                        "symmetric": False,
-                        "array": [r["high"] - r["mean"] for r in mine],
-                        "arrayminus": [r["mean"] - r["low"] for r in mine],
-                    },
-                    "marker": {"symbol": symbol, "size": 10, "color": colour},
-                    "hovertemplate": "%{y}: %{x:.2f} errors<extra></extra>",
-                }
-            )
-    null = rows[0]["null"] if rows else None
+    for name, part, whole, colour, dash, symbol in (
+        ("edited squares read as the target", "target", "edited", AFTER, "solid", "circle"),
+        ("other squares read as before", "same", "others", BEFORE, "dash", "square"),
+    ):
+        said = [f"{r[part]} of {r[whole]}" for r in rows]
+        data.append(
+            {"type": "scatter", "mode": "lines+markers", "name": name, "x": [int(r["layer"]) for r in rows]}
+            | {"y": _numbers([r[part] / max(r[whole], 1) for r in rows]), "customdata": said}
+            | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 8}}
+            | {"hovertemplate": "block %{x}: %{customdata}<extra>" + name + "</extra>"}
+        )
     return figure(
         data,
         theme,
-        legend={"orientation": "h", "y": 1.14},
-        xaxis={"title": {"text": "errors per case (dashed: without the edit)"}, "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
-        shapes=[] if null is None else [_line(x=null)],
+        xaxis=_title("after block") | {"dtick": 1},
+        yaxis=_title("share of squares") | {"range": [-0.03, 1.05], "tickformat": ".0%"},
+        legend=ABOVE,
     )
-
-
-def _line(x: float | None = None, y: float | None = None) -> dict[str, Any]:
-    """A dashed line over the whole plot at one value."""
-    place = {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"} if x is not None else {
-        "y0": y, "y1": y, "x0": 0, "x1": 1, "xref": "paper"
-    }  # fmt: skip
-    return {"type": "line", **place, "line": {"dash": "dash", "width": 1.5, "color": "#8a8f98"}}

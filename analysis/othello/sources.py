@@ -44,9 +44,9 @@ class OthelloSource:
             return
         try:
             kind = ModelSpec(self.text).kind
-        except UserError as error:
+        except (UserError, OSError) as error:  # OSError: a plain name longer than a file's may be
             if not self.is_file:
-                raise _bad(error.message) from error
+                raise _bad(getattr(error, "message", "This is neither a path nor a model id.")) from error
             return
         if kind in ("default", "gguf") or self.text == OTHELLO:
             raise _bad(

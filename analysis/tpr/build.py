@@ -36,7 +36,8 @@ from analysis.tpr.library import (
     set_for,
 )
 from analysis.tpr.pipeline import MAX_ILLEGAL, Say, fit_probes, play_figures, scores
-from analysis.tpr.room import Keeps, Room
+from analysis.tpr.room import Keeps, Nothing, Room
+from analysis.tpr.stories import STORIES, story_of
 
 ROLE_DIMS = (16, 32, 48, 56)
 RANKS = (20, 40, 60, 80, 100, 104, 120, 128)
@@ -134,6 +135,7 @@ class _Build:
         self.step("random_network", lambda: self._random_network(top))
         self.step("edits", lambda: self._edits(1))
         self.step("edits_more", lambda: [self._edits(k) for k in (2, 3, 4)])
+        self.step("stories", self._stories)
         if "baselines" not in self.probes.manifest:
             self.say("baselines")
             rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.say)
@@ -198,6 +200,17 @@ class _Build:
         found = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)
         for r in found["rows"]:
             self.say(f"{squares}: {r['method']}, {r['choice']}: {r['mean']:.2f} (null {r['null']:.2f})")
+        return found
+
+    def _stories(self) -> dict[str, Any]:
+        """The three positions that the page tells about; a story without a position stays out."""
+        room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
+        found: dict[str, Any] = {}
+        for name in STORIES:
+            try:
+                found[name] = story_of(room, name, Nothing())
+            except UserError as error:
+                self.say(error.message)
         return found
 
     def _random_network(self, top: int) -> dict[str, Any]:

@@ -1,233 +1,20 @@
-"""Four probes of the board in a residual stream, as estimators: linear, TPR, trilinear, low rank.
+"""Four probes of the board: linear, TPR, trilinear, low rank, told apart by what they share between squares.
 
-All map activations (n, d) to logits (n, 64, 3) for 64 squares and the classes empty, just moved, to move; they differ in
-what they share between squares. Each is a small set of tensors with two readings of them, the probe's own path from an
-activation to the logits and the 192 directions that amount to the same, so that fitting, scoring, keeping and comparing
-are written once. The TPR probe (arXiv 2605.09967): M (d, r, f) binds a residual vector into B(h) = sum_d h_d M_d, roles
-R (64, r) unbind it, fillers F (3, f) read the colour: logit(s, c) = R_s^T B(h) F_c.
+The TPR probe (arXiv 2605.09967): M (d, r, f) binds a residual vector into B(h) = sum_d h_d M_d, roles R (64, r) unbind
+it, fillers F (3, f) read the colour: logit(s, c) = R_s^T B(h) F_c. The trilinear one makes each role an outer product
+of a row and a column; the other two know no binding and serve to compare.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from analysis.errors import UserError
-from analysis.tpr import scores
+from analysis.tpr.base import CLASSES, SQUARES, Activations, Check, Parts, Probe, Say
 
-Say = Callable[[str, float | None], None]
-Check = Callable[[], None]
-Parts = dict[str, Tensor]
-Activations = Tensor | NDArray[Any]
-SQUARES, CLASSES = 64, 3
-RECIPES = ("fast", "reference")
-CHUNK = 16_384
-
-
-class Probe:
-    """What all probes share. Learned tensors end in an underscore; ``random_state`` decides everything random.
-
-    ``recipe``: ``"fast"`` (whitened activations, a start from a linear probe, a falling rate) or ``"reference"`` (the
-    published one). ``weight_decay``: decoupled, None for the recipe's own (0 and 1e-2). ``bias``: one number more for
-    each square and class, ``bias_`` (3, 64). ``max_epochs``: a limit on passes over the data; None: the recipe's own
-    end. Raises UserError(field="probe") for settings that make no probe.
-    """
-
-    kind: ClassVar[str] = ""
-    tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of the learned tensors, without underscore; the first has the width d on ``axis``."""
-    axis: ClassVar[int] = 0
-    limits: ClassVar[dict[str, int]] = {}
-
-    def __init__(
-        self,
-        *,
-        random_state: int = 0,
-        recipe: str = "fast",
-        weight_decay: float | None = None,
-        bias: bool = False,
-        max_epochs: int | None = None,
-        **sizes: int,
-    ) -> None:
-        if recipe not in RECIPES:
-            raise UserError("The recipe is 'fast' or 'reference'.", "probe")
-        unknown = set(sizes) - set(self.limits)
-        if unknown:
-            raise UserError(f"The {self.kind} probe has no setting {sorted(unknown)[0][:40]!r}.", "probe")
-        for name, value in {**sizes, **({} if max_epochs is None else {"max_epochs": max_epochs})}.items():
-            most = self.limits.get(name)
-            if type(value) is not int or value < 1 or (most is not None and value > most):
-                upper = "" if most is None else f" to {most}"
-                raise UserError(f"{name} must be a whole number from 1{upper}, not {str(value)[:20]!r}.", "probe")
-        if weight_decay is not None and not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise UserError("The weight decay must be a number from 0, or None.", "probe")
-        self.random_state, self.recipe, self.weight_decay = random_state, recipe, weight_decay
-        self.bias, self.max_epochs, self.sizes = bias, max_epochs, sizes
-
-    # What a kind of probe has to say.
-
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of ``tensors`` at width d."""
-        raise NotImplementedError
-
-    def path(self, parts: Parts, h: Tensor) -> Tensor:
-        """Logits (n, 3, 64), classes in the middle and bias left out, from tensors and activations (n, d)."""
-        raise NotImplementedError
-
-    def effective(self, parts: Parts) -> Tensor:
-        """The directions (3, 64, d) that amount to ``path``; differentiable."""
-        raise NotImplementedError
-
-    # Learning.
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all that is learned."""
-        return (*self.tensors, "bias") if self.bias else self.tensors
-
-    def shapes(self, d: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of all that is learned at width d, by name."""
-        return {**self.sized(d), **({"bias": (CLASSES, SQUARES)} if self.bias else {})}
-
-    def forward(self, parts: Parts, h: Tensor) -> Tensor:
-        """Logits (n, 3, 64) from tensors and activations (n, d), bias included."""
-        found = self.path(parts, h)
-        return found + parts["bias"] if self.bias else found
-
-    def fit(
-        self,
-        activations: Activations,
-        boards: Activations,
-        *,
-        validation: tuple[Activations, Activations] | None = None,
-        progress: Say | None = None,
-        check: Check | None = None,
-    ) -> Self:
-        """Learn from activations (n, d) and boards (n, 64) of classes 0 to 2; returns self.
-
-        float64 activations give a float64 probe, all others a float32 one. ``check`` is called at each step and may
-        raise to stop; ``progress`` gets (text, share). ``validation`` is (activations, boards) for the early stop of
-        the reference recipe (without it the last rows serve); the fast recipe has no use for it.
-
-        Raises UserError(field="boards") or (field="activations"): too few rows, wrong shapes, other classes, numbers
-        that are not finite.
-        """
-        from analysis.tpr.fitting import fit_fast
-        from analysis.tpr.reference import fit_reference
-        from analysis.tpr.start import checked
-
-        h, y = checked(activations, boards)
-        held = None if validation is None else checked(*validation, width=h.shape[1])
-        say, stop = progress or (lambda text, share: None), check or (lambda: None)
-        if self.recipe == "reference":
-            return self.take(fit_reference(self, h, y, held, say, stop))
-        return self.take(fit_fast(self, h, y, say, stop))
-
-    def take(self, parts: Parts) -> Self:
-        """Take learned tensors over, by name without underscore."""
-        for name in self.names:
-            setattr(self, name + "_", parts[name].detach())
-        return self
-
-    @property
-    def parts(self) -> Parts:
-        """The learned tensors by name. Raises UserError(field="probe") before ``fit``."""
-        if not hasattr(self, self.names[0] + "_"):
-            raise UserError("This probe has not been fitted yet.", "probe")
-        return {name: getattr(self, name + "_") for name in self.names}
-
-    # Reading.
-
-    @property
-    def width(self) -> int:
-        """d."""
-        return int(self.parts[self.tensors[0]].shape[self.axis])
-
-    def logits(self, activations: Activations) -> Tensor:
-        """Logits (n, 64, 3) by the probe's own path; in float64 if the activations or the probe are."""
-        h, parts = self.read(activations)
-        with torch.no_grad():
-            return self.forward(parts, h).transpose(1, 2)
-
-    def read(self, activations: Activations) -> tuple[Tensor, Parts]:
-        """Activations and learned tensors in the one type in which they are to be multiplied."""
-        parts = self.parts
-        h = torch.as_tensor(activations)
-        if h.shape[-1:] != (self.width,):
-            raise UserError(f"This probe reads vectors of width {self.width}, not {tuple(h.shape)}.", "activations")
-        wide = torch.float64 in (h.dtype, parts[self.tensors[0]].dtype)
-        dtype = torch.float64 if wide else torch.float32
-        return h.to(dtype), {name: value.to(dtype) for name, value in parts.items()}
-
-    def directions(self) -> Tensor:
-        """(64, 3, d): vectors whose dot products with an activation are its logits (less the bias, if there is one)."""
-        return self.effective(self.parts).transpose(0, 1).contiguous()
-
-    def probabilities(self, activations: Activations) -> Tensor:
-        """Softmax of the logits over the three classes, (n, 64, 3)."""
-        return self.logits(activations).softmax(-1)
-
-    def predict(self, activations: Activations) -> NDArray[np.uint8]:
-        """Most likely class of each square, (n, 64) uint8."""
-        h = torch.as_tensor(activations)
-        found = [self.logits(h[i : i + CHUNK]).argmax(-1).to(torch.uint8).numpy() for i in range(0, len(h), CHUNK)]
-        return np.concatenate(found) if found else np.empty((0, SQUARES), np.uint8)
-
-    def accuracy(self, activations: Activations, boards: ArrayLike) -> float:
-        """Share of squares read rightly."""
-        return scores.accuracy(self.predict(activations), boards)
-
-    def square_accuracy(self, activations: Activations, boards: ArrayLike) -> NDArray[np.float64]:
-        """Share of rows read rightly, by square (64,)."""
-        return scores.square_accuracy(self.predict(activations), boards)
-
-    def macro_f1(self, activations: Activations, boards: ArrayLike) -> float:
-        """Mean over the three classes of the F1 score, all squares pooled."""
-        return scores.macro_f1(self.predict(activations), boards)
-
-    def parameter_count(self, width: int | None = None) -> int:
-        """Numbers that are learned, at ``width`` or at that of the fit."""
-        return sum(math.prod(shape) for shape in self.shapes(self.width if width is None else width).values())
-
-    def gauge(self) -> int:
-        """Dimension of the changes of basis that leave every logit alone."""
-        return 0
-
-    def degrees_of_freedom(self, width: int | None = None) -> int:
-        """Parameters less the gauge: the dimension of the set of directions that such a probe can have."""
-        return self.parameter_count(width) - self.gauge()
-
-    # Keeping.
-
-    def to_arrays(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
-        """Learned tensors as float32 arrays by name, and the settings that rebuild the estimator."""
-        arrays = {name: value.float().contiguous().numpy() for name, value in self.parts.items()}
-        settings = {"kind": self.kind, "random_state": self.random_state, "recipe": self.recipe, "bias": self.bias}
-        return arrays, {**settings, "weight_decay": self.weight_decay, "max_epochs": self.max_epochs, **self.sizes}
-
-    @staticmethod
-    def from_arrays(arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Probe:
-        """The reverse of :meth:`to_arrays`. Raises UserError(field="probe") for arrays that make no such probe."""
-        kinds = {cls.kind: cls for cls in (LinearProbe, TPRProbe, TrilinearProbe, LowRankProbe)}
-        rest = dict(settings)
-        cls = kinds.get(str(rest.pop("kind", "")))
-        if cls is None:
-            raise UserError("These arrays are no probe of a known kind.", "probe")
-        probe = cls(**rest)
-        first = np.asarray(arrays.get(cls.tensors[0], 0.0))
-        shapes = probe.shapes(int(first.shape[cls.axis])) if first.ndim else {}
-        found = {name: torch.from_numpy(np.array(arrays[name])) for name in probe.names if name in arrays}
-        if any(name not in found or tuple(found[name].shape) != shapes.get(name) for name in probe.names):
-            raise UserError(f"These arrays do not have the shapes of a {cls.kind} probe of these settings.", "probe")
-        if not all(bool(torch.isfinite(value).all()) for value in found.values()):
-            raise UserError("These arrays hold numbers that are not finite.", "probe")
-        return probe.take(found)
+__all__ = ["Check", "LinearProbe", "LowRankProbe", "Probe", "Say", "TPRProbe", "TrilinearProbe", "outer_roles"]
 
 
 class LinearProbe(Probe):
@@ -265,7 +52,7 @@ class LowRankProbe(Probe):
     def effective(self, parts: Parts) -> Tensor:
         return (parts["outer"] @ parts["inner"]).view(CLASSES, SQUARES, -1)
 
-    def gauge(self) -> int:
+    def gauge(self, width: int) -> int:
         return self.sizes["rank"] ** 2
 
 
@@ -273,7 +60,7 @@ class TPRProbe(Probe):
     """Roles and fillers: ``binding_map_`` (d, r, f), ``roles_`` (64, r), ``fillers_`` (3, f)."""
 
     kind, tensors = "tpr", ("binding_map", "roles", "fillers")
-    limits = {"role_dim": SQUARES, "filler_dim": 64}
+    limits: ClassVar = {"role_dim": SQUARES, "filler_dim": 64}
     binding_map_: Tensor
     roles_: Tensor
     fillers_: Tensor
@@ -291,13 +78,17 @@ class TPRProbe(Probe):
     def effective(self, parts: Parts) -> Tensor:
         return bound_directions(parts["binding_map"], parts["roles"], parts["fillers"])
 
-    def gauge(self) -> int:
-        return self.sizes["role_dim"] ** 2 + self.sizes["filler_dim"] ** 2
+    def gauge(self, width: int) -> int:
+        r, f = self.sizes["role_dim"], self.sizes["filler_dim"]
+        # Three fillers span three dimensions at most; coordinates beyond that carry nothing.
+        g = min(f, CLASSES)
+        return r * r + g * g + (f - g) * (width * r + CLASSES)
 
     def binding(self, activations: Activations) -> Tensor:
         """B(h), (..., r, f), of activations (..., d)."""
         h, parts = self.read(activations)
-        return torch.tensordot(h, parts["binding_map"], 1)
+        found: Tensor = torch.tensordot(h, parts["binding_map"], 1)
+        return found
 
     def unbind(self, binding: Tensor) -> Tensor:
         """v_s = B^T R_s, (..., 64, f), of bindings (..., r, f). Its dot products with the fillers are the logits."""
@@ -309,7 +100,7 @@ class TrilinearProbe(Probe):
     (8, v), ``fillers_`` (3, f). It is the TPR probe whose role of square (i, j) is the outer product U_i V_j."""
 
     kind, tensors = "trilinear", ("binding_map", "row_embeddings", "column_embeddings", "fillers")
-    limits = {"row_dim": 8, "column_dim": 8, "filler_dim": 64}
+    limits: ClassVar = {"row_dim": 8, "column_dim": 8, "filler_dim": 64}
     binding_map_: Tensor
     row_embeddings_: Tensor
     column_embeddings_: Tensor
@@ -329,8 +120,10 @@ class TrilinearProbe(Probe):
     def effective(self, parts: Parts) -> Tensor:
         return bound_directions(*_flat(parts))
 
-    def gauge(self) -> int:
-        return sum(size**2 for size in self.sizes.values())
+    def gauge(self, width: int) -> int:
+        u, v, f = self.sizes["row_dim"], self.sizes["column_dim"], self.sizes["filler_dim"]
+        g = min(f, CLASSES)
+        return u * u + v * v + g * g + (f - g) * (width * u * v + CLASSES)
 
     @property
     def roles_(self) -> Tensor:
@@ -350,7 +143,8 @@ class TrilinearProbe(Probe):
     def cube(self, activations: Activations) -> Tensor:
         """B(h) by row, column and colour, (..., u, v, f), of activations (..., d)."""
         h, parts = self.read(activations)
-        return torch.tensordot(h, parts["binding_map"], 1)
+        found: Tensor = torch.tensordot(h, parts["binding_map"], 1)
+        return found
 
     def unbind(self, binding: Tensor) -> Tensor:
         """v_s = B^T (U_i V_j), (..., 64, f), of flattened bindings (..., u v, f)."""
@@ -377,6 +171,8 @@ def outer_roles(rows: Tensor, columns: Tensor) -> Tensor:
 
 def _flat(parts: Parts) -> tuple[Tensor, Tensor, Tensor]:
     """Binding map (d, u v, f), roles (64, u v) and fillers of a trilinear probe's tensors."""
-    return parts["binding_map"].flatten(1, 2), outer_roles(parts["row_embeddings"], parts["column_embeddings"]), parts[
-        "fillers"
-    ]
+    return (
+        parts["binding_map"].flatten(1, 2),
+        outer_roles(parts["row_embeddings"], parts["column_embeddings"]),
+        parts["fillers"],
+    )

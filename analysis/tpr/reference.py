@@ -1,38 +1,28 @@
 """The published recipe, kept as the yardstick that the fast one is measured against.
 
 AdamW at a constant rate of 1e-2, betas (0.9, 0.99), decoupled weight decay 1e-2, batches of 128 games of 59 positions,
-a look at 512 games every hundred batches, the best of these kept, an end after ten looks without a gain
-(arXiv 2605.09967's code). Tensors start as normal numbers over the square root of their inner size.
+a look at 512 games every hundred batches, the best of these kept, an end after ten looks without a gain (the code that
+arXiv 2605.09967 points to; dossier 2.5). It is run here on activations that are already there, which spares it most of
+its published cost, and with the gradient of the loss written down, which is faster than deriving it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from analysis.tpr.fitting import cross_entropy, residual_of
-
-if TYPE_CHECKING:
-    from analysis.tpr.probes import Check, Probe, Say
+from analysis.tpr.base import Check, Parts, Probe, Say
+from analysis.tpr.start import random_parts
 
 RATE, DECAY, BETAS = 1e-2, 1e-2, (0.9, 0.99)
 BATCH = 128 * 59
 VALIDATION = 512 * 59
 EVERY, PATIENCE = 100, 10
-
-
-def start(probe: Probe, d: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Normal tensors divided by the square root of d for the map, of the last size for the rest."""
-    generator = torch.Generator().manual_seed(probe.random_state)
-    parts = {}
-    for name, shape in probe.shapes(d).items():
-        inner = d if name in ("binding_map", "inner", "weights") else shape[-1]
-        parts[name] = torch.randn(shape, generator=generator, dtype=dtype) / inner**0.5
-    return parts
+LOOKS = 20
+Look = Callable[[float, Parts], bool]
 
 
 def fit_reference(
@@ -40,43 +30,42 @@ def fit_reference(
     h: Tensor,
     y: Tensor,
     validation: tuple[Tensor, Tensor] | None,
-    progress: Say,
+    say: Say,
     check: Check,
-    look: Callable[[float, dict[str, Tensor]], bool] = lambda seconds, parts: False,
-) -> dict[str, Tensor]:
-    """Learned tensors by that recipe; epochs go on until the early stop.
+    look: Look | None = None,
+) -> Parts:
+    """Learned tensors by that recipe; passes go on until the early stop, or for ``probe.max_epochs``.
 
-    ``look`` gets (seconds spent training, tensors) at each look and may end the run; looking costs no time of it.
+    ``validation``: activations (m, d) and boards (m, 64); without it the last 512 games, or a fifth of the rows if
+    that is less, are held back. ``look`` gets (seconds spent training, the tensors as they are) every 20 batches and
+    may end the run by returning True; looks and validations are not counted in the seconds.
     """
     if validation is None:
         held = min(VALIDATION, len(h) // 5)
         validation = (h[len(h) - held :], y[len(h) - held :])
         h, y = h[: len(h) - held], y[: len(y) - held]
-    vh, vy = torch.as_tensor(validation[0]).to(h.dtype), torch.as_tensor(validation[1]).long()
     generator = torch.Generator().manual_seed(probe.random_state)
-    learned = {k: v.requires_grad_(True) for k, v in start(probe, h.shape[1], h.dtype).items()}
-    optimiser = torch.optim.AdamW(list(learned.values()), lr=RATE, betas=BETAS, weight_decay=DECAY)
-    best, kept, without, batches, spent = float("inf"), {}, 0, 0, 0.0
+    first = random_parts(probe, h.shape[1], h.dtype, generator)
+    learned = {name: value.requires_grad_(True) for name, value in first.items()}
+    decay = DECAY if probe.weight_decay is None else probe.weight_decay
+    optimiser = torch.optim.AdamW(list(learned.values()), lr=RATE, betas=BETAS, weight_decay=decay)
+    best, kept, without, batches, spent = float("inf"), _copy(learned), 0, 0, 0.0
     size = min(BATCH, len(h))
-    while True:
+    epochs = 0
+    while probe.max_epochs is None or epochs < probe.max_epochs:
         order = torch.randperm(len(h), generator=generator)
         for at in range(0, len(h) - size + 1, size):
             check()
             if batches % EVERY == 0:
-                with torch.no_grad():
-                    loss = float(
-                        sum(
-                            cross_entropy(probe.forward(learned, vh[i : i + size]), vy[i : i + size])
-                            * len(vh[i : i + size])
-                            for i in range(0, len(vh), size)
-                        )
-                    ) / len(vh)
-                progress(f"batch {batches}: validation {loss:.3f} nats", None)
+                loss = _loss(probe, learned, *validation)
+                say(f"batch {batches}: {loss:.3f} nats on held-out boards", None)
                 without = 0 if loss < best else without + 1
                 if loss < best:
-                    best, kept = loss, {k: v.detach().clone() for k, v in learned.items()}
-                if without >= PATIENCE or look(spent, kept):
+                    best, kept = loss, _copy(learned)
+                if without >= PATIENCE:
                     return kept
+            if look is not None and batches % LOOKS == 0 and look(spent, _copy(learned)):
+                return kept
             began = time.perf_counter()
             rows = order[at : at + size]
             logits = probe.forward(learned, h[rows])
@@ -86,3 +75,31 @@ def fit_reference(
             optimiser.step()
             batches += 1
             spent += time.perf_counter() - began
+        epochs += 1
+    return _copy(learned) if _loss(probe, learned, *validation) < best else kept
+
+
+def residual_of(logits: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the summed cross-entropy in logits (n, 3, 64): softmax less the truth, y (n, 64) holding classes."""
+    found = logits.softmax(1)
+    return found.scatter_add_(1, y[:, None, :].long(), found.new_full((), -1.0).expand(len(y), 1, y.shape[1]))
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean over rows of the cross-entropy summed over the squares, from logits (n, 3, 64) and classes (n, 64)."""
+    chosen = logits.gather(1, y[:, None, :].long())[:, 0]
+    return (logits.logsumexp(1) - chosen).sum(1).mean()
+
+
+@torch.no_grad()
+def _loss(probe: Probe, parts: Parts, h: Tensor, y: Tensor) -> float:
+    pieces = range(0, len(h), BATCH)
+    found = [
+        float(cross_entropy(probe.forward(parts, h[i : i + BATCH]), y[i : i + BATCH])) * len(h[i : i + BATCH])
+        for i in pieces
+    ]
+    return sum(found) / len(h)
+
+
+def _copy(parts: Parts) -> Parts:
+    return {name: value.detach().clone() for name, value in parts.items()}

@@ -30,6 +30,17 @@ class Keeps(Protocol):
     def put(self, key: Any, value: Any, size: int) -> None: ...
 
 
+class Nothing:
+    """A memory that keeps nothing, for use outside the worker."""
+
+    def get(self, key: Any) -> Any | None:
+        """None."""
+        return None
+
+    def put(self, key: Any, value: Any, size: int) -> None:
+        """Let go."""
+
+
 @dataclass
 class Room:
     """A loaded OthelloGPT with its probes. ``model`` is in evaluation mode, float32."""

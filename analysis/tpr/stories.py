@@ -17,6 +17,7 @@ from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN, square_name
 from analysis.tpr.activations import whole_games
 from analysis.tpr.room import Keeps, Room, read_game
 
+STORIES = ("line", "edit", "pass")
 SEED = 50_000
 GAMES = 60
 NEAR = 0.01
@@ -26,10 +27,13 @@ NEAR = 0.01
 def story_of(room: Room, story: str, memory: Keeps, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """``moves``, ``ply``, ``edits``, ``layer``, ``labels``, ``tab`` and ``text`` of a story for this model, remembered.
 
+    Those of the bundled model were found when its probes were built; for another model the search takes up to a minute.
+
     Raises UserError(field="story") if no position of the searched games meets the criterion.
     """
     key = ("othello-story", room.fingerprint, room.probes.manifest.get("sha256"), story)
-    found: dict[str, Any] | None = memory.get(key)
+    kept = (room.probes.manifest.get("stories") or {}).get(story)
+    found: dict[str, Any] | None = kept or memory.get(key)
     if found is None:
         found = {"line": _line, "edit": _edit, "pass": _pass}[story](room, memory, check)
         if found is None:

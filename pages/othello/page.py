@@ -105,10 +105,10 @@ def _play() -> Any:
             html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
             html.Div(
                 [
-                    _button("oth-first", "⏮", "to the empty board"),
+                    _button("oth-first", "|◀", "to the empty board"),
                     _button("oth-undo", "◀", "one move back"),
                     _button("oth-redo", "▶", "one move forward"),
-                    _button("oth-last", "⏭", "to the last move"),
+                    _button("oth-last", "▶|", "to the last move"),
                     _button("oth-best", "Model's move", "play the model's most likely legal move"),
                     _button("oth-random", "Random move"),
                     _button("oth-random-end", "Random to the end"),

@@ -14,7 +14,7 @@ from pages.address import parse_json
 ADDRESS = ["othello", "moves", "ply", "layer", "labels", "probe", "edits", "tab"]
 TABS = ("binding", "roles", "directions", "edit", "figures", "model")
 PROBES = ("tpr", "tpr-full", "trilinear")
-START = "E3C4D3C3F4C5C6E6F5E7D7C2"
+START = "C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4"
 """A game to open on, in the convention of this page: letter = row."""
 MAX_EDITS = 4
 

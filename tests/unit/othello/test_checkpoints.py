@@ -313,7 +313,7 @@ def test_objects_are_refused_and_nothing_runs(tmp_path: Path) -> None:
     whole = _write(tmp_path / "whole.pth", _random())
     assert "Python objects" in _refused(lambda: read_tensors(whole))
     old = tmp_path / "old.pkl"
-    old.write_bytes(pickle.dumps(Evil()))
+    old.write_bytes(pickle.dumps(Evil(), protocol=2))
     _refused(lambda: read_tensors(old))
     assert not Evil.ran
     pickle.loads(old.read_bytes())  # noqa: S301

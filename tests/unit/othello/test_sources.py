@@ -100,17 +100,20 @@ def test_without_a_root_any_path_may_be_read(files: Path, monkeypatch: pytest.Mo
         "./m.gguf",
         "default",
         "othello",
-    ]
-    + ["a" * 600 + ".pth"],
+    ],
 )
 def test_what_is_no_source(text: object) -> None:
     _refused(lambda: OthelloSource(text))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("text", ["n" * 300 + ".pth", "./" + "n" * 300, "n" * 300, "a" * 600 + ".pth"])
+def test_names_longer_than_a_file_may_have(text: str, files: Path) -> None:
+    _refused(lambda: OthelloSource(text).path)
+
+
 def test_absent_files(files: Path) -> None:
     assert "absent.pth" in _refused(lambda: OthelloSource("absent.pth").path)
     assert "none" in _refused(lambda: OthelloSource("./none").path)
-    _refused(lambda: OthelloSource("n" * 300 + ".pth").path)  # longer than a file name may be
 
 
 def test_stamp_follows_the_file(files: Path) -> None:
