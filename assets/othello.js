@@ -3,8 +3,9 @@
 (function () {
   const none = () => window.dash_clientside.no_update;
   const NAMES = Array.from({ length: 64 }, (_, s) => "ABCDEFGH"[s >> 3] + ((s & 7) + 1));
-  const SEQUENTIAL = ["#00224e", "#2a3f6d", "#575c6d", "#7d7c78", "#a59c74", "#d2c060", "#fee838"];
-  const DIVERGING = ["#b35806", "#f1a340", "#fee0b6", "#f7f7f7", "#d1e5f0", "#67a9cf", "#1f4e8c"];
+  // The scales of the figures (components/png.py, components/theme.py), in equal steps.
+  const SEQUENTIAL = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#fee838"];
+  const DIVERGING = ["#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#1f4e8c"];
   let pressed = 0;
 
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -101,19 +102,31 @@
   });
   watch.observe(document.documentElement, { childList: true, subtree: true });
 
-  function press(cell) {
-    const host = cell.closest(".attune-board");
-    if (!host || !host.dataset.store) return;
+  // n counts, so that the same square can be pressed twice. A board with data-edits has a second way to press a square.
+  function press(cell, edit) {
+    const host = cell.closest(".attune-board"), store = host && (edit ? host.dataset.edits : host.dataset.store);
+    if (!store) return;
     pressed += 1;
-    window.dash_clientside.set_props(host.dataset.store, { data: { square: Number(cell.dataset.square), n: pressed } });
+    const data = { square: Number(cell.dataset.square), n: pressed };
+    if (edit) data.edit = true;
+    window.dash_clientside.set_props(store, { data });
   }
+  document.addEventListener("contextmenu", (event) => {
+    const cell = event.target.closest && event.target.closest(".attune-board[data-edits] button.attune-square");
+    if (cell) { event.preventDefault(); press(cell, true); }
+  });
   document.addEventListener("click", (event) => {
     const cell = event.target.closest && event.target.closest("button.attune-square");
-    if (cell) press(cell);
+    if (cell) press(cell, false);
   });
   document.addEventListener("keydown", (event) => {
     const cell = event.target.closest && event.target.closest("button.attune-square");
     if (!cell) return;
+    if (event.key === "Enter" && event.shiftKey && cell.parentElement.dataset.edits) {
+      event.preventDefault(); // else the browser would press the button as well
+      press(cell, true);
+      return;
+    }
     const s = Number(cell.dataset.square), row = s >> 3, column = s & 7;
     const to = { ArrowLeft: column > 0 ? s - 1 : s, ArrowRight: column < 7 ? s + 1 : s, ArrowUp: row > 0 ? s - 8 : s,
       ArrowDown: row < 7 ? s + 8 : s, Home: row * 8, End: row * 8 + 7 }[event.key];
@@ -140,16 +153,25 @@
     if (said) said.textContent = words.join("   ·   ");
     point(square);
   }
-  // The plane of the binding has one point for each square; its three dot products stand in the hover text.
+  // A figure of squares marks its traces "squares" and keeps an empty trace "lit" for the one pointed at. A point
+  // in space has a z as well.
   function point(square) {
-    const plot = document.querySelector("#oth-plane .js-plotly-plot");
-    if (!plot || !window.Plotly || !plot.data || !plot.offsetParent) return;
-    const at = plot.data.findIndex((t) => t.meta === "lit");
-    if (at < 0) return;
-    const source = plot.data.find((t) => t.meta === "squares" && square !== null && t.customdata && Array.from(t.customdata).includes(square));
-    const i = source ? Array.from(source.customdata).indexOf(square) : -1;
-    window.Plotly.restyle(plot, { x: [i < 0 ? [] : [source.x[i]]], y: [i < 0 ? [] : [source.y[i]]],
-      text: [i < 0 ? [] : [source.hovertext[i]]] }, [at]);
+    if (!window.Plotly) return;
+    document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
+      if (!plot.data || !plot.offsetParent) return;
+      const at = plot.data.findIndex((t) => t.meta === "lit");
+      if (at < 0) return;
+      const source = square === null ? null
+        : plot.data.find((t) => t.meta === "squares" && t.customdata && Array.from(t.customdata).includes(square));
+      const i = source ? Array.from(source.customdata).indexOf(square) : -1;
+      const change = { x: [i < 0 ? [] : [source.x[i]]], y: [i < 0 ? [] : [source.y[i]]] };
+      if (plot.data[at].z) change.z = [i < 0 ? [] : [source.z[i]]];
+      window.Plotly.restyle(plot, change, [at]);
+      // What is said of the square, in the label that the pointer would show; points in space have none.
+      if (change.z) return;
+      if (i < 0) window.Plotly.Fx.unhover(plot);
+      else window.Plotly.Fx.hover(plot, [{ curveNumber: plot.data.indexOf(source), pointNumber: i }]);
+    });
   }
   document.addEventListener("mouseover", (event) => {
     const cell = event.target.closest && event.target.closest(".attune-square");

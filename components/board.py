@@ -14,12 +14,17 @@ import numpy as np
 from dash import html
 
 NAMES = tuple("ABCDEFGH"[s // 8] + str(s % 8 + 1) for s in range(64))
+CENTRE = (27, 28, 35, 36)
 COLOURS = ("empty", "black", "white")
 
 
-def board(name: str, label: str, playable: bool = False, store: str = "") -> Any:
-    """The container of a board. ``store``: the id of the dcc.Store that is told of pressed squares."""
-    extra = {"data-store": store} if playable else {}
+def board(name: str, label: str, playable: bool = False, store: str = "", edits: str = "") -> Any:
+    """The container of a board.
+
+    ``store``: the id of the dcc.Store that is told of pressed squares, if it is playable; ``edits``: of the one that is
+    told of squares pressed with the right button or with Shift and Enter, if that shall mean something else.
+    """
+    extra = {"data-store": store, **({"data-edits": edits} if edits else {})} if playable else {}
     kind = "attune-board attune-board-playable" if playable else "attune-board"
     return html.Div(id=name, className=kind, role="group", **{"aria-label": label, **extra})
 
@@ -78,12 +83,28 @@ def _length(rows: Sequence[Any], what: str) -> None:
         raise ValueError(f"{what} must have 64 entries, not {len(rows)}")
 
 
+def by_square(shares: Any) -> np.ndarray:
+    """Probabilities (64,) by square, from those or from (61,) by token: 0 padding, then the squares off the centre."""
+    p = np.asarray(shares, dtype=float)
+    if p.shape == (61,):
+        found = np.zeros(64)
+        found[[s for s in range(64) if s not in CENTRE]] = p[1:]
+        return found
+    if p.shape != (64,):
+        raise ValueError(f"probabilities must be (64,) by square or (61,) by token, not {p.shape}")
+    return p
+
+
 def belief_board(probabilities: Any, truth: Any, just_moved: int) -> dict[str, Any]:
     """The board that a probe reads: probabilities (64, 3) of empty, just moved, to move; ``just_moved`` is 1 or 2.
 
     Opacity is the probability of the class read, where that is a disc; wrong squares get a cross.
     """
     p, true = np.asarray(probabilities, dtype=float), np.asarray(truth)
+    if p.shape != (64, 3) or true.shape != (64,):
+        raise ValueError(f"probabilities must be (64, 3) and truth (64,), not {p.shape} and {true.shape}")
+    if just_moved not in (1, 2):
+        raise ValueError("the side that just moved is 1 black or 2 white")
     colour = (0, just_moved, 3 - just_moved)
     read = p.argmax(-1)
     labels = []
@@ -101,7 +122,7 @@ def belief_board(probabilities: Any, truth: Any, just_moved: int) -> dict[str, A
 
 def next_move_board(shares: Any, legal: Sequence[int], discs: Sequence[int], last: int | None) -> dict[str, Any]:
     """Probability of each next move as heat and number, legal squares outlined, the discs in place."""
-    p = np.asarray(shares, dtype=float)
+    p = by_square(shares)
     open_squares = set(legal)
     heat = [float(p[s]) if not discs[s] else float("nan") for s in range(64)]
     labels = [
@@ -126,7 +147,7 @@ def difference_board(
     before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int]
 ) -> dict[str, Any]:
     """Change of the next-move probabilities; squares legal on the edited board are outlined."""
-    change = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+    change = by_square(after) - by_square(before)
     became, ceased = set(legal_after) - set(legal_before), set(legal_before) - set(legal_after)
     labels = []
     for s in range(64):
@@ -169,6 +190,6 @@ def cosine_board(values: Any, name: str) -> dict[str, Any]:
         heat_kind="diverging",
         heat_max=1.0,
         legend="cosine",
-        texts=[f"{x:.2f}".replace("0.", ".") for x in v],
+        texts=[f"{round(x, 2) + 0.0:.2f}".replace("0.", ".") if np.isfinite(x) else "" for x in v],
         labels=[f"{NAMES[s]}: cosine {v[s]:.3f}" for s in range(64)],
     )

@@ -59,6 +59,11 @@ def _wrapped(text: str, width: int) -> str:
     return "<br>".join(escaped(line, 60) for line in textwrap.wrap(text, width)) or " "
 
 
+def _hatch(shape: Any) -> dict[str, Any]:
+    # "overlay" draws the lines over the bar's colour; the default leaves nothing but the lines.
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.8, "size": 6}
+
+
 def _shape(values: Any, shape: tuple[int | None, ...], what: str) -> np.ndarray:
     found = np.asarray(values, dtype=np.float64)
     if found.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, found.shape, strict=True)):
@@ -87,7 +92,7 @@ def move_bars(shares: Any, legal: Sequence[int], theme: str, n: int = 12) -> Fig
         ("legal", BEFORE, "", [s for s in order if s in open_squares]),
         ("illegal", MARK, "/", [s for s in order if s not in open_squares]),
     ):
-        marker = {"color": colour, "pattern": {"shape": hatch, "fgcolor": "#ffffff", "size": 6}}
+        marker = {"color": colour, "pattern": _hatch(hatch)}
         data.append(
             {
                 "type": "bar",
@@ -131,7 +136,7 @@ def before_after_bars(
     for name, values, legal, colour in (("without the edit", p, was, BEFORE), ("with the edit", q, now, AFTER)):
         hatch = ["" if s in legal else "/" for s in order]
         said = ["legal" if s in legal else "illegal" for s in order]
-        marker = {"color": colour, "pattern": {"shape": hatch, "fgcolor": "#ffffff", "size": 5}}
+        marker = {"color": colour, "pattern": _hatch(hatch)}
         data.append(
             {
                 "type": "bar",
@@ -179,14 +184,13 @@ def legality_by_ply(
             | {"line": {"color": AFTER, "dash": "dot"}, "hovertemplate": "ply %{x}: %{y:.2%}<extra>reference</extra>"}
         )
     share = float((y * count).sum() / max(count.sum(), 1))
-    shape, note = _line("y", share, f"all plies: {share:.2%}")
+    shape, _ = _line("y", share)
     return figure(
         data,
         theme,
         shapes=[shape],
-        annotations=[note],
         showlegend=reference is not None,
-        xaxis=_title("after ply"),
+        xaxis=_title(f"after ply (dashed: {share:.2%} over all plies)"),
         yaxis=_title("share of illegal first choices") | {"rangemode": "tozero", "tickformat": ".1%"},
         legend=ABOVE,
     )
@@ -206,12 +210,12 @@ def training_curve(games: Sequence[int], above: Sequence[float], illegal: Sequen
             | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 5}}
             | {"hovertemplate": "%{x:,} games: %{y:" + form + "}<extra>" + name + "</extra>"}
         )
-    right = {"overlaying": "y", "side": "right", "type": "log", "tickformat": ".2~%", "showgrid": False}
+    right = {"overlaying": "y", "side": "right", "type": "log", "dtick": "D2", "tickformat": "~%", "showgrid": False}
     return figure(
         data,
         theme,
         xaxis=_title("games seen") | {"rangemode": "tozero"},
-        yaxis=_title("loss above the floor, nats per move") | {"type": "log", "tickformat": ".3~g"},
+        yaxis=_title("loss above the floor, nats per move") | {"type": "log", "dtick": "D2", "tickformat": "~g"},
         yaxis2=_title("share of illegal first choices") | right,
         margin={"l": 56, "r": 60, "t": 12, "b": 48},
         legend=ABOVE,
@@ -329,6 +333,7 @@ def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], t
     stars = f * factor
     reach = 1.12 * max(float(np.abs(v).max()), float(np.abs(stars).max()), 1e-9)
     data: list[Any] = []
+    notes = []
     for c, start, stop in sectors(f):
         at = np.linspace(start, stop, 48)
         x, y = ([0.0, *(_numbers(9 * reach * g(at)).tolist()), 0.0] for g in (np.cos, np.sin))
@@ -336,6 +341,13 @@ def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], t
         data.append(
             {"type": "scatter", "mode": "lines", "x": x, "y": y, "fill": "toself", "fillcolor": tint, "meta": "region"}
             | {"line": {"color": REMAINDER, "width": 1}, "hoverinfo": "skip", "showlegend": False, "name": CLASSES[c]}
+        )
+        # The region's name, at the edge of the picture in the direction of its middle.
+        ray = np.array([np.cos((start + stop) / 2), np.sin((start + stop) / 2)])
+        x0, y0 = (0.93 * reach * ray / np.abs(ray).max()).tolist()
+        notes.append(
+            {"x": x0, "y": y0, "text": f"reads {CLASSES[c]}", "showarrow": False, "font": {"size": 12}}
+            | _inwards(x0, reach)
         )
     said = [
         f"{escaped(names[s])}: {CLASSES[true[s]]}<br>"
@@ -354,21 +366,26 @@ def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], t
     )
     rim = {"width": 1.5, "color": "#59636e"}
     data.append(
-        {"type": "scatter", "mode": "markers+text", "x": _numbers(stars[:, 0]), "y": _numbers(stars[:, 1])}
+        {"type": "scatter", "mode": "markers", "x": _numbers(stars[:, 0]), "y": _numbers(stars[:, 1])}
         | {"name": "colours F" if factor == 1 else f"colours F, {factor:g} times as long", "text": list(CLASSES)}
         | {"marker": {"symbol": "star", "size": 19, "color": list(CLASS_COLOURS), "line": rim}, "meta": "stars"}
-        | {"textposition": "top center", "hovertemplate": "filler of %{text}<extra></extra>"}
+        | {"hovertemplate": "filler of %{text}<extra></extra>"}
     )
     data.append(_lit(2))
     span = {"range": [-reach, reach], "zeroline": True}
     return figure(
         data,
         theme,
+        annotations=notes,
         xaxis=_title("first filler coordinate") | span | {"constrain": "domain"},
         yaxis=_title("second filler coordinate") | span | {"scaleanchor": "x", "constrain": "domain"},
         legend=ABOVE,
         hovermode="closest",
     )
+
+
+def _inwards(x: float, reach: float) -> dict[str, Any]:
+    return {"xanchor": "right" if x > 0.6 * reach else "left" if x < -0.6 * reach else "center"}
 
 
 def _squares(squares: Any, points: np.ndarray, said: list[str]) -> dict[str, Any]:
@@ -384,9 +401,9 @@ def _squares(squares: Any, points: np.ndarray, said: list[str]) -> dict[str, Any
 def _lit(dimensions: int) -> dict[str, Any]:
     """The empty trace for the square that is pointed at."""
     marker = {"symbol": "circle-open", "size": 17, "color": "#CC79A7", "line": {"width": 4, "color": "#CC79A7"}}
-    kind, position = ("scatter3d", "top center") if dimensions == 3 else ("scatter", "bottom center")
+    kind = "scatter3d" if dimensions == 3 else "scatter"
     empty: dict[str, Any] = {axis: [] for axis in "xyz"[:dimensions]}
-    return {"type": kind, "mode": "markers+text", **empty, "text": [], "textposition": position, "meta": "lit"} | {
+    return {"type": kind, "mode": "markers", **empty, "meta": "lit"} | {
         "marker": marker,
         "hoverinfo": "skip",
         "showlegend": False,
@@ -442,7 +459,7 @@ def role_scatter(points: Any, squares: Sequence[int], theme: str, lines: bool = 
         marker = {"color": colours, "size": 19 if flat else 6, "line": {"width": 0.5, "color": "#59636e"}}
         place = "middle center" if flat else "top center"
         data.append(trace | {"mode": "markers+text", "marker": marker, "textfont": font, "textposition": place})
-    data.append(_lit(p.shape[1]) | {"mode": "markers"})
+    data.append(_lit(p.shape[1]))
     titles = [_title(f"{word} {axis}") for word in ("first", "second", "third")]
     legend = {"title": {"text": "dark: column 1<br>light: column 8", "font": {"size": 11}}, "font": {"size": 11}}
     if flat:
@@ -454,7 +471,7 @@ def role_scatter(points: Any, squares: Sequence[int], theme: str, lines: bool = 
     else:
         bare = {"showticklabels": False}
         scene = {a: t | bare for a, t in zip(("xaxis", "yaxis", "zaxis"), titles, strict=True)}
-        layout = {"scene": scene | {"aspectmode": "data"}}
+        layout = {"scene": scene | {"aspectmode": "data"}, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}}
     return figure(data, theme, legend=legend, hovermode="closest", uirevision="roles", **layout)
 
 
@@ -494,11 +511,11 @@ def gap_heatmaps(maps: Sequence[tuple[str, Any]], theme: str) -> Figure:
         layout[f"xaxis{tail}"] = _title("column gap") | axis | across
         layout[f"yaxis{tail}"] = _title("row gap" if i == 0 else "") | axis | down
         notes.append(
-            {"text": _wrapped(title, 30), "x": (left + (i + 1) * width - space) / 2, "y": 1.02, "xref": "paper"}
-            | {"yref": "paper", "yanchor": "bottom", "showarrow": False, "font": {"size": 12}}
+            {"text": _wrapped(title, 28), "x": (left + (i + 1) * width - space) / 2, "y": 1.02, "xref": "paper"}
+            | {"yref": "paper", "yanchor": "bottom", "xanchor": "center", "showarrow": False, "font": {"size": 11.5}}
         )
     scale = {"colorscale": DIVERGING, "cmin": -top, "cmax": top, "colorbar": _bar("mean cosine")}
-    return figure(data, theme, annotations=notes, coloraxis=scale, margin={"l": 48, "r": 8, "t": 52, "b": 44}, **layout)
+    return figure(data, theme, annotations=notes, coloraxis=scale, margin={"l": 48, "r": 8, "t": 60, "b": 44}, **layout)
 
 
 def neighbour_bars(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
@@ -509,7 +526,7 @@ def neighbour_bars(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
     data = []
     for (key, name), colour, hatch in zip(RELATIONS.items(), colours, hatches, strict=True):
         shares = _numbers([r[key] for r in rows])
-        marker = {"color": colour, "pattern": {"shape": hatch, "size": 6, "fgcolor": "rgba(255,255,255,.7)"}}
+        marker = {"color": colour, "pattern": _hatch(hatch)}
         data.append(
             {"type": "bar", "orientation": "h", "name": name, "y": titles, "x": shares, "marker": marker}
             | {"text": [f"{s:.0%}" if key == "neighbour" else "" for s in shares], "textposition": "inside"}

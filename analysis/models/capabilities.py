@@ -20,6 +20,11 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "asked for. A fit belongs to the weights that it was made for.",
         },
         {
+            "page": "Othello",
+            "works": True,
+            "reason": "The page loads an OthelloGPT of its own, so the model in use does not matter to it.",
+        },
+        {
             "page": "Validation",
             "works": works,
             "reason": "The toy model needs no loaded model. "

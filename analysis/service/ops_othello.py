@@ -226,7 +226,7 @@ class FitProbes(OfOthello):
     kind: ClassVar[Kind] = "job"
     games: int = 1000
     first: int = 0
-    last: int = 200
+    last: int = 199
     labels: str = "parity"
     seed: int = 0
 

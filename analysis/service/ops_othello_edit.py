@@ -55,11 +55,13 @@ class OthelloEdit(OfGame):
     scale: float = 1.0
     choose: str = "fixed"
     first: int = 0
-    last: int = 200
+    last: int = 199
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.edits, tuple):  # JSON knows no tuples inside of lists
+            object.__setattr__(self, "edits", tuple(tuple(e) if isinstance(e, list) else e for e in self.edits))
         check_edits(self.moves, self.ply, self.edits, self.labels)
         choice(self.method, METHODS, "method", "The method")
         choice(self.choose, ("fixed", "best"), "choose", "The way to choose the scale")
@@ -102,7 +104,7 @@ class OthelloTrials(OfOthello):
     seed: int = 44
     labels: str = "parity"
     first: int = 0
-    last: int = 200
+    last: int = 199
 
     def __post_init__(self) -> None:
         super().__post_init__()

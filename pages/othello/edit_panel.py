@@ -177,5 +177,6 @@ def edit_panel() -> Any:
                 **{"aria-label": "Many edits"},
             ),
             figure_card("oth-trials-figure", "Errors by method", "Press “Run them”.", 340),
-        ]
+        ],
+        className="attune-stack",
     )

@@ -273,7 +273,8 @@ def _binding() -> Any:
                 className="attune-two",
             ),
             html.Div(id="oth-binding-error"),
-        ]
+        ],
+        className="attune-stack",
     )
 
 
@@ -315,11 +316,12 @@ def _roles() -> Any:
                     figure_card("oth-gram", "Gram matrix of the roles", "", 440),
                     figure_card("oth-neighbours", "Whose neighbours are the nearest roles?", "", 440),
                 ],
-                className="attune-two attune-two-below",
+                className="attune-two",
             ),
             html.Div(id="oth-geometry-table", className="attune-table-box"),
             html.Div(id="oth-roles-error"),
-        ]
+        ],
+        className="attune-stack",
     )
 
 
@@ -342,6 +344,7 @@ def _directions() -> Any:
                             1,
                             value=3,
                             id="oth-roles-dim",
+                            allow_direct_input=False,
                             marks=None,
                             updatemode="drag",
                         ),
@@ -368,7 +371,8 @@ def _directions() -> Any:
             ),
             figure_card("oth-rank", "Accuracy against parameters", "", 420),
             html.Div(id="oth-directions-error"),
-        ]
+        ],
+        className="attune-stack",
     )
 
 
@@ -388,10 +392,11 @@ def _figures() -> Any:
                     figure_card("oth-accuracy", "Squares right by block", "", 380),
                     figure_card("oth-edit-table", "Edits: error by method", "", 380),
                 ],
-                className="attune-two attune-two-below",
+                className="attune-two",
             ),
             html.Div(id="oth-figures-error"),
-        ]
+        ],
+        className="attune-stack",
     )
 
 

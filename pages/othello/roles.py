@@ -76,12 +76,13 @@ def show_roles(
     data, arrays = result.data, result.arrays
     settings = {"model": facts["facts"]["label"], "layer": layer, "probe": probe, "gauge": gauge}
     points = arrays[f"{embedding}.roles"]
+    points = points[:, :2] if embedding == "pca" else points  # Isomap's sheet bends in three
     words = data["embedding"][embedding]
     return (
         role_scatter(points, data["squares"][embedding], theme),
         words,
         settings,
-        role_scatter(arrays["pca.directions"], list(range(64)), theme),
+        role_scatter(arrays["pca.directions"][:, :2], list(range(64)), theme),
         data["survives"],
         settings,
         gap_heatmaps([(row["title"], arrays[f"gap.{row['key']}"]) for row in data["gaps"]], theme),

@@ -27,6 +27,7 @@ app._setup_server()
 from pages import model, validation
 from pages.attention import features, heads, page
 from pages.steering import page as steering
+from pages.othello import page as othello
 from components.region_card import region_effects
 from components.slider_panel import region_sliders
 import numpy as np
@@ -36,9 +37,10 @@ def ids(component):
     inner = component._traverse() if hasattr(component, "_traverse") else []
     return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
 
-frame = shell([("Attention", "/attention"), ("Steering", "/steering"),
+frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
                ("Validation", "/validation"), ("Model", "/model")], {})
-layouts = {"attention": page.layout(), "steering": steering.layout(), "validation": validation.layout(),
+layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
+           "validation": validation.layout(),
            "model": model.layout()}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],

@@ -41,6 +41,7 @@ from analysis.service.catalogue import (
 )
 from analysis.service.context import Context
 from analysis.service.operation import REGISTRY, Operation, content_key, rebuild
+from analysis.service.ops_othello import OfGame, OfOthello
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 from tests.unit.test_contrasts import _byte_level
@@ -68,6 +69,14 @@ OTHER: dict[str, Any] = {
     "target": 0.5,
     "site": "mlp_output",
     "noise": "component",
+    "moves": (19, 18, 17),
+    "labels": "mover",
+    "probe": "trilinear",
+    "method": "linear",
+    "choose": "best",
+    "scale": 2.0,
+    "story": "edit",
+    "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
     **dict.fromkeys(("fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"),
     "features": (ContrastSpec("induction", 9), ContrastSpec("previous")),
@@ -81,14 +90,19 @@ def example_of(name: str) -> Operation:
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
+        "OthelloEdit": {"edits": ((19, 0),)},
     }.get(name, {})
+    if issubclass(cls, OfGame):
+        needed |= {"moves": (19, 18, 17, 9, 1), "ply": 2}
     text = {"text": TEXT} if "text" in {f.name for f in dataclasses.fields(cls)} else {}
     return cls(**text, **needed)
 
 
 def altered(operation: Operation, name: str) -> Operation:
     value = getattr(operation, name)
-    if name in OTHER:
+    if name == "source" and isinstance(operation, OfOthello):
+        other = "owner/name"
+    elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
         other = ModelSpec("default", dtype="bfloat16")
@@ -169,6 +183,28 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("HeldOut", {"examples_count": 19}, "examples_count"),
         ("TrainToy", {"n1": 0}, "n1"),
         ("TrainToy", {"task": "sparse"}, "task"),
+        ("OthelloReading", {"moves": [0]}, "moves"),
+        ("OthelloReading", {"moves": [19] * 61}, "moves"),
+        ("OthelloReading", {"moves": ["D3"]}, "moves"),
+        ("OthelloReading", {"ply": 0}, "ply"),
+        ("OthelloReading", {"ply": 6}, "ply"),
+        ("OthelloReading", {"layer": -1}, "layer"),
+        ("OthelloReading", {"labels": "colour"}, "labels"),
+        ("OthelloReading", {"source": ""}, "source"),
+        ("OthelloBinding", {"probe": "linear"}, "probe"),
+        ("OthelloEdit", {"edits": []}, "edits"),
+        ("OthelloEdit", {"edits": [[19, 2]]}, "edits"),
+        ("OthelloEdit", {"edits": [[0, 0]]}, "edits"),
+        ("OthelloEdit", {"edits": [[27, 0]]}, "edits"),
+        ("OthelloEdit", {"edits": [[19, 1], [19, 0]]}, "edits"),
+        ("OthelloEdit", {"edits": [[19, 0, 1]]}, "edits"),
+        ("OthelloEdit", {"edits": [[s, 0] for s in range(5)]}, "edits"),
+        ("OthelloEdit", {"scale": float("nan")}, "scale"),
+        ("OthelloEdit", {"method": "magic"}, "method"),
+        ("OthelloTrials", {"cases": 0}, "cases"),
+        ("OthelloTrials", {"squares": 5}, "squares"),
+        ("OthelloStory", {"story": "end"}, "story"),
+        ("FitProbes", {"games": 1}, "games"),
     ],
 )
 def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:

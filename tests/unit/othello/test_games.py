@@ -151,6 +151,23 @@ def test_late_choices_are_even_too(many: Games) -> None:
     assert abs(score - degrees) < 4 * (2 * degrees) ** 0.5
 
 
+def test_choices_of_neighbouring_games_and_plies_have_nothing_in_common(many: Games) -> None:
+    """The choice is a hash of game and ply: were two of these hashed alike, one game would follow the other's ranks."""
+    some = many.take(slice(0, 20_000))
+    open_moves = np.concatenate([np.full((20_000, 1), 1 << 19 | 1 << 26 | 1 << 37 | 1 << 44, np.uint64), some.legal], 1)
+    legal, square = unpack(open_moves[:, :60]), SQUARE_OF_TOKEN[some.tokens].astype(int)
+    rank = (legal & (np.arange(64) < square[..., None])).sum(-1)
+    there, choices = some.tokens > 0, np.maximum(legal.sum(-1), 1)
+    share = np.where(there, (rank + 0.5) / choices - 0.5, 0.0)  # of mean 0 whatever the number of choices
+    for games, plies in [(0, t) for t in range(1, 20)] + [(g, t) for g in (1, 2) for t in range(-20, 21)]:
+        a, b = (
+            share[: 20_000 - games, max(0, plies) : 60 + min(0, plies)],
+            share[games:, max(0, -plies) : 60 - max(0, plies)],
+        )
+        products = a * b
+        assert abs(products.sum()) < 5 * float((products**2).sum()) ** 0.5, (games, plies)
+
+
 def test_games_differ(many: Games) -> None:
     assert len(np.unique(many.tokens, axis=0)) > 0.9998 * MANY
 

@@ -1,0 +1,166 @@
+"""The Othello page as a user has it: playing by mouse and keyboard, reading, re-mixing, editing, bad input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import shot
+
+pytestmark = pytest.mark.browser
+
+GAME = "C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4"
+CELL = '#oth-play [data-square="{}"]'
+
+
+def opened(open_page: Callable[..., Page], query: str = "", theme: str = "light") -> Page:
+    page = open_page(f"/othello?moves={GAME}{query}", theme=theme)
+    page.wait_for_function("() => document.querySelector('#oth-right-tpr')?.innerText.includes('of 64 right')")
+    return page
+
+
+def says(page: Page, where: str, what: str) -> None:
+    page.wait_for_function("([w, s]) => document.querySelector(w)?.innerText.includes(s)", arg=[where, what])
+
+
+def test_play_by_mouse_and_keyboard(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page)
+    says(page, "#oth-status", "Ply 17 of 17")
+    page.click(CELL.format(0))
+    says(page, "#oth-play-error", "A1 would turn nothing")
+    page.click(CELL.format(35))
+    says(page, "#oth-play-error", "already has a disc")
+    first = page.locator("#oth-play .attune-legal").first
+    name = first.get_attribute("aria-label") or ""
+    first.click()
+    says(page, "#oth-status", "Ply 18 of 18")
+    says(page, "#oth-status", f"White played {name[:2]}")
+    page.click("#oth-undo")
+    says(page, "#oth-status", "Ply 17 of 18")
+    page.click("#oth-redo")
+    says(page, "#oth-status", "Ply 18 of 18")
+    assert "moves=" in page.url and "ply=18" in page.url
+    # The board is one stop of the tabulator; arrows walk on it and Enter plays.
+    page.click("#oth-undo")
+    says(page, "#oth-status", "Ply 17 of 18")
+    page.locator('#oth-play [tabindex="0"]').focus()
+    page.keyboard.press("Home")
+    for _ in range(8):
+        page.keyboard.press("ArrowUp")
+    assert page.evaluate("() => document.activeElement.dataset.square") == "0"
+    target = int(page.locator("#oth-play .attune-legal").last.get_attribute("data-square") or -1)
+    for _ in range(target // 8):
+        page.keyboard.press("ArrowDown")
+    for _ in range(target % 8):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    says(page, "#oth-status", "Ply 18 of 18")
+    page.click("#oth-random-end")
+    says(page, "#oth-status", "The game is over")
+    page.click("#oth-random")
+    says(page, "#oth-play-error", "The game is over")
+    page.click("#oth-clear")
+    says(page, "#oth-next-said", "no token for the empty board")
+    page.click("#oth-best")
+    says(page, "#oth-play-error", "needs at least one move")
+
+
+def test_move_lists_are_read_or_explained(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page)
+    for text, words in (
+        ("F5 A1", "Move 2"),
+        ("e2e4 K10", "Move 1"),
+        ("K10", "not a square"),
+        ("Nf3", "not a square"),
+        ("   ", "no move in this text"),
+    ):
+        page.fill("#oth-text", text)
+        page.click("#oth-paste")
+        says(page, "#oth-play-error", words)
+    says(page, "#oth-status", "Ply 17 of 17")  # nothing is lost
+    page.fill("#oth-text", "f5d6c3")
+    page.press("#oth-text", "Enter")
+    says(page, "#oth-status", "Ply 3 of 3")
+
+
+def test_the_boards_are_said_in_words(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page)
+    labels = page.eval_on_selector_all(
+        "#oth-belief-linear .attune-square", "e => e.map(x => x.getAttribute('aria-label'))"
+    )
+    assert len(labels) == 64 and all("read as" in x for x in labels)
+    assert page.locator("#oth-play button").count() == 64
+    right = page.inner_text("#oth-right-linear")
+    wrong = sum("wrong" in x for x in labels)
+    assert right.startswith(f"{64 - wrong} of 64 right")
+    assert page.locator("#oth-belief-linear .attune-wrong").count() == wrong
+    page.hover('#oth-belief-truth [data-square="18"]')
+    assert page.locator(".attune-square-lit").count() >= 5
+    says(page, "#oth-hover", "C3")
+
+
+def test_remixing_keeps_predictions_and_changes_pictures(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page, "&tab=roles")
+    page.wait_for_selector("#oth-geometry-table table")
+    before = page.inner_text("#oth-geometry-table")
+    page.click("#oth-remix")
+    says(page, "#oth-roles-said", "Coordinates re-mixed (seed 1)")
+    said = page.inner_text("#oth-roles-said")
+    change = float(re.search(r"this game: ([\d.e+-]+);", said)[1])  # type: ignore[index]
+    assert change < 1e-8
+    after = page.inner_text("#oth-geometry-table")
+    changed = [a != b for a, b in zip(before.splitlines(), after.splitlines(), strict=True)]
+    assert changed == [False, True, False, False, False, False]
+    page.click("#oth-unmix")
+    page.wait_for_function("t => document.querySelector('#oth-geometry-table').innerText === t", arg=before)
+
+
+def test_an_edit_changes_the_models_moves(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page, "&tab=edit")
+    says(page, "#oth-edit-said", "Press one to four squares")
+    page.click('#oth-edit-board [data-square="12"]')
+    says(page, "#oth-edit-said", "without the edit")
+    fixed = page.inner_text("#oth-edit-said")
+    page.click("#oth-choose label >> nth=1")
+    page.wait_for_function("t => document.querySelector('#oth-edit-said').innerText !== t", arg=fixed)
+    says(page, "#oth-edit-bars-caption", "looking at the answer")
+    count = lambda text: int(re.search(r"edit, (\d+) with it", text)[1])  # type: ignore[index]  # noqa: E731
+    assert count(page.inner_text("#oth-edit-said")) <= count(fixed)
+    for square in (11, 13, 18, 20):
+        page.click(f'#oth-edit-board [data-square="{square}"]')
+        page.wait_for_timeout(400)
+    says(page, "#oth-edit-error", "At most four squares")
+    page.click("#oth-edit-clear")
+    says(page, "#oth-edit-said", "Press one to four squares")
+    page.fill("#oth-cases", "20")
+    page.click("#oth-trials")
+    page.wait_for_selector("#oth-trials-table table")
+    assert page.locator("#oth-trials-table tbody tr").count() == 12
+    shot(page, "othello-edit")
+
+
+def test_stories_directions_figures_and_another_model(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page, "&tab=directions", theme="dark")
+    says(page, "#oth-cosine-caption", "Cosine of each direction")
+    shot(page, "othello-dark")
+    page.click("#oth-story")
+    page.get_by_text("After a pass, parity labels fail").click()
+    says(page, "#oth-story-text", "Criterion")
+    says(page, "#oth-right-truth", "says the opposite")
+    page.locator(".nav-link", has_text="Figures").click()
+    says(page, "#oth-card", "fresh random games")
+    page.locator(".nav-link", has_text="Model and probes").click()
+    page.wait_for_selector("#oth-probe-table table")
+    for text, words in (
+        ("/nowhere/at/all.pth", "nothing named"),
+        ("../..", "does not hold a saved OthelloGPT"),
+        ("", "Name a model"),
+    ):
+        page.fill("#oth-source-text", text)
+        page.click("#oth-open")
+        says(page, "#oth-source-error", words)
+    page.click("#oth-bundled")
+    says(page, "#oth-source-said", "its first choice is illegal")

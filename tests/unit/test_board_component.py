@@ -1,0 +1,259 @@
+"""Boards as data: what is refused, what is said in words, and how the browser's part draws, presses, lights."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.board import (
+    NAMES,
+    belief_board,
+    board,
+    board_data,
+    by_square,
+    cosine_board,
+    difference_board,
+    next_move_board,
+    value_board,
+)
+from components.theme import DIVERGING
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SCRIPT = (ASSETS / "othello.js").read_text("utf-8")
+STYLE = (ASSETS / "othello.css").read_text("utf-8")
+EMPTY = [0] * 64
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"discs": [0] * 63},
+        {"discs": [3] + [0] * 63},
+        {"shades": [1.0] * 60},
+        {"heat": [0.0] * 65},
+        {"heat_kind": "rainbow"},
+        {"texts": ["x"]},
+        {"labels": []},
+        {"legal": [64]},
+        {"wrong": [-1]},
+        {"selected": [99]},
+        {"last": 64},
+    ],
+)
+def test_what_is_not_a_board_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"64|squares|0, 1 or 2|sequential"):
+        board_data(**({"discs": EMPTY} | wrong))
+
+
+def test_a_board_is_plain_json_even_from_arrays_with_gaps() -> None:
+    heat = np.linspace(-1, 1, 64, dtype=np.float32)
+    heat[7] = np.nan
+    data = board_data(
+        np.zeros(64, np.uint8), shades=np.full(64, 1.5), heat=heat, legal=np.array([3, 4]), last=np.int64(3), legend="x"
+    )
+    back = json.loads(json.dumps(data, allow_nan=False))
+    assert back == data and back["heat"][7] is None and back["heat"][0] == -1
+    assert back["legal"] == [3, 4] and back["last"] == 3 and set(back["shades"]) == {1.0}
+
+
+def test_squares_are_named_by_row_letter_and_column_digit() -> None:
+    labels = board_data([1 if s == 26 else 2 if s == 63 else 0 for s in range(64)])["labels"]
+    assert labels[26] == "D3, black" and labels[63] == "H8, white" and labels[0] == "A1, empty"
+
+
+@pytest.mark.parametrize("moved", [1, 2])
+def test_a_belief_says_what_it_reads_how_surely_and_where_it_errs(moved: int) -> None:
+    p = np.full((64, 3), 0.01)
+    truth = np.arange(64) % 3
+    p[np.arange(64), truth] = 0.98
+    p[26] = [0.02, 0.97, 0.01]  # read as the side that just moved; truly 26 % 3 == 2
+    data = belief_board(p, truth, moved)
+    colour = {0: 0, 1: moved, 2: 3 - moved}
+    right = [s for s in range(64) if s != 26]
+    assert data["wrong"] == [26] and [data["discs"][s] for s in right] == [colour[int(truth[s])] for s in right]
+    assert data["shades"][26] == pytest.approx(0.97)
+    read, true = ("black", "white") if moved == 1 else ("white", "black")
+    assert data["labels"][26].startswith(f"D3: read as {read} ({read} 97%")
+    assert data["labels"][26].endswith(f"wrong, it is {true}") and "wrong" not in data["labels"][25]
+
+
+def test_a_belief_of_another_shape_or_colour_is_refused() -> None:
+    for p, truth, moved in (
+        (np.zeros((64, 2)), np.zeros(64), 1),
+        (np.zeros((64, 3)), np.zeros(60), 1),
+        (np.zeros((64, 3)), np.zeros(64), 0),
+    ):
+        with pytest.raises(ValueError, match=r"probabilities|black"):
+            belief_board(p, truth, moved)
+
+
+def test_tokens_and_squares_give_the_same_board() -> None:
+    from analysis.othello.squares import TOKEN_OF_SQUARE
+
+    tokens = np.random.default_rng(0).dirichlet(np.ones(61))
+    squares = np.where(TOKEN_OF_SQUARE > 0, tokens[TOKEN_OF_SQUARE], 0.0)
+    assert np.array_equal(by_square(tokens), squares) and np.array_equal(by_square(squares), squares)
+    assert next_move_board(tokens, [19], EMPTY, None) == next_move_board(squares, [19], EMPTY, None)
+    with pytest.raises(ValueError, match="61"):
+        by_square(np.zeros(60))
+
+
+def test_next_moves_are_percentages_on_free_squares_only() -> None:
+    p, discs = np.zeros(64), [1 if s == 28 else 0 for s in range(64)]
+    p[19], p[0], p[28] = 0.75, 0.25, 0.0
+    data = next_move_board(p, [19], discs, 28)
+    assert data["texts"][19] == "75" and data["texts"][1] == "" and data["heat"][28] is None
+    assert data["labels"][19] == "C4: 75.0%, legal" and data["labels"][0] == "A1: 25.0%, illegal"
+    assert data["legal"] == [19] and data["last"] == 28 and data["max"] == 0.75
+
+
+def test_a_difference_has_a_sign_a_symmetric_scale_and_the_change_of_legality_in_words() -> None:
+    before, after = np.zeros(64), np.zeros(64)
+    before[10], after[11] = 0.3, 0.2
+    data = difference_board(before, after, [10, 12], [11, 12])
+    assert data["heat"][10] == -0.3 and data["heat"][11] == 0.2 and data["max"] == pytest.approx(0.3)
+    assert data["kind"] == "diverging" and data["legal"] == [11, 12]
+    assert "no longer legal" in data["labels"][10] and "became legal" in data["labels"][11]
+    assert "legal" not in data["labels"][12]
+
+
+def test_values_and_cosines_keep_their_scale() -> None:
+    v = np.linspace(-2, 5, 64)
+    assert value_board(v, True, "log-odds")["max"] == 5 and value_board(v, False, "x")["kind"] == "sequential"
+    assert value_board(np.full(64, np.nan), True, "x")["heat"] == [None] * 64
+    cosines = np.zeros(64)
+    cosines[:3] = -0.001, 0.25, -1
+    data = cosine_board(cosines, "empty")
+    assert data["max"] == 1 and data["texts"][:3] == [".00", ".25", "-1.00"]
+    assert data["labels"][1] == f"{NAMES[1]}: cosine 0.250"
+
+
+def test_the_container_is_empty_labelled_and_names_its_stores() -> None:
+    shown = board("b", "The game").to_plotly_json()["props"]
+    assert "children" not in shown or shown["children"] is None
+    assert shown["aria-label"] == "The game" and "data-store" not in shown
+    played = board("b", "The game", playable=True, store="s", edits="e").to_plotly_json()["props"]
+    assert played["data-store"] == "s" and played["data-edits"] == "e"
+
+
+def test_the_script_makes_no_markup_of_what_it_is_given() -> None:
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", SCRIPT)
+    assert "http" not in SCRIPT and "attune_othello" in SCRIPT
+
+
+def test_boards_and_figures_share_their_signed_scale() -> None:
+    found = re.search(r"const DIVERGING = \[(.*?)\]", SCRIPT)
+    assert found and re.findall(r"#\w{6}", found[1]) == [colour for _, colour in DIVERGING]
+
+
+def test_each_mark_has_a_look_that_is_not_only_a_colour() -> None:
+    assert "dashed" in _rule("attune-legal") and "✕" in _rule("attune-wrong")
+    assert "repeating-linear-gradient" in _rule("attune-wrong")
+    for mark in ("attune-last", "attune-selected", "attune-square-lit", ":focus-visible"):
+        assert "outline" in _rule(mark) or "box-shadow" in _rule(mark), mark
+
+
+def _rule(name: str) -> str:
+    return "".join(body for selector, body in re.findall(r"([^{}]+)\{([^{}]*)\}", STYLE) if name in selector)
+
+
+FAKE = r"""
+const listeners = {}; const sets = [];
+class Classes { constructor() { this.s = new Set(); } toggle(n, on) { on ? this.s.add(n) : this.s.delete(n); }
+  add(n) { this.s.add(n); } remove(n) { this.s.delete(n); } contains(n) { return this.s.has(n); } }
+class Element {
+  constructor(tag) { this.tag = tag; this.children = []; this.dataset = {}; this.attributes = {};
+    this.classList = new Classes();
+    this.style = { removeProperty() {}, setProperty() {} }; this.textContent = ""; made += 1; }
+  set className(v) { v.split(" ").forEach((n) => this.classList.add(n)); }
+  get firstChild() { return this.children[0]; } get lastChild() { return this.children[this.children.length - 1]; }
+  get parentElement() { return this.parent; }
+  appendChild(c) { c.parent = this; this.children.push(c); } append(...cs) { cs.forEach((c) => this.appendChild(c)); }
+  replaceChildren() { this.children = []; }
+  setAttribute(k, v) { this.attributes[k] = v; } getAttribute(k) { return this.attributes[k]; }
+  focus() { focused = this; }
+  all() { return this.children.flatMap((c) => [c, ...c.all()]); }
+  matches(q) {
+    const m = q.match(/^(?:(\w+))?((?:\.[\w-]+)*)((?:\[[^\]]+\])*)$/);
+    if (!m) throw new Error("selector " + q);
+    return (!m[1] || this.tag === m[1]) && (m[2].match(/[\w-]+/g) || []).every((c) => this.classList.contains(c)) &&
+      (m[3].match(/\[[^\]]+\]/g) || []).every((a) => { const [, k, v] = a.match(/data-(\w+)(?:="(.*)")?/);
+        return v === undefined ? this.dataset[k] !== undefined : String(this.dataset[k]) === v; });
+  }
+  closest(q) { const parts = q.split(" "), last = parts.pop();
+    for (let e = this; e; e = e.parent)
+      if (e.matches(last) && (!parts.length || (e.parent && e.parent.closest(parts.join(" "))))) return e;
+    return null; }
+  querySelectorAll(q) { return this.all().filter((e) => e.matches(q)); }
+  querySelector(q) { return this.querySelectorAll(q)[0] || null; }
+}
+let made = 0, focused = null;
+const body = new Element("body");
+const host = (id, data) => { const h = new Element("div");
+  h.id = id; h.className = "attune-board"; Object.assign(h.dataset, data); body.append(h); return h; };
+globalThis.document = { documentElement: body, createElement: (t) => new Element(t),
+  addEventListener: (n, f) => { listeners[n] = f; },
+  getElementById: (id) => body.all().find((e) => e.id === id) || null,
+  querySelectorAll: (q) => (q.includes(":empty") ? [] : body.querySelectorAll(q)) };
+globalThis.MutationObserver = class { observe() {} };
+globalThis.window = globalThis;
+globalThis.dash_clientside = { no_update: "none", set_props: (id, p) => sets.push([id, p.data]) };
+const a = host("play", { store: "clicks", edits: "edits" }), b = host("plain", {});
+"""
+DRIVE = r"""
+const boards = JSON.parse(process.argv[2]), said = [];
+const draw = () => window.dash_clientside.attune_othello.drawAll({ play: boards[0], plain: boards[0] });
+draw(); const first = made; draw(); said.push(made - first);
+const cell = (h, s) => h.querySelector('.attune-square[data-square="' + s + '"]');
+const key = (k, more) => listeners.keydown({ key: k, target: focused, preventDefault() {}, ...more });
+said.push(a.querySelectorAll(".attune-square").length, cell(a, 26).tag, cell(b, 26).tag,
+  cell(a, 26).getAttribute("aria-label"));
+listeners.click({ target: cell(a, 26) }); listeners.click({ target: cell(a, 26).firstChild });
+listeners.click({ target: cell(b, 26) });
+listeners.contextmenu({ target: cell(a, 26), preventDefault() {} });
+focused = cell(a, 19);
+["ArrowLeft", "ArrowUp", "ArrowUp", "ArrowUp", "End", "ArrowRight", "Home", "ArrowLeft", "ArrowDown"].forEach((k) =>
+  key(k));
+said.push(Number(focused.dataset.square), a.querySelectorAll(".attune-square").filter((c) => c.tabIndex === 0).length);
+key("Enter", { shiftKey: true });
+listeners.mouseover({ target: cell(b, 5) });
+said.push(body.querySelectorAll(".attune-square-lit").map((e) => [e.parent.id, Number(e.dataset.square)]));
+listeners.mouseover({ target: body });
+said.push(body.querySelectorAll(".attune-square-lit").length);
+window.dash_clientside.attune_othello.drawAll({ play: boards[1] });
+said.push(cell(a, 26).getAttribute("aria-label"), cell(a, 26).lastChild.textContent,
+  cell(a, 26).classList.contains("attune-wrong"));
+console.log(JSON.stringify({ sets, said }));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node runs the browser's part")
+def test_boards_are_drawn_once_pressed_walked_and_lit(tmp_path: Path) -> None:
+    node, drive = str(shutil.which("node")), tmp_path / "drive.js"
+    subprocess.run([node, "--check", str(ASSETS / "othello.js")], check=True, timeout=20)
+    evil = '<img src=x onerror="alert(1)">'
+    texts = [evil if s == 26 else "" for s in range(64)]
+    boards = [board_data(EMPTY), board_data(EMPTY, texts=texts, labels=[evil] * 64, wrong=[26])]
+    drive.write_text(FAKE + SCRIPT + DRIVE, "utf-8")
+    ran = subprocess.run([node, str(drive), json.dumps(boards)], capture_output=True, text=True, check=True, timeout=20)
+    found = json.loads(ran.stdout)
+    assert found["sets"] == [
+        ["clicks", {"square": 26, "n": 1}],
+        ["clicks", {"square": 26, "n": 2}],
+        ["edits", {"square": 26, "n": 3, "edit": True}],
+        ["edits", {"square": 8, "n": 4, "edit": True}],
+    ]
+    again, squares, pressable, plain, label, square, stops, lit, unlit, said, text, wrong = found["said"]
+    assert again == 0, "drawing again must make no new elements"
+    assert (squares, pressable, plain, label) == (64, "button", "div", "D3, empty")
+    assert (square, stops) == (8, 1), "the edges hold, and one square is a stop of the tabulator"
+    assert lit == [["play", 5], ["plain", 5]] and unlit == 0
+    assert said == text == evil == html.unescape(html.escape(evil)) and wrong is True
