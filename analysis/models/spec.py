@@ -82,7 +82,10 @@ class ModelSpec:
             return "folder"
         # A plain name is a folder only where folders may be read at all, so that it does not tell what lies elsewhere.
         path = _resolve(self.source)
-        return "folder" if path is not None and path.is_dir() else "hub"
+        try:
+            return "folder" if path is not None and path.is_dir() else "hub"
+        except OSError:  # longer than a file's name may be
+            return "hub"
 
     @property
     def label(self) -> str:

@@ -160,7 +160,10 @@ class _Run:
     def keep(self, path: Path) -> None:
         new = path.with_suffix(".new")
         torch.save(
-            {"games": self.games, "master": self.master, "optimisers": [o.state_dict() for o in self.optimisers]}, new
+            {
+                "games": self.games,
+                "fixed": self.fixed,
+                "master": self.master, "optimisers": [o.state_dict() for o in self.optimisers]}, new
         )
         os.replace(new, path)
         save_file(self.master, path.with_name("master.safetensors"))

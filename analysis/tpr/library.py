@@ -158,6 +158,8 @@ def load_set(path: Path) -> ProbeSet:
                 "The file of probes is not the one that its manifest describes. Fit the probes again.", "probe"
             )
         return ProbeSet(manifest, load_file(target))
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(
             "There are no probes for this model yet. Fit them under “Model and probes”.", "probe"

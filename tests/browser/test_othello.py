@@ -156,7 +156,7 @@ def test_stories_directions_figures_and_another_model(open_page: Callable[..., P
     page.wait_for_selector("#oth-probe-table table")
     for text, words in (
         ("/nowhere/at/all.pth", "nothing named"),
-        ("../..", "does not hold a saved OthelloGPT"),
+        ("../..", "holds no saved OthelloGPT"),
         ("", "Name a model"),
     ):
         page.fill("#oth-source-text", text)

@@ -1,0 +1,125 @@
+"""The Othello page without a browser: its address, the moves, the words."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.errors import UserError
+from analysis.othello.board import Board
+from analysis.othello.records import parse_moves
+from pages.othello.edit import edited_classes, said
+from pages.othello.play import _changed, play_labels, played, status
+from pages.othello.reading import colour_just_moved, nothing, truth_words
+from pages.othello.state import START, View, read_address
+
+MOVES = parse_moves(START)
+
+
+def test_an_empty_address_opens_on_a_legal_game() -> None:
+    view = read_address({})
+    assert view.moves == MOVES and view.ply == len(MOVES) and view.problems == [] and view.layer is None
+
+
+def test_an_address_is_read_back() -> None:
+    query = {"othello": "owner/name", "moves": START[:12], "ply": "3", "layer": "2", "labels": "mover"}
+    view = read_address({**query, "probe": "trilinear", "edits": "[[19,2],[20,0]]", "tab": "edit"})
+    assert view == View("owner/name", MOVES[:6], 3, 2, "mover", "trilinear", [[19, 2], [20, 0]], "edit", [])
+    assert read_address({"moves": " "}).moves == () and read_address({"moves": " "}).ply == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"moves": "A1"}, "game in the address"),
+        ({"moves": "<script>"}, "game in the address"),
+        ({"ply": "99"}, "ply"),
+        ({"ply": "x"}, "ply"),
+        ({"layer": "-1"}, "layer"),
+        ({"labels": "colour"}, "labels"),
+        ({"tab": "../"}, "tab"),
+        ({"probe": "linear"}, "probe"),
+        ({"edits": "[[64,1]]"}, "edits"),
+        ({"edits": "[[1,2],[1,0]]"}, "edits"),
+        ({"edits": "{"}, "edits"),
+        ({"edits": "[[0,1],[1,1],[2,1],[3,1],[4,1]]"}, "edits"),
+        ({"othello": "a b"}, ""),
+    ],
+)
+def test_what_an_address_cannot_say_is_left_out_and_named(query: dict, word: str) -> None:
+    view = read_address(query)
+    assert len(view.problems) == 1 and word in view.problems[0]
+    assert view.moves == MOVES and len(view.edits) <= 4 and view.source == "bundled"
+
+
+def test_moves_keep_or_cut_the_line() -> None:
+    game = {"moves": list(MOVES), "ply": 3}
+    assert played(game, MOVES[3]) == {"moves": list(MOVES), "ply": 4}
+    other = next(s for s in Board.start().after(MOVES[:3]).legal if s != MOVES[3])
+    assert played(game, other) == {"moves": [*MOVES[:3], other], "ply": 4}
+    with pytest.raises(UserError, match="already has a disc"):
+        played(game, 27)
+
+
+def test_buttons() -> None:
+    game = {"moves": list(MOVES), "ply": 5}
+
+    def press(name: str, **more: object) -> dict:
+        given = {"click": None, "ply": 5, "text": "", "notation": "rows", "reading": None, **more}
+        return _changed(name, game, *given.values())
+
+    assert press("oth-first")["ply"] == 0 and press("oth-last")["ply"] == len(MOVES)
+    assert press("oth-undo")["ply"] == 4 and press("oth-redo")["ply"] == 6
+    assert press("oth-ply", ply=99)["ply"] == len(MOVES) and press("oth-clear") == {"moves": [], "ply": 0}
+    after = press("oth-random-end")
+    assert Board.start().after(after["moves"]).over and after["moves"][:5] == list(MOVES[:5])
+    one = press("oth-random")
+    assert one["ply"] == 6 and len(one["moves"]) == 6
+    with pytest.raises(UserError, match="not answered"):
+        press("oth-best", reading={"next": [0.0] * 64, "ply": 4})
+    shares = [0.0] * 64
+    best = Board.start().after(MOVES[:5]).legal[-1]
+    shares[best], shares[0] = 0.5, 0.9  # the likeliest square of all is not legal
+    assert press("oth-best", reading={"next": shares, "ply": 5})["moves"][5] == best
+    over = {"moves": after["moves"], "ply": len(after["moves"])}
+    with pytest.raises(UserError, match="over"):
+        _changed("oth-random", over, None, 0, "", "rows", None)
+
+
+def test_the_status_tells_of_turns_passes_and_ends() -> None:
+    assert status(Board.start(), 0).startswith("The start: Black to move, 4 legal moves")
+    board = Board.start()
+    told = False
+    from analysis.othello.games import random_games
+    from analysis.othello.squares import SQUARE_OF_TOKEN
+
+    for row in random_games(60, 5).tokens:
+        board = Board.start()
+        for token in row[row > 0]:
+            board = board.play(int(SQUARE_OF_TOKEN[token]))
+            text = status(board, 60)
+            passing = not board.over and board.just_moved == board.side
+            assert ("must pass" in text) == passing and ("is over" in text) == board.over
+            told = told or passing
+    assert told
+    words = play_labels(Board.start().after(MOVES))
+    assert len(words) == 64 and sum("legal" in w for w in words) == len(Board.start().after(MOVES).legal)
+
+
+def test_colours_follow_the_labels() -> None:
+    board = Board.start().after(MOVES)
+    first = colour_just_moved(board, "parity")
+    assert first == colour_just_moved(board, "mover") == (1 if board.just_moved == "black" else 2)
+    assert "says the opposite" not in truth_words(board, "parity")
+    classes = board.classes()
+    square = classes.index(1)
+    assert edited_classes(board, ((square, 0),), "parity")[square] == 0
+    assert len(nothing(board, "why")) == 13
+
+
+def test_an_edit_is_said_in_words() -> None:
+    data = {
+        "legal_after": [1, 2], "null": 3, "errors_after": 1, "scale": 2.0, "false_positives": [5],
+        "false_negatives": [],
+    }  # fmt: skip
+    text = "".join(p if isinstance(p, str) else str(p.children) for p in said(data))
+    assert "A2, A3" in text and "Errors 3 without the edit, 1 with it" in text and "1 % or more to A6" in text
