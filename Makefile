@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
+# glibc then keeps freed buffers for the next tensor; asking the kernel anew each time is dear on virtual machines.
+export MALLOC_MMAP_THRESHOLD_ ?= 4294967295
+export MALLOC_TRIM_THRESHOLD_ ?= 2147483648
 
 run: setup
 	@$(BIN)/python app.py $(ARGS)

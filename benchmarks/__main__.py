@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks import clicks, contrast_cost, mfa_density, mfa_fit, steering_cost
+from benchmarks import (
+    clicks,
+    contrast_cost,
+    mfa_density,
+    mfa_fit,
+    othello_clicks,
+    othello_games,
+    probe_fit,
+    steering_cost,
+)
 
 
 def main() -> None:
@@ -13,6 +22,9 @@ def main() -> None:
         **mfa_density.main(),
         **steering_cost.main(),
         **mfa_fit.main(),
+        **othello_games.main(),
+        **othello_clicks.main(),
+        **probe_fit.main(),
     }
     for name, facts in found.items():
         print(f"\n{name}")

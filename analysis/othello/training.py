@@ -107,6 +107,8 @@ class _Run:
 
     def __init__(self, model: GPT2LMHeadModel, recipe: Recipe) -> None:
         self.recipe, self.games = recipe, 0
+        # What may not change when a run goes on; rates, batch, target and total may, and the log tells when.
+        self.fixed = {name: getattr(recipe, name) for name in ("layers", "width", "heads", "seed")}
         self.master = {name: p.detach().clone().float() for name, p in model.named_parameters()}
         self.model = model.to(torch.bfloat16)
         self.model.set_attn_implementation("eager")  # at 59 positions faster than the fused kernel's backward pass
@@ -163,12 +165,17 @@ class _Run:
             {
                 "games": self.games,
                 "fixed": self.fixed,
-                "master": self.master, "optimisers": [o.state_dict() for o in self.optimisers]}, new
+                "master": self.master,
+                "optimisers": [o.state_dict() for o in self.optimisers],
+            },
+            new,
         )
         os.replace(new, path)
         save_file(self.master, path.with_name("master.safetensors"))
 
     def load(self, kept: dict[str, Any]) -> None:
+        if kept.get("fixed", self.fixed) != self.fixed:
+            raise ValueError(f"this folder holds a run with {kept['fixed']}; take another folder for {self.fixed}")
         self.games = int(kept["games"])
         with torch.no_grad():
             for name, p in self.master.items():

@@ -186,10 +186,12 @@ class OthelloRoles(OfGame):
 
     probe: str = "tpr"
     gauge: int = 0
+    embedding: str = "pca"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         choice(self.probe, BINDING_PROBES, "probe", "The probe")
+        choice(self.embedding, ("pca", "isomap"), "embedding", "The embedding")
         whole(self.gauge, 0, 2**31 - 1, "gauge", "The seed of the change of coordinates")
 
     def run(self, context: Context) -> Result:
@@ -197,7 +199,7 @@ class OthelloRoles(OfGame):
 
         room, game, _row = self.read(context)
         probe = room.probes.probe(self.probe, self.layer, self.labels)
-        return Result(*pieces(room, probe, game.residual[self.layer], self.gauge, context.memory))
+        return Result(*pieces(room, probe, game.residual[self.layer], self.gauge, self.embedding))
 
 
 @dataclass(frozen=True)

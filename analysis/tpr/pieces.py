@@ -33,16 +33,17 @@ from analysis.tpr.geometry import (
     readings,
 )
 from analysis.tpr.library import KIND_NAMES
-from analysis.tpr.room import Keeps, Room, bilinear
+from analysis.tpr.room import Room, bilinear
 from analysis.tpr.truncate import cosines
 
 Answer = tuple[dict[str, Any], dict[str, NDArray]]
 
 
-def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, memory: Keeps) -> Answer:
+def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: str) -> Answer:
     """Pictures of the roles in the coordinates of a gauge (0: those of the fit), and of what all gauges share.
 
-    ``activations`` (n, d): the rows on which the logits of both coordinates are compared.
+    ``activations`` (n, d): the rows on which the logits of both coordinates are compared. ``embedding``: ``"pca"`` or
+    ``"isomap"``, which takes a tenth of a second and is made only if it is looked at.
     """
     same = bilinear(probe)
     m, roles, fillers = (np.asarray(t, dtype=np.float64) for t in (same.binding_map_, same.roles_, same.fillers_))
@@ -58,12 +59,8 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, memory: Keep
     arrays = {"pca.roles": points, "gram": gram(roles2)}
     words = {"pca": _pca_words(shares)}
     shown = {"pca": squares}
-    try:
-        arrays["isomap.roles"], shown["isomap"] = isomap(roles2)
-        words["isomap"] = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
-    except UserError as error:
-        arrays["isomap.roles"], shown["isomap"] = points, squares
-        words["isomap"] = f"{error.message} PCA is shown in its place."
+    if embedding == "isomap":
+        _add_isomap(arrays, shown, words, roles2, points)
     w = effective_directions(m2, roles2, fillers2)
     arrays["pca.directions"], kept = pca(w[:, 1] - w[:, 2])
     read = readings(m2, roles2, fillers2)
@@ -97,6 +94,18 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, memory: Keep
         "neighbour_caption": "For each square its nearest points by cosine, as many as it has neighbours.",
     }
     return data, {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
+
+
+def _add_isomap(
+    arrays: dict[str, NDArray], shown: dict[str, list[int]], words: dict[str, str], roles: NDArray, points: NDArray
+) -> None:
+    """The paper's embedding of the roles, or PCA's ``points`` with the reason where it cannot be made."""
+    try:
+        arrays["isomap.roles"], shown["isomap"] = isomap(roles)
+        words["isomap"] = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
+    except UserError as error:
+        arrays["isomap.roles"], shown["isomap"] = points, list(range(64))
+        words["isomap"] = f"{error.message} PCA is shown in its place."
 
 
 def _logits(h: NDArray, m: NDArray, roles: NDArray, fillers: NDArray) -> NDArray[np.float64]:

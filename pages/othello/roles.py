@@ -66,7 +66,14 @@ def show_roles(
         return empty, "", {}, empty, "", {}, blank(330), "", {}, empty, "", empty, "", None, "", None
     result, panel = attempt(
         lambda: OthelloRoles(
-            source, moves, max(1, min(ply, len(moves), 59)), int(layer), labels, probe=probe, gauge=int(gauge)
+            source,
+            moves,
+            max(1, min(ply, len(moves), 59)),
+            int(layer),
+            labels,
+            probe=probe,
+            gauge=int(gauge),
+            embedding=embedding,
         ),
         session,
         "oth-roles",

@@ -158,8 +158,8 @@ def test_remixing_changes_pictures_and_no_prediction(fitted: Context, place: Pat
     for key, (neighbours, r2, gauge) in one.items():
         same = neighbours == two[key][0] and r2 == pytest.approx(two[key][1], abs=1e-6)
         assert same != gauge, key
-    trilinear = fitted.perform(OthelloRoles(**at, probe="trilinear", gauge=3))
-    assert trilinear.arrays["gram"].shape == (64, 64)
+    trilinear = fitted.perform(OthelloRoles(**at, probe="trilinear", gauge=3, embedding="isomap"))
+    assert trilinear.arrays["gram"].shape == (64, 64) and trilinear.arrays["isomap.roles"].shape == (60, 3)
 
 
 def test_directions_are_compared_at_blocks_that_have_them(fitted: Context, place: Path) -> None:

@@ -1,0 +1,104 @@
+"""How long a click on the Othello page takes on the server, with the bundled model: question, socket, worker, figures.
+
+Each click asks what the page's callback asks and makes the same boards and figures. Every move is of a game that the
+worker has not read before, so that its forward pass is in the time; steps along a game that is on the board are not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def run(clicks: int = 40) -> dict[str, Any]:
+    """p50 and p95 in milliseconds of a move, a step, a block, a re-mix, an edit, and a best-scale edit."""
+    os.environ["ATTUNE_HOME"] = tempfile.mkdtemp(prefix="attune-")
+    from analysis.othello.games import random_games
+    from analysis.othello.squares import SQUARE_OF_TOKEN
+    from analysis.service.client import Client
+    from analysis.service.ops_othello import OthelloBinding, OthelloReading, OthelloRoles
+    from analysis.service.ops_othello_edit import OthelloEdit
+    from analysis.service.supervisor import Supervisor
+    from components.board import belief_board, next_move_board
+    from components.othello_figures import before_after_bars, binding_heatmap, filler_plane, gram_heatmap, move_bars
+
+    supervisor = Supervisor([], int(os.environ.get("ATTUNE_THREADS", "2")))
+    supervisor.start()
+    try:
+        client = Client(patience=120)
+        games = [tuple(int(SQUARE_OF_TOKEN[t]) for t in row[:50]) for row in random_games(clicks + 2, 91).tokens]
+
+        def reading(moves: tuple[int, ...], ply: int, layer: int) -> None:
+            found = client.ask(OthelloReading("bundled", moves, ply, layer))
+            arrays = found.arrays
+            boards = [belief_board(arrays[k], arrays["truth"], 1) for k in ("linear", "tpr", "trilinear")]
+            boards.append(next_move_board(arrays["next"], found.data["legal"], [0] * 64, None))
+            json.dumps([boards, _plain(move_bars(arrays["next"], found.data["legal"], "light"))])
+
+        def binding(i: int) -> None:
+            found = client.ask(OthelloBinding("bundled", games[0], 10 + i, 3)).arrays
+            plane = filler_plane(found["unbound"], found["fillers"], found["truth"], ["A1"] * 64, "light")
+            json.dumps(_plain([plane, binding_heatmap(found["binding"], "light")]))
+
+        def remix(i: int) -> None:
+            found = client.ask(OthelloRoles("bundled", games[0], 20, 3, gauge=i + 1))
+            json.dumps(_plain(gram_heatmap(found.arrays["gram"], "light")))
+
+        def edit(i: int, choose: str) -> None:
+            moves = games[i % len(games)]
+            found = client.ask(OthelloEdit("bundled", moves, 30, 3, edits=((moves[20], 0),), choose=choose))
+            legal = (found.data["legal_before"], found.data["legal_after"])
+            json.dumps(_plain(before_after_bars(found.arrays["before"], found.arrays["after"], *legal, "light")))
+
+        reading(games[-1], 5, 0)  # opens model and probes
+        remix(clicks + 1)
+        edit(clicks + 1, "fixed")
+        return {
+            "move of a new game (its pass included), ms": _time(lambda i: reading(games[i], 50, 3), clicks),
+            "step along the game, ms": _time(lambda i: reading(games[0], i + 1, 3), clicks),
+            "another block, ms": _time(lambda i: reading(games[0], 30, i % 6), clicks),
+            "binding, ms": _time(binding, clicks),
+            "re-mixed coordinates, ms": _time(remix, clicks // 2),
+            "edit at one scale, ms": _time(lambda i: edit(i, "fixed"), clicks),
+            "edit, best of the grid, ms": _time(lambda i: edit(i, "best"), clicks),
+        }
+    finally:
+        supervisor.stop()
+
+
+def _time(click: Callable[[int], None], clicks: int) -> str:
+    times = []
+    for i in range(clicks):
+        began = time.perf_counter()
+        click(i)
+        times.append(1000 * (time.perf_counter() - began))
+    times.sort()
+    return f"p50 {statistics.median(times):.0f}, p95 {times[int(0.95 * len(times))]:.0f}"
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, as Dash sends them."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def main() -> dict[str, dict[str, Any]]:
+    """All figures by name."""
+    return {"clicks on the Othello page": run()}
+
+
+if __name__ == "__main__":
+    for name, facts in main().items():
+        print(name)
+        for what, value in facts.items():
+            print(f"  {what}: {value}")
