@@ -44,7 +44,8 @@ check: $(VENV)/test.stamp
 	@$(BIN)/lint-imports
 
 unit: $(VENV)/test.stamp
-	@$(BIN)/python -m pytest tests/unit tests/service
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests/service
 
 browser: setup $(VENV)/test.stamp
 	@$(BIN)/python -m pytest tests/browser

@@ -71,11 +71,13 @@ def training_log(room: Room) -> dict[str, Any] | None:
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     tests = [line for line in lines if "loss" in line]
     starts = [line["recipe"] for line in lines if line.get("event") == "start"]
+    told = next((e["games"] for e in lines if e.get("event") == "start" and e["recipe"]["target"] == "legal"), None)
     return {
         "games": [line["games"] for line in tests],
         "above": [line["above"] for line in tests],
         "illegal": [line["illegal"] for line in tests],
         "recipe": starts[-1] if starts else {},
+        "told_from": told,
     }
 
 
@@ -97,12 +99,13 @@ def words(room: Room, training: dict[str, Any] | None) -> list[str]:
     else:
         lines.append("How legally it plays has not been measured with its probes; fitting probes measures it.")
     if training and training["recipe"]:
-        recipe = training["recipe"]
-        target = (
-            "the move that was played, as in the papers"
-            if recipe["target"] == "move"
-            else "the uniform distribution over the legal moves, so it has been told the legal set"
-        )
+        told = training["told_from"]
+        target = "the move that was played, as in the papers"
+        if told is not None:
+            target += (
+                f", for the first {told:,} games, and from there on the uniform distribution over the legal moves: the "
+                "same expected loss with less noise, but the model has been told the legal set"
+            )
         lines.append(
             f"Trained by this project on {training['games'][-1]:,} random games, none seen twice; the target was "
             f"{target}. The paper's model has 8 blocks of width 512 and saw 20 million games: this one is smaller, and "

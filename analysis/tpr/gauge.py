@@ -19,9 +19,9 @@ Array = NDArray[np.float64]
 def random_change(n: int, random_state: int, condition: float = 4.0) -> Array:
     """An invertible (n, n) matrix: two random rotations with a stretch between, lengths from 1 to ``condition``.
 
-    Raises UserError(field="gauge") for n below 1 or a condition below 1.
+    Raises UserError(field="gauge") for n below 1 or a condition that is not a number from 1.
     """
-    if n < 1 or not condition >= 1:
+    if n < 1 or not 1 <= condition < np.inf:
         raise UserError("A change of coordinates needs at least one of them and a condition of 1 or more.", "gauge")
     draw = np.random.default_rng(random_state)
     left, right = (np.linalg.qr(draw.normal(size=(n, n)))[0] for _ in range(2))
@@ -29,15 +29,29 @@ def random_change(n: int, random_state: int, condition: float = 4.0) -> Array:
 
 
 def remix_roles(m: ArrayLike, roles: ArrayLike, change: ArrayLike) -> tuple[Array, Array]:
-    """(M', R') with R' = R A^T and M' = M A^-1 on the role mode: the same logits in other coordinates."""
-    a = np.asarray(change, dtype=np.float64)
-    return np.einsum("drf,rq->dqf", np.asarray(m, np.float64), np.linalg.inv(a)), np.asarray(roles, np.float64) @ a.T
+    """(M', R') with R' = R A^T and M' = M A^-1 on the role mode: the same logits in other coordinates.
+
+    Shapes M (d, r, f), R (64, r), A (r, r). Raises UserError(field="gauge") for an A of another size or not invertible.
+    """
+    old, a = np.asarray(roles, np.float64), np.asarray(change, np.float64)
+    return np.einsum("drf,rq->dqf", np.asarray(m, np.float64), _inverse(a, old.shape[1])), old @ a.T
 
 
 def remix_fillers(m: ArrayLike, fillers: ArrayLike, change: ArrayLike) -> tuple[Array, Array]:
-    """(M', F') with F' = F A^T and M' = M A^-1 on the filler mode: the same logits in other coordinates."""
-    a = np.asarray(change, dtype=np.float64)
-    return np.einsum("drf,fq->drq", np.asarray(m, np.float64), np.linalg.inv(a)), np.asarray(fillers, np.float64) @ a.T
+    """(M', F') with F' = F A^T and M' = M A^-1 on the filler mode: the same logits in other coordinates.
+
+    Shapes M (d, r, f), F (3, f), A (f, f). Raises UserError(field="gauge") for an A of another size or not invertible.
+    """
+    old, a = np.asarray(fillers, np.float64), np.asarray(change, np.float64)
+    return np.einsum("drf,fq->drq", np.asarray(m, np.float64), _inverse(a, old.shape[1])), old @ a.T
+
+
+def _inverse(change: Array, n: int) -> Array:
+    if change.shape != (n, n):
+        raise UserError(f"A change of {n} coordinates is a matrix of {n} x {n}, not of {change.shape}.", "gauge")
+    if not np.isfinite(change).all() or np.linalg.matrix_rank(change) < n:
+        raise UserError("This change of coordinates has no inverse, so that something would be lost.", "gauge")
+    return np.asarray(np.linalg.inv(change))
 
 
 def effective_directions(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> Array:
@@ -49,8 +63,10 @@ def effective_directions(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> 
 def canonical(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> Array:
     """Roles (64, r) in coordinates that the probe fixes by itself: the map's role mode has orthonormal rows.
 
-    They are U S of the 64 x (f d) unfolding of M R with fillers orthonormalised, its signs chosen so that the largest
-    entry of each column is positive; gauge-equivalent probes give the same up to rounding.
+    They are U S of the 64 x (3 d) unfolding of the class-centred directions, its signs chosen so that the largest entry
+    of each column is positive; gauge-equivalent probes give the same up to rounding, and so do probes of which one
+    adds the same to all three logits of a square. Cosines between these rows are those between whole centred
+    directions. Columns past the rank of the directions are zero. Dossier 8.4 (b); the construction is our own.
     """
     directions = effective_directions(m, roles, fillers)
     free = directions - directions.mean(1, keepdims=True)
@@ -63,12 +79,16 @@ def canonical(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> Array:
 
 def projector(roles: ArrayLike) -> Array:
     """(64, 64): R (R^T R)^-1 R^T, the projector on the columns of R; the same in every gauge."""
-    u, s, _ = np.linalg.svd(np.asarray(roles, np.float64), full_matrices=False)
-    u = u[:, s > s.max() * 1e-10]
+    u = _basis(roles)
     return np.asarray(u @ u.T)
 
 
 def subspace_cosines(a: ArrayLike, b: ArrayLike) -> Array:
-    """Principal cosines of the column spaces of two matrices of 64 rows, descending."""
-    u, v = (np.linalg.qr(np.asarray(x, np.float64))[0] for x in (a, b))
-    return np.asarray(np.linalg.svd(u.T @ v, compute_uv=False))
+    """Principal cosines of the column spaces of two matrices of 64 rows, descending: as many as the lesser rank."""
+    return np.asarray(np.linalg.svd(_basis(a).T @ _basis(b), compute_uv=False).clip(0.0, 1.0))
+
+
+def _basis(columns: ArrayLike) -> Array:
+    # By SVD and not by QR, which fills up what a deficient matrix lacks with columns of its own choice.
+    u, s, _ = np.linalg.svd(np.asarray(columns, np.float64), full_matrices=False)
+    return np.asarray(u[:, s > s.max() * 1e-10])
