@@ -98,6 +98,7 @@ def compared(kind: str, data: Data, limit: float) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "published: final accuracy": final,
         "published: s in all": curve[-1][0],
+        "published: stopped by itself": curve[-1][0] <= limit,
         "published: s to goal": theirs,
         "fast: accuracy": first[1],
         "fast: s, before and after": [first[0], again[0]],

@@ -70,6 +70,7 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="oth-edit-click"),
         dcc.Store(id="oth-edits", data=view.edits),
         dcc.Store(id="oth-reading"),
+        dcc.Store(id="oth-ply-set", data=view.ply),
         dcc.Store(id="oth-board-play"),
         dcc.Store(id="oth-board-next"),
         dcc.Store(id="oth-board-believed"),

@@ -40,13 +40,16 @@ Game = dict[str, Any]
     State("oth-text", "value"),
     State("oth-notation", "value"),
     State("oth-reading", "data"),
+    State("oth-ply-set", "data"),
     prevent_initial_call=True,
 )
 def change_game(*values: Any) -> tuple[Any, Any]:
     """The game after what was pressed, or a sentence why not; the moves after the cursor stay until another is made."""
     click, ply = values[0], values[11]
-    game, text, notation, reading = values[12:]
+    game, text, notation, reading, ply_set = values[12:]
     trigger = ctx.triggered_id
+    if trigger == "oth-ply" and ply == ply_set:
+        return no_update, no_update  # the slider follows the game here; a late echo must not take a move back
     try:
         after = _changed(str(trigger), game, click, ply, text, notation, reading)
     except UserError as error:
@@ -128,6 +131,7 @@ def status(board: Board, total: int) -> str:
     Output("oth-status", "children"),
     Output("oth-ply", "max"),
     Output("oth-ply", "value"),
+    Output("oth-ply-set", "data"),
     Output("oth-text", "value"),
     Output("oth-undo", "disabled"),
     Output("oth-redo", "disabled"),
@@ -150,6 +154,7 @@ def show_game(game: Game, notation: str, slider: Any) -> tuple[Any, ...]:
         status(board, len(moves)),
         max(1, len(moves)),
         no_update if slider == at else at,
+        at,
         format_moves(moves, notation),
         at == 0,
         at == len(moves),

@@ -1,115 +1,99 @@
-"""Geometry of roles, changes of coordinates, codes without structure: invariants, planted truths, plain loops."""
+"""Geometry of the 64 squares: plain loops and regressions, planted boards and sheets, points without structure."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import pytest
 
 from analysis.errors import UserError
-from analysis.tpr.codes import encode, iid_boards, random_codes, shuffled_boards, structured
-from analysis.tpr.gauge import (
-    canonical,
-    effective_directions,
-    projector,
-    random_change,
-    remix_fillers,
-    remix_roles,
-    subspace_cosines,
-)
+from analysis.tpr.gauge import random_change, remix_fillers, remix_roles
 from analysis.tpr.geometry import (
     EXPECTED_R2,
+    RELATIONS,
     chance_shares,
+    expected_r2,
     gap_map,
     gap_r2,
+    geometry,
     gram,
+    honest,
     isomap,
     neighbour_shares,
     pca,
     readings,
-    relation_matrix,
 )
 
-DRAW = np.random.default_rng(0)
+S = np.arange(64)
+LATTICE = np.stack([f(x * np.pi / 16) for x in (S // 8, S % 8) for f in (np.cos, np.sin)], 1)
+"""Roles of a board that knows rows and columns: cosine and sine of each."""
 
 
-def parts(r: int = 20, f: int = 2, d: int = 50) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return DRAW.normal(size=(d, r, f)), DRAW.normal(size=(64, r)), DRAW.normal(size=(3, f))
+def points(k: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(64, k))
 
 
-def test_a_change_of_coordinates_changes_no_direction_but_the_geometry() -> None:
-    m, roles, fillers = parts()
-    m2, roles2 = remix_roles(m, roles, random_change(20, 1))
-    m3, fillers2 = remix_fillers(m2, fillers, random_change(2, 2))
-    before, after = effective_directions(m, roles, fillers), effective_directions(m3, roles2, fillers2)
-    assert np.abs(before - after).max() / np.abs(before).max() < 1e-12
-    h = DRAW.normal(size=(30, 50))
-    slow = np.zeros((30, 64, 3))
-    for n in range(30):
-        b = sum(h[n, i] * m3[i] for i in range(50))
-        for s in range(64):
-            for c in range(3):
-                slow[n, s, c] = roles2[s] @ b @ fillers2[c]
-    assert np.abs(slow - np.einsum("nd,scd->nsc", h, before)).max() < 1e-10 * np.abs(slow).max()
-    assert np.abs(projector(roles) - projector(roles2)).max() < 1e-10
-    assert np.abs(canonical(m, roles, fillers) - canonical(m3, roles2, fillers2)).max() < 1e-8
-    assert subspace_cosines(roles, roles2).min() > 1 - 1e-10
-    assert abs(gap_r2(roles) - gap_r2(roles2)) > 1e-3
-    assert np.abs(gram(roles) - gram(roles2)).max() > 0.1
+def relation(a: int, b: int) -> str:
+    i, j = abs(a // 8 - b // 8), abs(a % 8 - b % 8)
+    if max(i, j) == 1:
+        return "neighbour"
+    if i == 0:
+        return "row"
+    if j == 0:
+        return "column"
+    return "diagonal" if i == j else "unrelated"
 
 
-def test_readings_say_which_numbers_depend_on_coordinates() -> None:
-    m, roles, fillers = parts()
-    m2, roles2 = remix_roles(m, roles, random_change(20, 5))
-    for one, two in zip(readings(m, roles, fillers), readings(m2, roles2, fillers), strict=True):
-        same = abs(one.r2 - two.r2) < 1e-8 and one.neighbours == two.neighbours
-        assert same != one.gauge, one.key
-
-
-def test_a_random_change_is_invertible_and_decided_by_its_seed() -> None:
-    a = random_change(12, 3, condition=5.0)
-    assert np.linalg.cond(a) == pytest.approx(5.0) and np.array_equal(a, random_change(12, 3, condition=5.0))
-    assert not np.allclose(a, random_change(12, 4))
-    with pytest.raises(UserError):
-        random_change(0, 1)
-
-
-def test_chance_against_counting_pairs() -> None:
-    counts = dict.fromkeys(("neighbour", "row", "column", "diagonal", "unrelated"), 0.0)
+def test_chance_is_counted_over_pairs() -> None:
+    counts = dict.fromkeys(RELATIONS, 0.0)
     for a in range(64):
         for b in range(64):
-            i, j = abs(a // 8 - b // 8), abs(a % 8 - b % 8)
-            if a == b:
-                continue
-            name = (
-                "neighbour"
-                if max(i, j) == 1
-                else "row"
-                if i == 0
-                else "column"
-                if j == 0
-                else "diagonal"
-                if i == j
-                else "unrelated"
-            )
-            counts[name] += 1 / 63 / 64
+            if a != b:
+                counts[relation(a, b)] += 1 / 63 / 64
     assert chance_shares() == pytest.approx(counts)
-    assert chance_shares()["neighbour"] == pytest.approx(0.104, abs=5e-4)
-    assert (relation_matrix() == relation_matrix().T).all()
+    published = {"neighbour": 0.104, "row": 0.083, "column": 0.083, "diagonal": 0.090, "unrelated": 0.639}
+    assert chance_shares() == pytest.approx(published, abs=6e-4)
+
+
+def test_points_in_random_order_have_the_shares_of_chance() -> None:
+    found = [neighbour_shares(points(52, seed)) for seed in range(30)]
+    for name, share in chance_shares().items():
+        assert np.mean([f[name] for f in found]) == pytest.approx(share, abs=0.012)
+
+
+def test_neighbour_shares_against_a_slow_count() -> None:
+    p = points(3, 4)
+    counts = dict.fromkeys(RELATIONS, 0.0)
+    for a in range(64):
+        others = sorted(
+            (b for b in range(64) if b != a), key=lambda b: -(p[a] @ p[b]) / np.linalg.norm(p[a]) / np.linalg.norm(p[b])
+        )
+        k = sum(relation(a, b) == "neighbour" for b in others)
+        assert k in (3, 5, 8)
+        for b in others[:k]:
+            counts[relation(a, b)] += 1 / k / 64
+    assert neighbour_shares(p) == pytest.approx(counts)
 
 
 def test_a_planted_board_has_its_own_neighbours() -> None:
-    s = np.arange(64)
-    points = np.stack([f(x * np.pi / 16) for x in (s // 8, s % 8) for f in (np.cos, np.sin)], 1)
-    shares = neighbour_shares(points)
+    shares = neighbour_shares(LATTICE)
     assert shares["neighbour"] > 0.8 and sum(shares.values()) == pytest.approx(1)
-    assert gap_r2(points) > 0.9
-    again = neighbour_shares(points @ np.linalg.qr(DRAW.normal(size=(4, 4)))[0])
-    assert again == pytest.approx(shares)
+    assert gap_r2(LATTICE) > 0.9
+    shuffled = LATTICE[np.random.default_rng(1).permutation(64)]
+    assert neighbour_shares(shuffled)["neighbour"] < 0.25 and gap_r2(shuffled) < 0.1
+
+
+def test_rotation_and_length_of_rows_change_nothing() -> None:
+    p = points(6, 2)
+    turned = (p @ np.linalg.qr(points(6, 3)[:6])[0]) * np.linspace(0.5, 2, 64)[:, None]
+    assert neighbour_shares(turned) == pytest.approx(neighbour_shares(p))
+    assert np.abs(gram(turned) - gram(p)).max() < 1e-12 and gap_r2(turned) == pytest.approx(gap_r2(p))
 
 
 def test_the_gap_map_is_a_regression_on_cells() -> None:
-    points = DRAW.normal(size=(64, 7))
-    cosines = gram(points)
+    p = points(7)
+    cosines = gram(p)
     rows, values = [], []
     for a in range(64):
         for b in range(a):
@@ -118,49 +102,121 @@ def test_the_gap_map_is_a_regression_on_cells() -> None:
             rows.append(cell.ravel()[1:])
             values.append(cosines[a, b])
     x, y = np.array(rows), np.array(values)
-    fit = x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    assert gap_r2(points) == pytest.approx(1 - ((y - fit) ** 2).sum() / ((y - y.mean()) ** 2).sum())
-    assert np.isnan(gap_map(points)[0, 0]) and np.isfinite(gap_map(points).ravel()[1:]).all()
+    weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    assert len(y) == 2016 and x.shape[1] == 63
+    assert gap_r2(p) == pytest.approx(1 - ((y - x @ weights) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    assert gap_map(p).ravel()[1:] == pytest.approx(weights) and np.isnan(gap_map(p)[0, 0])
 
 
 def test_points_without_structure_have_the_expected_r2() -> None:
-    found = [gap_r2(DRAW.normal(size=(64, 52))) for _ in range(12)]
-    assert 0.02 < min(found) and max(found) < 0.05 and abs(np.mean(found) - EXPECTED_R2) < 0.006
+    assert expected_r2() == EXPECTED_R2 == pytest.approx(62 / 2015, abs=1e-15)
+    found = [gap_r2(points(52, seed)) for seed in range(20)]
+    assert 0.02 < min(found) and max(found) < 0.045 and abs(np.mean(found) - expected_r2()) < 0.005
 
 
-def test_isomap_unrolls_a_bent_sheet_and_refuses_islands() -> None:
-    s = np.arange(64)
-    angle = (s // 8) / 7 * np.pi * 1.2
-    sheet = np.stack([np.cos(angle) * 2, np.sin(angle) * 2, (s % 8) / 2], 1)
+def test_points_that_are_all_the_same_explain_nothing() -> None:
+    assert gap_r2(np.tile(points(5)[:1], (64, 1))) == 0.0
+
+
+def test_geometry_has_all_numbers_at_once() -> None:
+    p = points(9, 5)
+    found = geometry(p)
+    assert (found.shares, found.r2) == (neighbour_shares(p), gap_r2(p))
+    assert np.array_equal(found.gaps, gap_map(p), equal_nan=True) and np.array_equal(found.cosines, gram(p))
+
+
+def test_isomap_unrolls_a_bent_sheet() -> None:
+    along, across = 3 * (S // 8) / 7 * np.pi * 1.5, 1.7 * (S % 8)
+    sheet = np.stack([3 * np.cos(along / 3), 3 * np.sin(along / 3), across], 1)
     found, squares = isomap(sheet, neighbours=6, components=2)
-    assert len(squares) == 60 and found.shape == (60, 2)
-    place = np.stack([np.array(squares) // 8, np.array(squares) % 8])
+    assert len(squares) == 60 and found.shape == (60, 2) and not set(squares) & {27, 28, 35, 36}
+    pairs = np.triu_indices(60, 1)
+
+    def distances(p: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(p[:, None] - p[None], axis=-1)[pairs]
+
+    unrolled = distances(np.stack([along, across], 1)[squares])
+    assert np.corrcoef(distances(found), unrolled)[0, 1] > 0.98
+    # Straight axes do not unroll it: the ends of three quarters of a circle come near each other.
+    assert np.corrcoef(distances(pca(sheet)[0][squares]), unrolled)[0, 1] < 0.9
+    place = np.stack([S // 8, S % 8])[:, squares]
     assert np.abs(np.corrcoef(found.T, place)[:2, 2:]).max(0).min() > 0.95
-    points, shares = pca(sheet)
-    assert points.shape == (64, 3) and shares.sum() == pytest.approx(1)
 
 
-def test_codes_are_sums_of_the_squares_vectors() -> None:
-    codes = random_codes(24, 3)
-    boards = iid_boards(6, 1)
-    slow = np.array([sum(codes[s, row[s]] for s in range(64)) for row in boards])
-    assert np.allclose(encode(boards, codes), slow, atol=1e-4)
-    noisy = encode(boards, codes, noise=2.0, random_state=5) - slow
-    assert 1.5 < noisy.std() < 2.5
-    with pytest.raises(UserError):
-        encode(boards[:, :5], codes)
+def test_isomap_can_keep_the_centre_and_has_fixed_signs() -> None:
+    found, squares = isomap(LATTICE, drop_centre=False)
+    assert squares == list(range(64)) and found.shape == (64, 3)
+    top = np.abs(found).argmax(0)
+    assert (found[top, np.arange(3)] > 0).all()
+    assert np.array_equal(isomap(LATTICE, drop_centre=False)[0], found)
 
 
-def test_shuffled_and_independent_boards() -> None:
-    base = np.repeat(iid_boards(1500, 2, (0.5, 0.3, 0.2))[:, :1], 64, 1)
-    mixed = shuffled_boards(base, 4)
-    assert all((np.sort(mixed[:, s]) == np.sort(base[:, s])).all() for s in range(64))
-    agree = (mixed[:, 0] == mixed[:, 1]).mean()
-    assert agree == pytest.approx(0.25 + 0.09 + 0.04, abs=0.06) and (base[:, 0] == base[:, 1]).all()
-    with pytest.raises(UserError):
-        iid_boards(3, 1, (0.5, 0.5, 0.5))
+def test_isomap_refuses_islands() -> None:
+    islands = points(4)
+    islands[32:] += 1000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match="2 parts") as caught:
+            isomap(islands)
+    assert caught.value.field == "roles"
+    assert isomap(islands, neighbours=35)[0].shape == (60, 3)
 
 
-def test_structured_codes_have_the_rank_of_their_roles() -> None:
-    codes, roles = structured(200, 10, 1)
-    assert np.linalg.matrix_rank(codes.reshape(64, -1)) == 10 == np.linalg.matrix_rank(roles)
+@pytest.mark.parametrize(("name", "value"), [("neighbours", 60), ("neighbours", 0), ("components", 0)])
+def test_isomap_refuses_numbers_that_its_points_do_not_allow(name: str, value: int) -> None:
+    with pytest.raises(UserError) as caught:
+        isomap(LATTICE, **{name: value})  # type: ignore[arg-type]
+    assert caught.value.field == name
+
+
+def test_pca_finds_planted_axes_in_their_order() -> None:
+    axes = np.linalg.qr(points(9, 1)[:9])[0]
+    p = (points(3, 2) * [5.0, 2.0, 0.5]) @ axes[:3] + 7.0
+    found, shares = pca(p)
+    assert found.shape == (64, 3) and shares.sum() == pytest.approx(1) and (np.diff(shares) < 0).all()
+    assert np.abs(found @ found.T - (p - p.mean(0)) @ (p - p.mean(0)).T).max() < 1e-9
+    assert np.abs(found - pca(p @ np.diag([-1.0] * 9))[0]).max() < 1e-9
+    assert pca(p[:, :2])[0].shape == (64, 2)
+
+
+@pytest.mark.parametrize("measure", [gram, pca, isomap, gap_map, geometry])
+@pytest.mark.parametrize("bad", [np.zeros((60, 4)), np.zeros(64), np.full((64, 4), np.nan)])
+def test_points_that_are_not_sixty_four_finite_rows_are_refused(measure: object, bad: np.ndarray) -> None:
+    with pytest.raises(UserError) as caught:
+        measure(bad)  # type: ignore[operator]
+    assert caught.value.field == "roles"
+
+
+@pytest.fixture
+def parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(8)
+    roles = np.concatenate([LATTICE, 0.1 * draw.normal(size=(64, 8))], 1)
+    return draw.normal(size=(40, 12, 2)), roles, draw.normal(size=(3, 2))
+
+
+def test_readings_say_which_numbers_depend_on_coordinates(parts: tuple[np.ndarray, ...]) -> None:
+    m, roles, fillers = parts
+    m2, roles2 = remix_roles(m, roles, random_change(12, 5))
+    m2, fillers2 = remix_fillers(m2, fillers, random_change(2, 6))
+    before, after = honest(m, roles, fillers), honest(m2, roles2, fillers2)
+    assert [row["key"] for row in before] == ["roles", "canonical", "projector", "colour", "empty"]
+    for one, two in zip(before, after, strict=True):
+        same = all(abs(one[name] - two[name]) < 1e-8 for name in ("r2", *RELATIONS))
+        assert same != one["gauge"], one["key"]
+    assert [row["gauge"] for row in before] == [True, False, False, False, False]
+
+
+def test_a_table_row_holds_the_numbers_of_its_points(parts: tuple[np.ndarray, ...]) -> None:
+    for row, reading in zip(honest(*parts), readings(*parts), strict=True):
+        assert row["r2"] == reading.r2 == gap_r2(reading.points)
+        assert row["neighbour"] == reading.neighbours
+        assert sum(row[name] for name in RELATIONS) == pytest.approx(1)
+
+
+def test_the_directions_read_are_differences_of_logits(parts: tuple[np.ndarray, ...]) -> None:
+    m, roles, fillers = parts
+    h = points(40, 9)[:5]
+    logits = np.einsum("nd,drf,sr,cf->nsc", h, m, roles, fillers)
+    by_key = {r.key: r.points for r in readings(m, roles, fillers)}
+    assert np.allclose(h @ by_key["colour"].T, logits[..., 1] - logits[..., 2])
+    assert np.allclose(h @ by_key["empty"].T, logits[..., 0] - logits[..., 1:].mean(-1))
