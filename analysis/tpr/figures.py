@@ -44,6 +44,7 @@ def figures_of(room: Room) -> dict[str, Any]:
         "random_network": manifest.get("random_network"),
         "accuracy_caption": accuracy_caption(room),
         "edits": manifest.get("edits"),
+        "edits_by_squares": [t for t in (manifest.get("edits"), *(manifest.get("edits_more") or [])) if t],
         "probes": probe_rows(room),
         "role_dims": role_dims(room),
     }

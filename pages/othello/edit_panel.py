@@ -50,7 +50,7 @@ def edit_panel() -> Any:
                                 ],
                             ),
                             html.Div(
-                                dcc.Slider(0, 10, 0.25, value=2, id="oth-scale", marks=None, updatemode="drag"),
+                                dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
                                 className="attune-slider",
                             ),
                             html.Div(

@@ -28,6 +28,7 @@ from pages.common import attempt, attempt_job
     Output("oth-edit-table-caption", "children"),
     Output({"settings": "oth-edit-table"}, "data"),
     Output("oth-probe-table", "children"),
+    Output("oth-edit-squares", "children"),
     Input("oth-facts", "data"),
     Input("oth-tab", "active_tab"),
     Input("theme", "data"),
@@ -35,7 +36,7 @@ from pages.common import attempt, attempt_job
 def show_figures(facts: Any, tab: str, theme: str) -> tuple[Any, ...]:
     """All figures that are kept beside weights and probes; what is missing says how it is made."""
     if facts is None or tab not in ("figures", "model"):
-        return (no_update,) * 14
+        return (no_update,) * 15
     settings = {"model": facts["facts"]["label"], "fingerprint": facts["facts"]["fingerprint"]}
     play, training, edits = facts["play"], facts["training"], facts["edits"]
     return (
@@ -59,7 +60,32 @@ def show_figures(facts: Any, tab: str, theme: str) -> tuple[Any, ...]:
         edits["caption"] if edits else "",
         {**settings, "edits": edits},
         probe_table(facts["probes"]),
+        edit_table(facts["edits_by_squares"]),
     )
+
+
+def edit_table(tables: list[dict[str, Any]]) -> Any:
+    """Mean errors by the number of squares edited: one fixed scale, and in brackets the best scale of each case."""
+    if not tables:
+        return None
+    methods = {r["method"]: r["title"] for t in tables for r in t["rows"]}
+    found = {(t["settings"]["squares"], r["method"], r["choice"][:5]): r["mean"] for t in tables for r in t["rows"]}
+    sizes = [t["settings"]["squares"] for t in tables]
+    plural = ["square" if n == 1 else "squares" for n in sizes]
+    head = html.Tr(
+        [html.Th("errors per case"), *[html.Th(f"{n} {word}") for n, word in zip(sizes, plural, strict=True)]]
+    )
+
+    def row(title: str, cells: list[str]) -> Any:
+        return html.Tr([html.Td(title), *[html.Td(cell) for cell in cells]])
+
+    body = [row("without an edit", [f"{t['rows'][0]['null']:.2f}" for t in tables])]
+    body.append(row("without an edit, a perfect player", [f"{t['perfect']:.2f}" for t in tables]))
+    for method, title in methods.items():
+        pairs = [(found.get((n, method, "fixed")), found.get((n, method, "best "))) for n in sizes]
+        body.append(row(title, ["–" if a is None or b is None else f"{a:.2f} (best {b:.2f})" for a, b in pairs]))
+    caption = html.Caption("Edits by number of squares: at one scale fixed on other cases, and the best of each case.")
+    return html.Table([caption, html.Thead(head), html.Tbody(body)], className="attune-table")
 
 
 def probe_table(rows: list[dict[str, Any]]) -> Any:

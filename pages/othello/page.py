@@ -395,7 +395,7 @@ def _figures() -> Any:
                 ],
                 className="attune-two",
             ),
-            html.Div(id="oth-figures-error"),
+            html.Div(id="oth-edit-squares", className="attune-table-box"),
         ],
         className="attune-stack",
     )

@@ -8,6 +8,7 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.records import parse_moves
 from pages.othello.edit import edited_classes, said
+from pages.othello.figures import edit_table, probe_table
 from pages.othello.play import _changed, play_labels, played, status
 from pages.othello.reading import colour_just_moved, nothing, truth_words
 from pages.othello.state import START, View, read_address
@@ -123,3 +124,18 @@ def test_an_edit_is_said_in_words() -> None:
     }  # fmt: skip
     text = "".join(p if isinstance(p, str) else str(p.children) for p in said(data))
     assert "A2, A3" in text and "Errors 3 without the edit, 1 with it" in text and "1 % or more to A6" in text
+
+
+def test_tables_hold_every_row() -> None:
+    def table(squares: int, mean: float) -> dict:
+        rows = [
+            {"method": "tpr", "title": "TPR", "choice": choice, "mean": value, "null": 9.0}
+            for choice, value in (("fixed, from other cases", mean), ("best for each case", mean / 2))
+        ]
+        return {"rows": rows, "perfect": 1.5, "settings": {"squares": squares}}
+
+    found = str(edit_table([table(1, 4.0), table(2, 6.0)]))
+    assert "4.00 (best 2.00)" in found and "6.00 (best 3.00)" in found and "9.00" in found and "1.50" in found
+    assert edit_table([]) is None
+    row = {"title": "linear", "layer": 2, "labels": "parity", "parameters": 24576, "accuracy": 0.9, "macro_f1": 0.8}
+    assert "24,576" in str(probe_table([{**row, "seconds": 3.0}])) and "no probes" in str(probe_table([]))
