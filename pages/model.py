@@ -29,7 +29,8 @@ def layout(**_query: Any) -> Any:
                         [
                             html.Div([html.H3("Choose")], className="attune-card-head"),
                             dbc.Label(
-                                "Hub id, folder, or GGUF file; “default” for the bundled model", html_for="source"
+                                "Hub id, folder, or GGUF file; “default” or “othello” for a bundled model",
+                                html_for="source",
                             ),
                             dbc.Input(id="source", value="default"),
                             html.Div(

@@ -161,9 +161,11 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
 
 def describe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, note: str = "") -> ModelFacts:
     """Read the facts of a model off a probe: shapes, reporting layers, and the error of the recording."""
-    ids = tokenizer(_PROBE, return_tensors="pt")["input_ids"][:, :64]
-    if ids.shape[1] < 2:
-        ids = torch.arange(2, 18)[None]
+    config = model.config.get_text_config()
+    longest = min(64, int(getattr(config, "max_position_embeddings", 0) or 64))
+    ids = tokenizer(_PROBE, return_tensors="pt")["input_ids"][:, :longest]
+    if len(ids.unique()) < 8:  # not a model of words: any tokens are as good
+        ids = torch.arange(1, min(longest, int(config.vocab_size)))[None]
     return _describe(model, ids.to(model.get_input_embeddings().weight.device), tokenizer, spec, note)
 
 

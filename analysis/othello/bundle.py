@@ -28,6 +28,9 @@ def bundle(run: Path, into: Path | None = None) -> Path:
     model.load_state_dict(load_file(run / "master.safetensors"))
     target.mkdir(parents=True, exist_ok=True)
     save(model.to(torch.float16), target)
+    # Half precision is for the disk only: whoever loads the folder computes in float32.
+    config = target / "config.json"
+    config.write_text(config.read_text("utf-8").replace('"dtype": "float16"', '"dtype": "float32"'), "utf-8")
     shutil.copyfile(run / "log.jsonl", target.parent / "training.jsonl")
     return target
 

@@ -22,6 +22,8 @@ from analysis.othello.squares import CENTRE
 from analysis.tpr.gauge import canonical, effective_directions, projector
 
 Array = NDArray[np.float64]
+TIE = 1e-9
+"""Cosines nearer than this are the same."""
 RELATIONS = ("neighbour", "row", "column", "diagonal", "unrelated")
 
 
@@ -76,15 +78,20 @@ def gram(points: ArrayLike) -> Array:
 def neighbour_shares(points: ArrayLike) -> dict[str, float]:
     """What the nearest points of a square are to it, averaged over squares (the paper's Figure 6).
 
-    For each square as many nearest points by cosine are taken as it has neighbours on the board (3, 5 or 8).
+    For each square as many nearest points by cosine are taken as it has neighbours on the board (3, 5 or 8). Points
+    that tie for the last places share them, so that points all alike, or all at right angles, give `chance_shares`
+    and not what rounding makes of them (the projector of 64 roles is the identity).
     """
     cosines = gram(points)
     np.fill_diagonal(cosines, -np.inf)
     relation = relation_matrix()
     shares = np.zeros(len(RELATIONS))
     for s in range(64):
-        nearest = np.argsort(-cosines[s], kind="stable")[: NEIGHBOURS[s]]
-        shares += np.bincount(relation[s, nearest], minlength=len(RELATIONS)) / NEIGHBOURS[s]
+        others, row, places = np.arange(64) != s, cosines[s], NEIGHBOURS[s]
+        last = np.partition(row, -places)[-places]
+        sure, tied = row > last + TIE, np.abs(row - last) <= TIE
+        weight = sure + tied * (places - sure.sum()) / tied.sum()
+        shares += np.bincount(relation[s, others], weight[others], len(RELATIONS)) / places
     return dict(zip(RELATIONS, (float(v) for v in shares / 64), strict=True))
 
 

@@ -144,6 +144,7 @@ def test_the_linear_fit_is_near_the_optimum_that_lbfgs_finds() -> None:
     least, found, nothing = (
         float(loss_of(w.detach(), h, boards)) for w in (weights, probe.weights_, torch.zeros_like(weights))
     )
+    print("EXCESS", least, found, nothing)
     assert least <= found < least + 0.01 * (nothing - least)
     exact = LinearProbe().take({"weights": weights})
     x, y = fresh.double(), truth
@@ -218,6 +219,16 @@ def test_starts_are_what_the_directions_lose_least_by(probe: Probe) -> None:
     if probe.kind == "tpr" and probe.sizes["filler_dim"] > 1:
         nearest = role_truncation(w, probe.sizes["role_dim"]).directions()
         assert torch.allclose(found, nearest, atol=1e-10)
+
+
+def test_a_single_filler_goes_where_most_of_the_difference_is() -> None:
+    axis = torch.tensor([0.5, 0.5, -1.0], dtype=torch.float64)
+    w = axis[None, :, None] * torch.randn(64, 1, 40, generator=generator(0), dtype=torch.float64)
+    w += 0.01 * torch.randn(64, 3, 40, generator=generator(1), dtype=torch.float64)
+    probe = TPRProbe(64, 1)
+    parts = start_of(probe, w, generator(2))
+    assert abs(torch.nn.functional.cosine_similarity(parts["fillers"][:, 0], axis, dim=0)) > 0.999
+    assert cosines(probe.effective(parts).transpose(0, 1), w).min() > 0.99
 
 
 @pytest.mark.parametrize("probe", KINDS, ids=lambda p: f"{p.kind}{list(p.sizes.values())}")

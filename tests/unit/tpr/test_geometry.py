@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import UserError
-from analysis.tpr.gauge import random_change, remix_fillers, remix_roles
+from analysis.tpr.gauge import projector, random_change, remix_fillers, remix_roles
 from analysis.tpr.geometry import (
     EXPECTED_R2,
     RELATIONS,
@@ -114,8 +114,25 @@ def test_points_without_structure_have_the_expected_r2() -> None:
     assert 0.02 < min(found) and max(found) < 0.045 and abs(np.mean(found) - expected_r2()) < 0.005
 
 
-def test_points_that_are_all_the_same_explain_nothing() -> None:
-    assert gap_r2(np.tile(points(5)[:1], (64, 1))) == 0.0
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rounding_is_no_structure(seed: int) -> None:
+    # All alike up to length; and the projector of 64 roles, which is the identity and some 1e-14.
+    for p in (points(5, seed)[:1] * np.linspace(0.1, 3, 64)[:, None], projector(points(64, seed))):
+        assert gap_r2(p) == 0.0 and neighbour_shares(p) == pytest.approx(chance_shares(), abs=1e-12)
+
+
+def test_ties_share_the_last_places() -> None:
+    p = np.zeros((64, 2))
+    p[:, 0] = 1.0
+    p[S // 8 == 0] = [0.0, 1.0]
+    # A1 to A8 are alike, so are all others: within each group the places go to all in equal parts.
+    expected = 0.0
+    for a in range(64):
+        group = [b for b in range(64) if b != a and (b < 8) == (a < 8)]
+        k = sum(relation(a, b) == "neighbour" for b in range(64) if b != a)
+        assert k <= len(group)
+        expected += sum(relation(a, b) == "neighbour" for b in group) / len(group) / 64
+    assert neighbour_shares(p)["neighbour"] == pytest.approx(expected)
 
 
 def test_geometry_has_all_numbers_at_once() -> None:
@@ -204,6 +221,16 @@ def test_readings_say_which_numbers_depend_on_coordinates(parts: tuple[np.ndarra
         same = all(abs(one[name] - two[name]) < 1e-8 for name in ("r2", *RELATIONS))
         assert same != one["gauge"], one["key"]
     assert [row["gauge"] for row in before] == [True, False, False, False, False]
+
+
+def test_readings_of_as_many_roles_as_squares_do_not_depend_on_coordinates_either() -> None:
+    draw = np.random.default_rng(3)
+    m, roles, fillers = draw.normal(size=(140, 64, 2)), draw.normal(size=(64, 64)), draw.normal(size=(3, 2))
+    m2, roles2 = remix_roles(m, roles, random_change(64, 5))
+    for one, two in zip(honest(m, roles, fillers), honest(m2, roles2, fillers), strict=True):
+        if not one["gauge"]:
+            assert all(abs(one[name] - two[name]) < 1e-8 for name in ("r2", *RELATIONS)), one["key"]
+    assert honest(m, roles, fillers)[2]["neighbour"] == pytest.approx(chance_shares()["neighbour"])
 
 
 def test_a_table_row_holds_the_numbers_of_its_points(parts: tuple[np.ndarray, ...]) -> None:

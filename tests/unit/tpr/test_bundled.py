@@ -1,0 +1,72 @@
+"""What comes with Attune is what its manifest says: weights, probes, figures, stories."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.models.capabilities import capabilities
+from analysis.models.loader import load_model
+from analysis.othello.board import Board
+from analysis.othello.games import random_games
+from analysis.othello.legality import legality
+from analysis.tpr.activations import collect
+from analysis.tpr.figures import figures_of
+from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS
+from analysis.tpr.room import Nothing, Room, open_room
+from analysis.tpr.stories import STORIES, story_of
+
+
+@pytest.fixture(scope="module")
+def room() -> Room:
+    return open_room(Nothing(), "bundled")
+
+
+def test_every_block_has_its_probes(room: Room) -> None:
+    assert room.probes.model == room.fingerprint
+    for layer in range(room.layers):
+        assert all(room.probes.find(kind, layer) for kind in DEFAULT_KINDS)
+        assert all(room.probes.find(kind, layer, "mover") for kind in PAGE_KINDS)
+
+
+def test_the_kept_figures_are_found_again_on_other_games(room: Room) -> None:
+    play = room.probes.manifest["play"]
+    again = legality(room.model, random_games(60, 123))
+    assert again.illegal == pytest.approx(play["illegal"], abs=0.008)
+    assert again.loss - again.floor == pytest.approx(play["loss"] - play["floor"], abs=0.03)
+    boards = collect(room.model, 20, 321, [room.headline])
+    for kind in PAGE_KINDS:
+        row = room.probes.find(kind, room.headline)
+        assert row is not None
+        found = room.probes.probe(kind, room.headline).accuracy(boards.layer(room.headline), boards.labels())
+        assert found == pytest.approx(row["accuracy"], abs=0.02)
+        assert row["accuracy"] > room.probes.manifest["constant"] + 0.2
+
+
+def test_controls_fall_behind_the_edits(room: Room) -> None:
+    rows = {(r["method"], r["choice"][:5]): r for r in room.probes.manifest["edits"]["rows"]}
+    for method in ("tpr", "linear", "linear-minus"):
+        assert rows[method, "fixed"]["high"] < rows["random", "fixed"]["low"] < rows["random", "fixed"]["null"] + 1
+        assert rows[method, "fixed"]["high"] < rows["wrong-square", "fixed"]["low"]
+
+
+def test_the_figures_say_what_the_model_was_told(room: Room) -> None:
+    figures = figures_of(room)
+    assert any("has been told the legal set" in line for line in figures["words"])
+    assert figures["training"]["games"] == sorted(figures["training"]["games"])
+    assert {t["settings"]["squares"] for t in figures["edits_by_squares"]} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_stories_are_legal_positions(room: Room, name: str) -> None:
+    story = story_of(room, name, Nothing())
+    board = Board.start().after(story["moves"][: story["ply"]])
+    assert "Criterion" in story["text"] and 0 <= story["layer"] < room.layers
+    if name == "pass":
+        assert board.classes("parity") != board.classes("mover")
+
+
+def test_it_opens_on_the_pages_of_language_models() -> None:
+    loaded = load_model("othello")
+    assert loaded.facts.recording_error < 1e-4 and loaded.facts.dtype == "float32"
+    assert capabilities(loaded.facts_dict())[0]["works"]
+    assert loaded.tokenizer("C4 C3")["input_ids"] == [20, 19]
