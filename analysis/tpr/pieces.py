@@ -89,7 +89,8 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
         "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
         f"all 2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn "
-        "from the coordinates and changes with them; the second cannot. The rest are controls without structure."
+        "from the coordinates and changes with them; the second cannot. The rest are controls without structure: "
+        "where random codes of real boards do as well, the pattern belongs to the boards and not to the model."
         + ("" if baselines else " Controls were not measured for this model."),
         "neighbour_caption": "For each square its nearest points by cosine, as many as it has neighbours.",
     }
