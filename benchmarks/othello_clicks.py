@@ -27,7 +27,8 @@ def run(clicks: int = 40) -> dict[str, Any]:
     from analysis.service.ops_othello_edit import OthelloEdit
     from analysis.service.supervisor import Supervisor
     from components.board import belief_board, next_move_board
-    from components.othello_figures import before_after_bars, binding_heatmap, filler_plane, gram_heatmap, move_bars
+    from components.othello_figures import before_after_bars, move_bars
+    from components.othello_pieces import binding_heatmap, filler_plane, gram_heatmap
 
     supervisor = Supervisor([], int(os.environ.get("ATTUNE_THREADS", "2")))
     supervisor.start()

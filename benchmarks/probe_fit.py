@@ -148,7 +148,7 @@ def main() -> dict[str, dict[str, Any]]:
     parser.add_argument("--codes", action="store_true", help="random codes even where there is a bundled model")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--noise", type=float, default=1.0)
-    parser.add_argument("--limit", type=float, default=180.0, help="seconds for the published recipe, each probe")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for the published recipe, each probe")
     options = parser.parse_known_args()[0]
     if options.codes or not bundled_folder().exists():
         data = from_codes(options.games, options.test_games, options.width, options.noise)

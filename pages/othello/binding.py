@@ -9,7 +9,7 @@ from dash import Input, Output, State, callback, no_update
 from analysis.othello.squares import NAMES
 from analysis.service.ops_othello import OthelloBinding
 from components.figure_card import blank
-from components.othello_figures import binding_heatmap, filler_plane
+from components.othello_pieces import binding_heatmap, filler_plane
 from pages.common import attempt
 
 SAID = (

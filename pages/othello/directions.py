@@ -8,7 +8,7 @@ from dash import Input, Output, State, callback, no_update
 
 from analysis.service.ops_othello import OthelloDirections
 from components.board import cosine_board
-from components.othello_figures import rank_curve
+from components.othello_pieces import rank_curve
 from pages.common import attempt
 
 CLASSES = ("empty", "moved", "turn")

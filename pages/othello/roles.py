@@ -8,7 +8,7 @@ from dash import Input, Output, State, callback, ctx, html, no_update
 
 from analysis.service.ops_othello import OthelloRoles
 from components.figure_card import blank
-from components.othello_figures import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
+from components.othello_pieces import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
 from pages.common import attempt
 
 

@@ -10,6 +10,8 @@ import pytest
 from dash._utils import to_json
 
 from components import othello_figures as f
+from components import othello_pieces as g
+from components import othello_style as style
 from components.board import NAMES
 from components.theme import TEMPLATES
 
@@ -49,14 +51,14 @@ def figures(theme: str) -> dict[str, dict[str, Any]]:
         "legality": f.legality_by_ply([0.0, 0.5], [100, 50], theme, reference=[0.9, 0.9]),
         "training": f.training_curve([1, 2, 3], [1.0, 0.1, -0.01], [0.5, 0.1, 0.0], theme),
         "accuracy": f.accuracy_by_layer(ACCURACY, 0.62, {"layer": 1, "linear": 0.7, "tpr": 0.69}, theme),
-        "binding": f.binding_heatmap(RNG.normal(size=(52, 2)), theme),
-        "plane": f.filler_plane(UNBOUND, FILLERS, TRUTH, NAMES, theme),
-        "roles2": f.role_scatter(POINTS[:, :2], list(range(64)), theme),
-        "roles3": f.role_scatter(POINTS, list(range(64)), theme),
-        "gram": f.gram_heatmap(np.eye(64), theme),
-        "gaps": f.gap_heatmaps([("roles", GAP), (EVIL, GAP / 2)], theme),
-        "neighbours": f.neighbour_bars(NEAR, theme),
-        "ranks": f.rank_curve(RANKS, theme),
+        "binding": g.binding_heatmap(RNG.normal(size=(52, 2)), theme),
+        "plane": g.filler_plane(UNBOUND, FILLERS, TRUTH, NAMES, theme),
+        "roles2": g.role_scatter(POINTS[:, :2], list(range(64)), theme),
+        "roles3": g.role_scatter(POINTS, list(range(64)), theme),
+        "gram": g.gram_heatmap(np.eye(64), theme),
+        "gaps": g.gap_heatmaps([("roles", GAP), (EVIL, GAP / 2)], theme),
+        "neighbours": g.neighbour_bars(NEAR, theme),
+        "ranks": g.rank_curve(RANKS, theme),
         "edits": f.edit_errors(EDITS, theme),
         "repair": f.repair_curve(REPAIR, theme),
     }
@@ -151,7 +153,7 @@ def test_regions_of_the_plane_are_the_classifier_itself(seed: int) -> None:
     fillers = rng.normal(size=(3, 2))
     if seed % 2:
         fillers[2] = 0.5 * (fillers[0] + fillers[1])
-    found = f.sectors(fillers)
+    found = g.sectors(fillers)
     assert len(found) == (2 if seed % 2 else 3) and sum(b - a for _, a, b in found) == pytest.approx(2 * np.pi)
     assert all(0 < b - a <= np.pi + 1e-9 for _, a, b in found)
     angles = rng.uniform(0, 2 * np.pi, 400)
@@ -162,7 +164,7 @@ def test_regions_of_the_plane_are_the_classifier_itself(seed: int) -> None:
 
 
 def test_equal_fillers_have_no_regions() -> None:
-    assert f.sectors(np.ones((3, 2))) == []
+    assert g.sectors(np.ones((3, 2))) == []
 
 
 def test_the_plane_holds_every_square_with_its_dot_products_and_crosses_the_wrong_ones() -> None:
@@ -179,23 +181,23 @@ def test_the_plane_holds_every_square_with_its_dot_products_and_crosses_the_wron
     wrong = np.flatnonzero(dots.argmax(1) != TRUTH)
     assert np.allclose(meta(figure, "wrong")[0]["x"], UNBOUND[wrong, 0], atol=1e-4) and len(wrong) > 5
     assert len(meta(figure, "lit")) == 1 and meta(figure, "lit")[0]["x"] == []
-    assert {t["marker"]["symbol"] for t in meta(figure, "squares")} == set(f.CLASS_SYMBOLS)
+    assert {t["marker"]["symbol"] for t in meta(figure, "squares")} == set(style.CLASS_SYMBOLS)
 
 
 def test_stars_are_stretched_by_one_factor_that_is_said() -> None:
     star = meta(LIGHT["plane"], "stars")[0]
     factor = float(star["name"].split(", ")[1].split(" ")[0])
     assert factor > 2 and np.allclose(np.stack([star["x"], star["y"]], 1), FILLERS * factor, atol=1e-3)
-    plain = meta(f.filler_plane(UNBOUND / 5, FILLERS, TRUTH, NAMES, "light"), "stars")[0]
+    plain = meta(g.filler_plane(UNBOUND / 5, FILLERS, TRUTH, NAMES, "light"), "stars")[0]
     assert plain["name"] == "colours F" and np.allclose(plain["x"], FILLERS[:, 0])
     with pytest.raises(ValueError, match="unbound"):
-        f.filler_plane(np.zeros((64, 3)), np.zeros((3, 3)), TRUTH, NAMES, "light")
+        g.filler_plane(np.zeros((64, 3)), np.zeros((3, 3)), TRUTH, NAMES, "light")
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_roles_stand_at_their_points_with_lines_between_neighbours(n: int) -> None:
     order = [s for s in range(64) if s not in (27, 28, 35, 36)]
-    figure = f.role_scatter(POINTS[order][:, :n], order, "light")
+    figure = g.role_scatter(POINTS[order][:, :n], order, "light")
     kind = "scatter" if n == 2 else "scatter3d"
     assert {t["type"] for t in figure["data"]} == {kind} and ("scene" in figure["layout"]) == (n == 3)
     seen = {
@@ -212,17 +214,17 @@ def test_roles_stand_at_their_points_with_lines_between_neighbours(n: int) -> No
 
 
 def test_hue_says_the_row_and_shade_the_column() -> None:
-    colours = [f.square_colour(s) for s in range(64)]
+    colours = [g.square_colour(s) for s in range(64)]
     assert len(set(colours)) == 64
     light = np.array([sum(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in colours]).reshape(8, 8)
     assert (np.diff(light, axis=1) > 0).all()
-    assert colours[3].upper() == f.ROW_HUES[0] and colours[8 * 7 + 3].upper() == f.ROW_HUES[7]
+    assert colours[3].upper() == g.ROW_HUES[0] and colours[8 * 7 + 3].upper() == g.ROW_HUES[7]
 
 
 def test_points_of_another_shape_are_refused() -> None:
     for points, squares in ((np.zeros((64, 1)), range(64)), (np.zeros((60, 2)), range(64)), (np.zeros(64), range(64))):
         with pytest.raises(ValueError, match="points"):
-            f.role_scatter(points, list(squares), "light")
+            g.role_scatter(points, list(squares), "light")
 
 
 def test_signed_maps_are_centred_on_nothing() -> None:
@@ -237,11 +239,11 @@ def test_signed_maps_are_centred_on_nothing() -> None:
 
 
 def test_maps_without_values_still_make_a_figure() -> None:
-    assert f.binding_heatmap(np.zeros((4, 2)), "light")["data"][0]["zmax"] == 1
-    assert f.gap_heatmaps([("none", np.full((8, 8), np.nan))], "light")["layout"]["coloraxis"]["cmax"] == 1
-    assert f.gap_heatmaps([], "light")["data"] == []
+    assert g.binding_heatmap(np.zeros((4, 2)), "light")["data"][0]["zmax"] == 1
+    assert g.gap_heatmaps([("none", np.full((8, 8), np.nan))], "light")["layout"]["coloraxis"]["cmax"] == 1
+    assert g.gap_heatmaps([], "light")["data"] == []
     with pytest.raises(ValueError, match="gap map"):
-        f.gap_heatmaps([("wrong", np.zeros((7, 8)))], "light")
+        g.gap_heatmaps([("wrong", np.zeros((7, 8)))], "light")
 
 
 def test_neighbour_bars_are_whole_and_told_apart_without_colour() -> None:
@@ -259,7 +261,7 @@ def test_the_rank_curve_is_sorted_and_rings_its_main_row() -> None:
     assert (ring["x"], ring["y"]) == ([16646], [0.97])
     note = figure["layout"]["annotations"][0]
     assert 10 ** note["x"] == pytest.approx(16646) and note["y"] == 0.97
-    assert not f.rank_curve(RANKS[:2], "light")["layout"]["annotations"]
+    assert not g.rank_curve(RANKS[:2], "light")["layout"]["annotations"]
 
 
 def test_edits_carry_interval_and_null_of_their_method() -> None:

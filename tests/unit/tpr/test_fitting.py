@@ -144,8 +144,8 @@ def test_the_linear_fit_is_near_the_optimum_that_lbfgs_finds() -> None:
     least, found, nothing = (
         float(loss_of(w.detach(), h, boards)) for w in (weights, probe.weights_, torch.zeros_like(weights))
     )
-    print("EXCESS", least, found, nothing)
-    assert least <= found < least + 0.01 * (nothing - least)
+    # 0.014 nats of 33; a rate that does not fall leaves 0.12.
+    assert least <= found < least + 0.05 < nothing
     exact = LinearProbe().take({"weights": weights})
     x, y = fresh.double(), truth
     assert probe.accuracy(x, y) == pytest.approx(exact.accuracy(x, y), abs=1e-3)
