@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from analysis.errors import UserError
 from analysis.othello.board import Board, legal_squares
-from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN
+from analysis.othello.squares import CENTRE, POSITIONS, SQUARE_OF_TOKEN
 from analysis.tpr.activations import whole_games
 
 FIRST_PLY = 20
@@ -74,21 +74,41 @@ def connected(word: int) -> bool:
         piece = grown
 
 
-def random_cases(n: int, squares: int = 1, seed: int = 44, *, labels: str = "parity") -> list[EditCase]:
+def is_reasonable(board: Board, changes: tuple[tuple[int, int], ...], labels: str = "parity") -> bool:
+    """Whether the board with (square, target class) put in has a legal move and discs in one connected piece."""
+    black, white = edited_words(board, changes, labels)
+    return bool(edited_legal(board, changes, labels)) and connected(black | white)
+
+
+def random_cases(
+    n: int,
+    squares: int = 1,
+    seed: int = 44,
+    *,
+    labels: str = "parity",
+    first_ply: int = FIRST_PLY,
+    reasonable: bool = True,
+) -> list[EditCase]:
     """``n`` cases of ``squares`` squares each, all flipped or all emptied (drawn per case), by dossier 4.3.
 
-    Prefix lengths are uniform in 20 to 59. Raises UserError(field="squares") outside 1 to 4, field="cases" below 1.
+    Prefix lengths are uniform in ``first_ply`` to 59. The squares are distinct, hold a disc and lie outside the centre;
+    the legal set always changes. ``reasonable``: only boards that pass `is_reasonable`. The same settings give the same
+    cases, whatever they are used for.
+
+    Raises UserError: field="squares" outside 1 to 4, "cases" below 1, "first_ply" outside 4 to 59 or "labels".
     """
     if not 1 <= squares <= 4:
         raise UserError("One to four squares can be edited.", "squares")
     if n < 1:
         raise UserError("At least one case is needed.", "cases")
+    if not 4 <= first_ply <= POSITIONS:
+        raise UserError(f"The first ply must lie between 4 and {POSITIONS}.", "first_ply")
     draw = random.Random(seed)  # noqa: S311
     games = whole_games(max(50, n), 60_000 + seed % 1000)
     found: list[EditCase] = []
     while len(found) < n:
         row = games.tokens[draw.randrange(len(games.tokens))]
-        moves = tuple(int(SQUARE_OF_TOKEN[t]) for t in row[: draw.randint(FIRST_PLY, 59)])
+        moves = tuple(int(SQUARE_OF_TOKEN[t]) for t in row[: draw.randint(first_ply, POSITIONS)])
         board = Board.start().after(moves)
         classes = board.classes(labels)
         held = [s for s in range(64) if classes[s] and s not in CENTRE]
@@ -99,12 +119,16 @@ def random_cases(n: int, squares: int = 1, seed: int = 44, *, labels: str = "par
         changes = tuple((s, classes[s], 3 - classes[s] if kind == "flip" else 0) for s in chosen)
         wanted = tuple((s, t) for s, _, t in changes)
         legal = edited_legal(board, wanted, labels)
-        black, white = edited_words(board, wanted, labels)
-        if legal and legal != board.legal and connected(black | white):
+        if legal != board.legal and (not reasonable or is_reasonable(board, wanted, labels)):
             found.append(EditCase(moves, changes, kind, legal, board.legal))
     return found
 
 
 def null_of_perfect(cases: list[EditCase]) -> float:
-    """Mean error of a perfect player that ignores the edits: the size of what the edit changes in the legal set."""
+    """Mean error of a perfect player that ignores the edits: the size of what the edit changes in the legal set.
+
+    Raises UserError(field="cases") for no cases.
+    """
+    if not cases:
+        raise UserError("At least one case is needed.", "cases")
     return sum(len(set(c.legal) ^ set(c.before)) for c in cases) / len(cases)

@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
 
-from analysis.othello.squares import token_of
+from analysis.errors import UserError
+from analysis.othello.squares import POSITIONS, token_of
 
 
 @dataclass(frozen=True)
 class Ran:
-    """``logits`` (S, 61) at the last position; ``residual`` (S, L, d) after each block there, edits included."""
+    """``logits`` (S, 61) at the last position; ``residual`` (S, L, d) after each block there, edits included.
+
+    float64 for a model in float64, else float32.
+    """
 
     logits: Tensor
     residual: Tensor
@@ -38,8 +42,9 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
     """Play ``moves`` and read the last position S times, with ``vectors[layer]`` (S, d) added after that block.
 
     No vectors: one plain row. Rows whose vectors are all zero give exactly what a plain row of the same batch gives.
+    Raises UserError(field="moves") for no moves or more than 59, (field="layer") for a block that is not there.
     """
-    ids = torch.tensor([[token_of(m) for m in moves]], device=model.lm_head.weight.device)
+    ids = _ids(model, moves, vectors)
     rows = len(next(iter(vectors.values()))) if vectors else 1
     cache: Any = DynamicCache(config=model.config)
     if len(moves) > 1:
@@ -73,13 +78,16 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
         for handle in handles:
             handle.remove()
     residual = torch.stack([found[i] for i in range(len(model.transformer.h))], 1)
-    return Ran(logits.float().cpu(), residual.float().cpu())
+    return Ran(_wide(logits), _wide(residual))
 
 
 @torch.no_grad()
 def run_slowly(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor]) -> Tensor:
-    """Logits (61,) of the same by whole passes, one vector (d,) for each layer: what `run_edited` is checked by."""
-    ids = torch.tensor([[token_of(m) for m in moves]])
+    """Logits (61,) of the same by whole passes, one vector (d,) for each layer: what `run_edited` is checked by.
+
+    Raises UserError as `run_edited` does.
+    """
+    ids = _ids(model, moves, vectors)
     handles = []
 
     def hook_of(vector: Tensor) -> Callable[..., Any]:
@@ -98,3 +106,16 @@ def run_slowly(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
         for handle in handles:
             handle.remove()
     return logits
+
+
+def _ids(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor]) -> Tensor:
+    if not 1 <= len(moves) <= POSITIONS:
+        raise UserError(f"An edit needs a game of 1 to {POSITIONS} moves, not {len(moves)}.", "moves")
+    blocks = len(model.transformer.h)
+    if any(not 0 <= layer < blocks for layer in vectors):
+        raise UserError(f"This model has blocks 0 to {blocks - 1}.", "layer")
+    return torch.tensor([[token_of(m) for m in moves]], device=model.lm_head.weight.device)
+
+
+def _wide(found: Tensor) -> Tensor:
+    return (found if found.dtype == torch.float64 else found.float()).cpu()

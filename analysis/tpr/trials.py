@@ -3,7 +3,8 @@
 Two ways to choose the scale are kept apart. "Fixed" takes the one scale that did best on other cases. "Best" takes for
 each case the scale with the fewest errors, which looks at the answer; the papers report that one. Errors are false
 positives and false negatives of the moves with over 1 % against the legal set; the top-N metric of the earlier papers
-is given as well. The null is the unedited prediction against the edited board.
+is given as well. The null is the unedited prediction against the edited board. Beside it stands the unedited
+prediction against the board as it is: what the model gets wrong by itself, which no edit can be asked to mend.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import TOKEN_OF_SQUARE
 from analysis.tpr.cases import EditCase, random_cases
-from analysis.tpr.edits import PROBE_OF, TITLES, edit_vector
+from analysis.tpr.edits import PROBE_OF, TITLES, Weights, edit_vector
 from analysis.tpr.interventions import run_edited
 from analysis.tpr.room import Room
 
 GRID = tuple(0.25 * i for i in range(1, 21))
 """Scales, in units of a tenth of the median length of the residual stream after the block."""
 THRESHOLD = 0.01
+_ROWS = 256
+"""Candidates that go through the model at once; each holds the keys and values of the whole prefix."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,23 @@ class Errors:
 def legal_mask(squares: Sequence[int]) -> NDArray[np.bool_]:
     """(61,) booleans by token."""
     mask = np.zeros(61, np.bool_)
-    mask[TOKEN_OF_SQUARE[list(squares)]] = True
+    mask[TOKEN_OF_SQUARE[np.asarray(squares, dtype=np.int64)]] = True
     return mask
 
 
 def errors(probabilities: NDArray | Tensor, legal: NDArray[np.bool_], threshold: float = THRESHOLD) -> Errors:
-    """Compare distributions (S, 61) with one legal set (61,), by dossier 4.2."""
-    p = np.asarray(probabilities)
+    """Compare distributions (..., 61) with legal sets (..., 61) or one of them (61,), by dossier 4.2.
+
+    The top N are the N most likely moves, N the size of the legal set; as in the earlier papers a wrong one counts
+    twice, as a move too many and one too few. Padding (token 0) is no move.
+    """
+    p = np.array(probabilities, dtype=np.float64)
+    p[..., 0] = -1.0
+    legal = np.broadcast_to(legal, p.shape)
     said = p > threshold
     positives, negatives = (said & ~legal).sum(-1), (~said & legal).sum(-1)
-    n = int(legal.sum())
-    top = np.zeros_like(said)
-    np.put_along_axis(top, np.argsort(-p, axis=-1, kind="stable")[:, :n], True, axis=-1)
+    place = np.argsort(np.argsort(-p, axis=-1, kind="stable"), axis=-1, kind="stable")
+    top = place < legal.sum(-1, keepdims=True)
     return Errors(positives, negatives, (positives + negatives) == 0, (top != legal).sum(-1))
 
 
@@ -75,25 +84,41 @@ def units(room: Room) -> NDArray[np.float64]:
 
 
 def run_case(
-    room: Room, case: EditCase, methods: Sequence[str], layers: Sequence[int], labels: str, seed: int
+    room: Room,
+    case: EditCase,
+    methods: Sequence[str],
+    layers: Sequence[int],
+    labels: str,
+    seed: int,
+    weights: Sequence[Weights | None] = (None,),
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Distributions (1 + methods x scales, 61), the unedited one first, and the legal set of the edited board (61,)."""
+    """Distributions (1 + methods x weights x scales, 61), and the legal set of the edited board (61,).
+
+    The first row is the unedited one; then methods, within them ``weights`` (factors of the changes; None: all 1),
+    within those the scales of `GRID`.
+    """
     classes = Board.start().after(case.moves).classes(labels)
     size = units(room)
     vectors = {}
     for layer in layers:
         rows = [torch.zeros(1, room.model.config.n_embd)]
         for i, method in enumerate(methods):
-            # A control draws its direction or its squares anew for each case, and the same squares at each block.
+            probe = room.probes.probe(PROBE_OF[method], layer, labels)
+            # A control draws its direction or its squares anew for each case, and the same squares at each block. Among
+            # several weights it draws anew for each, so that it has as many tries as the method that it controls.
             generator = torch.Generator().manual_seed(seed * 1000 + i)
             if method == "random":
                 generator.manual_seed(seed * 1000 + i + 7919 * (layer + 1))
-            probe = room.probes.probe(PROBE_OF[method], layer, labels)
-            vector = edit_vector(method, probe, case.changes, classes, generator)
-            rows.append(torch.outer(torch.tensor(GRID) * float(size[layer]), vector.float()))
+            for weight in weights:
+                vector = edit_vector(method, probe, case.changes, classes, generator, weight)
+                rows.append(torch.outer(torch.tensor(GRID) * float(size[layer]), vector.float()))
         vectors[layer] = torch.cat(rows)
-    ran = run_edited(room.model, case.moves, vectors)
-    return ran.probabilities.numpy(), legal_mask(case.legal)
+    total = 1 + len(methods) * len(weights) * len(GRID)
+    shares = []
+    for start in range(0, total, _ROWS):
+        ran = run_edited(room.model, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
+        shares.append(ran.probabilities.numpy())
+    return np.concatenate(shares), legal_mask(case.legal)
 
 
 def run_trials(
@@ -104,32 +129,52 @@ def run_trials(
     *,
     layers: Sequence[int],
     labels: str = "parity",
+    weights: Sequence[Weights] | None = None,
     progress: Callable[[str, float | None], None] = lambda text, share: None,
     check: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """One row per method and way to choose the scale, with mean errors, a 95 % interval and the null.
+    """One row per method and way to choose the scale, with mean errors, a 95 % interval, the null and ``own``.
 
-    ``tuning``: other cases, on which the fixed scale of each method is chosen.
+    ``own``: mean errors of the unedited prediction against the board as it is. ``tuning``: other cases, on which the
+    fixed scale of each method is chosen. ``weights``: factors of the changes among which "best" may choose as well as
+    among the scales, such as `edits.weight_tuples`; the first must be all 1, and it is the only one for "fixed". None
+    leaves the scale common to all squares. Two squares have 63 of them and take some seventy times as long as one
+    weight, three have 841: the papers try them all, and every one more is a better look at the answer.
+
+    Raises UserError(field="cases") without cases or tuning cases, (field="weights") if the first is not all 1.
     """
-    everything = [*tuning, *cases]
-    shape = (len(everything), len(methods), len(GRID))
-    total, top, exact = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.bool_)
-    null, null_top = np.zeros(len(everything)), np.zeros(len(everything))
+    if not cases or not tuning:
+        raise UserError("Trials need cases, and other cases to choose the fixed scale on.", "cases")
+    tuples: list[Weights | None] = [None] if weights is None else list(weights)
+    if not tuples or any(w != 1 for w in tuples[0] or ()):
+        raise UserError("The first of the weights must be all 1.", "weights")
+    everything, first = [*tuning, *cases], len(tuning)
+    shape = (len(everything), len(methods), len(tuples), len(GRID))
+    total, top = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    null, null_top, own = (np.zeros(len(everything)) for _ in range(3))
     for i, case in enumerate(everything):
         check()
         if i % 5 == 0:
             progress(f"case {i} of {len(everything)}", i / len(everything))
-        shares, legal = run_case(room, case, methods, layers, labels, i)
+        # Only "best", which tuning has no use for, looks beyond the first weights.
+        tried = tuples if i >= first else tuples[:1]
+        shares, legal = run_case(room, case, methods, layers, labels, i, tried)
         found = errors(shares, legal)
         null[i], null_top[i] = found.total[0], found.top_n[0]
-        total[i], top[i], exact[i] = (a[1:].reshape(shape[1:]) for a in (found.total, found.top_n, found.exact))
-    first = len(tuning)
+        own[i] = errors(shares[0], legal_mask(case.before)).total
+        part = (len(methods), len(tried), len(GRID))
+        total[i, :, : len(tried)] = found.total[1:].reshape(part)
+        top[i, :, : len(tried)] = found.top_n[1:].reshape(part)
     rows = []
     for m, method in enumerate(methods):
-        fixed = int(total[:first, m].mean(0).argmin())
-        best = total[first:, m].argmin(1)
-        for choice, at in (("fixed, from other cases", np.full(len(cases), fixed)), ("best for each case", best)):
-            pick = (np.arange(first, len(everything)), np.full(len(cases), m), at)
+        fixed = best_fixed_scale(total[:first, m, 0])
+        # Scales before weights: of equally good candidates the one with the least scale, then the plainest weights.
+        flat = total[first:, m].swapaxes(1, 2).reshape(len(cases), -1)
+        best = flat.argmin(1)
+        at_fixed = np.full(len(cases), fixed * len(tuples))
+        for choice, at in (("fixed, from other cases", at_fixed), ("best for each case", best)):
+            scale, weight = np.divmod(at, len(tuples))
+            pick = (np.arange(first, len(everything)), np.full(len(cases), m), weight, scale)
             low, high = interval(total[pick])
             rows.append(
                 {
@@ -141,13 +186,19 @@ def run_trials(
                     "high": high,
                     "null": float(null[first:].mean()),
                     "null_top_n": float(null_top[first:].mean()),
-                    "exact": float(exact[pick].mean()),
+                    "own": float(own[first:].mean()),
+                    "exact": float((total[pick] == 0).mean()),
                     "top_n": float(top[pick].mean()),
-                    "scale": float(np.array(GRID)[at].mean()),
+                    "scale": float(np.array(GRID)[scale].mean()),
                     "cases": len(cases),
                 }
             )
     return rows
+
+
+def best_fixed_scale(total: NDArray) -> int:
+    """Which column of errors (cases, scales) has the least mean; the first, and so the least scale, of equals."""
+    return int(np.asarray(total, dtype=np.float64).mean(0).argmin())
 
 
 def interval(values: NDArray, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
