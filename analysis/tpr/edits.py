@@ -25,6 +25,9 @@ from analysis.tpr.probes import Probe, TPRProbe, TrilinearProbe
 
 Change = tuple[int, int, int]
 Weights = Sequence[float]
+RTOL = {"tpr": None, "trilinear": 0.01}
+"""Share of the map's largest singular value below which others count as zero. At width 128 the trilinear map is square
+and its condition number in the thousands: an exact edit goes where the probe hardly reads, and does nothing."""
 METHODS = ("tpr", "linear", "linear-minus", "trilinear", "random", "wrong-square")
 TITLES = {
     "tpr": "TPR: fillers swapped in the binding",
@@ -165,7 +168,7 @@ def edit_vector(
     if method in ("linear", "linear-minus"):
         return linear_edit(probe.directions(), changes, minus=method == "linear-minus", weights=amounts)
     if method in ("tpr", "trilinear"):
-        return tpr_edit(probe, changes, weights=amounts)
+        return tpr_edit(probe, changes, weights=amounts, rtol=RTOL[method])
     if method == "random":
         return random_edit(probe.width, generator)
     if method == "wrong-square":
@@ -175,13 +178,18 @@ def edit_vector(
 
 
 def cross_talk(
-    probe: Probe, changes: Sequence[Change], scale: float = 1.0, *, weights: Weights | None = None
+    probe: Probe,
+    changes: Sequence[Change],
+    scale: float = 1.0,
+    *,
+    weights: Weights | None = None,
+    rtol: float | None = None,
 ) -> Tensor:
     """(64, 3): what an edit of length ``scale`` along the unit least-norm vector changes in the probe's own logits.
 
     See :meth:`EditMap.cross_talk`. Raises UserError as `tpr_edit` does.
     """
-    return EditMap.of(probe).cross_talk(changes, scale, weights)
+    return EditMap.of(probe, rtol).cross_talk(changes, scale, weights)
 
 
 def weight_tuples(squares: int) -> list[tuple[float, ...]]:

@@ -81,6 +81,8 @@ def edit_table(tables: list[dict[str, Any]]) -> Any:
 
     body = [row("without an edit", [f"{t['rows'][0]['null']:.2f}" for t in tables])]
     body.append(row("without an edit, a perfect player", [f"{t['perfect']:.2f}" for t in tables]))
+    own = [t["rows"][0].get("own") for t in tables]
+    body.append(row("the model's own, on the board as it is", ["–" if v is None else f"{v:.2f}" for v in own]))
     for method, title in methods.items():
         pairs = [(found.get((n, method, "fixed")), found.get((n, method, "best "))) for n in sizes]
         body.append(row(title, ["–" if a is None or b is None else f"{a:.2f} (best {b:.2f})" for a, b in pairs]))
