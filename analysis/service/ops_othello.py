@@ -246,4 +246,4 @@ class FitProbes(OfOthello):
     def run(self, context: Context) -> Result:
         from analysis.tpr.build import fit_here
 
-        return Result(fit_here(self.room(context), self, context.progress, context.check, context.memory))
+        return Result(fit_here(self.room(context), self, context.progress, context.check))

@@ -19,7 +19,7 @@ from analysis.tpr.activations import PROBE_SEED, whole_games
 from analysis.tpr.codes import encode, iid_boards, random_codes, shuffled_boards
 from analysis.tpr.geometry import gap_map, gap_r2, neighbour_shares
 from analysis.tpr.library import make_probe
-from analysis.tpr.pipeline import scores
+from analysis.tpr.pipeline import scored
 
 NAMES = {
     "code": "random codes, boards of real games",
@@ -49,7 +49,7 @@ def measure(
             {
                 "key": key,
                 "title": title,
-                "accuracy": scores(probe, g, test)["accuracy"],
+                "accuracy": scored(probe, g, test)["accuracy"],
                 "gap_r2": float(gap_r2(roles)),
                 "neighbours": {k: float(v) for k, v in neighbour_shares(roles).items()},
                 "games": games,

@@ -23,6 +23,7 @@ from analysis.othello.model import build
 from analysis.othello.sources import OthelloSource, load_othello
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
+from analysis.tpr.base import Say
 from analysis.tpr.library import (
     BUNDLED,
     DEFAULT_KINDS,
@@ -35,18 +36,20 @@ from analysis.tpr.library import (
     save_set,
     set_for,
 )
-from analysis.tpr.pipeline import MAX_ILLEGAL, Say, fit_probes, play_figures, scores
-from analysis.tpr.room import Keeps, Nothing, Room
+from analysis.tpr.pipeline import MAX_ILLEGAL, fit_probes, play_figures, scored
+from analysis.tpr.room import Nothing, Room
 from analysis.tpr.stories import STORIES, story_of
 
 ROLE_DIMS = (16, 32, 48, 56)
 RANKS = (20, 40, 60, 80, 100, 104, 120, 128)
 TRAINED_RANKS = (40, 80, 120)
 SEEDS = 5
+MEASURED_WITH_PROBES = ("ranks", "seeds", "edits", "edits_more", "stories")
+"""Entries of the manifest that hold for the probes of the set and for no others."""
 
 
 def fit_here(
-    room: Room, wanted: Any, say: Callable[[float | None, str], None], check: Callable[[], None], memory: Keeps
+    room: Room, wanted: Any, say: Callable[[float | None, str], None], check: Callable[[], None]
 ) -> dict[str, Any]:
     """Fit the page's probes of a room's blocks ``wanted.first`` to ``wanted.last`` and keep them in the data folder.
 
@@ -62,7 +65,9 @@ def fit_here(
         )
     layers = range(wanted.first, min(wanted.last, room.layers - 1) + 1)
     todo: list[tuple[str, int, Labels]] = [(kind, layer, wanted.labels) for layer in layers for kind in PAGE_KINDS]
-    probes = ProbeSet(dict(room.probes.manifest), dict(room.probes.arrays))
+    # Tables and stories that were measured with the probes to be replaced would no longer be true beside the new ones.
+    kept = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
+    probes = ProbeSet({**kept, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
     fit_probes(
         room.model,
         todo,
@@ -159,7 +164,7 @@ class _Build:
         for rank in [k for k in RANKS if k <= directions.shape[-1]]:
             cut = truncated_svd(directions, rank)
             rows.append(
-                {"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scores(cut, h, boards))}
+                {"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scored(cut, h, boards))}
             )
         for rank in TRAINED_RANKS:
             from analysis.tpr.probes import LowRankProbe
@@ -170,7 +175,7 @@ class _Build:
                     "kind": "low-rank",
                     "rank": rank,
                     "parameters": probe.parameter_count(),
-                    **_plain(scores(probe, h, boards)),
+                    **_plain(scored(probe, h, boards)),
                 }
             )
             self.say(f"rank {rank}: {rows[-1]['accuracy']:.4f}")
@@ -185,7 +190,7 @@ class _Build:
         for seed in range(SEEDS):
             probe: Any = make_probe("tpr", seed).fit(train.layer(top), train.labels())
             roles = np.asarray(probe.roles_, dtype=np.float64)
-            found["accuracy"].append(scores(probe, test.layer(top), test.labels())["accuracy"])
+            found["accuracy"].append(scored(probe, test.layer(top), test.labels())["accuracy"])
             found["gap_r2"].append(float(gap_r2(roles)))
             found["neighbours"].append(float(neighbour_shares(roles)["neighbour"]))
             self.say(f"seed {seed}: {found['accuracy'][-1]:.4f}")

@@ -134,9 +134,10 @@ def accuracy_caption(room: Room) -> str:
     manifest = room.probes.manifest
     if not room.probes.rows:
         return ""
+    fitted = sorted({int(r.get("games") or manifest.get("games", 0)) for r in room.probes.rows})
     text = (
-        f"{manifest.get('games', 0):,} games to fit, {manifest.get('test_games', 0):,} other games to test, parity "
-        "labels. Dashed: the most common class of each square at each ply."
+        f"{' or '.join(f'{n:,}' for n in fitted)} games to fit, {manifest.get('test_games', 0):,} other games to test, "
+        "parity labels. Dashed: the most common class of each square at each ply."
     )
     seeds = manifest.get("seeds")
     if seeds:

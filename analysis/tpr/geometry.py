@@ -204,7 +204,7 @@ class Reading:
 
 
 def readings(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[Reading]:
-    """The same geometry read off the roles as they are, and off three things that no gauge changes, by dossier 8.4."""
+    """The same geometry read off the roles as they are, and off four things that no gauge changes, by dossier 8.4."""
     w = effective_directions(m, roles, fillers)
     return [
         Reading("roles", "roles in these coordinates", np.asarray(roles, np.float64), True),

@@ -71,7 +71,7 @@ def fingerprint(model: nn.Module) -> str:
 class ProbeSet:
     """Fitted probes by (kind, layer, labels); ``rows`` of the manifest say how good each is.
 
-    ``extra``: further arrays by name (square embeddings of baselines and the like).
+    ``arrays``: the tensors of all probes as ``kind/layer/labels/name``, and gap maps as ``baseline/key/gap``.
     """
 
     manifest: dict[str, Any]

@@ -185,8 +185,8 @@ def curve_caption(room: Room, layer: int) -> str:
     """What is compared with what."""
     text = (
         "TPR and low-rank probes are trained with their shape; the SVD is cut out of the trained linear probe, "
-        "which is what the paper compares with. On random codes without any structure the order is the "
-        "same (dossier 3.5), so this is a statement about probes more than about the model."
+        "which is what the paper compares with. So the curves compare being trained "
+        "under a constraint with being cut to it, which says more about probes than about the model."
     )
     ranks = room.probes.manifest.get("ranks")
     if ranks and ranks["layer"] != layer:

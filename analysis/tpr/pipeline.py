@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from analysis.othello.games import Labels
+from analysis.othello.games import Labels, random_games
 from analysis.othello.legality import legality
 from analysis.othello.squares import POSITIONS
+from analysis.tpr import scores
 from analysis.tpr.activations import PROBE_SEED, Boards, collect
+from analysis.tpr.base import Probe, Say
 from analysis.tpr.library import ProbeSet, fingerprint, make_probe, new_set
-from analysis.tpr.probes import Probe
 
-Say = Callable[[str, float | None], None]
 PLAY_SEED = 40_000
 MAX_ILLEGAL = 0.05
 """Share of illegal first choices above which a model is not said to play, so that its board is no finding."""
 
 
-def scores(probe: Probe, activations: Tensor, boards: NDArray[np.uint8], chunk: int = 20_000) -> dict[str, Any]:
-    """Accuracy, macro F1 and accuracy by square (64) on rows (n, d) with boards (n, 64)."""
-    parts = [probe.predict(activations[i : i + chunk]) for i in range(0, len(activations), chunk)]
-    found = np.concatenate([np.asarray(p) for p in parts])
-    right = found == boards
-    f1 = []
-    for c in range(3):
-        hits = float(((found == c) & (boards == c)).sum())
-        f1.append(2 * hits / max(1.0, float((found == c).sum() + (boards == c).sum())))
+def scored(probe: Probe, activations: Tensor, boards: NDArray[np.uint8]) -> dict[str, Any]:
+    """Accuracy, macro F1 and accuracy by square (64) on rows (n, d) with boards (n, 64), from one prediction."""
+    found = probe.predict(activations)
     return {
-        "accuracy": float(right.mean()),
-        "macro_f1": float(np.mean(f1)),
-        "by_square": [round(float(v), 5) for v in right.mean(0)],
+        "accuracy": scores.accuracy(found, boards),
+        "macro_f1": scores.macro_f1(found, boards),
+        "by_square": [round(float(v), 5) for v in scores.square_accuracy(found, boards)],
     }
 
 
@@ -54,10 +49,6 @@ def constant_baseline(train: Boards, test: Boards, labels: Labels = "parity") ->
 
 def play_figures(model: GPT2LMHeadModel, games: int = 1000, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Legality and loss on fresh random games, which no training run and no probe has seen."""
-    from dataclasses import asdict
-
-    from analysis.othello.games import random_games
-
     return asdict(legality(model, random_games(games, PLAY_SEED), check=check))
 
 
@@ -82,6 +73,8 @@ def fit_probes(
     share = 0.25
     train = collect(model, games, PROBE_SEED, layers, progress=lambda t, s: say(t, share * (s or 0.0)), check=check)
     test = collect(model, test_games, PROBE_SEED + 1, layers, check=check)
+    for row in probes.manifest["rows"]:  # what an earlier fit saw stays with its probes
+        row.setdefault("games", probes.manifest.get("games"))
     probes.manifest |= {"games": games, "test_games": test_games, "constant": constant_baseline(train, test)}
     for i, (kind, layer, labels) in enumerate(wanted):
         check()
@@ -96,7 +89,16 @@ def fit_probes(
         probe = make_probe(kind, random_state)
         probe.fit(train.layer(layer), train.labels(labels), progress=progress, check=check)
         seconds = time.perf_counter() - began
-        found = scores(probe, test.layer(layer), test.labels(labels))
-        probes.add(kind, layer, labels, probe, seconds=round(seconds, 2), parameters=probe.parameter_count(), **found)
+        found = scored(probe, test.layer(layer), test.labels(labels))
+        probes.add(
+            kind,
+            layer,
+            labels,
+            probe,
+            seconds=round(seconds, 2),
+            parameters=probe.parameter_count(),
+            games=games,
+            **found,
+        )
         after(probes)
     return probes

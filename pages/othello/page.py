@@ -78,7 +78,6 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="oth-board-edit"),
         dcc.Store(id="oth-board-after"),
         dcc.Store(id="oth-words"),
-        html.Div(id="oth-sink", hidden=True),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analysis.models.capabilities import capabilities
@@ -9,6 +11,9 @@ from analysis.models.loader import load_model
 from analysis.othello.board import Board
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
+from analysis.service.catalogue import FitProbes, OthelloFacts
+from analysis.service.context import Context
+from analysis.service.store import ResultStore
 from analysis.tpr.activations import collect
 from analysis.tpr.figures import figures_of
 from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS
@@ -63,6 +68,22 @@ def test_stories_are_legal_positions(room: Room, name: str) -> None:
     assert "Criterion" in story["text"] and 0 <= story["layer"] < room.layers
     if name == "pass":
         assert board.classes("parity") != board.classes("mover")
+
+
+def test_a_fit_on_the_page_drops_what_was_measured_with_the_old_probes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: Room
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    context = Context(store=ResultStore(tmp_path / "results"))
+    before = context.perform(OthelloFacts()).data
+    assert before["edits"] and before["edits_by_squares"]
+    assert "Fitted 3 probes on 100 games" in context.perform(FitProbes(games=100, first=3, last=3)).data["sentence"]
+    after = context.perform(OthelloFacts()).data
+    assert (
+        after["edits"] is None and after["edits_by_squares"] == [] and "100 or 2,000 games" in after["accuracy_caption"]
+    )
+    assert len(after["probes"]) == len(before["probes"]) and after["play"]["games"] == 200
+    assert room.probes.manifest["edits"]  # the bundled set itself is as it was
 
 
 def test_it_opens_on_the_pages_of_language_models() -> None:

@@ -28,7 +28,7 @@ from analysis.service.context import Context
 from analysis.service.store import ResultStore
 from analysis.tpr.activations import collect, read, whole_games
 from analysis.tpr.library import ProbeSet, fingerprint, load_set, make_probe, new_set, save_set
-from analysis.tpr.pipeline import constant_baseline, fit_probes, scores
+from analysis.tpr.pipeline import constant_baseline, fit_probes, scored
 from analysis.tpr.room import Nothing, open_room, read_game, truth
 
 MOVES = parse_moves("C4C3D3E3F5C5F3")
@@ -120,7 +120,7 @@ def test_the_fingerprint_changes_with_any_weight(place: Path) -> None:
 def test_scores_against_counting(place: Path) -> None:
     probe = make_probe("linear").fit(torch.randn(100, 8), torch.randint(0, 3, (100, 64)))
     h, y = torch.randn(40, 8), np.random.default_rng(0).integers(0, 3, (40, 64)).astype(np.uint8)
-    found, read_out = scores(probe, h, y), probe.predict(h)
+    found, read_out = scored(probe, h, y), probe.predict(h)
     right = sum(int(read_out[i, s] == y[i, s]) for i in range(40) for s in range(64))
     assert found["accuracy"] == pytest.approx(right / 2560)
     assert len(found["by_square"]) == 64 and 0 < found["macro_f1"] < 1
