@@ -158,7 +158,7 @@ def _cross_talk(
 
 
 def fixed_scale(room: Room, method: str) -> float:
-    """The fixed scale of a method in the kept table of one-square edits; 0.75, the bundled model's, if there is none."""
+    """The fixed scale of a method in the kept table of one-square edits; 0.75 (the bundled model's) without one."""
     edits = room.probes.manifest.get("edits") or {"rows": []}
     rows = [r for r in edits["rows"] if r["method"] == method and r["choice"].startswith("fixed")]
     return float(rows[0]["scale"]) if rows else 0.75
