@@ -1,0 +1,228 @@
+"""Layout of the tabs below the boards, but for the one in which the board is changed (`edit_panel`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.board import board
+from components.figure_card import figure_card
+from components.panels import empty
+from pages.othello.state import View
+
+PROBES = [
+    {"label": "TPR, 52 roles × 2 fillers", "value": "tpr"},
+    {"label": "TPR, 64 × 2", "value": "tpr-full"},
+    {"label": "trilinear, 8 × 8 × 2", "value": "trilinear"},
+]
+
+
+def button(name: str, text: str, label: str = "", primary: bool = False) -> Any:
+    """A button; ``label`` says in words what a symbol means."""
+    extra = {"aria-label": label, "title": label} if label else {}
+    look = "attune-button attune-primary" if primary else "attune-button"
+    return html.Button(text, id=name, className=look, type="button", **extra)
+
+
+def _probe_choice(name: str, value: str = "tpr") -> Any:
+    return html.Div(dcc.Dropdown(PROBES, value, id=name, clearable=False, searchable=False), className="attune-pick")
+
+
+def binding_tab() -> Any:
+    """The plane of the fillers and the binding matrix."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span("probe"),
+                    _probe_choice("oth-probe"),
+                    html.Span(id="oth-binding-said", className="attune-note"),
+                ],
+                className="attune-row",
+            ),
+            html.Div(
+                [
+                    figure_card("oth-plane", "The 64 unbound squares and the three colours", "", 520),
+                    figure_card("oth-matrix", "Binding matrix of this ply", "", 520),
+                ],
+                className="attune-two",
+            ),
+            html.Div(id="oth-binding-error"),
+        ],
+        className="attune-stack",
+    )
+
+
+def roles_tab() -> Any:
+    """Square embeddings in the present coordinates, beside what every choice of them shares."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    button("oth-remix", "Re-mix the coordinates", primary=True),
+                    button("oth-unmix", "Back to those of the fit"),
+                    html.Div(
+                        dcc.Dropdown(
+                            [
+                                {"label": "PCA", "value": "pca"},
+                                {"label": "Isomap, 16 neighbours", "value": "isomap"},
+                            ],
+                            "pca",
+                            id="oth-embedding",
+                            clearable=False,
+                            searchable=False,
+                        ),
+                        className="attune-pick",
+                    ),
+                    html.Span(id="oth-roles-said", className="attune-note", **{"aria-live": "polite"}),
+                ],
+                className="attune-row",
+            ),
+            dcc.Store(id="oth-gauge", data=0),
+            html.Div(
+                [
+                    figure_card("oth-roles-map", "Square embeddings (roles)", "", 440),
+                    figure_card("oth-survives", "What every choice of coordinates shares", "", 440),
+                ],
+                className="attune-two",
+            ),
+            figure_card("oth-gaps", "Similarity of two squares by how far apart they are", "", 330),
+            html.Div(
+                [
+                    figure_card("oth-gram", "Gram matrix of the roles", "", 440),
+                    figure_card("oth-neighbours", "Whose neighbours are the nearest roles?", "", 440),
+                ],
+                className="attune-two",
+            ),
+            html.Div(id="oth-geometry-table", className="attune-table-box"),
+            html.Div(id="oth-roles-error"),
+        ],
+        className="attune-stack",
+    )
+
+
+def directions_tab() -> Any:
+    """Cosines with the linear probe, and accuracy against parameters."""
+
+    def one(name: str, title: str) -> Any:
+        return html.Div(
+            [html.H4(title, className="attune-board-title"), board(f"oth-cosine-{name}", title)],
+            className="attune-board-box",
+        )
+
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span("roles"),
+                    html.Div(
+                        dcc.Slider(
+                            0,
+                            5,
+                            1,
+                            value=3,
+                            id="oth-roles-dim",
+                            allow_direct_input=False,
+                            marks=None,
+                            updatemode="drag",
+                        ),
+                        className="attune-slider",
+                    ),
+                    html.Span(id="oth-directions-said", className="attune-note", **{"aria-live": "polite"}),
+                ],
+                className="attune-row",
+            ),
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            one("empty", "empty"),
+                            one("moved", "just moved (theirs)"),
+                            one("turn", "to move (mine)"),
+                        ],
+                        className="attune-boards attune-boards-three",
+                    ),
+                    html.Div(id="oth-cosine-caption", className="attune-caption"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Cosines of the directions"},
+            ),
+            figure_card("oth-rank", "Accuracy against parameters", "", 420),
+            html.Div(id="oth-directions-error"),
+        ],
+        className="attune-stack",
+    )
+
+
+def figures_tab() -> Any:
+    """What was measured of this model and its probes."""
+    return html.Div(
+        [
+            html.Div(id="oth-card", className="attune-card attune-numbers"),
+            html.Div(
+                [
+                    figure_card("oth-legality", "Illegal first choices by ply", "", 340),
+                    figure_card("oth-training", "Training", "", 340),
+                ],
+                className="attune-two",
+            ),
+            html.Div(
+                [
+                    figure_card("oth-accuracy", "Squares right by block", "", 380),
+                    figure_card("oth-edit-table", "Edits: error by method", "", 380),
+                ],
+                className="attune-two",
+            ),
+            html.Div(id="oth-edit-squares", className="attune-table-box"),
+        ],
+        className="attune-stack",
+    )
+
+
+def model_tab(view: View) -> Any:
+    """Another model, and the fit of its probes."""
+    return html.Section(
+        [
+            html.Div([html.H3("Model and probes")], className="attune-card-head"),
+            html.P(
+                "Take another OthelloGPT: a checkpoint file (.pth, .ckpt, .safetensors) in the minGPT or "
+                "TransformerLens layout, a folder, or a hub id. Nothing in a file is run.",
+                className="attune-note",
+            ),
+            html.Div(
+                [
+                    dbc.Label("Model", html_for="oth-source-text", className="visually-hidden"),
+                    dbc.Input(id="oth-source-text", value=view.source, size="sm", maxLength=500),
+                    button("oth-open", "Open", primary=True),
+                    button("oth-bundled", "The bundled model"),
+                ],
+                className="attune-row attune-open",
+            ),
+            html.Div(id="oth-source-error"),
+            html.Div(id="oth-source-said", className="attune-note", **{"aria-live": "polite"}),
+            html.Hr(),
+            html.Div(
+                [
+                    dbc.Label("games", html_for="oth-fit-games"),
+                    dbc.Input(
+                        id="oth-fit-games", type="number", step="any", value=1000, size="sm", className="attune-number"
+                    ),
+                    dbc.Label("seed", html_for="oth-fit-seed"),
+                    dbc.Input(
+                        id="oth-fit-seed", type="number", step="any", value=0, size="sm", className="attune-number"
+                    ),
+                    button("oth-fit", "Fit the probes of all blocks", primary=True),
+                    html.Button("Cancel", id="oth-fit-cancel", className="attune-button", type="button", disabled=True),
+                    dbc.Progress(id="oth-fit-bar", value=0, className="attune-bar"),
+                    html.Span(id="oth-fit-text", className="attune-note", **{"aria-live": "polite"}),
+                ],
+                className="attune-row",
+            ),
+            html.Div(id="oth-fit-said", **{"aria-live": "polite"}),
+            html.Div(empty("Figures of the probes come here."), id="oth-probe-table", className="attune-table-box"),
+        ],
+        className="attune-card",
+        **{"aria-label": "Model and probes"},
+    )
