@@ -75,6 +75,8 @@ def create_app(settings: Settings | None = None) -> Dash:
         ("Attention", "/attention"),
         ("Steering", "/steering"),
         ("Othello", "/othello"),
+        ("Neurons", "/neurons"),
+        ("MLP features", "/mlp-features"),
         ("Validation", "/validation"),
         ("Model", "/model"),
     ]

@@ -15,7 +15,7 @@ from components.theme import TEMPLATES
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
     """The layout of the app; built anew for each browser tab, so that each has a session of its own."""
     links = [
-        dbc.NavLink(name, href=path, active="partial", className="attune-nav", id=f"nav-{name.lower()}")
+        dbc.NavLink(name, href=path, active="partial", className="attune-nav", id=f"nav-{path[1:]}")
         for name, path in pages
     ]
     return html.Div(

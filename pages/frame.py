@@ -28,6 +28,10 @@ def register_frame(app: Dash) -> None:
         Output("nav-steering", "active"),
         Output("nav-othello", "href"),
         Output("nav-othello", "active"),
+        Output("nav-neurons", "href"),
+        Output("nav-neurons", "active"),
+        Output("nav-mlp-features", "href"),
+        Output("nav-mlp-features", "active"),
         Input("address", "data"),
         Input("_pages_location", "pathname"),
     )

@@ -22,7 +22,7 @@ from analysis.mfa.estimator import MixtureOfFactorAnalyzers
 from analysis.mfa.library import RegionSet, place_of_row
 from analysis.mfa.mapping import map_of, nearest
 from analysis.mfa.parameters import Noise, Parameters
-from analysis.mfa.promoted import promoted
+from analysis.models.promoted import promoted
 from analysis.mfa.rotations import rotate
 from analysis.mfa.survey import survey
 from analysis.models.hooks import site_width
