@@ -3,8 +3,8 @@
 Random vectors have channels of high kurtosis too (see the README's table), so kurtosis is not what counts. What a
 random vector does not have is tokens that it favours itself: the statistic is the mean z-score of the vector itself on
 the 20 top tokens of its channel ("own z"). The loss, and with it every figure here, does not change with the length of
-a vector, so vectors of one length serve the neurons of all blocks that share a projection; a test holds this. A stricter
-null draws vectors with the second moments of a layer's own weights.
+a vector, so vectors of one length serve the neurons of all blocks that share a projection; a test holds this. A
+stricter null draws vectors with the second moments of a layer's own weights.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class ChannelNull:
     @classmethod
     def of_arrays(cls, arrays: dict[str, Tensor]) -> ChannelNull:
         """The reverse of :meth:`arrays`."""
-        return cls(*(arrays[name].float() for name in FIGURES), arrays["top"].long())
+        own_z, cosine, loss, kurt = (arrays[name].float() for name in FIGURES)
+        return cls(own_z, cosine, loss, kurt, arrays["top"].long())
 
 
 def measure_null(
@@ -111,4 +112,5 @@ def measure_null(
         mask_z=mask_z,
         random_state=seed,
     ).fit(drawn.to(projection), projection, token_weights, progress=progress)
-    return ChannelNull(*(getattr(found, f"{name}_").cpu() for name in FIGURES), found.top_.cpu())
+    own_z, cosine, loss, kurt = (getattr(found, f"{name}_").cpu() for name in FIGURES)
+    return ChannelNull(own_z, cosine, loss, kurt, found.top_.cpu())

@@ -76,12 +76,7 @@ def token_weights(
         # The group's direction is the mean of its members' channels, each turned to its heavier tail.
         taken = torch.zeros_like(weights, dtype=torch.bool)
         for group in groups:
-            inside = [
-                (i, c)
-                for i in range(vectors)
-                for c in range(2)
-                if group.holds(found.top_[i, c])
-            ]
+            inside = [(i, c) for i in range(vectors) for c in range(2) if group.holds(found.top_[i, c])]
             channels = torch.stack([found.channels_[i, c] * found.pole_[i, c] for i, c in inside])
             direction = torch.nn.functional.normalize(channels, dim=1).mean(0)
             taken |= z_scores(projection @ direction) > mask_z

@@ -21,6 +21,7 @@ from analysis.service.ops_features import (
 )
 from analysis.service.ops_fit import EstimateFit, FitRegions, KeepTexts
 from analysis.service.ops_models import EstimateModel, LoadModel
+from analysis.service.ops_neurons import FindChannels, MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels
 from analysis.service.ops_othello import (
     FitProbes,
     OpenOthello,
@@ -56,6 +57,7 @@ __all__ = [
     "FactorsOfContext",
     "FeatureScores",
     "FeatureStatus",
+    "FindChannels",
     "FitContrast",
     "FitProbes",
     "FitRegions",
@@ -65,6 +67,10 @@ __all__ = [
     "KeepTexts",
     "ListFits",
     "LoadModel",
+    "MeasureNull",
+    "NeuronFacts",
+    "NeuronMap",
+    "NeuronVector",
     "OpenOthello",
     "OpenSetup",
     "OthelloBinding",
@@ -83,6 +89,7 @@ __all__ = [
     "RegionMap",
     "RenameRegion",
     "SaveSetup",
+    "SearchChannels",
     "SteerControls",
     "SteerNext",
     "SteerText",

@@ -1,0 +1,70 @@
+"""Two files that belong together: arrays without code in them, and a manifest in words with their checksum.
+
+What a method keeps beyond one run is written here, in one way for all that need no format of their own: under another
+name first, then renamed, the arrays' file named by its content, so that whoever reads meanwhile gets the old pair or
+the new one; and read back only if the checksum agrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from analysis.errors import UserError
+
+
+def save_pair(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Write ``<path>-<hash>.safetensors`` and ``<path>.json``; older arrays of the same path go."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    body = save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    digest = hashlib.sha256(body).hexdigest()
+    target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
+    record = {**manifest, "sha256": digest, "file": target.name}
+    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    _write(target, body)
+    _write(path.with_name(path.name + ".json"), text.encode())
+    for old in path.parent.glob(f"{path.name}-????????????.safetensors"):
+        if old != target:
+            old.unlink(missing_ok=True)
+
+
+def load_pair(path: Path, what: str, field: str = "file") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and manifest. ``what``: their name in a sentence, such as "measurements of this model's neurons".
+
+    Raises UserError(field): missing, damaged, or changed after it was written.
+    """
+    try:
+        manifest = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+        body = path.with_name(Path(str(manifest["file"])).name).read_bytes()
+        if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
+            raise UserError(f"The {what} were changed after they were written. Make them again.", field)
+        return load(body), manifest
+    except FileNotFoundError as error:
+        raise UserError(f"There are no {what} yet.", field) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise UserError(f"The {what} cannot be read: the file is damaged. Make them again.", field) from error
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest alone, or None if there is none that can be read."""
+    try:
+        found = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _write(path: Path, body: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(body)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

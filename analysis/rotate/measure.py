@@ -1,0 +1,117 @@
+"""Measure a model's neurons once: which tokens to leave out, what random vectors give, kurtosis of every neuron.
+
+The three belong together, since a number of one means nothing without the others, and none of them needs data. It takes
+minutes for a small model, so each part gives way between batches and can be cancelled there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.rotate.channels import Progress, VocabularyChannels
+from analysis.rotate.library import NeuronLibrary
+from analysis.rotate.moments import projected_moments
+from analysis.rotate.null import ROUNDS, VECTORS, ChannelNull, measure_null
+from analysis.rotate.outliers import token_weights
+from analysis.rotate.vectors import NeuronVectors
+
+BAND = 2_000
+"""Random vectors whose own kurtosis makes the band of the layer map."""
+
+
+def measure(
+    vectors: NeuronVectors,
+    *,
+    count: int = VECTORS,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    progress: Progress = lambda share, text, facts: None,
+) -> NeuronLibrary:
+    """Token weights and null for each projection that the model uses, and the layer map; shares of time are guesses."""
+    facts = vectors.loaded.facts
+    embedding_layers = [layer for layer in vectors.layers if vectors.uses_embedding(layer)]
+    names = (["embedding"] if embedding_layers else []) + ["unembedding"]
+    arrays: dict[str, np.ndarray] = {}
+    projections: dict[str, Any] = {}
+    for number, name in enumerate(names):
+        layer = embedding_layers[0] if name == "embedding" else vectors.layers[-1]
+        U = vectors.projection(layer)
+        before, span = 0.9 * number / len(names), 0.9 / len(names)
+
+        def weighing(share: float, text: str, more: dict[str, Any], b: float = before, s: float = span) -> None:
+            progress(b + 0.4 * s * share, text, {})
+
+        def drawing(share: float, text: str, more: dict[str, Any], b: float = before, s: float = span) -> None:
+            progress(b + s * (0.4 + 0.6 * share), f"random vectors: {text}", {})
+
+        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=weighing)
+        null = measure_null(U, weights.weights, vectors=count, rounds=rounds, seed=seed, progress=drawing)
+        drawn = torch.randn(BAND, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
+        kurtosis, _ = projected_moments(drawn, U)
+        arrays[f"{name}.zero"] = (weights.weights == 0).nonzero()[:, 0].int().cpu().numpy()
+        arrays[f"{name}.low"] = ((weights.weights > 0) & (weights.weights < 1)).nonzero()[:, 0].int().cpu().numpy()
+        arrays[f"{name}.band"] = np.quantile(kurtosis.numpy().astype(np.float64), [0.05, 0.5, 0.95])
+        arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
+        zero, low = weights.counts
+        projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
+    arrays |= layer_map(vectors, lambda share, text, more: progress(0.9 + 0.1 * share, text, {}))
+    return NeuronLibrary(
+        {
+            "fingerprint": facts.fingerprint,
+            "model": facts.label,
+            "layers": vectors.layers,
+            "vectors": list(vectors.kinds),
+            "embedding_layers": embedding_layers,
+            "projections": projections,
+            "random_vectors": count,
+            "rounds": rounds,
+            "seed": seed,
+        },
+        arrays,
+    )
+
+
+def special_tokens(vectors: NeuronVectors) -> list[int]:
+    """Ids of the tokenizer's special tokens that the projection has rows for."""
+    size = len(vectors.projection(vectors.layers[-1]))
+    return sorted({int(i) for i in vectors.loaded.tokenizer.all_special_ids if 0 <= int(i) < size})
+
+
+def layer_map(vectors: NeuronVectors, progress: Progress) -> dict[str, np.ndarray]:
+    """``kurtosis`` and ``skewness`` (L, K, N) float16 of every neuron, NaN where a block has fewer neurons."""
+    shape = (len(vectors.layers), len(vectors.kinds), vectors.neurons)
+    kurtosis, skewness = np.full(shape, np.nan, np.float16), np.full(shape, np.nan, np.float16)
+    for i, layer in enumerate(vectors.layers):
+        U = vectors.projection(layer)
+        for j, kind in enumerate(vectors.kinds):
+            progress((i + j / shape[1]) / shape[0], f"kurtosis of block {layer}", {})
+            found = vectors.vectors(layer, kind)
+            kurt, skew = projected_moments(found, U)
+            kurtosis[i, j, : len(found)] = kurt.clamp(-6e4, 6e4).numpy()
+            skewness[i, j, : len(found)] = skew.numpy()
+    return {"kurtosis": kurtosis, "skewness": skewness}
+
+
+def share_row(
+    null: ChannelNull, found: VocabularyChannels, layer: int, vector: str, seed: int = 0, draws: int = 2_000
+) -> dict[str, Any]:
+    """The share of channels beyond the 95th percentile of the null among some neurons, with a bootstrap interval over
+    neurons, and the share of neurons that have something in them."""
+    beyond = (null.percentile(found.own_z_.cpu()) > 95).double().mean(1).numpy()
+    something = (null.p_value(found.own_z_.cpu()) <= 0.05).any(1).double().mean().item()
+    drawn = np.random.default_rng(seed).integers(0, len(beyond), (draws, len(beyond)))
+    low, high = np.quantile(beyond[drawn].mean(1), [0.025, 0.975])
+    return {
+        "layer": layer,
+        "vector": vector,
+        "neurons": len(beyond),
+        "channels": int(found.own_z_.numel()),
+        "beyond": float(beyond.mean()),
+        "low": float(low),
+        "high": float(high),
+        "something": something,
+        "null": 0.05,
+    }

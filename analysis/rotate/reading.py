@@ -1,0 +1,158 @@
+"""What is said of a weight vector and of its channels, as plain data for a page, a notebook or a table.
+
+Every figure of a channel comes with its place among the channels of random vectors, and the words are chosen by that
+place: by kurtosis alone, hardly any vector would look empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.models.prompts import token_labels
+from analysis.rotate.attractors import Attractor
+from analysis.rotate.null import ChannelNull
+from analysis.rotate.objective import kurtosis, skewness, z_scores
+
+LEVEL = 0.05
+"""A channel counts if at most this share of random vectors has one as good."""
+
+
+def token_rows(tokenizer: Any, ids: Sequence[int], **numbers: Sequence[float]) -> list[dict[str, Any]]:
+    """Rows of id, label and further numbers by name."""
+    labels = token_labels(tokenizer, list(ids))
+    return [
+        {"id": int(i), "token": label, **{k: round(float(v[n]), 4) for k, v in numbers.items()}}
+        for n, (i, label) in enumerate(zip(ids, labels, strict=True))
+    ]
+
+
+def vector_card(
+    tokenizer: Any, w: Tensor, U: Tensor, layer_kurtosis: np.ndarray | None, band: list[float] | None, shown: int = 15
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A weight vector w (d,) under the projection U (V, d): moments, tokens of both ends, a histogram of z-scores.
+
+    ``layer_kurtosis``: the kurtosis of its kind in its block; ``band``: 5 %, 50 %, 95 % of random vectors'.
+    """
+    projected = w @ U.T
+    z = z_scores(projected)
+    kurt, skew = float(kurtosis(projected)), float(skewness(projected))
+    high, low = z.topk(shown), z.topk(shown, largest=False)
+    place = None
+    if layer_kurtosis is not None:
+        others = layer_kurtosis[np.isfinite(layer_kurtosis)].astype(np.float64)
+        place = 100 * float((others < kurt).mean()) if len(others) else None
+    sentence = f"Excess kurtosis {kurt:.2f}, skewness {skew:+.2f}."
+    if band is not None:
+        where = "above" if kurt > band[2] else "below" if kurt < band[0] else "inside"
+        sentence += f" That is {where} the band of random vectors ({band[0]:.2f} to {band[2]:.2f})"
+        sentence += "." if place is None else f" and above {place:.0f} % of its block."
+    counts, edges = histogram(z[None])
+    data = {
+        "kurtosis": kurt,
+        "skewness": skew,
+        "norm": float(w.norm()),
+        "in_layer": place,
+        "band": None if band is None else {"low": band[0], "median": band[1], "high": band[2]},
+        "high": token_rows(tokenizer, high.indices.tolist(), z=high.values.tolist()),
+        "low": token_rows(tokenizer, low.indices.tolist(), z=low.values.tolist()),
+        "sentence": sentence,
+    }
+    return data, {"edges": edges, "counts": counts[0]}
+
+
+def histogram(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (R, B) of z-scores (R, V) in common bins, and the bins' edges (B+1,): a quarter of a deviation wide, wider
+    only where the range would need more than 400 of them."""
+    low, high = float(np.floor(float(z.min()))), float(np.ceil(float(z.max())))
+    bins = min(int((high - low) * 4), 400) or 1
+    edges = np.linspace(low, high, bins + 1)
+    counts = np.stack([np.histogram(row, edges)[0] for row in z.cpu().numpy()])
+    return counts.astype(np.int32), edges.astype(np.float32)
+
+
+def channel_rows(
+    tokenizer: Any, found: dict[str, Tensor], null: ChannelNull, groups: list[Attractor]
+) -> list[dict[str, Any]]:
+    """One row per channel of one neuron; ``found`` by the estimator's names, (C, …)."""
+    own = found["own_z"].cpu()[None]
+    percentile, p = null.percentile(own)[0], null.p_value(own)[0]
+    rows = []
+    for c in range(len(found["own_z"])):
+        group = next((g for g in groups if g.holds(found["top"][c])), None)
+        row = {
+            "number": c + 1,
+            **{k: float(found[k][c]) for k in ("kurtosis", "skewness", "cosine", "loss", "own_z")},
+            "percentile": float(percentile[c]),
+            "p": float(p[c]),
+            "beyond": bool(p[c] <= LEVEL),
+            "attractor": None if group is None else _attractor(tokenizer, group, null),
+            "pole": int(found["pole"][c]),
+            "masked": int(found["masked"][c]),
+            "evaluations": int(found["evaluations"][c]),
+            "tokens": token_rows(
+                tokenizer,
+                found["top"][c].tolist(),
+                z=found["top_z"][c].tolist(),
+                own=found["top_own_z"][c].tolist(),
+            ),
+        }
+        rows.append({**row, "sentence": _sentence(row, null)})
+    return rows
+
+
+def _attractor(tokenizer: Any, group: Attractor, null: ChannelNull) -> dict[str, Any]:
+    words = ", ".join(token_labels(tokenizer, list(group.tokens[:4])))
+    return {
+        "share": group.share,
+        "sentence": f"Also {group.share:.0%} of {null.vectors} random vectors land on these tokens ({words} …).",
+    }
+
+
+def _sentence(row: dict[str, Any], null: ChannelNull) -> str:
+    own, p = row["own_z"], row["p"]
+    start = f"The neuron itself favours these tokens by {own:.1f} standard deviations"
+    if row["beyond"]:
+        return f"{start}; of {null.vectors} random vectors {p:.1%} have any channel with as much."
+    return f"{start}, no more than random vectors do: {p:.0%} of them have a channel with as much."
+
+
+def verdict(rows: list[dict[str, Any]]) -> tuple[bool, str]:
+    """Whether there is nothing in the neuron, and that in words."""
+    beyond = [r for r in rows if r["beyond"]]
+    if not beyond:
+        return True, (
+            f"Nothing in it: none of its {len(rows)} channels holds more than a random vector's would, whatever their "
+            "kurtosis. The tokens below were found in this vector, not by it."
+        )
+    words = "; ".join(", ".join(t["token"].strip() for t in r["tokens"][:3]) for r in beyond[:3])
+    count = "One channel is" if len(beyond) == 1 else f"{len(beyond)} channels are"
+    rest = len(rows) - len(beyond)
+    tail = "" if not rest else f" The other {rest} {'is' if rest == 1 else 'are'} like those of random vectors."
+    return False, f"{count} beyond the null ({words}).{tail}"
+
+
+def geometry(w: Tensor, channels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines between neuron and channels, (C+1, C+1), and the rebuilding of w (d,) from the first 1..C channels
+    (C, d) by least squares, (C, 3): cosine with w, explained share of its squared length, and that share for random
+    vectors at the same cosines with w."""
+    rows = torch.nn.functional.normalize(torch.cat([w[None], channels]).double(), dim=1)
+    cosines = rows @ rows.T
+    near = cosines[0, 1:]
+    rebuilt = []
+    for count in range(1, len(channels) + 1):
+        explained = _explained(rows[1 : count + 1] @ rows[1 : count + 1].T, near[:count])
+        # Unrelated vectors have between them only what both have of w.
+        alone = near[:count, None] * near[None, :count]
+        alone.fill_diagonal_(1.0)
+        rebuilt.append([explained**0.5, explained, _explained(alone, near[:count])])
+    return cosines.float().numpy(), np.asarray(rebuilt, np.float32)
+
+
+def _explained(gram: Tensor, near: Tensor) -> float:
+    solved = torch.linalg.lstsq(gram, near[:, None]).solution[:, 0]
+    return float((near @ solved).clamp(0, 1))

@@ -1,0 +1,488 @@
+"""Operations on neurons: what is known of them, one weight vector, its channels, the layer map, the null."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from analysis.service.context import Context
+from analysis.service.operation import Kind, Operation, Result, choice, number, whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from analysis.models.loader import LoadedModel
+    from analysis.rotate.library import NeuronLibrary
+    from analysis.rotate.null import ChannelNull
+    from analysis.rotate.vectors import NeuronVectors
+
+KINDS = ("gate", "up", "down", "in")
+OPTIMISERS = ("lbfgs", "adamw")
+USUAL = (0.3, 1.0, 4.0)
+"""Weight of kurtosis, weight of the cosine, z-score from which tokens are masked: the settings of the kept null."""
+MAX_CHANNELS, MAX_EXCLUDED = 50, 200
+SMALL_NULL = 64
+"""Random vectors of a null that is measured for settings of one's own."""
+
+
+def vectors_of(loaded: LoadedModel) -> NeuronVectors:
+    """The weight vectors of a loaded model, found once. UserError if none can be read."""
+    from analysis.rotate.vectors import NeuronVectors
+
+    if "neurons" not in loaded.extras:
+        loaded.extras["neurons"] = NeuronVectors(loaded)
+    return loaded.extras["neurons"]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class OnNeurons(Operation):
+    """A model with its neurons."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def opened(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary | None]:
+        """Weight vectors, and the measurements if there are any."""
+        from analysis.rotate.library import open_library
+
+        loaded = context.model(self.model)
+        return vectors_of(loaded), open_library(context.memory, loaded.facts.fingerprint)
+
+    def measured(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary]:
+        """Both, or a sentence that says what to do."""
+        vectors, library = self.opened(context)
+        if library is None:
+            raise UserError(
+                "The neurons of this model have not been measured yet, and without channels of random vectors nothing "
+                "could be said of a neuron's. Press Measure.",
+                "model",
+            )
+        return vectors, library
+
+
+@dataclass(frozen=True)
+class NeuronFacts(OnNeurons):
+    """Which vectors a model has, what is known of random ones, and which neurons' channels are ready."""
+
+    def run(self, context: Context) -> Result:
+        vectors, library = self.opened(context)
+        facts = vectors.loaded.facts
+        data: dict[str, Any] = {
+            "layers": len(vectors.layers),
+            "layer_numbers": vectors.layers,
+            "neurons": vectors.neurons,
+            "vectors": list(vectors.kinds),
+            "hidden": facts.hidden,
+            "vocabulary": facts.vocabulary,
+            "projection": vectors.said(),
+            "measured": library is not None,
+            "why_not": "" if library else "The neurons of this model have not been measured yet.",
+            "estimate": estimate(vectors),
+            "null": None,
+            "start": {"layer": vectors.layers[-1], "vector": "down", "neuron": 0},
+            "bundled": [],
+            "shares": [],
+            "caption": f"{len(vectors.layers)} blocks of {vectors.neurons:,} neurons with the vectors "
+            f"{', '.join(vectors.kinds)}, read through {vectors.said()}.",
+        }
+        if library is not None:
+            data |= _known(vectors.loaded, library)
+        return Result(data)
+
+
+def _known(loaded: LoadedModel, library: NeuronLibrary) -> dict[str, Any]:
+    from analysis.models.prompts import token_labels
+    from analysis.rotate.reading import LEVEL
+
+    rows = [_bundled_row(row, LEVEL) for row in library.made]
+    null, groups = library.null("unembedding"), library.attractors("unembedding")
+    counts = library.manifest["projections"]["unembedding"]
+    low, middle, high = null.band("own_z")
+    sentence = (
+        f"{null.vectors} random vectors with {null.rounds} channels each: the best of them is favoured by its vector "
+        f"by {middle:.1f} standard deviations, in one of twenty by {high:.1f} or more. Left out beforehand: "
+        f"{counts['zero']:,} tokens on which random vectors land again and again, and {counts['low']:,} of outlying "
+        "norm."
+    )
+    best = max(rows, key=lambda r: (r["beyond"], r["own_z"]), default=None)
+    made = library.manifest.get("command", "the Measure button of this page")
+    return {
+        "null": {
+            "vectors": null.vectors,
+            "rounds": null.rounds,
+            "sentence": sentence,
+            "own_z": [low, middle, high],
+            "attractors": [
+                {
+                    "tokens": [
+                        {"id": i, "token": t}
+                        for i, t in zip(g.tokens, token_labels(loaded.tokenizer, list(g.tokens)), strict=True)
+                    ],
+                    "share": g.share,
+                }
+                for g in groups
+            ],
+        },
+        "bundled": rows,
+        "shares": [_share(row, library) for row in library.manifest.get("shares", [])],
+        "start": (
+            {k: best[k] for k in ("layer", "vector", "neuron")}
+            if best is not None
+            else {"layer": vectors_of(loaded).layers[-1], "vector": "down", "neuron": 0}
+        ),
+        "caption": f"Null, layer map and {len(rows)} neurons' channels were made by: {made}.",
+    }
+
+
+def _share(row: dict[str, Any], library: NeuronLibrary) -> dict[str, Any]:
+    """A row of the table of shares, with the stricter null where there is one."""
+    like = library.arrays.get(f"like.{row['layer']}.own_z")
+    if row["vector"] != "down" or like is None:
+        return row
+    own = library.null(library.projection_of(row["layer"])).own_z.numpy()
+    limit = np.quantile(own[:, : like.shape[1]], 0.95, axis=0)
+    return {**row, "like_layer": float((like > limit).mean())}
+
+
+def _bundled_row(row: dict[str, Any], level: float) -> dict[str, Any]:
+    channels = row["channels"]
+    best = max(channels, key=lambda c: c["own_z"])
+    beyond = [c for c in channels if c["p"] <= level]
+    words = " ".join(t for c in (beyond or [best]) for t in c["tokens"]).replace("␣", "").lower()
+    return {
+        **{k: row[k] for k in ("layer", "vector", "neuron", "kurtosis")},
+        "own_z": best["own_z"],
+        "percentile": best["percentile"],
+        "beyond": len(beyond),
+        "channels": len(channels),
+        "nothing": not beyond,
+        "top": best["tokens"][:5],
+        "words": f"{row['layer']} {row['vector']} {row['neuron']} {words}",
+    }
+
+
+def estimate(vectors: NeuronVectors) -> str:
+    """What measuring costs, from the size of the model: a guess at two hundred thousand million operations a second."""
+    U = vectors.loaded.facts.hidden * vectors.loaded.facts.vocabulary
+    rows = len(vectors.layers) * len(vectors.kinds) * vectors.neurons
+    operations = 2.0 * U * rows + 4.0 * U * 115 * (200 * 5 + 4 * 96 * 2)
+    speed = 2e11 if vectors.loaded.facts.device == "cpu" else 2e13
+    minutes = operations / speed / 60
+    if minutes < 120:
+        return f"Measuring takes roughly {max(1, round(minutes))} minutes here and can be cancelled."
+    return f"Measuring takes roughly {minutes / 60:.0f} hours here; a GPU would do it in minutes."
+
+
+@dataclass(frozen=True)
+class NeuronMap(OnNeurons):
+    """Kurtosis of all neurons by block and kind of vector, beside the band of random vectors."""
+
+    def run(self, context: Context) -> Result:
+        vectors, library = self.measured(context)
+        values = library.arrays["kurtosis"].astype(np.float32)
+        band = library.band("unembedding")
+        sentence = (
+            "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of 2,000 random vectors; "
+            "a block whose median and 95 % line lie in it is not told apart from chance by this figure."
+        )
+        data = {
+            "vectors": library.manifest["vectors"],
+            "layers": vectors.layers,
+            "band": {"low": band[0], "median": band[1], "high": band[2]},
+            "sentence": sentence,
+        }
+        with np.errstate(invalid="ignore"):
+            arrays = {
+                "median": np.nanmedian(values, 2),
+                "upper": np.nanquantile(values, 0.95, axis=2),
+                "top": np.nanmax(values, 2),
+            }
+        return Result(data, {k: v.astype(np.float32) for k, v in arrays.items()})
+
+
+@dataclass(frozen=True)
+class MeasureNull(OnNeurons):
+    """Measure a model's neurons: tokens to leave out, channels of random vectors, the layer map. Kept in the data
+    folder."""
+
+    kind: ClassVar[Kind] = "job"
+    vectors: int = 200
+    rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self.vectors, 40, 2_000, "vectors", "The number of random vectors")
+        whole(self.rounds, 1, 20, "rounds", "The number of channels of each")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+
+    def describe(self) -> str:
+        return f"Measure the neurons of {self.model.label}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.rotate.measure import measure
+
+        vectors, _ = self.opened(context)
+        library = measure(
+            vectors,
+            count=self.vectors,
+            rounds=self.rounds,
+            seed=self.seed,
+            progress=lambda share, text, facts: context.progress(share, text),
+        )
+        library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
+        library.save()
+        null = library.null("unembedding")
+        return Result({"sentence": f"Measured: {null.vectors} random vectors with {null.rounds} channels each."})
+
+
+@dataclass(frozen=True)
+class OfNeuron(OnNeurons):
+    """One weight vector."""
+
+    layer: int = 0
+    vector: str = "down"
+    neuron: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self.layer, 0, 9_999, "layer", "The block")
+        choice(self.vector, KINDS, "vector", "The vector")
+        whole(self.neuron, 0, 10_000_000, "neuron", "The neuron")
+
+    def weight(self, vectors: NeuronVectors) -> tuple[Tensor, Tensor]:
+        """The vector (d,) and its projection (V, d); UserError if there is no such neuron."""
+        return vectors.read(self.layer, self.vector, self.neuron), vectors.projection(self.layer)
+
+
+@dataclass(frozen=True)
+class NeuronVector(OfNeuron):
+    """A weight vector over the vocabulary: moments, tokens of both ends, histogram."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.rotate.reading import vector_card
+
+        vectors, library = self.opened(context)
+        w, U = self.weight(vectors)
+        row, band = None, None
+        if library is not None:
+            place = vectors.layers.index(self.layer), list(vectors.kinds).index(self.vector)
+            row, band = library.arrays["kurtosis"][place], library.band(library.projection_of(self.layer))
+        data, arrays = vector_card(vectors.loaded.tokenizer, w, U, row, band)
+        return Result(data, arrays)
+
+
+@dataclass(frozen=True)
+class OfChannels(OfNeuron):
+    """One weight vector, and how its channels are looked for."""
+
+    channels: int = 5
+    kurtosis_weight: float = 0.3
+    cosine_weight: float = 1.0
+    mask_z: float = 4.0
+    optimiser: str = "lbfgs"
+    seed: int = 0
+    excluded: tuple[int, ...] = ()
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.channels, 1, MAX_CHANNELS, "channels", "The number of channels")
+        number(self.kurtosis_weight, 0.0, 100.0, "kurtosis_weight", "The weight of kurtosis")
+        number(self.cosine_weight, 0.001, 100.0, "cosine_weight", "The weight of the cosine")
+        number(self.mask_z, 1.0, 50.0, "mask_z", "The z-score from which tokens are masked")
+        choice(self.optimiser, OPTIMISERS, "optimiser", "The optimiser")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        if not isinstance(self.excluded, tuple) or len(self.excluded) > MAX_EXCLUDED:
+            raise UserError(f"At most {MAX_EXCLUDED} tokens can be left out.", "excluded")
+        for token in self.excluded:
+            whole(token, 0, 10_000_000, "excluded", "A token that is left out")
+        if not isinstance(self.fresh, bool):
+            raise UserError("Channels are either looked for anew or not.", "fresh")
+
+    @property
+    def usual(self) -> bool:
+        """Whether the settings are those of the kept null."""
+        return (self.kurtosis_weight, self.cosine_weight, self.mask_z) == USUAL
+
+    @property
+    def ready(self) -> bool:
+        """Whether channels made beforehand may answer."""
+        plain = (self.optimiser, self.seed, self.excluded) == ("lbfgs", 0, ())
+        return self.usual and plain and not self.fresh
+
+    def settings(self) -> dict[str, Any]:
+        """What an export prints below a figure."""
+        return {k: v for k, v in self.to_params().items() if k not in ("model", "fresh")}
+
+    def key(self, fingerprint: str) -> Any:
+        """What equal questions share, fresh or not."""
+        return ("channels", fingerprint, *(v for k, v in sorted(self.settings().items()) if k != "excluded"),
+                self.excluded)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FindChannels(OfChannels):
+    """The vocabulary channels of a weight vector, each with its place among those of random vectors."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Channels of {self.vector} {self.neuron}, block {self.layer}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.rotate.objective import z_scores
+        from analysis.rotate.reading import channel_rows, geometry, histogram, verdict
+
+        vectors, library = self.measured(context)
+        w, U = self.weight(vectors)
+        began = time.perf_counter()
+        found, trace, source = channels_of(self, context, vectors, library)
+        null, groups = self._null(context, library, U)
+        rows = channel_rows(vectors.loaded.tokenizer, found, null, groups)
+        nothing, sentence = verdict(rows)
+        import torch
+
+        z = z_scores(torch.cat([w[None], found["channels"].to(w)]) @ U.T)
+        counts, edges = histogram(z)
+        cosines, rebuilt = geometry(w.cpu(), found["channels"].cpu().float())
+        data = {
+            "channels": rows,
+            "nothing": nothing,
+            "verdict": sentence,
+            "null": {k: null.band(k) for k in ("own_z", "cosine", "loss", "kurtosis")} | {"vectors": null.vectors},
+            "source": source,
+            "seconds": time.perf_counter() - began,
+            "settings": self.settings(),
+        }
+        arrays = {"edges": edges, "counts": counts, "cosines": cosines, "reconstruction": rebuilt, "trace": trace}
+        return Result(data, arrays)
+
+    def _null(self, context: Context, library: NeuronLibrary, U: Tensor) -> tuple[ChannelNull, Any]:
+        """The kept null; or, for weights of one's own, one measured for them, smaller and remembered."""
+        name = library.projection_of(self.layer)
+        if self.usual:
+            return library.null(name), library.attractors(name)
+        from analysis.rotate.null import measure_null
+
+        rounds = min(self.channels, 3)
+        key = ("null", library.manifest["fingerprint"], name, rounds, self.kurtosis_weight, self.cosine_weight,
+               self.mask_z)  # fmt: skip
+        null = context.memory.get(key)
+        if null is None:
+            null = measure_null(
+                U,
+                library.token_weights(name, len(U)).to(U),
+                vectors=SMALL_NULL,
+                rounds=rounds,
+                kurtosis_weight=self.kurtosis_weight,
+                cosine_weight=self.cosine_weight,
+                mask_z=self.mask_z,
+                progress=lambda share, text, facts: context.progress(
+                    0.3 + 0.7 * share, f"random vectors under these settings: {text}"
+                ),
+            )
+            context.memory.put(key, null, 8 * null.top.numel())
+        return null, null.attractors()
+
+
+def channels_of(
+    operation: OfChannels, context: Context, vectors: NeuronVectors, library: NeuronLibrary
+) -> tuple[dict[str, torch.Tensor], np.ndarray, str]:
+    """Channels by the estimator's names, (C, …), the descent (S, 5), and where they come from: made beforehand,
+    remembered, or found now."""
+    made = library.found(operation.layer, operation.vector, operation.neuron) if operation.ready else None
+    if made is not None and len(made["own_z"]) >= operation.channels:
+        part = {name: value[: operation.channels] for name, value in made.items()}
+        trace = library.trace(operation.layer, operation.vector, operation.neuron)
+        source = f"made beforehand by {library.manifest.get('command', 'the build')}"
+        return part, trace[trace[:, 0] <= operation.channels], source
+    key = operation.key(library.manifest["fingerprint"])
+    found = context.memory.get(key)
+    if found is None:
+        found = _search(operation, context, vectors, library)
+        context.memory.put(key, found, sum(v.nbytes for v in found[0].values()) + found[1].nbytes)
+    return (*found, "computed here")
+
+
+def _search(
+    operation: OfChannels, context: Context, vectors: NeuronVectors, library: NeuronLibrary
+) -> tuple[dict[str, torch.Tensor], np.ndarray]:
+    from analysis.rotate.channels import VocabularyChannels
+    from analysis.rotate.library import CHANNEL_ARRAYS
+
+    w, U = operation.weight(vectors)
+    weights = library.token_weights(library.projection_of(operation.layer), len(U)).to(U)
+    for token in operation.excluded:
+        if token >= len(U):
+            raise UserError(f"There is no token {token:,}; this model has {len(U):,}.", "excluded")
+        weights[token] = 0.0
+    span = 1.0 if operation.usual else 0.3
+    lines: list[list[float]] = []
+
+    def say(share: float, text: str, facts: dict[str, Any]) -> None:
+        lines.append([facts["channel"], facts["step"], *facts["figures"]])
+        rows = [row[1:] for row in lines if row[0] == facts["channel"]]
+        columns = dict(zip(("step", "loss", "kurtosis", "cosine"), zip(*rows, strict=True), strict=True))
+        context.progress(
+            span * share, text, trace={"channel": facts["channel"], **{k: list(v) for k, v in columns.items()}}
+        )
+
+    fitted = VocabularyChannels(
+        operation.channels,
+        kurtosis_weight=operation.kurtosis_weight,
+        cosine_weight=operation.cosine_weight,
+        mask_z=operation.mask_z,
+        optimiser=operation.optimiser,
+        starts=2 if operation.optimiser == "lbfgs" else 1,
+        random_state=operation.seed,
+    ).fit(w[None], U, weights, progress=say)
+    rows = [
+        [c + 1, float(step), *figures[0].tolist()]
+        for c, (steps, trace) in enumerate(fitted.traces_)
+        for step, figures in zip(steps, trace, strict=True)
+    ]
+    return {n: getattr(fitted, f"{n}_")[0].cpu() for n in CHANNEL_ARRAYS}, np.asarray(rows, np.float32)
+
+
+@dataclass(frozen=True)
+class SearchChannels(OnNeurons):
+    """Channels made beforehand among whose tokens a typed one is."""
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text.strip() or len(self.text) > 80:
+            raise UserError("Type a word or a token to look for, at most 80 characters.", "search")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import token_labels
+        from analysis.rotate.reading import LEVEL
+
+        vectors, library = self.measured(context)
+        tokenizer = vectors.loaded.tokenizer
+        # The same word is a token of its own at the start of a text and after a space.
+        forms = {self.text, self.text.strip(), " " + self.text.strip()}
+        ids = {e[0] for f in forms if len(e := tokenizer(f, add_special_tokens=False)["input_ids"]) == 1}
+        rows = []
+        for token in sorted(ids):
+            label = token_labels(tokenizer, [token])[0]
+            for row in library.search(token):
+                top = next(
+                    r["channels"][row["channel"] - 1]["tokens"]
+                    for r in library.made
+                    if all(r[k] == row[k] for k in ("layer", "vector", "neuron"))
+                )
+                rows.append({**row, "token": label, "id": token, "beyond": row["p"] <= LEVEL, "top": top})
+        rows.sort(key=lambda r: (not r["beyond"], -r["own_z"]))
+        count = len(library.made)
+        if not ids:
+            sentence = f"“{self.text.strip()}” is more than one token of this model; look for one of its pieces."
+        elif not rows:
+            sentence = f"No channel of the {count} neurons that were looked at holds this token."
+        else:
+            sentence = f"{len(rows)} channels of the {count} neurons that were looked at hold it."
+        return Result({"rows": rows, "sentence": sentence})

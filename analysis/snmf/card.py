@@ -1,0 +1,139 @@
+"""One feature in words: tokens in context with its activation on each of them, its neurons, tokens, themes, detection.
+
+An artefact holds places (document, position) and activations, not texts; the words are made here from the passages and
+the model's own tokenizer, so that a card shows what the model read. No pass of the model is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from analysis.activations.collect import tokens_of
+from analysis.corpora.passages import Passage
+from analysis.models.loader import LoadedModel
+from analysis.models.prompts import token_labels
+from analysis.snmf.describe import NEAR, PER_PASSAGE
+
+if TYPE_CHECKING:
+    from analysis.snmf.library import Factorization
+
+CONTEXTS, THEMES, LOGITS = 12, 5, 12
+
+
+class Texts:
+    """Passages as tokens, tokenised when they are asked for."""
+
+    def __init__(self, loaded: LoadedModel, passages: Sequence[Passage]) -> None:
+        self._loaded, self._passages = loaded, passages
+        self._ids: dict[int, list[int]] = {}
+
+    def load(self, places: Tensor) -> None:
+        """Tokenise all passages that some places (…, 2) name, at once."""
+        wanted = places.reshape(-1, 2)[:, 0].unique().tolist()
+        missing = [int(d) for d in wanted if d >= 0 and int(d) not in self._ids]
+        rows = tokens_of(self._loaded, [self._passages[d] for d in missing])
+        self._ids |= dict(zip(missing, rows, strict=True))
+
+    def contexts(self, places: Tensor, near: Tensor, values: Tensor) -> list[dict[str, Any]]:
+        """Contexts at places (C, 2) with the activations around them, ``near`` (C, 25) in 255ths of the largest."""
+        self.load(places)
+        found = []
+        for (document, position), around, value in zip(places.tolist(), near.tolist(), values.tolist(), strict=True):
+            if document < 0:
+                continue
+            ids = self._ids[document]
+            first, last = max(0, position - NEAR), min(len(ids), position + NEAR + 1)
+            shift = NEAR - position
+            found.append(
+                {
+                    "tokens": token_labels(self._loaded.tokenizer, ids[first:last]),
+                    "values": [round(around[i + shift] / 255, 4) for i in range(first, last)],
+                    "at": position - first,
+                    "theme": self._passages[document].theme,
+                    "value": value,
+                }
+            )
+        return found
+
+    def snippet(self, place: Sequence[int], before: int = 8, after: int = 5) -> str:
+        """One context as plain text, the token in square brackets; empty for a place that is none."""
+        document, position = place
+        if document < 0:
+            return ""
+        self.load(torch.tensor([[document, position]]))
+        ids, decode = self._ids[document], self._loaded.tokenizer.decode
+        head = decode(ids[max(0, position - before) : position])
+        token = decode([ids[position]])
+        blank = token[: len(token) - len(token.lstrip())]
+        tail = decode(ids[position + 1 : position + 1 + after])
+        return " ".join(f"{head}{blank}[{token.strip() or '␣'}]{tail}".split())
+
+
+def card_of(loaded: LoadedModel, fit: Factorization, feature: int) -> dict[str, Any]:
+    """What the page shows of one feature of the lowest level at once; plain data.
+
+    Raises UserError(field="fit") if the texts of the factorization are gone.
+    """
+    arrays, row = fit.arrays, fit.manifest["rows"][feature]
+    texts = Texts(loaded, fit.passages)
+    kept = {
+        name: texts.contexts(*(arrays[f"{prefix}{part}"][feature][:most] for part in ("place", "near", "value")))
+        for name, prefix, most in (("contexts", "", CONTEXTS), ("random_contexts", "random_", CONTEXTS))
+    }
+    weights = fit.components[feature]
+    shares = arrays["themes"][feature].float()
+    order = shares.argsort(descending=True)[:THEMES].tolist()
+    names = fit.manifest["themes"]
+    return {
+        "feature": feature,
+        "label": fit.label(feature),
+        "sentence": _sentence(fit, feature, row),
+        **kept,
+        "neurons": [{"neuron": i, "weight": float(weights[i])} for i in fit.neurons(feature)],
+        **{end: _tokens(loaded, arrays[end][feature], arrays[f"{end}_value"][feature]) for end in ("plus", "minus")},
+        "themes": [{"theme": names[i], "share": float(shares[i])} for i in order if names[i] and shares[i] > 0],
+        "detection": detection_of(fit, row),
+        "scale": float(arrays["scale"][feature]),
+        "deciles": [float(v) for v in arrays["deciles"][feature]],
+        "active": row["active"],
+    }
+
+
+def detection_of(fit: Factorization, row: dict[str, Any]) -> dict[str, Any]:
+    """The detection numbers of a feature with their nulls, or None in place of each and the reason as ``sentence``."""
+    random = fit.manifest.get("random_auc")
+    found = row.get("detection")
+    if not found:
+        why = "The texts have no themes" if fit.manifest["themes"] == [""] else "Too few held-out passages of its theme"
+        empty = dict.fromkeys(("score", "auc", "interval", "shuffled_auc"))
+        return {"theme": row["theme"], **empty, "random_auc": random, "sentence": f"{why}, so detection is not scored."}
+    return {
+        **found,
+        "random_auc": random,
+        "sentence": (
+            f"On {found['passages']} passages of the theme and {found['others']} others that the fit has not seen, by "
+            "the largest cosine with a token; the theme was chosen on passages of the fit. The score is inflated "
+            "where the mean elsewhere is near zero; trust the area under the curve, and only beyond the random band."
+        ),
+    }
+
+
+def _sentence(fit: Factorization, feature: int, row: dict[str, Any]) -> str:
+    neurons = len(fit.neurons(feature))
+    unit = "neurons" if fit.site.kind == "mlp_hidden" else "dimensions"
+    theme = f" {row['purity']:.0%} of its activation lies on passages about {row['theme']}." if row["theme"] else ""
+    return (
+        f"Feature {feature}: {neurons} {unit}, active on {row['active']:.1%} of the tokens, which come from "
+        f"{row['texts']:.0f} passages, effectively.{theme} Contexts: the largest activations, at most {PER_PASSAGE} of "
+        "one passage; below them, tokens drawn evenly from all on which it is active."
+    )
+
+
+def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> list[dict[str, Any]]:
+    kept = ids.tolist()[:LOGITS]
+    labels = token_labels(loaded.tokenizer, kept)
+    return [{"id": i, "token": t, "logit": float(v)} for i, t, v in zip(kept, labels, values[: len(kept)], strict=True)]

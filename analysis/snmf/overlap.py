@@ -1,0 +1,163 @@
+"""Which neurons some features share, which each has alone, and what either part does to the logits of tokens.
+
+Features of one kind (the paper's example are days of the week, arXiv 2506.10920) keep a common core of neurons and a
+few of their own. Whether the parts do different things is an effect, so it is measured: a part's share of the feature
+is added to the activation at the site, on the last token of short neutral texts, and the model runs on. The direct path,
+straight to the unembedding, stands beside it; where the two disagree, later blocks had a say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import UserError
+from analysis.models.hooks import hooked, place_of
+from analysis.models.loader import LoadedModel
+from analysis.models.promoted import final_gain
+from analysis.models.prompts import token_labels
+
+if TYPE_CHECKING:
+    from analysis.models.sites import Site
+    from analysis.snmf.library import Factorization
+
+FEWEST, MOST = 2, 8
+NEUTRAL = ("I think that", "It was then that the", "She told me about the", "There is a")
+EACH, PAIRS = 3, 12
+
+
+def core_and_own(components: Tensor) -> tuple[list[int], list[list[int]]]:
+    """Neurons that at least half of the features (F, d), two or more, keep; and those that each keeps alone.
+
+    A neuron kept by a few of many is in neither. Both in ascending order.
+    """
+    kept = components != 0
+    count = kept.sum(0)
+    core = count >= max(2, -(-len(components) // 2))
+    own = [(row & (count == 1)).nonzero()[:, 0].tolist() for row in kept]
+    return core.nonzero()[:, 0].tolist(), own
+
+
+def shared_counts(components: Tensor) -> Tensor:
+    """How many neurons each two features (F, d) share, (F, F) int64; on the diagonal how many each keeps."""
+    kept = (components != 0).float()
+    return (kept @ kept.T).round().long()
+
+
+def parts_of(components: Tensor, scale: Tensor) -> Tensor:
+    """The core, then each feature's own part, as vectors at the site (F + 1, d).
+
+    ``scale`` (F,): the typical large activation of each feature, with which it is added. In the core each neuron has
+    the mean of its weights in the features that keep it, so weights of opposite signs cancel.
+    """
+    core, own = core_and_own(components)
+    full = components * scale[:, None]
+    kept = (components != 0).sum(0).clamp(min=1)
+    parts = torch.zeros(len(components) + 1, components.shape[1])
+    parts[0, core] = (full.sum(0) / kept)[core]
+    for row, neurons in enumerate(own):
+        parts[row + 1, neurons] = full[row, neurons]
+    return parts
+
+
+@torch.no_grad()
+def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
+    """Change of the next token's logits (M, V) when vectors (M, d) are added at a site, on the last of each text.
+
+    Mean over the neutral texts, and less its mean over the vocabulary, since a constant changes no probability.
+    """
+    total: Tensor | None = None
+    for text in NEUTRAL:
+        ids = torch.tensor([list(loaded.tokenizer(text)["input_ids"])])
+        rows = torch.cat([torch.zeros(1, parts.shape[1]), parts])
+
+        def add(x: Tensor, rows: Tensor = rows) -> Tensor:
+            changed = x.clone()
+            changed[:, -1] += rows.to(x)
+            return changed
+
+        with hooked(loaded, {site: add}):
+            out: Any = loaded.model(ids.expand(len(rows), -1).to(loaded.device), use_cache=False, logits_to_keep=1)
+        logits = out.logits[:, -1].float().cpu()
+        change = logits[1:] - logits[:1]
+        total = change if total is None else total + change
+    assert total is not None
+    mean = total / len(NEUTRAL)
+    return mean - mean.mean(1, keepdim=True)
+
+
+@torch.no_grad()
+def direct_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
+    """Logits (M, V) that vectors at a site give by the final norm's gain and the unembedding alone, less their mean.
+
+    Not divided by the length of the residual stream, so only comparable among themselves.
+    """
+    place = place_of(loaded, site)
+    output: nn.Module = loaded.model.get_output_embeddings()
+    unembedding: Tensor = output.weight  # type: ignore[assignment]
+    stream = parts.to(unembedding.device, unembedding.dtype)
+    if place.before:
+        stream = place.module(stream) - place.module(torch.zeros_like(stream))
+    gain = final_gain(loaded).to(stream.device)
+    logits = ((stream.float() * gain).to(unembedding.dtype) @ unembedding.T).float().cpu()
+    return logits - logits.mean(1, keepdim=True)
+
+
+def related_pairs(components: Tensor, most: int = PAIRS) -> list[tuple[int, int, int]]:
+    """The pairs of features that share most neurons, (a, b, how many) with a < b; none that share nothing."""
+    counts = shared_counts(components).triu(1)
+    best = counts.flatten().topk(min(most, counts.numel()))
+    pairs = [(divmod(int(i), len(counts)), int(n)) for i, n in zip(best.indices, best.values, strict=True) if n > 0]
+    return [(a, b, n) for (a, b), n in pairs]
+
+
+def overlap_of(
+    loaded: LoadedModel, fit: Factorization, features: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the page shows of some features' neurons: plain data; arrays ``shared`` (F, F), ``effects`` and ``direct``
+    (F + 1, columns), measured and by the direct path. Raises UserError(field="features")."""
+    if not FEWEST <= len(features) <= MOST or len(set(features)) < len(features):
+        raise UserError(f"Choose {FEWEST} to {MOST} different features to compare.", "features")
+    for feature in features:
+        fit.check_feature(feature)
+    chosen = list(features)
+    components = fit.components[chosen]
+    core, own = core_and_own(components)
+    parts = parts_of(components, fit.arrays["scale"].float()[chosen])
+    ids = list(dict.fromkeys(int(i) for k in chosen for i in fit.arrays["plus"][k][:EACH]))
+    measured, direct = measured_effects(loaded, fit.site, parts), direct_effects(loaded, fit.site, parts)
+    labels = [fit.label(k) for k in chosen]
+    signs = components[:, core].sign()
+    opposed = int(((signs > 0).any(0) & (signs < 0).any(0)).sum())
+    unit = "neurons" if fit.site.kind == "mlp_hidden" else "dimensions"
+    data = {
+        "features": [{"feature": k, "label": label} for k, label in zip(chosen, labels, strict=True)],
+        "core": core,
+        "exclusive": own,
+        "effects": {
+            "rows": ["core", *(f"only {label}" for label in labels)],
+            "columns": token_labels(loaded.tokenizer, ids),
+            "ids": ids,
+        },
+        "related": [
+            {"a": a, "b": b, "shared": n, "labels": [fit.label(a), fit.label(b)]}
+            for a, b, n in related_pairs(fit.components)
+        ],
+        "sentence": (
+            f"{len(core)} {unit} are in the core: kept by at least half of these features, two or more"
+            + (f"; {opposed} of them with opposite signs, which cancel there" if opposed else "")
+            + ". Effects are measured: the part of the feature, at its typical large activation, is added on the last "
+            f"token of {len(NEUTRAL)} short neutral texts, and the mean change of the next token's logits is shown, "
+            "less that of the average token."
+        ),
+    }
+    arrays = {
+        "shared": shared_counts(components).numpy(),
+        "effects": measured[:, ids].numpy(),
+        "direct": direct[:, ids].numpy(),
+    }
+    return data, arrays

@@ -1,0 +1,53 @@
+"""The levels of a factorization as a graph: which small concepts go into which larger ones, and how much.
+
+The paper draws trees (arXiv 2506.10920), but what is computed is a matrix of weights >= 0 between each level and the
+next, and a small concept may go into several larger ones. So this is a graph, and those that are shared say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from analysis.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.snmf.library import Factorization
+
+
+def tree_of(fit: Factorization, threshold: float = 0.15) -> dict[str, Any]:
+    """``levels``, ``nodes``, ``edges``, ``shared`` and a sentence; plain data.
+
+    An edge's ``weight`` is the weight of the child in the parent as a share of the parent's largest; edges below
+    ``threshold`` are left out. Level 1 has the smallest concepts; a node is named "level:number".
+    Raises UserError(field="threshold") for a threshold outside [0, 1].
+    """
+    if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
+        raise UserError("The threshold is a share of a concept's largest weight, from 0 to 1.", "threshold")
+    rows = [fit.manifest["rows"], *fit.manifest.get("upper", [])]
+    nodes = [
+        {"id": f"{level}:{k}", "level": level, "number": k, "label": row["label"], "top": row["top"]}
+        | {"contexts": row["contexts"]}
+        for level, part in enumerate(rows, start=1)
+        for k, row in enumerate(part)
+    ]
+    edges: list[dict[str, Any]] = []
+    for level, upper in enumerate(fit.levels[1:], start=2):
+        assert upper.weights is not None
+        share = upper.weights / upper.weights.amax(1, keepdim=True).clamp(min=1e-30)
+        for parent, child in ((share >= threshold) & (share > 0)).nonzero().tolist():
+            edge = {"parent": f"{level}:{parent}", "child": f"{level - 1}:{child}"}
+            edges.append(edge | {"weight": round(float(share[parent, child]), 4)})
+    parents: dict[str, int] = {}
+    for edge in edges:
+        parents[edge["child"]] = parents.get(edge["child"], 0) + 1
+    shared = [child for child, count in parents.items() if count > 1]
+    sizes = [len(level.components) for level in fit.levels]
+    if len(sizes) < 2:
+        sentence = "This factorization has one level, so there is no tree. Fit one with further levels."
+    else:
+        alone = sum(n for n in sizes[:-1]) - len(parents)
+        sentence = (
+            f"{' to '.join(map(str, sizes))} concepts, the smallest first. {len(edges)} weights reach {threshold:.0%} "
+            f"of their parent's largest; {len(shared)} concepts go into more than one, {alone} into none."
+        )
+    return {"levels": sizes, "nodes": nodes, "edges": edges, "shared": shared, "sentence": sentence}
