@@ -25,6 +25,18 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "reason": "The page loads an OthelloGPT of its own, so the model in use does not matter to it.",
         },
         {
+            "page": "Neurons",
+            "works": True,
+            "reason": "Needs an MLP whose gate, up and down vectors (or in and down) can be found; they are looked for "
+            "when the page asks. Experts that share the work have none.",
+        },
+        {
+            "page": "MLP features",
+            "works": True,
+            "reason": "The hidden layer of an MLP, its output, or the residual stream can be factorized, whichever "
+            "this model has. A factorization belongs to the weights that it was made for.",
+        },
+        {
             "page": "Validation",
             "works": works,
             "reason": "The toy model needs no loaded model. "

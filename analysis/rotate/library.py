@@ -96,6 +96,8 @@ class NeuronLibrary:
 
     def search(self, token: int) -> list[dict[str, Any]]:
         """Channels made beforehand with this token among their 20, the highest percentile first."""
+        if "made.top" not in self.arrays:
+            return []
         top, z = self.arrays["made.top"], self.arrays["made.top_z"].astype(np.float32)
         rows = []
         for n, c, place in np.argwhere(top == token):
@@ -137,6 +139,12 @@ def known(fingerprint: str) -> bool:
     return _place(fingerprint) is not None
 
 
+def digest(fingerprint: str) -> str:
+    """The checksum of a model's measurements; empty if there are none."""
+    place = _place(fingerprint)
+    return "" if place is None else str((read_manifest(place) or {}).get("sha256", ""))
+
+
 def open_library(memory: Any, fingerprint: str) -> NeuronLibrary | None:
     """The measurements of a model, from memory if they were opened before; None if there are none.
 
@@ -145,7 +153,7 @@ def open_library(memory: Any, fingerprint: str) -> NeuronLibrary | None:
     place = _place(fingerprint)
     if place is None:
         return None
-    sha = (read_manifest(place) or {}).get("sha256")
+    sha = digest(fingerprint)
     found: NeuronLibrary | None = memory.get(("neurons", fingerprint, sha))
     if found is None:
         arrays, manifest = load_pair(place, WHAT, "model")

@@ -82,11 +82,13 @@ class Context:
     def key_of(self, operation: Operation) -> str | None:
         """The content key of an operation, or None while its model is not loaded."""
         spec = getattr(operation, "model", None)
+        named = getattr(operation, "fingerprint", None)  # of what it reads besides its parameters and the model
         if spec is None:
-            named = getattr(operation, "fingerprint", None)  # of what it reads besides its parameters
             return content_key(operation, named(self) if named is not None else "")
         fingerprint = self.residents.fingerprint(spec)
-        return None if fingerprint is None else content_key(operation, fingerprint)
+        if fingerprint is None:
+            return None
+        return content_key(operation, fingerprint + (named(self) if named is not None else ""))
 
     def stored(self, operation: Operation) -> Result | None:
         """The kept result of a job operation, or None."""

@@ -333,6 +333,12 @@ class FindChannels(OfChannels):
     def describe(self) -> str:
         return f"Channels of {self.vector} {self.neuron}, block {self.layer}"
 
+    def fingerprint(self, context: Context) -> str:
+        """Of the null that the answer is held against: measured anew, it makes another answer."""
+        from analysis.rotate.library import digest
+
+        return digest(context.residents.fingerprint(self.model) or "")
+
     def run(self, context: Context) -> Result:
         from analysis.rotate.objective import z_scores
         from analysis.rotate.reading import channel_rows, geometry, histogram, verdict

@@ -85,10 +85,10 @@ class Factorization:
     @cached_property
     def passages(self) -> list[Passage]:
         """The texts of the factorization; UserError if they are gone or are others."""
-        source = TextSource.from_dict(self.manifest["source"])
-        if "passages" in self.manifest:
+        if "passages" in self.manifest:  # typed in, and kept with what was made from them
             texts = [Passage(str(t)) for t in self.manifest["passages"]]
         else:
+            source = TextSource.from_dict(self.manifest["source"])
             texts = bundled_corpus() if source.kind == "bundled" else read_source(source)
         if corpus_hash(texts) != self.manifest["corpus"]:
             raise UserError("The texts of this factorization have changed, so its contexts cannot be shown.", "fit")
@@ -196,6 +196,22 @@ def fit_for(memory: Any, loaded: LoadedModel, name: str) -> Factorization:
             "fit",
         )
     return fit
+
+
+def detection_table(spec: ModelSpec) -> dict[str, Any]:
+    """The bundled comparison of features with baselines, layer by layer: ``rows``, ``sentence``, ``command``.
+
+    Raises UserError(field="model") for a model that it was not made for.
+    """
+    try:
+        found: dict[str, Any] = json.loads((BUNDLED / "detection.json").read_text(encoding="utf-8"))
+        mine = found["model_spec"]["source"] == spec.source
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError("The table of detection is missing from this installation. Install Attune again.") from error
+    if not mine:
+        command = "python -m analysis.snmf.build --detection"
+        raise UserError(f"Detection was measured for {found['model']} only, by: {command}.", "model")
+    return {key: found[key] for key in ("rows", "sentence", "command")}
 
 
 def save_factorization(fit: Factorization, passages: Sequence[Passage], place: Path | None = None) -> str:

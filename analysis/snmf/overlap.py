@@ -1,8 +1,8 @@
 """Which neurons some features share, which each has alone, and what either part does to the logits of tokens.
 
 Features of one kind (the paper's example are days of the week, arXiv 2506.10920) keep a common core of neurons and a
-few of their own. Whether the parts do different things is an effect, so it is measured: a part's share of the feature
-is added to the activation at the site, on the last token of short neutral texts, and the model runs on. The direct path,
+few of their own. Whether the parts do different things is an effect, so it is measured: a part of the feature is
+added to the activation at the site, on the last token of short neutral texts, and the model runs on. The direct path,
 straight to the unembedding, stands beside it; where the two disagree, later blocks had a say.
 """
 

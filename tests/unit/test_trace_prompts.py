@@ -310,7 +310,7 @@ class _Ending:
 
 def test_capabilities_follow_the_facts() -> None:
     facts = loaded_tiny("gemma2").facts_dict()
-    attention, _steering, _othello, validation = capabilities(facts)
+    attention, *_others, validation = capabilities(facts)
     assert attention["works"] and "all 4 layers" in attention["reason"] and validation["works"]
     for change, words in (
         ({"attention_layers": []}, "No layer"),

@@ -1,0 +1,211 @@
+"""Operations of the Neurons page on a tiny model: what they find, remember and refuse, and that nothing is said of a
+channel without its null."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.errors import UserError
+from analysis.models.loader import LoadedModel, _describe
+from analysis.models.spec import ModelSpec
+from analysis.rotate.library import open_library
+from analysis.rotate.objective import kurtosis, z_scores
+from analysis.service.context import Context
+from analysis.service.operation import Operation, rebuild
+from analysis.service.ops_neurons import (
+    FindChannels,
+    MeasureNull,
+    NeuronFacts,
+    NeuronMap,
+    NeuronVector,
+    SearchChannels,
+    vectors_of,
+)
+from analysis.service.residents import Residents
+from analysis.service.store import ResultStore
+from tests.unit.test_contrasts import _byte_level
+from tests.unit.tiny_models import tiny_model
+
+SPEC = ModelSpec("default")
+TEXT = "the lamp is kept in Box A"
+
+
+def tiny(name: str = "llama") -> LoadedModel:
+    tokenizer = _byte_level()
+    model = tiny_model(name, vocab_size=len(tokenizer))
+    ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
+    return LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+
+
+def context_of(loaded: LoadedModel, path: Path) -> Context:
+    residents = Residents(limit=1)
+    residents.put(loaded)
+    return Context(residents, ResultStore(path))
+
+
+def perform(context: Context, operation: Operation) -> Any:
+    return context.perform(rebuild(type(operation).__name__, json.loads(json.dumps(operation.to_params()))))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Context, LoadedModel, list[dict[str, Any]]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        loaded = tiny()
+        context = context_of(loaded, tmp_path_factory.mktemp("results"))
+        lines: list[dict[str, Any]] = []
+        context.on_progress = lines.append  # type: ignore[attr-defined]
+        perform(context, MeasureNull(vectors=40, rounds=2))
+        yield context, loaded, lines
+
+
+def test_nothing_is_said_of_channels_without_a_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    context = context_of(tiny(), tmp_path / "results")
+    facts = perform(context, NeuronFacts()).data
+    assert not facts["measured"] and facts["null"] is None and facts["bundled"] == []
+    for operation in (FindChannels(), NeuronMap(), SearchChannels(text="a")):
+        with pytest.raises(UserError, match="have not been measured"):
+            perform(context, operation)
+    # The vector itself can be looked at, only without a band.
+    card = perform(context, NeuronVector(layer=1, neuron=3)).data
+    assert card["band"] is None and card["in_layer"] is None
+
+
+def test_measuring_is_kept_for_these_weights(bench: Any) -> None:
+    context, loaded, _ = bench
+    facts = perform(context, NeuronFacts()).data
+    assert facts["measured"] and facts["null"]["vectors"] == 40 and facts["null"]["rounds"] == 2
+    assert facts["vectors"] == ["gate", "up", "down"] and facts["neurons"] == 64 and facts["layers"] == 4
+    assert open_library(context.memory, loaded.facts.fingerprint) is not None
+    assert open_library(context.memory, "other weights") is None
+
+
+def test_the_layer_map_is_that_of_every_neuron(bench: Any) -> None:
+    context, loaded, _ = bench
+    found = perform(context, NeuronMap())
+    vectors = vectors_of(loaded)
+    for i, layer in enumerate(vectors.layers):
+        for j, kind in enumerate(vectors.kinds):
+            every = kurtosis(vectors.vectors(layer, kind).double() @ vectors.projection(layer).double().T)
+            assert found.arrays["median"][i, j] == pytest.approx(float(np.median(every)), abs=5e-3)
+            assert found.arrays["top"][i, j] == pytest.approx(float(every.max()), rel=2e-3, abs=5e-3)
+    band = found.data["band"]
+    assert band["low"] < band["median"] < band["high"]
+
+
+def test_a_vector_is_shown_as_it_is(bench: Any) -> None:
+    context, loaded, _ = bench
+    found = perform(context, NeuronVector(layer=2, vector="up", neuron=5))
+    vectors = vectors_of(loaded)
+    z = z_scores(loaded.model.model.layers[2].mlp.up_proj.weight[5] @ vectors.projection(2).T)
+    assert [t["id"] for t in found.data["high"]] == z.topk(15).indices.tolist()
+    assert found.data["low"][0]["z"] == pytest.approx(float(z.min()), abs=1e-3)
+    assert found.arrays["counts"].sum() == len(z)
+    assert found.arrays["edges"][0] <= z.min() and found.arrays["edges"][-1] >= z.max()
+
+
+def test_channels_come_with_their_null_and_their_descent(bench: Any) -> None:
+    context, loaded, lines = bench
+    lines.clear()
+    found = perform(context, FindChannels(layer=3, neuron=7, channels=2))
+    rows, arrays = found.data["channels"], found.arrays
+    assert [r["number"] for r in rows] == [1, 2] and found.data["source"] == "computed here"
+    null = open_library(context.memory, loaded.facts.fingerprint).null("unembedding")  # type: ignore[union-attr]
+    for c, row in enumerate(rows):
+        assert row["percentile"] == pytest.approx(100 * float((null.own_z[:, c] < row["own_z"]).float().mean()))
+        best = null.own_z[:, :2].max(1).values
+        assert row["p"] == pytest.approx((1 + int((best >= row["own_z"]).sum())) / 41)
+        assert row["beyond"] == (row["p"] <= 0.05) and len(row["tokens"]) == 20
+        assert np.mean([t["own"] for t in row["tokens"]]) == pytest.approx(row["own_z"], abs=1e-3)
+    assert found.data["nothing"] == (not any(r["beyond"] for r in rows))
+    assert ("Nothing in it" in found.data["verdict"]) == found.data["nothing"]
+    assert arrays["counts"].shape[0] == 3 and set(arrays["counts"].sum(1)) == {len(loaded.tokenizer)}
+    assert arrays["cosines"][0, 1] == pytest.approx(rows[0]["cosine"], abs=1e-4)
+    assert np.all(np.diff(arrays["reconstruction"][:, 1]) >= -1e-6)
+    last = arrays["trace"][arrays["trace"][:, 0] == 1][-1]
+    assert last[2] == pytest.approx(rows[0]["loss"], abs=1e-4)
+    traced = [line["trace"] for line in lines if "trace" in line]
+    assert traced and traced[-1]["channel"] == 2 and len(traced[-1]["loss"]) == len(traced[-1]["step"]) > 3
+
+
+def test_an_excluded_token_leaves_the_channels(bench: Any) -> None:
+    context, _, _ = bench
+    first = perform(context, FindChannels(layer=3, neuron=7, channels=1)).data["channels"][0]
+    out = tuple(t["id"] for t in first["tokens"][:3])
+    second = perform(context, FindChannels(layer=3, neuron=7, channels=1, excluded=out)).data["channels"][0]
+    assert not {t["id"] for t in second["tokens"]} & set(out)
+
+
+def test_other_weights_of_the_loss_get_a_null_of_their_own(bench: Any) -> None:
+    context, _, _ = bench
+    plain = perform(context, FindChannels(layer=1, neuron=2, channels=1)).data
+    near = perform(context, FindChannels(layer=1, neuron=2, channels=1, cosine_weight=20.0)).data
+    assert near["null"]["vectors"] == 64 != plain["null"]["vectors"]
+    assert near["null"]["cosine"][0] > plain["null"]["cosine"][0]
+    assert near["channels"][0]["cosine"] > plain["channels"][0]["cosine"]
+
+
+def test_both_optimisers_answer(bench: Any) -> None:
+    context, _, _ = bench
+    found = perform(context, FindChannels(layer=0, vector="gate", neuron=1, channels=1, optimiser="adamw"))
+    assert found.data["channels"][0]["loss"] <= found.arrays["trace"][0, 2]
+
+
+def test_search_says_why_there_is_nothing(bench: Any) -> None:
+    context, _, _ = bench
+    assert perform(context, SearchChannels(text="lamp kept")).data["sentence"].startswith("“lamp kept” is more than")
+    none = perform(context, SearchChannels(text="a")).data
+    assert none["rows"] == [] and "No channel of the 0 neurons" in none["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"layer": 4}, "blocks 0 to 3"),
+        ({"neuron": 64}, "numbered from 0 to 63"),
+        ({"vector": "in"}, "has the vectors gate, up, down"),
+        ({"excluded": (999_999,)}, "There is no token 999,999"),
+    ],
+)
+def test_what_is_not_there_is_named(bench: Any, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        perform(bench[0], FindChannels(**settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"channels": 0}, {"channels": 51}, {"mask_z": float("nan")}, {"cosine_weight": 0.0}, {"vector": "value"},
+     {"optimiser": "sgd"}, {"neuron": -1}, {"excluded": ("a",)}, {"excluded": tuple(range(201))}],
+)  # fmt: skip
+def test_bad_settings_never_reach_a_model(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        FindChannels(**settings)
+
+
+def test_a_model_without_a_gate_has_in_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    loaded = tiny("gpt2")
+    context = context_of(loaded, tmp_path / "results")
+    assert perform(context, NeuronFacts()).data["vectors"] == ["in", "down"]
+    with pytest.raises(UserError, match=r"plain: a neuron has no gate") as caught:
+        perform(context, NeuronVector(vector="gate"))
+    assert caught.value.field == "vector"
+    read = vectors_of(loaded)
+    block = loaded.model.transformer.h[1].mlp
+    assert torch.equal(read.read(1, "in", 5), block.c_fc.weight[:, 5])
+    assert torch.equal(read.read(1, "down", 5), block.c_proj.weight[5])
+
+
+def test_a_model_of_experts_is_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    context = context_of(tiny("gpt_oss"), tmp_path / "results")
+    with pytest.raises(UserError, match="experts that share the work"):
+        perform(context, NeuronFacts())
