@@ -141,7 +141,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         tokenizer = AutoTokenizer.from_pretrained(where, **extra, trust_remote_code=False)
         if "gguf_file" in extra:
             repair_tokenizer(tokenizer, Path(where) / extra["gguf_file"])
-        model: Any = AutoModelForCausalLM.from_pretrained(where, **arguments)
+        model: Any = _built(lambda how: AutoModelForCausalLM.from_pretrained(where, **{**arguments, **how}))
         if spec.device_map == "none":
             model = model.to(device)
     except torch.OutOfMemoryError as error:
@@ -157,6 +157,17 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
     loaded = LoadedModel(model, tokenizer, spec, describe(model, tokenizer, spec, note))
     say("ready", 1.0)
     return loaded
+
+
+def _built(make: Callable[[dict[str, Any]], Any]) -> Any:
+    """The model with recorded attention; or, where its code looks attention up in a table of its own that lacks ours,
+    with its plain one: the Attention page then refuses it, and the others work."""
+    try:
+        return make({})
+    except KeyError as error:
+        if error.args != (IMPLEMENTATION,):
+            raise
+        return make({"attn_implementation": "eager"})
 
 
 def describe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, note: str = "") -> ModelFacts:
@@ -240,6 +251,8 @@ def recording_error(model: PreTrainedModel, ids: Tensor) -> float:
 
     with tapped(keep):
         model(ids, use_cache=False)
+    if not recorded:
+        return float("inf")
     model.set_attn_implementation("eager")
     try:
         own = model(ids, use_cache=False, output_attentions=True).attentions or ()

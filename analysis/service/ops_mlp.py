@@ -50,7 +50,10 @@ class FactorizationFacts(Operation):
 
         fit = open_factorization(context.memory, self.fit)
         keys = ("feature", "label", "top", "active", "theme", "purity", "auc", "words", "character")
-        rows = [{key: row[key] for key in keys} for row in fit.rows()]
+        rows = [
+            {**{key: row[key] for key in keys}, "auc_theme": (row["detection"] or {}).get("theme", "")}
+            for row in fit.rows()
+        ]
         search = "Words of labels, of leading tokens and of themes are searched; the number of a feature finds it too."
         return Result({**fit.facts(), "rows": rows, "search": search})
 

@@ -106,8 +106,9 @@ def layer_rows(
     for method, made in directions.items():
         say(1.0, f"scoring {method}")
         found = scored(fitted, held, made, len(names), supervised=method.startswith("DiffMean"))
-        numbers = (np.nanmean(found.score), *found.score_interval, np.nanmean(found.auc), *found.auc_interval)
-        plain = {key: round(float(v), 4) for key, v in zip(_ROW, numbers, strict=True)}
+        means = float(np.nanmean(found.score)), float(np.nanmean(found.auc))
+        numbers = (means[0], *found.score_interval, means[1], *found.auc_interval)
+        plain = {key: round(v, 4) for key, v in zip(_ROW, numbers, strict=True)}
         count = "any" if made is None else len(made)
         rows.append({"layer": wanted.site.layer, "method": method, "candidates": count, **plain})
     return rows

@@ -143,7 +143,8 @@ def _shares(mass: Tensor, code: Tensor, count: int) -> Tensor:
 
 def _effective(shares: Tensor) -> Tensor:
     """Effective number (K,) of things with shares (K, C): the exponential of the entropy."""
-    return torch.special.entr(shares).sum(1).exp()
+    found: Tensor = torch.special.entr(shares).sum(1).exp()
+    return found
 
 
 def _tokens(mass: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +172,7 @@ def _judged(
     ]
     best = max(range(len(names)), key=low.__getitem__)
     theme, purity = (names[best], float(shares[best])) if low[best] > 1 else ("", 0.0)
-    common = ", ".join(dict.fromkeys(_words(labels)[:4])) or ", ".join(dict.fromkeys(t for t in labels[:4]))
+    common = ", ".join(_words(labels)[:4]) or "blanks"
     if not labels:
         character, label = "silent", "active on no token"
     elif token_share >= ONE_TOKEN:
@@ -195,7 +196,8 @@ def _judged(
 
 
 def _words(labels: Sequence[str]) -> list[str]:
-    """Tokens that can be read, whole words first: those that begin with a blank and have three letters."""
-    plain = [(w.startswith("␣") and sum(map(str.isalpha, w)) >= 3, w.replace("␣", " ").strip()) for w in labels]
-    readable = [(whole, w) for whole, w in plain if "‹" not in w and any(c.isalnum() for c in w)]
-    return [w for whole, w in readable if whole] + [w for whole, w in readable if not whole]
+    """Tokens that can be read, in order, each once whatever its case; the others only where there are none."""
+    plain = [w.replace("␣", " ").strip() for w in labels]
+    readable = {w.lower(): w for w in reversed(plain) if "‹" not in w and any(c.isalnum() for c in w)}
+    order = dict.fromkeys(w.lower() for w in plain)
+    return [readable[w] for w in order if w in readable] or [w for w in dict.fromkeys(plain) if w]

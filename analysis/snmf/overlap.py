@@ -148,8 +148,8 @@ def overlap_of(
             for a, b, n in related_pairs(fit.components)
         ],
         "sentence": (
-            f"{len(core)} {unit} are in the core: kept by at least half of these features, two or more"
-            + (f"; {opposed} of them with opposite signs, which cancel there" if opposed else "")
+            f"The core, {unit} that at least half of these features (two or more) keep: {len(core)}"
+            + (f", of which with opposite signs, so that they cancel: {opposed}" if opposed else "")
             + ". Effects are measured: the part of the feature, at its typical large activation, is added on the last "
             f"token of {len(NEUTRAL)} short neutral texts, and the mean change of the next token's logits is shown, "
             "less that of the average token."

@@ -105,7 +105,9 @@ def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, 
         window=WINDOW,
         progress=lambda share, text: say(_READ * share, text),
     )
-    return factorize_store(loaded, passages, store, wanted, lambda s, t, **f: say(_READ + (1 - _READ) * s, t, **f))
+    return factorize_store(
+        loaded, passages, store, wanted, lambda share, text, **f: say(_READ + (1 - _READ) * share, text, **f)
+    )
 
 
 def factorize_store(
@@ -129,7 +131,7 @@ def factorize_store(
         )
     x = store.read(wanted.site, n)
     began = time.perf_counter()
-    learned = learn(x, wanted, lambda s, t, **f: say(_FIT * s, t, **f))
+    learned = learn(x, wanted, lambda share, text, **f: say(_FIT * share, text, **f))
     seconds = time.perf_counter() - began
     say(_FIT, "describing the features")
     index = Index(tokens[:n], documents[:n], positions[:n])

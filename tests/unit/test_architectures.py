@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from analysis.models.loader import _describe, recording_error
-from analysis.models.recording import LayerAttention, tapped, with_unrotated
+from analysis.models.capabilities import capabilities
+from analysis.models.hooks import available_sites
+from analysis.models.loader import LoadedModel, _built, _describe, recording_error
+from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
@@ -124,3 +128,24 @@ def test_facts_come_from_what_was_seen():
     facts = _describe(tiny_model("gemma2"), IDS[:1], None, ModelSpec("default"), "")
     assert (facts.layers, facts.heads, facts.key_heads, facts.head_width) == (4, 6, 2, 16)
     assert facts.softcap == 2.0 and facts.sliding_windows == [5] and not facts.missing_layers
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers"), [("gptj", "n_layer"), ("gpt_neo", "num_layers"), ("mamba", "num_hidden_layers")]
+)
+def test_a_model_whose_attention_cannot_be_recorded_loads_and_says_so(kind, layers):
+    sizes = {"gptj": {"n_embd": 48, "n_head": 4, "rotary_dim": 4}}.get(kind, {"hidden_size": 48})
+    more = {"gpt_neo": {"num_heads": 4, "attention_types": [[["global", "local"], 1]]}}.get(kind, {})
+
+    def make(how):
+        config = CONFIG_MAPPING[kind](vocab_size=96, **{layers: 2}, **sizes, **more)
+        arguments = {"attn_implementation": IMPLEMENTATION, "dtype": torch.float32, **how}
+        return AutoModelForCausalLM.from_config(config, **arguments).eval()
+
+    model = _built(make)
+    facts = _describe(model, torch.arange(1, 20)[None], None, ModelSpec(), "")
+    assert facts.attention_layers == [] and facts.layers == 2 and facts.recording_error == float("inf")
+    loaded = LoadedModel(model, None, ModelSpec(), facts)
+    attention, steering, *_ = capabilities(loaded.facts_dict())
+    assert not attention["works"] and "attention" in attention["reason"] and steering["works"]
+    assert available_sites(loaded)["residual"] == [0, 1]

@@ -1,0 +1,481 @@
+"""Take a channel out of a neuron of the running model, and see what falls: its tokens only, or others too.
+
+The weight vector w becomes w - (w.c)c/|c|^2 for the time of a few passes (arXiv 2604.06005 claims that this is
+selective but does not publish its protocol; this one is Attune's). A down vector writes: what is measured are logits of
+the channel's tokens against other tokens that the neuron favours, where the neuron is most active. A gate, up or in
+vector reads: what is measured is the neuron's activation in sentences with the channel's tokens against sentences with
+others. Every control is a direction with the same cosine to w as the channel has, so that each takes the same amount
+out of the neuron and they differ only in where the rest of them points. And since the channel of a random vector pushes
+its tokens down just as well, the whole neuron is taken out too: a channel that belongs to a neuron takes away about
+what the neuron did to these tokens, and not a multiple of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from analysis.errors import UserError
+from analysis.models.hooks import hooked, layout
+from analysis.models.loader import LoadedModel
+from analysis.models.prompts import token_labels
+from analysis.models.sites import Site
+from analysis.rotate.objective import z_scores
+from analysis.rotate.vectors import NeuronVectors, Weight
+
+ARMS = ("channel", "random direction", "logit lens", "svd")
+WHOLE = "whole neuron"
+SHOWN = 8
+"""Positions of a text, or sentences of each sort, that are looked at."""
+LEAST = 3
+RANDOM, SINGULAR = 4, 8
+"""Random directions that are averaged; first singular directions that are taken together."""
+_WINDOW, _SKIPPED, _DRAWS = 24, 2, 2_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A channel of one weight vector: ``channel`` (d,), its ``tokens`` on the side of ``pole`` (1 or -1), and
+    ``others``: tokens that are not its own (:func:`other_tokens`, or those of another channel)."""
+
+    layer: int
+    vector: str
+    neuron: int
+    channel: Tensor
+    tokens: tuple[int, ...]
+    others: tuple[int, ...]
+    pole: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether the vector is what the neuron writes, and not what it reads."""
+        return self.vector == "down"
+
+
+def without(w: Tensor, direction: Tensor) -> Tensor:
+    """w (d,) less its component along a direction (d,) of any length."""
+    return w - direction * ((w @ direction) / (direction @ direction))
+
+
+def equally_near(w: Tensor, toward: Tensor, cosine: float) -> Tensor:
+    """The unit vector at that cosine with w (d,) whose other part points where that of ``toward`` (d,) does."""
+    unit = normalize(w, dim=0)
+    aside = normalize(without(toward, unit), dim=0)
+    found: Tensor = cosine * unit + max(0.0, 1 - cosine**2) ** 0.5 * aside
+    return found
+
+
+def other_tokens(
+    w: Tensor, U: Tensor, channel: Tensor, pole: int, *, usable: Tensor | None = None, mask_z: float = 4.0
+) -> tuple[int, ...]:
+    """Ids of the 20 tokens that w (d,) itself favours most on the side of ``pole`` and that are no tokens of the
+    channel: below half of ``mask_z`` standard deviations in it. U (V, d); ``usable`` (V,) booleans."""
+    own = pole * z_scores(w @ U.T)
+    own[pole * z_scores(channel @ U.T) > mask_z / 2] = -torch.inf
+    if usable is not None:
+        own[~usable.to(own.device)] = -torch.inf
+    return tuple(own.topk(min(20, len(U))).indices.tolist())
+
+
+@contextmanager
+def replaced(weight: Weight, neuron: int, value: Tensor) -> Iterator[None]:
+    """Put another vector (d,) in a neuron's place inside the context; at its end the old one is back, bit for bit."""
+    row = weight.matrix()[neuron]
+    kept = row.clone()
+    with torch.no_grad():
+        try:
+            row.copy_(value.to(row))
+            yield
+        finally:
+            row.copy_(kept)
+
+
+def controls(vectors: NeuronVectors, case: Case, seed: int = 0) -> dict[str, list[Tensor]]:
+    """For each arm the directions (d,), averaged over, that are taken out: the channel; random ones; the mean of the
+    tokens that the neuron's own projection has on top; the part of w in the layer's first singular directions."""
+    w, U = vectors.read(case.layer, case.vector, case.neuron), vectors.projection(case.layer)
+    channel = case.channel.to(w)
+    cosine = float(normalize(w, dim=0) @ normalize(channel, dim=0))
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(RANDOM, len(w), generator=generator).to(w)
+    top = (case.pole * z_scores(w @ U.T)).topk(min(20, len(U))).indices
+    lens = case.pole * (U[top].mean(0) - U.mean(0))
+    span = _span(vectors.vectors(case.layer, case.vector), generator)
+    return {
+        "channel": [channel],
+        "random direction": [equally_near(w, v, cosine) for v in drawn],
+        "logit lens": [equally_near(w, lens, cosine)],
+        "svd": [equally_near(w, span @ (span.T @ w), cosine)],
+    }
+
+
+def ablate(
+    vectors: NeuronVectors,
+    case: Case,
+    ids: Sequence[int],
+    texts: Sequence[Sequence[int]] = (),
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Take a channel out and say what fell, as plain data.
+
+    ``ids``: tokens of a text, in which a down vector's effect is measured at the positions where the neuron is most
+    active. ``texts``: rows of token ids, among which the sentences for a gate, up or in vector are looked for.
+
+    Drops of a down vector are in logits (less their mean over the vocabulary), counted positive where they undo what
+    the neuron does; those of the other vectors are shares of the activation over all sentences of a sort. Intervals
+    are of 95 %, by drawing tokens and positions, or sentences, anew. Under "whole", what falls without the neuron.
+
+    Raises UserError(field="channel") if fewer than three sentences of a sort are found, (field="text") for a text of
+    fewer than two tokens.
+    """
+    if len(ids) < 2:
+        raise UserError("The text is one token long. Type a sentence, so that there is something to look at.", "text")
+    loaded = vectors.loaded
+    row = [int(i) for i in ids]
+    activation = _hidden(loaded, [row], Site(case.layer, "mlp_hidden"))[0, :, case.neuron].float().cpu()
+    skipped = _SKIPPED if len(row) > 2 * _SKIPPED else 0
+    order = (activation[skipped:].abs().argsort(descending=True) + skipped)[:SHOWN].tolist()
+    rng = np.random.default_rng(seed)
+    data: dict[str, Any] = {
+        "kind": "output" if case.writes else "input",
+        "labels": token_labels(loaded.tokenizer, row),
+        "activation": activation.tolist(),
+        "shown": order,
+        "tokens": [],
+        "sentences": [],
+    }
+    if case.writes:
+        found = _written(vectors, case, [row], [(0, p) for p in order], seed)
+        before, after = found.logits
+        labels = token_labels(loaded.tokenizer, list(case.tokens))
+        data["tokens"] = [
+            {"id": t, "token": label, "before": float(before[0, i]), "after": float(after[0, i])}
+            for i, (t, label) in enumerate(zip(case.tokens, labels, strict=True))
+        ]
+        ratio = False
+    else:
+        windows = _windows_of(case, texts, seed)
+        found = _read(vectors, case, windows, seed)
+        ratio = True
+        data["sentences"] = [
+            {
+                "labels": token_labels(loaded.tokenizer, window),
+                "before": float(values[0, i]),
+                "after": float(values[1, i]),
+                "own": own,
+            }
+            for group, values, own in zip(windows, found.activations, (True, False), strict=True)
+            for i, window in enumerate(group)
+        ]
+    data["arms"] = [found.arm(name, rng, ratio) for name in ARMS]
+    data["whole"] = found.arm(WHOLE, rng, ratio)
+    return data | {"unit": "share of the activation" if ratio else "logits", "sentence": _sentence(data)}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Drops (P, T) of each arm on own and other tokens (positions x tokens), or of activation on sentences (1, T),
+    with the values ``before`` that they are shares of; ``logits`` of the own tokens and ``activations`` of both sorts
+    of sentences, before and after the channel is out."""
+
+    drops: dict[str, tuple[Tensor, Tensor]]
+    before: tuple[Tensor, Tensor]
+    logits: tuple[Tensor, Tensor]
+    activations: tuple[Tensor, Tensor]
+
+    def drop(self, arm: str, side: int, ratio: bool) -> float:
+        """Mean drop on own (0) or other (1) tokens, or as a share of what there was."""
+        drop = float(self.drops[arm][side].mean())
+        return drop / max(float(self.before[side].mean()), 1e-12) if ratio else drop
+
+    def arm(self, name: str, rng: np.random.Generator, ratio: bool) -> dict[str, Any]:
+        """Drops with bootstrap intervals."""
+        own, other = self.drop(name, 0, ratio), self.drop(name, 1, ratio)
+        spread = [self._interval(name, side, rng, ratio) for side in (0, 1)]
+        return {
+            "name": name,
+            "own": own,
+            "other": other,
+            "score": own - other,
+            "own_interval": spread[0],
+            "other_interval": spread[1],
+        }
+
+    def _interval(self, name: str, side: int, rng: np.random.Generator, ratio: bool) -> list[float]:
+        drop = self.drops[name][side].double().cpu().numpy()
+        rows = rng.integers(0, drop.shape[0], (_DRAWS, drop.shape[0], 1))
+        columns = rng.integers(0, drop.shape[1], (_DRAWS, 1, drop.shape[1]))
+        drawn = drop[rows, columns].mean((1, 2))
+        if ratio:
+            drawn /= np.maximum(self.before[side].double().cpu().numpy()[rows, columns].mean((1, 2)), 1e-12)
+        return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
+
+
+def strongest(
+    loaded: LoadedModel, layer: int, neurons: Sequence[int], texts: Sequence[Sequence[int]], count: int = SHOWN
+) -> list[list[list[int]]]:
+    """For each neuron of a block the ``count`` contexts of at most 24 tokens at the ends of which it is most active
+    (in size), from rows of token ids; at most one of each text."""
+    windows = [list(t)[:_WINDOW] for t in texts if len(t) > _SKIPPED]
+    best = []
+    for first in range(0, len(windows), 16):
+        rows = windows[first : first + 16]
+        hidden = _hidden(loaded, rows, Site(layer, "mlp_hidden"))[:, :, list(neurons)].float().abs().cpu()
+        lengths = torch.tensor([len(r) for r in rows])
+        place = torch.arange(hidden.shape[1])
+        hidden[(place[None] >= lengths[:, None]) | (place[None] < _SKIPPED)] = -1.0
+        best.append(torch.stack(hidden.max(1)))  # (2, rows, neurons): value, position
+    values, places = torch.cat(best, 1)
+    found = []
+    for n in range(len(neurons)):
+        chosen = values[:, n].argsort(descending=True)[:count].tolist()
+        found.append([windows[i][: int(places[i, n]) + 1] for i in chosen])
+    return found
+
+
+def ablation_study(
+    vectors: NeuronVectors,
+    cases: Sequence[Case],
+    texts: Sequence[Sequence[int]],
+    *,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, Any]:
+    """The drops of many channels: "rows", one for each case that could be measured (``arms`` by name: own, other,
+    score; ``whole``), "left_out" (how many could not), and "arms": means over cases with 95 % intervals by drawing
+    cases anew, and the share of cases in which the channel's score is above the arm's. ``texts``: rows of token ids,
+    in which a down vector is measured where its neuron is most active.
+    """
+    rows: list[dict[str, Any]] = []
+    contexts: dict[int, list[list[int]]] = {}
+    for layer in sorted({c.layer for c in cases if c.writes}):
+        places = [i for i, c in enumerate(cases) if c.writes and c.layer == layer]
+        neurons = [cases[i].neuron for i in places]
+        contexts |= dict(zip(places, strongest(vectors.loaded, layer, neurons, texts), strict=True))
+    for number, case in enumerate(cases):
+        progress(number / len(cases))
+        try:
+            if case.writes:
+                ends = [(i, len(r) - 1) for i, r in enumerate(contexts[number])]
+                found = _written(vectors, case, contexts[number], ends, seed + number)
+            else:
+                found = _read(vectors, case, _windows_of(case, texts, seed), seed + number)
+        except UserError:
+            continue
+        both = {a: [found.drop(a, side, not case.writes) for side in (0, 1)] for a in (*ARMS, WHOLE)}
+        made = {a: {"own": own, "other": other, "score": own - other} for a, (own, other) in both.items()}
+        rows.append({"case": number, "arms": {a: made[a] for a in ARMS}, "whole": made[WHOLE]})
+    return {"rows": rows, "left_out": len(cases) - len(rows), "arms": _means(rows, seed) if rows else {}}
+
+
+def _means(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
+    drawn = np.random.default_rng(seed).integers(0, len(rows), (_DRAWS, len(rows)))
+    found: dict[str, dict[str, Any]] = {}
+    for arm in (*ARMS, WHOLE):
+        parts = [row["whole"] if arm == WHOLE else row["arms"][arm] for row in rows]
+        found[arm] = {}
+        for figure in ("own", "other", "score"):
+            values = np.array([part[figure] for part in parts])
+            interval = np.quantile(values[drawn].mean(1), [0.025, 0.975])
+            found[arm] |= {figure: float(values.mean()), f"{figure}_interval": [float(v) for v in interval]}
+        ahead = [row["arms"]["channel"]["score"] > part["score"] for row, part in zip(rows, parts, strict=True)]
+        found[arm]["channel_ahead"] = float(np.mean(ahead))
+    return found
+
+
+@torch.no_grad()
+def _written(
+    vectors: NeuronVectors, case: Case, rows: list[list[int]], places: list[tuple[int, int]], seed: int
+) -> Effect:
+    """Logits at places (row, position) with each arm taken out of a down vector."""
+    loaded, weight = vectors.loaded, vectors.place(case.layer, case.vector, case.neuron)
+    w = vectors.read(case.layer, case.vector, case.neuron)
+    at = torch.tensor(places).T.unbind()
+    wanted = [list(case.tokens), list(case.others)]
+    ids, mask = _padded(rows)
+
+    def logits() -> list[Tensor]:
+        found = loaded.forward(ids, mask, logits=True)[at].float()
+        found = (found - found.mean(-1, keepdim=True)).cpu()
+        return [found[:, tokens] for tokens in wanted]
+
+    active: list[Tensor] = []
+    with hooked(loaded, {Site(case.layer, "mlp_hidden"): lambda x: active.append(x[at][:, case.neuron])}):
+        before = logits()
+    # Where the activation is negative, a neuron presses down what its vector favours.
+    sign = case.pole * active[0].float().sign().cpu()[:, None]
+    drops: dict[str, tuple[Tensor, Tensor]] = {}
+    after = before
+    for name, directions in (controls(vectors, case, seed) | {WHOLE: [w]}).items():
+        made = []
+        for direction in directions:
+            with replaced(weight, case.neuron, without(w, direction)):
+                made.append(logits())
+        if name == "channel":
+            after = made[0]
+        own, other = (torch.stack([sign * (before[i] - m[i]) for m in made]).mean(0) for i in (0, 1))
+        drops[name] = own, other
+    nothing = (torch.zeros(0), torch.zeros(0))
+    return Effect(drops, nothing, (before[0], after[0]), nothing)
+
+
+@torch.no_grad()
+def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], list[list[int]]], seed: int) -> Effect:
+    """The activation in sentences that end with a token of either sort, with each arm taken out of what is read.
+
+    A late block has at a position what comes next rather than what is there, so of the last position and the one
+    before it that counts where the neuron is more active. Nothing below the block changes: only it is run again.
+    """
+    loaded, weight = vectors.loaded, vectors.place(case.layer, case.vector, case.neuron)
+    w = vectors.read(case.layer, case.vector, case.neuron)
+    own, other = windows
+    rows = [*own, *other]
+    hidden, again = _block(loaded, rows, Site(case.layer, "mlp_hidden"))
+    last = torch.tensor([[len(r) - 2, len(r) - 1] for r in rows])
+    pair = hidden[torch.arange(len(rows))[:, None], last, case.neuron].float().cpu()
+    choice = pair.abs().argmax(1)
+    at = torch.arange(len(rows)), last.gather(1, choice[:, None])[:, 0]
+    signed = pair.gather(1, choice[:, None])[:, 0]
+    sign, before = signed.sign(), signed.abs()
+    drops: dict[str, tuple[Tensor, Tensor]] = {}
+    after = before
+    for name, directions in (controls(vectors, case, seed) | {WHOLE: [w]}).items():
+        made = []
+        for direction in directions:
+            with replaced(weight, case.neuron, without(w, direction)):
+                made.append(sign * again()[at][:, case.neuron].float().cpu())
+        if name == "channel":
+            after = made[0]
+        drop = before - torch.stack(made).mean(0)
+        drops[name] = drop[None, : len(own)], drop[None, len(own) :]
+    both = torch.stack([before, after])
+    shares = before[None, : len(own)], before[None, len(own) :]
+    nothing = torch.zeros(0)
+    return Effect(drops, shares, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
+
+
+def _windows_of(case: Case, texts: Sequence[Sequence[int]], seed: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Sentences, cut behind a token of the channel, and behind one of the others."""
+    own = _windows(texts, case.tokens, case.others, seed)
+    other = _windows(texts, case.others, case.tokens, seed)
+    for group, words in ((own, "the channel's tokens"), (other, "the neuron's other tokens")):
+        if len(group) < LEAST:
+            raise UserError(
+                f"Only {len(group)} sentences of the corpus hold one of {words}, and {LEAST} are needed to see whether "
+                "the activation falls. Choose another channel.",
+                "channel",
+            )
+    return own, other
+
+
+def _windows(
+    texts: Sequence[Sequence[int]], wanted: Sequence[int], avoided: Sequence[int], seed: int
+) -> list[list[int]]:
+    """Contexts that end with a wanted token and hold none of the others, of as many different tokens as there are."""
+    by_token: dict[int, list[list[int]]] = {int(t): [] for t in wanted}
+    strange = set(avoided)
+    for number in np.random.default_rng(seed).permutation(len(texts)):
+        text = texts[number]
+        for place, token in enumerate(text):
+            group = by_token.get(int(token))
+            if group is None or len(group) >= SHOWN or place < 2 * _SKIPPED:
+                continue
+            window = [int(t) for t in text[max(0, place + 1 - _WINDOW) : place + 1]]
+            if strange.isdisjoint(window):
+                group.append(window)
+            break
+    rounds = [group[i] for i in range(SHOWN) for group in by_token.values() if i < len(group)]
+    return rounds[:SHOWN]
+
+
+def _span(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """An orthonormal basis (d, 8) of the first right-singular directions of rows (N, d), by subspace iteration."""
+    basis: Tensor = torch.randn(rows.shape[1], 3 * SINGULAR, generator=generator).to(rows)
+    for _ in range(10):
+        basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
+    right: Tensor = torch.linalg.svd(rows @ basis, full_matrices=False).Vh[:SINGULAR]
+    return basis @ right.T
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
+    """Token ids (B, T) padded on the right, and the mask where there is padding."""
+    lengths = torch.tensor([len(r) for r in rows])
+    real = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.zeros(real.shape, dtype=torch.long)
+    ids[real] = torch.tensor([int(t) for r in rows for t in r])
+    return ids, None if bool(real.all()) else real.long()
+
+
+class _Seen(Exception):
+    """What was wanted of a pass has been seen."""
+
+
+@torch.no_grad()
+def _block(loaded: LoadedModel, rows: Sequence[Sequence[int]], site: Site) -> tuple[Tensor, Callable[[], Tensor]]:
+    """The activation (B, T, D) at a site of a block, and a function that runs this block alone again for it."""
+    seen: list[Tensor] = []
+    calls: list[tuple[Any, Any]] = []
+
+    def look(x: Tensor) -> None:
+        seen[:] = [x.clone()]
+        raise _Seen
+
+    def enter(_module: Any, args: Any, kwargs: Any) -> None:
+        calls[:] = [(args, kwargs)]
+
+    block = layout(loaded).blocks[site.layer]
+
+    def again() -> Tensor:
+        try:
+            with hooked(loaded, {site: look}):
+                block(*calls[0][0], **calls[0][1])
+        except _Seen:
+            pass
+        return seen[0]
+
+    handle = block.register_forward_pre_hook(enter, with_kwargs=True)
+    try:
+        with hooked(loaded, {site: look}):
+            loaded.forward(*_padded(rows))
+    except _Seen:
+        pass
+    finally:
+        handle.remove()
+    return seen[0], again
+
+
+def _hidden(loaded: LoadedModel, rows: Sequence[Sequence[int]], site: Site) -> Tensor:
+    return _block(loaded, rows, site)[0]
+
+
+def _sentence(data: dict[str, Any]) -> str:
+    """What fell, in words, beside the best control and the whole neuron."""
+    channel, best = data["arms"][0], max(data["arms"][1:], key=lambda arm: arm["score"])
+    whole = data["whole"]["own"]
+    output = data["kind"] == "output"
+
+    def said(value: float) -> str:
+        return f"{value:.2f}" if output else f"{value:.0%}"
+
+    if output:
+        text = (
+            f"Without the channel the logits of its tokens fall by {said(channel['own'])} and those of the neuron's "
+            f"other tokens by {said(channel['other'])}"
+        )
+    else:
+        text = (
+            f"Without the channel the activation falls by {said(channel['own'])} in sentences with its tokens and by "
+            f"{said(channel['other'])} in sentences with others"
+        )
+    text += f"; of the controls, {best['name']} does best ({said(best['own'])} and {said(best['other'])})."
+    if output and channel["own"] > 2 * abs(whole):
+        text += f" The whole neuron accounts for {said(whole)} only: more is pushed down than the neuron put there."
+    return text

@@ -1,0 +1,240 @@
+"""What a feature is, in words and contexts: tokens coloured by its activation, output tokens, themes, detection.
+
+Lists have no ids of their own: rows carry data attributes for the one listener in assets/features.js, since Dash looks
+at every component with an id at every change. Tokens whose id is known carry it, for the token card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import html
+
+from components.panels import empty
+
+ORDERS = (
+    ("auc", "best detected first (AUC)"),
+    ("theme", "by theme"),
+    ("active", "most active first"),
+    ("feature", "by number"),
+)
+
+
+def ordered(rows: Sequence[dict[str, Any]], order: str) -> list[dict[str, Any]]:
+    """The rows of a fit in the order chosen; features that are not scored come last."""
+    keys: dict[str, Any] = {
+        "auc": lambda r: (r["auc"] is None, -(r["auc"] or 0.0)),
+        "theme": lambda r: (not r["theme"], r["theme"], -r["purity"]),
+        "active": lambda r: -r["active"],
+        "feature": lambda r: r["feature"],
+    }
+    return sorted(rows, key=keys.get(order, keys["auc"]))
+
+
+def matching(rows: Sequence[dict[str, Any]], words: str | None) -> list[dict[str, Any]]:
+    """The rows whose label, theme or tokens hold all the words."""
+    wanted = (words or "").lower().split()
+    return [r for r in rows if all(w in r["words"] for w in wanted)]
+
+
+def feature_rows(
+    rows: Sequence[dict[str, Any]], chosen: int | None, members: Sequence[int], limit: int = 100
+) -> list[Any]:
+    """The ranked list: each row opens its feature, its second button takes it into the comparison."""
+    found: list[Any] = []
+    for r in rows[:limit]:
+        feature, inside = r["feature"], r["feature"] in members
+        auc = "" if r["auc"] is None else f"{r['auc']:.2f}"
+        found.append(
+            html.Div(
+                [
+                    html.Button(
+                        [
+                            html.Span(str(feature), className="mlp-number"),
+                            html.Span(r["label"], className="attune-row-label"),
+                            html.Span(auc, className="attune-row-number"),
+                            html.Span(f"{r['active']:.1%}", className="attune-row-number mlp-quiet"),
+                        ],
+                        className="mlp-row" + (" attune-region-chosen" if feature == chosen else ""),
+                        type="button",
+                        title=f"feature {feature}: {', '.join(r['top'])}",
+                        **{"data-mlp-feature": str(feature), "aria-current": "true" if feature == chosen else "false"},
+                    ),
+                    html.Button(
+                        "−" if inside else "+",
+                        className="attune-small",
+                        type="button",
+                        title="Take out of the comparison" if inside else "Compare its neurons with others",
+                        **{"data-mlp-member": str(feature), "aria-label": f"compare feature {feature}"},
+                    ),
+                ],
+                className="attune-region-row",
+            )
+        )
+    if len(rows) > limit:
+        found.append(html.P(f"{len(rows) - limit} more; search to narrow the list.", className="attune-note"))
+    return found or [html.P("No feature matches.", className="attune-note")]
+
+
+def search_rows(rows: Sequence[dict[str, Any]], titles: dict[str, str], limit: int = 12) -> list[Any]:
+    """Features of all fits that promote a token or are active on it, best ranks first."""
+    return [
+        html.Button(
+            [
+                html.Span(f"{r['where']}, rank {r['rank']}", className="attune-note"),
+                html.Span(r["label"], className="attune-row-label"),
+                html.Span(titles.get(r["fit"], r["fit"]), className="attune-row-purity"),
+            ],
+            className="mlp-found",
+            type="button",
+            **{"data-mlp-feature": str(r["feature"]), "data-mlp-fit": str(r["fit"])},
+        )
+        for r in rows[:limit]
+    ]
+
+
+def token(text: str, token_id: int | None = None, **more: Any) -> Any:
+    """One token of a list; with its id it can be focused, and opens the token card."""
+    if token_id is None:
+        return html.Span(text, className="attune-mark", **more)
+    return html.Span(text, className="attune-mark attune-tok", tabIndex="0", **{"data-token-id": str(token_id)}, **more)
+
+
+def pole(title: str, rows: Sequence[dict[str, Any]]) -> Any:
+    """The output tokens of one pole, each with its logit as number and bar."""
+    top = max((abs(r["logit"]) for r in rows), default=1.0) or 1.0
+    return html.Div(
+        [
+            html.H4(title),
+            *[
+                html.Div(
+                    [
+                        token(r["token"], r["id"]),
+                        html.Span(html.I(style={"width": f"{100 * abs(r['logit']) / top:.0f}%"}), className="mlp-bar"),
+                        html.Span(f"{r['logit']:+.2f}", className="attune-row-number"),
+                    ],
+                    className="mlp-logit",
+                )
+                for r in rows
+            ],
+        ],
+        className="mlp-pole",
+    )
+
+
+def context_line(context: dict[str, Any]) -> Any:
+    """One context, each token shaded by the feature's activation on it; the token it was chosen for has a frame."""
+    ids = context.get("ids") or [None] * len(context["tokens"])
+    spans = []
+    for i, (text, value) in enumerate(zip(context["tokens"], context["values"], strict=True)):
+        here = i == context["at"]
+        extra = {} if ids[i] is None else {"data-token-id": str(ids[i]), "tabIndex": "0" if here else "-1"}
+        spans.append(
+            html.Span(
+                text.replace("␣", " "),
+                className="mlp-token" + (" mlp-here" if here else "") + ("" if ids[i] is None else " attune-tok"),
+                title=f"{value:.0%} of the feature's largest",
+                style={"--shade": f"{value:.3f}"} if value >= 0.01 else None,
+                **extra,
+            )
+        )
+    said = context["theme"] or "no theme"
+    return html.Div([*spans, html.Span(said, className="mlp-theme")], className="mlp-context")
+
+
+def detection(found: dict[str, Any]) -> Any:
+    """The AUC on a scale from 0 to 1 with its interval, on the band of random directions; the paper's score beside."""
+    if found.get("auc") is None:
+        return empty(found.get("sentence") or "Not scored: the texts of this fit have no themes.")
+    low, high = found.get("interval") or (found["auc"], found["auc"])
+    random, shuffled = found.get("random_auc"), found.get("shuffled_auc")
+    said = [f"AUC {found['auc']:.2f}, 95 % interval {low:.2f} to {high:.2f}"]
+    if random:
+        said.append(f"random sparse directions: {random[0]:.2f} to {random[1]:.2f}")
+    if shuffled is not None:
+        said.append(f"its weights on other neurons: {shuffled:.2f}")
+    scale = [
+        html.I(className="mlp-band", style=_span(*random)) if random else None,
+        html.I(className="mlp-interval", style=_span(low, high)),
+        html.I(className="mlp-shuffled", style=_at(shuffled)) if shuffled is not None else None,
+        html.I(className="mlp-point", style=_at(found["auc"])),
+    ]
+    beyond = bool(random) and low > random[1]
+    score = "not scored" if found.get("score") is None else f"{found['score']:+.2f}"
+    return html.Div(
+        [
+            html.Div([html.Strong(found["theme"]), ": ", "; ".join(said), "."]),
+            html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(said)}),
+            html.Div([html.Span("0"), html.Span("AUC 0.5"), html.Span("1")], className="mlp-ends", **_HIDDEN),
+            html.Div(
+                "Beyond the random band."
+                if beyond
+                else "Its interval reaches into the random band: not told apart from a random direction.",
+                className="attune-good" if beyond else "attune-bad",
+            ),
+            html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
+            html.Div(found.get("sentence", ""), className="attune-note"),
+        ],
+        className="mlp-detection",
+    )
+
+
+_HIDDEN = {"aria-hidden": "true"}
+
+
+def _at(value: float) -> dict[str, str]:
+    return {"left": f"{100 * min(max(value, 0.0), 1.0):.1f}%"}
+
+
+def _span(low: float, high: float) -> dict[str, str]:
+    low, high = min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
+    return {"left": f"{100 * low:.1f}%", "width": f"{max(0.6, 100 * (high - low)):.1f}%"}
+
+
+def themes(rows: Sequence[dict[str, Any]]) -> Any:
+    """Where the feature's activation lies, as shares of it."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span(r["theme"]),
+                    html.Span(html.I(style={"width": f"{100 * r['share']:.0f}%"}), className="mlp-bar"),
+                    html.Span(f"{r['share']:.0%}", className="attune-row-number"),
+                ],
+                className="mlp-logit",
+            )
+            for r in rows
+        ]
+        or [empty("The texts of this fit have no themes.")]
+    )
+
+
+def feature_card(card: dict[str, Any]) -> Any:
+    """The body of the card, from FeatureCard's answer; its neurons are a figure of their own."""
+    return html.Div(
+        [
+            html.P(card["sentence"], className="attune-note"),
+            html.Div(
+                [
+                    _contexts("Where it is most active", card["contexts"]),
+                    _contexts("A random sample of where it is active", card["random_contexts"]),
+                ],
+                className="attune-two-tight",
+            ),
+            html.Div(
+                [
+                    pole("Pushes up", card["plus"]),
+                    pole("Pushes down", card["minus"]),
+                    html.Div([html.H4("Themes, shares of its activation"), themes(card["themes"])]),
+                    html.Div([html.H4("Does it tell its theme?"), detection(card["detection"])]),
+                ],
+                className="mlp-facts",
+            ),
+        ]
+    )
+
+
+def _contexts(title: str, rows: Sequence[dict[str, Any]]) -> Any:
+    lines = [context_line(c) for c in rows] or [empty("None.")]
+    return html.Div([html.H4(title), html.Div(lines, className="mlp-contexts", tabIndex="0")])

@@ -1,0 +1,148 @@
+"""Layout of the MLP features page: which factorization, which feature, what it is; below, a sentence, what features
+share, how they merge, what they do when the model writes, and how good the method is. The callbacks are in the modules
+beside this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html, register_page
+
+from components.feature_card import ORDERS
+from components.figure_card import figure_card
+from components.panels import empty, user_error
+from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
+from pages.mlp_features.state import View, read_address
+from pages.mlp_features.tabs import (
+    about_tab,
+    button,
+    detection_tab,
+    fit_tab,
+    overlap_tab,
+    reading_tab,
+    steer_tab,
+    tree_tab,
+)
+
+# Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
+CALLBACKS = (card, detection, fitting, overlap, pick, reading, steer, tree)
+
+register_page(__name__, path="/mlp-features", title="MLP features · Attune", name="MLP features")
+
+
+def layout(**query: Any) -> Any:
+    """The page as its address describes it."""
+    view = read_address(query)
+    return html.Div(
+        [
+            *_stores(view),
+            html.H1("Which neurons work together?", className="attune-title"),
+            html.Div([user_error(p) for p in view.problems], id="mlp-problems"),
+            html.Div([_list(), _card()], className="mlp-top"),
+            dbc.Tabs(
+                [
+                    dbc.Tab(reading_tab(view), tab_id="reading", label="A sentence"),
+                    dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
+                    dbc.Tab(tree_tab(view), tab_id="tree", label="Tree"),
+                    dbc.Tab(steer_tab(view), tab_id="steer", label="Steer"),
+                    dbc.Tab(detection_tab(), tab_id="detection", label="Does it detect?"),
+                    dbc.Tab(about_tab(), tab_id="about", label="About this fit"),
+                    dbc.Tab(fit_tab(), tab_id="fit", label="Fit another"),
+                ],
+                id="mlp-tab",
+                active_tab=view.tab,
+            ),
+        ],
+        className="attune-page",
+    )
+
+
+def _stores(view: View) -> list[Any]:
+    start = {"model": view.model, "fit": view.fit, "feature": view.feature, "root": view.root}
+    return [
+        dcc.Store(id="mlp-start", data=start),
+        dcc.Store(id="mlp-fits"),
+        dcc.Store(id="mlp-facts"),
+        dcc.Store(id="mlp-picked"),
+        dcc.Store(id="mlp-feature"),
+        dcc.Store(id="mlp-member"),
+        dcc.Store(id="mlp-members", data=view.members),
+        dcc.Store(id="mlp-node"),
+        dcc.Store(id="mlp-effect"),
+        dcc.Store(id="mlp-ask"),
+        dcc.Store(id="mlp-written"),
+        dcc.Store(id="mlp-made", data=""),
+        html.Div(id="mlp-sink", hidden=True),
+    ]
+
+
+def _list() -> Any:
+    return html.Section(
+        [
+            html.Div([html.H3("Features"), html.Span(id="mlp-count", className="attune-note")], className="mlp-head"),
+            html.Div(
+                dcc.Dropdown(id="mlp-fit", clearable=False, searchable=False), className="attune-pick mlp-fit-pick"
+            ),
+            html.Div(
+                [
+                    dbc.Label("Search features", html_for="mlp-search", className="visually-hidden"),
+                    dbc.Input(
+                        id="mlp-search", placeholder="Search: word, theme, token", debounce=0.3, size="sm", maxLength=100
+                    ),
+                    html.Div(
+                        dcc.Dropdown(
+                            [{"label": text, "value": key} for key, text in ORDERS],
+                            "auc",
+                            id="mlp-order",
+                            clearable=False,
+                            searchable=False,
+                        ),
+                        className="attune-pick mlp-order",
+                    ),
+                ],
+                className="attune-row mlp-search",
+            ),
+            html.Div(
+                [html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN
+            ),
+            html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
+            html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
+            html.Div(id="mlp-list-error"),
+        ],
+        className="attune-card mlp-list-card",
+        **{"aria-label": "List of features"},
+    )
+
+
+_HIDDEN = {"aria-hidden": "true"}
+
+
+def _card() -> Any:
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Feature", id="mlp-card-title"),
+                            html.Div(
+                                [
+                                    button("mlp-to-steer", "Steer with it", primary=True),
+                                    button("mlp-to-overlap", "Compare its neurons"),
+                                    button("mlp-to-tree", "Where it merges"),
+                                ],
+                                className="attune-row mlp-actions",
+                            ),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.Div(empty("Choose a feature in the list."), id="mlp-card", className="mlp-card-body"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Feature"},
+            ),
+            figure_card("mlp-neurons", "The neurons it keeps", "", 220),
+        ],
+        className="attune-column",
+    )
