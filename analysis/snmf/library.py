@@ -178,7 +178,9 @@ def open_factorization(memory: Any, name: str) -> Factorization:
         if not places:
             raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
         components, weights, manifest, arrays = load_factors(places[0] / name)
-        if any(len(manifest.get(n, ())) == 0 for n in ("rows", "site", "fingerprint", "model")):
+        described = [len(rows) for rows in (manifest.get("rows", ()), *manifest.get("upper", ()))]
+        known = all(n in manifest for n in ("layer", "site", "fingerprint", "model"))
+        if not known or described != [len(c) for c in components]:
             raise UserError("This factorization does not say what its features are. Make it again.", "fit")
         levels = [Level(c, w) for c, w in zip(components, [None, *weights], strict=True)]
         found = Factorization(name, levels, arrays, manifest)

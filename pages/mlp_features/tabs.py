@@ -63,6 +63,7 @@ def reading_tab(view: View) -> Any:
                     html.Div(id="mlp-reading-error"),
                 ]
             ),
+            html.Div(id="mlp-strip", className="mlp-strip", role="group", **{"aria-label": "tokens"}),
             figure_card("mlp-reading", "Tokens × features", "", 560),
         ],
         className="attune-stack",

@@ -1,0 +1,57 @@
+"""Callbacks of the open feature: its card, the neurons it keeps, and the ways from it to the tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Input, Output, State, callback, ctx, no_update
+
+from analysis.service.ops_mlp import FeatureCard
+from components.feature_card import feature_card
+from components.feature_figures import neuron_bars
+from pages.common import attempt, spec_of
+
+
+@callback(
+    Output("mlp-card", "children"),
+    Output("mlp-card-title", "children"),
+    Output("mlp-neurons", "figure"),
+    Output("mlp-neurons-caption", "children"),
+    Output({"settings": "mlp-neurons"}, "data"),
+    Input("mlp-feature", "data"),
+    Input("theme", "data"),
+    State("mlp-facts", "data"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: str) -> tuple[Any, ...]:
+    """What the chosen feature is."""
+    if feature is None or not facts:
+        return (no_update,) * 5
+    result, panel = attempt(lambda: FeatureCard(spec_of(model), facts["fit"], feature), session, "mlp-card")
+    if result is None:
+        return (panel, *[no_update] * 4)
+    card = result.data
+    unit = "neuron" if facts["site"] == "mlp_hidden" else "dimension"
+    kept = len(card["neurons"])
+    caption = (
+        f"{kept} of {facts['width']:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange takes away. "
+        f"Which {unit}s they are matters only as far as the feature does more than the same weights on others: that "
+        "control stands beside it in detection and in steering."
+    )
+    settings = {"fit": facts["fit"], "feature": feature, "label": card["label"], "neurons": card["neurons"]}
+    title = f"{feature}: {card['label']}"
+    return feature_card(card), title, neuron_bars(card["neurons"], theme, unit), caption, settings
+
+
+@callback(
+    Output("mlp-tab", "active_tab"),
+    Input("mlp-to-steer", "n_clicks"),
+    Input("mlp-to-overlap", "n_clicks"),
+    Input("mlp-to-tree", "n_clicks"),
+    prevent_initial_call=True,
+)
+def go(*_clicks: Any) -> Any:
+    """Open the tab that a button of the card leads to."""
+    return {"mlp-to-steer": "steer", "mlp-to-overlap": "overlap", "mlp-to-tree": "tree"}.get(str(ctx.triggered_id))
