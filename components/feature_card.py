@@ -160,7 +160,7 @@ def detection(found: dict[str, Any]) -> Any:
         html.I(className="mlp-shuffled", style=_at(shuffled)) if shuffled is not None else None,
         html.I(className="mlp-point", style=_at(found["auc"])),
     ]
-    beyond = bool(random) and low > random[1]
+    beyond = random is not None and low > random[1]
     score = "not scored" if found.get("score") is None else f"{found['score']:+.2f}"
     return html.Div(
         [

@@ -208,7 +208,7 @@ def _marks(drawn: Drawn, ids: list[str], chosen: int | None) -> list[dict[str, A
     ]
     if chosen is not None and f"1:{chosen}" in drawn.x:
         ring = {"size": 24, "symbol": "circle-open", "color": SHARED, "line": {"width": 3}}
-        at = {"x": [drawn.x[f"1:{chosen}"]], "y": [1], "name": "the feature that is open"}
+        at: dict[str, Any] = {"x": [drawn.x[f"1:{chosen}"]], "y": [1], "name": "the feature that is open"}
         data.append({"type": "scatter", "mode": "markers", "hoverinfo": "skip", "marker": ring, **at})
     return data
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 
+from analysis.service.ops_ablation import AblateChannel
 from analysis.service.ops_features import (
     Evidence,
     FeatureScores,
@@ -48,6 +49,7 @@ from analysis.service.ops_swap import SwapPrediction, SwapRow
 from analysis.service.ops_validation import Invariants, TrainToy
 
 __all__ = [
+    "AblateChannel",
     "Alignment",
     "AttentionRow",
     "EstimateFit",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from analysis.snmf.library import Factorization
 
 FEWEST, MOST = 2, 8
-NEUTRAL = ("I think that", "It was then that the", "She told me about the", "There is a")
+NEUTRAL = ("I think that the", "It was then that", "She told me about", "There is also a")
 EACH, PAIRS = 3, 12
 
 
@@ -70,24 +70,21 @@ def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
 
     Mean over the neutral texts, and less its mean over the vocabulary, since a constant changes no probability.
     """
-    total: Tensor | None = None
-    for text in NEUTRAL:
-        ids = torch.tensor([list(loaded.tokenizer(text)["input_ids"])])
-        rows = torch.cat([torch.zeros(1, parts.shape[1]), parts])
+    texts = [list(loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
+    length = min(map(len, texts))  # cut to one length, so that one pass does for all
+    ids = torch.tensor([text[-length:] for text in texts]).repeat_interleave(len(parts) + 1, 0)
+    rows = torch.cat([torch.zeros(1, parts.shape[1]), parts]).repeat(len(texts), 1)
 
-        def add(x: Tensor, rows: Tensor = rows) -> Tensor:
-            changed = x.clone()
-            changed[:, -1] += rows.to(x)
-            return changed
+    def add(x: Tensor) -> Tensor:
+        changed = x.clone()
+        changed[:, -1] += rows.to(x)
+        return changed
 
-        with hooked(loaded, {site: add}):
-            out: Any = loaded.model(ids.expand(len(rows), -1).to(loaded.device), use_cache=False, logits_to_keep=1)
-        logits = out.logits[:, -1].float().cpu()
-        change = logits[1:] - logits[:1]
-        total = change if total is None else total + change
-    assert total is not None
-    mean = total / len(NEUTRAL)
-    return mean - mean.mean(1, keepdim=True)
+    with hooked(loaded, {site: add}):
+        out: Any = loaded.model(ids.to(loaded.device), use_cache=False, logits_to_keep=1)
+    logits = out.logits[:, -1].float().cpu().reshape(len(texts), len(parts) + 1, -1)
+    change = (logits[:, 1:] - logits[:, :1]).mean(0)
+    return change - change.mean(1, keepdim=True)
 
 
 @torch.no_grad()

@@ -181,7 +181,10 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
     from analysis.snmf.semi_nmf import SemiNMF
 
     def progress(share: float, text: str, curve: dict[str, Any]) -> None:
-        say(share, text, curve=curve)
+        if curve:  # the levels above the first have none of their own
+            say(share, text, curve=curve)
+        else:
+            say(share, text)
 
     ranks = wanted.ranks
     options: dict[str, Any] = {
@@ -192,7 +195,7 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
     }
     say(0.0, "finding a start")
     if len(ranks) == 1:
-        base: Any = SemiNMF(n_components=ranks[0], **options).fit(x, progress=progress)
+        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=progress)
         found, weights = [base], []
     else:
         tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=progress)
@@ -211,7 +214,11 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
         activations,
         float(base.explained_),
         int(base.n_iter_),
-        {"iteration": shown, "explained": [round(explained[i], 5) for i in shown], "best": int(base.best_iter_)},
+        {
+            "iteration": [i + 1 for i in shown],
+            "explained": [round(explained[i], 5) for i in shown],
+            "best": int(base.best_iter_) + 1,
+        },
     )
 
 

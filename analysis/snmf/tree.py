@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import UserError
+from analysis.snmf.hierarchy import graph
 
 if TYPE_CHECKING:
     from analysis.snmf.library import Factorization
@@ -30,22 +31,15 @@ def tree_of(fit: Factorization, threshold: float = 0.15) -> dict[str, Any]:
         for level, part in enumerate(rows, start=1)
         for k, row in enumerate(part)
     ]
-    edges: list[dict[str, Any]] = []
-    for level, upper in enumerate(fit.levels[1:], start=2):
-        assert upper.weights is not None
-        share = upper.weights / upper.weights.amax(1, keepdim=True).clamp(min=1e-30)
-        for parent, child in ((share >= threshold) & (share > 0)).nonzero().tolist():
-            edge = {"parent": f"{level}:{parent}", "child": f"{level - 1}:{child}"}
-            edges.append(edge | {"weight": round(float(share[parent, child]), 4)})
-    parents: dict[str, int] = {}
-    for edge in edges:
-        parents[edge["child"]] = parents.get(edge["child"], 0) + 1
-    shared = [child for child, count in parents.items() if count > 1]
+    weights = [level.weights for level in fit.levels[1:] if level.weights is not None]
+    found = graph([len(level.components) for level in fit.levels], weights, float(threshold))
+    edges = [{**edge, "weight": round(edge["weight"], 4)} for edge in found["edges"]]
+    shared, parents = found["shared"], {edge["child"] for edge in edges}
     sizes = [len(level.components) for level in fit.levels]
     if len(sizes) < 2:
         sentence = "This factorization has one level, so there is no tree. Fit one with further levels."
     else:
-        alone = sum(n for n in sizes[:-1]) - len(parents)
+        alone = sum(sizes[:-1]) - len(parents)
         sentence = (
             f"{' to '.join(map(str, sizes))} concepts, the smallest first. {len(edges)} weights reach {threshold:.0%} "
             f"of their parent's largest; {len(shared)} concepts go into more than one, {alone} into none."

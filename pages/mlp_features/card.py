@@ -36,9 +36,8 @@ def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: 
     unit = "neuron" if facts["site"] == "mlp_hidden" else "dimension"
     kept = len(card["neurons"])
     caption = (
-        f"{kept} of {facts['width']:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange takes away. "
-        f"Which {unit}s they are matters only as far as the feature does more than the same weights on others: that "
-        "control stands beside it in detection and in steering."
+        f"{kept} of {facts['width']:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange takes "
+        f"away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and steering."
     )
     settings = {"fit": facts["fit"], "feature": feature, "label": card["label"], "neurons": card["neurons"]}
     title = f"{feature}: {card['label']}"

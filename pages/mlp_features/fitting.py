@@ -25,13 +25,14 @@ def asked(model: Any, values: tuple[Any, ...]) -> FitFactorization:
 
 
 def levels_of(text: str | None) -> tuple[int, ...]:
-    """"50, 25" as numbers; UserError for anything else."""
+    """ "50, 25" as numbers; UserError for anything else."""
     parts = [p for p in (text or "").replace(";", ",").replace(" ", ",").split(",") if p]
     try:
         return tuple(int(p) for p in parts)
     except ValueError as error:
         raise UserError(
-            f"Levels are whole numbers of concepts with commas between them, such as 50, 25; not {text!r:.40}.", "levels"
+            f"Levels are whole numbers of concepts with commas between them, such as 50, 25; not {text!r:.40}.",
+            "levels",
         ) from error
 
 

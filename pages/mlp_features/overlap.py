@@ -119,7 +119,7 @@ def show_overlap(
     width, unit = facts["width"], "neurons" if facts["site"] == "mlp_hidden" else "dimensions"
     size = float(arrays["shared"].diagonal().mean())
     caption = (
-        f"On the diagonal how many {unit} each keeps. Two sets of {size:.0f} drawn at random from {width:,} would share "
+        f"On the diagonal how many {unit} each keeps. Two sets of {size:.0f} drawn at random from {width:,} share "
         f"{size * size / width:.2f} on average."
     )
     return (

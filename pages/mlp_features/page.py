@@ -88,7 +88,11 @@ def _list() -> Any:
                 [
                     dbc.Label("Search features", html_for="mlp-search", className="visually-hidden"),
                     dbc.Input(
-                        id="mlp-search", placeholder="Search: word, theme, token", debounce=0.3, size="sm", maxLength=100
+                        id="mlp-search",
+                        placeholder="Search: word, theme, token",
+                        debounce=0.3,
+                        size="sm",
+                        maxLength=100,
                     ),
                     html.Div(
                         dcc.Dropdown(
@@ -103,9 +107,7 @@ def _list() -> Any:
                 ],
                 className="attune-row mlp-search",
             ),
-            html.Div(
-                [html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN
-            ),
+            html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
             html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
             html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
             html.Div(id="mlp-list-error"),

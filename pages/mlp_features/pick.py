@@ -1,4 +1,4 @@
-"""Callbacks of choosing: which factorization, the list of its features, search, the open feature, facts, the address."""
+"""Callbacks of choosing: the factorization, the list of its features, search, the open feature; facts, the address."""
 
 from __future__ import annotations
 

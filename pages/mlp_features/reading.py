@@ -39,7 +39,7 @@ def read(
         return (*[no_update] * 4, panel)
     data, values = result.data, result.arrays["activations"]
     caption = (
-        f"{data['sentence']} Each row is a share of its own largest value here, so a row says where, not how much; point "
+        f"{data['sentence']} Each row is a share of its own largest value here, so it says where, not how much; point "
         "at a cell for the number. Click a cell to open its feature."
     )
     settings = {"fit": facts["fit"], "text": text, "features": data["features"]}

@@ -58,7 +58,12 @@ def reading_tab(view: View) -> Any:
                 [
                     dbc.Label("A sentence", html_for="mlp-text", className="visually-hidden"),
                     dbc.Textarea(
-                        id="mlp-text", value=view.text, rows=2, debounce=0.6, spellCheck=False, className="attune-prompt"
+                        id="mlp-text",
+                        value=view.text,
+                        rows=2,
+                        debounce=0.6,
+                        spellCheck=False,
+                        className="attune-prompt",
                     ),
                     html.Div(id="mlp-reading-error"),
                 ]
@@ -148,7 +153,8 @@ def tree_tab(view: View) -> Any:
             html.Div(id="mlp-tree-error"),
             figure_card("mlp-tree", "What a concept is made of", "", 560),
             html.Details(
-                [html.Summary("The same as a list, for the keyboard"), html.Div(id="mlp-outline")], className="attune-card"
+                [html.Summary("The same as a list, for the keyboard"), html.Div(id="mlp-outline")],
+                className="attune-card",
             ),
         ],
         className="attune-stack",
@@ -171,15 +177,19 @@ def steer_tab(view: View) -> Any:
                                 inline=True,
                             ),
                             field("target KL, nats", "mlp-target", view.target, debounce=True),
-                            button("mlp-effect-go", "Find the strength", primary=True),
+                            html.Span(id="mlp-busy", className="attune-note", **{"aria-live": "polite"}),
                         ],
                         className="attune-card-head",
                     ),
                     dbc.Label("Prompt", html_for="mlp-prompt", className="visually-hidden"),
                     dbc.Textarea(
-                        id="mlp-prompt", value=view.prompt, rows=2, debounce=0.6, spellCheck=False,
+                        id="mlp-prompt",
+                        value=view.prompt,
+                        rows=2,
+                        debounce=0.6,
+                        spellCheck=False,
                         className="attune-prompt",
-                    ),  # fmt: skip
+                    ),
                     html.Div(id="mlp-effect-said", className="attune-answer mlp-said", **{"aria-live": "polite"}),
                     html.Div(id="mlp-effect-error"),
                     html.Div(id="mlp-arms", className="attune-table-box mlp-arms"),

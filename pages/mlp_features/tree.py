@@ -110,9 +110,9 @@ def draw_tree(
     drawn = place(tree, root)
     left = f" {drawn.left_out} weaker ones are left out to fit the page; raise the threshold." if drawn.left_out else ""
     caption = (
-        f"{tree['sentence']} Drawn: {root} and {len(drawn.x) - 1} below it, {len(drawn.shared)} of them shared.{left} The "
-        "width of a line is the weight, as a share of the parent's largest. Weights at random would draw a tree as well: "
-        "whether a branch means something is read off its contexts. Click a lowest concept to open its card, another to "
+        f"{tree['sentence']} Drawn: {root} and {len(drawn.x) - 1} below it, {len(drawn.shared)} of them shared.{left} "
+        "The width of a line is the weight, as a share of the parent's largest. Any weights draw a tree: whether a "
+        "branch means something is to be read off its contexts. Click a lowest concept to open its card, another to "
         "see it from the top."
     )
     settings = {"fit": facts["fit"], "root": root, "threshold": threshold, "edges": drawn.edges}

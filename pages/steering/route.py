@@ -18,11 +18,13 @@ from flask import Response, abort, request
 
 from analysis.errors import Cancelled, UserError
 from analysis.service.client import OperationFailed, Superseded, WorkerGone
-from analysis.service.ops_steering import SteerText
+from analysis.service.operation import Operation, rebuild
 from pages.common import client
 
 log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
+STREAMS = {"SteerText": "steer-text", "FeatureText": "feature-text"}
+"""The operations that may be asked here, each with its widget: the newest of a widget ends the older one."""
 
 
 def register_routes(app: Dash) -> None:
@@ -32,8 +34,11 @@ def register_routes(app: Dash) -> None:
     def stream() -> Response:
         body = _body()
         operation, refused = None, ""
+        name = body.get("operation", "SteerText")
         try:
-            operation = SteerText.from_params(dict(body.get("params") or {}))
+            if not isinstance(name, str) or name not in STREAMS:
+                raise TypeError("not an operation that is asked here")
+            operation = rebuild(name, dict(body.get("params") or {}))
         except UserError as error:
             refused = error.message
         except (TypeError, ValueError):
@@ -66,9 +71,10 @@ def _body() -> dict[str, Any]:
     return body
 
 
-def _lines(operation: SteerText, session: str, token: str) -> Iterator[str]:
+def _lines(operation: Operation, session: str, token: str) -> Iterator[str]:
     try:
-        for line in client().stream(operation, session=session, widget="steer-text", token=token or None):
+        widget = STREAMS[type(operation).__name__]
+        for line in client().stream(operation, session=session, widget=widget, token=token or None):
             yield _line(line)
     except UserError as error:
         yield _line({"error": error.message})

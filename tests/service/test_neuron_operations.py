@@ -19,6 +19,7 @@ from analysis.rotate.library import open_library
 from analysis.rotate.objective import kurtosis, z_scores
 from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
+from analysis.service.ops_ablation import AblateChannel
 from analysis.service.ops_neurons import (
     FindChannels,
     MeasureNull,
@@ -209,3 +210,21 @@ def test_a_model_of_experts_is_refused_with_a_sentence(tmp_path: Path, monkeypat
     context = context_of(tiny("gpt_oss"), tmp_path / "results")
     with pytest.raises(UserError, match="experts that share the work"):
         perform(context, NeuronFacts())
+
+
+@pytest.mark.parametrize("vector", ["down", "up"])
+def test_a_channel_is_taken_out_beside_its_controls(bench: Any, vector: str) -> None:
+    context, loaded, _ = bench
+    before = {n: p.clone() for n, p in loaded.model.named_parameters()}
+    settings: dict[str, Any] = {"layer": 2, "vector": vector, "neuron": 9, "channels": 1}
+    try:
+        data = perform(context, AblateChannel(**settings, text=TEXT)).data
+    except UserError as error:  # the tiny tokenizer's channel may hold no token of the corpus
+        assert vector == "up" and error.field == "channel"
+    else:
+        assert data["kind"] == ("output" if vector == "down" else "input")
+        assert [a["name"] for a in data["arms"]] == ["channel", "random direction", "logit lens", "svd"]
+        assert len(data["labels"]) == len(data["activation"]) and data["sentence"]
+    assert all(torch.equal(p, before[n]) for n, p in loaded.model.named_parameters())
+    with pytest.raises(UserError, match="The channel must be"):
+        AblateChannel(**settings, channel=2)

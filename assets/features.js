@@ -1,0 +1,128 @@
+// The MLP features page in the browser: one listener for all lists, clicks in figures, and texts that arrive token by
+// token. Text goes in through textContent only. An aborted request stops the model at its next token.
+(function () {
+  const none = () => window.dash_clientside.no_update;
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  let turns = 0;
+  const turn = () => (turns += 1);
+
+  // ---- lists: one listener for all their buttons ----
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-mlp-feature], [data-mlp-member], [data-mlp-pair], [data-mlp-node]");
+    if (!button) return;
+    const { mlpFeature, mlpFit, mlpMember, mlpPair, mlpNode } = button.dataset;
+    if (mlpFeature !== undefined) set("mlp-picked", { data: { feature: Number(mlpFeature), fit: mlpFit || null, turn: turn() } });
+    if (mlpMember !== undefined) set("mlp-member", { data: { feature: Number(mlpMember), turn: turn() } });
+    if (mlpPair !== undefined) set("mlp-member", { data: { pair: mlpPair.split(":").map(Number), turn: turn() } });
+    if (mlpNode !== undefined) set("mlp-node", { data: { node: mlpNode, turn: turn() } });
+  });
+  // Arrows walk through the list of features, as in a list box.
+  document.addEventListener("keydown", (event) => {
+    const row = event.target.closest && event.target.closest(".mlp-list .mlp-row");
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!row || !step) return;
+    const rows = Array.from(row.closest(".mlp-list").querySelectorAll(".mlp-row"));
+    const to = rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(row) + step))];
+    to.focus();
+    event.preventDefault();
+  });
+
+  // ---- clicks in figures ----
+  function node(click) {
+    const point = click && click.points && click.points[0];
+    const id = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    return typeof id === "string" && /^\d+:\d+$/.test(id) ? { node: id, turn: turn() } : none();
+  }
+  // Dash does not pass on the customdata of a heatmap's cell, so the row is looked up in the figure.
+  function cell(click, figure) {
+    const point = click && click.points && click.points[0];
+    if (!point || !figure || !figure.data[0]) return none();
+    const trace = figure.data[0], at = trace.y.indexOf(point.y);
+    const row = at < 0 ? null : trace.customdata[at];
+    return row ? { feature: row[0], fit: null, turn: turn() } : none();
+  }
+
+  // ---- texts ----
+  let running = null;
+  const box = (name) => document.getElementById("mlp-" + name + "-text");
+  function add(piece) {
+    const host = box(piece.of);
+    if (!host) return;
+    const span = document.createElement("span");
+    span.className = "attune-piece";
+    span.textContent = piece.text;
+    host.appendChild(span);
+    host.scrollTop = host.scrollHeight;
+  }
+  function mark(marks) {
+    const host = box(marks.of);
+    marks.kl.forEach((kl, i) => {
+      const span = host && host.children[marks.start + i];
+      if (!span) return;
+      span.style.setProperty("--shade", Math.min(1, Math.sqrt(kl / 3)));
+      span.title = "KL to unsteered " + kl.toFixed(2) + " nats; surprise " + marks.surprise[i].toFixed(2) + " nats unsteered";
+    });
+  }
+  function take(line, mine) {
+    if (line.piece) {
+      add(line.piece);
+      if (line.piece.of === "steered") mine.count += 1;
+      set("mlp-stream-state", { children: mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second" });
+    } else if (line.marks) {
+      mark(line.marks);
+    } else if (line.error) {
+      set("mlp-stream-state", { children: "" });
+      set("mlp-stream-error", { children: line.error });
+    } else if (line.done) {
+      set("mlp-written", { data: line });
+      set("mlp-stream-state", { children: line.sentence });
+    }
+  }
+  function stop(clicks) {
+    if (!clicks || !running) return none();
+    const it = running;
+    running = null;
+    it.controller.abort();
+    fetch("/steering/stop", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ token: it.token }) }).catch(() => {});
+    set("mlp-stream-state", { children: "Stopped after " + it.count + " tokens." });
+    set("mlp-stop", { disabled: true });
+    return none();
+  }
+  async function write(asked, session) {
+    if (!asked || !asked.params || (running && running.turn === asked.turn)) return none();
+    if (running) running.controller.abort();
+    const token = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
+    const mine = (running = { controller: new AbortController(), token, turn: asked.turn, count: 0 });
+    const alive = () => running === mine;
+    ["base", "steered", "control"].forEach((name) => { const host = box(name); if (host) host.replaceChildren(); });
+    set("mlp-stop", { disabled: false });
+    set("mlp-stream-error", { children: "" });
+    set("mlp-stream-state", { children: "Waiting for the model …" });
+    try {
+      const response = await fetch("/steering/stream", { method: "POST", signal: mine.controller.signal,
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ session, token, operation: asked.operation, params: asked.params }) });
+      if (!response.ok || !response.body) throw new Error("The server answered " + response.status + ".");
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done || !alive()) break;
+        rest += value;
+        const lines = rest.split("\n");
+        rest = lines.pop();
+        for (const line of lines) if (line && alive()) take(JSON.parse(line), mine);
+      }
+    } catch (error) {
+      if (error.name !== "AbortError" && alive()) {
+        set("mlp-stream-state", { children: "" });
+        set("mlp-stream-error", { children: "The text did not arrive: " + error.message + " Press Write to ask again." });
+      }
+    }
+    if (alive()) { running = null; set("mlp-stop", { disabled: true }); }
+    return none();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_features: { node, cell, write, stop } });
+})();
