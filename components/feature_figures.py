@@ -88,7 +88,7 @@ def neuron_bars(neurons: Sequence[dict[str, Any]], theme: str, unit: str = "neur
         ],
         theme,
         xaxis={"type": "category", "title": {"text": unit}, "tickangle": -60, "showgrid": False},
-        yaxis={"title": {"text": "weight in the feature"}, "zeroline": True},
+        yaxis={"title": {"text": "weight"}, "zeroline": True},
         margin={"l": 56, "r": 8, "t": 8, "b": 56},
         bargap=0.25,
         uirevision="neurons",
@@ -207,7 +207,7 @@ def part_effects(effects: dict[str, Any], values: np.ndarray, theme: str) -> Fig
             {
                 "x": columns[j],
                 "y": rows[i],
-                "text": f"{found[i, j]:+.1f}",
+                "text": f"{round(found[i, j], 1) + 0.0:+.1f}",
                 "showarrow": False,
                 "font": {"size": 11, "color": "#ffffff" if abs(found[i, j]) > 0.6 * top else "#14181d"},
             }

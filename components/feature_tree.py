@@ -228,8 +228,16 @@ def _label(drawn: Drawn, node: str, down: bool) -> dict[str, Any]:
     lines = textwrap.wrap(text, letters) or [" "]
     if len(lines) > 3:
         lines = [*lines[:2], lines[2][: letters - 1] + "…"]
-    side = {"yanchor": "top", "yshift": -11} if lowest else {"yanchor": "bottom", "yshift": 10}
-    return base | side | {"text": "<br>".join(escaped(line, 24) for line in lines)}
+    base |= {"text": "<br>".join(escaped(line, 24) for line in lines)}
+    if lowest:
+        return base | {"yanchor": "top", "yshift": -11}
+    above = [drawn.x[e["parent"]] for e in drawn.edges if e["child"] == node]
+    if not above:
+        return base | {"yanchor": "bottom", "yshift": 10}
+    # On the side from which no line comes.
+    left = drawn.x[node] < above[0]
+    away = {"xanchor": "right", "xshift": -9, "align": "right"} if left else {"xanchor": "left", "xshift": 9}
+    return base | away | {"yanchor": "bottom", "yshift": 3}
 
 
 def _hover(row: Node) -> str:

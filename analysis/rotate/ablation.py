@@ -130,8 +130,9 @@ def ablate(
     active. ``texts``: rows of token ids, among which the sentences for a gate, up or in vector are looked for.
 
     Drops of a down vector are in logits (less their mean over the vocabulary), counted positive where they undo what
-    the neuron does; those of the other vectors are shares of the activation over all sentences of a sort. Intervals
-    are of 95 %, by drawing tokens and positions, or sentences, anew. Under "whole", what falls without the neuron.
+    the neuron does; those of the other vectors are in units of the neuron's mean activation over all sentences, since
+    one that is hardly active in a sentence has no share to lose there. Intervals are of 95 %, by drawing tokens and
+    positions, or sentences, anew. Under "whole", what falls without the neuron.
 
     Raises UserError(field="channel") if fewer than three sentences of a sort are found, (field="text") for a text of
     fewer than two tokens.
@@ -160,11 +161,9 @@ def ablate(
             {"id": t, "token": label, "before": float(before[0, i]), "after": float(after[0, i])}
             for i, (t, label) in enumerate(zip(case.tokens, labels, strict=True))
         ]
-        ratio = False
     else:
         windows = _windows_of(case, texts, seed)
         found = _read(vectors, case, windows, seed)
-        ratio = True
         data["sentences"] = [
             {
                 "labels": token_labels(loaded.tokenizer, window),
@@ -175,31 +174,28 @@ def ablate(
             for group, values, own in zip(windows, found.activations, (True, False), strict=True)
             for i, window in enumerate(group)
         ]
-    data["arms"] = [found.arm(name, rng, ratio) for name in ARMS]
-    data["whole"] = found.arm(WHOLE, rng, ratio)
-    return data | {"unit": "share of the activation" if ratio else "logits", "sentence": _sentence(data)}
+    data["arms"] = [found.arm(name, rng) for name in ARMS]
+    data["whole"] = found.arm(WHOLE, rng)
+    return data | {"unit": "logits" if case.writes else "mean activation", "sentence": _sentence(data)}
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Drops (P, T) of each arm on own and other tokens (positions x tokens), or of activation on sentences (1, T),
-    with the values ``before`` that they are shares of; ``logits`` of the own tokens and ``activations`` of both sorts
-    of sentences, before and after the channel is out."""
+    """Drops (P, T) of each arm on own and other tokens (positions x tokens), or on sentences (1, T); ``logits`` of the
+    own tokens and ``activations`` of both sorts of sentences, before and after the channel is out."""
 
     drops: dict[str, tuple[Tensor, Tensor]]
-    before: tuple[Tensor, Tensor]
     logits: tuple[Tensor, Tensor]
     activations: tuple[Tensor, Tensor]
 
-    def drop(self, arm: str, side: int, ratio: bool) -> float:
-        """Mean drop on own (0) or other (1) tokens, or as a share of what there was."""
-        drop = float(self.drops[arm][side].mean())
-        return drop / max(float(self.before[side].mean()), 1e-12) if ratio else drop
+    def drop(self, arm: str, side: int) -> float:
+        """Mean drop on own (0) or other (1) tokens or sentences."""
+        return float(self.drops[arm][side].mean())
 
-    def arm(self, name: str, rng: np.random.Generator, ratio: bool) -> dict[str, Any]:
+    def arm(self, name: str, rng: np.random.Generator) -> dict[str, Any]:
         """Drops with bootstrap intervals."""
-        own, other = self.drop(name, 0, ratio), self.drop(name, 1, ratio)
-        spread = [self._interval(name, side, rng, ratio) for side in (0, 1)]
+        own, other = self.drop(name, 0), self.drop(name, 1)
+        spread = [self._interval(name, side, rng) for side in (0, 1)]
         return {
             "name": name,
             "own": own,
@@ -209,14 +205,11 @@ class Effect:
             "other_interval": spread[1],
         }
 
-    def _interval(self, name: str, side: int, rng: np.random.Generator, ratio: bool) -> list[float]:
-        drop = self.drops[name][side].double().cpu().numpy()
+    def _interval(self, name: str, side: int, rng: np.random.Generator) -> list[float]:
+        drop = self.drops[name][side].double().numpy()
         rows = rng.integers(0, drop.shape[0], (_DRAWS, drop.shape[0], 1))
         columns = rng.integers(0, drop.shape[1], (_DRAWS, 1, drop.shape[1]))
-        drawn = drop[rows, columns].mean((1, 2))
-        if ratio:
-            drawn /= np.maximum(self.before[side].double().cpu().numpy()[rows, columns].mean((1, 2)), 1e-12)
-        return [float(v) for v in np.quantile(drawn, [0.025, 0.975])]
+        return [float(v) for v in np.quantile(drop[rows, columns].mean((1, 2)), [0.025, 0.975])]
 
 
 def strongest(
@@ -270,7 +263,7 @@ def ablation_study(
                 found = _read(vectors, case, _windows_of(case, texts, seed), seed + number)
         except UserError:
             continue
-        both = {a: [found.drop(a, side, not case.writes) for side in (0, 1)] for a in (*ARMS, WHOLE)}
+        both = {a: [found.drop(a, side) for side in (0, 1)] for a in (*ARMS, WHOLE)}
         made = {a: {"own": own, "other": other, "score": own - other} for a, (own, other) in both.items()}
         rows.append({"case": number, "arms": {a: made[a] for a in ARMS}, "whole": made[WHOLE]})
     return {"rows": rows, "left_out": len(cases) - len(rows), "arms": _means(rows, seed) if rows else {}}
@@ -324,7 +317,7 @@ def _written(
         own, other = (torch.stack([sign * (before[i] - m[i]) for m in made]).mean(0) for i in (0, 1))
         drops[name] = own, other
     nothing = (torch.zeros(0), torch.zeros(0))
-    return Effect(drops, nothing, (before[0], after[0]), nothing)
+    return Effect(drops, (before[0], after[0]), nothing)
 
 
 @torch.no_grad()
@@ -354,12 +347,11 @@ def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], li
                 made.append(sign * again()[at][:, case.neuron].float().cpu())
         if name == "channel":
             after = made[0]
-        drop = before - torch.stack(made).mean(0)
+        drop = (before - torch.stack(made).mean(0)) / before.mean().clamp(min=1e-12)
         drops[name] = drop[None, : len(own)], drop[None, len(own) :]
     both = torch.stack([before, after])
-    shares = before[None, : len(own)], before[None, len(own) :]
     nothing = torch.zeros(0)
-    return Effect(drops, shares, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
+    return Effect(drops, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
 
 
 def _windows_of(case: Case, texts: Sequence[Sequence[int]], seed: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -463,7 +455,7 @@ def _sentence(data: dict[str, Any]) -> str:
     output = data["kind"] == "output"
 
     def said(value: float) -> str:
-        return f"{value:.2f}" if output else f"{value:.0%}"
+        return f"{value:.2f}"
 
     if output:
         text = (
@@ -472,10 +464,10 @@ def _sentence(data: dict[str, Any]) -> str:
         )
     else:
         text = (
-            f"Without the channel the activation falls by {said(channel['own'])} in sentences with its tokens and by "
-            f"{said(channel['other'])} in sentences with others"
+            f"In units of the mean activation, it falls without the channel by {said(channel['own'])} in sentences "
+            f"with its tokens and by {said(channel['other'])} in sentences with others"
         )
     text += f"; of the controls, {best['name']} does best ({said(best['own'])} and {said(best['other'])})."
-    if output and channel["own"] > 2 * abs(whole):
-        text += f" The whole neuron accounts for {said(whole)} only: more is pushed down than the neuron put there."
+    if channel["own"] > 2 * abs(whole):
+        text += f" The whole neuron accounts for {said(whole)} only: more is taken than the neuron put there."
     return text

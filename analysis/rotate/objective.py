@@ -4,9 +4,10 @@ For a weight vector w, a reflection r(u) = w - 2 u (u.w) / |u|^2 of it, a vocabu
 
     L(u) = -lk * S(K(m * rU)) + lf * (1 - cos(w, r)),    S(x) = sign(x) ln(1 + |x|),   K: excess kurtosis
 
-The vocabulary is gone through in tiles that stay in the processor's cache, for all neurons of a batch at once: the mean
-is known beforehand (it is a product of r with the weighted mean row of U), so that one passage gives all moments and a
-second one the gradient. Nothing but the projections of the batch is held.
+The vocabulary is gone through in tiles that stay in the processor's cache, for all neurons of a batch at once. The mean
+is known beforehand (a product of r with the weighted mean row of U), so one passage gives all moments. The gradient
+needs them: a large batch goes through the tiles a second time, which is fewer operations; a small one, whose time is
+that of reading U, sums the gradient's two parts in the first passage.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch import Tensor
 DEVIATION_FLOOR = 1e-8
 """The least standard deviation that is divided by, as in the official code."""
 _TILE = 4096
+_SMALL, _SMALL_TILE = 8, 1024
+"""Batches of up to so many rows read U once, in tiles of so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +112,28 @@ class Objective:
 
     def _kurtosis_part(self, r: Tensor, neuron: Tensor) -> tuple[Tensor, Tensor]:
         """Kurtosis (B,) of the weighted projections, and the gradient (B, d) of its part of the loss in r."""
-        own = len(self.weights) > 1
+        own, once = len(self.weights) > 1, len(r) <= _SMALL and r.device.type == "cpu"
         tokens = len(self.projection)
-        mean = (r * (self._mean_row[neuron] if own else self._mean_row)).sum(-1, keepdim=True)
-        centred = r.new_empty(len(r), tokens)
+        mean_row = self._mean_row[neuron] if own else self._mean_row
+        mean = (r * mean_row).sum(-1, keepdim=True)
+        centred = r.new_empty(0 if once else len(r), tokens)
+        cubes, lines = torch.zeros_like(r), torch.zeros_like(r)
         second, third, fourth = (torch.zeros(len(r), dtype=torch.float64, device=r.device) for _ in range(3))
-        for part in self._tiles(tokens):
-            c = r @ self.projection[part].T
-            c *= self._weights_of(neuron, part, own)
+        for part in self._tiles(tokens, once):
+            table, weights = self.projection[part], self._weights_of(neuron, part, own)
+            c = r @ table.T
+            c *= weights
             c -= mean
             c2 = c * c
             second += c2.sum(-1)
-            third += (c2 * c).sum(-1)
             fourth += (c2 * c2).sum(-1)
-            centred[:, part] = c
+            c3 = c2 * c
+            third += c3.sum(-1)
+            if once:
+                cubes.addmm_(c3 * weights, table)
+                lines.addmm_(c * weights, table)
+            else:
+                centred[:, part] = c
         # The floor is on the deviation, as in the reference, so a vector that projects to nothing has no kurtosis.
         s = (second / tokens).clamp(min=DEVIATION_FLOOR**2)
         q, t = fourth / tokens, third / tokens
@@ -130,19 +141,21 @@ class Objective:
         # The chain rule's factors are small numbers times large ones; they meet in double precision.
         outer = -self.kurtosis_weight / (1 + kurt.double().abs()) * 4 / tokens / s.square()
         factor, line, shift = (v.to(r.dtype)[:, None] for v in (outer, q / s, t))
-        gr = torch.zeros_like(r)
-        for part in self._tiles(tokens):
+        if once:
+            return kurt, (cubes - line * lines - shift * tokens * mean_row) * factor
+        for part in self._tiles(tokens, once):
             c = centred[:, part]
             g = c * c
             g -= line
             g *= c
             g -= shift
             g *= self._weights_of(neuron, part, own)
-            gr.addmm_(g, self.projection[part])
-        return kurt, gr * factor
+            cubes.addmm_(g, self.projection[part])
+        return kurt, cubes * factor
 
     def _weights_of(self, neuron: Tensor, part: slice, own: bool) -> Tensor:
         return self.weights[:, part][neuron] if own else self.weights[:, part]
 
-    def _tiles(self, tokens: int) -> list[slice]:
-        return [slice(first, min(first + self._tile, tokens)) for first in range(0, tokens, self._tile)]
+    def _tiles(self, tokens: int, once: bool) -> list[slice]:
+        size = _SMALL_TILE if once else self._tile
+        return [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]

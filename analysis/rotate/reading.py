@@ -114,11 +114,11 @@ def _attractor(tokenizer: Any, group: Attractor, null: ChannelNull) -> dict[str,
 
 
 def _sentence(row: dict[str, Any], null: ChannelNull) -> str:
-    own, p = row["own_z"], row["p"]
+    own, others = row["own_z"], round(row["p"] * (1 + null.vectors)) - 1
     start = f"The neuron itself favours these tokens by {own:.1f} standard deviations"
     if row["beyond"]:
-        return f"{start}; of {null.vectors} random vectors {p:.1%} have any channel with as much."
-    return f"{start}, no more than random vectors do: {p:.0%} of them have a channel with as much."
+        return f"{start}; of {null.vectors} random vectors {others or 'none'} have any channel with as much."
+    return f"{start}, no more than random vectors do: {others} of {null.vectors} have a channel with as much."
 
 
 def verdict(rows: list[dict[str, Any]]) -> tuple[bool, str]:
@@ -134,6 +134,23 @@ def verdict(rows: list[dict[str, Any]]) -> tuple[bool, str]:
     rest = len(rows) - len(beyond)
     tail = "" if not rest else f" The other {rest} {'is' if rest == 1 else 'are'} like those of random vectors."
     return False, f"{count} beyond the null ({words}).{tail}"
+
+
+def left_out(tokenizer: Any, w: Tensor, U: Tensor, weights: Tensor, shown: int = 8) -> tuple[list[dict[str, Any]], str]:
+    """Tokens that w (d,) itself has far out (beyond four deviations) but that had no part in the search, and a
+    sentence on them; empty if there are none. A neuron may be about such tokens: here that cannot be told from chance.
+    """
+    z = z_scores(w @ U.T)
+    far = z.abs().masked_fill(weights.to(z) == 1, 0.0)
+    top = far.topk(min(shown, len(far)))
+    ids = top.indices[top.values > 4].tolist()
+    if not ids:
+        return [], ""
+    rows = token_rows(tokenizer, ids, z=z[ids].tolist())
+    words = ", ".join(f"{r['token']} ({r['z']:+.1f})" for r in rows[:4])
+    return rows, (
+        f" It also has tokens far out that were left out of the search, since random vectors land on them too: {words}."
+    )
 
 
 def geometry(w: Tensor, channels: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, choice, number, whole
+from analysis.service.operation import Kind, Operation, Result, choice, hash_of, number, whole
 
 if TYPE_CHECKING:
     import torch
@@ -167,11 +167,11 @@ def _bundled_row(row: dict[str, Any], level: float) -> dict[str, Any]:
 
 
 def estimate(vectors: NeuronVectors) -> str:
-    """What measuring costs, from the size of the model: a guess at two hundred thousand million operations a second."""
+    """What measuring costs, from the size of the model: a guess from a laptop's speed, or a large GPU's."""
     U = vectors.loaded.facts.hidden * vectors.loaded.facts.vocabulary
     rows = len(vectors.layers) * len(vectors.kinds) * vectors.neurons
     operations = 2.0 * U * rows + 4.0 * U * 115 * (200 * 5 + 4 * 96 * 2)
-    speed = 2e11 if vectors.loaded.facts.device == "cpu" else 2e13
+    speed = 6e10 if vectors.loaded.facts.device == "cpu" else 2e13
     minutes = operations / speed / 60
     if minutes < 120:
         return f"Measuring takes roughly {max(1, round(minutes))} minutes here and can be cancelled."
@@ -316,12 +316,12 @@ class OfChannels(OfNeuron):
 
     def settings(self) -> dict[str, Any]:
         """What an export prints below a figure."""
-        return {k: v for k, v in self.to_params().items() if k not in ("model", "fresh")}
+        params = self.to_params()
+        return {f.name: params[f.name] for f in fields(OfChannels) if f.name not in ("model", "fresh")}
 
     def key(self, fingerprint: str) -> Any:
         """What equal questions share, fresh or not."""
-        return ("channels", fingerprint, *(v for k, v in sorted(self.settings().items()) if k != "excluded"),
-                self.excluded)  # fmt: skip
+        return ("channels", fingerprint, hash_of(self.settings()))
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ class FindChannels(OfChannels):
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.objective import z_scores
-        from analysis.rotate.reading import channel_rows, geometry, histogram, verdict
+        from analysis.rotate.reading import channel_rows, geometry, histogram, left_out, verdict
 
         vectors, library = self.measured(context)
         w, U = self.weight(vectors)
@@ -350,6 +350,8 @@ class FindChannels(OfChannels):
         null, groups = self._null(context, library, U)
         rows = channel_rows(vectors.loaded.tokenizer, found, null, groups)
         nothing, sentence = verdict(rows)
+        weights = library.token_weights(library.projection_of(self.layer), len(U))
+        hidden, remark = left_out(vectors.loaded.tokenizer, w, U, weights)
         import torch
 
         z = z_scores(torch.cat([w[None], found["channels"].to(w)]) @ U.T)
@@ -358,7 +360,8 @@ class FindChannels(OfChannels):
         data = {
             "channels": rows,
             "nothing": nothing,
-            "verdict": sentence,
+            "verdict": sentence + remark,
+            "left_out": hidden,
             "null": {k: null.band(k) for k in ("own_z", "cosine", "loss", "kurtosis")} | {"vectors": null.vectors},
             "source": source,
             "seconds": time.perf_counter() - began,

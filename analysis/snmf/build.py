@@ -26,16 +26,16 @@ from analysis.models.spec import ModelSpec
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions
 from analysis.snmf.detection import Found, Rows, held_out, passage_scores, pick_for_themes, rows_of
 from analysis.snmf.library import BUNDLED, save_factorization
-from analysis.snmf.pipeline import WINDOW, Wanted, factorize_store, learn
+from analysis.snmf.pipeline import WINDOW, Wanted, divide, factorize_store, learn
 
 TOKENS, FITTED = 80_000, 40_000
 LAYERS = (0, 6, 12, 18, 20, 24, 25, 28)
 """Blocks whose activations are collected, for both kinds of work at once."""
 TABLE = (0, 6, 12, 18, 24, 28)
 FITS = {
-    "block-25": Wanted(Site(25, "mlp_hidden"), FITTED, 200, levels=(200, 100, 50), held_out=0),
-    "block-28": Wanted(Site(28, "mlp_hidden"), FITTED, 100, held_out=0),
-    "block-20": Wanted(Site(20, "mlp_hidden"), FITTED, 100, held_out=0),
+    "block-25": Wanted(Site(25, "mlp_hidden"), FITTED, 200, levels=(200, 100, 50), held_out=FITTED),
+    "block-28": Wanted(Site(28, "mlp_hidden"), FITTED, 100, held_out=FITTED),
+    "block-20": Wanted(Site(20, "mlp_hidden"), FITTED, 100, held_out=FITTED),
 }
 """By name: what is made. The first is the one to open on."""
 COMMAND = "python -m analysis.snmf.build"
@@ -73,13 +73,14 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
     for layer in TABLE:
         if any(row["layer"] == layer for row in rows):
             continue
-        rows += layer_rows(passages, store, Wanted(Site(layer, "mlp_hidden"), FITTED, 100), _say(f"block {layer}"))
+        wanted = Wanted(Site(layer, "mlp_hidden"), FITTED, 100, held_out=FITTED)
+        rows += layer_rows(passages, store, wanted, _say(f"block {layer}"))
         table = {
             "model": loaded.facts.label,
             "model_spec": ModelSpec().to_dict(),
             "command": f"{COMMAND} --detection",
             "rows": sorted(rows, key=lambda r: TABLE.index(r["layer"])),
-            "sentence": sentence(passages, store, FITTED),
+            "sentence": sentence(passages, store, wanted),
         }
         BUNDLED.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -88,8 +89,8 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
 def layer_rows(
     passages: list[Passage], store: ActivationStore, wanted: Wanted, say: Callable[..., None]
 ) -> list[dict[str, Any]]:
-    """The rows of one block: each method picks a direction for each theme on the fitted passages, and is scored on the
-    passages that come after them."""
+    """The rows of one block: each method picks a direction for each theme on the fitted passages, and is scored on those
+    that were held out."""
     names = sorted({p.theme for p in passages})
     fitted, held = halves(passages, store, wanted, names)
     components = learn(fitted.x, replace(wanted, levels=()), say).levels[0].components
@@ -115,12 +116,11 @@ def layer_rows(
 
 
 def halves(passages: list[Passage], store: ActivationStore, wanted: Wanted, names: list[str]) -> tuple[Rows, Rows]:
-    """The fitted rows of a store, and those of passages that come after them."""
+    """The fitted rows of a store, and those of passages held out."""
     _, documents, _ = store.index()
     code = [names.index(p.theme) for p in passages]
-    fresh = ~torch.isin(documents, documents[: wanted.tokens].unique())
-    fitted = rows_of(store.read(wanted.site, wanted.tokens), documents[: wanted.tokens], code)
-    return fitted, rows_of(store.read(wanted.site, fresh), documents[fresh], code)
+    fitted, held = (rows_of(store.read(wanted.site, m), documents[m], code) for m in divide(store, passages, wanted))
+    return fitted, held
 
 
 def scored(fitted: Rows, held: Rows, directions: torch.Tensor | None, themes: int, supervised: bool = False) -> Found:
@@ -132,15 +132,14 @@ def scored(fitted: Rows, held: Rows, directions: torch.Tensor | None, themes: in
     return held_out(passage_scores(held, directions), held.theme, pick)
 
 
-def sentence(passages: list[Passage], store: ActivationStore, fitted: int) -> str:
+def sentence(passages: list[Passage], store: ActivationStore, wanted: Wanted) -> str:
     """What the table is, in words."""
     _, documents, _ = store.index()
-    mine = documents[:fitted].unique()
-    fresh = len(documents[~torch.isin(documents, mine)].unique())
+    mine, fresh = (len(documents[m].unique()) for m in divide(store, passages, wanted))
     themes = len({p.theme for p in passages})
     return (
-        f"For each of {themes} themes a direction is picked on the {len(mine)} passages of the fit (largest area under "
-        f"the ROC curve) and scored on {fresh} passages that come after them, by its largest cosine with a token. The "
+        f"For each of {themes} themes a direction is picked on the {mine} passages of the fit (largest area under "
+        f"the ROC curve) and scored on {fresh} passages that were held out, by its largest cosine with a token. The "
         "score is ln(mean on the theme / mean elsewhere); it is inflated where the mean elsewhere is near zero, as it "
         "is for single neurons, so read the area (AUC) beside it. SVD has twice as many candidates as SNMF, for both "
         "signs; single neurons have all neurons in both signs; DiffMean knows the labels. Intervals: 95 %, passages "

@@ -25,7 +25,7 @@ from analysis.snmf.baselines import random_sparse, shuffled_neurons
 FLOOR = 1e-3
 """Means of cosines below this count as this: the ratio of the paper is not defined for means that are not positive."""
 FEW = 2
-"""With fewer held-out passages of its theme, a feature is given no number."""
+"""With fewer held-out passages of its theme, or of others, a feature is given no number."""
 SHUFFLES, RANDOM_DIRECTIONS = 10, 200
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -166,11 +166,11 @@ def feature_detection(
 
     For each feature ``theme``, ``score``, ``auc``, ``interval`` of the area, ``shuffled_auc`` (mean of its weights on
     other neurons, each draw with the theme that it picks itself), ``passages`` and ``others``; None where its theme
-    has fewer than FEW held-out passages. Beside them the central 95 % of the areas of random sparse directions, which
+    has fewer than FEW held-out passages, or all others have. Beside them the central 95 % of the areas of random sparse directions, which
     pick their themes alike. Themes with number -1 belong to no passage that is scored for them.
     """
     counts = np.bincount(held.theme[held.theme >= 0], minlength=len(names))
-    able = counts >= FEW
+    able = (counts >= FEW) & (len(held.theme) - counts >= FEW)
     none: list[dict[str, Any] | None] = [None] * len(components)
     if not able.any():
         return none, None

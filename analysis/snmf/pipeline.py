@@ -1,8 +1,8 @@
 """From texts to a factorization that the page can show: collect, fit, describe, detect. One function for the page's
 job, for the bundled factorizations and for a notebook.
 
-The fit reads the first activations of a store, and detection is scored on passages that come after them, so no feature
-is tested on what it was made from. Features are brought to unit length, whatever the estimator's convention is, and the
+Some passages, drawn by seed and number, are held out of the fit, and detection is scored on them, so no feature is
+tested on what it was made from. Features are brought to unit length, whatever the estimator's convention is, and the
 activations carry the scale.
 """
 
@@ -48,7 +48,7 @@ class Wanted:
     """What to make: site, tokens to fit, features K, share ``kept`` of the neurons (p), start, most iterations, seed.
 
     ``levels``: sizes of all levels, the lowest first, for a tree; empty for features alone. ``held_out``: activations
-    collected besides, for detection; None takes what is usual.
+    collected besides, for detection; None takes what is usual. Nothing is held out of texts without themes.
     """
 
     site: Site
@@ -72,9 +72,10 @@ class Wanted:
             raise UserError("Each level of the tree must have fewer concepts than the one before it.", "levels")
         return ranks
 
-    @property
-    def reserve(self) -> int:
+    def reserve(self, passages: Sequence[Passage]) -> int:
         """How many activations are collected for detection."""
+        if not any(p.theme for p in passages):
+            return 0
         return max(HELD_OUT, self.tokens // 2) if self.held_out is None else self.held_out
 
 
@@ -101,7 +102,7 @@ def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, 
         loaded,
         passages,
         [wanted.site],
-        max_tokens=wanted.tokens + wanted.reserve,
+        max_tokens=wanted.tokens + wanted.reserve(passages),
         window=WINDOW,
         progress=lambda share, text: say(_READ * share, text),
     )
@@ -113,38 +114,40 @@ def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, 
 def factorize_store(
     loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, say: Say
 ) -> Factorization:
-    """Fit the first ``wanted.tokens`` activations of a store, describe the features, and score them on the others."""
+    """Fit ``wanted.tokens`` activations of a store, describe the features, and score them on passages held out."""
     _check(passages, wanted)
     tokens, documents, positions = store.index()
-    n = min(store.rows, wanted.tokens)
+    chosen, fresh = divide(store, passages, wanted)
+    n = int(chosen.sum())
     if wanted.ranks[0] > n:
         raise UserError(
             f"These texts give {n:,} tokens, too few for {wanted.ranks[0]:,} features. Take at most {n // 2:,} "
             "features, or more text.",
             "features",
         )
-    if len(documents[:n].unique()) < 2:
+    if len(documents[chosen].unique()) < 2:
         raise UserError(
             "All of these tokens come from one passage, and what one passage has in common is no feature. Use more "
             "text: one passage on each line.",
             "texts",
         )
-    x = store.read(wanted.site, n)
+    x = store.read(wanted.site, chosen)
     began = time.perf_counter()
     learned = learn(x, wanted, lambda share, text, **f: say(_FIT * share, text, **f))
     seconds = time.perf_counter() - began
     say(_FIT, "describing the features")
-    index = Index(tokens[:n], documents[:n], positions[:n])
+    index = Index(tokens[chosen], documents[chosen], positions[chosen])
     fit = _described(loaded, passages, learned, index, wanted)
     say(0.9, "scoring the features on passages that were held out")
-    fresh = ~torch.isin(documents, documents[:n].unique())
-    fresh[:n] = False
     names: list[str] = fit.manifest["themes"]
     found: list[dict[str, Any] | None] = [None] * fit.features
     random_auc: list[float] | None = None
     if names != [""] and bool(fresh.any()):
         code = [names.index(p.theme) if p.theme in names else -1 for p in passages]
-        fitted, held = rows_of(x, documents[:n], code), rows_of(store.read(wanted.site, fresh), documents[fresh], code)
+        fitted, held = (
+            rows_of(part, documents[rows], code)
+            for part, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
+        )
         found, random_auc = feature_detection(
             fit.components, fitted, held, names, wanted.seed, lambda share: say(0.9 + 0.09 * share, "scoring features")
         )
@@ -173,6 +176,20 @@ def factorize_store(
     }
     say(1.0, "done")
     return fit
+
+
+def divide(store: ActivationStore, passages: Sequence[Passage], wanted: Wanted) -> tuple[Tensor, Tensor]:
+    """Which rows of a store are fitted and which are held out, two boolean masks; no passage is in both.
+
+    Passages are drawn and not taken in order, since the rows of a store are in part sorted by the passages' lengths.
+    """
+    reserve = wanted.reserve(passages)
+    if not reserve:
+        chosen = torch.zeros(store.rows, dtype=torch.bool)
+        chosen[: wanted.tokens] = True
+        return chosen, torch.zeros_like(chosen)
+    chosen, fresh = store.split(reserve / (wanted.tokens + reserve), wanted.seed)
+    return chosen & (chosen.cumsum(0) <= wanted.tokens), fresh
 
 
 def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, no_update
+from dash import Input, Output, State, callback, ctx, dcc, no_update
 
 from analysis.service.ops_mlp import FeatureCard
 from components.feature_card import feature_card
@@ -35,13 +35,23 @@ def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: 
     card = result.data
     unit = "neuron" if facts["site"] == "mlp_hidden" else "dimension"
     kept = len(card["neurons"])
-    caption = (
+    said = (
         f"{kept} of {facts['width']:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange takes "
         f"away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and steering."
     )
+    links = [
+        dcc.Link(str(n), href=f"/neurons?layer={facts['layer']}&vector=down&neuron={n}")
+        for n in [row["neuron"] for row in card["neurons"][:8]]
+    ]
+    caption = [said, " What they are alone: ", *spaced(links), "."] if unit == "neuron" and links else said
     settings = {"fit": facts["fit"], "feature": feature, "label": card["label"], "neurons": card["neurons"]}
     title = f"{feature}: {card['label']}"
     return feature_card(card), title, neuron_bars(card["neurons"], theme, unit), caption, settings
+
+
+def spaced(parts: list[Any]) -> list[Any]:
+    """Parts with commas between them."""
+    return [p for part in parts for p in (part, ", ")][:-1]
 
 
 @callback(

@@ -8,6 +8,7 @@ from dash import Input, Output, State, callback, html, no_update
 
 from analysis.service.ops_mlp import DetectionTable
 from components.feature_figures import METHODS, detection_dots
+from components.figure_card import blank
 from pages.common import attempt, spec_of
 
 
@@ -31,7 +32,8 @@ def show_detection(tab: str, model: Any, theme: str, session: str) -> tuple[Any,
         return (no_update,) * 8
     result, panel = attempt(lambda: DetectionTable(spec_of(model)), session, "mlp-detection")
     if result is None:
-        return (*[no_update] * 7, panel)
+        empty = blank(380, "not measured for this model")
+        return empty, "", None, empty, "", None, None, panel
     rows, command = result.data["rows"], result.data["command"]
     settings = {"rows": rows, "command": command}
     auc = f"{result.data['sentence']} Bars: 95 % bootstrap intervals. Dashed: a direction that knows nothing."

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, no_update
 from analysis.errors import UserError
 from analysis.service.ops_mlp import FitFactorization
 from components.feature_figures import explained_curve
+from components.figure_card import blank
 from pages.common import attempt_job, spec_of
 
 FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")
@@ -69,7 +70,7 @@ def fit(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
     def relay(progress: tuple[str, str], facts: dict[str, Any]) -> None:
         if facts.get("curve"):
             curve.update(facts["curve"])
-        set_progress((*progress, explained_curve(curve, theme) if curve else no_update))
+        set_progress((*progress, explained_curve(curve, theme) if curve else blank(380, "no iteration yet")))
 
     result, panel = attempt_job(lambda: asked(model, tuple(fields)), set_progress, session, "/mlp-features", relay)
     if result is None:

@@ -80,7 +80,23 @@ def _stores(view: View) -> list[Any]:
 def _list() -> Any:
     return html.Section(
         [
-            html.Div([html.H3("Features"), html.Span(id="mlp-count", className="attune-note")], className="mlp-head"),
+            html.Div(
+                [
+                    html.H3("Features"),
+                    html.Span(id="mlp-count", className="attune-note"),
+                    html.Div(
+                        dcc.Dropdown(
+                            [{"label": text, "value": key} for key, text in ORDERS],
+                            "auc",
+                            id="mlp-order",
+                            clearable=False,
+                            searchable=False,
+                        ),
+                        className="attune-pick mlp-order",
+                    ),
+                ],
+                className="mlp-head",
+            ),
             html.Div(
                 dcc.Dropdown(id="mlp-fit", clearable=False, searchable=False), className="attune-pick mlp-fit-pick"
             ),
@@ -93,16 +109,6 @@ def _list() -> Any:
                         debounce=0.3,
                         size="sm",
                         maxLength=100,
-                    ),
-                    html.Div(
-                        dcc.Dropdown(
-                            [{"label": text, "value": key} for key, text in ORDERS],
-                            "auc",
-                            id="mlp-order",
-                            clearable=False,
-                            searchable=False,
-                        ),
-                        className="attune-pick mlp-order",
                     ),
                 ],
                 className="attune-row mlp-search",

@@ -260,6 +260,7 @@ def detection_tab() -> Any:
     """The detection table by layer against all baselines."""
     return html.Div(
         [
+            html.Div(id="mlp-detection-error"),
             html.Div(
                 [
                     figure_card("mlp-auc", "AUC: does the best direction tell a theme?", "", 380),
@@ -268,7 +269,6 @@ def detection_tab() -> Any:
                 className="attune-two",
             ),
             html.Div(id="mlp-detection-table", className="attune-table-box"),
-            html.Div(id="mlp-detection-error"),
         ],
         className="attune-stack",
     )

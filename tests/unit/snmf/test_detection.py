@@ -144,6 +144,8 @@ def test_too_few_held_out_passages_give_no_number() -> None:
     few = rows_of(held.x[:TOKENS], torch.zeros(TOKENS, dtype=torch.long), [0])
     found, random = feature_detection(features(), planted(8), few, ["a", "b", "c"])
     assert found == [None] * 3 and random is None
+    alone = rows_of(held.x[: 5 * TOKENS], torch.arange(5).repeat_interleave(TOKENS), [1] * 5)  # of one theme, all five
+    assert feature_detection(features(), planted(8), alone, ["a", "b", "c"]) == ([None] * 3, None)
 
 
 def test_a_theme_without_held_out_passages_is_not_picked() -> None:

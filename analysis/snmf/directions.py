@@ -1,0 +1,191 @@
+"""Directions to steer with: a feature's own, and what it must be compared with, all of unit length at one site.
+
+A feature is one answer to "which push makes the model talk like this?". The baselines are cheaper answers: one neuron
+instead of a group, the difference of two means, which knows the labels, and two nulls, as many neurons drawn at random
+and the feature's own weights on other neurons. All have length one, so that they differ in where they point and in
+nothing else; how far to go is found for each by the divergence that it causes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from analysis.errors import UserError
+from analysis.models.capture import capture
+from analysis.snmf.baselines import random_sparse, shuffled_neurons
+from analysis.steering.controls import difference_of_means
+
+if TYPE_CHECKING:
+    from analysis.models.capture import Batch
+    from analysis.models.loader import LoadedModel
+    from analysis.snmf.library import Factorization
+
+BASELINES = ("DiffMean", "single neuron", "random sparse", "shuffled neurons")
+ARMS = ("feature", *BASELINES)
+"""All directions, in the order in which they are shown."""
+OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 2, 96
+"""For a difference of means: passages of the theme, passages of each other theme, tokens of each that are read."""
+_BATCH = 16
+
+
+def _free() -> None:
+    """A safe point where nobody waits."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """``vector`` (d,) float32 of length one at the site of the fit, and in ``note`` a sentence on what it is."""
+
+    name: str
+    vector: Tensor
+    note: str
+
+
+def direction_of(
+    name: str,
+    memory: Any,
+    loaded: LoadedModel,
+    fit: Factorization,
+    feature: int,
+    seed: int = 0,
+    check: Callable[[], None] = _free,
+) -> Direction:
+    """The direction of that name (one of ``ARMS``) for a feature of the lowest level.
+
+    ``memory`` (get/put) keeps means of activations; ``check`` may raise to end the work, and is called between passes.
+    Raises UserError: no such name or feature, a feature without weights, texts without themes.
+    """
+    fit.check_feature(feature)
+    if name == "feature":
+        return Direction(name, feature_direction(fit.components[feature]), f"feature {feature}: {fit.label(feature)}")
+    if name == "single neuron":
+        vector, neuron = single_neuron(fit.components[feature])
+        what = "neuron" if fit.site.kind == "mlp_hidden" else "dimension"
+        return Direction(name, vector, f"{what} {neuron} alone, the feature's heaviest, with its sign")
+    if name == "random sparse":
+        vector = random_like(fit.components[feature], _seed(feature, seed))
+        return Direction(name, vector, "as many neurons drawn at random, with random weights")
+    if name == "shuffled neurons":
+        vector = shuffled_like(fit.components[feature], _seed(feature, seed))
+        return Direction(name, vector, "the feature's own weights, on neurons drawn at random")
+    if name == "DiffMean":
+        theme = theme_of(fit, feature)
+        vector = theme_difference(memory, loaded, fit, theme, check)
+        return Direction(name, vector, f"mean of passages about {theme} minus mean of others (it knows the labels)")
+    raise UserError(f"A direction is one of {', '.join(ARMS)}, not {str(name)[:30]!r}.", "baseline")
+
+
+def feature_direction(component: Tensor) -> Tensor:
+    """z / |z| of a feature z (d,), float32 (arXiv 2506.10920, steering). UserError if z is zero or not finite."""
+    row = component.double()
+    length = float(row.norm())
+    if not 0 < length < float("inf"):
+        raise UserError("This feature keeps no neurons, so there is nothing to steer with. Choose another.", "feature")
+    return (row / length).float()
+
+
+def single_neuron(component: Tensor) -> tuple[Tensor, int]:
+    """The axis (d,) of the entry of z (d,) that is largest in size, with that entry's sign, and its number."""
+    unit = feature_direction(component)
+    neuron = int(unit.abs().argmax())
+    axis = torch.zeros_like(unit)
+    axis[neuron] = unit[neuron].sign()
+    return axis, neuron
+
+
+def random_like(component: Tensor, seed: int) -> Tensor:
+    """A unit direction (d,) with as many nonzero entries as z (d,), drawn evenly, normal weights."""
+    return random_sparse(feature_direction(component)[None], 1, seed)[0]
+
+
+def shuffled_like(component: Tensor, seed: int) -> Tensor:
+    """The unit direction of z (d,) with its entries in a drawn order: same weights, other neurons."""
+    return shuffled_neurons(feature_direction(component)[None], seed)[0]
+
+
+def theme_of(fit: Factorization, feature: int) -> str:
+    """The theme on which most of a feature's activation lies, compared with the corpus where that is known.
+
+    Raises UserError(field="baseline") if the texts of the factorization have no themes.
+    """
+    names: list[str] = list(fit.manifest.get("themes", ()))
+    if not any(names):
+        raise UserError(
+            "The texts of this factorization have no themes, so there is no difference of means to compare with.",
+            "baseline",
+        )
+    named = str(fit.manifest["rows"][feature].get("theme") or "")
+    if named:
+        return named
+    shares = fit.arrays["themes"][feature].float().clone()
+    shares[[i for i, name in enumerate(names) if not name]] = -1.0
+    return names[int(shares.argmax())]
+
+
+def theme_difference(
+    memory: Any, loaded: LoadedModel, fit: Factorization, theme: str, check: Callable[[], None] = _free
+) -> Tensor:
+    """Unit direction (d,): mean activation of tokens of a theme's passages minus that of the others', at the fit's site.
+
+    The others are the same passages for every theme of a fit but those of the theme itself, so a further theme costs
+    one pass over its own passages. Sums are kept in ``memory``. Raises UserError: a theme with no passages or all of
+    them, texts that are gone.
+    """
+    about: dict[str, list[int]] = {}
+    for number, passage in enumerate(fit.passages):
+        about.setdefault(passage.theme, []).append(number)
+    if theme not in about or len(about) < 2:
+        raise UserError("A difference of means needs passages of the theme and passages of others.", "baseline")
+    order = {name: random.Random(name).sample(numbers, len(numbers)) for name, numbers in about.items()}
+    inside = _mean(memory, loaded, fit, ("own", theme), order[theme][:OWN_PASSAGES], check)
+    # Themes with hardly any passages still count as one theme among the others.
+    rest = [
+        _mean(memory, loaded, fit, ("pool", name), order[name][:POOL_PASSAGES], check)
+        for name in sorted(order)
+        if name != theme
+    ]
+    kept = [row for row in rest if row is not None]
+    if inside is None or not kept:
+        raise UserError("The passages are too short for a difference of means: every token of them is skipped.", "texts")
+    return feature_direction(difference_of_means(inside[None], torch.stack(kept)))
+
+
+def _mean(
+    memory: Any,
+    loaded: LoadedModel,
+    fit: Factorization,
+    which: tuple[str, str],
+    numbers: Sequence[int],
+    check: Callable[[], None],
+) -> Tensor | None:
+    """Mean activation (d,) float64 over the tokens of some passages, remembered; None if there is no token."""
+    key = ("mean activation", fit.key, loaded.facts.fingerprint, which)
+    found = memory.get(key)
+    if found is None:
+        total, count = torch.zeros(fit.components.shape[1], dtype=torch.float64), 0
+        for part in capture(loaded, _batches(loaded, fit, numbers), [fit.site], skip_first=fit.skip_first):
+            check()
+            total += part.activations[fit.site].double().sum(0)
+            count += len(part.tokens)
+        found = (total, count)
+        memory.put(key, found, total.nbytes)
+    return found[0] / found[1] if found[1] else None
+
+
+def _batches(loaded: LoadedModel, fit: Factorization, numbers: Sequence[int]) -> Iterator[Batch]:
+    rows = {n: list(loaded.tokenizer(fit.passages[n].text)["input_ids"])[:PIECE] for n in numbers}
+    order = sorted(numbers, key=lambda n: len(rows[n]))
+    for first in range(0, len(order), _BATCH):
+        part = order[first : first + _BATCH]
+        yield part, [rows[n] for n in part]
+
+
+def _seed(feature: int, seed: int) -> int:
+    # Else all features of one size would be compared with one and the same random direction.
+    return 100_003 * seed + feature
