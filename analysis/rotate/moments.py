@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from analysis.rotate.objective import DEVIATION_FLOOR
+from analysis.rotate.objective import DEVIATION_FLOOR, wide_dtype
 
 _ROWS, _TOKENS = 256, 2048
 
@@ -21,7 +21,7 @@ def projected_moments(vectors: Tensor, projection: Tensor) -> tuple[Tensor, Tens
     kurt, skew = [], []
     for rows in vectors.to(projection).split(_ROWS):
         mean = (rows @ mean_row)[:, None]
-        second, third, fourth = (torch.zeros(len(rows), dtype=torch.float64, device=rows.device) for _ in range(3))
+        second, third, fourth = (torch.zeros(len(rows), dtype=wide_dtype(rows), device=rows.device) for _ in range(3))
         for part in projection.split(_TOKENS if rows.device.type == "cpu" else tokens):
             c = rows @ part.T
             c -= mean

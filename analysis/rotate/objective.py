@@ -66,6 +66,11 @@ def z_scores(y: Tensor) -> Tensor:
     return centred / deviation
 
 
+def wide_dtype(x: Tensor) -> torch.dtype:
+    """What sums over a vocabulary are kept in: double precision, where the device has it."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
 def _centred(y: Tensor) -> tuple[Tensor, Tensor]:
     centred = y - y.mean(-1, keepdim=True)
     return centred, centred.square().mean(-1, keepdim=True).sqrt().clamp(min=DEVIATION_FLOOR)
@@ -118,7 +123,8 @@ class Objective:
         mean = (r * mean_row).sum(-1, keepdim=True)
         centred = r.new_empty(0 if once else len(r), tokens)
         cubes, lines = torch.zeros_like(r), torch.zeros_like(r)
-        second, third, fourth = (torch.zeros(len(r), dtype=torch.float64, device=r.device) for _ in range(3))
+        wide = wide_dtype(r)
+        second, third, fourth = (torch.zeros(len(r), dtype=wide, device=r.device) for _ in range(3))
         for part in self._tiles(tokens, once):
             table, weights = self.projection[part], self._weights_of(neuron, part, own)
             c = r @ table.T
@@ -139,7 +145,7 @@ class Objective:
         q, t = fourth / tokens, third / tokens
         kurt = (q / s.square() - 3).to(r.dtype)
         # The chain rule's factors are small numbers times large ones; they meet in double precision.
-        outer = -self.kurtosis_weight / (1 + kurt.double().abs()) * 4 / tokens / s.square()
+        outer = -self.kurtosis_weight / (1 + kurt.to(wide).abs()) * 4 / tokens / s.square()
         factor, line, shift = (v.to(r.dtype)[:, None] for v in (outer, q / s, t))
         if once:
             return kurt, (cubes - line * lines - shift * tokens * mean_row) * factor

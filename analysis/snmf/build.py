@@ -89,8 +89,8 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
 def layer_rows(
     passages: list[Passage], store: ActivationStore, wanted: Wanted, say: Callable[..., None]
 ) -> list[dict[str, Any]]:
-    """The rows of one block: each method picks a direction for each theme on the fitted passages, and is scored on those
-    that were held out."""
+    """The rows of one block: each method picks a direction for each theme on the fitted passages, and is scored on
+    passages that were held out."""
     names = sorted({p.theme for p in passages})
     fitted, held = halves(passages, store, wanted, names)
     components = learn(fitted.x, replace(wanted, levels=()), say).levels[0].components

@@ -8,11 +8,12 @@ nothing else; how far to go is found for each by the divergence that it causes.
 
 from __future__ import annotations
 
-import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 BASELINES = ("DiffMean", "single neuron", "random sparse", "shuffled neurons")
 ARMS = ("feature", *BASELINES)
 """All directions, in the order in which they are shown."""
-OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 2, 96
+OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 1, 96
 """For a difference of means: passages of the theme, passages of each other theme, tokens of each that are read."""
 _BATCH = 16
 
@@ -131,20 +132,19 @@ def theme_of(fit: Factorization, feature: int) -> str:
 def theme_difference(
     memory: Any, loaded: LoadedModel, fit: Factorization, theme: str, check: Callable[[], None] = _free
 ) -> Tensor:
-    """Unit direction (d,): mean activation of tokens of a theme's passages minus that of the others', at the fit's site.
+    """Unit direction (d,) at the fit's site: mean activation of tokens of a theme's passages minus that of the others'.
 
-    The others are the same passages for every theme of a fit but those of the theme itself, so a further theme costs
-    one pass over its own passages. Sums are kept in ``memory``. Raises UserError: a theme with no passages or all of
-    them, texts that are gone.
+    Of the others, a few passages of every theme are read, and all themes count alike. They are the same ones for every
+    theme of a fit, so a further theme costs one pass over its own passages. Sums are kept in ``memory``. Raises
+    UserError: a theme with no passages or all of them, texts that are gone.
     """
     about: dict[str, list[int]] = {}
     for number, passage in enumerate(fit.passages):
         about.setdefault(passage.theme, []).append(number)
     if theme not in about or len(about) < 2:
         raise UserError("A difference of means needs passages of the theme and passages of others.", "baseline")
-    order = {name: random.Random(name).sample(numbers, len(numbers)) for name, numbers in about.items()}
+    order = {name: _drawn(name, numbers) for name, numbers in about.items()}
     inside = _mean(memory, loaded, fit, ("own", theme), order[theme][:OWN_PASSAGES], check)
-    # Themes with hardly any passages still count as one theme among the others.
     rest = [
         _mean(memory, loaded, fit, ("pool", name), order[name][:POOL_PASSAGES], check)
         for name in sorted(order)
@@ -152,7 +152,9 @@ def theme_difference(
     ]
     kept = [row for row in rest if row is not None]
     if inside is None or not kept:
-        raise UserError("The passages are too short for a difference of means: every token of them is skipped.", "texts")
+        raise UserError(
+            "The passages are too short for a difference of means: every token of them is skipped.", "texts"
+        )
     return feature_direction(difference_of_means(inside[None], torch.stack(kept)))
 
 
@@ -184,6 +186,11 @@ def _batches(loaded: LoadedModel, fit: Factorization, numbers: Sequence[int]) ->
     for first in range(0, len(order), _BATCH):
         part = order[first : first + _BATCH]
         yield part, [rows[n] for n in part]
+
+
+def _drawn(theme: str, numbers: Sequence[int]) -> list[int]:
+    order = np.random.default_rng(zlib.crc32(theme.encode())).permutation(len(numbers))
+    return [numbers[i] for i in order]
 
 
 def _seed(feature: int, seed: int) -> int:

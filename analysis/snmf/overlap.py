@@ -83,8 +83,9 @@ def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
     with hooked(loaded, {site: add}):
         out: Any = loaded.model(ids.to(loaded.device), use_cache=False, logits_to_keep=1)
     logits = out.logits[:, -1].float().cpu().reshape(len(texts), len(parts) + 1, -1)
-    change = (logits[:, 1:] - logits[:, :1]).mean(0)
-    return change - change.mean(1, keepdim=True)
+    change: Tensor = (logits[:, 1:] - logits[:, :1]).mean(0)
+    change -= change.mean(1, keepdim=True)
+    return change
 
 
 @torch.no_grad()

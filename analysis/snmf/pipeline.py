@@ -133,7 +133,11 @@ def factorize_store(
         )
     x = store.read(wanted.site, chosen)
     began = time.perf_counter()
-    learned = learn(x, wanted, lambda share, text, **f: say(_FIT * share, text, **f))
+    learned = learn(
+        x.to(loaded.device) if loaded.device.type == "cuda" else x,
+        wanted,
+        lambda share, text, **f: say(_FIT * share, text, **f),
+    )
     seconds = time.perf_counter() - began
     say(_FIT, "describing the features")
     index = Index(tokens[chosen], documents[chosen], positions[chosen])
@@ -188,7 +192,10 @@ def divide(store: ActivationStore, passages: Sequence[Passage], wanted: Wanted) 
         chosen = torch.zeros(store.rows, dtype=torch.bool)
         chosen[: wanted.tokens] = True
         return chosen, torch.zeros_like(chosen)
-    chosen, fresh = store.split(reserve / (wanted.tokens + reserve), wanted.seed)
+    # A little less than the share that was asked for, so that a chance draw leaves enough to fit; a third at most of
+    # texts that end before all that was asked for.
+    share = 0.95 * reserve / (wanted.tokens + reserve) if store.rows >= wanted.tokens + reserve else 1 / 3
+    chosen, fresh = store.split(share, wanted.seed)
     return chosen & (chosen.cumsum(0) <= wanted.tokens), fresh
 
 
@@ -216,13 +223,13 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
         found, weights = [base], []
     else:
         tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=progress)
-        found, weights = list(tree.levels_), [torch.as_tensor(w).float() for w in tree.weights_]
+        found, weights = list(tree.levels_), [w.float().cpu() for w in tree.weights_]
         base = found[0]
-    components = [torch.as_tensor(level.components_).float() for level in found]
-    activations = torch.as_tensor(base.activations_).float()
+    components = [level.components_.float().cpu() for level in found]
+    activations = base.activations_.float().cpu()
     levels, activations = unit_levels(components, weights, activations)
     curve = [float(v) for v in base.loss_curve_]
-    total = float(x.double().square().sum())
+    total = sum(float(part.double().square().sum()) for part in x.split(4096))
     explained = [1 - v / total for v in curve]
     shown = sorted({*range(0, len(curve), max(1, len(curve) // 200)), len(curve) - 1, int(base.best_iter_)})
     shown = [i for i in shown if 0 <= i < len(curve)]

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from analysis.errors import UserError
@@ -73,7 +72,7 @@ def divergence_of(
 
 
 def calibrated(evaluate: Callable[[float], float], target: float, start: float = 1.0) -> Calibration:
-    """The smallest strength found whose divergence ``evaluate`` (strength -> nats) is within 5 % of ``target``.
+    """A strength whose divergence ``evaluate`` (strength -> nats) is within 5 % of ``target``.
 
     Goes from ``start`` by factors of at most 16 until two strengths enclose the target, between 1e-6 and 10,000, then
     interpolates between their logarithms: a small push causes a divergence that grows as its square. Where that does

@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import Input, Output, State, callback, ctx, html, no_update
 
+from analysis.errors import UserError
 from analysis.service.ops_mlp import FeatureOverlap
 from components.feature_card import token
 from components.feature_figures import part_effects, shared_matrix
@@ -31,28 +32,30 @@ def change_members(
 ) -> tuple[Any, Any]:
     """Put a feature in or take it out; a pair replaces what is there; another fit begins anew."""
     now = list(members or [])
-    if ctx.triggered_id == "mlp-facts":
+    try:
+        after = changed(str(ctx.triggered_id), asked, facts, now, chosen)
+    except UserError as error:
+        return no_update, user_error(error.message)
+    return (no_update if after == now else after), None
+
+
+def changed(trigger: str, asked: Any, facts: Any, now: list[int], chosen: int | None) -> list[int]:
+    """The features compared after what was pressed; UserError if there is no room for one more."""
+    if trigger == "mlp-facts":
         # At opening no feature is chosen yet, and what the address names is kept as far as this fit has it.
-        kept = [n for n in now if n < facts["features"]] if facts and chosen is None else []
-        return (no_update if kept == now else kept), no_update
-    if ctx.triggered_id == "mlp-members-clear":
-        return [], None
-    if ctx.triggered_id == "mlp-to-overlap":
-        return with_member(now, chosen) if chosen is not None and chosen not in now else (no_update, None)
-    if asked and asked.get("pair"):
-        return list(asked["pair"]), None
-    if not asked:
-        return no_update, no_update
-    if asked["feature"] in now:
-        return [n for n in now if n != asked["feature"]], None
-    return with_member(now, asked["feature"])
-
-
-def with_member(now: list[int], feature: int) -> tuple[Any, Any]:
-    """The comparison with one more, or a sentence that it is full."""
+        return [n for n in now if n < facts["features"]] if facts and chosen is None else []
+    if trigger == "mlp-members-clear":
+        return []
+    if trigger == "mlp-member" and asked and asked.get("pair"):
+        return list(asked["pair"])
+    feature = chosen if trigger == "mlp-to-overlap" else (asked or {}).get("feature")
+    if feature is None or (trigger == "mlp-to-overlap" and feature in now):
+        return now
+    if feature in now:
+        return [n for n in now if n != feature]
     if len(now) >= MOST:
-        return no_update, user_error(f"At most {MOST} features can be compared. Take one out first.")
-    return [*now, feature], None
+        raise UserError(f"At most {MOST} features can be compared. Take one out first.", "features")
+    return [*now, feature]
 
 
 @callback(Output("mlp-chips", "children"), Input("mlp-members", "data"), Input("mlp-facts", "data"))

@@ -83,22 +83,29 @@ def load_facts(fit: str | None, model: Any) -> tuple[Any, Any]:
 )
 def choose_feature(facts: Any, picked: Any, node: Any, now: int | None, start: Any) -> tuple[Any, Any]:
     """The feature whose card is open; at opening that of the address, else the one that is detected best."""
+    feature, problem = opened(set(ctx.triggered_prop_ids.values()), facts, picked, node, now, start or {})
+    return no_update if feature == now else feature, user_error(problem) if problem else no_update
+
+
+def opened(
+    triggers: set[Any], facts: Any, picked: Any, node: Any, now: int | None, start: dict[str, Any]
+) -> tuple[int | None, str]:
+    """Which feature is open after what was pressed, and a sentence if another was asked for."""
     if not facts:
-        return None, no_update
-    if ctx.triggered_id == "mlp-node":
+        return None, ""
+    if "mlp-facts" not in triggers:
         level, _, number = str((node or {}).get("node", "")).partition(":")
-        return (int(number), None) if level == "1" and number.isdecimal() else (no_update, no_update)
-    if picked and picked.get("fit") in (None, facts["fit"]) and "mlp-picked" in ctx.triggered_prop_ids.values():
-        return picked["feature"], None
-    if ctx.triggered_id == "mlp-picked":
-        return no_update, no_update  # of another fit: its facts are on their way
+        if "mlp-node" in triggers:
+            return (int(number) if level == "1" and number.isdecimal() else now), ""
+        # A feature of another fit waits until its facts have come.
+        return (picked["feature"] if picked and picked.get("fit") in (None, facts["fit"]) else now), ""
     if picked and picked.get("fit") == facts["fit"]:
-        return picked["feature"], None
+        return picked["feature"], ""
+    best = int(ordered(facts["rows"], "auc")[0]["feature"])
     asked = start.get("feature") if now is None and start.get("fit") in ("", facts["fit"]) else None
-    best = ordered(facts["rows"], "auc")[0]["feature"]
     if asked is not None and asked >= facts["features"]:
-        return best, user_error(f"This fit has features 0 to {facts['features'] - 1}; the address names {asked}.")
-    return (best if asked is None else asked), no_update
+        return best, f"This fit has features 0 to {facts['features'] - 1}; the address names {asked}."
+    return (best if asked is None else asked), ""
 
 
 @callback(

@@ -8,6 +8,7 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
+from analysis.service.ops_mlp_steer import FeatureEffect, FeatureText
 from components.feature_card import token
 from components.panels import user_error
 from components.region_figures import next_tokens
@@ -50,8 +51,6 @@ def show_effect(
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
     if not facts or feature is None or tab != "steer":
         return (no_update,) * 7
-    from analysis.service.ops_mlp_steer import FeatureEffect
-
     wanted = -1.0 if target is None else target
     result, panel = attempt(
         lambda: FeatureEffect(spec_of(model), facts["fit"], feature, int(pole), wanted, text or ""),
@@ -68,12 +67,8 @@ def show_effect(
         f"After “{(text or '')[-50:]}”, with the feature at strength {own['strength']:.3g} (KL {own['kl']:.3f} nats). "
         "The null, other directions at the same KL, is in the table above."
     )
-    answer = {key: data[key] for key in ("labels", "base", "steered")}
-    answer["change"] = [
-        math.log(max(s, 1e-12) / max(b, 1e-12)) for b, s in zip(data["base"], data["steered"], strict=True)
-    ]
     kept = {**asked, "strengths": {n: a["strength"] for n, a in arms.items() if usable(a)}}
-    return kept, arms_table(data["arms"]), data["sentence"], next_tokens(answer, theme), caption, asked, None
+    return kept, arms_table(data["arms"]), data["sentence"], next_tokens(data, theme), caption, asked, None
 
 
 def usable(arm: dict[str, Any]) -> bool:
@@ -97,7 +92,10 @@ def arms_table(arms: list[dict[str, Any]]) -> Any:
                 ),
                 html.Td(_changes(a["up"])),
                 html.Td(_changes(a["down"])),
-                html.Td("" if a["met"] and a["name"] == "feature" else a["sentence"], className="attune-note"),
+                html.Td(
+                    " ".join(filter(None, [a.get("note", ""), "" if a["met"] else a["sentence"]])),
+                    className="attune-note",
+                ),
             ],
             className="mlp-own" if a["name"] == "feature" else "",
         )
@@ -152,8 +150,6 @@ def ask(
     if baseline != "none" and baseline not in strengths:
         name = NAMES.get(baseline, baseline)
         return no_update, user_error(f"“{name}” has no strength for this KL. Choose another baseline.")
-    from analysis.service.ops_mlp_steer import FeatureText
-
     try:
         operation = FeatureText(
             spec_of(model), effect["fit"], effect["feature"], effect["pole"], strengths["feature"], effect["text"],

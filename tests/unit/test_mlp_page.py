@@ -1,0 +1,193 @@
+"""The MLP features page without a model: its address, what its buttons mean, its forms, its stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from plotly.utils import PlotlyJSONEncoder
+
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from app import create_app
+from pages.mlp_features import detection, fitting, overlap, pick, steer
+from pages.mlp_features.state import ADDRESS, MOST, START_TEXT, View, read_address
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield create_app().server.test_client()
+
+
+# The address
+
+
+def test_an_empty_address_opens_the_usual_view() -> None:
+    assert read_address({}) == View() and View().text == START_TEXT and View().feature is None
+
+
+def test_a_view_survives_its_address() -> None:
+    model = ModelSpec("default", dtype="float32").to_dict()
+    query = {
+        "model": json.dumps(model), "fit": "block-25", "feature": "7", "with": "[3,1]", "tab": "tree", "text": "Once",
+        "threshold": "0.4", "root": "3:12", "prompt": "I", "pole": "-1", "target": "0.1",
+    }  # fmt: skip
+    assert list(query) == ADDRESS
+    assert read_address(query) == View(model, "block-25", 7, [3, 1], "tree", "Once", 0.4, "3:12", "I", -1, 0.1, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"feature": "-1"}, "feature"), ({"feature": "x"}, "feature"), ({"feature": "1e9"}, "feature"),
+        ({"threshold": "nan"}, "threshold"), ({"threshold": "2"}, "threshold"), ({"target": "0"}, "target"),
+        ({"target": "inf"}, "target"), ({"pole": "2"}, "pole"), ({"tab": "../"}, "tab"), ({"with": "[1,1]"}, "compare"),
+        ({"with": "{"}, "compare"), ({"with": json.dumps(list(range(MOST + 1)))}, "compare"), ({"root": "2:x"}, "root"),
+        ({"root": "2:" + "9" * 40}, "root"), ({"text": "@" + "0" * 64}, "text"), ({"with": "[true]"}, "compare"),
+        ({"tab": []}, "tab"), ({"root": "²:1"}, "root"),
+    ],
+)  # fmt: skip
+def test_what_an_address_cannot_say_is_left_out_and_named(query: dict[str, Any], word: str) -> None:
+    view = read_address(query)
+    assert len(view.problems) == 1 and word in view.problems[0] and len(view.problems[0]) < 200
+    assert (view.feature, view.threshold, view.target, view.pole) == (None, 0.15, 0.25, 1)
+    assert view.tab == "reading" and view.root is None and len(view.members) <= MOST
+
+
+@pytest.mark.parametrize("value", ["", "null", "{", "NaN", "\x00", "<script>", "١", '{"a": 1}', "[" * 9000])
+@pytest.mark.parametrize("name", [*ADDRESS, "unknown"])
+def test_whatever_stands_in_the_address_the_page_opens(name: str, value: str, client: FlaskClient) -> None:
+    from pages.mlp_features import page
+
+    laid = json.dumps(page.layout(**{name: value}), cls=PlotlyJSONEncoder)
+    assert '"mlp-list"' in laid and client is not None
+
+
+# What is open
+
+
+FACTS = {
+    "fit": "f",
+    "features": 3,
+    "rows": [{"feature": n, "auc": auc} for n, auc in enumerate((0.5, 0.9, None))],
+}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "picked", "node", "now", "start", "feature"),
+    [
+        ({"mlp-facts"}, None, None, None, {"fit": "", "feature": None}, 1),  # the best detected
+        ({"mlp-facts"}, None, None, None, {"fit": "", "feature": 0}, 0),  # that of the address
+        ({"mlp-facts"}, None, None, None, {"fit": "other", "feature": 0}, 1),  # an address of another fit
+        ({"mlp-facts"}, None, None, 2, {"fit": "", "feature": 0}, 1),  # another fit was opened later
+        ({"mlp-facts"}, {"feature": 2, "fit": "f"}, None, 0, {}, 2),  # found by a search in all fits
+        ({"mlp-picked"}, {"feature": 2, "fit": None}, None, 0, {}, 2),
+        ({"mlp-picked"}, {"feature": 2, "fit": "other"}, None, 0, {}, 0),  # its facts are on their way
+        ({"mlp-node"}, None, {"node": "1:2"}, 0, {}, 2),
+        ({"mlp-node"}, None, {"node": "2:1"}, 0, {}, 0),  # a larger concept has no card
+    ],
+)
+def test_which_feature_is_open(
+    triggers: set[str], picked: Any, node: Any, now: int | None, start: dict[str, Any], feature: int
+) -> None:
+    assert pick.opened(triggers, FACTS, picked, node, now, start) == (feature, "")
+
+
+def test_a_feature_that_the_fit_does_not_have_is_said() -> None:
+    feature, said = pick.opened({"mlp-facts"}, FACTS, None, None, None, {"fit": "f", "feature": 3})
+    assert feature == 1 and "0 to 2" in said
+    assert pick.opened({"mlp-facts"}, None, None, None, None, {}) == (None, "")
+
+
+def test_the_comparison_takes_up_to_eight() -> None:
+    def after(trigger: str, asked: Any, now: list[int], chosen: int | None = 0) -> list[int]:
+        return overlap.changed(trigger, asked, FACTS, now, chosen)
+
+    assert after("mlp-member", {"feature": 5}, [1]) == [1, 5]
+    assert after("mlp-member", {"feature": 1}, [1, 5]) == [5]
+    assert after("mlp-member", {"pair": [4, 2]}, [1, 5]) == [4, 2]
+    assert after("mlp-to-overlap", None, [1], 2) == [1, 2] and after("mlp-to-overlap", None, [1, 2], 2) == [1, 2]
+    assert after("mlp-members-clear", None, [1, 2]) == []
+    assert after("mlp-facts", None, [1, 9], None) == [1]  # the address may name features that the fit lacks
+    assert after("mlp-facts", None, [1], 0) == []  # another fit begins anew
+    full = list(range(10, 10 + MOST))
+    with pytest.raises(UserError, match="At most 8"):
+        after("mlp-member", {"feature": 1}, full)
+    assert after("mlp-member", {"feature": 12}, full) == [n for n in full if n != 12]
+
+
+# Forms
+
+
+def test_levels_are_read_or_refused() -> None:
+    assert fitting.levels_of("50, 25") == fitting.levels_of("50 25") == fitting.levels_of(" 50;25 ") == (50, 25)
+    assert fitting.levels_of("") == fitting.levels_of(None) == ()
+    with pytest.raises(UserError, match="such as 50, 25"):
+        fitting.levels_of("fifty")
+
+
+GOOD = (25, "mlp_hidden", 100, 0.01, "kmeans", 400, 9000, 0, "", "")
+
+
+def test_the_form_becomes_the_job() -> None:
+    job = fitting.asked(None, (3, "residual", 50, 0.05, "svd", 10, 600, 7, "20, 5", "one\ntwo"))
+    assert (job.layer, job.site, job.features, job.kept, job.init) == (3, "residual", 50, 0.05, "svd")
+    assert (job.iterations, job.tokens, job.seed, job.levels, job.texts) == (10, 600, 7, (20, 5), "one\ntwo")
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, None), (0, 2.5), (1, "nowhere"), (2, 0), (2, 9001), (3, 2), (3, None), (4, "x"), (5, 0), (6, None), (7, -1)],
+)
+def test_what_a_form_cannot_say_is_refused_in_a_sentence(at: int, value: Any) -> None:
+    values = [*GOOD]
+    values[at] = value
+    with pytest.raises(UserError) as caught:
+        fitting.asked(None, tuple(values))
+    assert caught.value.message.endswith(".") and len(caught.value.message) < 200
+
+
+# Tables
+
+
+def arm(name: str, **more: Any) -> dict[str, Any]:
+    up = [{"id": 3, "token": "<b>", "change": 1.5}]
+    return {"name": name, "strength": 2.0, "kl": 0.25, "met": True, "sentence": "s", "up": up, "down": [], **more}
+
+
+def test_an_arm_that_misses_its_target_says_why() -> None:
+    arms = [arm("shuffled neurons", met=False, strength=None, kl=None, sentence="Cannot be met."), arm("feature")]
+    table = steer.arms_table(arms)
+    rows = [json.dumps(r, cls=PlotlyJSONEncoder) for r in table.children[1].children]
+    assert "this feature" in rows[0] and "null" in rows[1]  # the feature first, whatever the order of the answer
+    assert "not met" in rows[1] and "Cannot be met." in rows[1] and "not met" not in rows[0]
+    assert [steer.usable(a) for a in arms] == [False, True]
+    assert not steer.usable(arm("x", strength=float("nan"))) and not steer.usable(arm("x", strength=0.0))
+
+
+def test_the_table_of_detection_has_features_first_and_nulls_last_in_each_layer() -> None:
+    rows = [
+        {"layer": layer, "method": m, "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "score": None}
+        for layer in (25, 0)
+        for m in ("shuffled neurons", "SVD", "SNMF")
+    ]
+    body = detection.table(rows).children[1].children
+    cells = [[str(c.children) for c in r.children] for r in body]
+    assert [c[0] for c in cells] == ["0", "", "", "25", "", ""]
+    assert cells[0][1].startswith("SNMF") and cells[2][1].startswith("null") and cells[1][1] == "SVD"
+    assert cells[0][2:] == ["0.50 (0.40 to 0.60)", "not measured"]
+
+
+# The stream
+
+
+@pytest.mark.parametrize("name", ["LoadModel", "FitFactorization", "", None, 3, ["FeatureText"], "nothing"])
+def test_only_texts_can_be_asked_of_the_stream(client: FlaskClient, name: Any) -> None:
+    answer = client.post("/steering/stream", json={"operation": name, "params": {}, "session": "s"})
+    lines = [json.loads(line) for line in answer.get_data(as_text=True).splitlines()]
+    assert answer.status_code == 200 and len(lines) == 1 and "not one that the page makes" in lines[0]["error"]
