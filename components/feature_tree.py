@@ -73,10 +73,11 @@ def roots_of(tree: dict[str, Any], feature: int | None = None) -> list[tuple[Nod
     return sorted(found, key=lambda row: (-row[0]["level"], -row[1], row[0]["number"]))
 
 
-def start_root(tree: dict[str, Any]) -> str | None:
-    """A root to open on: of the highest level, with a handful of descendants and, if there is one, a shared child."""
+def start_root(tree: dict[str, Any], feature: int | None = None) -> str | None:
+    """A root to open on: of the highest level, with a handful of descendants and, if there is one, a shared child;
+    with ``feature`` one that reaches it."""
     children, shared = children_of(tree["edges"]), set(tree["shared"])
-    rows = roots_of(tree)
+    rows = roots_of(tree, feature)
     if not rows:
         return None
     top = [row for row in rows if row[0]["level"] == rows[0][0]["level"]]
@@ -166,7 +167,7 @@ def tree_figure(tree: dict[str, Any], root: str | None, chosen: int | None, them
         theme,
         shapes=lines,
         annotations=[_label(drawn, i, down) for i in ids],
-        xaxis={"visible": False, "range": [-0.7, max(drawn.width - 1, 0) + 0.7]},
+        xaxis={"visible": False, "range": [-max(0.7, 0.1 * drawn.width), max(drawn.width - 1, 0) + 0.7]},
         yaxis={
             "tickvals": list(range(1, top + 1)),
             "ticktext": [f"level {n}" for n in range(1, top + 1)],

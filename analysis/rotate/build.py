@@ -28,6 +28,7 @@ CHOSEN = {"down": 12, "gate": 3, "up": 3}
 """Neurons of each late block whose channels are made, by vector: those of highest kurtosis."""
 SAMPLED_LAYERS = (0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 29)
 SAMPLE = 24
+LIKE_LAYERS = (24, 27, 29)
 CHANNELS = 5
 
 
@@ -49,13 +50,13 @@ def main() -> None:
         library = measure(vectors, progress=say)
         library.manifest |= {"command": COMMAND, "shares": [], "neurons": []}
         library.save(BUNDLED)
-    for layer in SAMPLED_LAYERS:
-        for kind in reversed(vectors.kinds):
-            _sample(library, vectors, layer, kind)
-    for layer in LATE:
-        _like_layer(library, vectors, layer)
     if not library.made:
         _made(library, vectors, say)
+    for kind in reversed(vectors.kinds):
+        for layer in SAMPLED_LAYERS:
+            _sample(library, vectors, layer, kind)
+    for layer in LIKE_LAYERS:
+        _like_layer(library, vectors, layer)
 
 
 def _weights(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -205,7 +205,8 @@ def measured(fit: Factorization) -> dict[str, Any] | None:
         found = json.loads((BUNDLED / "steering.json").read_text(encoding="utf-8"))
         mine = {f["name"]: f["sha256"] for f in found["fits"]}
         ok = fit.key[1] != "" and mine.get(fit.name) == fit.key[1]
-        return {k: found[k] for k in ("sentence", "command", "rows")} if ok else None
+        rows = [row for row in found["rows"] if row["fit"] == fit.name]
+        return {"sentence": found["sentences"][fit.name], "command": found["command"], "rows": rows} if ok else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -165,9 +165,9 @@ def feature_detection(
     """Score every feature (K, d) for the one theme that it tells apart best on the fitted passages.
 
     For each feature ``theme``, ``score``, ``auc``, ``interval`` of the area, ``shuffled_auc`` (mean of its weights on
-    other neurons, each draw with the theme that it picks itself), ``passages`` and ``others``; None where its theme
-    has fewer than FEW held-out passages, or all others have. Beside them the central 95 % of the areas of random sparse directions, which
-    pick their themes alike. Themes with number -1 belong to no passage that is scored for them.
+    other neurons, each draw with the theme that it picks itself), ``passages`` and ``others``; None where its theme has
+    fewer than FEW held-out passages, or the other themes have. Beside them the central 95 % of the areas of random
+    sparse directions, which pick their themes alike. Themes with number -1 belong to no passage that is scored for.
     """
     counts = np.bincount(held.theme[held.theme >= 0], minlength=len(names))
     able = (counts >= FEW) & (len(held.theme) - counts >= FEW)

@@ -51,20 +51,23 @@ def show_effect(
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
     if not facts or feature is None or tab != "steer":
         return (no_update,) * 7
-    wanted = -1.0 if target is None else target
+    if target is None:
+        said = user_error("The target is empty. Type a number of nats, such as 0.25.")
+        return (None, None, "", no_update, no_update, no_update, said)
     result, panel = attempt(
-        lambda: FeatureEffect(spec_of(model), facts["fit"], feature, int(pole), wanted, text or ""),
+        lambda: FeatureEffect(spec_of(model), facts["fit"], feature, int(pole), target, text or ""),
         session,
         "mlp-effect",
     )
     if result is None:
-        return (None, *[no_update] * 5, panel)
+        return (None, None, "", no_update, no_update, no_update, panel)
     data = result.data
     arms = {a["name"]: a for a in data["arms"]}
-    asked = {"fit": facts["fit"], "feature": feature, "pole": int(pole), "target": wanted, "text": text or ""}
+    asked = {"fit": facts["fit"], "feature": feature, "pole": int(pole), "target": target, "text": text or ""}
     own = arms["feature"]
     caption = (
-        f"After “{(text or '')[-50:]}”, with the feature at strength {own['strength']:.3g} (KL {own['kl']:.3f} nats). "
+        f"After “{(text or '')[-50:]}”, with the feature at strength {_said(own['strength'], '.3g')}, KL "
+        f"{_said(own['kl'], '.3f')} nats. "
         "The null, other directions at the same KL, is in the table above."
     )
     kept = {**asked, "strengths": {n: a["strength"] for n, a in arms.items() if usable(a)}}
@@ -83,8 +86,8 @@ def arms_table(arms: list[dict[str, Any]]) -> Any:
         html.Tr(
             [
                 html.Th(NAMES.get(a["name"], a["name"])),
-                html.Td("none" if a["strength"] is None else f"{a['strength']:.3g}"),
-                html.Td("none" if a["kl"] is None else f"{a['kl']:.3f}"),
+                html.Td(_said(a["strength"], ".3g")),
+                html.Td(_said(a["kl"], ".3f")),
                 html.Td(
                     "met" if a["met"] else "not met",
                     className="attune-good" if a["met"] else "attune-bad",
@@ -103,6 +106,10 @@ def arms_table(arms: list[dict[str, Any]]) -> Any:
     ]
     head = html.Tr([html.Th(t) for t in ("", "strength", "KL, nats", "target", "rises most", "falls most", "")])
     return html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
+
+
+def _said(value: float | None, shape: str) -> str:
+    return "none" if value is None else format(value, shape)
 
 
 def _changes(rows: list[dict[str, Any]]) -> Any:

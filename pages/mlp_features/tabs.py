@@ -130,8 +130,7 @@ def tree_tab(view: View) -> Any:
                         dcc.Dropdown(id="mlp-root", clearable=False, placeholder="a concept"),
                         className="attune-pick mlp-root",
                     ),
-                    button("mlp-root-find", "Those with the open feature"),
-                    button("mlp-root-all", "All", "all concepts again"),
+                    dbc.Switch(id="mlp-root-only", value=False, label="only those with the open feature"),
                     html.Span("threshold"),
                     html.Div(
                         dcc.Slider(
@@ -241,7 +240,7 @@ def _texts() -> Any:
                 [
                     one("Unsteered", "mlp-base-text"),
                     one("Steered with the feature", "mlp-steered-text"),
-                    one("Baseline, at its own strength for the same KL", "mlp-control-text", "mlp-control-panel"),
+                    one("Baseline at the same KL", "mlp-control-text", "mlp-control-panel"),
                 ],
                 className="attune-texts",
             ),

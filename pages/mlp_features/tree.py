@@ -12,116 +12,105 @@ from components.figure_card import blank
 from components.panels import user_error
 from pages.common import attempt, spec_of
 
+HEIGHT = 560
+
 
 @callback(
     Output("mlp-root", "options"),
     Output("mlp-root", "value"),
-    Output("mlp-tree-error", "children"),
-    Input("mlp-facts", "data"),
-    Input("mlp-tab", "active_tab"),
-    Input("mlp-threshold", "value"),
-    Input("mlp-root-find", "n_clicks"),
-    Input("mlp-root-all", "n_clicks"),
-    Input("mlp-to-tree", "n_clicks"),
-    Input("mlp-node", "data"),
-    State("mlp-root", "value"),
-    State("mlp-feature", "data"),
-    State("mlp-start", "data"),
-    State("model", "data"),
-    State("session", "data"),
-    prevent_initial_call=True,
-)
-def choose_root(
-    facts: Any, tab: str, threshold: Any, _find: Any, _all: Any, _to: Any, node: Any, now: str | None,
-    feature: int | None, start: Any, model: Any, session: str,
-) -> tuple[Any, Any, Any]:  # fmt: skip
-    """The concepts that have parts at this threshold, and the one that is drawn."""
-    asked = {name.split(".")[0] for name in ctx.triggered_prop_ids}
-    finds = asked & {"mlp-root-find", "mlp-to-tree"}
-    if not facts or (tab != "tree" and not finds):
-        return no_update, no_update, no_update
-    if asked == {"mlp-node"} and str((node or {}).get("node", "")).startswith("1:"):
-        return no_update, no_update, no_update
-    result, panel = attempt(
-        lambda: FeatureTree(spec_of(model), facts["fit"], _share(threshold)), session, "mlp-tree-roots"
-    )
-    if result is None:
-        return no_update, no_update, panel
-    tree = result.data
-    rows = roots_of(tree, feature if finds else None)
-    problem = None
-    if finds and not rows:
-        problem = user_error(
-            f"No concept of a higher level contains feature {feature} at this threshold. Lower the threshold."
-        )
-        rows, finds = roots_of(tree), set()
-    known = {n["id"]: n for n in tree["nodes"]}
-    wanted = [str(node["node"])] if "mlp-node" in asked and node else []
-    if not finds:
-        wanted += [now or "", start.get("root") or ""] if "mlp-facts" not in asked else [start.get("root") or ""]
-    value = next((n for n in wanted if n in known and known[n]["level"] > 1), None)
-    if value is None:
-        value = rows[0][0]["id"] if finds and rows else start_root(tree)
-    if value is not None and value not in {n["id"] for n, _ in rows}:
-        rows = [(known[value], 0), *rows]  # drawn, though nothing below it reaches the threshold
-    return [{"label": _title(n, count), "value": n["id"]} for n, count in rows], value, problem
-
-
-def _title(node: dict[str, Any], below: int) -> str:
-    return f"{node['id']}  {node['label']}  ({below} below)"
-
-
-def _share(threshold: Any) -> float:
-    return -1.0 if threshold is None else float(threshold)
-
-
-@callback(
     Output("mlp-tree", "figure"),
     Output("mlp-tree-caption", "children"),
     Output({"settings": "mlp-tree"}, "data"),
     Output("mlp-outline", "children"),
     Output("mlp-threshold-said", "children"),
-    Output("mlp-tree-error", "children", allow_duplicate=True),
-    Input("mlp-root", "value"),
-    Input("mlp-threshold", "value"),
-    Input("mlp-feature", "data"),
+    Output("mlp-tree-error", "children"),
+    Input("mlp-facts", "data"),
     Input("mlp-tab", "active_tab"),
+    Input("mlp-threshold", "value"),
+    Input("mlp-root", "value"),
+    Input("mlp-root-only", "value"),
+    Input("mlp-node", "data"),
+    Input("mlp-feature", "data"),
     Input("theme", "data"),
-    State("mlp-facts", "data"),
+    State("mlp-start", "data"),
     State("model", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def draw_tree(
-    root: str | None, threshold: Any, feature: int | None, tab: str, theme: str, facts: Any, model: Any, session: str
-) -> tuple[Any, ...]:
-    """The concept and its descendants, drawn and as a list."""
+def show_tree(
+    facts: Any, tab: str, threshold: Any, root: str | None, only: bool, node: Any, feature: int | None, theme: str,
+    start: Any, model: Any, session: str,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The concepts that have parts at this threshold, and one of them with its descendants, drawn and as a list."""
     if not facts or tab != "tree":
-        return (no_update,) * 6
-    result, panel = attempt(
-        lambda: FeatureTree(spec_of(model), facts["fit"], _share(threshold)), session, "mlp-tree-drawn"
-    )
+        return (no_update,) * 8
+    share = -1.0 if threshold is None else float(threshold)
+    result, panel = attempt(lambda: FeatureTree(spec_of(model), facts["fit"], share), session, "mlp-tree")
     if result is None:
-        return (*[no_update] * 5, panel)
+        return (*[no_update] * 7, panel)
     tree = result.data
-    said = f"{_share(threshold):.2f}"
-    if root is None or all(n["id"] != root for n in tree["nodes"]):
-        return blank(560, "this fit has no tree"), tree["sentence"], None, outline(tree, None), said, no_update
+    triggers = set(ctx.triggered_prop_ids.values())
+    wanted = [str((node or {}).get("node"))] if "mlp-node" in triggers else []
+    # What another fit had at its top means nothing here; what the address names is for the fit that it names.
+    wanted += [] if "mlp-facts" in triggers else [str(root)]
+    wanted += [str(start.get("root"))] if start and start.get("fit") in ("", facts["fit"]) else []
+    rows, value, problem = top_of(tree, wanted, feature if only else None)
+    options = [{"label": f"{n['id']}  {n['label']}  ({count} below)", "value": n["id"]} for n, count in rows]
+    said = f"{share:.2f}"
+    if value is None:
+        why = "this fit has no tree" if len(tree["levels"]) < 2 else "no weight reaches the threshold"
+        empty = blank(HEIGHT, why)
+        return options, value, empty, tree["sentence"], None, outline(tree, None), said, problem
+    drawn = place(tree, value)
+    settings = {"fit": facts["fit"], "root": value, "threshold": share, "edges": drawn.edges}
+    figure = tree_figure(tree, value, feature, theme, HEIGHT)
+    return options, value, figure, caption(tree, value), settings, outline(tree, value), said, problem
+
+
+def top_of(
+    tree: dict[str, Any], wanted: list[str], feature: int | None
+) -> tuple[list[tuple[dict[str, Any], int]], str | None, Any]:
+    """The concepts to choose from, the one at the top, and a panel if none holds ``feature``."""
+    rows, problem = roots_of(tree, feature), None
+    if feature is not None and not rows:
+        problem = user_error(
+            f"No concept of a higher level holds feature {feature} at this threshold. Lower it to see where it goes."
+        )
+        feature, rows = None, roots_of(tree)
+    known = {n["id"]: n for n in tree["nodes"] if n["level"] > 1}
+    listed = {n["id"] for n, _ in rows}
+    allowed = known.keys() if feature is None else listed
+    value = next((n for n in wanted if n in allowed), None) or start_root(tree, feature)
+    if value is not None and value not in listed:
+        rows = [(known[value], 0), *rows]  # stays at the top, though nothing below it reaches the threshold
+    return rows, value, problem
+
+
+def caption(tree: dict[str, Any], root: str) -> str:
+    """What is drawn, what was left out, and what the drawing cannot say."""
     drawn = place(tree, root)
     left = f" {drawn.left_out} weaker ones are left out to fit the page; raise the threshold." if drawn.left_out else ""
-    caption = (
+    return (
         f"{tree['sentence']} Drawn: {root} and {len(drawn.x) - 1} below it, {len(drawn.shared)} of them shared.{left} "
         "The width of a line is the weight, as a share of the parent's largest. Any weights draw a tree: whether a "
         "branch means something is to be read off its contexts. Click a lowest concept to open its card, another to "
         "see it from the top."
     )
-    settings = {"fit": facts["fit"], "root": root, "threshold": threshold, "edges": drawn.edges}
-    return tree_figure(tree, root, feature, theme), caption, settings, outline(tree, root), said, no_update
+
+
+@callback(
+    Output("mlp-root-only", "value"),
+    Input("mlp-to-tree", "n_clicks"),
+    prevent_initial_call=True,
+)
+def follow(_clicks: Any) -> bool:
+    """“Where it merges” asks for the concepts that hold the open feature."""
+    return True
 
 
 clientside_callback(
     "dash_clientside.attune_features.node",
-    Output("mlp-node", "data", allow_duplicate=True),
+    Output("mlp-node", "data"),
     Input("mlp-tree", "clickData"),
     prevent_initial_call=True,
 )

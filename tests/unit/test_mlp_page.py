@@ -13,7 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from app import create_app
-from pages.mlp_features import detection, fitting, overlap, pick, steer
+from pages.mlp_features import detection, fitting, overlap, pick, steer, tree
 from pages.mlp_features.state import ADDRESS, MOST, START_TEXT, View, read_address
 
 
@@ -191,3 +191,43 @@ def test_only_texts_can_be_asked_of_the_stream(client: FlaskClient, name: Any) -
     answer = client.post("/steering/stream", json={"operation": name, "params": {}, "session": "s"})
     lines = [json.loads(line) for line in answer.get_data(as_text=True).splitlines()]
     assert answer.status_code == 200 and len(lines) == 1 and "not one that the page makes" in lines[0]["error"]
+
+
+# The top of the tree
+
+
+def concept(level: int, number: int) -> dict[str, Any]:
+    return {"id": f"{level}:{number}", "level": level, "number": number, "label": "l", "top": [], "contexts": []}
+
+
+TREE = {
+    "levels": [3, 2],
+    "nodes": [*(concept(1, n) for n in range(3)), *(concept(2, n) for n in range(3))],
+    "edges": [{"parent": "2:0", "child": f"1:{n}", "weight": 1.0} for n in (0, 1)]
+    + [{"parent": "2:1", "child": "1:1", "weight": 0.5}],
+    "shared": ["1:1"],
+    "sentence": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "feature", "value", "listed", "said"),
+    [
+        (["2:1"], None, "2:1", ["2:0", "2:1"], False),
+        (["None", "2:0"], None, "2:0", ["2:0", "2:1"], False),
+        (["2:1"], 0, "2:0", ["2:0"], False),  # what stood at the top does not hold the feature
+        (["2:1"], 1, "2:1", ["2:0", "2:1"], False),
+        (["2:1"], 2, "2:1", ["2:0", "2:1"], True),  # no concept holds it: all stay, and it is said
+        (["2:2"], None, "2:2", ["2:2", "2:0", "2:1"], False),  # nothing below it, but it was asked for
+        (["1:0", "9:9"], None, "2:0", ["2:0", "2:1"], False),
+    ],
+)
+def test_which_concept_stands_at_the_top(
+    wanted: list[str], feature: int | None, value: str, listed: list[str], said: bool
+) -> None:
+    rows, top, problem = tree.top_of(TREE, wanted, feature)
+    assert (top, [n["id"] for n, _ in rows], problem is not None) == (value, listed, said)
+
+
+def test_a_fit_without_a_tree_has_no_top() -> None:
+    assert tree.top_of({**TREE, "edges": [], "shared": []}, ["None"], None) == ([], None, None)
