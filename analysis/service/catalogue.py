@@ -21,6 +21,18 @@ from analysis.service.ops_features import (
     PreviewContrast,
 )
 from analysis.service.ops_fit import EstimateFit, FitRegions, KeepTexts
+from analysis.service.ops_mlp import (
+    DetectionTable,
+    FactorizationFacts,
+    FeatureCard,
+    FeatureOverlap,
+    FeatureReading,
+    FeatureTree,
+    FitFactorization,
+    ListFactorizations,
+    SearchFeatures,
+)
+from analysis.service.ops_mlp_steer import FeatureEffect, FeatureText
 from analysis.service.ops_models import EstimateModel, LoadModel
 from analysis.service.ops_neurons import FindChannels, MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels
 from analysis.service.ops_othello import (
@@ -52,21 +64,31 @@ __all__ = [
     "AblateChannel",
     "Alignment",
     "AttentionRow",
+    "DetectionTable",
     "EstimateFit",
     "EstimateModel",
     "Evidence",
     "ExplainTokens",
+    "FactorizationFacts",
     "FactorsOfContext",
+    "FeatureCard",
+    "FeatureEffect",
+    "FeatureOverlap",
+    "FeatureReading",
     "FeatureScores",
     "FeatureStatus",
+    "FeatureText",
+    "FeatureTree",
     "FindChannels",
     "FitContrast",
+    "FitFactorization",
     "FitProbes",
     "FitRegions",
     "HeadAttention",
     "HeldOut",
     "Invariants",
     "KeepTexts",
+    "ListFactorizations",
     "ListFits",
     "LoadModel",
     "MeasureNull",
@@ -92,6 +114,7 @@ __all__ = [
     "RenameRegion",
     "SaveSetup",
     "SearchChannels",
+    "SearchFeatures",
     "SteerControls",
     "SteerNext",
     "SteerText",

@@ -25,6 +25,7 @@ from analysis.service.catalogue import (
     Alignment,
     AttentionRow,
     Evidence,
+    FeatureOverlap,
     FeatureScores,
     FeatureStatus,
     FitContrast,
@@ -79,7 +80,23 @@ OTHER: dict[str, Any] = {
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
-    **dict.fromkeys(("fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"),
+    "vector": "up",
+    "kurtosis_weight": 0.5,
+    "cosine_weight": 2.0,
+    "mask_z": 5.0,
+    "optimiser": "adamw",
+    "excluded": (3,),
+    "kept": 0.05,
+    "init": "random",
+    "levels": (50,),
+    "threshold": 0.3,
+    "pole": -1,
+    "strength": 1.5,
+    "baseline": "DiffMean",
+    "baseline_strength": 0.5,
+    **dict.fromkeys(
+        ("texts", "token", "fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"
+    ),
     "features": (ContrastSpec("induction", 9), ContrastSpec("previous")),
 }
 
@@ -92,6 +109,8 @@ def example_of(name: str) -> Operation:
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
+        "AblateChannel": {"channels": 3},
+        "FeatureOverlap": {"features": (1, 2)},
     }.get(name, {})
     if issubclass(cls, OfGame):
         needed |= {"moves": (19, 18, 17, 9, 1), "ply": 2}
@@ -103,6 +122,10 @@ def altered(operation: Operation, name: str) -> Operation:
     value = getattr(operation, name)
     if name == "source" and isinstance(operation, OfOthello):
         other = "owner/name"
+    elif name == "features" and not isinstance(value, tuple):
+        other = value + 1
+    elif name == "features" and isinstance(operation, FeatureOverlap):
+        other = (1, 3)
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
@@ -206,6 +229,23 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("OthelloTrials", {"squares": 5}, "squares"),
         ("OthelloStory", {"story": "end"}, "story"),
         ("FitProbes", {"games": 1}, "games"),
+        ("FindChannels", {"vector": "value"}, "vector"),
+        ("FindChannels", {"neuron": -1}, "neuron"),
+        ("FindChannels", {"channels": 0}, "channels"),
+        ("FindChannels", {"mask_z": float("nan")}, "mask_z"),
+        ("FindChannels", {"excluded": list(range(201))}, "excluded"),
+        ("AblateChannel", {"channel": 9}, "channel"),
+        ("MeasureNull", {"vectors": 3}, "vectors"),
+        ("SearchChannels", {"text": " "}, "search"),
+        ("FeatureOverlap", {"features": [1]}, "features"),
+        ("FeatureTree", {"threshold": 2.0}, "threshold"),
+        ("FitFactorization", {"features": 0}, "features"),
+        ("FitFactorization", {"features": 3000, "tokens": 2000}, "features"),
+        ("FitFactorization", {"kept": 0.0}, "kept"),
+        ("FitFactorization", {"site": "head"}, "site"),
+        ("FeatureEffect", {"pole": 0}, "pole"),
+        ("FeatureEffect", {"target": -1.0}, "target"),
+        ("FeatureText", {"baseline": "magic"}, "baseline"),
     ],
 )
 def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:
