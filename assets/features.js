@@ -27,6 +27,72 @@
     event.preventDefault();
   });
 
+  // ---- long lists, drawn here: as components of Dash they would be asked at every change of the page ----
+  function element(kind, look, text) {
+    const e = document.createElement(kind);
+    if (look) e.className = look;
+    if (text !== undefined) e.textContent = text;
+    if (kind === "button") e.type = "button";
+    return e;
+  }
+  const drawn = new WeakMap();
+  function list(rows, chosen, members) {
+    const host = document.getElementById("mlp-list");
+    if (!host || !rows) return none();
+    if (drawn.get(host) !== rows) {
+      drawn.set(host, rows);
+      host.replaceChildren(...rows.map((r) => {
+        const line = element("div", "attune-region-row"), open = element("button", "mlp-row"), add = element("button", "attune-small");
+        line.setAttribute("role", "listitem");
+        open.append(element("span", "mlp-number", r.feature), element("span", "attune-row-label", r.label),
+          element("span", "attune-row-number", r.auc), element("span", "attune-row-number mlp-quiet", r.active));
+        open.dataset.mlpFeature = r.feature;
+        open.title = "feature " + r.feature + ": " + r.top;
+        add.dataset.mlpMember = r.feature;
+        add.setAttribute("aria-label", "compare feature " + r.feature);
+        line.append(open, add);
+        return line;
+      }));
+      if (!rows.length) host.append(element("p", "attune-note", "No feature matches."));
+    }
+    const inside = new Set(members || []);
+    host.querySelectorAll(".mlp-row").forEach((open) => {
+      const feature = Number(open.dataset.mlpFeature), here = feature === chosen, add = open.nextSibling;
+      open.classList.toggle("attune-region-chosen", here);
+      open.setAttribute("aria-current", here ? "true" : "false");
+      add.textContent = inside.has(feature) ? "−" : "+";
+      add.title = inside.has(feature) ? "Take out of the comparison" : "Compare its neurons with others";
+    });
+    return none();
+  }
+  // Each token shaded by the feature's activation; the one that the context was chosen for has a frame.
+  function context(c) {
+    const line = element("div", "mlp-context");
+    c.tokens.forEach((text, i) => {
+      const span = element("span", "mlp-token", text);
+      if (c.values[i] >= 0.01) span.style.setProperty("--shade", c.values[i]);
+      span.title = Math.round(100 * c.values[i]) + " % of the feature's largest";
+      if (i === c.at) span.classList.add("mlp-here");
+      if (c.ids) {
+        span.classList.add("attune-tok");
+        span.dataset.tokenId = c.ids[i];
+        span.tabIndex = i === c.at ? 0 : -1;
+      }
+      line.appendChild(span);
+    });
+    line.appendChild(element("span", "mlp-theme", c.theme));
+    return line;
+  }
+  function contexts(data) {
+    ["top", "random"].forEach((name) => {
+      const host = document.getElementById("mlp-contexts-" + name);
+      if (!host) return;
+      host.replaceChildren(...((data && data[name]) || []).map(context));
+      host.scrollTop = 0;
+    });
+    return none();
+  }
+
   // ---- clicks in figures ----
   function node(click) {
     const point = click && click.points && click.points[0];
@@ -124,5 +190,5 @@
     return none();
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_features: { node, cell, write, stop } });
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_features: { list, contexts, node, cell, write, stop } });
 })();

@@ -32,22 +32,20 @@ from analysis.service.ops_mlp_steer import typical
 from analysis.snmf.build import FITS
 from analysis.snmf.directions import ARMS, direction_of, theme_of
 from analysis.snmf.library import BUNDLED, Factorization, fit_for
-from analysis.snmf.steering import calibrated, divergence_of, interventions_of
-from analysis.steering import PromptCache
+from analysis.snmf.steering import calibrated, interventions_of
+from analysis.steering import PromptCache, kl_divergences
 
 PROMPTS = (
     "I think that",
-    "The best thing about it is the",
     "Yesterday we talked about a",
     "My friend told me that",
     "In the end, there was only one",
     "Many people say that the",
-    "Here is a short text about",
     "The first thing you should know is that",
 )
 TARGETS = (0.1, 0.25, 0.5)
 SHOWN = 0.25
-DRAWS = {"random sparse": 3, "shuffled neurons": 3}
+DRAWS = {"random sparse": 2, "shuffled neurons": 2}
 PROMOTED, WORDS = 20, 30
 OUTCOMES = ("promoted tokens", "theme words")
 COMMAND = "python -m benchmarks.feature_steering"
@@ -66,7 +64,7 @@ class Trial:
     gains: tuple[float, ...]
 
 
-def main(features: int = 16) -> dict[str, dict[str, Any]]:
+def main(features: int = 12) -> dict[str, dict[str, Any]]:
     """Measure all bundled factorizations, and write what was found."""
     loaded, memory = load_model("default"), Memory()
     fits, trials = [], []
@@ -78,6 +76,7 @@ def main(features: int = 16) -> dict[str, dict[str, Any]]:
     words = theme_words(loaded)
     for fit in fits:
         trials += measure(loaded, memory, fit, words, features)
+    sentences = {fit.name: sentence(trials, fit.name) for fit in fits}
     table = {
         "model": loaded.facts.label,
         "command": COMMAND,
@@ -85,14 +84,14 @@ def main(features: int = 16) -> dict[str, dict[str, Any]]:
         "prompts": list(PROMPTS),
         "draws": DRAWS,
         "rows": rows_of(trials),
-        "sentences": {fit.name: sentence(trials, fit.name) for fit in fits},
+        "sentences": sentences,
         "sentence": sentence(trials, "all"),
     }
     BUNDLED.mkdir(parents=True, exist_ok=True)
     text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False)
     (BUNDLED / "steering.json").write_text(text + "\n", encoding="utf-8")
     met = {f"target {t:g} met": _share(x.met for x in trials if x.target == t) for t in TARGETS}
-    return {f"steering with features, {f}": {"": s} for f, s in table["sentences"].items()} | {"KL targets": met}
+    return {f"steering with features, {f}": {"": s} for f, s in sentences.items()} | {"KL targets": met}
 
 
 def measure(
@@ -108,24 +107,35 @@ def measure(
     for number, feature in enumerate(drawn):
         theme = torch.tensor(words[theme_of(fit, feature)])
         for arm in ARMS:
-            vectors = [
-                direction_of(arm, memory, loaded, fit, feature, seed).vector for seed in range(DRAWS.get(arm, 1))
-            ]
-            for pole in (1, -1):
-                own = fit.arrays["plus" if pole == 1 else "minus"][feature][:PROMOTED].long()
-                for vector in vectors:
+            for seed in range(DRAWS.get(arm, 1)):
+                vector = direction_of(arm, memory, loaded, fit, feature, seed).vector
+                for pole in (1, -1):
+                    own = fit.arrays["plus" if pole == 1 else "minus"][feature][:PROMOTED].long()
                     start = typical(fit, feature)
-                    for target in TARGETS:
-                        price = divergence_of(caches, fit.site, vector, pole)
-                        calibration = calibrated(price, target, start)
-                        start = calibration.strength  # the next target is higher, and not far
-                        made = interventions_of(fit.site, vector, pole, start)
-                        steered = torch.stack([cache.next_logits(made) for cache in caches])
+                    for i, target in enumerate(TARGETS):
+                        met, strength, steered = at_target(caches, fit, vector, pole, target, start)
                         gains = (gain(base, steered, own), pole * gain(base, steered, theme))
-                        found.append(Trial(fit.name, feature, pole, target, arm, calibration.met, gains))
+                        found.append(Trial(fit.name, feature, pole, target, arm, met, gains))
+                        start = strength * (TARGETS[min(i + 1, len(TARGETS) - 1)] / target) ** 0.5
         seconds = time.perf_counter() - began
         sys.stderr.write(f"{fit.name}: {number + 1} of {len(drawn)} features, {seconds:.0f} s\n")
     return found
+
+
+def at_target(
+    caches: Sequence[PromptCache], fit: Factorization, vector: Tensor, pole: int, target: float, start: float
+) -> tuple[bool, float, Tensor]:
+    """Whether the mean KL over the prompts meets the target, the strength, and the logits (P, V) there."""
+    base = torch.stack([cache.base_logits for cache in caches])
+    made: dict[float, Tensor] = {}
+
+    def price(strength: float) -> float:
+        interventions = interventions_of(fit.site, vector, pole, strength)
+        made[strength] = torch.stack([cache.next_logits(interventions) for cache in caches])
+        return float(kl_divergences(base, made[strength]).mean())
+
+    found = calibrated(price, target, start)
+    return found.met, found.strength, made[found.strength]
 
 
 def gain(base: Tensor, steered: Tensor, tokens: Tensor) -> float:
@@ -163,7 +173,7 @@ def theme_words(loaded: LoadedModel) -> dict[str, list[int]]:
 def rows_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """One row for each factorization (and all), pole, target, outcome and direction: ``gain`` with its interval,
     ``ahead``, by how much the feature is ahead of it at equal KL, with its interval, and the share ``met``."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for fit in ("all", *dict.fromkeys(t.fit for t in trials)):
         for pole in (1, -1):
             for target in TARGETS:
@@ -171,7 +181,7 @@ def rows_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
                     some = [t for t in trials if t.pole == pole and t.target == target and fit in ("all", t.fit)]
                     values = {arm: by_feature(some, arm, outcome) for arm in ARMS}
                     for arm in ARMS:
-                        row = {"fit": fit, "pole": pole, "target": target, "outcome": name, "arm": arm}
+                        row: dict[str, Any] = {"fit": fit, "pole": pole, "target": target, "outcome": name, "arm": arm}
                         ahead = values["feature"] - values[arm]
                         row |= {"features": int(np.isfinite(ahead).sum())}
                         row |= _numbers("gain", values[arm])
@@ -228,6 +238,6 @@ def _share(flags: Any) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Steering with features beside its baselines, at equal KL.")
-    parser.add_argument("--features", type=int, default=16)
+    parser.add_argument("--features", type=int, default=12)
     for title, facts in main(parser.parse_args().features).items():
         print(title, facts)

@@ -172,8 +172,8 @@ def _cases(
 def study_table(found: dict[str, dict[str, Any]]) -> str:
     """The ablation study in Markdown: means over channels with 95 % intervals."""
     lines = [
-        "| channels | taken out | own tokens fall by | other tokens fall by | own - other | channel ahead |",
-        "|---|---|---|---|---|---|",
+        "| channels | taken out | own tokens fall by | other tokens fall by | own - other | own / whole neuron | channel ahead |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, study in found.items():
         for arm in (*ARMS, WHOLE):
@@ -181,7 +181,7 @@ def study_table(found: dict[str, dict[str, Any]]) -> str:
             if row is None:
                 continue
             cells = []
-            for figure in ("own", "other", "score"):
+            for figure in ("own", "other", "score", "of_whole"):
                 low, high = row[f"{figure}_interval"]
                 cells.append(f"{row[figure]:.3f} ({low:.3f} to {high:.3f})")
             ahead = "" if arm == "channel" else f"{row['channel_ahead']:.0%}"

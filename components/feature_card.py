@@ -1,7 +1,8 @@
 """What a feature is, in words and contexts: tokens coloured by its activation, output tokens, themes, detection.
 
-Lists have no ids of their own: rows carry data attributes for the one listener in assets/features.js, since Dash looks
-at every component with an id at every change. Tokens whose id is known carry it, for the token card.
+Dash asks every component on the page at every change, so what is long, the list of features and the tokens of
+contexts, goes to the browser as plain rows and is drawn there (assets/features.js); as components it took seconds.
+Rows carry data attributes for one listener, and tokens whose id is known carry it, for the token card.
 """
 
 from __future__ import annotations
@@ -38,43 +39,18 @@ def matching(rows: Sequence[dict[str, Any]], words: str | None) -> list[dict[str
     return [r for r in rows if all(w in r["words"] for w in wanted)]
 
 
-def feature_rows(
-    rows: Sequence[dict[str, Any]], chosen: int | None, members: Sequence[int], limit: int = 100
-) -> list[Any]:
-    """The ranked list: each row opens its feature, its second button takes it into the comparison."""
-    found: list[Any] = []
-    for r in rows[:limit]:
-        feature, inside = r["feature"], r["feature"] in members
-        auc = "" if r["auc"] is None else f"{r['auc']:.2f}"
-        found.append(
-            html.Div(
-                [
-                    html.Button(
-                        [
-                            html.Span(str(feature), className="mlp-number"),
-                            html.Span(r["label"], className="attune-row-label"),
-                            html.Span(auc, className="attune-row-number"),
-                            html.Span(f"{r['active']:.1%}", className="attune-row-number mlp-quiet"),
-                        ],
-                        className="mlp-row" + (" attune-region-chosen" if feature == chosen else ""),
-                        type="button",
-                        title=f"feature {feature}: {', '.join(r['top'])}",
-                        **{"data-mlp-feature": str(feature), "aria-current": "true" if feature == chosen else "false"},
-                    ),
-                    html.Button(
-                        "−" if inside else "+",
-                        className="attune-small",
-                        type="button",
-                        title="Take out of the comparison" if inside else "Compare its neurons with others",
-                        **{"data-mlp-member": str(feature), "aria-label": f"compare feature {feature}"},
-                    ),
-                ],
-                className="attune-region-row",
-            )
-        )
-    if len(rows) > limit:
-        found.append(html.P(f"{len(rows) - limit} more; search to narrow the list.", className="attune-note"))
-    return found or [html.P("No feature matches.", className="attune-note")]
+def list_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the browser needs of each feature to draw the list: number, label, AUC as text, activity as text, tokens."""
+    return [
+        {
+            "feature": r["feature"],
+            "label": r["label"],
+            "auc": "" if r["auc"] is None else f"{r['auc']:.2f}",
+            "active": f"{r['active']:.1%}",
+            "top": ", ".join(r["top"]),
+        }
+        for r in rows
+    ]
 
 
 def search_rows(rows: Sequence[dict[str, Any]], titles: dict[str, str], limit: int = 12) -> list[Any]:
@@ -123,24 +99,19 @@ def pole(title: str, rows: Sequence[dict[str, Any]]) -> Any:
     )
 
 
-def context_line(context: dict[str, Any]) -> Any:
-    """One context, each token shaded by the feature's activation on it; the token it was chosen for has a frame."""
-    ids = context.get("ids") or [None] * len(context["tokens"])
-    spans = []
-    for i, (text, value) in enumerate(zip(context["tokens"], context["values"], strict=True)):
-        here = i == context["at"]
-        extra = {} if ids[i] is None else {"data-token-id": str(ids[i]), "tabIndex": "0" if here else "-1"}
-        spans.append(
-            html.Span(
-                text.replace("␣", " "),
-                className="mlp-token" + (" mlp-here" if here else "") + ("" if ids[i] is None else " attune-tok"),
-                title=f"{value:.0%} of the feature's largest",
-                style={"--shade": f"{value:.3f}"} if value >= 0.01 else None,
-                **extra,
-            )
-        )
-    said = context["theme"] or "no theme"
-    return html.Div([*spans, html.Span(said, className="mlp-theme")], className="mlp-context")
+def context_rows(contexts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the browser needs of each context: tokens with the feature's activation as a share of its largest, the token
+    that the context was chosen for, the theme, and the tokens' ids where they are known."""
+    return [
+        {
+            "tokens": [t.replace("␣", " ") for t in c["tokens"]],
+            "values": [round(float(v), 3) for v in c["values"]],
+            "at": c["at"],
+            "theme": c["theme"] or "no theme",
+            "ids": c.get("ids"),
+        }
+        for c in contexts
+    ]
 
 
 def detection(found: dict[str, Any]) -> Any:
@@ -211,30 +182,13 @@ def themes(rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def feature_card(card: dict[str, Any]) -> Any:
-    """The body of the card, from FeatureCard's answer; its neurons are a figure of their own."""
+    """The lower half of the card, from FeatureCard's answer; contexts and neurons are drawn beside it."""
     return html.Div(
         [
-            html.P(card["sentence"], className="attune-note"),
-            html.Div(
-                [
-                    _contexts("Where it is most active", card["contexts"]),
-                    _contexts("A random sample of where it is active", card["random_contexts"]),
-                ],
-                className="attune-two-tight",
-            ),
-            html.Div(
-                [
-                    pole("Pushes up", card["plus"]),
-                    pole("Pushes down", card["minus"]),
-                    html.Div([html.H4("Themes, shares of its activation"), themes(card["themes"])]),
-                    html.Div([html.H4("Does it tell its theme?"), detection(card["detection"])]),
-                ],
-                className="mlp-facts",
-            ),
-        ]
+            pole("Pushes up", card["plus"]),
+            pole("Pushes down", card["minus"]),
+            html.Div([html.H4("Themes, shares of its activation"), themes(card["themes"])]),
+            html.Div([html.H4("Does it tell its theme?"), detection(card["detection"])]),
+        ],
+        className="mlp-facts",
     )
-
-
-def _contexts(title: str, rows: Sequence[dict[str, Any]]) -> Any:
-    lines = [context_line(c) for c in rows] or [empty("None.")]
-    return html.Div([html.H4(title), html.Div(lines, className="mlp-contexts", tabIndex="0")])

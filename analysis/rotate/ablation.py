@@ -244,8 +244,9 @@ def ablation_study(
 ) -> dict[str, Any]:
     """The drops of many channels: "rows", one for each case that could be measured (``arms`` by name: own, other,
     score; ``whole``), "left_out" (how many could not), and "arms": means over cases with 95 % intervals by drawing
-    cases anew, and the share of cases in which the channel's score is above the arm's. ``texts``: rows of token ids,
-    in which a down vector is measured where its neuron is most active.
+    cases anew; ``of_whole``, the mean own drop as a multiple of that without the whole neuron (about 1 where what is
+    taken was the neuron's own); and the share of cases in which the channel's score is above the arm's. ``texts``: rows
+    of token ids, in which a down vector is measured where its neuron is most active.
     """
     rows: list[dict[str, Any]] = []
     contexts: dict[int, list[list[int]]] = {}
@@ -279,6 +280,10 @@ def _means(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
             values = np.array([part[figure] for part in parts])
             interval = np.quantile(values[drawn].mean(1), [0.025, 0.975])
             found[arm] |= {figure: float(values.mean()), f"{figure}_interval": [float(v) for v in interval]}
+        own, whole = (np.array([p["own"] for p in ps]) for ps in (parts, [row["whole"] for row in rows]))
+        found[arm]["of_whole"] = float(own.mean() / whole.mean())
+        interval = np.quantile(own[drawn].mean(1) / whole[drawn].mean(1), [0.025, 0.975])
+        found[arm]["of_whole_interval"] = [float(v) for v in interval]
         ahead = [row["arms"]["channel"]["score"] > part["score"] for row, part in zip(rows, parts, strict=True)]
         found[arm]["channel_ahead"] = float(np.mean(ahead))
     return found

@@ -244,8 +244,9 @@ class FitFactorization(Operation):
         from analysis.corpora.passages import Passage, bundled_corpus, distinct
         from analysis.corpora.sources import TextSource
         from analysis.models.hooks import site_width
+        from analysis.snmf.learning import Wanted
         from analysis.snmf.library import save_factorization
-        from analysis.snmf.pipeline import Wanted, factorize
+        from analysis.snmf.pipeline import factorize
 
         loaded = context.model(self.model)
         if self.layer >= loaded.facts.layers:

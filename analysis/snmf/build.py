@@ -2,7 +2,8 @@
 baselines: ``python -m analysis.snmf.build [--detection]``.
 
 Activations of the bundled corpus are collected once for all blocks of both. Each result is written as soon as it is
-made, and what is there is left alone, so the work can be cut off anywhere. Progress goes to the standard error stream.
+made, and what is there is left alone, so the work can be cut off anywhere. With ``--describe``, factorizations that are
+there are described and scored anew, not fitted. Progress goes to the standard error stream.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions
 from analysis.snmf.detection import Found, Rows, held_out, passage_scores, pick_for_themes, rows_of
-from analysis.snmf.library import BUNDLED, save_factorization
-from analysis.snmf.pipeline import WINDOW, Wanted, divide, factorize_store, learn
+from analysis.snmf.learning import Learned, Wanted, learn
+from analysis.snmf.library import BUNDLED, Factorization, open_factorization, save_factorization
+from analysis.snmf.pipeline import WINDOW, divide, factorize_store, finished
+from analysis.snmf.reading import codes
 
 TOKENS, FITTED = 80_000, 40_000
 LAYERS = (0, 6, 12, 18, 20, 24, 25, 28)
@@ -52,8 +55,11 @@ def main() -> None:
         return
     for name, wanted in FITS.items():
         if (BUNDLED / f"{name}.json").is_file():
-            continue
-        fit = factorize_store(loaded, passages, store, wanted, _say(name))
+            if "--describe" not in sys.argv:
+                continue
+            fit = again(loaded, passages, store, wanted, name)
+        else:
+            fit = factorize_store(loaded, passages, store, wanted, _say(name))
         fit.name = name
         fit.manifest |= {
             "source": TextSource().to_dict(),
@@ -62,6 +68,27 @@ def main() -> None:
             "first": name == next(iter(FITS)),
         }
         save_factorization(fit, passages, BUNDLED)
+
+
+class Nothing:
+    """A memory that keeps nothing: the least that opening asks for, outside of the worker."""
+
+    def get(self, key: Any) -> None:
+        """There is never a value under a key."""
+
+    def put(self, key: Any, value: Any, _size: int) -> None:
+        """Not remembered."""
+
+
+def again(
+    loaded: LoadedModel, passages: list[Passage], store: ActivationStore, wanted: Wanted, name: str
+) -> Factorization:
+    """Describe and score a factorization that is there anew; its features are not fitted again."""
+    old = open_factorization(Nothing(), name)
+    m = old.manifest
+    x = store.read(wanted.site, divide(store, passages, wanted)[0])
+    learned = Learned(old.levels, codes(old.components, x), m["explained"], m["n_iter"], m["curve"])
+    return finished(loaded, passages, store, wanted, learned, m["fit_seconds"], _say(name))
 
 
 def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationStore) -> None:

@@ -1,9 +1,9 @@
 """What features are about, in words, from the tokens that use them: no judge, only counts of activation.
 
-A feature's tokens are those on which much of its activation lies compared with their share of the text; its theme is
-where its activation lies compared with the corpus. Whether a name may call a feature by a theme is decided by the low
-end of the theme's share over the passages that the feature effectively comes from, so that three passages never look
-like a theme.
+A feature's tokens are those on which much of its strong activation lies compared with their share of the text; its
+theme is where its activation lies compared with the corpus. Whether a name may call a feature by a theme is decided by
+the low end of the theme's share over the passages that the feature effectively comes from, so that three passages never
+look like a theme.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEAR = 12
 ACTIVE = 0.1
 """A feature is active on a token from this share of its typical large activation on."""
 TOKENS = 20
-ONE_TOKEN, FEW_TEXTS, PURE_LIFT = 0.5, 6.0, 5.0
+ONE_TOKEN, FEW_TEXTS, PURE_LIFT = 0.5, 6.0, 3.0
 _Z = 1.96
 
 
@@ -150,13 +150,14 @@ def _effective(shares: Tensor) -> Tensor:
 def _tokens(mass: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Token ids (K, 20) that stand out in each feature, -1 for none, and the largest share (K,) that one token has.
 
-    They are ordered by what they add to the divergence of the feature's tokens from the text's, p ln(p / q), so that
-    neither rare accidents nor merely frequent tokens lead.
+    Ordered by p ln(p / q)^2 where p > q: p is the token's share of the squared activation, q its share of the text. The
+    square of the activation lets the strong ones speak, and that of the logarithm keeps frequent tokens from leading
+    wherever a feature is weakly active on everything; p alone keeps rare accidents from leading.
     """
     vocabulary, code = tokens.long().unique(return_inverse=True)
-    shares = _shares(mass, code, len(vocabulary))
+    shares = _shares(mass.square(), code, len(vocabulary))
     base = torch.bincount(code, minlength=len(vocabulary)) / len(code)
-    gain = torch.xlogy(shares, shares / base)
+    gain = shares * (shares / base).clamp(min=1).log().square()
     best = gain.topk(min(TOKENS, len(vocabulary)), 1)
     ids = vocabulary[best.indices].masked_fill(best.values <= 0, -1)
     return ids.int(), shares.max(1).values

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BASELINES = ("DiffMean", "single neuron", "random sparse", "shuffled neurons")
 ARMS = ("feature", *BASELINES)
 """All directions, in the order in which they are shown."""
-OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 1, 96
+OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 2, 64
 """For a difference of means: passages of the theme, passages of each other theme, tokens of each that are read."""
 _BATCH = 16
 
@@ -144,40 +144,41 @@ def theme_difference(
     if theme not in about or len(about) < 2:
         raise UserError("A difference of means needs passages of the theme and passages of others.", "baseline")
     order = {name: _drawn(name, numbers) for name, numbers in about.items()}
-    inside = _mean(memory, loaded, fit, ("own", theme), order[theme][:OWN_PASSAGES], check)
-    rest = [
-        _mean(memory, loaded, fit, ("pool", name), order[name][:POOL_PASSAGES], check)
-        for name in sorted(order)
-        if name != theme
-    ]
-    kept = [row for row in rest if row is not None]
-    if inside is None or not kept:
+    wanted = {("own", theme): order[theme][:OWN_PASSAGES]}
+    wanted |= {("pool", name): order[name][:POOL_PASSAGES] for name in sorted(order) if name != theme}
+    found = _means(memory, loaded, fit, wanted, check)
+    inside, rest = found.pop(("own", theme), None), list(found.values())
+    if inside is None or not rest:
         raise UserError(
             "The passages are too short for a difference of means: every token of them is skipped.", "texts"
         )
-    return feature_direction(difference_of_means(inside[None], torch.stack(kept)))
+    return feature_direction(difference_of_means(inside[None], torch.stack(rest)))
 
 
-def _mean(
+def _means(
     memory: Any,
     loaded: LoadedModel,
     fit: Factorization,
-    which: tuple[str, str],
-    numbers: Sequence[int],
+    groups: dict[tuple[str, str], list[int]],
     check: Callable[[], None],
-) -> Tensor | None:
-    """Mean activation (d,) float64 over the tokens of some passages, remembered; None if there is no token."""
-    key = ("mean activation", fit.key, loaded.facts.fingerprint, which)
-    found = memory.get(key)
-    if found is None:
-        total, count = torch.zeros(fit.components.shape[1], dtype=torch.float64), 0
-        for part in capture(loaded, _batches(loaded, fit, numbers), [fit.site], skip_first=fit.skip_first):
-            check()
-            total += part.activations[fit.site].double().sum(0)
-            count += len(part.tokens)
-        found = (total, count)
-        memory.put(key, found, total.nbytes)
-    return found[0] / found[1] if found[1] else None
+) -> dict[tuple[str, str], Tensor]:
+    """Mean activation (d,) float64 over the tokens of each group of passages that has any, remembered."""
+    keys = {which: ("mean activation", fit.key, loaded.facts.fingerprint, which) for which in groups}
+    known = {which: memory.get(key) for which, key in keys.items()}
+    fresh = {which: groups[which] for which, sums in known.items() if sums is None}
+    # All in one go, since a pass costs hardly more for sixteen passages than for one.
+    numbers = [n for group in fresh.values() for n in group]
+    sums = {n: (torch.zeros(fit.components.shape[1], dtype=torch.float64), 0) for n in numbers}
+    for part in capture(loaded, _batches(loaded, fit, numbers), [fit.site], skip_first=fit.skip_first):
+        check()
+        for n in part.documents.unique().tolist():
+            rows = part.activations[fit.site][part.documents == n].double()
+            sums[n] = (sums[n][0] + rows.sum(0), sums[n][1] + len(rows))
+    for which, group in fresh.items():
+        total = torch.stack([sums[n][0] for n in group]).sum(0)
+        known[which] = (total, sum(sums[n][1] for n in group))
+        memory.put(keys[which], known[which], total.nbytes)
+    return {which: found[0] / found[1] for which, found in known.items() if found is not None and found[1]}
 
 
 def _batches(loaded: LoadedModel, fit: Factorization, numbers: Sequence[int]) -> Iterator[Batch]:

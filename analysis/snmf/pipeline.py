@@ -2,17 +2,14 @@
 job, for the bundled factorizations and for a notebook.
 
 Some passages, drawn by seed and number, are held out of the fit, and detection is scored on them, so no feature is
-tested on what it was made from. Features are brought to unit length, whatever the estimator's convention is, and the
-activations carry the scale.
+tested on what it was made from.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,71 +21,15 @@ from analysis.errors import UserError
 from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
-from analysis.models.sites import Site
 from analysis.snmf.card import Texts
 from analysis.snmf.describe import Description, Index, describe
 from analysis.snmf.detection import feature_detection, rows_of
-from analysis.snmf.library import Factorization, Level
+from analysis.snmf.learning import Learned, Say, Wanted, learn
+from analysis.snmf.library import Factorization
 
 WINDOW = 256
-HELD_OUT = 9_000
-"""Held-out activations for detection: at least so many, and at least half as many as are fitted."""
 PROMOTED, SNIPPETS = 20, 3
 _READ, _FIT = 0.35, 0.85
-
-
-class Say(Protocol):
-    """Progress, and a safe point: share in [0, 1], a text, further facts. May raise to end the work."""
-
-    def __call__(self, share: float, text: str, **facts: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to make: site, tokens to fit, features K, share ``kept`` of the neurons (p), start, most iterations, seed.
-
-    ``levels``: sizes of all levels, the lowest first, for a tree; empty for features alone. ``held_out``: activations
-    collected besides, for detection; None takes what is usual. Nothing is held out of texts without themes.
-    """
-
-    site: Site
-    tokens: int
-    features: int
-    kept: float = 0.01
-    init: str = "kmeans"
-    iterations: int = 400
-    seed: int = 0
-    levels: tuple[int, ...] = ()
-    held_out: int | None = None
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Sizes of all levels: ``levels`` if they begin with at least as many features, else those above ``features``.
-
-        Raises UserError(field="levels") unless they fall from level to level.
-        """
-        ranks = self.levels if self.levels and self.levels[0] >= self.features else (self.features, *self.levels)
-        if any(b >= a for a, b in itertools.pairwise(ranks)) or min(ranks) < 1:
-            raise UserError("Each level of the tree must have fewer concepts than the one before it.", "levels")
-        return ranks
-
-    def reserve(self, passages: Sequence[Passage]) -> int:
-        """How many activations are collected for detection."""
-        if not any(p.theme for p in passages):
-            return 0
-        return max(HELD_OUT, self.tokens // 2) if self.held_out is None else self.held_out
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a fit gives: levels with unit features, activations (n, K) of the lowest on the fitted tokens, the share of
-    their squared length that is explained, iterations, and the curve."""
-
-    levels: list[Level]
-    activations: Tensor
-    explained: float
-    iterations: int
-    curve: dict[str, Any]
 
 
 def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, say: Say) -> Factorization:
@@ -116,8 +57,8 @@ def factorize_store(
 ) -> Factorization:
     """Fit ``wanted.tokens`` activations of a store, describe the features, and score them on passages held out."""
     _check(passages, wanted)
-    tokens, documents, positions = store.index()
-    chosen, fresh = divide(store, passages, wanted)
+    documents = store.index()[1]
+    chosen, _ = divide(store, passages, wanted)
     n = int(chosen.sum())
     if wanted.ranks[0] > n:
         raise UserError(
@@ -139,6 +80,17 @@ def factorize_store(
         lambda share, text, **f: say(_FIT * share, text, **f),
     )
     seconds = time.perf_counter() - began
+    return finished(loaded, passages, store, wanted, learned, seconds, say)
+
+
+def finished(
+    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, learned: Learned,
+    seconds: float, say: Say,
+) -> Factorization:  # fmt: skip
+    """Describe what was learned from the fitted activations of a store, and score it on those held out."""
+    tokens, documents, positions = store.index()
+    chosen, fresh = divide(store, passages, wanted)
+    n = int(chosen.sum())
     say(_FIT, "describing the features")
     index = Index(tokens[chosen], documents[chosen], positions[chosen])
     fit = _described(loaded, passages, learned, index, wanted)
@@ -150,7 +102,7 @@ def factorize_store(
         code = [names.index(p.theme) if p.theme in names else -1 for p in passages]
         fitted, held = (
             rows_of(part, documents[rows], code)
-            for part, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
+            for part, rows in ((store.read(wanted.site, m), m) for m in (chosen, fresh))
         )
         found, random_auc = feature_detection(
             fit.components, fitted, held, names, wanted.seed, lambda share: say(0.9 + 0.09 * share, "scoring features")
@@ -197,70 +149,6 @@ def divide(store: ActivationStore, passages: Sequence[Passage], wanted: Wanted) 
     share = 0.95 * reserve / (wanted.tokens + reserve) if store.rows >= wanted.tokens + reserve else 1 / 3
     chosen, fresh = store.split(share, wanted.seed)
     return chosen & (chosen.cumsum(0) <= wanted.tokens), fresh
-
-
-def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
-    """Factorize activations (n, d) into one level or several."""
-    from analysis.snmf.hierarchy import HierarchicalSemiNMF
-    from analysis.snmf.semi_nmf import SemiNMF
-
-    def progress(share: float, text: str, curve: dict[str, Any]) -> None:
-        if curve:  # the levels above the first have none of their own
-            say(share, text, curve=curve)
-        else:
-            say(share, text)
-
-    ranks = wanted.ranks
-    options: dict[str, Any] = {
-        "sparsity": wanted.kept,
-        "init": wanted.init,
-        "max_iter": wanted.iterations,
-        "random_state": wanted.seed,
-    }
-    say(0.0, "finding a start")
-    if len(ranks) == 1:
-        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=progress)
-        found, weights = [base], []
-    else:
-        tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=progress)
-        found, weights = list(tree.levels_), [w.float().cpu() for w in tree.weights_]
-        base = found[0]
-    components = [level.components_.float().cpu() for level in found]
-    activations = base.activations_.float().cpu()
-    levels, activations = unit_levels(components, weights, activations)
-    curve = [float(v) for v in base.loss_curve_]
-    total = sum(float(part.double().square().sum()) for part in x.split(4096))
-    explained = [1 - v / total for v in curve]
-    shown = sorted({*range(0, len(curve), max(1, len(curve) // 200)), len(curve) - 1, int(base.best_iter_)})
-    shown = [i for i in shown if 0 <= i < len(curve)]
-    return Learned(
-        levels,
-        activations,
-        float(base.explained_),
-        int(base.n_iter_),
-        {
-            "iteration": [i + 1 for i in shown],
-            "explained": [round(explained[i], 5) for i in shown],
-            "best": int(base.best_iter_) + 1,
-        },
-    )
-
-
-def unit_levels(
-    components: Sequence[Tensor], weights: Sequence[Tensor], activations: Tensor
-) -> tuple[list[Level], Tensor]:
-    """The same factorization with features of unit length at every level; activations (n, K) and weights take the rest.
-
-    A feature of length s in activations G is one of length 1 in s G; the weight of a parent of length t in a child of
-    length s becomes its weight times t / s: the amount of the unit parent in the unit child.
-    """
-    lengths = [c.norm(dim=1) for c in components]
-    levels = []
-    for i, matrix in enumerate(components):
-        unit = matrix / lengths[i].clamp(min=1e-30)[:, None]
-        scaled = None if i == 0 else weights[i - 1] * lengths[i][:, None] / lengths[i - 1].clamp(min=1e-30)
-        levels.append(Level(unit, scaled))
-    return levels, activations * lengths[0]
 
 
 def _check(passages: Sequence[Passage], wanted: Wanted) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, dcc, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, no_update
 
 from analysis.service.ops_mlp import FeatureCard
-from components.feature_card import feature_card
+from components.feature_card import context_rows, feature_card
 from components.feature_figures import neuron_bars
 from pages.common import attempt, spec_of
 
 
 @callback(
     Output("mlp-card", "children"),
+    Output("mlp-contexts", "data"),
+    Output("mlp-card-said", "children"),
     Output("mlp-card-title", "children"),
     Output("mlp-neurons", "figure"),
     Output("mlp-neurons-caption", "children"),
@@ -28,10 +30,10 @@ from pages.common import attempt, spec_of
 def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: str) -> tuple[Any, ...]:
     """What the chosen feature is."""
     if feature is None or not facts:
-        return (no_update,) * 5
+        return (no_update,) * 7
     result, panel = attempt(lambda: FeatureCard(spec_of(model), facts["fit"], feature), session, "mlp-card")
     if result is None:
-        return (panel, *[no_update] * 4)
+        return (None, None, panel, *[no_update] * 4)
     card = result.data
     unit = "neuron" if facts["site"] == "mlp_hidden" else "dimension"
     kept = len(card["neurons"])
@@ -46,7 +48,16 @@ def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: 
     caption = [said, " What they are alone: ", *spaced(links), "."] if unit == "neuron" and links else said
     settings = {"fit": facts["fit"], "feature": feature, "label": card["label"], "neurons": card["neurons"]}
     title = f"{feature}: {card['label']}"
-    return feature_card(card), title, neuron_bars(card["neurons"], theme, unit), caption, settings
+    contexts = {"top": context_rows(card["contexts"]), "random": context_rows(card["random_contexts"])}
+    figure = neuron_bars(card["neurons"], theme, unit)
+    return feature_card(card), contexts, card["sentence"], title, figure, caption, settings
+
+
+clientside_callback(
+    "dash_clientside.attune_features.contexts",
+    Output("mlp-contexts-top", "data-drawn"),
+    Input("mlp-contexts", "data"),
+)
 
 
 def spaced(parts: list[Any]) -> list[Any]:

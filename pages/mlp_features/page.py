@@ -11,7 +11,7 @@ from dash import dcc, html, register_page
 
 from components.feature_card import ORDERS
 from components.figure_card import figure_card
-from components.panels import empty, user_error
+from components.panels import user_error
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
 from pages.mlp_features.state import View, read_address
 from pages.mlp_features.tabs import (
@@ -64,6 +64,8 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="mlp-start", data=start),
         dcc.Store(id="mlp-fits"),
         dcc.Store(id="mlp-facts"),
+        dcc.Store(id="mlp-rows"),
+        dcc.Store(id="mlp-contexts"),
         dcc.Store(id="mlp-picked"),
         dcc.Store(id="mlp-feature"),
         dcc.Store(id="mlp-member"),
@@ -145,7 +147,22 @@ def _card() -> Any:
                         ],
                         className="attune-card-head",
                     ),
-                    html.Div(empty("Choose a feature in the list."), id="mlp-card", className="mlp-card-body"),
+                    html.Div(
+                        [
+                            html.Div(
+                                "Waiting for the model …", id="mlp-card-said", className="attune-note mlp-sentence"
+                            ),
+                            html.Div(
+                                [
+                                    _contexts("Where it is most active", "mlp-contexts-top"),
+                                    _contexts("A random sample of where it is active", "mlp-contexts-random"),
+                                ],
+                                className="attune-two-tight",
+                            ),
+                            html.Div(id="mlp-card"),
+                        ],
+                        className="mlp-card-body",
+                    ),
                 ],
                 className="attune-card",
                 **{"aria-label": "Feature"},
@@ -153,4 +170,11 @@ def _card() -> Any:
             figure_card("mlp-neurons", "The neurons it keeps", "", 220),
         ],
         className="attune-column",
+    )
+
+
+def _contexts(title: str, name: str) -> Any:
+    # Filled by the browser; see components/feature_card.py.
+    return html.Div(
+        [html.H4(title), html.Div(id=name, className="mlp-contexts", tabIndex="0", **{"aria-label": title})]
     )

@@ -7,7 +7,7 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.service.ops_mlp import FactorizationFacts, ListFactorizations, SearchFeatures
-from components.feature_card import feature_rows, matching, ordered, search_rows
+from components.feature_card import list_rows, matching, ordered, search_rows
 from components.feature_figures import explained_curve
 from components.panels import user_error
 from pages.common import attempt, spec_of
@@ -109,20 +109,27 @@ def opened(
 
 
 @callback(
-    Output("mlp-list", "children"),
+    Output("mlp-rows", "data"),
     Output("mlp-count", "children"),
     Input("mlp-facts", "data"),
     Input("mlp-search", "value"),
     Input("mlp-order", "value"),
+)
+def rank(facts: Any, words: str | None, order: str) -> tuple[Any, Any]:
+    """The rows of the list; a search leaves the matching features."""
+    if not facts:
+        return [], ""
+    found = matching(ordered(facts["rows"], order), words)
+    return list_rows(found), f"{len(found)} of {facts['features']}"
+
+
+clientside_callback(
+    "dash_clientside.attune_features.list",
+    Output("mlp-list", "data-drawn"),
+    Input("mlp-rows", "data"),
     Input("mlp-feature", "data"),
     Input("mlp-members", "data"),
 )
-def draw_list(facts: Any, words: str | None, order: str, chosen: int | None, members: Any) -> tuple[Any, Any]:
-    """The ranked list; a search leaves the matching features."""
-    if not facts:
-        return html.P("No features to list.", className="attune-note"), ""
-    found = matching(ordered(facts["rows"], order), words)
-    return feature_rows(found, chosen, members or []), f"{len(found)} of {facts['features']}"
 
 
 @callback(

@@ -18,7 +18,7 @@ def says(page: Page, where: str, what: str) -> None:
 
 def opened(open_page: Callable[..., Page], query: str = "", theme: str = "light") -> Page:
     page = open_page(f"/mlp-features?{query}", theme=theme, width=1440, height=900)
-    page.wait_for_selector("#mlp-card .mlp-context")
+    page.wait_for_selector("#mlp-contexts-top .mlp-context")
     return page
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dash import html
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
@@ -220,27 +219,18 @@ def test_orders_and_search() -> None:
     assert len(feature_card.matching(ROWS, None)) == 3 and feature_card.matching(ROWS, "zebra") == []
 
 
-def test_rows_name_their_feature_and_what_is_compared() -> None:
-    rows = html.Div(feature_card.feature_rows(ROWS, 1, [2], limit=2))
-    assert with_attribute(rows, "data-mlp-feature") == ["0", "1"]
-    assert with_attribute(rows, "aria-current") == ["false", "true"] and "1 more" in texts(rows)
-    assert [c.children for c in rows._traverse() if getattr(c, "className", "") == "attune-small"] == ["+", "+"]
-    inside = html.Div(feature_card.feature_rows(ROWS, 1, [2]))
-    assert [c.children for c in inside._traverse() if getattr(c, "className", "") == "attune-small"] == ["+", "+", "−"]
+def test_rows_of_the_list_are_plain_text() -> None:
+    rows = feature_card.list_rows(ROWS)
+    assert [r["feature"] for r in rows] == [0, 1, 2] and [r["auc"] for r in rows] == ["", "0.60", "0.90"]
+    assert [r["active"] for r in rows] == ["20.0%", "10.0%", "30.0%"] and json.loads(json.dumps(rows)) == rows
 
 
-def context(values: list[float], at: int, **more: Any) -> dict[str, Any]:
-    return {"tokens": [f"␣t{i}" for i in range(len(values))], "values": values, "at": at, "theme": "sport", **more}
-
-
-def test_a_context_is_shaded_by_the_activation_and_marks_its_token() -> None:
-    line = feature_card.context_line(context([0.0, 1.0, 0.5], 1))
-    spans = [c for c in line._traverse() if "mlp-token" in str(getattr(c, "className", ""))]
-    assert [(getattr(c, "style", None) or {}).get("--shade") for c in spans] == [None, "1.000", "0.500"]
-    assert ["mlp-here" in c.className for c in spans] == [False, True, False]
-    assert [c.children for c in spans] == [" t0", " t1", " t2"] and "attune-tok" not in texts(line)
-    known = feature_card.context_line(context([0.0, 1.0], 1, ids=[5, 6]))
-    assert with_attribute(known, "data-token-id") == ["5", "6"]
+def test_contexts_keep_tokens_activations_and_places_together() -> None:
+    context = {"tokens": ["␣a", "b␣", "c"], "values": [0.0, 1.0, 0.12345], "at": 1, "theme": ""}
+    (row,) = feature_card.context_rows([context])
+    assert row["tokens"] == [" a", "b ", "c"] and row["values"] == [0.0, 1.0, 0.123] and row["at"] == 1
+    assert row["theme"] == "no theme" and row["ids"] is None
+    assert feature_card.context_rows([{**context, "ids": [5, 6, 7]}])[0]["ids"] == [5, 6, 7]
 
 
 def detected(**more: Any) -> dict[str, Any]:
@@ -263,7 +253,7 @@ def test_detection_says_on_which_side_of_the_null_it_is() -> None:
 def test_the_card_gives_every_output_token_its_id() -> None:
     tokens = [{"id": 40 + i, "token": HOSTILE, "logit": 2.0 - i} for i in range(3)]
     card = {
-        "sentence": "s", "contexts": [context([1.0], 0)], "random_contexts": [], "plus": tokens, "minus": [],
+        "plus": tokens, "minus": [],
         "themes": [{"theme": "sport", "share": 0.5}], "detection": detected(),
     }  # fmt: skip
     body = feature_card.feature_card(card)

@@ -322,6 +322,8 @@ def test_a_study_is_its_cases_and_their_means() -> None:
             assert study["arms"][arm][figure] == pytest.approx(sum(values) / 2)
             low, high = study["arms"][arm][f"{figure}_interval"]
             assert (low, high) == pytest.approx((min(values), max(values)))
+    ratio = sum(r["arms"]["channel"]["own"] for r in study["rows"]) / sum(r["whole"]["own"] for r in study["rows"])
+    assert study["arms"]["channel"]["of_whole"] == pytest.approx(ratio)
     ahead = [r["arms"]["channel"]["score"] > r["arms"]["svd"]["score"] for r in study["rows"]]
     assert study["arms"]["svd"]["channel_ahead"] == sum(ahead) / 2
     contexts = strongest(v.loaded, LAYER, [NEURON], rows)[0]

@@ -62,10 +62,17 @@ def test_z_scores_and_signed_log() -> None:
     assert signed_log(x).tolist() == pytest.approx([-math.log(4), 0.0, 1.0])
 
 
+SMALL_AND_LARGE = pytest.mark.parametrize("small", [8, 0], ids=["once through", "twice through"])
+
+
+@SMALL_AND_LARGE
 @pytest.mark.parametrize("weights", ["none", "shared", "own"])
 @pytest.mark.parametrize("tile", [7, 4096])
-def test_loss_and_gradient_are_those_of_autograd(weights: str, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TILE", tile)
+def test_loss_and_gradient_are_those_of_autograd(
+    weights: str, tile: int, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("_TILE", tile), ("_SMALL_TILE", tile), ("_SMALL", small)):
+        monkeypatch.setattr(module, name, size)
     d, V, N = 9, 61, 3
     U, w, u = rand(V, d, seed=1) ** 3, rand(N, d, seed=2), rand(5, d, seed=3)
     neuron = torch.tensor([2, 0, 0, 1, 2])
@@ -86,7 +93,9 @@ def test_loss_and_gradient_are_those_of_autograd(weights: str, tile: int, monkey
     assert abs(float((value.gradient * u).sum(1).abs().max())) < 1e-9, "the loss does not know the length of u"
 
 
-def test_single_precision_gradient_is_close_to_double() -> None:
+@SMALL_AND_LARGE
+def test_single_precision_gradient_is_close_to_double(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SMALL", small)
     d, V = 64, 9_000
     U, w, u = rand(V, d, seed=1), rand(4, d, seed=2), rand(4, d, seed=3)
     U[:60] += 3 * torch.nn.functional.normalize(w[0], dim=0)

@@ -85,6 +85,13 @@ def test_a_theme_is_named_only_where_it_is_much_more_frequent_than_in_the_corpus
     assert none["character"] == "tokens" and none["theme"] == ""
 
 
+def test_strong_tokens_lead_where_a_feature_is_weakly_active_on_everything() -> None:
+    where = index()
+    g = 0.3 + (where.tokens == 105)[:, None].float() + 0.4 * (where.tokens == 200)[:, None].float()
+    row = describe(g, where, theme_names(), labels).rows[0]
+    assert row["active"] == 1 and row["top"][:2] == ["␣w105", "␣w200"] and len(row["on"]) == 2
+
+
 def test_largest_contexts_are_the_largest_with_two_of_a_passage_at_most(found: Description) -> None:
     where, g = index(), activations(index())
     rank = {(int(d), int(p)): i for i, (d, p) in enumerate(zip(where.documents, where.positions, strict=True))}

@@ -21,6 +21,7 @@ from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Memory
 from analysis.snmf import library
+from analysis.snmf.learning import Wanted, unit_levels
 from analysis.snmf.library import (
     Factorization,
     Level,
@@ -31,7 +32,6 @@ from analysis.snmf.library import (
     place_of_row,
     save_factorization,
 )
-from analysis.snmf.pipeline import Wanted, unit_levels
 from analysis.snmf.search import search_features
 from analysis.snmf.tree import tree_of
 

@@ -1,0 +1,40 @@
+// The Neurons page in the browser: one listener for all its lists and cards, arrows in the list, clicks in figures.
+(function () {
+  const none = () => window.dash_clientside.no_update;
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  let turns = 0;
+  const turn = () => (turns += 1);
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest &&
+      event.target.closest("[data-nrn-open], [data-nrn-channel], [data-nrn-ablate], [data-nrn-skip], [data-nrn-keep]");
+    if (!button) return;
+    const { nrnOpen, nrnChannel, nrnAblate, nrnSkip, nrnKeep, nrnLabel } = button.dataset;
+    if (nrnOpen !== undefined) {
+      const [layer, vector, neuron, channel] = nrnOpen.split(":");
+      set("nrn-picked", { data: { layer: Number(layer), vector, neuron: Number(neuron),
+        channel: channel === undefined ? null : Number(channel), turn: turn() } });
+    }
+    if (nrnChannel !== undefined) set("nrn-asked", { data: { channel: Number(nrnChannel), turn: turn() } });
+    if (nrnAblate !== undefined) set("nrn-asked", { data: { channel: Number(nrnAblate), ablate: true, turn: turn() } });
+    if (nrnSkip !== undefined) set("nrn-skip", { data: { id: Number(nrnSkip), token: nrnLabel, out: true, turn: turn() } });
+    if (nrnKeep !== undefined) set("nrn-skip", { data: { id: Number(nrnKeep), out: false, turn: turn() } });
+  });
+  // Arrows walk through the list of neurons, as in a list box.
+  document.addEventListener("keydown", (event) => {
+    const row = event.target.closest && event.target.closest(".nrn-list .nrn-row");
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!row || !step) return;
+    const rows = Array.from(row.closest(".nrn-list").querySelectorAll(".nrn-row"));
+    rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(row) + step))].focus();
+    event.preventDefault();
+  });
+
+  // A point of the layer map: its layer and vector; the neuron's number stays.
+  function layer(click) {
+    const data = click && click.points && click.points[0] && click.points[0].customdata;
+    return Array.isArray(data) ? { layer: data[0], vector: data[1], turn: turn() } : none();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_neurons: { layer } });
+})();

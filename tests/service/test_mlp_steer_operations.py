@@ -1,0 +1,294 @@
+"""Operations of steering with a feature on a tiny model: strengths at equal KL, baselines, texts, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from analysis.corpora.passages import Passage, corpus_hash
+from analysis.errors import Cancelled, UserError
+from analysis.models.loader import LoadedModel, _describe
+from analysis.models.spec import ModelSpec
+from analysis.service.context import Context
+from analysis.service.operation import Operation, rebuild
+from analysis.service.ops_mlp_steer import BASELINES, FeatureEffect, FeatureText, measured, typical
+from analysis.service.residents import Residents
+from analysis.service.store import ResultStore
+from analysis.snmf import library
+from analysis.snmf.directions import ARMS, direction_of
+from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
+from analysis.snmf.steering import interventions_of
+from analysis.steering import generate_stream, steer
+from tests.unit.test_contrasts import _byte_level
+from tests.unit.tiny_models import tiny_model
+
+TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
+SPEC = ModelSpec("default")
+LAYER, WIDTH, K, EMPTY = 2, 64, 4, 3
+PASSAGES = [
+    Passage(f"{i}: the {word} is seen at {place} by {i + 3} men", theme)
+    for theme, word, place in (("sea", "ship", "port"), ("farm", "cow", "barn"), ("town", "bus", "street"))
+    for i in range(4)
+]
+
+
+@dataclasses.dataclass
+class Bench:
+    """A context with the tiny model in it, and the names of a factorization with themes and of one without."""
+
+    context: Context
+    loaded: LoadedModel
+    name: str
+    plain: str
+    lines: list[dict[str, Any]]
+
+    @property
+    def fit(self) -> Factorization:
+        return open_factorization(self.context.memory, self.name)
+
+    def data(self, operation: Operation) -> dict[str, Any]:
+        self.lines.clear()
+        # As the worker gets it, so that every operation here has survived JSON.
+        again = rebuild(type(operation).__name__, json.loads(json.dumps(operation.to_params())))
+        assert again == operation
+        found: dict[str, Any] = self.context.perform(again).data
+        json.dumps(found, allow_nan=False)
+        return found
+
+
+def factorization(loaded: LoadedModel, name: str, themes: list[str]) -> Factorization:
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(K, WIDTH, generator=generator)
+    rows = rows * (rows.abs() >= rows.abs().topk(6, 1).values[:, -1:])
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    rows[EMPTY] = 0
+    plain = {"top": [], "words": "", "on": [], "theme": themes[0]}
+    manifest: dict[str, Any] = {
+        "rows": [{"feature": k, "label": f"label {k}", **plain} for k in range(K)],
+        "upper": [],
+        "themes": themes,
+        "model": loaded.facts.label,
+        "model_spec": SPEC.to_dict(),
+        "fingerprint": loaded.facts.fingerprint,
+        "site": "mlp_hidden",
+        "layer": LAYER,
+        "skip_first": 2,
+        "source": {"kind": "bundled"},
+        "corpus": corpus_hash(PASSAGES),
+    }
+    arrays = {"themes": torch.full((K, len(themes)), 1 / len(themes)), "scale": torch.tensor([2.0, 0.5, 0.0, 1.0])}
+    return Factorization(name, [Level(rows)], arrays, manifest)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("steer") / "home"
+        patch.setenv("ATTUNE_HOME", str(home))
+        patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
+        tokenizer = _byte_level()
+        model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
+        ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
+        loaded = LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+        for name, themes in (("themed", ["farm", "sea", "town"]), ("plain", [""])):
+            save_factorization(factorization(loaded, name, themes), PASSAGES)
+        yield Bench(Context(Residents(limit=1)), loaded, "themed", "plain", [])
+
+
+@pytest.fixture
+def bench(shared: Bench, tmp_path: Path) -> Bench:
+    """The shared model and factorizations with a memory of their own."""
+    residents = Residents(limit=1)
+    residents.put(shared.loaded)
+    context = Context(residents, ResultStore(tmp_path / "results"))
+    context.on_progress = lambda value: shared.lines.append(value["line"]) if "line" in value else None
+    return dataclasses.replace(shared, context=context)
+
+
+@torch.no_grad()
+def log_probabilities(bench: Bench, interventions: list[Any]) -> Tensor:
+    """Of the next token (V,), from a whole pass."""
+    ids = list(bench.loaded.tokenizer(TEXT)["input_ids"])
+    with steer(bench.loaded, interventions, prompt_tokens=len(ids)):
+        found: Tensor = bench.loaded.model(torch.tensor([ids])).logits[0, -1].double().log_softmax(-1)
+    return found
+
+
+def made(bench: Bench, name: str, feature: int, pole: int, strength: float) -> list[Any]:
+    vector = direction_of(name, bench.context.memory, bench.loaded, bench.fit, feature).vector
+    return interventions_of(bench.fit.site, vector, pole, strength)
+
+
+@pytest.mark.parametrize(("pole", "target"), [(1, 0.25), (-1, 0.25), (1, 0.025)])
+def test_every_arm_is_at_the_target_and_says_what_changes(bench: Bench, pole: int, target: float) -> None:
+    data = bench.data(FeatureEffect(SPEC, bench.name, 1, pole, target, TEXT))
+    assert [arm["name"] for arm in data["arms"]] == list(ARMS)
+    base = log_probabilities(bench, [])
+    for arm in data["arms"]:
+        after = log_probabilities(bench, made(bench, arm["name"], 1, pole, arm["strength"]))
+        assert arm["met"] and arm["strength"] > 0 and arm["note"]
+        assert float((base.exp() * (base - after)).sum()) == pytest.approx(target, rel=0.05)
+        assert arm["kl"] == pytest.approx(target, rel=0.05) and arm["sentence"].startswith("Strength")
+        assert len(arm["up"]) == len(arm["down"]) == 8
+        for row in arm["up"] + arm["down"]:
+            assert row["token"] and row["change"] == pytest.approx(float(after[row["id"]] - base[row["id"]]), abs=1e-3)
+        assert arm["up"][0]["change"] > 0 > arm["down"][0]["change"]
+    assert len(data["labels"]) == len(data["base"]) == len(data["steered"])
+    steered = log_probabilities(bench, made(bench, "feature", 1, pole, data["arms"][0]["strength"]))
+    assert max(data["steered"]) == pytest.approx(float(steered.exp().max()), rel=1e-3)
+    assert f"{target:g} nats" in data["sentence"]
+
+
+def test_a_target_out_of_reach_is_said_and_not_dropped(bench: Bench) -> None:
+    # A feature that saturates before it says anything: the last norm takes its length away.
+    data = bench.data(FeatureEffect(SPEC, bench.name, 0, 1, 20.0, TEXT))
+    unmet = [arm for arm in data["arms"] if not arm["met"]]
+    assert unmet and len(data["arms"]) == len(ARMS)
+    for arm in unmet:
+        assert "cannot be reached" in arm["sentence"] or "jumps" in arm["sentence"]
+        assert arm["name"] in data["sentence"]
+
+
+def test_texts_without_themes_leave_the_difference_of_means_out(bench: Bench) -> None:
+    data = bench.data(FeatureEffect(SPEC, bench.plain, 0, 1, 0.25, TEXT))
+    arms = {arm["name"]: arm for arm in data["arms"]}
+    assert arms["DiffMean"]["strength"] is None and "no themes" in arms["DiffMean"]["sentence"]
+    assert all(arms[name]["met"] for name in ARMS if name != "DiffMean")
+    with pytest.raises(UserError, match="no themes"):
+        bench.data(FeatureText(SPEC, bench.plain, 0, 1, 1.0, TEXT, 4, baseline="DiffMean", baseline_strength=1.0))
+
+
+def test_asked_again_nothing_is_computed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bench.data(FeatureEffect(SPEC, bench.name, 1, 1, 0.25, TEXT))
+
+    def never(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("the model was run")
+
+    monkeypatch.setattr(bench.loaded.model, "forward", never)
+    assert bench.data(FeatureEffect(SPEC, bench.name, 1, 1, 0.25, TEXT)) == first
+    with pytest.raises(AssertionError):
+        bench.data(FeatureEffect(SPEC, bench.name, 1, -1, 0.25, TEXT))
+
+
+def test_the_search_can_be_cancelled(bench: Bench) -> None:
+    class Impatient(Context):
+        def check(self) -> None:
+            raise Cancelled
+
+    def hooks() -> int:
+        return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in bench.loaded.model.modules())
+
+    before, context = hooks(), Impatient(bench.context.residents, bench.context.store)
+    with pytest.raises(Cancelled):
+        FeatureEffect(SPEC, bench.name, 1, 1, 0.25, TEXT).run(context)
+    assert hooks() == before
+
+
+def test_texts_are_those_of_plain_generation(bench: Bench) -> None:
+    options: dict[str, Any] = {"temperature": 0.8, "seed": 5}
+    operation = FeatureText(
+        SPEC, bench.name, 1, -1, 9.0, TEXT, 12, baseline="single neuron", baseline_strength=7.0, **options
+    )
+    data = bench.data(operation)
+    ids = list(bench.loaded.tokenizer(TEXT)["input_ids"])
+    arms = {"base": [], "steered": made(bench, "feature", 1, -1, 9.0)}
+    arms["control"] = made(bench, "single neuron", 1, -1, 7.0)
+    for key, interventions in arms.items():
+        steps = generate_stream(bench.loaded, ids, 12, top_p=0.95, interventions=interventions, **options)
+        assert data[key]["ids"] == [s.token for s in steps]
+        assert len(data[key]["labels"]) == len(data[key]["kl"]) == len(data[key]["ids"])
+        pieces = [line["piece"]["text"] for line in bench.lines if line.get("piece", {}).get("of") == key]
+        assert "".join(pieces) == data[key]["text"]
+    assert len({tuple(data[key]["ids"]) for key in arms}) == 3
+    assert data["done"] and "alone" in data["control_note"] and data["steered"]["mean_kl"] > 0
+
+
+def test_strength_zero_writes_the_base_text_at_no_price(bench: Bench) -> None:
+    data = bench.data(FeatureText(SPEC, bench.name, 1, 1, 0.0, TEXT, 10, seed=3))
+    assert data["steered"]["ids"] == data["base"]["ids"] and "control" not in data
+    assert max(data["steered"]["kl"]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("baseline", [b for b in BASELINES if b != "none"])
+def test_every_baseline_can_write(bench: Bench, baseline: str) -> None:
+    data = bench.data(FeatureText(SPEC, bench.name, 0, 1, 5.0, TEXT, 3, baseline=baseline, baseline_strength=5.0))
+    assert len(data["control"]["ids"]) == 3 and data["control_note"]
+
+
+def test_what_does_not_belong_together_is_refused(bench: Bench) -> None:
+    for operation, field in (
+        (FeatureEffect(SPEC, bench.name, K, 1, 0.25, TEXT), "feature"),
+        (FeatureEffect(SPEC, bench.name, EMPTY, 1, 0.25, TEXT), "feature"),
+        (FeatureText(SPEC, bench.name, EMPTY, 1, 1.0, TEXT), "feature"),
+        (FeatureEffect(SPEC, "gone", 0, 1, 0.25, TEXT), "fit"),
+        (FeatureEffect(SPEC, bench.name, 0, 1, 0.25, "x"), "text"),
+        (FeatureEffect(SPEC, bench.name, 0, 1, 0.25, "box " * 400), "text"),
+    ):
+        with pytest.raises(UserError) as caught:
+            bench.data(operation)
+        assert caught.value.field == field, operation
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "field"),
+    [
+        ("FeatureEffect", {"pole": 0}, "pole"),
+        ("FeatureEffect", {"pole": True}, "pole"),
+        ("FeatureEffect", {"pole": None}, "pole"),
+        ("FeatureEffect", {"target": 0}, "target"),
+        ("FeatureEffect", {"target": math.nan}, "target"),
+        ("FeatureEffect", {"target": 21}, "target"),
+        ("FeatureEffect", {"text": ""}, "text"),
+        ("FeatureEffect", {"text": 5}, "text"),
+        ("FeatureEffect", {"feature": -1}, "feature"),
+        ("FeatureEffect", {"feature": "1"}, "feature"),
+        ("FeatureText", {"strength": -1}, "strength"),
+        ("FeatureText", {"strength": math.inf}, "strength"),
+        ("FeatureText", {"strength": None}, "strength"),
+        ("FeatureText", {"baseline": "sae"}, "baseline"),
+        ("FeatureText", {"baseline_strength": 1e9}, "baseline_strength"),
+        ("FeatureText", {"count": 401}, "count"),
+        ("FeatureText", {"temperature": 3}, "temperature"),
+        ("FeatureText", {"top_p": 0}, "top_p"),
+        ("FeatureText", {"seed": -1}, "seed"),
+        ("FeatureText", {"text": " "}, "text"),
+    ],
+)
+def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(UserError) as caught:
+        rebuild(name, {"text": TEXT, "fit": "themed", **settings})
+    assert caught.value.field == field
+
+
+def test_a_search_begins_at_what_the_feature_does_by_itself(bench: Bench) -> None:
+    assert [typical(bench.fit, k) for k in range(K)] == [2.0, 0.5, 1.0, 1.0]
+    bench.fit.arrays.pop("scale")
+    assert typical(bench.fit, 0) == 1.0
+
+
+def test_what_was_measured_is_said_of_that_factorization_only(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measured(bench.fit) is None
+    monkeypatch.setattr(library, "BUNDLED", tmp_path)
+    rows = [{"fit": "themed", "gain": 1.0}, {"fit": "all", "gain": 2.0}]
+    table = {"fits": [{"name": "themed", "sha256": bench.fit.key[1]}], "rows": rows, "command": "a test"}
+    path = tmp_path / "steering.json"
+    path.write_text(json.dumps({**table, "sentences": {"themed": "much was gained."}}))
+    found = measured(bench.fit)
+    assert found is not None and found["rows"] == rows[:1]
+    assert "much was gained." in bench.data(FeatureEffect(SPEC, bench.name, 0, 1, 0.25, TEXT))["sentence"]
+    assert measured(open_factorization(bench.context.memory, bench.plain)) is None
+    path.write_text(json.dumps({**table, "fits": [{"name": "themed", "sha256": "other"}], "sentences": {}}))
+    assert measured(bench.fit) is None
+    path.write_text("[")
+    assert measured(bench.fit) is None
