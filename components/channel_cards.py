@@ -172,10 +172,7 @@ def channel_card(channel: dict[str, Any], null: dict[str, Any], chosen: bool) ->
             ),
             own_scale(channel["own_z"], null),
             html.Div(
-                [
-                    html.Span([html.Span(n, className="nrn-quiet"), " ", html.Strong(v)], title=t)
-                    for n, v, t in facts
-                ],
+                [html.Span([html.Span(n, className="nrn-quiet"), " ", html.Strong(v)], title=t) for n, v, t in facts],
                 className="nrn-facts",
             ),
             html.P(channel["sentence"], className="attune-note nrn-said"),
@@ -202,7 +199,9 @@ def own_scale(own: float, null: dict[str, Any]) -> Any:
         [
             html.Div(
                 [
-                    html.I(className="nrn-scale-band", style={"left": f"{at[0]:.1f}%", "width": f"{at[2] - at[0]:.1f}%"}),
+                    html.I(
+                        className="nrn-scale-band", style={"left": f"{at[0]:.1f}%", "width": f"{at[2] - at[0]:.1f}%"}
+                    ),
                     html.I(className="nrn-scale-middle", style={"left": f"{at[1]:.1f}%"}),
                     html.I(className="nrn-scale-point", style={"left": f"{at[3]:.1f}%"}),
                 ],

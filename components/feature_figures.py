@@ -269,6 +269,7 @@ def detection_dots(rows: Sequence[dict[str, Any]], measure: str, theme: str) -> 
             "ticktext": [str(n) for n in layers],
             "title": {"text": "layer"},
             "showgrid": False,
+            "zeroline": False,
             "range": [-0.6, len(layers) - 0.4],
         },
         yaxis={"title": {"text": "AUC on held-out passages" if measure == "auc" else "ln(mean on theme / elsewhere)"}},

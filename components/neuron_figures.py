@@ -133,8 +133,8 @@ def layer_map(
             {"type": "line", "xref": f"x{axis + 1}" if axis else "x", "yref": "paper", "x0": chosen[0], "x1": chosen[0]}
             | {"y0": 0, "y1": 1, "line": {"color": REMAINDER, "width": 2, "dash": "dot"}}
         )
-    for axis in layout:
-        layout[axis] |= {"title": {"text": "layer"}}
+    for name in layout:
+        layout[name] |= {"title": {"text": "layer"}}
     return figure(
         data,
         theme,
@@ -455,7 +455,15 @@ def _panels(count: int, gap: float, own: bool = False) -> dict[str, dict[str, An
 
 def _panel_title(text: str, column: int, count: int, gap: float) -> dict[str, Any]:
     left = column * ((1 - gap * (count - 1)) / count + gap)
-    return {"text": text, "x": left, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"} | {
+    return {
+        "text": text,
+        "x": left,
+        "y": 1,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+    } | {
         "showarrow": False,
         "font": {"size": 13},
     }

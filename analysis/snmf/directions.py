@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BASELINES = ("DiffMean", "single neuron", "random sparse", "shuffled neurons")
 ARMS = ("feature", *BASELINES)
 """All directions, in the order in which they are shown."""
-OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 2, 64
+OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 1, 96
 """For a difference of means: passages of the theme, passages of each other theme, tokens of each that are read."""
 _BATCH = 16
 

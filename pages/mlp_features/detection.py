@@ -20,6 +20,7 @@ from pages.common import attempt, spec_of
     Output("mlp-score-caption", "children"),
     Output({"settings": "mlp-score"}, "data"),
     Output("mlp-detection-table", "children"),
+    Output("mlp-detection-said", "children"),
     Output("mlp-detection-error", "children"),
     Input("mlp-tab", "active_tab"),
     Input("model", "data"),
@@ -29,14 +30,14 @@ from pages.common import attempt, spec_of
 def show_detection(tab: str, model: Any, theme: str, session: str) -> tuple[Any, ...]:
     """What was measured for this model."""
     if tab != "detection":
-        return (no_update,) * 8
+        return (no_update,) * 9
     result, panel = attempt(lambda: DetectionTable(spec_of(model)), session, "mlp-detection")
     if result is None:
-        empty = blank(380, "not measured for this model")
-        return empty, "", None, empty, "", None, None, panel
+        empty = blank(420, "not measured for this model")
+        return empty, "", None, empty, "", None, None, "", panel
     rows, command = result.data["rows"], result.data["command"]
     settings = {"rows": rows, "command": command}
-    auc = f"{result.data['sentence']} Bars: 95 % bootstrap intervals. Dashed: a direction that knows nothing."
+    auc = "Dashed: a direction that knows nothing. Grey: the nulls. Bars: 95 % intervals."
     score = f"Inflated where the mean elsewhere is near zero: read it beside the AUC. Made by: {command}"
     return (
         detection_dots(rows, "auc", theme),
@@ -46,6 +47,7 @@ def show_detection(tab: str, model: Any, theme: str, session: str) -> tuple[Any,
         score,
         settings,
         table(rows),
+        result.data["sentence"],
         None,
     )
 

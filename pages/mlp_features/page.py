@@ -14,6 +14,7 @@ from components.figure_card import figure_card
 from components.panels import user_error
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
 from pages.mlp_features.state import View, read_address
+from pages.mlp_features.steer_panel import steer_tab
 from pages.mlp_features.tabs import (
     about_tab,
     button,
@@ -21,7 +22,6 @@ from pages.mlp_features.tabs import (
     fit_tab,
     overlap_tab,
     reading_tab,
-    steer_tab,
     tree_tab,
 )
 

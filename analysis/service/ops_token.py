@@ -1,0 +1,438 @@
+"""One token through all four decompositions: QK subspaces, regions, vocabulary channels, MLP features.
+
+The methods do not know each other; this is the place where a token meets all of them. Each part stands alone: what one
+of them lacks (a fit, a measurement, a context) is said in its own sentence, and the other parts are shown all the same.
+Every number comes with what chance gives: a random subspace, a random token, random vectors. Links are places on pages,
+as a path and the entries of a query, since only the web process knows how an address is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import UserError
+from analysis.models.prompts import MAX_TOKENS, check_prompt
+from analysis.models.spec import OTHELLO, ModelSpec
+from analysis.qk.contrasts import CONTRAST_KINDS
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.service.context import Context
+from analysis.service.operation import Operation, Result, hash_of, whole
+from analysis.service.ops_features import FitContrast, feature_name, fit_of
+
+if TYPE_CHECKING:
+    from analysis.models.loader import LoadedModel
+    from analysis.models.trace import Trace
+
+FITS, ROWS, AROUND, READ = 3, 6, 18, 256
+"""Fits of a kind that are asked, rows of a part, tokens of context shown on either side, tokens read before it."""
+NO_CONTEXT = "There is no text around it: open the token from a prompt, or type a few words and choose one of them."
+Part = tuple[list[dict[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class TokenCard(Operation):
+    """What the four decompositions say of one token.
+
+    The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
+    (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``: features
+    of the Attention page to look at besides those fitted with their usual settings.
+    """
+
+    model: ModelSpec = ModelSpec("default")
+    token: str = ""
+    token_id: int = -1
+    text: str = ""
+    chat: bool = False
+    position: int = -1
+    generate: int = 0
+    ids: tuple[int, ...] = ()
+    contrasts: tuple[ContrastSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole(self.token_id, -1, 10_000_000, "token", "The number of the token")
+        whole(self.position, -1, 1_000_000, "position", "The position of the token")
+        whole(self.generate, 0, 200, "generate", "The number of generated tokens")
+        if self.text:
+            check_prompt(self.text)
+        if not isinstance(self.ids, tuple) or len(self.ids) > MAX_TOKENS or len(self.contrasts) > 6:
+            raise UserError(
+                f"A context has at most {MAX_TOKENS:,} tokens, and at most six features are compared.", "text"
+            )
+        for token in self.ids:
+            whole(token, 0, 10_000_000, "ids", "The number of a token")
+        if self.position < 0 and self.token_id < 0:
+            from analysis.models.lookup import check_typed
+
+            check_typed(self.token)
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.lookup import relatives, rows_of
+
+        loaded = context.model(self.model)
+        ids = self._ids(context, loaded)
+        token = ids[self.position] if ids else self._token(loaded)
+        if token is None:
+            return Result(self._offer(loaded))
+        card = _Card(self, context, loaded, token, ids)
+        data = rows_of(loaded.tokenizer, [token])[0] | {
+            "forms": rows_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
+            "context": self._context(loaded, ids) if ids else None,
+            "note": (
+                "The tokens of this model are moves of Othello, each named by its square; the Othello page shows what "
+                "the model makes of them."
+                if self.model.source == OTHELLO
+                else ""
+            ),
+            "parts": card.parts(),
+        }
+        return Result(data)
+
+    def _ids(self, context: Context, loaded: LoadedModel) -> list[int]:
+        """The tokens of the context; none without one."""
+        from analysis.models.prompts import encode_prompt
+
+        if self.position < 0 or not (self.text or self.ids):
+            return []
+        if self.ids:
+            ids = list(self.ids)
+            if max(ids) >= loaded.facts.vocabulary:
+                raise UserError("This text was read by another model. Read it again with this one.", "text")
+        elif self.generate:
+            ids = list(_trace_of(self, context, []).ids)
+        else:
+            ids = encode_prompt(loaded, self.text, self.chat)
+        if self.position >= len(ids):
+            raise UserError(f"This text has the tokens 0 to {len(ids) - 1}; there is no {self.position}.", "position")
+        return ids
+
+    def _token(self, loaded: LoadedModel) -> int | None:
+        from analysis.models.lookup import single
+
+        if self.token_id < 0:
+            return single(loaded.tokenizer, self.token)
+        if self.token_id >= loaded.facts.vocabulary:
+            raise UserError(f"This model has tokens 0 to {loaded.facts.vocabulary - 1:,}.", "token")
+        return self.token_id
+
+    def _offer(self, loaded: LoadedModel) -> dict[str, Any]:
+        """What was typed is no single token: its pieces, each of which has the typed text around it."""
+        from analysis.models.lookup import forms, rows_of
+        from analysis.models.prompts import encode_prompt
+
+        ids = encode_prompt(loaded, self.token, False)
+        pieces = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
+        sentence = f"“{self.token.strip()[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
+        other = rows_of(loaded.tokenizer, forms(loaded.tokenizer, self.token.strip()))
+        return {"id": None, "token": "", "text": self.token, "pieces": pieces, "forms": other, "sentence": sentence}
+
+    def _context(self, loaded: LoadedModel, ids: list[int]) -> dict[str, Any]:
+        """The tokens around the one asked about, and what opens the card for another one of them."""
+        from analysis.models.lookup import rows_of
+
+        first = max(0, self.position - AROUND)
+        shown = ids[first : self.position + AROUND + 1]
+        own = {} if self.text else {"ids": ids}
+        return {"tokens": rows_of(loaded.tokenizer, shown), "first": first, "at": self.position, "count": len(ids)} | {
+            "text": self.text, "chat": self.chat, "generate": self.generate, **own,
+        }  # fmt: skip
+
+
+@dataclass
+class _Card:
+    """The parts of one card; ``ids`` is empty without a context."""
+
+    asked: TokenCard
+    context: Context
+    loaded: LoadedModel
+    token: int
+    ids: list[int]
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The four parts, in the order of the pages."""
+        plan: tuple[tuple[str, str, Callable[[], Part]], ...] = (
+            ("QK subspaces", "/attention", self.subspaces),
+            ("Regions", "/steering", self.regions),
+            ("Neuron channels", "/neurons", self.channels),
+            ("MLP features", "/mlp-features", self.features),
+        )
+        found = []
+        for title, path, make in plan:
+            self.context.check()
+            try:
+                rows, sentence = make()
+            except UserError as error:
+                rows, sentence = [], error.message
+            link = rows[0]["link"] if rows else {"path": path, "query": {}}
+            found.append(
+                {"title": title, "rows": rows, "sentence": sentence, "link": {"path": path, "query": {}} | link}
+            )
+        return found
+
+    @property
+    def read(self) -> list[int]:
+        """What the model reads up to the token: later tokens do not change it."""
+        end = self.asked.position + 1
+        return self.ids[max(0, end - READ) : end]
+
+    def subspaces(self) -> Part:
+        """How much of the token's query and key lies in the subspaces of fitted features, on their strongest heads."""
+        asked, model = self.asked, self.asked.model
+        fitted = [c for c in self._contrasts() if self._has(c)]
+        if not fitted:
+            return [], (
+                "No feature of query-key spaces has been fitted on this model. Open the Attention page and press Fit; "
+                "induction is a good first one."
+            )
+        if not self.ids:
+            names = ", ".join(feature_name(c) for c in fitted)
+            return [], f"Queries and keys exist in a text only. {NO_CONTEXT} Fitted here: {names}."
+        trace = _trace_of(asked, self.context, self.ids)
+        each = max(1, min(3, ROWS // len(fitted)))
+        rows = [row for c in fitted for row in self._heads(fit_of(self.context, model, c), c, trace, each)][:ROWS]
+        sentence = (
+            "Share of this token's query and key that lies in a feature's subspace, on the heads with the largest "
+            "trace; beside it what a random subspace of that rank holds, and the median of this text's tokens."
+        )
+        return rows, sentence
+
+    def _contrasts(self) -> list[ContrastSpec]:
+        usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
+        return list(dict.fromkeys([*self.asked.contrasts, ContrastSpec("induction"), *usual]))
+
+    def _has(self, contrast: ContrastSpec) -> bool:
+        key = self.context.key_of(FitContrast(self.asked.model, contrast))
+        return key is not None and self.context.store.has(key)
+
+    def _heads(self, fit: Any, contrast: ContrastSpec, trace: Trace, count: int) -> list[dict[str, Any]]:
+        from analysis.qk.evidence import subspace_of
+
+        nats = fit.trace * fit.scaling[:, None]
+        rows = []
+        for flat in np.argsort(-nats, axis=None)[:count]:
+            i, head = (int(n) for n in np.unravel_index(flat, nats.shape))
+            layer, at = fit.layers[i], self.asked.position
+            record, subspace = trace.layers[layer], subspace_of(fit, layer, head)
+            queries = _shares(record.queries[0, head], subspace.query_basis)
+            keys = _shares(record.keys[0, head // record.group], subspace.key_basis)
+            null = fit.null_trace[i, head] * fit.scaling[i]
+            query = {"head": {"layer": layer, "head": head}, "query": at, "features": [contrast.to_dict()]}
+            if self.asked.text:
+                query |= {"text": self.asked.text, "chat": self.asked.chat, "generate": self.asked.generate}
+            rows.append(
+                {
+                    "feature": feature_name(contrast),
+                    "layer": layer,
+                    "head": head,
+                    "trace": float(nats[i, head]),
+                    "null_trace": [float(null.mean()), float(null.std())] if len(null) else None,
+                    "rank": subspace.rank,
+                    "width": len(queries[1]),
+                    "expected": subspace.rank / len(queries[1]),
+                    "query": float(queries[0][at]),
+                    "key": float(keys[0][at]),
+                    "query_typical": float(np.median(queries[0])),
+                    "key_typical": float(np.median(keys[0])),
+                    "link": {"path": "/attention", "query": query},
+                }
+            )
+        return rows
+
+    def regions(self) -> Part:
+        """The region of the token where it stands; without a context, the regions whose leading tokens it is among."""
+        from analysis.mfa.library import fit_for, listing
+
+        names = [row["name"] for row in listing(self.asked.model)][:FITS]
+        if not names:
+            return [], "There is no fit of regions for this model yet. Open the Steering page, tab “Fit another”."
+        fits = [fit_for(self.context.memory, self.loaded, name) for name in names]
+        if not self.ids:
+            return self._leading_regions(fits)
+        rows = []
+        for fit in fits:
+            from analysis.mfa.reading import explain
+
+            parts = {k: v[-1] for k, v in explain(self.loaded, fit, self.read, "principal").items()}
+            region, second = int(parts["region"]), int(parts["second"])
+            row = fit.manifest["regions"][region]
+            rows.append(
+                _region(fit, region)
+                | {
+                    "responsibility": float(parts["responsibility"]),
+                    "expected": row["size"] / max(1, fit.manifest["rows"]),
+                    "second": second,
+                    "second_label": fit.label(second),
+                    "second_share": float(parts["second_share"]),
+                    "local": float(parts["local"] / max(1e-12, float(parts["norm"]))),
+                    "outside": self.asked.position < fit.skip_first,
+                }
+            )
+        return rows, (
+            "The region that this token's activation lies in, with how sure that is; beside it how many tokens of any "
+            "text lie there. The local offset is given as a share of the distance from the mean."
+        )
+
+    def _leading_regions(self, fits: list[Any]) -> Part:
+        rows, tried = [], 0.0
+        for fit in fits:
+            for why, name in (
+                ("over-represented among its tokens", "lifted"),
+                ("promoted by its centroid", "promoted"),
+            ):
+                top = fit.arrays[name].long()
+                tried += top.numel() / self.loaded.facts.vocabulary
+                for region, rank in (top == self.token).nonzero().tolist():
+                    rows.append(_region(fit, region) | {"why": why, "rank": rank + 1})
+        rows.sort(key=lambda r: (r["rank"], r["fit"]))
+        return rows[:ROWS], (
+            f"{len(rows)} regions have it among their leading tokens; a token drawn at random would be in {tried:.1f} of "
+            f"these lists. {NO_CONTEXT}"
+        )
+
+    def channels(self) -> Part:
+        """Channels made beforehand with this token among their 20, and how often random vectors land on it."""
+        from analysis.rotate.library import open_library
+        from analysis.rotate.reading import LEVEL
+
+        library = open_library(self.context.memory, self.loaded.facts.fingerprint)
+        if library is None:
+            return [], (
+                "The neurons of this model have not been measured, and without random vectors nothing could be said. "
+                "Open the Neurons page and press Measure."
+            )
+        found = library.search(self.token)
+        rows = [
+            row
+            | {
+                "beyond": row["p"] <= LEVEL,
+                "link": {"path": "/neurons", "query": {k: row[k] for k in ("layer", "vector", "neuron", "channel")}},
+            }
+            for row in found
+        ]
+        rows.sort(key=lambda r: (not r["beyond"], -r["own_z"]))
+        null = library.null("unembedding")
+        share = float((null.top == self.token).flatten(1).any(1).float().mean())
+        tail = f"Of {null.vectors} random vectors, {share:.1%} have it in one of their {null.rounds} channels."
+        if not library.made:
+            return (
+                [],
+                f"No neuron's channels have been made for this model beforehand; find them on the Neurons page. {tail}",
+            )
+        beyond = sum(row["beyond"] for row in rows)
+        return rows[:ROWS], (
+            f"{len(rows)} channels of {len(library.made)} neurons looked at hold this token, {beyond} of them beyond the "
+            f"null. {tail}"
+        )
+
+    def features(self) -> Part:
+        """Features that the token uses where it stands, and those that push it up."""
+        from analysis.snmf.library import fit_for, listing
+
+        titles = {row["name"]: row["title"] for row in listing(self.asked.model)[:FITS]}
+        if not titles:
+            return (
+                [],
+                "No MLP features have been made for this model yet. Open the MLP features page, tab “Fit another”.",
+            )
+        fits = [fit_for(self.context.memory, self.loaded, name) for name in titles]
+        rows, outside = [], 0
+        for fit in fits if self.ids else ():
+            used = self._used(fit)
+            outside += used is None
+            rows += [_feature(fit, k, "active here") | {"value": v} for k, v in used or ()]
+        promoting, tried = self._promoting(fits)
+        rows.sort(key=lambda r: -r["value"])
+        rows = [*rows[: ROWS - min(2, len(promoting))], *promoting][:ROWS]
+        sentence = (
+            "Activation relative to what is usual of the feature where it is active; beside it the share of all tokens on "
+            "which it is. "
+            if self.ids
+            else f"{NO_CONTEXT} "
+        )
+        if outside:
+            sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
+        return rows, sentence + (
+            f"{len(promoting)} features push it up among their first 20; a token drawn at random: {tried:.1f}."
+        )
+
+    def _used(self, fit: Any) -> list[tuple[int, float]] | None:
+        """The three features that the token uses most, relative to what is usual of each; None where no fit has seen."""
+        from analysis.snmf.reading import OUTSIDE, activations_of, codes
+
+        x = activations_of(self.loaded, fit, self.read)
+        norms = x.norm(dim=1)
+        if self.asked.position < fit.skip_first or float(norms[-1]) > OUTSIDE * float(norms.median()):
+            return None
+        relative = codes(fit.components, x[-1:])[0].float() / fit.arrays["scale"].float().clamp(min=1e-12)
+        top = relative.topk(min(3, len(relative)))
+        return [(int(k), float(v)) for v, k in zip(top.values, top.indices, strict=True) if v > 0.02]
+
+    def _promoting(self, fits: list[Any]) -> tuple[list[dict[str, Any]], float]:
+        """Rows of features with this very token among the 20 that they push up, and how many chance would give."""
+        from analysis.models.prompts import token_labels
+
+        label, rows, tried = token_labels(self.loaded.tokenizer, [self.token])[0], [], 0.0
+        for fit in fits:
+            for row in fit.manifest["rows"]:
+                tried += len(row["plus"]) / self.loaded.facts.vocabulary
+                if label in row["plus"]:
+                    rank = row["plus"].index(label)
+                    value = float(fit.arrays["plus_value"][row["feature"], rank])
+                    rows.append(_feature(fit, row["feature"], "promotes") | {"rank": rank + 1, "value": value})
+        return sorted(rows, key=lambda r: r["rank"]), tried
+
+
+def _trace_of(asked: TokenCard, context: Context, ids: list[int]) -> Trace:
+    """The recorded pass over the context; that of the Attention page if it has read this prompt."""
+    from analysis.models.capabilities import capabilities
+    from analysis.models.trace import trace_prompt
+    from analysis.service.ops_prompt import OnPrompt
+
+    if asked.text:
+        return OnPrompt(asked.model, asked.text, asked.chat, asked.generate).trace(context)[0]
+    loaded = context.model(asked.model)
+    able = capabilities(loaded.facts_dict())[0]
+    if not able["works"]:
+        raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
+    key = hash_of(["trace of tokens", loaded.facts.fingerprint, ids])
+    trace: Trace | None = context.memory.get(key)
+    if trace is None:
+        trace, _ = trace_prompt(loaded, ids, False)
+        context.memory.put(key, trace, trace.size)
+    return trace
+
+
+def _shares(vectors: Any, basis: Any) -> tuple[np.ndarray, Any]:
+    """Share of the squared length of vectors (T, d) inside an orthonormal basis (d, r), (T,); and the first vector."""
+    x = vectors.double()
+    inside = (x @ basis.to(x)).square().sum(1) / x.square().sum(1).clamp(min=1e-300)
+    return inside.numpy(), x[0]
+
+
+def _region(fit: Any, region: int) -> dict[str, Any]:
+    steer = {"fit": fit.name, "regions": [{"region": region, "strength": 0.0, "factors": []}]}
+    row = fit.manifest["regions"][region]
+    return {
+        "fit": fit.name,
+        "where": fit.site.label,
+        "region": region,
+        "label": fit.label(region),
+        "theme": row["theme"],
+        "purity": row["purity"],
+        "link": {"path": "/steering", "query": {"steer": steer}},
+    }
+
+
+def _feature(fit: Any, feature: int, how: str) -> dict[str, Any]:
+    return {
+        "fit": fit.name,
+        "where": fit.site.label,
+        "feature": feature,
+        "label": fit.label(feature),
+        "how": how,
+        "active": fit.manifest["rows"][feature]["active"],
+        "link": {"path": "/mlp-features", "query": {"fit": fit.name, "feature": feature}},
+    }

@@ -1,0 +1,184 @@
+"""Layout of the tabs of the Neurons page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.figure_card import figure_card
+from components.panels import empty
+from pages.neurons.state import View
+
+OPTIMISERS = [
+    {"label": "L-BFGS, two starts (seconds)", "value": "lbfgs"},
+    {"label": "AdamW, as in the paper (minutes)", "value": "adamw"},
+]
+
+
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Any:
+    """A button; ``label`` says in more words what it does."""
+    extra = {"aria-label": label, "title": label} if label else {}
+    look = "attune-button attune-primary" if primary else "attune-button"
+    return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
+
+
+def field(label: str, name: str, value: Any, **more: Any) -> Any:
+    """A labelled number. What it must be the server says, in a sentence."""
+    more = {"step": "any", "size": "sm", **more}
+    entry = dbc.Input(id=name, type="number", value=value, className="attune-number", **more)
+    return html.Div([dbc.Label(label, html_for=name), entry], className="attune-inline")
+
+
+def channels_tab(view: View) -> Any:
+    """The search for channels, its descent, and what it found."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Section(
+                        [
+                            html.Div([html.H3("Find channels")], className="attune-card-head"),
+                            html.Div(
+                                [
+                                    field("channels", "nrn-channels", view.channels),
+                                    field("weight of kurtosis", "nrn-kurtosis_weight", view.kurtosis_weight),
+                                    field("weight of the cosine", "nrn-cosine_weight", view.cosine_weight),
+                                    field("mask from z", "nrn-mask_z", view.mask_z),
+                                    field("seed", "nrn-seed", view.seed),
+                                    html.Div(
+                                        [
+                                            html.Span("optimiser"),
+                                            html.Div(
+                                                dcc.Dropdown(
+                                                    OPTIMISERS,
+                                                    view.optimiser,
+                                                    id="nrn-optimiser",
+                                                    clearable=False,
+                                                    searchable=False,
+                                                ),
+                                                className="attune-pick nrn-optimiser",
+                                            ),
+                                        ],
+                                        className="attune-inline nrn-wide",
+                                    ),
+                                ],
+                                className="nrn-form",
+                            ),
+                            html.Div(
+                                [
+                                    html.Span("Left out", className="nrn-quiet"),
+                                    html.Div(id="nrn-chips", className="attune-chips"),
+                                ],
+                                className="attune-inline nrn-skipped",
+                            ),
+                            html.Div(
+                                [
+                                    button("nrn-go", "Run", primary=True),
+                                    button("nrn-stop", "Cancel", disabled=True),
+                                    dbc.Progress(id="nrn-bar", value=0, className="attune-bar"),
+                                ],
+                                className="attune-row",
+                            ),
+                            html.Div(id="nrn-state", className="attune-note nrn-state", **{"aria-live": "polite"}),
+                            html.Div(id="nrn-stale", className="nrn-stale", **{"aria-live": "polite"}),
+                            html.Div(id="nrn-run-error"),
+                        ],
+                        className="attune-card",
+                        **{"aria-label": "Find channels"},
+                    ),
+                    figure_card("nrn-descent", "The descent", "", 290),
+                ],
+                className="nrn-run-row",
+            ),
+            html.Div(empty("No channels yet."), id="nrn-banner", className="nrn-banner-box"),
+            html.Div(id="nrn-cards", className="nrn-cards"),
+        ],
+        className="attune-stack",
+    )
+
+
+def ablation_tab(view: View) -> Any:
+    """One channel taken out of the running model."""
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Take one channel out of the running model"),
+                            html.Span(id="nrn-ab-busy", className="attune-note", **{"aria-live": "polite"}),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.Div(id="nrn-ab-choice", className="attune-row nrn-choices"),
+                    dbc.Label(
+                        "Text (empty: where the neuron is most active in the bundled corpus)", html_for="nrn-text"
+                    ),
+                    dbc.Textarea(
+                        id="nrn-text",
+                        value=view.text,
+                        rows=2,
+                        debounce=0.6,
+                        spellCheck=False,
+                        className="attune-prompt",
+                    ),
+                    html.Div(id="nrn-ab-error"),
+                    html.Div(id="nrn-ab-said", className="attune-answer nrn-ab-said", **{"aria-live": "polite"}),
+                    html.Div(id="nrn-ab-strip", className="nrn-strip"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Ablation"},
+            ),
+            html.Div(
+                [
+                    figure_card("nrn-arms", "What falls without it, and without controls", "", 400),
+                    figure_card("nrn-before", "Before and after", "", 400),
+                ],
+                className="attune-two",
+            ),
+            html.Section(
+                html.Div(id="nrn-arms-table", className="attune-table-box nrn-arms-table"),
+                className="attune-card",
+                **{"aria-label": "Ablation as a table"},
+            ),
+        ],
+        className="attune-stack",
+    )
+
+
+def geometry_tab() -> Any:
+    """How channels stand to the neuron and to one another."""
+    return html.Div(
+        [
+            figure_card("nrn-cosines", "Cosines of neuron and channels", "", 440),
+            figure_card("nrn-rebuilding", "How much of the neuron they rebuild", "", 440),
+        ],
+        className="attune-two",
+    )
+
+
+def layers_tab() -> Any:
+    """Where in the model neurons differ from random vectors."""
+    return html.Div(
+        [
+            html.Div(id="nrn-map-error"),
+            figure_card("nrn-map", "Kurtosis by layer", "", 400),
+            figure_card("nrn-shares", "Channels beyond the null, by layer", "", 380),
+        ],
+        className="attune-stack",
+    )
+
+
+def null_tab() -> Any:
+    """What random vectors give."""
+    return html.Section(
+        [
+            html.Div([html.H3("Where channels of random vectors land")], className="attune-card-head"),
+            html.Div(id="nrn-null-said", className="attune-note"),
+            html.Div(id="nrn-attractors", className="nrn-attractors"),
+        ],
+        className="attune-card",
+        **{"aria-label": "The null"},
+    )

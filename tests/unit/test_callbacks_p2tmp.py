@@ -1,0 +1,108 @@
+"""Every callback names components that a page really has; pages and frame are taken together, as the browser does.
+
+The app is built in a fresh interpreter: Dash takes the callbacks of the pages once, at their first import, so a second
+app in this process would have none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import json
+from app import create_app
+from analysis.qk.contrasts import CONTRAST_KINDS
+from analysis.qk.contrasts.spec import ContrastSpec
+from components.contrast_form import contrast_form
+from components.shell import job_rows, shell
+
+app = create_app()
+assert app.server.test_client().get("/attention").status_code == 200
+app._setup_server()
+from pages import model, validation
+from pages.attention import features, heads, page
+from pages.steering import page as steering
+from pages.othello import page as othello
+from pages.mlp_features import page as mlp
+from components.region_card import region_effects
+from components.slider_panel import region_sliders
+import numpy as np
+
+def ids(component):
+    here = [getattr(component, "id", None)] if hasattr(component, "id") else []
+    inner = component._traverse() if hasattr(component, "_traverse") else []
+    return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
+
+frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
+               ("Validation", "/validation"), ("Model", "/model")], {})
+layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(), "mlp": mlp.layout(),
+           "validation": validation.layout(),
+           "model": model.layout()}
+job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
+made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
+        region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
+                        "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),
+        *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
+print(json.dumps({
+    "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
+    "pages": {name: ids(layout) for name, layout in layouts.items()},
+    "made": [i for part in made for i in ids(part)],
+    "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=Path(__file__).resolve().parents[2],
+        env={"ATTUNE_HOME": str(tmp_path_factory.mktemp("home")), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _outputs(name: str) -> list[str]:
+    """The ids in Dash's name of a callback: ``..a.children...b.data@hash..``, or one ``a.children`` alone."""
+    several = name[2:-2].split("...") if name.startswith("..") else [name]
+    return [part.replace("\\.", "\0").rpartition(".")[0].replace("\0", ".") for part in several]
+
+
+def test_there_are_callbacks_to_look_at(found: dict) -> None:
+    assert len(found["callbacks"]) >= 40 and len(found["fixed"]) > 100
+
+
+def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
+    plain = {i for i in found["fixed"] + found["made"] if isinstance(i, str)}
+    # The rest is made by a page that has something loaded: models in memory, tokens of a text, kept presets.
+    kinds = {tuple(sorted(i)) for i in found["fixed"] + found["made"] if isinstance(i, dict)} | {
+        ("use",),
+        ("part",),
+        ("preset-use",),
+        ("preset-delete",),
+    }
+    unknown = []
+    for callback in found["callbacks"]:
+        for name in [d["id"] for d in callback["inputs"] + callback["state"]] + _outputs(callback["output"]):
+            known = tuple(sorted(json.loads(name))) in kinds if name.startswith("{") else name in plain
+            if not (known or name.startswith("_pages_")):
+                unknown.append((name, callback["output"][:80]))
+    assert not [u for u in unknown if "mlp" in u[0]], [u for u in unknown if "mlp" in u[0]]
+
+
+def test_pages_have_no_id_in_common(found: dict) -> None:
+    """Dash runs a callback on any page that has its outputs, so an id of two pages mixes their callbacks."""
+    seen: dict[str, str] = {}
+    for name, ids in found["pages"].items():
+        for one in {json.dumps(i, sort_keys=True) for i in ids}:
+            assert one not in seen, f"{one} is on the pages {seen[one]} and {name}"
+            seen[one] = name
