@@ -172,7 +172,7 @@ def _cases(
 def study_table(found: dict[str, dict[str, Any]]) -> str:
     """The ablation study in Markdown: means over channels with 95 % intervals."""
     lines = [
-        "| channels | taken out | own tokens fall by | other tokens fall by | own - other | own / whole neuron | channel ahead |",
+        "| channels | taken out | own fall by | others fall by | own - others | own / whole neuron | channel ahead |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, study in found.items():
@@ -204,7 +204,7 @@ def options_of() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--layer", type=int, default=27)
-    parser.add_argument("--neurons", type=int, default=16)
+    parser.add_argument("--neurons", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timed-steps", type=int, default=20, help="steps of the plain loop that are timed, six times")
     parser.add_argument("--max-steps", type=int, default=10_000, help="limit of the published recipe")

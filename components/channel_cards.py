@@ -21,6 +21,8 @@ ORDERS = (
     ("kurtosis", "highest kurtosis first"),
     ("layer", "by layer"),
 )
+FEW = 10
+"""Tokens of a card that are shown at once; the rest unfolds."""
 _HIDDEN = {"aria-hidden": "true"}
 
 
@@ -120,7 +122,10 @@ def banner(verdict: str, nothing: bool, left_out: Sequence[dict[str, Any]], null
     return html.Div(
         [
             html.Div(verdict, className="nrn-verdict"),
-            html.Div([html.Span("Left out of the search: "), *[token(r["token"], r["id"]) for r in left_out]])
+            html.Div(
+                [html.Span("Left out of the search:"), *[token(r["token"], r["id"]) for r in left_out]],
+                className="attune-words nrn-left-out",
+            )
             if left_out
             else None,
             html.Div(null, className="attune-note"),
@@ -182,7 +187,10 @@ def channel_card(channel: dict[str, Any], null: dict[str, Any], chosen: bool) ->
                 className="nrn-token nrn-token-head",
                 **_HIDDEN,
             ),
-            *_token_lines(channel["tokens"]),
+            *_token_lines(channel["tokens"])[:FEW],
+            html.Details([html.Summary(f"{more} more tokens"), *_token_lines(channel["tokens"])[FEW:]])
+            if (more := len(channel["tokens"]) - FEW) > 0
+            else None,
         ],
         className="attune-card nrn-card" + (" attune-chosen" if chosen else ""),
         **{"aria-label": f"Channel {number}"},

@@ -277,8 +277,8 @@ def detection_dots(rows: Sequence[dict[str, Any]], measure: str, theme: str) -> 
             {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level}
             | {"line": {"dash": "dash", "width": 1.5, "color": REMAINDER}}
         ],
-        legend=ABOVE | {"font": {"size": 11.5}},
-        margin={"l": 56, "r": 8, "t": 8, "b": 44},
+        legend=ABOVE | {"font": {"size": 11.5}, "yref": "container", "y": 1, "yanchor": "top"},
+        margin={"l": 56, "r": 8, "t": 76, "b": 44},
         uirevision=f"detection-{measure}",
     )
 

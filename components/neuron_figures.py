@@ -21,11 +21,13 @@ from components.theme import CATEGORIES, DIVERGING, REMAINDER
 
 FLOOR = 0.02
 """Where kurtosis is drawn on a logarithmic axis, no value stands lower; the pointer shows the number itself."""
+_BOTTOM = -0.3
+"""Where the logarithmic axis of counts begins: a bin without tokens lies below it."""
 ARMS = {
     "channel": "this channel",
     "random direction": "null: random direction",
     "logit lens": "logit-lens tokens",
-    "svd": "SVD of the block",
+    "svd": "SVD of the layer",
     "whole neuron": "the whole neuron",
 }
 """What the arms of an ablation are called, in the order in which they stand."""
@@ -41,9 +43,20 @@ def token_histogram(
     limits = np.asarray(edges, np.float64)
     counts = shaped(neuron, (len(limits) - 1,), "neuron")
     middle, width = (limits[1:] + limits[:-1]) / 2, np.diff(limits)
-    data: list[Any] = [_bars(middle, counts, width, "the neuron", BEFORE)]
+    data: list[Any] = [
+        {
+            "type": "bar",
+            "name": "the neuron",
+            "x": numbers(middle),
+            "y": counts.astype(int).tolist(),
+            "width": numbers(width),
+            "marker": {"color": BEFORE, "line": {"width": 0}},
+            "opacity": 0.7,
+            "hovertemplate": "the neuron<br>z %{x:.2f}<br>%{y} tokens<extra></extra>",
+        }
+    ]
     if channel is not None:
-        data.append(_bars(middle, shaped(channel, (len(middle),), "channel"), width, escaped(name, 40), AFTER))
+        data.append(_outline(middle, shaped(channel, (len(middle),), "channel"), escaped(name, 40)))
     below = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in limits])
     normal = counts.sum() * np.diff(below)
     data.append(
@@ -60,13 +73,12 @@ def token_histogram(
     return figure(
         data,
         theme,
-        barmode="overlay",
         bargap=0,
         xaxis={"title": {"text": "z-score of the token"}, "range": [float(limits[0]), float(limits[-1])]},
         yaxis={
             "type": "log",
             "title": {"text": "tokens"},
-            "range": [-0.3, math.log10(max(10.0, counts.max())) + 0.2],
+            "range": [_BOTTOM, math.log10(max(10.0, counts.max())) + 0.2],
             "dtick": 1,
         },
         legend=ABOVE,
@@ -75,16 +87,18 @@ def token_histogram(
     )
 
 
-def _bars(x: np.ndarray, counts: np.ndarray, width: np.ndarray, name: str, colour: str) -> dict[str, Any]:
+def _outline(x: np.ndarray, counts: np.ndarray, name: str) -> dict[str, Any]:
+    # A second set of bars would hide the first or mix its colour with it; a line that dips below the axis between
+    # bins shows both.
     return {
-        "type": "bar",
+        "type": "scatter",
+        "mode": "lines",
         "name": name,
         "x": numbers(x),
-        "y": counts.astype(int).tolist(),
-        "width": numbers(width),
-        "marker": {"color": colour, "line": {"width": 0}},
-        "opacity": 0.62,
-        "hovertemplate": f"{name}<br>" + "z %{x:.2f}<br>%{y} tokens<extra></extra>",
+        "y": numbers(np.maximum(counts, 0.3), 1),
+        "text": [str(int(v)) for v in counts],
+        "line": {"color": AFTER, "width": 2, "shape": "hvh"},
+        "hovertemplate": f"{name}<br>" + "z %{x:.2f}<br>%{text} tokens<extra></extra>",
     }
 
 
@@ -134,7 +148,7 @@ def layer_map(
             | {"y0": 0, "y1": 1, "line": {"color": REMAINDER, "width": 2, "dash": "dot"}}
         )
     for name in layout:
-        layout[name] |= {"title": {"text": "layer"}}
+        layout[name] |= {"title": {"text": "layer"}, "zeroline": False}
     return figure(
         data,
         theme,
@@ -202,7 +216,7 @@ def shares_beyond(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
     return figure(
         data,
         theme,
-        xaxis={"title": {"text": "layer"}},
+        xaxis={"title": {"text": "layer"}, "zeroline": False},
         yaxis={"title": {"text": "channels beyond the null"}, "tickformat": ".0%", "rangemode": "tozero"},
         shapes=[line],
         annotations=[note | {"x": 1, "xref": "paper"}],
@@ -242,8 +256,8 @@ def descent(
                     "y": numbers(np.maximum(values, FLOOR) if key == "kurtosis" else values),
                     "xaxis": f"x{suffix}",
                     "yaxis": f"y{suffix}",
-                    "opacity": 1.0 if here else 0.45,
-                    "line": {"color": MARK if here else BEFORE, "width": 3 if here else 1.5},
+                    "opacity": 1.0 if here else 0.75,
+                    "line": {"color": MARK if here else _blue(theme), "width": 3 if here else 1.5},
                     "hovertemplate": f"channel {channel}, step %{{x}}<br>{name} %{{y:.3f}}<extra></extra>",
                 }
             )
@@ -258,7 +272,8 @@ def descent(
                 | {"line": {"color": REMAINDER, "dash": "dash", "width": 1.5}}
             )
         layout[f"xaxis{suffix}"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
-        layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", "type": "log" if key == "kurtosis" else "linear"}
+        scale = {"type": "log", "dtick": 1} if key == "kurtosis" else {"type": "linear"}
+        layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **scale}
     return figure(
         data,
         theme,
@@ -390,6 +405,7 @@ def ablation_arms(arms: Sequence[dict[str, Any]], unit: str, theme: str) -> Figu
             "ticktext": [ARMS[n] for n in order],
             "range": [len(order) - 0.5, -0.5],
             "showgrid": False,
+            "zeroline": False,
             "ticksuffix": " ",
         },
         shapes=[line],
@@ -439,6 +455,11 @@ def before_after(rows: Sequence[dict[str, Any]], unit: str, theme: str) -> Figur
         hovermode="closest",
         uirevision="before-after",
     )
+
+
+def _blue(theme: str) -> str:
+    # A thin line of the darker blue is hard to see on a dark page.
+    return "#56B4E9" if theme == "dark" else BEFORE
 
 
 def _panels(count: int, gap: float, own: bool = False) -> dict[str, dict[str, Any]]:

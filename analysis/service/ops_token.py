@@ -9,7 +9,9 @@ as a path and the entries of a query, since only the web process knows how an ad
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 FITS, ROWS, AROUND, READ = 3, 6, 18, 256
 """Fits of a kind that are asked, rows of a part, tokens of context shown on either side, tokens read before it."""
+COMMON, LEAST = 0.5, 0.02
+"""Features active on a larger share of all tokens say nothing of this one; nor do activations below this share."""
 NO_CONTEXT = "There is no text around it: open the token from a prompt, or type a few words and choose one of them."
 Part = tuple[list[dict[str, Any]], str]
 
@@ -38,8 +42,8 @@ class TokenCard(Operation):
     """What the four decompositions say of one token.
 
     The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
-    (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``: features
-    of the Attention page to look at besides those fitted with their usual settings.
+    (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``:
+    features of the Attention page to look at besides those fitted with their usual settings.
     """
 
     model: ModelSpec = ModelSpec("default")
@@ -178,6 +182,20 @@ class _Card:
         end = self.asked.position + 1
         return self.ids[max(0, end - READ) : end]
 
+    @cached_property
+    def _prompt(self) -> dict[str, Any]:
+        """What opens this token on the Attention page; nothing if its tokens are not those of any prompt."""
+        from analysis.models.prompts import encode_prompt
+
+        asked, text = self.asked, self.asked.text
+        if not text:
+            text = str(self.loaded.tokenizer.decode(self.ids, skip_special_tokens=True))
+            with suppress(UserError):
+                if encode_prompt(self.loaded, text, False) == self.ids:
+                    return {"text": text, "query": asked.position}
+            return {}
+        return {"text": text, "chat": asked.chat, "generate": asked.generate, "query": asked.position}
+
     def subspaces(self) -> Part:
         """How much of the token's query and key lies in the subspaces of fitted features, on their strongest heads."""
         asked, model = self.asked, self.asked.model
@@ -201,7 +219,11 @@ class _Card:
 
     def _contrasts(self) -> list[ContrastSpec]:
         usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
-        return list(dict.fromkeys([*self.asked.contrasts, ContrastSpec("induction"), *usual]))
+        found: list[ContrastSpec] = []
+        for contrast in (*self.asked.contrasts, ContrastSpec("induction"), *usual):
+            if contrast not in found:
+                found.append(contrast)
+        return found
 
     def _has(self, contrast: ContrastSpec) -> bool:
         key = self.context.key_of(FitContrast(self.asked.model, contrast))
@@ -219,9 +241,7 @@ class _Card:
             queries = _shares(record.queries[0, head], subspace.query_basis)
             keys = _shares(record.keys[0, head // record.group], subspace.key_basis)
             null = fit.null_trace[i, head] * fit.scaling[i]
-            query = {"head": {"layer": layer, "head": head}, "query": at, "features": [contrast.to_dict()]}
-            if self.asked.text:
-                query |= {"text": self.asked.text, "chat": self.asked.chat, "generate": self.asked.generate}
+            query = {"head": {"layer": layer, "head": head}, "features": [contrast.to_dict()], **self._prompt}
             rows.append(
                 {
                     "feature": feature_name(contrast),
@@ -241,43 +261,63 @@ class _Card:
             )
         return rows
 
-    def regions(self) -> Part:
-        """The region of the token where it stands; without a context, the regions whose leading tokens it is among."""
+    @cached_property
+    def _activations(self) -> dict[Any, Any]:
+        """Activations (T, d) float32 of the tokens up to this one by site, for all fits from one pass."""
+        from analysis.models.capture import capture
+
+        sites = list(dict.fromkeys(fit.site for fit in (*self._regions, *self._factorizations)))
+        return next(capture(self.loaded, [([0], [self.read])], sites, skip_first=0, norm_guard=None)).activations
+
+    @cached_property
+    def _regions(self) -> list[Any]:
         from analysis.mfa.library import fit_for, listing
 
-        names = [row["name"] for row in listing(self.asked.model)][:FITS]
-        if not names:
-            return [], "There is no fit of regions for this model yet. Open the Steering page, tab “Fit another”."
-        fits = [fit_for(self.context.memory, self.loaded, name) for name in names]
-        if not self.ids:
-            return self._leading_regions(fits)
-        rows = []
-        for fit in fits:
-            from analysis.mfa.reading import explain
+        return _usable(fit_for, self.context.memory, self.loaded, listing(self.asked.model))
 
-            parts = {k: v[-1] for k, v in explain(self.loaded, fit, self.read, "principal").items()}
-            region, second = int(parts["region"]), int(parts["second"])
-            row = fit.manifest["regions"][region]
-            rows.append(
-                _region(fit, region)
-                | {
-                    "responsibility": float(parts["responsibility"]),
-                    "expected": row["size"] / max(1, fit.manifest["rows"]),
-                    "second": second,
-                    "second_label": fit.label(second),
-                    "second_share": float(parts["second_share"]),
-                    "local": float(parts["local"] / max(1e-12, float(parts["norm"]))),
-                    "outside": self.asked.position < fit.skip_first,
-                }
+    @cached_property
+    def _factorizations(self) -> list[Any]:
+        from analysis.snmf.library import fit_for, listing
+
+        return _usable(fit_for, self.context.memory, self.loaded, listing(self.asked.model))
+
+    def regions(self) -> Part:
+        """The region of the token where it stands; without a context, the regions whose leading tokens it is among."""
+        if not self._regions:
+            return [], (
+                "There is no fit of regions for the weights of this model yet. Open the Steering page, tab “Fit "
+                "another”, and press Fit."
             )
-        return rows, (
-            "The region that this token's activation lies in, with how sure that is; beside it how many tokens of any "
-            "text lie there. The local offset is given as a share of the distance from the mean."
+        if not self.ids:
+            return self._leading_regions()
+        return [self._split(fit) for fit in self._regions], (
+            "The region that this token's activation lies in and how sure that is (the median of this text beside it, "
+            "since in many dimensions nearly every token is sure), and how many tokens of any text lie there. The "
+            "local offset is a share of the distance from the mean."
         )
 
-    def _leading_regions(self, fits: list[Any]) -> Part:
+    def _split(self, fit: Any) -> dict[str, Any]:
+        """Region, second region and local offset of the token, as on the Steering page."""
+        x = self._activations[fit.site].float()
+        shares = fit.density.responsibilities(x)
+        (first, *more), (region, *others) = (t.tolist() for t in shares[-1].topk(min(2, shares.shape[1])))
+        z = fit.density.posterior(x[-1:], shares[-1:].argmax(1))[0]
+        local, norm = (fit.parameters.loadings[region] @ z).norm(), (x[-1] - fit.mean).norm()
+        row = fit.manifest["regions"][region]
+        return _region(fit, region) | {
+            "responsibility": first,
+            "typical": float(shares.max(1).values.median()),
+            "expected": row["size"] / max(1, fit.manifest["rows"]),
+            "second": others[0] if others else region,
+            "second_label": fit.label(others[0] if others else region),
+            "second_share": more[0] if more else 0.0,
+            "local": float(local / norm.clamp(min=1e-12)),
+            "outside": self.asked.position < fit.skip_first,
+        }
+
+    def _leading_regions(self) -> Part:
         rows, tried = [], 0.0
-        for fit in fits:
+        for fit in self._regions:
             for why, name in (
                 ("over-represented among its tokens", "lifted"),
                 ("promoted by its centroid", "promoted"),
@@ -288,12 +328,13 @@ class _Card:
                     rows.append(_region(fit, region) | {"why": why, "rank": rank + 1})
         rows.sort(key=lambda r: (r["rank"], r["fit"]))
         return rows[:ROWS], (
-            f"{len(rows)} regions have it among their leading tokens; a token drawn at random would be in {tried:.1f} of "
-            f"these lists. {NO_CONTEXT}"
+            f"{_count(len(rows), 'region has', 'regions have')} it among their leading tokens; of a token drawn at random "
+            f"one would expect {tried:.1f}. {NO_CONTEXT}"
         )
 
     def channels(self) -> Part:
         """Channels made beforehand with this token among their 20, and how often random vectors land on it."""
+        from analysis.models.lookup import relatives, rows_of
         from analysis.rotate.library import open_library
         from analysis.rotate.reading import LEVEL
 
@@ -303,41 +344,38 @@ class _Card:
                 "The neurons of this model have not been measured, and without random vectors nothing could be said. "
                 "Open the Neurons page and press Measure."
             )
-        found = library.search(self.token)
-        rows = [
-            row
-            | {
-                "beyond": row["p"] <= LEVEL,
-                "link": {"path": "/neurons", "query": {k: row[k] for k in ("layer", "vector", "neuron", "channel")}},
-            }
-            for row in found
-        ]
-        rows.sort(key=lambda r: (not r["beyond"], -r["own_z"]))
         null = library.null("unembedding")
         share = float((null.top == self.token).flatten(1).any(1).float().mean())
         tail = f"Of {null.vectors} random vectors, {share:.1%} have it in one of their {null.rounds} channels."
         if not library.made:
-            return (
-                [],
-                f"No neuron's channels have been made for this model beforehand; find them on the Neurons page. {tail}",
+            return [], (
+                "No neuron's channels have been made for this model beforehand; the Neurons page finds those of any "
+                f"neuron. {tail}"
             )
-        beyond = sum(row["beyond"] for row in rows)
-        return rows[:ROWS], (
-            f"{len(rows)} channels of {len(library.made)} neurons looked at hold this token, {beyond} of them beyond the "
-            f"null. {tail}"
+        tokenizer, rows = self.loaded.tokenizer, []
+        for form in rows_of(tokenizer, [self.token, *relatives(tokenizer, self.token)]):
+            for row in library.search(form["id"]):
+                link = {k: row[k] for k in ("layer", "vector", "neuron", "channel")}
+                more = {"beyond": row["p"] <= LEVEL, "link": {"path": "/neurons", "query": link}}
+                rows.append(row | form | more)
+        own = [row for row in rows if row["id"] == self.token]
+        rows.sort(key=lambda r: (r["id"] != self.token, not r["beyond"], -r["own_z"]))
+        sentence = (
+            f"Of the channels of {len(library.made)} neurons, {_count(len(own), 'holds', 'hold')} this very token, "
+            f"{sum(row['beyond'] for row in own)} of them beyond the null"
         )
+        others = len(rows) - len(own)
+        sentence += f", and {_count(others, 'holds', 'hold')} another form of the word. " if others else ". "
+        return rows[:ROWS], sentence + tail
 
     def features(self) -> Part:
         """Features that the token uses where it stands, and those that push it up."""
-        from analysis.snmf.library import fit_for, listing
-
-        titles = {row["name"]: row["title"] for row in listing(self.asked.model)[:FITS]}
-        if not titles:
-            return (
-                [],
-                "No MLP features have been made for this model yet. Open the MLP features page, tab “Fit another”.",
+        fits = self._factorizations
+        if not fits:
+            return [], (
+                "No MLP features have been made for the weights of this model yet. Open the MLP features page, tab "
+                "“Fit another”, and press Fit."
             )
-        fits = [fit_for(self.context.memory, self.loaded, name) for name in titles]
         rows, outside = [], 0
         for fit in fits if self.ids else ():
             used = self._used(fit)
@@ -346,29 +384,31 @@ class _Card:
         promoting, tried = self._promoting(fits)
         rows.sort(key=lambda r: -r["value"])
         rows = [*rows[: ROWS - min(2, len(promoting))], *promoting][:ROWS]
-        sentence = (
-            "Activation relative to what is usual of the feature where it is active; beside it the share of all tokens on "
-            "which it is. "
-            if self.ids
-            else f"{NO_CONTEXT} "
-        )
+        sentence = f"{NO_CONTEXT} "
+        if self.ids:
+            sentence = (
+                "Activation as a share of what is usual of the feature where it is active, and the share of all tokens "
+                "on which it is; features that are active on more than half of them are left out. "
+            )
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
         return rows, sentence + (
-            f"{len(promoting)} features push it up among their first 20; a token drawn at random: {tried:.1f}."
+            f"{_count(len(promoting), 'feature has', 'features have')} it among the 20 tokens that they push up; of a "
+            f"token drawn at random one would expect {tried:.1f}."
         )
 
     def _used(self, fit: Any) -> list[tuple[int, float]] | None:
-        """The three features that the token uses most, relative to what is usual of each; None where no fit has seen."""
-        from analysis.snmf.reading import OUTSIDE, activations_of, codes
+        """The three features used most, relative to what is usual of each; None where the fit saw no such token."""
+        from analysis.snmf.reading import OUTSIDE, codes
 
-        x = activations_of(self.loaded, fit, self.read)
+        x = self._activations[fit.site].float()
         norms = x.norm(dim=1)
         if self.asked.position < fit.skip_first or float(norms[-1]) > OUTSIDE * float(norms.median()):
             return None
         relative = codes(fit.components, x[-1:])[0].float() / fit.arrays["scale"].float().clamp(min=1e-12)
-        top = relative.topk(min(3, len(relative)))
-        return [(int(k), float(v)) for v, k in zip(top.values, top.indices, strict=True) if v > 0.02]
+        rare = [row["feature"] for row in fit.manifest["rows"] if row["active"] <= COMMON]
+        found = sorted(((float(relative[k]), k) for k in rare), reverse=True)[:3]
+        return [(k, v) for v, k in found if v > LEAST]
 
     def _promoting(self, fits: list[Any]) -> tuple[list[dict[str, Any]], float]:
         """Rows of features with this very token among the 20 that they push up, and how many chance would give."""
@@ -383,6 +423,21 @@ class _Card:
                     value = float(fit.arrays["plus_value"][row["feature"], rank])
                     rows.append(_feature(fit, row["feature"], "promotes") | {"rank": rank + 1, "value": value})
         return sorted(rows, key=lambda r: r["rank"]), tried
+
+
+def _usable(open_one: Callable[..., Any], memory: Any, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
+    """The first fits that belong to these weights: one that does not, or is damaged, must not hide the others."""
+    found = []
+    for entry in entries:
+        with suppress(UserError):
+            found.append(open_one(memory, loaded, entry["name"]))
+        if len(found) == FITS:
+            break
+    return found
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def _trace_of(asked: TokenCard, context: Context, ids: list[int]) -> Trace:

@@ -137,7 +137,7 @@ def layer_rows(
         means = float(np.nanmean(found.score)), float(np.nanmean(found.auc))
         numbers = (means[0], *found.score_interval, means[1], *found.auc_interval)
         plain = {key: round(v, 4) for key, v in zip(_ROW, numbers, strict=True)}
-        count = "any" if made is None else len(made)
+        count = 2 * fitted.x.shape[1] if made is None else len(made)
         rows.append({"layer": wanted.site.layer, "method": method, "candidates": count, **plain})
     return rows
 

@@ -19,6 +19,9 @@ from analysis.errors import UserError
 from analysis.snmf.semi_nmf import Progress, SemiNMF
 from analysis.snmf.updates import winner_take_all
 
+STARTS = 8
+"""Starts of each level above the first, of which the best is kept."""
+
 
 class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
     """Factorize tokens X (n, d) into ``ranks[0]`` features, these into ``ranks[1]``, and so on.
@@ -70,17 +73,22 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
                     whole = 0.9 * share if number == 0 else 0.9 + 0.1 * (number - 1 + share) / (len(ranks) - 1)
                     progress(whole, f"level {number + 1} of {len(ranks)}, {text}", curve if number == 0 else {})
 
-            level = SemiNMF(
-                rank,
-                sparsity=self.sparsity,
-                init=self.init,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                patience=self.patience,
-                solver=self.solver,
-                random_state=self.random_state,
-            )
-            level.fit(data, progress=say, check=check)
+            # Levels above the first have few rows, so that one start is often unlucky, and several cost nothing.
+            starts = 1 if number == 0 else STARTS
+            fitted = [
+                SemiNMF(
+                    rank,
+                    sparsity=self.sparsity,
+                    init=self.init,
+                    max_iter=self.max_iter,
+                    tol=self.tol,
+                    patience=self.patience,
+                    solver=self.solver,
+                    random_state=self.random_state + start,
+                ).fit(data, progress=say, check=check)
+                for start in range(starts)
+            ]
+            level = max(fitted, key=lambda m: m.explained_)
             self.levels_.append(level)
             data = level.components_
         # Level l+1 has the features of level l for tokens: its activations (K_below, K_above) are the weights.

@@ -116,5 +116,12 @@ def caption_of(data: dict[str, Any]) -> str:
 def rows_caption(data: dict[str, Any]) -> str:
     """What the dots are."""
     if data["kind"] == "output":
-        return f"Logits of the channel's {len(data['tokens'])} tokens, less the mean over the vocabulary."
+        first = data["shown"][0]
+        label, value = data["labels"][first], data["activation"][first]
+        said = (
+            f"Logits of the channel's {len(data['tokens'])} tokens, less the mean over the vocabulary, after “{label}”, "
+            f"where the neuron is most active ({value:+.2f})."
+        )
+        pressed = " Its activation is negative there: it presses down what its vector favours." if value < 0 else ""
+        return said + pressed
     return "Filled: sentences that end with a token of the channel. Hollow: sentences that end with another token."

@@ -194,8 +194,8 @@ def show_channels(found: Any, chosen: int | None, neuron: Any, facts: Any) -> tu
     null = found["null"]
     low, middle, high = null["own_z"]
     said = (
-        f"Null: the best channels of {null['vectors']} random vectors, whose own z is {middle:.1f} on average "
-        f"({low:.1f} to {high:.1f}). Own z is the mean z of the neuron itself on a channel's 20 tokens. "
+        f"Null: the best channels of {null['vectors']} random vectors; their own z is {low:.1f} to {high:.1f}, half of "
+        f"them below {middle:.1f}. Own z is the mean z of the neuron itself on a channel's 20 tokens. "
         f"{found['source'][:1].upper()}{found['source'][1:]}."
     )
     top = banner(found["verdict"], found["nothing"], found.get("left_out", []), said)

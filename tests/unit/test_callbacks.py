@@ -28,6 +28,8 @@ from pages import model, validation
 from pages.attention import features, heads, page
 from pages.steering import page as steering
 from pages.othello import page as othello
+from pages.mlp_features import page as mlp_features
+from pages.neurons import page as neurons
 from components.region_card import region_effects
 from components.slider_panel import region_sliders
 import numpy as np
@@ -38,9 +40,9 @@ def ids(component):
     return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
 
 frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
-               ("Validation", "/validation"), ("Model", "/model")], {})
+               ("Neurons", "/neurons"), ("MLP features", "/mlp-features"), ("Validation", "/validation"), ("Model", "/model")], {})
 layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
-           "validation": validation.layout(),
+           "neurons": neurons.layout(), "mlp_features": mlp_features.layout(), "validation": validation.layout(),
            "model": model.layout()}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],

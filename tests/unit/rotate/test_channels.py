@@ -40,6 +40,8 @@ def test_the_seed_decides_everything() -> None:
     assert equal(found(), VocabularyChannels(**SETTINGS).fit(p.vectors, p.projection))
     other = VocabularyChannels(**SETTINGS, random_state=1).fit(p.vectors, p.projection)
     assert not torch.equal(other.channels_, found().channels_)
+    twin = VocabularyChannels(1).fit(p.vectors[[0, 0]], p.projection)
+    assert not torch.equal(twin.traces_[0][1][0, 0], twin.traces_[0][1][0, 1]), "starts of its own for every row"
 
 
 def test_a_neuron_is_what_it_is_alone_whatever_batch_it_is_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,95 @@
+// The token card in the browser: one listener for all tokens of all pages, opening, closing, and where the focus goes.
+// A token is any element of class attune-tok. It says which token it is by data-token-id, or by its place in a text:
+// data-token-position, below an element that has the text as data-token-text (or its tokens as data-token-ids). Where
+// a click already means something else, data-token-soft leaves it alone: a double click or the key c opens the card.
+(function () {
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  const box = (id) => document.getElementById(id);
+  const whole = (text) => (/^\d{1,9}$/.test(text || "") ? Number(text) : null);
+  const RUNNING = ".mlp-context, #mlp-strip"; // all tokens below these are one text, in order
+  let opener = null, turn = 0;
+
+  function about(element) {
+    const data = element.dataset, ask = { id: whole(data.tokenId), turn: (turn += 1) };
+    const host = element.closest("[data-token-text], [data-token-ids]"), position = whole(data.tokenPosition);
+    const running = element.closest(RUNNING);
+    if (host && position !== null) {
+      const { tokenText, tokenIds, tokenChat, tokenGenerate } = host.dataset;
+      Object.assign(ask, { position, text: tokenText || "", chat: tokenChat === "1", generate: whole(tokenGenerate) || 0 });
+      if (!tokenText) ask.ids = tokenIds.split(",").map(Number);
+    } else if (running) {
+      const tokens = Array.from(running.querySelectorAll(".attune-tok")), ids = tokens.map((t) => whole(t.dataset.tokenId));
+      if (ids.every((id) => id !== null)) Object.assign(ask, { ids, position: tokens.indexOf(element) });
+    } else if (ask.id === null) {
+      ask.token = data.token || element.textContent;
+    }
+    return ask;
+  }
+
+  function show() {
+    const card = box("card-tok"), active = document.activeElement;
+    if (!card) return null;
+    if (active && active !== document.body && !card.contains(active)) opener = active;
+    set("card-tok", { hidden: false });
+    return card;
+  }
+  function open(element) {
+    const ask = about(element), label = element.textContent;
+    if (element.tabIndex >= 0 && !element.closest("#card-tok")) element.focus({ preventScroll: true });
+    const card = show();
+    if (!card) return;
+    set("card-tok-word", { children: label });
+    set("card-tok-ask", { data: ask });
+    requestAnimationFrame(() => card.focus({ preventScroll: true }));
+  }
+  function close() {
+    const card = box("card-tok");
+    if (!card || card.hidden) return;
+    const inside = card.contains(document.activeElement) || document.activeElement === document.body;
+    set("card-tok", { hidden: true });
+    set("card-tok-ask", { data: null });
+    if (inside && opener && opener.isConnected) opener.focus();
+    opener = null;
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest && event.target;
+    if (!target) return;
+    if (target.closest("#card-tok-close")) return close();
+    const button = target.closest("#card-tok-open");
+    if (button) {
+      const card = box("card-tok");
+      if (card && !card.hidden) return close();
+      opener = button;
+      show();
+      return requestAnimationFrame(() => box("card-tok-input").focus());
+    }
+    const token = target.closest(".attune-tok");
+    if (token && !("tokenSoft" in token.dataset)) open(token);
+  });
+  document.addEventListener("dblclick", (event) => {
+    const token = event.target.closest && event.target.closest(".attune-tok[data-token-soft]");
+    if (token) open(token);
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "card-tok-form") return;
+    event.preventDefault();
+    // What was typed is taken from the field itself: the prop of the component arrives later.
+    const token = box("card-tok-input").value;
+    set("card-tok-word", { children: "" });
+    set("card-tok-ask", { data: { token, turn: (turn += 1) } });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(".offcanvas.show, .modal.show")) {
+      return close();
+    }
+    const token = event.target.closest && event.target.closest(".attune-tok");
+    if (!token || event.ctrlKey || event.metaKey || event.altKey) return;
+    const soft = "tokenSoft" in token.dataset, pressed = event.key === "Enter" || event.key === " ";
+    const native = token.tagName === "BUTTON" || token.tagName === "A"; // whose Enter is a click
+    if (event.key === "c" || (pressed && (soft ? event.shiftKey : !native))) {
+      event.preventDefault();
+      open(token);
+    }
+  });
+})();
