@@ -143,7 +143,10 @@
   };
 
   // ---- token strips ----
-  function strip(host, labels, kind, pick) {
+  function strip(host, reading, kind, pick) {
+    const labels = reading.labels;
+    // What the token card needs to open on a token of this prompt.
+    Object.assign(host.dataset, { tokenText: reading.text || "", tokenChat: reading.chat ? "1" : "", tokenGenerate: reading.generate || 0 });
     const signature = labels.join("\u0001");
     if (host.dataset.signature === signature) return;
     host.dataset.signature = signature;
@@ -151,7 +154,8 @@
     labels.forEach((label, i) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.className = "attune-token";
+      button.className = "attune-token attune-tok";
+      Object.assign(button.dataset, { tokenPosition: i, tokenSoft: "" });
       button.textContent = label;
       button.dataset.index = i;
       button.tabIndex = i === 0 ? 0 : -1;
@@ -192,8 +196,8 @@
     const asks = document.getElementById("query-strip"), gets = document.getElementById("key-strip");
     if (!asks || !gets || !reading || !reading.labels) return none();
     const set = (id, data) => window.dash_clientside.set_props(id, { data: data });
-    strip(asks, reading.labels, "query token", (i) => { set("key", null); set("query", i); });
-    strip(gets, reading.labels, "key token", (i) => set("key", i));
+    strip(asks, reading, "query token", (i) => { set("key", null); set("query", i); });
+    strip(gets, reading, "key token", (i) => set("key", i));
     const same = packed && packed.cells && packed.tokens === reading.labels.length;
     const rows = same ? await attune.unpack(packed) : null;
     const rowOf = (q) => {

@@ -36,5 +36,12 @@
     return Array.isArray(data) ? { layer: data[0], vector: data[1], turn: turn() } : none();
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_neurons: { layer } });
+  // What a job found goes to the page if its neuron is still the open one.
+  function take(answer, neuron) {
+    const same = answer && neuron && ["layer", "vector", "neuron"].every((k) => answer.of[k] === neuron[k]);
+    if (same) set("nrn-found", { data: answer });
+    return none();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_neurons: { layer, take } });
 })();

@@ -26,10 +26,17 @@
     return ask;
   }
 
+  // The header stays in reach, however many lines it takes.
+  function fit() {
+    const card = box("card-tok"), header = document.querySelector(".attune-header");
+    if (card && header) card.style.top = header.offsetHeight + "px";
+  }
+  window.addEventListener("resize", fit);
   function show() {
     const card = box("card-tok"), active = document.activeElement;
     if (!card) return null;
     if (active && active !== document.body && !card.contains(active)) opener = active;
+    fit();
     set("card-tok", { hidden: false });
     return card;
   }
@@ -92,4 +99,15 @@
       open(token);
     }
   });
+
+  // A click in a figure whose points carry a token as customdata: its id, or its label.
+  function clicked(click) {
+    const point = click && click.points && click.points[0];
+    const token = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    if (token === undefined || token === null || !show()) return window.dash_clientside.no_update;
+    const ask = typeof token === "number" ? { id: token } : { token: String(token) };
+    set("card-tok-ask", { data: Object.assign(ask, { turn: (turn += 1) }) });
+    return window.dash_clientside.no_update;
+  }
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_token: { clicked } });
 })();

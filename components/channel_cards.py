@@ -82,7 +82,7 @@ def found_rows(rows: Sequence[dict[str, Any]], limit: int = 20) -> list[Any]:
             [
                 html.Span(f"{r['layer']} {r['vector']} {r['neuron']} · {r['channel']}", className="nrn-name"),
                 html.Span(" ".join(t.strip() for t in r["top"]), className="attune-row-label"),
-                html.Span(f"z {r['z']:.1f}", className="attune-row-number nrn-quiet"),
+                html.Span(f"{r['token']} {r['z']:.1f}", className="attune-row-number nrn-quiet"),
                 html.Span(
                     "beyond the null" if r["beyond"] else "like random",
                     className="nrn-standing " + ("attune-good" if r["beyond"] else "nrn-quiet"),
@@ -90,7 +90,7 @@ def found_rows(rows: Sequence[dict[str, Any]], limit: int = 20) -> list[Any]:
             ],
             className="nrn-found",
             type="button",
-            title=f"percentile {r['percentile']:.1f} of the null",
+            title=f"{r['token']} has z {r['z']:.1f} in it; percentile {r['percentile']:.1f} of the null",
             **place(r["layer"], r["vector"], r["neuron"], r["channel"]),
         )
         for r in rows[:limit]

@@ -114,7 +114,16 @@ def _tokens(title: str, tokens: list[dict[str, Any]]) -> Any:
         [
             html.Div(title, className="attune-note"),
             html.Div(
-                [html.Span(t["token"], className="attune-mark", title=f"{t['value']:+.2f}") for t in tokens],
+                [
+                    html.Span(
+                        t["token"],
+                        className="attune-mark attune-tok",
+                        tabIndex="0",
+                        title=f"{t['value']:+.2f}",
+                        **{"data-token": t["token"]},
+                    )
+                    for t in tokens
+                ],
                 className="attune-words",
             ),
         ]

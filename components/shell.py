@@ -10,6 +10,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.theme import TEMPLATES
+from components.token_card import token_drawer
 
 
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
@@ -36,6 +37,13 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                     html.Div(
                         [
                             dcc.Link(id="model-badge", href="/model", className="attune-badge", children="model …"),
+                            html.Button(
+                                "Token card",
+                                id="card-tok-open",
+                                className="attune-button",
+                                type="button",
+                                title="One token in all four decompositions",
+                            ),
                             html.Button("Copy link", id="copy-link", className="attune-button", type="button"),
                             html.Button("Jobs", id="tray-open", className="attune-button", type="button"),
                             html.Button(
@@ -53,6 +61,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                 className="attune-header",
             ),
             html.Main(dash.page_container, id="content"),
+            token_drawer(),
             dbc.Offcanvas(
                 html.Div(id="tray"), id="tray-panel", title="Jobs", placement="end", is_open=False, scrollable=True
             ),

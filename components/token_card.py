@@ -15,8 +15,8 @@ from dash import dcc, html
 from components.panels import note
 
 HINT = (
-    "Click a token in a list, on any page. In a prompt, where a click means something else, double-click it, or press c "
-    "while it has the focus."
+    "Click a token in a list, on any page. In a prompt, where a click means something else, double-click it, or press "
+    "c while it has the focus."
 )
 TITLES = ("QK subspaces", "Regions", "Neuron channels", "MLP features")
 
@@ -101,7 +101,9 @@ def context_strip(context: dict[str, Any]) -> Any:
 def head(data: dict[str, Any]) -> list[Any]:
     """Below the token: its number and other forms, its context, a remark."""
     context, forms = data["context"], data["forms"]
-    place = f", number {context['at']} of {context['count']} in this text" if context else ", without a text around it"
+    place = ", without a text around it"
+    if context:
+        place = f" at position {context['at']} of 0 to {context['count'] - 1}"
     rows = [html.Div(_forms(f"Token {data['id']}{place}. ", forms), className="attune-note")]
     if context:
         rows.append(context_strip(context))
@@ -157,26 +159,26 @@ def _subspace(r: dict[str, Any]) -> list[Any]:
     return [
         _line(f"layer {r['layer']}, head {r['head']}", r["feature"]),
         *[
-            _bar(side, r[side], r["expected"], f"{r[side]:.0%}", f"median of this text {r[f'{side}_typical']:.0%}")
+            _bar(side, r[side], r["expected"], f"{r[side]:.0%}", f"median {r[f'{side}_typical']:.0%}")
             for side in ("query", "key")
         ],
-        _small(f"rank {r['rank']} of {r['width']}: a random one holds {r['expected']:.0%}; {trace}"),
+        _small(f"random subspace of rank {r['rank']} {r['expected']:.0%}; {trace}"),
     ]
 
 
 def _region(r: dict[str, Any]) -> list[Any]:
-    top = _line(f"{r['region']}: {r['label']}", r["where"])
+    top = _line(f"{r['region']}: {r['label']}", f"block {r['layer']}", r["where"])
     if "why" in r:
         return [top, _small(f"rank {r['rank']} among the tokens {r['why']}")]
     sure = f"{r['responsibility']:.1%}"
     second = (
         f"next {r['second']} ({r['second_label']}) {r['second_share']:.1%}"
         if r["second_share"] >= 0.001
-        else "no other region above 0.1 %"
+        else "no other region above 0.1%"
     )
     rows = [
         top,
-        _bar("sure", r["responsibility"], r["expected"], sure, f"median of this text {r['typical']:.1%}"),
+        _bar("responsibility", r["responsibility"], r["expected"], sure, f"median {r['typical']:.1%}"),
         _small(f"{r['expected']:.1%} of all tokens lie there; {second}; local offset {r['local']:.0%}"),
     ]
     return [*rows, *([_small("The fit has not seen first positions such as this one.")] if r["outside"] else [])]
@@ -186,24 +188,26 @@ def _channel(r: dict[str, Any]) -> list[Any]:
     verdict = "beyond the null" if r["beyond"] else "not beyond the null"
     return [
         _line(f"{r['vector']} {r['neuron']}, channel {r['channel']}", f"block {r['layer']}"),
-        _bar("percentile", r["percentile"] / 100, 0.95, f"{r['percentile']:.0f}", f"of random vectors; {verdict}"),
-        _small(f"“{r['token']}” has z {r['z']:+.1f} on the channel; the neuron's own z on its tokens {r['own_z']:.1f}"),
+        _bar("percentile", r["percentile"] / 100, 0.95, f"{r['percentile']:.0f}", verdict),
+        _small(f"“{r['token']}” z {r['z']:+.1f} on the channel; the neuron's own z {r['own_z']:.1f}"),
     ]
 
 
 def _feature(r: dict[str, Any]) -> list[Any]:
-    top = _line(f"{r['feature']}: {r['label']}", r["where"])
+    top = _line(f"{r['feature']}: {r['label']}", f"block {r['layer']}", r["where"])
     if r["how"] == "promotes":
         return [top, _small(f"pushes this token up, rank {r['rank']}, logit {r['value']:+.2f}")]
     return [
         top,
-        _bar("active", r["value"], r["active"], f"{r['value']:.0%}", f"active on {r['active']:.0%} of all tokens"),
+        _bar("activation", r["value"], r["active"], f"{r['value']:.0%}", f"active on {r['active']:.0%}"),
     ]
 
 
-def _line(name: str, where: str) -> Any:
+def _line(name: str, where: str, title: str = "") -> Any:
     return html.Span(
-        [html.Strong(name), html.Span(where, className="card-tok-where", title=where)], className="card-tok-line"
+        [html.Strong(name), html.Span(where, className="card-tok-where")],
+        className="card-tok-line",
+        title=f"{name}, {title or where}",
     )
 
 

@@ -8,10 +8,12 @@ from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
 from components.shell import badge, job_rows, tray_label
 from pages.common import client
+from pages.token_card import register_token_card
 
 
 def register_frame(app: Dash) -> None:
     """Register the frame's callbacks on the app."""
+    register_token_card(app)
     app.clientside_callback("dash_clientside.attune.initTheme", Output("theme", "data"), Input("session", "data"))
     app.clientside_callback(
         "dash_clientside.attune.toggleTheme",

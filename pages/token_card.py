@@ -16,7 +16,7 @@ from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.ops_token import TokenCard
 from components.panels import note
-from components.token_card import TITLES, empty_part, head, offer, part
+from components.token_card import HINT, TITLES, empty_part, head, offer, part
 from pages.address import remember
 from pages.attention.state import features_of, read_address
 from pages.common import attempt, spec_of
@@ -52,7 +52,7 @@ def register_token_card(app: Dash) -> None:
         spec = spec_of(model)
         result, panel = attempt(lambda: asked(spec, ask, way_back), session, "token-card")
         if result is None:
-            return no_update, no_update, no_update, panel, here
+            return "", note(HINT), no_parts(), panel, here
         data = result.data
         if data["id"] is None:
             return data["text"].strip(), offer(data), no_parts(), None, here

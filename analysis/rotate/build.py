@@ -55,8 +55,8 @@ def main() -> None:
     for kind in reversed(vectors.kinds):
         for layer in SAMPLED_LAYERS:
             _sample(library, vectors, layer, kind)
-    for layer in LIKE_LAYERS:
-        _like_layer(library, vectors, layer)
+        for layer in LIKE_LAYERS if kind == "down" else ():
+            _like_layer(library, vectors, layer)
 
 
 def _weights(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -213,7 +213,7 @@ class _Card:
         rows = [row for c in fitted for row in self._heads(fit_of(self.context, model, c), c, trace, each)][:ROWS]
         sentence = (
             "Share of this token's query and key that lies in a feature's subspace, on the heads with the largest "
-            "trace; beside it what a random subspace of that rank holds, and the median of this text's tokens."
+            "trace. The tick is what a random subspace of that rank holds, the median that of this text's tokens."
         )
         return rows, sentence
 
@@ -291,9 +291,9 @@ class _Card:
         if not self.ids:
             return self._leading_regions()
         return [self._split(fit) for fit in self._regions], (
-            "The region that this token's activation lies in and how sure that is (the median of this text beside it, "
-            "since in many dimensions nearly every token is sure), and how many tokens of any text lie there. The "
-            "local offset is a share of the distance from the mean."
+            "The region that this token's activation lies in. The tick is the share of all tokens that lie there; the "
+            "median is that of this text, since in many dimensions nearly every token is sure of its region. The local "
+            "offset is a share of the distance from the mean."
         )
 
     def _split(self, fit: Any) -> dict[str, Any]:
@@ -328,8 +328,8 @@ class _Card:
                     rows.append(_region(fit, region) | {"why": why, "rank": rank + 1})
         rows.sort(key=lambda r: (r["rank"], r["fit"]))
         return rows[:ROWS], (
-            f"{_count(len(rows), 'region has', 'regions have')} it among their leading tokens; of a token drawn at random "
-            f"one would expect {tried:.1f}. {NO_CONTEXT}"
+            f"{_count(len(rows), 'region has', 'regions have')} it among the leading tokens; of a token drawn at "
+            f"random one would expect {tried:.1f}. Which region it lies in itself depends on the text around it."
         )
 
     def channels(self) -> Part:
@@ -360,10 +360,8 @@ class _Card:
                 rows.append(row | form | more)
         own = [row for row in rows if row["id"] == self.token]
         rows.sort(key=lambda r: (r["id"] != self.token, not r["beyond"], -r["own_z"]))
-        sentence = (
-            f"Of the channels of {len(library.made)} neurons, {_count(len(own), 'holds', 'hold')} this very token, "
-            f"{sum(row['beyond'] for row in own)} of them beyond the null"
-        )
+        held = f"{_count(len(own), 'holds', 'hold')} this very token, {sum(r['beyond'] for r in own)} beyond the null"
+        sentence = f"Of the channels of {len(library.made)} neurons, {held if own else 'none holds this very token'}"
         others = len(rows) - len(own)
         sentence += f", and {_count(others, 'holds', 'hold')} another form of the word. " if others else ". "
         return rows[:ROWS], sentence + tail
@@ -384,11 +382,11 @@ class _Card:
         promoting, tried = self._promoting(fits)
         rows.sort(key=lambda r: -r["value"])
         rows = [*rows[: ROWS - min(2, len(promoting))], *promoting][:ROWS]
-        sentence = f"{NO_CONTEXT} "
+        sentence = "Which features it uses itself depends on the text around it. "
         if self.ids:
             sentence = (
-                "Activation as a share of what is usual of the feature where it is active, and the share of all tokens "
-                "on which it is; features that are active on more than half of them are left out. "
+                "Activation as a share of what is usual of the feature where it is active. The tick is the share of all "
+                "tokens on which it is active; features active on more than half of them are left out. "
             )
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
@@ -473,6 +471,7 @@ def _region(fit: Any, region: int) -> dict[str, Any]:
     return {
         "fit": fit.name,
         "where": fit.site.label,
+        "layer": fit.site.layer,
         "region": region,
         "label": fit.label(region),
         "theme": row["theme"],
@@ -485,6 +484,7 @@ def _feature(fit: Any, feature: int, how: str) -> dict[str, Any]:
     return {
         "fit": fit.name,
         "where": fit.site.label,
+        "layer": fit.site.layer,
         "feature": feature,
         "label": fit.label(feature),
         "how": how,

@@ -119,7 +119,7 @@ def describe_reading(reading: dict[str, Any] | None) -> tuple[Any, Any]:
     rows = [
         html.Div(
             [
-                html.Span(label, className="attune-next-label"),
+                html.Span(label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token": label}),
                 html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
                 html.Span(f"{p:.1%}", className="attune-next-share"),
             ],

@@ -119,8 +119,8 @@ def rows_caption(data: dict[str, Any]) -> str:
         first = data["shown"][0]
         label, value = data["labels"][first], data["activation"][first]
         said = (
-            f"Logits of the channel's {len(data['tokens'])} tokens, less the mean over the vocabulary, after “{label}”, "
-            f"where the neuron is most active ({value:+.2f})."
+            f"Logits of the channel's {len(data['tokens'])} tokens, less the mean over the vocabulary, after "
+            f"“{label}”, where the neuron is most active ({value:+.2f})."
         )
         pressed = " Its activation is negative there: it presses down what its vector favours." if value < 0 else ""
         return said + pressed

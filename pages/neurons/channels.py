@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
 from analysis.service.ops_neurons import FindChannels, OfChannels
@@ -69,8 +69,19 @@ def prepare(
     return begun, excluded, chips(excluded)
 
 
+# The answer goes through the browser into its store. Named as an output, all that shows channels would wait for the
+# job whenever another neuron is opened meanwhile.
+clientside_callback(
+    "dash_clientside.attune_neurons.take",
+    Output("nrn-sink", "title"),
+    Input("nrn-answer", "data"),
+    State("nrn-neuron", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(
-    Output("nrn-found", "data"),
+    Output("nrn-answer", "data"),
     Output("nrn-run-error", "children"),
     Input("nrn-go", "n_clicks"),
     Input("nrn-auto", "data"),
@@ -90,7 +101,7 @@ def prepare(
     ],
     progress_default=["0", "", no_update],
     running=[(Output("nrn-go", "disabled"), True, False), (Output("nrn-stop", "disabled"), False, True)],
-    cancel=[Input("nrn-stop", "n_clicks")],
+    cancel=[Input("nrn-stop", "n_clicks"), Input("nrn-neuron", "data")],
     interval=400,
     prevent_initial_call=True,
 )
@@ -101,7 +112,7 @@ def find(
     *values, model, theme, session = rest
     pressed = ctx.triggered_id == "nrn-go"
     if not neuron or (not pressed and not (auto or {}).get("go")):
-        return no_update, no_update
+        return no_update, None
     try:
         fields = asked(tuple(values), excluded)
     except UserError as error:

@@ -84,8 +84,9 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
         html.Button(
             label,
             id={"part": n},
-            className="attune-token" + (" attune-picked" if n == i else ""),
+            className="attune-token attune-tok" + (" attune-picked" if n == i else ""),
             type="button",
+            **{"data-token-position": str(n), "data-token-soft": ""},
             title=f"{parts['region'][n]}: {parts['region_labels'][n]}",
             style={"--shade": round(0.8 * parts["responsibility"][n] * (n >= parts["outside"]), 3)},
         )
@@ -109,6 +110,8 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
     plane_text = f"Token {i}, “{parts['labels'][i]}”: the plane that holds its points best."
     first = (token_parts(parts, theme, i), whole_text, settings)
     second = (two_segments(path, theme), plane_text, settings)
+    # The token card needs the text; the wrapper that holds it has no box of its own.
+    strip = [html.Div(strip, style={"display": "contents"}, **{"data-token-text": parts["text"]})]
     return (strip, text, *first, *second, False)
 
 
