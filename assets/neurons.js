@@ -43,5 +43,32 @@
     return none();
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_neurons: { layer, take } });
+  // ---- long lists: plain trees become elements here, and not components of Dash ----
+  function element(node) {
+    if (typeof node === "string") return document.createTextNode(node);
+    const made = document.createElement(node.t);
+    Object.entries(node.a || {}).forEach(([name, value]) => made.setAttribute(name, value));
+    Object.entries(node.s || {}).forEach(([name, value]) => made.style.setProperty(name, value));
+    const content = node.c === undefined ? [] : Array.isArray(node.c) ? node.c : [node.c];
+    made.append(...content.flat(9).map(element));
+    return made;
+  }
+  const FOCUSABLE = "button, [tabindex], summary";
+  function draw(tree, id) {
+    const host = document.getElementById(id.slice(0, -"-tree".length));
+    if (!host || tree === null || tree === undefined) return none();
+    // Whoever is at a place of the list stays there: the scroll, and the focus if the same thing can still have it.
+    const name = (e) => JSON.stringify([e.tagName, e.dataset, e.textContent]);
+    const focused = host.contains(document.activeElement) ? name(document.activeElement) : null;
+    const top = host.scrollTop;
+    host.replaceChildren(...[tree].flat(9).map(element));
+    host.scrollTop = top;
+    if (focused) {
+      const same = Array.from(host.querySelectorAll(FOCUSABLE)).find((e) => name(e) === focused);
+      if (same) same.focus({ preventScroll: true });
+    }
+    return none();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_neurons: { layer, take, draw } });
 })();

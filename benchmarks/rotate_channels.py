@@ -26,7 +26,7 @@ from torch import Tensor
 
 from analysis.corpora.passages import bundled_corpus
 from analysis.models.loader import load_model
-from analysis.rotate.ablation import ARMS, WHOLE, Case, ablation_study, other_tokens
+from analysis.rotate.ablation import WHOLE, ablation_study
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.descent import adamw
 from analysis.rotate.lbfgs import lbfgs
@@ -34,6 +34,7 @@ from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.moments import projected_moments
 from analysis.rotate.objective import Objective, reflect, signed_log
 from analysis.rotate.objective import kurtosis as kurtosis_of
+from analysis.rotate.removal import ARMS, Case, other_tokens
 from analysis.rotate.vectors import NeuronVectors
 
 CLOSE = 0.01

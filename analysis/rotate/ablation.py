@@ -12,108 +12,24 @@ what the neuron did to these tokens, and not a multiple of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from analysis.errors import UserError
-from analysis.models.hooks import hooked, layout
-from analysis.models.loader import LoadedModel
+from analysis.models.hooks import hooked
 from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
-from analysis.rotate.objective import z_scores
-from analysis.rotate.vectors import NeuronVectors, Weight
+from analysis.rotate.contexts import SHOWN, SKIPPED, block, hidden, padded, strongest, windows_of
+from analysis.rotate.removal import ARMS, Case, controls, replaced, without
+from analysis.rotate.vectors import NeuronVectors
 
-ARMS = ("channel", "random direction", "logit lens", "svd")
 WHOLE = "whole neuron"
-SHOWN = 8
-"""Positions of a text, or sentences of each sort, that are looked at."""
-LEAST = 3
-RANDOM, SINGULAR = 4, 8
-"""Random directions that are averaged; first singular directions that are taken together."""
-_WINDOW, _SKIPPED, _DRAWS = 24, 2, 2_000
-
-
-@dataclass(frozen=True)
-class Case:
-    """A channel of one weight vector: ``channel`` (d,), its ``tokens`` on the side of ``pole`` (1 or -1), and
-    ``others``: tokens that are not its own (:func:`other_tokens`, or those of another channel)."""
-
-    layer: int
-    vector: str
-    neuron: int
-    channel: Tensor
-    tokens: tuple[int, ...]
-    others: tuple[int, ...]
-    pole: int = 1
-
-    @property
-    def writes(self) -> bool:
-        """Whether the vector is what the neuron writes, and not what it reads."""
-        return self.vector == "down"
-
-
-def without(w: Tensor, direction: Tensor) -> Tensor:
-    """w (d,) less its component along a direction (d,) of any length."""
-    return w - direction * ((w @ direction) / (direction @ direction))
-
-
-def equally_near(w: Tensor, toward: Tensor, cosine: float) -> Tensor:
-    """The unit vector at that cosine with w (d,) whose other part points where that of ``toward`` (d,) does."""
-    unit = normalize(w, dim=0)
-    aside = normalize(without(toward, unit), dim=0)
-    found: Tensor = cosine * unit + max(0.0, 1 - cosine**2) ** 0.5 * aside
-    return found
-
-
-def other_tokens(
-    w: Tensor, U: Tensor, channel: Tensor, pole: int, *, usable: Tensor | None = None, mask_z: float = 4.0
-) -> tuple[int, ...]:
-    """Ids of the 20 tokens that w (d,) itself favours most on the side of ``pole`` and that are no tokens of the
-    channel: below half of ``mask_z`` standard deviations in it. U (V, d); ``usable`` (V,) booleans."""
-    own = pole * z_scores(w @ U.T)
-    own[pole * z_scores(channel @ U.T) > mask_z / 2] = -torch.inf
-    if usable is not None:
-        own[~usable.to(own.device)] = -torch.inf
-    return tuple(own.topk(min(20, len(U))).indices.tolist())
-
-
-@contextmanager
-def replaced(weight: Weight, neuron: int, value: Tensor) -> Iterator[None]:
-    """Put another vector (d,) in a neuron's place inside the context; at its end the old one is back, bit for bit."""
-    row = weight.matrix()[neuron]
-    kept = row.clone()
-    with torch.no_grad():
-        try:
-            row.copy_(value.to(row))
-            yield
-        finally:
-            row.copy_(kept)
-
-
-def controls(vectors: NeuronVectors, case: Case, seed: int = 0) -> dict[str, list[Tensor]]:
-    """For each arm the directions (d,), averaged over, that are taken out: the channel; random ones; the mean of the
-    tokens that the neuron's own projection has on top; the part of w in the layer's first singular directions."""
-    w, U = vectors.read(case.layer, case.vector, case.neuron), vectors.projection(case.layer)
-    channel = case.channel.to(w)
-    cosine = float(normalize(w, dim=0) @ normalize(channel, dim=0))
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(RANDOM, len(w), generator=generator).to(w)
-    top = (case.pole * z_scores(w @ U.T)).topk(min(20, len(U))).indices
-    lens = case.pole * (U[top].mean(0) - U.mean(0))
-    span = _span(vectors.vectors(case.layer, case.vector), generator)
-    return {
-        "channel": [channel],
-        "random direction": [equally_near(w, v, cosine) for v in drawn],
-        "logit lens": [equally_near(w, lens, cosine)],
-        "svd": [equally_near(w, span @ (span.T @ w), cosine)],
-    }
+_DRAWS = 2_000
 
 
 def ablate(
@@ -141,8 +57,8 @@ def ablate(
         raise UserError("The text is one token long. Type a sentence, so that there is something to look at.", "text")
     loaded = vectors.loaded
     row = [int(i) for i in ids]
-    activation = _hidden(loaded, [row], Site(case.layer, "mlp_hidden"))[0, :, case.neuron].float().cpu()
-    skipped = _SKIPPED if len(row) > 2 * _SKIPPED else 0
+    activation = hidden(loaded, [row], Site(case.layer, "mlp_hidden"))[0, :, case.neuron].float().cpu()
+    skipped = SKIPPED if len(row) > 2 * SKIPPED else 0
     order = (activation[skipped:].abs().argsort(descending=True) + skipped)[:SHOWN].tolist()
     rng = np.random.default_rng(seed)
     data: dict[str, Any] = {
@@ -162,7 +78,7 @@ def ablate(
             for i, (t, label) in enumerate(zip(case.tokens, labels, strict=True))
         ]
     else:
-        windows = _windows_of(case, texts, seed)
+        windows = windows_of(case, texts, seed)
         found = _read(vectors, case, windows, seed)
         data["sentences"] = [
             {
@@ -212,28 +128,6 @@ class Effect:
         return [float(v) for v in np.quantile(drop[rows, columns].mean((1, 2)), [0.025, 0.975])]
 
 
-def strongest(
-    loaded: LoadedModel, layer: int, neurons: Sequence[int], texts: Sequence[Sequence[int]], count: int = SHOWN
-) -> list[list[list[int]]]:
-    """For each neuron of a block the ``count`` contexts of at most 24 tokens at the ends of which it is most active
-    (in size), from rows of token ids; at most one of each text."""
-    windows = [list(t)[:_WINDOW] for t in texts if len(t) > _SKIPPED]
-    best = []
-    for first in range(0, len(windows), 16):
-        rows = windows[first : first + 16]
-        hidden = _hidden(loaded, rows, Site(layer, "mlp_hidden"))[:, :, list(neurons)].float().abs().cpu()
-        lengths = torch.tensor([len(r) for r in rows])
-        place = torch.arange(hidden.shape[1])
-        hidden[(place[None] >= lengths[:, None]) | (place[None] < _SKIPPED)] = -1.0
-        best.append(torch.stack(hidden.max(1)))  # (2, rows, neurons): value, position
-    values, places = torch.cat(best, 1)
-    found = []
-    for n in range(len(neurons)):
-        chosen = values[:, n].argsort(descending=True)[:count].tolist()
-        found.append([windows[i][: int(places[i, n]) + 1] for i in chosen])
-    return found
-
-
 def ablation_study(
     vectors: NeuronVectors,
     cases: Sequence[Case],
@@ -261,7 +155,7 @@ def ablation_study(
                 ends = [(i, len(r) - 1) for i, r in enumerate(contexts[number])]
                 found = _written(vectors, case, contexts[number], ends, seed + number)
             else:
-                found = _read(vectors, case, _windows_of(case, texts, seed), seed + number)
+                found = _read(vectors, case, windows_of(case, texts, seed), seed + number)
         except UserError:
             continue
         both = {a: [found.drop(a, side) for side in (0, 1)] for a in (*ARMS, WHOLE)}
@@ -298,7 +192,7 @@ def _written(
     w = vectors.read(case.layer, case.vector, case.neuron)
     at = torch.tensor(places).T.unbind()
     wanted = [list(case.tokens), list(case.others)]
-    ids, mask = _padded(rows)
+    ids, mask = padded(rows)
 
     def logits() -> list[Tensor]:
         found = loaded.forward(ids, mask, logits=True)[at].float()
@@ -336,9 +230,9 @@ def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], li
     w = vectors.read(case.layer, case.vector, case.neuron)
     own, other = windows
     rows = [*own, *other]
-    hidden, again = _block(loaded, rows, Site(case.layer, "mlp_hidden"))
+    active, again = block(loaded, rows, Site(case.layer, "mlp_hidden"))
     last = torch.tensor([[len(r) - 2, len(r) - 1] for r in rows])
-    pair = hidden[torch.arange(len(rows))[:, None], last, case.neuron].float().cpu()
+    pair = active[torch.arange(len(rows))[:, None], last, case.neuron].float().cpu()
     choice = pair.abs().argmax(1)
     at = torch.arange(len(rows)), last.gather(1, choice[:, None])[:, 0]
     signed = pair.gather(1, choice[:, None])[:, 0]
@@ -357,100 +251,6 @@ def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], li
     both = torch.stack([before, after])
     nothing = torch.zeros(0)
     return Effect(drops, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
-
-
-def _windows_of(case: Case, texts: Sequence[Sequence[int]], seed: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Sentences, cut behind a token of the channel, and behind one of the others."""
-    own = _windows(texts, case.tokens, case.others, seed)
-    other = _windows(texts, case.others, case.tokens, seed)
-    for group, words in ((own, "the channel's tokens"), (other, "the neuron's other tokens")):
-        if len(group) < LEAST:
-            raise UserError(
-                f"Only {len(group)} sentences of the corpus hold one of {words}, and {LEAST} are needed to see whether "
-                "the activation falls. Choose another channel.",
-                "channel",
-            )
-    return own, other
-
-
-def _windows(
-    texts: Sequence[Sequence[int]], wanted: Sequence[int], avoided: Sequence[int], seed: int
-) -> list[list[int]]:
-    """Contexts that end with a wanted token and hold none of the others, of as many different tokens as there are."""
-    by_token: dict[int, list[list[int]]] = {int(t): [] for t in wanted}
-    strange = set(avoided)
-    for number in np.random.default_rng(seed).permutation(len(texts)):
-        text = texts[number]
-        for place, token in enumerate(text):
-            group = by_token.get(int(token))
-            if group is None or len(group) >= SHOWN or place < 2 * _SKIPPED:
-                continue
-            window = [int(t) for t in text[max(0, place + 1 - _WINDOW) : place + 1]]
-            if strange.isdisjoint(window):
-                group.append(window)
-            break
-    rounds = [group[i] for i in range(SHOWN) for group in by_token.values() if i < len(group)]
-    return rounds[:SHOWN]
-
-
-def _span(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """An orthonormal basis (d, 8) of the first right-singular directions of rows (N, d), by subspace iteration."""
-    basis: Tensor = torch.randn(rows.shape[1], 3 * SINGULAR, generator=generator).to(rows)
-    for _ in range(10):
-        basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
-    right: Tensor = torch.linalg.svd(rows @ basis, full_matrices=False).Vh[:SINGULAR]
-    return basis @ right.T
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
-    """Token ids (B, T) padded on the right, and the mask where there is padding."""
-    lengths = torch.tensor([len(r) for r in rows])
-    real = torch.arange(int(lengths.max())) < lengths[:, None]
-    ids = torch.zeros(real.shape, dtype=torch.long)
-    ids[real] = torch.tensor([int(t) for r in rows for t in r])
-    return ids, None if bool(real.all()) else real.long()
-
-
-class _Seen(Exception):
-    """What was wanted of a pass has been seen."""
-
-
-@torch.no_grad()
-def _block(loaded: LoadedModel, rows: Sequence[Sequence[int]], site: Site) -> tuple[Tensor, Callable[[], Tensor]]:
-    """The activation (B, T, D) at a site of a block, and a function that runs this block alone again for it."""
-    seen: list[Tensor] = []
-    calls: list[tuple[Any, Any]] = []
-
-    def look(x: Tensor) -> None:
-        seen[:] = [x.clone()]
-        raise _Seen
-
-    def enter(_module: Any, args: Any, kwargs: Any) -> None:
-        calls[:] = [(args, kwargs)]
-
-    block = layout(loaded).blocks[site.layer]
-
-    def again() -> Tensor:
-        try:
-            with hooked(loaded, {site: look}):
-                block(*calls[0][0], **calls[0][1])
-        except _Seen:
-            pass
-        return seen[0]
-
-    handle = block.register_forward_pre_hook(enter, with_kwargs=True)
-    try:
-        with hooked(loaded, {site: look}):
-            loaded.forward(*_padded(rows))
-    except _Seen:
-        pass
-    finally:
-        handle.remove()
-    return seen[0], again
-
-
-def _hidden(loaded: LoadedModel, rows: Sequence[Sequence[int]], site: Site) -> Tensor:
-    return _block(loaded, rows, site)[0]
 
 
 def _sentence(data: dict[str, Any]) -> str:

@@ -37,7 +37,9 @@ class AblateChannel(OfChannels):
 
     def run(self, context: Context) -> Result:
         from analysis.models.prompts import encode_prompt
-        from analysis.rotate.ablation import Case, ablate, other_tokens, strongest
+        from analysis.rotate.ablation import ablate
+        from analysis.rotate.contexts import strongest
+        from analysis.rotate.removal import Case, other_tokens
 
         vectors, library = self.measured(context)
         loaded = vectors.loaded

@@ -3,7 +3,7 @@ baselines: ``python -m analysis.snmf.build [--detection]``.
 
 Activations of the bundled corpus are collected once for all blocks of both. Each result is written as soon as it is
 made, and what is there is left alone, so the work can be cut off anywhere. With ``--describe``, factorizations that are
-there are described and scored anew, not fitted. Progress goes to the standard error stream.
+there are described and scored anew, not fitted; names given besides limit the work to them. Progress goes to the standard error stream.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main() -> None:
     if "--detection" in sys.argv:
         write_table(loaded, passages, store)
         return
-    for name, wanted in FITS.items():
+    named = [word for word in sys.argv[1:] if word in FITS] or list(FITS)
+    for name in named:
+        wanted = FITS[name]
         if (BUNDLED / f"{name}.json").is_file():
             if "--describe" not in sys.argv:
                 continue

@@ -26,6 +26,7 @@ from analysis.snmf.describe import Description, Index, describe
 from analysis.snmf.detection import feature_detection, rows_of
 from analysis.snmf.learning import Learned, Say, Wanted, learn
 from analysis.snmf.library import Factorization
+from analysis.snmf.reading import codes
 
 WINDOW = 256
 PROMOTED, SNIPPETS = 20, 3
@@ -93,7 +94,8 @@ def finished(
     n = int(chosen.sum())
     say(_FIT, "describing the features")
     index = Index(tokens[chosen], documents[chosen], positions[chosen])
-    fit = _described(loaded, passages, learned, index, wanted)
+    x = store.read(wanted.site, chosen)
+    fit = _described(loaded, passages, learned, x, index, wanted)
     say(0.9, "scoring the features on passages that were held out")
     names: list[str] = fit.manifest["themes"]
     found: list[dict[str, Any] | None] = [None] * fit.features
@@ -102,7 +104,7 @@ def finished(
         code = [names.index(p.theme) if p.theme in names else -1 for p in passages]
         fitted, held = (
             rows_of(part, documents[rows], code)
-            for part, rows in ((store.read(wanted.site, m), m) for m in (chosen, fresh))
+            for part, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
         )
         found, random_auc = feature_detection(
             fit.components, fitted, held, names, wanted.seed, lambda share: say(0.9 + 0.09 * share, "scoring features")
@@ -168,8 +170,10 @@ def _check(passages: Sequence[Passage], wanted: Wanted) -> None:
 
 
 def _described(
-    loaded: LoadedModel, passages: Sequence[Passage], learned: Learned, index: Index, wanted: Wanted
+    loaded: LoadedModel, passages: Sequence[Passage], learned: Learned, x: Tensor, index: Index, wanted: Wanted
 ) -> Factorization:
+    """Rows and arrays of the features of all levels, from the activations x (n, d) that were fitted."""
+
     def labels(ids: list[int]) -> list[str]:
         return token_labels(loaded.tokenizer, ids)
 
@@ -178,7 +182,9 @@ def _described(
     first: Description | None = None
     for level in learned.levels:
         if level.weights is not None:
-            activations = activations @ level.weights.T
+            # The product of the weights gives concepts of dense features all the same tokens; solved for on its own,
+            # each concept of a level has to hold against the others.
+            activations = codes(level.components, x)
         found = describe(activations, index, themes, labels, wanted.seed)
         texts.load(found.arrays["place"][:, :SNIPPETS])
         for k, row in enumerate(found.rows):
@@ -187,7 +193,9 @@ def _described(
         if first is None:
             first = found
         else:
-            upper.append([{n: row[n] for n in ("feature", "label", "top", "contexts", "theme")} for row in found.rows])
+            upper.append(
+                [{n: row[n] for n in ("feature", "label", "top", "contexts", "theme", "active")} for row in found.rows]
+            )
     assert first is not None
     half = ("value", "random_value", "deciles", "themes")
     arrays = {n: a.half() if n in half else a for n, a in first.arrays.items()}

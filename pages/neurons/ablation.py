@@ -13,18 +13,19 @@ from components.neuron_figures import ablation_arms, before_after
 from components.panels import note
 from pages.common import attempt, spec_of
 from pages.neurons.channels import found_of
+from pages.neurons.drawn import tree
 
 
 @callback(
     Output("nrn-ab-said", "children"),
-    Output("nrn-ab-strip", "children"),
+    Output("nrn-ab-strip-tree", "data"),
     Output("nrn-arms", "figure"),
     Output("nrn-arms-caption", "children"),
     Output({"settings": "nrn-arms"}, "data"),
     Output("nrn-before", "figure"),
     Output("nrn-before-caption", "children"),
     Output({"settings": "nrn-before"}, "data"),
-    Output("nrn-arms-table", "children"),
+    Output("nrn-arms-table-tree", "data"),
     Output("nrn-ab-error", "children"),
     Input("nrn-channel", "data"),
     Input("nrn-text", "value"),
@@ -46,14 +47,14 @@ def show_ablation(
     found = found_of(found, neuron)
     if not found or channel is None or channel > len(found["channels"]):
         nothing = blank(400, "find channels first")
-        return "", [], nothing, "", None, nothing, "", None, None, None
+        return "", [], nothing, "", None, nothing, "", None, [], None
     fields = {**found["fields"], "excluded": tuple(found["fields"]["excluded"])}
     result, panel = attempt(
         lambda: AblateChannel(spec_of(model), **fields, channel=channel, text=text or ""), session, "nrn-ablation"
     )
     if result is None:
         nothing = blank(400, "nothing was taken out")
-        return "", [], nothing, "", None, nothing, "", None, None, panel
+        return "", [], nothing, "", None, nothing, "", None, [], panel
     data = result.data
     arms = [*data["arms"], *([data["whole"]] if data.get("whole") else [])]
     unit = data.get("unit", "logits" if data["kind"] == "output" else "mean activation")
@@ -61,14 +62,14 @@ def show_ablation(
     rows = shown_rows(data)
     return (
         data["sentence"],
-        strip(data),
+        tree(strip(data)),
         ablation_arms(arms, unit, theme),
         caption_of(data),
         settings | {"arms": arms},
         before_after(rows, "logit" if data["kind"] == "output" else "activation", theme),
         rows_caption(data),
         settings | {"rows": rows},
-        arms_table(arms),
+        tree(arms_table(arms)),
         None,
     )
 

@@ -13,6 +13,7 @@ from components.figure_card import blank
 from components.neuron_figures import cosine_map, descent, rebuilding
 from components.panels import empty, user_error
 from pages.common import attempt_job, spec_of
+from pages.neurons.drawn import tree
 from pages.neurons.state import SETTINGS, asked
 
 NAMES = ("layer", "vector", "neuron")
@@ -183,7 +184,7 @@ def chosen_channel(
 
 @callback(
     Output("nrn-banner", "children"),
-    Output("nrn-cards", "children"),
+    Output("nrn-cards-tree", "data"),
     Output("nrn-ab-choice", "children"),
     Input("nrn-found", "data"),
     Input("nrn-channel", "data"),
@@ -210,7 +211,7 @@ def show_channels(found: Any, chosen: int | None, neuron: Any, facts: Any) -> tu
         f"{found['source'][:1].upper()}{found['source'][1:]}."
     )
     top = banner(found["verdict"], found["nothing"], found.get("left_out", []), said)
-    return top, channel_cards(found["channels"], null, chosen), channel_choice(found["channels"], chosen)
+    return top, tree(channel_cards(found["channels"], null, chosen)), channel_choice(found["channels"], chosen)
 
 
 @callback(

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, no_update
 from analysis.service.ops_neurons import MeasureNull
 from components.channel_cards import attractor_table
 from pages.common import attempt_job, spec_of
+from pages.neurons.drawn import tree
 
 
 @callback(
@@ -37,7 +38,7 @@ def measure(set_progress: Any, clicks: int | None, turn: int, model: Any, sessio
     return (no_update, panel) if result is None else ((turn or 0) + 1, None)
 
 
-@callback(Output("nrn-null-said", "children"), Output("nrn-attractors", "children"), Input("nrn-facts", "data"))
+@callback(Output("nrn-null-said", "children"), Output("nrn-attractors-tree", "data"), Input("nrn-facts", "data"))
 def show_null(facts: Any) -> tuple[Any, Any]:
     """What random vectors give, and the tokens on which they land."""
     if not facts:
@@ -49,4 +50,4 @@ def show_null(facts: Any) -> tuple[Any, Any]:
         f"{null['sentence']} A channel counts as beyond the null if at most one in twenty of them has any channel that "
         f"its own vector favours as much. {facts['caption']}"
     )
-    return said, attractor_table(null)
+    return said, tree(attractor_table(null))

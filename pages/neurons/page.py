@@ -11,13 +11,18 @@ from dash import dcc, html, register_page
 
 from components.channel_cards import ORDERS
 from components.figure_card import figure_card
-from components.panels import empty, user_error
+from components.panels import user_error
 from pages.neurons import ablation, channels, layermap, measure, pick, vector
+from pages.neurons.drawn import draw_into, stores
 from pages.neurons.state import View, read_address
 from pages.neurons.tabs import ablation_tab, button, channels_tab, field, geometry_tab, layers_tab, null_tab
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (ablation, channels, layermap, measure, pick, vector)
+
+DRAWN = ("nrn-list", "nrn-found-box", "nrn-ends", "nrn-cards", "nrn-attractors", "nrn-ab-strip", "nrn-arms-table")
+"""Elements that are drawn from trees."""
+draw_into(DRAWN, "nrn-sink")
 
 register_page(__name__, path="/neurons", title="Neurons · Attune", name="Neurons")
 
@@ -71,6 +76,7 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in view.excluded]),
         dcc.Store(id="nrn-map-data"),
         dcc.Store(id="nrn-measured", data=0),
+        *stores(DRAWN),
     ]
 
 
@@ -134,7 +140,6 @@ def _picker(view: View) -> Any:
                 **{"aria-hidden": "true"},
             ),
             html.Div(
-                empty("Neurons whose channels are ready …"),
                 id="nrn-list",
                 className="nrn-list",
                 **{"aria-label": "Neurons whose channels are ready"},

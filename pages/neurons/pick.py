@@ -11,6 +11,7 @@ from analysis.service.ops_neurons import NeuronFacts, NeuronVector, SearchChanne
 from components.channel_cards import found_rows, matching, neuron_rows, ordered
 from components.panels import note
 from pages.common import attempt, spec_of
+from pages.neurons.drawn import tree
 from pages.neurons.state import ADDRESS
 
 
@@ -109,7 +110,7 @@ def asked_neuron(
 
 
 @callback(
-    Output("nrn-list", "children"),
+    Output("nrn-list-tree", "data"),
     Output("nrn-count", "children"),
     Input("nrn-facts", "data"),
     Input("nrn-search", "value"),
@@ -122,15 +123,15 @@ def draw_list(facts: Any, words: str | None, order: str, chosen: Any) -> tuple[A
         return no_update, no_update
     rows = facts["bundled"]
     if not rows:
-        return note("No neuron's channels were made beforehand for this model. Choose any above."), ""
+        return tree(note("No neuron's channels were made beforehand for this model. Choose any above.")), ""
     found = matching(ordered(rows, order), words)
     held = sum(not r["nothing"] for r in rows)
     said = f"{len(found)} of {len(rows)} neurons that are ready; {held} of them hold something beyond the null."
-    return neuron_rows(found, chosen), said
+    return tree(neuron_rows(found, chosen)), said
 
 
 @callback(
-    Output("nrn-found-box", "children"),
+    Output("nrn-found-box-tree", "data"),
     Input("nrn-search", "value"),
     State("nrn-facts", "data"),
     State("model", "data"),
@@ -144,8 +145,8 @@ def search_tokens(words: str | None, facts: Any, model: Any, session: str) -> An
         return []
     result, panel = attempt(lambda: SearchChannels(spec_of(model), text), session, "nrn-search")
     if result is None:
-        return panel
-    return [note(result.data["sentence"]), *found_rows(result.data["rows"])]
+        return tree(panel)
+    return tree([note(result.data["sentence"]), *found_rows(result.data["rows"])])
 
 
 clientside_callback(

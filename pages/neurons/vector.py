@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, no_update
 from components.channel_cards import ends
 from components.neuron_figures import token_histogram
 from pages.neurons.channels import found_of
+from pages.neurons.drawn import tree
 
 
 @callback(
@@ -16,7 +17,7 @@ from pages.neurons.channels import found_of
     Output("nrn-histogram-caption", "children"),
     Output({"settings": "nrn-histogram"}, "data"),
     Output("nrn-title", "children"),
-    Output("nrn-ends", "children"),
+    Output("nrn-ends-tree", "data"),
     Input("nrn-card", "data"),
     Input("nrn-found", "data"),
     Input("nrn-channel", "data"),
@@ -43,4 +44,4 @@ def show_vector(card: Any, found: Any, chosen: int | None, theme: str, neuron: A
     settings = place | {"channel": chosen if after else None, "kurtosis": card["kurtosis"], "norm": card["norm"]}
     title = f"{neuron['vector']} {neuron['neuron']} of layer {neuron['layer']}"
     figure = token_histogram(edges, counts, after, theme, name)
-    return figure, said, settings, title, ends(card["high"], card["low"])
+    return figure, said, settings, title, tree(ends(card["high"], card["low"]))

@@ -15,20 +15,20 @@ from analysis.models.hooks import hooked
 from analysis.models.loader import LoadedModel, _describe
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.rotate import ablation
-from analysis.rotate.ablation import (
+from analysis.rotate.ablation import WHOLE, ablate, ablation_study
+from analysis.rotate.contexts import SHOWN, strongest, windows_of
+from analysis.rotate.objective import z_scores
+from analysis.rotate.removal import (
     ARMS,
+    RANDOM,
+    SINGULAR,
     Case,
-    ablate,
-    ablation_study,
     controls,
     equally_near,
     other_tokens,
     replaced,
-    strongest,
     without,
 )
-from analysis.rotate.objective import z_scores
 from analysis.rotate.vectors import NeuronVectors
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -90,7 +90,7 @@ def test_every_arm_takes_the_same_amount_out() -> None:
     case = case_of(v, "down")
     w = v.read(LAYER, "down", NEURON)
     made = controls(v, case, seed=3)
-    assert tuple(made) == ARMS and [len(d) for d in made.values()] == [1, ablation.RANDOM, 1, 1]
+    assert tuple(made) == ARMS and [len(d) for d in made.values()] == [1, RANDOM, 1, 1]
     lost = [float((w - without(w, d)).norm() / w.norm()) for group in made.values() for d in group]
     assert lost == pytest.approx([0.7] * len(lost), abs=1e-5)
     again, other = controls(v, case, seed=3), controls(v, case, seed=4)
@@ -100,7 +100,7 @@ def test_every_arm_takes_the_same_amount_out() -> None:
     U = v.projection(LAYER)
     top = z_scores(w @ U.T).topk(20).indices
     lens = without(U[top].mean(0) - U.mean(0), unit)
-    right = torch.linalg.svd(v.vectors(LAYER, "down"), full_matrices=False).Vh[: ablation.SINGULAR]
+    right = torch.linalg.svd(v.vectors(LAYER, "down"), full_matrices=False).Vh[:SINGULAR]
     part = without(right.T @ (right @ w), unit)
     for arm, wanted in (("logit lens", lens), ("svd", part)):
         assert float(cosine_similarity(without(made[arm][0], unit), wanted, dim=0)) > 0.999
@@ -146,7 +146,7 @@ def test_output_drops_are_those_of_a_pass_with_the_written_vector_changed(layer:
     with hooked(v.loaded, {Site(layer, "mlp_hidden"): lambda h: seen.append(h[0, :, NEURON])}):
         before = v.loaded.forward(row, logits=True)[0]
     h = seen[0]
-    order = h[2:].abs().argsort(descending=True)[: ablation.SHOWN] + 2
+    order = h[2:].abs().argsort(descending=True)[:SHOWN] + 2
     assert data["kind"] == "output" and data["unit"] == "logits" and data["shown"] == order.tolist()
     assert data["activation"] == pytest.approx(h.tolist(), abs=1e-5) and len(data["labels"]) == len(ids)
     w = v.read(layer, "down", NEURON)
@@ -189,7 +189,7 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
     case = case_of(v, vector, layer=2)
     rows = texts()
     data = ablate(v, case, texts(1, seed=9)[0], rows, seed=1)
-    windows = ablation._windows_of(case, rows, 1)
+    windows = windows_of(case, rows, 1)
     assert data["kind"] == "input" and data["tokens"] == [] and len(data["sentences"]) == sum(map(len, windows))
     w, x_of = v.read(2, vector, NEURON), what_is_read(v, 2)
     fixed = v.read(2, "up" if vector == "gate" else "gate", NEURON)
@@ -198,7 +198,7 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
         gate, up = (vector_now, fixed) if vector == "gate" else (fixed, vector_now)
         return float(silu(x @ gate) * (x @ up))
 
-    befores, drops = [], {arm: [[], []] for arm in ("channel", ablation.WHOLE)}  # type: ignore[var-annotated]
+    befores, drops = [], {arm: [[], []] for arm in ("channel", WHOLE)}  # type: ignore[var-annotated]
     sentences = iter(data["sentences"])
     for side, group in enumerate(windows):
         for window in group:
@@ -208,12 +208,12 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
             at = max((0, 1), key=lambda i: abs(values[i]))
             sign = 1 if values[at] > 0 else -1
             befores.append(abs(values[at]))
-            for arm, new in (("channel", without(w, case.channel)), (ablation.WHOLE, torch.zeros_like(w))):
+            for arm, new in (("channel", without(w, case.channel)), (WHOLE, torch.zeros_like(w))):
                 drops[arm][side].append(befores[-1] - sign * activation(pair[at], new))
             assert said["own"] == (side == 0) and said["before"] == pytest.approx(befores[-1], abs=1e-4)
             assert said["after"] == pytest.approx(befores[-1] - drops["channel"][side][-1], abs=1e-4)
     scale = sum(befores) / len(befores)
-    for arm, found in (("channel", data["arms"][0]), (ablation.WHOLE, data["whole"])):
+    for arm, found in (("channel", data["arms"][0]), (WHOLE, data["whole"])):
         means = [sum(d) / len(d) / scale for d in drops[arm]]
         assert [found["own"], found["other"]] == pytest.approx(means, abs=1e-3)
     whole = data["whole"]["own"] * len(windows[0]) + data["whole"]["other"] * len(windows[1])
@@ -299,9 +299,9 @@ def test_strongest_contexts_end_where_a_neuron_is_most_active() -> None:
 def test_sentences_end_with_their_token_and_hold_none_of_the_others() -> None:
     v = common()
     rows = texts(200)
-    own, other = ablation._windows_of(case_of(v, "gate"), rows, 0)
+    own, other = windows_of(case_of(v, "gate"), rows, 0)
     for group, wanted, avoided in ((own, A, B), (other, B, A)):
-        assert 3 <= len(group) <= ablation.SHOWN and all(g[-1] in wanted and not set(g) & set(avoided) for g in group)
+        assert 3 <= len(group) <= SHOWN and all(g[-1] in wanted and not set(g) & set(avoided) for g in group)
         assert len({g[-1] for g in group}) == len(group), "as many different tokens as there are"
         assert all(any(row[: len(g)] == g for row in rows) for g in group)
     with pytest.raises(UserError) as refused:
