@@ -3,7 +3,8 @@ baselines: ``python -m analysis.snmf.build [--detection]``.
 
 Activations of the bundled corpus are collected once for all blocks of both. Each result is written as soon as it is
 made, and what is there is left alone, so the work can be cut off anywhere. With ``--describe``, factorizations that are
-there are described and scored anew, not fitted; names given besides limit the work to them. Progress goes to the standard error stream.
+there are described and scored anew, not fitted; names given besides limit the work to them. Progress goes to the
+standard error stream.
 """
 
 from __future__ import annotations

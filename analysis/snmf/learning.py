@@ -81,7 +81,11 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
     from analysis.snmf.hierarchy import HierarchicalSemiNMF
     from analysis.snmf.semi_nmf import SemiNMF
 
+    done = 0.0
+
     def progress(share: float, text: str, curve: dict[str, Any]) -> None:
+        nonlocal done
+        done = share = max(done, share)  # several starts of a level must not look like going back
         if curve:  # the levels above the first have none of their own
             say(share, text, curve=curve)
         else:
