@@ -84,7 +84,7 @@ def found_rows(rows: Sequence[dict[str, Any]], limit: int = 20) -> list[Any]:
                 html.Span(" ".join(t.strip() for t in r["top"]), className="attune-row-label"),
                 html.Span(f"{r['token']} {r['z']:.1f}", className="attune-row-number nrn-quiet"),
                 html.Span(
-                    "beyond the null" if r["beyond"] else "like random",
+                    "beyond" if r["beyond"] else "like random",
                     className="nrn-standing " + ("attune-good" if r["beyond"] else "nrn-quiet"),
                 ),
             ],

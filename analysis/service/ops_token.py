@@ -385,8 +385,8 @@ class _Card:
         sentence = "Which features it uses itself depends on the text around it. "
         if self.ids:
             sentence = (
-                "Activation as a share of what is usual of the feature where it is active. The tick is the share of all "
-                "tokens on which it is active; features active on more than half of them are left out. "
+                "Activation as a share of what is usual of the feature where it is active. The tick is the share of "
+                "all tokens on which it is active; features active on more than half of them are left out. "
             )
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "

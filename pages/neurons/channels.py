@@ -231,7 +231,7 @@ def show_descent(found: Any, chosen: int | None, neuron: Any, theme: str) -> tup
         return blank(290, "the descent is drawn while it runs"), "", None
     caption = (
         f"Grey: where the best channels of {found['null']['vectors']} random vectors end, 90 % of them; dashed, half. "
-        f"A line that ends inside is no more than chance. Vermilion: channel {chosen}."
+        f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work."
     )
     settings = {**found["of"], **found["settings"], "source": found["source"], "seconds": round(found["seconds"], 2)}
     return descent(found["trace"], chosen, found["null"], theme), caption, settings
@@ -299,5 +299,5 @@ def say_stale(found: Any, excluded: Any, neuron: Any, *values: Any) -> tuple[str
     if all(found["fields"][k] == v for k, v in now.items()):
         return "", "Run again" if found["source"] == "computed here" else "Run here"
     without = len(now["excluded"]) != len(found["fields"]["excluded"])
-    said = "Tokens left out have changed" if without else "Settings have changed"
-    return f"{said} since these channels were found: press Run again.", "Run again"
+    said = "with other tokens left out" if without else "with other settings"
+    return f"The channels shown were found {said}.", "Run again"

@@ -126,7 +126,7 @@ def draw_list(facts: Any, words: str | None, order: str, chosen: Any) -> tuple[A
         return tree(note("No neuron's channels were made beforehand for this model. Choose any above.")), ""
     found = matching(ordered(rows, order), words)
     held = sum(not r["nothing"] for r in rows)
-    said = f"{len(found)} of {len(rows)} neurons that are ready; {held} of them hold something beyond the null."
+    said = f"{len(found)} of {len(rows)} ready neurons; {held} hold something beyond the null."
     return tree(neuron_rows(found, chosen)), said
 
 

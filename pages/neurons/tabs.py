@@ -43,8 +43,8 @@ def channels_tab(view: View) -> Any:
                             html.Div(
                                 [
                                     field("channels", "nrn-channels", view.channels),
-                                    field("weight of kurtosis", "nrn-kurtosis_weight", view.kurtosis_weight),
-                                    field("weight of the cosine", "nrn-cosine_weight", view.cosine_weight),
+                                    field("kurtosis weight", "nrn-kurtosis_weight", view.kurtosis_weight),
+                                    field("cosine weight", "nrn-cosine_weight", view.cosine_weight),
                                     field("mask from z", "nrn-mask_z", view.mask_z),
                                     field("seed", "nrn-seed", view.seed),
                                     html.Div(
