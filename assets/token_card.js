@@ -100,14 +100,27 @@
     }
   });
 
-  // A click in a figure whose points carry a token as customdata: its id, or its label.
-  function clicked(click) {
-    const point = click && click.points && click.points[0];
-    const token = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
-    if (token === undefined || token === null || !show()) return window.dash_clientside.no_update;
-    const ask = typeof token === "number" ? { id: token } : { token: String(token) };
+  // A click in a figure: one whose points carry a token's id as customdata, or one whose bars are named by tokens.
+  const first = (click) => (click && click.points && click.points[0]) || null;
+  function figure(ask, label) {
+    if (!show()) return;
+    set("card-tok-word", { children: label });
     set("card-tok-ask", { data: Object.assign(ask, { turn: (turn += 1) }) });
+  }
+  function clicked(click) {
+    const point = first(click), id = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    if (typeof id === "number") figure({ id }, "");
     return window.dash_clientside.no_update;
   }
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_token: { clicked } });
+  function bar(click) {
+    const point = first(click);
+    if (point && typeof point.y === "string") {
+      // Zero-width spaces keep bars of equal names apart; names are escaped for plotly.
+      const plain = point.y.replace(/\u200b/g, "").replace(/ $/, "");
+      const token = plain.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+      figure({ token }, token);
+    }
+    return window.dash_clientside.no_update;
+  }
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_token: { clicked, bar } });
 })();

@@ -103,7 +103,7 @@ def head(data: dict[str, Any]) -> list[Any]:
     context, forms = data["context"], data["forms"]
     place = ", without a text around it"
     if context:
-        place = f" at position {context['at']} of 0 to {context['count'] - 1}"
+        place = f" at position {context['at']} (of 0 to {context['count'] - 1})"
     rows = [html.Div(_forms(f"Token {data['id']}{place}. ", forms), className="attune-note")]
     if context:
         rows.append(context_strip(context))
@@ -153,16 +153,16 @@ def part(data: dict[str, Any], href: Callable[[dict[str, Any]], str]) -> Any:
 
 
 def _subspace(r: dict[str, Any]) -> list[Any]:
-    trace = f"trace {r['trace']:.2f} nats"
+    trace = f"trace {_signed(r['trace'])} nats"
     if r["null_trace"]:
-        trace += f" (relabelled {r['null_trace'][0]:.2f} ± {r['null_trace'][1]:.2f})"
+        trace += f" (relabelled {_signed(r['null_trace'][0])} ± {r['null_trace'][1]:.2f})"
     return [
         _line(f"layer {r['layer']}, head {r['head']}", r["feature"]),
         *[
             _bar(side, r[side], r["expected"], f"{r[side]:.0%}", f"median {r[f'{side}_typical']:.0%}")
             for side in ("query", "key")
         ],
-        _small(f"random subspace of rank {r['rank']} {r['expected']:.0%}; {trace}"),
+        _small(f"rank {r['rank']}, random subspace {r['expected']:.0%}; {trace}"),
     ]
 
 
@@ -226,6 +226,10 @@ def _bar(name: str, share: float, null: float, value: str, beside: str) -> Any:
         ],
         className="card-tok-figure",
     )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _small(text: str) -> Any:

@@ -58,6 +58,7 @@ from analysis.service.ops_regions import (
 from analysis.service.ops_setup import OpenSetup, SaveSetup
 from analysis.service.ops_steering import SteerControls, SteerNext, SteerText, StrengthForKL
 from analysis.service.ops_swap import SwapPrediction, SwapRow
+from analysis.service.ops_token import TokenCard
 from analysis.service.ops_validation import Invariants, TrainToy
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "StrengthForKL",
     "SwapPrediction",
     "SwapRow",
+    "TokenCard",
     "TracePrompt",
     "TrainToy",
 ]

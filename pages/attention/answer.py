@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dash import Input, Output, State, callback, ctx, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.service.ops_prompt import AttentionRow
 from analysis.service.ops_swap import SwapPrediction, SwapRow
@@ -288,3 +288,12 @@ def what_if(
         "Press “Ask the whole model”.",
         no_update,
     )
+
+
+# A bar is a token, so a click opens the token card of it.
+clientside_callback(
+    "dash_clientside.attune_token.bar",
+    Output("strip-sink", "title"),
+    Input("prediction", "clickData"),
+    prevent_initial_call=True,
+)

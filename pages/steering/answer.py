@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.mfa.settings import SteeringSettings
 from analysis.service.ops_steering import SteerNext
@@ -50,3 +50,12 @@ def show_next(
     )
     settings = {"prompt": text, "chat": bool(chat), "steer": steer, "model": model, "kl": answer["kl"]}
     return next_tokens(answer, theme), price, caption, settings, None
+
+
+# A bar is a token, so a click opens the token card of it.
+clientside_callback(
+    "dash_clientside.attune_token.bar",
+    Output("steer-sink", "dir"),
+    Input("next", "clickData"),
+    prevent_initial_call=True,
+)

@@ -86,6 +86,8 @@ OTHER: dict[str, Any] = {
     "mask_z": 5.0,
     "optimiser": "adamw",
     "excluded": (3,),
+    "ids": (3, 4),
+    "contrasts": (ContrastSpec("induction", 9),),
     "kept": 0.05,
     "init": "random",
     "levels": (50,),
@@ -111,6 +113,7 @@ def example_of(name: str) -> Operation:
         "OthelloEdit": {"edits": ((19, 0),)},
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
+        "TokenCard": {"token": "a"},
     }.get(name, {})
     if issubclass(cls, OfGame):
         needed |= {"moves": (19, 18, 17, 9, 1), "ply": 2}

@@ -1,0 +1,230 @@
+"""The token card without a model: finding tokens, the panel's parts, and addresses that the pages read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from dash import dcc
+
+from analysis.errors import UserError
+from analysis.models.lookup import check_typed, forms, pieces, relatives, rows_of, single
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from components import token_card as card
+from pages import token_card as page
+from pages.attention.state import read_address as read_attention
+from pages.mlp_features.state import read_address as read_features
+from pages.neurons.state import read_address as read_neurons
+from pages.steering.state import read_address as read_steering
+from tests.unit.test_contrasts import _byte_level
+
+HERE = {"path": "/attention", "query": {}}
+NOTHING = {"link": HERE, "sentence": "Read it so."}
+
+
+def inside(component: Any) -> list[Any]:
+    """A component and all that is in it, texts included."""
+    if not hasattr(component, "to_plotly_json"):
+        return [component] if not isinstance(component, (list, tuple)) else [x for c in component for x in inside(c)]
+    children = getattr(component, "children", None)
+    return [component, *([] if children is None else inside(children))]
+
+
+def said(component: Any) -> str:
+    return " ".join(x for x in inside(component) if isinstance(x, str))
+
+
+def attribute(component: Any, name: str) -> Any:
+    return component.to_plotly_json()["props"].get(name) if hasattr(component, "to_plotly_json") else None
+
+
+# ---- finding tokens ----
+def test_a_label_is_found_like_the_text_it_stands_for() -> None:
+    tokenizer = _byte_level()
+    (space,) = pieces(tokenizer, " the")
+    assert single(tokenizer, "␣the") == single(tokenizer, " the") == space
+    assert single(tokenizer, "the") not in (space, None)
+    assert single(tokenizer, "the lamp is kept") is None
+    for row in rows_of(tokenizer, list(range(300))):  # every label on screen that is no byte leads back to a token
+        if "‹" not in row["token"] and row["token"] != "<|end|>":
+            found = single(tokenizer, row["token"])
+            assert found is not None and rows_of(tokenizer, [found])[0]["token"] == row["token"]
+
+
+def test_relatives_are_the_same_word_and_never_the_token_itself() -> None:
+    tokenizer = _byte_level()
+    token = pieces(tokenizer, " the")[0]
+    found = relatives(tokenizer, token)
+    assert found and token not in found and len(set(found)) == len(found)
+    assert {tokenizer.decode([i]).strip().lower() for i in found} == {"the"}
+    assert token in forms(tokenizer, "the")
+    assert forms(tokenizer, "  ") == [] == forms(tokenizer, "\ufffd")
+
+
+@pytest.mark.parametrize("bad", ["", None, 7, "x" * 401])
+def test_what_cannot_be_looked_up_is_refused_with_a_sentence(bad: Any) -> None:
+    with pytest.raises(UserError, match=r"Type .*\."):
+        check_typed(bad)
+    with pytest.raises(UserError):
+        page.asked(ModelSpec(), {"token": bad}, None)
+
+
+# ---- addresses ----
+def query_of(address: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(address).query))
+
+
+def test_every_link_reads_back_as_the_place_it_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    spec = ModelSpec("owner/name")
+    contrast = ContrastSpec("induction", n_examples=64)
+    for text in ("a & b = <c> §", "word " * 1000):  # the second is too long for an address
+        link = {
+            "path": "/attention",
+            "query": {"text": text, "chat": True, "generate": 3, "query": 2, "head": {"layer": 4, "head": 1},
+                      "features": [contrast.to_dict()]},
+        }  # fmt: skip
+        address = page.href(link, spec)
+        view = read_attention(query_of(address))
+        assert (view.text, view.chat, view.generate, view.query) == (text, True, 3, 2) and len(address) < 9_000
+        assert view.head == {"layer": 4, "head": 1} and view.features == [contrast.to_dict()]
+        assert view.model == spec.to_dict()
+        # The same features are looked at when the card is opened after that.
+        assert page.contrasts_of(address) == (contrast,)
+    steer = {"fit": "block-10", "regions": [{"region": 7, "strength": 0.0, "factors": []}]}
+    steering = read_steering(query_of(page.href({"path": "/steering", "query": {"steer": steer}}, spec)))
+    assert not steering.problems and steering.steer is not None
+    assert steering.steer["fit"] == "block-10" and [r["region"] for r in steering.steer["regions"]] == [7]
+    neuron = {"layer": 28, "vector": "down", "neuron": 12, "channel": 3}
+    neurons = read_neurons(query_of(page.href({"path": "/neurons", "query": neuron}, spec)))
+    assert not neurons.problems and {k: getattr(neurons, k) for k in neuron} == neuron
+    features = read_features(query_of(page.href({"path": "/mlp-features", "query": {"fit": "f", "feature": 0}}, spec)))
+    assert not features.problems and (features.fit, features.feature) == ("f", 0)
+    assert page.href({"path": "/neurons", "query": {}}, spec) == "/neurons"
+
+
+@pytest.mark.parametrize("way", [None, "", "/attention", "/attention?features=%5B1%2C2", "/attention?features=%5B7%5D"])
+def test_a_broken_way_back_does_not_keep_the_card_from_opening(way: str | None) -> None:
+    operation = page.asked(ModelSpec(), {"id": 5, "turn": 1}, way)
+    assert operation.token_id == 5 and operation.position == -1
+    assert all(isinstance(c, ContrastSpec) for c in operation.contrasts)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"position": 0, "text": "\x00"},
+        {"position": 0, "ids": [-3, 4]},
+        {"position": 0, "ids": ["a"]},
+        {"id": 10**9},
+        {"id": "5"},
+        {"token": ["a"]},
+        {"position": 1, "text": "a b", "generate": 10**6},
+        {"position": 0, "ids": [1] * 3000},
+    ],
+)
+def test_a_browser_can_ask_for_no_nonsense(ask: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        page.asked(ModelSpec(), ask, None)
+
+
+# ---- the panel ----
+def test_the_card_is_closed_at_first_and_no_modal() -> None:
+    drawer = card.token_drawer()
+    assert drawer.hidden is True and drawer.role == "dialog" and attribute(drawer, "aria-modal") == "false"
+    titles = [attribute(x, "aria-label") for x in inside(drawer) if getattr(x, "className", "") == "card-tok-part"]
+    assert titles == list(card.TITLES)
+    ids = [x.id for x in inside(drawer) if getattr(x, "id", None)]
+    assert len(ids) == len(set(ids)) and all(i.startswith("card-tok") for i in ids)
+
+
+def test_tokens_of_the_context_say_where_they_are() -> None:
+    tokens = [{"id": 9, "token": "<b>"}, {"id": 8, "token": "␣x"}, {"id": 7, "token": "y"}]
+    context = {"tokens": tokens, "first": 4, "at": 5, "count": 30, "text": "some text", "chat": True, "generate": 2}
+    strip = card.context_strip(context)
+    buttons = [x for x in inside(strip) if "attune-tok" in str(getattr(x, "className", ""))]
+    assert [attribute(b, "data-token-position") for b in buttons] == ["4", "5", "6"]
+    assert [attribute(b, "data-token-id") for b in buttons] == ["9", "8", "7"]
+    assert [attribute(b, "aria-current") for b in buttons] == [None, "true", None]
+    assert attribute(strip, "data-token-text") == "some text" and attribute(strip, "data-token-ids") is None
+    assert attribute(strip, "data-token-chat") == "1" and attribute(strip, "data-token-generate") == "2"
+    assert said(strip).split().count("…") == 2 and buttons[0].children == "<b>"  # a child, not HTML
+    own = card.context_strip({**context, "text": "", "ids": [1, 2, 3], "first": 0, "count": 3})
+    assert attribute(own, "data-token-ids") == "1,2,3" and attribute(own, "data-token-text") is None
+    assert "…" not in said(own)
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """One row of each part."""
+    return {
+        "QK subspaces": {
+            "feature": "Induction", "layer": 3, "head": 2, "trace": 1.5, "null_trace": [-0.1, 0.2], "rank": 4,
+            "width": 16, "expected": 0.25, "query": 0.5, "key": 0.75, "query_typical": 0.41, "key_typical": 0.42,
+        },
+        "Regions": {
+            "layer": 1, "where": "somewhere", "region": 5, "label": "ships", "responsibility": 0.9, "typical": 0.999,
+            "expected": 0.02, "second": 6, "second_label": "cars", "second_share": 0.1, "local": 0.33, "outside": True,
+        },
+        "Neuron channels": {
+            "layer": 2, "vector": "down", "neuron": 7, "channel": 1, "percentile": 97.0, "beyond": False, "z": 5.0,
+            "own_z": 2.0, "token": "␣x", "id": 3,
+        },
+        "MLP features": {
+            "layer": 2, "where": "somewhere", "feature": 8, "label": "food", "how": "active here", "value": 1.7,
+            "active": 0.11,
+        },
+    }  # fmt: skip
+
+
+def test_no_number_stands_without_what_chance_gives() -> None:
+    beside = {
+        "QK subspaces": ("random subspace 25%", "median 41%", "median 42%", "relabelled −0.10 ± 0.20"),
+        "Regions": ("2.0% of all tokens", "median 99.9%", "next 6 (cars) 10.0%", "has not seen first positions"),
+        "Neuron channels": ("not beyond the null",),
+        "MLP features": ("active on 11%",),
+    }
+    for title, row in rows().items():
+        part = card.part({"title": title, "rows": [{**row, "link": HERE}], **NOTHING}, lambda link: link["path"])
+        text = said(part)
+        assert all(words in text for words in (*beside[title], title, "Read it so.")), text
+        links = [x for x in inside(part) if isinstance(x, dcc.Link)]
+        assert len(links) == 2 and all(link.href == "/attention" for link in links)
+
+
+def test_bars_and_ticks_stay_on_their_scale() -> None:
+    part = card.part(
+        {"title": "MLP features", "rows": [{**rows()["MLP features"], "link": HERE}], **NOTHING}, lambda link: ""
+    )
+    (bar,) = [x for x in inside(part) if type(x).__name__ == "I"]
+    (tick,) = [x for x in inside(part) if type(x).__name__ == "B"]
+    assert bar.style == {"width": "100.0%"} and tick.style == {"left": "11.0%"}  # 170 % of the usual activation
+    assert "170%" in said(part)
+
+
+def test_a_part_without_rows_still_says_why() -> None:
+    for title in card.TITLES:
+        part = card.part({"title": title, "rows": [], "sentence": "Press Fit.", "link": HERE}, lambda link: "/there")
+        assert "Press Fit." in said(part) and attribute(part, "aria-label") == title
+
+
+def test_lists_where_the_token_leads_are_rows_too() -> None:
+    region = {"layer": 1, "where": "w", "region": 5, "label": "l", "why": "promoted by its centroid", "rank": 2}
+    feature = {**rows()["MLP features"], "how": "promotes", "rank": 3, "value": 4.5}
+    for title, row, words in (
+        ("Regions", region, "rank 2 among the tokens promoted by its centroid"),
+        ("MLP features", feature, "rank 3, logit +4.50"),
+    ):
+        part = card.part({"title": title, "rows": [{**row, "link": HERE}], **NOTHING}, lambda link: "")
+        assert words in said(part)
+
+
+def test_typed_pieces_are_offered_in_the_text_that_they_make() -> None:
+    pieces_ = [{"id": 1, "token": "un", "position": 0}, {"id": 2, "token": "do", "position": 1}]
+    data = {"sentence": "Two tokens.", "pieces": pieces_, "text": "undo", "forms": [{"id": 5, "token": "␣undo"}]}
+    found = card.offer(data)
+    strip = next(x for x in inside(found) if attribute(x, "data-token-text") == "undo")
+    assert [attribute(x, "data-token-position") for x in inside(strip) if attribute(x, "data-token-id")] == ["0", "1"]
+    assert "␣undo" in said(found) and "Two tokens." in said(found)
