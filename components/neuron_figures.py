@@ -272,7 +272,10 @@ def descent(
                 | {"line": {"color": REMAINDER, "dash": "dash", "width": 1.5}}
             )
         layout[f"xaxis{suffix}"] |= {"title": {"text": "step"}, "rangemode": "tozero"}
-        scale = {"type": "log", "dtick": 1} if key == "kurtosis" else {"type": "linear"}
+        drawn = np.maximum(table[:, column + 2], FLOOR)
+        # Whole powers of ten alone would leave a narrow range without a number.
+        wide = len(drawn) > 0 and drawn.max() > 30 * drawn.min()
+        scale = {"type": "log", **({"dtick": 1} if wide else {})} if key == "kurtosis" else {"type": "linear"}
         layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **scale}
     return figure(
         data,
@@ -370,7 +373,7 @@ def ablation_arms(arms: Sequence[dict[str, Any]], unit: str, theme: str) -> Figu
     data = []
     for shift, side, name, colour, symbol in (
         (-0.14, "own", "the channel's own", MARK, "circle"),
-        (0.14, "other", "others that the neuron favours", BEFORE, "square-open"),
+        (0.14, "other", "others", BEFORE, "square-open"),
     ):
         rows = [found[n] for n in order]
         value = np.array([r[side] for r in rows], np.float64)

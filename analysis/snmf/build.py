@@ -110,7 +110,7 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
             "model_spec": ModelSpec().to_dict(),
             "command": f"{COMMAND} --detection",
             "rows": sorted(rows, key=lambda r: TABLE.index(r["layer"])),
-            "sentence": sentence(passages, store, wanted),
+            "sentence": f"{sentence(passages, store, wanted)} {verdict(rows)}",
         }
         BUNDLED.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -174,6 +174,22 @@ def sentence(passages: list[Passage], store: ActivationStore, wanted: Wanted) ->
         "is for single neurons, so read the area (AUC) beside it. SVD has twice as many candidates as SNMF, for both "
         "signs; single neurons have all neurons in both signs; DiffMean knows the labels. Intervals: 95 %, passages "
         "and themes drawn again."
+    )
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """Where features do better than chance, and than single neurons, in words, from the areas of the table."""
+    area = {(row["layer"], row["method"]): row["auc"] for row in rows}
+    layers = [layer for layer in TABLE if (layer, "SNMF") in area]
+
+    def above(*others: str) -> str:
+        found = [str(n) for n in layers if all(area[n, "SNMF"] > area[n, other] for other in others)]
+        return ("at block " if len(found) == 1 else "at blocks ") + ", ".join(found) if found else "at no block"
+
+    chance, neurons = above("random sparse", "shuffled neurons"), above("single neurons")
+    return (
+        f"Of blocks {', '.join(map(str, layers))}: by area, features are above random sparse directions and shuffled "
+        f"neurons {chance}, and above the best single neurons {neurons}."
     )
 
 

@@ -12,7 +12,7 @@ from components.channel_cards import found_rows, matching, neuron_rows, ordered
 from components.panels import note
 from pages.common import attempt, spec_of
 from pages.neurons.drawn import tree
-from pages.neurons.state import ADDRESS
+from pages.neurons.state import ADDRESS, SETTINGS
 
 
 @callback(
@@ -161,24 +161,20 @@ clientside_callback(
     Input("nrn-shares", "clickData"),
     prevent_initial_call=True,
 )
+# The model is no input here: it belongs to the frame, and its change would call this on other pages too.
 clientside_callback(
-    "function(n, ...values) { if (!n) return dash_clientside.no_update; const model = values.shift();"
-    "const without = values.splice(6, 1)[0];"
+    "function(n, ...values) { if (!n) return dash_clientside.no_update;"
+    "const model = values.pop(), without = values.splice(6, 1)[0];"
     "return dash_clientside.attune.address(model, n.layer, n.vector, n.neuron, ...values.slice(0, 6),"
     "(without || []).map((row) => row.id), ...values.slice(6), " + str(ADDRESS).replace("'", '"') + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("nrn-neuron", "data"),
-    Input("model", "data"),
-    Input("nrn-channels", "value"),
-    Input("nrn-kurtosis_weight", "value"),
-    Input("nrn-cosine_weight", "value"),
-    Input("nrn-mask_z", "value"),
-    Input("nrn-optimiser", "value"),
-    Input("nrn-seed", "value"),
+    *[Input(f"nrn-{name}", "value") for name in SETTINGS],
     Input("nrn-excluded", "data"),
     Input("nrn-channel", "data"),
     Input("nrn-text", "value"),
     Input("nrn-tab", "active_tab"),
     Input("nrn-order", "value"),
+    State("model", "data"),
     prevent_initial_call=True,
 )
