@@ -22,11 +22,11 @@ from analysis.mfa.estimator import MixtureOfFactorAnalyzers
 from analysis.mfa.library import RegionSet, place_of_row
 from analysis.mfa.mapping import map_of, nearest
 from analysis.mfa.parameters import Noise, Parameters
-from analysis.models.promoted import promoted
 from analysis.mfa.rotations import rotate
 from analysis.mfa.survey import survey
 from analysis.models.hooks import site_width
 from analysis.models.loader import LoadedModel
+from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
 

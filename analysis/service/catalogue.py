@@ -11,6 +11,7 @@ import os
 from importlib import import_module
 
 from analysis.service.ops_ablation import AblateChannel
+from analysis.service.ops_channels import FindChannels
 from analysis.service.ops_features import (
     Evidence,
     FeatureScores,
@@ -34,7 +35,7 @@ from analysis.service.ops_mlp import (
 )
 from analysis.service.ops_mlp_steer import FeatureEffect, FeatureText
 from analysis.service.ops_models import EstimateModel, LoadModel
-from analysis.service.ops_neurons import FindChannels, MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels
+from analysis.service.ops_neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels
 from analysis.service.ops_othello import (
     FitProbes,
     OpenOthello,

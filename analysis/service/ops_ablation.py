@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.errors import UserError
 from analysis.service.context import Context
 from analysis.service.operation import Result, whole
-from analysis.service.ops_neurons import OfChannels, channels_of
+from analysis.service.ops_channels import OfChannels, channels_of
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel

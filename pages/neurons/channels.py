@@ -7,7 +7,7 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_neurons import FindChannels, OfChannels
+from analysis.service.ops_channels import FindChannels, OfChannels
 from components.channel_cards import banner, channel_cards, channel_choice, chips
 from components.figure_card import blank
 from components.neuron_figures import cosine_map, descent, rebuilding

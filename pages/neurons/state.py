@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
-from analysis.service.ops_neurons import KINDS, MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
+from analysis.service.ops_channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
+from analysis.service.ops_neurons import KINDS
 from pages.address import parse_json, recall
 
 # The state that travels in the address, in the order of the inputs of the address callback.

@@ -20,15 +20,8 @@ from analysis.rotate.objective import kurtosis, z_scores
 from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
 from analysis.service.ops_ablation import AblateChannel
-from analysis.service.ops_neurons import (
-    FindChannels,
-    MeasureNull,
-    NeuronFacts,
-    NeuronMap,
-    NeuronVector,
-    SearchChannels,
-    vectors_of,
-)
+from analysis.service.ops_channels import FindChannels
+from analysis.service.ops_neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels, vectors_of
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 from tests.unit.test_contrasts import _byte_level

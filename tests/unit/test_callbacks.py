@@ -40,7 +40,8 @@ def ids(component):
     return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
 
 frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
-               ("Neurons", "/neurons"), ("MLP features", "/mlp-features"), ("Validation", "/validation"), ("Model", "/model")], {})
+               ("Neurons", "/neurons"), ("MLP features", "/mlp-features"),
+               ("Validation", "/validation"), ("Model", "/model")], {})
 layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
            "neurons": neurons.layout(), "mlp_features": mlp_features.layout(), "validation": validation.layout(),
            "model": model.layout()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import dash_bootstrap_components as dbc
@@ -49,12 +50,8 @@ def test_a_histogram_shows_the_counts_beside_as_many_normal_numbers(theme: str) 
     channel[[3, 40]] = 1, 20
     figure = checked(neuron_figures.token_histogram(edges, neuron, channel, theme, HOSTILE))
     bars, outline, normal = figure["data"]
-    assert (
-        bars["type"] == "bar"
-        and np.asarray(bars["y"]["_inputArray"] if isinstance(bars["y"], dict) else bars["y"]).tolist()
-        == neuron.tolist()
-    )
     raw = neuron_figures.token_histogram(edges, neuron, channel, theme, HOSTILE)["data"]
+    assert bars["type"] == "bar" and raw[0]["y"] == neuron.tolist()
     assert [int(t) for t in raw[1]["text"]] == channel.tolist() and raw[1]["line"]["color"] == AFTER
     bottom = 10 ** figure["layout"]["yaxis"]["range"][0]
     assert all((v > bottom) == (n > 0) for v, n in zip(raw[1]["y"], channel, strict=True))  # no tokens: below the axis
@@ -82,7 +79,7 @@ def test_the_layer_map_has_a_panel_for_each_vector_and_one_band(vectors: tuple[s
     assert (box["y0"], box["y1"]) == (0.1, 0.4) and line["x0"] == line["x1"] == 5
     assert line["xref"] == f"x{len(vectors)}"  # the panel of "down"
     ends = [figure["layout"][f"xaxis{i + 1 if i else ''}"]["domain"] for i in range(len(vectors))]
-    assert all(a[1] < b[0] for a, b in zip(ends, ends[1:], strict=False)) and ends[-1][1] == pytest.approx(1.0)
+    assert all(a[1] < b[0] for a, b in pairwise(ends)) and ends[-1][1] == pytest.approx(1.0)
     with pytest.raises(ValueError, match="shape"):
         neuron_figures.layer_map([0, 1], vectors, arrays, band, None, "light")
 
@@ -247,10 +244,11 @@ def test_a_bar_never_leaves_its_box_and_follows_the_sign() -> None:
     assert min(shares) == 0.0 and max(shares) == 100.0
 
 
+ROWS = ((27, 3, 9.0, 5.0, 1, "but yet"), (24, 8, 40.0, 2.0, 0, "xyz"), (29, 1, 1.0, 9.0, 1, "but"))
 READY = [
     {"layer": layer, "vector": "down", "neuron": n, "kurtosis": k, "own_z": z, "percentile": 90.0, "beyond": b,
      "channels": 5, "nothing": b == 0, "top": [HOSTILE, " a"], "words": f"{layer} down {n} {w}"}
-    for layer, n, k, z, b, w in ((27, 3, 9.0, 5.0, 1, "but yet"), (24, 8, 40.0, 2.0, 0, "xyz"), (29, 1, 1.0, 9.0, 1, "but"))
+    for layer, n, k, z, b, w in ROWS
 ]  # fmt: skip
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.models.promoted import final_gain, promoted
 from analysis.models.loader import LoadedModel
+from analysis.models.promoted import final_gain, promoted
 from analysis.models.sites import Site
 from tests.unit.test_fit import loaded_tiny
 
