@@ -63,6 +63,13 @@
     const top = host.scrollTop;
     host.replaceChildren(...[tree].flat(9).map(element));
     host.scrollTop = top;
+    const chosen = host.querySelector("[aria-current=true]"), which = chosen && chosen.dataset.nrnOpen;
+    if (which && host.dataset.shown !== which) { // another neuron was opened elsewhere: its row is brought into view
+      const row = chosen.getBoundingClientRect(), box = host.getBoundingClientRect();
+      if (row.bottom > box.bottom) host.scrollTop += row.bottom - box.bottom;
+      if (row.top < box.top) host.scrollTop -= box.top - row.top;
+    }
+    host.dataset.shown = which || "";
     if (focused) {
       const same = Array.from(host.querySelectorAll(FOCUSABLE)).find((e) => name(e) === focused);
       if (same) same.focus({ preventScroll: true });

@@ -219,7 +219,7 @@ def shares_beyond(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
         xaxis={"title": {"text": "layer"}, "zeroline": False},
         yaxis={"title": {"text": "channels beyond the null"}, "tickformat": ".0%", "rangemode": "tozero"},
         shapes=[line],
-        annotations=[note | {"x": 1, "xref": "paper"}],
+        annotations=[note | {"x": 0, "xref": "paper", "xanchor": "left"}],
         legend=ABOVE,
         margin={"l": 56, "r": 8, "t": 8, "b": 44},
         hovermode="closest",

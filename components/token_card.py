@@ -197,9 +197,11 @@ def _feature(r: dict[str, Any]) -> list[Any]:
     top = _line(f"{r['feature']}: {r['label']}", f"block {r['layer']}", r["where"])
     if r["how"] == "promotes":
         return [top, _small(f"pushes this token up, rank {r['rank']}, logit {r['value']:+.2f}")]
+    rarer = f"{r['share']:.1%} of tokens" if r["share"] >= 0.001 else "under 0.1% of tokens"
     return [
         top,
-        _bar("activation", r["value"], r["active"], f"{r['value']:.0%}", f"active on {r['active']:.0%}"),
+        _bar("percentile", 1 - r["share"], 1 - r["expected"], f"{100 * (1 - r['share']):.1f}", rarer),
+        _small(f"chance: one feature at {r['expected']:.1%}; {r['value']:.0%} of its usual activation"),
     ]
 
 

@@ -7,6 +7,7 @@ from :func:`analysis.models.prompts.token_labels` can be typed too, since that i
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from analysis.errors import UserError
@@ -22,12 +23,22 @@ def pieces(tokenizer: Any, text: str) -> list[int]:
 
 
 def single(tokenizer: Any, text: str) -> int | None:
-    """The id of the one token that a text is, or None. A text and the label of a token are both understood."""
+    """The id of the one token that a text is, or None. A text and the label of a token are both understood.
+
+    A tokenizer of whole words has one token for all that it does not know: that token is not taken for the text.
+    """
     for form in dict.fromkeys((text, text.translate(_MARKS))):
         found = pieces(tokenizer, form)
-        if len(found) == 1:
+        if len(found) == 1 and _is(tokenizer, found[0], form):
             return found[0]
     return None
+
+
+def _is(tokenizer: Any, token: int, text: str) -> bool:
+    """Whether a token is that text, blanks, case and the forms of a character left aside."""
+    own = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
+    plain = [unicodedata.normalize("NFKC", t).casefold().strip() for t in (own, text)]
+    return plain[0] == plain[1]
 
 
 def check_typed(text: str) -> str:
@@ -53,7 +64,8 @@ def forms(tokenizer: Any, word: str, but: int | None = None) -> list[int]:
         return []
     written = dict.fromkeys((word, word.lower(), word.capitalize(), word.upper()))
     found = [pieces(tokenizer, space + w) for w in written for space in (" ", "")]
-    return [i for i in dict.fromkeys(f[0] for f in found if len(f) == 1) if i != but]
+    ids = dict.fromkeys(f[0] for f in found if len(f) == 1)
+    return [i for i in ids if i != but and _is(tokenizer, i, word)]
 
 
 def rows_of(tokenizer: Any, ids: list[int]) -> list[dict[str, Any]]:

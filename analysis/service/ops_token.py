@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 FITS, ROWS, AROUND, READ = 3, 6, 18, 256
 """Fits of a kind that are asked, rows of a part, tokens of context shown on either side, tokens read before it."""
-COMMON, LEAST = 0.5, 0.02
-"""Features active on a larger share of all tokens say nothing of this one; nor do activations below this share."""
 NO_CONTEXT = "There is no text around it: open the token from a prompt, or type a few words and choose one of them."
 Part = tuple[list[dict[str, Any]], str]
 
@@ -124,14 +122,17 @@ class TokenCard(Operation):
 
     def _offer(self, loaded: LoadedModel) -> dict[str, Any]:
         """What was typed is no single token: its pieces, each of which has the typed text around it."""
-        from analysis.models.lookup import forms, rows_of
+        from analysis.models.lookup import forms, pieces, rows_of
         from analysis.models.prompts import encode_prompt
 
+        if len(pieces(loaded.tokenizer, self.token)) == 1 and self.token.strip():
+            said = self.token.strip()[:60]
+            raise UserError(f"“{said}” is no word that this model's tokenizer knows. Type another.", "token")
         ids = encode_prompt(loaded, self.token, False)
-        pieces = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
+        rows = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
         sentence = f"“{self.token.strip()[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
         other = rows_of(loaded.tokenizer, forms(loaded.tokenizer, self.token.strip()))
-        return {"id": None, "token": "", "text": self.token, "pieces": pieces, "forms": other, "sentence": sentence}
+        return {"id": None, "token": "", "text": self.token, "pieces": rows, "forms": other, "sentence": sentence}
 
     def _context(self, loaded: LoadedModel, ids: list[int]) -> dict[str, Any]:
         """The tokens around the one asked about, and what opens the card for another one of them."""
@@ -378,15 +379,15 @@ class _Card:
         for fit in fits if self.ids else ():
             used = self._used(fit)
             outside += used is None
-            rows += [_feature(fit, k, "active here") | {"value": v} for k, v in used or ()]
+            rows += used or []
         promoting, tried = self._promoting(fits)
-        rows.sort(key=lambda r: -r["value"])
+        rows.sort(key=lambda r: r["share"])
         rows = [*rows[: ROWS - min(2, len(promoting))], *promoting][:ROWS]
         sentence = "Which features it uses itself depends on the text around it. "
         if self.ids:
             sentence = (
-                "Activation as a share of what is usual of the feature where it is active. The tick is the share of "
-                "all tokens on which it is active; features active on more than half of them are left out. "
+                "Features by how few tokens make them as active as this one does. The tick is where one feature of the "
+                "fit is to be expected for a token drawn at random. "
             )
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
@@ -395,18 +396,32 @@ class _Card:
             f"token drawn at random one would expect {tried:.1f}."
         )
 
-    def _used(self, fit: Any) -> list[tuple[int, float]] | None:
-        """The three features used most, relative to what is usual of each; None where the fit saw no such token."""
+    def _used(self, fit: Any) -> list[dict[str, Any]] | None:
+        """The three features of a fit that are most unusual to be this active; None where it saw no such token.
+
+        ``share``: on how many of all tokens the feature is at least as active, from the deciles kept with the fit.
+        ``value``: its activation relative to what is usual of it. ``expected``: the share at which one feature of the
+        fit is to be expected for a token drawn at random.
+        """
         from analysis.snmf.reading import OUTSIDE, codes
 
         x = self._activations[fit.site].float()
         norms = x.norm(dim=1)
         if self.asked.position < fit.skip_first or float(norms[-1]) > OUTSIDE * float(norms.median()):
             return None
-        relative = codes(fit.components, x[-1:])[0].float() / fit.arrays["scale"].float().clamp(min=1e-12)
-        rare = [row["feature"] for row in fit.manifest["rows"] if row["active"] <= COMMON]
-        found = sorted(((float(relative[k]), k) for k in rare), reverse=True)[:3]
-        return [(k, v) for v, k in found if v > LEAST]
+        used, deciles = codes(fit.components, x[-1:])[0].double(), fit.arrays["deciles"].double()
+        scale = fit.arrays["scale"].double()
+        rows = []
+        for row in fit.manifest["rows"]:
+            k = row["feature"]
+            value, lowest = float(used[k]), float(deciles[k, 0])
+            if value <= 0 or value < lowest or not row["active"]:  # not among the tokens on which it counts as active
+                continue
+            below = float(np.interp(value, deciles[k].numpy(), np.linspace(0, 1, deciles.shape[1])))
+            share = max(row["active"] * (1 - below), 1 / max(1, fit.manifest["tokens"]))
+            more = {"value": value / max(float(scale[k]), 1e-12), "share": share, "expected": 1 / fit.features}
+            rows.append(_feature(fit, k, "active here") | more)
+        return sorted(rows, key=lambda r: r["share"])[:3]
 
     def _promoting(self, fits: list[Any]) -> tuple[list[dict[str, Any]], float]:
         """Rows of features with this very token among the 20 that they push up, and how many chance would give."""

@@ -1,4 +1,4 @@
-"""The Neurons page as a researcher uses it: find a neuron by a token, doubt its channels, look for them anew, ablate."""
+"""The Neurons page as a researcher uses it: find a neuron by a token, doubt its channels, search anew, ablate."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_neuron_is_found_by_a_token_and_kept_in_the_address(open_page: Callabl
 
 
 def test_channels_are_looked_for_anew_without_a_token(open_page: Callable[..., Page]) -> None:
-    page = opened(open_page, "layer=27&neuron=1341&channels=1")
+    page = opened(open_page, "layer=27&vector=down&neuron=947&channels=1")
     says(page, "#nrn-banner", "Made beforehand")
     skipped = page.locator("#nrn-cards .nrn-token .attune-tok").first
     token = skipped.get_attribute("data-token-id")
@@ -98,7 +98,7 @@ def test_bad_input_is_answered_where_it_was_typed(open_page: Callable[..., Page]
 
 
 def test_what_falls_without_a_channel_and_where_in_the_model_there_is_any(open_page: Callable[..., Page]) -> None:
-    page = opened(open_page, "layer=27&neuron=1341&tab=ablation&text=He%20likes%20fruit%2C%20such%20as%20apples")
+    page = opened(open_page, "layer=27&vector=down&neuron=947&tab=ablation&text=The%20house%20was%20old%20and%20dark")
     page.wait_for_selector("#nrn-arms-table tbody tr")
     said = page.inner_text("#nrn-arms-table")
     assert "this channel" in said and "null: random direction" in said and "SVD" in said
@@ -108,7 +108,8 @@ def test_what_falls_without_a_channel_and_where_in_the_model_there_is_any(open_p
     tab(page, "Layers")
     says(page, "#nrn-map-caption", "random vectors")
     says(page, "#nrn-shares-caption", "5 %")
-    page.locator("#nrn-map .scatterlayer .trace").first.locator("path.point").nth(12).dispatch_event("click")
+    page.locator("#nrn-map .scatterlayer .trace").first.locator("path.point").nth(12).click(force=True)
+    says(page, "#nrn-title", "gate 947 of layer 12")  # a point opens its layer and vector; the number stays
     tab(page, "The null")
     page.wait_for_selector("#nrn-attractors .attune-tok")
     shot(page, "neurons-null")

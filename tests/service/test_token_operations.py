@@ -37,7 +37,7 @@ from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
 from analysis.service.ops_features import FitContrast, fit_of
 from analysis.service.ops_mlp import FitFactorization
-from analysis.service.ops_token import COMMON, TokenCard
+from analysis.service.ops_token import TokenCard
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 from analysis.snmf import library as feature_library
@@ -141,6 +141,10 @@ def test_a_model_without_any_decomposition_is_told_four_times_what_to_do(
             for part in data["parts"]:
                 assert part["rows"] == [] and "Open the " in part["sentence"] and "ress " in part["sentence"]
             assert ("moves" in data["note"]) == (spec.source == "othello")
+    assert context.perform(TokenCard(spec, token="C4")).data["token"] == "C4"
+    assert data["token"] == "E3" and data["forms"] == []  # the token for unknown words is no form of any
+    with pytest.raises(UserError, match="no word that this model's tokenizer knows"):
+        context.perform(TokenCard(spec, token="house"))
 
 
 def test_without_a_text_lists_answer_and_the_rest_says_why(bench: Bench) -> None:
@@ -204,18 +208,27 @@ def test_a_region_is_the_one_that_the_steering_page_names(bench: Bench) -> None:
     assert row["expected"] == pytest.approx(sizes[row["region"]] / fit.manifest["rows"]) and row["expected"] <= 1
 
 
-def test_features_are_those_that_the_text_uses_there(bench: Bench) -> None:
+def test_features_are_those_that_few_tokens_make_as_active(bench: Bench) -> None:
     fit = open_factorization(bench.context.memory, bench.features)
-    used = codes(fit.components, activations_of(bench.loaded, fit, bench.ids)).float() / fit.arrays["scale"].float()
-    common = [r["feature"] for r in fit.manifest["rows"] if r["active"] > COMMON]
-    used[:, common] = 0
-    rows = [r for r in bench.part("MLP features", text=TEXT, position=AT)["rows"] if r["how"] == "active here"]
-    order = [int(k) for k in used[AT].argsort(descending=True)[:3] if used[AT, k] > 0.02]
-    assert order and [r["feature"] for r in rows] == order
-    for row in rows:
-        assert row["value"] == pytest.approx(float(used[AT, row["feature"]]), rel=1e-3)
-        assert row["active"] == fit.manifest["rows"][row["feature"]]["active"]
-        assert row["link"]["query"] == {"fit": bench.features, "feature": row["feature"]}
+    used = codes(fit.components, activations_of(bench.loaded, fit, bench.ids)).double()
+    # The same shares from the tokens of the fit themselves, read again passage by passage.
+    rows_ = [encode_prompt(bench.loaded, p.text, False) for p in passages()]
+    corpus_ = torch.cat(
+        [codes(fit.components, activations_of(bench.loaded, fit, ids))[fit.skip_first :] for ids in rows_]
+    )
+    seen = 0
+    for at in range(fit.skip_first, len(bench.ids)):
+        rows = [r for r in bench.part("MLP features", text=TEXT, position=at)["rows"] if r["how"] == "active here"]
+        assert [r["share"] for r in rows] == sorted(r["share"] for r in rows) and len(rows) <= 3
+        for row in rows:
+            k = row["feature"]
+            share = float((corpus_[:, k] >= used[at, k]).double().mean())
+            assert row["share"] == pytest.approx(share, abs=0.08), (at, k)
+            assert row["share"] <= fit.manifest["rows"][k]["active"] + 1e-6 and row["expected"] == 1 / 8
+            assert row["value"] == pytest.approx(float(used[at, k] / fit.arrays["scale"][k]), rel=1e-3)
+            assert row["link"]["query"] == {"fit": bench.features, "feature": k}
+            seen += 1
+    assert seen > 10
     outside = bench.part("MLP features", text=TEXT, position=0)
     assert "have not seen activations like" in outside["sentence"]
     assert not any(r["how"] == "active here" for r in outside["rows"])

@@ -174,7 +174,7 @@ def rows() -> dict[str, dict[str, Any]]:
         },
         "MLP features": {
             "layer": 2, "where": "somewhere", "feature": 8, "label": "food", "how": "active here", "value": 1.7,
-            "active": 0.11,
+            "active": 0.11, "share": 0.02, "expected": 0.01,
         },
     }  # fmt: skip
 
@@ -184,7 +184,7 @@ def test_no_number_stands_without_what_chance_gives() -> None:
         "QK subspaces": ("random subspace 25%", "median 41%", "median 42%", "relabelled −0.10 ± 0.20"),
         "Regions": ("2.0% of all tokens", "median 99.9%", "next 6 (cars) 10.0%", "has not seen first positions"),
         "Neuron channels": ("not beyond the null",),
-        "MLP features": ("active on 11%",),
+        "MLP features": ("98.0", "2.0% of tokens", "one feature at 1.0%", "170% of its usual activation"),
     }
     for title, row in rows().items():
         part = card.part({"title": title, "rows": [{**row, "link": HERE}], **NOTHING}, lambda link: link["path"])
@@ -195,13 +195,12 @@ def test_no_number_stands_without_what_chance_gives() -> None:
 
 
 def test_bars_and_ticks_stay_on_their_scale() -> None:
-    part = card.part(
-        {"title": "MLP features", "rows": [{**rows()["MLP features"], "link": HERE}], **NOTHING}, lambda link: ""
-    )
+    row = {**rows()["Regions"], "responsibility": 1.2, "expected": 0.11, "link": HERE}
+    part = card.part({"title": "Regions", "rows": [row], **NOTHING}, lambda link: "")
     (bar,) = [x for x in inside(part) if type(x).__name__ == "I"]
     (tick,) = [x for x in inside(part) if type(x).__name__ == "B"]
-    assert bar.style == {"width": "100.0%"} and tick.style == {"left": "11.0%"}  # 170 % of the usual activation
-    assert "170%" in said(part)
+    assert bar.style == {"width": "100.0%"} and tick.style == {"left": "11.0%"}
+    assert "120.0%" in said(part)
 
 
 def test_a_part_without_rows_still_says_why() -> None:
