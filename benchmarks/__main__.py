@@ -10,6 +10,8 @@ from benchmarks import (
     othello_clicks,
     othello_games,
     probe_fit,
+    rotate_channels,
+    snmf_fit,
     steering_cost,
 )
 
@@ -25,6 +27,8 @@ def main() -> None:
         **othello_games.main(),
         **othello_clicks.main(),
         **probe_fit.main(),
+        **rotate_channels.main(),
+        **snmf_fit.main(),
     }
     for name, facts in found.items():
         print(f"\n{name}")

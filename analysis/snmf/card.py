@@ -51,6 +51,7 @@ class Texts:
             found.append(
                 {
                     "tokens": token_labels(self._loaded.tokenizer, ids[first:last]),
+                    "ids": list(ids[first:last]),
                     "values": [round(around[i + shift] / 255, 4) for i in range(first, last)],
                     "at": position - first,
                     "theme": self._passages[document].theme,
@@ -129,7 +130,7 @@ def _sentence(fit: Factorization, feature: int, row: dict[str, Any]) -> str:
     return (
         f"Feature {feature}: {neurons} {unit}, active on {row['active']:.1%} of the tokens, which come from "
         f"{row['texts']:.0f} passages, effectively.{theme} Contexts: the largest activations, at most {PER_PASSAGE} of "
-        "one passage; below them, tokens drawn evenly from all on which it is active."
+        "one passage; beside them, tokens drawn evenly from all on which it is active."
     )
 
 

@@ -102,7 +102,7 @@ clientside_callback(
     ],
     progress_default=["0", "", no_update],
     running=[(Output("nrn-go", "disabled"), True, False), (Output("nrn-stop", "disabled"), False, True)],
-    cancel=[Input("nrn-stop", "n_clicks"), Input("nrn-neuron", "data")],
+    cancel=[Input("nrn-stop", "n_clicks")],
     interval=400,
     prevent_initial_call=True,
 )
