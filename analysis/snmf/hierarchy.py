@@ -3,6 +3,7 @@
 The edges between two levels are weights, and a small concept may belong to several larger ones, so what comes out is a
 graph and is kept as one. Joint fine-tuning, where it is asked for, keeps activations nonnegative and features sparse
 (the official code keeps neither and shows the levels from before it); the tree is always that of the levels kept.
+Levels are counted from 1, the smallest concepts, wherever they have names, and from 0 in lists.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.snmf.semi_nmf import Progress, SemiNMF
-from analysis.snmf.updates import winner_take_all
+from analysis.snmf.semi_nmf import Progress, SemiNMF, as_tensor, explained, squared
+from analysis.snmf.updates import least_squares, winner_take_all
 
 STARTS = 8
 """Starts of each level above the first, of which the best is kept."""
@@ -27,8 +28,9 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
     """Factorize tokens X (n, d) into ``ranks[0]`` features, these into ``ranks[1]``, and so on.
 
     Other settings as of :class:`SemiNMF`, the same for all levels. ``fine_tune``: steps of Adam on all levels at once.
-    Learned: ``levels_``, a fitted SemiNMF each; ``weights_``: for each pair of levels (K_above, K_below) >= 0, how much
-    of each smaller concept is in a larger one; ``tuned_`` (loss before, loss after) or None.
+    Learned (tensors, whatever came in): ``levels_``, a fitted SemiNMF each; ``weights_``: for each pair of levels
+    (K_above, K_below) >= 0, how much of each smaller concept is in a larger one; ``tuned_``: |X - G1 G2 ... F|^2 / 2
+    before and after the tuning, or None.
     """
 
     def __init__(
@@ -64,42 +66,29 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
                 "Each level must have fewer features than the one before it, such as 200, 100, 50.", "levels"
             )
         self.levels_: list[SemiNMF] = []
-        data = torch.as_tensor(X)
+        data = X = as_tensor(X)
         for number, rank in enumerate(ranks):
-
-            def say(share: float, text: str, curve: dict[str, Any], number: int = number) -> None:
-                if progress is not None:
-                    # The first level holds nearly all of the work.
-                    whole = 0.9 * share if number == 0 else 0.9 + 0.1 * (number - 1 + share) / (len(ranks) - 1)
-                    progress(whole, f"level {number + 1} of {len(ranks)}, {text}", curve if number == 0 else {})
-
             # Levels above the first have few rows, so that one start is often unlucky, and several cost nothing.
             starts = 1 if number == 0 else STARTS
             fitted = [
-                SemiNMF(
-                    rank,
-                    sparsity=self.sparsity,
-                    init=self.init,
-                    max_iter=self.max_iter,
-                    tol=self.tol,
-                    patience=self.patience,
-                    solver=self.solver,
-                    random_state=self.random_state + start,
-                ).fit(data, progress=say, check=check)
+                self._level(rank, start).fit(
+                    data, progress=_part(progress, number, len(ranks), start, starts), check=check
+                )
                 for start in range(starts)
             ]
-            level = max(fitted, key=lambda m: m.explained_)
-            self.levels_.append(level)
-            data = level.components_
+            self.levels_.append(max(fitted, key=lambda m: m.explained_))
+            data = self.levels_[-1].components_
         # Level l+1 has the features of level l for tokens: its activations (K_below, K_above) are the weights.
         self.weights_ = [level.activations_.T.clone() for level in self.levels_[1:]]
         self.tuned_: tuple[float, float] | None = None
         if self.fine_tune > 0 and len(ranks) > 1:
-            self.tuned_ = self._tune(torch.as_tensor(X), check)
+            self.tuned_ = self._tune(X, check)
         return self
 
     def concept_tokens(self, level: int) -> Tensor:
-        """How much each token holds of each concept of a level, (n, K_level) >= 0: the product of all activations."""
+        """How much each token holds of each concept of ``levels_[level]``: (n, K) >= 0, the product of activations."""
+        if not 0 <= level < len(self.levels_):
+            raise UserError(f"There are {len(self.levels_)} levels. Choose one of them.", "levels")
         found: Tensor = self.levels_[0].activations_
         for weights in self.weights_[:level]:
             found = found @ weights.T
@@ -109,44 +98,91 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
         """Nodes, edges and shared children of the graph of levels; see :func:`graph`."""
         return graph([len(level.components_) for level in self.levels_], self.weights_, threshold, max_children)
 
+    def _level(self, rank: int, start: int) -> SemiNMF:
+        return SemiNMF(
+            rank,
+            sparsity=self.sparsity,
+            init=self.init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            patience=self.patience,
+            solver=self.solver,
+            random_state=self.random_state + start,
+        )
+
     def _tune(self, X: Tensor, check: Callable[[], None] | None) -> tuple[float, float]:
-        G = self.levels_[0].activations_
-        chain = [w.T.clone() for w in self.weights_]  # (K_below, K_above)
+        chain = [self.levels_[0].activations_, *(w.T for w in self.weights_)]
         top = self.levels_[-1].components_
-        masks = (top != 0).to(top)
-        parts = [p.clone().requires_grad_(True) for p in (G, *chain, top)]
-        optimiser = torch.optim.Adam(parts, lr=1e-3)
-
-        def loss() -> Tensor:
-            made = parts[0]
-            for part in parts[1:]:
-                made = made @ part
-            half: Tensor = (X - made).square().sum() / 2
-            return half
-
-        before = float(loss().detach())
-        with torch.enable_grad():
-            for _ in range(self.fine_tune):
-                if check is not None:
-                    check()
-                optimiser.zero_grad()
-                value = loss()
-                value.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                with torch.no_grad():
-                    for part in parts[:-1]:
-                        part.clamp_(min=0)
-                    parts[-1] *= masks
-        after = float(loss().detach())
-        with torch.no_grad():
-            self.levels_[0].activations_ = parts[0].detach()
-            self.weights_ = [p.detach().T.clone() for p in parts[1:-1]]
-            self.levels_[-1].components_ = parts[-1].detach()
-            # Smaller concepts are rebuilt from above only where they were made from it; their own features stay.
-            for level, weights in zip(self.levels_[1:], self.weights_, strict=True):
-                level.activations_ = weights.T.clone()
-                level.components_ = winner_take_all(level.components_, self.sparsity)
+        before, after, parts = joint_descent(X, [*chain, top], self.fine_tune, check)
+        chain, top = parts[:-1], parts[-1]
+        # Only the highest features are in the loss. The others become what fits their tuned activations best.
+        below = X
+        for number, level in enumerate(self.levels_):
+            last = number == len(self.levels_) - 1
+            features = top if last else winner_take_all(least_squares(chain[number], below), self.sparsity)
+            length = features.norm(dim=1)
+            length = torch.where(length > 0, length, torch.ones_like(length))
+            level.components_ = features / length[:, None]
+            chain[number] = chain[number] * length
+            if not last:
+                chain[number + 1] = chain[number + 1] / length[:, None]
+            level.activations_ = chain[number]
+            level.explained_ = explained(below, level.activations_, level.components_)
+            below = level.components_
+        self.weights_ = [part.T.clone() for part in chain[1:]]
         return before, after
+
+
+def joint_descent(
+    X: Tensor, parts: Sequence[Tensor], steps: int, check: Callable[[], None] | None = None
+) -> tuple[float, float, list[Tensor]]:
+    """Lower |X - P1 P2 ... F|^2 / 2 in all parts at once: all but the last stay >= 0, zeros of the last stay zero.
+
+    Adam at 1e-3 of each part's own size, so that the scale of the data does not matter; the best parts seen are kept.
+    Returns the loss before and after, and the parts.
+    """
+    support = parts[-1] != 0
+    found = [part.detach().clone().requires_grad_(True) for part in parts]
+    groups = [{"params": [p], "lr": 1e-3 * float(p.detach().square().mean().sqrt())} for p in found]
+    optimiser = torch.optim.Adam(groups)
+
+    def residual() -> Tensor:
+        made = found[-1]
+        for part in reversed(found[:-1]):
+            made = part @ made
+        return X - made
+
+    with torch.no_grad():
+        before = best = squared(residual()) / 2
+    kept = [part.detach().clone() for part in found]
+    for _ in range(steps):
+        if check is not None:
+            check()
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            value = residual().square().sum() / 2
+            value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        with torch.no_grad():
+            for part in found[:-1]:
+                part.clamp_(min=0)
+            found[-1] *= support
+            loss = squared(residual()) / 2
+        if loss < best:
+            best, kept = loss, [part.detach().clone() for part in found]
+    return before, best, kept
+
+
+def _part(progress: Progress | None, level: int, levels: int, start: int, starts: int) -> Progress | None:
+    if progress is None:
+        return None
+
+    def say(share: float, text: str, curve: dict[str, Any]) -> None:
+        # The first level holds nearly all of the work, and only its curve is shown.
+        whole = 0.9 * share if level == 0 else 0.9 + 0.1 * (level - 1 + (start + share) / starts) / (levels - 1)
+        progress(whole, f"level {level + 1} of {levels}, {text}", curve if level == 0 else {})
+
+    return say
 
 
 def graph(

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.snmf.plain import plain_step
 from analysis.snmf.start import KINDS, start_activations
-from analysis.snmf.updates import least_squares, nonnegative, products, winner_take_all
+from analysis.snmf.updates import least_squares, nonnegative, products, rescale, winner_take_all
 
 Progress = Callable[[float, str, dict[str, Any]], None]
 SOLVERS = ("fast", "plain")
 SWEEPS = 2
+"""Coordinate sweeps between two least-squares steps: fewer lose in iterations, more in time."""
 
 
 class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,9 +74,9 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any = None, *, progress: Progress | None = None, check: Callable[[], None] | None = None
     ) -> Any:
         """As :meth:`fit`; the activations (n, K), of the type that came in."""
-        data = _tensor(X)
+        data = as_tensor(X)
         self._check(data)
-        total = float(data.double().square().sum())
+        total = squared(data)
         G = start_activations(data, self.n_components, self.init, self.random_state)
         transposed = np.ascontiguousarray(data.T.numpy()) if data.device.type == "cpu" else None
         curve: list[float] = []
@@ -110,22 +112,35 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         features, activations = F / scale[:, None], G * scale * live
         self.components_, self.activations_ = _like(features, X), _like(activations, X)
         self.loss_curve_, self.n_iter_ = curve, len(curve)
-        self.explained_ = 1 - float((data - activations @ features).double().square().sum()) / total
+        self.explained_ = explained(data, activations, features)
         self.n_features_in_ = data.shape[1]
         return self.activations_
 
     @torch.no_grad()
     def transform(self, X: Any, *, sweeps: int = 500) -> Any:
-        """Activations (m, K) >= 0 of new tokens X (m, d), the features fixed: least squares under the sign."""
-        data, F = _tensor(X), _tensor(self.components_)
+        """Activations (m, K) >= 0 of new tokens X (m, d), the features fixed: least squares under the sign, to its end.
+
+        Raises UserError for tokens of another width or without finite numbers.
+        """
+        check_is_fitted(self)
+        data = as_tensor(X)
+        F = as_tensor(self.components_).to(data)
         if data.ndim != 2 or data.shape[1] != F.shape[1]:
-            raise UserError(f"These activations must have {F.shape[1]} numbers a token.", "text")
+            raise UserError(
+                f"These activations do not have {F.shape[1]:,} numbers a token. Take those of the site that was "
+                "factorized.",
+                "text",
+            )
+        if not bool(data.isfinite().all()):
+            raise UserError("These activations hold values that are no finite numbers. Try another text.", "text")
         start = torch.zeros(len(data), len(F), dtype=data.dtype, device=data.device)
         return _like(nonnegative(start, data @ F.T, F @ F.T, sweeps), X)
 
     def inverse_transform(self, X: Any) -> Any:
         """Activations (m, K) back to neurons, (m, d)."""
-        return _like(_tensor(X) @ _tensor(self.components_).to(_tensor(X)), X)
+        check_is_fitted(self)
+        activations = as_tensor(X)
+        return _like(activations @ as_tensor(self.components_).to(activations), X)
 
     def _check(self, X: Tensor) -> None:
         if X.ndim != 2 or len(X) < 2:
@@ -140,8 +155,10 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             )
         if not 0 < self.sparsity <= 1:
             raise UserError("The kept share of neurons must be above 0 and at most 1.", "kept")
-        if self.init not in KINDS or self.solver not in SOLVERS:
+        if self.init not in KINDS:
             raise UserError(f"The start must be one of {', '.join(KINDS)}.", "init")
+        if self.solver not in SOLVERS:
+            raise UserError(f"The solver must be one of {', '.join(SOLVERS)}.", "solver")
         if self.max_iter < 1 or self.patience < 1:
             raise UserError("At least one iteration is needed.", "iterations")
         if not bool(X.isfinite().all()):
@@ -159,8 +176,7 @@ def _fast_step(
 ) -> tuple[Tensor, Tensor, float]:
     F = winner_take_all(least_squares(G, X), sparsity)
     # The scales of a feature and its activations are free; equal ones keep the sums within the dtype.
-    size = G.norm(dim=0).clamp(min=1e-8)
-    G, F = G / size, F * size[:, None]
+    G, F = rescale(G, F)
     cross, gram = products(X, F, transposed)
     G = nonnegative(G, cross, gram, SWEEPS)
     fit = float((cross.double() * G).sum())
@@ -178,7 +194,19 @@ def _curve(curve: list[float], total: float, best: int) -> dict[str, Any]:
     }
 
 
-def _tensor(X: Any) -> Tensor:
+def squared(X: Tensor) -> float:
+    """|X|^2 summed in float64, in parts: a copy in float64 of all activations would not fit where they do."""
+    return sum(float(part.double().square().sum()) for part in X.split(8192))
+
+
+def explained(X: Tensor, activations: Tensor, features: Tensor) -> float:
+    """1 - |X - G F|^2 / |X|^2 of tokens X (n, d), from the residual itself; not centred."""
+    parts = zip(X.split(8192), activations.split(8192), strict=True)
+    return 1 - sum(squared(part - used @ features) for part, used in parts) / squared(X)
+
+
+def as_tensor(X: Any) -> Tensor:
+    """X as a tensor of float32 or float64, which it keeps where it has it."""
     found = X if isinstance(X, Tensor) else torch.from_numpy(np.asarray(X))
     return found if found.dtype in (torch.float32, torch.float64) else found.float()
 

@@ -13,22 +13,32 @@ _CHUNK = 8192
 
 
 def start_activations(X: Tensor, count: int, kind: str, seed: int) -> Tensor:
-    """Activations G (n, K) to begin with, for tokens X (n, d)."""
+    """Activations G (n, K) to begin with, for tokens X (n, d).
+
+    Singular vectors are at most min(n, d); features beyond that many begin at random.
+    """
     generator = torch.Generator().manual_seed(seed)
     if kind == "random":
         drawn = torch.rand(len(X), count, generator=generator, dtype=torch.float64)
         return drawn.clamp(min=FLOOR).to(X)
     if kind == "svd":
-        _, sizes, right = torch.svd_lowrank(X.T.float(), q=count, niter=4) if count < min(X.shape) else _svd(X)
-        return (right * sizes.sqrt()).clamp(min=FLOOR).to(X)
+        found = _singular(X.float(), min(count, *X.shape), seed).clamp(min=FLOOR)
+        more = torch.rand(len(X), count - found.shape[1], generator=generator, dtype=torch.float64).clamp(min=FLOOR)
+        return torch.cat([found.to(X), more.to(X) * float(found.mean())], 1)
     label = kmeans(X, count, seed)
     one_hot = torch.full((len(X), count), FLOOR, dtype=X.dtype, device=X.device)
     return one_hot.scatter_(1, label[:, None], 1.0)
 
 
-def _svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    left, sizes, right = torch.linalg.svd(X.T.float(), full_matrices=False)
-    return left, sizes, right.T
+def _singular(X: Tensor, count: int, seed: int) -> Tensor:
+    if count == min(X.shape):
+        left, sizes, _ = torch.linalg.svd(X, full_matrices=False)
+    else:
+        # The low-rank routine draws from the global stream, which is neither ours to move nor bound to the seed.
+        with torch.random.fork_rng([X.device] if X.is_cuda else []):
+            torch.manual_seed(seed)
+            left, sizes, _ = torch.svd_lowrank(X, q=count, niter=4)
+    return left * sizes.sqrt()
 
 
 def kmeans(X: Tensor, count: int, seed: int, rounds: int = 15) -> Tensor:

@@ -43,6 +43,12 @@ def winner_take_all(features: Tensor, sparsity: float) -> Tensor:
     return torch.where(size >= limit, features, torch.zeros_like(features))
 
 
+def rescale(activations: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """G (n, K) with columns of unit length and F (K, d) times those lengths (floor 1e-8): the same product G F."""
+    size = activations.norm(dim=0).clamp(min=1e-8)
+    return activations / size, features * size[:, None]
+
+
 def products(X: Tensor, features: Tensor, transposed: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
     """X F' (n, K) and F F' (K, K). ``transposed``: X' (d, n) C-contiguous, for the sparse way on the CPU."""
     gram = features @ features.T
@@ -59,14 +65,22 @@ def nonnegative(start: Tensor, cross: Tensor, gram: Tensor, sweeps: int) -> Tens
         result = np.array(start.numpy(), order="C")
         _sweep(result, np.ascontiguousarray(cross.numpy()), np.ascontiguousarray(gram.numpy()), sweeps)
         return torch.from_numpy(result)
-    # Elsewhere all rows take the step of one coordinate together.
-    result_t = start.clone()
-    diagonal = gram.diagonal().clamp(min=1e-30)
-    for _ in range(sweeps):
-        for k in range(len(gram)):
-            step = (cross[:, k] - result_t @ gram[:, k]) / diagonal[k]
-            result_t[:, k] = (result_t[:, k] + step).clamp(min=0)
-    return result_t
+    return rows_together(start, cross, gram, sweeps)
+
+
+def rows_together(start: Tensor, cross: Tensor, gram: Tensor, sweeps: int) -> Tensor:
+    """As :func:`nonnegative`, for devices that want wide steps: all rows move along one coordinate at a time."""
+    G, cross = start.T.contiguous(), cross.T.contiguous()  # one coordinate of all rows lies together
+    tiny = torch.finfo(G.dtype).eps
+    for sweep in range(sweeps):
+        # To ask whether anything still moves stops the device, so it is asked rarely.
+        before = G.clone() if sweep % 8 == 7 else None
+        for k, size in enumerate(gram.diagonal().tolist()):
+            if size > 0:
+                G[k] = (G[k] + (cross[k] - gram[k] @ G) / size).clamp_(min=0)
+        if before is not None and bool((G - before).abs().max() <= tiny * G.max()):
+            break
+    return G.T.contiguous()
 
 
 @njit(cache=True, fastmath=False)  # type: ignore[untyped-decorator]
