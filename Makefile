@@ -48,7 +48,7 @@ unit: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest tests/service
 
 browser: setup $(VENV)/test.stamp
-	@$(BIN)/python -m pytest tests/browser
+	@$(BIN)/python -m pytest tests/browser -n 2 --dist loadfile --durations=10
 
 bench: setup $(VENV)/test.stamp
 	@$(BIN)/python -m benchmarks

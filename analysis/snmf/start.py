@@ -38,7 +38,8 @@ def _singular(X: Tensor, count: int, seed: int) -> Tensor:
         with torch.random.fork_rng([X.device] if X.is_cuda else []):
             torch.manual_seed(seed)
             left, sizes, _ = torch.svd_lowrank(X, q=count, niter=4)
-    return left * sizes.sqrt()
+    scaled: Tensor = left * sizes.sqrt()
+    return scaled
 
 
 def kmeans(X: Tensor, count: int, seed: int, rounds: int = 15) -> Tensor:

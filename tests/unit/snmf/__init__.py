@@ -1,0 +1,1 @@
+"""Tests of semi-nonnegative matrix factorization."""

@@ -53,6 +53,27 @@ def test_the_core_belongs_to_all_siblings_and_the_rest_to_one() -> None:
     assert all(k - shared for k in kept)
 
 
+def test_without_the_core_all_siblings_fall_and_without_its_own_neurons_one() -> None:
+    X, features = families(0)
+    fitted = HierarchicalSemiNMF((12, 4), sparsity=0.034, random_state=0).fit(X).levels_[0]
+    match = (normalize(features, dim=1) @ normalize(fitted.components_, dim=1).T).max(1)
+    group = [list(range(3 * i, 3 * i + 3)) for i in range(GROUPS)]
+    whole = [g for g in group if bool((match.values[g] > 0.9).all())]
+    assert whole, match.values
+    first = whole[0][0] // CHILDREN
+
+    def without(neurons: torch.Tensor) -> torch.Tensor:
+        """Share of each sibling's activation that is left on the tokens where it was planted alone of its group."""
+        tokens = features.clone()
+        tokens[:, neurons] = 0
+        before, after = fitted.transform(features), fitted.transform(tokens)
+        return torch.stack([after[c, match.indices[c]] / before[c, match.indices[c]] for c in whole[0]])
+
+    assert bool((without(60 * first + torch.arange(5)) < 0.8).all())
+    left = without(60 * first + 10 + torch.arange(3))
+    assert float(left[0]) < 0.6 and bool((left[1:] > 0.95).all())
+
+
 def test_weights_are_nonnegative_and_concepts_of_tokens_are_their_product() -> None:
     X, _ = families(1)
     found = HierarchicalSemiNMF((8, 4, 2), sparsity=0.05, max_iter=40).fit(X)
@@ -71,6 +92,34 @@ def test_fine_tuning_keeps_signs_and_sparsity_and_lowers_the_loss() -> None:
     assert bool((tuned.weights_[0] >= 0).all()) and bool((tuned.levels_[0].activations_ >= 0).all())
     before, after = (m.levels_[-1].components_ != 0 for m in (plain, tuned))
     assert bool((after & ~before).sum() == 0)
+    # What is said of the tuned levels is true of them: the loss of the product, unit features, what is explained.
+    whole = tuned.concept_tokens(1) @ tuned.levels_[1].components_
+    assert float((X - whole).square().sum()) / 2 == pytest.approx(tuned.tuned_[1], rel=1e-4)
+    for level, below in zip(tuned.levels_, (X, tuned.levels_[0].components_), strict=True):
+        assert torch.allclose(level.components_.norm(dim=1), torch.ones(len(level.components_)), atol=1e-5)
+        assert int((level.components_ != 0).sum(1).max()) <= 12
+        rest = below - level.activations_ @ level.components_
+        assert level.explained_ == pytest.approx(1 - float(rest.square().sum() / below.square().sum()), abs=1e-5)
+    assert torch.equal(tuned.levels_[1].activations_.T, tuned.weights_[0])
+    assert graph([8, 3], tuned.weights_)["edges"] == tuned.tree()["edges"] != plain.tree()["edges"]
+
+
+def test_tuning_does_not_see_the_scale_of_the_data() -> None:
+    X, _ = families(2)
+    one, big = (HierarchicalSemiNMF((6, 3), sparsity=0.05, max_iter=30, fine_tune=10).fit(c * X) for c in (1, 64))
+    assert one.tuned_ is not None and big.tuned_ is not None
+    assert big.tuned_[1] / big.tuned_[0] == pytest.approx(one.tuned_[1] / one.tuned_[0], rel=1e-3)
+
+
+def test_progress_never_goes_back_and_arrays_are_taken() -> None:
+    shares: list[float] = []
+    X = families(2)[0][:300].numpy()
+    found = HierarchicalSemiNMF((6, 4, 2), sparsity=0.05, max_iter=12).fit(
+        X, progress=lambda share, text, curve: shares.append(share)
+    )
+    assert shares == sorted(shares) and 0.9 < shares[-1] <= 1
+    with pytest.raises(UserError, match="3 levels"):
+        found.concept_tokens(3)
 
 
 def test_the_graph_keeps_shared_children() -> None:
