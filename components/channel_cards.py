@@ -12,8 +12,8 @@ from typing import Any
 
 from dash import html
 
+from components.channel_figures import ARMS
 from components.feature_card import token
-from components.neuron_figures import ARMS
 from components.panels import empty, note
 
 ORDERS = (

@@ -165,7 +165,8 @@ def estimate(vectors: NeuronVectors) -> str:
     speed = 6e10 if vectors.loaded.facts.device == "cpu" else 2e13
     minutes = operations / speed / 60
     if minutes < 120:
-        return f"Measuring takes roughly {max(1, round(minutes))} minutes here and can be cancelled."
+        count = max(1, round(minutes))
+        return f"Measuring takes roughly {count} minute{'s' if count > 1 else ''} here and can be cancelled."
     return f"Measuring takes roughly {minutes / 60:.0f} hours here; a GPU would do it in minutes."
 
 

@@ -173,9 +173,11 @@ def best_head(reading: dict[str, Any]) -> dict[str, int]:
 
 
 clientside_callback(
-    "function(...values) { return dash_clientside.attune.address(...values, " + str(ADDRESS).replace("'", '"') + "); }",
+    # The model is a state: as an input it would call this on every page, also where the other inputs are not.
+    "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
+    + str(ADDRESS).replace("'", '"')
+    + "); }",
     Output("address", "data"),
-    Input("model", "data"),
     Input("address-text", "data"),
     Input("chat", "value"),
     Input("generate", "value"),
@@ -190,5 +192,6 @@ clientside_callback(
     Input("reference", "value"),
     Input("tab", "active_tab"),
     Input("score", "value"),
+    State("model", "data"),
     prevent_initial_call=True,
 )

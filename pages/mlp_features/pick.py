@@ -190,9 +190,11 @@ def show_about(facts: Any, theme: str) -> tuple[Any, ...]:
 
 
 clientside_callback(
-    "function(...values) { return dash_clientside.attune.address(...values, " + str(ADDRESS).replace("'", '"') + "); }",
+    # The model is a state: as an input it would call this on every page, also where the other inputs are not.
+    "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
+    + str(ADDRESS).replace("'", '"')
+    + "); }",
     Output("address", "data", allow_duplicate=True),
-    Input("model", "data"),
     Input("mlp-fit", "value"),
     Input("mlp-feature", "data"),
     Input("mlp-members", "data"),
@@ -203,5 +205,6 @@ clientside_callback(
     Input("mlp-prompt", "value"),
     Input("mlp-pole", "value"),
     Input("mlp-target", "value"),
+    State("model", "data"),
     prevent_initial_call=True,
 )

@@ -8,8 +8,8 @@ from dash import Input, Output, State, callback, html, no_update
 
 from analysis.service.ops_ablation import AblateChannel
 from components.channel_cards import activation_strip, arms_table
+from components.channel_figures import ablation_arms, before_after
 from components.figure_card import blank
-from components.neuron_figures import ablation_arms, before_after
 from components.panels import note
 from pages.common import attempt, spec_of
 from pages.neurons.channels import found_of

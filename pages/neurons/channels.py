@@ -9,8 +9,8 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, no_up
 from analysis.errors import UserError
 from analysis.service.ops_channels import FindChannels, OfChannels
 from components.channel_cards import banner, channel_cards, channel_choice, chips
+from components.channel_figures import cosine_map, descent, rebuilding
 from components.figure_card import blank
-from components.neuron_figures import cosine_map, descent, rebuilding
 from components.panels import empty, user_error
 from pages.common import attempt_job, spec_of
 from pages.neurons.drawn import tree

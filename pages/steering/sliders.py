@@ -222,9 +222,11 @@ def reach_target(
 
 
 clientside_callback(
-    "function(...values) { return dash_clientside.attune.address(...values, " + str(ADDRESS).replace("'", '"') + "); }",
+    # The model is a state: as an input it would call this on every page, also where the other inputs are not.
+    "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
+    + str(ADDRESS).replace("'", '"')
+    + "); }",
     Output("address", "data", allow_duplicate=True),
-    Input("model", "data"),
     Input("steer", "data"),
     Input("steer-prompt", "value"),
     Input("steer-chat", "value"),
@@ -233,5 +235,6 @@ clientside_callback(
     Input("top-p", "value"),
     Input("count", "value"),
     Input("steer-tab", "active_tab"),
+    State("model", "data"),
     prevent_initial_call=True,
 )

@@ -13,7 +13,7 @@ from dash import dcc, html
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
-from components import channel_cards, neuron_figures
+from components import channel_cards, channel_figures, neuron_figures
 from components.figures import AFTER
 from components.neuron_figures import FLOOR
 from components.theme import REMAINDER
@@ -111,7 +111,7 @@ TRACE = [[c, s, -0.1 * s * c, 2.0**s, 1 - s / 10] for c in (1, 2) for s in range
 
 
 def test_the_descent_is_drawn_by_channel_on_the_band_of_the_null() -> None:
-    raw = neuron_figures.descent(TRACE, 2, NULL, "light")
+    raw = channel_figures.descent(TRACE, 2, NULL, "light")
     assert len(raw["data"]) == 6
     loss = [t for t in raw["data"] if t["yaxis"] == "y"]
     wide = {t["name"]: t["line"]["width"] for t in loss}
@@ -121,30 +121,30 @@ def test_the_descent_is_drawn_by_channel_on_the_band_of_the_null() -> None:
     assert boxes == {"y": (-0.9, -0.3), "y2": (3.0, 50.0), "y3": (0.55, 0.85)}
     assert raw["layout"]["xaxis3"]["anchor"] == "y3" and raw["layout"]["yaxis2"]["type"] == "log"
     checked(raw)
-    alone = neuron_figures.descent(TRACE, None, None, "dark")
+    alone = channel_figures.descent(TRACE, None, None, "dark")
     assert alone["layout"]["shapes"] == [] and len(checked(alone)["data"]) == 6
-    assert checked(neuron_figures.descent([], 1, NULL, "dark"))["data"] == []
+    assert checked(channel_figures.descent([], 1, NULL, "dark"))["data"] == []
 
 
 def test_of_many_channels_the_last_and_the_chosen_are_drawn() -> None:
     trace = [[c, 0, 0.0, 1.0, 1.0] for c in range(1, 31)]
-    names = {t["name"] for t in neuron_figures.descent(trace, 2, None, "light", limit=4)["data"]}
+    names = {t["name"] for t in channel_figures.descent(trace, 2, None, "light", limit=4)["data"]}
     assert names == {"channel 2", "channel 27", "channel 28", "channel 29", "channel 30"}
 
 
 def test_cosines_and_what_they_rebuild() -> None:
     cosines = np.array([[1, 0.8, -0.004], [0.8, 1, 0.3], [-0.004, 0.3, 1]])
-    figure = neuron_figures.cosine_map(cosines, "dark")
+    figure = channel_figures.cosine_map(cosines, "dark")
     said = [a["text"] for a in figure["layout"]["annotations"]]
     assert said == ["1.00", "0.80", "0.00", "0.80", "1.00", "0.30", "0.00", "0.30", "1.00"]  # and no -0.00
     assert figure["data"][0]["x"] == ["neuron", "1", "2"]
     checked(figure)
-    assert checked(neuron_figures.cosine_map(np.eye(21), "light"))["layout"]["annotations"] == []
+    assert checked(channel_figures.cosine_map(np.eye(21), "light"))["layout"]["annotations"] == []
     parts = np.array([[0.8, 0.64, 0.64], [0.9, 0.81, 0.85]])
-    lines = neuron_figures.rebuilding(parts, "light")["data"]
+    lines = channel_figures.rebuilding(parts, "light")["data"]
     np.testing.assert_allclose([t["y"] for t in lines], parts.T)
     assert lines[2]["name"].startswith("null") and lines[2]["line"]["color"] == REMAINDER
-    assert len(checked(neuron_figures.rebuilding(parts[:, :2], "dark"))["data"]) == 2
+    assert len(checked(channel_figures.rebuilding(parts[:, :2], "dark"))["data"]) == 2
 
 
 def arm(name: str, own: float, other: float) -> dict[str, Any]:
@@ -156,7 +156,7 @@ ARMS = [arm("whole neuron", 2.0, 1.5), arm("random direction", 0.3, 0.2), arm("c
 
 
 def test_arms_stand_in_one_order_with_their_intervals() -> None:
-    figure = neuron_figures.ablation_arms(ARMS, "logits", "light")
+    figure = channel_figures.ablation_arms(ARMS, "logits", "light")
     own, other = figure["data"]
     assert own["text"] == ["this channel", "null: random direction", "the whole neuron"]
     np.testing.assert_allclose(own["x"], [1.0, 0.3, 2.0])
@@ -174,13 +174,13 @@ def test_before_and_after_keep_equal_tokens_apart_and_hollow_what_is_not_the_cha
         {"label": HOSTILE, "before": 1.0, "after": 0.5, "own": True, "id": 7},
         {"label": HOSTILE, "before": 0.2, "after": 0.3, "own": False, "id": None},
     ]
-    figure = neuron_figures.before_after(rows, "logit", "dark")
+    figure = channel_figures.before_after(rows, "logit", "dark")
     joints, before, after = figure["data"]
     assert len(set(before["y"])) == 2 and joints["x"] == [1.0, 0.5, None, 0.2, 0.3, None]
     assert before["customdata"] == [7, None] and np.asarray(after["x"]).tolist() == [0.5, 0.3]
     assert before["marker"]["color"][1] != before["marker"]["color"][0]
     assert "<script" not in json.dumps(checked(figure))
-    checked(neuron_figures.before_after([], "logit", "light"))
+    checked(channel_figures.before_after([], "logit", "light"))
 
 
 # Cards

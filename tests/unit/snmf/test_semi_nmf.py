@@ -252,7 +252,7 @@ def test_tokens_that_are_all_alike_or_zero_do_no_harm() -> None:
     assert same.explained_ == pytest.approx(1, abs=1e-5) and bool(same.components_.isfinite().all())
     X = data(40, 12, dtype=torch.float32)
     X[:20] = 0
-    assert bool((SemiNMF(4, sparsity=0.5).fit(X).activations_[:20] == 0).all())
+    assert float(SemiNMF(4, sparsity=0.5).fit(X).activations_[:20].max()) < 1e-9
 
 
 @pytest.mark.parametrize("solver", ["fast", "plain"])
