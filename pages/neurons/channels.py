@@ -18,6 +18,7 @@ from pages.neurons.state import SETTINGS, asked
 
 NAMES = ("layer", "vector", "neuron")
 _DIGITS = {"edges": 3, "counts": 0, "cosines": 4, "reconstruction": 4, "trace": 4}
+WAITING = "the descent is drawn while it runs"
 
 
 def found_of(found: Any, neuron: Any) -> Any:
@@ -100,7 +101,7 @@ clientside_callback(
         Output("nrn-state", "children"),
         Output("nrn-descent", "figure", allow_duplicate=True),
     ],
-    progress_default=["0", "", no_update],
+    progress_default=["0", "", blank(290, WAITING)],
     running=[(Output("nrn-go", "disabled"), True, False), (Output("nrn-stop", "disabled"), False, True)],
     cancel=[Input("nrn-stop", "n_clicks")],
     interval=400,
@@ -228,7 +229,7 @@ def show_descent(found: Any, chosen: int | None, neuron: Any, theme: str) -> tup
     """The descent of all channels of the open neuron."""
     found = found_of(found, neuron)
     if not found:
-        return blank(290, "the descent is drawn while it runs"), "", None
+        return blank(290, WAITING), "", None
     caption = (
         f"Grey: where the best channels of {found['null']['vectors']} random vectors end, 90 % of them; dashed, half. "
         f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work."

@@ -138,6 +138,15 @@ def test_a_seed_decides_everything(init: str) -> None:
         assert not torch.equal(one.components_, SemiNMF(5, sparsity=0.1, init=init, random_state=2).fit(X).components_)
 
 
+def test_singular_vectors_begin_at_the_root_of_their_values() -> None:
+    sizes = np.array([9.0, 4.0, 2.0, 1.0, 0.01])
+    left, right = (np.linalg.qr(data(n, 5, n).numpy())[0] for n in (60, 30))
+    start = start_activations(torch.from_numpy((left * sizes) @ right.T), 4, "svd", 0).numpy()
+    for own, column in zip(start.T, (left * np.sqrt(sizes)).T[:4], strict=True):
+        # Signs of singular vectors are free, and the negative half is lost either way.
+        assert any(np.allclose(own, np.maximum(s * column, 1e-6), atol=1e-3) for s in (1, -1))
+
+
 @pytest.mark.parametrize("n", [60, 25])
 def test_more_features_than_singular_vectors(n: int) -> None:
     X = data(n, 20)
