@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
+from analysis.errors import UserError
 from analysis.home import folder
+from analysis.models.spec import ModelSpec
 
 LONG_TEXT = 1500
 _HASH = re.compile(r"@[0-9a-f]{64}")
@@ -36,3 +38,28 @@ def parse_json(text: Any) -> Any:
         return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
     except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
         return None
+
+
+def model_fields(query: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The field ``model`` of a view, if the address names one that can be; a sentence in ``problems`` if it cannot."""
+    model = parse_json(query.get("model"))
+    if model is None:
+        return {}
+    try:
+        return {"model": ModelSpec.from_dict(model).to_dict()}
+    except UserError as error:
+        problems.append(error.message)
+        return {}
+
+
+def number_of(text: Any, kind: type) -> Any:
+    """A number of that kind from an address; None if it is none."""
+    try:
+        return kind(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def short(value: Any) -> str:
+    """What stood in an address, quoted and cut, for a sentence that refuses it."""
+    return repr(str(value)[:20])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,7 @@ from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
 from analysis.service.operation import Kind, Operation, Result, choice, hash_of, number, whole
-from analysis.service.ops_steering import ReadPrompt, compared
+from analysis.service.ops_steering import ReadPrompt, compared, read_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,26 +45,16 @@ class WithFeature(Operation):
 
     def opened(self, context: Context, text: str) -> tuple[LoadedModel, Factorization, ReadPrompt]:
         """Model, factorization and the prompt, read; UserError if they do not belong together."""
-        from analysis.models.prompts import encode_prompt
         from analysis.snmf.library import fit_for
-        from analysis.steering import PromptCache
 
         loaded = context.model(self.model)
         fit = fit_for(context.memory, loaded, self.fit)
         fit.check_feature(self.feature)
         lowest = fit.site.layer - (fit.site.kind != "residual")
-        # The key of the Steering page's prompts as well: what one page has read serves the other.
-        key = hash_of(["prompt", context.residents.fingerprint(self.model), text, False, lowest])
-        prompt: ReadPrompt | None = context.memory.get(key)
-        if prompt is None:
-            try:
-                ids = encode_prompt(loaded, text, False)
-            except UserError as error:
-                raise UserError(error.message, "text") from error
-            began = time.perf_counter()
-            cache = PromptCache(loaded, ids, [lowest])
-            prompt = ReadPrompt(cache, ids, time.perf_counter() - began)
-            context.memory.put(key, prompt, cache.nbytes + 4 * cache.base_logits.numel())
+        try:
+            prompt = read_prompt(context, loaded, self.model, text, False, lowest)
+        except UserError as error:
+            raise UserError(error.message, "text") from error
         return loaded, fit, prompt
 
 

@@ -40,6 +40,24 @@ class ReadPrompt:
         return self.cache.base_logits
 
 
+def read_prompt(
+    context: Context, loaded: LoadedModel, model: ModelSpec, text: str, chat: bool, lowest: int
+) -> ReadPrompt:
+    """A prompt, read once for all who steer from block ``lowest`` on: what one page has read serves the others."""
+    from analysis.models.prompts import encode_prompt
+    from analysis.steering import PromptCache
+
+    key = hash_of(["prompt", context.residents.fingerprint(model), text, chat, lowest])
+    prompt: ReadPrompt | None = context.memory.get(key)
+    if prompt is None:
+        ids = encode_prompt(loaded, text, chat)
+        began = time.perf_counter()
+        cache = PromptCache(loaded, ids, [lowest])
+        prompt = ReadPrompt(cache, ids, time.perf_counter() - began)
+        context.memory.put(key, prompt, cache.nbytes + 4 * cache.base_logits.numel())
+    return prompt
+
+
 @dataclass(frozen=True)
 class UnderSteering(Operation):
     """A prompt and a set-up of one fit."""
@@ -57,8 +75,6 @@ class UnderSteering(Operation):
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""
         from analysis.mfa.library import fit_for
-        from analysis.models.prompts import encode_prompt
-        from analysis.steering import PromptCache
 
         loaded = context.model(self.model)
         fit = fit_for(context.memory, loaded, self.steer.fit)
@@ -68,15 +84,7 @@ class UnderSteering(Operation):
             raise UserError(
                 f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers"
             )
-        key = hash_of(["prompt", context.residents.fingerprint(self.model), self.text, self.chat, lowest])
-        prompt = context.memory.get(key)
-        if prompt is None:
-            ids = encode_prompt(loaded, self.text, self.chat)
-            began = time.perf_counter()
-            cache = PromptCache(loaded, ids, [lowest])
-            prompt = ReadPrompt(cache, ids, time.perf_counter() - began)
-            context.memory.put(key, prompt, cache.nbytes + 4 * cache.base_logits.numel())
-        return loaded, fit, prompt
+        return loaded, fit, read_prompt(context, loaded, self.model, self.text, self.chat, lowest)
 
 
 @dataclass(frozen=True)

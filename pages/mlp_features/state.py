@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.errors import UserError
-from analysis.models.spec import ModelSpec
-from pages.address import parse_json, recall
+from pages.address import model_fields, number_of, parse_json, recall, short
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
@@ -40,14 +38,8 @@ class View:
 
 def read_address(query: dict[str, Any]) -> View:
     """A view from the query of an address, with a sentence for each entry that could not be used."""
-    fields: dict[str, Any] = {}
     problems: list[str] = []
-    model = parse_json(query.get("model"))
-    if model is not None:
-        try:
-            fields["model"] = ModelSpec.from_dict(model).to_dict()
-        except UserError as error:
-            problems.append(error.message)
+    fields = model_fields(query, problems)
     if isinstance(query.get("fit"), str):
         fields["fit"] = query["fit"][:100]
     for name in ("text", "prompt"):
@@ -63,9 +55,9 @@ def read_address(query: dict[str, Any]) -> View:
         ("target", float, 0.001, 20.0),
     ):
         if query.get(name) is not None:
-            value = _number(query[name], kind)
+            value = number_of(query[name], kind)
             if value is None or not low <= value <= high:
-                problems.append(f"The address gives {name} as {_short(query[name])}; it must be {low:g} to {high:g}.")
+                problems.append(f"The address gives {name} as {short(query[name])}; it must be {low:g} to {high:g}.")
             else:
                 fields[name] = value
     if query.get("with") is not None:
@@ -75,14 +67,14 @@ def read_address(query: dict[str, Any]) -> View:
             if isinstance(query[name], str) and query[name] in allowed:
                 fields[name] = allowed[query[name]]
             else:
-                problems.append(f"The address gives {name} as {_short(query[name])}; it was left out.")
+                problems.append(f"The address gives {name} as {short(query[name])}; it was left out.")
     root = query.get("root")
     if root is not None:
         level, _, number = str(root).partition(":")
         if level.isdecimal() and number.isdecimal() and len(str(root)) < 16:
             fields["root"] = root
         else:
-            problems.append(f"The address gives root as {_short(root)}; a concept is named like 2:37.")
+            problems.append(f"The address gives root as {short(root)}; a concept is named like 2:37.")
     return View(**fields, problems=problems)
 
 
@@ -92,14 +84,3 @@ def _members(data: Any, problems: list[str]) -> list[int]:
     if good != data or len(good) > MOST:
         problems.append(f"Not all features to compare in the address can be used: at most {MOST} different numbers.")
     return good[:MOST]
-
-
-def _short(value: Any) -> str:
-    return repr(str(value)[:20])
-
-
-def _number(text: Any, kind: type) -> Any:
-    try:
-        return kind(text)
-    except (TypeError, ValueError, OverflowError):
-        return None

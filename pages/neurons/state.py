@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.errors import UserError
-from analysis.models.spec import ModelSpec
 from analysis.service.ops_channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
 from analysis.service.ops_neurons import KINDS
-from pages.address import parse_json, recall
+from pages.address import model_fields, number_of, parse_json, recall, short
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
@@ -61,20 +59,14 @@ _WORDS = {"vector": KINDS, "optimiser": OPTIMISERS, "tab": TABS, "order": ORDERS
 
 def read_address(query: dict[str, Any]) -> View:
     """A view from the query of an address, with a sentence for each entry that could not be used."""
-    fields: dict[str, Any] = {}
     problems: list[str] = []
-    model = parse_json(query.get("model"))
-    if model is not None:
-        try:
-            fields["model"] = ModelSpec.from_dict(model).to_dict()
-        except UserError as error:
-            problems.append(error.message)
+    fields = model_fields(query, problems)
     for name, (key, kind, low, high) in _NUMBERS.items():
         if query.get(name) is not None:
-            value = _number(query[name], kind)
+            value = number_of(query[name], kind)
             if value is None or not low <= value <= high:
                 problems.append(
-                    f"The address gives {name} as {_short(query[name])}; it must be a number from {low:,g} to "
+                    f"The address gives {name} as {short(query[name])}; it must be a number from {low:,g} to "
                     f"{high:,.12g}."
                 )
             else:
@@ -84,7 +76,7 @@ def read_address(query: dict[str, Any]) -> View:
             if query[name] in allowed:
                 fields[name] = query[name]
             else:
-                problems.append(f"The address gives {name} as {_short(query[name])}; it was left out.")
+                problems.append(f"The address gives {name} as {short(query[name])}; it was left out.")
     if query.get("without") is not None:
         fields["excluded"] = _tokens(parse_json(query["without"]), problems)
     if isinstance(query.get("text"), str) and query["text"]:
@@ -116,14 +108,3 @@ def _tokens(data: Any, problems: list[str]) -> list[int]:
             f"Not all tokens that the address leaves out can be used: at most {MAX_EXCLUDED} different numbers."
         )
     return good[:MAX_EXCLUDED]
-
-
-def _short(value: Any) -> str:
-    return repr(str(value)[:20])
-
-
-def _number(text: Any, kind: type) -> Any:
-    try:
-        return kind(text)
-    except (TypeError, ValueError, OverflowError):
-        return None

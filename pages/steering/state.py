@@ -11,8 +11,7 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.mfa.settings import MODES, ROTATIONS, WHERE, RegionSetting, SteeringSettings
-from analysis.models.spec import ModelSpec
-from pages.address import parse_json, recall
+from pages.address import model_fields, number_of, parse_json, recall
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = ["model", "steer", "text", "chat", "seed", "temperature", "top_p", "count", "tab"]
@@ -38,14 +37,8 @@ class View:
 
 def read_address(query: dict[str, Any]) -> View:
     """A view from the query of an address, with a sentence for each entry that could not be used."""
-    fields: dict[str, Any] = {}
     problems: list[str] = []
-    model = parse_json(query.get("model"))
-    if model is not None:
-        try:
-            fields["model"] = ModelSpec.from_dict(model).to_dict()
-        except UserError as error:
-            problems.append(error.message)
+    fields = model_fields(query, problems)
     if query.get("steer") is not None:
         fields["steer"] = _steer(parse_json(query["steer"]), problems)
     if isinstance(query.get("text"), str) and query["text"]:
@@ -62,7 +55,7 @@ def read_address(query: dict[str, Any]) -> View:
         ("top_p", 0.05, 1.0, float),
     ):
         if query.get(name) is not None:
-            value = _number(query[name], kind)
+            value = number_of(query[name], kind)
             if value is None or not low <= value <= high:
                 problems.append(
                     f"The address gives {name.replace('_', '-')} as {str(query[name])[:20]!r}; "
@@ -105,11 +98,4 @@ def _steer(data: Any, problems: list[str]) -> dict[str, Any] | None:
         return SteeringSettings.from_dict(kept).to_dict()
     except UserError as error:
         problems.append(error.message)
-        return None
-
-
-def _number(text: Any, kind: type) -> Any:
-    try:
-        return kind(text)
-    except (TypeError, ValueError, OverflowError):
         return None
