@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ def save_pair(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any
     target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
     record = {**manifest, "sha256": digest, "file": target.name}
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    _write(target, body)
-    _write(path.with_name(path.name + ".json"), text.encode())
+    write_whole(target, body)
+    write_whole(path.with_name(path.name + ".json"), text.encode())
     for old in path.parent.glob(f"{path.name}-????????????.safetensors"):
         if old != target:
             old.unlink(missing_ok=True)
@@ -61,10 +61,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _write(path: Path, body: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a file under a name of its own and rename it, so that nobody reads half of it."""
+    scratch = path.with_name(f".part-{secrets.token_hex(8)}")
     try:
-        part.write_bytes(body)
-        os.replace(part, path)
+        with scratch.open("xb") as file:
+            file.write(body)
+        scratch.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)

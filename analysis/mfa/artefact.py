@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis.artefacts import write_whole
 from analysis.errors import UserError
 from analysis.mfa.parameters import Parameters
 
@@ -81,8 +81,8 @@ def save_mixture(
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     data_path, manifest_path = _paths(path)
     data_path.parent.mkdir(parents=True, exist_ok=True)
-    _write(data_path, body)
-    _write(manifest_path, text.encode())
+    write_whole(data_path, body)
+    write_whole(manifest_path, text.encode())
     return manifest_path
 
 
@@ -204,13 +204,3 @@ def _paths(path: Path | str) -> tuple[Path, Path]:
     elif base.suffix in (".safetensors", ".json"):
         base = base.with_suffix("")
     return base.with_name(base.name + ".safetensors"), base.with_name(base.name + ".json")
-
-
-def _write(path: Path, body: bytes) -> None:
-    scratch = path.with_name(f".part-{secrets.token_hex(8)}")
-    try:
-        with scratch.open("xb") as file:
-            file.write(body)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

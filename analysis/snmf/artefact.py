@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis.artefacts import write_whole
 from analysis.errors import UserError
 
 FORMAT = 1
@@ -58,8 +58,8 @@ def save_factors(
     text = json.dumps({**manifest, **own}, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     data_path, manifest_path = _paths(path)
     data_path.parent.mkdir(parents=True, exist_ok=True)
-    _write(data_path, body)
-    _write(manifest_path, text.encode())
+    write_whole(data_path, body)
+    write_whole(manifest_path, text.encode())
     return manifest_path
 
 
@@ -173,13 +173,3 @@ def _bytes(path: Path) -> bytes:
 
 def _paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
-
-
-def _write(path: Path, body: bytes) -> None:
-    scratch = path.with_name(f".part-{secrets.token_hex(8)}")
-    try:
-        with scratch.open("xb") as file:
-            file.write(body)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
