@@ -46,6 +46,8 @@ def load_pair(path: Path, what: str, field: str = "file") -> tuple[dict[str, np.
         if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
             raise UserError(f"The {what} were changed after they were written. Make them again.", field)
         return load(body), manifest
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"There are no {what} yet.", field) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
