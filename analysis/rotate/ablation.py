@@ -30,6 +30,11 @@ from analysis.rotate.vectors import NeuronVectors
 
 WHOLE = "whole neuron"
 _DRAWS = 2_000
+_CALLED = {
+    "random direction": "a random direction",
+    "logit lens": "the direction of its logit-lens tokens",
+    "svd": "the SVD of the layer",
+}
 
 
 def ablate(
@@ -272,7 +277,7 @@ def _sentence(data: dict[str, Any]) -> str:
             f"In units of the mean activation, it falls without the channel by {said(channel['own'])} in sentences "
             f"with its tokens and by {said(channel['other'])} in sentences with others"
         )
-    text += f"; of the controls, {best['name']} does best ({said(best['own'])} and {said(best['other'])})."
+    text += f"; of the controls, {_CALLED[best['name']]} does best ({said(best['own'])} and {said(best['other'])})."
     if channel["own"] > 2 * abs(whole):
         text += f" The whole neuron accounts for {said(whole)} only: more is taken than the neuron put there."
     return text
