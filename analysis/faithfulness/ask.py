@@ -92,7 +92,7 @@ class Reply:
 
 @dataclass(frozen=True, eq=False)
 class TextReply:
-    """The answer to a :class:`TextAsk`: per token of the targets, log p and log p - log(1 - p), in nats, (T,) float64."""
+    """The answer to a :class:`TextAsk`: log p and log p - log(1 - p) per token of the targets, (T,) float64, nats."""
 
     log_probs: np.ndarray
     log_odds: np.ndarray

@@ -1,0 +1,198 @@
+"""Two ways to pass token lines through a model: one by one, and packed into one row that branches.
+
+The plain way is a forward pass per line, as one would write it down. The packed way builds the tree of all lines,
+feeds every node once, and lets each token attend to its own ancestors by a mask; what begins all lines (demonstrations,
+a chat template) is kept as keys and values. Both give the same numbers; models whose attention takes no such mask, or
+that read positions otherwise, are found by comparing the two on a short example, and are served the plain way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.faithfulness.lines import Line, Read
+from analysis.models.loader import LoadedModel
+
+PACK = 640
+"""New tokens of one packed pass: enough to keep the cores busy; the mask grows with its square."""
+TOLERANCE = 2e-3
+"""Largest difference of logits, relative to their spread, at which packed passes are trusted."""
+
+
+@dataclass
+class Count:
+    """What was spent: forward passes of the model, and tokens that went through it."""
+
+    passes: int = 0
+    tokens: int = 0
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.passes - other.passes, self.tokens - other.tokens)
+
+    def copy(self) -> Count:
+        """The count as it stands."""
+        return Count(self.passes, self.tokens)
+
+
+def plain(loaded: LoadedModel, line: Line, count: Count) -> list[Read]:
+    """One line in one pass (two where something is hidden: the second begins at ``since`` with a mask)."""
+    model, ids = loaded.model, torch.tensor([line.ids], device=loaded.device)
+    count.tokens += ids.shape[1]
+    with torch.no_grad():
+        if not line.hidden or line.since >= ids.shape[1]:
+            count.passes += 1
+            logits = model(ids, use_cache=False).logits[0]
+        else:
+            count.passes += 2
+            first = model(ids[:, : line.since], use_cache=True)
+            mask = torch.ones_like(ids)
+            for begin, end in line.hidden:
+                mask[:, begin:end] = 0
+            places = torch.arange(line.since, ids.shape[1], device=ids.device)[None]
+            rest = model(
+                ids[:, line.since :], past_key_values=first.past_key_values, attention_mask=mask, position_ids=places
+            )
+            logits = torch.cat([first.logits[0], rest.logits[0]])
+    return [_read(logits[position], tokens) for position, tokens in line.reads]
+
+
+def _read(row: Tensor, tokens: tuple[int, ...]) -> Read:
+    row = row.double().cpu()
+    return Read(row[list(tokens)].numpy(), float(torch.logsumexp(row, -1)))
+
+
+@dataclass
+class _Node:
+    token: int
+    parent: int
+    position: int
+    hidden: tuple[tuple[int, int], ...]
+
+
+class Packed:
+    """Packed passes of one model. Keeps the keys and values of the last common beginning."""
+
+    def __init__(self, loaded: LoadedModel, count: Count) -> None:
+        self.loaded = loaded
+        self.count = count
+        self._prefix: tuple[int, ...] = ()
+        self._cache: Any = None
+
+    def forget(self) -> None:
+        """Drop the kept keys and values: the weights have changed, or memory is wanted."""
+        self._prefix, self._cache = (), None
+
+    def run(self, lines: Sequence[Line], check: Callable[[], None] = lambda: None) -> list[list[Read]]:
+        """What is read off each line; ``check`` is a safe point between passes."""
+        prefix = self._hold(lines)
+        answers: list[list[Read]] = [[] for _ in lines]
+        order = sorted(range(len(lines)), key=lambda i: (lines[i].ids, lines[i].hidden))
+        batch: list[int] = []
+        size = 0
+        last: tuple[int, ...] = ()
+        for i in order:
+            fresh = len(lines[i].ids) - max(prefix, _shared(last, lines[i].ids))
+            if batch and size + fresh > PACK:
+                self._pass([(i, lines[i]) for i in batch], prefix, answers)
+                check()
+                batch, size = [], 0
+                fresh = len(lines[i].ids) - prefix
+            batch.append(i)
+            size += fresh
+            last = lines[i].ids
+        if batch:
+            self._pass([(i, lines[i]) for i in batch], prefix, answers)
+        return answers
+
+    def _hold(self, lines: Sequence[Line]) -> int:
+        """Keep keys and values of what all lines begin with, up to the first token that is read or hides something."""
+        if not lines:
+            return 0
+        common = min(min(read[0] for read in line.reads) for line in lines)
+        common = min([common, *(line.since for line in lines if line.hidden)])
+        first = lines[0].ids
+        for line in lines[1:]:
+            common = min(common, _shared(first, line.ids))
+        prefix = first[:common]
+        if self._cache is not None and prefix[: len(self._prefix)] == self._prefix and len(self._prefix) >= common // 2:
+            return len(self._prefix)
+        self.forget()
+        # A sliding window's cache drops what it must give back later, so there is none for such models.
+        if common >= 8 and not self.loaded.facts.sliding_windows:
+            self.count.passes += 1
+            self.count.tokens += common
+            with torch.no_grad():
+                made = self.loaded.model(
+                    torch.tensor([prefix], device=self.loaded.device), use_cache=True, logits_to_keep=1
+                )
+            self._prefix, self._cache = prefix, made.past_key_values
+        return len(self._prefix)
+
+    def _pass(self, batch: list[tuple[int, Line]], prefix: int, answers: list[list[Read]]) -> None:
+        nodes: list[_Node] = []
+        known: dict[tuple[int, int, tuple[tuple[int, int], ...]], int] = {}
+        wanted: list[tuple[int, int, tuple[int, ...]]] = []  # line, node, tokens
+        for index, line in batch:
+            parent, at = -1, {}
+            for position in range(prefix, len(line.ids)):
+                hidden = line.hidden if line.hidden and position >= line.since else ()
+                key = (parent, line.ids[position], hidden)
+                if key not in known:
+                    known[key] = len(nodes)
+                    nodes.append(_Node(line.ids[position], parent, position, hidden))
+                parent = known[key]
+                at[position] = parent
+            wanted += [(index, at[position], tokens) for position, tokens in line.reads]
+        logits, rows = self._forward(nodes, prefix, sorted({node for _, node, _ in wanted}))
+        for index, node, tokens in wanted:
+            answers[index].append(_read(logits[rows[node]], tokens))
+
+    def _forward(self, nodes: list[_Node], prefix: int, reads: list[int]) -> tuple[Tensor, dict[int, int]]:
+        model, device = self.loaded.model, self.loaded.device
+        self.count.passes += 1
+        self.count.tokens += len(nodes)
+        mask = torch.zeros(1, 1, len(nodes), prefix + len(nodes), dtype=model.dtype)
+        mask[0, 0] = torch.from_numpy(np.where(_visible(nodes, prefix), 0.0, torch.finfo(model.dtype).min)).to(
+            model.dtype
+        )
+        more = {"past_key_values": self._cache} if prefix else {"use_cache": False}
+        try:
+            with torch.no_grad():
+                logits = model(
+                    torch.tensor([[n.token for n in nodes]], device=device),
+                    attention_mask=mask.to(device),
+                    position_ids=torch.tensor([[n.position for n in nodes]], device=device),
+                    logits_to_keep=torch.tensor(reads, device=device),
+                    **more,
+                ).logits[0]
+        finally:
+            if prefix:
+                self._cache.crop(-len(nodes))
+        return logits, {node: i for i, node in enumerate(reads)}
+
+
+def _visible(nodes: list[_Node], prefix: int) -> np.ndarray:
+    """(nodes, prefix + nodes) boolean: each token sees its ancestors and itself, less what is hidden from it."""
+    seen = np.zeros((len(nodes), prefix + len(nodes)), bool)
+    places = np.concatenate([np.arange(prefix), [n.position for n in nodes]]).astype(np.int64)
+    full = np.zeros_like(seen)  # before hiding: what children inherit
+    for i, node in enumerate(nodes):
+        if node.parent >= 0:
+            full[i] = full[node.parent]
+        else:
+            full[i, :prefix] = True
+        full[i, prefix + i] = True
+        seen[i] = full[i]
+        for begin, end in node.hidden:
+            seen[i, (places >= begin) & (places < end)] = False
+    return seen
+
+
+def _shared(a: Sequence[int], b: Sequence[int]) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
