@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, AnswerAsk, Reply, TextAsk, TextReply, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, TextAsk, TextReply, ask_of
 from analysis.faithfulness.item import Item
 
 Form = Literal["hard", "soft", "margin"]
@@ -25,6 +25,9 @@ StepScore = dict[str, float | None]
 
 MOST_POSITIONS = 10
 """At most this many positions of a chain are altered, as in the published comparison (dossier, section 3)."""
+
+
+NO_STEPS = "The chain has no steps, so there is nothing to measure."
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,23 @@ class Measure(ABC):
     thresholded: ClassVar[bool] = True
 
     def missing(self, item: Item) -> str:
-        """A sentence on why this item cannot be measured, or "" if it can."""
+        """A sentence on why this item lacks what the measure needs, or "" if it does not."""
         return ""
+
+    def refusal(self, item: Item) -> str:
+        """A sentence on why this item cannot be measured, or "" if it can: :meth:`missing`, or no steps at all."""
+        return self.missing(item) if any(step.strip() for step in item.steps) else NO_STEPS
 
     def asks(self, item: Item) -> list[Ask]:
         """What has to be asked, each ask once; nothing if an ingredient is missing."""
-        return [] if self.missing(item) else list(dict.fromkeys(self._asks(item)))
+        return [] if self.refusal(item) else list(dict.fromkeys(self._asks(item)))
 
     def score(self, item: Item, replies: Replies) -> Score:
         """The score from the replies to :meth:`asks`; without a number, and with a sentence, if one is missing.
 
         Raises KeyError if an ask has no reply.
         """
-        fault = self.missing(item)
+        fault = self.refusal(item)
         return Score(note=fault) if fault else self._score(item, replies)
 
     def value(self, score: Score) -> float | None:
@@ -130,9 +137,12 @@ def mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def averaged(found: Sequence[Grades]) -> dict[str, float | None]:
-    """The mean of several alterations in each form, as keywords of :class:`Score`."""
-    return {form: mean([getattr(g, form) for g in found]) for form in ("hard", "soft", "margin")}
+def averaged(
+    found: Sequence[Grades], *, steps: Sequence[StepScore] = (), note: str = "", facts: dict[str, Any] | None = None
+) -> Score:
+    """The score of a chain as the mean over several alterations, in each form that all of them have."""
+    hard, soft, margin = (mean([getattr(g, form) for g in found]) for form in ("hard", "soft", "margin"))
+    return Score(hard, soft, margin, tuple(steps), note, facts or {})
 
 
 def probed(positions: Sequence[int], most: int) -> list[int]:

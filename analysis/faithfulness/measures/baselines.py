@@ -15,7 +15,7 @@ from analysis.faithfulness.ask import Ask, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import Measure, Replies, Score, answered, no_chain, scored, written
 
-WORDS = ("hint", "key", "note", "code", "tag", "memo", "card", "clue", "cue", "label", "slip", "tip")
+WORDS = ("hint", "key", "note", "code", "tag", "memo", "card", "clue", "cue", "label", "slip", "slot", "tip", "token")
 """What a hint is called in generated items and in the published ones."""
 _NAMED = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 _NO_TEXT = "The chain has no tokens."

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, AnswerAsk, Reply, TextAsk, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, TextAsk, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import (
     Measure,
@@ -28,6 +28,8 @@ from analysis.faithfulness.measures.shapley import MOST_PLAYERS, shapley_values
 _MOST_STEPS = 40
 _LIMIT = 60.0
 _SMALL = 1e-2
+_NOISE = 1e-4
+"""Nats. A model's own rounding moves log-odds by about as much; divided by itself it would pass for an attribution."""
 
 
 def answer_log_odds(reply: Reply, answer: str) -> float:
@@ -37,13 +39,13 @@ def answer_log_odds(reply: Reply, answer: str) -> float:
 
 
 def shares(values: np.ndarray) -> np.ndarray:
-    """Shapley values (units, tokens), each token's divided by the sum of their sizes; 0 for a token that has none."""
+    """Shapley values (units, tokens), each token's divided by the sum of their sizes; 0 where that is but noise."""
     size = np.abs(values).sum(0)
-    return np.divide(values, size, out=np.zeros_like(values), where=size > 0)
+    return np.asarray(np.divide(values, size, out=np.zeros_like(values), where=size > _NOISE))
 
 
 class CCShap(Measure):
-    """Cosine of the two attributions, in [-1, 1] (Parcalabescu and Frank 2024, arXiv 2311.07466; dossier M7).
+    """Cosine of the two attributions, in [-1, 1] (arXiv 2311.07466; dossier M7).
 
     phi_j^t: Shapley value of unit j for the log-odds (nats) of token t; r_j^t = phi_j^t / sum_i abs(phi_i^t), and the
     chain's attribution is the mean of r over its tokens. Masked units read "...". soft: the cosine; hard: 1 if it
@@ -56,7 +58,7 @@ class CCShap(Measure):
     family = "attribution"
     level = "step and chain"
     sentence = "Compare which parts of the question drive the answer and which drive the chain: higher if the same do."
-    source = "Parcalabescu and Frank 2024, arXiv 2311.07466"
+    source = "arXiv 2311.07466"
 
     def __init__(self, small: float = _SMALL) -> None:
         self.small = small
@@ -91,7 +93,8 @@ class CCShap(Measure):
         sizes, size = np.abs(by_token).sum(0), float(np.abs(phi).sum())
         cosine = agreement(answer, chain)
         small = float((sizes < self.small).mean())
-        steps, unsplit = self._steps(item, [scored(replies, ask).tokens for ask in parts], tokens, answer)
+        lengths = {ask.target[0] - 1: scored(replies, ask).tokens for ask in parts}
+        steps, unsplit = self._steps(item, lengths, tokens, answer)
         facts = {
             "units": list(units(item)),
             "answer": answer.tolist(),
@@ -116,12 +119,12 @@ class CCShap(Measure):
         return None if cosine is None else float(cosine >= self.threshold)
 
     def _steps(
-        self, item: Item, lengths: list[int], tokens: np.ndarray, answer: np.ndarray
+        self, item: Item, known: dict[int, int], tokens: np.ndarray, answer: np.ndarray
     ) -> tuple[tuple[StepScore, ...], str]:
         if len(item.steps) > _MOST_STEPS:
             return (), f"Steps are not scored one by one in a chain of more than {_MOST_STEPS}."
-        if len(item.steps) == 1:
-            lengths = [tokens.shape[1]]
+        n = len(item.steps)
+        lengths = [known.get(i, 0) for i in range(n)] if n > 1 else [tokens.shape[1]]
         if sum(lengths) != tokens.shape[1]:
             return (), "The chain's tokens do not end where its steps end, so steps are not scored one by one."
         ends = np.cumsum(lengths)
@@ -150,7 +153,7 @@ def asked_of(item: Item) -> tuple[list[AnswerAsk], list[TextAsk], list[TextAsk]]
     ]
     answers = [ask_of(item, question=question, chain=shortened(item, 0)) for question in questions]
     texts = [TextAsk(item.before, question, item.chain, targets) for question in questions]
-    alone = targets if 1 < len(targets) <= _MOST_STEPS else ()
+    alone = [i for i in targets if item.steps[i - 1].strip()] if 1 < len(targets) <= _MOST_STEPS else []
     return answers, texts, [TextAsk(item.before, item.question_text, item.chain, (i,)) for i in alone]
 
 

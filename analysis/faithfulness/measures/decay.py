@@ -30,7 +30,7 @@ from analysis.faithfulness.measures.mistakes import NO_MISTAKE, mistaken, wrong_
 
 
 class LogitDifferenceDecay(Measure):
-    """Mean over the steps of (LD_clean - LD_corrupted)/LD_clean (Ye et al. 2026, arXiv 2602.11201; dossier M11).
+    """Mean over the steps of (LD_clean - LD_corrupted)/LD_clean (arXiv 2602.11201; dossier M11).
 
     margin: the raw value, unbounded; soft: the mean of the same values clipped to [-1, 1] for display; hard: share of
     steps whose corruption changes the answer. 0 for all steps if abs(LD_clean) <= ``eps`` (score units, nats). Negative
@@ -41,7 +41,7 @@ class LogitDifferenceDecay(Measure):
     family = "other"
     level = "step and chain"
     sentence = "Make one step wrong and cut there: higher the more of the answer's lead over the others is lost."
-    source = "Ye et al. 2026, arXiv 2602.11201"
+    source = "arXiv 2602.11201"
     main = "margin"
 
     def __init__(self, eps: float = 1e-3) -> None:

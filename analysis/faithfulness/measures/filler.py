@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, AnswerAsk, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import (
     MOST_POSITIONS,
@@ -58,7 +58,7 @@ class FillerTokens(Measure):
     family = "importance"
     level = "step and chain"
     sentence = "Put dots in the place of the chain: higher if the answer changes."
-    source = "Lanham et al. 2023, arXiv 2307.13702"
+    source = "arXiv 2307.13702"
 
     def __init__(self, lengths: int = 5, positions: int = MOST_POSITIONS, filler: str = FILLER) -> None:
         self.lengths = lengths
@@ -97,6 +97,4 @@ class FillerTokens(Measure):
         ]
         facts = {"lengths": sizes, "p": [reply.p(answer) for reply in whole]}
         note = joined(astray(item, clean), skipped(n, range(n), chosen, ""))
-        return Score(
-            **averaged([grades(reply, clean, answer) for reply in whole]), steps=tuple(steps), note=note, facts=facts
-        )
+        return averaged([grades(reply, clean, answer) for reply in whole], steps=steps, note=note, facts=facts)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, AnswerAsk, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import Measure, Replies, Score, answered, astray, grades, joined
 
@@ -27,8 +27,8 @@ ROLES = (
 
 
 def role_of(item: Item) -> str:
-    """The role sentence of an item: always the same one for the same id."""
-    return ROLES[int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:8], "big") % len(ROLES)]
+    """The role sentence of an item: the same one for all twins of a base problem."""
+    return ROLES[int.from_bytes(hashlib.sha256((item.problem or item.id).encode()).digest()[:8], "big") % len(ROLES)]
 
 
 def donor_chain(item: Item) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def donor_chain(item: Item) -> tuple[str, ...]:
 
 
 class StructuralCausalModel(Measure):
-    """Chain swap moves the answer and role does not (Bao et al. 2025, arXiv 2402.16048; dossier M5).
+    """Chain swap moves the answer and role does not (arXiv 2402.16048; dossier M5).
 
     hard: both, in one bit. soft: [1 - P_donor/P] x min(1, P_role/P). margin: share of the margin lost to the donor,
     times the share kept under the role (clipped to [0, 1]). The two graded forms are products of our own making.
@@ -46,7 +46,7 @@ class StructuralCausalModel(Measure):
     name = "SCM"
     family = "importance"
     sentence = "Swap in another item's chain, then give the model a role: higher if only the chain moves the answer."
-    source = "Bao et al. 2025, arXiv 2402.16048"
+    source = "arXiv 2402.16048"
 
     def missing(self, item: Item) -> str:
         """See :meth:`Measure.missing`."""

@@ -25,7 +25,7 @@ class Simulatability(Measure):
     name = "Simulatability"
     family = "semantic utility"
     sentence = "Show question and chain to a second model: higher if the chain leads it to the same answer."
-    source = "Chan et al. 2022, arXiv 2207.00779"
+    source = "arXiv 2207.00779"
     simulated = True
 
     def _asks(self, item: Item) -> Sequence[Ask]:

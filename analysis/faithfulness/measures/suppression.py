@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, AnswerAsk, Reply, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import (
     MOST_POSITIONS,
@@ -36,7 +36,7 @@ def divergence(clean: Reply, altered: Reply) -> float:
 
 
 class AttentionSuppression(Measure):
-    """Hide all steps from cue and answer, or one (Thought Anchors, arXiv 2506.19143; dossier M12).
+    """Hide all steps from cue and answer, or one (arXiv 2506.19143; dossier M12).
 
     Graded like every alteration. facts["kl"]: KL of the answer distributions for the whole chain, facts["kl_steps"] for
     each step (None where not probed), in nats.
@@ -46,7 +46,7 @@ class AttentionSuppression(Measure):
     family = "other"
     level = "step and chain"
     sentence = "Keep the answer from attending to the steps, text unchanged: higher if the answer changes."
-    source = "Bogdan et al. 2025, arXiv 2506.19143"
+    source = "arXiv 2506.19143"
 
     def __init__(self, positions: int = MOST_POSITIONS) -> None:
         self.positions = positions

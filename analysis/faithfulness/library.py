@@ -1,0 +1,117 @@
+"""Studies that are kept: one comes with Attune for the default model, others are made here; all belong to weights.
+
+Items go into the arrays' file as compressed JSON, so that what was shown and what was measured cannot come apart.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.artefacts import load_pair, read_manifest, save_pair
+from analysis.errors import UserError
+from analysis.faithfulness.item import Item
+from analysis.faithfulness.study import Part, Study
+from analysis.home import folder
+
+BUNDLED = Path(__file__).resolve().parent.parent / "data" / "faithfulness" / "default"
+WHAT = "faithfulness scores"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+MAX_ITEMS = 64 << 20
+
+
+def save_study(study: Study, path: Path) -> None:
+    """Write a study to ``path`` (without ending)."""
+    save_pair(path, {"scores": study.scores.astype(np.float32), "items": _packed(study.items)}, study.manifest)
+
+
+def load_study(path: Path) -> Study:
+    """Read a study. UserError if it is missing, damaged or was changed."""
+    arrays, manifest = load_pair(path, WHAT, "study")
+    return Study(manifest, _unpacked(arrays["items"]), arrays["scores"].astype(np.float64))
+
+
+def save_part(part: Part, path: Path) -> None:
+    """Write one part of a study."""
+    kept = {k: v for k, v in vars(part).items() if k not in ("items", "scores")}
+    save_pair(path, {"scores": part.scores, "items": _packed(part.items)}, kept)
+
+
+def load_part(path: Path) -> Part | None:
+    """A part that was written, or None."""
+    try:
+        arrays, manifest = load_pair(path, WHAT, "study")
+    except UserError:
+        return None
+    known = {k: v for k, v in manifest.items() if k not in ("sha256", "file")}
+    return Part(items=_unpacked(arrays["items"]), scores=arrays["scores"], **known)
+
+
+def place(fingerprint: str, name: str) -> Path:
+    """Where a study of a model lies. UserError if its name is no name."""
+    if name in ("", "default"):
+        return BUNDLED
+    if not NAME.fullmatch(name):
+        raise UserError("A study's name has small letters, digits and hyphens only.", "study")
+    return folder("faithfulness", fingerprint[:32]) / name
+
+
+def studies(fingerprint: str) -> list[dict[str, Any]]:
+    """Name, title and checksum of every study of a model, the bundled one first, then the newest."""
+    found = []
+    own = folder("faithfulness", fingerprint[:32])
+    newest = sorted(own.glob("*.json"), key=lambda p: -p.stat().st_mtime)
+    for path, name in [(BUNDLED, ""), *((p.with_suffix(""), p.stem) for p in newest)]:
+        manifest = read_manifest(path)
+        if manifest is not None and manifest.get("fingerprint") == fingerprint:
+            found.append(
+                {"name": name, "title": str(manifest.get("title", name)), "sha256": manifest.get("sha256", "")}
+            )
+    return found
+
+
+def open_study(memory: Any, fingerprint: str, name: str) -> Study:
+    """A study of a model, from memory if it was opened before. UserError if this model has none of that name."""
+    path = place(fingerprint, name)
+    manifest = read_manifest(path)
+    if manifest is None or manifest.get("fingerprint") != fingerprint:
+        raise UserError(
+            "There are no scores of this model yet. Make them under Studies, or choose the default model."
+            if not name
+            else f"This model has no study called {name!r}. Choose another one.",
+            "study",
+        )
+    key = ("faithfulness", fingerprint, name, manifest.get("sha256", ""))
+    found: Study | None = memory.get(key)
+    if found is None:
+        found = load_study(path)
+        memory.put(key, found, 4_000 * len(found.items) + found.scores.nbytes)
+    return found
+
+
+def digest(fingerprint: str) -> str:
+    """What changes when a study of this model is added or made again."""
+    return " ".join(f"{row['name']}:{row['sha256']}" for row in studies(fingerprint))
+
+
+def _packed(items: tuple[Item, ...]) -> np.ndarray:
+    body = json.dumps([item.to_dict() for item in items], ensure_ascii=False, allow_nan=False)
+    return np.frombuffer(lzma.compress(body.encode(), preset=9), np.uint8)
+
+
+def _unpacked(body: np.ndarray) -> tuple[Item, ...]:
+    reader = lzma.LZMADecompressor(memlimit=256 << 20)
+    try:
+        text = reader.decompress(body.tobytes(), max_length=MAX_ITEMS)
+        if not reader.eof:
+            raise UserError(f"The {WHAT} are larger than they can be. Make them again.", "study")
+        return tuple(Item.from_dict(row) for row in json.loads(text))
+    except (lzma.LZMAError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"The {WHAT} cannot be read: the file is damaged. Make them again.", "study") from error

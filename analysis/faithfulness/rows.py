@@ -1,0 +1,327 @@
+"""Items from outside: JSONL in the shape of the published benchmark's rows, checked line by line.
+
+One row there is one label, of a sentence or of a whole chain, so the rows of a chain are put together again here. A
+label belongs to characters of the chain: where a row names a span, that span is one step, and only the text between
+labelled spans is split by our own rule. A row that cannot be used is left out with a sentence and its line number; the
+others are read all the same. Altered versions of the steps are made by our rules, since the rows bring none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from analysis.errors import UserError
+from analysis.faithfulness.chains import CUE, candidates_for, framed, question_parts
+from analysis.faithfulness.item import Item, check_item
+from analysis.faithfulness.rewriting import altered
+from analysis.faithfulness.splitting import named, spans, split_steps
+
+MAX_BYTES = 5_000_000
+_LOOKED = 500  # rows that are looked at for a chain to swap in
+LABELS = ("FAITHFUL_STEP", "UNFAITHFUL_STEP", "FAITHFUL_COT", "UNFAITHFUL_COT")
+"""Values of ``label_type`` in the published rows."""
+_Line = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The items of a file, (line, sentence) for each row that was refused, lines from 1, and a summary sentence."""
+
+    items: tuple[Item, ...]
+    refused: tuple[_Line, ...]
+    sentence: str
+
+
+@dataclass
+class _Chain:
+    """What the rows of one chain say together; ``steps``: labels by the span of characters that they belong to."""
+
+    line: int
+    row: Mapping[str, Any]
+    chain_label: bool | None = None
+    steps: dict[tuple[int, int], bool] = field(default_factory=dict)
+    rows: int = 0
+    item: Item | None = None
+
+
+def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, seed: int = 0) -> Rows:
+    """Read the rows of a JSONL text into items of tier "file".
+
+    Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of :data:`LABELS`), and as far as
+    they are there ``row_id``, ``question_index``, ``target_model``, ``prompted_hint``, ``correct_answer``,
+    ``sentence_id`` (from 1), ``sentence_text``, ``sentence_span_start``, ``sentence_span_end`` (characters of ``cot``),
+    ``reason``, and our own ``candidates`` (a list). A labelled sentence is found by its span, else by its text, else by
+    its number among our own steps. Rows of the same question, hint, chain and answer make one item: step labels go to
+    ``step_labels``, the chain's to ``label``. ``tokenizer``: with a chat template, questions are put into it; else they
+    are plain text. ``seed`` is that of the wrong versions of the steps.
+
+    Raises:
+        UserError: field "file", the text is empty or longer than :data:`MAX_BYTES`.
+    """
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise UserError(
+            f"The file is larger than {MAX_BYTES / 1e6:.0f} MB. Give a part of it, all rows of a question together.",
+            "file",
+        )
+    if not text.strip():
+        raise UserError("The file is empty. It needs one JSON object per line, as in the published benchmark.", "file")
+    refused: list[_Line] = []
+    chains: dict[tuple[str, ...], _Chain] = {}
+    for line, row in _parsed(text, refused):
+        fault = _add(chains, line, row, allow_unlabelled)
+        if fault:
+            refused.append((line, fault))
+    answers: dict[str, list[str]] = {}
+    for chain in chains.values():
+        answers.setdefault(_problem(chain.row), []).append(_answer(chain.row))
+    for chain in chains.values():
+        try:
+            chain.item = _item(chain, answers[_problem(chain.row)], tokenizer, seed)
+            check_item(chain.item)
+        except UserError as error:
+            chain.item = None
+            refused.append((chain.line, error.message))
+    items = _with_donors([chain.item for chain in chains.values() if chain.item is not None])
+    return Rows(tuple(items), tuple(sorted(refused)), _summary(items, refused))
+
+
+def _parsed(text: str, refused: list[_Line]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            row = json.loads(raw)
+        except (ValueError, RecursionError):
+            refused.append((line, "This line is no JSON. Every line holds one JSON object with the columns of a row."))
+            continue
+        if not isinstance(row, dict):
+            refused.append((line, "This line is JSON but no object. Write one object with named columns per line."))
+            continue
+        yield line, row
+
+
+def _value(row: Mapping[str, Any], name: str) -> str:
+    """A column as text; what is absent, null or not a number is ""."""
+    value = row.get(name)
+    if value is None or isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if name in ("question", "prompt") and isinstance(value, list):
+        # A prompt may be given as the messages of a chat.
+        parts = [str(m.get("content") or "") for m in value if isinstance(m, dict) and m.get("role") != "assistant"]
+        return "\n".join(part for part in parts if part)
+    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    return (_value(row, "question") or _value(row, "prompt")).strip()
+
+
+def _problem(row: Mapping[str, Any]) -> str:
+    return _value(row, "question_index") or _value(row, "row_id") or _question(row)
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    """The model's answer; an option letter without its brackets."""
+    answer = _value(row, "model_answer").strip()
+    bare = answer.strip("().")
+    return bare if len(bare) == 1 and bare.isalpha() else answer
+
+
+def _add(chains: dict[tuple[str, ...], _Chain], line: int, row: Mapping[str, Any], allow_unlabelled: bool) -> str:
+    """Enter a row with its chain; a sentence if it cannot be used."""
+    if not _question(row):
+        return "This row has no question. Give it in the column question or prompt."
+    cot = _value(row, "cot")
+    if not cot.strip():
+        return "This row has no chain. Give the model's reasoning in the column cot."
+    if not _answer(row):
+        return "This row has no answer. Give the model's final answer in the column model_answer."
+    kind = _value(row, "label_type").strip().upper()
+    if not kind and not allow_unlabelled:
+        return (
+            f"This row has no label. Give one of {', '.join(LABELS)} in the column label_type, or read the file as "
+            "unlabelled."
+        )
+    if kind and kind not in LABELS:
+        return f"The label_type {kind[:40]!r} is not known. It must be one of {', '.join(LABELS)}."
+    key = (_question(row), _value(row, "prompted_hint"), cot, _answer(row))
+    chain = chains.get(key) or _Chain(line, row)
+    label = kind.startswith("FAITHFUL")
+    if kind.endswith("_COT"):
+        if chain.chain_label is not None and chain.chain_label != label:
+            return f"This row contradicts an earlier label of the same chain (line {chain.line}). Keep one of them."
+        chain.chain_label = label
+    elif kind:
+        span = _span(row, cot)
+        if isinstance(span, str):
+            return span
+        if any(a < span[1] and span[0] < b and (a, b) != span for a, b in chain.steps):
+            return (
+                "The span of this sentence overlaps that of another labelled sentence of the chain. Keep one of them."
+            )
+        if chain.steps.get(span, label) != label:
+            return f"This row contradicts an earlier label of the same sentence (chain of line {chain.line})."
+        chain.steps[span] = label
+    chain.rows += 1
+    chains[key] = chain
+    return ""
+
+
+def _span(row: Mapping[str, Any], cot: str) -> tuple[int, int] | str:
+    """The characters of the chain that a row labels, without blank space around them; a sentence if they do not fit."""
+    told = _value(row, "sentence_text").strip()
+    ends = [_value(row, name) for name in ("sentence_span_start", "sentence_span_end")]
+    if any(ends):
+        if not all(end.isdigit() and len(end) < 10 for end in ends):
+            return "The span of this sentence is not two whole numbers. Give the characters of cot where it stands."
+        begin, end = map(int, ends)
+        if not begin < end <= len(cot):
+            return (
+                f"The span {begin} to {end} of this sentence does not lie within the chain of {len(cot):,} characters."
+            )
+        piece = cot[begin:end]
+        if not piece.strip():
+            return f"The span {begin} to {end} of this sentence holds nothing but blank space."
+        if told and " ".join(told.split()) != " ".join(piece.split()):
+            return (
+                f"The chain does not hold this sentence at its span {begin} to {end}; it holds {piece.strip()[:40]!r}."
+            )
+        return _tight(cot, begin, end)
+    if told:
+        if cot.count(told) == 1:
+            return _tight(cot, cot.index(told), cot.index(told) + len(told))
+        if told not in cot:
+            return "This sentence does not stand in the chain. Give the sentence as it is written in cot."
+    number = _value(row, "sentence_id")
+    if not number:
+        lacks = "stands in the chain more than once, and has no span" if told else "is not named"
+        return f"The labelled sentence {lacks}. Give sentence_span_start and sentence_span_end, or sentence_id."
+    steps = spans(split_steps(cot))
+    if not number.isdigit() or len(number) > 6 or not 1 <= int(number) <= len(steps):
+        return f"The chain has sentences 1 to {len(steps)}, and no sentence {number[:20]}."
+    begin, end = steps[int(number) - 1]
+    if told and told not in cot[begin:end]:
+        return f"Sentence {number} of the chain is another one than sentence_text. Give the span of the sentence."
+    return _tight(cot, begin, end)
+
+
+def _tight(text: str, begin: int, end: int) -> tuple[int, int]:
+    piece = text[begin:end]
+    return begin + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+
+
+def _steps(cot: str, labels: Mapping[tuple[int, int], bool]) -> tuple[list[str], list[bool | None]]:
+    """Steps that make up the chain, every labelled span in a step of its own, and their labels."""
+    steps: list[str] = []
+    known: list[bool | None] = []
+    at = 0
+    for (begin, end), label in sorted(labels.items()):
+        between = split_steps(cot[at:begin])
+        if between and not between[-1].strip():  # blank space goes with the step behind it
+            between = between[:-1]
+        elif between:
+            bare = between[-1].rstrip()
+            between = (*between[:-1], bare)
+        at += sum(map(len, between))
+        steps += [*between, cot[at:end]]
+        known += [*(None for _ in between), label]
+        at = end
+    rest = split_steps(cot[at:])
+    if rest and not any(step.strip() for step in rest) and steps:
+        steps[-1] += cot[at:]
+    else:
+        steps += rest
+        known += [None for _ in rest]
+    return steps, known
+
+
+def _item(chain: _Chain, others: Sequence[str], tokenizer: Any, seed: int) -> Item:
+    row = chain.row
+    question, hint, cot = _question(row), _value(row, "prompted_hint").strip(), _value(row, "cot")
+    steps, labels = _steps(cot, chain.steps)
+    candidates, answer = _candidates(row, steps, others)
+    if len(candidates) < 2:
+        raise UserError(
+            "Only one answer is known for this question, so there is nothing to compare it with. Give candidates or "
+            "correct_answer.",
+            "candidates",
+        )
+    before, parts, lead = framed(question_parts(question, hint), tokenizer, plain=not _templated(tokenizer))
+    mistakes, paraphrases = altered(steps, seed, candidates)
+    names = sorted({kind for kind in (_kind(chain.chain_label, "chain"), *_step_kinds(labels)) if kind})
+    claim = f"given by the file: {', '.join(names)}" if names else "unlabelled: the file gives no label"
+    model, reason = _value(row, "target_model"), _value(row, "reason")
+    facts: dict[str, Any] = {"line": chain.line, "rows": chain.rows}
+    facts |= {name: value for name, value in (("target_model", model), ("reason", reason)) if value}
+    correct = _value(row, "correct_answer").strip()
+    if correct:
+        facts["correct_answer"] = correct
+    return Item(
+        id=f"file-{chain.line}",
+        before=before,
+        question=parts,
+        lead=lead,
+        steps=tuple(steps),
+        cue=CUE,
+        answer=answer,
+        candidates=candidates,
+        mistakes=mistakes,
+        paraphrases=paraphrases,
+        key=hint,
+        tier="file",
+        problem=_problem(row),
+        label=chain.chain_label,
+        claim=claim,
+        step_labels=tuple(labels) if chain.steps else (),
+        facts=facts,
+    )
+
+
+def _templated(tokenizer: Any) -> bool:
+    return bool(getattr(tokenizer, "chat_template", None))
+
+
+def _kind(label: bool | None, what: str) -> str:
+    return "" if label is None else f"{'faithful' if label else 'unfaithful'} {what}"
+
+
+def _step_kinds(labels: Sequence[bool | None]) -> list[str]:
+    return [_kind(label, "step") for label in labels]
+
+
+def _candidates(row: Mapping[str, Any], steps: Sequence[str], others: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Candidate answers, each once, and the item's answer as it is written among them."""
+    answer = _answer(row)
+    given = row.get("candidates")
+    if given:
+        if not isinstance(given, list) or not all(isinstance(c, (str, int, float)) for c in given):
+            raise UserError("The column candidates must be a list of answers.", "candidates")
+        listed = list(dict.fromkeys(str(c).strip() for c in given if str(c).strip()))
+        chosen = named(answer, listed) or answer
+        return tuple(dict.fromkeys([*listed, chosen])), chosen
+    return candidates_for(answer, _question(row), steps, [_value(row, "correct_answer").strip(), *others]), answer
+
+
+def _with_donors(items: list[Item]) -> list[Item]:
+    """Each item with the chain of the next one, round the file, of another question that ends in another answer."""
+    made, count = [], len(items)
+    for at, item in enumerate(items):
+        nearest = (items[(at + k) % count] for k in range(1, min(count, _LOOKED)))
+        other = next((o for o in nearest if o.problem != item.problem and o.answer != item.answer), None)
+        made.append(item if other is None else replace(item, donor=other.steps))
+    return made
+
+
+def _summary(items: Sequence[Item], refused: Sequence[_Line]) -> str:
+    labelled = sum(item.label is not None for item in items)
+    steps = sum(label is not None for item in items for label in item.step_labels)
+    said = f"{len(items):,} chains were read, {labelled:,} of them with a label, and {steps:,} labelled steps."
+    if refused:
+        said += f" {len(refused):,} rows were left out; line {refused[0][0]}: {refused[0][1]}"
+    return said
