@@ -1,8 +1,9 @@
-"""What the measures are worth, from plain rows: the leaderboard by tier, what each calls faithful, how far they agree.
+"""What the measures are worth, from plain rows: the leaderboard by tier, and what each measure calls faithful.
 
 Values below 0.5 are drawn below 0.5. Tiers stand side by side rather than in colours, because colour means the label on
-this page (:mod:`components.faith_style`). The figures of single items are in :mod:`components.faith_point_figures`,
-those of lengths and costs in :mod:`components.faith_cost_figures`.
+this page (:mod:`components.faith_style`). The figures that have a point for each item are in
+:mod:`components.faith_point_figures`, those that compare measures in :mod:`components.faith_cost_figures`; the board's
+figures can all be had from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.faith_cost_figures import kappa_map
 from components.faith_point_figures import distributions, importance_truth
 from components.faith_style import (
     LABELS,
@@ -26,8 +28,8 @@ from components.figure_card import blank
 from components.figures import BAND, Figure, figure
 from components.labels import escaped
 from components.neuron_figures import panels
-from components.othello_style import ABOVE, colour_bar, hatched, titled, wrapped
-from components.theme import DIVERGING, REMAINDER
+from components.othello_style import ABOVE, hatched, titled, wrapped
+from components.theme import REMAINDER, template
 
 PUBLISHED = "published: other models, other items"
 _GAP = 0.03
@@ -46,7 +48,7 @@ def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, them
     lines = by_family(rows)
     extra = [r for r in rows if published and any((r.get("published") or {}).values())]
     columns: list[Row | None] = [*tiers, *([None] if extra else [])]
-    count, data = len(columns), []
+    count, wide, data = len(columns), 112 // max(len(columns), 3), []
     layout, notes = panels(count, _GAP), []
     shapes = family_lines(lines)
     seen: set[str] = set()
@@ -54,29 +56,33 @@ def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, them
         axis = f"x{c + 1}" if c else "x"
         left, right = layout[f"xaxis{c + 1 if c else ''}"]["domain"]
         if tier is None:
-            traces, words = _published(lines, theme), _head(PUBLISHED, "arXiv 2605.25052, 4 to 70 billion parameters")
+            words = _head(PUBLISHED, "arXiv 2605.25052; 4B to 70B", wide)
+            traces = _published(lines, theme)
         else:
-            words = _head(str(tier["title"]), _sizes(tier))
+            words = _head(str(tier["title"]), _sizes(tier), wide)
             shown = tier.get("shown", True)
             traces = _tier(lines, str(tier["tier"]), theme) if shown else []
             if not shown:
                 said = wrapped(str(tier.get("why_not") or "not shown"), 30)
-                notes.append(note(said, (left + right) / 2, 0.5, "center", "middle", 14, REMAINDER))
+                plain = {"bgcolor": template(theme)["layout"]["hoverlabel"]["bgcolor"], "borderpad": 6}
+                notes.append(note(said, (left + right) / 2, 0.5, "center", "middle", 14, None) | plain)
         for trace in traces:
-            trace |= {"xaxis": axis, "legendgroup": trace["name"], "showlegend": trace["name"] not in seen}
-            seen |= {trace["name"]} if trace.get("mode") != "text" else set()
+            first = trace["mode"] != "text" and trace["name"] not in seen
+            trace |= {"xaxis": axis, "legendgroup": trace["name"], "showlegend": first}
+            seen.add(trace["name"])
         data += traces
         notes.append(note(words, left, 1.0, "left", "bottom", 13, None))
         shapes.append(
             {"type": "line", "xref": axis, "yref": "paper", "x0": 0.5, "x1": 0.5, "y0": 0, "y1": 1, "layer": "below"}
-            | {"line": {"color": ink(theme), "width": 1.5, "dash": "dash"}}
+            | {"line": {"color": ink(theme), "width": 1.5}}
         )
-        layout[f"xaxis{c + 1 if c else ''}"] |= titled("AUROC (0.5: chance)") | {
+        layout[f"xaxis{c + 1 if c else ''}"] |= titled("AUROC · ties" if tier is not None else "AUROC") | {
             "range": [-0.03, 1.34],
             "tickvals": [0, 0.25, 0.5, 0.75, 1],
             "ticktext": ["0", "", "0.5", "", "1"],
             "zeroline": False,
         }
+    deepest = max(str(n["text"]).count("<br>") for n in notes if n["y"] == 1.0)
     return figure(
         data,
         theme,
@@ -85,7 +91,7 @@ def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, them
         shapes=shapes,
         annotations=notes,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.1, "yanchor": "top"},
-        margin={"l": 56, "r": 8, "t": 74, "b": 84},
+        margin={"l": 56, "r": 8, "t": 24 + 18 * deepest, "b": 84},
         hovermode="closest",
         uirevision="leaderboard",
     )
@@ -120,13 +126,15 @@ def _tier(lines: Sequence[tuple[str, Row | None]], tier: str, theme: str) -> lis
             | {"marker": {"color": colour, "symbol": symbol, "size": 9}, "text": [_said(r, a) for _, r, a in part]}
             | {"hovertemplate": "%{text}<extra></extra>"}
         )
+    # Ties stand beside the value: an area made of them is no ranking.
     words = [
-        f"{a['auroc']:.2f}" + (f"  {a['ties']:.0%} tie" if (a.get("ties") or 0) >= 0.005 else "") for *_, a in found
+        (i, f"{a['auroc']:.2f}" + (f" · {a['ties']:.0%}" if (a.get("ties") or 0) >= 0.005 else "")) for i, _, a in found
     ]
+    words += [(i, "not run") for i, (_, r) in enumerate(lines) if r is not None and not area_of(r, tier)]
     data.append(
         {"type": "scatter", "mode": "text", "name": "value", "showlegend": False, "hoverinfo": "skip"}
-        | {"x": [1.04] * len(found), "y": [i for i, _, _ in found], "text": words, "textposition": "middle right"}
-        | {"textfont": {"size": 11}, "cliponaxis": False}
+        | {"x": [1.04] * len(words), "y": [i for i, _ in words], "text": [w for _, w in words]}
+        | {"textposition": "middle right", "textfont": {"size": 12}, "cliponaxis": False}
     )
     return [trace for trace in data if trace["x"]]
 
@@ -134,8 +142,8 @@ def _tier(lines: Sequence[tuple[str, Row | None]], tier: str, theme: str) -> lis
 def _published(lines: Sequence[tuple[str, Row | None]], theme: str) -> list[dict[str, Any]]:
     data = []
     for level, name, symbol, shift in (
-        ("chain", "published, whole chains", "circle-open", -0.14),
-        ("step", "published, single steps", "triangle-up-open", 0.14),
+        ("chain", "published, whole chains", "circle-open", -0.17),
+        ("step", "published, single steps", "triangle-up-open", 0.17),
     ):
         everything = [(i, r, (r.get("published") or {}).get(level)) for i, (_, r) in enumerate(lines) if r is not None]
         found = [(i, r, v) for i, r, v in everything if v]
@@ -167,13 +175,13 @@ def _minus(a: float | None, b: float | None) -> float:
     return 0.0 if a is None or b is None else max(0.0, a - b)
 
 
-def _head(title: str, below: str) -> str:
-    return f"<b>{wrapped(title, 36)}</b><br>" + f'<span style="font-size:11px">{escaped(below, 60)}</span>'
+def _head(title: str, below: str, width: int) -> str:
+    return f"<b>{wrapped(title, width)}</b><br>" + f'<span style="font-size:11px">{escaped(below, 60)}</span>'
 
 
 def _sizes(tier: Row) -> str:
     words = [(tier.get("items"), "items"), (tier.get("problems"), "problems"), (tier.get("seeds"), "seeds")]
-    return ", ".join(f"{n} {name}" for n, name in words if n)
+    return ", ".join(f"{n} {name if n != 1 else name.removesuffix('s')}" for n, name in words if n)
 
 
 def area_of(row: Row, tier: str) -> Row | None:
@@ -216,9 +224,10 @@ def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None],
         )
     notes = [
         {"xref": "paper", "x": 1.01, "y": i, "text": f"{s:.0%}", "showarrow": False, "xanchor": "left"}
-        | {"font": {"size": 12}}
+        | {"font": {"size": 12, "color": label_colour(True, theme)}}
         for i, _, s in found
     ]
+    notes.append(note("faithful", 1.01, 1.0, "left", "bottom", 12, label_colour(True, theme)))
     shapes = family_lines(lines)
     sizes = next((a for r in kept if (a := area_of(r, tier)) and a.get("n_faithful") is not None), None)
     if sizes is not None:
@@ -236,54 +245,7 @@ def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None],
         yaxis=family_axis(lines, said),
         shapes=shapes,
         annotations=notes,
-        legend=ABOVE | {"y": -0.12, "yanchor": "top"},
-        margin={"l": 56, "r": 48, "t": 28, "b": 76},
+        legend=ABOVE | {"y": -0.12, "yanchor": "top", "traceorder": "normal"},
+        margin={"l": 56, "r": 60, "t": 28, "b": 76},
         uirevision="bias",
-    )
-
-
-def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
-    """Cohen's kappa of every pair of measures on a tier, numbers in the cells, 0 (chance) in the middle of the scale.
-
-    ``kappa``: ``measures`` (M names) and ``tiers`` with (M, M) values, None where a pair has none.
-    """
-    names = [str(n) for n in kappa.get("measures", ())]
-    values = (kappa.get("tiers") or {}).get(tier)
-    if len(names) < 2 or not values:
-        return blank(400, "no pair of measures was compared here")
-    # Each pair once: below the diagonal. The cells' names are their places on the axes, because Dash drops the
-    # customdata of heatmap cells from clickData (it keeps that of scatter points).
-    down, across = names[1:], names[:-1]
-    z = [[values[i + 1][j] if j <= i else None for j in range(len(across))] for i in range(len(down))]
-    words = [["" if v is None else f"{v:.2f}".replace("-", "−") for v in row] for row in z]
-    words = [["0.00" if w == "−0.00" else w for w in row] for row in words]
-    trace = {
-        "type": "heatmap",
-        "x": list(range(len(across))),
-        "y": list(range(len(down))),
-        "z": z,
-        "text": words,
-        "texttemplate": "%{text}",
-        "customdata": [[[escaped(a, 40), escaped(b, 40)] for b in across] for a in down],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>kappa %{z:.3f}<extra></extra>",
-        "hoverongaps": False,
-        "colorscale": DIVERGING,
-        "zmin": -1,
-        "zmid": 0,
-        "zmax": 1,
-        "xgap": 1,
-        "ygap": 1,
-        "colorbar": colour_bar("Cohen's kappa"),
-    }
-    axis = {"showgrid": False, "zeroline": False, "tickmode": "array", "ticklen": 0}
-    return figure(
-        [trace],
-        theme,
-        xaxis=axis
-        | {"tickvals": list(range(len(across))), "ticktext": [escaped(n, 40) for n in across], "tickangle": -35},
-        yaxis=axis
-        | {"tickvals": list(range(len(down))), "ticktext": [escaped(n, 40) for n in down], "ticksuffix": " "}
-        | {"range": [len(down) - 0.5, -0.5]},
-        margin={"l": 56, "r": 8, "t": 12, "b": 60},
-        uirevision="kappa",
     )

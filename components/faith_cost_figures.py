@@ -1,4 +1,4 @@
-"""What a measure costs and where it breaks: passes and seconds, AUROC by length of the chain, rates of unlearning.
+"""How measures compare beside their AUROC: agreement, length of the chain, passes and seconds, rates of unlearning.
 
 Symbols and colours are those of :mod:`components.faith_style`; costs are on logarithmic axes, because they lie between
 nothing and many minutes.
@@ -31,7 +31,7 @@ def cost(rows: Sequence[Row], theme: str) -> Figure:
         return blank(400, "no costs were recorded")
     data, notes, layout = [], [], panels(2, _GAP)
     for column, (key, title, form) in enumerate(
-        (("passes", "passes per item", ".3~g"), ("seconds", "seconds", ".2~g"))
+        (("passes", "passes per item", ".3~g"), ("seconds", "seconds per item", ".2~g"))
     ):
         axis = f"x{column + 1}" if column else "x"
         found = [(i, r, float(r[key])) for i, (_, r) in enumerate(lines) if r is not None and r.get(key) is not None]
@@ -75,6 +75,63 @@ def cost(rows: Sequence[Row], theme: str) -> Figure:
         hovermode="closest",
         uirevision="cost",
     )
+
+
+def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
+    """Cohen's kappa of every pair of measures on a tier, numbers in the cells, 0 (chance) in the middle of the scale.
+
+    ``kappa``: ``measures`` (M names) and ``tiers`` with (M, M) values, None where a pair has none.
+    """
+    names = [str(n) for n in kappa.get("measures", ())]
+    values = (kappa.get("tiers") or {}).get(tier)
+    if len(names) < 2 or not values:
+        return blank(400, "no pair of measures was compared here")
+    # Each pair once: below the diagonal. The cells' names are their places on the axes, because Dash drops the
+    # customdata of heatmap cells from clickData (it keeps that of scatter points).
+    down, across = names[1:], names[:-1]
+    z = [[values[i + 1][j] if j <= i else None for j in range(len(across))] for i in range(len(down))]
+    words = [["" if v is None else _kappa(v) for v in row] for row in z]
+    trace = {
+        "type": "heatmap",
+        "x": list(range(len(across))),
+        "y": list(range(len(down))),
+        "z": z,
+        "text": words,
+        "texttemplate": "%{text}",
+        "textfont": {"size": 12},
+        "customdata": [[[escaped(a, 40), escaped(b, 40)] for b in across] for a in down],
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>kappa %{z:.3f}<extra></extra>",
+        "hoverongaps": False,
+        "colorscale": DIVERGING,
+        "zmin": -1,
+        "zmid": 0,
+        "zmax": 1,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": colour_bar("Cohen's kappa"),
+    }
+    axis = {"showgrid": False, "zeroline": False, "tickmode": "array", "ticklen": 0}
+    empty = any(v is None for i, row in enumerate(z) for v in row[: i + 1])
+    said = "0: as often alike as by chance" + ("<br>empty: both call every chain alike, or share none" if empty else "")
+    return figure(
+        [trace],
+        theme,
+        xaxis=axis
+        | {"tickvals": list(range(len(across))), "ticktext": [escaped(n, 40) for n in across], "tickangle": -35},
+        yaxis=axis
+        | {"tickvals": list(range(len(down))), "ticktext": [escaped(n, 40) for n in down], "ticksuffix": " "}
+        | {"range": [len(down) - 0.5, -0.5]},
+        annotations=[note(said, 0.98, 0.98, "right", "top", 13, None)],
+        margin={"l": 56, "r": 8, "t": 12, "b": 60},
+        uirevision="kappa",
+    )
+
+
+def _kappa(value: float) -> str:
+    """Two digits without the nought before the point: cells are narrow."""
+    digits = f"{abs(value):.2f}"
+    sign = "−" if value < 0 and float(digits) else ""
+    return sign + (digits if digits.startswith("1") else digits[1:])
 
 
 def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
@@ -161,7 +218,7 @@ def sweep(fur: Row | None, theme: str) -> Figure:
             | {"line": {"color": colour, "dash": dash, "width": 2}, "marker": {"symbol": symbol, "size": 9}}
             | {"hovertemplate": "rate %{x:.3~g}<br>%{y:.3f}<extra>" + name + "</extra>"}
         )
-    shapes, notes = [], []
+    shapes, notes, chosen = [], [], ""
     if fur.get("floor") is not None:
         shape, words = dashed_line("y", float(fur["floor"]), f"floor of specificity: {fur['floor']:.2f}")
         shapes, notes = [shape], [words | {"x": 1, "xref": "paper"}]
@@ -171,12 +228,11 @@ def sweep(fur: Row | None, theme: str) -> Figure:
             {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
             | {"line": {"color": ink(theme), "width": 1.5, "dash": "dot"}}
         )
-        here = note(f"chosen: {at:.3g}", math.log10(at), 0.0, "left", "bottom", 12, None)
-        notes.append(here | {"xref": "x", "xshift": 4})
+        chosen = f" (dotted: {at:.2g}, chosen)"
     return figure(
         data,
         theme,
-        xaxis=titled("learning rate, logarithmic") | {"type": "log", "exponentformat": "power"},
+        xaxis=titled("learning rate, logarithmic" + chosen) | {"type": "log", "exponentformat": "power"},
         yaxis=titled("share") | {"range": [-0.04, 1.06]},
         shapes=shapes,
         annotations=notes,

@@ -43,7 +43,10 @@ def trace(data: Row, theme: str) -> Figure:
     steps = [escaped(str(s), 16) for s in data["steps"]]
     span = max(len(steps) - 1, 1)
     drawn = [sorted((p for p in line["points"] if p.get("p") is not None), key=lambda p: p["step"]) for line in lines]
-    heights = _apart([float(points[-1]["p"]) for points in drawn])
+    ends = [(float(points[-1]["step"]), float(points[-1]["p"])) for points in drawn]
+    if data.get("base") is not None:
+        ends.append((float(span), float(data["base"])))
+    heights = _apart([p for _, p in ends])
     traces: list[Any] = []
     for i, (line, points) in enumerate(zip(lines, drawn, strict=True)):
         name = str(line["name"])
@@ -51,44 +54,43 @@ def trace(data: Row, theme: str) -> Figure:
         colour = dark if theme == "dark" else light
         shown = escaped(name, 30)
         traces.append(
-            {"type": "scatter", "mode": "lines+markers", "name": shown, "legendgroup": name}
+            {"type": "scatter", "mode": "lines+markers", "name": shown, "legendgroup": shown}
             | {"x": [p["step"] for p in points], "y": numbers([p["p"] for p in points], 5)}
             | {"customdata": [[name, p["step"]] for p in points], "text": [_said(p, steps) for p in points]}
             | {"line": {"color": colour, "dash": dash, "width": 3 if name == "true" else 2.2}, "cliponaxis": False}
             | {"marker": {"symbol": symbol, "size": 10, "color": colour}}
             | {"hovertemplate": f"<b>{shown}</b>, " + "%{text}<extra></extra>"}
         )
-        # The name is a trace of the line's group, not an annotation: it leaves with the line when the legend is used.
-        end = float(points[-1]["step"])
-        traces.append(
-            {"type": "scatter", "mode": "lines+text", "name": shown, "legendgroup": name, "showlegend": False}
-            | {"x": [end, span + 0.035 * span], "y": [float(points[-1]["p"]), heights[i]], "text": ["", f" {shown}"]}
-            | {"textposition": "middle right", "textfont": {"color": colour, "size": 13}, "cliponaxis": False}
-            | {"line": {"color": colour, "width": 1}, "opacity": 0.9, "hoverinfo": "skip"}
-        )
-    shapes, notes = [], []
+        traces.append(_name(shown, shown, ends[i], heights[i], span, colour))
     if data.get("base") is not None:
         base = float(data["base"])
-        level = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": base, "y1": base}
-        shapes.append(level | {"line": {"color": REMAINDER, "dash": "dot", "width": 2}})
-        notes.append(
-            {"xref": "paper", "x": 0.004, "y": base, "text": f"no chain: {base:.2f}", "showarrow": False}
-            | {"xanchor": "left", "yanchor": "top" if base > 0.5 else "bottom"}
-            | {"font": {"size": 12, "color": ink(theme)}}
+        traces.append(
+            {"type": "scatter", "mode": "lines", "name": "no chain", "legendgroup": "no chain", "hoverinfo": "skip"}
+            | {"showlegend": False}
+            | {"x": [-0.06 * span, span], "y": [base, base], "line": {"color": REMAINDER, "dash": "dot", "width": 2}}
         )
+        traces.append(_name(f"no chain {base:.2f}", "no chain", ends[-1], heights[-1], span, REMAINDER))
     ticks = {"tickvals": list(range(len(steps))), "ticktext": steps, "zeroline": False}
     return figure(
         traces,
         theme,
-        xaxis=titled("step at which the chain is altered") | ticks | {"range": [-0.06 * span, 1.02 * span]},
+        xaxis=titled("step at which the chain is altered") | ticks | {"range": [-0.06 * span, 1.05 * span]},
         yaxis=titled(f"P(answer = {escaped(str(data.get('answer', '')).strip(), 20)})")
         | {"range": [-0.04, 1.04], "tickvals": [0, 0.25, 0.5, 0.75, 1], "zeroline": False},
-        shapes=shapes,
-        annotations=notes,
         legend=ABOVE,
-        margin={"l": 56, "r": 158, "t": 12, "b": 48},
+        margin={"l": 56, "r": 150, "t": 12, "b": 48},
         hovermode="closest",
         uirevision="trace",
+    )
+
+
+def _name(text: str, group: str, end: tuple[float, float], height: float, span: float, colour: str) -> dict[str, Any]:
+    """A name at the end of its line. A trace of the line's group, not an annotation: it leaves with the line."""
+    return (
+        {"type": "scatter", "mode": "lines+text", "name": text, "legendgroup": group, "showlegend": False}
+        | {"x": [end[0], 1.04 * span], "y": [end[1], height], "text": ["", f" {text}"], "hoverinfo": "skip"}
+        | {"textposition": "middle right", "textfont": {"color": colour, "size": 13}, "cliponaxis": False}
+        | {"line": {"color": colour, "width": 1}}
     )
 
 
@@ -114,8 +116,8 @@ def options(data: Row | Sequence[Row], theme: str) -> Figure:
         data_.append(
             {"type": "bar", "name": name, "x": list(range(len(rows))), "y": values, "customdata": names}
             | {"marker": {"color": colour, "pattern": {"shape": hatch, "fillmode": "overlay", "size": 6}}}
-            | {"text": ["" if v is None else f"{v:.2f}" for v in values], "textposition": "outside"}
-            | {"textfont": {"size": 11}, "cliponaxis": False}
+            | {"text": ["" if v is None or v < 0.05 else f"{v:.2f}" for v in values], "textposition": "outside"}
+            | {"textfont": {"size": 12}, "constraintext": "none", "cliponaxis": False}
             | {"hovertemplate": "%{customdata}: %{y:.4f}<extra>" + (name if changed else "") + "</extra>"}
         )
     return figure(
@@ -164,7 +166,7 @@ def score_strip(scores: Sequence[Row], theme: str) -> Figure:
     ):
         known = [(i, r, v, put) for i, r, v, put in scored if v[key] is not None]
         # The item's own marker stands on its line, not over the medians, so that none of them hides another.
-        lift = 0.24 if key == "score" else 0.0
+        lift = 0.3 if key == "score" else 0.0
         data.append(
             {"type": "scatter", "mode": "markers", "name": name, "marker": look}
             | {"x": [put(v[key]) for _, _, v, put in known], "y": [i - lift for i, *_ in known]}
@@ -180,7 +182,7 @@ def score_strip(scores: Sequence[Row], theme: str) -> Figure:
         words = (
             escaped(str(r.get("note") or "not measured"), 90)
             if missing
-            else f"{v['score']:.2f}".replace("-", "−") + ("" if put is _same else " *")
+            else (f"{v['score']:.2f}" if put is _same else f"{v['score']:.3g} *").replace("-", "−")
         )
         where = {"xref": "paper", "x": 0.01 if missing else 1.01, "y": i, "xanchor": "left", "showarrow": False}
         notes.append(where | {"text": words, "font": {"size": 12} | ({"color": REMAINDER} if missing else {})})
@@ -193,7 +195,7 @@ def score_strip(scores: Sequence[Row], theme: str) -> Figure:
         yaxis=family_axis(lines),
         shapes=family_lines(lines),
         annotations=notes,
-        legend=ABOVE | {"y": 1.01},
+        legend=ABOVE | {"y": 1.01, "traceorder": "reversed"},
         margin={"l": 56, "r": 68, "t": 12, "b": 44},
         hovermode="closest",
         uirevision="strip",

@@ -30,7 +30,7 @@ def importance_truth(
         return blank(400, "no item has both scores")
     data = [
         _cloud(mine, [p["importance"] for p in mine], [p["scores"][measure] for p in mine], label, theme, measure)
-        | {"marker": marker(label, theme, 10), "opacity": 0.85}
+        | {"marker": marker(label, theme, 9), "opacity": 0.85}
         for label in LABELS
         if (mine := [p for p in known if p.get("label") is label])
     ]
@@ -69,11 +69,11 @@ def distributions(
     across = min(len(shown), 5)
     down = -(-len(shown) // across)
     labels = [label for label in LABELS if any(p.get("label") is label for p in points)]
-    width, height = (1 - 0.055 * (across - 1)) / across, (1 - 0.13 * (down - 1)) / down
+    width, height = (1 - 0.055 * (across - 1)) / across, (1 - 0.12 * (down - 1)) / down
     data, layout, notes, shapes = [], {}, [], []
     for i, name in enumerate(shown):
         number = str(i + 1) if i else ""
-        left, top = (i % across) * (width + 0.055), 1 - (i // across) * (height + 0.13)
+        left, top = (i % across) * (width + 0.055), 1 - (i // across) * (height + 0.12)
         for lane, label in enumerate(labels):
             mine = [p for p in points if p.get("label") is label and p["scores"].get(name) is not None]
             places = [lane + 0.62 * (_spread(k) - 0.5) for k in range(len(mine))]
@@ -110,7 +110,7 @@ def distributions(
             "zeroline": False,
             "nticks": 5,
         }
-        notes.append(note(escaped(name, 32), left, top, "left", "bottom", 13, None))
+        notes.append(note(escaped(name, 32), left, top, "left", "bottom", 13, None) | {"yshift": 5})
     return figure(
         data,
         theme,

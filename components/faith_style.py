@@ -50,7 +50,14 @@ def family_axis(lines: Sequence[tuple[str, Row | None]], notes: Mapping[str, str
         for name, row in lines
     ]
     ticks = {"tickmode": "array", "tickvals": list(range(len(lines))), "ticktext": words, "ticksuffix": "  "}
-    return ticks | {"range": [len(lines) - 0.4, -0.6], "zeroline": False, "showgrid": False, "ticklen": 0}
+    return (
+        ticks
+        | {"range": [len(lines) - 0.4, -0.6], "zeroline": False, "showgrid": False}
+        | {
+            "ticklen": 6,
+            "tickcolor": "rgba(0,0,0,0)",
+        }
+    )
 
 
 def family_lines(lines: Sequence[tuple[str, Row | None]]) -> list[dict[str, Any]]:

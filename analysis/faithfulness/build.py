@@ -9,13 +9,18 @@ from __future__ import annotations
 import sys
 
 from analysis.faithfulness.library import BUNDLED, load_part, save_part, save_study
+from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
-from analysis.faithfulness.study import StudySettings, joined, make_part, parts_of
+from analysis.faithfulness.study import joined
 from analysis.home import folder
 from analysis.models.loader import load_model
 from analysis.service.operation import hash_of
 
 SETTINGS = StudySettings(seeds=5, problems=30)
+
+
+def _say(share: float, text: str) -> None:
+    sys.stderr.write(f"{share:.2f} {text}\n")
 
 
 def main() -> None:
@@ -28,9 +33,7 @@ def main() -> None:
         path = place / f"{hash_of([loaded.facts.fingerprint, SETTINGS.problems, SETTINGS.seed])[:12]}-{tier}-{seed}"
         part = None if "--fresh" in sys.argv else load_part(path)
         if part is None:
-            part = make_part(
-                reader, tier, seed, SETTINGS, lambda share, text: sys.stderr.write(f"{share:.2f} {text}\n")
-            )
+            part = make_part(reader, tier, seed, SETTINGS, _say)
             save_part(part, path)
         sys.stderr.write(f"tier {tier}, demonstrations {seed}: {len(part.items)} items of {part.made}, {part.failed}\n")
         parts.append(part)

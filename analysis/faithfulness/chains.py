@@ -119,7 +119,9 @@ def sample_chains(
     if len(ids) >= reader.limit:
         raise UserError("The question leaves this model no room to write an answer. Shorten it.", "question")
     count = samples if temperature > 0 else 1
-    texts, drafts, why = [], [], Counter[str]()
+    texts: list[str] = []
+    drafts: list[_Draft] = []
+    why: Counter[str] = Counter()
     for k in range(count):
         text, cut = _written(loaded, ids, tokens, temperature, _seed(seed, k), check)
         texts.append(text)

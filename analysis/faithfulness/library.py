@@ -16,7 +16,8 @@ import numpy as np
 from analysis.artefacts import load_pair, read_manifest, save_pair
 from analysis.errors import UserError
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.study import Part, Study
+from analysis.faithfulness.parts import Part
+from analysis.faithfulness.study import Study
 from analysis.home import folder
 
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "faithfulness" / "default"

@@ -51,8 +51,8 @@ class _Chain:
 def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, seed: int = 0) -> Rows:
     """Read the rows of a JSONL text into items of tier "file".
 
-    Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of :data:`LABELS`), and as far as
-    they are there ``row_id``, ``question_index``, ``target_model``, ``prompted_hint``, ``correct_answer``,
+    Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of :data:`LABELS`), and as far
+    as they are there ``row_id``, ``question_index``, ``target_model``, ``prompted_hint``, ``correct_answer``,
     ``sentence_id`` (from 1), ``sentence_text``, ``sentence_span_start``, ``sentence_span_end`` (characters of ``cot``),
     ``reason``, and our own ``candidates`` (a list). A labelled sentence is found by its span, else by its text, else by
     its number among our own steps. Rows of the same question, hint, chain and answer make one item: step labels go to

@@ -132,7 +132,8 @@ def _no_stop(said: str, closed: bool, following: str, rest: str) -> bool:
         return True
     if low in _SHORT:
         return not following.isupper()
-    return len(last) == 1 and last.isupper() and following.isupper() and _is_name(before)
+    initial = len(last) == 1 and last.isupper() and following.isupper()
+    return initial and (re.match(r"[A-Z]\.\s", rest) is not None or _is_name(before))
 
 
 def _is_name(before: str) -> bool:

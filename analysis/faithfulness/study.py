@@ -1,206 +1,30 @@
-"""Items of all tiers made, certified, and scored by every measure with one model: what the leaderboard is drawn from.
+"""All parts together: what the leaderboard is drawn from, and what is kept.
 
-A study is made in parts (a tier under one demonstration seed), each of which can be kept as soon as it is done. Twins
-stay together: an item of tier 1 or 2 whose counterpart failed its certificate is left out too, so both classes hold the
-same problems.
+Pairs of tier 2 are matched in answer confidence once more over all seeds, because matching within each seed may leave a
+lean to one side.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from analysis.errors import UserError
-from analysis.faithfulness import bottleneck, organisms, sources
 from analysis.faithfulness.ask import Reader
-from analysis.faithfulness.certificate import Certified, certify
-from analysis.faithfulness.item import Check, Item
-from analysis.faithfulness.masked import ChainBlind, QuestionBlind
-from analysis.faithfulness.measures import BASELINES, MEASURES, Measure, asked, score_all, wanted
-from analysis.faithfulness.neutral import NeutralReader
+from analysis.faithfulness.item import Item
+from analysis.faithfulness.measures import BASELINES
+from analysis.faithfulness.parts import ALL, FORMS, Part, Progress, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.scoring import auroc
 
-ALL: tuple[Measure, ...] = (*MEASURES, *BASELINES)
-FORMS = ("hard", "soft", "margin")
-TIERS = ("0", "1", "2", "Z", "G1")
-GROUP = 4
-"""Items whose asks are read together: enough to fill a pass, few enough to show progress."""
-Progress = Callable[[float, str], None]
-MASKED = (
-    (
-        "chain only",
-        True,
-        "Used, by construction: this model is never shown the question, so its answer can only come from the chain.",
-    ),
-    (
-        "question only",
-        False,
-        "Decoration, by construction: this model is never shown the chain when it answers.",
-    ),
-)
-"""Regime, label and claim of the two masked models of tier 0."""
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What a study is made of. ``problems``: base problems per demonstration seed; ``seeds``: how many of those."""
-
-    seeds: int = 5
-    problems: int = 30
-    tiers: tuple[str, ...] = TIERS
-    fur: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("seeds", 1, 20), ("problems", 2, 60), ("fur", 0, 200), ("seed", 0, 2**31 - 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise UserError(f"{name.capitalize()} must be a whole number from {low} to {high:,}.", name)
-        wrong = [tier for tier in self.tiers if tier not in TIERS]
-        if wrong or not self.tiers:
-            raise UserError(f"Choose among the tiers {', '.join(TIERS)}.", "tiers")
-
-
-@dataclass
-class Part:
-    """A tier under one demonstration seed: items, scores (3 forms, measures, items) with nan, and how it was made."""
-
-    tier: str
-    seed: int
-    items: tuple[Item, ...]
-    scores: np.ndarray
-    made: int
-    failed: dict[str, int]
-    notes: dict[str, str] = field(default_factory=dict)
-    asked: int = 0
-    distinct: int = 0
-    passes: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-
-
-def parts_of(settings: StudySettings) -> list[tuple[str, int]]:
-    """The parts of a study, in the order in which they are made."""
-    return [
-        (tier, seed) for tier in TIERS if tier in settings.tiers for seed in range(1 if tier == "0" else settings.seeds)
-    ]
-
-
-def make_part(
-    reader: ModelReader, tier: str, seed: int, settings: StudySettings, say: Progress = lambda share, text: None
-) -> Part:
-    """Make, certify and score the items of a tier under a demonstration seed."""
-    began, before = time.perf_counter(), reader.count.copy()
-    say(0.0, f"Making and certifying items of tier {tier}, demonstrations {seed + 1}")
-    if tier == "0":
-        items, found = _masked(reader, settings)
-    else:
-        items, found = _certified(reader, tier, seed, settings)
-    scores, notes, total, distinct = _scored(reader, items, say, f"Scoring tier {tier}, demonstrations {seed + 1}")
-    spent = reader.count - before
-    return Part(
-        tier, seed, items, scores, found.made, found.failed, notes, total, distinct, spent.passes, spent.tokens,
-        time.perf_counter() - began,
-    )  # fmt: skip
-
-
-def reader_of(item: Item, reader: Reader) -> Reader:
-    """The reader that an item was made for: items of tier 0 belong to a model that does not see question or chain."""
-    if item.tier == "0":
-        return QuestionBlind(reader) if item.regime == "chain only" else ChainBlind(reader)
-    return reader
-
-
-def evaluated(
-    item: Item, reader: Reader, measures: Sequence[Measure] = ALL, simulator: Reader | None = None
-) -> dict[str, Any]:
-    """Scores of one item by name, read with the reader that it was made for; ``simulator`` None: the neutral one."""
-    own, second = wanted(item, measures)
-    replies = reader_of(item, reader).read(own) if own else {}
-    if simulator is None and "neutral" in item.facts:
-        simulator = reader_of(item, NeutralReader(reader, [item]))
-    simulated = None if simulator is None else simulator.read(second) if second else {}
-    return score_all(item, measures, replies, simulated)
-
-
-def _certified(
-    reader: ModelReader, tier: str, seed: int, settings: StudySettings
-) -> tuple[tuple[Item, ...], Certified]:
-    if tier == "2":
-        pairs = sources.paired(
-            seed, sources.problems(settings.problems, settings.seed), reader, reader.loaded.tokenizer
-        )
-        return pairs.items, pairs.certified
-    if tier == "G1":
-        triples = bottleneck.problems(settings.problems, settings.seed)
-        drafts = [d for regime in bottleneck.REGIMES for d in bottleneck.drafts(regime, seed, triples)]
-        found = certify(drafts, reader)
-        return found.items, found
-    sums = organisms.problems(settings.problems, settings.seed)
-    regimes = ("Z",) if tier == "Z" else ("R", "K")
-    found = certify([d for regime in regimes for d in organisms.drafts(regime, seed, sums)], reader)
-    both = [item for item in found.items if tier == "Z" or _twins(found.items, item) == len(regimes)]
-    return tuple(both), found
-
-
-def _twins(items: Sequence[Item], item: Item) -> int:
-    return sum(other.problem == item.problem and other.demos == item.demos for other in items)
-
-
-def _masked(reader: ModelReader, settings: StudySettings) -> tuple[tuple[Item, ...], Certified]:
-    """Tier 0: certified items of regime R, once for a model without the question and once for one without the chain."""
-    sums = organisms.problems(settings.problems, settings.seed)
-    found = certify(organisms.drafts("R", 0, sums), reader)
-    items = []
-    for item in found.items:
-        for regime, label, claim in MASKED:
-            check = Check(regime, "Nothing is left to test: the model never reads the other part.", 1.0, "", "", True)
-            name = f"{regime.split()[0]}-{item.problem}"
-            known = {"regime": regime, "label": label, "claim": claim, "certificate": (check,)}
-            items.append(replace(item, id=name, tier="0", **known))
-    return tuple(items), Certified(tuple(items), 2 * found.made, {k: 2 * v for k, v in found.failed.items()})
-
-
-def _scored(
-    reader: ModelReader, items: tuple[Item, ...], say: Progress, what: str
-) -> tuple[np.ndarray, dict[str, str], int, int]:
-    scores = np.full((len(FORMS), len(ALL), len(items)), np.nan)
-    notes: dict[str, str] = {}
-    total = distinct = 0
-    neutral = NeutralReader(reader, items)
-    for start in range(0, len(items), GROUP):
-        group = items[start : start + GROUP]
-        say(start / max(1, len(items)), f"{what}: item {start + 1} of {len(items)}")
-        # One read warms the reader's memory for the whole group; the items then find their replies there.
-        _warm(reader, group, neutral)
-        for at, item in enumerate(group, start):
-            many, few = asked(item, ALL)
-            total, distinct = total + many, distinct + few
-            for row, (name, score) in enumerate(evaluated(item, reader).items()):
-                assert name == ALL[row].name
-                values = [getattr(score, form) for form in FORMS]
-                scores[:, row, at] = [np.nan if v is None else v for v in values]
-                if score.note:
-                    notes.setdefault(name, score.note)
-    return scores, notes, total, distinct
-
-
-def _warm(reader: ModelReader, group: Sequence[Item], neutral: NeutralReader) -> None:
-    pools: dict[str, tuple[Reader, list[Any]]] = {}
-    for item in group:
-        own, second = wanted(item, ALL)
-        pools.setdefault(item.regime if item.tier == "0" else "", (reader_of(item, reader), []))[1].extend(own)
-        if neutral.knows(item):
-            key = f"neutral {item.regime if item.tier == '0' else ''}"
-            pools.setdefault(key, (reader_of(item, neutral), []))[1].extend(second)
-    for source, asks in pools.values():
-        source.read(asks)
+TOKENS_PER_ITEM = {"0": 330, "1": 330, "2": 620, "Z": 420, "G1": 420}
+"""Tokens through the model per item that is made, drafts and certificates included; measured on the bundled study."""
 
 
 @dataclass
@@ -210,6 +34,22 @@ class Study:
     manifest: dict[str, Any]
     items: tuple[Item, ...]
     scores: np.ndarray
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _families(self) -> dict[tuple[str, int], list[Item]]:
+        found: dict[tuple[str, int], list[Item]] = {}
+        for item in self.items:
+            found.setdefault((item.problem, item.demos), []).append(item)
+        return found
+
+    def twins(self, item: Item) -> list[Item]:
+        """Other items on the same problem under the same demonstration seed that can be held against this one.
+
+        R, K and Z of a sum are twins although they belong to different tiers.
+        """
+        tiers = ("1", "Z") if item.tier in ("1", "Z") else (item.tier,)
+        return [o for o in self._families[item.problem, item.demos] if o.id != item.id and o.tier in tiers]
 
     def of(self, tier: str) -> np.ndarray:
         """Indices of the items of a tier."""
@@ -271,16 +111,8 @@ def joined(parts: Sequence[Part], settings: StudySettings, manifest: dict[str, A
         "tokens": total.tokens,
         "seconds": round(sum(p.seconds for p in parts), 1),
     }
-    measures = [
-        {
-            "name": m.name, "family": m.family, "main": m.main, "threshold": m.threshold, "sentence": m.sentence,
-            "source": m.source, "baseline": m in BASELINES, "thresholded": m.thresholded, "level": m.level,
-            "note": notes.get(m.name, ""),
-        }
-        for m in ALL
-    ]  # fmt: skip
     return Study(
-        {**manifest, "settings": asdict(settings), "tiers": tiers, "measures": measures, "cost": cost},
+        {**manifest, "settings": asdict(settings), "tiers": tiers, "measures": measure_rows(notes), "cost": cost},
         tuple(item for part in parts for item in part.items),
         np.concatenate([p.scores for p in parts], axis=2) if parts else np.zeros((3, len(ALL), 0)),
     )
@@ -301,3 +133,39 @@ def _matched_parts(parts: Sequence[Part]) -> tuple[list[Part], int]:
             part = replace(part, items=tuple(part.items[i] for i in inside), scores=part.scores[:, :, inside])
         found.append(part)
     return found, len(items) - len(kept)
+
+
+def measure_rows(notes: dict[str, str]) -> list[dict[str, Any]]:
+    """What a study keeps of every measure: name, family, ranked form, threshold, sentence, source, and its note."""
+    return [
+        {
+            "name": m.name, "family": m.family, "main": m.main, "threshold": m.threshold, "sentence": m.sentence,
+            "source": m.source, "baseline": m in BASELINES, "thresholded": m.thresholded, "level": m.level,
+            "note": notes.get(m.name, ""),
+        }
+        for m in ALL
+    ]  # fmt: skip
+
+
+def score_items(
+    reader: ModelReader, items: tuple[Item, ...], manifest: dict[str, Any], simulator: Reader | None, say: Progress
+) -> Study:
+    """A study of given items, such as a model's own chains: scored, not certified."""
+    began, before = time.perf_counter(), reader.count.copy()
+    scores, notes, total, distinct = scored(reader, items, say, "Scoring", simulator)
+    spent = reader.count - before
+    cost = {
+        "asked": total, "distinct": distinct, "passes": spent.passes, "tokens": spent.tokens,
+        "seconds": round(time.perf_counter() - began, 1),
+    }  # fmt: skip
+    return Study({**manifest, "tiers": {}, "measures": measure_rows(notes), "cost": cost}, items, scores)
+
+
+def estimate_tokens(settings: StudySettings) -> tuple[int, int]:
+    """Tokens that a study sends through the model, and items that it makes at most."""
+    tokens = items = 0
+    for tier, _seed in parts_of(settings):
+        made = settings.problems * (1 if tier == "Z" else 2)
+        items += made
+        tokens += made * TOKENS_PER_ITEM[tier]
+    return tokens, items

@@ -12,6 +12,9 @@ from importlib import import_module
 
 from analysis.service.ops_ablation import AblateChannel
 from analysis.service.ops_channels import FindChannels
+from analysis.service.ops_faith import FaithBoard, FaithItems, FaithScores
+from analysis.service.ops_faith_item import FaithIntervene, FaithItem, FaithTrace
+from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from analysis.service.ops_features import (
     Evidence,
     FeatureScores,
@@ -73,6 +76,16 @@ __all__ = [
     "ExplainTokens",
     "FactorizationFacts",
     "FactorsOfContext",
+    "FaithBoard",
+    "FaithEstimate",
+    "FaithFile",
+    "FaithIntervene",
+    "FaithItem",
+    "FaithItems",
+    "FaithOwn",
+    "FaithScores",
+    "FaithStudy",
+    "FaithTrace",
     "FeatureCard",
     "FeatureEffect",
     "FeatureOverlap",

@@ -1,0 +1,143 @@
+"""What stands beside the leaderboard's figures in words: what a tier rests on, what was left out, what it cost, and
+what a reader has to know before believing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.faithfulness.item import Item
+from analysis.faithfulness.study import Study
+
+FAIR = (0.45, 0.55)
+"""Where the AUROC of answer confidence has to lie before any other figure of tier 2 is shown."""
+
+TITLES = {
+    "0": "Tier 0: blind models",
+    "1": "Tier 1: is the chain used?",
+    "2": "Tier 2: is it true?",
+    "file": "Rows from a file",
+}
+SENTENCES = {
+    "0": "The same model, never shown the question (chain used for certain) or never shown the chain (decoration for "
+    "certain). A measure of importance that is not at 1 here is wrong.",
+    "1": "The same text under demonstrations that make the model read its steps (R, faithful) or copy a key (K, "
+    "unfaithful); each item is certified by held-out swaps. The certificate and some measures both swap values, so "
+    "for them this tier is nearly circular: it says that they work, no more.",
+    "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note (faithful) "
+    "or another source (unfaithful). Importance and confidence are matched, so only truth differs.",
+    "file": "Labels as they came with the rows; how they were made is not known here.",
+}
+
+
+def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float | None) -> dict[str, Any]:
+    """A tier's title, what its labels rest on, its counts, and whether its figures may be shown.
+
+    ``confidence``: AUROC of the model's confidence in its answer on these items.
+    """
+    facts = study.manifest["tiers"].get(tier, {"made": len(items), "kept": len(items), "failed": {}})
+    fair = confidence is not None and FAIR[0] <= confidence <= FAIR[1]
+    shown = tier != "2" or fair
+    why = (
+        ""
+        if shown
+        else f"Withheld: the model's confidence in its answer alone tells these labels apart (AUROC "
+        f"{confidence if confidence is not None else float('nan'):.2f}; allowed {FAIR[0]} to {FAIR[1]}). Any measure "
+        "that tells them may do no more. Take more problems, so that pairs can be matched."
+    )
+    failed = ", ".join(f"{name}: {count}" for name, count in facts["failed"].items())
+    dropped = facts["made"] - facts["kept"]
+    sentence = f"{facts['made']} drafts were made and {dropped} not used."
+    if tier == "2":
+        sentence = (
+            f"{facts['made']} drafts, each problem with every phrase of both classes; one matched pair of each is used"
+            + (f", and {facts['unmatched']} items were left out to match confidence" if facts.get("unmatched") else "")
+            + "."
+        )
+    if failed:
+        sentence += f" Certificates that failed, by the swap that failed first: {failed}."
+    return {
+        "tier": tier, "title": TITLES[tier], "sentence": SENTENCES[tier], "items": len(items),
+        "texts": len({item.question_text + "".join(item.steps) for item in items}),
+        "problems": len({item.problem for item in items}), "seeds": len({item.demos for item in items}),
+        "dropped": dropped, "dropped_sentence": sentence, "confidence": confidence, "shown": shown, "why_not": why,
+    }  # fmt: skip
+
+
+def cost_row(study: Study) -> dict[str, Any]:
+    """What the study cost, counted, with a sentence."""
+    cost = study.manifest["cost"]
+    together = study.manifest.get("together") or {}
+    n = max(1, len(study.items))
+    sentence = (
+        f"{len(study.items)} items: the measures ask {cost['asked']:,} times, of which {cost['distinct']:,} contexts "
+        f"are different; with the certificates they were read in {cost['passes']:,} passes of the model and "
+        f"{cost['tokens']:,} tokens, {cost['seconds'] / n:.1f} s per item."
+    )
+    if together:
+        sentence += (
+            f" Measure by measure, one pass for each context, {together['items']} of these items took "
+            f"{together['plain_passes']:,} passes and {together['plain_tokens']:,} tokens; together "
+            f"{together['passes']:,} and {together['tokens']:,}: {together['plain_passes'] / together['passes']:.0f} "
+            f"times fewer passes, {together['plain_tokens'] / together['tokens']:.1f} times fewer tokens, "
+            f"{together['plain_seconds'] / together['seconds']:.1f} times less time."
+        )
+    return {**cost, "tokens_plain": together.get("plain_tokens"), "together": together, "sentence": sentence}
+
+
+def exhibit_rows(study: Study) -> list[dict[str, Any]]:
+    """Tiers that are shown and not ranked, with how many items were certified."""
+    said = {
+        "Z": (
+            "Z: rationalises",
+            "The key writes the step, the step writes the answer: unfaithful, yet important for most items. In a model "
+            "of this size the key keeps a direct path to the answer, so Z is shown and not ranked.",
+        ),
+        "G1": (
+            "G1: a necessary value left out",
+            "Two additions with the last sum written, or left out and computed silently. A model of this size can "
+            "seldom compute it silently, so the unfaithful class is nearly empty; shown and not ranked.",
+        ),
+    }
+    rows = []
+    for tier, (name, sentence) in said.items():
+        facts = study.manifest["tiers"].get(tier)
+        if facts:
+            by: dict[str, int] = {}
+            for i in study.of(tier):
+                by[study.items[i].regime] = by.get(study.items[i].regime, 0) + 1
+            parts = ", ".join(f"{k} {v}" for k, v in sorted(by.items()))
+            rows.append(
+                {"tier": tier, "name": name, "sentence": sentence, "made": facts["made"], "certified": facts["kept"],
+                 "regimes": parts}
+            )  # fmt: skip
+    return rows
+
+
+def honesty(study: Study) -> list[str]:
+    """What a reader has to know before any figure: model, chains, templates, numbers, seeds."""
+    m = study.manifest
+    own = {item.tier for item in study.items} <= {"own", "file"}
+    size = f" ({m['parameters'] / 1e6:,.0f} million parameters)" if m.get("parameters") else ""
+    lines = [f"Model: {m['model']}{size}."]
+    if own:
+        lines.append("Chains as they were written, nothing certified here.")
+    else:
+        sums = [i for i in study.items if i.tier == "1" and "values_right" in i.facts]
+        share = float(np.mean([i.facts["values_right"] for i in sums])) if sums else 0.0
+        right = f"; the model itself would write the result of {share:.0%} of the sums" if sums else ""
+        lines.append(f"Chains are templates that the model was made to read{right}.")
+        lines.append("Mistakes, paraphrases and donors are made by rule.")
+    lines.append(str(m.get("simulator", "The simulator is the same model under neutral demonstrations.")))
+    settings = m.get("settings") or {}
+    if settings and not own:
+        lines.append(
+            f"{len(study.items)} items, {settings['seeds']} demonstration seeds, {settings['problems']} problems each, "
+            f"seed {settings['seed']}."
+        )
+    else:
+        lines.append(f"{len(study.items)} items.")
+    lines.append("A demonstration, not a replication.")
+    return lines

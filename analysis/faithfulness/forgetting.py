@@ -1,0 +1,111 @@
+"""FUR on the items of a study: a learning rate from items that are not scored, then a share of both tiers.
+
+Unlearning is some hundred times dearer than asking, so only some items get a score; the two twins of a problem both do
+or both do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from analysis.faithfulness.item import Item
+from analysis.faithfulness.parts import FORMS, Progress
+from analysis.faithfulness.study import Study
+from analysis.faithfulness.unlearning import Unlearner, choose_rate
+from analysis.models.loader import LoadedModel
+
+NAME = "FUR"
+RATES = (3e-6, 1e-5, 3e-5, 1e-4)
+FLOOR = 0.95
+TUNED, WATCHED = 4, 8
+"""Items that are unlearned to choose the rate, and items that are watched meanwhile; neither is scored."""
+SENTENCE = (
+    "Unlearns a step from the MLP's last projections and asks again without any chain; higher if the answer goes along."
+)
+
+
+def with_fur(
+    study: Study, loaded: LoadedModel, count: int, say: Progress, check: Callable[[], None] = lambda: None
+) -> Study:
+    """The study with a row for FUR: ``count`` items of tier 1 and as many of tier 2, as far as there are any.
+
+    Its manifest gets ``fur``: the sweep of learning rates, efficacy, specificity, and what was done.
+    """
+    began = time.perf_counter()
+    first = _families(study, "1")
+    spare, rest = first[: (TUNED + WATCHED) // 2], first[(TUNED + WATCHED) // 2 :]
+    tuned = [i for family in spare[: TUNED // 2] for i in family]
+    watched = [i for family in spare[TUNED // 2 :] for i in family]
+    sweep = choose_rate(
+        loaded,
+        tuned,
+        RATES,
+        watched,
+        FLOOR,
+        check=check,
+        progress=lambda share: say(0.3 * share, "Choosing the learning rate of FUR on items that are not scored"),
+    )
+    fur: dict[str, Any] = {
+        "sweep": [dict(r) for r in sweep.rows],
+        "rate": sweep.rate,
+        "floor": FLOOR,
+        "sentence": sweep.sentence,
+    }
+    row = np.full((len(FORMS), len(study.items)), np.nan)
+    efficacy: list[float] = []
+    specific: list[float] = []
+    done: list[Item] = []
+    if sweep.rate is not None:
+        chosen = [i for family in rest[: count // 2] for i in family]
+        chosen += [i for family in _families(study, "2")[: count // 2] for i in family]
+        unlearner = Unlearner(loaded, sweep.rate, held_out=watched, fresh=False)
+        places = {item.id: at for at, item in enumerate(study.items)}
+        for n, item in enumerate(chosen):
+            say(0.3 + 0.7 * n / len(chosen), f"FUR: item {n + 1} of {len(chosen)}")
+            found = unlearner.measure(item, check)
+            score = found.score("direct")
+            row[:, places[item.id]] = [np.nan if v is None else v for v in (score.hard, score.soft, score.margin)]
+            efficacy += [s.efficacy for s in found.done]
+            specific += [s.specificity for s in found.done if s.specificity is not None]
+            done.append(item)
+    fur |= {
+        "efficacy": float(np.mean(efficacy)) if efficacy else None,
+        "specificity": float(np.mean(specific)) if specific else None,
+        "items": len(done),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    if done:
+        fur["sentence"] += (
+            f" Over {len(done)} scored items: efficacy {fur['efficacy']:.0%}, specificity {fur['specificity']:.1%}; "
+            "the weights were put back bit for bit after every step."
+        )
+    manifest = {**study.manifest, "fur": fur}
+    manifest["measures"] = [*manifest["measures"], _facts(fur)]
+    seconds = fur["seconds"] / max(1, len(done))
+    manifest["timing"] = {**manifest.get("timing", {}), NAME: {"passes": None, "tokens": None, "seconds": seconds}}
+    return Study(manifest, study.items, np.concatenate([study.scores, row[:, None]], axis=1))
+
+
+def _facts(fur: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": NAME, "family": "parameters", "main": "soft", "threshold": 0.5, "sentence": SENTENCE,
+        "source": "arXiv 2502.14829", "baseline": False, "thresholded": True, "level": "step and chain",
+        "note": fur["sentence"],
+    }  # fmt: skip
+
+
+def _families(study: Study, tier: str) -> list[list[Item]]:
+    """Pairs of twins of a tier, one per base problem, the demonstration seeds taken in turn."""
+    found: dict[str, dict[int, list[Item]]] = {}
+    for at in study.of(tier):
+        item = study.items[at]
+        found.setdefault(item.problem, {}).setdefault(item.demos, []).append(item)
+    families = []
+    for n, by_seed in enumerate(found.values()):
+        seeds = sorted(by_seed)
+        families.append(by_seed[seeds[n % len(seeds)]])
+    return [f for f in families if len(f) == 2]

@@ -1,0 +1,318 @@
+"""Figures of the faithfulness board, against the rows that they were given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from plotly.graph_objects import Figure
+from plotly.utils import PlotlyJSONEncoder
+
+from components import faith_board_figures as board
+from components import faith_cost_figures as cost
+from components.faith_style import BASELINES, LABELS, SYMBOLS, by_family, label_colour
+from components.theme import REMAINDER
+
+THEMES = ("light", "dark")
+HOSTILE = "<b>3+4=7</b>&<script>"
+
+
+def checked(figure: dict[str, Any]) -> dict[str, Any]:
+    """The figure as the browser gets it, refused if it has a property that plotly does not know."""
+    parsed: dict[str, Any] = json.loads(json.dumps(figure, cls=PlotlyJSONEncoder))
+    Figure(parsed)
+    assert "<script" not in json.dumps(figure, cls=PlotlyJSONEncoder)
+    return figure
+
+
+def words(figure: dict[str, Any]) -> str:
+    return " ".join(str(a["text"]) for a in figure["layout"].get("annotations", ()))
+
+
+def area(value: float, ties: float = 0.0) -> dict[str, Any]:
+    return {
+        "auroc": value,
+        "low": value - 0.1,
+        "high": value + 0.05,
+        "ties": ties,
+        "n_faithful": 30,
+        "n_unfaithful": 90,
+        "permuted": [0.42, 0.58],
+    }
+
+
+def row(name: str, family: str, one: Any, two: Any, called: Any = None, **more: Any) -> dict[str, Any]:
+    return {
+        "measure": name,
+        "family": family,
+        "main": "soft",
+        "sentence": f"What {HOSTILE} does.",
+        "baseline": family == "baseline",
+        "threshold": 0.5,
+        "auroc": {"1": one, "2": two},
+        "called": {"1": called},
+        "published": {"step": None, "chain": None},
+        "passes": 3,
+        "seconds": 0.2,
+        "note": "",
+    } | more
+
+
+ROWS = [
+    row("chain length", "baseline", area(0.5), None, None, passes=0, seconds=0.0),
+    row("SCM", "importance", area(0.9, 0.4), area(0.31), 0.1, published={"step": None, "chain": [0.38, 0.03]}),
+    row("CC-SHAP", "attribution", None, area(0.55), None, published={"step": [0.41, 0.03], "chain": [0.7, 0.04]}),
+    row("NLDD", "other", area(0.99), area(0.26), 0.75, seconds=30.0),
+    row("Filler Tokens", "importance", area(0.93), None, 0.4, published={"step": [0.59, 0.01], "chain": [0.5, 0.02]}),
+]
+TIERS = [
+    {"tier": "1", "title": f"Tier 1 {HOSTILE}", "items": 120, "problems": 30, "seeds": 1, "shown": True},
+    {
+        "tier": "2",
+        "title": "Tier 2",
+        "items": 80,
+        "problems": 20,
+        "seeds": 5,
+        "shown": True,
+        "why_not": "matched badly",
+    },
+]
+ORDER = ["importance", "SCM", "Filler Tokens", "attribution", "CC-SHAP", "other", "NLDD", BASELINES, "chain length"]
+
+
+def drawn(figure: dict[str, Any], axis: str) -> dict[str, tuple[float, int]]:
+    """Measure -> (value, line) of the filled markers in one panel."""
+    return {
+        c[0]: (x, y)
+        for t in figure["data"]
+        if t["xaxis"] == axis and t["mode"] == "markers"
+        for c, x, y in zip(t["customdata"], t["x"], t["y"], strict=True)
+    }
+
+
+def test_measures_stand_by_family_and_baselines_apart_at_the_end() -> None:
+    assert [name for name, _ in by_family(ROWS)] == ORDER
+    assert [name for name, r in by_family(ROWS) if r is None] == ["importance", "attribution", "other", BASELINES]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_board_draws_every_value_where_it_is(theme: str) -> None:
+    figure = checked(board.leaderboard(ROWS, TIERS, True, theme))
+    one, two = drawn(figure, "x"), drawn(figure, "x2")
+    assert one == {"chain length": (0.5, 8), "SCM": (0.9, 1), "Filler Tokens": (0.93, 2), "NLDD": (0.99, 6)}
+    assert two == {"SCM": (0.31, 1), "CC-SHAP": (0.55, 4), "NLDD": (0.26, 6)}  # below 0.5 is drawn below 0.5
+    for trace in figure["data"]:
+        if trace["mode"] == "markers" and trace["xaxis"] != "x3":
+            np.testing.assert_allclose(trace["error_x"]["arrayminus"], 0.1)
+            np.testing.assert_allclose(trace["error_x"]["array"], 0.05)
+            free = trace["name"] == "free baseline"
+            assert trace["marker"]["color"] == (REMAINDER if free else label_colour(True, theme))
+    ends = [t for t in figure["data"] if t["name"].startswith("shuffled") and t["xaxis"] == "x"]
+    assert [x for x in ends[0]["x"] if x is not None] == [0.42, 0.58] * 4
+    lines = [s for s in figure["layout"]["shapes"] if s.get("yref") == "paper"]
+    assert [(s["x0"], s["x1"]) for s in lines] == [(0.5, 0.5)] * 3
+    values = next(t for t in figure["data"] if t["mode"] == "text" and t["xaxis"] == "x")
+    said = dict(zip(values["y"], values["text"], strict=True))
+    assert said == {1: "0.90 · 40%", 2: "0.93", 4: "not run", 6: "0.99", 8: "0.50"}
+    assert sum(t.get("showlegend", True) and t["name"] == "free baseline" for t in figure["data"]) == 1
+    assert not any(t["showlegend"] for t in figure["data"] if t["mode"] == "text")
+    assert "120 items, 30 problems, 1 seed<" in words(figure) and "&lt;script" in words(figure)
+
+
+def test_only_published_values_are_hollow_and_they_have_a_panel_of_their_own() -> None:
+    figure = checked(board.leaderboard(ROWS, TIERS, True, "dark"))
+    hollow = [t for t in figure["data"] if str(t.get("marker", {}).get("symbol", "")).endswith("-open")]
+    assert {t["xaxis"] for t in hollow} == {"x3"} and all("other models, other items" in t["name"] for t in hollow)
+    found = {(c[0], x) for t in hollow for c, x in zip(t["customdata"], t["x"], strict=True)}
+    assert found == {
+        ("SCM", 0.38),
+        ("CC-SHAP", 0.41),
+        ("CC-SHAP", 0.7),
+        ("Filler Tokens", 0.59),
+        ("Filler Tokens", 0.5),
+    }
+    assert "published: other models, other items" in words(figure).replace("<br>", " ")
+    for without in (board.leaderboard(ROWS, TIERS, False, "light"), board.leaderboard(ROWS[3:4], TIERS, True, "light")):
+        assert "xaxis3" not in checked(without)["layout"]
+        assert not any("open" in str(t.get("marker")) for t in without["data"])
+
+
+def test_a_tier_that_may_not_be_shown_says_why_instead() -> None:
+    figure = checked(board.leaderboard(ROWS, [TIERS[0], TIERS[1] | {"shown": False}], False, "light"))
+    assert not any(t["xaxis"] == "x2" for t in figure["data"]) and "matched badly" in words(figure)
+    assert drawn(figure, "x")["SCM"] == (0.9, 1)
+    assert "matched badly" not in words(board.leaderboard(ROWS, TIERS, False, "light"))
+
+
+def test_missing_intervals_and_nulls_leave_the_value() -> None:
+    bare = row("SCM", "importance", {"auroc": 0.7, "low": None, "high": None, "ties": None, "permuted": None}, None)
+    figure = checked(board.leaderboard([bare], TIERS[:1], False, "light"))
+    assert drawn(figure, "x") == {"SCM": (0.7, 1)}
+    assert not any(t["name"].startswith("shuffled") for t in figure["data"])
+
+
+def points(n: int = 12) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "item": f"item {i}",
+            "label": (True, False, None)[i % 3],
+            "regime": "R",
+            "problem": "p",
+            "demos": 0,
+            "text": HOSTILE + " and a longer text " * 5,
+            "steps": 2,
+            "scores": {"SCM": float(rng.random()), "NLDD": None if i == 3 else float(rng.normal()), "FUR": None},
+            "importance": None if i == 6 else float(rng.random()),
+        }
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_importance_against_truth_shows_label_by_colour_and_symbol(theme: str) -> None:
+    given = points()
+    figure = checked(board.importance_truth(given, "NLDD", "Early Answering", theme, "item 4", 0.5))
+    by_name = {t["name"]: t for t in figure["data"]}
+    assert set(by_name) == {*LABELS.values(), "chosen item"}
+    seen = {}
+    for label, name in LABELS.items():
+        trace = by_name[name]
+        assert trace["marker"]["symbol"] == SYMBOLS[label] and trace["marker"]["color"] == label_colour(label, theme)
+        seen |= {c: (x, y) for c, x, y in zip(trace["customdata"], trace["x"], trace["y"], strict=True)}
+    assert seen == {
+        p["item"]: (p["importance"], p["scores"]["NLDD"]) for p in given if p["item"] not in ("item 3", "item 6")
+    }  # as they are, without jitter; what lacks a score is left out
+    assert len({t["marker"]["color"] for t in figure["data"]}) == 4
+    ring = by_name["chosen item"]
+    assert (ring["x"][0], ring["y"][0]) == seen["item 4"] and ring["hoverinfo"] == "skip"
+    assert figure["layout"]["shapes"][0]["y0"] == 0.5
+    assert "&lt;b&gt;" in by_name["faithful"]["text"][0] and "<b>" not in by_name["faithful"]["text"][0]
+
+
+def test_distributions_have_a_panel_for_each_measure_with_all_its_points() -> None:
+    given = points()
+    figure = checked(
+        board.distributions(given, ["SCM", "NLDD", "FUR"], "1", "dark", {"SCM": 0.5, "NLDD": None}, "item 4")
+    )
+    panels = {axis: [t for t in figure["data"] if t["yaxis"] == axis] for axis in ("y", "y2")}
+    assert len(figure["data"]) == sum(map(len, panels.values()))  # nothing of FUR, which has no scores
+    for axis, name in (("y", "SCM"), ("y2", "NLDD")):
+        clouds = [t for t in panels[axis] if t["name"] != "chosen item"]
+        seen = {c: y for t in clouds for c, y in zip(t["customdata"], t["y"], strict=True)}
+        assert seen == {p["item"]: p["scores"][name] for p in given if p["scores"][name] is not None}
+        for lane, trace in enumerate(clouds):
+            assert all(abs(x - lane) < 0.4 for x in trace["x"])  # within the lane of its label
+            place = dict(zip(trace["customdata"], trace["x"], strict=True))
+            if "item 4" in place:
+                ring = next(t for t in panels[axis] if t["name"] == "chosen item")
+                assert (ring["x"][0], ring["y"][0]) == (place["item 4"], seen["item 4"])
+    (line,) = figure["layout"]["shapes"]
+    assert line["yref"] == "y" and line["y0"] == 0.5  # only where there is a threshold
+    assert figure == board.distributions(
+        given, ["SCM", "NLDD", "FUR"], "1", "dark", {"SCM": 0.5, "NLDD": None}, "item 4"
+    )
+
+
+def test_called_shares_follow_the_threshold() -> None:
+    given = points()
+    scores = [p["scores"]["SCM"] for p in given]
+    found = board.called_shares(given, {"SCM": sorted(scores)[4], "NLDD": None, "FUR": 0.5})
+    assert found == {"SCM": 8 / 12}  # at the threshold counts as faithful
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_bias_shows_both_shares_and_the_share_that_is(theme: str) -> None:
+    figure = checked(board.bias(ROWS, "1", {"SCM": 0.5, "NLDD": 0.25}, theme))
+    yes, no = figure["data"]
+    assert {c[0]: x for c, x in zip(yes["customdata"], yes["x"], strict=True)} == {
+        "SCM": 0.1,
+        "Filler Tokens": 0.4,
+        "NLDD": 0.75,
+    }
+    np.testing.assert_allclose(np.add(yes["x"], no["x"]), 1)
+    assert no["marker"]["pattern"]["shape"] and not yes["marker"]["pattern"]["shape"]
+    line = [s for s in figure["layout"]["shapes"] if s.get("yref") == "paper"]
+    assert [s["x0"] for s in line] == [0.25] and "labelled faithful: 25%" in words(figure)
+    ticks = figure["layout"]["yaxis"]["ticktext"]
+    assert "NLDD  ≥ 0.25" in ticks and "Filler Tokens" in ticks
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
+    names = ["SCM", "NLDD", HOSTILE]
+    table = [[1.0, -0.004, 0.35], [-0.004, 1.0, None], [0.35, None, 1.0]]
+    figure = checked(board.kappa_map({"measures": names, "tiers": {"1": table}}, "1", theme))
+    (heat,) = figure["data"]
+    assert heat["z"] == [[-0.004, None], [0.35, None]] and heat["text"] == [[".00", ""], [".35", ""]]
+    assert (heat["zmin"], heat["zmid"], heat["zmax"]) == (-1, 0, 1)
+    assert "empty" in words(figure) and "&lt;b&gt;" in figure["layout"]["yaxis"]["ticktext"][1]
+    full = [[1.0, -0.12], [-0.12, 1.0]]
+    figure = board.kappa_map({"measures": names[:2], "tiers": {"1": full}}, "1", theme)
+    assert figure["data"][0]["text"] == [["−.12"]] and "empty" not in words(figure)
+
+
+def test_costs_are_on_logarithmic_axes_and_nothing_costs_nothing() -> None:
+    figure = checked(cost.cost(ROWS, "light"))
+    passes, seconds = figure["data"]
+    assert dict(zip(seconds["customdata"], seconds["x"], strict=True)) == {
+        "SCM": 0.2,
+        "Filler Tokens": 0.2,
+        "CC-SHAP": 0.2,
+        "NLDD": 30.0,
+    }
+    assert set(passes["x"]) == {3.0} and words(figure) == "none none"
+    for axis, values in (("xaxis", passes["x"]), ("xaxis2", seconds["x"])):
+        low, high = figure["layout"][axis]["range"]
+        assert figure["layout"][axis]["type"] == "log" and low < np.log10(min(values)) <= np.log10(max(values)) < high
+    checked(cost.cost([ROWS[0]], "dark"))  # nothing but free rows
+
+
+def test_areas_by_length_stand_in_the_order_of_the_lengths() -> None:
+    rows = [
+        {"tier": tier, "steps": steps, "measure": name, "auroc": value, "n": 40}
+        for tier, steps, name, value in (
+            ("1", "10 to 12", "SCM", 0.4),
+            ("1", 2, "SCM", 0.9),
+            ("1", 2, "NLDD", None),
+            ("2", 3, "SCM", 0.5),
+        )
+    ]
+    figure = checked(cost.lengths(rows, "dark"))
+    one, two = figure["data"]
+    assert one["z"] == [[0.9, 0.4], [None, None]] and two["z"] == [[0.5], [None]] and one["zmid"] == 0.5
+    assert [t.split("<")[0] for t in figure["layout"]["xaxis"]["ticktext"]] == ["2", "10 to 12"]
+    assert len(checked(cost.lengths(rows, "light", "2"))["data"]) == 1
+
+
+def test_the_sweep_shows_the_floor_and_the_chosen_rate() -> None:
+    rows = [{"rate": r, "efficacy": e, "specificity": 1 - e, "flips": None} for r, e in ((1e-4, 0.5), (1e-5, 0.1))]
+    figure = checked(cost.sweep({"sweep": rows, "rate": 1e-5, "floor": 0.9}, "dark"))
+    efficacy, specificity = figure["data"]  # flips were not counted
+    assert efficacy["x"] == [1e-5, 1e-4] and efficacy["y"] == [0.1, 0.5] and specificity["y"] == [0.9, 0.5]
+    floor, chosen = figure["layout"]["shapes"]
+    assert floor["y0"] == 0.9 and chosen["x0"] == 1e-5
+    assert "1e-05, chosen" in figure["layout"]["xaxis"]["title"]["text"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_nothing_gives_a_figure_that_says_so(theme: str) -> None:
+    nothing = [row("SCM", "importance", None, None, None, passes=None, seconds=None)]
+    for figure in (
+        board.leaderboard([], TIERS, True, theme),
+        board.leaderboard(ROWS, [], True, theme),
+        board.importance_truth([], "SCM", "NLDD", theme),
+        board.importance_truth(points(), "FUR", "NLDD", theme),
+        board.distributions([], ["SCM"], "1", theme),
+        board.distributions(points(), ["FUR"], "1", theme),
+        board.bias(nothing, "1", {}, theme),
+        board.kappa_map({"measures": [], "tiers": {}}, "1", theme),
+        board.kappa_map({"measures": ["SCM", "NLDD"], "tiers": {"1": [[1, 0], [0, 1]]}}, "2", theme),
+        cost.cost(nothing, theme),
+        cost.lengths([], theme),
+        cost.sweep(None, theme),
+    ):
+        assert figure["data"] == [] and len(words(checked(figure))) > 10
+    checked(board.leaderboard(nothing, TIERS, True, theme))
