@@ -23,11 +23,11 @@ TITLES = {
 SENTENCES = {
     "0": "The same model, never shown the question (chain used for certain) or never shown the chain (decoration for "
     "certain). A measure of importance that is not at 1 here is wrong.",
-    "1": "The same text under demonstrations that make the model read its steps (R, faithful) or copy a key (K, "
-    "unfaithful); each item is certified by held-out swaps. The certificate and some measures both swap values, so "
-    "for them this tier is nearly circular: it says that they work, no more.",
-    "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note (faithful) "
-    "or another source (unfaithful). Importance and confidence are matched, so only truth differs.",
+    "1": "The same text under demonstrations that make the model read its steps (R, faithful) or copy a key "
+    "(K, unfaithful); each item is certified by held-out swaps. Certificate and some measures both swap values: "
+    "for them this tier is nearly circular and says that they work, no more.",
+    "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note "
+    "(faithful) or another source (unfaithful). Importance and confidence are matched, so only truth differs.",
     "file": "Labels as they came with the rows; how they were made is not known here.",
 }
 

@@ -37,6 +37,12 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "this model has. A factorization belongs to the weights that it was made for.",
         },
         {
+            "page": "Faithfulness",
+            "works": True,
+            "reason": "Needs a fast tokenizer. Chains of its own need a chat template or plain text; whether the bundled "
+            "kinds of items can be certified with this model is seen when they are made.",
+        },
+        {
             "page": "Validation",
             "works": works,
             "reason": "The toy model needs no loaded model. "

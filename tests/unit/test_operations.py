@@ -25,6 +25,7 @@ from analysis.service.catalogue import (
     Alignment,
     AttentionRow,
     Evidence,
+    FaithIntervene,
     FeatureOverlap,
     FeatureScores,
     FeatureStatus,
@@ -96,6 +97,9 @@ OTHER: dict[str, Any] = {
     "strength": 1.5,
     "baseline": "DiffMean",
     "baseline_strength": 0.5,
+    "tier": "2",
+    "tiers": ("1",),
+    **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
         ("texts", "token", "fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"
     ),
@@ -114,6 +118,8 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "FaithOwn": {"question": "a"},
+        **dict.fromkeys(("FaithItem", "FaithTrace", "FaithIntervene"), {"item": "R-0-3+4"}),
     }.get(name, {})
     if issubclass(cls, OfGame):
         needed |= {"moves": (19, 18, 17, 9, 1), "ply": 2}
@@ -127,6 +133,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = "owner/name"
     elif name == "features" and not isinstance(value, tuple):
         other = value + 1
+    elif name == "edits" and isinstance(operation, FaithIntervene):
+        other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
     elif name in OTHER:
@@ -249,6 +257,20 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("FeatureEffect", {"pole": 0}, "pole"),
         ("FeatureEffect", {"target": -1.0}, "target"),
         ("FeatureText", {"baseline": "magic"}, "baseline"),
+        ("FaithItem", {"item": ""}, "item"),
+        ("FaithBoard", {"study": None}, "study"),
+        ("FaithScores", {"tier": "3"}, "tier"),
+        ("FaithIntervene", {"edits": [1]}, "edits"),
+        ("FaithIntervene", {"key": "x" * 2001}, "key"),
+        ("FaithStudy", {"seeds": 21}, "seeds"),
+        ("FaithStudy", {"tiers": ["own"]}, "tiers"),
+        ("FaithStudy", {"tiers": ["2"], "fur": 2}, "fur"),
+        ("FaithEstimate", {"problems": 1}, "problems"),
+        ("FaithOwn", {"question": ""}, "question"),
+        ("FaithOwn", {"temperature": float("nan")}, "temperature"),
+        ("FaithOwn", {"tokens": 2}, "tokens"),
+        ("FaithFile", {"text": ""}, "text"),
+        ("FaithFile", {"unlabelled": 1}, "unlabelled"),
     ],
 )
 def test_bad_settings_are_refused_at_the_edge(name: str, settings: dict[str, Any], field: str) -> None:
