@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import (
     clicks,
     contrast_cost,
+    faithfulness_passes,
     mfa_density,
     mfa_fit,
     othello_clicks,
@@ -29,6 +30,7 @@ def main() -> None:
         **probe_fit.main(),
         **rotate_channels.main(),
         **snmf_fit.main(),
+        **faithfulness_passes.main(),
     }
     for name, facts in found.items():
         print(f"\n{name}")

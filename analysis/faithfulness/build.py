@@ -1,22 +1,30 @@
-"""Make the study that comes with Attune: ``python -m analysis.faithfulness.build``, about half an hour on two cores.
+"""Make the study that comes with Attune: ``python -m analysis.faithfulness.build``, about an hour on two cores.
 
-Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped. With ``--fresh`` all parts
-are made anew.
+Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped; then come what measures
+cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew, with ``--no-fur`` FUR is left out.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 
+from analysis.faithfulness.board import board
+from analysis.faithfulness.costing import costs
+from analysis.faithfulness.forgetting import with_fur
 from analysis.faithfulness.library import BUNDLED, load_part, save_part, save_study
 from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
-from analysis.faithfulness.study import joined
+from analysis.faithfulness.study import Study, joined
 from analysis.home import folder
 from analysis.models.loader import load_model
-from analysis.service.operation import hash_of
 
 SETTINGS = StudySettings(seeds=5, problems=30)
+FUR_ITEMS = 40
+"""Items of each of the tiers 1 and 2 that FUR is measured on."""
+TIMED = 3
+"""Items of each tier on which measures are timed one by one."""
 
 
 def _say(share: float, text: str) -> None:
@@ -26,27 +34,38 @@ def _say(share: float, text: str) -> None:
 def main() -> None:
     """Make what is missing, then write the study."""
     loaded = load_model("default")
+    facts = loaded.facts
     reader = ModelReader(loaded)
     place = folder("faithfulness", "parts")
+    named = json.dumps([facts.fingerprint, SETTINGS.problems, SETTINGS.seed], separators=(",", ":"))
+    key = hashlib.sha256(named.encode()).hexdigest()[:12]
     parts = []
     for tier, seed in parts_of(SETTINGS):
-        path = place / f"{hash_of([loaded.facts.fingerprint, SETTINGS.problems, SETTINGS.seed])[:12]}-{tier}-{seed}"
+        path = place / f"{key}-{tier}-{seed}"
         part = None if "--fresh" in sys.argv else load_part(path)
         if part is None:
             part = make_part(reader, tier, seed, SETTINGS, _say)
             save_part(part, path)
-        sys.stderr.write(f"tier {tier}, demonstrations {seed}: {len(part.items)} items of {part.made}, {part.failed}\n")
+        _say(1.0, f"tier {tier}, demonstrations {seed}: {len(part.items)} items of {part.made}, {part.failed}")
         parts.append(part)
-    facts = loaded.facts
     manifest = {
         "fingerprint": facts.fingerprint,
         "model": facts.label,
         "parameters": facts.parameters,
         "title": "bundled: sums and sources",
         "command": "python -m analysis.faithfulness.build",
-        "threads": 2,
     }
-    save_study(joined(parts, SETTINGS, manifest), BUNDLED)
+    study = joined(parts, SETTINGS, manifest)
+    timed = [study.items[i] for tier in "12" for i in study.of(tier)[:: max(1, len(study.of(tier)) // TIMED)][:TIMED]]
+    study.manifest["timing"], study.manifest["together"] = costs(loaded, timed)
+    _write(study)
+    if "--no-fur" not in sys.argv:
+        _write(with_fur(study, loaded, FUR_ITEMS, _say))
+
+
+def _write(study: Study) -> None:
+    study.manifest["board"] = board(study)
+    save_study(study, BUNDLED)
 
 
 if __name__ == "__main__":

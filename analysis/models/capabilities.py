@@ -39,7 +39,7 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "page": "Faithfulness",
             "works": True,
-            "reason": "Needs a fast tokenizer. Chains of its own need a chat template or plain text; whether the bundled "
+            "reason": "Needs a fast tokenizer. Its own chains need a chat template, or plain text; whether the bundled "
             "kinds of items can be certified with this model is seen when they are made.",
         },
         {

@@ -119,7 +119,7 @@ def example_of(name: str) -> Operation:
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
         "FaithOwn": {"question": "a"},
-        **dict.fromkeys(("FaithItem", "FaithTrace", "FaithIntervene"), {"item": "R-0-3+4"}),
+        **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
     if issubclass(cls, OfGame):
         needed |= {"moves": (19, 18, 17, 9, 1), "ply": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from analysis.errors import Cancelled, UserError
+from analysis.faithfulness import unlearning
 from analysis.faithfulness.item import Item, Part
 from analysis.faithfulness.unlearning import (
     Asked,
@@ -120,7 +122,7 @@ def test_gradient_is_that_of_finite_differences(name: str) -> None:
     batch = unlearner._plan(ITEM, 0)[0]
     weights = unlearner.weights
     with unlearner._trainable() as state:
-        trained = unlearner.forgotten.__wrapped__ and _trained(unlearner)
+        trained = _trained(unlearner)
         noise = torch.Generator().manual_seed(3)
         with torch.no_grad():  # away from the start, where the KL term has no slope
             for w in weights:
@@ -130,13 +132,13 @@ def test_gradient_is_that_of_finite_differences(name: str) -> None:
         assert len(grads) == len(weights)
         direction = [torch.randn(w.shape, generator=noise, dtype=w.dtype) for w in weights]
         slope = sum(float((g * d).sum()) for g, d in zip(grads, direction, strict=True))
-        values = []
-        for side in (1e-5, -2e-5):
+        values, size = [], 3e-4  # parts of the model compute in float32 whatever its weights are
+        for side in (size, -2 * size):
             with torch.no_grad():
                 for w, d in zip(weights, direction, strict=True):
                     w += side * d
             values.append(sum(unlearner.backward(trained, batch)))
-        assert slope == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5)
+        assert slope == pytest.approx((values[0] - values[1]) / (2 * size), rel=1e-3)
         state.rest()
 
 
@@ -263,25 +265,22 @@ def test_the_model_is_put_back_bit_for_bit(fault: type[Exception] | None, place:
     assert set(calls) == {before[0]} and len(calls) == (3 if fault and place == "between epochs" else 4)
 
 
-def test_a_pause_changes_nothing() -> None:
-    made = []
-    for pause in (False, True):
-        loaded = loaded_words("llama")
-        unlearner = quick(loaded)
-        if not pause:  # the same updates without putting the old weights back in between
-            unlearner.epochs = 3
-        else:
-            unlearner.epochs = 3
-        seen: list[int] = []
-        with unlearner.forgotten(
-            ITEM,
-            0,
-            (lambda: loaded.forward(torch.tensor([[5, 6]]), logits=True) and None)
-            if pause
-            else (lambda: seen.append(1)),
-        ):
-            made.append(weights_hash(unlearner.weights))
-    assert made[0] == made[1]
+def test_a_pause_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, made, seen = loaded_words(), [], []
+    ids = torch.tensor([[5, 6, 7]])
+    own = loaded.forward(ids, logits=True)
+
+    def work() -> None:
+        seen.append(torch.equal(loaded.forward(ids, logits=True), own))
+
+    with quick(loaded).forgotten(ITEM, 0, work):
+        made.append(weights_hash(projections(loaded)))
+    assert seen == [True] * 4
+    # The same updates with nothing put back in between.
+    monkeypatch.setattr(unlearning._State, "paused", lambda self: nullcontext())
+    with quick(loaded).forgotten(ITEM, 0, work):
+        made.append(weights_hash(projections(loaded)))
+    assert made[0] == made[1] and seen[4:] == [False] * 4
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "gpt_neox"])
