@@ -7,6 +7,7 @@ answer, a measure that tells them may do no more than that, and tier 2 is withhe
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,77 +15,90 @@ import numpy as np
 from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.board_words import cost_row, exhibit_rows, honesty, tier_row
 from analysis.faithfulness.bootstrap import bootstrap, difference, permutation
+from analysis.faithfulness.item import Item
 from analysis.faithfulness.published import NOTE, PUBLISHED
 from analysis.faithfulness.scoring import length_bins, share_called, ties
 from analysis.faithfulness.study import Study
 
-RANKED = ("0", "1", "2", "file")
 CONFIDENCE = "answer confidence"
 ROUNDS = 2_000
 
 
+@dataclass(frozen=True)
+class Table:
+    """What is ranked at once: chains of a tier, or labelled steps. ``scores`` (measures, N); lists have N entries."""
+
+    tier: str
+    scores: np.ndarray
+    labels: list[bool | None]
+    items: list[Item]
+
+    @property
+    def problems(self) -> list[str]:
+        """Base problems, the first level of resampling."""
+        return [item.problem for item in self.items]
+
+    @property
+    def seeds(self) -> list[int] | None:
+        """Demonstration seeds, the second level; None where there is one only."""
+        found = [item.demos for item in self.items]
+        return found if len(set(found)) > 1 else None
+
+
+def tables(study: Study) -> list[Table]:
+    """Everything of a study that has labels, in the order of the board."""
+    main, found = study.main(), []
+    for tier in ("0", "1", "2", "file"):
+        at = [i for i in study.of(tier) if study.items[i].label is not None]
+        if at:
+            items = [study.items[i] for i in at]
+            found.append(Table(tier, main[:, at], [item.label for item in items], items))
+    where = study.manifest.get("steps") or []
+    if where:
+        items = [study.items[at] for at, _, _ in where]
+        found.append(Table("file steps", study.main_steps(), [label for _, _, label in where], items))
+    return found
+
+
 def board(study: Study) -> dict[str, Any]:
     """All figures of the leaderboard (JSON-able: undefined numbers are None)."""
-    main, names = study.main(), [m["name"] for m in study.manifest["measures"]]
-    present = [tier for tier in RANKED if len(study.of(tier))]
-    tiers, areas, called, differences, lengths, kappas = [], {}, {}, [], [], {}
-    judged = [i for i, m in enumerate(study.manifest["measures"]) if m["thresholded"] and not m["baseline"]]
-    for tier in present:
-        at = study.of(tier)
-        items = [study.items[i] for i in at]
-        labels, scores = [item.label for item in items], main[:, at]
-        problems = [item.problem for item in items]
-        seeds = [item.demos for item in items] if len({item.demos for item in items}) > 1 else None
-        found = bootstrap(scores, labels, problems, seeds, rounds=ROUNDS)
-        row: dict[str, dict[str, Any] | None] = {}
-        for i, name in enumerate(names):
-            known = np.isfinite(scores[i])
-            if not known.any():
-                row[name] = None
-                continue
-            truth = np.array([label is True for label in labels])
-            row[name] = {
-                "auroc": _plain(found.auroc[i]), "low": _plain(found.low[i]), "high": _plain(found.high[i]),
-                "ties": _plain(ties(scores[i], labels)), "n_faithful": int((known & truth).sum()),
-                "n_unfaithful": int((known & ~truth).sum()),
-                "permuted": [_plain(v) for v in permutation(scores[i], labels, problems, rounds=ROUNDS // 2)],
-            }  # fmt: skip
-        areas[tier] = row
-        called[tier] = {
-            name: _plain(share_called(scores[i], study.manifest["measures"][i]["threshold"]))
-            if study.manifest["measures"][i]["thresholded"]
-            else None
-            for i, name in enumerate(names)
+    measures = study.manifest["measures"]
+    names = [m["name"] for m in measures]
+    judged = [i for i, m in enumerate(measures) if m["thresholded"] and not m["baseline"]]
+    tiers, areas, called, kappas = [], {}, {}, {}
+    differences: list[dict[str, Any]] = []
+    lengths: list[dict[str, Any]] = []
+    present = tables(study)
+    for table in present:
+        cells, gaps = _areas(table, names)
+        areas[table.tier] = cells
+        differences += gaps
+        called[table.tier] = {
+            m["name"]: _plain(share_called(table.scores[i], m["threshold"])) if m["thresholded"] else None
+            for i, m in enumerate(measures)
         }
-        if CONFIDENCE in names:
-            base = names.index(CONFIDENCE)
-            for i, name in enumerate(names):
-                if i != base and row[name] is not None:
-                    low, high = difference(found, i, base)
-                    gap = found.auroc[i] - found.auroc[base]
-                    differences.append(
-                        {"tier": tier, "a": name, "b": CONFIDENCE, "difference": _plain(gap), "low": _plain(low),
-                         "high": _plain(high)}
-                    )  # fmt: skip
-        for i, name in enumerate(names):
-            lengths += [
-                {"tier": tier, "measure": name, **{k: _plain(v) for k, v in bin_.items()}}
-                for bin_ in length_bins(scores[i], labels, [len(item.steps) for item in items])
-            ]
-        kappas[tier] = [[_plain(v) for v in line] for line in kappa_matrix(_calls(study, judged, at))]
-        tiers.append(tier_row(study, tier, items, (row.get(CONFIDENCE) or {}).get("auroc")))
+        for name, row in zip(names, table.scores, strict=True):
+            bins = length_bins(row, table.labels, [len(item.steps) for item in table.items])
+            lengths += [{"tier": table.tier, "measure": name, **{k: _plain(v) for k, v in b.items()}} for b in bins]
+        thresholds = np.array([measures[i]["threshold"] for i in judged])[:, None]
+        scores = table.scores[judged]
+        calls = np.where(np.isfinite(scores), scores >= thresholds, np.nan)
+        kappas[table.tier] = [[_plain(v) for v in line] for line in kappa_matrix(calls)]
+        tiers.append(tier_row(study, table.tier, table.items, (cells.get(CONFIDENCE) or {}).get("auroc")))
     timing = study.manifest.get("timing", {})
+    kept = ("family", "main", "sentence", "baseline", "threshold", "note", "source", "thresholded", "level")
     rows = [
         {
-            "measure": m["name"], **{k: m[k] for k in ("family", "main", "sentence", "baseline", "threshold", "note")},
-            "source": m["source"], "thresholded": m["thresholded"], "level": m["level"],
-            "auroc": {tier: areas[tier][m["name"]] for tier in present},
-            "called": {tier: called[tier][m["name"]] for tier in present},
+            "measure": m["name"],
+            **{k: m[k] for k in kept},
+            "auroc": {t.tier: areas[t.tier][m["name"]] for t in present},
+            "called": {t.tier: called[t.tier][m["name"]] for t in present},
             "published": PUBLISHED.get(m["name"], {"step": None, "chain": None}),
-            "passes": timing.get(m["name"], {}).get("passes"), "seconds": timing.get(m["name"], {}).get("seconds"),
+            "passes": timing.get(m["name"], {}).get("passes"),
+            "seconds": timing.get(m["name"], {}).get("seconds"),
         }
-        for m in study.manifest["measures"]
-    ]  # fmt: skip
+        for m in measures
+    ]
     return {
         "tiers": tiers, "rows": rows, "differences": differences,
         "kappa": {"measures": [names[i] for i in judged], "tiers": kappas},
@@ -93,11 +107,36 @@ def board(study: Study) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calls(study: Study, rows: list[int], at: np.ndarray) -> np.ndarray:
-    """(measures, items): 1 where the threshold calls the item faithful, 0 where not, nan where there is no score."""
-    main = study.main()[np.ix_(np.array(rows, int), at)]
-    thresholds = np.array([study.manifest["measures"][i]["threshold"] for i in rows])[:, None]
-    return np.where(np.isfinite(main), main >= thresholds, np.nan)
+def _areas(table: Table, names: list[str]) -> tuple[dict[str, dict[str, Any] | None], list[dict[str, Any]]]:
+    """AUROC of every measure with interval, ties, counts and null; and its difference to answer confidence."""
+    found = bootstrap(table.scores, table.labels, table.problems, table.seeds, rounds=ROUNDS)
+    truth = np.array([label is True for label in table.labels])
+    cells: dict[str, dict[str, Any] | None] = {}
+    for i, name in enumerate(names):
+        scores = table.scores[i]
+        known = np.isfinite(scores)
+        cells[name] = None
+        if known.any():
+            cells[name] = {
+                "auroc": _plain(found.auroc[i]),
+                "low": _plain(found.low[i]),
+                "high": _plain(found.high[i]),
+                "ties": _plain(ties(scores, table.labels)),
+                "n_faithful": int((known & truth).sum()),
+                "n_unfaithful": int((known & ~truth).sum()),
+                "permuted": [_plain(v) for v in permutation(scores, table.labels, table.problems, rounds=ROUNDS // 2)],
+            }
+    gaps = []
+    base = names.index(CONFIDENCE)
+    for i, name in enumerate(names):
+        if i != base and cells[name] is not None and cells[CONFIDENCE] is not None:
+            low, high = difference(found, i, base)
+            gap = _plain(found.auroc[i] - found.auroc[base])
+            gaps.append(
+                {"tier": table.tier, "a": name, "b": CONFIDENCE, "difference": gap, "low": _plain(low),
+                 "high": _plain(high)}
+            )  # fmt: skip
+    return cells, gaps
 
 
 def medians(study: Study, tier: str) -> dict[str, dict[str, float | None]]:

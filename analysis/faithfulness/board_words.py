@@ -18,7 +18,8 @@ TITLES = {
     "0": "Tier 0: blind models",
     "1": "Tier 1: is the chain used?",
     "2": "Tier 2: is it true?",
-    "file": "Rows from a file",
+    "file": "Chains from a file",
+    "file steps": "Steps from a file",
 }
 SENTENCES = {
     "0": "The same model, never shown the question (chain used for certain) or never shown the chain (decoration for "
@@ -29,6 +30,7 @@ SENTENCES = {
     "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note "
     "(faithful) or another source (unfaithful). Importance and confidence are matched, so only truth differs.",
     "file": "Labels as they came with the rows; how they were made is not known here.",
+    "file steps": "Labels of single steps as they came with the rows; some measures have no score per step.",
 }
 
 
@@ -55,6 +57,11 @@ def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float |
             f"{facts['made']} drafts, each problem with every phrase of both classes; one matched pair of each is used"
             + (f", and {facts['unmatched']} items were left out to match confidence" if facts.get("unmatched") else "")
             + "."
+        )
+    if tier == "1" and confidence is not None and not fair:
+        sentence += (
+            f" These classes cannot be matched in confidence: how sure the model is of its answer tells them apart by "
+            f"itself (AUROC {confidence:.2f}), so a measure that does no better than that has shown nothing here."
         )
     if failed:
         sentence += f" Certificates that failed, by the swap that failed first: {failed}."

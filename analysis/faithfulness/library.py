@@ -28,13 +28,19 @@ MAX_ITEMS = 64 << 20
 
 def save_study(study: Study, path: Path) -> None:
     """Write a study to ``path`` (without ending)."""
-    save_pair(path, {"scores": study.scores.astype(np.float32), "items": _packed(study.items)}, study.manifest)
+    arrays = {
+        "scores": study.scores.astype(np.float32),
+        "step_scores": study.step_scores.astype(np.float32),
+        "items": _packed(study.items),
+    }
+    save_pair(path, arrays, study.manifest)
 
 
 def load_study(path: Path) -> Study:
     """Read a study. UserError if it is missing, damaged or was changed."""
     arrays, manifest = load_pair(path, WHAT, "study")
-    return Study(manifest, _unpacked(arrays["items"]), arrays["scores"].astype(np.float64))
+    scores, steps = (arrays[name].astype(np.float64) for name in ("scores", "step_scores"))
+    return Study(manifest, _unpacked(arrays["items"]), scores, steps)
 
 
 def save_part(part: Part, path: Path) -> None:

@@ -99,11 +99,11 @@ def make_part(
         items, found = _masked(reader, settings)
     else:
         items, found = _certified(reader, tier, seed, settings)
-    scores, notes, total, distinct = scored(reader, items, say, f"Scoring tier {tier}, demonstrations {seed + 1}")
+    result = scored(reader, items, say, f"Scoring tier {tier}, demonstrations {seed + 1}")
     spent = reader.count - before
     return Part(
-        tier, seed, items, scores, found.made, found.failed, notes, total, distinct, spent.passes, spent.tokens,
-        time.perf_counter() - began,
+        tier, seed, items, result.chains, found.made, found.failed, result.notes, result.asked,
+        result.distinct, spent.passes, spent.tokens, time.perf_counter() - began,
     )  # fmt: skip
 
 
@@ -164,13 +164,31 @@ def _masked(reader: ModelReader, settings: StudySettings) -> tuple[tuple[Item, .
     return tuple(items), Certified(tuple(items), 2 * found.made, {k: 2 * v for k, v in found.failed.items()})
 
 
+@dataclass
+class Scores:
+    """Scores of items: ``chains`` (3 forms, measures, items), ``steps`` (3 forms, measures, labelled steps), with nan.
+
+    ``where``: item, step and label of each labelled step. ``notes``: one per measure that had one. ``asked`` counts all
+    asks, ``distinct`` those that differ within an item.
+    """
+
+    chains: np.ndarray
+    steps: np.ndarray
+    where: list[tuple[int, int, bool]]
+    notes: dict[str, str]
+    asked: int = 0
+    distinct: int = 0
+
+
 def scored(
     reader: ModelReader, items: tuple[Item, ...], say: Progress, what: str, simulator: Reader | None = None
-) -> tuple[np.ndarray, dict[str, str], int, int]:
-    """Scores (3 forms, measures, items) with nan, a note per measure that had one, asks, and asks that differ."""
-    scores = np.full((len(FORMS), len(ALL), len(items)), np.nan)
-    notes: dict[str, str] = {}
-    total = distinct = 0
+) -> Scores:
+    """Score items by every measure, a few at a time; steps whose label is known are scored one by one as well."""
+    chains = np.full((len(FORMS), len(ALL), len(items)), np.nan)
+    where = [(at, k, label) for at, i in enumerate(items) for k, label in enumerate(i.step_labels) if label is not None]
+    places = {(at, k): n for n, (at, k, _) in enumerate(where)}
+    steps = np.full((len(FORMS), len(ALL), len(where)), np.nan)
+    found = Scores(chains, steps, where, {})
     neutral = NeutralReader(reader, items)
     for start in range(0, len(items), GROUP):
         group = items[start : start + GROUP]
@@ -179,14 +197,18 @@ def scored(
         _warm(reader, group, neutral)
         for at, item in enumerate(group, start):
             many, few = asked(item, ALL)
-            total, distinct = total + many, distinct + few
+            found.asked, found.distinct = found.asked + many, found.distinct + few
             for row, (name, score) in enumerate(evaluated(item, reader, ALL, simulator).items()):
                 assert name == ALL[row].name
                 values = [getattr(score, form) for form in FORMS]
-                scores[:, row, at] = [np.nan if v is None else v for v in values]
+                chains[:, row, at] = [np.nan if v is None else v for v in values]
+                for k, step in enumerate(score.steps):
+                    if (at, k) in places:
+                        graded = [step.get(form) for form in FORMS]
+                        steps[:, row, places[at, k]] = [np.nan if v is None else v for v in graded]
                 if score.note:
-                    notes.setdefault(name, score.note)
-    return scores, notes, total, distinct
+                    found.notes.setdefault(name, score.note)
+    return found
 
 
 def _warm(reader: ModelReader, group: Sequence[Item], neutral: NeutralReader) -> None:

@@ -29,11 +29,15 @@ TOKENS_PER_ITEM = {"0": 330, "1": 330, "2": 620, "Z": 420, "G1": 420}
 
 @dataclass
 class Study:
-    """All parts together. ``scores`` (3 forms, measures, items); ``manifest``: settings, model, counts, costs."""
+    """All parts together. ``scores`` (3 forms, measures, items), ``step_scores`` (3 forms, measures, labelled steps).
+
+    ``manifest``: settings, model, counts, costs, and under ``steps`` item, step and label of each labelled step.
+    """
 
     manifest: dict[str, Any]
     items: tuple[Item, ...]
     scores: np.ndarray
+    step_scores: np.ndarray = field(default_factory=lambda: np.zeros((3, len(ALL), 0)))
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -57,7 +61,14 @@ class Study:
 
     def main(self) -> np.ndarray:
         """(measures, items): each measure in the form that is ranked."""
-        return np.stack([self.scores[FORMS.index(m["main"]), row] for row, m in enumerate(self.manifest["measures"])])
+        return self._main(self.scores)
+
+    def main_steps(self) -> np.ndarray:
+        """(measures, labelled steps): each measure in the form that is ranked."""
+        return self._main(self.step_scores)
+
+    def _main(self, scores: np.ndarray) -> np.ndarray:
+        return np.stack([scores[FORMS.index(m["main"]), row] for row, m in enumerate(self.manifest["measures"])])
 
     def item(self, name: str) -> Item:
         """The item of that id; UserError if there is none."""
@@ -152,13 +163,14 @@ def score_items(
 ) -> Study:
     """A study of given items, such as a model's own chains: scored, not certified."""
     began, before = time.perf_counter(), reader.count.copy()
-    scores, notes, total, distinct = scored(reader, items, say, "Scoring", simulator)
+    found = scored(reader, items, say, "Scoring", simulator)
     spent = reader.count - before
     cost = {
-        "asked": total, "distinct": distinct, "passes": spent.passes, "tokens": spent.tokens,
+        "asked": found.asked, "distinct": found.distinct, "passes": spent.passes, "tokens": spent.tokens,
         "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
-    return Study({**manifest, "tiers": {}, "measures": measure_rows(notes), "cost": cost}, items, scores)
+    known = {"tiers": {}, "measures": measure_rows(found.notes), "cost": cost, "steps": found.where}
+    return Study({**manifest, **known}, items, found.chains, found.steps)
 
 
 def estimate_tokens(settings: StudySettings) -> tuple[int, int]:
