@@ -1,7 +1,8 @@
 """Make the study that comes with Attune: ``python -m analysis.faithfulness.build``, about an hour on two cores.
 
 Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped; then come what measures
-cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew, with ``--no-fur`` FUR is left out.
+cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew; with ``--fur`` only FUR is added to a study that is
+there and has none.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import sys
 from analysis.faithfulness.board import board
 from analysis.faithfulness.costing import costs
 from analysis.faithfulness.forgetting import with_fur
-from analysis.faithfulness.library import BUNDLED, load_part, save_part, save_study
+from analysis.faithfulness.library import BUNDLED, load_part, load_study, save_part, save_study
 from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.study import Study, joined
 from analysis.home import folder
-from analysis.models.loader import load_model
+from analysis.models.loader import LoadedModel, load_model
 
 SETTINGS = StudySettings(seeds=5, problems=30)
-FUR_ITEMS = 40
+FUR_ITEMS = 16
 """Items of each of the tiers 1 and 2 that FUR is measured on."""
 TIMED = 3
 """Items of each tier on which measures are timed one by one."""
@@ -34,6 +35,13 @@ def _say(share: float, text: str) -> None:
 def main() -> None:
     """Make what is missing, then write the study."""
     loaded = load_model("default")
+    if "--fur" not in sys.argv:
+        _asked(loaded)
+    _write(with_fur(load_study(BUNDLED), loaded, FUR_ITEMS, _say))
+
+
+def _asked(loaded: LoadedModel) -> None:
+    """Everything that only asks the model: items, scores, and what they cost."""
     facts = loaded.facts
     reader = ModelReader(loaded)
     place = folder("faithfulness", "parts")
@@ -59,8 +67,6 @@ def main() -> None:
     timed = [study.items[i] for tier in "12" for i in study.of(tier)[:: max(1, len(study.of(tier)) // TIMED)][:TIMED]]
     study.manifest["timing"], study.manifest["together"] = costs(loaded, timed)
     _write(study)
-    if "--no-fur" not in sys.argv:
-        _write(with_fur(study, loaded, FUR_ITEMS, _say))
 
 
 def _write(study: Study) -> None:
