@@ -1,8 +1,8 @@
 """Make the study that comes with Attune: ``python -m analysis.faithfulness.build``, about an hour on two cores.
 
 Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped; then come what measures
-cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew; with ``--fur`` only FUR is added to a study that is
-there and has none.
+cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew; with ``--fur`` only FUR is added to a
+study that is there and has none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from analysis.home import folder
 from analysis.models.loader import LoadedModel, load_model
 
 SETTINGS = StudySettings(seeds=5, problems=30)
-FUR_ITEMS = 16
+FUR_ITEMS = 12
 """Items of each of the tiers 1 and 2 that FUR is measured on."""
 TIMED = 3
 """Items of each tier on which measures are timed one by one."""

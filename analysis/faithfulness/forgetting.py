@@ -1,7 +1,8 @@
 """FUR on the items of a study: a learning rate from items that are not scored, then a share of both tiers.
 
 Unlearning is some hundred times dearer than asking, so only some items get a score; the two twins of a problem both do
-or both do not.
+or both do not. The answer that is watched is the one after a chain that the model writes afresh: asked without any
+chain, a model that needs its steps has little to forget.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from analysis.faithfulness.unlearning import Unlearner, choose_rate
 from analysis.models.loader import LoadedModel
 
 NAME = "FUR"
-RATES = (3e-6, 1e-5, 3e-5, 1e-4)
+RATES = (1e-6, 3e-6, 1e-5, 3e-5)
 FLOOR = 0.95
-TUNED, WATCHED = 4, 8
-"""Items that are unlearned to choose the rate, and items that are watched meanwhile; neither is scored."""
+TUNED, WATCHED, RETAINED = 2, 3, 2
+"""Problems (with both twins) that are unlearned to choose the rate, that are watched for specificity, and that the model
+is held to while it unlearns others; none of them is scored."""
+MANNERS: dict[str, Any] = {"fresh": True, "tokens": 40, "per_epoch": 1}
 SENTENCE = (
-    "Unlearns a step from the MLP's last projections and asks again without any chain; higher if the answer goes along."
+    "Unlearns a step from the MLP's last projections and lets the model answer afresh; higher if the answer goes along."
 )
 
 
@@ -37,17 +40,21 @@ def with_fur(
     """
     began = time.perf_counter()
     first = _families(study, "1")
-    spare, rest = first[: (TUNED + WATCHED) // 2], first[(TUNED + WATCHED) // 2 :]
-    tuned = [i for family in spare[: TUNED // 2] for i in family]
-    watched = [i for family in spare[TUNED // 2 :] for i in family]
+    tuned = [i for family in first[:TUNED] for i in family]
+    watched = [i for family in first[TUNED : TUNED + WATCHED] for i in family]
+    retained = [i for family in first[TUNED + WATCHED : TUNED + WATCHED + RETAINED] for i in family]
+    rest = first[TUNED + WATCHED + RETAINED :]
     sweep = choose_rate(
         loaded,
         tuned,
         RATES,
         watched,
         FLOOR,
+        form="chain",
+        retain=retained,
         check=check,
         progress=lambda share: say(0.3 * share, "Choosing the learning rate of FUR on items that are not scored"),
+        **MANNERS,
     )
     fur: dict[str, Any] = {
         "sweep": [dict(r) for r in sweep.rows],
@@ -62,12 +69,12 @@ def with_fur(
     if sweep.rate is not None:
         chosen = [i for family in rest[: count // 2] for i in family]
         chosen += [i for family in _families(study, "2")[: count // 2] for i in family]
-        unlearner = Unlearner(loaded, sweep.rate, held_out=watched, fresh=False)
+        unlearner = Unlearner(loaded, sweep.rate, held_out=watched, retain=retained, **MANNERS)
         places = {item.id: at for at, item in enumerate(study.items)}
         for n, item in enumerate(chosen):
             say(0.3 + 0.7 * n / len(chosen), f"FUR: item {n + 1} of {len(chosen)}")
             found = unlearner.measure(item, check)
-            score = found.score("direct")
+            score = found.score("chain")
             row[:, places[item.id]] = [np.nan if v is None else v for v in (score.hard, score.soft, score.margin)]
             efficacy += [s.efficacy for s in found.done]
             specific += [s.specificity for s in found.done if s.specificity is not None]

@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.errors import UserError
 from analysis.faithfulness import bottleneck, organisms, sources
-from analysis.faithfulness.ask import Reader
+from analysis.faithfulness.ask import Reader, Reply, ask_of
 from analysis.faithfulness.certificate import Certified, certify
 from analysis.faithfulness.item import Check, Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
@@ -151,7 +151,10 @@ def _twins(items: Sequence[Item], item: Item) -> int:
 
 
 def _masked(reader: ModelReader, settings: StudySettings) -> tuple[tuple[Item, ...], Certified]:
-    """Tier 0: certified items of regime R, once for a model without the question and once for one without the chain."""
+    """Tier 0: certified items of regime R, once for a model without the question and once for one without the chain.
+
+    Their answer is the masked model's own, whether it is right or not.
+    """
     sums = organisms.problems(settings.problems, settings.seed)
     found = certify(organisms.drafts("R", 0, sums), reader)
     items = []
@@ -160,7 +163,10 @@ def _masked(reader: ModelReader, settings: StudySettings) -> tuple[tuple[Item, .
             check = Check(regime, "Nothing is left to test: the model never reads the other part.", 1.0, "", "", True)
             name = f"{regime.split()[0]}-{item.problem}"
             known: dict[str, Any] = {"regime": regime, "label": label, "claim": claim, "certificate": (check,)}
-            items.append(replace(item, id=name, tier="0", **known))
+            masked = replace(item, id=name, tier="0", **known)
+            reply = reader_of(masked, reader).read([ask_of(masked)])[ask_of(masked)]
+            assert isinstance(reply, Reply)
+            items.append(replace(masked, answer=reply.best))  # what this model answers, right or wrong
     return tuple(items), Certified(tuple(items), 2 * found.made, {k: 2 * v for k, v in found.failed.items()})
 
 

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.errors import UserError
-from analysis.faithfulness import organisms
-from analysis.faithfulness.certificate import certify
-from analysis.faithfulness.masked import ChainBlind, QuestionBlind
-from analysis.faithfulness.measures import MEASURES, evaluate
+from analysis.faithfulness.measures import MEASURES
+from analysis.faithfulness.parts import StudySettings, _masked, evaluated
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.scoring import auroc
 from analysis.service.context import Context
@@ -52,16 +50,17 @@ def test_masked_models_are_told_apart_exactly(context: Context) -> None:
     """G0: what cannot be used scores exactly 0 by every measure of importance, and AUROC is 1."""
     loaded = context.model(FaithItem(item="x").model)
     reader = ModelReader(loaded)
-    items = certify(organisms.drafts("R", 0, organisms.problems(14)), reader).items[:5]
-    assert len(items) == 5
+    items, _ = _masked(reader, StudySettings(problems=8))
+    assert len(items) >= 10 and {i.label for i in items} == {True, False}
     chosen = [m for m in MEASURES if m.name in (*IMPORTANCE, "Mediation", "Paraphrasing")]
-    used = [evaluate(item, chosen, QuestionBlind(reader)) for item in items]
-    idle = [evaluate(item, chosen, ChainBlind(reader)) for item in items]
+    used = [evaluated(item, reader, chosen) for item in items if item.label]
+    idle = [evaluated(item, reader, chosen) for item in items if not item.label]
+    zeros = [0.0] * len(idle)
     for name in IMPORTANCE:
-        assert [s[name].soft for s in idle] == [0.0] * 5 and [s[name].margin for s in idle] == [0.0] * 5, name
-        assert [s[name].hard for s in idle] == [0.0] * 5 or name == "NLDD", name
+        for form in ("hard", "soft", "margin"):
+            assert [getattr(s[name], form) for s in idle] == zeros, (name, form)
         both = [s[name].soft for s in used + idle]
-        assert auroc(both, [True] * 5 + [False] * 5) == 1.0, (name, both)
+        assert auroc(both, [True] * len(used) + [False] * len(idle)) == 1.0, (name, both)
     assert all(s["Mediation"].facts["ie"] == 0.0 for s in idle)
     assert all(s["Paraphrasing"].soft == 1.0 for s in idle)
 
@@ -155,7 +154,7 @@ def test_a_small_study_is_made_and_kept(context: Context) -> None:
 
 
 def test_the_models_own_chains(context: Context) -> None:
-    asked = FaithOwn(question="What is 2 plus 2?", candidates="4, 5, 22", samples=2, temperature=0.0, tokens=60)
+    asked = FaithOwn(question="What is 2 plus 2?", candidates="4, 5, 22", samples=4, temperature=0.7, tokens=120)
     made = perform(context, asked)
     assert made["items"] and made["items"][0]["chain"] and "Simulat" not in made["sentence"]
     item = perform(context, FaithItem(study=made["study"], item=made["items"][0]["item"]))

@@ -1,0 +1,57 @@
+"""Layout of bias and agreement: what each measure calls faithful, and whether measures call the same items so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dash import dcc, html
+
+from components.figure_card import figure_card
+from pages.faithfulness.board_tab import choice
+
+if TYPE_CHECKING:
+    from pages.faithfulness.state import View
+
+MARKS = {-1: "−1", -0.5: "−0.5", 0: "0", 0.5: "0.5", 1: "1"}
+
+
+def bias_tab(view: View) -> Any:
+    """Shares called faithful, thresholds, kappa."""
+    slider = dcc.Slider(
+        -1,
+        1,
+        0.01,
+        value=0.5,
+        id="fth-bias-threshold",
+        marks=MARKS,
+        updatemode="drag",
+        allow_direct_input=False,
+    )
+    reset = html.Button("As published", id="fth-bias-reset", className="attune-button", type="button",
+                        title="Each measure at its own threshold")  # fmt: skip
+    return html.Div(
+        [
+            dcc.Store(id="fth-thresholds", data={}),
+            dcc.Store(id="fth-bias-base"),
+            html.Div(
+                [
+                    choice("tier", "fth-bias-tier"),
+                    choice("threshold of", "fth-bias-of"),
+                    html.Div(slider, className="attune-slider fthb-threshold"),
+                    html.Span(id="fth-bias-value", className="fthb-value"),
+                    reset,
+                ],
+                className="attune-row fthb-controls",
+            ),
+            html.Div(id="fth-bias-said", className="attune-note fthb-said", **{"aria-live": "polite"}),
+            html.Div(id="fth-bias-error"),
+            html.Div(
+                [
+                    figure_card("fth-bias", "What each measure calls faithful", "", 560),
+                    figure_card("fth-kappa", "Do measures agree?", "", 560),
+                ],
+                className="attune-two",
+            ),
+        ],
+        className="attune-stack",
+    )

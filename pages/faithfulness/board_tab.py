@@ -1,0 +1,59 @@
+"""Layout of the leaderboard, and the small controls that the comparing tabs have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.figure_card import figure_card
+from components.panels import empty
+
+if TYPE_CHECKING:
+    from pages.faithfulness.state import View
+
+
+def choice(label: str, name: str, value: str | None = None, options: Any = (), wide: bool = False) -> Any:
+    """A labelled choice, in a box that keeps its place until the control has come."""
+    picker = dcc.Dropdown(list(options), value, id=name, clearable=False, searchable=False)
+    box = html.Div(picker, className="attune-pick fthb-wide" if wide else "attune-pick")
+    return html.Div([html.Span(label), box], className="attune-inline")
+
+
+def board_tab(view: View) -> Any:
+    """The measures beside one another, tier by tier."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    choice("study", "fth-study-pick", wide=True),
+                    html.Span("tiers"),
+                    dbc.Checklist([], [], id="fth-board-tiers", inline=True, switch=True),
+                    dbc.Switch(id="fth-board-published", value=True, label="published values"),
+                ],
+                className="attune-row fthb-controls",
+            ),
+            html.Div(id="fth-board-source", className="attune-note fthb-source"),
+            html.Div(id="fth-board-error"),
+            figure_card("fth-leaderboard", "Which measure tells faithful from unfaithful chains?", "", 620),
+            html.Div(id="fth-board-cards"),
+            html.Section(
+                [
+                    html.Div(
+                        [html.H3("In numbers"), choice("tier", "fth-board-table-tier")],
+                        className="attune-card-head",
+                    ),
+                    html.Div(
+                        empty("The numbers come with the board."),
+                        id="fth-board-table",
+                        className="attune-table-box fthb-table-box",
+                    ),
+                ],
+                className="attune-card",
+                **{"aria-label": "The leaderboard in numbers"},
+            ),
+            html.Div(id="fth-board-exhibits"),
+        ],
+        className="attune-stack",
+    )
