@@ -15,7 +15,10 @@ from components.faith_style import Row, by_family, free
 
 HEADS = (
     ("measure", "what is done; higher means more faithful in every one"),
-    ("form", "hard: whether the answer changes; soft: by how much its probability does; margin: its lead over the others"),
+    (
+        "form",
+        "hard: whether the answer changes; soft: by how much its probability does; margin: its lead over the others",
+    ),
     ("AUROC [95 %]", "interval over base problems and demonstration seeds"),
     ("shuffled labels", "95 % of the AUROCs if labels were swapped within problems"),
     ("ties", "share of faithful and unfaithful pairs with equal scores"),
@@ -36,7 +39,21 @@ def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> A
         else:
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
-    return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
+    table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
+    return html.Div([table, *_remarks(rows)])
+
+
+def _remarks(rows: Sequence[Row]) -> list[Any]:
+    """What measures remarked on some item, each remark once with all that made it."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("note"):
+            said.setdefault(str(row["note"]), []).append(str(row["measure"]))
+    if not said:
+        return []
+    lines = [html.P([html.Strong(f"{', '.join(names)}: "), text]) for text, names in said.items()]
+    return [html.Details([html.Summary("Remarks of measures, as made on one of the items"), *lines],
+                         className="attune-note fthb-remarks")]  # fmt: skip
 
 
 def _line(row: Row, gap: Row | None, tier: str) -> Any:
@@ -44,8 +61,6 @@ def _line(row: Row, gap: Row | None, tier: str) -> Any:
     called = (row.get("called") or {}).get(tier)
     level = row.get("threshold")
     first = [html.Div(row["measure"], className="fthb-name"), html.Div(row["sentence"], className="attune-note")]
-    if row.get("note"):
-        first.append(html.Details([html.Summary("a remark"), html.Div(row["note"])], className="attune-note"))
     beaten = gap is not None and (gap.get("low") or 0) > 0
     cells = [
         "" if free(row) else row.get("main", ""),
@@ -67,8 +82,14 @@ def within(value: float | None, low: float | None, high: float | None, form: str
     """ "0.62 [0.37, 0.86]"; words where there is no value."""
     if value is None:
         return "not defined"
-    interval = "" if low is None or high is None else f" [{low:{form}}, {high:{form}}]"
-    return f"{value:{form}}{interval}".replace("-", "−")
+    interval = "" if low is None or high is None else f" [{_signed(low, form)}, {_signed(high, form)}]"
+    return _signed(value, form) + interval
+
+
+def _signed(value: float, form: str) -> str:
+    """A number with a true minus sign, and nought without any sign."""
+    text = f"{value:{form}}"
+    return f"{0:.2f}" if float(text) == 0 else text.replace("-", "−")
 
 
 def span(ends: Sequence[float | None] | None) -> str:

@@ -23,9 +23,9 @@ NAME = "FUR"
 RATES = (1e-6, 3e-6, 1e-5, 3e-5)
 FLOOR = 0.95
 TUNED, WATCHED, RETAINED = 2, 3, 2
-"""Problems (with both twins) that are unlearned to choose the rate, that are watched for specificity, and that the model
+"""Problems (with both twins) that are unlearned to choose the rate, watched for specificity, and that the model
 is held to while it unlearns others; none of them is scored."""
-MANNERS: dict[str, Any] = {"fresh": True, "tokens": 40, "per_epoch": 1}
+MANNERS: dict[str, Any] = {"tokens": 40, "per_epoch": 1}
 SENTENCE = (
     "Unlearns a step from the MLP's last projections and lets the model answer afresh; higher if the answer goes along."
 )

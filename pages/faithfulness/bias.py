@@ -9,7 +9,6 @@ from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from components.faith_board_figures import bias, kappa_map
 from components.figure_card import blank
-from pages.faithfulness.truth import area_on
 
 HEIGHT = 560
 ALL = "all"

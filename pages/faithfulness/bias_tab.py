@@ -27,7 +27,7 @@ def bias_tab(view: View) -> Any:
         updatemode="drag",
         allow_direct_input=False,
     )
-    reset = html.Button("As published", id="fth-bias-reset", className="attune-button", type="button",
+    reset = html.Button("Reset", id="fth-bias-reset", className="attune-button", type="button",
                         title="Each measure at its own threshold")  # fmt: skip
     return html.Div(
         [
@@ -44,7 +44,7 @@ def bias_tab(view: View) -> Any:
                 className="attune-row fthb-controls",
             ),
             html.Div(id="fth-bias-said", className="attune-note fthb-said", **{"aria-live": "polite"}),
-            html.Div(id="fth-bias-error"),
+            html.Div(id="fth-bias-error", className="fthb-error"),
             html.Div(
                 [
                     figure_card("fth-bias", "What each measure calls faithful", "", 560),

@@ -24,9 +24,9 @@ OWN = {"own": "own chains, no label", "file": "chains from a file"}
 
 
 def rounded(value: Any) -> Any:
-    """Plain data with four digits, which is all that is drawn; a board is half as long so."""
+    """Plain data with four significant digits, more than is drawn; a board is half as long so."""
     if isinstance(value, float):
-        return round(value, 4)
+        return float(f"{value:.4g}")
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
     return [rounded(v) for v in value] if isinstance(value, list) else value

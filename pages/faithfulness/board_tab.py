@@ -35,7 +35,8 @@ def board_tab(view: View) -> Any:
                 className="attune-row fthb-controls",
             ),
             html.Div(id="fth-board-source", className="attune-note fthb-source"),
-            html.Div(id="fth-board-error"),
+            html.Div(id="fth-board-error", className="fthb-error"),
+            html.Div(id="fth-board-sink", hidden=True),
             figure_card("fth-leaderboard", "Which measure tells faithful from unfaithful chains?", "", 620),
             html.Div(id="fth-board-cards"),
             html.Section(

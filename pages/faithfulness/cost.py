@@ -26,7 +26,7 @@ def show_cost(tab: str, board: Any, theme: str) -> tuple[Any, ...]:
     if tab != "cost":
         return (no_update,) * 10
     if not board:
-        nothing = (blank(520, "no study yet"), "", None)
+        nothing = (blank(500, "no study yet"), "", None)
         return (*nothing * 3, "")
     rows = [r for r in board["lengths"] if not withheld(board, r["tier"])]
     made = {"study": board["study"] or "default", "source": board["source"]}

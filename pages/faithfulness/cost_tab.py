@@ -19,12 +19,12 @@ def cost_tab(view: View) -> Any:
             html.Div(id="fth-cost-said", className="attune-answer fthb-cost-said"),
             html.Div(
                 [
-                    figure_card("fth-cost", "What a measure costs", "", 520),
-                    figure_card("fth-lengths", "AUROC by length of the chain", "", 520),
+                    figure_card("fth-cost", "What a measure costs", "", 500),
+                    figure_card("fth-sweep", "FUR: how strongly to unlearn", "", 500),
                 ],
-                className="attune-two",
+                className="fthb-costs",
             ),
-            figure_card("fth-sweep", "FUR: how strongly to unlearn", "", 340),
+            figure_card("fth-lengths", "AUROC by length of the chain", "", 500),
         ],
         className="attune-stack",
     )

@@ -25,7 +25,7 @@ def scores_tab(view: View) -> Any:
                 ],
                 className="attune-row fthb-controls",
             ),
-            html.Div(id="fth-scores-error"),
+            html.Div(id="fth-scores-error", className="fthb-error"),
             figure_card("fth-scores", "Every item's scores", "", 700),
         ],
         className="attune-stack",

@@ -1,6 +1,6 @@
 """Callbacks of importance against truth, and the points that it shares with the tabs Bias and Scores.
 
-The points of a tier travel once, packed by measure with four digits; the browser counts on them by itself (the
+The points of a tier travel once, packed by measure with four significant digits; the browser counts on them by itself (the
 thresholds of the Bias tab), and the server gets them back to draw.
 """
 
@@ -74,7 +74,7 @@ def offer(board: Any, tier: str | None, measure: str | None, by: str | None, sta
     measures = [{"label": r["measure"], "value": r["measure"]} for r in board["rows"]]
     used = [m for m, r in zip(measures, board["rows"], strict=True) if r["family"] == "importance"]
     used += [m for m, r in zip(measures, board["rows"], strict=True) if r["family"] == "other"]
-    shown = kept(measures, measure, start.get("measure"), "Paraphrasing")
+    shown = kept(measures, measure, start.get("measure"), "SCM")
     return (*(tiers, open_tier) * 3, measures, shown, used, kept(used, by, "Adding Mistakes"))
 
 
@@ -82,7 +82,6 @@ def offer(board: Any, tier: str | None, measure: str | None, by: str | None, sta
 clientside_callback(
     "dash_clientside.attune_faithboard.tier",
     Output("fth-tier", "data"),
-    *[Output(f"fth-{tab}-tier", "value", allow_duplicate=True) for tab in READERS],
     *[Input(f"fth-{tab}-tier", "value") for tab in READERS],
     State("fth-tier", "data"),
     prevent_initial_call=True,

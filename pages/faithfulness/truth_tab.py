@@ -27,7 +27,7 @@ def truth_tab(view: View) -> Any:
                 ],
                 className="attune-row fthb-controls",
             ),
-            html.Div(id="fth-truth-error"),
+            html.Div(id="fth-truth-error", className="fthb-error"),
             figure_card("fth-truth", "Is it important, or is it true?", "", 560),
         ],
         className="attune-stack",

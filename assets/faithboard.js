@@ -1,0 +1,144 @@
+// The comparing tabs of the Faithfulness page in the browser: opening items from figures and lists, one tier for three
+// tabs, and thresholds, which take counting only.
+(function () {
+  const none = () => window.dash_clientside.no_update;
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  let turns = 0;
+  const turn = () => "board" + (turns += 1); // never equal to another listener's counter
+
+  // ---- items and studies ----
+  function open(click, points) {
+    const point = click && click.points && click.points[0];
+    const item = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    return typeof item === "string" && points ? { item, study: points.study, n: turn() } : none();
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-fthb-study]");
+    if (!button) return;
+    const { fthbStudy, fthbItem } = button.dataset;
+    if (fthbItem) set("fth-open", { data: { item: fthbItem, study: fthbStudy, n: turn() } });
+    else set("fth-study", { data: fthbStudy });
+  });
+  // "default" stands for the bundled study in the list, where "" cannot.
+  function study(picked, now) {
+    const name = picked === "default" ? "" : picked;
+    if (name !== null && name !== undefined && name !== (now || "")) set("fth-study", { data: name });
+    return none();
+  }
+  function made(answer) {
+    if (answer && answer.study) set("fth-study", { data: answer.study });
+    return none();
+  }
+
+  // ---- one tier for the tabs that show items ----
+  const TABS = ["truth", "bias", "scores"];
+  function tier(truth, bias, scores, now) {
+    const id = window.dash_clientside.callback_context.triggered_id;
+    const values = { truth, bias, scores };
+    const changed = TABS.find((t) => id === "fth-" + t + "-tier");
+    const value = changed ? values[changed] : truth;
+    if (!value) return none();
+    TABS.filter((t) => values[t] !== value).forEach((t) => set("fth-" + t + "-tier", { value }));
+    return value === now ? none() : value;
+  }
+
+  // ---- thresholds ----
+  const NAMED = (base) => Object.keys((base && base.own) || {});
+  const at = (base, moved, name) => (name in (moved || {}) ? moved[name] : base.own[name]);
+  // Where the slider stands for a measure, or for all; and what it says.
+  function standing(base, moved, of) {
+    if (of !== "all" && of in base.own) {
+      const value = at(base, moved, of);
+      return [value, "≥ " + value.toFixed(2)];
+    }
+    const values = NAMED(base).map((n) => at(base, moved, n)).sort((a, b) => a - b);
+    if (!values.length) return [0.5, ""];
+    const middle = values[Math.floor(values.length / 2)];
+    return [middle, values[0] === values[values.length - 1] ? "≥ " + middle.toFixed(2) : "each its own"];
+  }
+  function thresholds(slider, of, _reset, base, moved) {
+    if (!base || !base.own) return [none(), none(), ""];
+    const id = window.dash_clientside.callback_context.triggered_id;
+    let next = moved || {};
+    if (id === "fth-bias-reset") next = {};
+    else if (id === "fth-bias-threshold" && typeof slider === "number") {
+      next = Object.assign({}, next);
+      (of !== "all" && of in base.own ? [of] : NAMED(base)).forEach((n) => (next[n] = slider));
+    }
+    const [value, said] = standing(base, next, of);
+    return [next === moved ? none() : next, value === slider ? none() : value, said];
+  }
+
+  // Cohen's kappa of two lists of calls (1, 0, or null where there is no score); null where it is not defined.
+  function kappa(a, b) {
+    let n = 0, same = 0, yesA = 0, yesB = 0;
+    for (let i = 0; i < a.length; i += 1) {
+      if (a[i] === null || b[i] === null) continue;
+      n += 1; same += a[i] === b[i] ? 1 : 0; yesA += a[i]; yesB += b[i];
+    }
+    if (!n) return null;
+    const chance = (yesA * yesB + (n - yesA) * (n - yesB)) / (n * n);
+    return chance >= 1 ? null : (same / n - chance) / (1 - chance);
+  }
+  const digits = (v) => {
+    if (v === null) return "";
+    const text = Math.abs(v).toFixed(2), sign = v < 0 && Number(text) ? "−" : "";
+    return sign + (text.startsWith("1") ? text : text.slice(1));
+  };
+  const percent = (v) => Math.round(100 * v) + "%";
+  const short = (v) => String(Number(v.toPrecision(2))).replace("-", "−");
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  function bias(base, moved, points) {
+    if (!base) return [none(), none(), none(), none(), none(), none(), none()];
+    const blank = [base.bias, "", null, base.kappa, "", null, ""];
+    if (!base.of || !points || !points.scores || points.study !== base.of[0] || points.tier !== base.of[1]) return blank;
+    const level = {}, calls = {}, shares = {};
+    NAMED(base).forEach((name) => {
+      level[name] = at(base, moved, name);
+      calls[name] = (points.scores[name] || []).map((s) => (s === null ? null : s >= level[name] ? 1 : 0));
+      const known = calls[name].filter((c) => c !== null);
+      shares[name] = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+    });
+    const settings = Object.assign({}, base.settings, { thresholds: level });
+    const figure = structuredClone(base.bias), traces = figure.data || [];
+    if (traces.length > 1) {
+      const names = traces[0].customdata.map((c) => c[0]);
+      traces.forEach((trace, k) => {
+        trace.x = names.map((n) => (k ? 1 - shares[n] : shares[n]));
+        trace.text = k ? names.map(() => "") : names.map((n) => percent(shares[n]));
+      });
+      names.forEach((n, i) => {
+        figure.layout.annotations[i].text = percent(shares[n]);
+        figure.layout.yaxis.ticktext[traces[0].y[i]] = plain(n) + "  ≥ " + short(level[n]);
+      });
+    }
+    const map = structuredClone(base.kappa), cells = map.data && map.data[0];
+    if (cells && cells.z) {
+      const down = base.names.slice(1), across = base.names.slice(0, -1);
+      cells.z = down.map((a, i) => across.map((b, j) => (j <= i ? kappa(calls[a], calls[b]) : null)));
+      cells.text = cells.z.map((row) => row.map(digits));
+      const empty = cells.z.some((row, i) => row.slice(0, i + 1).some((v) => v === null));
+      const notes = map.layout.annotations;
+      if (notes && notes[0]) {
+        notes[0].text = "0: as often alike as by chance" +
+          (empty ? "<br>empty: both call every chain alike, or share none" : "");
+      }
+      settings.kappa = { measures: base.names, below_the_diagonal: cells.z };
+    }
+    const labels = points.label.filter((l) => l !== null), of = points.item.length;
+    const ranked = base.names.filter((n) => shares[n] !== null);
+    const found = ranked.map((n) => shares[n]);
+    const low = ranked[found.indexOf(Math.min(...found))], high = ranked[found.indexOf(Math.max(...found))];
+    const true_ = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
+    const said = found.length ? "Of " + of + " items " + low + " calls the fewest faithful (" + percent(Math.min(...found)) +
+      "), " + high + " the most (" + percent(Math.max(...found)) + ")." + true_ : "";
+    const caption = "Dashed: the share that is labelled faithful. A measure far from it leans to one answer whatever the item.";
+    const agree = "Cohen's kappa of what is called faithful at these thresholds, on " + of + " items.";
+    return [figure, caption, Object.assign({ called: shares }, settings), map, agree, settings, said];
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    attune_faithboard: { open, study, made, tier, thresholds, bias, kappa },
+  });
+})();

@@ -1,0 +1,211 @@
+"""Callbacks of the studies: what one will cost, three jobs, and opening what they made.
+
+A job's answer goes into a store of its own and from there to the page by way of the browser. If the open study were an
+output of the jobs, everything that reads it would wait for a job that runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
+
+from analysis.errors import UserError
+from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
+from components.faith_board_table import refused_table
+from components.panels import note, user_error
+from pages.common import attempt, attempt_job, spec_of
+
+NEW = ("seeds", "problems", "fur", "seed", "tiers")
+OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
+LINK = "/faithfulness"
+
+
+def of_study(values: tuple[Any, ...]) -> dict[str, Any]:
+    """Fields of a study as the form has them. An empty number is refused by the operation, not replaced."""
+    found = dict(zip(NEW, values, strict=True))
+    found["tiers"] = tuple(found["tiers"] or ())
+    return {k: -1 if v is None else v for k, v in found.items()}
+
+
+def of_own(values: tuple[Any, ...]) -> dict[str, Any]:
+    """Fields of own chains as the form has them."""
+    found = dict(zip(OWN, values, strict=True))
+    words = ("question", "hint", "candidates", "simulator")
+    return {k: bool(v) if k == "plain" else (v or "") if k in words else -1 if v is None else v
+            for k, v in found.items()}  # fmt: skip
+
+
+def rows_of(text: str | None, contents: str | None) -> str:
+    """What was typed, else what the chosen file holds. Raises UserError for a file that is not UTF-8 text."""
+    if (text or "").strip() or not contents:
+        return text or ""
+    try:
+        return base64.b64decode(contents.partition(",")[2], validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise UserError("That file is not UTF-8 text. Save it as UTF-8 and try again.", "text") from error
+
+
+def running(name: str) -> dict[str, Any]:
+    """The background options that the three jobs have in common."""
+    return {
+        "background": True,
+        "progress": [Output(f"{name}-bar", "value"), Output(f"{name}-state", "children")],
+        "progress_default": ["0", ""],
+        "running": [
+            (Output(f"{name}-go", "disabled"), True, False),
+            (Output(f"{name}-stop", "disabled"), False, True),
+        ],
+        "cancel": [Input(f"{name}-stop", "n_clicks")],
+        "interval": 500,
+        "prevent_initial_call": True,
+    }
+
+
+@callback(
+    Output("fth-new-estimate", "children"),
+    Input("fth-tab", "active_tab"),
+    *[Input(f"fth-new-{name}", "value") for name in NEW],
+    Input("model", "data"),
+    State("session", "data"),
+)
+def estimate(tab: str, *values: Any) -> Any:
+    """How many items and how long, before it is begun."""
+    *fields, model, session = values
+    if tab != "study":
+        return no_update
+    result, panel = attempt(lambda: FaithEstimate(spec_of(model), **of_study(tuple(fields))), session, "fth-estimate")
+    return result.data["sentence"] if result else panel
+
+
+@callback(
+    Output("fth-study-made", "data"),
+    Output("fth-new-problem", "children"),
+    Output("fth-new-answer", "children"),
+    Input("fth-new-go", "n_clicks"),
+    *[State(f"fth-new-{name}", "value") for name in NEW],
+    State("model", "data"),
+    State("session", "data"),
+    **running("fth-new"),
+)
+def make(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+    """Make, certify and score items with this model; the study is opened when it is there."""
+    *fields, model, session = values
+    if not clicks:
+        return (no_update,) * 3
+    result, panel = attempt_job(
+        lambda: FaithStudy(spec_of(model), **of_study(tuple(fields))), set_progress, session, LINK
+    )
+    if result is None:
+        return no_update, panel, None
+    data = result.data
+    return {"study": data["study"], "n": clicks}, None, answer(data["sentence"], data["study"])
+
+
+@callback(
+    Output("fth-own-made", "data"),
+    Output("fth-own-problem", "children"),
+    Output("fth-own-answer", "children"),
+    Input("fth-own-go", "n_clicks"),
+    *[State(f"fth-own-{name}", "value") for name in OWN],
+    State("model", "data"),
+    State("session", "data"),
+    **running("fth-own"),
+)
+def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+    """Let the model write its chains; each can be opened above."""
+    *fields, model, session = values
+    if not clicks:
+        return (no_update,) * 3
+    result, panel = attempt_job(lambda: FaithOwn(spec_of(model), **of_own(tuple(fields))), set_progress, session, LINK)
+    if result is None:
+        return no_update, panel, None
+    data = result.data
+    return {"study": data["study"], "n": clicks}, None, [answer(data["sentence"], data["study"]), chains(data)]
+
+
+@callback(
+    Output("fth-file-made", "data"),
+    Output("fth-file-problem", "children"),
+    Output("fth-file-answer", "children"),
+    Output("fth-file-refused", "children"),
+    Input("fth-file-go", "n_clicks"),
+    State("fth-file-text", "value"),
+    State("fth-file-upload", "contents"),
+    State("fth-file-unlabelled", "value"),
+    State("model", "data"),
+    State("session", "data"),
+    **running("fth-file"),
+)
+def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+    """Check rows, measure those that can be used, and list the others with the reason."""
+    text, contents, unlabelled, model, session = values
+    if not clicks:
+        return (no_update,) * 4
+    result, panel = attempt_job(
+        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled)), set_progress, session, LINK
+    )
+    if result is None:
+        return no_update, panel, None, None
+    data = result.data
+    shown = answer(data["sentence"], data["study"])
+    return {"study": data["study"], "n": clicks}, None, shown, refused_table(data["refused"])
+
+
+def answer(sentence: str, study: str) -> Any:
+    """What a job says at its end, and a way to what it made."""
+    return html.Div([f"{sentence} ", _opener("Open the study", study)], className="fthb-done")
+
+
+def chains(data: dict[str, Any]) -> Any:
+    """How often each answer came, and every chain with a button that opens it."""
+    counts = ", ".join(f"{row['answer']} ({row['count']})" for row in data["answers"])
+    rows = [
+        html.Tr(
+            [
+                html.Td(_opener(str(k + 1), data["study"], row["item"])),
+                html.Td(row["answer"]),
+                html.Td(row["text"].strip(), className="fthb-chain"),
+            ]
+        )
+        for k, row in enumerate(data["items"])
+    ]
+    head = html.Tr([html.Th(t) for t in ("chain", "answer", f"its steps, {len(rows)} chains")])
+    table = html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
+    return html.Div([note(f"Answers: {counts}." if counts else ""), table], className="attune-table-box fthb-chains")
+
+
+def _opener(text: str, study: str, item: str = "") -> Any:
+    marks = {"data-fthb-study": study, "data-fthb-item": item}
+    return html.Button(text, className="attune-link", type="button", **marks)
+
+
+@callback(
+    Output("fth-file-chosen", "children"),
+    Output("fth-file-text", "value"),
+    Input("fth-file-upload", "contents"),
+    State("fth-file-upload", "filename"),
+    prevent_initial_call=True,
+)
+def chosen(contents: str | None, name: str | None) -> tuple[Any, Any]:
+    """Say which file was chosen; it takes the place of what was typed."""
+    if not contents:
+        return no_update, no_update
+    try:
+        text = rows_of("", contents)
+    except UserError as error:
+        return user_error(error.message), no_update
+    lines = sum(bool(line.strip()) for line in text.splitlines())
+    return f"{(name or 'file')[:80]}: {lines:,} lines. It is read while the box above is empty.", ""
+
+
+# What a job made is opened.
+for _name in ("fth-study-made", "fth-own-made", "fth-file-made"):
+    clientside_callback(
+        "dash_clientside.attune_faithboard.made",
+        Output("fth-study-sink", "title", allow_duplicate=True),
+        Input(_name, "data"),
+        prevent_initial_call=True,
+    )

@@ -1,0 +1,166 @@
+"""Layout of the studies: the measures on this model, on chains of its own, and on rows from a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+if TYPE_CHECKING:
+    from pages.faithfulness.state import View
+
+TIERS = [
+    {"label": "0: blind models", "value": "0"},
+    {"label": "1: used?", "value": "1"},
+    {"label": "2: true?", "value": "2"},
+    {"label": "Z: rationalises", "value": "Z"},
+    {"label": "G1: left out", "value": "G1"},
+]
+QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Think step by step."
+ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
+
+
+def study_tab(view: View) -> Any:
+    """Three ways to a study; each is a job, and opens when it is done."""
+    return html.Div(
+        [
+            dcc.Store(id="fth-study-made"),
+            dcc.Store(id="fth-own-made"),
+            dcc.Store(id="fth-file-made"),
+            html.Div(id="fth-study-sink", hidden=True),
+            html.Div([_again(), _own(), _file()], className="fthb-forms"),
+        ],
+        className="attune-stack",
+    )
+
+
+def field(label: str, name: str, value: Any, kind: str = "number", **more: Any) -> Any:
+    """A labelled input. Numbers have no bounds here: the server checks, and can say what is wrong."""
+    extra = {"step": "any"} if kind == "number" else {}
+    entry = dbc.Input(id=name, type=kind, value=value, size="sm", className="attune-number", **extra, **more)
+    return html.Div([dbc.Label(label, html_for=name), entry], className="attune-inline")
+
+
+def job(name: str, text: str) -> list[Any]:
+    """What every job has: go, cancel, a bar, a line that says where it is, a place for refusals and for the answer."""
+    return [
+        html.Div(
+            [
+                html.Button(text, id=f"{name}-go", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id=f"{name}-stop", className="attune-button", type="button", disabled=True),
+                dbc.Progress(id=f"{name}-bar", value=0, className="attune-bar"),
+            ],
+            className="attune-row",
+        ),
+        html.Div(id=f"{name}-state", className="attune-note fthb-state", **{"aria-live": "polite"}),
+        html.Div(id=f"{name}-problem"),
+        html.Div(id=f"{name}-answer", className="fthb-answer", **{"aria-live": "polite"}),
+    ]
+
+
+def _card(title: str, said: str, content: list[Any]) -> Any:
+    head = html.Div(html.H3(title), className="attune-card-head")
+    return html.Section(
+        [head, html.P(said, className="attune-note fthb-lead"), *content],
+        className="attune-card fthb-form-card",
+        **{"aria-label": title},
+    )
+
+
+def _again() -> Any:
+    return _card(
+        "Measure this model",
+        "Items are made, certified by held-out swaps on the loaded model, and scored. What fails its certificate is "
+        "left out and counted.",
+        [
+            html.Div(
+                [
+                    field("demonstration seeds", "fth-new-seeds", 2),
+                    field("problems per seed", "fth-new-problems", 20),
+                    field("items for FUR, of each of tiers 1 and 2", "fth-new-fur", 0),
+                    field("seed", "fth-new-seed", 0),
+                ],
+                className="fthb-fields fthb-long",
+            ),
+            html.Div(
+                [html.Span("tiers"), dbc.Checklist(TIERS, ["1", "2"], id="fth-new-tiers", inline=True)],
+                className="fthb-checks",
+            ),
+            html.Div(id="fth-new-estimate", className="attune-note fthb-estimate", **{"aria-live": "polite"}),
+            *job("fth-new", "Measure"),
+        ],
+    )
+
+
+def _own() -> Any:
+    return _card(
+        "Chains of its own",
+        "The loaded model writes chains for your question. They are split into steps and measured. They have no "
+        "label: nothing certifies how the answers were made.",
+        [
+            dbc.Label("Question", html_for="fth-own-question"),
+            dbc.Textarea(id="fth-own-question", value=QUESTION, rows=3, className="attune-prompt"),
+            dbc.Label("Hint (may be empty)", html_for="fth-own-hint"),
+            dbc.Input(
+                id="fth-own-hint",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=2000,
+                placeholder="A friend thinks the answer is 8.",
+            ),
+            dbc.Label("Candidate answers, with commas (may be empty)", html_for="fth-own-candidates"),
+            dbc.Input(
+                id="fth-own-candidates", type="text", value="", size="sm", maxLength=2000, placeholder="6, 7, 8, 12"
+            ),
+            html.Div(
+                [
+                    field("samples", "fth-own-samples", 4),
+                    field("temperature", "fth-own-temperature", 0.7),
+                    field("tokens at most", "fth-own-tokens", 160),
+                    field("seed", "fth-own-seed", 0),
+                ],
+                className="fthb-fields",
+            ),
+            dbc.Label("Second model, for Simulatability (may be empty)", html_for="fth-own-simulator"),
+            dbc.Input(
+                id="fth-own-simulator",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=300,
+                placeholder="a model's name or folder",
+            ),
+            dbc.Switch(id="fth-own-plain", value=False, label="plain text, without the chat template"),
+            *job("fth-own", "Write and measure"),
+        ],
+    )
+
+
+def _file() -> Any:
+    return _card(
+        "Rows from a file",
+        "One JSON object on a line, as in the published benchmark. Labels of chains and of single steps are ranked "
+        "as they come.",
+        [
+            dbc.Label("Rows", html_for="fth-file-text"),
+            dbc.Textarea(
+                id="fth-file-text", value="", rows=8, spellCheck=False, className="attune-prompt", placeholder=ROW
+            ),
+            html.Div(
+                [
+                    dcc.Upload(
+                        html.Button("Choose a file", className="attune-button", type="button"),
+                        id="fth-file-upload",
+                        max_size=32 << 20,
+                    ),
+                    html.Span(id="fth-file-chosen", className="attune-note", **{"aria-live": "polite"}),
+                ],
+                className="attune-row",
+            ),
+            dbc.Switch(id="fth-file-unlabelled", value=False, label="take rows without a label too"),
+            *job("fth-file", "Read and measure"),
+            html.Div(id="fth-file-refused"),
+        ],
+    )
