@@ -8,6 +8,7 @@ that read positions otherwise, are found by comparing the two on a short example
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor
 from analysis.faithfulness.lines import Line, Read
 from analysis.models.loader import LoadedModel
 
+KEPT_TOKENS = 6_000
+"""Tokens whose keys and values are kept, over all beginnings: a dozen sets of demonstrations."""
 PACK = 640
 """New tokens of one packed pass: enough to keep the cores busy; the mask grows with its square."""
 TOLERANCE = 2e-3
@@ -76,17 +79,18 @@ class _Node:
 
 
 class Packed:
-    """Packed passes of one model. Keeps the keys and values of the last common beginning."""
+    """Packed passes of one model. Keeps the keys and values of the last few common beginnings."""
 
     def __init__(self, loaded: LoadedModel, count: Count) -> None:
         self.loaded = loaded
         self.count = count
-        self._prefix: tuple[int, ...] = ()
+        self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._cache: Any = None
 
     def forget(self) -> None:
         """Drop the kept keys and values: the weights have changed, or memory is wanted."""
-        self._prefix, self._cache = (), None
+        self._kept.clear()
+        self._cache = None
 
     def run(self, lines: Sequence[Line], check: Callable[[], None] = lambda: None) -> list[list[Read]]:
         """What is read off each line; ``check`` is a safe point between passes."""
@@ -120,19 +124,23 @@ class Packed:
         for line in lines[1:]:
             common = min(common, _shared(first, line.ids))
         prefix = first[:common]
-        if self._cache is not None and prefix[: len(self._prefix)] == self._prefix and len(self._prefix) >= common // 2:
-            return len(self._prefix)
-        self.forget()
+        for held in reversed(self._kept):
+            if len(held) >= common // 2 and prefix[: len(held)] == held:
+                self._kept.move_to_end(held)
+                self._cache = self._kept[held]
+                return len(held)
         # A sliding window's cache drops what it must give back later, so there is none for such models.
-        if common >= 8 and not self.loaded.facts.sliding_windows:
-            self.count.passes += 1
-            self.count.tokens += common
-            with torch.no_grad():
-                made = self.loaded.model(
-                    torch.tensor([prefix], device=self.loaded.device), use_cache=True, logits_to_keep=1
-                )
-            self._prefix, self._cache = prefix, made.past_key_values
-        return len(self._prefix)
+        if common < 8 or self.loaded.facts.sliding_windows:
+            return 0
+        self.count.passes += 1
+        self.count.tokens += common
+        with torch.no_grad():
+            ids = torch.tensor([prefix], device=self.loaded.device)
+            self._cache = self.loaded.model(ids, use_cache=True, logits_to_keep=1).past_key_values
+        self._kept[prefix] = self._cache
+        while len(self._kept) > 1 and sum(map(len, self._kept)) > KEPT_TOKENS:
+            self._kept.popitem(last=False)
+        return common
 
     def _pass(self, batch: list[tuple[int, Line]], prefix: int, answers: list[list[Read]]) -> None:
         nodes: list[_Node] = []

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.errors import UserError
 from analysis.faithfulness.ask import Reader
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.measures import BASELINES
+from analysis.faithfulness.measures import BASELINES, Score
 from analysis.faithfulness.parts import ALL, FORMS, Part, Progress, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
@@ -69,6 +69,17 @@ class Study:
 
     def _main(self, scores: np.ndarray) -> np.ndarray:
         return np.stack([scores[FORMS.index(m["main"]), row] for row, m in enumerate(self.manifest["measures"])])
+
+    def kept(self, item: Item) -> dict[str, Score]:
+        """The scores of an item as they were kept: by measure, without steps."""
+        at = self.items.index(item)
+        found = {}
+        for m, row in zip(self.manifest["measures"], self.scores[:, :, at].T, strict=True):
+            values = [None if np.isnan(v) else float(v) for v in row]
+            note = "" if values[FORMS.index(m["main"])] is not None else str(m["note"]) or "Not measured on this item."
+            hard, soft, margin = values
+            found[m["name"]] = Score(hard, soft, margin, note=note)
+        return found
 
     def item(self, name: str) -> Item:
         """The item of that id; UserError if there is none."""

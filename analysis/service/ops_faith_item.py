@@ -54,7 +54,18 @@ class OnItem(OnStudy):
 
 @dataclass(frozen=True)
 class FaithItem(OnItem):
-    """One item read closely: text in pieces, options, certificate, all scores."""
+    """One item read closely: text in pieces, options, certificate, all scores.
+
+    The scores are those that were kept with the study, so that the answer comes at once; ``full`` computes them anew,
+    step by step as well.
+    """
+
+    full: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.full, bool):
+            raise UserError("Scores are either computed anew or not.", "full")
 
     def run(self, context: Context) -> Result:
         from analysis.faithfulness.ask import ask_of
@@ -64,7 +75,7 @@ class FaithItem(OnItem):
         reader, seen, study, item = self.found(context)
         spent = reader.count.copy()
         reply: Any = seen.read([ask_of(item)])[ask_of(item)]
-        scores = evaluated(item, reader, ALL, None)
+        scores = evaluated(item, reader, ALL, None) if self.full else study.kept(item)
         total, distinct = asked(item, ALL)
         data = {
             "item": item.id, "tier": item.tier, "regime": item.regime, "label": item.label, "claim": item.claim,
@@ -76,7 +87,7 @@ class FaithItem(OnItem):
             "options": options(reply),
             "p": reply.p(item.answer), "several": reply.several, "mass": reply.mass, "own": _own(item, reply),
             "certificate": [vars(check) for check in item.certificate], "certified": item.certified,
-            "claims_not": CLAIMS_NOT.get(item.tier, ""), "scores": _scores(study, item, scores),
+            "claims_not": CLAIMS_NOT.get(item.tier, ""), "scores": _scores(study, item, scores), "full": self.full,
             "passes": {"asked": total, "distinct": distinct, **_spent(reader.count - spent)}, "text": item.text,
             "sentence": _sentence(item, reply),
         }  # fmt: skip
@@ -137,13 +148,13 @@ class FaithIntervene(OnItem):
         from analysis.faithfulness.edits import edited
         from analysis.faithfulness.parts import ALL, evaluated
 
-        reader, seen, _, item = self.found(context)
+        reader, seen, study, item = self.found(context)
         made = edited(item, self.edits or ("keep",) * len(item.steps), self.key)
         spent = reader.count.copy()
         replies: Any = seen.read([ask_of(item), made.ask])
         before, after = replies[ask_of(item)], replies[made.ask]
         used = reader.count - spent
-        old = evaluated(item, reader, ALL, None)
+        old = study.kept(item)
         new = {} if made.item is None else evaluated(replace(made.item, answer=after.best), reader, ALL, None)
         whole = reader.count - spent
         p, q = before.p(item.answer), after.p(item.answer)
@@ -240,22 +251,21 @@ def _own(item: Item, reply: Reply) -> dict[str, Any]:
 
 def _scores(study: Study, item: Item, scores: dict[str, Any]) -> list[dict[str, Any]]:
     from analysis.faithfulness.board import medians
-    from analysis.faithfulness.parts import ALL
 
     middles = study.memo.get(f"medians {item.tier}") or medians(study, item.tier)
     study.memo[f"medians {item.tier}"] = middles
+    kept = study.kept(item)
     rows = []
-    for m in ALL:
-        s = scores[m.name]
-        value = m.value(s)
-        called = None if value is None or not m.thresholded else value >= m.threshold
-        sides = middles.get(m.name, {})
+    for m in study.manifest["measures"]:
+        s = scores.get(m["name"], kept[m["name"]])  # FUR is never computed while one waits
+        value = getattr(s, m["main"])
+        sides = middles.get(m["name"], {})
         rows.append(
             {
-                "measure": m.name, "family": m.family, "hard": s.hard, "soft": s.soft, "margin": s.margin,
-                "main": m.main,
-                "steps": list(s.steps), "threshold": m.threshold if m.thresholded else None, "called": called,
-                "note": s.note, "value": value, "sentence": m.sentence, "median_faithful": sides.get("faithful"),
+                "measure": m["name"], "family": m["family"], "hard": s.hard, "soft": s.soft, "margin": s.margin,
+                "main": m["main"], "steps": list(s.steps), "threshold": m["threshold"] if m["thresholded"] else None,
+                "called": None if value is None or not m["thresholded"] else value >= m["threshold"], "note": s.note,
+                "value": value, "sentence": m["sentence"], "median_faithful": sides.get("faithful"),
                 "median_unfaithful": sides.get("unfaithful"),
             }
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Callbacks of importance against truth, and the points that it shares with the tabs Bias and Scores.
 
-The points of a tier travel once, packed by measure with four significant digits; the browser counts on them by itself (the
-thresholds of the Bias tab), and the server gets them back to draw.
+The points of a tier travel once, packed by measure with four significant digits. The browser counts on them by itself
+(the thresholds of the Bias tab), and the server gets them back to draw.
 """
 
 from __future__ import annotations
