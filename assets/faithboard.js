@@ -15,9 +15,10 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("[data-fthb-study]");
     if (!button) return;
-    const { fthbStudy, fthbItem } = button.dataset;
+    const { fthbStudy, fthbItem, fthbTab } = button.dataset;
     if (fthbItem) set("fth-open", { data: { item: fthbItem, study: fthbStudy, n: turn() } });
     else set("fth-study", { data: fthbStudy });
+    if (fthbTab) set("fth-tab", { active_tab: fthbTab });
   });
   // "default" stands for the bundled study in the list, where "" cannot.
   function study(picked, now) {
@@ -127,15 +128,13 @@
       settings.kappa = { measures: base.names, below_the_diagonal: cells.z };
     }
     const labels = points.label.filter((l) => l !== null), of = points.item.length;
-    const ranked = base.names.filter((n) => shares[n] !== null);
-    const found = ranked.map((n) => shares[n]);
-    const low = ranked[found.indexOf(Math.min(...found))], high = ranked[found.indexOf(Math.max(...found))];
+    const found = base.names.map((n) => shares[n]).filter((v) => v !== null);
+    const few = found.filter((v) => v < 0.1).length, most = found.filter((v) => v > 0.9).length;
     const true_ = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
-    const said = found.length ? "Of " + of + " items " + low + " calls the fewest faithful (" + percent(Math.min(...found)) +
-      "), " + high + " the most (" + percent(Math.max(...found)) + ")." + true_ : "";
-    const caption = "Dashed: the share that is labelled faithful. A measure far from it leans to one answer whatever the item.";
+    const said = found.length ? few + " of " + found.length + " measures call under 10% of these " + of +
+      " items faithful, " + most + " over 90%." + true_ : "";
     const agree = "Cohen's kappa of what is called faithful at these thresholds, on " + of + " items.";
-    return [figure, caption, Object.assign({ called: shares }, settings), map, agree, settings, said];
+    return [figure, base.caption, Object.assign({ called: shares }, settings), map, agree, settings, said];
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {

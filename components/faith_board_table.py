@@ -113,8 +113,9 @@ def _card(tier: Row) -> Any:
         html.H4(tier["title"]),
         html.P(tier["sentence"]),
         html.P(facts + confidence, className="fthb-counts"),
-        html.P(tier.get("dropped_sentence", ""), className="attune-note"),
     ]
+    if not str(tier["tier"]).startswith("file"):  # nothing was made or dropped there
+        parts.append(html.P(tier.get("dropped_sentence", ""), className="attune-note"))
     if not tier.get("shown", True):
         parts.insert(1, html.P(tier.get("why_not", ""), className="fthb-withheld"))
     return html.Section(parts, className="attune-card fthb-tier", **{"aria-label": tier["title"]})

@@ -12,6 +12,8 @@ from components.figure_card import blank
 
 HEIGHT = 560
 ALL = "all"
+DASHED = "Dashed: the share labelled faithful. A measure far from it leans to one answer, whatever the item."
+NOT_RANKED = "These items are shown and not ranked. A measure near an end leans to one answer, whatever the item."
 
 
 @callback(
@@ -50,6 +52,7 @@ def draw(data: Any, tab: str, theme: str, board: Any) -> Any:
         "own": own,
         "of": [data["study"], data["tier"]],
         "settings": settings,
+        "caption": DASHED if data["tier"] in board["kappa"]["tiers"] else NOT_RANKED,
     }
 
 

@@ -19,6 +19,8 @@ from components.panels import empty
 from pages.common import attempt, spec_of
 
 HEIGHT = 620
+FEW = 40
+"""Below this many items an interval by resampling is too narrow; with 20 of each label it is about ±0.18 around 0.5."""
 NOTHING = "Nothing of this study has a label, so nothing can be ranked. Its scores stand under Scores."
 OWN = {"own": "own chains, no label", "file": "chains from a file"}
 
@@ -100,7 +102,10 @@ def offer(board: Any, before: Any, tiers: list[str] | None, tier: str | None, st
     """What can be chosen on the board; what was chosen stays as far as this study has it."""
     if not board:
         return [], None, [], [], [], None, ""
-    studies = [{"label": row["title"], "value": row["name"] or "default"} for row in board["studies"]]
+    studies = [
+        {"label": f"{row['title']} · {row['name']}" if row["name"] else row["title"], "value": row["name"] or "default"}
+        for row in board["studies"]
+    ]
     options = [{"label": row["title"], "value": row["tier"]} for row in board["tiers"]]
     known = {o["value"] for o in before or ()}
     shown = [o["value"] for o in options if o["value"] in (tiers or []) or o["value"] not in known]
@@ -141,7 +146,8 @@ def show_board(tab: str, board: Any, chosen: list[str] | None, published: bool, 
         return blank(HEIGHT, "switch a tier on"), "", None
     settings = {"study": board["study"] or "default", "source": board["source"], "tiers": [t["tier"] for t in tiers]}
     settings["rows"] = visible(board, board["rows"])
-    return leaderboard(board["rows"], tiers, bool(published), theme), caption(board, bool(published)), settings
+    figure = leaderboard(board["rows"], tiers, bool(published), theme)
+    return figure, caption(board, tiers, bool(published)), settings
 
 
 def visible(board: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,12 +157,15 @@ def visible(board: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [r | k for r, k in zip(rows, keep, strict=True)]
 
 
-def caption(board: Any, published: bool) -> str:
-    """How to read the figure, and whose the hollow markers are."""
+def caption(board: Any, tiers: list[dict[str, Any]], published: bool) -> str:
+    """How to read the figure, where there are too few items to, and whose the hollow markers are."""
     said = (
         "Dots: AUROC with its 95 % interval; beside it the value and the share of tied pairs. Grey: the same scores "
         "under shuffled labels. The line at 0.5 is chance; what lies below it is drawn below it."
     )
+    few = [t["title"] for t in tiers if t["items"] < FEW]
+    if few:
+        said += f" {', '.join(few)}: with fewer than {FEW} items the grey band says more than the interval does."
     return f"{said} {board['published_note']}" if published else said
 
 

@@ -30,10 +30,11 @@ def show_cost(tab: str, board: Any, theme: str) -> tuple[Any, ...]:
         return (*nothing * 3, "")
     rows = [r for r in board["lengths"] if not withheld(board, r["tier"])]
     made = {"study": board["study"] or "default", "source": board["source"]}
+    timed = any(r.get("passes") is not None for r in board["rows"])
     costs = [{k: r.get(k) for k in ("measure", "passes", "seconds")} for r in board["rows"]]
     return (
-        cost(board["rows"], theme), COSTS, made | {"rows": costs, "cost": board["cost"]},
-        lengths(rows, theme), LENGTHS, made | {"rows": rows},
+        cost(board["rows"], theme), COSTS if timed else UNTIMED, made | {"rows": costs, "cost": board["cost"]},
+        lengths(rows, theme), LENGTHS if rows else "", made | {"rows": rows},
         sweep(board["fur"], theme), fur_said(board["fur"]), made | {"fur": board["fur"]},
         board["cost"]["sentence"],
     )  # fmt: skip
@@ -43,6 +44,7 @@ COSTS = (
     "Each measure alone, one pass for each context that it asks for. On the board they are read together, where what "
     "they share is computed once."
 )
+UNTIMED = "Measures are timed one by one for the bundled study only; what this study cost is said above."
 LENGTHS = "Half is chance. Few chains of a length make a wide interval: n stands below each column."
 
 

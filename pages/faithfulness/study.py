@@ -156,7 +156,8 @@ def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]
 
 def answer(sentence: str, study: str) -> Any:
     """What a job says at its end, and a way to what it made."""
-    return html.Div([f"{sentence} ", _opener("Open the study", study)], className="fthb-done")
+    tab = "scores" if study.startswith("own") else "board"  # where there is something to see: own chains have no label
+    return html.Div([f"{sentence} ", _opener("Show the study", study, tab=tab)], className="fthb-done")
 
 
 def chains(data: dict[str, Any]) -> Any:
@@ -172,13 +173,13 @@ def chains(data: dict[str, Any]) -> Any:
         )
         for k, row in enumerate(data["items"])
     ]
-    head = html.Tr([html.Th(t) for t in ("chain", "answer", f"its steps, {len(rows)} chains")])
+    head = html.Tr([html.Th(t) for t in ("chain", "answer", "steps")])
     table = html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
     return html.Div([note(f"Answers: {counts}." if counts else ""), table], className="attune-table-box fthb-chains")
 
 
-def _opener(text: str, study: str, item: str = "") -> Any:
-    marks = {"data-fthb-study": study, "data-fthb-item": item}
+def _opener(text: str, study: str, item: str = "", tab: str = "") -> Any:
+    marks = {"data-fthb-study": study, "data-fthb-item": item, "data-fthb-tab": tab}
     return html.Button(text, className="attune-link", type="button", **marks)
 
 

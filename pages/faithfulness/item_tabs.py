@@ -1,0 +1,101 @@
+"""Layout of the two tabs on the open item: its trace and scores, and one's own interventions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+
+from components.figure_card import figure_card
+from pages.faithfulness.intervene import HEIGHT
+from pages.faithfulness.trace import STRIP_HEIGHT, TRACE_HEIGHT
+
+
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Any:
+    """A button; ``label`` says more than fits on it."""
+    extra = {"title": label} if label else {}
+    look = "attune-button attune-primary" if primary else "attune-button"
+    return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
+
+
+def trace_tab() -> Any:
+    """Step by step, and measure by measure."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div(
+                        [
+                            html.Div(id="fth-trace-error"),
+                            figure_card("fth-trace", "How probable is the answer after each step?", "", TRACE_HEIGHT),
+                        ],
+                        id="fth-trace-box",
+                        className="fth-box",
+                    ),
+                    figure_card("fth-strip", "What do the measures say of this item?", "", STRIP_HEIGHT),
+                ],
+                className="fth-two",
+            ),
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("This item in numbers"),
+                            html.Span(id="fth-numbers-said", className="attune-note fth-numbers-said"),
+                            button("fth-full-go", "Compute anew, step by step", "All measures on this item, now"),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.Div(id="fth-full-error"),
+                    html.Div(id="fth-numbers", className="fth-numbers"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Scores of this item"},
+            ),
+        ],
+        className="attune-stack",
+    )
+
+
+def intervene_tab() -> Any:
+    """Edits on the left, what they do on the right."""
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div([html.H3("Change the chain or the key")], className="attune-card-head"),
+                    html.Div(id="fth-form", className="fth-form"),
+                    html.Div(
+                        [
+                            button("fth-apply", "Apply", primary=True, disabled=True),
+                            button("fth-reset", "Reset"),
+                            html.Span(id="fth-after-passes", className="attune-note"),
+                        ],
+                        className="attune-row",
+                    ),
+                    html.Div(id="fth-intervene-error"),
+                    html.H4("What the model read then"),
+                    html.Div(id="fth-after-text", className="fth-text fth-after-text", tabIndex="0"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Interventions"},
+            ),
+            html.Div(
+                [
+                    html.Div(id="fth-after-said", className="fth-after-said", **{"aria-live": "polite"}),
+                    figure_card("fth-options", "Options before and after", "", HEIGHT),
+                ],
+                id="fth-moved-box",
+                className="fth-box",
+            ),
+            html.Section(
+                [
+                    html.Div([html.H3("Scores before and after")], className="attune-card-head"),
+                    html.Div(id="fth-after-scores", className="fth-after-scores"),
+                ],
+                className="attune-card",
+                **{"aria-label": "Scores before and after"},
+            ),
+        ],
+        className="fth-intervene",
+    )
