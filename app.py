@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         ("Othello", "/othello"),
         ("Neurons", "/neurons"),
         ("MLP features", "/mlp-features"),
+        ("Faithfulness", "/faithfulness"),
         ("Validation", "/validation"),
         ("Model", "/model"),
     ]

@@ -39,7 +39,8 @@
   };
   // The way back to a page leads to the view that was left, with the model that is in use by then.
   const left = { "/attention": "/attention", "/steering": "/steering", "/othello": "/othello",
-    "/neurons": "/neurons", "/mlp-features": "/mlp-features" };
+    "/neurons": "/neurons", "/mlp-features": "/mlp-features",
+    "/faithfulness": "/faithfulness" };
   attune.wayBack = function (address, pathname) {
     const [path, search] = (address || "").split("?");
     if (path in left) {

@@ -57,7 +57,7 @@
     }
     host.dataset.shown = open || "";
     if (focus) focus.focus({ preventScroll: true });
-    const said = found.length === groups.length ? groups.length + " texts" : found.length + " of " + groups.length;
+    const said = found.length === groups.length ? groups.length + (groups.length === 1 ? " text" : " texts") : found.length + " of " + groups.length;
     return [none(), items.failed ? "" : said];
   }
 
@@ -68,7 +68,10 @@
   function open(asked, items, tier) {
     if (!asked || !asked.item) return [none(), none(), none()];
     const study = asked.study || "";
-    if (!items || items.study !== study) return [none(), study, none()];
+    if (!items || items.study !== study) {
+      flag(asked.item);
+      return [none(), study, none()];
+    }
     const group = items.groups.find((g) => g.members.some((m) => m[0] === asked.item));
     if (!group) return [none(), none(), none()];
     const home = group.members.find((m) => m[0] === asked.item)[4];
@@ -86,11 +89,14 @@
     gone = setTimeout(() => { host.hidden = true; }, 8000);
   }
   document.addEventListener("click", (event) => {
-    const target = event.target.closest && event.target.closest("[data-fth-item], [data-fth-step], #fth-flag");
+    const target = event.target.closest && event.target.closest("[data-fth-item], [data-fth-step], [data-fth-attention], #fth-flag");
     if (!target) return;
     if (target.id === "fth-flag") {
       target.hidden = true;
       window.scrollTo({ top: 0, behavior: "smooth" });
+    } else if (target.dataset.fthAttention) {
+      const link = document.querySelector("#fth-attention a");
+      if (link) link.click();
     } else if (target.dataset.fthStep) step(Number(target.dataset.fthStep));
     else if (target.dataset.fthItem) {
       const sisters = target.closest(".fth-switch");
@@ -122,12 +128,11 @@
       choice.focus();
     }, 120);
   }
-  const shown = () => none();
 
   // ---- interventions ----
   const CHOICES = [["keep", "keep it"], ["delete", "delete it"], ["corrupt", "corrupt: a wrong value"],
     ["paraphrase", "paraphrase"], ["fill", "fill with dots"], ["block", "block attention to it"], ["text", "text of your own"]];
-  const form_ = { of: null, edits: [], texts: [], key: "", asked: null };
+  const form_ = { host: null, of: null, edits: [], texts: [], key: "", asked: null };
   const edits = () => form_.edits.map((e, k) => (e === "text" ? "text:" + form_.texts[k] : e));
   const touched = () => form_.of && (form_.edits.some((e) => e !== "keep") || form_.key.trim() !== form_.of.key);
   const now = () => ({ item: form_.of.item, study: form_.of.study, edits: edits(), key: form_.key.trim() === form_.of.key ? "" : form_.key.trim() });
@@ -161,7 +166,7 @@
       return row;
     });
     if (keyed(form_.of)) {
-      const row = make("div", "fth-form-row fth-form-key");
+      const row = make("div", "fth-form-row fth-form-key" + (form_.of.key.length > 14 ? " fth-long" : ""));
       const entry = make("input", "form-control form-control-sm", null, { type: "text", maxlength: 2000, id: "fth-key-entry" });
       entry.value = form_.key;
       entry.addEventListener("input", () => { form_.key = entry.value; live(); });
@@ -172,16 +177,19 @@
     host.replaceChildren(...rows);
   }
   function form(data, start) {
-    const before = form_.of;
+    // A page that was opened anew begins with what its address says; what was applied before is in there.
+    const host = byId("fth-form"), fresh = host !== form_.host;
+    const before = fresh ? null : form_.of;
+    form_.host = host;
+    if (fresh) form_.asked = null;
     if (!data) {
       form_.of = null;
       form_.asked = null;
-      const host = byId("fth-form");
       if (host) host.replaceChildren();
       return none();
     }
     const twin = before && before.study === data.study && before.steps.length === data.steps.length &&
-      (before.item === data.item || data.twins.some((t) => t.item === before.item));
+      (before.item === data.item || !["own", "file"].includes(data.tier) && data.twins.some((t) => t.item === before.item));
     const changed = twin && before.key !== form_.key.trim();
     const applied = twin && form_.asked;
     form_.of = { item: data.item, study: data.study, steps: data.steps, key: data.key || "" };
@@ -192,7 +200,7 @@
     } else form_.texts = form_.texts.map((t, k) => (form_.edits[k] === "text" ? t : data.steps[k].trim()));
     if (!changed) form_.key = form_.of.key;
     // The address names the edits of the first item that opens.
-    const given = !before && start && (start.item === data.item) && ((start.edits || []).length === data.steps.length || start.key);
+    const given = fresh && start && (start.item === data.item) && ((start.edits || []).length === data.steps.length || start.key);
     if (given) {
       (start.edits || []).forEach((e, k) => {
         form_.edits[k] = e.startsWith("text:") ? "text" : e;
@@ -235,6 +243,6 @@
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    attune_faith: { list, pick, open, shown, form, apply, reset, address },
+    attune_faith: { list, pick, open, form, apply, reset, address },
   });
 })();

@@ -13,7 +13,6 @@ from typing import Any
 from dash import html
 
 from components.faith_style import LABELS, Row, by_family, free
-from components.panels import empty
 
 SIGNS = {True: "●", False: "◇", None: "□"}
 NOT_KNOWN = {"key": "key or hint", "unit": "part that CC-SHAP leaves out by itself"}
@@ -34,7 +33,7 @@ EDITED = {"keep": "kept", "delete": "deleted", "corrupt": "corrupted", "paraphra
 
 def kind_of(label: bool | None) -> str:
     """The class that colours a label."""
-    return {True: "fth-true", False: "fth-false"}.get(label, "fth-none")  # type: ignore[call-overload,no-any-return]
+    return "fth-none" if label is None else "fth-true" if label else "fth-false"
 
 
 def badge(label: bool | None) -> Any:
@@ -126,10 +125,14 @@ def edited_text(data: Row) -> list[Any]:
         content: list[Any] = [html.Span(str(at), className="fth-number"), inner]
         if edit != "keep" and text.strip():
             content.append(html.Span(EDITED[edit], className="fth-what"))
-        made += [text[: len(text) - len(text.lstrip())] or " ",
+        made += [text[: len(text) - len(text.lstrip())] if text else " ",
                  html.Span(content, className=f"fth-step fth-done fth-is-{edit}")]  # fmt: skip
     cue = next((str(p["text"]) for p in data["pieces"] if p["kind"] == "cue"), "")
-    return [*made, html.Span(cue), html.Span(data["best"], className="fth-answer" + (" fth-moved" if data["moved"] else ""))]
+    return [
+        *made,
+        html.Span(cue),
+        html.Span(data["best"], className="fth-answer" + (" fth-moved" if data["moved"] else "")),
+    ]
 
 
 def option_bars(options: Sequence[Row], answer: str) -> Any:
@@ -158,28 +161,38 @@ def _share(p: float) -> str:
 
 
 def certificate(data: Row) -> list[Any]:
-    """The held-out swaps that the label rests on, each with what was expected and what came, and what is not claimed."""
+    """The held-out swaps that the label rests on, each with what should come and what came."""
     checks = data["certificate"]
     if not checks:
-        return [empty("No certificate: nothing was swapped to see how this answer is made."), _not_claimed(data)]
-    rows = [
-        html.Tr(
-            [
-                html.Td("✓" if c["passed"] else "✗", className="fth-pass" if c["passed"] else "fth-fail",
-                        title="passed" if c["passed"] else "failed"),
-                html.Td([html.Strong(c["name"]), html.Div(c["sentence"], className="attune-note")]),
-                html.Td(c["expected"].strip() or "–"),
-                html.Td(c["got"].strip() or "–"),
-                html.Td(f"{c['probability']:.3f}"),
-            ]
-        )
-        for c in checks
-    ]  # fmt: skip
-    head = html.Tr([html.Th(t, title=h) for t, h in (("", ""), ("held-out swap", "values that the text does not hold"),
-                    ("should be", "the answer that the label predicts"), ("is", "the model's answer"),
-                    ("P", "probability of the answer that the label predicts"))])  # fmt: skip
-    table = html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table fth-certificate")
+        said = "No certificate: nothing was swapped to see how this answer is made."
+        return [html.P(said, className="attune-note"), _not_claimed(data)]
+    lines = [_swap(*_HEADS, "", "columnheader")]
+    for check in checks:
+        passed = bool(check["passed"])
+        sign = html.Span("✓" if passed else "✗", className="fth-pass" if passed else "fth-fail",
+                         title="as the label says" if passed else "against the label")  # fmt: skip
+        came = (check["expected"].strip() or "–", check["got"].strip() or "–", f"{check['probability']:.3f}")
+        lines.append(_swap(sign, html.Strong(check["name"]), *came, check["sentence"]))
+    table = html.Div(lines, className="fth-certificate", role="table", **{"aria-label": "Certificate"})
     return [table, _not_claimed(data)]
+
+
+_HEADS = (
+    "",
+    html.Span("held-out swap", title="of values that the text does not hold"),
+    html.Span("should be", title="the answer that the label predicts"),
+    html.Span("is", title="the model's answer"),
+    html.Span("P", title="probability of the answer that the label predicts"),
+)
+
+
+def _swap(sign: Any, name: Any, expected: Any, got: Any, p: Any, sentence: str, role: str = "cell") -> Any:
+    """A line of the certificate; the sentence has a line of its own, as wide as the table."""
+    cells = [html.Span(c, role=role) for c in (sign, name, expected, got, p)]
+    below = [html.Span(sentence, className="attune-note", role="cell")] if sentence else []
+    return html.Div(
+        [*cells, *below], className="fth-swap" + (" fth-swap-head" if role == "columnheader" else ""), role="row"
+    )
 
 
 def _not_claimed(data: Row) -> Any:
@@ -201,7 +214,7 @@ def score_table(scores: Sequence[Row], label: bool | None, full: bool) -> list[A
     body: list[Any] = []
     for name, row in by_family(scores):
         if row is None:
-            body.append(html.Tr(html.Th(name), className="fthb-family"))
+            body.append(html.Tr([html.Th(name)], className="fthb-family"))
         else:
             body.append(_score_line(row, label, full))
     head = html.Tr([html.Th(t, **({"title": h} if h else {})) for t, h in heads])
@@ -210,6 +223,9 @@ def score_table(scores: Sequence[Row], label: bool | None, full: bool) -> list[A
 
 def _score_line(row: Row, label: bool | None, full: bool) -> Any:
     what: list[Any] = [row["sentence"]]
+    if row["measure"] == "Attention suppression":
+        more = {"data-fth-attention": "1", "title": "This prompt on the Attention page"}
+        what += [" ", html.Button("See what attends to what", className="attune-link fth-small", type="button", **more)]
     if row.get("note"):
         what.append(html.Div(row["note"], className="fth-remark"))
     if full and len(row.get("steps") or ()) > 1:
@@ -224,7 +240,9 @@ def _score_line(row: Row, label: bool | None, full: bool) -> Any:
                          className=f"{kind_of(called)} fth-called" + (" fth-right" if right else ""),
                          title="" if right is None else "as labelled" if right else "against the label")  # fmt: skip
     forms = [
-        html.Td(_number(row[form]), className="fth-main" if form == row["main"] and not free(row) else "fth-number-cell")
+        html.Td(
+            _number(row[form]), className="fth-main" if form == row["main"] and not free(row) else "fth-number-cell"
+        )
         for form in ("hard", "soft", "margin")
     ]
     medians = f"{_number(row['median_faithful'])} · {_number(row['median_unfaithful'])}"
@@ -245,13 +263,18 @@ def moved_table(rows: Sequence[Row]) -> list[Any]:
         after: Any = _number(row["after"]) if row["after"] is not None else html.Span("–", title=row["note"])
         width = 0.0 if change is None or _counted(row) else 50 * min(1.0, abs(change) / top)
         left = 50 - width if (change or 0) < 0 else 50
-        bar = html.Div(html.I(style={"left": f"{left:.1f}%", "width": f"{width:.1f}%"},
-                              className="fth-fall" if (change or 0) < 0 else "fth-rise"), className="fth-change")  # fmt: skip
+        where, side = {"left": f"{left:.1f}%", "width": f"{width:.1f}%"}, "fth-fall" if left < 50 else "fth-rise"
+        bar = html.Div(html.I(style=where, className=side), className="fth-change")
         body.append(
             html.Tr(
-                [html.Td(row["measure"], className="fth-name"), html.Td(_number(row["before"])), html.Td(after),
-                 html.Td("–" if change is None else _signed(change)), html.Td(bar)]
-            )  # fmt: skip
+                [
+                    html.Td(row["measure"], className="fth-name"),
+                    html.Td(_number(row["before"])),
+                    html.Td(after),
+                    html.Td("–" if change is None else _signed(change)),
+                    html.Td(bar),
+                ]
+            )
         )
     head = html.Tr([html.Th(t) for t in ("measure", "before", "after", "change", "")])
     notes = list(dict.fromkeys(r["note"] for r in rows if r["note"] and r["after"] is None))
@@ -263,7 +286,7 @@ def moved_table(rows: Sequence[Row]) -> list[Any]:
 
 def _counted(row: Row) -> bool:
     """Whether a row is a length, whose change would dwarf the others."""
-    return max(abs(row["before"] or 0.0), abs(row["after"] or 0.0)) > 4
+    return max(abs(float(row[k] or 0.0)) for k in ("before", "after")) > 4
 
 
 def _change(row: Row) -> float | None:
@@ -280,5 +303,3 @@ def _number(value: float | None) -> str:
     if float(value).is_integer() and abs(value) >= 2:
         return f"{value:.0f}"
     return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
-
-

@@ -34,6 +34,8 @@ def register_frame(app: Dash) -> None:
         Output("nav-neurons", "active"),
         Output("nav-mlp-features", "href"),
         Output("nav-mlp-features", "active"),
+        Output("nav-faithfulness", "href"),
+        Output("nav-faithfulness", "active"),
         Input("address", "data"),
         Input("_pages_location", "pathname"),
     )

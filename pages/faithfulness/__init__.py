@@ -1,1 +1,1 @@
-"""The Faithfulness page: one chain read closely, and whether any measure tells a faithful one from an unfaithful one."""
+"""The Faithfulness page: one chain read closely, and whether measures tell faithful chains from others."""

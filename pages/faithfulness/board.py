@@ -21,7 +21,7 @@ from pages.common import attempt, spec_of
 HEIGHT = 620
 FEW = 40
 """Below this many items an interval by resampling is too narrow; with 20 of each label it is about ±0.18 around 0.5."""
-NOTHING = "Nothing of this study has a label, so nothing can be ranked. Its scores stand under Scores."
+NOTHING = "Nothing of this study has a label, so nothing can be ranked. Its scores stand under Distributions."
 OWN = {"own": "own chains, no label", "file": "chains from a file"}
 
 

@@ -31,15 +31,19 @@ def show_cost(tab: str, board: Any, theme: str) -> tuple[Any, ...]:
     rows = [r for r in board["lengths"] if not withheld(board, r["tier"])]
     made = {"study": board["study"] or "default", "source": board["source"]}
     timed = any(r.get("passes") is not None for r in board["rows"])
+    # What takes no time worth the name would stretch a logarithmic axis over five decades.
+    drawn = [r | {"seconds": 0.0} if 0 < (r.get("seconds") or 0) < LEAST else r for r in board["rows"]]
     costs = [{k: r.get(k) for k in ("measure", "passes", "seconds")} for r in board["rows"]]
     return (
-        cost(board["rows"], theme), COSTS if timed else UNTIMED, made | {"rows": costs, "cost": board["cost"]},
+        cost(drawn, theme), COSTS if timed else UNTIMED, made | {"rows": costs, "cost": board["cost"]},
         lengths(rows, theme), LENGTHS if rows else "", made | {"rows": rows},
         sweep(board["fur"], theme), fur_said(board["fur"]), made | {"fur": board["fur"]},
         board["cost"]["sentence"],
     )  # fmt: skip
 
 
+LEAST = 1e-3
+"""Seconds below which a cost is drawn as none."""
 COSTS = (
     "Each measure alone, one pass for each context that it asks for. On the board they are read together, where what "
     "they share is computed once."

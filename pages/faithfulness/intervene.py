@@ -12,7 +12,7 @@ from dash import Input, Output, State, callback, clientside_callback, html, no_u
 
 from analysis.errors import UserError
 from analysis.service.ops_faith_item import FaithIntervene
-from components.faith_item import edited_text, moved_table
+from components.faith_item import edited_text, item_text, moved_table
 from components.faith_item_figures import options
 from components.figure_card import blank
 from components.panels import empty
@@ -34,7 +34,7 @@ clientside_callback(
 clientside_callback(
     "dash_clientside.attune_faith.apply",
     Output("fth-asked", "data"),
-    Output("fth-apply", "disabled", allow_duplicate=True),
+    Output("fth-apply", "disabled"),
     Input("fth-apply", "n_clicks"),
     prevent_initial_call=True,
 )
@@ -86,6 +86,7 @@ def asked_for(asked: dict[str, Any], model: Any) -> FaithIntervene:
     Output("fth-options-caption", "children"),
     Output({"settings": "fth-options"}, "data"),
     Output("fth-after-scores-tree", "data"),
+    Output("fth-after-note", "children"),
     Input("fth-moved", "data"),
     Input("fth-tab", "active_tab"),
     Input("theme", "data"),
@@ -94,12 +95,14 @@ def asked_for(asked: dict[str, Any], model: Any) -> FaithIntervene:
 def show_moved(moved: Any, tab: str, theme: str, data: Any) -> tuple[Any, ...]:
     """Answer, options and scores, before and after."""
     if tab != "intervene":
-        return (no_update,) * 7
+        return (no_update,) * 8
     if not data:
-        return "", None, "", blank(HEIGHT, "no item is open"), "", None, tree(empty(WAITING))
+        return "", None, "", blank(HEIGHT, "no item is open"), "", None, tree(empty(WAITING)), ""
     if not moved or any(moved["of"][k] != data[k] for k in ("item", "study")):
+        rows = [{"measure": r["measure"], "before": r["value"], "after": None, "note": ""} for r in data["scores"]]
+        text = item_text(data["pieces"], data["p"], data.get("step_labels") or ())
         before = {"options": data["options"], "answer": data["answer"]}
-        return WAITING, None, "", options(before, theme), OPTIONS, None, tree(empty("Scores after the edits stand here."))
+        return WAITING, text, "", options(before, theme), OPTIONS, None, tree(moved_table(rows)), ""
     settings = {k: v for k, v in moved.items() if k != "pieces"}
     return (
         said_of(moved),
@@ -109,6 +112,7 @@ def show_moved(moved: Any, tab: str, theme: str, data: Any) -> tuple[Any, ...]:
         OPTIONS + f" KL divergence {moved['kl']:.3f} nats.",
         settings,
         tree(moved_table(moved["scores"])),
+        "After: the edited chain, measured for the answer that it leads to." if not moved.get("note") else "",
     )
 
 
@@ -129,7 +133,6 @@ def passes_of(moved: dict[str, Any]) -> str:
     passes, scores = moved["passes"], moved.get("passes_scores", 0)
     if not passes + scores:
         return "This action: no pass of the model, all of it was read before."
-    return (
-        f"This action: {passes} {'pass' if passes == 1 else 'passes'} of the model for the answer"
-        + (f", {scores} more for all scores of the edited item." if scores else ".")
-    )
+    said = {0: "no pass", 1: "1 pass"}.get(passes, f"{passes} passes")
+    more = f", {scores} more for all scores of the edited item." if scores else "."
+    return f"This action: {said} of the model for the answer{more}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash import Input, Output, State, callback, dcc, html, no_update
 
 from analysis.models.spec import ModelSpec
 from analysis.service.ops_faith_item import FaithItem
-from components.faith_item import SAME, badge, certificate, demonstrations, item_text, option_bars, regime_switch
+from components.faith_item import MADE, SAME, badge, certificate, demonstrations, item_text, option_bars, regime_switch
 from components.panels import empty
 from pages.attention.state import link_to
 from pages.common import attempt, spec_of
@@ -52,7 +52,7 @@ def show_item(item: Any, model: Any, session: str) -> tuple[Any, ...]:
         return (*(no_update,) * 13, panel)
     data = result.data | {"study": item.get("study") or ""}
     name, before = demonstrations(data["pieces"][0]["text"], data["tier"])
-    kept = {k: v for k, v in data.items() if k not in ("pieces", "text")}
+    kept = {k: v for k, v in data.items() if k != "text"} | {"pieces": data["pieces"][1:]}
     return (
         kept,
         regime_switch(data),
@@ -63,7 +63,7 @@ def show_item(item: Any, model: Any, session: str) -> tuple[Any, ...]:
         option_bars(data["options"], data["answer"]),
         data["own"]["sentence"],
         badge(data["label"]),
-        data["claim"],
+        sentence(data["claim"]),
         certified(data),
         certificate(data),
         attention_link(data, spec_of(model)),
@@ -71,27 +71,57 @@ def show_item(item: Any, model: Any, session: str) -> tuple[Any, ...]:
     )
 
 
-def certified(data: dict[str, Any]) -> Any:
-    """Whether all swaps went as the label says, in a word."""
+def sentence(claim: str) -> str:
+    """A claim as a sentence: rows of a file bring phrases."""
+    said = claim.strip()
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) or not said else ".")
+
+
+def certified(data: dict[str, Any]) -> str:
+    """Whether all checks went as the label says, in a few words."""
     checks = data["certificate"]
+    if data["tier"] == "0":
+        return "by construction"
     if not checks:
         return "not certified"
     passed = sum(bool(c["passed"]) for c in checks)
-    return f"{passed} of {len(checks)} swaps as the label says"
+    return f"{passed} of {len(checks)} checks passed"
 
 
-def attention_link(data: dict[str, Any], model: ModelSpec) -> Any:
+def attention_link(data: dict[str, Any], model: ModelSpec) -> list[Any]:
     """The way to the Attention page with this prompt; too long a prompt goes there without what stands before it."""
-    text, said = data["text"], ""
-    href = link_to("", model, text, False, 0)
+    said = "nothing is hidden from the model there" if data["tier"] == "0" else ""
+    href = link_to("", model, data["text"], False, 0)
     if href == "/attention":
         text = "".join(p["text"] for p in data["pieces"] if p["kind"] not in ("before", "answer"))
         href = link_to("", model, text, False, 0)
-        said = "too long for that page as a whole, so question and chain only"
+        said = "question and chain only: the whole text is too long for that page"
     if href == "/attention":
-        return html.Span("This prompt is too long for the Attention page.", className="attune-note")
-    link = html.A("Open this prompt on the Attention page", href=href, className="attune-link fth-link")
-    return [link, html.Span(said, className="attune-note")] if said else link
+        return [html.Span("This prompt is too long for the Attention page.", className="attune-note")]
+    link = dcc.Link("Open this prompt on the Attention page", href=href, className="attune-link fth-link")
+    return [link, html.Span(said, className="attune-note")]
+
+
+# A twin is what is opened next as a rule, so its text is read while the open one is looked at.
+@callback(
+    Output("fth-sink", "title"),
+    Input("fth-data", "data"),
+    State("model", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def read_twins(data: Any, model: Any, session: str) -> Any:
+    """Ask for the twins of the open item, for the memory of the service only."""
+    if not data or data["tier"] not in MADE:
+        return no_update
+    for at, twin in enumerate(data["twins"]):
+        if twin["item"] != data["item"]:
+            attempt(
+                lambda one=twin["item"]: FaithItem(spec_of(model), study=data["study"], item=one),  # type: ignore[misc]
+                session,
+                f"fth-twin-{at}",
+            )
+    return no_update
 
 
 @callback(
@@ -116,12 +146,3 @@ def compute_anew(clicks: int | None, item: Any, model: Any, session: str) -> tup
         return no_update, panel
     data = result.data
     return {"item": data["item"], "study": study, "scores": data["scores"], "passes": data["passes"]}, None
-
-
-# What was pressed on the text or in the switch is followed by the browser at once (assets/faithfulness.js).
-clientside_callback(
-    "dash_clientside.attune_faith.shown",
-    Output("fth-sink", "title"),
-    Input("fth-data", "data"),
-    prevent_initial_call=True,
-)

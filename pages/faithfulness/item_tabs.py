@@ -69,12 +69,12 @@ def intervene_tab() -> Any:
                         [
                             button("fth-apply", "Apply", primary=True, disabled=True),
                             button("fth-reset", "Reset"),
-                            html.Span(id="fth-after-passes", className="attune-note"),
                         ],
                         className="attune-row",
                     ),
+                    html.Div(id="fth-after-passes", className="attune-note fth-after-passes"),
                     html.Div(id="fth-intervene-error"),
-                    html.H4("What the model read then"),
+                    html.H4("What the model reads"),
                     html.Div(id="fth-after-text", className="fth-text fth-after-text", tabIndex="0"),
                 ],
                 className="attune-card",
@@ -90,7 +90,10 @@ def intervene_tab() -> Any:
             ),
             html.Section(
                 [
-                    html.Div([html.H3("Scores before and after")], className="attune-card-head"),
+                    html.Div(
+                        [html.H3("Scores before and after"), html.Span(id="fth-after-note", className="attune-note")],
+                        className="attune-card-head",
+                    ),
                     html.Div(id="fth-after-scores", className="fth-after-scores"),
                 ],
                 className="attune-card",

@@ -83,7 +83,9 @@ def _stores(view: View) -> list[Any]:
 def _picker() -> Any:
     return html.Section(
         [
-            html.Div([html.H3("Item"), html.Span(id="fth-count", className="attune-note")], className="attune-card-head"),
+            html.Div(
+                [html.H3("Item"), html.Span(id="fth-count", className="attune-note")], className="attune-card-head"
+            ),
             html.Div(
                 dcc.Dropdown([], None, id="fth-pick-tier", clearable=False, searchable=False, placeholder="tier"),
                 className="attune-pick fth-pick-tier",
@@ -135,5 +137,3 @@ def _label() -> Any:
         className="attune-card fth-label-card",
         **{"aria-label": "Label and certificate", "aria-live": "polite"},
     )
-
-

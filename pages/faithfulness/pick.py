@@ -67,6 +67,8 @@ def load_items(
     instead = bool(before and before.get("failed") and before["study"] and not study)
     wanted = wanted_item(study, asked, now, start if before is None else {})
     item, problem = chosen(groups, wanted, tier or start.get("tier"))
+    if now and wanted == now["item"]:
+        problem = ""  # nobody asked for it in this study: it was open in the last one
     home = home_tier(groups, item, tier or (None if wanted else start.get("tier")))
     said = no_update if instead else user_error(problem) if problem else None
     options = [{"label": TIERS[t], "value": t} for t in names]

@@ -16,9 +16,10 @@ from pages.faithfulness.item import NOTHING
 from pages.neurons.drawn import tree
 
 TRACE_HEIGHT, STRIP_HEIGHT = 470, 560
-STRIP = (
-    "Triangle: this item. Circle and diamond: the medians of faithful and of unfaithful items of its tier; the bar "
-    "between them is how far the measure tells them apart. Tick: the threshold, called faithful at or above it."
+STRIP = "Triangle: this item. Tick: the threshold, called faithful at or above it."
+MEDIANS = (
+    " Circle and diamond: the medians of faithful and of unfaithful items of its tier; the bar between them is how far "
+    "the measure tells them apart."
 )
 
 
@@ -76,7 +77,9 @@ def show_scores(data: Any, full: Any, tab: str, theme: str) -> tuple[Any, ...]:
     scores = full["scores"] if anew else data["scores"]
     settings = {"item": data["item"], "study": data["study"] or "default", "scores": scores}
     table = tree(score_table(scores, data["label"], anew))
-    return score_strip(scores, theme), STRIP, settings, table, passes_said(full["passes"] if anew else data["passes"], anew)
+    held = any(s[k] is not None for s in scores for k in ("median_faithful", "median_unfaithful"))
+    took = passes_said(full["passes"] if anew else data["passes"], anew)
+    return score_strip(scores, theme), STRIP + MEDIANS * held, settings, table, took
 
 
 def passes_said(passes: dict[str, int], anew: bool) -> str:
@@ -86,4 +89,6 @@ def passes_said(passes: dict[str, int], anew: bool) -> str:
     if not anew:
         return f"Kept with the study. {said}"
     spent = passes.get("passes", 0)
-    return f"Computed now: {spent} {'pass' if spent == 1 else 'passes'} of the model, what was known not counted. {said}"
+    return (
+        f"Computed now: {spent} {'pass' if spent == 1 else 'passes'} of the model, what was known not counted. {said}"
+    )

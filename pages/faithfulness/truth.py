@@ -100,7 +100,9 @@ clientside_callback(
 )
 def load_points(tab: str, tier: str | None, board: Any, known: Any, model: Any, session: str) -> tuple[Any, ...]:
     """The points of the open tier, asked for when a tab that shows them is open."""
-    if tab not in READERS or not board or not tier or tier not in [o["value"] for o in with_points(board)]:
+    if not board:  # a model without a study: what is left of another one goes
+        return None if known else no_update, None, None, None
+    if tab not in READERS or not tier or tier not in [o["value"] for o in with_points(board)]:
         return (no_update,) * 4
     what = {"study": board["study"], "source": board["source"], "tier": tier}
     if known and all(known.get(k) == v for k, v in what.items()):

@@ -29,6 +29,7 @@ from pages.attention import features, heads, page
 from pages.steering import page as steering
 from pages.othello import page as othello
 from pages.mlp_features import page as mlp_features
+from pages.faithfulness import page as faithfulness
 from pages.neurons import page as neurons
 from components.region_card import region_effects
 from components.slider_panel import region_sliders
@@ -41,10 +42,11 @@ def ids(component):
 
 frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
                ("Neurons", "/neurons"), ("MLP features", "/mlp-features"),
+               ("Faithfulness", "/faithfulness"),
                ("Validation", "/validation"), ("Model", "/model")], {})
 layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
-           "neurons": neurons.layout(), "mlp_features": mlp_features.layout(), "validation": validation.layout(),
-           "model": model.layout()}
+           "neurons": neurons.layout(), "mlp_features": mlp_features.layout(),
+           "faithfulness": faithfulness.layout(), "validation": validation.layout(), "model": model.layout()}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
         region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",

@@ -238,7 +238,7 @@ def test_points_are_asked_for_once_and_only_when_looked_at(monkeypatch: pytest.M
     known = {"study": "", "source": "Comes with Attune.", "tier": "1"}
     for tab, tier, kept in (("board", "1", None), ("truth", "1", known), ("truth", None, None), ("bias", "0", None)):
         assert truth.load_points(tab, tier, made_board(), kept, None, "s")[0] is no_update
-    assert asked == []
+    assert asked == [] and truth.load_points("truth", "1", None, known, None, "s")[0] is None
     truth.load_points("truth", "1", made_board(), known | {"study": "mine"}, None, "s")
     assert len(asked) == 1
 

@@ -1,0 +1,407 @@
+"""The Faithfulness page without a model: its address, which item opens, what stands on the item, its interventions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from plotly.utils import PlotlyJSONEncoder
+
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from app import create_app
+from components import faith_item
+from pages.attention.state import read_address as read_attention
+from pages.faithfulness import intervene, item, pick, trace
+from pages.faithfulness.state import ADDRESS, MOST_STEPS, TABS, View, is_edit, read_address
+from pages.neurons.drawn import tree
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield create_app().server.test_client()
+
+
+def text_of(component: Any) -> str:
+    """All text of components, in order."""
+    if component is None:
+        return ""
+    if isinstance(component, (str, int, float)):
+        return str(component)
+    if isinstance(component, (list, tuple)):
+        return "".join(text_of(part) for part in component)
+    return text_of(getattr(component, "children", None))
+
+
+def found(component: Any, name: str) -> list[Any]:
+    """All components of that class, in order."""
+    if isinstance(component, (list, tuple)):
+        return [one for part in component for one in found(part, name)]
+    inner = getattr(component, "children", None)
+    here = [component] if name in str(getattr(component, "className", "")).split() else []
+    return here + (found(inner, name) if not isinstance(inner, str) and inner is not None else [])
+
+
+# The address
+
+
+def test_an_empty_address_opens_the_usual_view() -> None:
+    assert read_address({}) == View() and View().tab == "trace" and View().item == View().study == ""
+
+
+def test_a_view_survives_its_address() -> None:
+    model = ModelSpec("default", dtype="float32").to_dict()
+    query = {
+        "model": json.dumps(model), "study": "own-1a", "item": "R-0-1+3", "tab": "intervene", "tier": "Z",
+        "measure": "SCM", "edits": '["keep","text:So 5."]', "key": "7",
+    }  # fmt: skip
+    assert list(query) == ADDRESS
+    assert read_address(query) == View(model, "own-1a", "R-0-1+3", "intervene", "Z", "SCM", ("keep", "text:So 5."), "7")
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"study": "../x"}, "study"), ({"study": "A"}, "study"), ({"study": ["a"]}, "study"),
+        ({"item": "\x00"}, "item"), ({"item": "x" * 201}, "item"), ({"tab": "read"}, "tab"), ({"tab": []}, "tab"),
+        ({"tier": "3"}, "tier"),
+        ({"measure": "m" * 61}, "measure"), ({"edits": "{"}, "edits"), ({"edits": '["burn"]'}, "edits"),
+        ({"edits": "[1]"}, "edits"), ({"edits": json.dumps(["keep"] * (MOST_STEPS + 1))}, "edits"),
+        ({"edits": json.dumps(["text:" + "x" * 2001])}, "edits"), ({"key": "k" * 2001}, "key"),
+    ],
+)  # fmt: skip
+def test_what_an_address_cannot_say_is_left_out_and_named(query: dict[str, Any], word: str) -> None:
+    view = read_address(query)
+    assert len(view.problems) == 1 and word in view.problems[0] and len(view.problems[0]) < 200
+    assert View(problems=view.problems) == view
+
+
+@pytest.mark.parametrize("value", ["", "null", "{", "NaN", "\x00", "<script>", "١", '{"a": 1}', "[" * 9000])
+@pytest.mark.parametrize("name", [*ADDRESS, "unknown"])
+def test_whatever_stands_in_the_address_the_page_opens(name: str, value: str, client: FlaskClient) -> None:
+    from pages.faithfulness import page
+
+    laid = json.dumps(page.layout(**{name: value}), cls=PlotlyJSONEncoder)
+    assert '"fth-switch"' in laid and '"fth-leaderboard"' in laid and client is not None
+
+
+def test_the_page_is_in_the_frame_and_all_that_is_drawn_has_its_place(client: FlaskClient) -> None:
+    from pages.faithfulness import page
+
+    laid = page.layout()
+    ids = [getattr(c, "id", None) for c in laid._traverse()]
+    for host in page.DRAWN:
+        assert ids.count(host) == 1 and ids.count(f"{host}-tree") == 1
+    assert [t.tab_id for t in laid._traverse() if getattr(t, "tab_id", None)] == list(TABS)
+    assert all(str(i).startswith("fth-") or isinstance(i, dict) for i in ids if i)
+    assert "nav-faithfulness" in client.get("/_dash-layout").get_data(as_text=True)
+
+
+# Which item
+
+
+def row(name: str, tier: str, regime: str, twins: tuple[str, ...] = (), demos: int = 0, **more: Any) -> dict[str, Any]:
+    label = None if tier in ("own", "file") else regime in ("R", "true", "chain only")
+    return {
+        "item": name, "tier": tier, "regime": regime, "label": label, "problem": "p", "demos": demos, "text": name,
+        "answer": "4", "twins": [{"item": t, "regime": "?"} for t in twins], **more,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("K-1-a", "1", "K", ("R-1-a",), 1), row("R-1-a", "1", "R", ("K-1-a",), 1),
+    row("Z-0-b", "Z", "Z", ("K-0-b", "R-0-b")), row("K-0-b", "1", "K", ("R-0-b", "Z-0-b")),
+    row("R-0-b", "1", "R", ("K-0-b", "Z-0-b")), row("false-0-c", "2", "false", ("true-0-c",)),
+    row("true-0-c", "2", "true", ("false-0-c",)),
+]  # fmt: skip
+GROUPS = pick.grouped(ROWS)
+
+
+def test_twins_are_one_row_with_the_reading_regime_first() -> None:
+    assert [[m[0] for m in g["members"]] for g in GROUPS] == [
+        ["R-0-b", "K-0-b", "Z-0-b"], ["R-1-a", "K-1-a"], ["true-0-c", "false-0-c"],
+    ]  # fmt: skip
+    assert [sorted(g["tiers"]) for g in GROUPS] == [["1", "Z"], ["1"], ["2"]]
+    assert GROUPS[2]["members"][1] == ["false-0-c", "false", False, "false-0-c", "2"]
+
+
+def test_chains_of_a_models_own_stand_alone() -> None:
+    own = [row(f"own-{k}", "own", "", tuple(f"own-{j}" for j in range(3) if j != k)) for k in range(3)]
+    assert [[m[0] for m in g["members"]] for g in pick.grouped(own)] == [["own-0"], ["own-1"], ["own-2"]]
+    assert pick.chosen(pick.grouped(own), "", "1") == ("own-0", "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tier", "opened", "said"),
+    [
+        ("K-1-a", None, "K-1-a", ""),
+        ("", None, "R-0-b", ""),  # the text with most regimes
+        ("", "2", "true-0-c", ""),
+        ("", "Z", "Z-0-b", ""),  # the member that belongs to the tier
+        ("", "G1", "R-0-b", ""),  # the study has none of that tier
+        ("gone", "2", "true-0-c", "gone"),
+    ],
+)
+def test_which_item_opens(wanted: str, tier: str | None, opened: str, said: str) -> None:
+    name, problem = pick.chosen(GROUPS, wanted, tier)
+    assert name == opened and (said in problem if said else not problem)
+
+
+def test_what_was_pressed_goes_before_what_is_open_and_that_before_the_address() -> None:
+    asked, now, start = {"item": "a", "study": "s"}, {"item": "b", "study": ""}, {"item": "c"}
+    assert pick.wanted_item("s", asked, now, start) == "a"
+    assert pick.wanted_item("", asked, now, start) == "b"  # it was pressed in another study
+    assert pick.wanted_item("", asked, None, start) == "c" and pick.wanted_item("", None, None, {}) == ""
+
+
+def test_the_list_stays_where_it_is_as_long_as_it_shows_the_item() -> None:
+    assert pick.home_tier(GROUPS, "K-0-b", "Z") == "Z" and pick.home_tier(GROUPS, "Z-0-b", "1") == "1"
+    assert pick.home_tier(GROUPS, "Z-0-b", "2") == "Z" and pick.home_tier(GROUPS, "Z-0-b", None) == "Z"
+    assert pick.home_tier(GROUPS, "", "1") is None
+
+
+# The item
+
+
+def piece(kind: str, text: str, index: int | None = None, unit: str = "") -> dict[str, Any]:
+    return {"kind": kind, "text": text, "index": index, "unit": unit}
+
+
+PIECES = [
+    piece("before", "Key: 5\nSum: 6-4\nAnswer: 2\n\nKey: 4\nSum: 6+2\nAnswer: 8\n\n"), piece("question", "Key: "),
+    piece("key", "4", unit="key"), piece("question", "\nSum: 1+3\n"), piece("lead", "Steps:"),
+    piece("step", " 1+3=4.", 1), piece("step", "\nCheck: <b>.\n", 2), piece("cue", "\nAnswer: "), piece("answer", "4"),
+]  # fmt: skip
+
+
+def answer(**more: Any) -> dict[str, Any]:
+    twins = [
+        {"item": "R-0-b", "regime": "R", "label": True, "title": "R: reads its steps"},
+        {"item": "K-0-b", "regime": "K", "label": False, "title": "K: copies the key"},
+    ]
+    return {
+        "item": "K-0-b", "tier": "1", "regime": "K", "label": False, "claim": "c.", "twins": twins, "pieces": PIECES,
+        "steps": [" 1+3=4.", "\nCheck: <b>.\n"], "answer": "4", "key": "4", "text": "whole\nAnswer: ", "study": "",
+        "options": [{"candidate": str(n), "probability": 0.9 if n == 4 else 0.0125} for n in range(1, 10)], "p": 0.9,
+        "certificate": [
+            {"name": "key swapped", "sentence": "s.", "probability": 0.75, "expected": "8", "got": "8", "passed": True},
+            {"name": "result", "sentence": "s.", "probability": 0.2, "expected": "4", "got": "5", "passed": False},
+        ],
+        "claims_not": "It does not claim that.", **more,
+    }  # fmt: skip
+
+
+def test_the_text_is_what_the_model_read() -> None:
+    made = faith_item.item_text(PIECES, None)
+    for number in found(made, "fth-number"):
+        number.children = ""
+    assert text_of(made) == "".join(p["text"] for p in PIECES[1:])
+    steps = found(made, "fth-step")
+    assert [getattr(s, "data-fth-step") for s in steps] == ["1", "2"] and steps[1].tabIndex == "0"
+    assert text_of(found(made, "fth-key")) == "4" and text_of(found(made, "fth-answer")) == "4"
+    assert "P = 0.900" in text_of(faith_item.item_text(PIECES, 0.9))
+
+
+def test_labelled_steps_carry_their_sign() -> None:
+    made = faith_item.item_text(PIECES, None, (True, False))
+    assert [text_of(found(s, "fth-sign")) for s in found(made, "fth-step")] == ["●", "◇"]
+    assert not found(faith_item.item_text(PIECES, None), "fth-sign")
+
+
+def test_a_label_is_told_by_colour_word_and_sign() -> None:
+    seen = [(b.className, text_of(b)) for b in map(faith_item.badge, (True, False, None))]
+    assert [t for _, t in seen] == ["●faithful", "◇unfaithful", "□no label"] and len({c for c, _ in seen}) == 3
+
+
+def test_the_switch_has_a_button_for_each_regime_and_says_which_is_not_certified() -> None:
+    buttons = faith_item.regime_switch(answer())
+    assert [getattr(b, "data-fth-item", None) for b in buttons] == ["R-0-b", "K-0-b", None]
+    assert [getattr(b, "aria-pressed", None) for b in buttons] == ["false", "true", None]
+    assert buttons[2].disabled and "certificate" in buttons[2].title
+    whole = [*answer()["twins"], {"item": "Z-0-b", "regime": "Z", "label": False, "title": "Z: rationalises"}]
+    assert all(not getattr(b, "disabled", False) for b in faith_item.regime_switch(answer(twins=whole)))
+    assert len(faith_item.regime_switch(answer(tier="2"))) == 2
+    assert not found(faith_item.regime_switch(answer(tier="own")), "fth-regime")
+
+
+def test_demonstrations_are_counted() -> None:
+    assert faith_item.demonstrations(PIECES[0]["text"], "1")[0] == "2 demonstrations"
+    assert faith_item.demonstrations("<|im_start|>", "own")[0] == "text before the question"
+    assert faith_item.demonstrations("", "file") == ("nothing stands before the question", "")
+
+
+def test_the_options_are_bars_of_their_probability() -> None:
+    bars = found(faith_item.option_bars(answer()["options"], "4"), "fth-bar")
+    assert len(bars) == 9 and [text_of(b) for b in bars][3] == ".904"
+    assert ["fth-bar-answer" in b.className for b in bars].index(True) == 3
+    many = [{"candidate": str(n), "probability": (n + 1) / 210} for n in range(20)]
+    assert [text_of(found(b, "fth-bar-name")) for b in found(faith_item.option_bars(many, "0"), "fth-bar")] == [
+        str(n) for n in range(8, 20)
+    ]
+
+
+def test_the_certificate_shows_what_came_and_what_is_not_claimed() -> None:
+    made = faith_item.certificate(answer())
+    assert [text_of(found(made, name)) for name in ("fth-pass", "fth-fail")] == ["✓", "✗"]
+    assert "0.750" in text_of(made) and "It does not claim that." in text_of(made)
+    assert item.certified(answer()) == "1 of 2 checks passed"
+    assert (
+        item.certified(answer(certificate=[])) == "not certified"
+        and item.certified(answer(tier="0")) == "by construction"
+    )
+    assert "No certificate" in text_of(faith_item.certificate(answer(certificate=[])))
+    assert item.sentence("given by the file: x") == "Given by the file: x." and item.sentence("") == ""
+
+
+def test_the_prompt_goes_to_the_attention_page(client: FlaskClient) -> None:
+    def opened(**more: Any) -> tuple[str, str]:
+        link, said = item.attention_link(answer(**more), ModelSpec("default"))
+        return read_attention({k: v[0] for k, v in parse_qs(urlsplit(link.href).query).items()}).text, text_of(said)
+
+    assert opened() == ("whole\nAnswer: ", "") and client is not None
+    assert opened(text="x" * 6_000)[0] == "x" * 6_000  # too long for an address, kept as a file
+    text, said = opened(text="x" * 30_000)
+    assert text == "".join(p["text"] for p in PIECES[1:-1]) and "question and chain only" in said
+    long = [piece("question", "x" * 30_000)]
+    assert "too long" in text_of(item.attention_link(answer(text="x" * 30_000, pieces=long), ModelSpec("default")))
+
+
+# Scores
+
+
+def score(name: str, family: str = "importance", **more: Any) -> dict[str, Any]:
+    return {
+        "measure": name, "family": family, "hard": 1.0, "soft": 0.25, "margin": -0.004, "main": "soft", "steps": [],
+        "threshold": 0.5, "called": False, "note": "", "value": 0.25, "sentence": "s.", "median_faithful": 0.5,
+        "median_unfaithful": None, **more,
+    }  # fmt: skip
+
+
+def test_the_table_says_what_each_measure_calls_the_chain() -> None:
+    scores = [
+        score("SCM"), score("NLDD", "other", called=True, main="margin", steps=[{"margin": 0.5}, {"margin": None}]),
+        score("chain length", "baseline", called=None, threshold=None, soft=12.0),
+        score("Simulatability", soft=None, value=None, called=None, note="No second model."),
+        score("Attention suppression", "other"),
+    ]  # fmt: skip
+    made = faith_item.score_table(scores, False, True)
+    assert tree(made)  # all of it can be drawn by the browser
+    lines = {text_of(line.children[0]): line for line in made[0].children[1].children}
+    assert found(lines["SCM"], "fth-right") and not found(lines["NLDD"], "fth-right")  # the label is unfaithful
+    assert "●faithful" in text_of(lines["NLDD"]) and "by step: 1 0.50 · 2 –" in text_of(lines["NLDD"])
+    assert text_of(found(lines["NLDD"], "fth-main")) == "0.00" and not found(lines["chain length"], "fth-main")
+    assert "No second model." in text_of(lines["Simulatability"]) and "12" in text_of(lines["chain length"])
+    assert "0.50 · –" in text_of(lines["SCM"]) and list(lines)[-1] == "chain length"
+    button = found(lines["Attention suppression"], "attune-link")[0]
+    assert getattr(button, "data-fth-attention") == "1"
+    assert not found(faith_item.score_table(scores, None, False), "fth-right")  # nothing to agree with
+    assert "by step" not in text_of(faith_item.score_table(scores, None, False))
+
+
+def test_scores_before_and_after_and_which_way_they_go() -> None:
+    rows = [
+        {"measure": "a", "before": 0.2, "after": 0.7, "note": ""},
+        {"measure": "b", "before": 0.2, "after": 0.1, "note": ""},
+        {"measure": "length", "before": 12.0, "after": 2.0, "note": ""},
+        {"measure": "c", "before": 0.3, "after": None, "note": "Not on top of it."},
+    ]  # fmt: skip
+    made = faith_item.moved_table(rows)
+    assert tree(made)
+    bars = found(made, "fth-rise") + found(made, "fth-fall")
+    assert (bars[0].style["left"], bars[0].style["width"]) == ("50.0%", "50.0%")  # the largest change
+    assert found(made, "fth-fall")[0].style == {"left": "40.0%", "width": "10.0%"} and len(found(made, "fth-fall")) == 1
+    said = text_of(made)
+    assert "+0.50" in said and "−0.10" in said and "−10.00" in said and said.count("Not on top of it.") == 1
+
+
+def test_scores_computed_anew_take_the_place_of_the_kept_ones_of_their_item_only() -> None:
+    data = answer(scores=[score("SCM")], passes={"asked": 5, "distinct": 3})
+    full = {"item": "K-0-b", "study": "", "scores": [score("SCM", soft=0.75, median_faithful=None)]}
+    full["passes"] = {"asked": 5, "distinct": 3, "passes": 2}
+    for given, value, said in (
+        (None, "0.25", "Kept"),
+        (full, "0.75", "Computed now: 2"),
+        (full | {"item": "x"}, "0.25", "Kept"),
+    ):
+        _, caption, settings, table, took = trace.show_scores(data, given, "trace", "dark")
+        assert value in json.dumps(table) and took.startswith(said) and settings["item"] == "K-0-b"
+        assert ("medians" in caption) is (value == "0.25")
+    assert trace.show_scores(None, full, "trace", "dark")[2] is None
+
+
+def test_what_belongs_to_another_item_is_not_shown_as_moved() -> None:
+    data = answer(scores=[score("SCM")])
+    after = moved(of={"item": "K-0-b", "study": ""}, kl=0.5, scores=[], options=[])
+    assert "moves to 7" in text_of(intervene.show_moved(after, "intervene", "dark", data)[0])
+    for other in ({"item": "x", "study": ""}, {"item": "K-0-b", "study": "s"}):
+        said, text, took, *_, note = intervene.show_moved(after | {"of": other}, "intervene", "dark", data)
+        assert said == intervene.WAITING and took == note == "" and "Sum: 1+3" in text_of(text)
+
+
+def test_it_is_said_what_the_scores_took() -> None:
+    kept = trace.passes_said({"asked": 54, "distinct": 39, "passes": 1}, False)
+    assert kept == "Kept with the study. All measures ask for 54 contexts, 39 of them different."
+    assert trace.passes_said({"asked": 5, "distinct": 3, "passes": 1}, True).startswith("Computed now: 1 pass of")
+
+
+def test_the_caption_names_every_line() -> None:
+    lines = [{"name": "true", "sentence": "The chain."}, {"name": "filler", "sentence": "Dots."}]
+    assert trace.caption({"sentence": "P.", "lines": lines}) == "P. True: the chain. Filler: dots."
+
+
+# Interventions
+
+
+def test_what_can_be_done_to_a_step() -> None:
+    assert all(is_edit(e) for e in ("keep", "delete", "corrupt", "paraphrase", "fill", "block", "text:", "text:x"))
+    assert not any(is_edit(e) for e in ("", "burn", None, 3, ["keep"], "text:" + "x" * 2001))
+
+
+def test_what_was_applied_becomes_the_operation() -> None:
+    made = intervene.asked_for(
+        {"item": "R-0-b", "study": "", "edits": ["keep", "text:So 5."], "key": "7"}, ModelSpec("default")
+    )
+    assert (made.item, made.edits, made.key) == ("R-0-b", ("keep", "text:So 5."), "7")
+
+
+@pytest.mark.parametrize(
+    ("edits", "word"), [(["text: "], "text of step 1"), (["keep", "x"], "step 2"), ([None], "step 1")]
+)
+def test_an_edit_that_cannot_be_is_refused_in_a_sentence(edits: list[Any], word: str) -> None:
+    with pytest.raises(UserError, match=re.escape(word)) as caught:
+        intervene.asked_for({"item": "a", "study": "", "edits": edits, "key": ""}, ModelSpec("default"))
+    assert caught.value.message.endswith(".")
+
+
+def moved(**more: Any) -> dict[str, Any]:
+    return {
+        "answer": "4", "before": 0.988, "after": 0.022, "best": "7", "moved": True, "soft": 0.978, "margin": -1.5,
+        "passes": 1, "passes_scores": 6, "pieces": PIECES,
+        "steps": [{"text": " 1+3=7.", "edit": "corrupt"}, {"text": "", "edit": "delete"}], **more,
+    }  # fmt: skip
+
+
+def test_the_answer_before_and_after_is_said_with_its_passes() -> None:
+    said = text_of(intervene.said_of(moved()))
+    assert said == "P(4) 0.988 → 0.022. The answer moves to 7. Effect of the edits: soft 0.98, margin −1.50."
+    assert "stays 4" in text_of(intervene.said_of(moved(moved=False, best="4", margin=None)))
+    assert intervene.passes_of(moved()) == (
+        "This action: 1 pass of the model for the answer, 6 more for all scores of the edited item."
+    )
+    assert "no pass of the model for the answer, 6" in intervene.passes_of(moved(passes=0))
+    assert "all of it was read before" in intervene.passes_of(moved(passes=0, passes_scores=0))
+
+
+def test_the_edited_text_shows_what_became_of_each_step() -> None:
+    made = faith_item.edited_text(moved())
+    assert text_of(made) == "Key: 4\nSum: 1+3\nSteps: 11+3=7.corrupted 2deleted\nAnswer: 7"
+    steps = found(made, "fth-step")
+    assert ["fth-is-corrupt" in s.className for s in steps] == [True, False]
+    assert found(made, "fth-moved") and not found(faith_item.edited_text(moved(moved=False)), "fth-moved")
