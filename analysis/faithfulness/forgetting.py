@@ -15,8 +15,9 @@ import numpy as np
 
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.parts import FORMS, Progress
+from analysis.faithfulness.rate_sweep import choose_rate
 from analysis.faithfulness.study import Study
-from analysis.faithfulness.unlearning import Unlearner, choose_rate
+from analysis.faithfulness.unlearning import Unlearner
 from analysis.models.loader import LoadedModel
 
 NAME = "FUR"

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.errors import UserError
-from analysis.faithfulness.chains import CUE, candidates_for, framed, question_parts
+from analysis.faithfulness.answers import named
+from analysis.faithfulness.chains import CUE
+from analysis.faithfulness.framing import candidates_for, framed, question_parts
 from analysis.faithfulness.item import Item, check_item
 from analysis.faithfulness.rewriting import altered
-from analysis.faithfulness.splitting import named, spans, split_steps
+from analysis.faithfulness.splitting import spans, split_steps
 
 MAX_BYTES = 5_000_000
 _LOOKED = 500  # rows that are looked at for a chain to swap in

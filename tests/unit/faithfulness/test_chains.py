@@ -11,14 +11,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import Cancelled, UserError
-from analysis.faithfulness.chains import (
-    CUE,
-    INSTRUCTION,
-    candidates_for,
-    framed,
-    question_parts,
-    sample_chains,
-)
+from analysis.faithfulness.chains import CUE, sample_chains
+from analysis.faithfulness.framing import INSTRUCTION, candidates_for, framed, question_parts
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.battery import MEASURES, evaluate
 from analysis.faithfulness.reader import ModelReader

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from analysis.faithfulness.splitting import find_answer, marker_of, named, numbers_in, spans, split_steps
+from analysis.faithfulness.answers import find_answer, named
+from analysis.faithfulness.splitting import marker_of, numbers_in, spans, split_steps
 
 # A bar stands where a step ends.
 CUT = [

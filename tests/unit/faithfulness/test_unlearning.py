@@ -12,21 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from analysis.errors import Cancelled, UserError
-from analysis.faithfulness import unlearning
+from analysis.faithfulness import trained_weights
+from analysis.faithfulness.asking_again import Asked, fresh_chain
+from analysis.faithfulness.forgotten import Forgotten, Unlearned
 from analysis.faithfulness.item import Item, Part
-from analysis.faithfulness.unlearning import (
-    Asked,
-    Forgotten,
-    Unlearned,
-    Unlearner,
-    choose_rate,
-    content_spans,
-    divergence,
-    fresh_chain,
-    npo,
-    projections,
-    weights_hash,
-)
+from analysis.faithfulness.rate_sweep import choose_rate
+from analysis.faithfulness.trained_weights import projections, weights_hash
+from analysis.faithfulness.unlearning import Unlearner
+from analysis.faithfulness.unlearning_loss import content_spans, divergence, npo
 from analysis.models.generation import decode
 from analysis.models.loader import LoadedModel
 from tests.unit.faithfulness.words import loaded_words
@@ -277,7 +270,7 @@ def test_a_pause_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(weights_hash(projections(loaded)))
     assert seen == [True] * 4
     # The same updates with nothing put back in between.
-    monkeypatch.setattr(unlearning._State, "paused", lambda self: nullcontext())
+    monkeypatch.setattr(trained_weights.TrainedWeights, "paused", lambda self: nullcontext())
     with quick(loaded).forgotten(ITEM, 0, work):
         made.append(weights_hash(projections(loaded)))
     assert made[0] == made[1] and seen[4:] == [False] * 4
