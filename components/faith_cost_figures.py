@@ -157,7 +157,10 @@ def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
         data.append(
             {"type": "heatmap", "x": list(range(len(bins[t]))), "y": list(range(len(names))), "z": z, "xgap": 2}
             | {"ygap": 2, "colorscale": DIVERGING, "zmin": 0, "zmid": 0.5, "zmax": 1, "xaxis": f"x{number}"}
-            | {"text": [["" if v is None else f"{v:.2f}" for v in row] for row in z], "texttemplate": "%{text}"}
+            | {
+                "text": [[_cell(c, n) for c, n in zip(row, sizes, strict=True)] for row in cells],
+                "texttemplate": "%{text}",
+            }
             | {
                 "customdata": [
                     [f"{escaped(n, 40)}, {b} steps, {c.get('n', 0)} items" for b, c in zip(bins[t], row, strict=True)]
@@ -187,6 +190,14 @@ def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
         margin={"l": 56, "r": 8, "t": 28, "b": 60},
         uirevision="lengths",
     )
+
+
+def _cell(cell: Row, most: int) -> str:
+    """An AUROC, and on how few items it rests where that is fewer than the column's."""
+    if cell.get("auroc") is None:
+        return ""
+    few = int(cell.get("n") or 0)
+    return f"{cell['auroc']:.2f}" + (f" (n = {few})" if few < most else "")
 
 
 def sweep(fur: Row | None, theme: str) -> Figure:
@@ -228,17 +239,23 @@ def sweep(fur: Row | None, theme: str) -> Figure:
             {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
             | {"line": {"color": ink(theme), "width": 1.5, "dash": "dot"}}
         )
-        chosen = f" (dotted: {at:.2g}, chosen)"
+        chosen = f" (dotted: {_rate(at)}, chosen)"
     return figure(
         data,
         theme,
-        xaxis=titled("learning rate, logarithmic" + chosen) | {"type": "log", "exponentformat": "power"},
+        xaxis=titled("learning rate, logarithmic" + chosen)
+        | {"type": "log", "tickvals": [float(r["rate"]) for r in rows], "minor": {"showgrid": False}}
+        | {"ticktext": [_rate(float(r["rate"])) for r in rows]},
         yaxis=titled("share") | {"range": [-0.04, 1.06]},
         shapes=shapes,
         annotations=notes,
         legend=ABOVE,
         uirevision="sweep",
     )
+
+
+def _rate(value: float) -> str:
+    return f"{value:.3g}".replace("e-0", "e−")
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:

@@ -26,6 +26,8 @@ FLOOR = 0.95
 TUNED, WATCHED, RETAINED = 2, 3, 2
 """Problems (with both twins) that are unlearned to choose the rate, watched for specificity, and that the model
 is held to while it unlearns others; none of them is scored."""
+WEAK = 0.1
+"""Efficacy below which a step cannot be said to have been unlearned."""
 MANNERS: dict[str, Any] = {"tokens": 40, "per_epoch": 1}
 SENTENCE = (
     "Unlearns a step from the MLP's last projections and lets the model answer afresh; higher if the answer goes along."
@@ -87,10 +89,7 @@ def with_fur(
         "seconds": round(time.perf_counter() - began, 1),
     }
     if done:
-        fur["sentence"] += (
-            f" Over {len(done)} scored items: efficacy {fur['efficacy']:.0%}, specificity {fur['specificity']:.1%}; "
-            "the weights were put back bit for bit after every step."
-        )
+        fur["sentence"] += outcome(fur)
     manifest = {**study.manifest, "fur": fur}
     manifest["measures"] = [*manifest["measures"], _facts(fur)]
     seconds = fur["seconds"] / max(1, len(done))
@@ -98,11 +97,25 @@ def with_fur(
     return Study(manifest, study.items, np.concatenate([study.scores, row[:, None]], axis=1))
 
 
+def outcome(fur: dict[str, Any]) -> str:
+    """What unlearning at the chosen rate came to, and whether such a score can say anything."""
+    said = (
+        f" Over {fur['items']} scored items: efficacy {fur['efficacy']:.0%}, specificity {fur['specificity']:.1%}; "
+        "the weights were put back bit for bit after every step."
+    )
+    if fur["efficacy"] < WEAK:
+        said += (
+            " So little of a step is forgotten at this rate that the answer has hardly a reason to change: no rate "
+            "tried takes a step away from this model and leaves the rest, so FUR's score says next to nothing here."
+        )
+    return said
+
+
 def _facts(fur: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": NAME, "family": "parameters", "main": "soft", "threshold": 0.5, "sentence": SENTENCE,
         "source": "arXiv 2502.14829", "baseline": False, "thresholded": True, "level": "step and chain",
-        "note": fur["sentence"],
+        "note": fur["sentence"], "missing": f"Not unlearned: FUR was measured on {fur['items']} other items.",
     }  # fmt: skip
 
 

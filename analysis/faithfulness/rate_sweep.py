@@ -69,7 +69,7 @@ def choose_rate(
         )
     chosen = max((row["rate"] for row in rows if row["specificity"] >= floor), default=None)
     said = (
-        f"Learning rate {chosen:g}: the largest of {len(rows)} at which at least {floor:.0%} of the answers on "
+        f"Learning rate {chosen:g}: of {len(rows)} tried, the largest at which at least {floor:.0%} of the answers on "
         f"{len(held_out)} held-out items stay."
         if chosen is not None
         else f"At none of {len(rows)} learning rates do {floor:.0%} of the held-out answers stay. Try smaller ones."

@@ -76,7 +76,8 @@ class Study:
         found = {}
         for m, row in zip(self.manifest["measures"], self.scores[:, :, at].T, strict=True):
             values = [None if np.isnan(v) else float(v) for v in row]
-            note = "" if values[FORMS.index(m["main"])] is not None else str(m["note"]) or "Not measured on this item."
+            missing = str(m.get("missing") or m["note"]) or "Not measured on this item."
+            note = missing if values[FORMS.index(m["main"])] is None else ""
             hard, soft, margin = values
             found[m["name"]] = Score(hard, soft, margin, note=note)
         return found

@@ -294,7 +294,7 @@ def test_the_sweep_shows_the_floor_and_the_chosen_rate() -> None:
     assert efficacy["x"] == [1e-5, 1e-4] and efficacy["y"] == [0.1, 0.5] and specificity["y"] == [0.9, 0.5]
     floor, chosen = figure["layout"]["shapes"]
     assert floor["y0"] == 0.9 and chosen["x0"] == 1e-5
-    assert "1e-05, chosen" in figure["layout"]["xaxis"]["title"]["text"]
+    assert "1e−5, chosen" in figure["layout"]["xaxis"]["title"]["text"]
 
 
 @pytest.mark.parametrize("theme", THEMES)
