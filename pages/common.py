@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.service.client import Client, OperationFailed, Superseded, WorkerGone
 from analysis.service.operation import Operation, Result
+from analysis.spoken import duration
 from components.background import current_job
 from components.panels import failure, note, user_error
 
@@ -41,6 +43,28 @@ def attempt(
         return None, failure(str(error))
 
 
+class TimeLeft:
+    """Says how long a job still takes, from the share that it has done since it was first heard of."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first = (0.0, 1.0)
+        self._last = 1.0
+
+    def said(self, share: float, text: str) -> str:
+        """The text with the time left at the end of it, once there is enough to tell it from. A job that says so
+        itself knows better."""
+        now = self._clock()
+        if share < self._last:  # the first word, or a part that begins anew
+            self._first = now, share
+        self._last = share
+        gone, done = now - self._first[0], share - self._first[1]
+        if gone < 5 or done < 0.02 or share >= 1 or text.endswith(" left"):
+            return text
+        said = f"about {duration(gone * (1 - share) / done)} left"
+        return f"{text} · {said}" if text else said
+
+
 def attempt_job(
     make: Callable[[], Operation],
     set_progress: Callable[[Any], None],
@@ -48,13 +72,16 @@ def attempt_job(
     link: str,
     draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
 ) -> tuple[Result | None, Any]:
-    """The body of a job callback: ask under Dash's job id, relay (value, label) of the progress bar.
+    """The body of a job callback: ask under Dash's job id, relay (value, label with the time left) of the progress bar.
 
     ``draw`` takes the relay over where a page shows more than a bar: it gets (value, label) and all facts.
     """
 
+    left = TimeLeft()
+
     def relay(value: dict[str, Any]) -> None:
-        bar = (str(round(100 * (value.get("share") or 0))), value.get("text", ""))
+        share = value.get("share") or 0
+        bar = (str(round(100 * share)), left.said(share, value.get("text", "")))
         if draw is None:
             set_progress(bar)
         else:

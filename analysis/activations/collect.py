@@ -25,6 +25,7 @@ from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.hooks import site_width
 from analysis.models.sites import Site
+from analysis.spoken import duration
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel, ModelFacts
@@ -175,13 +176,6 @@ def collect(
         raise UserError("The passages are too short: not one activation was left. Bring longer ones.", "texts")
     progress(1.0, _done(store))
     return store
-
-
-def duration(seconds: float) -> str:
-    """A length of time as a person says it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _chunks(passages: Sequence[Passage], order: list[int]) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,9 @@ from analysis.faithfulness.study import Study
 FAIR = (0.45, 0.55)
 """Where the AUROC of answer confidence has to lie before any other figure of tier 2 is shown."""
 
+ENOUGH = 5
+"""Demonstration seeds from which intervals hold what they promise."""
+
 TITLES = {
     "0": "Tier 0: blind models",
     "1": "Tier 1: is the chain used?",
@@ -32,6 +35,17 @@ SENTENCES = {
     "file": "Labels as they came with the rows; how they were made is not known here.",
     "file steps": "Labels of single steps as they came with the rows; some measures have no score per step.",
 }
+
+
+def few_seeds(seeds: int) -> str:
+    """What too few demonstration seeds do to the intervals, "" where there are enough: in a simulation with a known
+    area the intervals held it in 90 to 97 of 100 cases with five seeds, in 75 with two."""
+    if seeds >= ENOUGH:
+        return ""
+    return (
+        f" With fewer than {ENOUGH} demonstration seeds the intervals are too narrow: with two they hold the true "
+        "value three times in four, not 95 times in 100."
+    )
 
 
 def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float | None) -> dict[str, Any]:
@@ -63,12 +77,15 @@ def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float |
             f" These classes cannot be matched in confidence: how sure the model is of its answer tells them apart by "
             f"itself (AUROC {confidence:.2f}), so a measure that does no better than that has shown nothing here."
         )
+    seeds = len({item.demos for item in items})
+    if tier in "12":
+        sentence += few_seeds(seeds)
     if failed:
         sentence += f" Certificates that failed, by the swap that failed first: {failed}."
     return {
         "tier": tier, "title": TITLES[tier], "sentence": SENTENCES[tier], "items": len(items),
         "texts": len({item.question_text + "".join(item.steps) for item in items}),
-        "problems": len({item.problem for item in items}), "seeds": len({item.demos for item in items}),
+        "problems": len({item.problem for item in items}), "seeds": seeds,
         "dropped": dropped, "dropped_sentence": sentence, "confidence": confidence, "shown": shown, "why_not": why,
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from analysis.activations.collect import collect, duration
+from analysis.activations.collect import collect
 from analysis.activations.collect import estimate as estimate_collection
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
@@ -29,6 +29,7 @@ from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
+from analysis.spoken import duration
 
 HELD_OUT = 0.1
 TOKENS_SHOWN, NEAR = 12, 6

@@ -25,8 +25,8 @@ class OfStudy(Operation):
     """What a study is to be made of."""
 
     model: ModelSpec = ModelSpec("default")
-    seeds: int = 2
-    problems: int = 20
+    seeds: int = 5
+    problems: int = 10
     tiers: tuple[str, ...] = ("1", "2")
     fur: int = 0
     seed: int = 0
@@ -53,6 +53,7 @@ class FaithEstimate(OfStudy):
     """How long a study would take on this model, before it is begun."""
 
     def run(self, context: Context) -> Result:
+        from analysis.faithfulness.board_words import few_seeds
         from analysis.faithfulness.study import estimate_tokens
 
         loaded = context.model(self.model)
@@ -66,6 +67,7 @@ class FaithEstimate(OfStudy):
             else f"about {max(5, 5 * round(seconds / 5)):.0f} seconds"
         )
         sentence = f"Up to {items} items, {tokens / 1000:,.0f} thousand tokens through the model: {words}."
+        sentence += few_seeds(self.seeds) if set(self.tiers) & {"1", "2"} else ""
         return Result({"sentence": sentence, "seconds": seconds, "items": items})
 
 

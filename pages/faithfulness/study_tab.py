@@ -76,8 +76,8 @@ def _again() -> Any:
         [
             html.Div(
                 [
-                    field("demonstration seeds", "fth-new-seeds", 2),
-                    field("problems per seed", "fth-new-problems", 20),
+                    field("demonstration seeds", "fth-new-seeds", 5),
+                    field("problems per seed", "fth-new-problems", 10),
                     field("items for FUR, of each of tiers 1 and 2", "fth-new-fur", 0),
                     field("seed", "fth-new-seed", 0),
                 ],

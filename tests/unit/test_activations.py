@@ -20,7 +20,7 @@ from torch import Tensor
 
 from analysis.activations import collect as collecting
 from analysis.activations import room
-from analysis.activations.collect import collect, duration, estimate, passage_order, recipe_of, start_tokens, tokens_of
+from analysis.activations.collect import collect, estimate, passage_order, recipe_of, start_tokens, tokens_of
 from analysis.activations.recipe import Recipe
 from analysis.activations.room import require_room
 from analysis.activations.store import ActivationStore, site_key
@@ -29,6 +29,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.capture import Captured
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
+from analysis.spoken import duration
 from tests.unit.test_fit import loaded_tiny
 
 STREAM, HIDDEN = Site(1), Site(0, "mlp_hidden")
