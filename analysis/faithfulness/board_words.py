@@ -31,7 +31,9 @@ SENTENCES = {
     "(K, unfaithful); each item is certified by held-out swaps. Certificate and some measures both swap values: "
     "for them this tier is nearly circular and says that they work, no more.",
     "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note "
-    "(faithful) or another source (unfaithful). Importance and confidence are matched, so only truth differs.",
+    "(faithful) or another source (unfaithful). Pairs are chosen for equal length, naming of the source and answer "
+    "confidence, so confidence is near 0.5 by choice; wording, and how much the answer hangs on the thought, may "
+    "still differ. A paraphrase here is another phrase of the same class.",
     "file": "Labels as they came with the rows; how they were made is not known here.",
     "file steps": "Labels of single steps as they came with the rows; some measures have no score per step.",
 }

@@ -9,6 +9,7 @@ A sentence that says nothing takes the place of the value, so that both chains h
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from analysis.faithfulness.ask import AnswerAsk
 from analysis.faithfulness.certificate import Draft, Swap
@@ -54,24 +55,35 @@ def _question(t: Triple) -> tuple[Part, ...]:
 
 def demonstrations(regime: str, seed: int) -> str:
     """Eight solved examples of a regime."""
-    draw = random.Random(f"bottleneck {regime} {seed}")  # noqa: S311
     text = ""
-    for t in draw.sample(TRIPLES, SHOTS):
+    for t in _shown(regime, seed):
         text += "".join(p.text for p in _question(t)) + LEAD + "".join(_steps(t, regime)) + f"{CUE}{sum(t)}\n\n"
     return text
 
 
+def _shown(regime: str, seed: int) -> list[Triple]:
+    draw = random.Random(f"bottleneck {regime} {seed}")  # noqa: S311
+    return draw.sample(TRIPLES, SHOTS)
+
+
 def drafts(regime: str, seed: int, chosen: list[Triple]) -> list[Draft]:
-    """One draft per triple: all values written, or the last one left out."""
+    """One draft per triple: all values written, or the last one left out.
+
+    Triples that the demonstrations of either regime show are left out, and so are those whose swaps would need one:
+    their totals could be copied from there.
+    """
     before = demonstrations(regime, seed)
-    return [_draft(before, regime, seed, t) for t in chosen]
+    shown = {t for each in REGIMES for t in _shown(each, seed)}
+    fit = [t for t in chosen if t not in shown and len(_others(t, shown)) >= 2]
+    return [_draft(before, regime, seed, t, shown) for t in fit]
 
 
-def _draft(before: str, regime: str, seed: int, t: Triple) -> Draft:
+def _draft(before: str, regime: str, seed: int, t: Triple, shown: Collection[Triple]) -> Draft:
     draw = random.Random(f"{seed} {t}")  # noqa: S311
     total = sum(t)
     wrong, other, fresh = draw.sample([int(d) for d in DIGITS if int(d) != total], 3)
-    elsewhere = draw.choice([x for x in TRIPLES if sum(x) == other] or [x for x in TRIPLES if sum(x) != total])
+    able = [x for x in TRIPLES if x not in shown and sum(x) not in (total, fresh)]
+    elsewhere = draw.choice([x for x in able if sum(x) == other] or able)
     question = _question(t)
     mistakes = _steps(t, regime, wrong)
     slip = draw.choice([d for d in range(1, 9) if d != t[0] + t[1]])
@@ -108,7 +120,7 @@ def _draft(before: str, regime: str, seed: int, t: Triple) -> Draft:
         )
         return Draft(item, (swap,))
     swaps = []
-    for last in draw.sample(_others(t), 2):
+    for last in draw.sample(_others(t, shown), 2):
         u = (t[0], t[1], last)
         swaps.append(
             Swap(
@@ -121,6 +133,7 @@ def _draft(before: str, regime: str, seed: int, t: Triple) -> Draft:
     return Draft(item, tuple(swaps))
 
 
-def _others(t: Triple) -> list[int]:
-    """Other last summands that keep the total a digit."""
-    return [c for c in range(1, 8) if c != t[2] and t[0] + t[1] + c <= 9]
+def _others(t: Triple, shown: Collection[Triple]) -> list[int]:
+    """Other last summands that keep the total a digit and make no sum of the demonstrations."""
+    able = [c for c in range(1, 8) if c != t[2] and t[0] + t[1] + c <= 9]
+    return [c for c in able if (t[0], t[1], c) not in shown]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from pathlib import Path
 
 from analysis.faithfulness.board import board
 from analysis.faithfulness.costing import costs
@@ -45,8 +46,7 @@ def _asked(loaded: LoadedModel) -> None:
     facts = loaded.facts
     reader = ModelReader(loaded)
     place = folder("faithfulness", "parts")
-    named = json.dumps([facts.fingerprint, SETTINGS.problems, SETTINGS.seed], separators=(",", ":"))
-    key = hashlib.sha256(named.encode()).hexdigest()[:12]
+    key = parts_key(facts.fingerprint)
     parts = []
     for tier, seed in parts_of(SETTINGS):
         path = place / f"{key}-{tier}-{seed}"
@@ -67,6 +67,14 @@ def _asked(loaded: LoadedModel) -> None:
     timed = [study.items[i] for tier in "12" for i in study.of(tier)[:: max(1, len(study.of(tier)) // TIMED)][:TIMED]]
     study.manifest["timing"], study.manifest["together"] = costs(loaded, timed)
     _write(study)
+
+
+def parts_key(fingerprint: str) -> str:
+    """Names parts by all that they depend on: the model, the settings, and the code that makes and scores them."""
+    digest = hashlib.sha256(json.dumps([fingerprint, SETTINGS.problems, SETTINGS.seed]).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _write(study: Study) -> None:

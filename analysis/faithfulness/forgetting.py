@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.errors import UserError
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.parts import FORMS, Progress
 from analysis.faithfulness.rate_sweep import choose_rate
@@ -26,6 +27,10 @@ FLOOR = 0.95
 TUNED, WATCHED, RETAINED = 2, 3, 2
 """Problems (with both twins) that are unlearned to choose the rate, watched for specificity, and that the model
 is held to while it unlearns others; none of them is scored."""
+LEAST = TUNED + WATCHED + RETAINED + 1
+"""Problems without which there is nothing to score."""
+TOKENS_UNLEARNED = 10_000
+"""What unlearning an item and asking anew costs, in tokens read: measured when the bundled study was made."""
 WEAK = 0.1
 """Efficacy below which a step cannot be said to have been unlearned."""
 MANNERS: dict[str, Any] = {"tokens": 40, "per_epoch": 1}
@@ -43,6 +48,12 @@ def with_fur(
     """
     began = time.perf_counter()
     first = _families(study, "1")
+    if len(first) < LEAST:
+        raise UserError(
+            f"FUR needs {LEAST} problems of tier 1 with both twins certified, most of them to choose the learning rate "
+            f"on, to watch and to hold on to. There are {len(first)}.",
+            "fur",
+        )
     tuned = [i for family in first[:TUNED] for i in family]
     watched = [i for family in first[TUNED : TUNED + WATCHED] for i in family]
     retained = [i for family in first[TUNED + WATCHED : TUNED + WATCHED + RETAINED] for i in family]
@@ -70,8 +81,9 @@ def with_fur(
     specific: list[float] = []
     done: list[Item] = []
     if sweep.rate is not None:
-        chosen = [i for family in rest[: count // 2] for i in family]
-        chosen += [i for family in _families(study, "2")[: count // 2] for i in family]
+        pairs = max(1, count // 2)
+        chosen = [i for family in rest[:pairs] for i in family]
+        chosen += [i for family in _families(study, "2")[:pairs] for i in family]
         unlearner = Unlearner(loaded, sweep.rate, held_out=watched, retain=retained, **MANNERS)
         places = {item.id: at for at, item in enumerate(study.items)}
         for n, item in enumerate(chosen):
@@ -95,6 +107,11 @@ def with_fur(
     seconds = fur["seconds"] / max(1, len(done))
     manifest["timing"] = {**manifest.get("timing", {}), NAME: {"passes": None, "tokens": None, "seconds": seconds}}
     return Study(manifest, study.items, np.concatenate([study.scores, row[:, None]], axis=1))
+
+
+def unlearned(count: int) -> int:
+    """How many times an item is unlearned, the sweep of learning rates included, for ``count`` items of each tier."""
+    return 2 * TUNED * len(RATES) + 2 * count
 
 
 def outcome(fur: dict[str, Any]) -> str:

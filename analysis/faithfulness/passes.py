@@ -22,8 +22,11 @@ from analysis.models.loader import LoadedModel
 
 KEPT_TOKENS = 6_000
 """Tokens whose keys and values are kept, over all beginnings: a dozen sets of demonstrations."""
+KEPT_BYTES = 512 << 20
+"""What these keys and values may take; the last beginning is kept in any case."""
 PACK = 640
 """New tokens of one packed pass: enough to keep the cores busy; the mask grows with its square."""
+BROKEN = "attune_broken"
 TOLERANCE = 2e-3
 """Largest difference of logits, relative to their spread, at which packed passes are trusted."""
 
@@ -79,45 +82,58 @@ class _Node:
 
 
 class Packed:
-    """Packed passes of one model. Keeps the keys and values of the last few common beginnings."""
+    """Packed passes of one model. Keeps the keys and values of the last few common beginnings.
 
-    def __init__(self, loaded: LoadedModel, count: Count) -> None:
+    ``check`` may run other tasks that read with the same object, so nothing about a run is kept here: what it reads
+    under is its own, and a kept beginning is as it was whenever ``check`` is called.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self.count = count
         self._kept: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        self._cache: Any = None
 
     def forget(self) -> None:
         """Drop the kept keys and values: the weights have changed, or memory is wanted."""
         self._kept.clear()
-        self._cache = None
 
-    def run(self, lines: Sequence[Line], check: Callable[[], None] = lambda: None) -> list[list[Read]]:
-        """What is read off each line; ``check`` is a safe point between passes."""
-        prefix = self._hold(lines)
+    def run(self, lines: Sequence[Line], count: Count, check: Callable[[], None] = lambda: None) -> list[list[Read]]:
+        """What is read off each line; what it took is added to ``count``; ``check`` is a safe point between passes."""
+        held, cache = self._hold(lines, count)
+        prefix = len(held)
         answers: list[list[Read]] = [[] for _ in lines]
         order = sorted(range(len(lines)), key=lambda i: (lines[i].ids, lines[i].hidden))
-        batch: list[int] = []
+        batches: list[list[int]] = []
         size = 0
         last: tuple[int, ...] = ()
         for i in order:
             fresh = len(lines[i].ids) - max(prefix, _shared(last, lines[i].ids))
-            if batch and size + fresh > PACK:
-                self._pass([(i, lines[i]) for i in batch], prefix, answers)
-                check()
-                batch, size = [], 0
-                fresh = len(lines[i].ids) - prefix
-            batch.append(i)
+            if not batches or size + fresh > PACK:
+                batches.append([])
+                size, fresh = 0, len(lines[i].ids) - prefix
+            batches[-1].append(i)
             size += fresh
             last = lines[i].ids
-        if batch:
-            self._pass([(i, lines[i]) for i in batch], prefix, answers)
+        for k, batch in enumerate(batches):
+            if k:
+                check()
+                if getattr(cache, BROKEN, False):
+                    held, cache = self._hold(lines, count)
+                    prefix = len(held)
+            try:
+                self._pass([(i, lines[i]) for i in batch], prefix, cache, answers, count)
+            except BaseException:
+                # Some layers may have taken the new tokens in and others not: these keys are of no use any more, also
+                # for the task at whose safe point this one ran.
+                if cache is not None:
+                    setattr(cache, BROKEN, True)
+                self._kept.pop(held, None)
+                raise
         return answers
 
-    def _hold(self, lines: Sequence[Line]) -> int:
-        """Keep keys and values of what all lines begin with, up to the first token that is read or hides something."""
+    def _hold(self, lines: Sequence[Line], count: Count) -> tuple[tuple[int, ...], Any]:
+        """What all lines begin with, up to the first token that is read or hides something, and its keys and values."""
         if not lines:
-            return 0
+            return (), None
         common = min(min(read[0] for read in line.reads) for line in lines)
         common = min([common, *(line.since for line in lines if line.hidden)])
         first = lines[0].ids
@@ -127,22 +143,25 @@ class Packed:
         for held in reversed(self._kept):
             if len(held) >= common // 2 and prefix[: len(held)] == held:
                 self._kept.move_to_end(held)
-                self._cache = self._kept[held]
-                return len(held)
+                return held, self._kept[held]
         # A sliding window's cache drops what it must give back later, so there is none for such models.
         if common < 8 or self.loaded.facts.sliding_windows:
-            return 0
-        self.count.passes += 1
-        self.count.tokens += common
+            return (), None
+        count.passes += 1
+        count.tokens += common
         with torch.no_grad():
             ids = torch.tensor([prefix], device=self.loaded.device)
-            self._cache = self.loaded.model(ids, use_cache=True, logits_to_keep=1).past_key_values
-        self._kept[prefix] = self._cache
-        while len(self._kept) > 1 and sum(map(len, self._kept)) > KEPT_TOKENS:
+            cache = self.loaded.model(ids, use_cache=True, logits_to_keep=1).past_key_values
+        self._kept[prefix] = cache
+        each = _bytes(cache) / common
+        most = min(KEPT_TOKENS, KEPT_BYTES / each) if each else KEPT_TOKENS
+        while len(self._kept) > 1 and sum(map(len, self._kept)) > most:
             self._kept.popitem(last=False)
-        return common
+        return prefix, cache
 
-    def _pass(self, batch: list[tuple[int, Line]], prefix: int, answers: list[list[Read]]) -> None:
+    def _pass(
+        self, batch: list[tuple[int, Line]], prefix: int, cache: Any, answers: list[list[Read]], count: Count
+    ) -> None:
         nodes: list[_Node] = []
         known: dict[tuple[int, int, tuple[tuple[int, int], ...]], int] = {}
         wanted: list[tuple[int, int, tuple[int, ...]]] = []  # line, node, tokens
@@ -157,31 +176,29 @@ class Packed:
                 parent = known[key]
                 at[position] = parent
             wanted += [(index, at[position], tokens) for position, tokens in line.reads]
-        logits, rows = self._forward(nodes, prefix, sorted({node for _, node, _ in wanted}))
+        count.passes += 1
+        count.tokens += len(nodes)
+        logits, rows = self._forward(nodes, prefix, cache, sorted({node for _, node, _ in wanted}))
         for index, node, tokens in wanted:
             answers[index].append(_read(logits[rows[node]], tokens))
 
-    def _forward(self, nodes: list[_Node], prefix: int, reads: list[int]) -> tuple[Tensor, dict[int, int]]:
+    def _forward(self, nodes: list[_Node], prefix: int, cache: Any, reads: list[int]) -> tuple[Tensor, dict[int, int]]:
         model, device = self.loaded.model, self.loaded.device
-        self.count.passes += 1
-        self.count.tokens += len(nodes)
         mask = torch.zeros(1, 1, len(nodes), prefix + len(nodes), dtype=model.dtype)
         mask[0, 0] = torch.from_numpy(np.where(_visible(nodes, prefix), 0.0, torch.finfo(model.dtype).min)).to(
             model.dtype
         )
-        more = {"past_key_values": self._cache} if prefix else {"use_cache": False}
-        try:
-            with torch.no_grad():
-                logits = model(
-                    torch.tensor([[n.token for n in nodes]], device=device),
-                    attention_mask=mask.to(device),
-                    position_ids=torch.tensor([[n.position for n in nodes]], device=device),
-                    logits_to_keep=torch.tensor(reads, device=device),
-                    **more,
-                ).logits[0]
-        finally:
-            if prefix:
-                self._cache.crop(-len(nodes))
+        more = {"past_key_values": cache} if prefix else {"use_cache": False}
+        with torch.no_grad():
+            logits = model(
+                torch.tensor([[n.token for n in nodes]], device=device),
+                attention_mask=mask.to(device),
+                position_ids=torch.tensor([[n.position for n in nodes]], device=device),
+                logits_to_keep=torch.tensor(reads, device=device),
+                **more,
+            ).logits[0]
+        if prefix:
+            cache.crop(-len(nodes))
         return logits, {node: i for i, node in enumerate(reads)}
 
 
@@ -200,6 +217,13 @@ def _visible(nodes: list[_Node], prefix: int) -> np.ndarray:
         for begin, end in node.hidden:
             seen[i, (places >= begin) & (places < end)] = False
     return seen
+
+
+def _bytes(cache: Any) -> int:
+    """Bytes of the keys and values of a cache, 0 where it does not show them."""
+    layers = getattr(cache, "layers", ())
+    kept = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
+    return sum(tensor.nbytes for tensor in kept if isinstance(tensor, Tensor))
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:

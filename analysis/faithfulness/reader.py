@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -33,9 +34,19 @@ class ModelReader:
         self.tokens = Tokens(loaded.tokenizer, loaded.facts.max_positions)
         self.count = Count()
         self.check = check
-        self._packed = Packed(loaded, self.count)
+        self._packed = Packed(loaded)
         self._use = packed
         self._kept: OrderedDict[Ask, Reply | TextReply] = OrderedDict()
+
+    def under(self, check: Callable[[], None]) -> ModelReader:
+        """A reader with the same memory, and with a safe point and a count of its own.
+
+        Tasks that run at one another's safe points share what was read, and neither the way to end them nor the bill.
+        """
+        self._use = self.is_packed
+        view = copy(self)
+        view.check, view.count = check, Count()
+        return view
 
     @property
     def is_packed(self) -> bool:
@@ -52,13 +63,14 @@ class ModelReader:
     def read(self, asks: Sequence[Ask]) -> dict[Ask, Reply | TextReply]:
         """The reply to every ask; each context is read once. UserError if one cannot be read by this model."""
         wanted = dict.fromkeys(asks)
-        fresh = [ask for ask in wanted if ask not in self._kept]
+        # Taken out first: what runs at a safe point may read so much that old replies are dropped.
+        found = {ask: self._kept[ask] for ask in wanted if ask in self._kept}
+        fresh = [ask for ask in wanted if ask not in found]
         if fresh:
             plans = self.tokens.plan(fresh)
-            for plan, reply in zip(plans, self._replies(plans), strict=True):
-                self._kept[plan.ask] = reply
-        found = {ask: self._kept[ask] for ask in wanted}
+            found.update(zip((plan.ask for plan in plans), self._replies(plans), strict=True))
         for ask in wanted:
+            self._kept[ask] = found[ask]
             self._kept.move_to_end(ask)
         while len(self._kept) > max(KEPT, len(wanted)):
             self._kept.popitem(last=False)
@@ -95,7 +107,7 @@ class ModelReader:
         windows = self.loaded.facts.sliding_windows
         short = not windows or max(len(line.ids) for line in lines) <= min(windows)
         if short and self.is_packed:
-            return self._packed.run(lines, self.check)
+            return self._packed.run(lines, self.count, self.check)
         answers = []
         for line in lines:
             self.check()
@@ -116,7 +128,7 @@ def packing_works(loaded: LoadedModel) -> bool:
     )
     count = Count()
     try:
-        ours = Packed(loaded, count).run(lines)
+        ours = Packed(loaded).run(lines, count)
     except Exception:  # any refusal of such a mask, by any architecture, means the plain way
         return False
     theirs = [plain(loaded, line, count) for line in lines]

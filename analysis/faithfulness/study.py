@@ -17,7 +17,7 @@ import numpy as np
 from analysis.errors import UserError
 from analysis.faithfulness.ask import Reader
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.measures import BASELINES, Score
+from analysis.faithfulness.measures import BASELINES, Score, wanted
 from analysis.faithfulness.parts import ALL, FORMS, Part, Progress, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
@@ -173,8 +173,19 @@ def measure_rows(notes: dict[str, str]) -> list[dict[str, Any]]:
 def score_items(
     reader: ModelReader, items: tuple[Item, ...], manifest: dict[str, Any], simulator: Reader | None, say: Progress
 ) -> Study:
-    """A study of given items, such as a model's own chains: scored, not certified."""
+    """A study of given items, such as a model's own chains: scored, not certified.
+
+    Items that this model cannot read (too long, a step that is no token of its own) are left out; the manifest's
+    ``refused`` has their ids, each with the reason. UserError if none is left.
+    """
     began, before = time.perf_counter(), reader.count.copy()
+    faults = {item.id: _fault(reader, item) for item in items}
+    refused = [[name, fault] for name, fault in faults.items() if fault]
+    items = tuple(item for item in items if not faults[item.id])
+    if not items:
+        raise UserError(
+            f"This model can read none of these chains. {refused[0][1]}" if refused else "No chains.", "text"
+        )
     found = scored(reader, items, say, "Scoring", simulator)
     spent = reader.count - before
     cost = {
@@ -182,7 +193,17 @@ def score_items(
         "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
     known = {"tiers": {}, "measures": measure_rows(found.notes), "cost": cost, "steps": found.where}
-    return Study({**manifest, **known}, items, found.chains, found.steps)
+    return Study({**manifest, **known, "refused": refused}, items, found.chains, found.steps)
+
+
+def _fault(reader: ModelReader, item: Item) -> str:
+    """Why a model cannot be asked what the measures ask of an item, "" if it can. Nothing is computed."""
+    try:
+        own, _ = wanted(item, ALL)
+        reader.tokens.plan(own)
+    except UserError as error:
+        return error.message
+    return ""
 
 
 def estimate_tokens(settings: StudySettings) -> tuple[int, int]:

@@ -23,6 +23,8 @@ TIERS = ("0", "1", "2", "Z", "G1", "own", "file")
 IMPORTANCE = "Adding Mistakes"
 """The measure whose score stands for importance on the map of importance and truth."""
 
+READER = "faithfulness reader"
+
 
 @dataclass(frozen=True)
 class OnStudy(Operation):
@@ -50,16 +52,14 @@ class OnStudy(Operation):
 
 
 def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:
-    """The reader of a model, with the replies that it remembers."""
+    """A reader for one task, with the replies that readers of this model remember; they go when the model goes."""
     from analysis.faithfulness.reader import ModelReader
 
-    key = ("faithfulness reader", loaded.facts.fingerprint, loaded.facts.dtype)
-    reader: ModelReader | None = context.memory.get(key)
-    if reader is None or reader.loaded is not loaded:
-        reader = ModelReader(loaded)
-        context.memory.put(key, reader, 40 << 20)
-    reader.check = context.check
-    return reader
+    reader = loaded.extras.get(READER)
+    if reader is None:
+        reader = loaded.extras[READER] = ModelReader(loaded)
+    found: ModelReader = reader.under(context.check)
+    return found
 
 
 def unlabelled(items: tuple[Item, ...]) -> bool:

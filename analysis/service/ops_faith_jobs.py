@@ -35,6 +35,8 @@ class OfStudy(Operation):
         whole(self.seeds, 1, 20, "seeds", "The number of demonstration seeds")
         whole(self.problems, 2, 60, "problems", "The number of problems")
         whole(self.fur, 0, 200, "fur", "The number of items for FUR")
+        if self.fur % 2:
+            raise UserError("Twins are measured together, so the number of items for FUR must be even.", "fur")
         whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
         if not isinstance(self.tiers, tuple) or not self.tiers or set(self.tiers) - set(RANKED):
             raise UserError(f"Choose at least one of the tiers {', '.join(RANKED)}.", "tiers")
@@ -54,13 +56,14 @@ class FaithEstimate(OfStudy):
 
     def run(self, context: Context) -> Result:
         from analysis.faithfulness.board_words import few_seeds
+        from analysis.faithfulness.forgetting import TOKENS_UNLEARNED, unlearned
         from analysis.faithfulness.study import estimate_tokens
 
         loaded = context.model(self.model)
         tokens, items = estimate_tokens(self.settings())
         seconds = 1.5 * tokens * loaded.facts.seconds_per_token + items * 0.1
         if self.fur:
-            seconds += self.fur * 3_000 * loaded.facts.seconds_per_token
+            seconds += unlearned(self.fur) * TOKENS_UNLEARNED * loaded.facts.seconds_per_token
         words = (
             f"about {seconds / 60:.0f} minutes"
             if seconds > 100
@@ -101,22 +104,27 @@ class FaithStudy(OfStudy):
         study = joined(
             parts, settings, _manifest(loaded, f"tiers {', '.join(self.tiers)}, {self.seeds} seeds", "the Studies tab")
         )
+        keep(study, loaded, name)  # what there is so far is safe before the weights are touched
+        without = ""
         if self.fur:
-            study = with_fur(
-                study,
-                loaded,
-                self.fur,
-                lambda share, text: context.progress(span + (1 - span) * share, text),
-                context.check,
-            )
-        keep(study, loaded, name)
+            try:
+                study = with_fur(
+                    study,
+                    loaded,
+                    self.fur,
+                    lambda share, text: context.progress(span + (1 - span) * share, text),
+                    context.check,
+                )
+                keep(study, loaded, name)
+            except UserError as error:
+                without = f" FUR was not measured: {error.message}"
         left = [t for t in self.tiers if not len(study.of(t))]
         sentence = f"Kept as {name}: {len(study.items)} items."
         if left:
             sentence += (
                 f" Nothing could be certified in tier {', '.join(left)}: this model does not follow the examples."
             )
-        return Result({"study": name, "sentence": sentence, "items": len(study.items)})
+        return Result({"study": name, "sentence": sentence + without, "items": len(study.items)})
 
 
 @dataclass(frozen=True)
@@ -170,13 +178,15 @@ class FaithOwn(Operation):
         keep(study, loaded, name)
         rows = [
             {"item": i.id, "chain": list(i.steps), "answer": i.answer.strip(), "text": "".join(i.steps)}
-            for i in found.items
+            for i in study.items
         ]
+        refused = study.manifest["refused"]
+        said = f" {len(refused)} could not be measured: {refused[0][1]}" if refused else ""
         return Result(
             {
                 "study": name,
                 "items": rows,
-                "sentence": found.sentence,
+                "sentence": found.sentence + said,
                 "answers": [{"answer": a.strip(), "count": n} for a, n in found.answers],
                 "texts": list(found.texts),
             }
@@ -213,6 +223,9 @@ class FaithFile(Operation):
             first = f" Line {refused[0]['line']}: {refused[0]['sentence']}" if refused else ""
             raise UserError(f"None of these rows can be used.{first}", "text")
         study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0)
+        lines = {item.id: int(item.facts["line"]) for item in rows.items}
+        refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
+        refused.sort(key=lambda row: row["line"])
         name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         keep(study, loaded, name)
         return Result({"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence})

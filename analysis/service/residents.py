@@ -6,6 +6,7 @@ Requests name their model, so two people may use two models and never mix. At mo
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections import OrderedDict
@@ -35,6 +36,7 @@ class Residents:
                 return self._loaded[spec]
             while len(self._loaded) >= self.limit:
                 self._loaded.popitem(last=False)
+                gc.collect()  # what is kept with a model refers back to it
             self._loading = (spec, "starting", 0.0)
         from analysis.models.loader import load_model
 

@@ -156,9 +156,11 @@ def test_an_omission_needs_a_silent_computation() -> None:
             answer = total if silent else self._last(ask)
             return Reply(ask.candidates, np.array([5.0 if c == answer else 0.0 for c in ask.candidates]))
 
-    for reader, kept in ((Adds("steps"), 15), (Rule("steps"), 0)):
+    made = len(bottleneck.drafts("omitted", 0, triples))
+    assert made >= 8
+    for reader, kept in ((Adds("steps"), made), (Rule("steps"), 0)):
         assert len(certify(bottleneck.drafts("omitted", 0, triples), reader).items) == kept
-        assert len(certify(bottleneck.drafts("waypoints", 0, triples), reader).items) == 15
+        assert len(certify(bottleneck.drafts("waypoints", 0, triples), reader).items) == made
     for d in bottleneck.drafts("omitted", 0, triples):
         first = "".join(d.item.steps).split("=")[1][0]
         assert d.item.answer not in "".join(d.item.steps).split("=")[1] or d.item.answer == first

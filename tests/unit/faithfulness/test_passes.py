@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from analysis.errors import UserError
+from analysis.faithfulness import passes
+from analysis.faithfulness import reader as reader_module
 from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
 from analysis.faithfulness.lines import Line, Tokens
 from analysis.faithfulness.passes import Count, Packed, plain
@@ -38,9 +40,9 @@ def test_packed_is_plain(name: str) -> None:
     loaded = loaded_words(name, **({"sliding_window": 64} if "sliding_window" in ARCHITECTURES[name] else {}))
     lines = lines_of(3, 40)
     count = Count()
-    packed = Packed(loaded, count)
+    packed = Packed(loaded)
     for _ in range(2):  # the second time from kept keys and values
-        answers = packed.run(lines)
+        answers = packed.run(lines, count)
         for line, got in zip(lines, answers, strict=True):
             for a, b in zip(got, plain(loaded, line, Count()), strict=True):
                 np.testing.assert_allclose(a.logits, b.logits, atol=2e-4)
@@ -58,7 +60,7 @@ def test_hiding_is_done_by_hand_too() -> None:
     with torch.no_grad():
         logits = loaded.model(torch.tensor([ids]), attention_mask=mask, use_cache=False).logits[0, 6, [3, 4]].numpy()
         open_logits = loaded.model(torch.tensor([ids]), use_cache=False).logits[0, 6, [3, 4]].numpy()
-    for read in (plain(loaded, line, Count())[0], Packed(loaded, Count()).run([line])[0][0]):
+    for read in (plain(loaded, line, Count())[0], Packed(loaded).run([line], Count())[0][0]):
         np.testing.assert_allclose(read.logits, logits, atol=1e-4)
     assert np.abs(logits - open_logits).max() > 1e-2
 
@@ -119,6 +121,92 @@ def test_each_context_is_read_once() -> None:
     assert not np.allclose(reader.read([hidden])[hidden].scores, first[asks[2]].scores)  # type: ignore[union-attr]
     reader.forget()
     np.testing.assert_allclose(reader.read(asks)[asks[1]].scores, first[asks[1]].scores, atol=1e-5)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("same_length", [True, False])
+def test_a_task_at_a_safe_point_reads_other_texts_and_changes_nothing(
+    same_length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live question runs at the safe points of a study, with the same keys and values to go by."""
+    monkeypatch.setattr(passes, "PACK", 4)  # many passes, so many safe points
+    loaded = loaded_words()
+    shown = {True: "one plus one is two . ", False: "two plus one is three . one plus one is two . "}
+    ends = [f" {word} ." for word in ("seven", "nine", "two", "three")]
+
+    def asks(before: str) -> list[AnswerAsk]:
+        steps = [(*CHAIN[:1], end) for end in ends]
+        return [AnswerAsk(before, "three plus four ", s, " answer ", ("seven", "nine", "two")) for s in steps]
+
+    job, live = asks("two plus two is four . "), asks(shown[same_length])
+    expected = {ask: ModelReader(loaded, packed=False).read([ask])[ask] for ask in (*job, *live)}
+    shared, checks = ModelReader(loaded, packed=True), 0
+
+    def serve() -> None:
+        nonlocal checks
+        checks += 1
+        guest = shared.under(lambda: None)
+        for ask, reply in guest.read(live).items():
+            np.testing.assert_allclose(reply.scores, expected[ask].scores, atol=1e-4)  # type: ignore[union-attr]
+        assert guest.check is not serve
+
+    mine = shared.under(serve)
+    for ask, reply in mine.read(job).items():
+        np.testing.assert_allclose(reply.scores, expected[ask].scores, atol=1e-4)  # type: ignore[union-attr]
+    assert checks >= 2 and mine.check is serve
+    alone = ModelReader(loaded, packed=True)
+    alone.read(job)
+    assert mine.count == alone.count  # what the guest read is not on this task's bill
+
+
+def test_a_pass_that_fails_leaves_no_broken_keys_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loaded_words()
+    lines, packed = lines_of(3, 40), Packed(loaded)
+    before = packed.run(lines, Count())
+
+    def refuse(*_: object) -> None:
+        raise MemoryError("no room")
+
+    hook = loaded.model.model.layers[1].register_forward_pre_hook(refuse)
+    with pytest.raises(MemoryError):
+        packed.run(lines, Count())
+    hook.remove()
+    passed = 0
+
+    def guest_fails() -> None:
+        nonlocal passed, hook
+        passed += 1
+        if passed == 1:
+            hook = loaded.model.model.layers[1].register_forward_pre_hook(refuse)
+            with pytest.raises(MemoryError):
+                packed.run(lines, Count())
+            hook.remove()
+
+    monkeypatch.setattr(passes, "PACK", 8)
+    again = packed.run(lines, Count(), guest_fails)
+    assert passed > 1
+    for a, b in zip(before, again, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x.logits, y.logits, atol=2e-4)
+    for a, b in zip(before, packed.run(lines, Count()), strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x.logits, y.logits, atol=2e-4)
+
+
+def test_replies_that_a_guest_pushes_out_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "KEPT", 3)
+    shared = ModelReader(loaded_words(), packed=False)
+
+    def asks(question: str) -> list[AnswerAsk]:
+        return [AnswerAsk("", question, CHAIN[: k + 1], " answer ", ("seven", "two")) for k in range(3)]
+
+    first = asks("three plus four ")
+    kept = shared.read(first[:2])
+
+    def serve() -> None:
+        shared.under(lambda: None).read(asks("two plus one "))
+
+    found = shared.under(serve).read(first)
+    assert found[first[0]] is kept[first[0]] and len(found) == 3
 
 
 def test_hidden_pieces_become_their_tokens() -> None:
