@@ -41,9 +41,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("home")
     (home / "models").symlink_to(prepare_default().parent)
     environment = {**os.environ, "ATTUNE_HOME": str(home)}
+    # Two workers have a server each: together they may take the cores of the machine, not twice as many.
+    threads = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", "0", "--threads", "2"],
+        [sys.executable, "app.py", "--port", "0", "--threads", threads],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

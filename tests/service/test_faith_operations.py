@@ -155,7 +155,7 @@ def test_a_small_study_is_made_and_kept(context: Context) -> None:
 
 
 def test_the_models_own_chains(context: Context) -> None:
-    asked = FaithOwn(question="What is 2 plus 2?", candidates="4, 5, 22", samples=4, temperature=0.7, tokens=120)
+    asked = FaithOwn(question="What is 2 plus 2?", candidates="4, 5, 22", samples=2, temperature=0.7, tokens=100)
     made = perform(context, asked)
     assert made["items"] and made["items"][0]["chain"] and "Simulat" not in made["sentence"]
     item = perform(context, FaithItem(study=made["study"], item=made["items"][0]["item"]))
