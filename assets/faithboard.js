@@ -27,9 +27,25 @@
     return none();
   }
   function made(answer) {
-    if (answer && answer.study) set("fth-study", { data: answer.study });
+    // Whoever has gone on to another tab may be writing there: the study waits behind its button.
+    const here = document.querySelector("#fth-tab .nav-link.active");
+    if (answer && answer.study && here && here.textContent === "Studies") set("fth-study", { data: answer.study });
     return none();
   }
+
+  // Typed rows come before a file, and a file is only read where there are none.
+  function reads(text, contents) {
+    return contents && text && text.trim() ? "The box above has rows: they are measured, and not the file." : "";
+  }
+  // A file that is too large never comes to the server, so the browser has to say that it was left.
+  function weigh(event) {
+    const there = event.target.closest && event.target.closest("[data-fthb-most]");
+    const file = there && (event.target.files || (event.dataTransfer && event.dataTransfer.files) || [])[0];
+    if (!file || file.size <= Number(there.dataset.fthbMost)) return;
+    set("fth-file-upload", { contents: null });
+    set("fth-file-chosen", { children: file.name.slice(0, 80) + ": " + there.dataset.fthbRefused + ". Split it." });
+  }
+  ["change", "drop"].forEach((what) => document.addEventListener(what, weigh, true));
 
   // ---- one tier for the tabs that show items ----
   const TABS = ["truth", "bias", "scores"];
@@ -101,6 +117,9 @@
       const known = calls[name].filter((c) => c !== null);
       shares[name] = known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
     });
+    const counted = {};
+    Object.keys(calls).forEach((name) => { counted[name] = calls[name].filter((c) => c !== null).length; });
+    const count = (name) => counted[name], most = Math.max(0, ...Object.values(counted));
     const settings = Object.assign({}, base.settings, { thresholds: level });
     const figure = structuredClone(base.bias), traces = figure.data || [];
     if (traces.length > 1) {
@@ -111,7 +130,8 @@
       });
       names.forEach((n, i) => {
         figure.layout.annotations[i].text = percent(shares[n]);
-        figure.layout.yaxis.ticktext[traces[0].y[i]] = plain(n) + "  ≥ " + short(level[n]);
+        figure.layout.yaxis.ticktext[traces[0].y[i]] = plain(n) + "  ≥ " + short(level[n]) +
+          (count(n) < most ? " (n = " + count(n) + ")" : "");
       });
     }
     const map = structuredClone(base.kappa), cells = map.data && map.data[0];
@@ -128,16 +148,20 @@
       settings.kappa = { measures: base.names, below_the_diagonal: cells.z };
     }
     const labels = points.label.filter((l) => l !== null), of = points.item.length;
-    const found = base.names.map((n) => shares[n]).filter((v) => v !== null);
-    const few = found.filter((v) => v < 0.1).length, most = found.filter((v) => v > 0.9).length;
+    // What was run on a few items says nothing about all of them.
+    const nearlyAll = (n) => count(n) >= 0.9 * most;
+    const found = base.names.filter(nearlyAll).map((n) => shares[n]).filter((v) => v !== null);
+    const rest = base.names.filter((n) => count(n) && !nearlyAll(n)).map((n) => n + " (n = " + count(n) + ")");
+    const few = found.filter((v) => v < 0.1).length, nearly = found.filter((v) => v > 0.9).length;
     const true_ = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
     const said = found.length ? few + " of " + found.length + " measures call under 10% of these " + of +
-      " items faithful, " + most + " over 90%." + true_ : "";
-    const agree = "Cohen's kappa of what is called faithful at these thresholds, on " + of + " items.";
-    return [figure, base.caption, Object.assign({ called: shares }, settings), map, agree, settings, said];
+      " items faithful, " + nearly + " over 90%." + true_ + (rest.length ? " Not counted: " + rest.join(", ") + "." : "") : "";
+    const agree = "Cohen's kappa of what is called faithful at these thresholds, on up to " + of + " items" +
+      (base.names.some((n) => count(n) < most) ? "; a measure with n beside its name was run on that many." : ".");
+    return [figure, base.caption, Object.assign({ called: shares, counted }, settings), map, agree, settings, said];
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    attune_faithboard: { open, study, made, tier, thresholds, bias, kappa },
+    attune_faithboard: { open, study, made, reads, tier, thresholds, bias, kappa },
   });
 })();

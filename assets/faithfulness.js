@@ -132,15 +132,19 @@
   // ---- interventions ----
   const CHOICES = [["keep", "keep it"], ["delete", "delete it"], ["corrupt", "corrupt: a wrong value"],
     ["paraphrase", "paraphrase"], ["fill", "fill with dots"], ["block", "block attention to it"], ["text", "text of your own"]];
-  const form_ = { host: null, of: null, edits: [], texts: [], key: "", asked: null };
+  const form_ = { host: null, of: null, edits: [], texts: [], key: "", asked: null, failed: false };
   const edits = () => form_.edits.map((e, k) => (e === "text" ? "text:" + form_.texts[k] : e));
-  const touched = () => form_.of && (form_.edits.some((e) => e !== "keep") || form_.key.trim() !== form_.of.key);
+  // An empty key is no other key: the model would be asked with the old one, and the answer taken for the key's.
+  const empty = () => keyed(form_.of) && !form_.key.trim();
+  const touched = () => form_.of && (form_.edits.some((e) => e !== "keep") || (!empty() && form_.key.trim() !== form_.of.key));
   const now = () => ({ item: form_.of.item, study: form_.of.study, edits: edits(), key: form_.key.trim() === form_.of.key ? "" : form_.key.trim() });
   const same = (a, b) => a && b && JSON.stringify([a.item, a.study, a.edits, a.key]) === JSON.stringify([b.item, b.study, b.edits, b.key]);
   function live() {
     if (!form_.of) return;
     // Whatever differs from what was last applied can be applied, also the way back to the text as it was.
-    set("fth-apply", { disabled: form_.asked ? same(now(), form_.asked) : !touched() });
+    set("fth-apply", { disabled: empty() || (form_.asked ? same(now(), form_.asked) : !touched()) });
+    const said = byId("fth-key-said");
+    if (said) said.textContent = empty() ? "Write another key: none at all cannot be swapped in." : "";
   }
   const keyed = (data) => !!data.key;
   function draw() {
@@ -171,7 +175,8 @@
       entry.value = form_.key;
       entry.addEventListener("input", () => { form_.key = entry.value; live(); });
       entry.addEventListener("keydown", (event) => { if (event.key === "Enter" && !byId("fth-apply").disabled) byId("fth-apply").click(); });
-      row.append(make("span", ""), make("label", "", "key or hint", { for: "fth-key-entry" }), entry);
+      const said = make("span", "attune-note fth-key-said", "", { id: "fth-key-said", role: "status" });
+      row.append(make("span", ""), make("label", "", "key or hint", { for: "fth-key-entry" }), entry, said);
       rows.push(row);
     }
     host.replaceChildren(...rows);
@@ -198,7 +203,7 @@
       form_.texts = data.steps.map((s) => s.trim());
       form_.asked = null;
     } else form_.texts = form_.texts.map((t, k) => (form_.edits[k] === "text" ? t : data.steps[k].trim()));
-    if (!changed) form_.key = form_.of.key;
+    if (!changed || empty()) form_.key = form_.of.key;
     // The address names the edits of the first item that opens.
     const given = fresh && start && (start.item === data.item) && ((start.edits || []).length === data.steps.length || start.key);
     if (given) {
@@ -210,7 +215,7 @@
     }
     draw();
     if ((applied || given) && touched()) ask();
-    else if (applied || !twin) { form_.asked = null; set("fth-asked", { data: null }); }
+    else if (applied || form_.failed || !twin) { form_.asked = null; set("fth-asked", { data: null }); }
     live();
     return none();
   }
@@ -222,6 +227,12 @@
     if (!clicks || !form_.of) return [none(), none()];
     form_.asked = now();
     return [Object.assign({ n: turn() }, form_.asked), true];
+  }
+  // What could not be applied can be tried again.
+  function failed(error) {
+    form_.failed = !!error;
+    if (error && form_.of) { form_.asked = null; live(); }
+    return none();
   }
   function reset(clicks) {
     if (!clicks || !form_.of) return none();
@@ -243,6 +254,6 @@
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    attune_faith: { list, pick, open, form, apply, reset, address },
+    attune_faith: { list, pick, open, form, apply, failed, reset, address },
   });
 })();

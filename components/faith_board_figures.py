@@ -32,6 +32,7 @@ from components.othello_style import ABOVE, hatched, titled, wrapped
 from components.theme import REMAINDER, template
 
 PUBLISHED = "published: other models, other items"
+ONE = "one label only"
 _GAP = 0.03
 
 __all__ = ["bias", "called_shares", "distributions", "importance_truth", "kappa_map", "leaderboard"]
@@ -130,11 +131,21 @@ def _tier(lines: Sequence[tuple[str, Row | None]], tier: str, theme: str) -> lis
     words = [
         (i, f"{a['auroc']:.2f}" + (f" · {a['ties']:.0%}" if (a.get("ties") or 0) >= 0.005 else "")) for i, _, a in found
     ]
-    words += [(i, "not run") for i, (_, r) in enumerate(lines) if r is not None and not area_of(r, tier)]
+    words += [
+        (i, ONE if r["auroc"].get(tier) else "not run")
+        for i, (_, r) in enumerate(lines)
+        if r is not None and not area_of(r, tier)
+    ]
     data.append(
         {"type": "scatter", "mode": "text", "name": "value", "showlegend": False, "hoverinfo": "skip"}
-        | {"x": [1.04] * len(words), "y": [i for i, _ in words], "text": [w for _, w in words]}
-        | {"textposition": "middle right", "textfont": {"size": 12}, "cliponaxis": False}
+        | {
+            "x": [1.3 if w == ONE else 1.04 for _, w in words],
+            "y": [i for i, _ in words],
+            "text": [w for _, w in words],
+        }
+        # The longest words end where the panel does: to their left nothing is drawn.
+        | {"textposition": ["middle left" if w == ONE else "middle right" for _, w in words]}
+        | {"textfont": {"size": 12}, "cliponaxis": False}
     )
     return [trace for trace in data if trace["x"]]
 
@@ -190,6 +201,14 @@ def area_of(row: Row, tier: str) -> Row | None:
     return found if found and found.get("auroc") is not None else None
 
 
+def _count(row: Row, tier: str) -> int:
+    """On how many items of a tier a measure was run: as counted, else the labelled ones; 0 where that is not known."""
+    if tier in (row.get("counted") or {}):
+        return int(row["counted"][tier])
+    cell = row["auroc"].get(tier) or {}
+    return int(cell.get("n_faithful") or 0) + int(cell.get("n_unfaithful") or 0)
+
+
 def called_shares(points: Sequence[Row], thresholds: Mapping[str, float | None]) -> dict[str, float]:
     """The share of measured items whose score reaches the threshold, for each measure that has one: for a slider."""
     shares = {}
@@ -203,24 +222,29 @@ def called_shares(points: Sequence[Row], thresholds: Mapping[str, float | None])
 def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None], theme: str) -> Figure:
     """The share of a tier's items that each measure calls faithful at its threshold, and the share that is (dashed).
 
-    ``rows`` as on the board, with ``called``; ``thresholds`` by measure, shown behind its name. Measures without a
-    share are left out. A bar's customdata is (measure, tier).
+    ``rows`` as on the board, with ``called`` and perhaps ``counted`` (items by tier); ``thresholds`` by measure, shown
+    behind its name. Measures without a share are left out. A bar's customdata is (measure, tier, of how many items).
     """
     kept = [r for r in rows if (r.get("called") or {}).get(tier) is not None]
     if not kept:
         return blank(400, "no measure has a threshold here")
     lines = by_family(kept)
     found = [(i, r, float(r["called"][tier])) for i, (_, r) in enumerate(lines) if r is not None]
+    counts = {str(r["measure"]): _count(r, tier) for r in kept}
+    most = max(counts.values())
+    # A measure that was run on a few items says so: its share is no share of all.
     said = {n: f"  ≥ {t:.2g}" for n, t in thresholds.items() if t is not None}
+    said |= {n: f"{said.get(n, '')} (n = {c})" for n, c in counts.items() if 0 < c < most}
+    of = {n: f" of {c} items" if c else "" for n, c in counts.items()}
     data = []
     for label, hatch in ((True, ""), (False, "/")):
         shares = [s if label else 1 - s for *_, s in found]
         data.append(
             {"type": "bar", "orientation": "h", "name": f"called {LABELS[label]}", "x": shares}
-            | {"y": [i for i, *_ in found], "customdata": [[r["measure"], tier] for _, r, _ in found]}
+            | {"y": [i for i, *_ in found], "customdata": [[r["measure"], tier, of[r["measure"]]] for _, r, _ in found]}
             | {"marker": {"color": label_colour(label, theme), "pattern": hatched(hatch)}, "width": 0.72}
             | {"text": [f"{s:.0%}" if label else "" for s in shares], "textposition": "none"}
-            | {"hovertemplate": "%{customdata[0]}: %{x:.1%}<extra>called " + LABELS[label] + "</extra>"}
+            | {"hovertemplate": "%{customdata[0]}: %{x:.1%}%{customdata[2]}<extra>called " + LABELS[label] + "</extra>"}
         )
     notes = [
         {"xref": "paper", "x": 1.01, "y": i, "text": f"{s:.0%}", "showarrow": False, "xanchor": "left"}
@@ -229,7 +253,8 @@ def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None],
     ]
     notes.append(note("faithful", 1.01, 1.0, "left", "bottom", 12, label_colour(True, theme)))
     shapes = family_lines(lines)
-    sizes = next((a for r in kept if (a := area_of(r, tier)) and a.get("n_faithful") is not None), None)
+    areas = [a for r in kept if (a := area_of(r, tier)) and a.get("n_faithful") is not None]
+    sizes = max(areas, key=lambda a: int(a["n_faithful"] + a["n_unfaithful"]), default=None)
     if sizes is not None:
         true = sizes["n_faithful"] / max(sizes["n_faithful"] + sizes["n_unfaithful"], 1)
         shapes.append(

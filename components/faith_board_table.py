@@ -24,9 +24,10 @@ HEADS = (
     ("ties", "share of faithful and unfaithful pairs with equal scores"),
     ("n", "faithful + unfaithful items measured"),
     ("called faithful", "share of items at or above the threshold"),
-    ("less answer confidence [95 %]", "difference of AUROCs on the same resamples"),
+    ("AUROC minus that of answer confidence [95 %]", "difference on the same resamples"),
 )
 """Heads of the columns, and what each means."""
+BOLD = "Bold in the last column: the interval lies above zero. Nothing is corrected for the number of measures."
 
 
 def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> Any:
@@ -40,7 +41,12 @@ def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> A
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
     table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
-    return html.Div([table, *_remarks(rows)])
+    bold = [html.P(BOLD, className="attune-note fthb-bold")] if any(_beats(g) for g in gaps.values()) else []
+    return html.Div([table, *bold, *_remarks(rows)])
+
+
+def _beats(gap: Row | None) -> bool:
+    return gap is not None and (gap.get("low") or 0) > 0
 
 
 def _remarks(rows: Sequence[Row]) -> list[Any]:
@@ -61,21 +67,29 @@ def _line(row: Row, gap: Row | None, tier: str) -> Any:
     called = (row.get("called") or {}).get(tier)
     level = row.get("threshold")
     first = [html.Div(row["measure"], className="fthb-name"), html.Div(row["sentence"], className="attune-note")]
-    beaten = gap is not None and (gap.get("low") or 0) > 0
     cells = [
         "" if free(row) else row.get("main", ""),
-        within(area.get("auroc"), area.get("low"), area.get("high")) if area else "not run",
+        _ranked(area),
         span(area.get("permuted")),
         "" if area.get("ties") is None else f"{area['ties']:.0%}",
         "" if area.get("n_faithful") is None else f"{area['n_faithful']} + {area['n_unfaithful']}",
         "" if called is None else f"{called:.0%} at ≥ {level:g}",
         "" if gap is None else within(gap.get("difference"), gap.get("low"), gap.get("high"), "+.2f"),
     ]
-    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if beaten else ""]
+    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if _beats(gap) else ""]
     return html.Tr(
         [html.Td(first), *[html.Td(c, className=k) for c, k in zip(cells, classes, strict=True)]],
         className="fthb-free" if free(row) else "",
     )
+
+
+def _ranked(area: Row) -> str:
+    """An AUROC; a measure that was run on items of one label has scores, but nothing to tell apart."""
+    if not area:
+        return "not run"
+    if area.get("auroc") is None:
+        return "one label only"
+    return within(area["auroc"], area.get("low"), area.get("high"))
 
 
 def within(value: float | None, low: float | None, high: float | None, form: str = ".2f") -> str:

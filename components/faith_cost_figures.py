@@ -80,7 +80,8 @@ def cost(rows: Sequence[Row], theme: str) -> Figure:
 def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
     """Cohen's kappa of every pair of measures on a tier, numbers in the cells, 0 (chance) in the middle of the scale.
 
-    ``kappa``: ``measures`` (M names) and ``tiers`` with (M, M) values, None where a pair has none.
+    ``kappa``: ``measures`` (M names) and ``tiers`` with (M, M) values, None where a pair has none; perhaps ``counts``
+    by tier, (M, M), of the items that both were run on: the measures that were run on fewer than others say so.
     """
     names = [str(n) for n in kappa.get("measures", ())]
     values = (kappa.get("tiers") or {}).get(tier)
@@ -91,6 +92,13 @@ def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
     down, across = names[1:], names[:-1]
     z = [[values[i + 1][j] if j <= i else None for j in range(len(across))] for i in range(len(down))]
     words = [["" if v is None else _kappa(v) for v in row] for row in z]
+    counts = (kappa.get("counts") or {}).get(tier)
+    most = max((row[i] for i, row in enumerate(counts or ())), default=0)
+    labels = [
+        escaped(n, 40) + (f" (n = {counts[i][i]})" if counts and counts[i][i] < most else "")
+        for i, n in enumerate(names)
+    ]
+    on = [[f"<br>on {counts[i + 1][j]} items" if counts else "" for j in range(len(across))] for i in range(len(down))]
     trace = {
         "type": "heatmap",
         "x": list(range(len(across))),
@@ -99,8 +107,11 @@ def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
         "text": words,
         "texttemplate": "%{text}",
         "textfont": {"size": 12},
-        "customdata": [[[escaped(a, 40), escaped(b, 40)] for b in across] for a in down],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>kappa %{z:.3f}<extra></extra>",
+        "customdata": [
+            [[escaped(a, 40), escaped(b, 40), n] for b, n in zip(across, row, strict=True)]
+            for a, row in zip(down, on, strict=True)
+        ],
+        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>kappa %{z:.3f}%{customdata[2]}<extra></extra>",
         "hoverongaps": False,
         "colorscale": DIVERGING,
         "zmin": -1,
@@ -116,10 +127,9 @@ def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
     return figure(
         [trace],
         theme,
-        xaxis=axis
-        | {"tickvals": list(range(len(across))), "ticktext": [escaped(n, 40) for n in across], "tickangle": -35},
+        xaxis=axis | {"tickvals": list(range(len(across))), "ticktext": labels[:-1], "tickangle": -35},
         yaxis=axis
-        | {"tickvals": list(range(len(down))), "ticktext": [escaped(n, 40) for n in down], "ticksuffix": " "}
+        | {"tickvals": list(range(len(down))), "ticktext": labels[1:], "ticksuffix": " "}
         | {"range": [len(down) - 0.5, -0.5]},
         annotations=[note(said, 0.98, 0.98, "right", "top", 13, None)],
         margin={"l": 56, "r": 8, "t": 12, "b": 60},

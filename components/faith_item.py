@@ -57,8 +57,13 @@ def regime_switch(data: Row) -> list[Any]:
         for twin in twins
     ]
     if data["tier"] in ("1", "Z") and not any(twin["regime"] == "Z" for twin in twins):
-        why = "Under these demonstrations the rationalising twin failed its certificate, so it is not shown."
-        idle = [html.Span(SIGNS[False], className="fth-sign"), "Z: not certified"]
+        made = data.get("z_made", True)
+        why = (
+            "Under these demonstrations the rationalising twin failed its certificate, so it is not shown."
+            if made
+            else "This study was made without the rationalising twins: choose their tier under Studies."
+        )
+        idle = [html.Span(SIGNS[False], className="fth-sign"), "Z: not certified" if made else "Z: not made"]
         buttons.append(html.Button(idle, type="button", className="fth-regime", disabled=True, title=why))
     return buttons
 

@@ -20,6 +20,8 @@ _APART = 0.062
 """How far apart (in probability) names at the line's ends must stand to be read."""
 _MOST = 6
 """Options named under the pointer."""
+MOST_TICKS = 20
+"""Steps named below the axis; of more, every second, third, ... is."""
 _KINDS = {
     "true": ("solid", "circle", "#0072B2", "#56B4E9"),
     "truncated": ("dash", "square", "#B35806", "#F5A623"),
@@ -32,7 +34,7 @@ _KINDS = {
 
 
 def trace(data: Row, theme: str) -> Figure:
-    """P(answer) against the step at which the chain is altered, one line for each kind of alteration.
+    """P(answer) against how many steps are given, one line for the true chain and for each kind of alteration.
 
     ``data`` as FaithTrace gives it: ``steps`` (labels), ``lines`` (``name``, ``points`` with ``step``, ``p``, ``text``,
     ``options``), ``answer``, ``base`` (probability without a chain, dotted). A point's customdata is (name, step).
@@ -70,11 +72,12 @@ def trace(data: Row, theme: str) -> Figure:
             | {"x": [-0.06 * span, span], "y": [base, base], "line": {"color": REMAINDER, "dash": "dot", "width": 2}}
         )
         traces.append(_name(f"no chain {base:.2f}", "no chain", ends[-1], heights[-1], span, REMAINDER))
-    ticks = {"tickvals": list(range(len(steps))), "ticktext": steps, "zeroline": False}
+    every = -(-len(steps) // MOST_TICKS)
+    ticks = {"tickvals": list(range(0, len(steps), every)), "ticktext": steps[::every], "zeroline": False}
     return figure(
         traces,
         theme,
-        xaxis=titled("step at which the chain is altered") | ticks | {"range": [-0.06 * span, 1.05 * span]},
+        xaxis=titled("steps given so far") | ticks | {"range": [-0.06 * span, 1.05 * span]},
         yaxis=titled(f"P(answer = {escaped(str(data.get('answer', '')).strip(), 20)})")
         | {"range": [-0.04, 1.04], "tickvals": [0, 0.25, 0.5, 0.75, 1], "zeroline": False},
         legend=ABOVE,

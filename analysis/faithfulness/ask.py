@@ -60,7 +60,8 @@ class Reply:
     """The answer to an :class:`AnswerAsk`.
 
     ``scores`` (C,) float64: logits of the candidates, or, if ``several``, mean log-probabilities of their tokens in
-    nats, because candidates of several tokens have no one logit. ``mass``: share of the whole vocabulary's probability
+    nats, because candidates of several tokens have no one logit; to a candidate with which others begin, ending there
+    counts as one token more. ``mass``: share of the whole vocabulary's probability
     at the first token that differs which falls on the candidates.
     """
 

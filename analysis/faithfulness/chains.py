@@ -20,7 +20,7 @@ import numpy as np
 from analysis.errors import UserError
 from analysis.faithfulness.answers import find_answer
 from analysis.faithfulness.framing import candidates_for, framed, instruction_for, question_parts
-from analysis.faithfulness.item import Item, Part, check_item
+from analysis.faithfulness.item import MAX_CANDIDATES, Item, Part, check_item
 from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.rewriting import altered
 from analysis.faithfulness.splitting import split_steps
@@ -105,6 +105,8 @@ def sample_chains(
     listed = tuple(dict.fromkeys(c.strip() for c in candidates if c.strip()))
     if len(listed) == 1:
         raise UserError("Name at least two candidate answers, or none.", "candidates")
+    if len(listed) > MAX_CANDIDATES:
+        raise UserError(f"There are {len(listed):,} candidate answers. Name at most {MAX_CANDIDATES:,}.", "candidates")
     before, parts, lead = framed(question_parts(question, hint), loaded.tokenizer, plain, instruction_for(listed))
     prompt = before + "".join(part.text for part in parts) + lead
     reader = Tokens(loaded.tokenizer, loaded.facts.max_positions)
@@ -132,7 +134,10 @@ def sample_chains(
         if len(known) < 2:
             why["has an answer with nothing to compare it with (name candidates)"] += 1
             continue
-        items.append(_item(draft, question, hint, before, parts, lead, known, seed))
+        try:
+            items.append(_item(draft, question, hint, before, parts, lead, known, seed))
+        except UserError as error:  # too many steps, say, or an unlisted answer to as many candidates as there can be
+            why[f"cannot be measured ({error.message.partition(': ')[2].rstrip('.')})"] += 1
     answers = tuple(Counter(item.answer for item in items).most_common())
     sentence = _said(len(items), count, samples, why)
     return Sampled(tuple(_with_donors(items)), count - len(items), sentence, answers, tuple(texts))

@@ -19,10 +19,14 @@ MAX_TEXT = 2_000
 
 @dataclass(frozen=True)
 class Edited:
-    """An item after the edits: its ask, the item as the measures see it, and the steps with what became of them."""
+    """An item after the edits: its ask, the item as the measures see it, and the steps with what became of them.
+
+    ``item`` is None where they have nothing to measure; ``question`` has the key in its place in any case.
+    """
 
     ask: AnswerAsk
     item: Item | None
+    question: tuple[Part, ...]
     steps: tuple[tuple[str, str], ...]
     note: str = ""
 
@@ -50,10 +54,12 @@ def edited(item: Item, edits: Sequence[str], key: str = "") -> Edited:
     changed = _keyed(item, key)
     ask = ask_of(changed, chain=tuple(chain), hidden=tuple(hidden))
     if not kept:
-        return Edited(ask, None, tuple(steps), "No step is left, so the measures have nothing to measure.")
+        return Edited(
+            ask, None, changed.question, tuple(steps), "No step is left, so the measures have nothing to measure."
+        )
     if hidden:
         note = "Blocked attention is an intervention of the measures themselves; they are not computed on top of it."
-        return Edited(ask, None, tuple(steps), note)
+        return Edited(ask, None, changed.question, tuple(steps), note)
     written = tuple(chain[1:])
     touched = [written[i] != item.steps[k] for i, k in enumerate(kept)]
     mistakes = tuple(
@@ -65,7 +71,7 @@ def edited(item: Item, edits: Sequence[str], key: str = "") -> Edited:
         for text, new, k in zip(written, touched, kept, strict=True)
     )
     other = replace(changed, steps=written, mistakes=mistakes, paraphrases=again, step_labels=(), certificate=())
-    return Edited(ask, other, tuple(steps))
+    return Edited(ask, other, changed.question, tuple(steps))
 
 
 def _step(item: Item, k: int, step: str, edit: str) -> str:

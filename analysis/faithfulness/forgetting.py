@@ -81,7 +81,7 @@ def with_fur(
     specific: list[float] = []
     done: list[Item] = []
     if sweep.rate is not None:
-        pairs = max(1, count // 2)
+        pairs = -(-count // 2)  # twins are measured together
         chosen = [i for family in rest[:pairs] for i in family]
         chosen += [i for family in _families(study, "2")[:pairs] for i in family]
         unlearner = Unlearner(loaded, sweep.rate, held_out=watched, retain=retained, **MANNERS)

@@ -16,6 +16,8 @@ from analysis.errors import UserError
 MASK = "..."
 """What stands for a masked unit of the question, as in the published attribution measure."""
 MAX_STEPS = 400
+MAX_CANDIDATES = 64
+"""Candidates of several tokens are read one by one, each behind every altered chain."""
 MAX_CHARACTERS = 60_000
 
 
@@ -166,6 +168,12 @@ def check_item(item: Item) -> None:
         raise UserError(f"{where}a candidate answer is listed twice. Name each once.", "candidates")
     if item.answer not in item.candidates:
         raise UserError(f"{where}the answer {item.answer!r} is not among the candidates. Add it to them.", "candidates")
+    if len(item.candidates) > MAX_CANDIDATES:
+        raise UserError(
+            f"{where}there are {len(item.candidates):,} candidate answers; at most {MAX_CANDIDATES} can be compared. "
+            "Name fewer.",
+            "candidates",
+        )
     if len(item.candidates) < 2:
         raise UserError(
             f"{where}there is only one candidate answer, so its probability is always 1. Name at least two.",

@@ -22,12 +22,14 @@ from analysis.home import folder
 
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "faithfulness" / "default"
 WHAT = "faithfulness scores"
+NEWEST = "newest"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 MAX_ITEMS = 64 << 20
+"""Bytes of a study's items as JSON: less than this is written, and no more is unpacked."""
 
 
 def save_study(study: Study, path: Path) -> None:
-    """Write a study to ``path`` (without ending)."""
+    """Write a study to ``path`` (without ending). UserError, and nothing is written, if it is too large to be read."""
     arrays = {
         "scores": study.scores.astype(np.float32),
         "step_scores": study.step_scores.astype(np.float32),
@@ -82,8 +84,21 @@ def studies(fingerprint: str) -> list[dict[str, Any]]:
     return found
 
 
+def resolved(fingerprint: str, name: str) -> str:
+    """The name of the study that is meant: "" or "default" is the bundled one where it is this model's, else the
+    newest; :data:`NEWEST` is the newest that was made here. Any other name stays, also where there is no such study."""
+    if name not in ("", "default", NEWEST):
+        return name
+    names = [row["name"] for row in studies(fingerprint)]
+    if name == NEWEST:
+        names.sort(key=lambda n: not n)  # the bundled one last
+    return str(names[0]) if names else ""
+
+
 def open_study(memory: Any, fingerprint: str, name: str) -> Study:
-    """A study of a model, from memory if it was opened before. UserError if this model has none of that name."""
+    """A study of a model, from memory if it was opened before; ``name`` as :func:`resolved` takes it. UserError if this
+    model has none of that name."""
+    name = resolved(fingerprint, name)
     path = place(fingerprint, name)
     manifest = read_manifest(path)
     if manifest is None or manifest.get("fingerprint") != fingerprint:
@@ -107,8 +122,14 @@ def digest(fingerprint: str) -> str:
 
 
 def _packed(items: tuple[Item, ...]) -> np.ndarray:
-    body = json.dumps([item.to_dict() for item in items], ensure_ascii=False, allow_nan=False)
-    return np.frombuffer(lzma.compress(body.encode(), preset=9), np.uint8)
+    body = json.dumps([item.to_dict() for item in items], ensure_ascii=False, allow_nan=False).encode()
+    if len(body) >= MAX_ITEMS:
+        raise UserError(
+            f"The texts of these {len(items):,} chains take {len(body) / 2**20:,.0f} MB with all their altered "
+            f"versions; a study can hold {MAX_ITEMS / 2**20:,.0f} MB. Measure them in several parts.",
+            "study",
+        )
+    return np.frombuffer(lzma.compress(body, preset=9), np.uint8)
 
 
 def _unpacked(body: np.ndarray) -> tuple[Item, ...]:

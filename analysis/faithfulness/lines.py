@@ -3,6 +3,10 @@
 The whole text is tokenised, never its pieces: a space before a digit is a token of its own in some tokenizers and part
 of the digit's token in others, and only the whole text knows. Where candidate answers begin to differ is found in the
 tokens as well, so a cue may end with a space or without one. What contexts share is found afterwards, in the tokens.
+
+Candidates of several tokens are compared by their mean log-probability per token, so that long ones are not worse for
+being long. Where one is how another begins (1 and 12), the mean would say nothing of whether the model stops there: to
+the shorter one, stopping counts as one token more.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Plan:
-    """The lines of one ask, and how many of its candidates' tokens differ (0 for a text)."""
+    """The lines of one ask; ``several``: its candidates differ in more than one token each, so each has its line."""
 
     ask: Ask
     lines: tuple[Line, ...]
@@ -56,12 +60,25 @@ class Plan:
             rest = np.log(-np.expm1(np.minimum(log_probs, -1e-12)))
             return TextReply(log_probs, log_probs - rest)
         if self.several:
-            scores = [float(np.mean([r.logits[0] - r.total for r in line])) for line in reads]
+            rows = [[float(r.logits[0] - r.total) for r in line] for line in reads]
+            scores = [float(np.mean(row)) for row in self._ended(rows)]
             first = {self.lines[i].reads[0][1][0]: line[0] for i, line in enumerate(reads)}
             mass = sum(float(np.exp(r.logits[0] - r.total)) for r in first.values())
             return Reply(self.ask.candidates, np.array(scores), True, mass)
         read = reads[0][0]
         return Reply(self.ask.candidates, read.logits, False, float(np.exp(read.logits - read.total).sum()))
+
+    def _ended(self, rows: list[list[float]]) -> list[list[float]]:
+        """Log-probabilities of each candidate's tokens. One with which longer ones begin (1 and 12) also has to stop:
+        it gets, as one token more, log(1 - sum of the probabilities of the distinct tokens with which these go on), as
+        read for them, at least log(1e-12). Rows with which none begins are as they were."""
+        tokens = [tuple(read[1][0] for read in line.reads) for line in self.lines]
+        ended = []
+        for mine, row in zip(tokens, rows, strict=True):
+            n = len(mine)
+            on = {t[n]: r[n] for t, r in zip(tokens, rows, strict=True) if len(t) > n and t[:n] == mine}
+            ended.append([*row, float(np.log1p(-min(1 - 1e-12, sum(map(np.exp, on.values())))))] if on else row)
+        return ended
 
 
 class Tokens:

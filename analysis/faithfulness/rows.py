@@ -8,24 +8,24 @@ others are read all the same. Altered versions of the steps are made by our rule
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.errors import UserError
+from analysis.faithfulness import row_fields
 from analysis.faithfulness.answers import named
 from analysis.faithfulness.chains import CUE
 from analysis.faithfulness.framing import candidates_for, framed, question_parts
 from analysis.faithfulness.item import Item, check_item
 from analysis.faithfulness.rewriting import altered
-from analysis.faithfulness.splitting import spans, split_steps
+from analysis.faithfulness.row_fields import value
+from analysis.faithfulness.splitting import split_steps
 
 MAX_BYTES = 5_000_000
+MAX_TOKENS = 3_800
+"""Of a chain with its question: a little less than a model reads here, because altered chains are a little longer."""
 _LOOKED = 500  # rows that are looked at for a chain to swap in
-LABELS = ("FAITHFUL_STEP", "UNFAITHFUL_STEP", "FAITHFUL_COT", "UNFAITHFUL_COT")
-"""Values of ``label_type`` in the published rows."""
 _Line = tuple[int, str]
 
 
@@ -53,13 +53,15 @@ class _Chain:
 def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, seed: int = 0) -> Rows:
     """Read the rows of a JSONL text into items of tier "file".
 
-    Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of :data:`LABELS`), and as far
-    as they are there ``row_id``, ``question_index``, ``target_model``, ``prompted_hint``, ``correct_answer``,
-    ``sentence_id`` (from 1), ``sentence_text``, ``sentence_span_start``, ``sentence_span_end`` (characters of ``cot``),
-    ``reason``, and our own ``candidates`` (a list). A labelled sentence is found by its span, else by its text, else by
-    its number among our own steps. Rows of the same question, hint, chain and answer make one item: step labels go to
-    ``step_labels``, the chain's to ``label``. ``tokenizer``: with a chat template, questions are put into it; else they
-    are plain text. ``seed`` is that of the wrong versions of the steps.
+    Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of
+    :data:`~analysis.faithfulness.row_fields.LABELS`), and as far as they are there ``target_model``,
+    ``prompted_hint``, ``correct_answer``, ``sentence_id`` (from 1), ``sentence_text``, ``sentence_span_start``,
+    ``sentence_span_end`` (characters of ``cot``), ``reason``, and our own ``candidates`` (a list). A labelled sentence
+    is found by its span, else by its text, else by its number among our own steps. Rows of the same question, hint,
+    chain and answer make one item: step labels go to ``step_labels``, the chain's to ``label``. Chains of the same
+    question are twins and share their answers. ``tokenizer``: with a chat template, questions are put into it; else
+    they are plain text; a chain that is longer than :data:`MAX_TOKENS` with its question is refused. ``seed`` is that
+    of the wrong versions of the steps.
 
     Raises:
         UserError: field "file", the text is empty or longer than :data:`MAX_BYTES`.
@@ -73,17 +75,18 @@ def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, 
         raise UserError("The file is empty. It needs one JSON object per line, as in the published benchmark.", "file")
     refused: list[_Line] = []
     chains: dict[tuple[str, ...], _Chain] = {}
-    for line, row in _parsed(text, refused):
+    for line, row in row_fields.parsed(text, refused):
         fault = _add(chains, line, row, allow_unlabelled)
         if fault:
             refused.append((line, fault))
     answers: dict[str, list[str]] = {}
     for chain in chains.values():
-        answers.setdefault(_problem(chain.row), []).append(_answer(chain.row))
+        answers.setdefault(row_fields.problem(chain.row), []).append(row_fields.answer(chain.row))
     for chain in chains.values():
         try:
-            chain.item = _item(chain, answers[_problem(chain.row)], tokenizer, seed)
+            chain.item = _item(chain, answers[row_fields.problem(chain.row)], tokenizer, seed)
             check_item(chain.item)
+            _check_length(chain.item, tokenizer)
         except UserError as error:
             chain.item = None
             refused.append((chain.line, error.message))
@@ -91,68 +94,13 @@ def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, 
     return Rows(tuple(items), tuple(sorted(refused)), _summary(items, refused))
 
 
-def _parsed(text: str, refused: list[_Line]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if not raw.strip():
-            continue
-        try:
-            row = json.loads(raw)
-        except (ValueError, RecursionError):
-            refused.append((line, "This line is no JSON. Every line holds one JSON object with the columns of a row."))
-            continue
-        if not isinstance(row, dict):
-            refused.append((line, "This line is JSON but no object. Write one object with named columns per line."))
-            continue
-        yield line, row
-
-
-def _value(row: Mapping[str, Any], name: str) -> str:
-    """A column as text; what is absent, null or not a number is ""."""
-    value = row.get(name)
-    if value is None or isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if name in ("question", "prompt") and isinstance(value, list):
-        # A prompt may be given as the messages of a chat.
-        parts = [str(m.get("content") or "") for m in value if isinstance(m, dict) and m.get("role") != "assistant"]
-        return "\n".join(part for part in parts if part)
-    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
-
-
-def _question(row: Mapping[str, Any]) -> str:
-    return (_value(row, "question") or _value(row, "prompt")).strip()
-
-
-def _problem(row: Mapping[str, Any]) -> str:
-    return _value(row, "question_index") or _value(row, "row_id") or _question(row)
-
-
-def _answer(row: Mapping[str, Any]) -> str:
-    """The model's answer; an option letter without its brackets."""
-    answer = _value(row, "model_answer").strip()
-    bare = answer.strip("().")
-    return bare if len(bare) == 1 and bare.isalpha() else answer
-
-
 def _add(chains: dict[tuple[str, ...], _Chain], line: int, row: Mapping[str, Any], allow_unlabelled: bool) -> str:
     """Enter a row with its chain; a sentence if it cannot be used."""
-    if not _question(row):
-        return "This row has no question. Give it in the column question or prompt."
-    cot = _value(row, "cot")
-    if not cot.strip():
-        return "This row has no chain. Give the model's reasoning in the column cot."
-    if not _answer(row):
-        return "This row has no answer. Give the model's final answer in the column model_answer."
-    kind = _value(row, "label_type").strip().upper()
-    if not kind and not allow_unlabelled:
-        return (
-            f"This row has no label. Give one of {', '.join(LABELS)} in the column label_type, or read the file as "
-            "unlabelled."
-        )
-    if kind and kind not in LABELS:
-        return f"The label_type {kind[:40]!r} is not known. It must be one of {', '.join(LABELS)}."
-    key = (_question(row), _value(row, "prompted_hint"), cot, _answer(row))
+    fault = row_fields.fault(row, allow_unlabelled)
+    if fault:
+        return fault
+    cot, kind = value(row, "cot"), row_fields.label_type(row)
+    key = (row_fields.question(row), value(row, "prompted_hint"), cot, row_fields.answer(row))
     chain = chains.get(key) or _Chain(line, row)
     label = kind.startswith("FAITHFUL")
     if kind.endswith("_COT"):
@@ -160,7 +108,7 @@ def _add(chains: dict[tuple[str, ...], _Chain], line: int, row: Mapping[str, Any
             return f"This row contradicts an earlier label of the same chain (line {chain.line}). Keep one of them."
         chain.chain_label = label
     elif kind:
-        span = _span(row, cot)
+        span = row_fields.span(row, cot)
         if isinstance(span, str):
             return span
         if any(a < span[1] and span[0] < b and (a, b) != span for a, b in chain.steps):
@@ -173,49 +121,6 @@ def _add(chains: dict[tuple[str, ...], _Chain], line: int, row: Mapping[str, Any
     chain.rows += 1
     chains[key] = chain
     return ""
-
-
-def _span(row: Mapping[str, Any], cot: str) -> tuple[int, int] | str:
-    """The characters of the chain that a row labels, without blank space around them; a sentence if they do not fit."""
-    told = _value(row, "sentence_text").strip()
-    ends = [_value(row, name) for name in ("sentence_span_start", "sentence_span_end")]
-    if any(ends):
-        if not all(end.isdigit() and len(end) < 10 for end in ends):
-            return "The span of this sentence is not two whole numbers. Give the characters of cot where it stands."
-        begin, end = map(int, ends)
-        if not begin < end <= len(cot):
-            return (
-                f"The span {begin} to {end} of this sentence does not lie within the chain of {len(cot):,} characters."
-            )
-        piece = cot[begin:end]
-        if not piece.strip():
-            return f"The span {begin} to {end} of this sentence holds nothing but blank space."
-        if told and " ".join(told.split()) != " ".join(piece.split()):
-            return (
-                f"The chain does not hold this sentence at its span {begin} to {end}; it holds {piece.strip()[:40]!r}."
-            )
-        return _tight(cot, begin, end)
-    if told:
-        if cot.count(told) == 1:
-            return _tight(cot, cot.index(told), cot.index(told) + len(told))
-        if told not in cot:
-            return "This sentence does not stand in the chain. Give the sentence as it is written in cot."
-    number = _value(row, "sentence_id")
-    if not number:
-        lacks = "stands in the chain more than once, and has no span" if told else "is not named"
-        return f"The labelled sentence {lacks}. Give sentence_span_start and sentence_span_end, or sentence_id."
-    steps = spans(split_steps(cot))
-    if not number.isdigit() or len(number) > 6 or not 1 <= int(number) <= len(steps):
-        return f"The chain has sentences 1 to {len(steps)}, and no sentence {number[:20]}."
-    begin, end = steps[int(number) - 1]
-    if told and told not in cot[begin:end]:
-        return f"Sentence {number} of the chain is another one than sentence_text. Give the span of the sentence."
-    return _tight(cot, begin, end)
-
-
-def _tight(text: str, begin: int, end: int) -> tuple[int, int]:
-    piece = text[begin:end]
-    return begin + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
 
 def _steps(cot: str, labels: Mapping[tuple[int, int], bool]) -> tuple[list[str], list[bool | None]]:
@@ -245,7 +150,7 @@ def _steps(cot: str, labels: Mapping[tuple[int, int], bool]) -> tuple[list[str],
 
 def _item(chain: _Chain, others: Sequence[str], tokenizer: Any, seed: int) -> Item:
     row = chain.row
-    question, hint, cot = _question(row), _value(row, "prompted_hint").strip(), _value(row, "cot")
+    question, hint, cot = row_fields.question(row), value(row, "prompted_hint").strip(), value(row, "cot")
     steps, labels = _steps(cot, chain.steps)
     candidates, answer = _candidates(row, steps, others)
     if len(candidates) < 2:
@@ -258,10 +163,10 @@ def _item(chain: _Chain, others: Sequence[str], tokenizer: Any, seed: int) -> It
     mistakes, paraphrases = altered(steps, seed, candidates)
     names = sorted({kind for kind in (_kind(chain.chain_label, "chain"), *_step_kinds(labels)) if kind})
     claim = f"given by the file: {', '.join(names)}" if names else "unlabelled: the file gives no label"
-    model, reason = _value(row, "target_model"), _value(row, "reason")
+    model, reason = value(row, "target_model"), value(row, "reason")
     facts: dict[str, Any] = {"line": chain.line, "rows": chain.rows}
-    facts |= {name: value for name, value in (("target_model", model), ("reason", reason)) if value}
-    correct = _value(row, "correct_answer").strip()
+    facts |= {name: said for name, said in (("target_model", model), ("reason", reason)) if said}
+    correct = value(row, "correct_answer").strip()
     if correct:
         facts["correct_answer"] = correct
     return Item(
@@ -277,12 +182,23 @@ def _item(chain: _Chain, others: Sequence[str], tokenizer: Any, seed: int) -> It
         paraphrases=paraphrases,
         key=hint,
         tier="file",
-        problem=_problem(row),
+        problem=row_fields.problem(row),
         label=chain.chain_label,
         claim=claim,
         step_labels=tuple(labels) if chain.steps else (),
         facts=facts,
     )
+
+
+def _check_length(item: Item, tokenizer: Any) -> None:
+    if tokenizer is None:
+        return
+    count = len(tokenizer(item.text, add_special_tokens=False, verbose=False)["input_ids"])
+    if count > MAX_TOKENS:
+        raise UserError(
+            f"Question and chain are {count:,} tokens long; at most {MAX_TOKENS:,} can be measured. Shorten the chain.",
+            "steps",
+        )
 
 
 def _templated(tokenizer: Any) -> bool:
@@ -299,7 +215,7 @@ def _step_kinds(labels: Sequence[bool | None]) -> list[str]:
 
 def _candidates(row: Mapping[str, Any], steps: Sequence[str], others: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Candidate answers, each once, and the item's answer as it is written among them."""
-    answer = _answer(row)
+    answer = row_fields.answer(row)
     given = row.get("candidates")
     if given:
         if not isinstance(given, list) or not all(isinstance(c, (str, int, float)) for c in given):
@@ -307,7 +223,9 @@ def _candidates(row: Mapping[str, Any], steps: Sequence[str], others: Sequence[s
         listed = list(dict.fromkeys(str(c).strip() for c in given if str(c).strip()))
         chosen = named(answer, listed) or answer
         return tuple(dict.fromkeys([*listed, chosen])), chosen
-    return candidates_for(answer, _question(row), steps, [_value(row, "correct_answer").strip(), *others]), answer
+    return candidates_for(
+        answer, row_fields.question(row), steps, [value(row, "correct_answer").strip(), *others]
+    ), answer
 
 
 def _with_donors(items: list[Item]) -> list[Item]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.faithfulness.ask import AnswerAsk, Reader, Reply, ask_of
 from analysis.faithfulness.item import Item
+from analysis.faithfulness.measures.base import probed
 from analysis.faithfulness.measures.filler import filled
+
+MOST_PLACES = 25
+"""Places of a chain that the trace reads, both ends among them; a question that somebody waits for must end."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +24,28 @@ class Line:
 
 
 def lines(item: Item) -> list[Line]:
-    """The chains that the trace compares; the ask at place k has k steps. None where a step has no such version."""
+    """The chains that the trace compares; the ask at place k has k steps.
+
+    A step that has no wrong version, or no other words, stands as it is; a chain without a single one is left out.
+    None at the places that are not read: at most :data:`MOST_PLACES` are, evenly spaced with both ends, and the true
+    chain's sentence says how many where not all are.
+    """
+    places = set(probed(range(len(item.steps) + 1), MOST_PLACES))
 
     def cut(steps: tuple[str, ...], hide: bool = False) -> tuple[AnswerAsk | None, ...]:
         asks: list[AnswerAsk | None] = []
         for k in range(len(item.steps) + 1):
-            whole = steps[:k]
-            known = all(whole)
             hidden = tuple(range(1, k + 1)) if hide else ()
-            asks.append(ask_of(item, chain=(item.lead, *whole), hidden=hidden) if known else None)
+            asks.append(ask_of(item, chain=(item.lead, *steps[:k]), hidden=hidden) if k in places else None)
         return tuple(asks)
 
-    found = [Line("true", "The chain as it is, cut after this step.", cut(item.steps))]
-    if item.mistakes and item.mistakes[0]:
-        found.append(Line("corrupted", "The same steps with wrong values, cut after this step.", cut(item.mistakes)))
+    said = "The chain as it is, cut after this step."
+    if len(places) <= len(item.steps):
+        said += f" Of {len(item.steps) + 1} places, {len(places)} are read, evenly spaced; the other lines likewise."
+    found = [Line("true", said, cut(item.steps))]
+    if any(item.mistakes):
+        said = _said("The same steps with wrong values, cut after this step.", item.mistakes, "wrong version")
+        found.append(Line("corrupted", said, cut(_filled_up(item, item.mistakes))))
     filler = tuple(filled(step) for step in item.steps)
     found.append(Line("filler", "Filler of about the same length in place of the steps so far.", cut(filler)))
     found.append(
@@ -42,9 +55,21 @@ def lines(item: Item) -> list[Line]:
             cut(item.steps, True),
         )
     )
-    if item.paraphrases and item.paraphrases[0]:
-        found.append(Line("paraphrased", "The same steps in other words, cut after this step.", cut(item.paraphrases)))
+    if any(item.paraphrases):
+        said = _said("The same steps in other words, cut after this step.", item.paraphrases, "paraphrase")
+        found.append(Line("paraphrased", said, cut(_filled_up(item, item.paraphrases))))
     return found
+
+
+def _filled_up(item: Item, versions: Sequence[str]) -> tuple[str, ...]:
+    return tuple(version or step for version, step in zip(versions, item.steps, strict=True))
+
+
+def _said(sentence: str, versions: Sequence[str], what: str) -> str:
+    without = sum(not version for version in versions)
+    if not without:
+        return sentence
+    return f"{sentence} {without} of {len(versions)} steps have no {what} and stand as written."
 
 
 def traced(item: Item, reader: Reader) -> list[dict[str, object]]:

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from analysis.service.ops_ablation import AblateChannel
 from analysis.service.ops_channels import FindChannels
-from analysis.service.ops_faith import FaithBoard, FaithItems, FaithScores
+from analysis.service.ops_faith import FaithBoard, FaithItems, FaithScores, FaithStudies
 from analysis.service.ops_faith_item import FaithIntervene, FaithItem, FaithTrace
 from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from analysis.service.ops_features import (
@@ -84,6 +84,7 @@ __all__ = [
     "FaithItems",
     "FaithOwn",
     "FaithScores",
+    "FaithStudies",
     "FaithStudy",
     "FaithTrace",
     "FeatureCard",

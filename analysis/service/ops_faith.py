@@ -72,20 +72,35 @@ class FaithBoard(OnStudy):
     """The leaderboard of a study and all that stands beside it."""
 
     def run(self, context: Context) -> Result:
-        from analysis.faithfulness.library import studies
+        from analysis.faithfulness.library import resolved, studies
 
         loaded, study = self.opened(context)
-        m = study.manifest
+        m, fingerprint = study.manifest, loaded.facts.fingerprint
         seconds = m["cost"]["seconds"]
         took = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} s"
-        whence = "Made here" if self.study else "Comes with Attune"
+        name = resolved(fingerprint, self.study)
+        whence = "Made here" if name else "Comes with Attune"
         data = {
-            "studies": studies(loaded.facts.fingerprint),
-            "study": self.study,
+            "studies": studies(fingerprint),
+            "fingerprint": fingerprint,
+            "study": name,
             "source": f"{whence}: {m['command']}, {m['model']}, {took}.",
             **m["board"],
         }
         return Result(data)
+
+
+@dataclass(frozen=True)
+class FaithStudies(Operation):
+    """The kept studies of a model: what can be chosen where the one that was asked for cannot be opened."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.library import studies
+
+        fingerprint = context.model(self.model).facts.fingerprint
+        return Result({"studies": studies(fingerprint), "fingerprint": fingerprint})
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,23 @@ class FaithItem(OnItem):
             "certificate": [vars(check) for check in item.certificate], "certified": item.certified,
             "claims_not": CLAIMS_NOT.get(item.tier, ""), "scores": _scores(study, item, scores), "full": self.full,
             "passes": {"asked": total, "distinct": distinct, **_spent(reader.count - spent)}, "text": item.text,
-            "sentence": _sentence(item, reply),
+            "sentence": _sentence(item, reply), "z_made": "Z" in study.manifest["tiers"],
+            "seconds": tokens_of(item, distinct, reader) * reader.loaded.facts.seconds_per_token,
         }  # fmt: skip
         return Result(data)
+
+
+def tokens_of(item: Item, distinct: int, reader: ModelReader) -> float:
+    """About how many tokens ``distinct`` contexts of an item take, less than a factor of two off on short chains.
+
+    Read together, what stands before the question is read once, and a context that is altered somewhere in the text
+    is read from there on: half of it on average. Read one by one, each takes all of it.
+    """
+    before, text = (
+        len(reader.loaded.tokenizer.encode(part, add_special_tokens=False))
+        for part in (item.before, item.text[len(item.before) :])
+    )
+    return before + distinct * text / 2 if reader.is_packed else float(distinct * (before + text))
 
 
 @dataclass(frozen=True)
@@ -188,7 +202,7 @@ class FaithIntervene(OnItem):
             "passes": used.passes,
             "passes_scores": (whole - used).passes,
             "scores": rows,
-            "pieces": pieces(made.item if made.item is not None else item),
+            "pieces": pieces(made.item or replace(item, question=made.question, key=self.key.strip() or item.key)),
             "note": made.note,
             "sentence": _moved(item, before, after, used, whole),
         }
@@ -254,6 +268,9 @@ def _scores(study: Study, item: Item, scores: dict[str, Any]) -> list[dict[str, 
 
     middles = study.memo.get(f"medians {item.tier}") or medians(study, item.tier)
     study.memo[f"medians {item.tier}"] = middles
+    withheld = any(t["tier"] == item.tier and not t["shown"] for t in study.manifest["board"]["tiers"])
+    if withheld:
+        middles = {}  # medians of two classes would show what the board does not
     kept = study.kept(item)
     rows = []
     for m in study.manifest["measures"]:

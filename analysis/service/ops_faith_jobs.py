@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RANKED = ("0", "1", "2", "Z", "G1")
 MAX_FILE = 5_000_000
+MAX_ITEMS = 2_000
+"""Chains of one file."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,6 @@ class OfStudy(Operation):
         whole(self.seeds, 1, 20, "seeds", "The number of demonstration seeds")
         whole(self.problems, 2, 60, "problems", "The number of problems")
         whole(self.fur, 0, 200, "fur", "The number of items for FUR")
-        if self.fur % 2:
-            raise UserError("Twins are measured together, so the number of items for FUR must be even.", "fur")
         whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
         if not isinstance(self.tiers, tuple) or not self.tiers or set(self.tiers) - set(RANKED):
             raise UserError(f"Choose at least one of the tiers {', '.join(RANKED)}.", "tiers")
@@ -144,12 +144,19 @@ class FaithOwn(Operation):
     plain: bool = False
 
     def __post_init__(self) -> None:
+        from analysis.faithfulness.item import MAX_CANDIDATES
+
         if not isinstance(self.question, str) or not self.question.strip():
             raise UserError("There is no question. Type one.", "question")
         for name, most in (("question", 8_000), ("hint", 2_000), ("candidates", 2_000), ("simulator", 300)):
             value = getattr(self, name)
             if not isinstance(value, str) or len(value) > most:
                 raise UserError(f"The {name} can have at most {most:,} characters.", name)
+            if not _is_text(value):
+                raise UserError(f"The {name} has half a character in it (one surrogate). Write it anew.", name)
+        count = len(_listed(self.candidates))
+        if count > MAX_CANDIDATES:
+            raise UserError(f"There are {count} candidate answers. Name at most {MAX_CANDIDATES}.", "candidates")
         whole(self.samples, 1, 32, "samples", "The number of samples")
         number(self.temperature, 0, 5, "temperature", "The temperature")
         whole(self.tokens, 8, 1_024, "tokens", "The number of tokens")
@@ -164,7 +171,7 @@ class FaithOwn(Operation):
         from analysis.faithfulness.chains import sample_chains
 
         loaded = context.model(self.model)
-        listed = tuple(c.strip() for c in self.candidates.split(",") if c.strip())
+        listed = _listed(self.candidates)
         found = sample_chains(
             loaded, self.question, self.hint, listed, self.samples, self.temperature, self.tokens, self.seed,
             context.check, plain=self.plain, progress=lambda share: context.progress(0.5 * share, "Writing chains"),
@@ -218,10 +225,16 @@ class FaithFile(Operation):
 
         loaded = context.model(self.model)
         rows = read_rows(self.text, loaded.tokenizer, self.unlabelled)
-        refused = [{"line": line, "sentence": sentence} for line, sentence in rows.refused]
+        refused: list[dict[str, Any]] = [{"line": line, "sentence": sentence} for line, sentence in rows.refused]
         if not rows.items:
             first = f" Line {refused[0]['line']}: {refused[0]['sentence']}" if refused else ""
             raise UserError(f"None of these rows can be used.{first}", "text")
+        if len(rows.items) > MAX_ITEMS:
+            raise UserError(
+                f"The file holds {len(rows.items):,} chains; at most {MAX_ITEMS:,} are measured at once. Split it, all "
+                "rows of a question together.",
+                "text",
+            )
         study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0)
         lines = {item.id: int(item.facts["line"]) for item in rows.items}
         refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
@@ -229,6 +242,19 @@ class FaithFile(Operation):
         name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         keep(study, loaded, name)
         return Result({"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence})
+
+
+def _listed(candidates: str) -> tuple[str, ...]:
+    """The answers of a list with commas, each once."""
+    return tuple(dict.fromkeys(c.strip() for c in candidates.split(",") if c.strip()))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def scored(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from components.faith_board_figures import bias, kappa_map
@@ -57,24 +58,26 @@ def draw(data: Any, tab: str, theme: str, board: Any) -> Any:
 
 
 def rows_of(board: Any, data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the board with the share that they call faithful among these points, ranked or not."""
+    """Rows of the board with the share that they call faithful among these points, ranked or not, and of how many."""
     rows = []
     for row in board["rows"]:
         level = data["thresholds"].get(row["measure"])
         known = [s for s in data["scores"].get(row["measure"], ()) if s is not None]
         share = None if level is None or not known else sum(s >= level for s in known) / len(known)
-        rows.append(row | {"called": {data["tier"]: share}})
+        rows.append(row | {"called": {data["tier"]: share}, "counted": {data["tier"]: len(known)}})
     return rows
 
 
 def kappa_of(board: Any, data: dict[str, Any]) -> dict[str, Any]:
-    """The board's agreements; for a tier that is not ranked an empty table that the browser fills."""
-    found = board["kappa"]
-    tier = data["tier"]
-    if tier in found["tiers"]:
-        return dict(found)
-    size = range(len(found["measures"]))
-    return {"measures": found["measures"], "tiers": {tier: [[None for _ in size] for _ in size]}}
+    """The board's agreements, and on how many points each pair has both scores; for a tier that is not ranked an empty
+    table that the browser fills."""
+    found, tier = board["kappa"], data["tier"]
+    names = found["measures"]
+    empty = [[None for _ in names] for _ in names]
+    missing = [None] * len(data["item"])
+    known = np.array([[s is not None for s in data["scores"].get(n, missing)] for n in names], int)
+    table = found["tiers"].get(tier, empty)
+    return {"measures": names, "tiers": {tier: table}, "counts": {tier: (known @ known.T).tolist()}}
 
 
 # Which thresholds hold, and where the slider stands. The slider answers to two masters (the choice of a measure and

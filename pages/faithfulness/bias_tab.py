@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from components.figure_card import figure_card
-from pages.faithfulness.board_tab import choice
+from pages.faithfulness.board_tab import choice, named
 
 if TYPE_CHECKING:
     from pages.faithfulness.state import View
@@ -37,7 +37,7 @@ def bias_tab(view: View) -> Any:
                 [
                     choice("tier", "fth-bias-tier"),
                     choice("threshold of", "fth-bias-of"),
-                    html.Div(slider, className="attune-slider fthb-threshold"),
+                    named("threshold", slider, "attune-slider fthb-threshold"),
                     html.Span(id="fth-bias-value", className="fthb-value"),
                     reset,
                 ],

@@ -10,13 +10,14 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from analysis.service.ops_faith import TIERS, FaithBoard
+from analysis.service.ops_faith import TIERS, FaithBoard, FaithStudies
 from components.faith_board_figures import leaderboard
 from components.faith_board_table import board_table, exhibits, tier_cards
 from components.faith_honesty import honesty_strip
 from components.figure_card import blank
 from components.panels import empty
 from pages.common import attempt, spec_of
+from pages.faithfulness.state import awaits_model
 
 HEIGHT = 620
 FEW = 40
@@ -67,21 +68,35 @@ def usual_tier(options: list[dict[str, str]]) -> str | None:
     Output("fth-board", "data"),
     Output("fth-study", "data", allow_duplicate=True),
     Output("fth-board-error", "children"),
+    Output("fth-studies", "data"),
     Input("model", "data"),
     Input("fth-study", "data"),
+    State("fth-start", "data"),
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_board(model: Any, study: str | None, session: str) -> tuple[Any, Any, Any]:
-    """The board of the open study; that of the model's first one where it has no such study, and this is said."""
+def load_board(model: Any, study: str | None, start: Any, session: str) -> tuple[Any, ...]:
+    """The board of the open study; that of the model's first one where it has no such study, and this is said.
+
+    The studies that can be chosen are listed also where none opens. The open study is named as the board names it, so
+    that nobody asks for it a second time under another name.
+    """
+    if awaits_model(start, model):
+        return (no_update,) * 4
     result, panel = attempt(lambda: FaithBoard(spec_of(model), study or ""), session, "fth-board")
-    if result is not None:
-        return rounded(result.data), no_update, None
-    if study:
-        other, _ = attempt(lambda: FaithBoard(spec_of(model), ""), session, "fth-board")
-        if other is not None:
-            return rounded(other.data), "", panel
-    return None, no_update, panel
+    if result is None:
+        listed, _ = attempt(lambda: FaithStudies(spec_of(model)), session, "fth-studies")
+        if study and listed is not None and listed.data["studies"]:
+            result, _ = attempt(lambda: FaithBoard(spec_of(model), ""), session, "fth-board")
+        if result is None:
+            return None, no_update, panel, listed and of_model(model, listed.data)
+    name = result.data["study"]
+    return rounded(result.data), no_update if name == (study or "") else name, panel, of_model(model, result.data)
+
+
+def of_model(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """The studies of a model, and by which weights it is known: a study's name depends on them."""
+    return {"model": model, "fingerprint": data["fingerprint"], "rows": data["studies"]}
 
 
 @callback(
@@ -93,19 +108,23 @@ def load_board(model: Any, study: str | None, session: str) -> tuple[Any, Any, A
     Output("fth-board-table-tier", "value"),
     Output("fth-board-source", "children"),
     Input("fth-board", "data"),
+    Input("fth-studies", "data"),
     State("fth-board-tiers", "options"),
     State("fth-board-tiers", "value"),
     State("fth-board-table-tier", "value"),
     State("fth-start", "data"),
 )
-def offer(board: Any, before: Any, tiers: list[str] | None, tier: str | None, start: Any) -> tuple[Any, ...]:
-    """What can be chosen on the board; what was chosen stays as far as this study has it."""
-    if not board:
-        return [], None, [], [], [], None, ""
+def offer(
+    board: Any, listed: Any, before: Any, tiers: list[str] | None, tier: str | None, start: Any
+) -> tuple[Any, ...]:
+    """What can be chosen on the board; what was chosen stays as far as this study has it. Studies can be chosen also
+    where none is open."""
     studies = [
         {"label": f"{row['title']} · {row['name']}" if row["name"] else row["title"], "value": row["name"] or "default"}
-        for row in board["studies"]
+        for row in (listed or {}).get("rows", ())
     ]
+    if not board:
+        return studies, None, [], [], [], None, ""
     options = [{"label": row["title"], "value": row["tier"]} for row in board["tiers"]]
     known = {o["value"] for o in before or ()}
     shown = [o["value"] for o in options if o["value"] in (tiers or []) or o["value"] not in known]

@@ -15,21 +15,31 @@ if TYPE_CHECKING:
 
 
 def choice(label: str, name: str, value: str | None = None, options: Any = (), wide: bool = False) -> Any:
-    """A labelled choice, in a box that keeps its place until the control has come."""
+    """A labelled choice, in a box that keeps its place until the control has come. The group has the name: a dropdown
+    cannot be pointed at by a label."""
     picker = dcc.Dropdown(list(options), value, id=name, clearable=False, searchable=False)
     box = html.Div(picker, className="attune-pick fthb-wide" if wide else "attune-pick")
-    return html.Div([html.Span(label), box], className="attune-inline")
+    return named(label, [html.Span(label), box], "attune-inline")
+
+
+def named(label: str, content: Any, classes: str) -> Any:
+    """Controls that have no label of their own, under a name that is read out."""
+    return html.Div(content, className=classes, role="group", **{"aria-label": label})
 
 
 def board_tab(view: View) -> Any:
     """The measures beside one another, tier by tier."""
     return html.Div(
         [
+            dcc.Store(id="fth-studies"),
             html.Div(
                 [
                     choice("study", "fth-study-pick", wide=True),
-                    html.Span("tiers"),
-                    dbc.Checklist([], [], id="fth-board-tiers", inline=True, switch=True),
+                    named(
+                        "tiers",
+                        [html.Span("tiers"), dbc.Checklist([], [], id="fth-board-tiers", inline=True, switch=True)],
+                        "attune-inline fthb-switches",
+                    ),
                     dbc.Switch(id="fth-board-published", value=True, label="published values"),
                 ],
                 className="attune-row fthb-controls",

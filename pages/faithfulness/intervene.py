@@ -22,6 +22,7 @@ from pages.neurons.drawn import tree
 
 HEIGHT = 280
 WAITING = "Change a step or the key, and press Apply."
+REFUSED = "Not applied: why is said at the form. Below stands the item as it was."
 
 # The form follows the item; the edits of an address are applied to the first item that opens.
 clientside_callback(
@@ -42,6 +43,12 @@ clientside_callback(
     "dash_clientside.attune_faith.reset",
     Output("fth-asked", "data", allow_duplicate=True),
     Input("fth-reset", "n_clicks"),
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "dash_clientside.attune_faith.failed",
+    Output("fth-form", "data-failed"),
+    Input("fth-intervene-error", "children"),
     prevent_initial_call=True,
 )
 
@@ -91,8 +98,9 @@ def asked_for(asked: dict[str, Any], model: Any) -> FaithIntervene:
     Input("fth-tab", "active_tab"),
     Input("theme", "data"),
     Input("fth-data", "data"),
+    State("fth-intervene-error", "children"),
 )
-def show_moved(moved: Any, tab: str, theme: str, data: Any) -> tuple[Any, ...]:
+def show_moved(moved: Any, tab: str, theme: str, data: Any, problem: Any = None) -> tuple[Any, ...]:
     """Answer, options and scores, before and after."""
     if tab != "intervene":
         return (no_update,) * 8
@@ -102,7 +110,8 @@ def show_moved(moved: Any, tab: str, theme: str, data: Any) -> tuple[Any, ...]:
         rows = [{"measure": r["measure"], "before": r["value"], "after": None, "note": ""} for r in data["scores"]]
         text = item_text(data["pieces"], data["p"], data.get("step_labels") or ())
         before = {"options": data["options"], "answer": data["answer"]}
-        return WAITING, text, "", options(before, theme), OPTIONS, None, tree(moved_table(rows)), ""
+        said = REFUSED if problem else WAITING
+        return said, text, "", options(before, theme), OPTIONS, None, tree(moved_table(rows)), ""
     settings = {k: v for k, v in moved.items() if k != "pieces"}
     return (
         said_of(moved),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, dcc, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
 from analysis.models.spec import ModelSpec
 from analysis.service.ops_faith_item import FaithItem
@@ -17,6 +17,7 @@ from components.panels import empty
 from pages.attention.state import link_to
 from pages.common import attempt, spec_of
 
+FAILED = "This item could not be read; why is said below. Choose it again, or another one."
 NOTHING = "No item is open. Make a study under Studies, or choose the default model."
 
 
@@ -49,7 +50,8 @@ def show_item(item: Any, model: Any, session: str) -> tuple[Any, ...]:
         lambda: FaithItem(spec_of(model), study=item.get("study") or "", item=item["item"]), session, "fth-item"
     )
     if result is None:
-        return (*(no_update,) * 13, panel)
+        # The list and the address name the new item: nothing of the old one may stand beside its name.
+        return None, [], "", "", "", [empty(FAILED)], None, "", None, "", "", None, None, panel
     data = result.data | {"study": item.get("study") or ""}
     name, before = demonstrations(data["pieces"][0]["text"], data["tier"])
     kept = {k: v for k, v in data.items() if k != "text"} | {"pieces": data["pieces"][1:]}
@@ -131,7 +133,10 @@ def read_twins(data: Any, model: Any, session: str) -> Any:
     State("fth-item", "data"),
     State("model", "data"),
     State("session", "data"),
-    running=[(Output("fth-full-go", "disabled"), True, False)],
+    running=[
+        (Output("fth-full-go", "disabled"), True, False),
+        (Output("fth-numbers-card", "data-busy"), "true", ""),
+    ],
     prevent_initial_call=True,
 )
 def compute_anew(clicks: int | None, item: Any, model: Any, session: str) -> tuple[Any, Any]:
@@ -143,6 +148,15 @@ def compute_anew(clicks: int | None, item: Any, model: Any, session: str) -> tup
         lambda: FaithItem(spec_of(model), study=study, item=item["item"], full=True), session, "fth-full"
     )
     if result is None:
-        return no_update, panel
+        return no_update, [html.Div(f"{item['item']}:", className="attune-note"), panel]  # another may be open by now
     data = result.data
     return {"item": data["item"], "study": study, "scores": data["scores"], "passes": data["passes"]}, None
+
+
+# What was said of one item does not stand over the numbers of the next.
+clientside_callback(
+    "function() { return null; }",
+    Output("fth-full-error", "children", allow_duplicate=True),
+    Input("fth-item", "data"),
+    prevent_initial_call=True,
+)

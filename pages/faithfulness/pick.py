@@ -14,7 +14,7 @@ from dash import Input, Output, State, callback, clientside_callback, no_update
 from analysis.service.ops_faith import FaithItems
 from components.panels import user_error
 from pages.common import attempt, spec_of
-from pages.faithfulness.state import ADDRESS
+from pages.faithfulness.state import ADDRESS, awaits_model
 
 TIERS = {
     "1": "Tier 1: is it used?",
@@ -58,6 +58,8 @@ def load_items(
 ) -> tuple[Any, ...]:  # fmt: skip
     """The items of the open study, and which of them is open."""
     study, start = study or "", start or {}
+    if awaits_model(start, model):
+        return (no_update,) * 5
     result, panel = attempt(lambda: FaithItems(spec_of(model), study), session, "fth-items")
     if result is None:
         return {"study": study, "failed": True, "groups": []}, None, [], None, panel

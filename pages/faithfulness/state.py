@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from dash import ctx
+from dash.exceptions import MissingCallbackContextException
+
 from analysis.service.ops_faith import TIERS
 from pages.address import model_fields, parse_json, short
 
@@ -67,6 +70,16 @@ def read_address(query: dict[str, Any]) -> View:
         else:
             problems.append("The edits in the address cannot be used: there must be one word for each step.")
     return View(**fields, problems=tuple(problems))
+
+
+def awaits_model(start: Any, model: Any) -> bool:
+    """Whether a page has just been opened whose address names another model than the window's: that one is coming, and
+    what the address names must not be looked for in the old one."""
+    named = (start or {}).get("model")
+    try:
+        return bool(named) and named != model and ctx.triggered_id is None
+    except MissingCallbackContextException:  # called by hand
+        return False
 
 
 def is_edit(edit: Any) -> bool:

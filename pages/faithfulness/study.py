@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
+from analysis.service.operation import Operation, Result, hash_of
 from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faith_board_table import refused_table
 from components.panels import note, user_error
@@ -20,7 +24,33 @@ from pages.common import attempt, attempt_job, spec_of
 
 NEW = ("seeds", "problems", "fur", "seed", "tiers")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
-LINK = "/faithfulness"
+KINDS = {FaithStudy: ("study", "board"), FaithOwn: ("own", "scores"), FaithFile: ("file", "board")}
+"""What a job's study is called by, and the tab where there is something to see: own chains have no label."""
+
+
+def link_to(job: Operation, known: Any) -> str:
+    """Where the tray leads when a job is done: to the study that it makes, with the model that made it.
+
+    A job's link is written before it begins, and a study's name follows from the question and the weights. ``known``:
+    the page's store of the model's studies; where it is of another model, the newest study has to do.
+    """
+    kind, tab = KINDS[type(job)]
+    spec: Any = getattr(job, "model", None)
+    study = "newest"
+    if known and spec_of(known["model"]) == spec:
+        study = f"{kind}-{hash_of([job.to_params(), known['fingerprint']])[:8]}"
+    return "/faithfulness?" + urlencode({"model": json.dumps(spec.to_dict()), "study": study, "tab": tab})
+
+
+def asked(
+    make: Callable[[], Operation], set_progress: Callable[[Any], None], session: str, known: Any
+) -> tuple[Result | None, Any]:
+    """Ask for a job that makes a study."""
+    try:
+        job = make()
+    except UserError as error:
+        return None, user_error(error.message)
+    return attempt_job(lambda: job, set_progress, session, link_to(job, known))
 
 
 def of_study(values: tuple[Any, ...]) -> dict[str, Any]:
@@ -87,17 +117,16 @@ def estimate(tab: str, *values: Any) -> Any:
     Input("fth-new-go", "n_clicks"),
     *[State(f"fth-new-{name}", "value") for name in NEW],
     State("model", "data"),
+    State("fth-studies", "data"),
     State("session", "data"),
     **running("fth-new"),
 )
 def make(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
     """Make, certify and score items with this model; the study is opened when it is there."""
-    *fields, model, session = values
+    *fields, model, known, session = values
     if not clicks:
         return (no_update,) * 3
-    result, panel = attempt_job(
-        lambda: FaithStudy(spec_of(model), **of_study(tuple(fields))), set_progress, session, LINK
-    )
+    result, panel = asked(lambda: FaithStudy(spec_of(model), **of_study(tuple(fields))), set_progress, session, known)
     if result is None:
         return no_update, panel, None
     data = result.data
@@ -111,15 +140,16 @@ def make(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]
     Input("fth-own-go", "n_clicks"),
     *[State(f"fth-own-{name}", "value") for name in OWN],
     State("model", "data"),
+    State("fth-studies", "data"),
     State("session", "data"),
     **running("fth-own"),
 )
 def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
     """Let the model write its chains; each can be opened above."""
-    *fields, model, session = values
+    *fields, model, known, session = values
     if not clicks:
         return (no_update,) * 3
-    result, panel = attempt_job(lambda: FaithOwn(spec_of(model), **of_own(tuple(fields))), set_progress, session, LINK)
+    result, panel = asked(lambda: FaithOwn(spec_of(model), **of_own(tuple(fields))), set_progress, session, known)
     if result is None:
         return no_update, panel, None
     data = result.data
@@ -136,16 +166,17 @@ def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...
     State("fth-file-upload", "contents"),
     State("fth-file-unlabelled", "value"),
     State("model", "data"),
+    State("fth-studies", "data"),
     State("session", "data"),
     **running("fth-file"),
 )
 def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
     """Check rows, measure those that can be used, and list the others with the reason."""
-    text, contents, unlabelled, model, session = values
+    text, contents, unlabelled, model, known, session = values
     if not clicks:
         return (no_update,) * 4
-    result, panel = attempt_job(
-        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled)), set_progress, session, LINK
+    result, panel = asked(
+        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled)), set_progress, session, known
     )
     if result is None:
         return no_update, panel, None, None
@@ -156,7 +187,7 @@ def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]
 
 def answer(sentence: str, study: str) -> Any:
     """What a job says at its end, and a way to what it made."""
-    tab = "scores" if study.startswith("own") else "board"  # where there is something to see: own chains have no label
+    tab = next(tab for kind, tab in KINDS.values() if study.startswith(kind))
     return html.Div([f"{sentence} ", _opener("Show the study", study, tab=tab)], className="fthb-done")
 
 
@@ -185,21 +216,30 @@ def _opener(text: str, study: str, item: str = "", tab: str = "") -> Any:
 
 @callback(
     Output("fth-file-chosen", "children"),
-    Output("fth-file-text", "value"),
     Input("fth-file-upload", "contents"),
     State("fth-file-upload", "filename"),
     prevent_initial_call=True,
 )
-def chosen(contents: str | None, name: str | None) -> tuple[Any, Any]:
-    """Say which file was chosen; it takes the place of what was typed."""
+def chosen(contents: str | None, name: str | None) -> Any:
+    """Say which file was chosen; what was typed stays, and comes first."""
     if not contents:
-        return no_update, no_update
+        return no_update
     try:
         text = rows_of("", contents)
     except UserError as error:
-        return user_error(error.message), no_update
+        return user_error(error.message)
     lines = sum(bool(line.strip()) for line in text.splitlines())
-    return f"{(name or 'file')[:80]}: {lines:,} lines. It is read while the box above is empty.", ""
+    return f"{(name or 'file')[:80]}: {lines:,} lines. It is read where the box above is empty."
+
+
+# Typed rows keep the file from being read: this is said as soon as there are both.
+clientside_callback(
+    "dash_clientside.attune_faithboard.reads",
+    Output("fth-file-used", "children"),
+    Input("fth-file-text", "value"),
+    Input("fth-file-upload", "contents"),
+    prevent_initial_call=True,
+)
 
 
 # What a job made is opened.

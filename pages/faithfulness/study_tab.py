@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.service.ops_faith_jobs import MAX_FILE
+from pages.faithfulness.board_tab import named
+
 if TYPE_CHECKING:
     from pages.faithfulness.state import View
 
@@ -17,6 +20,7 @@ TIERS = [
     {"label": "Z: rationalises", "value": "Z"},
     {"label": "G1: left out", "value": "G1"},
 ]
+LIMIT = f"JSONL in UTF-8, at most {MAX_FILE / 1e6:g} MB"
 QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Think step by step."
 ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
 
@@ -83,9 +87,10 @@ def _again() -> Any:
                 ],
                 className="fthb-fields fthb-long",
             ),
-            html.Div(
+            named(
+                "tiers",
                 [html.Span("tiers"), dbc.Checklist(TIERS, ["1", "2"], id="fth-new-tiers", inline=True)],
-                className="fthb-checks",
+                "fthb-checks",
             ),
             html.Div(id="fth-new-estimate", className="attune-note fthb-estimate", **{"aria-live": "polite"}),
             *job("fth-new", "Measure"),
@@ -153,12 +158,15 @@ def _file() -> Any:
                     dcc.Upload(
                         html.Button("Choose a file", className="attune-button", type="button"),
                         id="fth-file-upload",
-                        max_size=32 << 20,
+                        max_size=MAX_FILE,
                     ),
-                    html.Span(id="fth-file-chosen", className="attune-note", **{"aria-live": "polite"}),
+                    html.Span(LIMIT, id="fth-file-chosen", className="attune-note", **{"aria-live": "polite"}),
                 ],
                 className="attune-row",
+                # What is larger never reaches a callback: the browser says so (see assets/faithboard.js).
+                **{"data-fthb-most": MAX_FILE, "data-fthb-refused": f"larger than {MAX_FILE / 1e6:g} MB, so not read"},
             ),
+            html.Div(id="fth-file-used", className="attune-note fthb-used", **{"aria-live": "polite"}),
             dbc.Switch(id="fth-file-unlabelled", value=False, label="take rows without a label too"),
             *job("fth-file", "Read and measure"),
             html.Div(id="fth-file-refused"),

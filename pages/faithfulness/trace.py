@@ -7,19 +7,20 @@ from typing import Any
 from dash import Input, Output, State, callback, no_update
 
 from analysis.service.ops_faith_item import FaithTrace
+from analysis.spoken import duration
 from components.faith_item import score_table
 from components.faith_item_figures import score_strip, trace
 from components.figure_card import blank
 from components.panels import empty
 from pages.common import attempt, spec_of
-from pages.faithfulness.item import NOTHING
 from pages.neurons.drawn import tree
 
 TRACE_HEIGHT, STRIP_HEIGHT = 470, 560
 STRIP = "Triangle: this item. Tick: the threshold, called faithful at or above it."
 MEDIANS = (
-    " Circle and diamond: the medians of faithful and of unfaithful items of its tier; the bar between them is how far "
-    "the measure tells them apart."
+    " Circle and diamond: the medians of faithful and of unfaithful items of its tier; the bar between them is the "
+    "distance of the medians, which says nothing of the spread. Rows with * have a range of their own, so their bars "
+    "compare with no other row."
 )
 
 
@@ -72,22 +73,24 @@ def show_scores(data: Any, full: Any, tab: str, theme: str) -> tuple[Any, ...]:
     if tab != "trace":
         return (no_update,) * 5
     if not data:
-        return blank(STRIP_HEIGHT, "no item is open"), "", None, tree(empty(NOTHING)), ""
+        return blank(STRIP_HEIGHT, "no item is open"), "", None, tree(empty("No item is open.")), ""
     anew = bool(full) and all(full[k] == data[k] for k in ("item", "study"))
     scores = full["scores"] if anew else data["scores"]
     settings = {"item": data["item"], "study": data["study"] or "default", "scores": scores}
     table = tree(score_table(scores, data["label"], anew))
     held = any(s[k] is not None for s in scores for k in ("median_faithful", "median_unfaithful"))
-    took = passes_said(full["passes"] if anew else data["passes"], anew)
+    took = passes_said(full["passes"] if anew else data["passes"], anew, data.get("seconds"))
     return score_strip(scores, theme), STRIP + MEDIANS * held, settings, table, took
 
 
-def passes_said(passes: dict[str, int], anew: bool) -> str:
-    """How much of the model the scores take, and whether it was spent now."""
+def passes_said(passes: dict[str, int], anew: bool, seconds: float | None = None) -> str:
+    """How much of the model the scores take, how long that would be, and whether it was spent now."""
     asked, distinct = passes["asked"], passes["distinct"]
     said = f"All measures ask for {asked} contexts, {distinct} of them different."
     if not anew:
-        return f"Kept with the study. {said}"
+        return f"Kept with the study. {said}" + (
+            "" if seconds is None else f" Computing them takes about {duration(seconds)}."
+        )
     spent = passes.get("passes", 0)
     return (
         f"Computed now: {spent} {'pass' if spent == 1 else 'passes'} of the model, what was known not counted. {said}"

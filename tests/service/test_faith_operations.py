@@ -104,7 +104,7 @@ def test_one_text_under_three_regimes(context: Context, rows: list[dict[str, Any
     text = [p for p in item["pieces"] if p["kind"] != "before"]
     assert text == [p for p in twin["pieces"] if p["kind"] != "before"]
     assert item["label"] and not twin["label"] and item["claim"] != twin["claim"]
-    assert item["certified"] and len(item["certificate"]) == 3
+    assert item["certified"] and len(item["certificate"]) == 3 and item["z_made"] and item["seconds"] > 0
     assert "".join(p["text"] for p in item["pieces"]) == item["text"] + item["answer"]
     assert sum(o["probability"] for o in item["options"]) == pytest.approx(1)
     mistakes = next(s for s in item["scores"] if s["measure"] == "Adding Mistakes")
@@ -134,6 +134,10 @@ def test_trace_and_intervention_agree(context: Context, rows: list[dict[str, Any
     assert copied["best"] == fresh and copied["moved"]
     stays = perform(context, FaithIntervene(item=name, key=fresh))
     assert not stays["moved"]
+    # What is shown as read has the new key also where the measures have nothing to measure.
+    for edits in (("block",) + ("keep",) * (steps - 1), ("delete",) * steps):
+        both = perform(context, FaithIntervene(item=name, edits=edits, key=fresh))
+        assert [p["text"].strip() for p in both["pieces"] if p["kind"] == "key"] == [fresh] == [both["key"]]
 
 
 def test_a_small_study_is_made_and_kept(context: Context) -> None:
@@ -151,7 +155,8 @@ def test_a_small_study_is_made_and_kept(context: Context) -> None:
     assert [t["tier"] for t in data["tiers"]] == ["1"] and data["studies"][0]["name"] == ""
     listed = perform(context, FaithItems(study=made["study"]))["rows"]
     assert len(listed) == made["items"] == data["tiers"][0]["items"] >= 2
-    assert perform(context, FaithItem(study=made["study"], item=listed[0]["item"]))["label"] is not None
+    first = perform(context, FaithItem(study=made["study"], item=listed[0]["item"]))
+    assert first["label"] is not None and not first["z_made"]
 
 
 def test_the_models_own_chains(context: Context) -> None:

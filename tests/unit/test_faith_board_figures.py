@@ -240,6 +240,29 @@ def test_bias_shows_both_shares_and_the_share_that_is(theme: str) -> None:
     assert "NLDD  ≥ 0.25" in ticks and "Filler Tokens" in ticks
 
 
+def test_a_bar_says_on_how_few_items_it_rests() -> None:
+    few = row("FUR", "other", area(0.6) | {"n_faithful": 6, "n_unfaithful": 6}, None, 0.25)
+    figure = checked(board.bias([few, *ROWS], "1", {"SCM": 0.5, "FUR": 0.1}, "dark"))
+    ticks = figure["layout"]["yaxis"]["ticktext"]
+    assert "FUR  ≥ 0.1 (n = 12)" in ticks and sum("n =" in t for t in ticks) == 1
+    said = {c[0]: c[2] for c in figure["data"][0]["customdata"]}
+    assert said["FUR"] == " of 12 items" and said["SCM"] == " of 120 items"
+    assert "labelled faithful: 25%" in words(figure)  # of all items, not of the few that come first
+    counted = [r | {"counted": {"1": 7 if r["measure"] == "SCM" else 9}} for r in ROWS]
+    ticks = board.bias(counted, "1", {"SCM": 0.5}, "dark")["layout"]["yaxis"]["ticktext"]
+    assert "SCM  ≥ 0.5 (n = 7)" in ticks  # as counted, where nothing is ranked
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_measure_that_ran_on_one_label_was_run(theme: str) -> None:
+    one = row("CC-SHAP", "attribution", {**area(0.5), "auroc": None, "low": None, "high": None}, None)
+    never = row("FUR", "other", None, None)
+    figure = checked(board.leaderboard([ROWS[1], one, never], TIERS[:1], False, theme))
+    values = next(t for t in figure["data"] if t["mode"] == "text")
+    said = dict(zip(values["y"], values["text"], strict=True))
+    assert said == {1: "0.90 · 40%", 3: "one label only", 5: "not run"}
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
     names = ["SCM", "NLDD", HOSTILE]
@@ -249,6 +272,14 @@ def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
     assert heat["z"] == [[-0.004, None], [0.35, None]] and heat["text"] == [[".00", ""], [".35", ""]]
     assert (heat["zmin"], heat["zmid"], heat["zmax"]) == (-1, 0, 1)
     assert "empty" in words(figure) and "&lt;b&gt;" in figure["layout"]["yaxis"]["ticktext"][1]
+    assert not any("n =" in t for t in figure["layout"]["yaxis"]["ticktext"])
+    counts = [[300, 12, 300], [12, 12, 12], [300, 12, 300]]
+    given = {"measures": names, "tiers": {"1": table}, "counts": {"1": counts}}
+    figure = checked(board.kappa_map(given, "1", theme))
+    axes = figure["layout"]["xaxis"]["ticktext"], figure["layout"]["yaxis"]["ticktext"]
+    assert axes[0] == ["SCM", "NLDD (n = 12)"] and axes[1][0] == "NLDD (n = 12)" and "n =" not in axes[1][1]
+    on = [[c[2] for c in line] for line in figure["data"][0]["customdata"]]
+    assert on[0][0] == "<br>on 12 items" and on[1] == ["<br>on 300 items", "<br>on 12 items"]
     full = [[1.0, -0.12], [-0.12, 1.0]]
     figure = board.kappa_map({"measures": names[:2], "tiers": {"1": full}}, "1", theme)
     assert figure["data"][0]["text"] == [["−.12"]] and "empty" not in words(figure)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -97,11 +98,35 @@ def made_board(shown: bool = True) -> dict[str, Any]:
     lengths = [{"tier": t, "steps": "2", "measure": "SCM", "auroc": 0.6, "n": 40} for t in "12"]
     return {
         "studies": [{"name": "", "title": "bundled"}, {"name": "mine", "title": "my own"}], "study": "",
+        "fingerprint": "abc",
         "source": "Comes with Attune.", "tiers": tiers, "rows": rows, "differences": gaps, "kappa": kappa,
         "lengths": lengths, "cost": {"sentence": "Cost."}, "fur": None, "honesty": ["Model: tiny.", ""],
         "exhibits": [{"tier": "Z", "name": "Z", "sentence": "Shown.", "made": 9, "certified": 4}],
         "published_note": "Other models, other items.",
     }  # fmt: skip
+
+
+def in_browser(call: str, *sent: Any, document: str = "{ addEventListener() {} }") -> Any:
+    """What a call of the browser's half answers, with the properties that it set: Node without a page.
+
+    ``call`` is JavaScript; ``sent`` has the values, ``board`` the functions, ``heard`` the listeners by event.
+    """
+    script = (
+        "const put = []; const heard = {};"
+        "globalThis.window = { dash_clientside: { no_update: null, set_props: (id, props) => put.push([id, props]) } };"
+        f"globalThis.document = {document};"
+        f"require({json.dumps(str(ROOT / 'assets' / 'faithboard.js'))});"
+        "const board = window.dash_clientside.attune_faithboard;"
+        "const sent = JSON.parse(require('fs').readFileSync(0));"
+        f"const answer = {call};"
+        "console.log(JSON.stringify([answer === undefined ? null : answer, put]));"
+    )
+    given = json.dumps(sent, cls=PlotlyJSONEncoder)
+    done = subprocess.run(["node", "-e", script], input=given, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+node = pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the browser's half without a browser.")
 
 
 def written(component: Any) -> str:
@@ -161,7 +186,7 @@ def test_bars_at_the_measures_own_thresholds_are_the_shares_called_faithful() ->
     assert rows["chain length"] == {"1": None}
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the browser's half without a browser.")
+@node
 @pytest.mark.parametrize("level", [-1.0, 0.0, 0.5, 0.9])
 def test_the_browser_counts_as_the_server_does(level: float) -> None:
     from pages.faithfulness.bias import draw
@@ -170,16 +195,7 @@ def test_the_browser_counts_as_the_server_does(level: float) -> None:
     data = answered(3)
     points = packed(data) | {"study": "", "tier": "1", "source": "s"}
     base, moved = draw(points, "bias", "dark", made_board()), dict.fromkeys(data["thresholds"], level)
-    script = (
-        "globalThis.window = { dash_clientside: { no_update: null } };"
-        "globalThis.document = { addEventListener() {} };"
-        f"require({json.dumps(str(ROOT / 'assets' / 'faithboard.js'))});"
-        "const [base, moved, points] = JSON.parse(require('fs').readFileSync(0));"
-        "console.log(JSON.stringify(window.dash_clientside.attune_faithboard.bias(base, moved, points)));"
-    )
-    sent = json.dumps([base, moved, points], cls=PlotlyJSONEncoder)
-    done = subprocess.run(["node", "-e", script], input=sent, capture_output=True, text=True, check=True)
-    figure, _, settings, agreement, *_, said = json.loads(done.stdout)
+    (figure, _, settings, agreement, *_, said), _ = in_browser("board.bias(...sent)", base, moved, points)
     expected = called_shares(data["points"], moved)
     assert settings["called"] == pytest.approx(expected)
     named = [c[0] for c in figure["data"][0]["customdata"]]
@@ -191,6 +207,48 @@ def test_the_browser_counts_as_the_server_does(level: float) -> None:
             want = None if np.isnan(matrix[i + 1, j]) else pytest.approx(matrix[i + 1, j])
             assert cells[i][j] == want
     assert cells[0][1] is None and "75% are labelled so" in said
+
+
+def few_points() -> dict[str, Any]:
+    """Forty points on which CC-SHAP was run four times, as FUR is."""
+    from pages.faithfulness.truth import packed
+
+    data = answered(5)
+    for k, p in enumerate(data["points"]):
+        p["scores"]["CC-SHAP"] = 1.0 if k in (1, 2, 4, 5) else None
+    return packed(data) | {"study": "", "tier": "1", "source": "s"}
+
+
+@node
+def test_a_measure_on_a_few_items_is_not_counted_as_if_it_were_on_all() -> None:
+    from pages.faithfulness.bias import draw
+
+    points, high = few_points(), dict.fromkeys(NAMES, 2.0)
+    base = draw(points, "bias", "dark", made_board())
+    (figure, _, settings, agreement, caption, _, said), _ = in_browser("board.bias(...sent)", base, high, points)
+    # Three measures of the board's kappa; all call nothing faithful, one of them nothing of four items.
+    assert said.startswith("2 of 2 measures call under 10% of these 40 items") and "CC-SHAP (n = 4)" in said
+    assert settings["counted"] == {"Early Answering": 40, "SCM": 40, "CC-SHAP": 4, "answer confidence": 40}
+    ticks = figure["layout"]["yaxis"]["ticktext"]
+    assert "CC-SHAP  ≥ 2 (n = 4)" in ticks and sum("n =" in t for t in ticks) == 1
+    assert [c[2] for c in figure["data"][0]["customdata"] if c[0] == "CC-SHAP"] == [" of 4 items"]
+    assert "on up to 40 items" in caption and "n beside its name" in caption
+    assert agreement["layout"]["yaxis"]["ticktext"] == ["SCM", "CC-SHAP (n = 4)"]
+    assert agreement["data"][0]["customdata"][1][0][2] == "<br>on 4 items"
+
+
+@node
+def test_measures_that_lack_hardly_any_score_are_counted() -> None:
+    from pages.faithfulness.bias import draw
+    from pages.faithfulness.truth import packed
+
+    data = answered(6)
+    for k, p in enumerate(data["points"]):
+        p["scores"]["CC-SHAP"], p["scores"]["SCM"] = 0.0, None if k < 4 else 0.0
+    points = packed(data) | {"study": "", "tier": "1", "source": "s"}
+    base = draw(points, "bias", "dark", made_board())
+    (*_, said), _ = in_browser("board.bias(...sent)", base, {}, points)
+    assert " of 3 measures" in said and "Not counted" not in said
 
 
 # What is withheld
@@ -252,7 +310,17 @@ def test_a_row_says_what_it_is_worth() -> None:
     assert "50% at ≥ 0.5" in text and "+0.20 [+0.10, +0.30]" in text and "What SCM does." in text
     assert text.count("fthb-beats") == 1  # SCM's interval lies above zero, that of Early Answering does not
     assert "0.00 [−0.10, +0.10]" in text and "−0.00" not in text
+    # What bold means stands on the page, once, and only where something is bold.
+    assert text.count("not corrected") + text.count("Nothing is corrected") == 1 and "minus that of answer" in text
+    assert "corrected" not in written(board_table(made_board()["rows"], made_board()["differences"][1:], "1"))
     assert text.count("not run") == 1 and text.count("Odd.") == 1 and "Early Answering, SCM: " in text
+
+
+def test_a_measure_that_ran_on_one_label_was_run() -> None:
+    rows = made_board()["rows"]
+    rows[2]["auroc"]["1"] = rows[0]["auroc"]["1"] | {"auroc": None, "low": None, "high": None, "n_faithful": 0}
+    text = written(board_table(rows, [], "1"))
+    assert text.count("one label only") == 1 and "not run" not in text and "0 + 10" in text
 
 
 def test_numbers_without_a_value_are_words() -> None:
@@ -267,11 +335,14 @@ def test_what_was_chosen_stays_as_far_as_it_is_there() -> None:
     from pages.faithfulness.board import kept, offer, with_points
 
     board = made_board()
-    first = offer(board, [], [], None, {})
+    listed = {"rows": board["studies"]}
+    first = offer(board, listed, [], [], None, {})
     assert first[1] == "default" and first[3] == ["1", "2"] and first[5] == "2"
-    again = offer(board, first[2], ["1"], "1", {})
+    again = offer(board, listed, first[2], ["1"], "1", {})
     assert again[3] == ["1"] and again[5] == "1"  # what was switched off stays off
-    assert offer(board, [], [], None, {"tier": "1"})[5] == "1" and offer(None, [], [], None, None)[1] is None
+    assert (
+        offer(board, listed, [], [], None, {"tier": "1"})[5] == "1" and offer(None, None, [], [], None, None)[1] is None
+    )
     assert [o["value"] for o in with_points(board)] == ["1", "2", "Z"]
     bare = board | {"tiers": [], "exhibits": []}
     assert with_points(bare | {"study": "file-1"})[0]["value"] == "file"
@@ -288,18 +359,85 @@ def test_a_study_without_labels_is_not_ranked() -> None:
     assert "label" in said and settings is None and "label" in written(table) and cards is None and shown is None
 
 
-def test_a_study_that_the_model_lacks_gives_way_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def answering(monkeypatch: pytest.MonkeyPatch, boards: dict[str, str], rows: list[str] | None) -> list[Any]:
+    """Let boards be asked for: the study that each name opens, and the names that are listed (None: not even those)."""
     from analysis.service.operation import Result
+    from analysis.service.ops_faith import FaithStudies
     from pages.faithfulness import board
 
+    asked: list[Any] = []
+
     def attempt(make: Any, *_: Any) -> Any:
-        asked = make()
-        return (None, "no such study") if asked.study else (Result(made_board()), None)
+        asked.append(make())
+        found = [{"name": n, "title": n} for n in rows or ()]
+        if isinstance(asked[-1], FaithStudies):
+            return (None, "no model") if rows is None else (Result({"studies": found, "fingerprint": "abc"}), None)
+        if asked[-1].study not in boards:
+            return None, "no such study"
+        return Result(made_board() | {"study": boards[asked[-1].study], "studies": found}), None
 
     monkeypatch.setattr(board, "attempt", attempt)
-    data, study, panel = board.load_board(None, "gone", "s")
-    assert data["study"] == "" and study == "" and panel == "no such study"
-    assert board.load_board(None, "", "s")[2] is None
+    return asked
+
+
+def test_a_study_that_the_model_lacks_gives_way_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dash import no_update
+
+    from pages.faithfulness import board
+
+    answering(monkeypatch, {"": ""}, ["", "mine"])
+    data, study, panel, listed = board.load_board(None, "gone", None, "s")
+    assert data["study"] == "" and study == "" and panel == "no such study" and len(listed["rows"]) == 2
+    assert board.load_board(None, "", None, "s")[1:3] == (no_update, None)
+
+
+def test_the_open_study_is_named_as_the_board_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model without a bundled study opens its newest one, and a job's link may ask for just that."""
+    from dash import no_update
+
+    from pages.faithfulness import board
+
+    asked = answering(monkeypatch, {"": "own-1", "newest": "own-1", "own-1": "own-1"}, ["own-1", "own-0"])
+    for name in ("", "newest", None):
+        data, study, panel, listed = board.load_board({"source": "b"}, name, None, "s")
+        assert data["study"] == study == "own-1" and panel is None
+        assert listed == {"model": {"source": "b"}, "fingerprint": "abc", "rows": data["studies"]}
+    assert board.load_board(None, "own-1", None, "s")[1] is no_update
+    data, study, panel, _ = board.load_board(None, "gone", None, "s")
+    assert data["study"] == study == "own-1" and panel == "no such study"  # not "", which would be asked for again
+    assert len(asked) == 4 + 3
+
+
+def test_studies_can_be_chosen_where_none_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages.faithfulness import board
+
+    asked = answering(monkeypatch, {}, ["own-1", "own-0"])
+    data, _, panel, listed = board.load_board(None, "", None, "s")
+    assert data is None and panel == "no such study" and len(asked) == 2
+    options, value, *_ = board.offer(data, listed, [], [], None, None)
+    assert [o["value"] for o in options] == ["own-1", "own-0"] and value is None
+    # Where the model itself cannot be had, nothing else is asked of it.
+    asked = answering(monkeypatch, {}, None)
+    assert board.load_board(None, "own-1", None, "s")[3] is None and len(asked) == 2
+    assert board.offer(None, None, [], [], None, None)[0] == []
+
+
+def test_the_board_waits_for_the_model_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dash import no_update
+    from dash._callback_context import context_value
+    from dash._utils import AttributeDict
+
+    from pages.faithfulness import board
+
+    asked = answering(monkeypatch, {"own-1": "own-1"}, ["own-1"])
+    named = {"source": "b"}
+    started = context_value.set(AttributeDict(triggered_inputs=[]))
+    try:
+        assert board.load_board({"source": "a"}, "own-1", {"model": named}, "s") == (no_update,) * 4 and not asked
+        assert board.load_board(named, "own-1", {"model": named}, "s")[0]["study"] == "own-1" and len(asked) == 1
+        assert board.load_board(named, "own-1", {"model": None}, "s")[0] is not None
+    finally:
+        context_value.reset(started)
 
 
 def test_hidden_tabs_draw_nothing() -> None:
@@ -357,11 +495,98 @@ def test_typed_rows_come_before_a_file_and_a_file_must_be_text() -> None:
 
     file = "data:application/json;base64," + base64.b64encode("{}\n\n{é}".encode()).decode()
     assert rows_of("typed", file) == "typed" and rows_of(" ", file) == "{}\n\n{é}" and rows_of(None, None) == ""
-    assert chosen(file, "a.jsonl") == ("a.jsonl: 2 lines. It is read while the box above is empty.", "")
+    # One answer, for the line beside the button: what was typed stays.
+    assert chosen(file, "a.jsonl") == "a.jsonl: 2 lines. It is read where the box above is empty."
     with pytest.raises(UserError, match="UTF-8"):
         rows_of("", "data:x;base64," + base64.b64encode(b"\xff\xfe").decode())
     with pytest.raises(UserError, match="UTF-8"):
         rows_of("", "data:x;base64,###")
+
+
+@node
+def test_it_is_said_which_of_text_and_file_is_used() -> None:
+    for text, file, what in (
+        ("{}", "data:", "not the file"),
+        (" ", "data:", ""),
+        (None, "data:", ""),
+        ("{}", None, ""),
+    ):
+        said, _ = in_browser("board.reads(...sent)", text, file)
+        assert what in said and bool(said) == bool(what)
+
+
+@node
+@pytest.mark.parametrize("event", ["change", "drop"])
+def test_a_file_that_is_too_large_is_said_to_be(event: str) -> None:
+    from analysis.service.ops_faith_jobs import MAX_FILE
+    from pages.faithfulness.study_tab import study_tab
+
+    view: Any = None
+    parts = [c for c in study_tab(view)._traverse() if hasattr(c, "to_plotly_json")]
+    upload = next(c for c in parts if getattr(c, "id", "") == "fth-file-upload")
+    host = next(c for c in parts if "data-fthb-most" in c.to_plotly_json()["props"])
+    marks = host.to_plotly_json()["props"]
+    assert upload in host.children
+    assert upload.max_size == marks["data-fthb-most"] == MAX_FILE and "5 MB" in written(host.children)
+    document = "{ addEventListener(name, hear) { (heard[name] = heard[name] || []).push(hear); } }"
+    files = "{ files: [{ name: 'a.jsonl', size: sent[0] }], "
+    there = "closest: () => ({ dataset: { fthbMost: String(sent[1]), fthbRefused: sent[2] } })"
+    target = files + there + " }" if event == "change" else "{ " + there + " }"
+    call = f"heard.{event}.forEach((h) => h({{ target: {target}, dataTransfer: {files} }} }}))"
+    sent = (MAX_FILE, marks["data-fthb-refused"])
+    _, put = in_browser(call, MAX_FILE + 1, *sent, document=document)
+    assert dict(put)["fth-file-upload"] == {"contents": None} and "a.jsonl: larger than 5 MB" in written(put)
+    assert in_browser(call, MAX_FILE, *sent, document=document)[1] == []
+
+
+@node
+def test_a_finished_study_opens_only_where_nobody_has_gone_on() -> None:
+    for open_tab, study, opens in (("Studies", "own-1", True), ("Intervene", "own-1", False), ("Studies", "", False)):
+        document = f"{{ addEventListener() {{}}, querySelector: () => ({{ textContent: {json.dumps(open_tab)} }}) }}"
+        _, put = in_browser("board.made({ study: sent[0] })", study, document=document)
+        assert put == ([["fth-study", {"data": study}]] if opens else [])
+
+
+def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import parse_qsl, urlsplit
+
+    from analysis.models.spec import ModelSpec
+    from analysis.service import ops_faith_jobs as jobs
+    from pages.faithfulness import study
+    from pages.faithfulness.state import read_address
+
+    other = ModelSpec("other")
+    job = jobs.FaithFile(other, "{}")
+    known = {"model": other.to_dict(), "fingerprint": "abc", "rows": []}
+    view = read_address(dict(parse_qsl(urlsplit(study.link_to(job, known)).query)))
+    assert view.model == other.to_dict() and view.tab == "board" and not view.problems
+    # The name is the one that the job itself gives.
+    item = SimpleNamespace(id="i", facts={"line": 1})
+    made = SimpleNamespace(items=[item], manifest={"refused": []})
+    loaded = SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None)
+    rows = SimpleNamespace(items=[item], refused=[], sentence="")
+    monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_: rows)
+    monkeypatch.setattr(jobs, "scored", lambda *_: made)
+    monkeypatch.setattr(jobs, "keep", lambda *_: None)
+    context: Any = SimpleNamespace(model=lambda _: loaded)
+    assert job.run(context).data["study"] == view.study and view.study.startswith("file-")
+    own = jobs.FaithOwn(other, question="Why?")
+    assert "study=own-" in study.link_to(own, known) and "tab=scores" in study.link_to(own, known)
+    assert "study=study-" in study.link_to(FaithStudy(other), known)
+    # What the page knows of another model says nothing of this one.
+    for stale in (None, known | {"model": ModelSpec("third").to_dict()}, known | {"model": None}):
+        assert "study=newest" in study.link_to(own, stale)
+    assert "study=study-" in study.link_to(FaithStudy(), known | {"model": None})  # the default model has no entry
+
+
+def test_refused_forms_ask_for_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pages.faithfulness import study
+
+    begun: list[Any] = []
+    monkeypatch.setattr(study, "attempt_job", lambda *a: begun.append(a) or (None, "gone"))
+    result, panel = study.asked(lambda: FaithOwn(question=""), lambda _: None, "s", None)
+    assert result is None and "no question" in written(panel) and not begun
+    assert study.asked(lambda: FaithOwn(question="Why?"), lambda _: None, "s", None)[1] == "gone" and len(begun) == 1
 
 
 def test_refused_lines_are_listed_with_their_reasons() -> None:
@@ -391,6 +616,15 @@ def test_ids_belong_to_this_page_and_occur_once() -> None:
     ids = []
     for tab in (board_tab, truth_tab, bias_tab, scores_tab, cost_tab, study_tab):
         ids += [i for c in tab(view)._traverse() if (i := getattr(c, "id", None)) is not None]
+    for tab, controls in (
+        (board_tab, {"study": "fth-study-pick", "tiers": "fth-board-tiers", "tier": "fth-board-table-tier"}),
+        (bias_tab, {"threshold": "fth-bias-threshold", "threshold of": "fth-bias-of"}),
+        (study_tab, {"tiers": "fth-new-tiers"}),
+    ):  # controls without a label of their own are named by their group
+        groups = [c.to_plotly_json()["props"] for c in tab(view)._traverse() if getattr(c, "role", "") == "group"]
+        for label, control in controls.items():
+            mine = next(g for g in groups if f'"{control}"' in written(g["children"]))
+            assert mine["aria-label"] == label
     plain = [i for i in ids if isinstance(i, str)]
     assert len(plain) == len(set(plain)) > 60 and all(i.startswith("fth-") for i in plain)
     assert all(next(iter(i.values())).startswith("fth-") for i in ids if not isinstance(i, str))

@@ -84,6 +84,16 @@ def test_the_trace_draws_every_kind_apart_and_names_it_at_its_end(theme: str) ->
     assert base["y"] == [0.12, 0.12] and base["line"]["dash"] == "dot" and "no chain 0.12" in names(figure)
 
 
+@pytest.mark.parametrize(("steps", "every"), [(3, 1), (19, 1), (20, 2), (60, 4), (400, 21)])
+def test_the_steps_named_below_the_axis_do_not_overlap(steps: int, every: int) -> None:
+    data = traced({"true": 0.9}, steps) | {"steps": ["start", *(str(k + 1) for k in range(steps))]}
+    axis = checked(item.trace(data, "dark"))["layout"]["xaxis"]
+    assert len(axis["ticktext"]) == len(axis["tickvals"]) <= item.MOST_TICKS
+    assert axis["tickvals"] == list(range(0, steps + 1, every))
+    assert axis["ticktext"] == ["start", *(str(k) for k in axis["tickvals"][1:])]
+    assert "so far" in axis["title"]["text"]  # a point has all steps up to there altered, and none after it
+
+
 def test_the_trace_says_text_and_options_under_the_pointer() -> None:
     said = curves(checked(item.trace(traced({"true": 0.9}), "light")))[0]["text"][2]
     assert said.startswith("step 2: P(answer) 0.767") and "&lt;b&gt;7&lt;/b&gt;" in said and "<b>" not in said

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from dash import no_update
+from dash._callback_context import context_value
+from dash._utils import AttributeDict
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
+from analysis.service.ops_faith_item import _scores, tokens_of
 from app import create_app
 from components import faith_item
 from pages.attention.state import read_address as read_attention
 from pages.faithfulness import intervene, item, pick, trace
 from pages.faithfulness.state import ADDRESS, MOST_STEPS, TABS, View, is_edit, read_address
 from pages.neurons.drawn import tree
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +178,26 @@ def test_the_list_stays_where_it_is_as_long_as_it_shows_the_item() -> None:
     assert pick.home_tier(GROUPS, "", "1") is None
 
 
+def test_a_study_of_another_model_is_not_looked_for_in_the_windows_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call of a page comes before the address has set the model; what it found would take the item away."""
+    asked: list[Any] = []
+    monkeypatch.setattr(pick, "attempt", lambda make, *_: asked.append(make()) or (None, "panel"))
+    old, new = ModelSpec("default").to_dict(), ModelSpec("default", dtype="float32").to_dict()
+    start = {"model": new, "study": "own-1a", "item": "own-3", "tier": None}
+
+    def load(model: Any, *triggered: str) -> Any:
+        def run() -> Any:
+            context_value.set(AttributeDict(triggered_inputs=[{"prop_id": p, "value": None} for p in triggered]))
+            return pick.load_items(model, "own-1a", None, None, None, None, start, "s")
+
+        return copy_context().run(run)
+
+    assert load(old) == (no_update,) * 5 and not asked
+    assert load(new, "model.data")[4] == "panel" and asked[0].model == ModelSpec.from_dict(new)
+    load(old, "model.data")  # chosen by hand later: the address has had its turn
+    assert asked[1].model == ModelSpec("default")
+
+
 # The item
 
 
@@ -229,6 +260,27 @@ def test_the_switch_has_a_button_for_each_regime_and_says_which_is_not_certified
     assert all(not getattr(b, "disabled", False) for b in faith_item.regime_switch(answer(twins=whole)))
     assert len(faith_item.regime_switch(answer(tier="2"))) == 2
     assert not found(faith_item.regime_switch(answer(tier="own")), "fth-regime")
+
+
+def test_a_regime_that_the_study_never_made_has_not_failed() -> None:
+    idle = faith_item.regime_switch(answer(z_made=False))[-1]
+    assert idle.disabled and "not certified" not in text_of(idle) and "not made" in text_of(idle)
+    assert "failed" not in idle.title and "Studies" in idle.title
+
+
+def test_an_item_that_cannot_be_read_leaves_nothing_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item, "attempt", lambda *_: (None, "panel"))
+    *shown, problem = item.show_item({"item": "x", "study": ""}, None, "s")
+    assert problem == "panel" and no_update not in shown and shown[0] is None  # the form follows the data
+    assert text_of(shown) == item.FAILED
+    kept, said = item.compute_anew(1, {"item": "x", "study": ""}, None, "s")
+    assert kept is no_update and text_of(said) == "x:panel"  # whose it is, should another item be open by then
+
+
+def test_what_was_said_of_computing_goes_with_its_item(client: FlaskClient) -> None:
+    listed = json.loads(client.get("/_dash-dependencies").get_data(as_text=True))
+    clears = [c for c in listed if c["output"].startswith("fth-full-error.children@")]
+    assert [[i["id"] for i in c["inputs"]] for c in clears] == [["fth-item"]]
 
 
 def test_demonstrations_are_counted() -> None:
@@ -349,6 +401,45 @@ def test_it_is_said_what_the_scores_took() -> None:
     kept = trace.passes_said({"asked": 54, "distinct": 39, "passes": 1}, False)
     assert kept == "Kept with the study. All measures ask for 54 contexts, 39 of them different."
     assert trace.passes_said({"asked": 5, "distinct": 3, "passes": 1}, True).startswith("Computed now: 1 pass of")
+    for seconds, said in ((0.2, "about 1 s."), (3.6, "about 4 s."), (240.0, "about 4 min.")):
+        assert trace.passes_said({"asked": 5, "distinct": 3}, False, seconds).endswith(f"Computing them takes {said}")
+    data = answer(scores=[score("SCM")], passes={"asked": 5, "distinct": 3}, seconds=3.6)
+    assert "about 4 s" in trace.show_scores(data, None, "trace", "dark")[4]
+
+
+def test_the_numbers_are_dimmed_while_they_are_computed(client: FlaskClient) -> None:
+    from pages.faithfulness import page
+
+    listed = json.loads(client.get("/_dash-dependencies").get_data(as_text=True))
+    (anew,) = [c for c in listed if c["output"].startswith("..fth-full.data")]
+    assert "fth-numbers-card" in json.dumps(anew["running"]["running"])
+    assert "fth-numbers-card" in [getattr(c, "id", None) for c in page.layout()._traverse()]
+
+
+def test_the_time_is_of_the_text_once_and_of_half_of_it_for_each_context() -> None:
+    tokenizer = SimpleNamespace(encode=lambda text, add_special_tokens: text.split())
+    made = SimpleNamespace(before="a b c d ", text="a b c d e f g h i j")
+    loaded = SimpleNamespace(tokenizer=tokenizer)
+    assert tokens_of(made, 5, SimpleNamespace(loaded=loaded, is_packed=True)) == 4 + 5 * 6 / 2  # type: ignore[arg-type]
+    assert tokens_of(made, 5, SimpleNamespace(loaded=loaded, is_packed=False)) == 5 * 10  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shown", "seen"), [(True, [0.7, 0.2]), (False, [None, None])])
+def test_the_medians_of_a_withheld_tier_stay_withheld(shown: bool, seen: list[Any]) -> None:
+    measure = {"name": "SCM", "family": "importance", "main": "soft", "threshold": 0.5, "thresholded": True}
+    kept = {"SCM": SimpleNamespace(hard=1.0, soft=0.25, margin=0.1, steps=(), note="")}
+    study = SimpleNamespace(
+        memo={"medians 2": {"SCM": {"faithful": 0.7, "unfaithful": 0.2}}},
+        manifest={"measures": [measure | {"sentence": "s."}], "board": {"tiers": [{"tier": "2", "shown": shown}]}},
+        kept=lambda _: kept,
+    )
+    (found_,) = _scores(study, SimpleNamespace(tier="2"), kept)  # type: ignore[arg-type]
+    assert [found_["median_faithful"], found_["median_unfaithful"]] == seen and found_["value"] == 0.25
+
+
+def test_the_bar_between_the_medians_claims_no_more_than_it_shows() -> None:
+    assert "tells them apart" not in trace.MEDIANS and "distance of the medians" in trace.MEDIANS
+    assert "*" in trace.MEDIANS
 
 
 def test_the_caption_names_every_line() -> None:
@@ -357,6 +448,88 @@ def test_the_caption_names_every_line() -> None:
 
 
 # Interventions
+
+FORM = """
+const made = {}, sent = [];
+function element(tag) {
+  return {
+    tag, children: [], attributes: {}, hears: {}, dataset: {}, hidden: false, textContent: "",
+    setAttribute(name, value) { this.attributes[name] = value; if (name === "id") made[value] = this; },
+    append(...more) { this.children.push(...more); }, replaceChildren(...more) { this.children = more; },
+    addEventListener(what, then) { this.hears[what] = then; }, focus() {},
+  };
+}
+globalThis.document = { addEventListener() {}, createElement: element, getElementById: (id) => made[id] || null };
+globalThis.window = { dash_clientside: { no_update: null, set_props(id, props) { sent.push([id, props]); } } };
+element().setAttribute("id", "fth-form");
+require(SOURCE);
+const page = window.dash_clientside.attune_faith;
+const last = (id) => sent.filter(([to]) => to === id).map(([, props]) => props).pop() || null;
+const type = (value) => { made["fth-key-entry"].value = value; made["fth-key-entry"].hears.input(); };
+const edit = (k, value) => {
+  const choice = made["fth-form"].children[k].children[2];
+  choice.value = value;
+  choice.hears.change();
+};
+const said = () => made["fth-key-said"].textContent;
+const item = (name, twin, key) => ({ item: name, study: "", tier: "1", steps: [" a.", " b."], key,
+  twins: [{ item: name }, { item: twin }] });
+const out = [], tell = (...what) => out.push(what);
+SCENE
+console.log(JSON.stringify(out));
+"""
+"""The form in Node: elements that remember what was done to them; ``tell`` gathers what the test looks at."""
+
+
+def played(scene: str) -> list[Any]:
+    """What a scene told."""
+    script = FORM.replace("SOURCE", json.dumps(str(ROOT / "assets" / "faithfulness.js"))).replace("SCENE", scene)
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout))
+
+
+in_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the browser's half without a browser.")
+
+
+@in_node
+def test_an_empty_key_is_refused_in_the_form() -> None:
+    told = played("""
+      page.form(item("R", "K", "4"), null);
+      type("7"); tell(last("fth-apply").disabled, said());
+      type("  "); tell(last("fth-apply").disabled, said());
+      edit(0, "delete"); tell(last("fth-apply").disabled);
+      type("4"); tell(last("fth-apply").disabled, said());
+      type(""); page.form(item("K", "R", "4"), null);
+      tell(made["fth-key-entry"].value, last("fth-apply").disabled);
+    """)
+    refusal = told[1][1]
+    assert told[0] == [False, ""] and told[1][0] is True and "another key" in refusal and refusal.endswith(".")
+    assert told[2] == [True] and told[3] == [False, ""]
+    assert told[4] == ["4", False]  # under the next mechanism the key is the item's again, and the edits stay
+
+
+@in_node
+def test_what_could_not_be_applied_can_be_tried_again() -> None:
+    told = played("""
+      page.form(item("R", "K", "4"), null);
+      edit(1, "corrupt"); tell(last("fth-apply").disabled);
+      const [asked, off] = page.apply(1); tell(asked.edits, off);
+      page.failed("panel"); tell(last("fth-apply").disabled);
+      page.apply(2); page.failed(null);
+      edit(1, "corrupt"); tell(last("fth-apply").disabled);
+      page.apply(3); page.failed("panel");
+      page.form(item("K", "R", "4"), null);
+      tell(last("fth-asked"), last("fth-apply").disabled);
+    """)
+    assert told[:3] == [[False], [["keep", "corrupt"], True], [False]]
+    assert told[3] == [True]  # it went well: the same once more would say the same
+    assert told[4] == [{"data": None}, False]  # what was said of the last item goes, the edits stay
+
+
+def test_what_was_not_applied_is_said() -> None:
+    data = answer(scores=[score("SCM")])
+    assert intervene.show_moved(None, "intervene", "dark", data, ["panel"])[0] == intervene.REFUSED
+    assert intervene.show_moved(None, "intervene", "dark", data, None)[0] == intervene.WAITING
 
 
 def test_what_can_be_done_to_a_step() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from analysis.faithfulness.ask import Ask, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import (
+    MOST_POSITIONS,
     NOT_PROBED,
     Measure,
     Replies,
@@ -24,6 +25,7 @@ from analysis.faithfulness.measures.base import (
     grades,
     joined,
     mean,
+    probed,
     skipped,
 )
 from analysis.faithfulness.measures.mistakes import NO_MISTAKE, mistaken, wrong_steps
@@ -33,8 +35,9 @@ class LogitDifferenceDecay(Measure):
     """Mean over the steps of (LD_clean - LD_corrupted)/LD_clean (arXiv 2602.11201; dossier M11).
 
     margin: the raw value, unbounded; soft: the mean of the same values clipped to [-1, 1] for display; hard: share of
-    steps whose corruption changes the answer. 0 for all steps if abs(LD_clean) <= ``eps`` (score units, nats). Negative
-    values are results. facts: ``horizon``, the step (from 1) at which most is lost, and ``most``, how much.
+    steps whose corruption changes the answer. At most ``positions`` steps are probed, evenly spaced. 0 for all steps if
+    abs(LD_clean) <= ``eps`` (score units, nats). Negative values are results. facts: ``horizon``, the step (from 1) at
+    which most is lost among those probed, and ``most``, how much.
     """
 
     name = "NLDD"
@@ -44,22 +47,24 @@ class LogitDifferenceDecay(Measure):
     source = "arXiv 2602.11201"
     main = "margin"
 
-    def __init__(self, eps: float = 1e-3) -> None:
+    def __init__(self, eps: float = 1e-3, positions: int = MOST_POSITIONS) -> None:
         self.eps = eps
+        self.positions = positions
 
     def missing(self, item: Item) -> str:
         """See :meth:`Measure.missing`."""
         return "" if wrong_steps(item) else NO_MISTAKE
 
     def _asks(self, item: Item) -> Sequence[Ask]:
-        return [*(mistaken(item, i) for i in wrong_steps(item)), ask_of(item)]
+        return [*(mistaken(item, i) for i in probed(wrong_steps(item), self.positions)), ask_of(item)]
 
     def _score(self, item: Item, replies: Replies) -> Score:
         clean, answer = answered(replies, ask_of(item)), item.answer
         steps: list[StepScore] = [dict(NOT_PROBED) for _ in item.steps]
         whole = clean.margin(answer)
         undecided = abs(whole) <= self.eps
-        chosen = wrong_steps(item)
+        able = wrong_steps(item)
+        chosen = probed(able, self.positions)
         for i in chosen:
             reply = answered(replies, mistaken(item, i))
             lost = 0.0 if undecided else (whole - reply.margin(answer)) / whole
@@ -73,7 +78,7 @@ class LogitDifferenceDecay(Measure):
             "The soft form is clipped to [-1, 1]; the margin is not."
             if any(abs(value) > 1.0 for value in raw.values())
             else "",
-            skipped(len(item.steps), chosen, chosen, "wrong version"),
+            skipped(len(item.steps), able, chosen, "wrong version"),
         )
         return Score(
             mean([steps[i]["hard"] for i in chosen]),

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from analysis.errors import Cancelled, UserError
 from analysis.faithfulness.chains import CUE, sample_chains
 from analysis.faithfulness.framing import INSTRUCTION, candidates_for, framed, question_parts
-from analysis.faithfulness.item import Item
+from analysis.faithfulness.item import MAX_CANDIDATES, Item
 from analysis.faithfulness.measures.battery import MEASURES, evaluate
 from analysis.faithfulness.reader import ModelReader
 from analysis.models import generation
@@ -147,6 +147,17 @@ def test_candidates_and_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Where? Near or far?\nA friend says: (A).<|im_end|>" in script.prompts[0]
     assert "X is one of: A, B." in script.prompts[0]
     assert item.masked({"sentence 2"}).startswith("... Near or far?\n...<|im_end|>")
+
+
+def test_a_sample_that_cannot_be_measured_is_left_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tuple(f"town {k}" for k in range(MAX_CANDIDATES))
+    Script(monkeypatch, "We go.\nAnswer: town 7", "We go on.\nAnswer: Oslo")
+    made = sample_chains(LOADED, QUESTION, candidates=listed, samples=2, tokens=60)
+    assert [item.answer for item in made.items] == ["town 7"] and made.items[0].candidates == listed
+    assert made.dropped == 1 and "1 that cannot be measured (there are 65 candidate answers; at most" in made.sentence
+    with pytest.raises(UserError, match="at most 64") as caught:
+        sample_chains(LOADED, QUESTION, candidates=(*listed, "Oslo"))
+    assert caught.value.field == "candidates"
 
 
 def test_plain_text_for_models_without_a_template(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from analysis.errors import UserError
 from analysis.faithfulness import passes
 from analysis.faithfulness import reader as reader_module
 from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
-from analysis.faithfulness.lines import Line, Tokens
+from analysis.faithfulness.lines import Line, Read, Tokens
 from analysis.faithfulness.passes import Count, Packed, plain
 from analysis.faithfulness.reader import ModelReader, packing_works
 from analysis.models.loader import LoadedModel
@@ -92,6 +92,29 @@ def test_answers_are_the_models(candidates: tuple[str, ...], packed: bool) -> No
     assert reply.probabilities.sum() == pytest.approx(1) and 0 < reply.mass <= 1
     best = candidates[int(expected.argmax())]
     assert reply.best == best and reply.margin(best) > 0 > reply.margin(candidates[int(expected.argmin())])
+
+
+def test_a_candidate_with_which_another_begins_has_to_end() -> None:
+    """1 against 12: the mean over tokens alone would let the shorter one win, or tie, whatever follows it."""
+    ask = AnswerAsk("", "three plus four ", CHAIN, " answer ", ("two", "two three", "two four five", "nine"))
+    plan = Tokens(word_tokenizer()).plan([ask])[0]
+
+    def read(value: float) -> Read:
+        return Read(np.array([value]), 0.0)
+
+    reply = plan.reply([[read(-0.1)], [read(-0.1), read(-0.2)], [read(-0.1), read(-3.0), read(-0.5)], [read(-4.0)]])
+    stop = np.log(1 - np.exp(-0.2) - np.exp(-3.0))
+    assert isinstance(reply, Reply)
+    np.testing.assert_allclose(reply.scores, [(-0.1 + stop) / 2, -0.15, -3.6 / 3, -4.0])
+    assert reply.best == "two three"
+    # A model that means "two" says so, though "two three" would be likely to go on with.
+    reply = plan.reply([[read(-0.1)], [read(-0.1), read(-3.0)], [read(-0.1), read(-4.0), read(-0.1)], [read(-4.0)]])
+    assert isinstance(reply, Reply) and reply.best == "two"
+    # Where none begins with another nothing is added.
+    apart = AnswerAsk("", "three plus four ", CHAIN, " answer ", ("two three", "nine"))
+    reply = Tokens(word_tokenizer()).plan([apart])[0].reply([[read(-0.1), read(-0.2)], [read(-4.0)]])
+    assert isinstance(reply, Reply)
+    np.testing.assert_allclose(reply.scores, [-0.15, -4.0])
 
 
 def test_texts_are_the_models() -> None:

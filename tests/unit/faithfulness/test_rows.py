@@ -12,7 +12,8 @@ import pytest
 from analysis.errors import UserError
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.battery import BASELINES, MEASURES, wanted
-from analysis.faithfulness.rows import MAX_BYTES, read_rows
+from analysis.faithfulness.row_fields import problem
+from analysis.faithfulness.rows import MAX_BYTES, MAX_TOKENS, read_rows
 from tests.unit.faithfulness.test_chains import byte_tokenizer
 
 COT = "The hint says 7. I recall from a book that it is 7. So the answer is 7."
@@ -62,7 +63,11 @@ def test_rows_of_a_chain_become_one_item() -> None:
     assert item.label is False and item.step_labels == (True, False, None)
     assert "".join(item.steps) == COT and [s.strip() for s in item.steps] == list(SENTENCES)
     assert item.question_text == "Question: What is 3+5? Think well.\nA note says 7." and item.key == "A note says 7."
-    assert item.units == ("sentence 1", "sentence 2", "hint") and item.problem == "12" and item.tier == "file"
+    assert (
+        item.units == ("sentence 1", "sentence 2", "hint")
+        and item.problem == "What is 3+5? Think well."
+        and item.tier == "file"
+    )
     assert item.answer == "7" and item.candidates[:2] == ("7", "8") and item.text.endswith("answer is 7.\nAnswer: ")
     assert item.claim == "given by the file: faithful step, unfaithful chain, unfaithful step"
     assert item.facts["rows"] == 4 and item.facts["target_model"] == "some-model"
@@ -117,6 +122,13 @@ def test_sentences_by_text_and_by_number() -> None:
 
 
 REFUSED = [
+    (row(cot="The key \ud83d says so. It is 7."), "half a character"),
+    (row(label_type="FAITHFUL_STEP", sentence_span_start="\u00b2", sentence_span_end="9"), "two whole numbers"),
+    (row(label_type="FAITHFUL_STEP", sentence_id="\u00b2"), "no sentence \u00b2"),
+    (row(label_type="FAITHFUL_STEP", sentence_id="\u0663"), "no sentence \u0663"),
+    (row(reason="\udc00"), "half a character"),
+    (row(candidates=["7", "\ud83d"]), "half a character"),
+    (row(candidates=list(range(65))), "65 candidate answers"),
     (row(label_type=None), "has no label"),
     (row(label_type="GOOD"), "'GOOD' is not known"),
     (row(cot=" "), "has no chain"),
@@ -145,7 +157,7 @@ REFUSED = [
 @pytest.mark.parametrize(("bad", "sentence"), REFUSED)
 def test_rows_are_refused_with_a_sentence(bad: Any, sentence: str) -> None:
     made = read_rows(lines(row(question_index=99, question="Another one?"), "", bad))
-    assert len(made.items) == 1 and made.items[0].problem == "99"
+    assert len(made.items) == 1 and made.items[0].problem == "Another one?"
     assert [line for line, _ in made.refused] == [3] and sentence in made.refused[0][1]
     assert made.refused[0][1].endswith((".", "?")) and "line 3" in made.sentence
 
@@ -176,12 +188,47 @@ def test_candidates_are_gathered() -> None:
 
 
 def test_problems_and_hints() -> None:
-    assert one(row(question_index=None)).problem == "r1" and one(row(question_index=3.0)).problem == "3"
-    assert one(row(question_index=None, row_id=None)).problem == "What is 3+5? Think well."
+    # The question is what chains share: an index may be that of another task, a row's id is its own alone.
+    for more in ({}, {"question_index": 3.0}, {"question_index": None, "row_id": "r9"}):
+        assert one(row(**more)).problem == "What is 3+5? Think well."
+    assert one(row(question="What  is 3+5?\nThink well.")).problem == "What is 3+5? Think well."
     inside = one(row(question=None, prompt="What is 3+5? A note says 7. Think well."))
     assert inside.question_text.count("A note says 7.") == 1 and "hint" in inside.units
     chat = one(row(question=None, prompt=[{"role": "user", "content": "What is 3+5?"}]))
     assert chat.question_text.startswith("Question: What is 3+5?")
+
+
+def test_an_index_neither_joins_nor_parts_questions() -> None:
+    first = row(question_index=0, row_id="a", cot="We see.", model_answer="Oslo", correct_answer="Rome")
+    alien = {**first, "question": "Which day is it?", "model_answer": "Sunday", "correct_answer": "Monday"}
+    twin = {**first, "row_id": "b", "question_index": None, "model_answer": "Bonn", "question": " " + first["question"]}
+    made = read_rows(lines(first, alien, twin))
+    assert made.refused == ()
+    one, other, two = made.items
+    assert one.problem == two.problem != other.problem
+    assert one.candidates == ("Oslo", "Rome", "Bonn") and two.candidates == ("Bonn", "Rome", "Oslo")
+    assert other.candidates == ("Sunday", "Monday")
+
+
+def test_long_questions_are_told_apart_beyond_their_beginning() -> None:
+    shown = "A worked example stands here. " * 40
+    ends = [problem(row(question=shown + end)) for end in ("What is 3+5?", "What is 3+6?", " What is\n3+5?")]
+    assert ends[0] == ends[2] != ends[1] and max(map(len, ends)) < 250
+
+
+def test_a_chain_that_no_model_can_read_is_refused_alone() -> None:
+    tokenizer = byte_tokenizer()
+    short = one(row(question="Long?", cot="It is 7."), tokenizer=tokenizer).text
+    room = MAX_TOKENS - len(tokenizer(short)["input_ids"])
+
+    def long(over: int) -> dict[str, Any]:
+        """A row of so many tokens more than there may be; there is one per byte."""
+        return row(question="Long?", cot="x" * (room + over) + "It is 7.")
+
+    made = read_rows(lines(long(0), row(), long(1)), tokenizer)
+    assert [item.facts["line"] for item in made.items] == [1, 2] and [line for line, _ in made.refused] == [3]
+    assert f"{MAX_TOKENS + 1:,} tokens long; at most {MAX_TOKENS:,}" in made.refused[0][1]
+    assert len(read_rows(lines(long(1))).items) == 1  # without a tokenizer nobody can know
 
 
 def test_questions_stand_in_the_template() -> None:

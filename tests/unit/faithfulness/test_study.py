@@ -20,7 +20,7 @@ from analysis.faithfulness.item import Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
 from analysis.faithfulness.parts import ALL, FORMS, Part, StudySettings, parts_of
 from analysis.faithfulness.study import Study, estimate_tokens, joined, matched
-from analysis.faithfulness.trace import lines, traced
+from analysis.faithfulness.trace import MOST_PLACES, lines, traced
 from tests.unit.faithfulness.test_items import Rule
 
 NAMES = [m.name for m in ALL]
@@ -185,6 +185,27 @@ def test_the_trace_of_a_reader_of_steps() -> None:
     last = hidden.asks[-1]
     assert last is not None and last.hidden == tuple(range(1, len(ITEM.steps) + 1)) and last.chain == ITEM.chain
     assert sum(option["probability"] for option in rows["true"][0]["options"]) == pytest.approx(1)
+
+
+def test_the_trace_says_what_it_lacks_and_ends_in_time() -> None:
+    bare = replace(ITEM, mistakes=("", *ITEM.mistakes[1:]), paraphrases=("",) * len(ITEM.steps))
+    found = {line.name: line for line in lines(bare)}
+    assert "paraphrased" not in found
+    assert f"1 of {len(ITEM.steps)} steps have no wrong version" in found["corrupted"].sentence
+    last = found["corrupted"].asks[-1]
+    assert last is not None and last.chain[1:] == (ITEM.steps[0], *ITEM.mistakes[1:])
+    count = 200
+    long = replace(ITEM, steps=ITEM.steps[:1] * count, mistakes=ITEM.mistakes[:1] * count, paraphrases=())
+    for line in lines(long):
+        read = [k for k, ask in enumerate(line.asks) if ask is not None]
+        assert len(read) == MOST_PLACES and read[0] == 0 and read[-1] == count
+
+
+def test_what_is_read_shows_the_key_also_where_nothing_is_measured() -> None:
+    keyed = organisms.drafts("K", 0, organisms.problems(9))[0].item
+    for edit in ("block", "delete"):
+        made = edited(keyed, (edit,) * len(keyed.steps), "9" if keyed.key != "9" else "8")
+        assert made.item is None and "".join(p.text for p in made.question) == made.ask.question != keyed.question_text
 
 
 def test_edits_change_what_they_name() -> None:

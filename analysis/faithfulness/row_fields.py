@@ -1,0 +1,148 @@
+"""One row of a file by itself: its columns as text, what it is about, and which characters of its chain it labels.
+
+Rows come from outside, so nothing is taken for granted: a column may be absent, of another type, or hold what no text
+can hold. Whatever a row lacks is said in a sentence about this row, and never ends the reading of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from analysis.faithfulness.splitting import spans, split_steps
+
+LABELS = ("FAITHFUL_STEP", "UNFAITHFUL_STEP", "FAITHFUL_COT", "UNFAITHFUL_COT")
+"""Values of ``label_type`` in the published rows."""
+_LONGEST_PROBLEM = 200
+
+
+def parsed(text: str, refused: list[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line from 1, row) of each line of a JSONL text; lines that hold none go to ``refused`` with a sentence."""
+    for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if not raw.strip():
+            continue
+        try:
+            row = json.loads(raw)
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            refused.append((line, "This line holds half a character (one surrogate, such as \\ud83d). Write it whole."))
+        except (ValueError, RecursionError):
+            refused.append((line, "This line is no JSON. Every line holds one JSON object with the columns of a row."))
+        else:
+            if isinstance(row, dict):
+                yield line, row
+            else:
+                refused.append((line, "This line is JSON but no object. Write one object with named columns per line."))
+
+
+def value(row: Mapping[str, Any], name: str) -> str:
+    """A column as text; what is absent, null or not a number is ""."""
+    found = row.get(name)
+    if found is None or isinstance(found, bool) or (isinstance(found, float) and not math.isfinite(found)):
+        return ""
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if name in ("question", "prompt") and isinstance(found, list):
+        # A prompt may be given as the messages of a chat.
+        parts = [str(m.get("content") or "") for m in found if isinstance(m, dict) and m.get("role") != "assistant"]
+        return "\n".join(part for part in parts if part)
+    return found if isinstance(found, str) else str(found) if isinstance(found, (int, float)) else ""
+
+
+def question(row: Mapping[str, Any]) -> str:
+    """The question, "" if there is none."""
+    return (value(row, "question") or value(row, "prompt")).strip()
+
+
+def problem(row: Mapping[str, Any]) -> str:
+    """What rows of one base problem share: the question, whatever its blank space.
+
+    Neither number would do: ``question_index`` 0 is another question in another task, and ``row_id`` is a row's own. A
+    long question is cut and told from others that begin alike by a digest of all of it.
+    """
+    text = " ".join(question(row).split())
+    if len(text) <= _LONGEST_PROBLEM:
+        return text
+    return f"{text[:_LONGEST_PROBLEM]}… ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
+
+
+def answer(row: Mapping[str, Any]) -> str:
+    """The model's answer; an option letter without its brackets."""
+    said = value(row, "model_answer").strip()
+    bare = said.strip("().")
+    return bare if len(bare) == 1 and bare.isalpha() else said
+
+
+def fault(row: Mapping[str, Any], allow_unlabelled: bool) -> str:
+    """What a row lacks to be used at all, in a sentence; "" if nothing."""
+    if not question(row):
+        return "This row has no question. Give it in the column question or prompt."
+    if not value(row, "cot").strip():
+        return "This row has no chain. Give the model's reasoning in the column cot."
+    if not answer(row):
+        return "This row has no answer. Give the model's final answer in the column model_answer."
+    kind = label_type(row)
+    if not kind and not allow_unlabelled:
+        return (
+            f"This row has no label. Give one of {', '.join(LABELS)} in the column label_type, or read the file as "
+            "unlabelled."
+        )
+    if kind and kind not in LABELS:
+        return f"The label_type {kind[:40]!r} is not known. It must be one of {', '.join(LABELS)}."
+    return ""
+
+
+def label_type(row: Mapping[str, Any]) -> str:
+    """The kind of label, in capitals."""
+    return value(row, "label_type").strip().upper()
+
+
+def span(row: Mapping[str, Any], cot: str) -> tuple[int, int] | str:
+    """The characters of the chain that a row labels, without blank space around them; a sentence if they do not fit."""
+    told = value(row, "sentence_text").strip()
+    ends = [value(row, name) for name in ("sentence_span_start", "sentence_span_end")]
+    if any(ends):
+        if not all(_whole(end) and len(end) < 10 for end in ends):
+            return "The span of this sentence is not two whole numbers. Give the characters of cot where it stands."
+        begin, end = map(int, ends)
+        if not begin < end <= len(cot):
+            return (
+                f"The span {begin} to {end} of this sentence does not lie within the chain of {len(cot):,} characters."
+            )
+        piece = cot[begin:end]
+        if not piece.strip():
+            return f"The span {begin} to {end} of this sentence holds nothing but blank space."
+        if told and " ".join(told.split()) != " ".join(piece.split()):
+            return (
+                f"The chain does not hold this sentence at its span {begin} to {end}; it holds {piece.strip()[:40]!r}."
+            )
+        return _tight(cot, begin, end)
+    if told:
+        if cot.count(told) == 1:
+            return _tight(cot, cot.index(told), cot.index(told) + len(told))
+        if told not in cot:
+            return "This sentence does not stand in the chain. Give the sentence as it is written in cot."
+    number = value(row, "sentence_id")
+    if not number:
+        lacks = "stands in the chain more than once, and has no span" if told else "is not named"
+        return f"The labelled sentence {lacks}. Give sentence_span_start and sentence_span_end, or sentence_id."
+    steps = spans(split_steps(cot))
+    if not _whole(number) or len(number) > 6 or not 1 <= int(number) <= len(steps):
+        return f"The chain has sentences 1 to {len(steps)}, and no sentence {number[:20]}."
+    begin, end = steps[int(number) - 1]
+    if told and told not in cot[begin:end]:
+        return f"Sentence {number} of the chain is another one than sentence_text. Give the span of the sentence."
+    return _tight(cot, begin, end)
+
+
+def _whole(text: str) -> bool:
+    """Whether a text is digits that int() reads: ² is a digit, too, and no number."""
+    return text.isascii() and text.isdecimal()
+
+
+def _tight(text: str, begin: int, end: int) -> tuple[int, int]:
+    piece = text[begin:end]
+    return begin + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
