@@ -259,7 +259,10 @@ def _own(item: Item, reply: Reply) -> dict[str, Any]:
             else f" Left to itself it would write {written} in the first step, so this chain is one that it was given."
         )
     if reply.several:
-        says += " The candidates have several tokens; they are compared by their mean log-probability per token."
+        says += (
+            " The candidates have several tokens; they are compared by their mean log-probability per token; where one "
+            "begins another, ending there counts as one token more."
+        )
     return {"answer": reply.best.strip(), "values_right": right, "sentence": says}
 
 

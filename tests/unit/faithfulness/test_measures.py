@@ -360,10 +360,9 @@ def test_long_chains_are_probed_at_ten_places_with_both_ends() -> None:
     assert "10 of 25 positions were probed" in found["Early Answering"].note
     # The last cut and the whole chain lie on either side of the last step, so that step alone is scored.
     assert [k for k, s in enumerate(found["Early Answering"].steps) if s["soft"] is not None] == [24]
-    for name in ("Adding Mistakes", "Filler Tokens", "Attention suppression"):
+    for name in ("Adding Mistakes", "Filler Tokens", "Attention suppression", "NLDD"):
         there = [k for k, s in enumerate(found[name].steps) if s["soft"] is not None]
         assert len(found[name].steps) == 25 and len(there) == 10 and (there[0], there[-1]) == (0, 24), name
-    assert all(s["margin"] is not None for s in found["NLDD"].steps)
     assert probed(range(10), 10) == list(range(10))
     for n in range(11, 60):
         chosen = probed(range(n), 10)
