@@ -56,6 +56,7 @@ print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
     "pages": {name: ids(layout) for name, layout in layouts.items()},
     "made": [i for part in made for i in ids(part)],
+    "listed": app.server.test_client().get("/_dash-dependencies").get_json(),
     "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
 }))
 """
@@ -110,3 +111,14 @@ def test_pages_have_no_id_in_common(found: dict) -> None:
         for one in {json.dumps(i, sort_keys=True) for i in ids}:
             assert one not in seen, f"{one} is on the pages {seen[one]} and {name}"
             seen[one] = name
+
+
+def test_what_was_said_of_computing_an_item_goes_with_it(found: dict) -> None:
+    clears = [c for c in found["listed"] if c["output"].startswith("fth-full-error.children@")]
+    assert [[i["id"] for i in c["inputs"]] for c in clears] == [["fth-item"]]
+
+
+def test_the_numbers_of_an_item_are_dimmed_while_they_are_computed(found: dict) -> None:
+    (anew,) = [c for c in found["listed"] if c["output"].startswith("..fth-full.data")]
+    assert "fth-numbers-card" in json.dumps(anew["running"]["running"])
+    assert "fth-numbers-card" in found["pages"]["faithfulness"]

@@ -277,12 +277,6 @@ def test_an_item_that_cannot_be_read_leaves_nothing_of_the_last_one(monkeypatch:
     assert kept is no_update and text_of(said) == "x:panel"  # whose it is, should another item be open by then
 
 
-def test_what_was_said_of_computing_goes_with_its_item(client: FlaskClient) -> None:
-    listed = json.loads(client.get("/_dash-dependencies").get_data(as_text=True))
-    clears = [c for c in listed if c["output"].startswith("fth-full-error.children@")]
-    assert [[i["id"] for i in c["inputs"]] for c in clears] == [["fth-item"]]
-
-
 def test_demonstrations_are_counted() -> None:
     assert faith_item.demonstrations(PIECES[0]["text"], "1")[0] == "2 demonstrations"
     assert faith_item.demonstrations("<|im_start|>", "own")[0] == "text before the question"
@@ -405,15 +399,6 @@ def test_it_is_said_what_the_scores_took() -> None:
         assert trace.passes_said({"asked": 5, "distinct": 3}, False, seconds).endswith(f"Computing them takes {said}")
     data = answer(scores=[score("SCM")], passes={"asked": 5, "distinct": 3}, seconds=3.6)
     assert "about 4 s" in trace.show_scores(data, None, "trace", "dark")[4]
-
-
-def test_the_numbers_are_dimmed_while_they_are_computed(client: FlaskClient) -> None:
-    from pages.faithfulness import page
-
-    listed = json.loads(client.get("/_dash-dependencies").get_data(as_text=True))
-    (anew,) = [c for c in listed if c["output"].startswith("..fth-full.data")]
-    assert "fth-numbers-card" in json.dumps(anew["running"]["running"])
-    assert "fth-numbers-card" in [getattr(c, "id", None) for c in page.layout()._traverse()]
 
 
 def test_the_time_is_of_the_text_once_and_of_half_of_it_for_each_context() -> None:
