@@ -126,15 +126,12 @@ def from_tensors(
     ``config``: of a saved Hugging Face model; made from the shapes without it. Raises UserError(field="source").
     """
     layout = layout_of(tensors)
-    tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
-    if not all(bool(v.isfinite().all()) for v in tensors.values() if v.is_floating_point()):
-        raise _bad(f"{name} holds values that are infinite or no numbers. The training or the file is broken.")
     if layout == "mingpt":
-        config, state = _from_mingpt(tensors, heads, name)
+        config, state = _from_mingpt(tensors, heads, name, dtype)
     elif layout == "transformer_lens":
-        config, state = _from_lens(tensors, name)
+        config, state = _from_lens(tensors, name, dtype)
     else:
-        config, state = _from_hugging_face(tensors, heads, name, config)
+        config, state = _from_hugging_face(tensors, heads, name, config, dtype)
     model = GPT2LMHeadModel(config).to(dtype)
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
@@ -146,8 +143,11 @@ def _hollow(config: GPT2Config) -> GPT2LMHeadModel:
         return GPT2LMHeadModel(config)
 
 
-def _check(tensors: Tensors, wanted: Tensors, file: str, but: str = " ") -> None:
-    """Raises UserError naming up to three tensors that are missing, or else of another shape."""
+def _used(tensors: Tensors, wanted: Tensors, file: str, dtype: torch.dtype, but: str = " ") -> Tensors:
+    """The wanted tensors in ``dtype``; whatever else a file holds (masks, constants) is not looked at.
+
+    Raises UserError naming up to three tensors that are missing, or else of another shape, or else not finite.
+    """
     shapes = {n: tuple(v.shape) for n, v in wanted.items() if not n.endswith(but)}
     missing = [n for n in shapes if n not in tensors]
     if missing:
@@ -156,6 +156,10 @@ def _check(tensors: Tensors, wanted: Tensors, file: str, but: str = " ") -> None
     if wrong:
         said = [f"{n} has the shape {tuple(tensors[n].shape)} instead of {shapes[n]}" for n in wrong]
         raise _bad(f"{file}: {_some(said)}. It is another network, or a damaged file.")
+    used = {n: tensors[n].to(dtype) for n in shapes}
+    if not all(bool(v.isfinite().all()) for v in used.values()):
+        raise _bad(f"{file} holds values that are infinite or no numbers. The training or the file is broken.")
+    return used
 
 
 def _some(names: list[str]) -> str:
@@ -198,12 +202,12 @@ def _config(layers: int, width: int, heads: int | None, mlp: int) -> GPT2Config:
     return othello_config(layers=layers, width=width, heads=heads, mlp=mlp)
 
 
-def _from_mingpt(t: Tensors, heads: int | None, file: str) -> tuple[GPT2Config, Tensors]:
+def _from_mingpt(t: Tensors, heads: int | None, file: str, dtype: torch.dtype) -> tuple[GPT2Config, Tensors]:
     vocabulary, d = _size(t, "tok_emb.weight", file)
     _check_game(vocabulary, _size(t, "pos_emb", file, 3)[1], file)
     layers, m = _blocks(t, "blocks.", file), _size(t, "blocks.0.mlp.0.weight", file)[0]
     config = _config(layers, d, heads, m)
-    _check(t, to_mingpt(_hollow(config)), file, but=".mask")
+    t = _used(t, to_mingpt(_hollow(config)), file, dtype, but=".mask")
     state = {"transformer.wte.weight": t["tok_emb.weight"], "transformer.wpe.weight": t["pos_emb"][0]}
     for i in range(layers):
         b, h = f"blocks.{i}.", f"transformer.h.{i}."
@@ -236,7 +240,7 @@ def to_mingpt(model: GPT2LMHeadModel) -> Tensors:
     return {k: v.clone().contiguous() for k, v in out.items()}
 
 
-def _from_lens(t: Tensors, file: str) -> tuple[GPT2Config, Tensors]:
+def _from_lens(t: Tensors, file: str, dtype: torch.dtype) -> tuple[GPT2Config, Tensors]:
     vocabulary, d = _size(t, "embed.W_E", file)
     _check_game(vocabulary, _size(t, "pos_embed.W_pos", file)[0], file)
     if any(k.endswith((".ln1.w", ".ln2.w")) or k == "ln_final.w" for k in t):
@@ -246,7 +250,7 @@ def _from_lens(t: Tensors, file: str) -> tuple[GPT2Config, Tensors]:
     if heads * k != d:
         raise _bad(f"{file} has {heads} heads of width {k}, which do not make up the width {d}.")
     config = _config(layers, d, heads, m)
-    _check(t, to_transformer_lens(_hollow(config)), file)
+    t = _used(t, to_transformer_lens(_hollow(config)), file, dtype)
     one, zero = torch.ones_like(t["embed.W_E"][0]), torch.zeros_like(t["embed.W_E"][0])
     state = {"transformer.wte.weight": t["embed.W_E"], "transformer.wpe.weight": t["pos_embed.W_pos"]}
     for i in range(layers):
@@ -327,7 +331,7 @@ def centred(model: GPT2LMHeadModel, tolerance: float = 1e-3) -> bool:
 
 
 def _from_hugging_face(
-    t: Tensors, heads: int | None, file: str, config: GPT2Config | None
+    t: Tensors, heads: int | None, file: str, config: GPT2Config | None, dtype: torch.dtype
 ) -> tuple[GPT2Config, Tensors]:
     vocabulary, d = _size(t, "transformer.wte.weight", file)
     _check_game(vocabulary, _size(t, "transformer.wpe.weight", file)[0], file)
@@ -348,9 +352,7 @@ def _from_hugging_face(
         )
     if config.tie_word_embeddings and "lm_head.weight" not in t:
         t = {**t, "lm_head.weight": t["transformer.wte.weight"]}
-    wanted = _hollow(config).state_dict()
-    _check(t, wanted, file)
-    return config, {name: t[name] for name in wanted}
+    return config, _used(t, _hollow(config).state_dict(), file, dtype)
 
 
 def _bad(message: str) -> UserError:

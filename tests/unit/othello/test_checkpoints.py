@@ -368,3 +368,26 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
         assert said in _refused(lambda: load_folder(tmp_path)), change
     (tmp_path / "config.json").write_text("{")
     assert "config.json" in _refused(lambda: load_folder(tmp_path))
+
+
+@pytest.mark.parametrize("write", [to_mingpt, to_transformer_lens, lambda m: dict(m.state_dict())])
+def test_buffers_that_no_layout_uses_are_not_looked_at(write: Any, ids: Tensor) -> None:
+    # A running TransformerLens model registers a mask and minus infinity in each layer, older GPT-2s a mask and -1e4.
+    model = _random(torch.float32)
+    tensors = write(model)
+    stem = "transformer.h" if "lm_head.weight" in tensors else "blocks"
+    for i in range(LAYERS):
+        tensors |= {
+            f"{stem}.{i}.attn.mask": torch.ones(59, 59).tril().bool(),
+            f"{stem}.{i}.attn.IGNORE": torch.tensor(-torch.inf),
+            f"{stem}.{i}.attn.masked_bias": torch.tensor(torch.nan),
+            f"{stem}.{i}.attn.bias": torch.zeros(1, dtype=torch.complex64),
+        }
+    assert torch.allclose(from_tensors(tensors, HEADS)(ids).logits, model(ids).logits, atol=1e-3)
+
+
+def test_a_weight_that_is_not_finite_is_refused_in_every_layout() -> None:
+    for write, name in ((to_mingpt, "blocks.1.mlp.0.weight"), (to_transformer_lens, "blocks.0.attn.b_Q")):
+        tensors = write(_random(torch.float32))
+        tensors[name].view(-1)[3] = -torch.inf
+        assert "no numbers" in _refused(lambda tensors=tensors: from_tensors(tensors, HEADS))
