@@ -146,15 +146,19 @@ def check_local(spec: ModelSpec) -> Path | None:
 
 
 def _resolve(source: str) -> Path | None:
-    """The path with links followed, or None if it lies outside the model root or cannot be followed."""
+    """The path under its own name, or None if what it leads to lies outside the model root or cannot be followed.
+
+    A link is followed only to see where it leads: a file in the hub's cache is a link to a blob without a name.
+    """
     if source == OTHELLO:
         return _OTHELLO_FOLDER
     root = model_root()
     try:
-        path = ((root or Path.cwd()) / Path(source).expanduser()).resolve()
+        path = Path(os.path.abspath((root or Path.cwd()) / Path(source).expanduser()))
+        end = path.resolve()
     except (OSError, RuntimeError, ValueError):
         return None
-    return path if root is None or path.is_relative_to(root) else None
+    return path if root is None or end.is_relative_to(root) else None
 
 
 def _check_folder(path: Path) -> Path:
