@@ -82,13 +82,8 @@ class Context:
     def key_of(self, operation: Operation) -> str | None:
         """The content key of an operation, or None while its model is not loaded."""
         spec = getattr(operation, "model", None)
-        named = getattr(operation, "fingerprint", None)  # of what it reads besides its parameters and the model
-        if spec is None:
-            return content_key(operation, named(self) if named is not None else "")
-        fingerprint = self.residents.fingerprint(spec)
-        if fingerprint is None:
-            return None
-        return content_key(operation, fingerprint + (named(self) if named is not None else ""))
+        identity = "" if spec is None else self.residents.identity(spec)
+        return None if identity is None else content_key(operation, identity, operation.reads(self))
 
     def stored(self, operation: Operation) -> Result | None:
         """The kept result of a job operation, or None."""
@@ -103,7 +98,7 @@ class Context:
             self.model(operation.model)  # type: ignore[attr-defined]
         key = self.key_of(operation)
         if key is None:
-            raise RuntimeError("a loaded model has no fingerprint")
+            raise RuntimeError("a loaded model has no identity")
         found = self.store.get(key)
         if found is not None:
             return found

@@ -71,6 +71,10 @@ class Operation:
         """One short line for the job tray."""
         return self.title or type(self).__name__
 
+    def reads(self, context: Context) -> str:
+        """What the answer depends on besides parameters and model: checksums of the files that it is read from."""
+        return ""
+
     def to_params(self) -> dict[str, Any]:
         """The fields as JSON-able data."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
@@ -115,9 +119,10 @@ def _rebuild(annotation: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def content_key(operation: Operation, fingerprint: str) -> str:
-    """64 hex digits for operation, parameters, model weights and code version: equal keys mean equal answers."""
-    return hash_of([type(operation).__name__, operation.to_params(), fingerprint, code_version()])
+def content_key(operation: Operation, identity: str, reads: str = "") -> str:
+    """64 hex digits for operation, parameters, model (``Residents.identity``), what it reads from files
+    (``Operation.reads``) and code version: equal keys mean equal answers."""
+    return hash_of([type(operation).__name__, operation.to_params(), identity, reads, code_version()])
 
 
 def hash_of(data: Any) -> str:

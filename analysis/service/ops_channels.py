@@ -87,8 +87,8 @@ class FindChannels(OfChannels):
     def describe(self) -> str:
         return f"Channels of {self.vector} {self.neuron}, block {self.layer}"
 
-    def fingerprint(self, context: Context) -> str:
-        """Of the null that the answer is held against: measured anew, it makes another answer."""
+    def reads(self, context: Context) -> str:
+        """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
         from analysis.rotate.library import digest
 
         return digest(context.residents.fingerprint(self.model) or "")

@@ -44,11 +44,11 @@ class OnStudy(Operation):
         loaded = context.model(self.model)
         return loaded, open_study(context.memory, loaded.facts.fingerprint, self.study)
 
-    def fingerprint(self, context: Context) -> str:
-        """Of the studies that the answer is read from."""
+    def reads(self, context: Context) -> str:
+        """Names and checksums of the studies that the answer is read from."""
         from analysis.faithfulness.library import digest
 
-        return digest((context.residents.fingerprint(self.model) or "").split(" ")[0])
+        return digest(context.residents.fingerprint(self.model) or "")
 
 
 def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:

@@ -39,7 +39,7 @@ class OfOthello(Operation):
     def __post_init__(self) -> None:
         OthelloSource(self.source)
 
-    def fingerprint(self, context: Context) -> str:
+    def reads(self, context: Context) -> str:
         """Which weights and which probes a kept result belongs to."""
         from analysis.tpr.room import open_room
 

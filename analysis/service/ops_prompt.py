@@ -47,7 +47,7 @@ class OnPrompt(Operation):
         if not able["works"]:
             raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
         prompt = [self.text, self.chat, self.generate]
-        key = hash_of(["trace", context.residents.fingerprint(self.model), *prompt])
+        key = hash_of(["trace", context.residents.identity(self.model), *prompt])
         found = context.memory.get(key)
         if found is not None and not overview:
             return found[0], None, found[1]

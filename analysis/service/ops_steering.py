@@ -47,7 +47,7 @@ def read_prompt(
     from analysis.models.prompts import encode_prompt
     from analysis.steering import PromptCache
 
-    key = hash_of(["prompt", context.residents.fingerprint(model), text, chat, lowest])
+    key = hash_of(["prompt", context.residents.identity(model), text, chat, lowest])
     prompt: ReadPrompt | None = context.memory.get(key)
     if prompt is None:
         ids = encode_prompt(loaded, text, chat)

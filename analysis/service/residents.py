@@ -61,7 +61,14 @@ class Residents:
             return self._loading is None or spec is None or spec in self._loaded
 
     def fingerprint(self, spec: ModelSpec) -> str | None:
-        """Fingerprint of a loaded model, None while it is not."""
+        """Fingerprint of a loaded model's weights (``ModelFacts.fingerprint``), None while it is not loaded."""
+        with self._lock:
+            found = self._loaded.get(spec)
+        return None if found is None else found.facts.fingerprint
+
+    def identity(self, spec: ModelSpec) -> str | None:
+        """What tells the numbers of a loaded model from those of any other: fingerprint of the weights, dtype and
+        device. Computed answers are kept under it; files that belong to weights go by the fingerprint alone."""
         with self._lock:
             found = self._loaded.get(spec)
         return None if found is None else f"{found.facts.fingerprint} {found.facts.dtype} {found.facts.device}"

@@ -67,7 +67,7 @@ class Writer:
         self.context, self.loaded, self.prompt, self.settings = context, loaded, prompt, settings
         self.began, self.written = time.perf_counter(), 0
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
-        self.key = hash_of(["base text", context.residents.fingerprint(model), *mine])
+        self.key = hash_of(["base text", context.residents.identity(model), *mine])
 
     def write(self, arms: dict[str, list[Intervention]]) -> dict[str, Any]:
         """All texts by name ("base" among them), each a dict of ids, labels, text, kl, surprise and readouts."""

@@ -15,7 +15,7 @@ import torch
 from analysis.errors import UserError
 from analysis.models.loader import LoadedModel, _describe
 from analysis.models.spec import ModelSpec
-from analysis.rotate.library import open_library
+from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.objective import kurtosis, z_scores
 from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
@@ -71,6 +71,28 @@ def test_nothing_is_said_of_channels_without_a_null(tmp_path: Path, monkeypatch:
     # The vector itself can be looked at, only without a band.
     card = perform(context, NeuronVector(layer=1, neuron=3)).data
     assert card["band"] is None and card["in_layer"] is None
+
+
+def test_the_key_of_channels_follows_the_null_that_they_are_held_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    loaded = tiny()
+    context = context_of(loaded, tmp_path / "results")
+    keys = [context.key_of(FindChannels())]
+    for null in (0.0, 1.0):  # measured, and measured anew
+        NeuronLibrary({"fingerprint": loaded.facts.fingerprint}, {"null": np.full(3, null, np.float32)}).save()
+        keys.append(context.key_of(FindChannels()))
+    assert None not in keys and len(set(keys)) == 3
+
+
+def test_weights_have_one_fingerprint_and_a_resident_an_identity(tmp_path: Path) -> None:
+    loaded = tiny()
+    residents = context_of(loaded, tmp_path / "results").residents
+    assert residents.fingerprint(SPEC) == loaded.facts.fingerprint
+    assert residents.identity(SPEC) == f"{loaded.facts.fingerprint} {loaded.facts.dtype} {loaded.facts.device}"
+    other = ModelSpec("elsewhere")
+    assert residents.fingerprint(other) is None and residents.identity(other) is None
 
 
 def test_measuring_is_kept_for_these_weights(bench: Any) -> None:
