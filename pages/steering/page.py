@@ -55,7 +55,7 @@ def layout(**query: Any) -> Any:
                     dbc.Tab(_prices(), tab_id="prices", label="Prices"),
                     dbc.Tab(_token(), tab_id="token", label="What is this token?"),
                     dbc.Tab(_controls(), tab_id="controls", label="Controls"),
-                    dbc.Tab(_fit(), tab_id="region-fit", label="Fit another"),
+                    dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
                     dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
                 ],
                 id="steer-tab",

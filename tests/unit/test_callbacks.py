@@ -40,6 +40,13 @@ def ids(component):
     inner = component._traverse() if hasattr(component, "_traverse") else []
     return [i for i in [*here, *(getattr(c, "id", None) for c in inner)] if i]
 
+def tabs(component):
+    # each tab of a page, and the one that is open when the address names it
+    def parts(c):
+        return [x for x in c._traverse() if type(x).__name__ == "Tabs"]
+    names = [t.tab_id for part in parts(component()) for t in part.children]
+    return [[name, [part.active_tab for part in parts(component(tab=name))]] for name in names]
+
 frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
                ("Neurons", "/neurons"), ("MLP features", "/mlp-features"),
                ("Faithfulness", "/faithfulness"),
@@ -47,6 +54,8 @@ frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello
 layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
            "neurons": neurons.layout(), "mlp_features": mlp_features.layout(),
            "faithfulness": faithfulness.layout(), "validation": validation.layout(), "model": model.layout()}
+modules = {"attention": page, "steering": steering, "othello": othello, "neurons": neurons,
+           "mlp_features": mlp_features, "faithfulness": faithfulness, "validation": validation, "model": model}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
         region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
@@ -55,6 +64,7 @@ made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros
 print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
     "pages": {name: ids(layout) for name, layout in layouts.items()},
+    "tabs": {name: tabs(module.layout) for name, module in modules.items()},
     "made": [i for part in made for i in ids(part)],
     "listed": app.server.test_client().get("/_dash-dependencies").get_json(),
     "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
@@ -111,6 +121,12 @@ def test_pages_have_no_id_in_common(found: dict) -> None:
         for one in {json.dumps(i, sort_keys=True) for i in ids}:
             assert one not in seen, f"{one} is on the pages {seen[one]} and {name}"
             seen[one] = name
+
+
+def test_every_tab_of_every_page_can_be_linked(found: dict) -> None:
+    opened = [(page, name, active) for page, rows in found["tabs"].items() for name, active in rows]
+    assert len(opened) > 30
+    assert [row for row in opened if row[2] != [row[1]]] == []
 
 
 def test_what_was_said_of_computing_an_item_goes_with_it(found: dict) -> None:
