@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.models.config_limits import MAX_LAYERS
 from analysis.models.metadata_facts import Facts, Stored, bad, parameters_only
-
-_MAX_LAYERS = 2000
 
 
 def described(
@@ -75,8 +74,8 @@ def _meta_tensors(parsed: Any) -> list[Stored]:
     from transformers import AutoModelForCausalLM
 
     build: Any = AutoModelForCausalLM.from_config
-    if not 0 < (getattr(parsed.get_text_config(), "num_hidden_layers", 0) or 0) <= _MAX_LAYERS:
-        raise bad(f"The model's config.json names no sensible number of layers (1 to {_MAX_LAYERS}). Correct it.")
+    if not 0 < (getattr(parsed.get_text_config(), "num_hidden_layers", 0) or 0) <= MAX_LAYERS:
+        raise bad(f"The model's config.json names no sensible number of layers (1 to {MAX_LAYERS}). Correct it.")
     try:
         with torch.device("meta"):
             model = build(parsed, trust_remote_code=False)

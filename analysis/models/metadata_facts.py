@@ -7,17 +7,20 @@ files also hold masks, rotary frequencies and weights stored twice.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from analysis import foreign
 from analysis.errors import UserError
 
 _SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"} | {
     f"{letter}{bits}": f"{word}{bits}" for letter, word in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
 }
+
+MAX_INDEX = 100_000_000
+"""Bytes of an index of weights or of a header; the largest published ones have about ten million."""
 
 
 class Stored(NamedTuple):
@@ -70,12 +73,9 @@ def type_name(dtype: str) -> str:
     return _SAFETENSORS.get(dtype, dtype.lower())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of the model. Raises UserError(field="model") if it is not one."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise bad(f"{path.name} cannot be read as JSON. Download the model again.") from error
+def read_json(path: Path, limit: int = MAX_INDEX) -> dict[str, Any]:
+    """A JSON object from a file of the model of at most ``limit`` bytes. Raises UserError(field="model")."""
+    data = foreign.read_json(path, limit, "model", infinite=True)
     if not isinstance(data, dict):
         raise bad(f"{path.name} does not hold what a model's {path.name} should. Download the model again.")
     return data

@@ -11,6 +11,7 @@ import json
 import struct
 from pathlib import Path
 
+from analysis.models.config_limits import check_config
 from analysis.models.metadata_config import described
 from analysis.models.metadata_facts import Facts, Stored, bad, gb, read_json, type_name
 
@@ -20,7 +21,7 @@ _META = "__metadata__"
 
 def from_folder(path: Path) -> Facts:
     """From a local folder: safetensors headers if there are any, else the configuration alone."""
-    config = read_json(path / "config.json")
+    config = check_config(path)
     files = _weight_files(path, "model.safetensors")
     if files:
         tensors = [t for file in files for t in safetensors_header(file)]

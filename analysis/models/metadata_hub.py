@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from analysis.models.config_limits import check_config
 from analysis.models.metadata_config import described
-from analysis.models.metadata_facts import Facts, Stored, bad, read_json, type_name
+from analysis.models.metadata_facts import Facts, Stored, bad, type_name
 from analysis.models.metadata_folder import from_folder
 from analysis.models.spec import ModelSpec
 
@@ -75,7 +76,7 @@ def _ask_hub(spec: ModelSpec) -> Facts:
     sizes = {s.rfilename: int(s.size or 0) for s in info.siblings or []}
     if "config.json" not in sizes and any(f.endswith(".gguf") for f in sizes):
         raise bad(f"{name} holds GGUF files only. Download the one you want and give its path.")
-    config = read_json(Path(hf_hub_download(name, "config.json", revision=info.sha, etag_timeout=5)))
+    config = check_config(Path(hf_hub_download(name, "config.json", revision=info.sha, etag_timeout=5)))
     if "model.safetensors" in sizes or "model.safetensors.index.json" in sizes:
         headers = api.get_safetensors_metadata(name, revision=info.sha, timeout=5)
         tensors = [
