@@ -36,8 +36,10 @@ def remix(_clicks: Any, _back: Any, gauge: int) -> int:
     Output({"settings": "oth-gaps"}, "data"),
     Output("oth-gram", "figure"),
     Output("oth-gram-caption", "children"),
+    Output({"settings": "oth-gram"}, "data"),
     Output("oth-neighbours", "figure"),
     Output("oth-neighbours-caption", "children"),
+    Output({"settings": "oth-neighbours"}, "data"),
     Output("oth-geometry-table", "children"),
     Output("oth-roles-said", "children"),
     Output("oth-roles-error", "children"),
@@ -59,11 +61,12 @@ def show_roles(
 ) -> tuple[Any, ...]:  # fmt: skip
     """Draw the shared pieces of the probe of a block in the present coordinates."""
     if tab != "roles" or facts is None or layer is None:
-        return (no_update,) * 16
+        return (no_update,) * 18
     moves, ply = tuple(game["moves"]), int(game["ply"])
     if not moves:
         empty = blank(440, "Play a move first.")
-        return empty, "", {}, empty, "", {}, blank(330), "", {}, empty, "", empty, "", None, "", None
+        card = (empty, "", {})
+        return *card, *card, blank(330), "", {}, *card, *card, None, "", None
     result, panel = attempt(
         lambda: OthelloRoles(
             source,
@@ -79,16 +82,16 @@ def show_roles(
         "oth-roles",
     )
     if result is None:
-        return (*[no_update] * 15, panel)
+        return (*[no_update] * 17, panel)
     data, arrays = result.data, result.arrays
-    settings = {"model": facts["facts"]["label"], "layer": layer, "probe": probe, "gauge": gauge}
+    settings = {"model": facts["facts"]["label"], "layer": layer, "labels": labels, "probe": probe, "gauge": gauge}
     points = arrays[f"{embedding}.roles"]
     points = points[:, :2] if embedding == "pca" else points  # Isomap's sheet bends in three
     words = data["embedding"][embedding]
     return (
         role_scatter(points, data["squares"][embedding], theme),
         words,
-        settings,
+        settings | {"embedding": embedding},
         role_scatter(arrays["pca.directions"][:, :2], list(range(64)), theme),
         data["survives"],
         settings,
@@ -97,8 +100,10 @@ def show_roles(
         settings,
         gram_heatmap(arrays["gram"], theme),
         "Cosines of the 64 role vectors in these coordinates; squares in the order A1, A2, … H8.",
+        settings,
         neighbour_bars(data["neighbours"], theme),
         data["neighbour_caption"],
+        settings,
         geometry_table(data["geometry"]),
         data["said"],
         None,

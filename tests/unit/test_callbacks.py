@@ -123,6 +123,24 @@ def test_pages_have_no_id_in_common(found: dict) -> None:
             seen[one] = name
 
 
+def test_every_figure_that_can_be_exported_comes_with_its_settings(found: dict) -> None:
+    cards = {i["settings"] for i in found["fixed"] + found["made"] if isinstance(i, dict) and "settings" in i}
+    assert len(cards) > 60
+    made = [({o.partition("@")[0] for o in c["output"].strip(".").split("...")}, c) for c in found["callbacks"]]
+    bare = set(cards)
+    for outputs, callback in made:
+        # Drawn on the server, or in the browser from a store that the server wrote together with the settings.
+        sources = {f"{i['id']}.{i['property']}" for i in callback["inputs"]}
+        for card in cards:
+            name = f'{{"settings":"{card}"}}.data'
+            drawn = f"{card}.figure" in outputs
+            if drawn and (name in outputs or any(name in o and sources & o for o, _ in made)):
+                bare.discard(card)
+            elif drawn:
+                bare.add(f"{card}: {callback['output'][:80]}")
+    assert bare == set()
+
+
 def test_every_tab_of_every_page_can_be_linked(found: dict) -> None:
     opened = [(page, name, active) for page, rows in found["tabs"].items() for name, active in rows]
     assert len(opened) > 30
