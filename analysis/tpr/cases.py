@@ -52,11 +52,25 @@ def edited_words(board: Board, changes: tuple[tuple[int, int], ...], labels: str
     return black, white
 
 
-def edited_legal(board: Board, changes: tuple[tuple[int, int], ...], labels: str = "parity") -> tuple[int, ...]:
-    """Legal squares of the edited board: the side to move stays, and passes if it cannot."""
+def edited_side(board: Board, changes: tuple[tuple[int, int], ...], labels: str = "parity") -> str:
+    """Who moves on the board with (square, target class) put in: ``"black"`` or ``"white"``.
+
+    The turn goes to the side that did not move last, and back only if that side cannot move on the *edited* board: one
+    that had to pass on the real board moves if the edit lets it. If neither can move it is the one whose turn it is.
+    """
     black, white = edited_words(board, changes, labels)
-    own, other = (black, white) if board.side == "black" else (white, black)
-    return legal_squares(own, other) or legal_squares(other, own)
+    turn = "white" if board.just_moved == "black" else "black"
+    own, other = (black, white) if turn == "black" else (white, black)
+    if legal_squares(own, other) or not legal_squares(other, own):
+        return turn
+    return "white" if turn == "black" else "black"
+
+
+def edited_legal(board: Board, changes: tuple[tuple[int, int], ...], labels: str = "parity") -> tuple[int, ...]:
+    """Legal squares of the edited board for the side that moves on it (`edited_side`); empty if neither can."""
+    black, white = edited_words(board, changes, labels)
+    own, other = (black, white) if edited_side(board, changes, labels) == "black" else (white, black)
+    return legal_squares(own, other)
 
 
 def connected(word: int) -> bool:

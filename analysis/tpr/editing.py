@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import PLAYABLE
-from analysis.tpr.cases import edited_legal, null_of_perfect, random_cases
+from analysis.tpr.cases import edited_legal, edited_side, null_of_perfect, random_cases
 from analysis.tpr.edits import METHODS, PROBE_OF, RTOL, cross_talk, edit_vector
 from analysis.tpr.interventions import run_edited
 from analysis.tpr.room import GameRead, Room
@@ -82,6 +82,8 @@ def edit_position(
         "layers": chosen,
         "legal_before": list(board.legal),
         "legal_after": list(legal_after),
+        "side_before": board.side,
+        "side_after": edited_side(board, tuple(edits), labels),
         "null": int(found.total[0]),
         "errors_after": int(found.total[at]),
         "false_positives": [s for s, t in _squares() if after[t] > THRESHOLD and s not in legal_after],

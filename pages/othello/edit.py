@@ -190,8 +190,11 @@ def edited_classes(board: Board, rows: tuple[tuple[int, int], ...], labels: str)
 def said(data: dict[str, Any]) -> Any:
     """Errors before and after in words."""
     names = {"false_positives": "gives 1 % or more to", "false_negatives": "gives under 1 % to legal"}
+    side = data["side_after"].capitalize()
+    other = "" if data["side_after"] == data["side_before"] else f" (on the real board {data['side_before']})"
     parts = [
-        f"Legal on the edited board: {', '.join(square_name(s) for s in data['legal_after']) or 'none'}. ",
+        f"{side} moves on the edited board{other}. "
+        f"Legal there: {', '.join(square_name(s) for s in data['legal_after']) or 'none'}. ",
         html.Strong(f"Errors {data['null']} without the edit, {data['errors_after']} with it"),
         f" (scale {data['scale']:g}).",
     ]

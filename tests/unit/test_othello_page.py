@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from analysis.errors import UserError
@@ -120,10 +122,16 @@ def test_colours_follow_the_labels() -> None:
 def test_an_edit_is_said_in_words() -> None:
     data = {
         "legal_after": [1, 2], "null": 3, "errors_after": 1, "scale": 2.0, "false_positives": [5],
-        "false_negatives": [],
+        "false_negatives": [], "side_before": "white", "side_after": "white",
     }  # fmt: skip
-    text = "".join(p if isinstance(p, str) else str(p.children) for p in said(data))
-    assert "A2, A3" in text and "Errors 3 without the edit, 1 with it" in text and "1 % or more to A6" in text
+
+    def text(**more: Any) -> str:
+        return "".join(p if isinstance(p, str) else str(p.children) for p in said({**data, **more}))
+
+    same, turned = text(), text(side_after="black")
+    assert "A2, A3" in same and "Errors 3 without the edit, 1 with it" in same and "1 % or more to A6" in same
+    assert "White moves on the edited board." in same
+    assert "Black moves on the edited board (on the real board white)." in turned
 
 
 def test_tables_hold_every_row() -> None:

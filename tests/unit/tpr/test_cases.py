@@ -13,6 +13,7 @@ from analysis.tpr.cases import (
     EditCase,
     connected,
     edited_legal,
+    edited_side,
     edited_words,
     is_reasonable,
     null_of_perfect,
@@ -33,7 +34,7 @@ def one_piece(squares: set[int]) -> bool:
 
 
 def slow_board(case: EditCase, labels: str = "parity") -> tuple[mailbox.Grid, str]:
-    """The edited board, and who moves, from a replay by the slow engine."""
+    """The edited board from a replay by the slow engine, and whose turn it is: the one who did not move last."""
     last = mailbox.replay(list(case.moves))[-1]
     grid = [list(row) for row in last.grid]
     just_moved = last.mover if labels == "mover" else (mailbox.BLACK if len(case.moves) % 2 else mailbox.WHITE)
@@ -41,7 +42,7 @@ def slow_board(case: EditCase, labels: str = "parity") -> tuple[mailbox.Grid, st
     for square, source, target in case.changes:
         assert grid[square // 8][square % 8] == discs[source]
         grid[square // 8][square % 8] = discs[target]
-    return grid, last.next
+    return grid, mailbox.other(last.mover)
 
 
 @pytest.mark.parametrize("labels", ["parity", "mover"])
@@ -115,6 +116,30 @@ def test_a_side_that_cannot_move_passes() -> None:
             met += 1
             assert list(edited_legal(board, wanted)) == list(mailbox.legal(grid, mailbox.other(side))) != []
     assert met > 0
+
+
+@pytest.mark.parametrize("labels", ["parity", "mover"])
+def test_a_side_that_had_to_pass_moves_where_the_edit_lets_it(labels: str) -> None:
+    """Turned discs of real positions after which a side must pass, by Othello's rule and the slow engine."""
+    sides = {mailbox.BLACK: "black", mailbox.WHITE: "white"}
+    again, still = 0, 0
+    for row in whole_games(50, 60_007).tokens:
+        moves = tuple(int(SQUARE_OF_TOKEN[t]) for t in row)
+        for ply in (p for p in Board.start().after(moves).passes[:1] if p < 60 and still < 60):
+            board = Board.start().after(moves[:ply])
+            classes = board.classes(labels)
+            for square in (s for s in range(ply % 4, 64, 4) if classes[s]):
+                target = 3 - classes[square]
+                case = EditCase(moves[:ply], ((square, classes[square], target),), "flip", (), ())
+                grid, turn = slow_board(case, labels)
+                first = mailbox.legal(grid, turn)
+                legal = first or mailbox.legal(grid, mailbox.other(turn))
+                change = ((square, target),)
+                assert list(edited_legal(board, change, labels)) == legal
+                mover = turn if first or not legal else mailbox.other(turn)
+                assert edited_side(board, change, labels) == sides[mover]
+                again, still = again + (sides[mover] != board.side), still + (sides[mover] == board.side)
+    assert again > 5 and still > 5
 
 
 @pytest.mark.parametrize(("squares", "wanted"), [(1, 1.44), (2, 2.20), (3, 2.87), (4, 3.55)])
