@@ -11,6 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from analysis.errors import UserError
+from analysis.models.legible import check_legible
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
@@ -48,6 +49,7 @@ def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:
     """
     tokenizer = loaded.tokenizer
     text = check_prompt(text)
+    check_legible(tokenizer, text)
     if chat:
         if not tokenizer.chat_template:
             raise UserError("This model has no chat template. Switch the chat template off.", "prompt")

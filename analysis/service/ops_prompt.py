@@ -74,6 +74,7 @@ class TracePrompt(OnPrompt):
         return f"Read “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”"
 
     def run(self, context: Context) -> Result:
+        from analysis.models.legible import legibility_notes
         from analysis.models.prompts import prompt_notes, token_labels
 
         trace, overview, count = self.trace(context, overview=True)
@@ -86,7 +87,7 @@ class TracePrompt(OnPrompt):
             "labels": labels,
             "ids": trace.ids,
             "prompt_tokens": count,
-            "notes": prompt_notes(self.text, labels),
+            "notes": [*legibility_notes(loaded.tokenizer, self.text), *prompt_notes(self.text, labels)],
             "next": {
                 "labels": token_labels(loaded.tokenizer, top.indices.tolist()),
                 "probabilities": top.values.tolist(),
