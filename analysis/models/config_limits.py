@@ -34,17 +34,20 @@ _LIMITS = (
 )  # fmt: skip
 
 
-def check_config(path: Path) -> dict[str, Any]:
+def check_config(path: Path, field: str = "model") -> dict[str, Any]:
     """The JSON object in a model's ``config.json``, looked at before any configuration class is built of it.
 
-    ``path``: the file, or the folder that holds it. Raises UserError(field="model"): absent, no plain file, over
+    ``path``: the file, or the folder that holds it. Raises UserError(field): absent, no plain file, over
     4 MB, no JSON object, or describing what :func:`check_values` refuses.
     """
     file = path / "config.json" if path.is_dir() else path
-    config = foreign.read_json(file, MAX_CONFIG, "model", infinite=True)
+    config = foreign.read_json(file, MAX_CONFIG, field, infinite=True)
     if not isinstance(config, dict):
-        raise _bad(f"{file.name} does not hold what a model's {file.name} should. Download the model again.")
-    check_values(config, file.name)
+        raise UserError(f"{file.name} does not hold what a model's {file.name} should. Download it again.", field)
+    try:
+        check_values(config, file.name)
+    except UserError as error:
+        raise UserError(error.message, field) from error
     return config
 
 

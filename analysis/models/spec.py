@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from analysis.errors import UserError
+from analysis.models.config_limits import check_config
 from analysis.models.default import SMOLLM2
+from analysis.models.folder_files import check_folder_files
 
 OTHELLO = "othello"
 """The source that names the bundled OthelloGPT, a folder of this package."""
@@ -129,8 +131,9 @@ def model_root() -> Path | None:
 def check_local(spec: ModelSpec) -> Path | None:
     """The resolved folder or GGUF file of a local specification; None for the default model and for the hub.
 
-    A relative path starts at ``ATTUNE_MODEL_ROOT`` if that is set, else at the working directory. Reads at most the
-    first bytes of a file. Raises UserError(field="model"): outside the root, missing, no config.json, not GGUF.
+    A relative path starts at ``ATTUNE_MODEL_ROOT`` if that is set, else at the working directory. Reads the config.json
+    of a folder and the first bytes of a GGUF file. Raises UserError(field="model"): outside the root, itself or a file
+    within; missing; no plain file; no config.json or one that describes no model; not GGUF.
     """
     if spec.kind not in ("folder", "gguf"):
         return None
@@ -167,6 +170,8 @@ def _check_folder(path: Path) -> Path:
     if not path.is_dir():
         raise _bad(f"{path.name} is a file. Give the folder that holds config.json and the weights, or a .gguf file.")
     if (path / "config.json").is_file():
+        check_folder_files(path, None if path == _OTHELLO_FOLDER else model_root())
+        check_config(path)
         return path
     if (path / "adapter_config.json").is_file():
         raise _bad(
@@ -185,7 +190,7 @@ def _check_file(path: Path) -> Path:
         raise _bad(f"There is no file {path.name} at this path. Check the spelling.")
     if not path.is_file():
         raise _bad(f"{path.name} is not a file. Give the path of the GGUF file itself.")
-    with path.open("rb") as file:
+    with path.open("rb") as file:  # a plain file, as just seen: a pipe would hold whoever opens it
         start = file.read(24)
     if start[:4] != b"GGUF":
         raise _bad(f"{path.name} is not a GGUF file: it does not begin with the letters GGUF. Download it again.")
@@ -199,8 +204,16 @@ def _check_text(source: object) -> None:
         raise _bad("Name a model: default, a model id from the hub, a folder, or a .gguf file.")
     if len(source) > MAX_LENGTH:
         raise _bad(f"The model's name is longer than {MAX_LENGTH} characters.")
+    check_no_host(source, "model")
     if source != source.strip() or any(unicodedata.category(c) in ("Cc", "Cs") for c in source):
         raise _bad("The model's name has characters that cannot be seen, or blanks around it. Type it again.")
+
+
+def check_no_host(path: str, field: str) -> None:
+    """Raises UserError(field) for a path that begins with two slashes or backslashes: on some systems the mere look at
+    it asks another machine, with this user's name and password."""
+    if path[:2].replace("\\", "/") == "//":
+        raise UserError("A path that begins with two slashes names another machine. Give one on this machine.", field)
 
 
 def _one_of(what: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis import foreign
 from analysis.errors import UserError
-from analysis.models.spec import OTHELLO, ModelSpec, model_root
+from analysis.models.folder_files import check_folder_files
+from analysis.models.spec import OTHELLO, ModelSpec, check_no_host, model_root
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -21,7 +23,9 @@ FILES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 HUB_FILES = ("synthetic_model.pth", "gpt_synthetic.ckpt", "championship_model.pth", "gpt_championship.ckpt")
 """Names under which the community's checkpoints lie in repositories that are no Hugging Face models."""
 
-_HUGGING_FACE = ["config.json", "model.safetensors", "pytorch_model.bin"]
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Names of weights in a folder that transformers saved."""
+_HUGGING_FACE = ["config.json", *WEIGHTS]
 
 
 def bundled_folder() -> Path:
@@ -42,6 +46,7 @@ class OthelloSource:
             )
         if self.text == "bundled":
             return
+        check_no_host(self.text, "source")
         try:
             kind = ModelSpec(self.text).kind
         except (UserError, OSError) as error:  # OSError: a plain name longer than a file's may be
@@ -82,6 +87,12 @@ class OthelloSource:
             raise _bad("This path cannot be followed. Check its spelling.") from error
         if not there:
             raise _bad(f"There is nothing named {path.name} at this path. Check the spelling.")
+        if path.is_dir():
+            check_folder_files(path, root, "source")
+        else:
+            foreign.regular(path, "source")
+            if path.name in WEIGHTS:  # is read with the config.json beside it
+                check_folder_files(path.parent, root, "source")
         return path
 
     @property
