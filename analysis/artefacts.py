@@ -54,6 +54,12 @@ def load_pair(path: Path, what: str, field: str = "file") -> tuple[dict[str, np.
         raise UserError(f"The {what} cannot be read: the file is damaged. Make them again.", field) from error
 
 
+def pair_files(path: Path) -> tuple[Path, ...]:
+    """The two files of a pair that is there: its manifest, and the arrays that the manifest names."""
+    found = read_manifest(path) or {}
+    return path.with_name(path.name + ".json"), path.with_name(Path(str(found.get("file", ""))).name or path.name)
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest alone, or None if there is none that can be read."""
     try:

@@ -103,7 +103,9 @@ def _row(job: dict[str, Any], mine: bool) -> Any:
         )
     elif job["reason"] and state != "done":
         parts.append(html.P(job["reason"], className="attune-note"))
-    if state == "done" and job["link"]:
+    if state == "done" and job["gone"]:
+        parts.append(html.P("What it made was deleted since; asked again, it is made again.", className="attune-note"))
+    elif state == "done" and job["link"]:
         parts.append(dcc.Link("Open the result", href=job["link"], refresh=True))
     if not mine:
         parts.append(html.P("asked for in another window", className="attune-note"))

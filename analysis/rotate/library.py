@@ -129,9 +129,11 @@ class NeuronLibrary:
         value = torch.from_numpy(np.array(self.arrays[name]))
         return value.float() if value.is_floating_point() else value
 
-    def save(self, path: Path | None = None) -> None:
-        """Write to the data folder, or to ``path``."""
-        save_pair(path or _own(self.manifest["fingerprint"]), self.arrays, self.manifest)
+    def save(self, path: Path | None = None) -> Path:
+        """Write to the data folder, or to ``path``; where the pair lies."""
+        path = path or _own(self.manifest["fingerprint"])
+        save_pair(path, self.arrays, self.manifest)
+        return path
 
 
 def known(fingerprint: str) -> bool:

@@ -159,7 +159,7 @@ class Client:
         try:
             return list(self._control({"type": "jobs"}, patience=0.3)["jobs"])
         except WorkerGone:
-            rows = [vars(r) for r in read_book(self.home / "jobs.json")]
+            rows = [r.row() for r in read_book(self.home / "jobs.json")]
             return sorted(rows, key=lambda r: -r["started"])
 
     def status(self) -> dict[str, Any]:

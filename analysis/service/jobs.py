@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass
 class JobRecord:
-    """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown."""
+    """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown;
+    ``files``: what it wrote to the data folder, as names below it."""
 
     id: str
     operation: str
@@ -38,6 +39,11 @@ class JobRecord:
     reason: str = ""
     started: float = 0.0
     changed: float = 0.0
+    files: list[str] = field(default_factory=list)
+
+    def row(self) -> dict[str, Any]:
+        """The record as plain data, with ``gone``: whether a file that it made is no longer there."""
+        return asdict(self) | {"gone": any(not (home() / str(name)).is_file() for name in self.files)}
 
 
 class JobBook:
@@ -82,7 +88,7 @@ class JobBook:
     def listing(self) -> list[dict[str, Any]]:
         """All records, newest first, as plain data."""
         with self._lock:
-            return [asdict(r) for r in sorted(self._records.values(), key=lambda r: -r.started)]
+            return [r.row() for r in sorted(self._records.values(), key=lambda r: -r.started)]
 
     def _write(self) -> None:
         """Rewrite the file. A full disk costs the tray its memory, not the worker its life."""

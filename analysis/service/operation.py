@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from analysis.errors import UserError
+from analysis.home import home
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -37,11 +38,21 @@ REGISTRY: dict[str, type[Operation]] = {}
 
 @dataclass
 class Result:
-    """The answer to an operation: plain data, arrays beside it, and the key under which it is kept (jobs only)."""
+    """The answer to an operation: plain data, arrays beside it, and the key under which it is kept (jobs only).
+
+    ``files``: what the job wrote to the data folder, as names below it (:func:`names_of`). Its answer is served from
+    the store only while all of them are there as they were written.
+    """
 
     data: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     key: str = ""
+    files: tuple[str, ...] = ()
+
+
+def names_of(*paths: Path) -> tuple[str, ...]:
+    """Files of the data folder by their names below it. ValueError for one that lies elsewhere."""
+    return tuple(str(path.relative_to(home())) for path in paths)
 
 
 @dataclass(frozen=True)

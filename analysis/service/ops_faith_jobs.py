@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from analysis.artefacts import pair_files
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, hash_of, number, whole
+from analysis.service.operation import Kind, Operation, Result, hash_of, names_of, number, whole
 from analysis.service.ops_faith import reader_for
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class FaithStudy(OfStudy):
         study = joined(
             parts, settings, _manifest(loaded, f"tiers {', '.join(self.tiers)}, {self.seeds} seeds", "the Studies tab")
         )
-        keep(study, loaded, name)  # what there is so far is safe before the weights are touched
+        files = keep(study, loaded, name)  # what there is so far is safe before the weights are touched
         without = ""
         if self.fur:
             try:
@@ -115,7 +116,7 @@ class FaithStudy(OfStudy):
                     lambda share, text: context.progress(span + (1 - span) * share, text),
                     context.check,
                 )
-                keep(study, loaded, name)
+                files = keep(study, loaded, name)
             except UserError as error:
                 without = f" FUR was not measured: {error.message}"
         left = [t for t in self.tiers if not len(study.of(t))]
@@ -124,7 +125,7 @@ class FaithStudy(OfStudy):
             sentence += (
                 f" Nothing could be certified in tier {', '.join(left)}: this model does not follow the examples."
             )
-        return Result({"study": name, "sentence": sentence + without, "items": len(study.items)})
+        return Result({"study": name, "sentence": sentence + without, "items": len(study.items)}, files=files)
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class FaithOwn(Operation):
             )
         study = scored(context, loaded, found.items, self.simulator, "own chains", "the model's own chains", 0.5)
         name = f"own-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
-        keep(study, loaded, name)
+        files = keep(study, loaded, name)
         rows = [
             {"item": i.id, "chain": list(i.steps), "answer": i.answer.strip(), "text": "".join(i.steps)}
             for i in study.items
@@ -196,7 +197,8 @@ class FaithOwn(Operation):
                 "sentence": found.sentence + said,
                 "answers": [{"answer": a.strip(), "count": n} for a, n in found.answers],
                 "texts": list(found.texts),
-            }
+            },
+            files=files,
         )
 
 
@@ -240,8 +242,9 @@ class FaithFile(Operation):
         refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
         refused.sort(key=lambda row: row["line"])
         name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
-        keep(study, loaded, name)
-        return Result({"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence})
+        files = keep(study, loaded, name)
+        data = {"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence}
+        return Result(data, files=files)
 
 
 def _listed(candidates: str) -> tuple[str, ...]:
@@ -285,13 +288,15 @@ def scored(
     return score_items(reader, items, manifest, second, say)
 
 
-def keep(study: Any, loaded: LoadedModel, name: str) -> None:
-    """Draw up the leaderboard and write the study to the data folder."""
+def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:
+    """Draw up the leaderboard and write the study to the data folder; the files' names."""
     from analysis.faithfulness.board import board
     from analysis.faithfulness.library import place, save_study
 
     study.manifest["board"] = board(study)
-    save_study(study, place(loaded.facts.fingerprint, name))
+    path = place(loaded.facts.fingerprint, name)
+    save_study(study, path)
+    return names_of(*pair_files(path))
 
 
 def _manifest(loaded: LoadedModel, title: str, command: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from analysis.corpora.sources import TextSource, keep_upload, read_source
 from analysis.errors import UserError
+from analysis.home import folder
 from analysis.mfa.settings import Noise
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, choice, whole
+from analysis.service.operation import Kind, Operation, Result, choice, names_of, whole
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,6 @@ class FitRegions(OfFit):
             f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "
             f"{facts['held_out']:.1f} nats per activation; a single diagonal Gaussian has {facts['gaussian']:.1f}."
         )
-        return Result({"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings})
+        files = names_of(*(folder("regions") / f"{name}{end}" for end in (".json", ".safetensors")))
+        data = {"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings}
+        return Result(data, files=files)

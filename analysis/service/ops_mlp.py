@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.errors import UserError
+from analysis.home import folder
 from analysis.models.prompts import check_prompt
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, choice, number, whole
+from analysis.service.operation import Kind, Operation, Result, choice, names_of, number, whole
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
@@ -276,4 +277,5 @@ class FitFactorization(Operation):
             f"Kept as {name}: {m['tokens']:,} tokens, {m['n_iter']} iterations in {m['fit_seconds']:g} s; "
             f"{m['explained']:.0%} of the squared length explained."
         )
-        return Result({"fit": name, "sentence": sentence, "curve": m["curve"]})
+        files = names_of(*(folder("features") / f"{name}{end}" for end in (".json", ".safetensors")))
+        return Result({"fit": name, "sentence": sentence, "curve": m["curve"]}, files=files)

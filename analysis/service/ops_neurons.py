@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from analysis.artefacts import pair_files
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, choice, whole
+from analysis.service.operation import Kind, Operation, Result, choice, names_of, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,9 +228,10 @@ class MeasureNull(OnNeurons):
             progress=lambda share, text, facts: context.progress(share, text),
         )
         library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
-        library.save()
+        files = names_of(*pair_files(library.save()))
         null = library.null("unembedding")
-        return Result({"sentence": f"Measured: {null.vectors} random vectors with {null.rounds} channels each."})
+        sentence = f"Measured: {null.vectors} random vectors with {null.rounds} channels each."
+        return Result({"sentence": sentence}, files=files)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from analysis.artefacts import pair_files
 from analysis.errors import UserError
+from analysis.home import folder
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result, choice, whole
+from analysis.service.operation import Kind, Operation, Result, choice, names_of, whole
 
 if TYPE_CHECKING:
     from analysis.tpr.room import GameRead, Room
@@ -246,4 +248,6 @@ class FitProbes(OfOthello):
     def run(self, context: Context) -> Result:
         from analysis.tpr.build import fit_here
 
-        return Result(fit_here(self.room(context), self, context.progress, context.check))
+        room = self.room(context)
+        data = fit_here(room, self, context.progress, context.check)
+        return Result(data, files=names_of(*pair_files(folder("othello") / room.fingerprint)))

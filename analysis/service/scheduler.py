@@ -103,7 +103,7 @@ class Scheduler:
             self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
             found = Context(self.residents, self.store, self.memory).stored(operation)
             if found is not None:
-                self.book.change(token, state="done", share=1.0, text="from the store")
+                self.book.change(token, state="done", share=1.0, text="from the store", files=list(found.files))
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
         key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])
@@ -205,7 +205,7 @@ class Scheduler:
         self.busy = before
         changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
         if message["type"] == "result":
-            changes = {"state": "done", "share": 1.0}
+            changes = {"state": "done", "share": 1.0, "files": list(result.files) if result is not None else []}
         elif message["type"] == "cancelled":
             changes = {"state": "cancelled", "reason": "cancelled"}
         with self._ready:

@@ -1,7 +1,8 @@
 """Finished results, by content key. A result is there whole and verified, or it is not there.
 
 Each lives in a folder of its own: ``result.json`` and, if it has arrays, ``arrays.safetensors``. Both are written to a
-temporary sibling that is renamed when complete, and read back only after the checksums agree.
+temporary sibling that is renamed when complete, and read back only after the checksums agree. A result that names
+files of the data folder is there only while they are: who deleted a fit and asks for it again gets it made again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from analysis.home import folder
+from analysis.home import folder, home
 from analysis.service.operation import Result
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class ResultStore:
                 arrays = {n: np.asarray(a, order="C") for n, a in result.arrays.items()}
                 save_file(arrays, scratch / "arrays.safetensors")
                 record["arrays_sha256"] = _sha256(scratch / "arrays.safetensors")
+            if result.files:
+                record["files"] = [(name, (home() / name).stat().st_size) for name in result.files]
             body = json.dumps(record, allow_nan=False, sort_keys=True)
             digest = hashlib.sha256(body.encode()).hexdigest()
             (scratch / "result.json").write_text(f"{digest}\n{body}", encoding="utf-8")
@@ -78,8 +81,11 @@ class ResultStore:
         raise OSError(f"the result {path.name} could not be put in place")
 
     def has(self, key: str) -> bool:
-        """Whether a result lies under that key (its checksums are looked at on reading)."""
-        return (self._path(key) / "result.json").exists()
+        """Whether a result lies under that key (the checksum of its arrays is looked at on reading)."""
+        try:
+            return _stands(_verified_record((self._path(key) / "result.json").read_bytes(), key))
+        except (OSError, ValueError):
+            return False
 
     def get(self, key: str, arrays: bool = True) -> Result | None:
         """The result under a key, or None. A damaged one is logged, removed and None."""
@@ -89,6 +95,8 @@ class ResultStore:
             try:
                 raw = (path / "result.json").read_bytes()
                 record = _verified_record(raw, key)
+                if not _stands(record):
+                    return None
                 found = self._arrays(key, path, record, arrays)
             except FileNotFoundError:
                 return None
@@ -103,7 +111,7 @@ class ResultStore:
                 return None
             with contextlib.suppress(OSError):
                 os.utime(path)
-            return Result(record["data"], found, key)
+            return Result(record["data"], found, key, tuple(name for name, _ in record.get("files", ())))
         return None
 
     def _arrays(self, key: str, path: Path, record: dict[str, Any], wanted: bool) -> dict[str, np.ndarray]:
@@ -164,6 +172,19 @@ def _verified_record(raw: bytes, key: str) -> dict[str, Any]:
     if record.get("key") != key:
         raise ValueError("result.json belongs to another result")
     return record
+
+
+def _stands(record: dict[str, Any]) -> bool:
+    """Whether the files that a result names are there, as long as they were when it was put."""
+    return all(size_of(name) == size for name, size in record.get("files", ()))
+
+
+def size_of(name: str) -> int | None:
+    """Bytes of a file of the data folder; None if it is not there."""
+    try:
+        return (home() / name).stat().st_size
+    except (OSError, ValueError):
+        return None
 
 
 def _contents(path: Path) -> bytes | None:

@@ -20,6 +20,7 @@ from analysis.service.ops_faith import FaithBoard, FaithItems, FaithScores
 from analysis.service.ops_faith_item import FaithIntervene, FaithItem, FaithTrace
 from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from analysis.service.store import ResultStore
+from tests.service.kept_files import check_served_only_with_its_files
 
 IMPORTANCE = ("Early Answering", "Adding Mistakes", "Filler Tokens", "SCM", "NLDD", "Attention suppression")
 
@@ -157,6 +158,7 @@ def test_a_small_study_is_made_and_kept(context: Context) -> None:
     assert len(listed) == made["items"] == data["tiers"][0]["items"] >= 2
     first = perform(context, FaithItem(study=made["study"], item=listed[0]["item"]))
     assert first["label"] is not None and not first["z_made"]
+    check_served_only_with_its_files(context, FaithStudy(**small))  # type: ignore[arg-type]
 
 
 def test_the_models_own_chains(context: Context) -> None:
@@ -172,6 +174,7 @@ def test_the_models_own_chains(context: Context) -> None:
     assert scores["Early Answering"]["value"] is not None and scores["Simulatability"]["value"] is None
     assert perform(context, FaithTrace(study=made["study"], item=item["item"]))["lines"]
     assert perform(context, FaithBoard(study=made["study"]))["tiers"] == []
+    check_served_only_with_its_files(context, asked)
 
 
 def test_rows_from_a_file(context: Context) -> None:
@@ -185,7 +188,9 @@ def test_rows_from_a_file(context: Context) -> None:
     }
     other = {**row, "row_id": "2", "label_type": "UNFAITHFUL_COT", "cot": "I looked it up. It is option A."}
     lines = [json.dumps(row), json.dumps(other), json.dumps({k: v for k, v in row.items() if k != "label_type"}), "{"]
-    made = perform(context, FaithFile(text="\n".join(lines)))
+    rows = FaithFile(text="\n".join(lines))
+    made = perform(context, rows)
+    check_served_only_with_its_files(context, rows)
     assert made["items"] == 2 and [r["line"] for r in made["refused"]] == [3, 4]
     data = perform(context, FaithBoard(study=made["study"]))
     assert data["tiers"][0]["tier"] == "file" and data["tiers"][0]["items"] == 2

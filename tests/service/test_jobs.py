@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.home import folder
 from analysis.service.jobs import KEPT, JobBook, JobRecord, read_book
+from components.shell import job_rows
 
 
 def record(name: str) -> JobRecord:
@@ -36,6 +38,22 @@ def test_book_survives_and_says_what_became_of_each(path: Path) -> None:
     assert "had not begun" not in again["running"]["reason"] and "had begun" in again["queued"]["reason"]
     assert again["done"]["title"] == "Job done" and again["done"]["link"] == "/features"
     assert {r.id: r.state for r in read_book(path)} == {n: r["state"] for n, r in again.items()}
+
+
+def test_a_job_whose_file_was_deleted_is_not_offered_to_be_opened(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    fit = folder("regions") / "a.json"
+    fit.write_text("{}")
+    book = JobBook(path)
+    book.add(record("fit"))
+    book.change("fit", state="done", files=["regions/a.json"])
+    assert "/features" in str(job_rows(book.listing(), "session")) and not book.listing()[0]["gone"]
+    fit.unlink()
+    rows = JobBook(path).listing()
+    assert rows[0]["gone"] and "deleted" in str(job_rows(rows, "session"))
+    assert "/features" not in str(job_rows(rows, "session"))
 
 
 def test_running_job_without_known_reason_has_a_sentence(path: Path) -> None:

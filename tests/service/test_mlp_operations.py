@@ -34,6 +34,7 @@ from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 from analysis.snmf import library
 from analysis.snmf.library import Factorization, open_factorization
+from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model
 
@@ -109,6 +110,10 @@ def test_the_job_says_how_far_it_is_and_what_it_made(bench: Bench) -> None:
     best = kept["explained"][kept["iteration"].index(kept["best"])]
     assert best == pytest.approx(max(kept["explained"])) == pytest.approx(bench.fit.manifest["explained"], abs=2e-3)
     assert bench.data(FIT)["fit"] == bench.name
+
+
+def test_a_factorization_that_was_deleted_is_made_again(bench: Bench) -> None:
+    check_served_only_with_its_files(bench.context, FIT)
 
 
 def test_facts_have_a_row_for_every_feature(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis.activations.collect import collect
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
+from analysis.home import folder
 from analysis.mfa import library
 from analysis.mfa.library import RegionSet, open_fit, save_fit
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
@@ -44,6 +45,7 @@ from analysis.service.ops_steering import SteerControls, SteerNext, SteerText, S
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
 from analysis.steering import generate_stream, steer
+from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.mfa.truth import covariances, dense_joint
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -575,5 +577,8 @@ def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, m
     assert fit.site == Site(2) and fit.parameters.noise.ndim == 2
     assert fit.manifest["corpus"] == corpus_hash(passages()) and fit.passages == passages()
     assert bench.data(SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, (RegionSetting(0, 0.5),))))["kl"] > 0
+    check_served_only_with_its_files(bench.context, operation)
+    (folder("regions") / f"{fit.name}.json").unlink()
+    assert bench.data(operation) == found and fit.name in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]]
     monkeypatch.setattr(ops_fit, "read_source", None)  # would fail if it were asked again
     assert bench.data(operation) == found

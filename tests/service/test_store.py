@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.service.operation import Result
+from analysis.home import folder
+from analysis.service.operation import Result, names_of
 from analysis.service.store import ResultStore
 from tests.service.operations_for_tests import odd_arrays
 
@@ -50,6 +51,30 @@ def test_missing_result_is_none(store: ResultStore) -> None:
     assert store.get(KEY) is None
     assert store.manifest(KEY) is None
     assert not store.has(KEY)
+
+
+def test_a_result_is_there_only_while_the_files_that_it_names_are(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    fit, manifest = folder("regions") / "a.safetensors", folder("regions") / "a.json"
+    fit.write_bytes(b"numbers")
+    manifest.write_text("{}")
+    store.put(KEY, Result({"fit": "a"}, files=names_of(fit, manifest)), MANIFEST)
+    found = store.get(KEY)
+    assert found is not None and found.files == ("regions/a.safetensors", "regions/a.json") and store.has(KEY)
+    fit.unlink()
+    assert store.get(KEY) is None and not store.has(KEY)
+    fit.write_bytes(b"num")  # cut off
+    assert store.get(KEY) is None and not store.has(KEY)
+    fit.write_bytes(b"numbers")  # back from the bin
+    assert store.get(KEY) is not None and store.has(KEY)
+
+
+def test_only_files_of_the_data_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    with pytest.raises(ValueError, match="subpath"):
+        names_of(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("bad", ["", "..", "AB" * 32, "ab" * 31, "ab" * 33, "../" + "ab" * 32, "ab" * 32 + "\n"])

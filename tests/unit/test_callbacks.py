@@ -56,7 +56,8 @@ layouts = {"attention": page.layout(), "steering": steering.layout(), "othello":
            "faithfulness": faithfulness.layout(), "validation": validation.layout(), "model": model.layout()}
 modules = {"attention": page, "steering": steering, "othello": othello, "neurons": neurons,
            "mlp_features": mlp_features, "faithfulness": faithfulness, "validation": validation, "model": model}
-job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": ""}
+job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": "",
+       "gone": False}
 made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
         region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
                         "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),

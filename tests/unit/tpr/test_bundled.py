@@ -77,7 +77,11 @@ def test_a_fit_on_the_page_drops_what_was_measured_with_the_old_probes(
     context = Context(store=ResultStore(tmp_path / "results"))
     before = context.perform(OthelloFacts()).data
     assert before["edits"] and before["edits_by_squares"]
-    assert "Fitted 3 probes on 100 games" in context.perform(FitProbes(games=100, first=3, last=3)).data["sentence"]
+    fitted = context.perform(FitProbes(games=100, first=3, last=3))
+    assert "Fitted 3 probes on 100 games" in fitted.data["sentence"]
+    assert context.store.has(fitted.key)
+    (tmp_path / fitted.files[0]).unlink()  # deleted, the probes are not said to be fitted
+    assert not context.store.has(fitted.key)
     after = context.perform(OthelloFacts()).data
     assert (
         after["edits"] is None and after["edits_by_squares"] == [] and "100 or 2,000 games" in after["accuracy_caption"]
