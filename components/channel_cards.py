@@ -151,10 +151,16 @@ def channel_card(channel: dict[str, Any], null: dict[str, Any], chosen: bool) ->
     number = str(channel["number"])
     pole = "positive" if channel["pole"] > 0 else "negative"
     p = f"{channel['p']:.3f}" if channel["p"] >= 0.001 else "below 0.001"
+    plain = channel.get("unweighted")
+    without = "" if plain is None else f"; without token weights, as the paper reports it, {plain:.1f}"
     facts = (
         ("pole", f"{'+' if channel['pole'] > 0 else '−'}", f"its tokens stand at the {pole} end of the neuron's scale"),
         ("cosine", f"{channel['cosine']:.2f}", f"with the neuron; random vectors end at {_range(null, 'cosine')}"),
-        ("kurtosis", f"{channel['kurtosis']:.1f}", f"excess; random vectors reach {_range(null, 'kurtosis')} too"),
+        (
+            "kurtosis",
+            f"{channel['kurtosis']:.1f}",
+            f"excess, with the round's token weights; random vectors reach {_range(null, 'kurtosis')} too{without}",
+        ),
         ("percentile", f"{channel['percentile']:.1f}", "of its own z, among the null's channels of the same round"),
         ("p", p, "share of random vectors whose best channel has at least this own z"),
     )

@@ -38,7 +38,8 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
     beyond so many standard deviations of a found channel are weighted down; ``optimiser``: "lbfgs", or "adamw" for the
     published recipe at ``rate`` with at most ``max_steps`` steps; ``starts``: random starts, of which the lowest loss
     is kept; ``compatible``: as the official code, a mask sets a weight even where it was lower, and AdamW keeps the
-    candidate of largest kurtosis without token weights instead of lowest loss. ``random_state`` decides the starts:
+    candidate of largest kurtosis without token weights instead of lowest loss (with one start and ``compatible``, the
+    optimiser "adamw" is the official recipe whole). ``random_state`` decides the starts:
     those of a neuron depend on its place among the rows and on the round, not on the batch.
 
     After :meth:`fit`, for N vectors and C rounds: ``channels_`` (N, C, d), of the vectors' lengths; ``loss_``,
@@ -132,7 +133,8 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
 
             def say(step: int, figures: Tensor, number: int = number) -> None:
                 if progress is not None:
-                    share = (rows.start + len(rows) * (number + min(step / 120, 0.95)) / self.n_channels) / total
+                    inside = min(step / self._expected(), 0.95)
+                    share = (rows.start + len(rows) * (number + inside) / self.n_channels) / total
                     text = f"channel {number + 1} of {self.n_channels}, step {step}"
                     progress(share, text, {"channel": number + 1, "step": step, "figures": figures[0].tolist()})
 
@@ -175,6 +177,10 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
             made.steps,
             made.trace[:, kept],
         )
+
+    def _expected(self) -> int:
+        """About how many steps a descent takes: evaluations of L-BFGS, steps of AdamW."""
+        return 120 if self.optimiser == "lbfgs" else min(4_000, self.max_steps)
 
     def _start(self, row: int, number: int, width: int) -> Tensor:
         generator = torch.Generator().manual_seed(hash((self.random_state, row, number)) & 0x7FFF_FFFF_FFFF_FFFF)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from analysis.rotate.objective import Objective, kurtosis, reflect
 
+WINDOW = 100
+"""Steps over which the loss must have settled."""
 Say = Callable[[int, "Tensor"], None]
 """Called with the step and a (B, 3) tensor of loss, kurtosis and cosine of every row; may raise to cancel."""
 
@@ -50,24 +52,33 @@ def adamw(
     by_kurtosis: bool = False,
     say: Say | None = None,
 ) -> Descent:
-    """The reference: AdamW on u from ``start`` (B, d), with the recipe of the official code.
+    """The reference: AdamW on u from ``start`` (B, d), with the recipe of the official code (arXiv 2604.06005).
 
-    Every ``interval`` steps the candidate is kept if it is the best so far: of lowest loss, or with ``by_kurtosis`` (as
-    in the official code) of largest absolute kurtosis without token weights. A batch ends when for every row the
-    standard deviation of the loss over the last 100 steps is below ``settled``, looked at from ``first_check`` on.
+    The rate rises from 0 at the first step to ``rate`` at step ``warm_up``. Every ``interval`` steps below
+    ``max_steps``, 0 included, the point at which the loss was taken is a candidate, and the best one is what comes
+    back: that of lowest loss, or with ``by_kurtosis`` (as in the official code) of largest absolute kurtosis without
+    token weights. A row has settled once the standard deviation of its loss over the last 100 steps was below
+    ``settled``, looked at after each step from the ``first_check``-th on, and stays so; the descent ends with the last
+    row. Until then rows that have settled move on, so the batch they are in decides how long they do. What settles
+    the last row at a step ends the descent before that step's candidate is looked at.
     """
     u = start.clone()
     mean, square = torch.zeros_like(u), torch.zeros_like(u)
     rows = torch.arange(len(u), device=u.device)
     best = torch.full((len(u),), math.inf, dtype=u.dtype, device=u.device)
     kept = u.clone()
-    recent: list[Tensor] = []
+    recent = u.new_zeros(WINDOW, len(u))
+    done = torch.zeros(len(u), dtype=torch.bool, device=u.device)
     steps: list[int] = []
     trace: list[Tensor] = []
     step = 0
-    for step in range(max_steps + 1):
+    for step in range(max_steps):
         value = objective.value_and_gradient(u, neuron)
-        recent = [*recent[-99:], value.loss]
+        recent[step % WINDOW] = value.loss
+        if step + 1 >= max(first_check, WINDOW):
+            done |= recent.std(0, correction=0) < settled
+            if bool(done.all()):
+                break
         if step % interval == 0:
             score = value.loss
             if by_kurtosis:
@@ -79,12 +90,7 @@ def adamw(
             trace.append(torch.stack([value.loss, value.kurtosis, value.cosine], 1))
             if say is not None:
                 say(step, trace[-1])
-            still = torch.stack(recent).std(0, correction=0) < settled
-            if step >= first_check and len(recent) == 100 and bool(still.all()):
-                break
-        if step == max_steps:
-            break
-        lr = rate * min(1.0, (step + 1) / warm_up) if warm_up else rate
+        lr = rate * min(1.0, step / warm_up) if warm_up else rate
         u *= 1 - lr * decay
         mean.lerp_(value.gradient, 0.1)
         square.mul_(0.999).addcmul_(value.gradient, value.gradient, value=0.001)

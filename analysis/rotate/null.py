@@ -92,11 +92,16 @@ def measure_null(
     kurtosis_weight: float = 0.3,
     cosine_weight: float = 1.0,
     mask_z: float = 4.0,
+    optimiser: str = "lbfgs",
+    starts: int = 2,
+    compatible: bool = False,
     progress: Progress | None = None,
 ) -> ChannelNull:
     """Channels of random vectors under a projection (V, d), found as those of neurons are.
 
     Vectors are Gaussian, all directions alike; with ``like`` (M, d), Gaussian with the second moments of those rows.
+    ``optimiser``, ``starts`` and ``compatible`` as of :class:`~analysis.rotate.channels.VocabularyChannels`: channels
+    that were picked in another way are no null for these.
     """
     generator = torch.Generator().manual_seed(seed + 7_919)
     width = projection.shape[1]
@@ -110,6 +115,9 @@ def measure_null(
         kurtosis_weight=kurtosis_weight,
         cosine_weight=cosine_weight,
         mask_z=mask_z,
+        optimiser=optimiser,
+        starts=starts,
+        compatible=compatible,
         random_state=seed,
     ).fit(drawn.to(projection), projection, token_weights, progress=progress)
     own_z, cosine, loss, kurt = (getattr(found, f"{name}_").cpu() for name in FIGURES)

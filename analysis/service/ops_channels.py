@@ -22,16 +22,31 @@ if TYPE_CHECKING:
     from analysis.rotate.vectors import NeuronVectors
 
 OPTIMISERS = ("lbfgs", "adamw")
+MANNERS = {"lbfgs": "L-BFGS, least loss", "adamw": "the same official recipe"}
+"""How the random vectors' channels were found, in words: always as the channels that they stand beside."""
+RECIPE = (
+    "The official recipe: AdamW at a rate of 8e-4 from one start, of its candidates that of largest kurtosis without "
+    "token weights, and masks that set a weight even where it was lower. Which tokens are weighted down beforehand is "
+    "Attune's own: the authors publish a list for one model only."
+)
 USUAL = (0.3, 1.0, 4.0)
 """Weight of kurtosis, weight of the cosine, z-score from which tokens are masked: the settings of the kept null."""
 MAX_CHANNELS, MAX_EXCLUDED = 50, 200
 SMALL_NULL = 64
 """Random vectors of a null that is measured for settings of one's own."""
+OFFICIAL_NULL = 20
+"""Random vectors of a null that is measured by the official recipe, many times dearer: the fewest of which none being
+as good means p below 0.05."""
 
 
 @dataclass(frozen=True)
 class OfChannels(OfNeuron):
-    """One weight vector, and how its channels are looked for."""
+    """One weight vector, and how its channels are looked for.
+
+    ``optimiser`` "lbfgs": two starts, the least loss is kept, masks only lower a weight. "adamw": the official recipe
+    whole (arXiv 2604.06005): one start, of AdamW's candidates the one of largest kurtosis without token weights, masks
+    as in the official code.
+    """
 
     channels: int = 5
     kurtosis_weight: float = 0.3
@@ -58,20 +73,37 @@ class OfChannels(OfNeuron):
             raise UserError("Channels are either looked for anew or not.", "fresh")
 
     @property
+    def official(self) -> bool:
+        """Whether channels are looked for by the official recipe."""
+        return self.optimiser == "adamw"
+
+    @property
     def usual(self) -> bool:
-        """Whether the settings are those of the kept null."""
-        return (self.kurtosis_weight, self.cosine_weight, self.mask_z) == USUAL
+        """Whether channels are looked for as those of the kept null were."""
+        return not self.official and (self.kurtosis_weight, self.cosine_weight, self.mask_z) == USUAL
+
+    def manner(self) -> dict[str, Any]:
+        """How the estimator is to search, the number of channels and the seed apart; a null is searched alike."""
+        return {
+            "kurtosis_weight": self.kurtosis_weight,
+            "cosine_weight": self.cosine_weight,
+            "mask_z": self.mask_z,
+            "optimiser": self.optimiser,
+            "starts": 1 if self.official else 2,
+            "compatible": self.official,
+        }
 
     @property
     def ready(self) -> bool:
         """Whether channels made beforehand may answer."""
-        plain = (self.optimiser, self.seed, self.excluded) == ("lbfgs", 0, ())
+        plain = (self.seed, self.excluded) == (0, ())
         return self.usual and plain and not self.fresh
 
     def settings(self) -> dict[str, Any]:
         """What an export prints below a figure."""
         params = self.to_params()
-        return {f.name: params[f.name] for f in fields(OfChannels) if f.name not in ("model", "fresh")}
+        plain = {f.name: params[f.name] for f in fields(OfChannels) if f.name not in ("model", "fresh")}
+        return plain | {name: self.manner()[name] for name in ("starts", "compatible")}
 
     def key(self, fingerprint: str) -> Any:
         """What equal questions share, fresh or not."""
@@ -94,7 +126,7 @@ class FindChannels(OfChannels):
         return digest(context.residents.fingerprint(self.model) or "")
 
     def run(self, context: Context) -> Result:
-        from analysis.rotate.objective import z_scores
+        from analysis.rotate.objective import kurtosis, z_scores
         from analysis.rotate.reading import channel_rows, geometry, histogram, left_out, verdict
 
         vectors, library = self.measured(context)
@@ -111,12 +143,16 @@ class FindChannels(OfChannels):
         z = z_scores(torch.cat([w[None], found["channels"].to(w)]) @ U.T)
         counts, edges = histogram(z)
         cosines, rebuilt = geometry(w.cpu(), found["channels"].cpu().float())
+        for row, unweighted in zip(rows, kurtosis(z[1:]).tolist(), strict=True):
+            row["unweighted"] = unweighted  # the figure that the paper reports
         data = {
             "channels": rows,
             "nothing": nothing,
             "verdict": sentence + remark,
             "left_out": hidden,
-            "null": {k: null.band(k) for k in ("own_z", "cosine", "loss", "kurtosis")} | {"vectors": null.vectors},
+            "null": {k: null.band(k) for k in ("own_z", "cosine", "loss", "kurtosis")}
+            | {"vectors": null.vectors, "manner": MANNERS[self.optimiser]},
+            "recipe": RECIPE if self.official else "",
             "source": source,
             "seconds": time.perf_counter() - began,
             "settings": self.settings(),
@@ -125,28 +161,26 @@ class FindChannels(OfChannels):
         return Result(data, arrays)
 
     def _null(self, context: Context, library: NeuronLibrary, U: Tensor) -> tuple[ChannelNull, Any]:
-        """The kept null; or, for weights of one's own, one measured for them, smaller and remembered."""
+        """The kept null; or, for another search than its own, one measured by that search, smaller and remembered."""
         name = library.projection_of(self.layer)
         if self.usual:
             return library.null(name), library.attractors(name)
         from analysis.rotate.null import measure_null
 
         rounds = min(self.channels, 3)
-        key = ("null", library.manifest["fingerprint"], name, rounds, self.kurtosis_weight, self.cosine_weight,
-               self.mask_z)  # fmt: skip
+        manner = self.manner()
+        key = ("null", library.manifest["fingerprint"], name, rounds, hash_of(manner))
         null = context.memory.get(key)
         if null is None:
             null = measure_null(
                 U,
                 library.token_weights(name, len(U)).to(U),
-                vectors=SMALL_NULL,
+                vectors=OFFICIAL_NULL if self.official else SMALL_NULL,
                 rounds=rounds,
-                kurtosis_weight=self.kurtosis_weight,
-                cosine_weight=self.cosine_weight,
-                mask_z=self.mask_z,
                 progress=lambda share, text, facts: context.progress(
                     0.3 + 0.7 * share, f"random vectors under these settings: {text}"
                 ),
+                **manner,
             )
             context.memory.put(key, null, 8 * null.top.numel())
         return null, null.attractors()
@@ -196,12 +230,8 @@ def _search(
 
     fitted = VocabularyChannels(
         operation.channels,
-        kurtosis_weight=operation.kurtosis_weight,
-        cosine_weight=operation.cosine_weight,
-        mask_z=operation.mask_z,
-        optimiser=operation.optimiser,
-        starts=2 if operation.optimiser == "lbfgs" else 1,
         random_state=operation.seed,
+        **operation.manner(),
     ).fit(w[None], U, weights, progress=say)
     rows = [
         [c + 1, float(step), *figures[0].tolist()]

@@ -207,10 +207,12 @@ def show_channels(found: Any, chosen: int | None, neuron: Any, facts: Any) -> tu
     null = found["null"]
     low, middle, high = null["own_z"]
     said = (
-        f"Null: the best channels of {null['vectors']} random vectors; their own z is {low:.1f} to {high:.1f}, half of "
-        f"them below {middle:.1f}. Own z is the mean z of the neuron itself on a channel's 20 tokens. "
-        f"{found['source'][:1].upper()}{found['source'][1:]}."
+        f"Null: the best channels of {null['vectors']} random vectors, found by {null['manner']}; their own z is "
+        f"{low:.1f} to {high:.1f}, half of them below {middle:.1f}. Own z is the mean z of the neuron itself on a "
+        f"channel's tokens. {found['source'][:1].upper()}{found['source'][1:]}."
     )
+    if found["recipe"]:
+        said = f"{found['recipe']} {said}"
     top = banner(found["verdict"], found["nothing"], found.get("left_out", []), said)
     return top, tree(channel_cards(found["channels"], null, chosen)), channel_choice(found["channels"], chosen)
 

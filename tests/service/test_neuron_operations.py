@@ -15,7 +15,11 @@ import torch
 from analysis.errors import UserError
 from analysis.models.loader import LoadedModel, _describe
 from analysis.models.spec import ModelSpec
+from analysis.rotate import channels
+from analysis.rotate.channels import VocabularyChannels
+from analysis.rotate.descent import adamw
 from analysis.rotate.library import NeuronLibrary, open_library
+from analysis.rotate.null import measure_null
 from analysis.rotate.objective import kurtosis, z_scores
 from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
@@ -24,6 +28,7 @@ from analysis.service.ops_channels import FindChannels
 from analysis.service.ops_neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels, vectors_of
 from analysis.service.residents import Residents
 from analysis.service.store import ResultStore
+from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 
@@ -93,6 +98,10 @@ def test_weights_have_one_fingerprint_and_a_resident_an_identity(tmp_path: Path)
     assert residents.identity(SPEC) == f"{loaded.facts.fingerprint} {loaded.facts.dtype} {loaded.facts.device}"
     other = ModelSpec("elsewhere")
     assert residents.fingerprint(other) is None and residents.identity(other) is None
+
+
+def test_a_null_that_was_deleted_is_measured_again(bench: Any) -> None:
+    check_served_only_with_its_files(bench[0], MeasureNull(vectors=40, rounds=2))
 
 
 def test_measuring_is_kept_for_these_weights(bench: Any) -> None:
@@ -169,10 +178,32 @@ def test_other_weights_of_the_loss_get_a_null_of_their_own(bench: Any) -> None:
     assert near["channels"][0]["cosine"] > plain["channels"][0]["cosine"]
 
 
-def test_both_optimisers_answer(bench: Any) -> None:
+def test_the_choice_as_in_the_paper_is_the_official_recipe_and_so_is_its_null(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The descent itself is held against the published loop elsewhere; here it is cut short."""
+    monkeypatch.setattr(
+        channels, "adamw", lambda *args, **more: adamw(*args, **{**more, "max_steps": 250, "first_check": 250})
+    )
     context, _, _ = bench
-    found = perform(context, FindChannels(layer=0, vector="gate", neuron=1, channels=1, optimiser="adamw"))
-    assert found.data["channels"][0]["loss"] <= found.arrays["trace"][0, 2]
+    asked = FindChannels(layer=0, vector="gate", neuron=1, channels=2, optimiser="adamw", mask_z=2.0)
+    found = perform(context, asked)
+    vectors, library = asked.measured(context)
+    w, U = asked.weight(vectors)
+    m = library.token_weights(library.projection_of(0), len(U))
+    manner: dict[str, Any] = {"optimiser": "adamw", "starts": 1, "compatible": True, "mask_z": 2.0}
+    own = VocabularyChannels(2, **manner).fit(w[None], U, m)
+    for c, row in enumerate(found.data["channels"]):
+        assert [t["id"] for t in row["tokens"]] == own.top_[0, c].tolist()
+        assert row["loss"] == pytest.approx(float(own.loss_[0, c]), abs=1e-5)
+        assert row["unweighted"] == pytest.approx(float(kurtosis(U @ own.channels_[0, c])), rel=1e-3)
+    null = measure_null(U, m, vectors=20, rounds=2, **manner)
+    assert found.data["null"]["vectors"] == 20 and found.data["null"]["manner"] == "the same official recipe"
+    assert found.data["null"]["own_z"] == pytest.approx(null.band("own_z"), abs=1e-3)
+    assert found.data["recipe"].startswith("The official recipe: AdamW")
+    assert (found.data["settings"]["optimiser"], found.data["settings"]["compatible"]) == ("adamw", True)
+    usual = perform(context, FindChannels(layer=0, vector="gate", neuron=1, channels=2)).data
+    assert not usual["settings"]["compatible"] and usual["recipe"] == "" and usual["null"]["vectors"] == 40
 
 
 def test_search_says_why_there_is_nothing(bench: Any) -> None:

@@ -15,6 +15,7 @@ from analysis.errors import UserError
 from analysis.rotate import channels as module
 from analysis.rotate.channels import MASKED, VocabularyChannels
 from analysis.rotate.objective import kurtosis, skewness, z_scores
+from tests.unit.rotate.test_descent import reference
 from tests.unit.rotate.test_planted import Planted, planted
 
 SETTINGS: dict[str, Any] = {"n_channels": 3, "keep_weights": True}
@@ -199,3 +200,25 @@ def test_bad_input_is_refused_in_words(settings: dict[str, Any], X: Tensor | Non
     with pytest.raises(UserError) as refused:
         VocabularyChannels(**settings).fit(p.vectors if X is None else X, np.asarray(p.projection))
     assert refused.value.field == field and refused.value.message.endswith(".")
+
+
+def test_the_official_recipe_takes_the_largest_unweighted_kurtosis_and_its_masks() -> None:
+    """Two rounds, each against the published loop (tests/unit/rotate/test_descent.py) with the masks of the round
+    before, from the same starts."""
+    p = planted(4, width=12, tokens=200, directions=2, neurons=2)
+    U, W = p.projection.double(), p.vectors.double()
+    m = torch.ones(200, dtype=torch.float64)
+    m[:20] = 1e-4
+    manner: dict[str, Any] = {"optimiser": "adamw", "starts": 1, "compatible": True, "mask_z": 2.0}
+    made = VocabularyChannels(2, keep_weights=True, rate=0.02, max_steps=150, **manner).fit(W, U, m)
+    weights = [m, m]
+    for c in range(2):
+        for n in range(2):
+            start = made._start(n, c, 12)
+            kept, _, _ = reference(
+                start, W[n : n + 1], U, weights[n], rate=0.02, warm=100, most=150, every=100, compatible=True
+            )
+            assert torch.allclose(made.channels_[n, c], kept[0], atol=1e-6)
+            z = z_scores(U @ kept[0])
+            weights[n] = torch.where(z.abs() > 2.0, torch.full_like(m, MASKED), weights[n])
+    assert torch.allclose(made.weights_, torch.stack(weights))

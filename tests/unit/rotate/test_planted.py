@@ -98,7 +98,8 @@ def test_discovery_follows_amplitude() -> None:
 def test_two_blocks_as_in_the_official_test(optimiser: str, seeds: range) -> None:
     """Dossier's numbers: d 32, V 2,000, blocks of 40 and 30 tokens, neurons that mix 1:1, 1:0.6 and 0.6:1.
 
-    In 600 steps AdamW has not always left the ridge between two equal blocks, so it is asked for fewer vocabularies.
+    In 600 steps AdamW has not always left the ridge between two equal blocks (its last candidate is that of step 500),
+    so it has 900 here and is asked for fewer vocabularies.
     """
     for seed in seeds:
         g = torch.Generator().manual_seed(seed)
@@ -109,7 +110,7 @@ def test_two_blocks_as_in_the_official_test(optimiser: str, seeds: range) -> Non
             U[block] += 6 * direction
         mixes = torch.tensor([[1.0, 1.0], [1.0, 0.6], [0.6, 1.0]])
         W = mixes @ directions + 0.02 * torch.randn(3, 32, generator=g)
-        found = VocabularyChannels(2, optimiser=optimiser, rate=1e-2, max_steps=600).fit(W, U)
+        found = VocabularyChannels(2, optimiser=optimiser, rate=1e-2, max_steps=900).fit(W, U)
         hits = torch.stack([shares(found, block[None], n)[:, 0] for n in range(3) for block in blocks]).view(3, 2, 2)
         assert bool((hits.amax((0, 2)) >= 0.8).all()), "both blocks are found over the set"
         assert bool((hits[:, :, 0].amax(1) >= 0.8).all()), "each neuron's first channel is one block"
