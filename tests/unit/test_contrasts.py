@@ -33,6 +33,7 @@ from analysis.qk.contrasts import (
     parse_template,
 )
 from analysis.qk.contrasts.boxes import check_aligned
+from analysis.qk.contrasts.template import TEMPLATE_EXAMPLE, WORD_LISTS_EXAMPLE
 from analysis.qk.contrasts.tokens import Encoding, frequent_words, single_tokens
 from analysis.qk.contrasts.words import CATEGORIES, FILLER, OBJECTS
 
@@ -52,7 +53,8 @@ def _corpus() -> list[str]:
     words = [*OBJECTS, *FILLER, *NOUNS, *ANIMALS, *CATEGORIES]
     lines = [FRAME, *(f"the {word} a {word} is {word}" for word in words)]
     lines += [f"kept in Box {chr(c)}, the box {chr(c)} and {chr(c)}." for c in range(65, 91)]
-    return lines * 4 + ["the armadillo a armadillo"]
+    items = " ".join(word for members in CATEGORIES.values() for word in members)
+    return [*lines * 4, items, TEMPLATE_EXAMPLE, WORD_LISTS_EXAMPLE, "the armadillo a armadillo"]
 
 
 def _byte_level() -> PreTrainedTokenizerFast:
@@ -558,9 +560,27 @@ def test_unicode_and_right_to_left_words_find_their_last_token(byte_level: PreTr
 
 
 @pytest.mark.parametrize("name", ["metaspace", "word_level"])
-def test_words_outside_a_vocabulary_do_not_crash(name: str) -> None:
-    made = template("the {word.1|+} runs a {word.2|-} a {word.1|?}", WORLD, n=30, long_words="last")
-    assert len(build_examples(made, MAKERS[name]())) == 30
+def test_marked_words_outside_a_vocabulary_are_refused_by_name(name: str) -> None:
+    text, tokenizer = "the {word.1|+} runs a {word.2|-} a {word.1|?}", MAKERS[name]()
+    with pytest.raises(UserError, match=r"unknown to this model, .*: fox猫, 猫\. Replace them") as caught:
+        build_examples(template(text, "word: cat, 猫, horse, fox猫", n=30, long_words="last"), tokenizer)
+    assert caught.value.field == "word_lists"
+    row = {"text": "a cat and a 猫 and a horse", "positive": ["cat"], "negative": ["horse"], "query": "horse"}
+    for other in ({"positive": ["猫"]}, {"query": "猫", "negative": [[0, 1]]}):
+        with pytest.raises(UserError, match="line 3: '猫' is unknown to this model"):
+            build_examples(jsonl(GOOD, GOOD, {**row, **other}, *[GOOD] * 8), tokenizer)
+
+
+@pytest.mark.parametrize("kind", ["induction", "order", "lexical", "category", "previous", "template", "jsonl"])
+def test_no_contrast_is_made_of_unknown_words(kind: str) -> None:
+    """A tokenizer that maps all words to one token would make each of them one token, as the contrasts ask for."""
+    made = jsonl(*[GOOD] * 8) if kind == "jsonl" else spec(kind)
+    for vocabulary in ({"pad": 0, "F5": 1, "D6": 2}, {"<unk>": 0, "привет": 1, ".": 2}):
+        inner = Tokenizer(models.WordLevel(vocabulary, unk_token=next(iter(vocabulary))))
+        inner.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>")
+        with pytest.raises(UserError, match=r"unknown to this model|has 0 (suitable words|of the bundled objects)"):
+            build_examples(made, tokenizer)
 
 
 # JSONL

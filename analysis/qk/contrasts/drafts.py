@@ -11,8 +11,11 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from analysis.models.legible import check_corpus
 from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.contrasts.tokens import Encoding, FastTokenizer, encode
+
+_LOOKED_AT = 20
 
 
 class Misplaced(ValueError):
@@ -47,8 +50,12 @@ class Draft:
 
 
 def encoded(drafts: Iterable[Draft], tokenizer: FastTokenizer) -> Iterator[tuple[Draft, tuple[Encoding, ...]]]:
-    """Each draft with its tokenised texts, lazily and in order."""
-    first, second = itertools.tee(drafts)
+    """Each draft with its tokenised texts, lazily and in order.
+
+    Raises UserError (field ``model``) when most of the first texts is unknown to the tokenizer.
+    """
+    head, first, second = itertools.tee(drafts, 3)
+    check_corpus(tokenizer, [text for draft in itertools.islice(head, _LOOKED_AT) for text in draft.texts], "model")
     encodings = encode(tokenizer, (text for draft in first for text in draft.texts))
     for draft in second:
         yield draft, tuple(itertools.islice(encodings, len(draft.texts)))
@@ -86,6 +93,8 @@ def _token(span: Span, encodings: tuple[Encoding, ...]) -> Place:
     hits = encodings[span.prompt].tokens_of(span.start, span.end)
     if not hits:
         raise Misplaced(f"{span.name} has no token in this model's tokenizer")
+    if encodings[span.prompt].unknown_at(hits):
+        raise Misplaced(f"{span.name} is unknown to this model, which reads it as any other unknown word")
     return Place(span.prompt, hits[-1])
 
 
@@ -93,4 +102,6 @@ def _last(encodings: tuple[Encoding, ...], prompt: int) -> Place:
     position = encodings[prompt].last()
     if position is None:
         raise Misplaced("the text has no token in this model's tokenizer")
+    if encodings[prompt].unknown_at([position]):
+        raise Misplaced("the last word, the query, is unknown to this model, which reads it as any other unknown word")
     return Place(prompt, position)

@@ -24,25 +24,37 @@ def template_examples(spec: ContrastSpec, tokenizer: FastTokenizer) -> list[Exam
     """Build the examples of a ``template`` spec. The label is the positive word; so are the labels of its keys.
 
     Raises UserError (field ``template`` or ``word_lists``) as :func:`parse_template` does, and when a query comes
-    before one of its keys, when two marked words share a token, or when a marked word has several tokens.
+    before one of its keys, when two marked words share a token, or when a marked word has several tokens or is unknown.
     """
     template = parse_template(str(spec.options["template"]), str(spec.options["word_lists"]))
     examples: list[Example] = []
     long: dict[str, int] = {}
+    unknown: set[str] = set()
     strict = spec.options["long_words"] == "refuse"
     drafts = _drafts(template, spec.n_examples, spec.seed, shuffle=bool(spec.options["shuffle"]))
     for number, (draft, encodings) in enumerate(encoded(drafts, tokenizer), 1):
         spans = draft.positive + draft.negative + ((draft.query,) if draft.query else ())
-        if strict:
-            for span in spans:
-                count = len(encodings[0].tokens_of(span.start, span.end))
-                if count > 1:
-                    long[draft.texts[0][span.start : span.end]] = count
+        for span in spans:
+            hits, word = encodings[0].tokens_of(span.start, span.end), draft.texts[0][span.start : span.end]
+            if encodings[0].unknown_at(hits):
+                unknown.add(word)
+            elif strict and len(hits) > 1:
+                long[word] = len(hits)
+        if unknown:
+            continue  # nothing is made of these examples, so what else is wrong with them can wait
         try:
             examples.append(place(draft, encodings))
         except Misplaced as problem:
             advice = " Clauses in square brackets change places." if template.clauses else ""
             raise UserError(f"In example {number} {problem}.{advice}", "template") from None
+    if unknown:
+        words = sorted(unknown)
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        raise UserError(
+            f"These marked words are unknown to this model, which reads them all as one: {', '.join(words[:_SHOWN])}"
+            f"{more}. Replace them in the word lists, or choose another model.",
+            "word_lists",
+        )
     if long:
         words = [f"{word} ({count} tokens)" for word, count in sorted(long.items())]
         more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""

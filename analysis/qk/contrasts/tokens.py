@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import UserError
+from analysis.models.legible import unknown_ids
 
 MAX_TOTAL_TOKENS = 10_000_000
 """All prompts of a contrast together. Token ids of this many tokens take about 0.4 GB."""
@@ -42,16 +43,24 @@ class FastTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Encoding:
-    """One tokenised prompt: ``ids``, and ``offsets`` (tokens, 2) int64, the character span of each token."""
+    """One tokenised prompt: ``ids``, and ``offsets`` (tokens, 2) int64, the character span of each token.
+
+    ``unknown``: the ids that stand for words outside the vocabulary.
+    """
 
     ids: tuple[int, ...]
     offsets: NDArray[np.int64]
+    unknown: frozenset[int] = frozenset()
 
     def tokens_of(self, start: int, end: int) -> list[int]:
         """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive), in order."""
         left, right = self.offsets[:, 0], self.offsets[:, 1]
         # Added special tokens, and a lone space marker, have no width and stand for no character of the text.
         return [int(i) for i in np.flatnonzero((left < end) & (right > start) & (right > left))]
+
+    def unknown_at(self, positions: Iterable[int]) -> bool:
+        """Whether one of these tokens stands for a word that the model does not know."""
+        return any(self.ids[i] in self.unknown for i in positions)
 
     def last(self) -> int | None:
         """Position of the last token that stands for text: an end token that the tokenizer adds is passed over."""
@@ -74,7 +83,7 @@ def encode(tokenizer: FastTokenizer, texts: Iterable[str]) -> Iterator[Encoding]
 
     Raises UserError (field ``n_examples``) once the texts have more than ``MAX_TOTAL_TOKENS`` tokens together.
     """
-    total = 0
+    total, unknown = 0, unknown_ids(tokenizer)
     for chunk in _chunks(texts, _CHUNK):
         out = tokenizer(
             chunk,
@@ -92,17 +101,17 @@ def encode(tokenizer: FastTokenizer, texts: Iterable[str]) -> Iterator[Encoding]
                     f"The examples have more than {MAX_TOTAL_TOKENS:,} tokens together. Use fewer or shorter examples.",
                     "n_examples",
                 )
-            yield Encoding(tuple(int(i) for i in ids), np.asarray(offsets, dtype=np.int64).reshape(-1, 2))
+            yield Encoding(tuple(int(i) for i in ids), np.asarray(offsets, dtype=np.int64).reshape(-1, 2), unknown)
 
 
 def single_tokens(tokenizer: FastTokenizer, words: Sequence[str], frame: tuple[str, str]) -> list[str]:
-    """Those of ``words`` that are one token between the two texts of ``frame``, in the order given."""
+    """Those of ``words`` that are one known token between the two texts of ``frame``, in the order given."""
     before, after = frame
     texts = [before + word + after for word in words]
     return [
         word
         for word, encoding in zip(words, encode(tokenizer, texts), strict=True)
-        if len(encoding.tokens_of(len(before), len(before) + len(word))) == 1
+        if len(hits := encoding.tokens_of(len(before), len(before) + len(word))) == 1 and not encoding.unknown_at(hits)
     ]
 
 
