@@ -60,6 +60,15 @@ def pair_files(path: Path) -> tuple[Path, ...]:
     return path.with_name(path.name + ".json"), path.with_name(Path(str(found.get("file", ""))).name or path.name)
 
 
+def state_of(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the same one written anew: time of change (ns) and bytes; None if there is none."""
+    try:
+        facts = path.stat()
+        return facts.st_mtime_ns, facts.st_size
+    except OSError:
+        return None
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest alone, or None if there is none that can be read."""
     try:

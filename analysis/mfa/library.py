@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.artefacts import state_of
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import TextSource, read_source
 from analysis.errors import UserError
@@ -173,17 +174,18 @@ def listing(spec: ModelSpec) -> list[dict[str, str]]:
 
 
 def open_fit(memory: Any, name: str) -> RegionSet:
-    """The fit of that name, from memory if it was opened before. Raises UserError."""
+    """The fit of that name, from memory if it was opened before and its file is as it was then. Raises UserError."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError("Choose a fit above the map.", "fit")
-    found: RegionSet | None = memory.get(("fit", name))
+    states = {p: state for p in (BUNDLED, folder("regions")) if (state := state_of(p / f"{name}.json"))}
+    if not states:
+        raise UserError(f"The fit “{name}” is not in this data folder. Choose another above the map.", "fit")
+    place, state = next(iter(states.items()))
+    found: RegionSet | None = memory.get(("fit", name, state))
     if found is None:
-        places = [p for p in (BUNDLED, folder("regions")) if (p / f"{name}.json").is_file()]
-        if not places:
-            raise UserError(f"The fit “{name}” is not in this data folder. Choose another above the map.", "fit")
-        parameters, manifest, arrays = load_mixture(places[0] / name)
+        parameters, manifest, arrays = load_mixture(place / name)
         found = RegionSet(name, parameters, arrays["mean"].float(), arrays, manifest, _labels(name))
-        memory.put(("fit", name), found, 4 * parameters.loadings.numel() * 4)
+        memory.put(("fit", name, state), found, 4 * parameters.loadings.numel() * 4)
     return found
 
 

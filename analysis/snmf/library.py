@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.artefacts import state_of
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import TextSource, read_source
 from analysis.errors import UserError
@@ -169,22 +170,26 @@ def listing(spec: ModelSpec) -> list[dict[str, Any]]:
 
 
 def open_factorization(memory: Any, name: str) -> Factorization:
-    """The factorization of that name, from memory (``get``/``put``) if it was opened before. Raises UserError."""
+    """The factorization of that name, from memory (``get``/``put``) if it was opened before and its file is as it was.
+
+    Raises UserError.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError("Choose a factorization at the top of the page.", "fit")
-    found: Factorization | None = memory.get(("factorization", name))
+    states = {p: state for p in (BUNDLED, folder("features")) if (state := state_of(p / f"{name}.json"))}
+    if not states:
+        raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
+    place, state = next(iter(states.items()))
+    found: Factorization | None = memory.get(("factorization", name, state))
     if found is None:
-        places = [p for p in (BUNDLED, folder("features")) if (p / f"{name}.json").is_file()]
-        if not places:
-            raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
-        components, weights, manifest, arrays = load_factors(places[0] / name)
+        components, weights, manifest, arrays = load_factors(place / name)
         described = [len(rows) for rows in (manifest.get("rows", ()), *manifest.get("upper", ()))]
         known = all(n in manifest for n in ("layer", "site", "fingerprint", "model"))
         if not known or described != [len(c) for c in components]:
             raise UserError("This factorization does not say what its features are. Make it again.", "fit")
         levels = [Level(c, w) for c, w in zip(components, [None, *weights], strict=True)]
         found = Factorization(name, levels, arrays, manifest)
-        memory.put(("factorization", name), found, sum(4 * c.numel() for c in components))
+        memory.put(("factorization", name, state), found, sum(4 * c.numel() for c in components))
     return found
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from analysis.activations.collect import collect
+from analysis.artefacts import state_of
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.home import folder
@@ -444,7 +445,8 @@ def test_a_set_up_whose_fit_is_gone_or_another_says_so(
     body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
     fit = bench.fit
     moved = dataclasses.replace(fit, parameters=dataclasses.replace(fit.parameters, means=fit.parameters.means + 1))
-    bench.context.memory.put(("fit", bench.name), moved, 1)
+    state = state_of(folder("regions") / f"{bench.name}.json")
+    bench.context.memory.put(("fit", bench.name, state), moved, 1)
     assert "other vectors now" in opened(bench, body)["remarks"][0]
     bench.context.memory = type(bench.context.memory)()
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))
@@ -579,6 +581,8 @@ def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, m
     assert bench.data(SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, (RegionSetting(0, 0.5),))))["kl"] > 0
     check_served_only_with_its_files(bench.context, operation)
     (folder("regions") / f"{fit.name}.json").unlink()
+    with pytest.raises(UserError, match="not in this data folder"):  # nor is it opened from memory
+        open_fit(bench.context.memory, fit.name)
     assert bench.data(operation) == found and fit.name in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]]
     monkeypatch.setattr(ops_fit, "read_source", None)  # would fail if it were asked again
     assert bench.data(operation) == found
