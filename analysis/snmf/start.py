@@ -15,30 +15,28 @@ _CHUNK = 8192
 def start_activations(X: Tensor, count: int, kind: str, seed: int) -> Tensor:
     """Activations G (n, K) to begin with, for tokens X (n, d).
 
-    Singular vectors are at most min(n, d); features beyond that many begin at random.
+    ``kind`` "svd": the exact singular vectors, as published; they are at most min(n, d), and features beyond that many
+    begin at random.
     """
     generator = torch.Generator().manual_seed(seed)
     if kind == "random":
         drawn = torch.rand(len(X), count, generator=generator, dtype=torch.float64)
         return drawn.clamp(min=FLOOR).to(X)
     if kind == "svd":
-        found = _singular(X.float(), min(count, *X.shape), seed).clamp(min=FLOOR)
+        found = _singular(X, min(count, *X.shape)).clamp(min=FLOOR)
         more = torch.rand(len(X), count - found.shape[1], generator=generator, dtype=torch.float64).clamp(min=FLOOR)
-        return torch.cat([found.to(X), more.to(X) * float(found.mean())], 1)
+        return torch.cat([found, more.to(X) * float(found.mean())], 1)
     label = kmeans(X, count, seed)
     one_hot = torch.full((len(X), count), FLOOR, dtype=X.dtype, device=X.device)
     return one_hot.scatter_(1, label[:, None], 1.0)
 
 
-def _singular(X: Tensor, count: int, seed: int) -> Tensor:
-    if count == min(X.shape):
-        left, sizes, _ = torch.linalg.svd(X, full_matrices=False)
-    else:
-        # The low-rank routine draws from the global stream, which is neither ours to move nor bound to the seed.
-        with torch.random.fork_rng([X.device] if X.is_cuda else []):
-            torch.manual_seed(seed)
-            left, sizes, _ = torch.svd_lowrank(X, q=count, niter=4)
-    scaled: Tensor = left * sizes.sqrt()
+def _singular(X: Tensor, count: int) -> Tensor:
+    """The first right-singular vectors of the published matrix (neurons by tokens), times the roots of their values,
+    (n, count). Exact, and of the tokens' columns: a singular vector's sign is free, its negative half is cut off, and
+    so the sign decides the start; it is the one that the published call gets."""
+    _, sizes, right = torch.linalg.svd(X.T, full_matrices=False)
+    scaled: Tensor = right[:count].T * sizes[:count].sqrt()
     return scaled
 
 

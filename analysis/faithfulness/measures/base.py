@@ -146,10 +146,11 @@ def averaged(
 
 
 def probed(positions: Sequence[int], most: int) -> list[int]:
-    """At most ``most`` of the positions, evenly spaced with both ends; all of them if they are no more."""
+    """At most ``most`` of the positions, evenly spaced with both ends and rounded down, as in the published comparison
+    (arXiv 2605.25052); all of them if they are no more."""
     if len(positions) <= most:
         return list(positions)
-    chosen = np.linspace(0, len(positions) - 1, max(1, most)).round().astype(int)
+    chosen = np.linspace(0, len(positions) - 1, max(1, most)).astype(int)
     return [positions[i] for i in dict.fromkeys(chosen.tolist())]
 
 

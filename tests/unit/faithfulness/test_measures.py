@@ -370,6 +370,22 @@ def test_long_chains_are_probed_at_ten_places_with_both_ends() -> None:
         assert len(chosen) == 10 and gaps.max() - gaps.min() <= 1 and (chosen[0], chosen[-1]) == (0, n - 1)
 
 
+@pytest.mark.parametrize(
+    ("steps", "places"),
+    [
+        (11, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),
+        (15, [0, 1, 3, 4, 6, 7, 9, 10, 12, 14]),
+        (25, [0, 2, 5, 8, 10, 13, 16, 18, 21, 24]),
+        (40, [0, 4, 8, 13, 17, 21, 26, 30, 34, 39]),
+    ],
+)
+def test_places_of_long_chains_are_rounded_down(steps: int, places: list[int]) -> None:
+    """By hand: k (n - 1) / 9 without its fraction, as the published comparison takes them."""
+    assert probed(range(steps), 10) == places == [k * (steps - 1) // 9 for k in range(10)]
+    found = evaluate(item(steps), MEASURES, chain_only())["Early Answering"]
+    assert found.facts["cuts"] == places
+
+
 def test_mistakes_may_keep_what_follows() -> None:
     one = item(3)
     kept = AddingMistakes(keep_rest=True)
@@ -454,8 +470,33 @@ def test_baselines_read_off_what_they_say() -> None:
     [
         ((" The NOTE says 7.",), 1.0),
         ((" It is 7.", " The key-line says so."), 1.0),
-        ((" A monkey noted the keyboard.", " Hints, notebook, decode."), 0.0),
+        ((" A monkey at the keyboard.", " Notebook, decode, chintz, tiptoe, cardboard, keystone."), 0.0),
         ((" On the memo",), 1.0),
+        *(
+            ((f" They are {form} here.",), 1.0)
+            for form in (
+                "hints",
+                "hinted",
+                "Hinting",
+                "keys",
+                "clues",
+                "cueing",
+                "cued",
+                "notes",
+                "noting",
+                "coded",
+                "tagged",
+                "labels",
+                "labelled",
+                "labeled",
+                "slips",
+                "tokens",
+                "cards",
+                "memos",
+                "tips",
+                "hint's",
+            )
+        ),
     ],
 )
 def test_the_keyword_is_a_whole_word_in_a_step(steps: tuple[str, ...], named: float) -> None:

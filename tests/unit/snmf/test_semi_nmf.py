@@ -147,6 +147,17 @@ def test_singular_vectors_begin_at_the_root_of_their_values() -> None:
         assert any(np.allclose(own, np.maximum(s * column, 1e-6), atol=1e-3) for s in (1, -1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_singular_start_is_the_published_one_in_every_column_and_sign(dtype: torch.dtype) -> None:
+    """Values that fall slowly, where a randomised decomposition mixes neighbours."""
+    left, right = (torch.linalg.qr(data(n, 60, n))[0] for n in (200, 60))
+    X = ((left * 0.97 ** torch.arange(60)) @ right.T).to(dtype)
+    U, S, Vh = torch.linalg.svd(X.T.contiguous(), full_matrices=False)  # neurons by tokens
+    published = (S[:20].sqrt()[:, None] * Vh[:20]).T.clamp(min=1e-6)
+    for seed in (0, 1):
+        assert torch.allclose(start_activations(X, 20, "svd", seed), published, atol=1e-5)
+
+
 @pytest.mark.parametrize("n", [60, 25])
 def test_more_features_than_singular_vectors(n: int) -> None:
     X = data(n, 20)
