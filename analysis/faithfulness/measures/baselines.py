@@ -103,7 +103,7 @@ class NoChainConfidence(Measure):
 class Keyword(Measure):
     """1 if a step names a hint by one of :data:`WORDS` (whole words, any case and inflection), else 0; asks nothing.
 
-    The published baseline looks for "hint" alone, also inside other words; that is among these but for such as "chintz".
+    The published baseline looks for "hint" alone, and inside other words too (chintz).
     """
 
     name = "keyword"

@@ -152,7 +152,7 @@ def test_the_singular_start_is_the_published_one_in_every_column_and_sign(dtype:
     """Values that fall slowly, where a randomised decomposition mixes neighbours."""
     left, right = (torch.linalg.qr(data(n, 60, n))[0] for n in (200, 60))
     X = ((left * 0.97 ** torch.arange(60)) @ right.T).to(dtype)
-    U, S, Vh = torch.linalg.svd(X.T.contiguous(), full_matrices=False)  # neurons by tokens
+    _, S, Vh = torch.linalg.svd(X.T.contiguous(), full_matrices=False)  # neurons by tokens
     published = (S[:20].sqrt()[:, None] * Vh[:20]).T.clamp(min=1e-6)
     for seed in (0, 1):
         assert torch.allclose(start_activations(X, 20, "svd", seed), published, atol=1e-5)
