@@ -2,7 +2,7 @@
 
 Plain and steered generation have to be the same loop, or their speeds and their draws could not be compared. So the
 loop takes a context that is in force during each forward pass and at no other time: between two tokens other work may
-use the model, and finds it untouched.
+use the model, and finds it untouched. A model that cannot go on from what it kept reads the whole text for every token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from analysis.models.caching import states_of, way_of_going_on
 from analysis.models.loader import LoadedModel
+from analysis.models.prompts import end_ids
 
 
 def generate_stream(
@@ -41,23 +43,28 @@ def decode(
 ) -> Iterator[tuple[int, Tensor]]:
     """As :func:`generate_stream`, with the logits (V,) float32 on the CPU that each token was chosen from.
 
-    ``top_p``: draw from the smallest set of tokens that holds this share of the probability. ``during`` makes the
-    context of each forward pass.
+    End tokens are those of :func:`~analysis.models.prompts.end_ids`. ``top_p``: draw from the smallest set of tokens
+    that holds this share of the probability. ``during`` makes the context of each forward pass.
     """
     generator = torch.Generator().manual_seed(seed)
-    end = loaded.model.generation_config.eos_token_id
-    ends = set(end if isinstance(end, list) else [end]) - {None}
-    cache, feed = None, torch.tensor([ids], device=loaded.device)
+    ends = end_ids(loaded)
+    whole = way_of_going_on(loaded) == "whole"
+    cache, text = None, list(ids)
+    feed = torch.tensor([text], device=loaded.device)
     room = (loaded.facts.max_positions or len(ids) + count) - len(ids)
     for _ in range(min(count, room)):
         with during():
-            output = loaded.model(feed, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        logits, cache = output.logits[0, -1].float().cpu(), output.past_key_values
+            if whole:
+                output = loaded.model(feed, use_cache=False, logits_to_keep=1)
+            else:
+                output = loaded.model(feed, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits, cache = output.logits[0, -1].float().cpu(), None if whole else states_of(output)
         token = choose(logits, temperature, top_p, generator)
         if token in ends:
             return
         yield token, logits
-        feed = torch.tensor([[token]], device=loaded.device)
+        text.append(token)
+        feed = torch.tensor([text if whole else [token]], device=loaded.device)
 
 
 def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:

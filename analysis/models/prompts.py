@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from analysis.errors import UserError
 from analysis.models.legible import check_legible
+from analysis.models.templates import chat_text, special_ids, turn_end
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
@@ -20,6 +23,8 @@ MAX_CHARACTERS = 20_000
 MAX_TOKENS = 2_048
 # Controls, format characters, surrogates, and blanks other than the ones that have a mark.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
+_ENDS = "end tokens"
+_SAMPLES = ("a", "1", "the", "A1", "C4")  # the last for models of moves
 _CUT = re.compile(r"‹[0-9A-F]{2}( [0-9A-F]{2})*›")
 _MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 
@@ -41,31 +46,121 @@ def check_prompt(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """Token ids of a prompt, and in ``notes`` sentences on how they differ from what was typed, possibly none."""
+
+    ids: list[int]
+    notes: list[str]
+
+
+def frame_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before any text, and those behind it; many put none."""
+    for text in _SAMPLES:
+        whole = [int(i) for i in tokenizer(text, add_special_tokens=True)["input_ids"]]
+        bare = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        if bare and whole == bare:
+            return [], []
+        for at in range(len(whole) - len(bare) + 1 if bare else 0):  # a sample that the vocabulary drops says nothing
+            if whole[at : at + len(bare)] == bare:
+                return whole[:at], whole[at + len(bare) :]
+    return [], []
+
+
+def with_start(start: Sequence[int], ids: Sequence[int]) -> list[int]:
+    """Start tokens and a text's own tokens, those with which the text begins itself not doubled."""
+    return [*start[: len(start) - _overlap(start, ids)], *ids]
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that is to go on: the tokenizer's start tokens before it, once, no end token behind it."""
+    start, _ = frame_ids(tokenizer)
+    return with_start(start, [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]])
+
+
+def fitting(loaded: LoadedModel, ids: list[int], what: str = "The text", field: str = "text") -> list[int]:
+    """The ids if the model has as many positions, else UserError(field) that begins with ``what``."""
+    most = loaded.facts.max_positions
+    if most and len(ids) > most:
+        raise UserError(f"{what} is {len(ids):,} tokens long; this model reads at most {most:,}. Shorten it.", field)
+    return ids
+
+
 def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:
-    """Token ids of a checked prompt, in the model's chat template if asked for; at least two of them.
+    """Token ids of a prompt, as :func:`encoded_prompt` has them."""
+    return encoded_prompt(loaded, text, chat).ids
+
+
+def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
+    """A checked prompt, in the model's chat template if asked for; at least two tokens.
+
+    A start token that was typed or pasted is not put there a second time; an end token that the tokenizer would put
+    behind the text is left out, since the prompt is to go on. Both are said in the notes.
 
     Raises:
-        UserError: no chat template, one token only, or more tokens than the model or the page takes.
+        UserError: no usable chat template, one token only, or more tokens than the model or the page takes.
     """
     tokenizer = loaded.tokenizer
-    text = check_prompt(text)
+    text, notes = check_prompt(text), []
     check_legible(tokenizer, text)
+    start, end = frame_ids(tokenizer)
     if chat:
-        if not tokenizer.chat_template:
-            raise UserError("This model has no chat template. Switch the chat template off.", "prompt")
-        text = str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        head = tokenizer.bos_token or ""
+        if head and text.lstrip().startswith(head) and chat_text(tokenizer, _turn("x")).startswith(head):
+            text = check_prompt(text.lstrip().removeprefix(head))
+            notes.append(f"The template writes the start token {head} itself, so the typed one was left out.")
+        typed = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        named = _names(tokenizer, [i for i in typed if i in special_ids(tokenizer)])
+        if named:
+            notes.append(
+                f"What was typed holds control tokens ({named}) and was put into the chat template all the same. For a "
+                "prompt that is in its template already, switch the template off."
             )
-        )
-    # The template writes its own special tokens; adding them again would double the start token.
-    ids = list(tokenizer(text, add_special_tokens=not chat)["input_ids"])
+        # The template writes its own special tokens; adding them again would double the start token.
+        text = chat_text(tokenizer, _turn(text))
+        ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    else:
+        own = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        ids = with_start(start, own)
+        if _overlap(start, own):
+            notes.append(f"The prompt brings its start token {_names(tokenizer, own[:1])} itself; none was added.")
+        elif any(i in own for i in start):
+            notes.append(f"The start token {_names(tokenizer, start)} stands in this prompt more than once.")
+        if end:
+            notes.append(
+                f"The tokenizer of this model closes every text with {_names(tokenizer, end)}. It was left out, since "
+                "a prompt is to go on."
+            )
     limit = min(MAX_TOKENS, loaded.facts.max_positions or MAX_TOKENS)
     if len(ids) < 2:
         raise UserError("The prompt is one token long, and one token can attend only to itself. Type more.", "prompt")
     if len(ids) > limit:
         raise UserError(f"The prompt is {len(ids):,} tokens long; the limit here is {limit:,}. Shorten it.", "prompt")
-    return ids
+    if ids[-1] in end_ids(loaded):
+        notes.append(
+            f"The prompt ends with {_names(tokenizer, ids[-1:])}, which ends a text of this model: what follows is "
+            "about a text after it."
+        )
+    return EncodedPrompt(ids, notes)
+
+
+def end_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Tokens at which a text or a turn of this model ends, whoever knows of them: its generation settings, else its
+    configuration; its tokenizer; its chat template. Looked for once."""
+    known: tuple[Any, frozenset[int]] | None = loaded.extras.get(_ENDS)
+    tokenizer = loaded.tokenizer
+    if known is None or known[0] is not tokenizer:
+        own = _as_ids(getattr(tokenizer, "eos_token_id", None))
+        known = (tokenizer, frozenset([*own, *_as_ids(turn_end(tokenizer))]))
+        loaded.extras[_ENDS] = known
+    settings = loaded.model.generation_config
+    named = _as_ids(settings.eos_token_id) if settings is not None else []
+    if not named:
+        config = loaded.model.config
+        named = _as_ids(
+            getattr(config, "eos_token_id", None) or getattr(config.get_text_config(), "eos_token_id", None)
+        )
+    return known[1] | frozenset(named)
 
 
 def token_labels(tokenizer: object, ids: list[int]) -> list[str]:
@@ -93,6 +188,27 @@ def prompt_notes(text: str, labels: list[str]) -> list[str]:
     if cut:
         notes.append(f"{cut} tokens hold part of a character only and are shown as bytes.")
     return notes
+
+
+def _turn(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def _overlap(start: Sequence[int], ids: Sequence[int]) -> int:
+    """How many of the last start tokens the text begins with itself."""
+    return max((k for k in range(1, len(start) + 1) if list(ids[:k]) == list(start[-k:])), default=0)
+
+
+def _names(tokenizer: Any, ids: Sequence[int]) -> str:
+    return " ".join(dict.fromkeys(str(t) for t in tokenizer.convert_ids_to_tokens(list(ids))[:8]))
+
+
+def _as_ids(value: Any) -> list[int]:
+    """Token ids from what a configuration holds: none, one, a list, or a tensor of them."""
+    if value is None:
+        return []
+    flat = value.flatten().tolist() if hasattr(value, "flatten") else value
+    return [int(i) for i in (flat if isinstance(flat, (list, tuple, set)) else [flat]) if i is not None]
 
 
 def _visible(character: str) -> str:

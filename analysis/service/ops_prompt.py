@@ -75,7 +75,7 @@ class TracePrompt(OnPrompt):
 
     def run(self, context: Context) -> Result:
         from analysis.models.legible import legibility_notes
-        from analysis.models.prompts import prompt_notes, token_labels
+        from analysis.models.prompts import encoded_prompt, prompt_notes, token_labels
 
         trace, overview, count = self.trace(context, overview=True)
         assert overview is not None
@@ -87,7 +87,11 @@ class TracePrompt(OnPrompt):
             "labels": labels,
             "ids": trace.ids,
             "prompt_tokens": count,
-            "notes": [*legibility_notes(loaded.tokenizer, self.text), *prompt_notes(self.text, labels)],
+            "notes": [
+                *encoded_prompt(loaded, self.text, self.chat).notes,
+                *legibility_notes(loaded.tokenizer, self.text),
+                *prompt_notes(self.text, labels),
+            ],
             "next": {
                 "labels": token_labels(loaded.tokenizer, top.indices.tolist()),
                 "probabilities": top.values.tolist(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.models.caching import way_of_going_on
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
@@ -38,17 +39,26 @@ class Text:
 
 
 class Reader:
-    """The unsteered model, reading on in a text with a cache of its own."""
+    """The unsteered model, reading on in a text with a cache of its own; or reading all of it again, where a model
+    cannot go on by several tokens from what it kept."""
 
     def __init__(self, loaded: LoadedModel, prompt: list[int]) -> None:
         self._loaded = loaded
         self._cache: Any = None
+        self._whole = way_of_going_on(loaded) != "pieces"
+        self._text = list(prompt)
         self._waiting = list(prompt)
         self._last: Tensor | None = None
 
     @torch.no_grad()
     def logits_before(self, ids: list[int]) -> Tensor:
         """Logits (n, V) that the unsteered model gives at each of these next ids, before it sees them."""
+        if self._whole:
+            self._text += ids
+            feed = torch.tensor([self._text], device=self._loaded.device)
+            every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
+            chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
+            return chosen
         feed = torch.tensor([[*self._waiting, *ids]], device=self._loaded.device)
         output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=len(ids) + 1)
         self._cache, self._waiting = output.past_key_values, []

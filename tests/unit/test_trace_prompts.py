@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import UserError
@@ -151,6 +151,19 @@ def sentencepiece() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
+def framed_bytes(start: str, end: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes that puts these special tokens before and behind every text ("" for none)."""
+    tokens = [t for t in (start, end) if t]
+    inner = byte_level().backend_tokenizer
+    inner.add_special_tokens(tokens)
+    inner.post_processor = processors.TemplateProcessing(
+        single=" ".join(t for t in (start, "$A", end) if t),
+        special_tokens=[(t, inner.token_to_id(t)) for t in tokens],
+    )
+    named = {"bos_token": start} if start else {}
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **named, **({"eos_token": end} if end else {}))
+
+
 def with_tokenizer(tokenizer: Any, **facts: Any) -> Any:
     loaded = loaded_tiny("llama")
     return replace(loaded, tokenizer=tokenizer, facts=replace(loaded.facts, **facts))
@@ -195,22 +208,11 @@ def test_encoding_refuses_what_the_model_cannot_read() -> None:
 
 
 def test_a_chat_turn_is_templated_and_gets_no_second_start_token() -> None:
-    tokenizer = byte_level()
-    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
-    seen: list[bool] = []
-
-    class Watched:
-        chat_template = tokenizer.chat_template
-        apply_chat_template = tokenizer.apply_chat_template
-
-        def __call__(self, text: str, add_special_tokens: bool) -> Any:
-            seen.append(add_special_tokens)
-            return tokenizer(text, add_special_tokens=add_special_tokens)
-
-    loaded = with_tokenizer(Watched())
-    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=True)) == "[user]hi[answer]"
-    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=False)) == "hi"
-    assert seen == [False, True]
+    tokenizer = framed_bytes("[BOS]", "")
+    tokenizer.chat_template = "[BOS]{% for m in messages %}({{ m.role }}){{ m.content }}{% endfor %}(answer)"
+    loaded = with_tokenizer(tokenizer)
+    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=True)) == "[BOS](user)hi(answer)"
+    assert tokenizer.decode(encode_prompt(loaded, "hi", chat=False)) == "[BOS]hi"
 
 
 def test_labels_of_cut_characters_are_bytes() -> None:
