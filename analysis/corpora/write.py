@@ -119,7 +119,7 @@ def write_batch(loaded: LoadedModel, prompts: list[str], seed: int) -> list[str]
 
 
 def _sample(logits: Tensor, generator: torch.Generator) -> Tensor:
-    top = (logits / 0.8).softmax(-1).topk(200, -1)
+    top = (logits / 0.8).softmax(-1).topk(min(200, logits.shape[-1]), -1)
     kept = top.values.masked_fill(top.values.cumsum(-1) - top.values > 0.95, 0)
     choice = torch.multinomial(kept, 1, generator=generator)
     return top.indices.gather(1, choice)[:, 0]

@@ -13,12 +13,16 @@ from copy import copy
 
 import numpy as np
 
-from analysis.faithfulness.ask import Ask, Reply, TextReply
+from analysis.faithfulness.ask import AnswerAsk, Ask, NoReply, Reply, TextReply
 from analysis.faithfulness.lines import Line, Plan, Read, Tokens
-from analysis.faithfulness.passes import TOLERANCE, Count, Packed, plain
+from analysis.faithfulness.passes import TOLERANCE, Count, Packed, hiding_works, plain
 from analysis.models.loader import LoadedModel
 
 KEPT = 20_000
+_NO_HIDING = (
+    "This model carries a state from token to token, so a step cannot be hidden from what comes after it, and this "
+    "measure is not defined for it."
+)
 
 
 class ModelReader:
@@ -66,6 +70,11 @@ class ModelReader:
         # Taken out first: what runs at a safe point may read so much that old replies are dropped.
         found = {ask: self._kept[ask] for ask in wanted if ask in self._kept}
         fresh = [ask for ask in wanted if ask not in found]
+        if any(isinstance(ask, AnswerAsk) and ask.hidden for ask in fresh) and not hiding_works(self.loaded):
+            for ask in [ask for ask in fresh if isinstance(ask, AnswerAsk) and ask.hidden]:
+                nothing = np.full(len(ask.candidates), np.nan)
+                found[ask] = NoReply(ask.candidates, nothing, False, float("nan"), _NO_HIDING)
+                fresh.remove(ask)
         if fresh:
             plans = self.tokens.plan(fresh)
             found.update(zip((plan.ask for plan in plans), self._replies(plans), strict=True))
@@ -117,6 +126,10 @@ class ModelReader:
 
 def packing_works(loaded: LoadedModel) -> bool:
     """Whether packed passes give the plain ones' numbers, tried on lines that share, branch and hide."""
+    if loaded.facts.vocabulary < 8:  # too few tokens for such lines
+        return False
+    if not hiding_works(loaded):  # a state, which no mask parts into branches
+        return False
     size = min(loaded.facts.vocabulary, 40)
     stem = tuple(5 + (7 * i) % (size - 5) for i in range(12))
     windows = loaded.facts.sliding_windows

@@ -35,7 +35,8 @@ def final_gain(loaded: LoadedModel) -> Tensor:
 
 @torch.no_grad()
 def promoted(loaded: LoadedModel, site: Site, vectors: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The tokens that directions (M, D) at a site push up and down most: ids and logits, each (M, count).
+    """The tokens that directions (M, D) at a site push up and down most: ids and logits, each (M, count), or
+    (M, V) where the vocabulary has fewer tokens than that.
 
     Order: ids up (int32), logits up, ids down, logits down. A site before an MLP's projection is taken through it.
     """
@@ -49,7 +50,8 @@ def promoted(loaded: LoadedModel, site: Site, vectors: Tensor, count: int) -> tu
         if place.before:
             stream = place.module(stream) - place.module(torch.zeros_like(stream))
         logits = ((stream.float() * gain.to(stream.device)).to(unembedding.dtype) @ unembedding.T).float().cpu()
-        up, down = logits.topk(count, 1), logits.topk(count, 1, largest=False)
+        few = min(count, logits.shape[1])
+        up, down = logits.topk(few, 1), logits.topk(few, 1, largest=False)
         found.append((up.indices.int(), up.values, down.indices.int(), down.values))
     a, b, c, d = (torch.cat(column) for column in zip(*found, strict=True))
     return a, b, c, d

@@ -41,6 +41,7 @@ def vector_card(
     projected = w @ U.T
     z = z_scores(projected)
     kurt, skew = float(kurtosis(projected)), float(skewness(projected))
+    shown = min(shown, max(1, len(z) // 2))  # of a small vocabulary no token stands at both ends
     high, low = z.topk(shown), z.topk(shown, largest=False)
     place = None
     if layer_kurtosis is not None:

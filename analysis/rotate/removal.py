@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from analysis.errors import UserError
 from analysis.rotate.objective import z_scores
 from analysis.rotate.vectors import NeuronVectors, Weight
 
@@ -58,12 +59,20 @@ def other_tokens(
     w: Tensor, U: Tensor, channel: Tensor, pole: int, *, usable: Tensor | None = None, mask_z: float = 4.0
 ) -> tuple[int, ...]:
     """Ids of the 20 tokens that w (d,) itself favours most on the side of ``pole`` and that are no tokens of the
-    channel: below half of ``mask_z`` standard deviations in it. U (V, d); ``usable`` (V,) booleans."""
+    channel: below half of ``mask_z`` standard deviations in it; fewer where the vocabulary holds fewer such tokens. U
+    (V, d); ``usable`` (V,) booleans. Raises UserError(field="channel") if there is none."""
     own = pole * z_scores(w @ U.T)
     own[pole * z_scores(channel @ U.T) > mask_z / 2] = -torch.inf
     if usable is not None:
         own[~usable.to(own.device)] = -torch.inf
-    return tuple(own.topk(min(20, len(U))).indices.tolist())
+    count = min(20, int(own.isfinite().sum()))
+    if not count:
+        raise UserError(
+            "Every token that can be looked at is a token of this channel, so there are none to compare them with. "
+            "Choose another channel.",
+            "channel",
+        )
+    return tuple(own.topk(count).indices.tolist())
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from analysis.errors import UserError
 from analysis.models.hooks import layout
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
+from analysis.rotate.tables import narrow, tables_in_stream
 
 GATED = ("gate", "up", "down")
 PLAIN = ("in", "down")
@@ -56,6 +57,7 @@ class NeuronVectors:
                 "(experts that share the work have none). Load another model.",
                 "model",
             )
+        _ = self._tables  # a model whose tables cannot be read is refused at once
 
     @property
     def layers(self) -> list[int]:
@@ -104,7 +106,7 @@ class NeuronVectors:
     @cached_property
     def tied(self) -> bool:
         """Whether embedding and unembedding are the same numbers."""
-        embedding, unembedding = self._tables()
+        embedding, unembedding = self._tables
         return embedding.data_ptr() == unembedding.data_ptr() or (
             embedding.shape == unembedding.shape and bool(torch.equal(embedding, unembedding))
         )
@@ -115,8 +117,9 @@ class NeuronVectors:
         return not self.tied and 8 * layer <= 3 * self.loaded.facts.layers
 
     def projection(self, layer: int) -> Tensor:
-        """The vocabulary projection of a block, (V, d) float32: raw rows, one per token."""
-        embedding, unembedding = self._tables()
+        """The vocabulary projection of a block, (V, d) float32: raw rows, one per token; through the model's own map
+        where they are narrower than the residual stream."""
+        embedding, unembedding = self._tables
         return (embedding if self.uses_embedding(layer) else unembedding).detach().float()
 
     def said(self) -> str:
@@ -124,15 +127,14 @@ class NeuronVectors:
         if self.tied:
             return "the unembedding, which in this model is the embedding too"
         last = max((layer for layer in self.layers if self.uses_embedding(layer)), default=-1)
-        return f"the input embedding up to block {last}, the unembedding above"
+        said = f"the input embedding up to block {last}, the unembedding above"
+        if narrow(self.loaded):
+            said += ", both through the model's own maps between their dimensions and the residual stream's"
+        return said
 
+    @cached_property
     def _tables(self) -> tuple[Tensor, Tensor]:
-        embedding: Any = self.loaded.model.get_input_embeddings()
-        unembedding: Any = self.loaded.model.get_output_embeddings()
-        table = embedding.weight if unembedding is None else unembedding.weight
-        # A table may have more rows than there are tokens; rows that no text can give would only add noise.
-        size = min(len(self.loaded.tokenizer), len(table), len(embedding.weight))
-        return embedding.weight[:size], table[:size]
+        return tables_in_stream(self.loaded)
 
     def _read_block(self, site: Site, calls: dict[nn.Module, tuple[int, int]]) -> None:
         found = layout(self.loaded)

@@ -111,7 +111,8 @@ def compared(loaded: LoadedModel, base: Tensor, steered: Tensor) -> dict[str, An
     from analysis.steering.calibrate import kl_divergence
 
     b, s = base.double().log_softmax(-1), steered.double().log_softmax(-1)
-    lead = torch.cat([s.topk(SHOWN).indices, b.topk(SHOWN).indices]).tolist()
+    count = min(SHOWN, len(s))
+    lead = torch.cat([s.topk(count).indices, b.topk(count).indices]).tolist()
     ids = list(dict.fromkeys(lead))[: SHOWN + SHOWN // 2]
     ids.sort(key=lambda i: -float(torch.maximum(b[i], s[i])))
     return {
