@@ -18,7 +18,7 @@ from typing import Any
 from analysis.errors import UserError
 
 UNREAD_LIMIT = 0.3
-"""A text with a larger share of unknown letters is refused: most of what a figure shows of it would be the unknown."""
+"""A text with a larger share of unknown letters and words is refused: a figure would mostly show the unknown."""
 SAMPLE_CHARACTERS = 20_000
 """So much of a corpus is looked at before a model is run on all of it."""
 _NAMED = 3
@@ -31,9 +31,10 @@ class Unread:
     """What of a text no token stands for.
 
     ``words``: the words (between blanks) with something unread in them, in order, each once. ``count`` of ``total``
-    words have some. ``share``: of the text's letters, digits and signs, in [0, 1]. ``stand_in``: the token that the
-    model reads in their place, "" where they are dropped. ``own``: whether that token is kept for unknown words alone.
-    ``altered``: share of the letters and digits that decoding does not give back though a token was found for each.
+    words have some. ``share``: of the text's letters, digits and signs, or of its words if that is less, in [0, 1].
+    ``stand_in``: the token that the model reads in their place, "" where they are dropped. ``own``: whether that token
+    is kept for unknown words alone. ``altered``: share of the letters and digits that decoding does not give back
+    though a token was found for each.
     """
 
     words: tuple[str, ...] = ()
@@ -130,7 +131,7 @@ def _told(tokenizer: Any, text: str, read: bytearray, stand_ins: Counter[int], i
         words=tuple(dict.fromkeys(hit)),
         count=len(hit),
         total=total,
-        share=lost / len(counted),
+        share=min(lost / len(counted), len(hit) / total),
         stand_in="" if token is None else str(tokenizer.convert_ids_to_tokens(token)),
         own=token is None or token not in shared,
     )

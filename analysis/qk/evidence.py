@@ -12,11 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.qk.contrasts.spec import MAX_EXAMPLES
 from analysis.qk.covariance import noise_share
 from analysis.qk.fit import ContrastFit
 from analysis.qk.subspace import QKSubspace, principal_cosines, rank_by_energy
 
 NOISE_LIMIT = 0.01
+FEW_RELABELLINGS = 8
+"""With fewer, the spread of the null is itself so uncertain that a distance in its deviations says nothing."""
+LOOKS = 0.1
+"""A head that gives its matching keys less of its attention, all together, is not moved by what tells them apart."""
+MARKED = 2.0
+"""Where a matching key gets so many times the attention of another, the attention follows the feature."""
 
 
 def subspace_of(
@@ -28,7 +35,13 @@ def subspace_of(
 
 
 def head_evidence(
-    fit: ContrastFit, layer: int, head: int, rank: int | None = None, centred: bool = False, energy: float = 0.99
+    fit: ContrastFit,
+    layer: int,
+    head: int,
+    rank: int | None = None,
+    centred: bool = False,
+    energy: float = 0.99,
+    rotary: str = "post",
 ) -> dict[str, Any]:
     """Everything the evidence panel shows of one head (dossier 7.2 item 4); JSON-able.
 
@@ -37,7 +50,7 @@ def head_evidence(
     same index; ``null_rank_mean`` and ``null_rank_sd`` are the ranks that the energy rule gives to relabelled spectra.
     ``first_is_shared`` says that the first raw singular value lies within the null and the first centred one does not.
     Quantities that need a null are None without one, ``noise_share`` where the covariance is zero, and ``hits`` and the
-    attentions where the query's own prompt has no such keys.
+    attentions where the query's own prompt has no such keys. ``rotary`` says which vectors were fitted, for the words.
     """
     i = fit.layers.index(layer)
     whole = subspace_of(fit, layer, head, None, centred, energy)
@@ -81,6 +94,9 @@ def head_evidence(
         "attention_positive": _number(fit.attention[i, head, 0]),
         "attention_negative": _number(fit.attention[i, head, 1]),
         "hits": _number(fit.hits[i, head]),
+        "chance": _number(fit.chance),
+        "candidates": list(fit.candidates) if np.isfinite(fit.candidates).all() else None,
+        "rotary": rotary,
     }
     facts["verdict"], facts["remarks"] = verdict(facts)
     return facts
@@ -124,9 +140,16 @@ def _number(value: float) -> float | None:
 
 
 def verdict(facts: dict[str, Any]) -> tuple[str, list[str]]:
-    """One sentence for whether the head carries the feature, and the warnings that belong to it."""
+    """One sentence for whether the head carries the feature, and the warnings that belong to it.
+
+    A gap in the logits alone carries nothing: softmax can give the matching key next to no attention all the same,
+    where other tokens have larger logits still. So the verdict asks for both.
+    """
     mean, sd = facts["trace_null_mean"], facts["trace_null_sd"]
-    first, real = _gap_sentence(facts["trace"], facts["trace_error"], mean, sd)
+    first, side = _gap_sentence(facts)
+    real = side != 0
+    if facts["permutations"] < FEW_RELABELLINGS:
+        mean = sd = None
     remarks = []
     if not real:
         remarks.append(
@@ -149,25 +172,57 @@ def verdict(facts: dict[str, Any]) -> tuple[str, list[str]]:
         remarks.append("The covariance of this head is zero, so there is no direction to speak of.")
     elif facts["noise_share"] > NOISE_LIMIT:
         wanted = int(np.ceil(facts["examples"] * facts["noise_share"] / NOISE_LIMIT / 100) * 100)
+        beyond = ", more than can be asked for" if wanted > MAX_EXAMPLES else ""
         remarks.append(
             f"Sampling noise is {facts['noise_share']:.0%} of the squared norm, above the 1 % that the energy rule "
-            f"needs; about {wanted:,} examples would reach it."
+            f"needs; about {wanted:,} examples would reach it{beyond}."
         )
     return first, remarks
 
 
-def _gap_sentence(trace: float, error: float, mean: float | None, sd: float | None) -> tuple[str, bool]:
-    """The verdict, and whether the gap is real: more than four standard deviations of its null, or errors, from it."""
-    if mean is None or sd is None:
-        return f"The mean logit gap is {trace:.1f} ± {error:.1f}; no null was computed.", abs(trace) > 4 * error
-    if sd == 0:
-        return f"The mean logit gap is {trace:.1f}, and relabelling does not change it: keys do not differ here.", False
+def _gap_sentence(facts: dict[str, Any]) -> tuple[str, int]:
+    """The verdict, and on which side of nothing the gap is: 1 or -1 if it is more than four standard deviations of its
+    null (without one: four standard errors) away, else 0."""
+    trace, error = facts["trace"], facts["trace_error"]
+    mean, sd, count = facts["trace_null_mean"], facts["trace_null_sd"], facts["permutations"]
+    gap = "The mean logit gap" if facts["rotary"] == "post" else "The mean gap before the rotary embedding"
+    if count < FEW_RELABELLINGS or mean is None or sd is None:
+        why = "no null was computed" if not count else f"{count} relabellings are too few for a null"
+        side = int(np.sign(trace)) if abs(trace) > 4 * error else 0
+        return f"{gap} is {trace:.1f} ± {error:.1f}; {why}. {_attention(facts, side)}", side
+    if sd <= 1e-9 * max(abs(trace), abs(mean), 1e-30):
+        if abs(trace - mean) <= 1e-6 * max(abs(trace), 1e-30):
+            return f"{gap} is {trace:.1f}, and relabelling does not change it: keys do not differ here.", 0
+        return f"{gap} is {trace:.1f}; all relabellings gave {mean:.1f}, so there is no null to compare it with.", 0
     z = (trace - mean) / sd
-    conclusion = "no sign that this head carries the feature."
-    if abs(z) > 4:
-        conclusion = "this head carries the feature." if z > 0 else "this head turns away from the feature."
-    gap = f"The mean logit gap is {trace:.1f} (relabelled {mean:.1f} ± {sd:.1f})"
-    return f"{gap}, {abs(z):.0f} null standard deviations away: {conclusion}", abs(z) > 4
+    far = f"{abs(z):.0f}" if abs(z) >= 10 else f"{abs(z):.1f}"
+    side = int(np.sign(z)) if abs(z) > 4 else 0
+    compared = f"{gap} is {trace:.1f} (relabelled {mean:.1f} ± {sd:.1f}), {far} null standard deviations away"
+    return f"{compared}: {_attention(facts, side)}", side
+
+
+def _attention(facts: dict[str, Any], side: int) -> str:
+    """What the head's attention makes of a gap on one side of nothing: the second half of the verdict."""
+    positive, negative = facts["attention_positive"], facts["attention_negative"]
+    if side == 0:
+        return "no sign that this head carries the feature."
+    if positive is None:
+        return "the keys differ in this head's logits; its attention to them cannot be measured here."
+    many, others = facts["candidates"] or (1.0, 1.0)
+    what = "the matching key" if many <= 1 else "a matching key"
+    than = "" if negative is None else f", {negative:.1%} to another"
+    gives = f"it gives {what} {positive:.1%} of its attention{than}"
+    if side < 0:
+        if negative is not None and negative * others >= LOOKS and negative >= MARKED * positive:
+            return f"this head turns away from the feature: {gives}."
+        return f"the logits of matching keys are the lower ones, but the attention hardly follows: {gives}."
+    if positive * many < LOOKS:
+        return f"the keys differ in this head's logits, but {gives}, so the difference hardly steers it."
+    if negative is None or positive >= MARKED * negative:
+        return f"this head carries the feature: {gives}."
+    if positive > negative:
+        return f"the keys differ in this head's logits, and its attention follows a little: {gives}."
+    return f"the keys differ in this head's logits, but not in its attention: {gives}."
 
 
 def overlap(bases: list[QKSubspace]) -> dict[str, Any]:

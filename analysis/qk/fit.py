@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import comb, nan
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ class ContrastFit:
     ``trace``, ``trace_error`` (L, H): mean raw-logit gap and its standard error over examples.
     ``attention`` (L, H, 2): mean attention on positive and on negative keys of the query's own prompt; ``hits`` (L, H):
     share of queries whose positive keys all get more than every negative one; NaN where no query has such keys.
-    ``counts``: examples in each half. ``scaling`` (L,): of raw logits.
+    ``counts``: examples in each half. ``scaling`` (L,): of raw logits. ``candidates``: mean number of positive and of
+    negative keys in the query's own prompt, and ``chance``: the share of hits if the order of these keys were left to
+    chance; NaN where no example has both.
     """
 
     layers: list[int]
@@ -59,6 +62,8 @@ class ContrastFit:
     hits: np.ndarray
     counts: tuple[int, int]
     scaling: np.ndarray
+    candidates: tuple[float, float] = (nan, nan)
+    chance: float = nan
 
     @property
     def examples(self) -> int:
@@ -120,7 +125,19 @@ def fit_contrast(
     missing = set(loaded.facts.attention_layers) - set(sums)
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not report")
-    return reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, tell)
+    fit = reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, tell)
+    return replace(fit, **_candidates(examples))
+
+
+def _candidates(examples: Sequence[Example]) -> dict[str, Any]:
+    """Mean numbers of keys in the queries' own prompts, and how often all positive ones would come first by chance."""
+    own = [[sum(k.prompt == e.query.prompt for k in keys) for keys in (e.positive, e.negative)] for e in examples]
+    both = [(a, b) for a, b in own if a and b]
+    if not both:
+        return {}
+    chance = sum(1 / comb(a + b, a) for a, b in both) / len(both)
+    means = tuple(sum(counts) / len(both) for counts in zip(*both, strict=True))
+    return {"candidates": means, "chance": chance}
 
 
 def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> int:

@@ -1,4 +1,6 @@
-"""A fitted subspace tried on examples that it has not seen: swaps by rank, share of the gap, and a map of the vectors.
+"""A fitted subspace tried on examples: swaps by rank, share of the gap, and a map of the vectors.
+
+Which examples these are, new ones or (of a short file) the fitted ones, is for the caller to choose and to say.
 
 One pass per call, stopped after the layer in question, keeps queries and keys of one head only.
 """
@@ -88,7 +90,7 @@ def collect(
             base += len(example.prompts)
         last, done = record, done + batch.examples
         if progress is not None:
-            progress(done / len(examples), f"{done} of {len(examples)} held-out examples")
+            progress(done / len(examples), f"{done} of {len(examples)} examples")
     if last is None:
         raise ValueError("there are no examples to collect")
     slim = LayerAttention(
@@ -120,7 +122,8 @@ def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5
     the original and on the target, share of examples whose most attended candidate becomes the target (``flip``), and
     for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also ``share_query``, ``share_key``,
     ``share_both``: part of the mean logit gap that the subspace holds when the query, the key, or both are projected;
-    None where there is no gap. Without any pair there are no rows.
+    None where there is no gap. ``gap`` and ``gap_error``: that mean, in raw logits, and its standard error over the
+    pairs. Without any pair there are no rows, and both are None.
     """
     rng = np.random.default_rng(seed)
     pairs = []
@@ -144,7 +147,22 @@ def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5
             row |= {"random_target_min": min(x[1] for x in draws), "random_target_max": max(x[1] for x in draws)}
             row |= gap_shares(samples, pairs, cut)
         rows.append(row)
-    return {"rows": rows, "pairs": len(pairs), "rule_rank": subspace.rank, "random_bases": random_bases}
+    gap, error = _gap(samples, pairs)
+    told = {"rule_rank": subspace.rank, "random_bases": random_bases, "gap": gap, "gap_error": error}
+    return {"rows": rows, "pairs": len(pairs), **told}
+
+
+def _gap(samples: HeadSamples, pairs: list[tuple[int, int, int]]) -> tuple[float | None, float | None]:
+    """Mean raw-logit gap of the pairs and its standard error; None without pairs, and for the error of one pair."""
+    if not pairs:
+        return None, None
+    gaps = torch.stack(
+        [
+            samples.queries[i] @ (samples.keys[i][own].mean(0) - samples.keys[i][other].mean(0))
+            for i, own, other in _places(samples, pairs)
+        ]
+    )
+    return float(gaps.mean()), float(gaps.std() / len(gaps) ** 0.5) if len(gaps) > 1 else None
 
 
 def _swap_means(samples: HeadSamples, pairs: list[tuple[int, int, int]], basis: Tensor) -> tuple[float, float, float]:
@@ -166,7 +184,7 @@ def _swap_means(samples: HeadSamples, pairs: list[tuple[int, int, int]], basis: 
 def gap_shares(
     samples: HeadSamples, pairs: list[tuple[int, int, int]], subspace: QKSubspace
 ) -> dict[str, float | None]:
-    """Share of the held-out mean logit gap (positive minus mean negative) kept by projecting query, key or both."""
+    """Share of the samples' mean logit gap (positive minus mean negative) kept by projecting query, key or both."""
     u, v = subspace.query_basis, subspace.key_basis
     q = torch.stack([samples.queries[i] for i, _, _ in pairs])
     difference = torch.stack(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from analysis.qk.fit import ContrastFit
 
 PERMUTATIONS = 20
-HELD_OUT_SEED = 1_000_003
 
 
 def feature_name(contrast: ContrastSpec) -> str:
@@ -42,7 +41,7 @@ class OnContrast(Operation):
         choice(self.rotary, ("post", "pre"), "rotary", "The vectors")
 
     def examples(self, context: Context, contrast: ContrastSpec | None = None) -> list[Example]:
-        """The examples of the contrast for this model's tokenizer."""
+        """The examples of the contrast for this model's tokenizer, those that are held back from a fit among them."""
         from analysis.qk.contrasts import build_examples
 
         return build_examples(contrast or self.contrast, context.model(self.model).tokenizer)
@@ -53,17 +52,18 @@ class PreviewContrast(OnContrast):
     """A few examples of a contrast with their tokens, and what fitting it will cost."""
 
     def run(self, context: Context) -> Result:
-        from analysis.qk.contrasts import describe
+        from analysis.qk.contrasts import describe, held_back
 
         loaded = context.model(self.model)
         # What people wrote themselves is built whole, so that every word and line is looked at before it is fitted.
         own = self.contrast.kind in ("template", "jsonl")
         few = self.examples(context, self.contrast if own else replace(self.contrast, n_examples=8))
-        count = len(few) if own else self.contrast.n_examples
+        held = len(held_back(self.contrast))
+        count = len(few) - held if own else self.contrast.n_examples
         tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * count
         shown = [describe(e, loaded.tokenizer) for e in few[:3]]
         seconds = tokens * loaded.facts.seconds_per_token * 1.2
-        return Result({"examples": shown, "count": count, "tokens": int(tokens), "seconds": seconds})
+        return Result({"examples": shown, "count": count, "held_back": held, "tokens": int(tokens), "seconds": seconds})
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class FitContrast(OnContrast):
 
     def run(self, context: Context) -> Result:
         from analysis.models.capabilities import capabilities
+        from analysis.qk.contrasts import fitted_examples
         from analysis.qk.fit import fit_contrast
 
         loaded = context.model(self.model)
@@ -89,12 +90,20 @@ class FitContrast(OnContrast):
         if not able["works"]:
             raise UserError(f"Features cannot be fitted on this model. {able['reason']}", "model")
         context.progress(0.0, "building examples")
-        examples = self.examples(context)
+        examples = fitted_examples(self.contrast, loaded.tokenizer)
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
-        arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if f.name not in ("layers", "counts")}
-        return Result({"layers": fit.layers, "counts": list(fit.counts), "name": feature_name(self.contrast)}, arrays)
+        plain = ("layers", "counts", "candidates", "chance")
+        arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if f.name not in plain}
+        data = {
+            "layers": fit.layers,
+            "counts": list(fit.counts),
+            # NaN is no JSON: what is not defined is left out.
+            **({} if np.isnan(fit.chance) else {"candidates": list(fit.candidates), "chance": fit.chance}),
+            "name": feature_name(self.contrast),
+        }
+        return Result(data, arrays)
 
 
 def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:
@@ -109,7 +118,13 @@ def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: s
     result = context.store.get(key) if key else None
     if result is None:
         raise UserError(f"“{feature_name(contrast)}” has not been fitted on this model yet. Press Fit.", "features")
-    fit = ContrastFit(layers=result.data["layers"], counts=tuple(result.data["counts"]), **result.arrays)
+    known = {n: result.data[n] for n in ("chance", "candidates") if n in result.data}
+    fit = ContrastFit(
+        layers=result.data["layers"],
+        counts=tuple(result.data["counts"]),
+        **known,
+        **result.arrays,
+    )
     context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
     return fit
 
@@ -163,11 +178,14 @@ class Evidence(OnContrast):
     centred: bool = False
 
     def run(self, context: Context) -> Result:
+        from analysis.qk.contrasts import held_back
         from analysis.qk.evidence import head_evidence
 
         fit = fit_of(context, self.model, self.contrast, self.rotary)
         check_head(fit, self.layer, self.head)
-        return Result(head_evidence(fit, self.layer, self.head, None if self.rank < 0 else self.rank, self.centred))
+        rank = None if self.rank < 0 else self.rank
+        facts = head_evidence(fit, self.layer, self.head, rank, self.centred, rotary=self.rotary)
+        return Result({**facts, "held_back": len(held_back(self.contrast))})
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,8 @@ class Overlap(Operation):
 
 @dataclass(frozen=True)
 class HeldOut(OnContrast):
-    """A head's subspace on examples that the fit has not seen: swaps by rank with random controls, and the map."""
+    """A head's subspace on examples that the fit has not seen, where there are any: swaps by rank with random controls,
+    and the map. ``in_sample`` and ``basis`` of the answer say which examples these were."""
 
     kind: ClassVar[Kind] = "job"
     layer: int = 0
@@ -202,25 +221,24 @@ class HeldOut(OnContrast):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.examples_count, 20, 2000, "examples_count", "The number of held-out examples")
+        whole(self.examples_count, 20, 2000, "examples_count", "The number of examples to test on")
 
     def describe(self) -> str:
-        return f"Held-out test of {feature_name(self.contrast)} on layer {self.layer}, head {self.head}"
+        return f"Swap test of {feature_name(self.contrast)} on layer {self.layer}, head {self.head}"
 
     def run(self, context: Context) -> Result:
+        from analysis.qk.contrasts import trial_of
         from analysis.qk.evidence import subspace_of
         from analysis.qk.heldout import collect, map_points, swap_table
 
         fit = fit_of(context, self.model, self.contrast, self.rotary)
         check_head(fit, self.layer, self.head)
         subspace = subspace_of(fit, self.layer, self.head, None, self.centred)
-        given = self.contrast.kind == "jsonl"  # a file has no generator to draw new examples from
-        seed = (self.contrast.seed + HELD_OUT_SEED) % (2**32 - 1)
-        other = self.contrast if given else replace(self.contrast, seed=seed, n_examples=self.examples_count)
-        examples = self.examples(context, other)[: self.examples_count]
+        loaded = context.model(self.model)
+        trial = trial_of(self.contrast, loaded.tokenizer, self.examples_count)
         samples = collect(
-            context.model(self.model),
-            examples,
+            loaded,
+            trial.examples,
             self.layer,
             self.head,
             self.rotary,
@@ -232,7 +250,8 @@ class HeldOut(OnContrast):
             context.progress(0.85, "swaps by rank")
             table = swap_table(samples, subspace)
         arrays = {name: points.pop(name) for name in ("points", "centre", "axes")}
-        return Result({"swaps": table, "map": points, "in_sample": given, "examples": len(examples)}, arrays)
+        told = {"in_sample": trial.in_sample, "basis": trial.basis, "examples": len(trial.examples)}
+        return Result({"swaps": table, "map": points, **told}, arrays)
 
 
 def check_head(fit: ContrastFit, layer: int, head: int) -> None:

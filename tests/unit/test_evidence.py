@@ -131,10 +131,73 @@ def test_a_head_that_carries_the_feature() -> None:
     assert sum("the rank alone is no evidence" in r for r in facts["remarks"]) == 1
 
 
+def told(positive: float | None, negative: float | None, fit: ContrastFit | None = None, **facts: Any) -> str:
+    """The verdict on a head with a clear gap and this attention on a matching and on another key."""
+    whole = head_evidence(fit or synthetic(1000), 5, 0)
+    return verdict(whole | {"attention_positive": positive, "attention_negative": negative} | facts)[0]
+
+
+def test_a_gap_without_attention_is_not_carried() -> None:
+    weak = told(0.025, 0.005)
+    assert "carries" not in weak and "it gives the matching key 2.5% of its attention, 0.5% to another" in weak
+    assert "hardly steers it" in weak
+    # Five matching keys with 5 % each are a quarter of the attention.
+    assert "carries the feature: it gives a matching key 5.0%" in told(0.05, 0.01, candidates=[5.0, 20.0])
+    assert "carries the feature: it gives the matching key 51.6% of its attention, 8.6%" in told(0.516, 0.086)
+    assert "carries the feature: it gives the matching key 51.6% of its attention." in told(0.516, None)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "words"),
+    [
+        (0.3, 0.2, "its attention follows a little"),
+        (0.2, 0.2, "but not in its attention"),
+        (0.2, 0.3, "but not in its attention"),
+        (None, None, "cannot be measured here"),
+    ],
+)
+def test_attention_that_hardly_differs_is_said(positive: float | None, negative: float | None, words: str) -> None:
+    said = told(positive, negative)
+    assert words in said and "carries the feature" not in said
+
+
 def test_a_head_that_turns_away() -> None:
     fit = synthetic(1000)
     fit.trace *= -1
-    assert "turns away from the feature" in head_evidence(fit, 5, 0)["verdict"]
+    assert "turns away from the feature: it gives the matching key 10.0%" in told(0.1, 0.4, fit)
+    for positive, negative in ((0.4, 0.1), (0.001, 0.02), (0.3, 0.4), (0.3, None)):
+        said = told(positive, negative, fit)
+        assert "turns away" not in said and "attention hardly follows" in said
+
+
+@pytest.mark.parametrize("permutations", [1, 2, 7])
+def test_a_handful_of_relabellings_is_no_null(permutations: int) -> None:
+    """Two relabellings can lie so close together by chance that any gap is many of their deviations away."""
+    generator = torch.Generator().manual_seed(0)
+    q, a, b = (torch.randn(60, 16, generator=generator, dtype=torch.float64) for _ in range(3))
+    fit = fit_of(q, a, b, permutations=permutations)
+    fit.null_trace[..., :] = fit.trace[..., None] * 0.5 + 1e-4 * np.arange(permutations)
+    facts = head_evidence(fit, 5, 0)
+    assert f"{permutations} relabellings are too few for a null" in facts["verdict"]
+    assert "no sign that this head carries" in facts["verdict"] and "null standard deviations" not in facts["verdict"]
+
+
+def test_relabellings_that_all_agree_are_not_called_a_null() -> None:
+    fit = synthetic(200)
+    fit.null_trace[...] = 0.5
+    assert "all relabellings gave 0.5, so there is no null" in head_evidence(fit, 5, 0)["verdict"]
+    fit.null_trace[...] = fit.trace[..., None]
+    assert "keys do not differ here" in head_evidence(fit, 5, 0)["verdict"]
+
+
+def test_vectors_before_the_rotation_have_no_logit_gap() -> None:
+    facts = head_evidence(synthetic(1000), 5, 0, rotary="pre")
+    assert facts["verdict"].startswith("The mean gap before the rotary embedding is") and facts["rotary"] == "pre"
+
+
+def test_more_examples_than_can_be_asked_for_are_not_simply_recommended() -> None:
+    facts = head_evidence(synthetic(200), 5, 0) | {"noise_share": 0.99, "examples": 5000}
+    assert any("about 495,000 examples would reach it, more than can be asked for" in r for r in verdict(facts)[1])
 
 
 def test_shuffled_labels_are_called_no_sign_and_their_rank_worthless() -> None:
@@ -233,7 +296,9 @@ def test_verdict_thresholds() -> None:
         (-6.9, "no sign"),
         (-7.1, "turns away"),
     ):
-        first, remarks = verdict({**facts, "trace": trace, "above_null": 2, "rank_by_rule": 9})
+        positive, negative = (0.4, 0.1) if trace > 0 else (0.1, 0.4)
+        attention = {"attention_positive": positive, "attention_negative": negative}
+        first, remarks = verdict({**facts, **attention, "trace": trace, "above_null": 2, "rank_by_rule": 9})
         assert words in first
         assert any("Read nothing" in r for r in remarks) == (words == "no sign")
         assert any("2 of 64 singular values rise" in r for r in remarks) == (words != "no sign")

@@ -219,6 +219,22 @@ def test_batches_and_buffers_do_not_change_the_result(name: str, kind: str, monk
             assert np.allclose(getattr(run, field.name), reference, rtol=0, atol=scale, equal_nan=True), field.name
 
 
+def test_chance_of_winning_is_that_of_a_random_order() -> None:
+    def example(positive: int, negative: int, elsewhere: bool = False) -> Example:
+        ids, at = tuple(range(5, 15)), 1 if elsewhere else 0
+        return Example(
+            (ids, ids), Place(0, 9), tuple(Place(0, i) for i in range(positive)),
+            tuple(Place(at, 4 + i) for i in range(negative)), "a", ("a",) * (positive + negative),
+        )  # fmt: skip
+
+    loaded = loaded_tiny("llama")
+    fit = fit_contrast(loaded, [example(1, 2), example(2, 2), example(1, 3, elsewhere=True)], permutations=0)
+    # One of three comes first in a third of all orders, two of four in a sixth; the last has nothing to win against.
+    assert fit.chance == pytest.approx((1 / 3 + 1 / 6) / 2) and fit.candidates == (1.5, 2.0)
+    alone = fit_contrast(loaded, [example(1, 2, elsewhere=True)] * 2, permutations=0)
+    assert np.isnan(alone.chance) and np.isnan(alone.candidates).all()
+
+
 def test_batches_hold_what_they_promise() -> None:
     examples = random_examples("coded")
     packed = list(batches(examples, 0, 0, max_tokens=100))

@@ -12,6 +12,7 @@ from analysis.qk.contrasts.jsonl import parse_jsonl
 from analysis.qk.contrasts.kinds import CONTRAST_KINDS, ContrastKind, Option
 from analysis.qk.contrasts.prompts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.contrasts.split import fitted_examples, held_back, in_sample_trial, trial_of
 from analysis.qk.contrasts.template import TEMPLATE_HELP, parse_template
 
 __all__ = [
@@ -26,6 +27,10 @@ __all__ = [
     "build_examples",
     "check_example",
     "describe",
+    "fitted_examples",
+    "held_back",
+    "in_sample_trial",
     "parse_jsonl",
     "parse_template",
+    "trial_of",
 ]

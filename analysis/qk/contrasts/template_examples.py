@@ -31,7 +31,7 @@ def template_examples(spec: ContrastSpec, tokenizer: FastTokenizer) -> list[Exam
     long: dict[str, int] = {}
     unknown: set[str] = set()
     strict = spec.options["long_words"] == "refuse"
-    drafts = _drafts(template, spec.n_examples, spec.seed, shuffle=bool(spec.options["shuffle"]))
+    drafts = template_drafts(template, spec.n_examples, spec.seed, shuffle=bool(spec.options["shuffle"]))
     for number, (draft, encodings) in enumerate(encoded(drafts, tokenizer), 1):
         spans = draft.positive + draft.negative + ((draft.query,) if draft.query else ())
         for span in spans:
@@ -66,7 +66,8 @@ def template_examples(spec: ContrastSpec, tokenizer: FastTokenizer) -> list[Exam
     return examples
 
 
-def _drafts(template: Template, count: int, seed: int, *, shuffle: bool) -> Iterator[Draft]:
+def template_drafts(template: Template, count: int, seed: int, *, shuffle: bool) -> Iterator[Draft]:
+    """``count`` drafts of a template; the same seed draws the same words, and a larger count only adds to them."""
     rng = np.random.default_rng(seed)
     slots: dict[str, list[int]] = {}
     for mention in template.mentions():
