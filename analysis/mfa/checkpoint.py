@@ -17,14 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis import foreign
 from analysis.errors import UserError
 from analysis.mfa.gradient import EPSILON, GradientMixture
 from analysis.mfa.parameters import Parameters
+from analysis.models.pickles import PythonObjects, check_pickle
 
 _KEYS = ("mu", "dir_raw", "scale_rho", "psi_rho", "pi_logits")
 _PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")  # left by wrappers of several devices and of compilers
 _BARE_EPSILON = 1e-8  # what the authors' reader takes where a file says nothing
 _DEPTH = 6
+MAX_BYTES = 32 << 30
+MAX_TENSORS = 1000
 
 
 def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
@@ -111,18 +115,21 @@ def write_checkpoint(parameters: Parameters, path: Path | str, extra: dict[str, 
 
 
 def _load(path: Path) -> dict[Any, Any]:
-    if not path.is_file():
+    if not path.exists():
         raise UserError("There is no file of that name. Check the path of the checkpoint.", "file")
     try:
+        if foreign.regular(path, "file") > MAX_BYTES:
+            raise UserError(f"This file is larger than {MAX_BYTES >> 30} GiB, and larger ones are not read.", "file")
+        check_pickle(path, "file", MAX_TENSORS)
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error):
-            raise UserError(
-                "This file holds Python objects beside tensors and plain values. It was not opened, since loading such "
-                "objects can run code. Save the state dict and the meta alone.",
-                "file",
-            ) from error
-        raise _bad("It cannot be read as one.") from error
+    except UserError:
+        raise
+    except (PythonObjects, pickle.UnpicklingError) as error:
+        raise UserError(
+            "This file holds Python objects beside tensors and plain values. It was not opened, since loading such "
+            "objects can run code. Save the state dict and the meta alone.",
+            "file",
+        ) from error
     except OSError as error:
         raise UserError("The file could not be read. Check that it may be opened.", "file") from error
     except Exception as error:  # whatever breaks inside the reader of a foreign file, the file is at fault

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from analysis import foreign
 from analysis.errors import UserError
+from analysis.models.pickles import NotATable, PythonObjects, check_pickle
 
 _MAX_ENTRIES = 20_000
 _MAX_BYTES = {"tokenizer.json": 500_000_000, "generation_config.json": 4_000_000, "chat_template.jinja": 4_000_000}
@@ -37,6 +38,9 @@ def check_folder_files(path: Path, root: Path | None, field: str = "model") -> N
             _check_entry(entry, root, field)
     for index in (e for e in entries if e.name.endswith(".index.json") and e.is_file()):
         _check_index(index, field)
+    if not any(e.suffix == ".safetensors" for e in entries):  # which are taken first
+        for file in (e for e in entries if e.suffix == ".bin" and e.name.startswith("pytorch_model") and e.is_file()):
+            _check_pickle(file, field)
 
 
 def check_link(path: Path, root: Path | None, field: str = "model") -> None:
@@ -68,6 +72,19 @@ def _check_entry(entry: Path, root: Path | None, field: str) -> None:
             f"{entry.name} is {size / 1e6:,.0f} MB large, and such a file has at most {most / 1e6:,.0f}. Replace it.",
             field,
         )
+
+
+def _check_pickle(file: Path, field: str) -> None:
+    try:
+        check_pickle(file, field)
+    except PythonObjects as error:
+        raise UserError(
+            f"{file.name} holds Python objects besides tensors, which are not read since they could run code.", field
+        ) from error
+    except NotATable as error:
+        raise UserError(
+            f"{file.name} is no file of weights that PyTorch can read. Download it again.", field
+        ) from error
 
 
 def _check_index(index: Path, field: str) -> None:

@@ -20,12 +20,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from analysis import foreign
 from analysis.errors import UserError
+from analysis.models.config_limits import check_config
+from analysis.models.metadata_folder import safetensors_header
+from analysis.models.pickles import NotATable, PythonObjects, check_pickle
 from analysis.othello.model import othello_config
 from analysis.othello.squares import POSITIONS, VOCABULARY
 
 Tensors = dict[str, Tensor]
 MAX_BYTES = 2 << 30
+MAX_TENSORS = 10_000
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -38,6 +43,7 @@ def load_folder(path: Path) -> GPT2LMHeadModel:
     weights = next((path / name for name in _WEIGHTS if (path / name).is_file()), None)
     if weights is None or not (path / "config.json").is_file():
         raise _bad(f"The folder {path.name} holds no saved OthelloGPT: config.json and {_WEIGHTS[0]} are needed.")
+    check_config(path, "source")
     try:
         config = GPT2Config.from_pretrained(path, local_files_only=True)
         kind = GPT2Config.get_config_dict(path, local_files_only=True)[0].get("model_type", "gpt2")
@@ -66,33 +72,45 @@ def read_tensors(path: Path) -> Tensors:
     """The tensors of a file by name, wrappers and prefixes taken off. Raises UserError(field="source")."""
     data: Any
     try:
+        if foreign.regular(path, "source") > MAX_BYTES:
+            raise _bad(f"{path.name} is larger than {MAX_BYTES >> 30} GiB. An OthelloGPT takes about 0.1.")
         with path.open("rb") as file:
             start = file.read(4)
-        if path.stat().st_size > MAX_BYTES:
-            raise _bad(f"{path.name} is larger than {MAX_BYTES >> 30} GiB. An OthelloGPT takes about 0.1.")
-        safe = path.suffix.lower() == ".safetensors"
-        data = load_file(path) if safe else torch.load(path, weights_only=True, map_location="cpu")
-    except UserError:
-        raise
-    except pickle.UnpicklingError as error:
+        if path.suffix.lower() == ".safetensors":
+            if len(safetensors_header(path)) > MAX_TENSORS:
+                raise _bad(f"{path.name} holds more than {MAX_TENSORS:,} tensors. An OthelloGPT has about 100.")
+            data = load_file(path)
+        else:
+            check_pickle(path, "source", MAX_TENSORS)
+            data = torch.load(path, weights_only=True, map_location="cpu")
+    except UserError as error:
+        raise _bad(error.message) from error
+    except (PythonObjects, pickle.UnpicklingError) as error:
+        raise _bad(
+            f"{path.name} holds Python objects besides tensors, which are not read since they could run code. Save "
+            "its state_dict alone."
+        ) from error
+    except NotATable as error:
         if start[:2] == b"PK" or start[:1] == b"\x80":
-            raise _bad(
-                f"{path.name} holds Python objects besides tensors, which are not read since they could run code. Save "
-                "its state_dict alone."
-            ) from error
+            raise _bad(f"{path.name} cannot be read as a checkpoint. Download it again.") from error
         raise _bad(f"{path.name} is not a checkpoint: it was written by neither PyTorch nor safetensors.") from error
     except Exception as error:  # a damaged file: each kind of damage fails with another exception
         raise _bad(f"{path.name} cannot be read as a checkpoint. Download it again.") from error
     for name in _WRAPPERS:
         if isinstance(data, Mapping) and isinstance(data.get(name), Mapping):
             data = data[name]
-    if not isinstance(data, Mapping) or not data or not all(isinstance(v, Tensor) for v in data.values()):
+    if not isinstance(data, Mapping) or not data or not all(map(_plain, data.values())):
         raise _bad(f"{path.name} holds no named tensors, so it is not a checkpoint of a network.")
     tensors = {str(k): v for k, v in data.items()}
     for prefix in _PREFIXES:
         if all(k.startswith(prefix) for k in tensors):
             tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
     return tensors
+
+
+def _plain(value: object) -> bool:
+    """Whether it is a tensor whose every number lies in memory: neither sparse nor without values."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> str:
