@@ -92,6 +92,13 @@ class Reply:
 
 
 @dataclass(frozen=True, eq=False)
+class NoReply(Reply):
+    """A reply that cannot be had from this model: every score is nan, and ``sentence`` says why."""
+
+    sentence: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class TextReply:
     """The answer to a :class:`TextAsk`: log p and log p - log(1 - p) per token of the targets, (T,) float64, nats."""
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from analysis.faithfulness.lines import Line, Read
+from analysis.models.caching import way_of_going_on
 from analysis.models.loader import LoadedModel
 
 KEPT_TOKENS = 6_000
@@ -26,6 +27,7 @@ KEPT_BYTES = 512 << 20
 """What these keys and values may take; the last beginning is kept in any case."""
 PACK = 640
 """New tokens of one packed pass: enough to keep the cores busy; the mask grows with its square."""
+_HIDING = "hiding works"
 BROKEN = "attune_broken"
 TOLERANCE = 2e-3
 """Largest difference of logits, relative to their spread, at which packed passes are trusted."""
@@ -46,8 +48,34 @@ class Count:
         return Count(self.passes, self.tokens)
 
 
+def hiding_works(loaded: LoadedModel) -> bool:
+    """Whether tokens can be hidden from later ones: tried once, with two texts that differ in the hidden token only.
+
+    A model that carries a state from token to token has the hidden one in its state, whatever a mask says.
+    """
+    known: tuple[Any, bool] | None = loaded.extras.get(_HIDING)
+    if known is None or known[0] is not loaded.model:
+        known = (loaded.model, way_of_going_on(loaded) == "pieces" and _is_hidden(loaded))
+        loaded.extras[_HIDING] = known
+    return known[1]
+
+
+def _is_hidden(loaded: LoadedModel) -> bool:
+    size = max(2, min(loaded.facts.vocabulary, 40))
+    rows = [[(3 + 5 * i) % size for i in range(6)] for _ in range(2)]
+    rows[1][2] = (rows[1][2] + 1) % size
+    lines = [Line(tuple(row), ((5, tuple(range(size))),), ((2, 3),), 3) for row in rows]
+    try:
+        a, b = (plain(loaded, line, Count())[0] for line in lines)
+    except Exception:  # any refusal of such a mask, by any architecture, means that it cannot be done
+        return False
+    coarse = 1.0 if loaded.facts.dtype == "float32" else 40.0
+    return bool(np.abs(a.logits - b.logits).max() <= coarse * TOLERANCE * max(1.0, float(a.logits.std())))
+
+
 def plain(loaded: LoadedModel, line: Line, count: Count) -> list[Read]:
-    """One line in one pass (two where something is hidden: the second begins at ``since`` with a mask)."""
+    """One line in one pass (two where something is hidden: the second begins at ``since`` with a mask, which only a
+    model takes for which :func:`hiding_works`)."""
     model, ids = loaded.model, torch.tensor([line.ids], device=loaded.device)
     count.tokens += ids.shape[1]
     with torch.no_grad():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, NoReply, Reply, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import (
     MOST_POSITIONS,
@@ -64,6 +64,8 @@ class AttentionSuppression(Measure):
     def _score(self, item: Item, replies: Replies) -> Score:
         clean, n, chosen = answered(replies, ask_of(item)), len(item.steps), self._chosen(item)
         whole = answered(replies, self._whole(item))
+        if isinstance(whole, NoReply):
+            return Score(note=whole.sentence)
         found = {i: answered(replies, ask_of(item, hidden=(i + 1,))) for i in chosen}
         steps: list[StepScore] = [
             grades(found[i], clean, item.answer).step() if i in found else dict(NOT_PROBED) for i in range(n)
