@@ -13,12 +13,25 @@ class UserError(ValueError):
 
     ``message`` is one or two plain sentences, written for the reader; ``field`` names the input that it belongs to
     (``"prompt"``, ``"model"``, ``"template"``, ...), or is None when it belongs to the request as a whole.
+    ``operation``: which operation refused a field of its own, by its name; empty if none did.
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.operation = ""
+
+
+def is_empty(value: object) -> bool:
+    """Whether a form sent nothing for a number: the box was emptied, or what stands in it is no number."""
+    return value is None or value == ""
+
+
+def empty_number(what: str, wanted: str, field: str) -> UserError:
+    """The refusal of an emptied number: no default takes its place in silence. ``wanted``: "a whole number from 1 to
+    9"."""
+    return UserError(f"{what} is empty. Type {wanted}.", field)
 
 
 class Cancelled(Exception):

@@ -16,6 +16,7 @@ from analysis.service.operation import Operation, Result
 from analysis.spoken import duration
 from components.background import current_job
 from components.panels import failure, note, user_error
+from pages.controls import control_of
 
 
 @cache
@@ -24,17 +25,31 @@ def client() -> Client:
     return Client()
 
 
+def refusal(error: UserError, of: type[Operation] | None = None) -> Any:
+    """The panel of a refusal, which marks the control that holds what is refused. ``of``: the operation that was to be
+    asked, where the error came before it was made."""
+    name = error.operation or (of.__name__ if of is not None else "")
+    return user_error(error.message, control_of(name, error.field))
+
+
 def attempt(
-    make: Callable[[], Operation], session: str = "", widget: str = "", **arguments: Any
+    make: Callable[[], Operation],
+    session: str = "",
+    widget: str = "",
+    of: type[Operation] | None = None,
+    **arguments: Any,
 ) -> tuple[Result | None, Any]:
     """Build an operation, ask, and return (result, None) or (None, panel that says why not).
 
-    A request that a newer one has replaced ends the callback without a change on the page.
+    ``of``: as for :func:`refusal`. A request that a newer one has replaced ends the callback without a change on the
+    page.
     """
+    operation: Operation | None = None
     try:
-        return client().ask(make(), session=session, widget=widget, **arguments), None
+        operation = make()
+        return client().ask(operation, session=session, widget=widget, **arguments), None
     except UserError as error:
-        return None, user_error(error.message)
+        return None, refusal(error, of if operation is None else type(operation))
     except Superseded as gone:
         raise PreventUpdate from gone
     except Cancelled:
@@ -71,6 +86,7 @@ def attempt_job(
     session: str,
     link: str,
     draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
+    of: type[Operation] | None = None,
 ) -> tuple[Result | None, Any]:
     """The body of a job callback: ask under Dash's job id, relay (value, label with the time left) of the progress bar.
 
@@ -87,7 +103,7 @@ def attempt_job(
         else:
             draw(bar, value)
 
-    return attempt(make, session, "", link=link, token=current_job.get() or None, on_progress=relay)
+    return attempt(make, session, "", of, link=link, token=current_job.get() or None, on_progress=relay)
 
 
 def spec_of(data: Any) -> ModelSpec:

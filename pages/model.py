@@ -12,8 +12,8 @@ from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.service.ops_models import EstimateModel, LoadModel
 from components.model_card import estimate_card, facts_card
-from components.panels import empty, note, user_error
-from pages.common import attempt, attempt_job, client
+from components.panels import empty, note
+from pages.common import attempt, attempt_job, client, refusal
 
 register_page(__name__, path="/model", title="Model · Attune", name="Model")
 
@@ -128,7 +128,7 @@ def _spec(source: str, revision: str, dtype: str, device: str, device_map: str) 
 def check_size(_clicks: int, *form: Any) -> tuple[Any, Any]:
     """Parameters and memory, from metadata alone."""
     *values, session = form
-    result, panel = attempt(lambda: EstimateModel(_spec(*values)), session, "estimate")
+    result, panel = attempt(lambda: EstimateModel(_spec(*values)), session, "estimate", EstimateModel)
     return (None, panel) if result is None else (estimate_card(result.data), None)
 
 
@@ -154,7 +154,7 @@ def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
     try:
         spec = _spec(*values)
     except UserError as error:
-        return no_update, user_error(error.message)
+        return no_update, refusal(error, LoadModel)
     result, panel = attempt_job(lambda: LoadModel(spec), set_progress, session, "/model")
     if result is None:
         return no_update, panel

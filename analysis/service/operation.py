@@ -10,15 +10,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from analysis.errors import UserError
+from analysis.errors import UserError, empty_number, is_empty
 from analysis.home import home
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
@@ -71,6 +72,8 @@ class Operation:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__post_init__" in vars(cls):
+            cls.__post_init__ = _signed(cls.__post_init__)  # type: ignore[attr-defined]
         if "run" in vars(cls):  # shared bases without an answer of their own are no operations
             REGISTRY[cls.__name__] = cls
 
@@ -98,6 +101,20 @@ class Operation:
         if unknown:
             raise UserError(f"{cls.__name__} does not know the setting {sorted(unknown)[0]!r}.")
         return cls(**{name: _rebuild(names[name], value) for name, value in params.items()})
+
+
+def _signed(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The check of an operation's fields, whose refusals say which operation they are of."""
+
+    @wraps(check)
+    def signed(self: Operation) -> None:
+        try:
+            check(self)
+        except UserError as error:
+            error.operation = type(self).__name__
+            raise
+
+    return signed
 
 
 def rebuild(name: str, params: dict[str, Any]) -> Operation:
@@ -154,6 +171,8 @@ def code_version() -> str:
 
 def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -> None:
     """Refuse anything but an integer in [low, high]."""
+    if is_empty(value):
+        raise empty_number(what or name, f"a whole number from {low:,} to {high:,}", name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise UserError(
             f"{what or name} must be a whole number from {low:,} to {high:,}, not {repr(value)[:40]}.", name
@@ -162,6 +181,8 @@ def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -
 
 def number(value: Any, low: float, high: float, name: str, what: str | None = None) -> None:
     """Refuse anything but a finite number in [low, high]."""
+    if is_empty(value):
+        raise empty_number(what or name, f"a number from {low:g} to {high:g}", name)
     # Comparing refuses NaN and infinity as well, and unlike math.isfinite takes a whole number of any length.
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
         raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {repr(value)[:40]}.", name)

@@ -66,8 +66,8 @@ class OthelloEdit(OfGame):
         choice(self.method, METHODS, "method", "The method")
         choice(self.choose, ("fixed", "best"), "choose", "The way to choose the scale")
         number(self.scale, 0.0, 50.0, "scale", "The scale")
-        whole(self.first, 0, MAX_LAYER, "layer", "The first block")
-        whole(self.last, self.first, MAX_LAYER, "layer", "The last block")
+        whole(self.first, 0, MAX_LAYER, "first", "The first block")
+        whole(self.last, self.first, MAX_LAYER, "last", "The last block")
         whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
 
     def run(self, context: Context) -> Result:
@@ -112,8 +112,8 @@ class OthelloTrials(OfOthello):
         whole(self.squares, 1, MAX_EDITS, "squares", "The number of squares")
         whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
         choice(self.labels, LABELS, "labels", "The labels")
-        whole(self.first, 0, MAX_LAYER, "layer", "The first block")
-        whole(self.last, self.first, MAX_LAYER, "layer", "The last block")
+        whole(self.first, 0, MAX_LAYER, "first", "The first block")
+        whole(self.last, self.first, MAX_LAYER, "last", "The last block")
 
     def describe(self) -> str:
         return f"{self.cases} edits of {self.squares} square{'s' if self.squares > 1 else ''}"

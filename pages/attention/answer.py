@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
+from analysis.errors import UserError
 from analysis.service.ops_prompt import AttentionRow
 from analysis.service.ops_swap import SwapPrediction, SwapRow
 from components.figure_card import blank
 from components.figures import attribution_bars, prediction_bars, swap_bars
 from pages.attention.heads import settings_of
-from pages.attention.state import features_of
-from pages.common import attempt, spec_of
+from pages.attention.state import features_of, rank_of
+from pages.common import attempt, refusal, spec_of
 
 MOST = 48
 
@@ -93,14 +94,13 @@ def explain(
     if not reading or not head or query is None or query >= len(reading["labels"]):
         return (no_update,) * 6
     chosen = fitted_features(features, fitted)
-    ranks = tuple(int(rank) if manual and i == active and rank is not None else -1 for i, _ in chosen)
     result, panel = attempt(
         lambda: AttentionRow(
             **on_head(reading, head),
             query=query,
             key=-1 if key is None else key,
             features=tuple(f for _, f in chosen),
-            ranks=ranks,
+            ranks=tuple(rank_of(rank, manual and i == active) for i, _ in chosen),
             side=side,
             orthogonalise=bool(orthogonalise),
             reference=reference,
@@ -109,6 +109,7 @@ def explain(
         ),
         session,
         "row",
+        AttentionRow,
     )
     if result is None:
         return panel, None, blank(400), "", None, no_update
@@ -235,14 +236,11 @@ def what_if(
     nothing = (blank(380, "Fit a feature first"), "", None, no_update, blank(380), "", no_update)
     if feature is None:
         return nothing
-    arguments = {
-        **on_head(reading, head),
-        "query": query,
-        "a": a,
-        "b": b,
-        "feature": feature,
-        "rank": int(rank) if manual and rank is not None else -1,
-    }
+    arguments = {**on_head(reading, head), "query": query, "a": a, "b": b, "feature": feature}
+    try:
+        arguments["rank"] = rank_of(rank, manual)
+    except UserError as error:
+        return nothing[0], "", refusal(error, SwapRow), no_update, no_update, no_update, no_update
     settings = settings_of(reading, **head, query=query, a=a, b=b, feature=feature.to_dict(), rank=arguments["rank"])
     if ctx.triggered_id == "ask-model":
         result, panel = attempt(lambda: SwapPrediction(**arguments), session, "swap-model")

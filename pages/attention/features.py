@@ -10,14 +10,14 @@ from typing import Any
 from dash import ALL, Input, Output, State, callback, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
-from analysis.errors import UserError
-from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.errors import UserError, empty_number, is_empty
+from analysis.qk.contrasts.spec import MAX_EXAMPLES, MAX_SEED, MIN_EXAMPLES, ContrastSpec
 from analysis.service.ops_features import FeatureStatus, FitContrast, PreviewContrast, feature_name
 from components.contrast_form import contrast_form, preview
 from components.panels import note, user_error
 from pages.address import remember
 from pages.attention.state import features_of
-from pages.common import attempt, attempt_job, spec_of
+from pages.common import attempt, attempt_job, refusal, spec_of
 
 MOST = 6
 
@@ -40,8 +40,12 @@ def open_form(kind: str, _clicks: int, opened: bool) -> tuple[Any, bool]:
 def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: list[dict[str, str]]) -> ContrastSpec:
     """The contrast that the form describes. Raises UserError."""
     options = {i["option"]: v for i, v in zip(ids, values, strict=True)}
-    # An empty field is refused like a number out of bounds; the kind's default is never used in silence.
-    return ContrastSpec(kind, 0 if examples is None else examples, -1 if seed is None else seed, options)
+    if is_empty(examples):  # which would be the kind's default
+        wanted = f"a whole number from {MIN_EXAMPLES} to {MAX_EXAMPLES:,}"
+        raise empty_number("The number of examples", wanted, "n_examples")
+    if is_empty(seed):
+        raise empty_number("The seed", f"a whole number from 0 to {MAX_SEED:,}", "seed")
+    return ContrastSpec(kind, examples, seed, options)
 
 
 @callback(
@@ -79,7 +83,7 @@ def add_feature(
     try:
         contrast = contrast_of(kind, examples, seed, values, ids)
     except UserError as error:
-        return no_update, user_error(error.message), no_update, no_update
+        return no_update, refusal(error, PreviewContrast), no_update, no_update
     known = list(features or [])
     if ctx.triggered_id == "add-feature":
         if contrast.to_dict() in known:

@@ -15,6 +15,7 @@ from components.maps import matrices
 from components.panels import empty
 from pages.attention.answer import fitted_features, on_head
 from pages.attention.heads import settings_of
+from pages.attention.state import rank_of
 from pages.common import attempt, spec_of
 
 
@@ -58,11 +59,10 @@ def show_overlap(
     if feature is None:
         return None, "", no_update, blank(460, "Fit a feature first"), "", no_update, empty("Fit a feature first.")
     result, panel = attempt(
-        lambda: Alignment(
-            **on_head(reading, head), feature=feature, rank=int(rank) if manual and rank is not None else -1
-        ),
+        lambda: Alignment(**on_head(reading, head), feature=feature, rank=rank_of(rank, manual)),
         session,
         "alignment",
+        Alignment,
     )
     if result is None:
         return None, "", no_update, no_update, no_update, no_update, panel

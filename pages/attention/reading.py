@@ -81,7 +81,7 @@ def read_prompt(
     spec = spec_of(model)
     set_progress(("0", "waiting for the model"))
     result, panel = attempt_job(
-        lambda: TracePrompt(spec, text or "", bool(chat), generate if generate is not None else 0),
+        lambda: TracePrompt(spec, text or "", bool(chat), generate),
         set_progress,
         session,
         link_to(address or "", spec, text or "", bool(chat), generate or 0),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from analysis.errors import UserError
+from analysis.errors import UserError, empty_number, is_empty
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import PRESET_PROMPTS
@@ -106,6 +106,15 @@ def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int
         query.pop(name, None)
     query |= {"model": json.dumps(model.to_dict()), "text": remember(text), "generate": str(generate)}
     return "/attention?" + urlencode(query | ({"chat": "true"} if chat else {}))
+
+
+def rank_of(rank: Any, manual: bool) -> int:
+    """The rank that is set by hand, or -1 for the energy rule's. Raises UserError for an emptied one."""
+    if not manual:
+        return -1
+    if is_empty(rank):
+        raise empty_number("The rank", "a whole number from 1, or let the energy rule choose it", "rank")
+    return int(rank)
 
 
 def features_of(data: Any) -> tuple[ContrastSpec, ...]:

@@ -20,7 +20,7 @@ from analysis.service.operation import Operation, Result, hash_of
 from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faith_board_table import refused_table
 from components.panels import note, user_error
-from pages.common import attempt, attempt_job, spec_of
+from pages.common import attempt, attempt_job, refusal, spec_of
 
 NEW = ("seeds", "problems", "fur", "seed", "tiers")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
@@ -49,7 +49,7 @@ def asked(
     try:
         job = make()
     except UserError as error:
-        return None, user_error(error.message)
+        return None, refusal(error, FaithFile)  # only rows can be refused before the operation is made
     return attempt_job(lambda: job, set_progress, session, link_to(job, known))
 
 
@@ -57,15 +57,14 @@ def of_study(values: tuple[Any, ...]) -> dict[str, Any]:
     """Fields of a study as the form has them. An empty number is refused by the operation, not replaced."""
     found = dict(zip(NEW, values, strict=True))
     found["tiers"] = tuple(found["tiers"] or ())
-    return {k: -1 if v is None else v for k, v in found.items()}
+    return found
 
 
 def of_own(values: tuple[Any, ...]) -> dict[str, Any]:
     """Fields of own chains as the form has them."""
     found = dict(zip(OWN, values, strict=True))
     words = ("question", "hint", "candidates", "simulator")
-    return {k: bool(v) if k == "plain" else (v or "") if k in words else -1 if v is None else v
-            for k, v in found.items()}  # fmt: skip
+    return {k: bool(v) if k == "plain" else (v or "") if k in words else v for k, v in found.items()}
 
 
 def rows_of(text: str | None, contents: str | None) -> str:

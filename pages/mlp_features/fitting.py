@@ -18,8 +18,6 @@ FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "
 def asked(model: Any, values: tuple[Any, ...]) -> FitFactorization:
     """The job as the form says it; UserError for what cannot be used. An empty number is refused, not replaced."""
     found: dict[str, Any] = dict(zip(FIELDS, values, strict=True))
-    for name in ("layer", "features", "kept", "iterations", "tokens", "seed"):
-        found[name] = -1 if found[name] is None else found[name]
     found["levels"] = levels_of(found["levels"])
     found["texts"] = found["texts"] or ""
     return FitFactorization(spec_of(model), **found)
@@ -72,7 +70,9 @@ def fit(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
             curve.update(facts["curve"])
         set_progress((*progress, explained_curve(curve, theme) if curve else blank(380, "no iteration yet")))
 
-    result, panel = attempt_job(lambda: asked(model, tuple(fields)), set_progress, session, "/mlp-features", relay)
+    result, panel = attempt_job(
+        lambda: asked(model, tuple(fields)), set_progress, session, "/mlp-features", relay, FitFactorization
+    )
     if result is None:
         return panel, no_update, no_update, no_update, no_update
     data = result.data

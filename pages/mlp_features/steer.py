@@ -12,7 +12,7 @@ from analysis.service.ops_mlp_steer import FeatureEffect, FeatureText
 from components.feature_card import token
 from components.panels import user_error
 from components.region_figures import next_tokens
-from pages.common import attempt, spec_of
+from pages.common import attempt, refusal, spec_of
 
 NAMES = {
     "feature": "this feature",
@@ -51,9 +51,6 @@ def show_effect(
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
     if not facts or feature is None or tab != "steer":
         return (no_update,) * 7
-    if target is None:
-        said = user_error("The target is empty. Type a number of nats, such as 0.25.")
-        return (None, None, "", no_update, no_update, no_update, said)
     result, panel = attempt(
         lambda: FeatureEffect(spec_of(model), facts["fit"], feature, int(pole), target, text or ""),
         session,
@@ -160,15 +157,15 @@ def ask(
     try:
         operation = FeatureText(
             spec_of(model), effect["fit"], effect["feature"], effect["pole"], strengths["feature"], effect["text"],
-            count=-1 if count is None else count,
-            temperature=-1 if temperature is None else temperature,
-            top_p=-1 if top_p is None else top_p,
-            seed=-1 if seed is None else seed,
+            count=count,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
             baseline=baseline,
             baseline_strength=strengths.get(baseline, 0.0),
         )  # fmt: skip
     except UserError as error:
-        return no_update, user_error(error.message)
+        return no_update, refusal(error, FeatureText)
     turn = (before or {}).get("turn", 0) + 1
     return {"operation": "FeatureText", "params": operation.to_params(), "turn": turn}, None
 

@@ -44,11 +44,10 @@ def show_tree(
     """The concepts that have parts at this threshold, and one of them with its descendants, drawn and as a list."""
     if not facts or tab != "tree":
         return (no_update,) * 8
-    share = -1.0 if threshold is None else float(threshold)
-    result, panel = attempt(lambda: FeatureTree(spec_of(model), facts["fit"], share), session, "mlp-tree")
+    result, panel = attempt(lambda: FeatureTree(spec_of(model), facts["fit"], threshold), session, "mlp-tree")
     if result is None:
         return (*[no_update] * 7, panel)
-    tree = result.data
+    tree, share = result.data, float(threshold)
     triggers = set(ctx.triggered_prop_ids.values())
     wanted = [str((node or {}).get("node"))] if "mlp-node" in triggers else []
     # What another fit had at its top means nothing here; what the address names is for the fit that it names.

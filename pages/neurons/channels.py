@@ -11,8 +11,8 @@ from analysis.service.ops_channels import FindChannels, OfChannels
 from components.channel_cards import banner, channel_cards, channel_choice, chips
 from components.channel_figures import cosine_map, descent, rebuilding
 from components.figure_card import blank
-from components.panels import empty, user_error
-from pages.common import attempt_job, spec_of
+from components.panels import empty
+from pages.common import attempt_job, refusal, spec_of
 from pages.neurons.drawn import tree
 from pages.neurons.state import SETTINGS, asked
 
@@ -118,7 +118,7 @@ def find(
     try:
         fields = asked(tuple(values), excluded)
     except UserError as error:
-        return no_update, user_error(error.message)
+        return no_update, refusal(error, FindChannels)
     place = {k: neuron[k] for k in NAMES}
     fields |= place | {"fresh": pressed and ready(facts, neuron, fields)}
     # Random vectors end where they did in the last run, unless the weights have changed.

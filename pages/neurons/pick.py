@@ -106,7 +106,7 @@ def asked_neuron(
         return [{"layer": here["layer"], "vector": here["vector"], "neuron": random.randrange(facts["neurons"])}]  # noqa: S311
     if now and all(typed[k] == now[k] for k in names):
         return None
-    return [{k: -1 if v is None else v for k, v in typed.items()}]
+    return [typed]
 
 
 @callback(

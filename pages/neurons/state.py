@@ -92,9 +92,9 @@ def settings_of(view: View) -> dict[str, Any]:
 
 
 def asked(values: tuple[Any, ...], excluded: Any) -> dict[str, Any]:
-    """The form's values (in the order of SETTINGS) and the tokens left out, as fields of an operation; an empty number
-    becomes one that the operation refuses. Raises UserError for what cannot be used."""
-    found: dict[str, Any] = {n: -1 if v is None else v for n, v in zip(SETTINGS, values, strict=True)}
+    """The form's values (in the order of SETTINGS) and the tokens left out, as fields of an operation. Raises
+    UserError for what cannot be used."""
+    found: dict[str, Any] = dict(zip(SETTINGS, values, strict=True))
     found["excluded"] = tuple(row["id"] for row in excluded or [])
     OfChannels(**found)  # a refusal comes here, where the value was typed, and not from a job
     return found

@@ -146,8 +146,8 @@ def ask_edit(
     rows = tuple((int(s), int(c)) for s, c in edits)
     result, panel = attempt(
         lambda: OthelloEdit(
-            source, moves, ply, int(layer or 0), labels, edits=rows, method=method, scale=float(scale), choose=choose,
-            first=int(blocks[0]), last=int(blocks[1]),
+            source, moves, ply, int(layer or 0), labels, edits=rows, method=method, scale=scale, choose=choose,
+            first=blocks[0], last=blocks[1],
         ),
         session,
         "oth-edit",

@@ -55,7 +55,7 @@ def run_trials(
         return (no_update,) * 5
     result, panel = attempt_job(
         lambda: OthelloTrials(
-            source, cases=cases, squares=squares, seed=seed, labels=labels, first=int(blocks[0]), last=int(blocks[1])
+            source, cases=cases, squares=squares, seed=seed, labels=labels, first=blocks[0], last=blocks[1]
         ),
         set_progress,
         session,

@@ -39,7 +39,7 @@ def compare(
         return (no_update,) * 5
     result, panel = attempt(
         lambda: SteerControls(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), -1 if seed is None else seed,
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), seed,
             positive or "", negative or "",
         ),
         session,

@@ -18,9 +18,7 @@ FIELDS = ("fit-source", "fit-site", "fit-layer", "fit-tokens", "fit-regions", "f
 
 def _asked(model: Any, values: tuple[Any, ...]) -> dict[str, Any]:
     source, site, layer, tokens, regions, factors, seed, noise = values
-    whole = {"layer": layer, "tokens": tokens, "regions": regions, "factors": factors, "seed": seed}
-    # An empty field is refused like a number out of bounds; no default is used in silence.
-    numbers = {k: -1 if v is None else v for k, v in whole.items()}
+    numbers = {"layer": layer, "tokens": tokens, "regions": regions, "factors": factors, "seed": seed}
     return {"model": spec_of(model), "source": source or "", "site": site, "noise": noise, **numbers}
 
 

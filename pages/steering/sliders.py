@@ -209,7 +209,7 @@ def reach_target(
     result, panel = attempt(
         lambda: StrengthForKL(
             spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), region,
-            -1 if target is None else target,
+            target,
         ),
         session,
         "target",

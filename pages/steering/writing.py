@@ -9,9 +9,8 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, html,
 from analysis.errors import UserError
 from analysis.mfa.settings import SteeringSettings
 from analysis.service.ops_steering import SteerText
-from components.panels import user_error
 from components.region_figures import price_per_token, region_presence
-from pages.common import spec_of
+from pages.common import refusal, spec_of
 
 
 @callback(
@@ -43,11 +42,10 @@ def ask(
     try:
         operation = SteerText(
             spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer),
-            -1 if count is None else count, -1 if temperature is None else temperature,
-            -1 if top_p is None else top_p, -1 if seed is None else seed, control, positive or "", negative or "",
+            count, temperature, top_p, seed, control, positive or "", negative or "",
         )  # fmt: skip
     except UserError as error:
-        return no_update, user_error(error.message)
+        return no_update, refusal(error, SteerText)
     params = operation.to_params()
     if ctx.triggered_id == "steer" and before and before["params"] == params:
         return no_update, None

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pages.controls import CONTROLS
+
 SCRIPT = """
 import json
 from app import create_app
@@ -140,6 +142,15 @@ def test_every_figure_that_can_be_exported_comes_with_its_settings(found: dict) 
             elif drawn:
                 bare.add(f"{card}: {callback['output'][:80]}")
     assert bare == set()
+
+
+def test_the_controls_that_refusals_mark_are_on_one_page(found: dict) -> None:
+    pages = {name: {i if isinstance(i, str) else json.dumps(i, separators=(",", ":")) for i in ids}
+             for name, ids in found["pages"].items()}  # fmt: skip
+    pages["attention"] |= {i if isinstance(i, str) else json.dumps(i, separators=(",", ":")) for i in found["made"]}
+    for operation, table in CONTROLS.items():
+        controls = {control for control in table.values() if control is not None}
+        assert any(controls <= ids for ids in pages.values()), (operation, controls)
 
 
 def test_every_tab_of_every_page_can_be_linked(found: dict) -> None:

@@ -114,7 +114,7 @@ USUAL = place(27, "down", 6)
         ({"nrn-picked"}, NOWHERE, {"layer": 9, "vector": "down"}, OPEN, NOWHERE, [place(9, "down", 4)]),  # a layer
         (set(), place(3, "up", 4), None, OPEN, NOWHERE, None),  # the echo of what the server set
         (set(), place(3, "up", 5), None, OPEN, NOWHERE, [place(3, "up", 5)]),
-        (set(), place(3, "up", None), None, OPEN, NOWHERE, [place(3, "up", -1)]),  # an empty field is refused
+        (set(), place(3, "up", None), None, OPEN, NOWHERE, [place(3, "up", None)]),  # an empty field is refused
     ],
 )
 def test_which_neuron_is_asked_for(

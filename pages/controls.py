@@ -1,0 +1,181 @@
+"""Which control of a page a refused field belongs to: ``UserError.field`` is a name of an operation, and the reader has
+to see the box that it was typed into.
+
+One table for all operations, since an operation is asked for by one form. None: nothing on the page holds the value by
+itself (the model, a click in a figure), so the sentence stands alone.
+"""
+
+from __future__ import annotations
+
+import json
+
+from analysis.qk.contrasts import CONTRAST_KINDS
+
+Table = dict[str, str | None]
+
+
+def option_control(name: str) -> str:
+    """The id that the browser gives to an option of the form of a contrast."""
+    return json.dumps({"option": name}, separators=(",", ":"))
+
+
+def nothing(*names: str) -> Table:
+    """Fields that no control holds."""
+    return dict.fromkeys(names)
+
+
+_MODEL = nothing("model")
+_PROMPT = _MODEL | {"text": "prompt", "prompt": "prompt", "chat": "chat", "generate": "generate", "token": None}
+_HEAD = _PROMPT | nothing("layer", "head", "query", "key")
+_RANK: Table = {"rank": "rank", "ranks": "rank"}
+_FEATURE = _MODEL | nothing("contrast", "features", "feature", "layer", "head") | {"rotary": "rotary"}
+_OPTIONS: Table = {o.name: option_control(o.name) for kind in CONTRAST_KINDS.values() for o in kind.options}
+_CONTRAST = _FEATURE | _OPTIONS | {
+    "kind": "kind", "n_examples": "examples", "seed": "contrast-seed", "options": None,
+}  # fmt: skip
+_SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "feature": "active"}
+
+_FIT = _MODEL | {"fit": "region-fit", "region": None, "rotation": "rotation"}
+_STEER = _FIT | {
+    "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
+    "mode": "mode", "regions": None, "strength": None, "factors": None,
+}  # fmt: skip
+_CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
+_WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
+_NEW_FIT = _MODEL | {
+    "source": "fit-source", "texts": "fit-source", "site": "fit-site", "layer": "fit-layer", "tokens": "fit-tokens",
+    "regions": "fit-regions", "factors": "fit-factors", "seed": "fit-seed", "noise": "fit-noise",
+}  # fmt: skip
+
+_OTHELLO: Table = {"source": "oth-source-text"}
+_GAME = _OTHELLO | {
+    "moves": "oth-text", "ply": "oth-ply", "layer": "oth-layer", "labels": "oth-labels", "probe": "oth-probe",
+}  # fmt: skip
+_EDIT: Table = {
+    "edits": None, "method": "oth-method", "scale": "oth-scale", "choose": "oth-choose", "first": "oth-blocks",
+    "last": "oth-blocks",
+}  # fmt: skip
+
+_NEURON = _MODEL | {"layer": "nrn-layer", "vector": "nrn-vector", "neuron": "nrn-index"}
+_CHANNELS = _NEURON | {
+    **{n: f"nrn-{n}" for n in ("channels", "kurtosis_weight", "cosine_weight", "mask_z", "optimiser", "seed")},
+    "excluded": None, "fresh": None,
+}  # fmt: skip
+
+_FACTORS = _MODEL | {"fit": "mlp-fit", "feature": None}
+_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target"}
+
+_STUDY = _MODEL | {"study": "fth-study-pick"}
+_ITEM = _STUDY | nothing("item", "full", "edits", "key")
+_NEW_STUDY = _MODEL | {n: f"fth-new-{n}" for n in ("seeds", "problems", "fur", "seed", "tiers")}
+_OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
+
+_CANDIDATE: Table = {
+    "model": "source", "candidate": "source", "gguf": "source", "revision": "revision", "dtype": "dtype",
+    "device": "device", "device_map": "device-map",
+}  # fmt: skip
+
+CONTROLS: dict[str, Table] = {
+    # Attention
+    "TracePrompt": _PROMPT,
+    "HeadAttention": _HEAD,
+    "AttentionRow": _HEAD | _RANK | {
+        "features": None, "side": "side", "orthogonalise": "orthogonalise", "reference": "reference",
+        "reference_token": "reference-token", "skip_first": "skip-first",
+    },
+    "SwapRow": _SWAP | nothing("draws"),
+    "SwapPrediction": _SWAP,
+    "Alignment": _HEAD | _RANK | {"feature": "active"},
+    "PlaceOnMap": _HEAD | nothing("held_out", "map"),
+    "PreviewContrast": _CONTRAST,
+    "FitContrast": _FEATURE | nothing("permutations"),
+    "FeatureStatus": _FEATURE,
+    "FeatureScores": _FEATURE,
+    "Evidence": _FEATURE | _RANK | {"centred": "centred"},
+    "Overlap": _FEATURE,
+    "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
+    # Steering
+    "ListFits": _MODEL,
+    "RegionMap": _FIT,
+    "RegionCard": _FIT,
+    "RegionEffects": _FIT | nothing("factors"),
+    "RenameRegion": _FIT | {"label": "label"},
+    "FactorsOfContext": _FIT | nothing("row"),
+    "ExplainTokens": _FIT | {"text": "explain-text", "prompt": "explain-text"},
+    "SteerNext": _STEER,
+    "SteerControls": _STEER | _CONTROLS,
+    "SteerText": _STEER | _CONTROLS | _WRITING,
+    "StrengthForKL": _STEER | {"target": "target"},
+    "EstimateFit": _NEW_FIT,
+    "FitRegions": _NEW_FIT,
+    "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
+    "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
+    "OpenSetup": _MODEL | {"file": "open-file"},
+    # Othello
+    "OpenOthello": _OTHELLO,
+    "OthelloFacts": _OTHELLO,
+    "OthelloReading": _GAME,
+    "OthelloBinding": _GAME,
+    "OthelloRoles": _GAME | {"embedding": "oth-embedding", "gauge": None},
+    "OthelloDirections": _GAME,
+    "OthelloStory": _OTHELLO | {"story": "oth-story"},
+    "OthelloEdit": _GAME | _EDIT | nothing("seed"),
+    "OthelloTrials": _GAME | _EDIT | {"cases": "oth-cases", "squares": "oth-squares", "seed": "oth-trial-seed"},
+    "FitProbes": _GAME | nothing("first", "last") | {"games": "oth-fit-games", "seed": "oth-fit-seed"},
+    # Neurons
+    "NeuronFacts": _MODEL,
+    "NeuronMap": _MODEL,
+    "MeasureNull": _MODEL | nothing("vectors", "rounds", "seed"),
+    "NeuronVector": _NEURON,
+    "SearchChannels": _MODEL | {"text": "nrn-search", "search": "nrn-search"},
+    "FindChannels": _CHANNELS,
+    "OfChannels": _CHANNELS,
+    "AblateChannel": _CHANNELS | {"channel": None, "text": "nrn-text", "prompt": "nrn-text"},
+    # MLP features
+    "ListFactorizations": _MODEL,
+    "FactorizationFacts": _FACTORS,
+    "FeatureCard": _FACTORS,
+    "FeatureReading": _FACTORS | {"text": "mlp-text", "prompt": "mlp-text"},
+    "FeatureOverlap": _FACTORS | nothing("features"),
+    "FeatureTree": _FACTORS | {"threshold": "mlp-threshold"},
+    "DetectionTable": _MODEL,
+    "SearchFeatures": _MODEL | {"text": "mlp-search"},
+    "FeatureEffect": _EFFECT,
+    "FeatureText": _EFFECT | {
+        "strength": None, "count": "mlp-length", "temperature": "mlp-temperature", "top_p": "mlp-top-p",
+        "seed": "mlp-seed", "baseline": "mlp-baseline", "baseline_strength": "mlp-baseline",
+    },
+    "FitFactorization": _MODEL | {
+        n: f"mlp-new-{n}"
+        for n in ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")
+    },
+    # Faithfulness
+    "FaithBoard": _STUDY,
+    "FaithStudies": _MODEL,
+    "FaithItems": _STUDY,
+    "FaithScores": _STUDY | {"tier": "fth-scores-tier"},
+    "FaithItem": _ITEM,
+    "FaithTrace": _ITEM,
+    "FaithIntervene": _ITEM,
+    "FaithEstimate": _NEW_STUDY,
+    "FaithStudy": _NEW_STUDY,
+    "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
+    "FaithFile": _MODEL | {"text": "fth-file-text", "unlabelled": "fth-file-unlabelled"},
+    # Validation, Model, the token card of every page
+    "TrainToy": {
+        "n1": "toy-n1", "n2": "toy-n2", "d_head": "toy-width", "task": "toy-task", "seed": "toy-seed",
+        "recipe": "toy-recipe",
+    },
+    "Invariants": _MODEL,
+    "EstimateModel": _CANDIDATE,
+    "LoadModel": _CANDIDATE,
+    "TokenCard": _MODEL | nothing(
+        "token", "token_id", "text", "prompt", "chat", "position", "generate", "ids", "contrasts"
+    ),
+}  # fmt: skip
+"""Control by field, for each operation by its name."""
+
+
+def control_of(operation: str, field: str | None) -> str | None:
+    """The id of the control that holds a field of an operation; None if none does."""
+    return CONTROLS.get(operation, {}).get(field) if field else None
