@@ -106,6 +106,8 @@ def preview(data: dict[str, Any]) -> Any:
         f"About {data['tokens']:,} tokens for {data['count']:,} examples, roughly "
         f"{max(1, round(data['seconds']))} s on this machine."
     )
+    if data["held_back"]:
+        cost += f" {data['held_back']:,} more lines are held back, to test the fit on."
     legend = html.Div(
         [
             html.Span("query", className="attune-mark attune-mark-query"),

@@ -1,4 +1,4 @@
-"""Evidence in words: the facts of a feature on one head, and what a held-out test says. Missing figures are said so."""
+"""Evidence in words: the facts of a feature on one head, and what a swap test says. Missing figures are said so."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ def evidence_card(facts: dict[str, Any], name: str) -> Any:
     both = (
         f"{said(facts['attention_positive'], '.3f')} / {said(facts['attention_negative'], '.3f', 'in another prompt')}"
     )
-    noise = facts["noise_share"]
+    noise, chance, held = facts["noise_share"], facts["chance"], facts["held_back"]
     gap = f"{facts['trace']:.2f} ± {facts['trace_error']:.2f} raw, {facts['trace_nats']:.2f} nats"
     cosine = (
         f"{facts['split_half_query']:.2f} on the query side, {facts['split_half_key']:.2f} on the key side; "
         f"whole key subspace {facts['split_half_subspace']:.2f}"
     )
+    name_of_gap = "Mean logit gap" if facts["rotary"] == "post" else "Mean gap before the rotary embedding"
+    wins = "not defined here" if facts["hits"] is None else f"{facts['hits']:.0%} of examples"
+    if facts["hits"] is not None and chance is not None:
+        wins += f" (by chance {chance:.0%})"
     rows = [
-        ("Mean logit gap, not centred (trace)" if facts["centred"] else "Mean logit gap (trace)", gap),
-        ("Attention on matching keys / others", both),
-        ("Matching key wins", "not defined here" if facts["hits"] is None else f"{facts['hits']:.0%} of examples"),
+        ("Attention on a matching key / another", both),
+        (f"{name_of_gap}, not centred (trace)" if facts["centred"] else f"{name_of_gap} (trace)", gap),
+        ("Matching keys win, by however little", wins),
         ("Rank by the 99 % energy rule", str(facts["rank_by_rule"])),
         ("Singular values above the null's 95 %", said(facts["above_null"], "d", "no null")),
         ("Split-half cosine of the first pair", cosine),
         ("Sampling noise", "not defined here" if noise is None else f"{noise:.1%} of the squared norm"),
-        ("Examples", f"{facts['examples']:,}"),
+        ("Examples", f"{facts['examples']:,}" + (f"; {held:,} lines of the file are held back" if held else "")),
     ]
     warn = " attune-warn" if noise is None or noise > 0.01 else ""
     return html.Div(
@@ -44,23 +48,35 @@ def evidence_card(facts: dict[str, Any], name: str) -> Any:
     )
 
 
-def swap_sentence(table: dict[str, Any], place: str) -> str:
-    """What swapping keys on unseen examples did, at the rank of the energy rule, beside random subspaces."""
+def trial_title(in_sample: bool) -> str:
+    """The heading of a swap test."""
+    return (
+        "Swapping keys on the examples that were fitted"
+        if in_sample
+        else "Swapping keys on examples that the fit has not seen"
+    )
+
+
+def swap_sentence(table: dict[str, Any], place: str, in_sample: bool) -> str:
+    """What swapping keys did, at the rank of the energy rule, beside random subspaces; ``in_sample``: on the examples
+    that were fitted."""
     none = table["rows"][0]
     rule = next((r for r in table["rows"] if r["rank"] == table["rule_rank"]), none)
     text = (
-        f"{place}, {table['pairs']} examples: original / target attention {none['orig']:.3f} / "
-        f"{none['target']:.3f} without "
+        f"{place}, {table['pairs']} {'fitted ' if in_sample else ''}examples: original / target attention "
+        f"{none['orig']:.3f} / {none['target']:.3f} without "
         f"a swap, {rule['orig']:.3f} / {rule['target']:.3f} at rank {table['rule_rank']} (dashed)"
     )
     if "random_orig" not in rule:
         return text + "."
+    text += f", {rule['random_orig']:.3f} / {rule['random_target']:.3f} in random subspaces of that rank. "
+    gap, error = table["gap"], table["gap_error"]
+    which = "the gap in these fitted examples" if in_sample else "the held-out gap"
+    if gap is None or error is None or abs(gap) <= 2 * error:
+        about = "not measured on one example" if error is None else f"{gap:.2f} ± {error:.2f}, no different from none"
+        return f"{text}The logit gap here is {about}, so nothing is said of how much of {which} the subspace keeps."
     shares = [
         f"{said(rule[field], '.0%')} ({side})"
         for field, side in (("share_query", "query side"), ("share_key", "key side"), ("share_both", "both"))
     ]
-    return (
-        f"{text}, {rule['random_orig']:.3f} / {rule['random_target']:.3f} in random subspaces of that rank. "
-        "At this rank the "
-        f"subspace keeps {', '.join(shares)} of the held-out gap."
-    )
+    return f"{text}At this rank the subspace keeps {', '.join(shares)} of {which}."

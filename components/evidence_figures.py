@@ -1,4 +1,4 @@
-"""The figures behind a claim: spectrum beside shuffled labels, shares by direction, held-out swaps by rank."""
+"""The figures behind a claim: spectrum beside shuffled labels, shares by direction, swaps by rank."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def direction_bars(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure
 
 
 def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
-    """Held-out swaps: attention on the original and on the target as the rank grows, beside random subspaces."""
+    """Swaps: attention on the original and on the target as the rank grows, beside random subspaces."""
     rows = table["rows"]
     ranked = [r for r in rows if r["rank"]]
     x, all_x = [r["rank"] for r in ranked], [r["rank"] for r in rows]

@@ -23,8 +23,11 @@ FORMATS = (
 )
 
 
-def figure_card(name: str, title: str, caption: str = "", height: int = 360, controls: Any = None) -> Any:
-    """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``."""
+def figure_card(
+    name: str, title: str, caption: str = "", height: int = 360, controls: Any = None, title_id: str | None = None
+) -> Any:
+    """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``. ``title_id``:
+    of the heading, where a page words it after what the figure turns out to be."""
     menu = dbc.DropdownMenu(
         [
             dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
@@ -36,10 +39,11 @@ def figure_card(name: str, title: str, caption: str = "", height: int = 360, con
         align_end=True,
         className="attune-export",
     )
+    heading = html.H3(title) if title_id is None else html.H3(title, id=title_id)
     return html.Section(
         [
             html.Div(
-                [html.H3(title), html.Div(controls, className="attune-card-controls"), menu],
+                [heading, html.Div(controls, className="attune-card-controls"), menu],
                 className="attune-card-head",
             ),
             # The graph's code arrives after the page; until then this box keeps its place.

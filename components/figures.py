@@ -31,20 +31,23 @@ def head_grid(
     thumbnails: np.ndarray | None = None,
     ranked: bool = False,
     signed: bool = False,
+    order: np.ndarray | None = None,
 ) -> Figure:
     """All heads in one picture: a score per cell, or a thumbnail of each head's attention, by place or by rank.
 
     ``scores`` (L, H) with NaN for layers without attention; ``thumbnails`` uint8 (L, H, s, s). In rank order, cells run
-    from the highest score, left to right and then down. Each cell's customdata is (layer, head).
+    from the highest score, or the highest ``order`` (L, H) if that is given, left to right and then down. Each cell's
+    customdata is (layer, head).
     """
     layers, heads = scores.shape
     where = np.stack(np.meshgrid(np.arange(layers), np.arange(heads)), -1)  # (H, L, 2): heads down, layers across
     values, thumbs = scores.T, None if thumbnails is None else thumbnails.transpose(1, 0, 2, 3)
     if ranked:
-        order = np.argsort(np.where(np.isnan(values), -np.inf, values), axis=None)[::-1]
-        where = where.reshape(-1, 2)[order].reshape(where.shape)
-        values = values.ravel()[order].reshape(values.shape)
-        thumbs = None if thumbs is None else thumbs.reshape(-1, *thumbs.shape[2:])[order].reshape(thumbs.shape)
+        by = values if order is None else order.T
+        places = np.argsort(np.where(np.isnan(by), -np.inf, by), axis=None)[::-1]
+        where = where.reshape(-1, 2)[places].reshape(where.shape)
+        values = values.ravel()[places].reshape(values.shape)
+        thumbs = None if thumbs is None else thumbs.reshape(-1, *thumbs.shape[2:])[places].reshape(thumbs.shape)
     text = [
         [f"layer {a}, head {b}<br>{escaped(name, 40)}: {v:.3f}" for (a, b), v in zip(line, row, strict=True)]
         for line, row in zip(where.tolist(), values.tolist(), strict=True)

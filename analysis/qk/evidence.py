@@ -102,6 +102,13 @@ def head_evidence(
     return facts
 
 
+def matching_attention(fit: ContrastFit) -> np.ndarray:
+    """Mean attention (L, H) that all matching keys of a query get together, exact where each has as many."""
+    many = fit.candidates[0] if np.isfinite(fit.candidates[0]) else 1.0
+    attention: np.ndarray = fit.attention[..., 0] * many
+    return attention
+
+
 def _null(fit: ContrastFit, i: int, head: int, centred: bool) -> np.ndarray:
     """Singular values (P, d) of the relabelled covariances, float64."""
     return np.asarray((fit.null_values_centred if centred else fit.null_values)[i, head], np.float64)

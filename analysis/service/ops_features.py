@@ -144,27 +144,36 @@ class FeatureStatus(Operation):
 
 @dataclass(frozen=True)
 class FeatureScores(OnContrast):
-    """Per layer and head: trace in nats, its distance from the null, attention contrast, hit rate; NaN elsewhere."""
+    """Per layer and head: trace in nats, its distance from the null, attention contrast, hit rate, and how much
+    attention the matching keys get together; NaN elsewhere, and for the distance where relabellings are too few."""
 
     kind: ClassVar[Kind] = "read"
 
     def run(self, context: Context) -> Result:
+        from analysis.qk.evidence import FEW_RELABELLINGS, LOOKS, matching_attention
+
         fit = fit_of(context, self.model, self.contrast, self.rotary)
         facts = context.model(self.model).facts
-        spread = fit.null_trace.std(-1, ddof=1) if fit.null_trace.shape[-1] > 1 else fit.trace_error
-        centre = fit.null_trace.mean(-1) if fit.null_trace.shape[-1] else 0.0
+        distance = np.full_like(fit.trace, np.nan)
+        if fit.null_trace.shape[-1] >= FEW_RELABELLINGS:
+            spread = fit.null_trace.std(-1, ddof=1)
+            distance = (fit.trace - fit.null_trace.mean(-1)) / np.maximum(spread, 1e-9)
         scores = {
             "trace_nats": fit.trace * fit.scaling[:, None],
-            "trace_z": (fit.trace - centre) / np.maximum(spread, 1e-9),
+            "trace_z": distance,
             "contrast": fit.attention[..., 0] - fit.attention[..., 1],
             "hits": fit.hits,
+            "matching": matching_attention(fit),
         }
         whole_grid = {}
         for name, values in scores.items():
             grid = np.full((facts.layers, facts.heads), np.nan, np.float32)
             grid[fit.layers] = values
             whole_grid[name] = grid
-        return Result({"examples": fit.examples, "permutations": fit.null_trace.shape[-1]}, whole_grid)
+        chance = None if np.isnan(fit.chance) else fit.chance
+        told = {"examples": fit.examples, "permutations": fit.null_trace.shape[-1], "chance": chance}
+        told["looks"] = LOOKS
+        return Result(told, whole_grid)
 
 
 @dataclass(frozen=True)

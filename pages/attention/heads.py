@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,37 @@ from pages.attention.reading import SCORE_NAMES
 from pages.attention.state import features_of
 from pages.common import attempt, client, spec_of
 
+# What the attention itself does comes first: a gap in the logits, or a race won by a hair, need not move it.
 FEATURE_SCORES = {
+    "gap": ("contrast", "attention contrast: {}"),
     "trace": ("trace_nats", "logit gap, nats: {}"),
     "z": ("trace_z", "gap in null sd: {}"),
-    "gap": ("contrast", "attention contrast: {}"),
     "hits": ("hits", "share won: {}"),
 }
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """A score of every head: ``values`` (L, H), its name, whether it is signed, and for a feature's logit scores what
+    attention its matching keys get, ``matching`` (L, H); below ``looks`` it counts as none. ``chance``: the share won
+    if keys came in any order."""
+
+    values: np.ndarray
+    name: str
+    signed: bool
+    matching: np.ndarray | None = None
+    chance: float | None = None
+    looks: float = 0.1
+
+    @property
+    def order(self) -> np.ndarray:
+        """By what heads are ranked: heads that hardly look at their matching keys come after those that do."""
+        if self.matching is None:
+            return self.values
+        finite = self.values[np.isfinite(self.values)]
+        lift = float(np.ptp(finite)) + 1.0 if finite.size else 1.0
+        order: np.ndarray = self.values + lift * (self.matching >= self.looks)
+        return order
 
 
 @callback(
@@ -45,11 +71,11 @@ def score_options(fitted: dict[str, Any], features: Any, value: str) -> tuple[An
     return options, value if value in known else "induction"
 
 
-def scores_for(reading: dict[str, Any], score: str, features: Any) -> tuple[np.ndarray, str, bool] | None:
-    """The chosen score (L, H), its name, and whether it is signed; None if it cannot be had."""
+def scores_for(reading: dict[str, Any], score: str, features: Any) -> HeadScore | None:
+    """The chosen score; None if it cannot be had."""
     if score in SCORE_NAMES:
         values = np.array([[np.nan if v is None else v for v in row] for row in reading["scores"][score]], float)
-        return values, SCORE_NAMES[score], False
+        return HeadScore(values, SCORE_NAMES[score], False)
     short, _, index = score.partition(":")
     chosen = features_of(features)
     if short not in FEATURE_SCORES or not index.isdigit() or int(index) >= len(chosen):
@@ -58,7 +84,33 @@ def scores_for(reading: dict[str, Any], score: str, features: Any) -> tuple[np.n
     result, _ = attempt(lambda: FeatureScores(spec_of(reading["model"]), chosen[int(index)]))
     if result is None:
         return None
-    return result.arrays[field].astype(float), text.format(feature_name(chosen[int(index)])), short != "hits"
+    return HeadScore(
+        result.arrays[field].astype(float),
+        text.format(feature_name(chosen[int(index)])),
+        short != "hits",
+        None if short == "gap" else result.arrays["matching"].astype(float),
+        result.data["chance"] if short == "hits" else None,
+        result.data["looks"],
+    )
+
+
+def score_caption(found: HeadScore, short: str) -> str:
+    """What a reader must know of a score before ranking heads by it."""
+    text = "Click a head to open it."
+    if not np.isfinite(found.values).any():
+        if short in SCORE_NAMES:
+            return "Nothing in this prompt repeats, so there is no induction score. Choose another score."
+        if short == "z":
+            return "Too few relabellings fitted into memory for a null. Take the logit gap."
+        return "This score is not defined for this feature: its other keys lie in another prompt. Take the logit gap."
+    if found.chance is not None:
+        text += (
+            f" Share won: how often all matching keys get more attention than any other key, by however little; by "
+            f"chance {found.chance:.0%}."
+        )
+    if found.matching is not None:
+        text += f" Heads that give their matching keys less than {found.looks:.0%} of their attention are ranked last."
+    return text
 
 
 @callback(
@@ -84,31 +136,25 @@ def show_grid(
         return no_update, no_update, no_update, no_update
     found = scores_for(reading, score, features)
     if found is None and score not in SCORE_NAMES:
-        found = scores_for(reading, "induction", features)
+        score = "induction"
+        found = scores_for(reading, score, features)
     if found is None:
         return no_update, no_update, no_update, no_update
-    values, name, signed = found
     thumbnails = None
     if mode == "patterns":
         stored = client().store.get(reading["key"])
         thumbnails = None if stored is None else stored.arrays["thumbnails"]
     chosen = (head["layer"], head["head"]) if head else None
-    figure = head_grid(values, name, theme, chosen, thumbnails, bool(ranked), signed)
-    if not np.isfinite(values).any() and score not in SCORE_NAMES:
-        caption = (
-            "This score is not defined for this feature: its other keys lie in another prompt. Take the logit gap."
-        )
-    elif not np.isfinite(values).any():
-        caption = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
-    elif thumbnails is not None:
+    values, name = found.values, found.name
+    figure = head_grid(values, name, theme, chosen, thumbnails, bool(ranked), found.signed, found.order)
+    caption = score_caption(found, score.partition(":")[0])
+    if thumbnails is not None and np.isfinite(values).any():
         caption = (
             "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
-            "brightness is the square root of the share. Click a head to open it."
+            "brightness is the square root of the share. " + caption
         )
-    else:
-        caption = "Click a head to open it."
     settings = {"score": name, **settings_of(reading)}
-    return figure, caption, _top(values, name, chosen), settings
+    return figure, caption, _top(found.order, name, chosen, values, found.matching), settings
 
 
 def settings_of(reading: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -122,12 +168,22 @@ def settings_of(reading: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def _top(values: np.ndarray, name: str, chosen: tuple[int, int] | None) -> list[Any]:
-    order = np.argsort(np.where(np.isnan(values), -np.inf, values), axis=None)[::-1][:8]
-    cells = [divmod(int(i), values.shape[1]) for i in order if np.isfinite(values.ravel()[i])]
+def _top(
+    order: np.ndarray,
+    name: str,
+    chosen: tuple[int, int] | None,
+    values: np.ndarray | None = None,
+    matching: np.ndarray | None = None,
+) -> list[Any]:
+    """Buttons of the eight heads that come first in ``order`` (L, H), with their ``values`` and, where the score is not
+    attention itself, with the attention that their matching keys get."""
+    values = order if values is None else values
+    places = np.argsort(np.where(np.isnan(order), -np.inf, order), axis=None)[::-1][:8]
+    cells = [divmod(int(i), values.shape[1]) for i in places if np.isfinite(values.ravel()[i])]
     buttons = [
         html.Button(
-            f"L{layer} H{head}  {values[layer, head]:.2f}",
+            f"L{layer} H{head}  {values[layer, head]:.2f}"
+            + ("" if matching is None else f", attention {matching[layer, head]:.0%}"),
             id={"top-layer": layer, "top-head": head},
             className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""),
             type="button",

@@ -315,9 +315,7 @@ def _evidence() -> Any:
 def _map() -> Any:
     controls = html.Div(
         [
-            html.Button(
-                "Test on held-out examples", id="held-out", className="attune-button attune-primary", type="button"
-            ),
+            html.Button("Test by swaps", id="held-out", className="attune-button attune-primary", type="button"),
             html.Button("Cancel", id="held-out-cancel", className="attune-button", type="button", disabled=True),
             dbc.Progress(id="held-out-bar", value=0, className="attune-bar"),
             html.Span(id="held-out-text", className="attune-note"),
@@ -335,11 +333,12 @@ def _map() -> Any:
     return [
         controls,
         html.Div(id="held-out-error"),
+        html.Div(id="held-basis", className="attune-note", **{"aria-live": "polite"}),
         dcc.Store(id="held"),
         html.Div(
             [
                 figure_card("map", "Queries and keys in the subspace", "", 460, switches),
-                figure_card("by-rank", "Swapping keys on examples that the fit has not seen", "", 460),
+                figure_card("by-rank", "Swapping keys", "", 460, title_id="by-rank-title"),
             ],
             className="attune-two",
         ),

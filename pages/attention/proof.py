@@ -1,4 +1,4 @@
-"""What supports a feature on the opened head: evidence, held-out swaps, and the map."""
+"""What supports a feature on the opened head: evidence, a test by swaps, and the map."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
+from analysis.errors import UserError
+from analysis.qk.contrasts import in_sample_trial
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service.ops_features import Evidence, HeldOut, feature_name
 from analysis.service.ops_prompt import PlaceOnMap
-from components.evidence_card import evidence_card, swap_sentence
+from components.evidence_card import evidence_card, swap_sentence, trial_title
 from components.evidence_figures import direction_bars, spectrum, swaps_by_rank
 from components.figure_card import blank
 from components.maps import subspace_map
@@ -119,6 +121,23 @@ def show_evidence(
 
 
 @callback(
+    Output("held-out", "children"),
+    Input("features", "data"),
+    Input("active", "value"),
+)
+def name_test(features: Any, active: Any) -> str:
+    """What the button will test on, as far as the feature tells beforehand."""
+    chosen = features_of(features)
+    if active is None or active >= len(chosen):
+        return "Test by swaps"
+    try:
+        given = in_sample_trial(chosen[active])
+    except UserError:  # a file that cannot be read says so when it is fitted
+        return "Test by swaps"
+    return "Test on the fitted examples" if given else "Test on held-out examples"
+
+
+@callback(
     Output("held", "data"),
     Output("held-out-error", "children"),
     Input("held-out", "n_clicks"),
@@ -150,7 +169,7 @@ def hold_out(
     session: str,
     address: str,
 ) -> tuple[Any, Any]:
-    """Try the subspace on examples that the fit has not seen."""
+    """Try the subspace on examples that the fit has not seen, or on the fitted ones where there are no others."""
     chosen = features_of(features)
     if not clicks or not head or active is None or active >= len(chosen):
         return no_update, no_update
@@ -169,6 +188,7 @@ def hold_out(
         **head,
         "centred": bool(centred),
         "examples": result.data["examples"],
+        "tested_on": result.data["basis"],
     }
     return {"key": result.key, "settings": settings}, None
 
@@ -198,6 +218,8 @@ def _own_places(
     Output("by-rank", "figure"),
     Output("by-rank-caption", "children"),
     Output({"settings": "by-rank"}, "data"),
+    Output("by-rank-title", "children"),
+    Output("held-basis", "children"),
     Input("held", "data"),
     Input("map-deep", "value"),
     Input("map-by-label", "value"),
@@ -222,10 +244,10 @@ def show_held_out(
     theme: str,
     session: str,
 ) -> tuple[Any, ...]:
-    """The map with the prompt's own query and keys on it, and the swaps by rank, of a held-out test."""
+    """The map with the prompt's own query and keys on it, and the swaps by rank, of a test."""
     stored = client().store.get(held["key"]) if held else None
     if stored is None:
-        return (no_update,) * 6
+        return (no_update,) * 8
     settings, points = held["settings"], stored.data["map"]
     place = f"layer {settings['layer']}, head {settings['head']}"
     figure = subspace_map(
@@ -238,22 +260,20 @@ def show_held_out(
         theme,
         _own_places(settings, reading, head, query, asked, session) if own else None,
     )
-    seen = (
-        " These examples are the ones that were fitted."
-        if stored.data["in_sample"]
-        else " Examples that the fit has not seen."
-    )
+    given, basis = stored.data["in_sample"], stored.data["basis"]
+    heading = trial_title(given)
     many = len(set(points["labels"])) > 12
-    caption = f"{place}: coordinates in the query and key bases, on common principal axes." + seen
+    caption = f"{place}: coordinates in the query and key bases, on common principal axes. {basis}"
     if by_label and many:
         caption += " More than twelve values: coloured by kind instead."
     table = stored.data["swaps"]
     if table is None or not table["rows"]:
-        text = (
-            "Before the rotary embedding there is no logit to swap."
-            if settings["vectors"] == "pre-rotary"
-            else ("The other keys of this contrast lie in another prompt, so there is nothing to swap within one.")
-        )
-        return figure, caption, settings, blank(460, text), text, settings
-    text = swap_sentence(table, place)
-    return figure, caption, settings, swaps_by_rank(table, theme), text, settings
+        if settings["vectors"] == "pre-rotary":
+            text = "Before the rotary embedding there is no logit to swap."
+        elif table is None:
+            text = "The other keys of this contrast lie in another prompt, so there is nothing to swap within one."
+        else:
+            text = "No query of these examples sees both a matching key and another one, so there is nothing to swap."
+        return figure, caption, settings, blank(460, text), text, settings, heading, basis
+    text = swap_sentence(table, place, given)
+    return figure, caption, settings, swaps_by_rank(table, theme), text, settings, heading, basis

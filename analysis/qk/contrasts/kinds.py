@@ -206,9 +206,9 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         "Your own examples",
         "A file with one JSON object a line: a text, the spans that are positive keys, the spans that are negative "
         "keys and, if it is not the last token, the query. A span is a string that occurs once in the text, or "
-        "[start, end] in characters. The number of examples is an upper limit: the first lines are used. Of 40 different "
-        "texts or more, one in five is held back from the fit, so that the fit can be tested on texts that it has not "
-        "seen.",
+        "[start, end] in characters. The number of examples is an upper limit: the first lines are used. Of 40 "
+        "different texts or more, one in five is held back from the fit, so that it can be tested on texts that it has "
+        "not seen.",
         (
             Option(
                 "text",
