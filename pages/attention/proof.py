@@ -16,7 +16,7 @@ from components.evidence_figures import direction_bars, spectrum, swaps_by_rank
 from components.figure_card import blank
 from components.maps import subspace_map
 from pages.attention.answer import on_head
-from pages.attention.state import features_of
+from pages.attention.state import features_of, rank_of
 from pages.common import attempt, attempt_job, client, spec_of
 
 
@@ -82,10 +82,11 @@ def show_evidence(
             rotary,
             **head,
             centred=bool(centred),
-            rank=int(rank) if manual and rank is not None else -1,
+            rank=rank_of(rank, manual),
         ),
         session,
         "evidence",
+        Evidence,
     )
     if result is None:
         return panel, blank(360), "", no_update, blank(360), "", no_update
