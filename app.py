@@ -67,10 +67,12 @@ def create_app(settings: Settings | None = None) -> Dash:
     )
     app.server.secret_key = secret_key(home())
     from pages.frame import register_frame
+    from pages.linked import guard_pages
     from pages.steering.route import register_routes
 
     register_frame(app)
     register_routes(app)
+    guard_pages(app, settings.model)
     pages = [
         ("Attention", "/attention"),
         ("Steering", "/steering"),

@@ -88,7 +88,8 @@ class OthelloSource:
         if not there:
             raise _bad(f"There is nothing named {path.name} at this path. Check the spelling.")
         if path.is_dir():
-            check_folder_files(path, root, "source")
+            if (path / "config.json").exists():
+                check_folder_files(path, root, "source")
         else:
             foreign.regular(path, "source")
             if path.name in WEIGHTS:  # is read with the config.json beside it

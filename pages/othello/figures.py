@@ -11,6 +11,7 @@ from components.figure_card import blank
 from components.othello_figures import accuracy_by_layer, edit_errors, legality_by_ply, training_curve
 from components.panels import note
 from pages.common import attempt, attempt_job
+from pages.linked import opened
 
 
 @callback(
@@ -133,6 +134,7 @@ def open_model(_open: Any, _bundled: Any, _enter: Any, text: str | None, before:
     result, panel = attempt(lambda: OpenOthello(wanted), session, "oth-open")
     if result is None:
         return no_update, no_update, None, panel
+    opened(wanted)
     return (wanted if wanted != before else no_update), wanted, result.data["sentence"], None
 
 

@@ -26,7 +26,7 @@ from components.shell import job_rows, shell
 app = create_app()
 assert app.server.test_client().get("/attention").status_code == 200
 app._setup_server()
-from pages import model, validation
+from pages import linked, model, validation
 from pages.attention import features, heads, page
 from pages.steering import page as steering
 from pages.othello import page as othello
@@ -60,7 +60,8 @@ modules = {"attention": page, "steering": steering, "othello": othello, "neurons
            "mlp_features": mlp_features, "faithfulness": faithfulness, "validation": validation, "model": model}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": "",
        "gone": False}
-made = [features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
+made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
+        features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
         region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
                         "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
