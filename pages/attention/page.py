@@ -8,7 +8,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from analysis.qk.contrasts import CONTRAST_KINDS, PRESET_PROMPTS
+from analysis.qk.contrasts import CONTRAST_KINDS
 from components.figure_card import figure_card
 from components.panels import empty
 from pages.attention import answer, features, heads, overlap, proof, reading
@@ -68,11 +68,10 @@ def _stores(view: View) -> list[Any]:
 
 
 def _prompt(view: View) -> Any:
-    presets = [{"label": p["title"], "value": i} for i, p in enumerate(PRESET_PROMPTS)]
     return html.Section(
         [
             html.Div([html.H3("Prompt")], className="attune-card-head"),
-            dcc.Dropdown(presets, id="preset", placeholder="Presets", clearable=True, searchable=False),
+            dcc.Dropdown(id="preset", placeholder="Presets", clearable=True, searchable=False),
             html.Div(id="preset-why", className="attune-note"),
             dbc.Label("Text", html_for="prompt", className="visually-hidden"),
             dbc.Textarea(id="prompt", value=view.text, rows=6, spellCheck=False, className="attune-prompt"),

@@ -6,8 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
-from analysis.qk.contrasts import PRESET_PROMPTS
+from analysis.models.spec import OTHELLO
+from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
 from analysis.service.ops_prompt import TracePrompt
+from components.panels import note
 from pages.address import remember
 from pages.attention.state import ADDRESS, link_to
 from pages.common import attempt_job, spec_of
@@ -32,6 +34,16 @@ def model_from_address(start: dict[str, Any], current: dict[str, Any]) -> Any:
     return start["model"] if start and start["model"] and start["model"] != current else no_update
 
 
+PROMPTS = [*PRESET_PROMPTS, *MOVE_PROMPTS]
+
+
+@callback(Output("preset", "options"), Input("model", "data"))
+def preset_options(model: Any) -> list[dict[str, Any]]:
+    """The presets that a model can read: moves for the one that knows only moves, texts for all others."""
+    moves = spec_of(model).source == OTHELLO
+    return [{"label": p["title"], "value": i} for i, p in enumerate(PROMPTS) if (p in MOVE_PROMPTS) == moves]
+
+
 @callback(
     Output("prompt", "value"),
     Output("preset-why", "children"),
@@ -43,9 +55,9 @@ def model_from_address(start: dict[str, Any], current: dict[str, Any]) -> Any:
 )
 def choose_preset(index: int | None, text: str, chat: bool) -> Any:
     """Put a preset into the prompt and say what to look at in it."""
-    if index is None or not 0 <= index < len(PRESET_PROMPTS):
+    if index is None or not 0 <= index < len(PROMPTS):
         return text, "", chat
-    preset = PRESET_PROMPTS[index]
+    preset = PROMPTS[index]
     return preset["text"], preset["why"], bool(preset.get("chat", False))
 
 
@@ -87,7 +99,8 @@ def read_prompt(
         link_to(address or "", spec, text or "", bool(chat), generate or 0),
     )
     if result is None:
-        return no_update, panel, no_update
+        hint = "The model “othello” reads moves, such as F5 D6 C3. There are presets of moves above."
+        return no_update, [panel, note(hint)] if spec.source == OTHELLO else panel, no_update
     scores = {
         n: [[None if v != v else round(float(v), 4) for v in row] for row in a.tolist()]
         for n, a in result.arrays.items()

@@ -12,7 +12,11 @@ from transformers import PreTrainedTokenizerFast
 from analysis.errors import UserError
 from analysis.models.legible import check_corpus, check_legible, legibility_notes, unknown_ids, unread
 from analysis.models.prompts import encode_prompt
+from analysis.othello.board import Board
 from analysis.othello.model import othello_tokenizer
+from analysis.othello.squares import square_of
+from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
+from pages.attention.reading import choose_preset, preset_options
 from tests.unit.test_fit import loaded_tiny
 
 TEXT = "the cat sat on a mat"
@@ -148,3 +152,16 @@ def test_long_lists_of_unknown_words_are_cut() -> None:
     found = unread(words(), " ".join(f"w{'o' * i}" for i in range(30)))
     assert (found.count, found.total, found.share) == (30, 30, 1.0)
     assert found.sentence.endswith("and 27 more.") and len(found.sentence) < 200
+
+
+def test_the_presets_of_moves_are_legal_games_that_othello_reads() -> None:
+    for preset in MOVE_PROMPTS:
+        assert unread(othello_tokenizer(), preset["text"]).sentence == ""
+        Board.start().after([square_of(name) for name in preset["text"].split()])  # refuses an illegal move
+
+
+def test_presets_are_offered_to_the_model_that_can_read_them() -> None:
+    moves, texts = ({o["label"] for o in preset_options({"source": s})} for s in ("othello", "default"))
+    assert moves == {p["title"] for p in MOVE_PROMPTS} and texts == {p["title"] for p in PRESET_PROMPTS}
+    (index,) = [o["value"] for o in preset_options({"source": "othello"}) if o["label"] == MOVE_PROMPTS[0]["title"]]
+    assert choose_preset(index, "before", False)[0] == "F5 D6 C3 D3 C4 F4 F6"

@@ -50,3 +50,17 @@ PRESET_PROMPTS: list[dict[str, str]] = [
         "why": "Shows how much attention rests on the first token and on the words that mark whose turn it is.",
     },
 ]
+
+# For a model that knows the squares of a board and no word at all.
+MOVE_PROMPTS: list[dict[str, str]] = [
+    {
+        "title": "An Othello opening",
+        "text": "F5 D6 C3 D3 C4 F4 F6",
+        "why": "The model knows moves only. See which heads look one move back, or at the moves of the same player.",
+    },
+    {
+        "title": "Thirty moves of Othello",
+        "text": "E6 F6 F5 D6 F7 G4 C3 E3 C4 D7 F3 D3 H5 G7 C6 G3 D8 B2 E7 C8 D2 B6 G5 C5 H7 D1 B3 H3 E2 F4",
+        "why": "A legal game of random moves. No move comes twice, so there is no induction.",
+    },
+]
