@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
 from analysis.models.prompts import token_labels
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
@@ -35,6 +36,7 @@ class Effects:
         key = ("neutral", self._loaded.facts.fingerprint, block)
         found: list[PromptCache] | None = self._memory.get(key)
         if found is None:
+            check_corpus(self._loaded.tokenizer, NEUTRAL, "model")
             rows = [list(self._loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
             found = [PromptCache(self._loaded, row, [block]) for row in rows]
             self._memory.put(key, found, sum(c.nbytes for c in found))

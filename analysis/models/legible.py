@@ -64,18 +64,31 @@ def unknown_ids(tokenizer: Any) -> frozenset[int]:
 
     The padding token is one of them where the vocabulary itself names it so, which the outer tokenizer need not say.
     """
-    found = {getattr(tokenizer, "unk_token_id", None)}
+    own = getattr(tokenizer, "unk_token_id", None)
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        model = backend.model
-        if getattr(model, "unk_token", None):
-            found.add(backend.token_to_id(model.unk_token))
-        elif type(model).__name__ == "Unigram":
-            # It keeps its unknown id to itself, so a character of the private planes is tried.
-            tried = backend.encode("\U000f1234", add_special_tokens=False).ids
-            pieces = {i: str(backend.id_to_token(i)) for i in tried}
-            found |= {i for i, piece in pieces.items() if not _PIECE.fullmatch(piece) and piece.strip("▁")}
+    if backend is None:
+        return frozenset() if own is None else frozenset([own])
+    if hasattr(backend.model, "unk_token"):
+        # The outer tokenizer may name an end token here that one which spells every byte never uses.
+        token = backend.model.unk_token
+        found = {backend.token_to_id(token) if token else None}
+    else:
+        # A unigram model keeps its unknown id to itself, so a character of the private planes is tried.
+        tried = {i: str(backend.id_to_token(i)) for i in backend.encode("\U000f1234", add_special_tokens=False).ids}
+        found = {own} | {i for i, piece in tried.items() if not _PIECE.fullmatch(piece) and piece.strip("▁")}
     return frozenset(i for i in found if i is not None)
+
+
+def check_known(unknown: frozenset[int], rows: Sequence[Sequence[int]], field: str = "model") -> None:
+    """Raise UserError (``field``) where too many token ids of ``rows`` stand for unknown words: for texts that were
+    made into tokens already, by a tokenizer whose :func:`unknown_ids` are given."""
+    total, lost = sum(map(len, rows)), sum(i in unknown for row in rows for i in row) if unknown else 0
+    if lost > UNREAD_LIMIT * total:
+        raise UserError(
+            f"This model cannot read these texts: {lost:,} of their {total:,} tokens stand for words that it does not "
+            "know. Choose another model.",
+            field,
+        )
 
 
 def unread(tokenizer: Any, text: str) -> Unread:

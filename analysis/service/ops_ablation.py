@@ -76,11 +76,13 @@ def corpus_rows(context: Context, loaded: LoadedModel) -> list[list[int]]:
     """Token ids of passages of the bundled corpus, spread over its themes."""
     from analysis.activations.collect import passage_order, tokens_of
     from analysis.corpora.passages import bundled_corpus
+    from analysis.models.legible import check_corpus
 
     key = ("corpus rows", loaded.facts.fingerprint)
     rows: list[list[int]] | None = context.memory.get(key)
     if rows is None:
         passages = bundled_corpus()
+        check_corpus(loaded.tokenizer, [p.text for p in passages[:20]], "model")
         rows = tokens_of(loaded, [passages[i] for i in passage_order(len(passages), 0)])
         context.memory.put(key, rows, 8 * sum(map(len, rows)))
     return rows

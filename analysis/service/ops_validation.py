@@ -102,6 +102,11 @@ class Invariants(Operation):
         able = capabilities(loaded.facts_dict())[0]
         if not able["works"]:
             raise UserError(f"The invariants need recorded attention. {able['reason']}", "model")
-        ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
+        try:
+            ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
+        except UserError as error:
+            raise UserError(f"The invariants are measured on an English text. {error.message}", "model") from None
         examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)
-        return Result({"invariants": measure_invariants(loaded, ids, examples, context.progress)})
+        notes: list[str] = []
+        found = measure_invariants(loaded, ids, examples, context.progress, notes)
+        return Result({"invariants": found, "notes": notes})

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.hooks import hooked, place_of
+from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
 from analysis.models.promoted import final_gain
 from analysis.models.prompts import token_labels
@@ -70,6 +71,7 @@ def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
 
     Mean over the neutral texts, and less its mean over the vocabulary, since a constant changes no probability.
     """
+    check_corpus(loaded.tokenizer, NEUTRAL, "model")
     texts = [list(loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
     length = min(map(len, texts))  # cut to one length, so that one pass does for all
     ids = torch.tensor([text[-length:] for text in texts]).repeat_interleave(len(parts) + 1, 0)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.capture import capture
+from analysis.models.legible import check_legible
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 
@@ -49,6 +50,8 @@ def encode_sentences_mean(loaded: LoadedModel, sentences: Sequence[str], site: S
     Raises:
         UserError: the model lacks the site, or no sentence has a token left.
     """
+    for sentence in sentences:
+        check_legible(loaded.tokenizer, sentence, "sentences")
     rows = [list(loaded.tokenizer(s)["input_ids"])[:_WINDOW] for s in sentences if s.strip()]
     rows = sorted((r for r in rows if len(r) > skip_first), key=len)
     if not rows:

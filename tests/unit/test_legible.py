@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from analysis.activations.collect import collect, recipe_of
+from analysis.activations.store import ActivationStore
+from analysis.corpora.passages import Passage
 from analysis.errors import UserError
+from analysis.faithfulness.lines import Tokens
+from analysis.mfa.effects import Effects
 from analysis.models.legible import check_corpus, check_legible, legibility_notes, unknown_ids, unread
 from analysis.models.prompts import encode_prompt
+from analysis.models.sites import Site
 from analysis.othello.board import Board
 from analysis.othello.model import othello_tokenizer
 from analysis.othello.squares import square_of
 from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
+from analysis.service.context import Memory
+from analysis.service.ops_ablation import corpus_rows
+from analysis.snmf.overlap import measured_effects
+from analysis.steering.controls import encode_sentences_mean
 from pages.attention.reading import choose_preset, preset_options
 from tests.unit.test_fit import loaded_tiny
 
@@ -165,3 +179,38 @@ def test_presets_are_offered_to_the_model_that_can_read_them() -> None:
     assert moves == {p["title"] for p in MOVE_PROMPTS} and texts == {p["title"] for p in PRESET_PROMPTS}
     (index,) = [o["value"] for o in preset_options({"source": "othello"}) if o["label"] == MOVE_PROMPTS[0]["title"]]
     assert choose_preset(index, "before", False)[0] == "F5 D6 C3 D3 C4 F4 F6"
+
+
+def test_an_end_token_that_the_outer_tokenizer_calls_unknown_is_none_where_bytes_are_spelled() -> None:
+    made = bytes_only()
+    assert made.unk_token_id is not None and unknown_ids(made) == frozenset()
+    assert unknown_ids(unigram()) == {0} and unknown_ids(letters()) == frozenset() and unknown_ids(Slow()) == {0}
+
+
+def othello_like() -> Any:
+    """A loaded model whose tokenizer knows the squares of a board and no word."""
+    return replace(loaded_tiny("gpt2"), tokenizer=othello_tokenizer())
+
+
+def test_no_page_measures_a_model_on_words_that_it_cannot_read(tmp_path: Path) -> None:
+    loaded, passages = othello_like(), [Passage("The ferry passed the quay and went home. " * 4)] * 3
+    site = Site(1, "residual")
+
+    def collected() -> None:
+        recipe = recipe_of(loaded, passages, [site])
+        collect(loaded, passages, [site], ActivationStore(tmp_path / "store", recipe), max_tokens=10)
+
+    asked: list[Callable[[], Any]] = [
+        collected,
+        lambda: corpus_rows(SimpleNamespace(memory=Memory()), loaded),  # type: ignore[arg-type]
+        lambda: measured_effects(loaded, site, torch.zeros(1, 48)),
+        lambda: encode_sentences_mean(loaded, ["The ferry passed the quay."], site),
+        lambda: Tokens(loaded.tokenizer).encode(["Question: how many are there?", "Answer: four"]),
+        lambda: Effects(loaded, SimpleNamespace(site=site), Memory())._caches(1),  # type: ignore[arg-type]
+    ]
+    for ask in asked:
+        with pytest.raises(UserError, match="This model cannot read"):
+            ask()
+    # Moves are read by all of them that take texts.
+    assert encode_sentences_mean(loaded, ["F5 D6 C3 D3 C4"], site).shape == (48,)
+    assert Tokens(loaded.tokenizer).encode(["F5 D6"])[0] == [loaded.tokenizer("F5 D6")["input_ids"]]
