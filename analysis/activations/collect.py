@@ -24,13 +24,16 @@ from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.hooks import site_width
+from analysis.models.legible import check_corpus
 from analysis.models.sites import Site
 from analysis.spoken import duration
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel, ModelFacts
+    from analysis.models.facts import ModelFacts
+    from analysis.models.loader import LoadedModel
 
 CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
+LOOKED_AT = 50  # passages, to see whether the model can read them at all
 _SHORT = {"residual": 1, "mlp_output": 1, "mlp_hidden": 4}  # usual widths, in units of the residual stream
 Progress = Callable[[float, str], None]
 
@@ -139,7 +142,7 @@ def collect(
     batches, where no hook is in the model; ``check`` may raise Cancelled, and what is finished by then is kept.
 
     Raises:
-        UserError: bad settings, no room on disk, or activations that are no numbers.
+        UserError: bad settings, texts that the model cannot read, no room on disk, or activations that are no numbers.
         ValueError: the given store has another recipe.
     """
     recipe = recipe_of(loaded, passages, sites, window=window, seed=seed, skip_first=skip_first, norm_guard=norm_guard)
@@ -151,11 +154,12 @@ def collect(
     if store.complete or store.rows >= max_tokens:
         progress(1.0, _done(store))
         return store
+    order, prefix = passage_order(len(passages), seed), start_tokens(loaded)
+    check_corpus(loaded.tokenizer, [passages[i].text for i in order[:LOOKED_AT]])
     missing = max_tokens - store.rows
     store.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     widths = {site: site_width(loaded, site) for site in recipe.sites}
     require_room(store.path.parent, estimate(loaded.facts, recipe.sites, missing, widths)["bytes"], store.path.name)
-    order, prefix = passage_order(len(passages), seed), start_tokens(loaded)
     pace = _Pace(max_tokens)
     with store.writing():
         for start, stop in _chunks(passages, order):

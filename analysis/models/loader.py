@@ -1,18 +1,20 @@
-"""Load a causal language model so that its attention can be recorded, and describe what was found.
+"""Load a causal language model so that its attention can be recorded, and prove that it is what was asked for.
 
-The plain Hugging Face module is kept and nothing of it is written again. Facts about the architecture are read off a
-short forward pass, not off a list of known names, and the pass also measures how well recorded queries and keys
-reproduce the model's own attention; where they do not, the capabilities say so and the Attention page refuses.
+The plain Hugging Face module is kept and nothing of it is written again. Loading is where foreign files come in, so
+whatever goes wrong while they are read is a sentence here; and what goes wrong in silence elsewhere (weights that are
+missing, a mask that is lost, numbers that overflow) is looked for at every load: modules weights and proof.
 """
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -20,65 +22,33 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from analysis.errors import UserError
+from analysis.errors import Cancelled, UserError
+from analysis.models.config_limits import check_values
 from analysis.models.default import prepare_default, read_manifest
-from analysis.models.gguf_tokenizer import repair_tokenizer
+from analysis.models.facts import ModelFacts, describe, probe_ids
+from analysis.models.gguf_files import parts_of, read_header, whole_file
+from analysis.models.gguf_tokenizer import gguf_tokenizer
 from analysis.models.metadata import estimate
-from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
+from analysis.models.proof import prove
+from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
+from analysis.models.stamp import Stamp, stamp_of
+from analysis.models.weights import check_weights
 
-_PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
+log = logging.getLogger(__name__)
 Progress = Callable[[str, float | None], None]
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a page may know about a loaded model; plain data.
-
-    ``attention_layers`` lists the layers that have a softmax attention which was seen to report; ``missing_layers``
-    those that should have and did not. ``recording_error`` is the largest absolute difference between attention
-    weights recomputed from recorded queries and keys and the model's own eager weights, over all layers and heads, on
-    a probe of ``probe_tokens`` tokens. ``seconds_per_token`` is the time of that probe's forward pass, for estimates.
-    ``fingerprint`` identifies the weights.
-    """
-
-    label: str
-    source: str
-    model_type: str
-    architecture: str
-    parameters: int
-    layers: int
-    heads: int
-    key_heads: int
-    head_width: int
-    hidden: int
-    vocabulary: int
-    max_positions: int
-    dtype: str
-    device: str
-    chat_template: bool
-    softcap: float | None
-    sliding_windows: list[int]
-    attention_layers: list[int]
-    missing_layers: list[int]
-    other_layers: list[int]
-    recording_error: float
-    probe_tokens: int
-    fingerprint: str
-    seconds_per_token: float
-    note: str = ""
-    revision: str = ""
 
 
 @dataclass
 class LoadedModel:
-    """A model, its tokenizer and its facts."""
+    """A model, its tokenizer and its facts. ``stamp``: what the files were when they were read (empty for the hub)."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     spec: ModelSpec
     facts: ModelFacts
     extras: dict[str, Any] = field(default_factory=dict)
+    stamp: Stamp = ()
 
     @property
     def device(self) -> torch.device:
@@ -98,6 +68,7 @@ class LoadedModel:
 
         Without logits only the decoder stack runs: the unembedding is a sixth of the work of a small model.
         """
+        self.check_ids(ids)
         ids = ids.to(self.device)
         mask = None if mask is None else mask.to(self.device)
         if logits:
@@ -105,6 +76,23 @@ class LoadedModel:
             return answer
         self.model.base_model(ids, attention_mask=mask, use_cache=False)
         return None
+
+    def check_ids(self, ids: Tensor | Sequence[int]) -> None:
+        """Raises UserError(field="prompt") for token ids (of any shape) beyond the embedding, which the tokenizer knows
+        and the model does not."""
+        rows = self.facts.embeddings
+        flat = ids.reshape(-1) if isinstance(ids, Tensor) else ids
+        if not rows or len(flat) == 0:
+            return
+        largest = int(flat.max()) if isinstance(flat, Tensor) else max(flat)
+        if largest < rows:
+            return
+        token = self.tokenizer.convert_ids_to_tokens(largest) if self.tokenizer is not None else None
+        raise UserError(
+            f"The text holds the token {token or largest!s:.40}, for which this model has no embedding (it has "
+            f"{rows:,}; the tokenizer knows more). Take it out of the text.",
+            "prompt",
+        )
 
     def facts_dict(self) -> dict[str, Any]:
         """The facts as JSON-able data; a recording error that is no finite number is None."""
@@ -118,168 +106,145 @@ class LoadedModel:
 def load_model(spec: ModelSpec | str = "default", progress: Progress | None = None) -> LoadedModel:
     """Load a model by specification, or by a hub id, a folder, a GGUF file or the word ``default``.
 
-    Never runs code from a model repository, never unpickles beyond ``weights_only``.
+    Never runs code from a model repository, never unpickles beyond ``weights_only``. What was proved stands in the
+    facts: all weights were in the files, the logits are those of the plainly loaded model, no token sees the future,
+    all logits are finite.
 
     Raises:
-        UserError: the model is unknown, cannot be read, or does not fit.
+        UserError(field="model"): the model is unknown, cannot be read, does not fit, or fails what is to be proved.
     """
     spec = ModelSpec(source=spec) if isinstance(spec, str) else spec
     say = progress or (lambda text, share: None)
     device = _device(spec)
-    where, extra, note = _location(spec, say)
-    say("reading weights", 0.3)
-    arguments: dict[str, Any] = {
-        **extra,
-        "dtype": "auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
-        "attn_implementation": IMPLEMENTATION,
-        "trust_remote_code": False,
-        "weights_only": True,
-    }
-    if spec.device_map == "auto":
-        arguments["device_map"] = "auto"
+    with ExitStack() as stack:
+        stack.enter_context(_reading(spec, device))
+        place, note = _location(spec, say)
+        before = stamp_of(spec)
+        if "gguf_file" in place.arguments:
+            headers = parts_of(Path(place.where) / place.arguments["gguf_file"])
+            architecture = str(headers[0].fields.get("general.architecture", ""))
+            own = f"{architecture}."
+            counts = {k.removeprefix(own): v for k, v in headers[0].fields.items() if k.startswith(own)}
+            check_values(counts, headers[0].path.name)
+            file = stack.enter_context(whole_file(headers))
+            place = _Place(str(file.parent), {"gguf_file": file.name})
+            tokenizer, notes = gguf_tokenizer(file, read_header(file), say)
+        else:
+            tokenizer, notes = _tokenizer(spec, place), []
+        say("reading weights", 0.3)
+        model, weight_notes = _model(spec, place, device)
+        say("proving that it is the model in the files", 0.75)
+        began = time.perf_counter()
+        ids = probe_ids(model, tokenizer)
+        proof = prove(model, ids, spec.label)
+        if proof is None:
+            # Its code does something else with our attention than with its own: it runs with its own.
+            del model
+            model, weight_notes = _model(spec, place, device, None)
+            proof = prove(model, ids, spec.label)
+        assert proof is not None
+        seconds = time.perf_counter() - began
+        if stamp_of(spec) != before:
+            raise UserError(f"The files of {spec.label} were written while they were read. Load it again.", "model")
+    say("measuring the recording", 0.85)
+    notes = [*notes, *weight_notes, *_vocabulary_notes(model, tokenizer)]
+    proved = ["All weights of the model were in the files.", proof.sentence]
+    facts = describe(model, ids, tokenizer, spec, " ".join([*([note] if note else []), *notes]), proved, seconds)
+    loaded = LoadedModel(model, tokenizer, spec, facts, stamp=before)
+    say("ready", 1.0)
+    return loaded
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Path or hub id, and further arguments of from_pretrained."""
+
+    where: str
+    arguments: dict[str, Any]
+
+
+@contextmanager
+def _reading(spec: ModelSpec, device: torch.device) -> Iterator[None]:
+    """Whatever foreign files do to a library while it reads them is a sentence, with the library's own first line."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **extra, trust_remote_code=False)
-        if "gguf_file" in extra:
-            repair_tokenizer(tokenizer, Path(where) / extra["gguf_file"])
-        model: Any = _built(lambda how: AutoModelForCausalLM.from_pretrained(where, **{**arguments, **how}))
-        if spec.device_map == "none":
-            model = model.to(device)
-    except torch.OutOfMemoryError as error:
+        yield
+    except (UserError, Cancelled):
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"{spec.label} does not fit into the memory of {device}; choose bfloat16, another device, or a smaller "
             "model.",
             "model",
         ) from error
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # foreign files fail in whatever way a library happens to
+        log.warning("%s could not be loaded", spec.label, exc_info=True)
         raise UserError(f"{spec.label} could not be loaded: {_first_sentence(error)}", "model") from error
-    model.eval().requires_grad_(False)
-    say("measuring the recording", 0.8)
-    loaded = LoadedModel(model, tokenizer, spec, describe(model, tokenizer, spec, note))
-    say("ready", 1.0)
-    return loaded
 
 
-def _built(make: Callable[[dict[str, Any]], Any]) -> Any:
-    """The model with recorded attention; or, where its code looks attention up in a table of its own that lacks ours,
-    with its plain one: the Attention page then refuses it, and the others work."""
+def _model(
+    spec: ModelSpec, place: _Place, device: torch.device, implementation: str | None = IMPLEMENTATION
+) -> tuple[Any, list[str]]:
+    """The module with the attention asked for, or with its plain one where its code cannot take another, and sentences
+    on its weights."""
+    arguments: dict[str, Any] = {
+        **place.arguments,
+        "dtype": "auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
+        "trust_remote_code": False,
+        "weights_only": True,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that the report names them; none is accepted
+    }
+    if spec.device_map == "auto":
+        arguments["device_map"] = "auto"
+
+    def make(how: str | None) -> tuple[Any, dict[str, Any]]:
+        # A GGUF reader that is not told looks for an attention kernel on the hub.
+        how = "eager" if how is None and "gguf_file" in place.arguments else how
+        attention = {} if how is None else {"attn_implementation": how}
+        made: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(place.where, **arguments, **attention)
+        return made
+
     try:
-        return make({})
-    except KeyError as error:
-        if error.args != (IMPLEMENTATION,):
+        model, report = make(implementation)
+    except KeyError as error:  # it looks attention up in a table of its own, which lacks ours
+        if implementation is None or error.args != (implementation,):
             raise
-        return make({"attn_implementation": "eager"})
+        model, report = make(None)
+    if model.config._attn_implementation == IMPLEMENTATION and not _takes_attention(model):
+        model, report = make(None)
+    notes = check_weights(spec.label, report)
+    if spec.device_map == "none":
+        model = model.to(device)
+    model.eval().requires_grad_(False)
+    return model, notes
 
 
-def describe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: ModelSpec, note: str = "") -> ModelFacts:
-    """Read the facts of a model off a probe: shapes, reporting layers, and the error of the recording."""
-    config = model.config.get_text_config()
-    longest = min(64, int(getattr(config, "max_position_embeddings", 0) or 64))
-    ids = tokenizer(_PROBE, return_tensors="pt")["input_ids"][:, :longest]
-    if len(ids.unique()) < 8:  # not a model of words: any tokens are as good
-        ids = torch.arange(1, min(longest, int(config.vocab_size)))[None]
-    return _describe(model, ids.to(model.get_input_embeddings().weight.device), tokenizer, spec, note)
+def _takes_attention(model: Any) -> bool:
+    """Whether the model's code looks its attention up where Attune has entered its own."""
+    asked = getattr(type(model), "_can_set_attn_implementation", None)
+    return asked is None or bool(asked())
 
 
-def _describe(
-    model: PreTrainedModel, ids: Tensor, tokenizer: PreTrainedTokenizerBase | None, spec: ModelSpec, note: str
-) -> ModelFacts:
-    config = model.config.get_text_config()
-    shapes: dict[int, tuple[int, int, int]] = {}
-    softcaps: set[float] = set()
-
-    def look(record: LayerAttention, _output: Tensor) -> None:
-        shapes[record.layer] = (record.queries.shape[1], record.keys.shape[1], record.queries.shape[3])
-        if record.softcap is not None:
-            softcaps.add(float(record.softcap))
-
-    with torch.no_grad(), tapped(look):
-        model(ids, use_cache=False)
-    seconds = min(_pass_seconds(model, ids) for _ in range(2))
-    layers = int(config.num_hidden_layers)
-    kinds = getattr(config, "layer_types", None) or ["full_attention"] * layers
-    wanted = [i for i in range(layers) if "attention" in kinds[i] and "linear" not in kinds[i]]
-    seen = sorted(shapes)
-    heads, key_heads, width = shapes[seen[0]] if seen else (0, 0, 0)
-    return ModelFacts(
-        label=spec.label,
-        source=spec.source,
-        model_type=str(config.model_type),
-        architecture=type(model).__name__,
-        parameters=sum(p.numel() for p in model.parameters()),
-        layers=layers,
-        heads=heads,
-        key_heads=key_heads,
-        head_width=width,
-        hidden=int(config.hidden_size),
-        vocabulary=int(config.vocab_size),
-        max_positions=int(getattr(config, "max_position_embeddings", 0) or 0),
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=str(model.device),
-        chat_template=bool(getattr(tokenizer, "chat_template", None)),
-        softcap=max(softcaps, default=None),
-        sliding_windows=_windows(config, kinds),
-        attention_layers=seen,
-        missing_layers=[i for i in wanted if i not in shapes],
-        other_layers=[i for i in range(layers) if i not in wanted],
-        recording_error=recording_error(model, ids),
-        probe_tokens=int(ids.shape[1]),
-        seconds_per_token=seconds / ids.numel(),
-        fingerprint=fingerprint(model),
-        note=note,
-        revision=str(getattr(config, "_commit_hash", None) or spec.revision or ""),
-    )
-
-
-@torch.no_grad()
-def _pass_seconds(model: PreTrainedModel, ids: Tensor) -> float:
-    began = time.perf_counter()
-    float(model(ids, use_cache=False).logits[0, -1, 0])  # reading a number waits for the device
-    return time.perf_counter() - began
-
-
-@torch.no_grad()
-def recording_error(model: PreTrainedModel, ids: Tensor) -> float:
-    """Largest absolute difference between recomputed and the model's own attention weights, over layers and heads.
-
-    The model's own come from its eager implementation on the same ids (B, T). Infinite when a layer that the eager
-    pass shows was not recorded.
-    """
-    recorded: dict[int, Tensor] = {}
-
-    def keep(record: LayerAttention, _output: Tensor) -> None:
-        recorded[record.layer] = record.weights().cpu()
-
-    with tapped(keep):
-        model(ids, use_cache=False)
-    if not recorded:
-        return float("inf")
-    model.set_attn_implementation("eager")
+def _tokenizer(spec: ModelSpec, place: _Place) -> Any:
     try:
-        own = model(ids, use_cache=False, output_attentions=True).attentions or ()
-    finally:
-        model.set_attn_implementation(IMPLEMENTATION)
-    own = [a for a in own if a is not None]
-    if len(own) != len(recorded) or not own:
-        return float("inf")
-    return max(float((a.float().cpu() - recorded[i]).abs().max()) for i, a in zip(sorted(recorded), own, strict=True))
+        return AutoTokenizer.from_pretrained(place.where, **place.arguments, trust_remote_code=False)
+    except Exception as error:  # as in _reading
+        log.warning("the tokenizer of %s could not be read", spec.label, exc_info=True)
+        raise UserError(
+            f"The tokenizer of {spec.label} could not be read: {_first_sentence(error)} It may be missing, damaged, or "
+            f"written by a newer library than those installed (transformers {version('transformers')}, tokenizers "
+            f"{version('tokenizers')}).",
+            "model",
+        ) from error
 
 
-@torch.no_grad()
-def fingerprint(model: PreTrainedModel) -> str:
-    """Twenty hex digits that identify the weights: names, shapes, dtypes and up to 4,096 values of each tensor."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        flat = tensor.reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 4096)][:4096].float().cpu().contiguous()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()[:20]
-
-
-def _windows(config: Any, kinds: list[str]) -> list[int]:
-    window = getattr(config, "sliding_window", None)
-    uses = "sliding_attention" in kinds or (window and "layer_types" not in vars(config))
-    return [int(window)] if window and uses else []
+def _vocabulary_notes(model: Any, tokenizer: Any) -> list[str]:
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    beyond = sorted((i, t) for t, i in tokenizer.get_vocab().items() if i >= rows)
+    if not beyond:
+        return []
+    names = ", ".join(t[:30] for _, t in beyond[:3]) + (f" and {len(beyond) - 3:,} more" if len(beyond) > 3 else "")
+    return [f"The tokenizer knows tokens for which the model has no embedding ({names}): a text with one is refused."]
 
 
 def _device(spec: ModelSpec) -> torch.device:
@@ -296,24 +261,23 @@ def _device(spec: ModelSpec) -> torch.device:
     return torch.device(spec.device)
 
 
-def _location(spec: ModelSpec, say: Progress) -> tuple[str, dict[str, Any], str]:
-    """Path or hub id, further arguments for from_pretrained, and a note for the screen."""
+def _location(spec: ModelSpec, say: Progress) -> tuple[_Place, str]:
+    """Where the files are, and a note for the screen."""
     if spec.kind == "default":
         path = prepare_default(lambda text, share: say(text, None if share is None else 0.3 * share))
         manifest = read_manifest(path) or {}
-        return str(path), {"local_files_only": True}, str(manifest.get("sentence", ""))
+        return _Place(str(path), {"local_files_only": True}), str(manifest.get("sentence", ""))
     local = check_local(spec)
     if spec.kind == "gguf" and local is not None:
         return (
-            str(local.parent),
-            {"gguf_file": local.name},
+            _Place(str(local.parent), {"gguf_file": local.name}),
             "These weights come from a GGUF file and were dequantised on loading; what quantisation lost stays lost.",
         )
+    estimate(spec)  # says within seconds, and in words, what is wrong with a name, a header or the network
     if local is not None:
-        return str(local), {"local_files_only": True}, ""
-    estimate(spec)  # says within seconds, and in words, what is wrong with a name or with the network
+        return _Place(str(local), {"local_files_only": True}), ""
     offline = {"local_files_only": True} if os.environ.get("HF_HUB_OFFLINE") == "1" else {}
-    return spec.source, {**offline, **({"revision": spec.revision} if spec.revision else {})}, ""
+    return _Place(spec.source, {**offline, **({"revision": spec.revision} if spec.revision else {})}), ""
 
 
 def _first_sentence(error: Exception) -> str:

@@ -136,6 +136,7 @@ def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
         raise UserError("The prompt is one token long, and one token can attend only to itself. Type more.", "prompt")
     if len(ids) > limit:
         raise UserError(f"The prompt is {len(ids):,} tokens long; the limit here is {limit:,}. Shorten it.", "prompt")
+    loaded.check_ids(ids)
     if ids[-1] in end_ids(loaded):
         notes.append(
             f"The prompt ends with {_names(tokenizer, ids[-1:])}, which ends a text of this model: what follows is "

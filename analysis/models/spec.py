@@ -8,6 +8,7 @@ Whether a hub model exists, and what is inside a file, is for `analysis.models.m
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import unicodedata
@@ -19,6 +20,7 @@ from analysis.errors import UserError
 from analysis.models.config_limits import check_config
 from analysis.models.default import SMOLLM2
 from analysis.models.folder_files import check_folder_files
+from analysis.models.gguf_parts import gguf_parts, whole_name
 
 OTHELLO = "othello"
 """The source that names the bundled OthelloGPT, a folder of this package."""
@@ -177,7 +179,7 @@ def _check_folder(path: Path) -> Path:
         raise _bad(
             f"The folder {path.name} holds an adapter. Merge it into its base model and save that, then load it."
         )
-    inside = sorted(p.name for p in path.glob("*.gguf"))
+    inside = sorted({whole_name(p) for p in path.glob("*.gguf")})
     if inside:
         raise _bad(
             f"The folder {path.name} has no config.json, but GGUF files. Give the path of one, such as {inside[0]}."
@@ -186,6 +188,17 @@ def _check_folder(path: Path) -> Path:
 
 
 def _check_file(path: Path) -> Path:
+    parts = gguf_parts(path, model_root())
+    if parts:
+        whole = whole_name(path)
+        raise _bad(
+            f"{path.name} is one of {len(parts)} parts of a split model, and not a model by itself. To read all parts "
+            f"as one, give the name without the number of the part: {whole}"
+        )
+    if not path.exists():
+        first = sorted(path.parent.glob(f"{glob.escape(path.stem)}-00001-of-*.gguf"))
+        if first and gguf_parts(first[0], model_root()):
+            path = first[0]
     if not path.exists():
         raise _bad(f"There is no file {path.name} at this path. Check the spelling.")
     if not path.is_file():

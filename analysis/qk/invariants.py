@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.errors import UserError
 from analysis.models.capabilities import TOLERANCE
-from analysis.models.loader import LoadedModel, recording_error
+from analysis.models.facts import recording_error
+from analysis.models.loader import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.trace import Trace, trace_prompt
 from analysis.qk.attribution import attribute_logits
@@ -45,20 +47,31 @@ class Invariant:
 
 @torch.no_grad()
 def measure_invariants(
-    loaded: LoadedModel, ids: list[int], examples: Sequence[Example], progress: Progress | None = None
+    loaded: LoadedModel,
+    ids: list[int],
+    examples: Sequence[Example],
+    progress: Progress | None = None,
+    notes: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """All invariants of dossier 6.3 on a loaded model, JSON-able. ``ids``: a prompt; ``examples``: of a contrast."""
+    """All invariants of dossier 6.3 on a loaded model, JSON-able. ``ids``: a prompt; ``examples``: of a contrast.
+
+    ``notes`` takes sentences on what could not be measured on this model.
+    """
     tell = progress or (lambda share, text: None)
     layer = loaded.facts.attention_layers[len(loaded.facts.attention_layers) // 2]
-    head = loaded.facts.heads // 2
     tell(0.05, "recording a prompt")
     trace, _ = trace_prompt(loaded, ids, overview=False)
+    # Layers may differ in the number of their heads.
+    head = min(loaded.facts.heads, trace.layers[layer].queries.shape[1]) // 2
     tell(0.3, "queries and keys of a contrast")
     samples = collect(loaded, examples, layer, head)
     tell(0.5, "the model's own attention")
     found = [_recording(loaded, ids), _grouping(loaded, trace, layer), _parts(trace, layer, head)]
     tell(0.7, "rotary embedding")
-    found += [*_rotation(loaded, ids), *_swaps(trace, layer, head)]
+    rotation, note = _rotation(loaded, ids)
+    if notes is not None and note:
+        notes.append(note)
+    found += [*rotation, *_swaps(trace, layer, head)]
     tell(0.9, "covariance identities")
     found += [_trace_identity(samples), _gauge(samples), _projector(samples)]
     return [{**asdict(i), "holds": i.holds, "layer": layer, "head": head} for i in found]
@@ -133,25 +146,39 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
     )
 
 
-def _rotation(loaded: LoadedModel, ids: list[int]) -> list[Invariant]:
-    norms, starts, moved = [], [], []
-    # YaRN makes the rotated vectors longer by one factor, on purpose.
-    factor = float(getattr(getattr(loaded.model.base_model, "rotary_emb", None), "attention_scaling", 1.0))
+def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str]:
+    """What a rotary embedding must leave alone, over all layers that have one, and a sentence on those that have not."""
+    norms, starts, moved, seen = [], [], [], set()
+    factors = {1.0}
+    loose = 1e-4 if loaded.facts.dtype == "float32" else 2e-2
 
     def look(record: LayerAttention, _output: Tensor) -> None:
-        if record.unrotated is not None:
-            before = record.unrotated[1].float() * factor
-            after = record.keys.float()
-            norms.append((before.norm(dim=-1) - after.norm(dim=-1)).abs().max() / after.norm(dim=-1).max())
-            starts.append((before[:, :, 0] - after[:, :, 0]).abs().max())
-            moved.append((before[:, :, 1:] - after[:, :, 1:]).abs().max())
+        factors.update(passes.factors)
+        if record.unrotated is None:
+            seen.add(record.layer)
+            return
+        before, after = record.unrotated[1].float(), record.keys.float()
+        # Some architectures rotate a part of each vector, and only that part takes the factor.
+        part = (before - after).abs().amax((0, 1, 2)) > loose
+        before, after = before[..., part], after[..., part]
+        ratio = float((after.norm(dim=-1) / before.norm(dim=-1)).median())
+        before = before * min(factors, key=lambda f: abs(f - ratio))
+        norms.append((before.norm(dim=-1) - after.norm(dim=-1)).abs().max() / after.norm(dim=-1).max())
+        starts.append((before[:, :, 0] - after[:, :, 0]).abs().max())
+        moved.append((before[:, :, 1:] - after[:, :, 1:]).abs().max())
 
-    with tapped(look), with_unrotated(loaded.model):
-        loaded.forward(torch.tensor([ids]))
+    try:
+        with tapped(look), with_unrotated(loaded.model) as passes:
+            loaded.forward(torch.tensor([ids]))
+    except UserError as error:
+        return [], f"Nothing is claimed of the rotary embedding. {error.message}"
     if not norms:
-        return []
-    but = "" if factor == 1 else f", but for the architecture's factor of {factor:.3f}"
-    loose = 1e-4 if loaded.facts.dtype == "float32" else 2e-2
+        return [], "No rotary embedding turns the queries and keys of this model, so nothing is claimed of one."
+    still = ", ".join(map(str, sorted(seen)))
+    note = f"Layers without rotary embedding, of which nothing is claimed: {still}." if still else ""
+    # YaRN makes the rotated vectors longer by one factor, on purpose.
+    named = sorted(factors - {1.0})
+    but = f", but for the architecture's factor of {' and '.join(f'{f:.3f}' for f in named)}" if named else ""
     return [
         Invariant(
             f"Rotary embedding leaves the norm of every key unchanged{but} (relative)",
@@ -167,7 +194,7 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> list[Invariant]:
             float(max(moved)),
             "the same for the other positions",
         ),
-    ]
+    ], note
 
 
 def _swaps(trace: Trace, layer: int, head: int) -> list[Invariant]:

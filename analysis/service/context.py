@@ -60,9 +60,9 @@ class Context:
         self.memory = memory or Memory()
         self.on_progress: Callable[[dict[str, Any]], None] | None = None
 
-    def model(self, spec: ModelSpec) -> LoadedModel:
-        """The model of that specification, loaded if it is not."""
-        return self.residents.get(spec, lambda text, share: self.progress(None, text))
+    def model(self, spec: ModelSpec, *, fresh: bool = False) -> LoadedModel:
+        """The model of that specification, loaded if it is not. ``fresh``: again if its files were saved over."""
+        return self.residents.get(spec, lambda text, share: self.progress(None, text), fresh=fresh)
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:
         """Say how far the operation is (share in [0, 1] or None) and give way: a safe point, no tap may be open."""
@@ -95,7 +95,7 @@ class Context:
         if operation.kind != "job":
             return operation.run(self)
         if getattr(operation, "model", None) is not None:
-            self.model(operation.model)  # type: ignore[attr-defined]
+            self.model(operation.model, fresh=operation.fresh)  # type: ignore[attr-defined]
         key = self.key_of(operation)
         if key is None:
             raise RuntimeError("a loaded model has no identity")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result
+from analysis.service.operation import Kind, Operation, Result, hash_of
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,20 @@ class EstimateModel(Operation):
 
 @dataclass(frozen=True)
 class LoadModel(Operation):
-    """Load a model, describe it, and say which pages work with it."""
+    """Load a model, or read it again if its files were saved over; describe it, and say which pages work with it."""
 
     kind: ClassVar[Kind] = "job"
+    fresh: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
 
     def describe(self) -> str:
         return f"Load {self.model.label}"
+
+    def reads(self, context: Context) -> str:
+        """The files as they are now: a kept answer is not one about files that were saved over."""
+        from analysis.models.stamp import stamp_of
+
+        return hash_of([list(entry) for entry in stamp_of(self.model)])
 
     def run(self, context: Context) -> Result:
         from analysis.models.capabilities import capabilities

@@ -11,9 +11,11 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analysis.models.spec import ModelSpec
+from analysis.models.stamp import stamp_of
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
@@ -28,15 +30,22 @@ class Residents:
         self._loaded: OrderedDict[ModelSpec, LoadedModel] = OrderedDict()
         self._loading: tuple[ModelSpec, str, float | None] | None = None
 
-    def get(self, spec: ModelSpec, progress: Callable[[str, float | None], None] | None = None) -> LoadedModel:
-        """The loaded model, loading it first if need be. Raises UserError if that cannot be done."""
+    def get(
+        self, spec: ModelSpec, progress: Callable[[str, float | None], None] | None = None, *, fresh: bool = False
+    ) -> LoadedModel:
+        """The loaded model, loading it first if need be. ``fresh``: read it again if its files were saved over.
+
+        A model leaves memory only once the new one is known to load; or, where both do not fit, once the new one's
+        files are known to be readable. Raises UserError if it cannot be loaded: then all others are still there.
+        """
         with self._lock:
-            if spec in self._loaded:
+            known = self._loaded.get(spec)
+            if known is not None:
                 self._loaded.move_to_end(spec)
-                return self._loaded[spec]
-            while len(self._loaded) >= self.limit:
-                self._loaded.popitem(last=False)
-                gc.collect()  # what is kept with a model refers back to it
+            full = known is None and len(self._loaded) >= self.limit
+        if known is not None and not (fresh and changed_on_disk(known)):
+            return known
+        with self._lock:
             self._loading = (spec, "starting", 0.0)
         from analysis.models.loader import load_model
 
@@ -47,13 +56,29 @@ class Residents:
                 progress(text, share)
 
         try:
+            if full and not _fits_beside(spec):
+                self._make_room()
             loaded = load_model(spec, say)
+            if known is not None:
+                loaded = _renewed(loaded, known)
+            with self._lock:
+                self._loaded.pop(spec, None)
+            self._make_room()
             with self._lock:
                 self._loaded[spec] = loaded
             return loaded
         finally:
             with self._lock:
                 self._loading = None
+
+    def _make_room(self) -> None:
+        """Let go of those unused for longest, until one more may be loaded."""
+        while True:
+            with self._lock:
+                if len(self._loaded) < self.limit:
+                    return
+                self._loaded.popitem(last=False)
+            gc.collect()  # what is kept with a model refers back to it
 
     def may_use(self, spec: ModelSpec | None) -> bool:
         """Whether a task with that model (or with none) can run now without a second load inside a running one."""
@@ -83,6 +108,33 @@ class Residents:
         with self._lock:
             loading = self._loading
             return {
-                "loaded": [{"spec": s.to_dict(), "facts": m.facts_dict()} for s, m in self._loaded.items()],
+                "loaded": [
+                    {"spec": s.to_dict(), "facts": m.facts_dict(), "changed": changed_on_disk(m)}
+                    for s, m in self._loaded.items()
+                ],
                 "loading": loading and {"spec": loading[0].to_dict(), "text": loading[1], "share": loading[2]},
             }
+
+
+def changed_on_disk(loaded: LoadedModel) -> bool:
+    """Whether the files of a loaded model were saved over, or are gone, since they were read."""
+    return bool(loaded.stamp) and stamp_of(loaded.spec) != loaded.stamp
+
+
+def _fits_beside(spec: ModelSpec) -> bool:
+    """Whether a model fits into what is free now. Raises UserError if its files cannot be read at all."""
+    from analysis.models.metadata import estimate
+
+    return estimate(spec).fits
+
+
+def _renewed(loaded: LoadedModel, before: LoadedModel) -> LoadedModel:
+    """The model read again, with a sentence on whether its weights are others now."""
+    same = loaded.facts.fingerprint == before.facts.fingerprint
+    text = "The files were saved over since they were last read" + (
+        "; the weights are the same."
+        if same
+        else ": the weights changed. These are the new ones, and what was fitted to the old ones is not theirs."
+    )
+    facts = replace(loaded.facts, note=f"{text} {loaded.facts.note}".strip())
+    return replace(loaded, facts=facts)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import Cancelled, UserError
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Context
 from analysis.service.operation import Operation, rebuild
@@ -98,7 +99,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         tokenizer = _byte_level()
         model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
         ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
-        loaded = LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+        loaded = LoadedModel(model, tokenizer, SPEC, describe(model, ids, tokenizer, SPEC, ""))
         for name, themes in (("themed", ["farm", "sea", "town"]), ("plain", [""])):
             save_factorization(factorization(loaded, name, themes), PASSAGES)
         yield Bench(Context(Residents(limit=1)), loaded, "themed", "plain", [])

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.rotate import channels
 from analysis.rotate.channels import VocabularyChannels
@@ -40,7 +41,7 @@ def tiny(name: str = "llama") -> LoadedModel:
     tokenizer = _byte_level()
     model = tiny_model(name, vocab_size=len(tokenizer))
     ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
-    return LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+    return LoadedModel(model, tokenizer, SPEC, describe(model, ids, tokenizer, SPEC, ""))
 
 
 def context_of(loaded: LoadedModel, path: Path) -> Context:

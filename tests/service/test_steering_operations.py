@@ -25,7 +25,8 @@ from analysis.mfa.library import RegionSet, open_fit, save_fit
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.service import ops_fit, writing
@@ -71,7 +72,7 @@ def tiny(seed_of: str = "llama") -> LoadedModel:
     tokenizer = _byte_level()
     model = tiny_model(seed_of, vocab_size=4000, max_position_embeddings=256)
     ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
-    return LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+    return LoadedModel(model, tokenizer, SPEC, describe(model, ids, tokenizer, SPEC, ""))
 
 
 @dataclasses.dataclass

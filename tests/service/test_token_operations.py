@@ -21,7 +21,8 @@ from analysis.mfa.library import open_fit, save_fit
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.reading import explain
 from analysis.models import trace as tracing
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.prompts import encode_prompt, token_labels
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
@@ -56,7 +57,7 @@ def tiny(spec: ModelSpec = SPEC) -> LoadedModel:
     tokenizer = othello_tokenizer() if spec.source == "othello" else _byte_level()
     model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
     ids = torch.tensor([tokenizer("C4 E3" if spec.source == "othello" else TEXT)["input_ids"]])
-    return LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, ids, tokenizer, spec, ""))
 
 
 def context_of(loaded: LoadedModel, path: Path) -> Context:

@@ -8,9 +8,10 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from analysis.models.capabilities import capabilities
+from analysis.models.facts import describe, recording_error
 from analysis.models.hooks import available_sites
-from analysis.models.loader import LoadedModel, _built, _describe, recording_error
-from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped, with_unrotated
+from analysis.models.loader import LoadedModel
+from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
@@ -118,14 +119,14 @@ def test_an_edit_changes_the_pass_and_leaves_nothing_behind():
 
 def test_a_layer_that_does_not_report_is_named():
     model = tiny_model("gpt2", reorder_and_upcast_attn=True)
-    facts = _describe(model, IDS[:1], None, ModelSpec("default"), "")
+    facts = describe(model, IDS[:1], None, ModelSpec("default"), "")
     assert facts.missing_layers or facts.recording_error < 1e-4
     if facts.missing_layers:
         assert facts.recording_error == float("inf")
 
 
 def test_facts_come_from_what_was_seen():
-    facts = _describe(tiny_model("gemma2"), IDS[:1], None, ModelSpec("default"), "")
+    facts = describe(tiny_model("gemma2"), IDS[:1], None, ModelSpec("default"), "")
     assert (facts.layers, facts.heads, facts.key_heads, facts.head_width) == (4, 6, 2, 16)
     assert facts.softcap == 2.0 and facts.sliding_windows == [5] and not facts.missing_layers
 
@@ -133,17 +134,12 @@ def test_facts_come_from_what_was_seen():
 @pytest.mark.parametrize(
     ("kind", "layers"), [("gptj", "n_layer"), ("gpt_neo", "num_layers"), ("mamba", "num_hidden_layers")]
 )
-def test_a_model_whose_attention_cannot_be_recorded_loads_and_says_so(kind, layers):
+def test_a_model_whose_attention_cannot_be_recorded_is_described_and_says_so(kind, layers):
     sizes = {"gptj": {"n_embd": 48, "n_head": 4, "rotary_dim": 4}}.get(kind, {"hidden_size": 48})
     more = {"gpt_neo": {"num_heads": 4, "attention_types": [[["global", "local"], 1]]}}.get(kind, {})
-
-    def make(how):
-        config = CONFIG_MAPPING[kind](vocab_size=96, **{layers: 2}, **sizes, **more)
-        arguments = {"attn_implementation": IMPLEMENTATION, "dtype": torch.float32, **how}
-        return AutoModelForCausalLM.from_config(config, **arguments).eval()
-
-    model = _built(make)
-    facts = _describe(model, torch.arange(1, 20)[None], None, ModelSpec(), "")
+    config = CONFIG_MAPPING[kind](vocab_size=96, **{layers: 2}, **sizes, **more)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    facts = describe(model, torch.arange(1, 20)[None], None, ModelSpec(), "")
     assert facts.attention_layers == [] and facts.layers == 2 and facts.recording_error == float("inf")
     loaded = LoadedModel(model, None, ModelSpec(), facts)
     attention, steering, *_ = capabilities(loaded.facts_dict())

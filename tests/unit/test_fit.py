@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
+from analysis.errors import UserError
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from analysis.qk import accumulate, fit
@@ -27,11 +29,15 @@ KINDS = ("clean", "two prompts", "coded")
 @cache
 def loaded_tiny(name: str) -> LoadedModel:
     """A tiny model with its facts, and a tokenizer that knows its padding and nothing else."""
-    model = tiny_model(name)
+    return loaded_of(tiny_model(name))
+
+
+def loaded_of(model: Any) -> LoadedModel:
+    """The same of a model that is there."""
     ids = torch.randint(3, 96, (1, 16), generator=torch.Generator().manual_seed(1))
     tokenizer: Any = SimpleNamespace(pad_token_id=0)
     spec = ModelSpec("default")
-    return LoadedModel(model, tokenizer, spec, _describe(model, ids, None, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, ids, None, spec, ""))
 
 
 def random_examples(kind: str = "clean", n: int = 15, seed: int = 0, keys: tuple[int, int] = (3, 4)) -> list[Example]:
@@ -122,6 +128,11 @@ def slowly(name: str, examples: list[Example], layer: int, head: int, rotary: st
 @pytest.mark.parametrize("name", NAMES)
 def test_fit_equals_the_slow_one(name: str, kind: str, rotary: str) -> None:
     loaded, examples = loaded_tiny(name), random_examples(kind)
+    if rotary == "pre" and name == "gpt2":
+        with pytest.raises(UserError) as refused:
+            fit_contrast(loaded, examples, permutations=2, rotary=rotary)
+        assert refused.value.field == "rotary" and "No rotary embedding" in refused.value.message
+        return
     assert len({len(p) for e in examples for p in e.prompts}) > 3
     found = fit_contrast(loaded, examples, permutations=2, rotary=rotary, max_tokens=96)
     assert found.counts == (8, 7) and found.layers == [0, 1, 2, 3]
@@ -149,12 +160,28 @@ def test_scaling_is_the_models_own() -> None:
     assert np.allclose(by_layer, [8**-0.5 / (i + 1) for i in range(4)])
 
 
-def test_pre_and_post_rotary_differ_only_where_there_is_rotation() -> None:
+def test_the_fit_before_the_rotary_embedding_is_another_one_with_the_same_scores() -> None:
     examples = random_examples(n=8)
-    for name, rotates in (("llama", True), ("gpt2", False)):
-        post, pre = (fit_contrast(loaded_tiny(name), examples, 0, rotary=r) for r in ("post", "pre"))
-        assert (np.abs(post.halves - pre.halves).max() > 1e-2) == rotates
-        assert np.array_equal(post.attention, pre.attention) and np.array_equal(post.scaling, pre.scaling)
+    post, pre = (fit_contrast(loaded_tiny("llama"), examples, 0, rotary=r) for r in ("post", "pre"))
+    assert all(np.abs(a - b).max() > 1e-2 for a, b in zip(post.halves, pre.halves, strict=True))
+    assert np.array_equal(post.attention, pre.attention) and np.array_equal(post.scaling, pre.scaling)
+    assert not pre.still.any() and not post.still.any()
+
+
+def test_layers_in_which_nothing_rotates_are_named() -> None:
+    loaded = loaded_of(tiny_model("smollm3", no_rope_layers=[1, 0, 1, 0]))
+    post, pre = (fit_contrast(loaded, random_examples(n=8), 0, rotary=r) for r in ("post", "pre"))
+    assert pre.still.tolist() == [False, True, False, True] and not post.still.any()
+    same = [np.array_equal(a, b) for a, b in zip(post.halves, pre.halves, strict=True)]
+    assert same == pre.still.tolist()
+
+
+def test_heads_that_differ_between_layers_are_refused() -> None:
+    loaded = loaded_of(tiny_model("gemma4_text"))
+    with pytest.raises(UserError) as refused:
+        fit_contrast(loaded, random_examples(n=8), 0)
+    assert refused.value.field == "model"
+    assert "layer 0 has 6 of width 16, layer 1 has 6 of width 32" in refused.value.message
 
 
 def test_relabellings_keep_how_many_keys_are_positive_and_negative() -> None:

@@ -16,7 +16,8 @@ import torch
 
 from analysis.errors import UserError
 from analysis.mfa.settings import RegionSetting, SteeringSettings
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.service import catalogue
@@ -288,7 +289,7 @@ def tiny() -> LoadedModel:
     model = tiny_model("llama", vocab_size=4000)
     spec = ModelSpec("default")
     ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
-    return LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, ids, tokenizer, spec, ""))
 
 
 def context_at(path: Path) -> Context:

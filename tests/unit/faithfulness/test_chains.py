@@ -17,8 +17,9 @@ from analysis.faithfulness.item import MAX_CANDIDATES, Item
 from analysis.faithfulness.measures.battery import MEASURES, evaluate
 from analysis.faithfulness.reader import ModelReader
 from analysis.models import generation
+from analysis.models.facts import describe
 from analysis.models.generation import generate_stream
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import tiny_model
 
@@ -51,7 +52,7 @@ def loaded_bytes(template: str | None = CHATML, **changes: Any) -> LoadedModel:
     model = tiny_model("llama", **settings)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     spec = ModelSpec("tiny")
-    return LoadedModel(model, tokenizer, spec, _describe(model, torch.arange(3, 19)[None], tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, torch.arange(3, 19)[None], tokenizer, spec, ""))
 
 
 LOADED = loaded_bytes()
@@ -177,7 +178,7 @@ def test_templates_without_system_messages() -> None:
         before, question, lead = framed(parts, byte_tokenizer(template), instruction="Think.")
         assert before.endswith("Think.\n\n") and lead == "" and question[: len(parts)] == parts
         assert question[-1].unit == "" and question[-1].text
-    with pytest.raises(UserError, match="does not show the question"):
+    with pytest.raises(UserError, match="does not show what was typed"):
         framed(parts, byte_tokenizer("hello"))
 
 

@@ -8,7 +8,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import tiny_model
 
@@ -31,4 +32,4 @@ def loaded_words(name: str = "llama", **changes: Any) -> LoadedModel:
     tokenizer = word_tokenizer()
     model = tiny_model(name, vocab_size=len(tokenizer), **changes)
     spec = ModelSpec("tiny")
-    return LoadedModel(model, tokenizer, spec, _describe(model, torch.arange(3, 19)[None], tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, torch.arange(3, 19)[None], tokenizer, spec, ""))

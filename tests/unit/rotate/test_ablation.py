@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, silu
 
 from analysis.errors import UserError
+from analysis.models.facts import describe
 from analysis.models.hooks import hooked
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.rotate.ablation import WHOLE, ablate, ablation_study
@@ -47,7 +48,7 @@ def tiny(name: str = "llama") -> NeuronVectors:
     model = tiny_model(name, vocab_size=len(tokenizer))
     spec = ModelSpec("default")
     ids = torch.tensor([tokenizer("the lamp is kept in Box A")["input_ids"]])
-    return NeuronVectors(LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, "")))
+    return NeuronVectors(LoadedModel(model, tokenizer, spec, describe(model, ids, tokenizer, spec, "")))
 
 
 @cache

@@ -14,7 +14,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from analysis.corpora.write import _sample
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.rotate.channels import VocabularyChannels
@@ -36,7 +37,7 @@ def narrow_model() -> LoadedModel:
     model = AutoModelForCausalLM.from_config(config, attn_implementation=IMPLEMENTATION, dtype=torch.float32).eval()
     ids = torch.randint(3, 96, (1, 12), generator=torch.Generator().manual_seed(1))
     spec = ModelSpec("default")
-    return LoadedModel(model, Sized(False), spec, _describe(model, ids, None, spec, ""))  # type: ignore[arg-type]
+    return LoadedModel(model, Sized(False), spec, describe(model, ids, None, spec, ""))  # type: ignore[arg-type]
 
 
 def test_narrow_embeddings_are_read_through_the_models_own_maps() -> None:

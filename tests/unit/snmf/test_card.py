@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe as model_facts
+from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
@@ -157,7 +158,7 @@ def loaded() -> LoadedModel:
     model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
     ids = torch.tensor([tokenizer("the lamp is kept in Box A")["input_ids"]])
     spec = ModelSpec("default")
-    return LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, model_facts(model, ids, tokenizer, spec, ""))
 
 
 PAPERS = [Passage(f"the {NOUNS[i]} a {NOUNS[i + 1]} is kept in Box {NOUNS[i + 2]}, and é", "odd") for i in range(4)]

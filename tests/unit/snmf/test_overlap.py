@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
@@ -49,7 +50,7 @@ def loaded() -> LoadedModel:
     model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
     ids = torch.tensor([tokenizer("the lamp is kept in Box A")["input_ids"]])
     spec = ModelSpec("default")
-    return LoadedModel(model, tokenizer, spec, _describe(model, ids, tokenizer, spec, ""))
+    return LoadedModel(model, tokenizer, spec, describe(model, ids, tokenizer, spec, ""))
 
 
 def test_core_and_own_neurons_are_those_of_sets() -> None:

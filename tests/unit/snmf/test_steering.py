@@ -12,7 +12,8 @@ from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel, _describe
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.service.context import Memory
@@ -50,7 +51,7 @@ def tiny(architecture: str = "llama") -> LoadedModel:
     tokenizer = _byte_level()
     model = tiny_model(architecture, vocab_size=4000, max_position_embeddings=128)
     ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
-    return LoadedModel(model, tokenizer, SPEC, _describe(model, ids, tokenizer, SPEC, ""))
+    return LoadedModel(model, tokenizer, SPEC, describe(model, ids, tokenizer, SPEC, ""))
 
 
 def sparse(count: int = K, width: int = WIDTH) -> Tensor:
