@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from dash import Dash, no_update, set_props
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
+from analysis.disk import FULL, full_disk
 from analysis.errors import UserError
 from analysis.home import folder, home
+from analysis.logs import log_to
 from analysis.models.spec import ModelSpec
 from analysis.service.client import Client
 from analysis.service.supervisor import Supervisor
@@ -98,6 +101,8 @@ def _on_error(error: Exception) -> object:
     """A callback raised what nobody caught: log it under a number, and say so on the page."""
     if isinstance(error, UserError):
         text = error.message
+    elif full_disk(error):
+        text = FULL
     else:
         number = uuid.uuid4().hex[:8]
         log.error("failure %s in a callback", number, exc_info=error)
@@ -129,14 +134,19 @@ def main(arguments: list[str] | None = None) -> None:
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
     except UserError as error:
         sys.exit(error.message)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", filename=folder("logs") / "web.log"
-    )
+    os.umask(0o077)  # whatever is written below the data folder is for its user alone
+    log_to(folder("logs") / "web.log")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     settings = Settings(options.host, options.port, model, options.threads)
     supervisor = Supervisor([model], options.threads)
     supervisor.start()
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except Exception as error:
+        supervisor.stop()
+        if full_disk(error):
+            sys.exit(FULL)
+        raise
     from werkzeug.serving import make_server
 
     try:

@@ -47,11 +47,12 @@
     if (v === null || v === undefined) return "";
     let text = Array.isArray(v) ? v.join("|") : String(v);
     // A cell that starts like a formula is text to a spreadsheet only with a quote before it.
-    if (typeof v === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
-    return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
+    if (typeof v !== "number" && /^\s*[=+\-@\t\r\n]/.test(text)) text = "'" + text;
+    return /[",;\t\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
   }
   function csv(gd, settings) {
-    const lines = ["# " + JSON.stringify(settings), "trace,x,y,value"];
+    // One cell: unquoted, a comma in a prompt would begin another one, and that could be a formula.
+    const lines = [csvCell("# " + JSON.stringify(settings)), "trace,x,y,value"];
     traces(gd).forEach((t, n) => {
       const name = t.name || t.type + " " + n;
       if (Array.isArray(t.z) && Array.isArray(t.z[0])) {

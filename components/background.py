@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import threading
 import traceback
 import uuid
@@ -27,6 +28,7 @@ from dash import DiskcacheManager
 from plotly.utils import PlotlyJSONEncoder
 
 log = logging.getLogger(__name__)
+_MAX_REFUSED = 500
 
 # The token under which the body of the current background callback should ask, so that Dash's cancel finds it.
 current_job: contextvars.ContextVar[str] = contextvars.ContextVar("current_job", default="")
@@ -42,6 +44,61 @@ class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]
         return diskcache.Disk.store(self, value, read, key=key)
 
 
+class PatientCache(diskcache.Cache):  # type: ignore[misc]
+    """A cache that keeps in memory what a full disk refuses: an answer that cannot be left leaves a page waiting."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._refused: dict[Any, Any] = {}
+        super().__init__(*args, **settings)
+
+    def set(self, key: Any, value: Any, *args: Any, **more: Any) -> bool:
+        """Keep a value, on the disk if there is room."""
+        self._refused.pop(key, None)
+        try:
+            return bool(super().set(key, value, *args, **more))
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            log.warning("a value of the relay stays in memory: %s", error)
+            while len(self._refused) >= _MAX_REFUSED:
+                del self._refused[next(iter(self._refused))]
+            self._refused[key] = json.loads(_encode(value))
+            return True
+
+    def add(self, key: Any, value: Any, *args: Any, **more: Any) -> bool:
+        """Keep a value if there is none under that key yet."""
+        if key in self._refused:
+            return False
+        try:
+            return bool(super().add(key, value, *args, **more))
+        except (OSError, sqlite3.Error, diskcache.Timeout):
+            return self.get(key) is None and self.set(key, value)
+
+    def get(self, key: Any, default: Any = None, *args: Any, **more: Any) -> Any:
+        """The value under a key."""
+        if key in self._refused:
+            return self._refused[key]
+        try:
+            return super().get(key, default, *args, **more)
+        except (OSError, sqlite3.Error, diskcache.Timeout):
+            return default
+
+    def pop(self, key: Any, default: Any = None, *args: Any, **more: Any) -> Any:
+        """The value under a key, taken out."""
+        if key in self._refused:
+            return self._refused.pop(key)
+        try:
+            return super().pop(key, default, *args, **more)
+        except (OSError, sqlite3.Error, diskcache.Timeout):
+            return default
+
+    def delete(self, key: Any, *args: Any, **more: Any) -> bool:
+        """Drop a key; on a full disk the old value stays until it expires."""
+        there = self._refused.pop(key, None) is not None
+        try:
+            return bool(super().delete(key, *args, **more)) or there
+        except (OSError, sqlite3.Error, diskcache.Timeout):
+            return there
+
+
 def _encode(value: Any) -> bytes:
     return json.dumps(value, cls=PlotlyJSONEncoder).encode()
 
@@ -54,7 +111,7 @@ def open_cache(folder: Path) -> diskcache.Cache:
             shutil.rmtree(old, ignore_errors=True)
     own = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     own.mkdir(mode=0o700)
-    return diskcache.Cache(str(own), disk=PlainDisk, size_limit=1 << 28)
+    return PatientCache(str(own), disk=PlainDisk, size_limit=1 << 28)
 
 
 class RelayManager(DiskcacheManager):  # type: ignore[misc]

@@ -105,11 +105,22 @@ def _row(job: dict[str, Any], mine: bool) -> Any:
         parts.append(html.P(job["reason"], className="attune-note"))
     if state == "done" and job["gone"]:
         parts.append(html.P("What it made was deleted since; asked again, it is made again.", className="attune-note"))
-    elif state == "done" and job["link"]:
+    elif state == "done" and is_own_path(job["link"]):
         parts.append(dcc.Link("Open the result", href=job["link"], refresh=True))
     if not mine:
         parts.append(html.P("asked for in another window", className="attune-note"))
     return html.Div(parts, className="attune-job", key=job["id"])
+
+
+def is_own_path(link: Any) -> bool:
+    """Whether a job's link is a path of this app: not another site's address, a script, or one in disguise."""
+    return (
+        isinstance(link, str)
+        and link.startswith("/")
+        and link[1:2] not in ("/", "\\")
+        and "\\" not in link.partition("?")[0]
+        and link.isprintable()
+    )
 
 
 def tray_label(jobs: list[dict[str, Any]]) -> str:

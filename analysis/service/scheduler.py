@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.disk import FULL, full_disk
 from analysis.errors import Cancelled, UserError
 from analysis.service.context import Context, Memory
 from analysis.service.jobs import JobBook, JobRecord
@@ -228,11 +229,22 @@ class Scheduler:
         except UserError as error:
             return {"type": "error", "kind": "user", "text": error.message, "field": error.field}, None
         except Exception as error:
-            return bug(error, f"{type(operation).__name__} {str(operation.to_params())[:500]}"), None
+            return bug(error, f"{type(operation).__name__} {_numbers(operation)}"), None
+
+
+def _numbers(operation: Operation) -> dict[str, Any]:
+    """The settings of an operation that are no text: a log holds nothing that was typed."""
+    return {k: v for k, v in operation.to_params().items() if v is None or isinstance(v, (bool, int, float))}
 
 
 def bug(error: Exception, where: str) -> dict[str, Any]:
-    """The message for a failure that is not the asker's fault; the log has its traceback under the same number."""
+    """The message for a failure that is not the asker's fault; the log has its traceback under the same number.
+
+    A full disk is no bug, and said.
+    """
+    if full_disk(error):
+        log.warning("the disk is full: %s", where)
+        return {"type": "error", "kind": "user", "text": FULL, "field": None}
     number = uuid.uuid4().hex[:8]
     log.error("failure %s in %s", number, where, exc_info=error)
     text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."

@@ -29,6 +29,17 @@ from analysis.models.spec import ModelSpec, model_root
 log = logging.getLogger(__name__)
 
 
+# Nothing is told to the hub beyond what a download asks for, and nothing is converted there on this user's behalf.
+QUIET_HUB = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+
+
 def whereabouts(root: Path | None = None) -> Path:
     """The file that says where the worker listens, in a data folder (default: :func:`analysis.home.home`)."""
     return (root or home()) / "worker.json"
@@ -128,7 +139,7 @@ class Supervisor:
     def _start_process(self, errors: IO[str]) -> subprocess.Popen[str]:
         # The worker runs in another folder, so a relative data folder has to be spelled out for it.
         environment = {**os.environ, "ATTUNE_HOME": str(self._home)}
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", **QUIET_HUB}
         root = model_root()
         if root is not None:
             environment["ATTUNE_MODEL_ROOT"] = str(root)
@@ -180,6 +191,7 @@ def _error_log(root: Path) -> Path:
     path.parent.mkdir(exist_ok=True, mode=0o700)
     if path.exists() and path.stat().st_size > 2 << 20:
         path.unlink()
+    path.touch(mode=0o600)
     return path
 
 

@@ -6,9 +6,9 @@ default model follow on the compute thread. It ends when its standard input clos
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import logging.handlers
 import os
 import queue
 import shutil
@@ -22,6 +22,7 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.logs import cut, log_to
 from analysis.models.spec import ModelSpec
 from analysis.service import protocol
 from analysis.service.jobs import JobBook
@@ -152,15 +153,15 @@ def main() -> None:
     """Read authkey and settings from standard input, serve until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when this ends
     settings = json.loads(sys.stdin.readline())
-    handler = logging.handlers.RotatingFileHandler(folder("logs") / "worker.log", maxBytes=2 << 20, backupCount=2)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    os.umask(0o077)  # whatever a library writes below the data folder is for its user alone
+    log_to(folder("logs") / "worker.log")
     threading.Thread(target=_end_with_parent, args=(settings.get("address"),), daemon=True).start()
     listener = Listener(settings.get("address"), backlog=64)
     scheduler = Scheduler(JobBook(died=settings.get("died", "")))
     server = Server(scheduler, bytes.fromhex(settings["authkey"]))
     threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
     print(json.dumps({"address": listener.address, "pid": os.getpid()}), flush=True)
+    threading.Thread(target=_keep_small, daemon=True).start()
     os.dup2(2, 1)  # nobody reads the pipe from here on; what a library prints must not fill it and block
     _prepare(server, settings)
     scheduler.run_forever()
@@ -199,6 +200,14 @@ def _accept(listener: Listener, server: Server) -> None:
             time.sleep(0.1)  # too many open files, perhaps: give others time to close some
             continue
         threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
+
+
+def _keep_small() -> None:
+    """What libraries write to standard error goes to a file that nobody else watches."""
+    while True:
+        with contextlib.suppress(OSError):
+            cut(2)
+        time.sleep(60)
 
 
 def _end_with_parent(address: str | None) -> None:

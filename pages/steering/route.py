@@ -16,6 +16,7 @@ from typing import Any
 from dash import Dash
 from flask import Response, abort, request
 
+from analysis.disk import FULL, full_disk
 from analysis.errors import Cancelled, UserError
 from analysis.service.client import OperationFailed, Superseded, WorkerGone
 from analysis.service.operation import Operation, rebuild
@@ -85,6 +86,9 @@ def _lines(operation: Operation, session: str, token: str) -> Iterator[str]:
     except (WorkerGone, OperationFailed) as error:
         yield _line({"error": str(error)})
     except Exception as error:
+        if full_disk(error):
+            yield _line({"error": FULL})
+            return
         number = uuid.uuid4().hex[:8]
         log.error("failure %s in a stream", number, exc_info=error)
         yield _line({"error": f"Something failed inside Attune ({number}). The log has the details."})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import time
@@ -180,8 +182,10 @@ def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -
     total = next(t for t in data["traces"] if t["name"] == "total")
     shown = page.evaluate("() => Array.from(document.querySelector('#bars .js-plotly-plot').data.at(-1).y)")
     assert total["y"] == pytest.approx(shown)
-    rows = found["csv"].decode().splitlines()
-    assert rows[0].startswith("# {") and json.loads(rows[0][2:])["layer"] == 18 and rows[1] == "trace,x,y,value"
+    rows = list(csv.reader(io.StringIO(found["csv"].decode())))
+    # The settings hold the prompt: they are one quoted cell, so that nothing in them begins another.
+    assert len(rows[0]) == 1 and json.loads(rows[0][0].removeprefix("# "))["layer"] == 18
+    assert rows[1] == ["trace", "x", "y", "value"]
     assert len(rows) - 2 == sum(len(t["y"]) for t in data["traces"])
 
 
