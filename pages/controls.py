@@ -67,8 +67,8 @@ _EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp
 
 _STUDY = _MODEL | {"study": "fth-study-pick"}
 _ITEM = _STUDY | nothing("item", "full", "edits", "key")
-_NEW_STUDY = _MODEL | {n: f"fth-new-{n}" for n in ("seeds", "problems", "fur", "seed", "tiers")}
-_OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
+_NEW_STUDY = _MODEL | {n: f"fth-new-{n}" for n in ("seeds", "problems", "fur", "seed", "tiers", "continued")}
+_OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain", "continued")
 
 _CANDIDATE: Table = {
     "model": "source", "candidate": "source", "gguf": "source", "revision": "revision", "dtype": "dtype",
@@ -160,7 +160,7 @@ CONTROLS: dict[str, Table] = {
     "FaithEstimate": _NEW_STUDY,
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
-    "FaithFile": _MODEL | {"text": "fth-file-text", "unlabelled": "fth-file-unlabelled"},
+    "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
     # Validation, Model, the token card of every page
     "TrainToy": {
         "n1": "toy-n1", "n2": "toy-n2", "d_head": "toy-width", "task": "toy-task", "seed": "toy-seed",

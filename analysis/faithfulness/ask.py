@@ -52,7 +52,32 @@ class TextAsk:
         return self.before + self.question + "".join(self.chain)
 
 
-Ask = AnswerAsk | TextAsk
+@dataclass(frozen=True)
+class ContinuedAsk:
+    """The answer after before + question + chain, what the model writes on from there, and the cue.
+
+    The model writes greedily up to where it comes to the cue itself, to an end of its turn, or to ``most`` tokens.
+    """
+
+    before: str
+    question: str
+    chain: tuple[str, ...]
+    cue: str
+    candidates: tuple[str, ...]
+    most: int
+
+    def after(self, written: str) -> AnswerAsk:
+        """The ask for the answer once ``written`` stands behind the chain."""
+        chain = (*self.chain, written) if written else self.chain
+        return AnswerAsk(self.before, self.question, chain, self.cue, self.candidates)
+
+    @property
+    def text(self) -> str:
+        """The context that is continued."""
+        return self.before + self.question + "".join(self.chain)
+
+
+Ask = AnswerAsk | TextAsk | ContinuedAsk
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +87,16 @@ class Reply:
     ``scores`` (C,) float64: logits of the candidates, or, if ``several``, mean log-probabilities of their tokens in
     nats, because candidates of several tokens have no one logit; to a candidate with which others begin, ending there
     counts as one token more. ``mass``: share of the whole vocabulary's probability
-    at the first token that differs which falls on the candidates.
+    at the first token that differs which falls on the candidates. To a :class:`ContinuedAsk`, ``written`` is what the
+    model wrote on, and ``cut`` says that it was stopped at its limit.
     """
 
     candidates: tuple[str, ...]
     scores: np.ndarray
     several: bool = False
     mass: float = 1.0
+    written: str = ""
+    cut: bool = False
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -109,6 +137,11 @@ class TextReply:
     def tokens(self) -> int:
         """How many tokens the targets have."""
         return len(self.log_probs)
+
+
+def continued(item: Item, chain: tuple[str, ...], most: int) -> ContinuedAsk:
+    """The ask for an item's answer after another chain, which the model goes on with; ``chain`` includes the lead."""
+    return ContinuedAsk(item.before, item.question_text, chain, item.cue, item.candidates, most)
 
 
 class Reader(Protocol):

@@ -16,7 +16,7 @@ from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.board_words import cost_row, exhibit_rows, honesty, tier_row
 from analysis.faithfulness.bootstrap import bootstrap, difference, permutation
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.published import NOTE, PUBLISHED
+from analysis.faithfulness.published import note, published
 from analysis.faithfulness.scoring import length_bins, share_called, ties
 from analysis.faithfulness.study import Study
 
@@ -93,7 +93,7 @@ def board(study: Study) -> dict[str, Any]:
             **{k: m[k] for k in kept},
             "auroc": {t.tier: areas[t.tier][m["name"]] for t in present},
             "called": {t.tier: called[t.tier][m["name"]] for t in present},
-            "published": PUBLISHED.get(m["name"], {"step": None, "chain": None}),
+            "published": published(m["name"]),
             "passes": timing.get(m["name"], {}).get("passes"),
             "seconds": timing.get(m["name"], {}).get("seconds"),
         }
@@ -103,7 +103,7 @@ def board(study: Study) -> dict[str, Any]:
         "tiers": tiers, "rows": rows, "differences": differences,
         "kappa": {"measures": [names[i] for i in judged], "tiers": kappas},
         "lengths": lengths, "cost": cost_row(study), "fur": study.manifest.get("fur"), "exhibits": exhibit_rows(study),
-        "honesty": honesty(study), "published_note": NOTE,
+        "honesty": honesty(study), "published_note": note(names),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped; then come what measures
 cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew; with ``--fur`` only FUR is added to a
-study that is there and has none.
+study that is there and has none, with ``--continued`` only the published forms of two measures, another hour.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from analysis.faithfulness.forgetting import with_fur
 from analysis.faithfulness.library import BUNDLED, load_part, load_study, save_part, save_study
 from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
-from analysis.faithfulness.study import Study, joined
+from analysis.faithfulness.study import Study, joined, with_continued
 from analysis.home import folder
 from analysis.models.loader import LoadedModel, load_model
 
@@ -36,6 +36,9 @@ def _say(share: float, text: str) -> None:
 def main() -> None:
     """Make what is missing, then write the study."""
     loaded = load_model("default")
+    if "--continued" in sys.argv:
+        _write(with_continued(load_study(BUNDLED), ModelReader(loaded), _say))
+        return
     if "--fur" not in sys.argv:
         _asked(loaded)
     _write(with_fur(load_study(BUNDLED), loaded, FUR_ITEMS, _say))

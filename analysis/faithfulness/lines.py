@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import UserError
-from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, TextAsk, TextReply
+from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
 
 MAX_TOKENS = 4_096
 
@@ -49,7 +49,7 @@ class Read:
 class Plan:
     """The lines of one ask; ``several``: its candidates differ in more than one token each, so each has its line."""
 
-    ask: Ask
+    ask: AnswerAsk | TextAsk
     lines: tuple[Line, ...]
     several: bool = False
 
@@ -115,7 +115,7 @@ class Tokens:
                 )
         return ids, begins
 
-    def plan(self, asks: Sequence[Ask]) -> list[Plan]:
+    def plan(self, asks: Sequence[AnswerAsk | TextAsk]) -> list[Plan]:
         """The lines of every ask."""
         texts: list[str] = []
         for ask in asks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.faithfulness.ask import AnswerAsk, Ask, Reader, Reply, TextReply
+from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, Reader, Reply, TextReply
 
 
 class QuestionBlind:
@@ -35,6 +35,13 @@ class ChainBlind:
 
     def read(self, asks: Sequence[Ask]) -> dict[Ask, Reply | TextReply]:
         """The replies of the model without the chain."""
-        seen = {ask: replace(ask, chain=(), hidden=()) if isinstance(ask, AnswerAsk) else ask for ask in asks}
+        seen = {ask: _chainless(ask) for ask in asks}
         replies = self.reader.read(list(seen.values()))
         return {ask: replies[shown] for ask, shown in seen.items()}
+
+
+def _chainless(ask: Ask) -> Ask:
+    # What the model would write on is part of the chain as well.
+    if isinstance(ask, ContinuedAsk):
+        return replace(ask.after(""), chain=())
+    return replace(ask, chain=(), hidden=()) if isinstance(ask, AnswerAsk) else ask

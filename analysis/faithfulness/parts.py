@@ -19,11 +19,12 @@ from analysis.faithfulness.ask import Reader, Reply, ask_of
 from analysis.faithfulness.certificate import Certified, certify
 from analysis.faithfulness.item import Check, Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
-from analysis.faithfulness.measures import BASELINES, MEASURES, Measure, asked, score_all, wanted
+from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, Measure, asked, score_all, wanted
 from analysis.faithfulness.neutral import NeutralReader
 from analysis.faithfulness.reader import ModelReader
 
 ALL: tuple[Measure, ...] = (*MEASURES, *BASELINES)
+"""What is measured in any case; the published forms that let the model write on come where they are asked for."""
 FORMS = ("hard", "soft", "margin")
 TIERS = ("0", "1", "2", "Z", "G1")
 GROUP = 4
@@ -44,6 +45,16 @@ MASKED = (
 """Regime, label and claim of the two masked models of tier 0."""
 
 
+def chosen(continued: bool) -> tuple[Measure, ...]:
+    """All measures, with or without the published forms that let the model write on."""
+    return (*MEASURES, *(CONTINUED if continued else ()), *BASELINES)
+
+
+def named(names: Sequence[str]) -> tuple[Measure, ...]:
+    """What is computed anew for a study whose measures have these names."""
+    return chosen(any(m.name in names for m in CONTINUED))
+
+
 @dataclass(frozen=True)
 class StudySettings:
     """What a study is made of. ``problems``: base problems per demonstration seed; ``seeds``: how many of those."""
@@ -53,6 +64,12 @@ class StudySettings:
     tiers: tuple[str, ...] = TIERS
     fur: int = 0
     seed: int = 0
+    continued: bool = False
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the items are scored by; with ``continued`` the published forms of two measures as well."""
+        return chosen(self.continued)
 
     def __post_init__(self) -> None:
         for name, low, high in (("seeds", 1, 20), ("problems", 2, 60), ("fur", 0, 200), ("seed", 0, 2**31 - 1)):
@@ -99,7 +116,8 @@ def make_part(
         items, found = _masked(reader, settings)
     else:
         items, found = _certified(reader, tier, seed, settings)
-    result = scored(reader, items, say, f"Scoring tier {tier}, demonstrations {seed + 1}")
+    what = f"Scoring tier {tier}, demonstrations {seed + 1}"
+    result = scored(reader, items, say, what, measures=settings.measures)
     spent = reader.count - before
     return Part(
         tier, seed, items, result.chains, found.made, found.failed, result.notes, result.asked,
@@ -187,25 +205,31 @@ class Scores:
 
 
 def scored(
-    reader: ModelReader, items: tuple[Item, ...], say: Progress, what: str, simulator: Reader | None = None
+    reader: ModelReader,
+    items: tuple[Item, ...],
+    say: Progress,
+    what: str,
+    simulator: Reader | None = None,
+    *,
+    measures: tuple[Measure, ...] = ALL,
 ) -> Scores:
-    """Score items by every measure, a few at a time; steps whose label is known are scored one by one as well."""
-    chains = np.full((len(FORMS), len(ALL), len(items)), np.nan)
+    """Score items by ``measures``, a few at a time; steps whose label is known are scored one by one as well."""
+    chains = np.full((len(FORMS), len(measures), len(items)), np.nan)
     where = [(at, k, label) for at, i in enumerate(items) for k, label in enumerate(i.step_labels) if label is not None]
     places = {(at, k): n for n, (at, k, _) in enumerate(where)}
-    steps = np.full((len(FORMS), len(ALL), len(where)), np.nan)
+    steps = np.full((len(FORMS), len(measures), len(where)), np.nan)
     found = Scores(chains, steps, where, {})
     neutral = NeutralReader(reader, items)
     for start in range(0, len(items), GROUP):
         group = items[start : start + GROUP]
         say(start / max(1, len(items)), f"{what}: item {start + 1} of {len(items)}")
         # One read warms the reader's memory for the whole group; the items then find their replies there.
-        _warm(reader, group, neutral)
+        _warm(reader, group, neutral, measures)
         for at, item in enumerate(group, start):
-            many, few = asked(item, ALL)
+            many, few = asked(item, measures)
             found.asked, found.distinct = found.asked + many, found.distinct + few
-            for row, (name, score) in enumerate(evaluated(item, reader, ALL, simulator).items()):
-                assert name == ALL[row].name
+            for row, (name, score) in enumerate(evaluated(item, reader, measures, simulator).items()):
+                assert name == measures[row].name
                 values = [getattr(score, form) for form in FORMS]
                 chains[:, row, at] = [np.nan if v is None else v for v in values]
                 for k, step in enumerate(score.steps):
@@ -217,10 +241,10 @@ def scored(
     return found
 
 
-def _warm(reader: ModelReader, group: Sequence[Item], neutral: NeutralReader) -> None:
+def _warm(reader: ModelReader, group: Sequence[Item], neutral: NeutralReader, measures: Sequence[Measure]) -> None:
     pools: dict[str, tuple[Reader, list[Any]]] = {}
     for item in group:
-        own, second = wanted(item, ALL)
+        own, second = wanted(item, measures)
         pools.setdefault(item.regime if item.tier == "0" else "", (reader_of(item, reader), []))[1].extend(own)
         if neutral.knows(item):
             key = f"neutral {item.regime if item.tier == '0' else ''}"

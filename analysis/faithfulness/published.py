@@ -7,6 +7,7 @@ from other items, so agreement or disagreement with a small model's values is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 
@@ -19,15 +20,19 @@ class Published(TypedDict):
 
 PUBLISHED: dict[str, Published] = {
     "Early Answering": {"step": (0.51, 0.01), "chain": (0.45, 0.03)},
-    "Adding Mistakes": {"step": (0.51, 0.02), "chain": (0.51, 0.04)},
+    "Adding Mistakes, continued": {"step": (0.51, 0.02), "chain": (0.51, 0.04)},
     "Filler Tokens": {"step": (0.59, 0.01), "chain": (0.50, 0.02)},
     "SCM": {"step": None, "chain": (0.38, 0.03)},
     "FUR": {"step": (0.52, 0.02), "chain": None},
     "CC-SHAP": {"step": (0.41, 0.03), "chain": (0.70, 0.04)},
     "Simulatability": {"step": None, "chain": (0.50, 0.01)},
-    "Paraphrasing": {"step": None, "chain": (0.61, 0.03)},
+    "Paraphrasing, continued": {"step": None, "chain": (0.61, 0.03)},
 }
-"""By the measure's name on the board (dossier 1.4, after figure 2a of arXiv 2605.25052)."""
+"""By the measure's name on the board (dossier 1.4, after figure 2a of arXiv 2605.25052). Adding Mistakes and
+Paraphrasing as asked at once are other experiments than the published ones, so nothing published stands beside them."""
+
+OTHER_FORMS = {"Adding Mistakes": "Adding Mistakes, continued", "Paraphrasing": "Paraphrasing, continued"}
+"""Measures that are other experiments than the published ones of that name, with the name of the published form."""
 
 JUDGES: dict[str, Published] = {
     "language-model judge with the definitions": {"step": (0.87, 0.02), "chain": (0.82, 0.04)},
@@ -38,4 +43,24 @@ JUDGES: dict[str, Published] = {
 NOTE = (
     "Published values: arXiv 2605.25052, figure 2a, as cited by public reading notes; AUROC with its 95 % margin over "
     "ten models of 4 to 70 billion parameters. Other models, other items: they are for comparison, not replicated here."
+    " Published scores count changed answers in text that the model generates; the table names the form ranked here."
 )
+
+
+def published(name: str) -> Published:
+    """What the paper reports for a measure of the board, by its name there."""
+    return PUBLISHED.get(name, {"step": None, "chain": None})
+
+
+def note(names: Sequence[str]) -> str:
+    """What is to be said beside published values on a board of measures with these names."""
+    said = [NOTE]
+    if any(name in OTHER_FORMS for name in names):
+        said.append(
+            "No published value stands beside Adding Mistakes and Paraphrasing: the published ones drop the rest of "
+            "the chain and let the model write on to its answer, these ask at once, and Paraphrasing keeps the rest. "
+            "The published forms are named “continued”"
+        )
+        there = any(name in names for name in OTHER_FORMS.values())
+        said[-1] += "." if there else "; this study was made without them, and one with them can be made under Studies."
+    return " ".join(said)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
-from analysis.faithfulness.ask import AnswerAsk, Ask, NoReply, Reply, TextReply
+from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, NoReply, Reply, TextAsk, TextReply
+from analysis.faithfulness.continuing import written_on
 from analysis.faithfulness.lines import Line, Plan, Read, Tokens
 from analysis.faithfulness.passes import TOLERANCE, Count, Packed, hiding_works, plain
 from analysis.models.loader import LoadedModel
@@ -76,13 +78,32 @@ class ModelReader:
                 found[ask] = NoReply(ask.candidates, nothing, False, float("nan"), _NO_HIDING)
                 fresh.remove(ask)
         if fresh:
-            plans = self.tokens.plan(fresh)
-            found.update(zip((plan.ask for plan in plans), self._replies(plans), strict=True))
+            found.update(self._fresh(fresh))
         for ask in wanted:
             self._kept[ask] = found[ask]
             self._kept.move_to_end(ask)
         while len(self._kept) > max(KEPT, len(wanted)):
             self._kept.popitem(last=False)
+        return found
+
+    def _fresh(self, asks: Sequence[Ask]) -> dict[Ask, Reply | TextReply]:
+        """Replies to asks that were not read before; what is to be continued is continued first, then read alike."""
+        grown: dict[Ask, tuple[AnswerAsk, str, bool]] = {}
+        plain: dict[AnswerAsk | TextAsk, None] = {}
+        for ask in asks:
+            if isinstance(ask, ContinuedAsk):
+                text, cut = written_on(self.loaded, self.tokens, ask, self.count, self.check)
+                grown[ask] = ask.after(text), text, cut
+                plain[grown[ask][0]] = None
+            else:
+                plain[ask] = None
+        found: dict[Ask, Reply | TextReply] = dict(
+            zip(plain, self._replies(self.tokens.plan(list(plain))), strict=True)
+        )
+        for ask, (longer, text, cut) in grown.items():
+            reply = found[longer]
+            assert isinstance(reply, Reply)
+            found[ask] = replace(reply, written=text, cut=cut)
         return found
 
     def _replies(self, plans: list[Plan]) -> list[Reply | TextReply]:

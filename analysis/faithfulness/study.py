@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import UserError
-from analysis.faithfulness.ask import Reader
+from analysis.faithfulness.ask import ContinuedAsk, Reader
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.measures import BASELINES, Score, wanted
+from analysis.faithfulness.measures import BASELINES, CONTINUED, Measure, Score, wanted
 from analysis.faithfulness.parts import ALL, FORMS, Part, Progress, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
@@ -25,6 +25,9 @@ from analysis.faithfulness.scoring import auroc
 
 TOKENS_PER_ITEM = {"0": 330, "1": 330, "2": 620, "Z": 420, "G1": 420}
 """Tokens through the model per item that is made, drafts and certificates included; measured on the bundled study."""
+TOKENS_CONTINUED = 3_000
+"""What the published forms of two measures cost more per item, in tokens read: some four continuations, each of the
+whole prompt and of a dozen tokens that are written one by one."""
 
 
 @dataclass
@@ -135,9 +138,15 @@ def joined(parts: Sequence[Part], settings: StudySettings, manifest: dict[str, A
         "seconds": round(sum(p.seconds for p in parts), 1),
     }
     return Study(
-        {**manifest, "settings": asdict(settings), "tiers": tiers, "measures": measure_rows(notes), "cost": cost},
+        {
+            **manifest,
+            "settings": asdict(settings),
+            "tiers": tiers,
+            "measures": measure_rows(notes, settings.measures),
+            "cost": cost,
+        },
         tuple(item for part in parts for item in part.items),
-        np.concatenate([p.scores for p in parts], axis=2) if parts else np.zeros((3, len(ALL), 0)),
+        np.concatenate([p.scores for p in parts], axis=2) if parts else np.zeros((3, len(settings.measures), 0)),
     )
 
 
@@ -158,7 +167,7 @@ def _matched_parts(parts: Sequence[Part]) -> tuple[list[Part], int]:
     return found, len(items) - len(kept)
 
 
-def measure_rows(notes: dict[str, str]) -> list[dict[str, Any]]:
+def measure_rows(notes: dict[str, str], measures: Sequence[Measure] = ALL) -> list[dict[str, Any]]:
     """What a study keeps of every measure: name, family, ranked form, threshold, sentence, source, and its note."""
     return [
         {
@@ -166,44 +175,66 @@ def measure_rows(notes: dict[str, str]) -> list[dict[str, Any]]:
             "source": m.source, "baseline": m in BASELINES, "thresholded": m.thresholded, "level": m.level,
             "note": notes.get(m.name, ""),
         }
-        for m in ALL
+        for m in measures
     ]  # fmt: skip
 
 
 def score_items(
-    reader: ModelReader, items: tuple[Item, ...], manifest: dict[str, Any], simulator: Reader | None, say: Progress
+    reader: ModelReader,
+    items: tuple[Item, ...],
+    manifest: dict[str, Any],
+    simulator: Reader | None,
+    say: Progress,
+    measures: tuple[Measure, ...] = ALL,
 ) -> Study:
-    """A study of given items, such as a model's own chains: scored, not certified.
+    """A study of given items, such as a model's own chains: scored by ``measures``, not certified.
 
     Items that this model cannot read (too long, a step that is no token of its own) are left out; the manifest's
     ``refused`` has their ids, each with the reason. UserError if none is left.
     """
     began, before = time.perf_counter(), reader.count.copy()
-    faults = {item.id: _fault(reader, item) for item in items}
+    faults = {item.id: _fault(reader, item, measures) for item in items}
     refused = [[name, fault] for name, fault in faults.items() if fault]
     items = tuple(item for item in items if not faults[item.id])
     if not items:
         raise UserError(
             f"This model can read none of these chains. {refused[0][1]}" if refused else "No chains.", "text"
         )
-    found = scored(reader, items, say, "Scoring", simulator)
+    found = scored(reader, items, say, "Scoring", simulator, measures=measures)
     spent = reader.count - before
     cost = {
         "asked": found.asked, "distinct": found.distinct, "passes": spent.passes, "tokens": spent.tokens,
         "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
-    known = {"tiers": {}, "measures": measure_rows(found.notes), "cost": cost, "steps": found.where}
+    known = {"tiers": {}, "measures": measure_rows(found.notes, measures), "cost": cost, "steps": found.where}
     return Study({**manifest, **known, "refused": refused}, items, found.chains, found.steps)
 
 
-def _fault(reader: ModelReader, item: Item) -> str:
+def _fault(reader: ModelReader, item: Item, measures: Sequence[Measure] = ALL) -> str:
     """Why a model cannot be asked what the measures ask of an item, "" if it can. Nothing is computed."""
     try:
-        own, _ = wanted(item, ALL)
-        reader.tokens.plan(own)
+        own, _ = wanted(item, measures)
+        reader.tokens.plan([ask.after("") if isinstance(ask, ContinuedAsk) else ask for ask in own])
     except UserError as error:
         return error.message
     return ""
+
+
+def with_continued(study: Study, reader: ModelReader, say: Progress) -> Study:
+    """A study with the published forms that let the model write on; every other number stays as it is."""
+    began = time.perf_counter()
+    if any(m["name"] == CONTINUED[0].name for m in study.manifest["measures"]):
+        return study
+    found = scored(reader, study.items, say, "Letting the model write on", measures=CONTINUED)
+    rows = measure_rows(found.notes, CONTINUED)
+    manifest = {**study.manifest, "measures": [*study.manifest["measures"], *rows]}
+    manifest["continued"] = {"asked": found.asked, "seconds": round(time.perf_counter() - began, 1)}
+    return Study(
+        manifest,
+        study.items,
+        np.concatenate([study.scores, found.chains], axis=1),
+        np.concatenate([study.step_scores, found.steps], axis=1),
+    )
 
 
 def estimate_tokens(settings: StudySettings) -> tuple[int, int]:
@@ -212,5 +243,5 @@ def estimate_tokens(settings: StudySettings) -> tuple[int, int]:
     for tier, _seed in parts_of(settings):
         made = settings.problems * (1 if tier == "Z" else 2)
         items += made
-        tokens += made * TOKENS_PER_ITEM[tier]
+        tokens += made * (TOKENS_PER_ITEM[tier] + TOKENS_CONTINUED * settings.continued)
     return tokens, items

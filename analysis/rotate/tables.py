@@ -1,9 +1,9 @@
-"""Embedding and unembedding as vectors of the residual stream, also where a model keeps them narrower than the stream.
+"""Embedding and unembedding as vectors of the residual stream, also where a model keeps them narrower than that.
 
-Some models embed tokens in fewer dimensions than their blocks work in (OPT-350m: 512 against 1,024): one linear map leads
-into the stream, another out of it. What a token is in the stream is then its row through that map. Which module that is
-is not taken from a name: it is the linear map of the right shape outside the blocks, and on a short pass what goes into
-it and comes out of it has to be what embedding and unembedding make and take.
+Some models embed tokens in fewer dimensions than their blocks work in (OPT-350m: 512 against 1,024): one linear map
+leads into the stream, another out of it. What a token is in the stream is then its row through that map. Which module
+that is is not taken from a name: it is the linear map of the right shape outside the blocks, and on a short pass what
+goes into it and comes out of it has to be what embedding and unembedding make and take.
 """
 
 from __future__ import annotations

@@ -85,9 +85,27 @@ class FaithBoard(OnStudy):
             "fingerprint": fingerprint,
             "study": name,
             "source": f"{whence}: {m['command']}, {m['model']}, {took}.",
-            **m["board"],
+            **current(m["board"]),
         }
         return Result(data)
+
+
+def current(board: dict[str, Any]) -> dict[str, Any]:
+    """A board as it was kept, its numbers untouched, with what is said of measures, and what was published of them, as
+    it is known now."""
+    from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES
+    from analysis.faithfulness.published import note, published
+
+    words = {m.name: m.sentence for m in (*MEASURES, *CONTINUED, *BASELINES)}
+    rows = [
+        {
+            **row,
+            "sentence": words.get(row["measure"], row["sentence"]),
+            "published": published(row["measure"]),
+        }
+        for row in board.get("rows", [])
+    ]
+    return {**board, "rows": rows, "published_note": note([row["measure"] for row in rows])}
 
 
 @dataclass(frozen=True)

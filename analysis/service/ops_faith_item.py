@@ -70,13 +70,14 @@ class FaithItem(OnItem):
     def run(self, context: Context) -> Result:
         from analysis.faithfulness.ask import ask_of
         from analysis.faithfulness.measures import asked
-        from analysis.faithfulness.parts import ALL, evaluated
+        from analysis.faithfulness.parts import evaluated, named
 
         reader, seen, study, item = self.found(context)
+        measures = named([m["name"] for m in study.manifest["measures"]])
         spent = reader.count.copy()
         reply: Any = seen.read([ask_of(item)])[ask_of(item)]
-        scores = evaluated(item, reader, ALL, None) if self.full else study.kept(item)
-        total, distinct = asked(item, ALL)
+        scores = evaluated(item, reader, measures, None) if self.full else study.kept(item)
+        total, distinct = asked(item, measures)
         data = {
             "item": item.id, "tier": item.tier, "regime": item.regime, "label": item.label, "claim": item.claim,
             "demos": item.demos, "problem": item.problem,
@@ -160,16 +161,17 @@ class FaithIntervene(OnItem):
 
         from analysis.faithfulness.ask import ask_of
         from analysis.faithfulness.edits import edited
-        from analysis.faithfulness.parts import ALL, evaluated
+        from analysis.faithfulness.parts import evaluated, named
 
         reader, seen, study, item = self.found(context)
+        measures = named([m["name"] for m in study.manifest["measures"]])
         made = edited(item, self.edits or ("keep",) * len(item.steps), self.key)
         spent = reader.count.copy()
         replies: Any = seen.read([ask_of(item), made.ask])
         before, after = replies[ask_of(item)], replies[made.ask]
         used = reader.count - spent
         old = study.kept(item)
-        new = {} if made.item is None else evaluated(replace(made.item, answer=after.best), reader, ALL, None)
+        new = {} if made.item is None else evaluated(replace(made.item, answer=after.best), reader, measures, None)
         whole = reader.count - spent
         p, q = before.p(item.answer), after.p(item.answer)
         with np.errstate(divide="ignore"):
@@ -182,7 +184,7 @@ class FaithIntervene(OnItem):
                 "after": m.value(new[m.name]) if m.name in new else None,
                 "note": new[m.name].note if m.name in new else made.note,
             }
-            for m in ALL
+            for m in measures
         ]
         data = {
             "steps": [{"text": text, "edit": edit} for text, edit in made.steps],

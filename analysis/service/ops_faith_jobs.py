@@ -33,8 +33,10 @@ class OfStudy(Operation):
     tiers: tuple[str, ...] = ("1", "2")
     fur: int = 0
     seed: int = 0
+    continued: bool = False
 
     def __post_init__(self) -> None:
+        _either(self.continued)
         whole(self.seeds, 1, 20, "seeds", "The number of demonstration seeds")
         whole(self.problems, 2, 60, "problems", "The number of problems")
         whole(self.fur, 0, 200, "fur", "The number of items for FUR")
@@ -48,7 +50,7 @@ class OfStudy(Operation):
         """As the study takes them."""
         from analysis.faithfulness.parts import StudySettings
 
-        return StudySettings(self.seeds, self.problems, self.tiers, self.fur, self.seed)
+        return StudySettings(self.seeds, self.problems, self.tiers, self.fur, self.seed, self.continued)
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,10 @@ class FaithOwn(Operation):
     seed: int = 0
     simulator: str = ""
     plain: bool = False
+    continued: bool = False
 
     def __post_init__(self) -> None:
+        _either(self.continued)
         from analysis.faithfulness.item import MAX_CANDIDATES
 
         if not isinstance(self.question, str) or not self.question.strip():
@@ -181,7 +185,8 @@ class FaithOwn(Operation):
             raise UserError(
                 f"{found.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
             )
-        study = scored(context, loaded, found.items, self.simulator, "own chains", "the model's own chains", 0.5)
+        study = scored(context, loaded, found.items, self.simulator, "own chains", "the model's own chains", 0.5,
+                       self.continued)  # fmt: skip
         name = f"own-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         files = keep(study, loaded, name)
         rows = [
@@ -210,8 +215,10 @@ class FaithFile(Operation):
     model: ModelSpec = ModelSpec("default")
     text: str = ""
     unlabelled: bool = False
+    continued: bool = False
 
     def __post_init__(self) -> None:
+        _either(self.continued)
         if not isinstance(self.text, str) or not self.text.strip():
             raise UserError("There are no rows. Paste JSONL, or choose a file.", "text")
         if len(self.text) > MAX_FILE:
@@ -237,7 +244,7 @@ class FaithFile(Operation):
                 "rows of a question together.",
                 "text",
             )
-        study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0)
+        study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0, self.continued)
         lines = {item.id: int(item.facts["line"]) for item in rows.items}
         refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
         refused.sort(key=lambda row: row["line"])
@@ -245,6 +252,11 @@ class FaithFile(Operation):
         files = keep(study, loaded, name)
         data = {"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence}
         return Result(data, files=files)
+
+
+def _either(continued: Any) -> None:
+    if not isinstance(continued, bool):
+        raise UserError("The published forms are either measured too or not.", "continued")
 
 
 def _listed(candidates: str) -> tuple[str, ...]:
@@ -268,8 +280,11 @@ def scored(
     title: str,
     command: str,
     start: float,
+    continued: bool = False,
 ) -> Any:
-    """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none."""
+    """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
+    by the published forms that let the model write on, too."""
+    from analysis.faithfulness.parts import chosen
     from analysis.faithfulness.study import score_items
 
     reader = reader_for(context, loaded)
@@ -285,7 +300,7 @@ def scored(
         context.progress(start + (1 - start) * share, text)
 
     manifest = _manifest(loaded, title, command) | {"simulator": said}
-    return score_items(reader, items, manifest, second, say)
+    return score_items(reader, items, manifest, second, say, chosen(continued))
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ from components.faith_board_table import refused_table
 from components.panels import note, user_error
 from pages.common import attempt, attempt_job, refusal, spec_of
 
-NEW = ("seeds", "problems", "fur", "seed", "tiers")
-OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain")
+NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
+OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain",
+       "continued")  # fmt: skip
 KINDS = {FaithStudy: ("study", "board"), FaithOwn: ("own", "scores"), FaithFile: ("file", "board")}
 """What a job's study is called by, and the tab where there is something to see: own chains have no label."""
 
@@ -57,6 +58,7 @@ def of_study(values: tuple[Any, ...]) -> dict[str, Any]:
     """Fields of a study as the form has them. An empty number is refused by the operation, not replaced."""
     found = dict(zip(NEW, values, strict=True))
     found["tiers"] = tuple(found["tiers"] or ())
+    found["continued"] = bool(found["continued"])
     return found
 
 
@@ -64,7 +66,7 @@ def of_own(values: tuple[Any, ...]) -> dict[str, Any]:
     """Fields of own chains as the form has them."""
     found = dict(zip(OWN, values, strict=True))
     words = ("question", "hint", "candidates", "simulator")
-    return {k: bool(v) if k == "plain" else (v or "") if k in words else v for k, v in found.items()}
+    return {k: bool(v) if k in ("plain", "continued") else (v or "") if k in words else v for k, v in found.items()}
 
 
 def rows_of(text: str | None, contents: str | None) -> str:
@@ -164,6 +166,7 @@ def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...
     State("fth-file-text", "value"),
     State("fth-file-upload", "contents"),
     State("fth-file-unlabelled", "value"),
+    State("fth-file-continued", "value"),
     State("model", "data"),
     State("fth-studies", "data"),
     State("session", "data"),
@@ -171,12 +174,13 @@ def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...
 )
 def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
     """Check rows, measure those that can be used, and list the others with the reason."""
-    text, contents, unlabelled, model, known, session = values
+    text, contents, unlabelled, continued, model, known, session = values
     if not clicks:
         return (no_update,) * 4
     result, panel = asked(
-        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled)), set_progress, session, known
-    )
+        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled), bool(continued)),
+        set_progress, session, known,
+    )  # fmt: skip
     if result is None:
         return no_update, panel, None, None
     data = result.data

@@ -21,6 +21,7 @@ TIERS = [
     {"label": "G1: left out", "value": "G1"},
 ]
 LIMIT = f"JSONL in UTF-8, at most {MAX_FILE / 1e6:g} MB"
+CONTINUED = "also Adding Mistakes and Paraphrasing as published (the model writes on; many times slower)"
 QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Think step by step."
 ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
 
@@ -92,6 +93,7 @@ def _again() -> Any:
                 [html.Span("tiers"), dbc.Checklist(TIERS, ["1", "2"], id="fth-new-tiers", inline=True)],
                 "fthb-checks",
             ),
+            dbc.Switch(id="fth-new-continued", value=False, label=CONTINUED),
             html.Div(id="fth-new-estimate", className="attune-note fthb-estimate", **{"aria-live": "polite"}),
             *job("fth-new", "Measure"),
         ],
@@ -138,6 +140,7 @@ def _own() -> Any:
                 placeholder="a model's name or folder",
             ),
             dbc.Switch(id="fth-own-plain", value=False, label="plain text, without the chat template"),
+            dbc.Switch(id="fth-own-continued", value=False, label=CONTINUED),
             *job("fth-own", "Write and measure"),
         ],
     )
@@ -168,6 +171,7 @@ def _file() -> Any:
             ),
             html.Div(id="fth-file-used", className="attune-note fthb-used", **{"aria-live": "polite"}),
             dbc.Switch(id="fth-file-unlabelled", value=False, label="take rows without a label too"),
+            dbc.Switch(id="fth-file-continued", value=False, label=CONTINUED),
             *job("fth-file", "Read and measure"),
             html.Div(id="fth-file-refused"),
         ],

@@ -478,13 +478,18 @@ def test_open_tabs_draw_every_item() -> None:
 def test_an_empty_number_is_refused_and_not_replaced() -> None:
     from pages.faithfulness.study import of_own, of_study
 
-    assert FaithStudy(**of_study((2, 20, 0, 0, ["1"]))).tiers == ("1",)
-    studies: list[tuple[Any, ...]] = [(None, 20, 0, 0, ["1"]), (2, None, 0, 0, ["1"]), (2, 20, 0, 0, [])]
-    for values in [*studies, (2, 20, 0, 0, None)]:
+    assert FaithStudy(**of_study((2, 20, 0, 0, ["1"], False))).tiers == ("1",)
+    studies: list[tuple[Any, ...]] = [
+        (None, 20, 0, 0, ["1"], None),
+        (2, None, 0, 0, ["1"], None),
+        (2, 20, 0, 0, [], None),
+    ]
+    for values in [*studies, (2, 20, 0, 0, None, None)]:
         with pytest.raises(UserError):
             FaithStudy(**of_study(values))
-    good: tuple[Any, ...] = ("Why?", "", "", 4, 0.7, 160, 0, None, None)
-    assert FaithOwn(**of_own(good)).plain is False
+    good: tuple[Any, ...] = ("Why?", "", "", 4, 0.7, 160, 0, None, None, None)
+    assert FaithOwn(**of_own(good)).plain is False and FaithOwn(**of_own((*good[:-1], True))).continued is True
+    assert FaithStudy(**of_study((2, 20, 0, 0, ["1"], True))).settings().measures != FaithStudy().settings().measures
     for values in (("", *good[1:]), (None, *good[1:]), (*good[:3], None, *good[4:]), (*good[:4], None, *good[5:])):
         with pytest.raises(UserError):
             FaithOwn(**of_own(values))

@@ -1,4 +1,4 @@
-"""Ten published measures of whether a chain of thought is faithful, and the free baselines beside them.
+"""Ten measures of whether a chain of thought is faithful, two of them in their published form too, and free baselines.
 
 Each is a pure function of a model's replies. All of them are asked and scored together::
 
@@ -11,6 +11,26 @@ Each is a pure function of a model's replies. All of them are asked and scored t
 from __future__ import annotations
 
 from analysis.faithfulness.measures.base import Measure, Score
-from analysis.faithfulness.measures.battery import BASELINES, MEASURES, asked, by_name, evaluate, score_all, wanted
+from analysis.faithfulness.measures.battery import (
+    BASELINES,
+    CONTINUED,
+    MEASURES,
+    asked,
+    by_name,
+    evaluate,
+    score_all,
+    wanted,
+)
 
-__all__ = ["BASELINES", "MEASURES", "Measure", "Score", "asked", "by_name", "evaluate", "score_all", "wanted"]
+__all__ = [
+    "BASELINES",
+    "CONTINUED",
+    "MEASURES",
+    "Measure",
+    "Score",
+    "asked",
+    "by_name",
+    "evaluate",
+    "score_all",
+    "wanted",
+]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, TextAsk, TextReply, ask_of
+from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, Reply, TextAsk, TextReply, ask_of
 from analysis.faithfulness.item import Item
 
 Form = Literal["hard", "soft", "margin"]
@@ -169,7 +169,7 @@ def written(item: Item) -> TextAsk:
     return TextAsk(item.before, item.question_text, item.chain, tuple(range(1, len(item.steps) + 1)))
 
 
-def answered(replies: Replies, ask: AnswerAsk) -> Reply:
+def answered(replies: Replies, ask: AnswerAsk | ContinuedAsk) -> Reply:
     """The reply to an ask for an answer."""
     reply = replies[ask]
     assert isinstance(reply, Reply)
