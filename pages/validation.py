@@ -341,4 +341,5 @@ def measure(set_progress: Any, clicks: Any, model: Any, session: str) -> tuple[A
     result, panel = attempt_job(lambda: Invariants(spec_of(model)), set_progress, session, "/validation")
     if result is None:
         return no_update, panel
-    return invariant_table(result.data["invariants"]), None
+    notes = [html.Div(text, className="attune-note") for text in result.data["notes"]]
+    return [invariant_table(result.data["invariants"]), *notes], None

@@ -6,6 +6,9 @@ through to the *taps* that are open in the current context. With no tap open it 
 serves every layout of rotary embedding, grouped keys, soft-capping and sliding window, and no forward pass is written
 again. The mask interface is registered under the same name, since without it transformers drops the causal mask
 without a word; and nothing here depends on ``output_attentions``, which is an empty tuple under SDPA.
+
+Queries and keys *before* the rotary embedding come through the same function: :mod:`analysis.models.rotation` runs a
+second pass in which nothing rotates and every layer answers as it did in the first.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from analysis.models.rotation import Call, TwoPasses
+
 IMPLEMENTATION = "attune"
 
 
@@ -34,7 +39,7 @@ class LayerAttention:
     so that ``q . k`` is the model's raw logit; query head h reads key head ``h // (H // Hkv)``. ``mask`` is None
     (causal), boolean (True = visible) or additive, broadcastable to (B, H, Tq, Tk). ``scaling`` multiplies the raw
     logit, ``softcap`` bounds it afterwards, ``sinks`` (H,) are learned extra logits of models that have them.
-    ``unrotated`` holds (queries, keys) before the rotary embedding where that was asked for and exists.
+    ``unrotated`` holds (queries, keys) before the rotary embedding where that was asked for and something rotates.
     """
 
     layer: int
@@ -81,7 +86,7 @@ class LayerAttention:
 Tap = Callable[[LayerAttention, Tensor], Tensor | None]
 
 _taps: ContextVar[tuple[Tap, ...]] = ContextVar("attune_taps", default=())
-_before_rotation: ContextVar[dict[str, tuple[Tensor, Tensor]] | None] = ContextVar("attune_rotary", default=None)
+_passes: ContextVar[TwoPasses | None] = ContextVar("attune_passes", default=None)
 
 
 def scaled_logits(raw: Tensor, scaling: float, softcap: float | None) -> Tensor:
@@ -101,33 +106,21 @@ def tapped(*taps: Tap) -> Iterator[None]:
 
 
 @contextmanager
-def with_unrotated(model: nn.Module) -> Iterator[None]:
-    """Let taps see queries and keys before the rotary embedding as well, where the architecture rotates.
+def with_unrotated(model: nn.Module) -> Iterator[TwoPasses]:
+    """Let taps see queries and keys before the rotary embedding as well, where something rotates them.
 
-    The architecture's own rotary function is wrapped for the time of the context and put back afterwards.
+    Each pass in this context becomes two, see :class:`analysis.models.rotation.TwoPasses`, which is given; taps see the
+    second, in which every layer answers as it did in the first, and a record holds the vectors of both.
+
+    Raises:
+        UserError(field="rotary"): in the pass, where the vectors of this model cannot be had.
     """
-    modules = {sys.modules[type(m).__module__] for m in model.modules() if hasattr(m, "layer_idx")}
-    originals: dict[Any, Callable[..., Any]] = {
-        m: m.apply_rotary_pos_emb for m in modules if hasattr(m, "apply_rotary_pos_emb")
-    }
-    slot: dict[str, tuple[Tensor, Tensor]] = {}
-    token = _before_rotation.set(slot)
-
-    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
-        def rotary(q: Tensor, k: Tensor, *args: Any, **kwargs: Any) -> Any:
-            slot["latest"] = (q, k)
-            return original(q, k, *args, **kwargs)
-
-        return rotary
-
-    try:
-        for module, original in originals.items():
-            module.apply_rotary_pos_emb = wrap(original)
-        yield
-    finally:
-        for module, original in originals.items():
-            module.apply_rotary_pos_emb = original
-        _before_rotation.reset(token)
+    with TwoPasses(model) as passes:
+        token = _passes.set(passes)
+        try:
+            yield passes
+        finally:
+            _passes.reset(token)
 
 
 def _attune_attention(
@@ -142,15 +135,24 @@ def _attune_attention(
 ) -> tuple[Tensor, Tensor | None]:
     scaling = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
-    slot = _before_rotation.get()
-    unrotated = slot.pop("latest", None) if slot is not None else None
-    output, weights = _native(module, query, key, value, attention_mask, scaling, dropout, kwargs)
+    passes, unrotated = _passes.get(), None
+    if passes is not None and passes.repeating:
+        call, unrotated = passes.repeat(_layer(module), query, key, value)
+        query, key, value, output, weights = call.query, call.key, call.value, call.output, call.weights
+    else:
+        output, weights = _native(module, query, key, value, attention_mask, scaling, dropout, kwargs)
+        if passes is not None:
+            passes.keep(Call(_layer(module), query, key, value, output, weights))
+            return output, weights
     for tap in _taps.get():
-        layer: Any = module.layer_idx
-        record = LayerAttention(int(layer), query, key, value, attention_mask, scaling, softcap, sinks, unrotated)
+        record = LayerAttention(_layer(module), query, key, value, attention_mask, scaling, softcap, sinks, unrotated)
         changed = tap(record, output)
         output = output if changed is None else changed
     return output, weights
+
+
+def _layer(module: Any) -> int:
+    return int(module.layer_idx)
 
 
 def _native(

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.errors import UserError
 from analysis.models.loader import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
+from analysis.models.rotation import no_rotation
 from analysis.qk.accumulate import LayerSums, on_device
 from analysis.qk.batching import Batch, batches
 from analysis.qk.contrasts.example import Example
@@ -42,7 +44,8 @@ class ContrastFit:
     share of queries whose positive keys all get more than every negative one; NaN where no query has such keys.
     ``counts``: examples in each half. ``scaling`` (L,): of raw logits. ``candidates``: mean number of positive and of
     negative keys in the query's own prompt, and ``chance``: the share of hits if the order of these keys were left to
-    chance; NaN where no example has both.
+    chance; NaN where no example has both. ``still`` (L,) booleans: layers of a fit before the rotary embedding whose
+    vectors nothing rotates, so that it is the fit after it there; None where nobody looked.
     """
 
     layers: list[int]
@@ -64,6 +67,7 @@ class ContrastFit:
     scaling: np.ndarray
     candidates: tuple[float, float] = (nan, nan)
     chance: float = nan
+    still: np.ndarray | None = None
 
     @property
     def examples(self) -> int:
@@ -112,21 +116,43 @@ def fit_contrast(
         max_tokens: tokens of one padded batch; ``progress`` (share, text) is called between batches, with no tap open.
 
     Raises:
+        UserError(field="rotary"): vectors before the rotary embedding of a model that has none, or that cannot be had.
+        UserError(field="model"): heads that differ in number or width between layers.
         RuntimeError: a layer with softmax attention did not report.
     """
     tell = progress or (lambda share, text: None)
     permutations = affordable_permutations(loaded, permutations, loaded.device.type)
     sums: dict[int, LayerSums] = {}
+    turned: set[int] = set()
     done = 0
     for batch in batches(examples, permutations, seed, max_tokens, loaded.tokenizer.pad_token_id or 0):
-        run_batch(loaded, batch, sums, permutations + 2, rotary)
+        turned |= run_batch(loaded, batch, sums, permutations + 2, rotary)
+        if not done:
+            _check_layers(sums, turned, rotary)
         done += batch.examples
         tell(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
     missing = set(loaded.facts.attention_layers) - set(sums)
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not report")
     fit = reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, tell)
-    return replace(fit, **_candidates(examples))
+    still = np.array([rotary == "pre" and n not in turned for n in fit.layers])
+    return replace(fit, **_candidates(examples), still=still)
+
+
+def _check_layers(sums: dict[int, LayerSums], turned: set[int], rotary: str) -> None:
+    """Refuse, after the first batch, what could not be kept as one fit, or would be the fit after the embedding."""
+    shapes = {n: tuple(s.query_sum.shape[::2]) for n, s in sorted(sums.items())}
+    first = next(iter(shapes.items()), None)
+    other = next(((n, shape) for n, shape in shapes.items() if first and shape != first[1]), None)
+    if first and other:
+        said = [f"layer {n} has {heads} of width {width}" for n, (heads, width) in (first, other)]
+        raise UserError(
+            f"The heads of this model differ between layers ({', '.join(said)}), and a fit takes layers of one shape. "
+            "Its attention can be looked at, not fitted.",
+            "model",
+        )
+    if rotary == "pre" and not turned:
+        raise no_rotation()
 
 
 def _candidates(examples: Sequence[Example]) -> dict[str, Any]:
@@ -147,9 +173,10 @@ def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> in
     return max(0, min(wanted, NULL_BYTES.get(device, 1 << 30) // max(1, each)))
 
 
-def run_batch(loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str) -> None:
-    """One forward pass over a batch, added to the sums of every layer."""
+def run_batch(loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str) -> set[int]:
+    """One forward pass over a batch, added to the sums of every layer; gives the layers that rotate, if asked."""
     here: dict[torch.device, Batch] = {}
+    turned: set[int] = set()
 
     def add(record: LayerAttention, _output: Tensor) -> None:
         if record.queries.device.type not in ("cpu", "cuda"):  # no float64 there
@@ -162,12 +189,14 @@ def run_batch(loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], cha
             sums[record.layer] = LayerSums(heads, record.keys.shape[1], width, channels, where)
         queries, keys = record.queries, record.keys
         if rotary == "pre" and record.unrotated is not None:
+            turned.add(record.layer)
             queries, keys = record.unrotated
         sums[record.layer].add(queries, keys, here[where])
         sums[record.layer].score(record, here[where])
 
     with tapped(add), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
         loaded.forward(batch.ids, batch.mask)
+    return turned
 
 
 def _on_cpu(record: LayerAttention) -> LayerAttention:

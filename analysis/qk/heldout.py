@@ -18,6 +18,7 @@ from torch import Tensor
 
 from analysis.models.loader import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
+from analysis.models.rotation import no_rotation
 from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example
 from analysis.qk.subspace import QKSubspace, random_basis, swap_keys
@@ -60,7 +61,10 @@ def collect(
     rotary: str = "post",
     progress: Callable[[float | None, str], None] | None = None,
 ) -> HeadSamples:
-    """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out."""
+    """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out.
+
+    ``rotary``: as of `fit_contrast`. Raises UserError(field="rotary") as it does.
+    """
     queries, keys, visible, done = [], [], [], 0
     last: LayerAttention | None = None
     for batch in batches(examples, 0, 0, 512, loaded.tokenizer.pad_token_id or 0):
@@ -72,11 +76,13 @@ def collect(
                 seen.append(record)
                 raise _EnoughError
 
-        with tapped(look), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
+        with tapped(look), with_unrotated(loaded.model) if rotary == "pre" else nullcontext() as passes:
             try:
                 loaded.forward(batch.ids, batch.mask)
             except _EnoughError:
                 pass
+        if passes is not None and not passes.rotates:
+            raise no_rotation()
         record = seen[0]
         q, k = record.unrotated if rotary == "pre" and record.unrotated is not None else (record.queries, record.keys)
         mask = record.visible(slice(head, head + 1)).expand(batch.ids.shape[0], -1, -1, -1)

@@ -147,7 +147,7 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
 
 
 def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str]:
-    """What a rotary embedding must leave alone, over all layers that have one, and a sentence on those that have not."""
+    """What a rotary embedding must leave alone, over all layers that have one, and a sentence on the others."""
     norms, starts, moved, seen = [], [], [], set()
     factors = {1.0}
     loose = 1e-4 if loaded.facts.dtype == "float32" else 2e-2

@@ -102,6 +102,7 @@ class FitContrast(OnContrast):
             # NaN is no JSON: what is not defined is left out.
             **({} if np.isnan(fit.chance) else {"candidates": list(fit.candidates), "chance": fit.chance}),
             "name": feature_name(self.contrast),
+            "still": [n for n, still in zip(fit.layers, arrays["still"], strict=True) if still],
         }
         return Result(data, arrays)
 

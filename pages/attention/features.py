@@ -221,13 +221,21 @@ def fit_features(
         return user_error("There is no feature to fit. Define one first."), no_update
     if rotary == "pre":
         chosen = chosen[active : active + 1]
+    still: list[int] = []
     for contrast in chosen:
         result, panel = attempt_job(
             partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address
         )
         if result is None:
             return panel, no_update
-    return note(f"Fitted {', '.join(feature_name(c) for c in chosen)} on every head, vectors {rotary}-rotary."), (
+        still = result.data["still"]
+    same = (
+        f" Nothing rotates in layers {', '.join(map(str, still))}: their vectors before are those after."
+        if still
+        else ""
+    )
+    names = ", ".join(feature_name(c) for c in chosen)
+    return note(f"Fitted {names} on every head, vectors {rotary}-rotary.{same}"), (
         # Negative keys in another prompt get no attention to compare, so there the logit gap is the score.
         f"{'trace' if chosen[active or 0].kind == 'lexical' else 'gap'}:{active or 0}"
         if rotary == "post"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.errors import UserError
 from analysis.models.facts import describe
 from analysis.models.loader import LoadedModel
-from analysis.errors import UserError
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from analysis.qk import accumulate, fit
@@ -24,6 +24,11 @@ from tests.unit.tiny_models import tiny_model
 
 NAMES = ("llama", "gemma2", "gpt2")
 KINDS = ("clean", "two prompts", "coded")
+UNLIKE_HEADS = {
+    "head_dim": 16, "global_head_dim": 32, "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 96,
+    "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2,
+}  # fmt: skip
+"""Of a Gemma 4 whose full layers have wider heads."""
 
 
 @cache
@@ -177,7 +182,7 @@ def test_layers_in_which_nothing_rotates_are_named() -> None:
 
 
 def test_heads_that_differ_between_layers_are_refused() -> None:
-    loaded = loaded_of(tiny_model("gemma4_text"))
+    loaded = loaded_of(tiny_model("gemma4_text", **UNLIKE_HEADS))
     with pytest.raises(UserError) as refused:
         fit_contrast(loaded, random_examples(n=8), 0)
     assert refused.value.field == "model"

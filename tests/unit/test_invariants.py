@@ -15,8 +15,8 @@ from analysis.models import recording
 from analysis.qk import invariants
 from analysis.qk.contrasts.example import Example
 from analysis.qk.invariants import Invariant, measure_invariants
-from tests.unit.test_fit import loaded_tiny, random_examples
-from tests.unit.tiny_models import ARCHITECTURES
+from tests.unit.test_fit import loaded_of, loaded_tiny, random_examples
+from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
 IDS = torch.randint(3, 96, (24,), generator=torch.Generator().manual_seed(4)).tolist()
 
@@ -46,6 +46,29 @@ def test_all_invariants_hold_and_all_variants_break(name: str) -> None:
         assert (one["broken"] is None) == (one["variant"] == ""), claim
         assert one["layer"] == 2 and one["head"] == 3
     json.dumps(list(found.values()), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("phi", {"partial_rotary_factor": 0.5}, ""),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}}, ""),
+        ("smollm3", {"no_rope_layers": [1, 0, 1, 0]}, "without rotary embedding, of which nothing is claimed: 1, 3."),
+        ("gpt2", {}, "nothing is claimed of one"),
+        ("hunyuan_v1_dense", {"head_dim": 8}, "cannot be had"),
+    ],
+)
+def test_what_is_claimed_of_a_rotation_and_what_is_not(name: str, settings: Any, said: str) -> None:
+    loaded = loaded_of(tiny_model(name, **settings))
+    if name.startswith("hunyuan"):  # which norms its keys after it has rotated them
+        with torch.no_grad():
+            for layer in loaded.model.base_model.layers:
+                layer.self_attn.key_layernorm.weight.copy_(torch.linspace(0.2, 3, 8))
+    rows, note = invariants._rotation(loaded, IDS)
+    assert said in note and (said != "" or not note)
+    assert len(rows) == (0 if name in ("gpt2", "hunyuan_v1_dense") else 2) and all(r.holds for r in rows)
+    if "rope_parameters" in settings:
+        assert all("factor of 1.139" in r.claim for r in rows)
 
 
 def test_what_holds_by_accident_does_not_count() -> None:

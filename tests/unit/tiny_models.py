@@ -70,7 +70,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 def tiny_model(name: str, implementation: str = IMPLEMENTATION, **changes: Any) -> PreTrainedModel:
     """A seeded random model of one architecture, in float32 on the CPU, with weights large enough to attend sharply."""
     kind = name.split("-")[0]
-    settings = {**_COMMON, **ARCHITECTURES[name], **changes}
+    settings = {**_COMMON, **ARCHITECTURES.get(name, {}), **changes}
     if kind in ("gpt2", "gpt_neox"):
         settings.pop("num_key_value_heads")
     if kind == "gpt2":
