@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from analysis.faithfulness.item import MAX_CANDIDATES, Item, Part, check_item
 from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.rewriting import altered
 from analysis.faithfulness.splitting import split_steps
+from analysis.faithfulness.thinking import closing, ending, marks_of, part_thinking
+from analysis.faithfulness.values import distinct, same
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
@@ -32,8 +34,6 @@ CUE = "\nAnswer: "
 CLAIM = "unlabelled: the model wrote this chain itself, and nothing certifies how its answer was made"
 MAX_SAMPLES = 64
 MAX_TOKENS = 2_048
-_TAG = re.compile(r"<(think|thinking|thought|reasoning)>\s*", re.I)
-_CLOSE = re.compile(r"\s*</(think|thinking|thought|reasoning)>\s*", re.I)
 _DONE = re.compile(r"(?:^|\n)[ \t*#>_]{0,8}(?:final )?answer[*_ ]{0,4}:[*_ ]{0,4}[^\s*_][^\n]*\n|\nQuestion:", re.I)
 
 
@@ -103,6 +103,10 @@ def sample_chains(
     if not 0 <= temperature <= 10:
         raise UserError("The temperature must be from 0 to 10.", "temperature")
     listed = tuple(dict.fromkeys(c.strip() for c in candidates if c.strip()))
+    for k, one in enumerate(listed[:MAX_CANDIDATES]):
+        twin = next((other for other in listed[:k] if same(one, other)), None)
+        if twin is not None:
+            raise UserError(f"“{twin}” and “{one}” are the same answer. Name each answer once.", "candidates")
     if len(listed) == 1:
         raise UserError("Name at least two candidate answers, or none.", "candidates")
     if len(listed) > MAX_CANDIDATES:
@@ -114,13 +118,14 @@ def sample_chains(
     if len(ids) >= reader.limit:
         raise UserError("The question leaves this model no room to write an answer. Shorten it.", "question")
     count = samples if temperature > 0 else 1
+    turn, marks = lead + "".join(part.text for part in parts[-1:]), marks_of(loaded.tokenizer)
     texts: list[str] = []
     drafts: list[_Draft] = []
     why: Counter[str] = Counter()
     for k in range(count):
-        text, cut = _written(loaded, ids, tokens, temperature, _seed(seed, k), check)
+        text, cut = _written(loaded, ids, tokens, temperature, _seed(seed, k), turn, check)
         texts.append(text)
-        draft = _parted(k, text, cut, listed, lead + "".join(part.text for part in parts[-1:]))
+        draft = _parted(k, text, cut, listed, turn, marks)
         if isinstance(draft, str):
             why[draft] += 1
         elif any((d.steps, d.answer) == (draft.steps, draft.answer) for d in drafts):
@@ -148,62 +153,78 @@ def _seed(seed: int, sample: int) -> int:
 
 
 def _written(
-    loaded: LoadedModel, ids: list[int], tokens: int, temperature: float, seed: int, check: Callable[[], None]
+    loaded: LoadedModel,
+    ids: list[int],
+    tokens: int,
+    temperature: float,
+    seed: int,
+    turn: str,
+    check: Callable[[], None],
 ) -> tuple[str, bool]:
-    """What the model writes, and whether it was cut off; it is stopped behind its answer line."""
+    """What the model writes, and whether it was cut off; it is stopped behind the answer line of its reply."""
     from analysis.models.generation import decode
+    from analysis.models.prompts import end_ids
 
+    tokenizer, marks = loaded.tokenizer, marks_of(loaded.tokenizer)
+    named = (tokenizer.bos_token, tokenizer.pad_token, tokenizer.unk_token, tokenizer.sep_token, tokenizer.cls_token)
+    ends = {*(str(t) for t in named if t), *map(str, tokenizer.convert_ids_to_tokens(sorted(end_ids(loaded))))}
     made: list[int] = []
+
+    def said() -> str:
+        text = str(tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return text[: ending(text, marks, ends)]
+
     check()
     for token, _ in decode(loaded, ids, tokens, temperature=temperature, seed=seed):
         made.append(token)
         check()
-        if "\n" in loaded.tokenizer.decode([token]) and _is_done(_text(loaded.tokenizer, made)):
-            return _text(loaded.tokenizer, made), False
+        if "\n" in tokenizer.decode([token]) and _is_done(said(), marks, turn):
+            return said(), False
     room = (loaded.facts.max_positions or len(ids) + tokens) - len(ids)
-    return _text(loaded.tokenizer, made), len(made) >= min(tokens, room)
+    return said(), len(made) >= min(tokens, room)
 
 
-def _text(tokenizer: Any, made: list[int]) -> str:
-    """Token ids as text, up to the first token that is no text; tags of thinking are."""
-    text = str(tokenizer.decode(made, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-    ends = [text.find(s) for s in tokenizer.all_special_tokens if s in text and not re.match(r"</?(think|tho|reas)", s)]
-    return text[: min(ends)] if ends else text
+def _is_done(text: str, marks: re.Pattern[str], turn: str) -> bool:
+    return _DONE.search(part_thinking(text, marks, turn).reply) is not None
 
 
-def _is_done(text: str) -> bool:
-    opened, closed = _TAG.search(text), _CLOSE.search(text)
-    if opened and not closed:
-        return False
-    return _DONE.search(text, closed.end() if closed else 0) is not None
-
-
-def _parted(number: int, text: str, cut: bool, candidates: Sequence[str], turn: str) -> _Draft | str:
+def _parted(
+    number: int, text: str, cut: bool, candidates: Sequence[str], turn: str, marks: re.Pattern[str]
+) -> _Draft | str:
     """A sample in its parts, or why it cannot be used. ``turn``: how the model's turn begins in the prompt."""
-    text = text.split("\nQuestion:")[0]
-    opened, closed = _TAG.match(text.lstrip()), _CLOSE.search(text)
-    inside = bool(opened) or (_TAG.search(turn) is not None and _CLOSE.search(turn) is None)
-    lead, cue, body = "", CUE, text
-    if inside and closed is None:
+    parts = part_thinking(text.split("\nQuestion:")[0], marks, turn)
+    if parts.open:
         return "was cut off while it was thinking (allow more tokens)"
-    if inside and closed is not None:
-        begin = text.index(opened.group()) + len(opened.group()) if opened else 0
-        thought, reply = text[begin : closed.start()], text[closed.end() :]
-        if thought.strip():
-            found = find_answer(reply, candidates)
-            # The thought is the chain; the reply is only asked for the answer.
-            answer, how, steps = found.answer, found.how, split_steps(thought)
-            lead, cue = text[:begin], closed.group().rstrip() + "\n" + CUE
-            if not answer:
-                return _no_answer(cut)
-            return _Draft(number, lead, steps, cue, answer, how)
-        lead, body = text[: closed.end()], reply
-    found = find_answer(body, candidates)
+    thought, reply = parts.thought.strip(), parts.reply
+    found = find_answer(reply, candidates)
     if not found.answer or (cut and found.how in ("number", "candidate")):
         return _no_answer(cut)
-    if not any(step.strip() for step in found.steps):
+    if thought:
+        # The thought is the chain; the reply is only asked for the answer.
+        lead = parts.lead + parts.thought[: len(parts.thought) - len(parts.thought.lstrip())]
+        steps, cue = _before_answer(thought, found.answer, candidates), closing(parts) + CUE.lstrip()
+    else:
+        blank = reply[: len(reply) - len(reply.lstrip())] if parts.lead else ""
+        steps = find_answer(reply[len(blank) :], candidates).steps
+        lead, cue = parts.lead + blank, CUE
+    if not any(step.strip() for step in steps):
         return "gives the answer without any step"
-    return _Draft(number, lead, found.steps, cue, found.answer, found.how)
+    if any(marks.search(step) for step in steps):
+        return "has control tokens within its steps"
+    return _Draft(number, lead, steps, cue, found.answer, found.how)
+
+
+def _before_answer(thought: str, answer: str, candidates: Sequence[str]) -> tuple[str, ...]:
+    """The steps of a thought, up to where it announces this answer itself. Another answer, or a mere sentence on it
+    after which the thought goes on, is part of the thinking."""
+    found, whole = find_answer(thought, candidates), split_steps(thought)
+    if not same(found.answer, answer):
+        return whole
+    if found.how in ("tag", "json", "marker"):
+        return found.steps
+    if found.how in ("box", "phrase") and len(split_steps(thought[len("".join(found.steps)) :])) <= 1:
+        return found.steps
+    return whole
 
 
 def _no_answer(cut: bool) -> str:
@@ -212,7 +233,7 @@ def _no_answer(cut: bool) -> str:
 
 def _known(draft: _Draft, listed: Sequence[str], question: str, answers: Sequence[str]) -> tuple[str, ...]:
     if listed:
-        return tuple(dict.fromkeys([*listed, draft.answer]))
+        return distinct([*listed, draft.answer], len(listed) + 1)
     return candidates_for(draft.answer, question, draft.steps, answers)
 
 

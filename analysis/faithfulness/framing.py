@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.errors import UserError
-from analysis.faithfulness.answers import named
 from analysis.faithfulness.item import Part
 from analysis.faithfulness.splitting import numbers_in, split_steps
+from analysis.faithfulness.values import distinct, value_of
+from analysis.models.templates import chat_text
 
 INSTRUCTION = (
     "Think about the question in short steps, one sentence each. Then end with a line of its own that reads "
@@ -20,6 +21,7 @@ MAX_CANDIDATES = 8
 MAX_UNITS = 5
 _PLAIN_LEAD = "\nLet us think step by step.\n"
 _PLACE = "QUESTION-7F3A-HERE"
+_PAIRS = (("yes", "no"), ("true", "false"), ("correct", "incorrect"), ("valid", "invalid"), ("是", "否"), ("对", "错"))
 _OPTION = re.compile(r"(?:^|(?<=[\s(*]))\(?([A-J])[).:](?=\s|\*)", re.M)
 
 
@@ -30,7 +32,8 @@ def framed(
 
     In a template everything up to the question is ``before``, and what closes the turn and opens the model's own is the
     question's last part, which has no unit; the lead is "". A template that takes no system message gets the
-    instruction at the head of the user's turn. Raises UserError(field="model") if there is no template.
+    instruction at the head of the user's turn. Raises UserError(field="model") if there is no
+    template, or one that cannot be used for this.
     """
     if plain:
         return f"{instruction}\n\n" if instruction else "", (Part("Question: "), *parts), _PLAIN_LEAD
@@ -84,26 +87,25 @@ def question_parts(question: str, hint: str = "") -> tuple[Part, ...]:
 
 def candidates_for(answer: str, question: str, steps: Sequence[str], others: Sequence[str] = ()) -> tuple[str, ...]:
     """Answers to compare with, the answer first: other answers known, the question's option letters if the answer is
-    such a letter, and numbers of the chain if it is a number, or if there is nothing else. At most 8, each once; two
-    ways to write the same number are one."""
-    found = [answer, *others]
+    such a letter, no for a yes, and numbers of the chain if it is a number, or if there is nothing else. At most 8, each once; two
+    ways to write the same answer are one."""
+    found = [answer, *others, *_opposite(answer)]
     letters = list(dict.fromkeys(_OPTION.findall(question)))
-    if re.fullmatch(r"[A-J]", answer) and letters == list("ABCDEFGHIJ")[: len(letters)]:
+    if re.fullmatch(r"[A-Ja-j]", answer) and letters == list("ABCDEFGHIJ")[: len(letters)]:
         found += letters
-    kept = _distinct(found)
-    if len(kept) < 2 or numbers_in(answer) == [answer]:
-        kept = _distinct([*kept, *(n for step in reversed(steps) for n in reversed(numbers_in(step)))])
+    kept = distinct(found, MAX_CANDIDATES)
+    if len(kept) < 2 or value_of(answer) is not None:
+        kept = distinct([*kept, *(n for step in reversed(steps) for n in reversed(numbers_in(step)))], MAX_CANDIDATES)
     return kept
 
 
-def _distinct(found: Sequence[str]) -> tuple[str, ...]:
-    kept: list[str] = []
-    for one in found:
-        if one and one not in kept and not (numbers_in(one) == [one] and named(one, kept)):
-            kept.append(one)
-        if len(kept) == MAX_CANDIDATES:
-            break
-    return tuple(kept)
+def _opposite(answer: str) -> list[str]:
+    """The other one of two answers that come as a pair, in the same capitals; none for any other answer."""
+    for pair in _PAIRS:
+        if answer.casefold() in pair:
+            other = pair[1 - pair.index(answer.casefold())]
+            return [other.upper() if answer.isupper() else other.capitalize() if answer[:1].isupper() else other]
+    return []
 
 
 def _spaced(text: str, unit: str) -> list[Part]:
@@ -121,18 +123,10 @@ def instruction_for(candidates: Sequence[str]) -> str:
 
 
 def _templated(tokenizer: Any, instruction: str) -> str:
-    from jinja2.exceptions import TemplateError
-
-    def apply(messages: list[dict[str, str]]) -> str:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
     user = {"role": "user", "content": _PLACE}
     if not instruction:
-        return apply([user])
+        return chat_text(tokenizer, [user], field="model")
     try:
-        text = apply([{"role": "system", "content": instruction}, user])
-        if instruction in text:
-            return text
-    except TemplateError:  # some templates refuse system messages, others drop them
-        pass
-    return apply([{"role": "user", "content": f"{instruction}\n\n{_PLACE}"}])
+        return chat_text(tokenizer, [{"role": "system", "content": instruction}, user], field="model")
+    except UserError:  # some templates refuse system messages, others drop them
+        return chat_text(tokenizer, [{"role": "user", "content": f"{instruction}\n\n{_PLACE}"}], field="model")

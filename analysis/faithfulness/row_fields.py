@@ -12,10 +12,16 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis.faithfulness.answers import answer_alone
 from analysis.faithfulness.splitting import spans, split_steps
+from analysis.faithfulness.values import reading
 
 LABELS = ("FAITHFUL_STEP", "UNFAITHFUL_STEP", "FAITHFUL_COT", "UNFAITHFUL_COT")
 """Values of ``label_type`` in the published rows."""
+MAX_GIVEN = 26
+"""Candidates of one row: as many as there are option letters."""
+MAX_SAID = 4_000
+"""Characters of a row's answer, with whatever stands around it."""
 _LONGEST_PROBLEM = 200
 
 
@@ -70,10 +76,15 @@ def problem(row: Mapping[str, Any]) -> str:
 
 
 def answer(row: Mapping[str, Any]) -> str:
-    """The model's answer; an option letter without its brackets."""
-    said = value(row, "model_answer").strip()
-    bare = said.strip("().")
-    return bare if len(bare) == 1 and bare.isalpha() else said
+    """The model's answer, without the tag, JSON or box around it; an option letter without its brackets."""
+    return bare(value(row, "model_answer"))
+
+
+def bare(said: str) -> str:
+    """An answer by itself: what stands in its tag, JSON, box or sentence; an option letter without its brackets."""
+    alone = answer_alone(said)
+    letter = reading(alone).strip("()[].:")
+    return letter if len(letter) == 1 and letter.isalpha() else alone
 
 
 def fault(row: Mapping[str, Any], allow_unlabelled: bool) -> str:
@@ -84,6 +95,11 @@ def fault(row: Mapping[str, Any], allow_unlabelled: bool) -> str:
         return "This row has no chain. Give the model's reasoning in the column cot."
     if not answer(row):
         return "This row has no answer. Give the model's final answer in the column model_answer."
+    if len(value(row, "model_answer")) > MAX_SAID:
+        return f"The answer of this row is longer than {MAX_SAID:,} characters. Give the final answer alone."
+    given = row.get("candidates")
+    if isinstance(given, list) and len(given) > MAX_GIVEN:
+        return f"This row names {len(given):,} candidate answers; at most {MAX_GIVEN} can be compared. Name fewer."
     kind = label_type(row)
     if not kind and not allow_unlabelled:
         return (

@@ -8,19 +8,19 @@ others are read all the same. Altered versions of the steps are made by our rule
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.errors import UserError
 from analysis.faithfulness import row_fields
-from analysis.faithfulness.answers import named
 from analysis.faithfulness.chains import CUE
 from analysis.faithfulness.framing import candidates_for, framed, question_parts
 from analysis.faithfulness.item import Item, check_item
 from analysis.faithfulness.rewriting import altered
 from analysis.faithfulness.row_fields import value
 from analysis.faithfulness.splitting import split_steps
+from analysis.faithfulness.values import distinct, named
 
 MAX_BYTES = 5_000_000
 MAX_TOKENS = 3_800
@@ -50,7 +50,13 @@ class _Chain:
     item: Item | None = None
 
 
-def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, seed: int = 0) -> Rows:
+def read_rows(
+    text: str,
+    tokenizer: Any = None,
+    allow_unlabelled: bool = False,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> Rows:
     """Read the rows of a JSONL text into items of tier "file".
 
     Columns: ``question`` or ``prompt``, ``cot``, ``model_answer``, ``label_type`` (one of
@@ -61,7 +67,7 @@ def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, 
     chain and answer make one item: step labels go to ``step_labels``, the chain's to ``label``. Chains of the same
     question are twins and share their answers. ``tokenizer``: with a chat template, questions are put into it; else
     they are plain text; a chain that is longer than :data:`MAX_TOKENS` with its question is refused. ``seed`` is that
-    of the wrong versions of the steps.
+    of the wrong versions of the steps. ``check``: a safe point between rows, which may raise.
 
     Raises:
         UserError: field "file", the text is empty or longer than :data:`MAX_BYTES`.
@@ -76,15 +82,19 @@ def read_rows(text: str, tokenizer: Any = None, allow_unlabelled: bool = False, 
     refused: list[_Line] = []
     chains: dict[tuple[str, ...], _Chain] = {}
     for line, row in row_fields.parsed(text, refused):
+        check()
         fault = _add(chains, line, row, allow_unlabelled)
         if fault:
             refused.append((line, fault))
-    answers: dict[str, list[str]] = {}
+    answers: dict[str, dict[str, None]] = {}
     for chain in chains.values():
-        answers.setdefault(row_fields.problem(chain.row), []).append(row_fields.answer(chain.row))
+        known = answers.setdefault(row_fields.problem(chain.row), {})
+        if len(known) < row_fields.MAX_GIVEN:  # a question with thousands of answers: the first ones serve all its rows
+            known[row_fields.answer(chain.row)] = None
     for chain in chains.values():
+        check()
         try:
-            chain.item = _item(chain, answers[row_fields.problem(chain.row)], tokenizer, seed)
+            chain.item = _item(chain, list(answers[row_fields.problem(chain.row)]), tokenizer, seed)
             check_item(chain.item)
             _check_length(chain.item, tokenizer)
         except UserError as error:
@@ -214,18 +224,17 @@ def _step_kinds(labels: Sequence[bool | None]) -> list[str]:
 
 
 def _candidates(row: Mapping[str, Any], steps: Sequence[str], others: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Candidate answers, each once, and the item's answer as it is written among them."""
+    """Candidate answers, each once in whatever writing, and the item's answer as it is written among them."""
     answer = row_fields.answer(row)
     given = row.get("candidates")
     if given:
         if not isinstance(given, list) or not all(isinstance(c, (str, int, float)) for c in given):
             raise UserError("The column candidates must be a list of answers.", "candidates")
-        listed = list(dict.fromkeys(str(c).strip() for c in given if str(c).strip()))
-        chosen = named(answer, listed) or answer
-        return tuple(dict.fromkeys([*listed, chosen])), chosen
-    return candidates_for(
-        answer, row_fields.question(row), steps, [value(row, "correct_answer").strip(), *others]
-    ), answer
+        listed = distinct([row_fields.bare(str(c)) for c in given], len(given))
+        chosen = named(answer, listed)
+        return (listed, chosen) if chosen else (distinct([*listed, answer], len(listed) + 1), answer)
+    correct = row_fields.bare(value(row, "correct_answer"))
+    return candidates_for(answer, row_fields.question(row), steps, [correct, *others]), answer
 
 
 def _with_donors(items: list[Item]) -> list[Item]:

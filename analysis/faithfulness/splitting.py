@@ -27,8 +27,17 @@ _WORD = re.compile(r"(?:[^\W_]|(?<=\w)\.(?=\w))+$")
 _LIST = re.compile(r"[\s\"'“(*_#>-]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})$")
 _NEWLINES = "\n\r\x0b\x0c\x85\u2028\u2029"
 
-NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?![\w/]|\.\d)%?")
-"""A number as it stands in a text: 7, -3.5, 1,000, 3/4, 20%."""
+_GROUP = "[\u00a0\u202f\u2009’']"
+NUMBER = re.compile(
+    r"(?<![\w.])[-−]?(?:"
+    r"\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}(?![\d.])"  # 1.234,5 and 1.234.567
+    rf"|\d{{1,3}}(?:{_GROUP}\d{{3}})+(?!\d)(?:[.,]\d+)?"  # 1’234.5, also with the spaces that do not break
+    r"|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"  # 12,34,567
+    r"|(?<!\d,)\d+,\d+(?<!,\d{3})(?!,?\d)"  # 3,5
+    r"|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+    r"(?:/\d+)?(?![\w/]|\.\d)%?"
+)
+"""A number as it stands in a text: 7, -3.5, 1,000, 3/4, 20%, and as other countries write it: 1.234,5 and 1’234."""
 
 
 def split_steps(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -233,7 +234,7 @@ class FaithFile(Operation):
         from analysis.faithfulness.rows import read_rows
 
         loaded = context.model(self.model)
-        rows = read_rows(self.text, loaded.tokenizer, self.unlabelled)
+        rows = read_rows(self.text, loaded.tokenizer, self.unlabelled, check=context.check)
         refused: list[dict[str, Any]] = [{"line": line, "sentence": sentence} for line, sentence in rows.refused]
         if not rows.items:
             first = f" Line {refused[0]['line']}: {refused[0]['sentence']}" if refused else ""
@@ -260,8 +261,23 @@ def _either(continued: Any) -> None:
 
 
 def _listed(candidates: str) -> tuple[str, ...]:
-    """The answers of a list with commas, each once."""
-    return tuple(dict.fromkeys(c.strip() for c in candidates.split(",") if c.strip()))
+    """The answers of a list with commas, each once; with semicolons or on lines where an answer has a comma itself.
+
+    Raises UserError(field="candidates") where commas may as well stand within a number: 12,345.
+    """
+    if re.search(r"[;\n]", candidates):
+        parts = re.split(r"[;\n]", candidates)
+    elif re.search(r",\s", candidates):
+        parts = re.split(r",\s", candidates)
+    elif re.search(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)", candidates):
+        raise UserError(
+            "It cannot be told whether the commas in this list stand between answers or within a number. Write a "
+            "semicolon between answers.",
+            "candidates",
+        )
+    else:
+        parts = candidates.split(",")
+    return tuple(dict.fromkeys(p for part in parts if (p := part.strip().strip(",").strip())))
 
 
 def _is_text(text: str) -> bool:
