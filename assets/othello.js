@@ -1,12 +1,13 @@
 // Othello boards in the browser: drawn once, then only changed; pressed, walked by arrow keys, lit together. All text
 // goes in through textContent or attributes.
 (function () {
+  const attune = window.dash_clientside.attune;
   const none = () => window.dash_clientside.no_update;
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
   const NAMES = Array.from({ length: 64 }, (_, s) => "ABCDEFGH"[s >> 3] + ((s & 7) + 1));
   // The scales of the figures (components/png.py, components/theme.py), in equal steps.
   const SEQUENTIAL = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#fee838"];
   const DIVERGING = ["#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#1f4e8c"];
-  let pressed = 0;
 
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
   function colour(scale, t) {
@@ -26,7 +27,7 @@
     };
     corner("");
     for (let c = 1; c <= 8; c += 1) corner(String(c));
-    const playable = !!host.dataset.store;
+    const playable = !!host.dataset.queue;
     for (let s = 0; s < 64; s += 1) {
       if (s % 8 === 0) corner("ABCDEFGH"[s / 8]);
       const cell = document.createElement(playable ? "button" : "div");
@@ -102,14 +103,10 @@
   });
   watch.observe(document.documentElement, { childList: true, subtree: true });
 
-  // n counts, so that the same square can be pressed twice. A board with data-edits has a second way to press a square.
+  // A board with data-edits has a second way to press a square.
   function press(cell, edit) {
-    const host = cell.closest(".attune-board"), store = host && (edit ? host.dataset.edits : host.dataset.store);
-    if (!store) return;
-    pressed += 1;
-    const data = { square: Number(cell.dataset.square), n: pressed };
-    if (edit) data.edit = true;
-    window.dash_clientside.set_props(store, { data });
+    const host = cell.closest(".attune-board"), queue = host && (edit ? host.dataset.edits : host.dataset.queue);
+    if (queue) attune.press(queue, { kind: edit ? "edit" : "square", square: Number(cell.dataset.square) });
   }
   document.addEventListener("contextmenu", (event) => {
     const cell = event.target.closest && event.target.closest(".attune-board[data-edits] button.attune-square");
@@ -182,5 +179,55 @@
     light(cell ? Number(cell.dataset.square) : null);
   });
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_othello: { drawAll, NAMES } });
+  // ---- what follows the game: the slider of the ply, the buttons at the ends, the list of moves ----
+  // What the presses that wait will do to the cursor, as far as no rule of the game is needed to know it.
+  const STEPS = { first: () => 0, undo: (ply) => Math.max(0, ply - 1), redo: (ply, n) => Math.min(n, ply + 1),
+    last: (ply, n) => n };
+  function ahead(at, press) {
+    if (press.kind === "clear") return { ply: 0, n: 0 };
+    if (!at) return null;
+    if (press.kind === "ply") return { ply: Math.max(0, Math.min(at.n, press.ply)), n: at.n };
+    return STEPS[press.kind] ? { ply: STEPS[press.kind](at.ply, at.n), n: at.n } : null;
+  }
+  const change = (id, name, value) => { if (attune.readProp(id, name) !== value) set(id, { [name]: value }); };
+  let taken = null; // the slider's value that is known here: set by us, or taken in as a press
+  function follow(game, waiting) {
+    if (!game) return;
+    const at = waiting.reduce(ahead, { ply: game.ply, n: game.moves.length });
+    change("oth-undo", "disabled", !!at && at.ply === 0);
+    change("oth-redo", "disabled", !!at && at.ply === at.n);
+    // A hand is at the slider, or a press will move the cursor again: nothing is written below it.
+    if (waiting.length || (taken !== null && attune.readProp("oth-ply", "value") !== taken)) return;
+    taken = game.ply;
+    change("oth-ply", "max", Math.max(1, game.moves.length));
+    change("oth-ply", "value", game.ply);
+  }
+  attune.afterPress("oth-game", follow);
+  function slide(value) {
+    if (value === null || value === undefined || value === taken) return none();
+    taken = value;
+    attune.press("oth-game", { kind: "ply", ply: value }, true);
+    return none();
+  }
+  let written = null; // the move list as it was last written by the page
+  function enter(presses) {
+    if (!presses) return none();
+    const text = attune.readProp("oth-text", "value"), notation = attune.readProp("oth-notation", "value");
+    written = text; // what is written in its place is the same game
+    attune.press("oth-game", { kind: "paste", text, notation });
+    return none();
+  }
+  function story(name) {
+    if (name) attune.press("oth-game", { kind: "story", story: name });
+    return none();
+  }
+  function line(text) {
+    const box = document.getElementById("oth-text");
+    if (box && box === document.activeElement && written !== null && box.value !== written) return none(); // being typed
+    written = text;
+    return text;
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside,
+    { attune_othello: { drawAll, NAMES, slide, enter, story, line } });
 })();

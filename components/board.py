@@ -18,13 +18,14 @@ CENTRE = (27, 28, 35, 36)
 COLOURS = ("empty", "black", "white")
 
 
-def board(name: str, label: str, playable: bool = False, store: str = "", edits: str = "") -> Any:
+def board(name: str, label: str, playable: bool = False, queue: str = "", edits: str = "") -> Any:
     """The container of a board.
 
-    ``store``: the id of the dcc.Store that is told of pressed squares, if it is playable; ``edits``: of the one that is
-    told of squares pressed with the right button or with Shift and Enter, if that shall mean something else.
+    ``queue``: the queue of presses (assets/attune_presses.js) that is told of pressed squares, if it is playable;
+    ``edits``: the one that is told of squares pressed with the right button or with Shift and Enter, if that shall mean
+    something else.
     """
-    extra = {"data-store": store, **({"data-edits": edits} if edits else {})} if playable else {}
+    extra = {"data-queue": queue, **({"data-edits": edits} if edits else {})} if playable else {}
     kind = "attune-board attune-board-playable" if playable else "attune-board"
     return html.Div(id=name, className=kind, role="group", **{"aria-label": label, **extra})
 

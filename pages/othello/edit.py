@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from dash import Input, Output, State, callback, ctx, html, no_update
+from dash import Input, Output, State, callback, html, no_update
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
@@ -15,33 +15,48 @@ from components.board import belief_board, board_data, difference_board, next_mo
 from components.figure_card import blank
 from components.othello_figures import before_after_bars
 from components.panels import user_error
-from pages.common import attempt
+from pages.common import attempt, refusal
 from pages.othello.reading import NO_MOVE, colour_just_moved
 from pages.othello.state import MAX_EDITS
+from pages.presses import Press, queue_callbacks, settle
 
 NAMES = ("empty", "black", "white")
 
 
 @callback(
-    Output("oth-edits", "data"),
+    Output("oth-edits-done", "data"),
     Output("oth-edit-error", "children"),
-    Input("oth-edit-click", "data"),
-    Input("oth-edit-clear", "n_clicks"),
-    State("oth-edits", "data"),
+    Input("oth-edits-presses", "data"),
     State("oth-game", "data"),
     State("oth-labels", "value"),
     prevent_initial_call=True,
 )
-def change_edits(click: Any, _clear: Any, edits: Any, game: Any, labels: str) -> tuple[Any, Any]:
-    """Pressing a square goes through its other states and back to its own."""
-    if ctx.triggered_id == "oth-edit-clear":
-        return [], None
-    if not click:
+def change_edits(asked: Any, game: Any, labels: str) -> tuple[Any, Any]:
+    """The edits after all that was pressed, and why the last press was refused, if it was."""
+    if not asked:
         return no_update, no_update
+    said: list[str] = [""]
+
+    def one(edits: Any, press: Press) -> Any:
+        after, said[0] = edited(edits, press, game, labels)
+        return after
+
+    done, refused = settle(asked, one)
+    return done, refusal(refused) if refused is not None else user_error(said[0]) if said[0] else None
+
+
+queue_callbacks("oth-edits")
+
+
+def edited(edits: Any, press: Press, game: Any, labels: str) -> tuple[list[list[int]], str]:
+    """Pressing a square goes through its other states and back to its own; the edits, and a sentence if one was taken
+    back. Raises UserError."""
+    if press["kind"] == "clear":
+        return [], ""
     moves, ply = tuple(game["moves"]), int(game["ply"])
     if ply == 0:
-        return no_update, user_error(NO_MOVE)
-    square = int(click["square"])
+        raise UserError(NO_MOVE, "moves")
+    square = int(press["square"])
     classes = Board.start().after(moves[:ply]).classes(labels)
     now = dict(map(tuple, edits or []))
     order = [c for c in (1, 2, 0) if c != classes[square]]
@@ -55,16 +70,16 @@ def change_edits(click: Any, _clear: Any, edits: Any, game: Any, labels: str) ->
     else:
         now[square] = new
     if len(now) > MAX_EDITS:
-        return no_update, user_error("At most four squares can be edited at once. Press an edited one to take it back.")
+        raise UserError("At most four squares can be edited at once. Press an edited one to take it back.", "edits")
     try:
         if now:
             check_edits(moves, ply, tuple((s, c) for s, c in now.items()), labels)
     except UserError as error:
         if new == 0 and square in now:  # the centre cannot be emptied: the next press takes the edit back
             now.pop(square)
-            return [list(e) for e in now.items()], user_error(error.message)
-        return no_update, user_error(error.message)
-    return [list(e) for e in now.items()], None
+            return [list(e) for e in now.items()], error.message
+        raise
+    return [list(e) for e in now.items()], ""
 
 
 @callback(

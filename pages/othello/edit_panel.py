@@ -9,6 +9,7 @@ from dash import dcc, html
 
 from components.board import board
 from components.figure_card import figure_card
+from pages.presses import press
 
 METHODS = [
     {"label": "TPR: swap fillers in the binding", "value": "tpr"},
@@ -34,7 +35,11 @@ def edit_panel() -> Any:
                         [
                             html.H3("Edit the board inside the model"),
                             html.Button(
-                                "Undo all edits", id="oth-edit-clear", className="attune-button", type="button"
+                                "Undo all edits",
+                                id="oth-edit-clear",
+                                className="attune-button",
+                                type="button",
+                                **press("oth-edits", "clear"),
                             ),
                             html.Div(
                                 dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
@@ -77,7 +82,7 @@ def edit_panel() -> Any:
                                         "oth-edit-board",
                                         "The board as edited; press a square to change what is on it",
                                         playable=True,
-                                        store="oth-edit-click",
+                                        queue="oth-edits",
                                     ),
                                 ],
                                 className="attune-board-box",

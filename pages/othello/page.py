@@ -16,6 +16,7 @@ from pages.othello import binding, directions, edit, figures, play, reading, rol
 from pages.othello.edit_panel import edit_panel
 from pages.othello.state import View, read_address
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
+from pages.presses import press, queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (binding, directions, edit, figures, play, reading, roles, trials)
@@ -62,11 +63,12 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="oth-source", data=view.source),
         dcc.Store(id="oth-facts"),
         dcc.Store(id="oth-start", data={"layer": view.layer}),
-        dcc.Store(id="oth-click"),
-        dcc.Store(id="oth-edit-click"),
+        *queue_stores("oth-game"),
+        *queue_stores("oth-edits"),
+        html.Div(id="oth-hand-sink", hidden=True),
+        dcc.Store(id="oth-line"),
         dcc.Store(id="oth-edits", data=view.edits),
         dcc.Store(id="oth-reading"),
-        dcc.Store(id="oth-ply-set", data=view.ply),
         dcc.Store(id="oth-board-play"),
         dcc.Store(id="oth-board-next"),
         dcc.Store(id="oth-board-believed"),
@@ -91,18 +93,23 @@ def _play() -> Any:
                 className="attune-card-head",
             ),
             html.Div(id="oth-story-text", className="attune-note", **{"aria-live": "polite"}),
-            board("oth-play", "The game; press a square to play there", playable=True, store="oth-click"),
+            board("oth-play", "The game; press a square to play there", playable=True, queue="oth-game"),
             html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
             html.Div(
                 [
-                    button("oth-first", "|◀", "to the empty board"),
-                    button("oth-undo", "◀", "one move back"),
-                    button("oth-redo", "▶", "one move forward"),
-                    button("oth-last", "▶|", "to the last move"),
-                    button("oth-best", "Model's move", "play the model's most likely legal move"),
-                    button("oth-random", "Random move"),
-                    button("oth-random-end", "Random to the end"),
-                    button("oth-clear", "New game"),
+                    button("oth-first", "|◀", "to the empty board", **press("oth-game", "first")),
+                    button("oth-undo", "◀", "one move back", **press("oth-game", "undo")),
+                    button("oth-redo", "▶", "one move forward", **press("oth-game", "redo")),
+                    button("oth-last", "▶|", "to the last move", **press("oth-game", "last")),
+                    button(
+                        "oth-best",
+                        "Model's move",
+                        "play the model's most likely legal move",
+                        **press("oth-game", "best"),
+                    ),
+                    button("oth-random", "Random move", **press("oth-game", "random")),
+                    button("oth-random-end", "Random to the end", **press("oth-game", "end")),
+                    button("oth-clear", "New game", **press("oth-game", "clear")),
                 ],
                 className="attune-row attune-keys",
             ),
@@ -129,7 +136,15 @@ def _play() -> Any:
                         ),
                         className="attune-pick",
                     ),
-                    button("oth-paste", "Set up"),
+                    button(
+                        "oth-paste",
+                        "Set up",
+                        **press(
+                            "oth-game",
+                            "paste",
+                            reads='{"text": ["oth-text", "value"], "notation": ["oth-notation", "value"]}',
+                        ),
+                    ),
                 ],
                 className="attune-row attune-paste",
             ),

@@ -4,95 +4,112 @@ an illegal click is answered without asking a model."""
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.records import format_moves, parse_moves
 from analysis.othello.squares import square_name
+from analysis.service.ops_othello import OthelloReading
 from analysis.service.ops_othello_edit import OthelloStory
 from components.board import board_data
-from components.panels import user_error
-from pages.common import attempt
+from pages.common import attempt, refusal
 from pages.othello.state import ADDRESS
+from pages.presses import Press, queue_callbacks, settle
 
 Game = dict[str, Any]
 
 
 @callback(
-    Output("oth-game", "data"),
+    Output("oth-game-done", "data"),
     Output("oth-play-error", "children"),
-    Input("oth-click", "data"),
-    Input("oth-first", "n_clicks"),
-    Input("oth-undo", "n_clicks"),
-    Input("oth-redo", "n_clicks"),
-    Input("oth-last", "n_clicks"),
-    Input("oth-best", "n_clicks"),
-    Input("oth-random", "n_clicks"),
-    Input("oth-random-end", "n_clicks"),
-    Input("oth-clear", "n_clicks"),
-    Input("oth-paste", "n_clicks"),
-    Input("oth-text", "n_submit"),
-    Input("oth-ply", "value"),
-    State("oth-game", "data"),
-    State("oth-text", "value"),
-    State("oth-notation", "value"),
+    Input("oth-game-presses", "data"),
     State("oth-reading", "data"),
-    State("oth-ply-set", "data"),
+    State("oth-source", "data"),
+    State("session", "data"),
     prevent_initial_call=True,
 )
-def change_game(*values: Any) -> tuple[Any, Any]:
-    """The game after what was pressed, or a sentence why not; the moves after the cursor stay until another is made."""
-    click, ply = values[0], values[11]
-    game, text, notation, reading, ply_set = values[12:]
-    trigger = ctx.triggered_id
-    if trigger == "oth-ply" and ply == ply_set:
-        return no_update, no_update  # the slider follows the game here; a late echo must not take a move back
-    try:
-        after = _changed(str(trigger), game, click, ply, text, notation, reading)
-    except UserError as error:
-        return no_update, user_error(error.message)
-    return (no_update if after == game else after), None
+def change_game(asked: Any, reading: Any, source: str, session: str) -> tuple[Any, Any]:
+    """The game after all that was pressed, or a sentence why not; the moves after the cursor stay until another is
+    made."""
+    if not asked:
+        return no_update, no_update
+
+    def best(moves: tuple[int, ...]) -> list[float] | None:
+        return shares_after(moves, reading, source, session)
+
+    def tale(name: str) -> Game | None:
+        found, _ = attempt(lambda: OthelloStory(source, name), session, "story-game")
+        return None if found is None else {"moves": found.data["moves"], "ply": found.data["ply"]}
+
+    done, refused = settle(asked, lambda game, press: changed(game, press, best, tale))
+    if refused is None:
+        return done, None
+    # Only a pasted list stands in a box; a pressed square does not.
+    return done, refusal(refused, OthelloReading if asked["list"][-1]["kind"] == "paste" else None)
 
 
-def _changed(trigger: str, game: Game, click: Any, ply: Any, text: Any, notation: str, reading: Any) -> Game:
-    moves, at = tuple(game["moves"]), int(game["ply"])
-    if trigger == "oth-ply":
-        return {"moves": list(moves), "ply": max(0, min(int(ply or 0), len(moves)))}
-    if trigger in _STEPS:
-        to = _STEPS[trigger](at, len(moves))
+def shares_after(moves: tuple[int, ...], reading: Any, source: str, session: str) -> list[float] | None:
+    """What the model gives each square next: from the reading on screen if it is of this position, else asked for."""
+    if reading and reading.get("moves") == list(moves):
+        return list(reading["next"])
+    found, _ = attempt(lambda: OthelloReading(source, moves, len(moves)), session, "best-move")
+    return None if found is None else [float(s) for s in found.arrays["next"]]
+
+
+def changed(
+    game: Game,
+    press: Press,
+    best: Callable[[tuple[int, ...]], list[float] | None],
+    tale: Callable[[str], Game | None],
+) -> Game:
+    """The game after one press. Raises UserError for what the rules do not allow.
+
+    ``best``: shares of the 64 squares as the next move after a line; ``tale``: the game of a story. Both give None if
+    the model has no answer.
+    """
+    moves, at, kind = tuple(game["moves"]), int(game["ply"]), press["kind"]
+    if kind == "ply" or kind in _STEPS:
+        to = int(press["ply"] or 0) if kind == "ply" else _STEPS[kind](at, len(moves))
         return {"moves": list(moves), "ply": max(0, min(to, len(moves)))}
-    if trigger == "oth-clear":
+    if kind == "clear":
         return {"moves": [], "ply": 0}
-    if trigger in ("oth-paste", "oth-text"):
-        found = parse_moves(text or "", notation)
+    if kind == "story":
+        return tale(str(press["story"])) or game
+    if kind == "paste":
+        found = parse_moves(press.get("text") or "", press.get("notation") or "rows")
         return {"moves": list(found), "ply": len(found)}
+    if kind == "square":
+        return played(game, int(press["square"]))
     now = Board.start().after(moves[:at])
-    if trigger == "oth-click":
-        return played(game, int(click["square"])) if click else game
     if now.over:
         raise UserError("The game is over: neither side can move. Go back, or start a new game.", "moves")
-    if trigger == "oth-best":
-        shares = (reading or {}).get("next")
-        if at == 0 or not shares or reading.get("ply") != at:
-            raise UserError("The model has not answered about this position yet; it needs at least one move.", "moves")
+    if kind == "best":
+        if at == 0:
+            raise UserError("The model has not answered about this position; it needs at least one move.", "moves")
+        shares = best(moves[:at])
+        if shares is None:
+            raise UserError("The model has not answered about this position yet. Press again.", "moves")
         return played(game, max(now.legal, key=lambda s: shares[s]))
-    count = 1 if trigger == "oth-random" else 60
+    # Seeded by the press, so that it is the same move if the question is asked again.
+    chance = random.Random(int(press.get("seed") or 0))  # noqa: S311
+    count = 1 if kind == "random" else 60
     board = now
     for _ in range(count):
         if board.over:
             break
-        board = board.play(random.choice(board.legal))  # noqa: S311
+        board = board.play(chance.choice(board.legal))
     return {"moves": list(board.moves), "ply": len(board.moves) if count > 1 else at + 1}
 
 
 _STEPS = {
-    "oth-first": lambda at, n: 0,
-    "oth-undo": lambda at, n: at - 1,
-    "oth-redo": lambda at, n: at + 1,
-    "oth-last": lambda at, n: n,
+    "first": lambda at, n: 0,
+    "undo": lambda at, n: at - 1,
+    "redo": lambda at, n: at + 1,
+    "last": lambda at, n: n,
 }
 
 
@@ -129,18 +146,13 @@ def status(board: Board, total: int) -> str:
 @callback(
     Output("oth-board-play", "data"),
     Output("oth-status", "children"),
-    Output("oth-ply", "max"),
-    Output("oth-ply", "value"),
-    Output("oth-ply-set", "data"),
-    Output("oth-text", "value"),
-    Output("oth-undo", "disabled"),
-    Output("oth-redo", "disabled"),
+    Output("oth-line", "data"),
     Input("oth-game", "data"),
     State("oth-notation", "value"),
-    State("oth-ply", "value"),
 )
-def show_game(game: Game, notation: str, slider: Any) -> tuple[Any, ...]:
-    """The board of the cursor's ply, and the move list up to the end of the line."""
+def show_game(game: Game, notation: str) -> tuple[Any, ...]:
+    """The board of the cursor's ply, and the move list up to the end of the line. Slider and buttons follow the game in
+    the browser, where the newest press is known."""
     moves, at = tuple(game["moves"]), int(game["ply"])
     board = Board.start().after(moves[:at])
     data = board_data(
@@ -149,16 +161,7 @@ def show_game(game: Game, notation: str, slider: Any) -> tuple[Any, ...]:
         last=board.moves[-1] if board.moves else None,
         labels=play_labels(board),
     )
-    return (
-        {"oth-play": data},
-        status(board, len(moves)),
-        max(1, len(moves)),
-        no_update if slider == at else at,
-        at,
-        format_moves(moves, notation),
-        at == 0,
-        at == len(moves),
-    )
+    return {"oth-play": data}, status(board, len(moves)), format_moves(moves, notation)
 
 
 def play_labels(board: Board) -> list[str]:
@@ -176,7 +179,7 @@ def play_labels(board: Board) -> list[str]:
 
 
 @callback(
-    Output("oth-text", "value", allow_duplicate=True),
+    Output("oth-line", "data", allow_duplicate=True),
     Input("oth-notation", "value"),
     State("oth-game", "data"),
     prevent_initial_call=True,
@@ -187,7 +190,6 @@ def other_notation(notation: str, game: Game) -> str:
 
 
 @callback(
-    Output("oth-game", "data", allow_duplicate=True),
     Output("oth-edits", "data", allow_duplicate=True),
     Output("oth-layer", "value", allow_duplicate=True),
     Output("oth-tab", "active_tab"),
@@ -199,15 +201,35 @@ def other_notation(notation: str, game: Game) -> str:
     prevent_initial_call=True,
 )
 def tell(story: str | None, source: str, session: str) -> tuple[Any, ...]:
-    """A story sets game, ply, block and edits, and says what to look at."""
+    """A story sets block and edits, and says what to look at; its game comes through the queue, with other presses."""
     if not story:
-        return (*[no_update] * 5, "")
+        return (*[no_update] * 4, "")
     result, panel = attempt(lambda: OthelloStory(source, story), session, "story")
     if result is None:
-        return (*[no_update] * 5, panel)
+        return (*[no_update] * 4, panel)
     data = result.data
-    game = {"moves": data["moves"], "ply": data["ply"]}
-    return game, data["edits"], data["layer"], data["tab"], data["labels"], data["text"]
+    return data["edits"], data["layer"], data["tab"], data["labels"], data["text"]
+
+
+queue_callbacks("oth-game")
+# What is no button of the queue: a slider that follows the game, a line that is typed, a list of stories.
+for _call, _input in (
+    ("slide(value)", Input("oth-ply", "value")),
+    ("enter(value)", Input("oth-text", "n_submit")),
+    ("story(value)", Input("oth-story", "value")),
+):
+    clientside_callback(
+        f"(value) => dash_clientside.attune_othello.{_call}",
+        Output("oth-hand-sink", "title", allow_duplicate=True),
+        _input,
+        prevent_initial_call=True,
+    )
+clientside_callback(
+    "(line) => dash_clientside.attune_othello.line(line)",
+    Output("oth-text", "value"),
+    Input("oth-line", "data"),
+    prevent_initial_call=True,
+)
 
 
 for _store, _ids in {

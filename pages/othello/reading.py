@@ -99,7 +99,7 @@ def read(game: Any, layer: Any, labels: str, facts: Any, theme: str, source: str
         )
     next_board = next_move_board(shares, data["legal"], board.discs, board.moves[-1])
     return (
-        {"next": [float(s) for s in shares], "ply": ply},
+        {"next": [float(s) for s in shares], "ply": ply, "moves": list(moves[:ply])},
         {"oth-next": next_board},
         boards,
         bars,

@@ -19,9 +19,9 @@ PROBES = [
 ]
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False) -> Any:
-    """A button; ``label`` says in words what a symbol means."""
-    extra = {"aria-label": label, "title": label} if label else {}
+def button(name: str, text: str, label: str = "", primary: bool = False, **more: Any) -> Any:
+    """A button; ``label`` says in words what a symbol means; ``more``: further attributes."""
+    extra = ({"aria-label": label, "title": label} if label else {}) | more
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", **extra)
 

@@ -139,9 +139,9 @@ def test_values_and_cosines_keep_their_scale() -> None:
 def test_the_container_is_empty_labelled_and_names_its_stores() -> None:
     shown = board("b", "The game").to_plotly_json()["props"]
     assert "children" not in shown or shown["children"] is None
-    assert shown["aria-label"] == "The game" and "data-store" not in shown
-    played = board("b", "The game", playable=True, store="s", edits="e").to_plotly_json()["props"]
-    assert played["data-store"] == "s" and played["data-edits"] == "e"
+    assert shown["aria-label"] == "The game" and "data-queue" not in shown
+    played = board("b", "The game", playable=True, queue="s", edits="e").to_plotly_json()["props"]
+    assert played["data-queue"] == "s" and played["data-edits"] == "e"
 
 
 def test_the_script_makes_no_markup_of_what_it_is_given() -> None:
@@ -205,8 +205,9 @@ globalThis.document = { documentElement: body, createElement: (t) => new Element
   querySelectorAll: (q) => (q.includes(":empty") ? [] : body.querySelectorAll(q)) };
 globalThis.MutationObserver = class { observe() {} };
 globalThis.window = globalThis;
-globalThis.dash_clientside = { no_update: "none", set_props: (id, p) => sets.push([id, p.data]) };
-const a = host("play", { store: "clicks", edits: "edits" }), b = host("plain", {});
+globalThis.dash_clientside = { no_update: "none", set_props() {},
+  attune: { press: (queue, what) => sets.push([queue, what]), afterPress() {} } };
+const a = host("play", { queue: "clicks", edits: "edits" }), b = host("plain", {});
 """
 DRIVE = r"""
 const boards = JSON.parse(process.argv[2]), said = [];
@@ -246,10 +247,10 @@ def test_boards_are_drawn_once_pressed_walked_and_lit(tmp_path: Path) -> None:
     ran = subprocess.run([node, str(drive), json.dumps(boards)], capture_output=True, text=True, check=True, timeout=20)
     found = json.loads(ran.stdout)
     assert found["sets"] == [
-        ["clicks", {"square": 26, "n": 1}],
-        ["clicks", {"square": 26, "n": 2}],
-        ["edits", {"square": 26, "n": 3, "edit": True}],
-        ["edits", {"square": 8, "n": 4, "edit": True}],
+        ["clicks", {"kind": "square", "square": 26}],
+        ["clicks", {"kind": "square", "square": 26}],
+        ["edits", {"kind": "edit", "square": 26}],
+        ["edits", {"kind": "edit", "square": 8}],
     ]
     again, squares, pressable, plain, label, square, stops, lit, unlit, said, text, wrong = found["said"]
     assert again == 0, "drawing again must make no new elements"

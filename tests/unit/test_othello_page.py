@@ -9,11 +9,12 @@ import pytest
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.records import parse_moves
-from pages.othello.edit import edited_classes, said
+from pages.othello.edit import edited, edited_classes, said
 from pages.othello.figures import edit_table, probe_table
-from pages.othello.play import _changed, play_labels, played, status
+from pages.othello.play import changed, play_labels, played, status
 from pages.othello.reading import colour_just_moved, nothing, truth_words
 from pages.othello.state import START, View, read_address
+from pages.presses import settle
 
 MOVES = parse_moves(START)
 
@@ -63,29 +64,63 @@ def test_moves_keep_or_cut_the_line() -> None:
         played(game, 27)
 
 
+def press(game: dict, kind: str, shares: list[float] | None = None, **said: Any) -> dict:
+    return changed(game, {"kind": kind, "n": 1, "seed": 3, **said}, lambda _: shares, lambda _: None)
+
+
 def test_buttons() -> None:
     game = {"moves": list(MOVES), "ply": 5}
-
-    def press(name: str, **more: object) -> dict:
-        given = {"click": None, "ply": 5, "text": "", "notation": "rows", "reading": None, **more}
-        return _changed(name, game, *given.values())
-
-    assert press("oth-first")["ply"] == 0 and press("oth-last")["ply"] == len(MOVES)
-    assert press("oth-undo")["ply"] == 4 and press("oth-redo")["ply"] == 6
-    assert press("oth-ply", ply=99)["ply"] == len(MOVES) and press("oth-clear") == {"moves": [], "ply": 0}
-    after = press("oth-random-end")
-    assert Board.start().after(after["moves"]).over and after["moves"][:5] == list(MOVES[:5])
-    one = press("oth-random")
+    assert press(game, "first")["ply"] == 0 and press(game, "last")["ply"] == len(MOVES)
+    assert press(game, "undo")["ply"] == 4 and press(game, "redo")["ply"] == 6
+    assert press(game, "ply", ply=99)["ply"] == len(MOVES) and press(game, "clear") == {"moves": [], "ply": 0}
+    after = press(game, "end")
+    assert after["moves"][:5] == list(MOVES[:5]) and Board.start().after(tuple(after["moves"])).over
+    assert press(game, "end") == after, "asked again, a press is the same press"
+    assert press(game, "end", seed=4) != after
+    one = press(game, "random")
     assert one["ply"] == 6 and len(one["moves"]) == 6
+    assert press(game, "paste", text="f5d6c3", notation="rows")["ply"] == 3
+    with pytest.raises(UserError, match="at least one move"):
+        press({"moves": [], "ply": 0}, "best", [0.0] * 64)
     with pytest.raises(UserError, match="not answered"):
-        press("oth-best", reading={"next": [0.0] * 64, "ply": 4})
+        press(game, "best", None)
     shares = [0.0] * 64
     best = Board.start().after(MOVES[:5]).legal[-1]
     shares[best], shares[0] = 0.5, 0.9  # the likeliest square of all is not legal
-    assert press("oth-best", reading={"next": shares, "ply": 5})["moves"][5] == best
+    assert press(game, "best", shares)["moves"][5] == best
     over = {"moves": after["moves"], "ply": len(after["moves"])}
     with pytest.raises(UserError, match="over"):
-        _changed("oth-random", over, None, 0, "", "rows", None)
+        press(over, "random")
+
+
+def test_all_presses_that_wait_are_answered_in_their_order() -> None:
+    game = {"moves": list(MOVES), "ply": 5}
+
+    def ask(*kinds: str) -> tuple[dict, UserError | None]:
+        asked = {"state": game, "list": [{"n": n, "kind": k, "seed": n} for n, k in enumerate(kinds, 4)]}
+        return settle(asked, lambda now, what: changed(now, what, lambda _: None, lambda _: None))
+
+    done, refused = ask("undo", "undo", "redo", "redo", "redo")
+    assert done == {"to": 8, "from": game, "state": {"moves": list(MOVES), "ply": 6}} and refused is None
+    done, refused = ask("first", "best", "redo")  # what is refused in between changes nothing, and is past
+    assert done["state"]["ply"] == 1 and refused is None
+    done, refused = ask("end", "random")
+    assert refused is not None and "over" in refused.message and Board.start().after(tuple(done["state"]["moves"])).over
+
+
+def test_edits_pressed_quickly_are_all_taken_in() -> None:
+    game = {"moves": list(MOVES), "ply": 5}
+    squares = [s for s, c in enumerate(Board.start().after(MOVES[:5]).classes("parity")) if c == 0][:5]
+    edits: list = []
+    for square in squares[:4]:
+        edits, said = edited(edits, {"kind": "square", "square": square}, game, "parity")
+        assert not said
+    assert [e[0] for e in edits] == squares[:4]
+    with pytest.raises(UserError, match="At most four"):
+        edited(edits, {"kind": "square", "square": squares[4]}, game, "parity")
+    assert edited(edits, {"kind": "clear"}, game, "parity") == ([], "")
+    with pytest.raises(UserError):
+        edited([], {"kind": "square", "square": 0}, {"moves": [], "ply": 0}, "parity")
 
 
 def test_the_status_tells_of_turns_passes_and_ends() -> None:

@@ -1,0 +1,68 @@
+// Presses that a server answers and that build on one another: none is lost, and none is overtaken by an older answer.
+//
+// Dash asks anew when an input changes while an answer is under way, and drops the older answer; what the older question
+// had changed would be gone. So each question carries all presses that no answer has taken in yet, in their order, and
+// the state that they act on. Whichever answer comes, the presses that it has taken leave the queue. An answer to a
+// question about a state that is no longer the page's (something else has written it meanwhile) is asked again.
+//
+// A queue is named by the store of its state, here "game": presses go to the store "game-presses", answers come through
+// the store "game-done" (pages/presses.py is the server's half). set_props takes effect at once, whatever is under way.
+(function () {
+  const attune = window.dash_clientside.attune;
+  const none = () => window.dash_clientside.no_update;
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  const read = (id, name) => {
+    const found = window.dash_component_api.getLayout(id);
+    return found && found.props ? found.props[name] : undefined;
+  };
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const queues = new Map();
+  const queue = (name) => {
+    if (!queues.has(name)) queues.set(name, { list: [], n: 0 });
+    return queues.get(name);
+  };
+  const after = new Map(); // by queue: what else a page does when presses were made or taken in
+
+  function ask(name) {
+    const { list } = queue(name);
+    if (list.length) set(name + "-presses", { data: { state: read(name, "data"), list: list.slice() } });
+    if (after.has(name)) after.get(name)(read(name, "data"), list);
+  }
+  // instead: a kind of press of which only the last counts, such as a slider that is being dragged.
+  attune.press = function (name, what, instead) {
+    const q = queue(name), last = q.list[q.list.length - 1];
+    if (instead && last && last.kind === what.kind) q.list.pop();
+    q.list.push(Object.assign({ n: (q.n += 1), seed: Math.floor(Math.random() * 2 ** 31) }, what));
+    ask(name);
+  };
+  attune.settle = function (name, done) {
+    if (!done) return none();
+    const q = queue(name);
+    if (!q.list.some((press) => press.n <= done.to)) return none(); // taken in before, or of a page that was left
+    if (same(done.from, read(name, "data"))) {
+      q.list = q.list.filter((press) => press.n > done.to);
+      if (!same(done.from, done.state)) set(name, { data: done.state });
+    }
+    ask(name);
+    return none();
+  };
+  // A page that is opened anew has no presses of the last time.
+  attune.fresh = function (name) {
+    queue(name).list = [];
+    if (after.has(name)) after.get(name)(read(name, "data"), []);
+    return none();
+  };
+  attune.pressed = (name) => queue(name).list;
+  attune.afterPress = (name, then) => after.set(name, then);
+  attune.readProp = read;
+
+  // data-press: the queue; data-kind: the kind; data-with: what else the press says, as JSON; data-reads: entries that are
+  // read at the press, as JSON {name: [id, property]}.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-press]");
+    if (!button || button.disabled) return;
+    const reads = Object.entries(JSON.parse(button.dataset.reads || "{}"));
+    const said = Object.fromEntries(reads.map(([key, [id, name]]) => [key, read(id, name)]));
+    attune.press(button.dataset.press, { kind: button.dataset.kind, ...JSON.parse(button.dataset.with || "{}"), ...said });
+  });
+})();

@@ -1,0 +1,100 @@
+"""No press is lost, and none is overtaken by an older answer: answers are held back on purpose, and let go late or in
+the wrong order, as they come on a busy machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from tests.browser.test_othello import CELL, opened, says
+
+pytestmark = pytest.mark.browser
+
+
+class Held:
+    """Answers of the callbacks whose output names a word, kept back until they are let go."""
+
+    def __init__(self, page: Page, word: str) -> None:
+        self.page, self.word, self.on = page, word, True
+        self.waiting: list[Route] = []
+        page.route("**/_dash-update-component*", self._take)
+
+    def _take(self, route: Route) -> None:
+        asked = route.request.post_data_json or {}
+        if self.on and self.word in asked.get("output", ""):
+            self.waiting.append(route)
+        else:
+            route.continue_()
+
+    def count(self, least: int) -> None:
+        """Wait until so many questions are held."""
+        for _ in range(600):
+            if len(self.waiting) >= least:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"{len(self.waiting)} of {least} questions came")
+
+    def go(self, backwards: bool = False) -> None:
+        """Answer all that was held, and hold no more; ``backwards``: the newest first."""
+        self.on = False
+        for route in self.waiting[::-1] if backwards else self.waiting:
+            route.continue_()
+            self.page.wait_for_timeout(150)
+        self.waiting.clear()
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["in order", "newest first"])
+def test_quick_presses_on_the_board_all_count(open_page: Callable[..., Page], backwards: bool) -> None:
+    page = opened(open_page)
+    says(page, "#oth-status", "Ply 17 of 17")
+    held = Held(page, "oth-game-done")
+    for name in ["#oth-undo"] * 4 + ["#oth-redo"] * 3:
+        page.click(name)
+    held.count(1)
+    page.locator("#oth-undo").press("Enter")  # the keyboard is a press like any other
+    held.count(2)
+    held.go(backwards)
+    says(page, "#oth-status", "Ply 15 of 17")
+    page.wait_for_function("() => location.search.includes('ply=15')")
+    held = Held(page, "oth-game-done")
+    page.click("#oth-redo")
+    page.click("#oth-random-end")
+    page.click("#oth-undo")
+    held.count(1)
+    held.go(backwards)
+    says(page, "#oth-status", "Ply 59 of 60")
+    before = page.input_value("#oth-text")
+    page.wait_for_timeout(500)
+    assert page.input_value("#oth-text") == before, "a random game is drawn once"
+
+
+def test_an_older_game_does_not_come_back(open_page: Callable[..., Page]) -> None:
+    """What shows the game is held back too: slider, list and address follow the newest press."""
+    page = opened(open_page)
+    says(page, "#oth-status", "Ply 17 of 17")
+    held = Held(page, "oth-board-play")
+    page.click("#oth-undo")
+    held.count(1)
+    page.fill("#oth-text", "f5d6c3")  # typed while the list of the older game is under way
+    page.click("#oth-undo")
+    page.focus("#oth-text")
+    held.count(2)
+    held.go()
+    says(page, "#oth-status", "Ply 15 of 17")
+    assert page.input_value("#oth-text") == "f5d6c3"
+    page.press("#oth-text", "Enter")
+    says(page, "#oth-status", "Ply 3 of 3")
+
+
+def test_squares_edited_quickly_are_all_edited(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page, "&tab=edit")
+    says(page, "#oth-edit-said", "Press one to four squares")
+    held = Held(page, "oth-edits-done")
+    for square in (12, 11, 13):
+        page.click(f'#oth-edit-board [data-square="{square}"]')
+    held.count(1)
+    held.go()
+    page.wait_for_function("() => document.querySelectorAll('#oth-edit-board .attune-selected').length === 3")
+    assert page.locator(CELL.format(12)).count() == 1
