@@ -32,9 +32,10 @@ def framed(
 
     In a template everything up to the question is ``before``, and what closes the turn and opens the model's own is the
     question's last part, which has no unit; the lead is "". A template that takes no system message gets the
-    instruction at the head of the user's turn. Raises UserError(field="model") if there is no
-    template, or one that cannot be used for this.
+    instruction at the head of the user's turn. A start token pasted at the head of the question is left out. Raises
+    UserError(field="model") if there is no template, or one that cannot be used for this.
     """
+    parts = _without_start(parts, getattr(tokenizer, "bos_token", None) or "")
     if plain:
         return f"{instruction}\n\n" if instruction else "", (Part("Question: "), *parts), _PLAIN_LEAD
     if not getattr(tokenizer, "chat_template", None):
@@ -87,8 +88,8 @@ def question_parts(question: str, hint: str = "") -> tuple[Part, ...]:
 
 def candidates_for(answer: str, question: str, steps: Sequence[str], others: Sequence[str] = ()) -> tuple[str, ...]:
     """Answers to compare with, the answer first: other answers known, the question's option letters if the answer is
-    such a letter, no for a yes, and numbers of the chain if it is a number, or if there is nothing else. At most 8, each once; two
-    ways to write the same answer are one."""
+    such a letter, no for a yes, and numbers of the chain if it is a number, or if there is nothing else. At most 8,
+    each once; two ways to write the same answer are one."""
     found = [answer, *others, *_opposite(answer)]
     letters = list(dict.fromkeys(_OPTION.findall(question)))
     if re.fullmatch(r"[A-Ja-j]", answer) and letters == list("ABCDEFGHIJ")[: len(letters)]:
@@ -97,6 +98,13 @@ def candidates_for(answer: str, question: str, steps: Sequence[str], others: Seq
     if len(kept) < 2 or value_of(answer) is not None:
         kept = distinct([*kept, *(n for step in reversed(steps) for n in reversed(numbers_in(step)))], MAX_CANDIDATES)
     return kept
+
+
+def _without_start(parts: Sequence[Part], start: str) -> tuple[Part, ...]:
+    """The parts without a start token that was pasted at the head of the question: the prompt has one before it."""
+    if start and parts and parts[0].text.startswith(start) and parts[0].text != start:
+        return (replace(parts[0], text=parts[0].text.removeprefix(start)), *parts[1:])
+    return tuple(parts)
 
 
 def _opposite(answer: str) -> list[str]:

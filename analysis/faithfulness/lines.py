@@ -19,6 +19,8 @@ import numpy as np
 
 from analysis.errors import UserError
 from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
+from analysis.models.legible import check_known, unknown_ids
+from analysis.models.prompts import frame_ids, with_start
 
 MAX_TOKENS = 4_096
 
@@ -93,19 +95,18 @@ class Tokens:
             )
         self.tokenizer = tokenizer
         self.limit = min(MAX_TOKENS, max_positions or MAX_TOKENS)
-        empty = list(tokenizer("", add_special_tokens=True)["input_ids"])
-        bos = tokenizer.bos_token_id
-        self.start = [bos] if bos is not None and empty[:1] == [bos] else []
-        self.start_text = tokenizer.bos_token or ""
+        self.start, _ = frame_ids(tokenizer)
+        self.unknown = unknown_ids(tokenizer)
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids of each text, and the index of the first character of each token (-1 for the start token)."""
         made = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        check_known(self.unknown, made["input_ids"])
         ids, begins = [], []
         for text, row, offsets in zip(texts, made["input_ids"], made["offset_mapping"], strict=True):
-            # A chat template writes the start token itself.
-            start = [] if self.start and text.startswith(self.start_text) else self.start
-            ids.append([*start, *row])
+            # A chat template writes the start token itself; an end token is never put behind a text that goes on.
+            ids.append(with_start(self.start, row))
+            start = ids[-1][: len(ids[-1]) - len(row)]
             begins.append([*(-1 for _ in start), *(_first(text, a, b) for a, b in offsets)])
             if len(ids[-1]) > self.limit:
                 raise UserError(

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import Cancelled, UserError
 from analysis.faithfulness.chains import CUE, sample_chains
 from analysis.faithfulness.framing import INSTRUCTION, candidates_for, framed, question_parts
 from analysis.faithfulness.item import MAX_CANDIDATES, Item
+from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.measures.battery import MEASURES, evaluate
 from analysis.faithfulness.reader import ModelReader
 from analysis.models import generation
@@ -258,3 +259,38 @@ def test_it_can_be_stopped_and_says_what_is_wrong() -> None:
         with pytest.raises(UserError) as caught:
             sample_chains(LOADED, **{"question": QUESTION, **settings})  # type: ignore[arg-type]
         assert caught.value.field == field
+
+
+def test_start_tokens_are_read_once_and_end_tokens_not_at_all() -> None:
+    tokenizer = byte_tokenizer()
+    inner = tokenizer.backend_tokenizer
+    inner.add_special_tokens(["<s>", "</s>"])
+    numbers = [(t, inner.token_to_id(t)) for t in ("<s>", "</s>")]
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=numbers)
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    made.chat_template = CHATML
+    ids, begins = Tokens(made).encode(["<s>ab", "ab", ""])
+    assert [made.decode(row) for row in ids] == ["<s>ab", "<s>ab", "<s>"]
+    assert begins == [[0, 3, 4], [-1, 0, 1], [-1]]
+    before, parts, _ = framed(question_parts("<s>How many? None."), made, plain=True)
+    assert before + "".join(p.text for p in parts) == "Question: How many? None."
+
+
+def test_a_template_of_parts_shows_the_question_and_one_that_refuses_says_why() -> None:
+    parts = (
+        "{% for m in messages %}[{{ m['role'] }}]{% for p in m['content'] %}"
+        "{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}[answer]"
+    )
+    before, question, _ = framed(question_parts(QUESTION), byte_tokenizer(parts), instruction="Think.")
+    assert before + "".join(p.text for p in question) == f"[system]Think.[user]{QUESTION}[answer]"
+    with pytest.raises(UserError, match="needs a tool") as caught:
+        framed(question_parts(QUESTION), byte_tokenizer("{{ raise_exception('needs a tool') }}"), instruction="Think.")
+    assert caught.value.field == "model"
+
+
+def test_two_writings_of_one_answer_are_not_two_candidates() -> None:
+    with pytest.raises(UserError, match="“7” and “7.0” are the same answer") as caught:
+        sample_chains(LOADED, QUESTION, candidates=("7", "8", "7.0"))
+    assert caught.value.field == "candidates"
+    assert candidates_for("1/2", "How much?", ["It is 0.5, or 2."]) == ("1/2", "2")
+    assert candidates_for("Yes", "Is it so?", ["It is."], ["yes"]) == ("Yes", "No")
