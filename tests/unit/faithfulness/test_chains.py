@@ -289,7 +289,7 @@ def test_a_template_of_parts_shows_the_question_and_one_that_refuses_says_why() 
 
 
 def test_two_writings_of_one_answer_are_not_two_candidates() -> None:
-    with pytest.raises(UserError, match="“7” and “7.0” are the same answer") as caught:
+    with pytest.raises(UserError, match="are the same answer") as caught:
         sample_chains(LOADED, QUESTION, candidates=("7", "8", "7.0"))
     assert caught.value.field == "candidates"
     assert candidates_for("1/2", "How much?", ["It is 0.5, or 2."]) == ("1/2", "2")
