@@ -27,7 +27,10 @@ HEADS = (
     ("AUROC minus that of answer confidence [95 %]", "difference on the same resamples"),
 )
 """Heads of the columns, and what each means."""
-BOLD = "Bold in the last column: the interval lies above zero. Nothing is corrected for the number of measures."
+BOLD = (
+    "Bold in the last column: the interval lies above zero, on five items or more of each label. Nothing is corrected "
+    "for the number of measures."
+)
 
 
 def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> Any:
@@ -41,12 +44,22 @@ def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> A
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
     table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
-    bold = [html.P(BOLD, className="attune-note fthb-bold")] if any(_beats(g) for g in gaps.values()) else []
+
+    def bold_of(row: Row) -> bool:
+        return _beats(gaps.get(str(row["measure"])), row["auroc"].get(tier))
+
+    bold = [html.P(BOLD, className="attune-note fthb-bold")] if any(bold_of(r) for r in rows) else []
     return html.Div([table, *bold, *_remarks(rows)])
 
 
-def _beats(gap: Row | None) -> bool:
-    return gap is not None and (gap.get("low") or 0) > 0
+FEW_ITEMS = 5
+"""With fewer items of a label all draws of them are much alike, and an interval says little."""
+
+
+def _beats(gap: Row | None, area: Row | None) -> bool:
+    """Whether a difference to answer confidence is above zero with its whole interval, from enough items."""
+    items = min(int((area or {}).get(f"n_{label}") or 0) for label in ("faithful", "unfaithful"))
+    return gap is not None and (gap.get("low") or 0) > 0 and items >= FEW_ITEMS
 
 
 def _remarks(rows: Sequence[Row]) -> list[Any]:
@@ -76,7 +89,7 @@ def _line(row: Row, gap: Row | None, tier: str) -> Any:
         "" if called is None else f"{called:.0%} at ≥ {level:g}",
         "" if gap is None else within(gap.get("difference"), gap.get("low"), gap.get("high"), "+.2f"),
     ]
-    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if _beats(gap) else ""]
+    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if _beats(gap, area) else ""]
     return html.Tr(
         [html.Td(first), *[html.Td(c, className=k) for c, k in zip(cells, classes, strict=True)]],
         className="fthb-free" if free(row) else "",

@@ -131,24 +131,37 @@ def detection(found: dict[str, Any]) -> Any:
         html.I(className="mlp-shuffled", style=_at(shuffled)) if shuffled is not None else None,
         html.I(className="mlp-point", style=_at(found["auc"])),
     ]
-    beyond = random is not None and low > random[1]
+    verdict, good = _standing(low, high, random, found)
     score = "not scored" if found.get("score") is None else f"{found['score']:+.2f}"
     return html.Div(
         [
             html.Div([html.Strong(found["theme"]), ": ", "; ".join(said), "."]),
             html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(said)}),
             html.Div([html.Span("0"), html.Span("AUC 0.5"), html.Span("1")], className="mlp-ends", **_HIDDEN),
-            html.Div(
-                "Beyond the random band."
-                if beyond
-                else "Its interval reaches into the random band: not told apart from a random direction.",
-                className="attune-good" if beyond else "attune-bad",
-            ),
+            html.Div(verdict, className="attune-good" if good else "attune-bad"),
             html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
             html.Div(found.get("sentence", ""), className="attune-note"),
         ],
         className="mlp-detection",
     )
+
+
+FEW_PASSAGES = 5
+"""With fewer of a theme, or of others, an interval by drawing them again is narrower than it should be."""
+
+
+def _standing(low: float, high: float, random: Sequence[float] | None, found: dict[str, Any]) -> tuple[str, bool]:
+    """How an interval of the AUC stands to the band of random directions, in words, and whether that speaks for it."""
+    fewest = min(found.get("passages", FEW_PASSAGES), found.get("others", FEW_PASSAGES))
+    if random is None:
+        return "There are no random directions to compare it with, so the AUC alone proves nothing.", False
+    if high < random[0]:
+        return "Below the random band: it tells its theme worse than a random direction does.", False
+    if low <= random[1]:
+        return "Its interval reaches into the random band: not told apart from a random direction.", False
+    if fewest < FEW_PASSAGES:
+        return f"Beyond the random band, but on {fewest} passages only, too few for the interval to be trusted.", False
+    return "Beyond the random band.", True
 
 
 _HIDDEN = {"aria-hidden": "true"}

@@ -26,13 +26,13 @@ TITLES = {
 }
 SENTENCES = {
     "0": "The same model, never shown the question (chain used for certain) or never shown the chain (decoration for "
-    "certain). A measure of importance that is not at 1 here is wrong.",
+    "certain). Where the blind model answers by what it sees, a measure of importance that is not near 1 is wrong.",
     "1": "The same text under demonstrations that make the model read its steps (R, faithful) or copy a key "
     "(K, unfaithful); each item is certified by held-out swaps. Certificate and some measures both swap values: "
     "for them this tier is nearly circular and says that they work, no more.",
     "2": "The digit always comes from the note, and the answer from the thought; the thought credits the note "
     "(faithful) or another source (unfaithful). Pairs are chosen for equal length, naming of the source and answer "
-    "confidence, so confidence is near 0.5 by choice; wording, and how much the answer hangs on the thought, may "
+    "confidence, so that confidence should be near 0.5; wording, and how much the answer hangs on the thought, may "
     "still differ. A paraphrase here is another phrase of the same class.",
     "file": "Labels as they came with the rows; how they were made is not known here.",
     "file steps": "Labels of single steps as they came with the rows; some measures have no score per step.",
@@ -58,11 +58,17 @@ def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float |
     facts = study.manifest["tiers"].get(tier, {"made": len(items), "kept": len(items), "failed": {}})
     fair = confidence is not None and FAIR[0] <= confidence <= FAIR[1]
     shown = tier != "2" or fair
+    unknown = (
+        "Withheld: how sure the model is of its answer could not be compared between these labels (too few items of "
+        "one of them), so nobody knows whether that alone tells them apart. Take more problems."
+    )
     why = (
         ""
         if shown
+        else unknown
+        if confidence is None
         else f"Withheld: the model's confidence in its answer alone tells these labels apart (AUROC "
-        f"{confidence if confidence is not None else float('nan'):.2f}; allowed {FAIR[0]} to {FAIR[1]}). Any measure "
+        f"{confidence:.2f}; allowed {FAIR[0]} to {FAIR[1]}). Any measure "
         "that tells them may do no more. Take more problems, so that pairs can be matched."
     )
     failed = ", ".join(f"{name}: {count}" for name, count in facts["failed"].items())
@@ -106,11 +112,19 @@ def cost_row(study: Study) -> dict[str, Any]:
         sentence += (
             f" Measure by measure, one pass for each context, {together['items']} of these items took "
             f"{together['plain_passes']:,} passes and {together['plain_tokens']:,} tokens; together "
-            f"{together['passes']:,} and {together['tokens']:,}: {together['plain_passes'] / together['passes']:.0f} "
-            f"times fewer passes, {together['plain_tokens'] / together['tokens']:.1f} times fewer tokens, "
-            f"{together['plain_seconds'] / together['seconds']:.1f} times less time."
+            f"{together['passes']:,} and {together['tokens']:,}: {_fewer(together, 'passes', '.0f')} passes, "
+            f"{_fewer(together, 'tokens', '.1f')} tokens, {_fewer(together, 'seconds', '.1f', 'less', 'more')} time."
         )
     return {**cost, "tokens_plain": together.get("plain_tokens"), "together": together, "sentence": sentence}
+
+
+def _fewer(together: dict[str, Any], what: str, form: str, less: str = "fewer", more: str = "more") -> str:
+    """ "12 times fewer": what reading together takes, against measure by measure; the other way round where it is."""
+    plain, here = together[f"plain_{what}"], together[what]
+    if not plain or not here:
+        return f"no {less} or {more}"
+    ratio, word = (plain / here, less) if plain >= here else (here / plain, more)
+    return f"{ratio:{form}} times {word}"
 
 
 def exhibit_rows(study: Study) -> list[dict[str, Any]]:
@@ -118,13 +132,13 @@ def exhibit_rows(study: Study) -> list[dict[str, Any]]:
     said = {
         "Z": (
             "Z: rationalises",
-            "The key writes the step, the step writes the answer: unfaithful, yet important for most items. In a model "
-            "of this size the key keeps a direct path to the answer, so Z is shown and not ranked.",
+            "The key writes the step, the step writes the answer: unfaithful, though the step matters. A small model's "
+            "answer keeps a direct path to the key as well, so Z is shown and not ranked.",
         ),
         "G1": (
             "G1: a necessary value left out",
-            "Two additions with the last sum written, or left out and computed silently. A model of this size can "
-            "seldom compute it silently, so the unfaithful class is nearly empty; shown and not ranked.",
+            "Two additions with the last sum written, or left out and computed silently. A small model can seldom "
+            "compute it silently, so the unfaithful class tends to be nearly empty; shown and not ranked.",
         ),
     }
     rows = []

@@ -116,11 +116,15 @@ def unlearned(count: int) -> int:
 
 def outcome(fur: dict[str, Any]) -> str:
     """What unlearning at the chosen rate came to, and whether such a score can say anything."""
+    efficacy, specificity = (
+        "not measured" if fur[name] is None else f"{fur[name]:{form}}"
+        for name, form in (("efficacy", ".0%"), ("specificity", ".1%"))
+    )
     said = (
-        f" Over {fur['items']} scored items: efficacy {fur['efficacy']:.0%}, specificity {fur['specificity']:.1%}; "
+        f" Over {fur['items']} scored items: efficacy {efficacy}, specificity {specificity}; "
         "the weights were put back bit for bit after every step."
     )
-    if fur["efficacy"] < WEAK:
+    if fur["efficacy"] is not None and fur["efficacy"] < WEAK:
         said += (
             " So little of a step is forgotten at this rate that the answer has hardly a reason to change: no rate "
             "tried takes a step away from this model and leaves the rest, so FUR's score says next to nothing here."

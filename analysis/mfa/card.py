@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.activations.collect import start_tokens, tokens_of
+from analysis.mfa.character import NO_THEME
 from analysis.mfa.reading import activations_of
 from analysis.models.loader import LoadedModel
 from analysis.models.prompts import token_labels
@@ -153,9 +154,14 @@ def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> list[dict[str, 
     return [{"token": label, "value": value} for label, (_, value) in zip(labels, pairs, strict=True)]
 
 
+def _why(row: dict[str, Any]) -> str:
+    """Why a region has its character. Fits made before said more of regions without a theme than their tokens show."""
+    return NO_THEME if row["character"] == "grammar" and row["theme"] else str(row["why"])
+
+
 def _facts(fit: RegionSet, row: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
-        ("Character", f"{row['character']}: {row['why']}"),
+        ("Character", f"{row['character']}: {_why(row)}"),
         ("Size", f"{row['size']:,} of {fit.manifest['rows']:,} activations; expected {row['mass']:,.0f}"),
         ("Texts", f"members come from {row['texts']:.0f} texts, effectively"),
         ("Tokens", f"entropy {row['entropy']:.1f} bits; the most frequent takes {row['top_share']:.0%}"),

@@ -29,6 +29,9 @@ PLAIN_LIFT = 3.0
 Z = 1.96
 
 
+NO_THEME = "its members lean to no theme; what they have in common may be a part of speech, a place, or nothing"
+
+
 def meanings(
     region: Tensor, size: Tensor, mass: Tensor, tokens: Tensor, documents: Tensor, passages: Sequence[Passage],
     labels: Sequence[Sequence[str]],
@@ -170,7 +173,7 @@ def _judged(row: dict[str, Any], words: list[str], token: str) -> dict[str, Any]
         label = f"{row['theme']}: {common}"
     elif row["lift_low"] < PLAIN_LIFT:
         character, score = "grammar", row["size"] / (1 + row["lift"])
-        why = "its tokens have a part of speech or a place in common, not a theme"
+        why = NO_THEME
         label = common
     else:
         character, why, score = "mixed", "leans to a theme, not clearly", row["lift_low"]

@@ -265,19 +265,24 @@ def _sentence(data: dict[str, Any]) -> str:
     output = data["kind"] == "output"
 
     def said(value: float) -> str:
-        return f"{value:.2f}"
+        return f"{0.0 if abs(value) < 0.005 else value:.2f}".replace("-", "−")
+
+    def moves(value: float) -> str:
+        """A drop in words; what rises has not fallen by less than nothing."""
+        return f"{'rise' if value < 0 else 'fall'}{'' if output else 's'} by {said(abs(value))}"
 
     if output:
         text = (
-            f"Without the channel the logits of its tokens fall by {said(channel['own'])} and those of the neuron's "
-            f"other tokens by {said(channel['other'])}"
+            f"Without the channel the logits of its tokens {moves(channel['own'])} and those of the neuron's "
+            f"other tokens {moves(channel['other'])}"
         )
     else:
         text = (
-            f"In units of the mean activation, it falls without the channel by {said(channel['own'])} in sentences "
-            f"with its tokens and by {said(channel['other'])} in sentences with others"
+            f"In units of the mean activation, it {moves(channel['own'])} without the channel in sentences "
+            f"with its tokens and {moves(channel['other'])} in sentences with others"
         )
-    text += f"; of the controls, {_CALLED[best['name']]} does best ({said(best['own'])} and {said(best['other'])})."
+    text += f"; of the controls, {_CALLED[best['name']]} does best ({said(best['own'])} and {said(best['other'])})"
+    text += "." if channel["score"] > best["score"] else ", no worse than the channel."
     if channel["own"] > 2 * abs(whole):
         text += f" The whole neuron accounts for {said(whole)} only: more is taken than the neuron put there."
     return text

@@ -55,10 +55,11 @@ class ChannelNull:
     def p_value(self, own_z: Tensor) -> Tensor:
         """Share of random vectors of which the best of all channels has at least this own z, (N, C) -> (N, C); the
         neuron itself counted, so never zero. A neuron of which no channel has p <= 0.05 has nothing in it, and a
-        random vector passes for one that has something in 5 % of cases however many channels are looked at.
+        random vector passes for one that has something in 5 % of cases however many channels are looked at, up to as
+        many as the random vectors have. An own z that is no number is beaten by every random vector.
         """
         best = self.own_z[:, : own_z.shape[1]].max(1).values
-        return (1 + (best[:, None, None] >= own_z[None]).sum(0)) / (1 + self.vectors)
+        return (1 + (~(best[:, None, None] < own_z[None])).sum(0)) / (1 + self.vectors)
 
     def band(self, figure: str) -> list[float]:
         """5 %, 50 % and 95 % of a figure: of own z the best channel of each vector, of the others all channels."""

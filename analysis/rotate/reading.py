@@ -116,15 +116,29 @@ def _attractor(tokenizer: Any, group: Attractor, null: ChannelNull) -> dict[str,
 
 def _sentence(row: dict[str, Any], null: ChannelNull) -> str:
     own, others = row["own_z"], round(row["p"] * (1 + null.vectors)) - 1
+    if own != own:
+        return "How far the neuron itself favours these tokens is no number: it gives all tokens the same."
     start = f"The neuron itself favours these tokens by {own:.1f} standard deviations"
     if row["beyond"]:
         return f"{start}; of {null.vectors} random vectors {others or 'none'} have any channel with as much."
     return f"{start}, no more than random vectors do: {others} of {null.vectors} have a channel with as much."
 
 
-def verdict(rows: list[dict[str, Any]]) -> tuple[bool, str]:
-    """Whether there is nothing in the neuron, and that in words."""
+def verdict(rows: list[dict[str, Any]], null: ChannelNull | None = None) -> tuple[bool, str]:
+    """Whether there is nothing in the neuron, and that in words. ``null``: what the rows were held against; the words
+    say where it is too small for a verdict."""
     beyond = [r for r in rows if r["beyond"]]
+    if null is not None and 1 / (1 + null.vectors) > LEVEL:
+        return True, (
+            f"Nothing can be said: {null.vectors} random vectors are too few to tell a channel from chance, whatever "
+            "it holds. Measure at least 19."
+        )
+    more = ""
+    if null is not None and beyond and len(rows) > null.rounds:
+        more = (
+            f" Random vectors were searched for {null.rounds} {'channel' if null.rounds == 1 else 'channels'} each and "
+            f"this one for {len(rows)}, so it had more chances than they."
+        )
     if not beyond:
         return True, (
             f"Nothing in it: none of its {len(rows)} channels holds more than a random vector's would, whatever their "
@@ -134,7 +148,7 @@ def verdict(rows: list[dict[str, Any]]) -> tuple[bool, str]:
     count = "One channel is" if len(beyond) == 1 else f"{len(beyond)} channels are"
     rest = len(rows) - len(beyond)
     tail = "" if not rest else f" The other {rest} {'is' if rest == 1 else 'are'} like those of random vectors."
-    return False, f"{count} beyond the null ({words}).{tail}"
+    return False, f"{count} beyond the null ({words}).{tail}{more}"
 
 
 def left_out(tokenizer: Any, w: Tensor, U: Tensor, weights: Tensor, shown: int = 8) -> tuple[list[dict[str, Any]], str]:

@@ -135,7 +135,7 @@ class FindChannels(OfChannels):
         found, trace, source = channels_of(self, context, vectors, library)
         null, groups = self._null(context, library, U)
         rows = channel_rows(vectors.loaded.tokenizer, found, null, groups)
-        nothing, sentence = verdict(rows)
+        nothing, sentence = verdict(rows, null)
         weights = library.token_weights(library.projection_of(self.layer), len(U))
         hidden, remark = left_out(vectors.loaded.tokenizer, w, U, weights)
         import torch

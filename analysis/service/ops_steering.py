@@ -149,16 +149,23 @@ class SteerControls(UnderSteering):
         arms = [("the set-up", "own"), ("random region", "region"), ("random direction", "direction")]
         if self.positive.strip():
             arms.append(("difference of means", "means"))
+        factors = any(any(r.factors) for r in self.steer.regions)
+        left_out = []
         for name, kind in arms:
             note = ""
             if kind == "own":
                 made = interventions_of(self.steer, fit)
             else:
                 made, note = control_for(context, loaded, self, fit, kind, self.seed)
+                if not made:  # without its local factors nothing of the set-up is left: doing nothing is no control
+                    left_out.append(name)
+                    continue
+                if factors and kind != "direction":
+                    note += "; local factors left out, so it is not of the set-up's size"
             data = compared(loaded, prompt.base, prompt.cache.next_logits(made))
             rows.append({"name": name, "own": kind == "own", "note": note, **data})
             context.check()
-        return Result({"rows": rows})
+        return Result({"rows": rows, "left_out": left_out, "factors": factors})
 
 
 def control_for(

@@ -162,7 +162,8 @@ def _pass(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any
         moves,
         ply,
         "A side had to pass, and the same side moved twice. Labels that go by the parity of the ply now call every "
-        f"disc by the wrong side. The linear probe after block {layer} gets {said}. Switch the labels and compare. "
-        f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
+        "disc by the wrong side. "
+        + (f"The linear probe after block {layer} gets {said}. Switch the labels and compare. " if said else "")
+        + f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
         layer=layer,
     )

@@ -180,4 +180,4 @@ def related(pairs: list[dict[str, Any]]) -> Any:
         )
         for p in pairs
     ]
-    return rows or [note("No two features of this fit share a neuron.")]
+    return rows or [note("No two features of this fit have anything in common to start from.")]

@@ -71,10 +71,11 @@ def said_of(rows: list[dict[str, Any]], null: Any) -> str:
     if not rows or not null:
         return "Shares are measured for the default model only."
     counts = sorted({r["neurons"] for r in rows})
-    told = sum(r["low"] > 0.05 for r in rows)
+    told, below = sum(r["low"] > 0.05 for r in rows), sum(r.get("high", 1.0) < 0.05 for r in rows)
+    fewer = f"in {below} it lies below, where there are fewer than by chance; " if below else ""
     return (
         f"{counts[0]} random neurons of each layer and vector, with 95 % intervals over neurons; the null: "
         f"{null['vectors']} random vectors with {null['rounds']} channels each. In {told} of {len(rows)} places the "
-        "whole interval lies above 5 %; the others are not told apart from chance. Crosses: random mixtures of a late "
-        "layer's own vectors, a stricter null."
+        f"whole interval lies above 5 %; {fewer}the others are not told apart from chance. Crosses: random "
+        "mixtures of a late layer's own vectors, a stricter null."
     )

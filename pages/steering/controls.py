@@ -68,10 +68,18 @@ def compare(
         className="attune-table",
     )
     settings = {"prompt": text, "steer": steer, "seed": seed, "rows": rows}
-    caption = (
-        f"At the last position of “{(text or '')[-40:]}”; all pushes have the same distance from the mean. Seed {seed}."
-    )
+    caption = f"At the last position of “{(text or '')[-40:]}”; {_size_of(result.data)} Seed {seed}."
     return table, controls_bars(rows, theme), caption, settings, None
+
+
+def _size_of(data: dict[str, Any]) -> str:
+    """How large the controls are beside the set-up: equal only where each of them holds all parts of it."""
+    said = "each push has the distance from the mean that the set-up has."
+    if data["factors"]:
+        said = "pushes have equal distance from the mean, but for the set-up's local factors, which only some have."
+    if data["left_out"]:
+        said += f" Left out, since the set-up is nothing but local factors: {', '.join(data['left_out'])}."
+    return said
 
 
 def _gainers(row: dict[str, Any]) -> Any:

@@ -233,6 +233,10 @@ def test_contexts_keep_tokens_activations_and_places_together() -> None:
     assert feature_card.context_rows([{**context, "ids": [5, 6, 7]}])[0]["ids"] == [5, 6, 7]
 
 
+def with_class(component: Any, name: str) -> list[Any]:
+    return [c for c in component._traverse() if name in str(getattr(c, "className", ""))]
+
+
 def detected(**more: Any) -> dict[str, Any]:
     return {
         "theme": "sport", "score": 0.4, "auc": 0.8, "interval": [0.7, 0.9], "random_auc": [0.3, 0.65],
@@ -245,7 +249,13 @@ def test_detection_says_on_which_side_of_the_null_it_is() -> None:
     inside = texts(feature_card.detection(detected(random_auc=[0.3, 0.75])))
     assert "reaches into the random band" in inside and "Beyond" not in inside
     assert "0.30 to 0.75" in inside and "other neurons: 0.50" in inside
-    assert "reaches into" in texts(feature_card.detection(detected(random_auc=None)))  # no null, no praise
+    alone = texts(feature_card.detection(detected(random_auc=None)))  # no null, no praise, and no blame either
+    assert "no random directions to compare it with" in alone and "Beyond" not in alone and "reaches" not in alone
+    worse = texts(feature_card.detection(detected(auc=0.2, interval=[0.1, 0.25])))
+    assert "Below the random band" in worse and "reaches" not in worse
+    few = feature_card.detection(detected(auc=1.0, interval=[1.0, 1.0], passages=2, others=40))
+    assert "on 2 passages only" in texts(few) and not with_class(few, "attune-good")
+    assert with_class(feature_card.detection(detected(passages=20, others=40)), "attune-good")
     none = texts(feature_card.detection(detected(auc=None, sentence="Too few.")))
     assert "Too few." in none and "Beyond" not in none
 

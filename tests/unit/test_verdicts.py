@@ -1,0 +1,143 @@
+"""Verdicts in words, each on the input on which it used to be false."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
+from analysis.faithfulness.forgetting import outcome
+from analysis.mfa.card import _facts
+from analysis.mfa.character import NO_THEME
+from analysis.rotate.ablation import _sentence
+from analysis.rotate.null import ChannelNull
+from analysis.rotate.reading import _sentence as channel_sentence
+from analysis.rotate.reading import verdict
+from components.faith_board_table import _beats
+from components.validation_figures import invariant_table
+from pages.neurons.layermap import said_of
+from pages.steering.controls import _size_of
+from tests.unit.test_attention_words import text_of
+
+
+def null_of(vectors: int, rounds: int = 3) -> ChannelNull:
+    own = torch.linspace(1, 2, vectors)[:, None].expand(vectors, rounds)
+    return ChannelNull(own, own, own, own, torch.zeros(vectors, rounds, 20, dtype=torch.long))
+
+
+def channels(count: int, beyond: int) -> list[dict[str, Any]]:
+    tokens = [{"token": t} for t in ("one", "two", "three")]
+    return [{"beyond": c < beyond, "tokens": tokens, "own_z": 5.0, "p": 0.001} for c in range(count)]
+
+
+def test_a_vector_without_a_deviation_is_not_beyond_the_null() -> None:
+    """A neuron of zeros has no z-scores: NaN is not larger than what random vectors have."""
+    p = null_of(200).p_value(torch.tensor([[float("nan"), 5.0]]))[0]
+    assert p[0] == 1 and p[1] == pytest.approx(1 / 201)
+    row = {"own_z": float("nan"), "p": 1.0, "beyond": False}
+    assert "is no number" in channel_sentence(row, null_of(200)) and "nan" not in channel_sentence(row, null_of(200))
+
+
+@pytest.mark.parametrize(("vectors", "said"), [(5, True), (18, True), (19, False), (200, False)])
+def test_few_random_vectors_give_no_verdict(vectors: int, said: bool) -> None:
+    nothing, sentence = verdict(channels(3, 0), null_of(vectors))
+    assert nothing and ("too few to tell" in sentence) == said and ("Nothing in it" in sentence) != said
+
+
+def test_more_channels_than_random_vectors_had_are_said() -> None:
+    assert "searched for 3 channels each and this one for 8" in verdict(channels(8, 2), null_of(200))[1]
+    assert "searched for" not in verdict(channels(3, 2), null_of(200))[1]
+    assert "searched for 1 channel each" in verdict(channels(2, 1), null_of(200, 1))[1]
+
+
+def ablated(own: float, other: float, control: float, kind: str = "output") -> str:
+    def arm(name: str, a: float, b: float) -> dict[str, Any]:
+        return {"name": name, "own": a, "other": b, "score": a - b}
+
+    arms = [arm("channel", own, other), arm("random direction", control, 0.0), arm("svd", -1.0, 0.0)]
+    return _sentence({"arms": arms, "whole": {"own": 1.0}, "kind": kind})
+
+
+def test_what_rises_has_not_fallen_and_a_better_control_is_named_so() -> None:
+    assert "of its tokens fall by 0.50 and those of the neuron's other tokens rise by 0.20" in ablated(0.5, -0.2, 0.1)
+    assert "no worse than the channel" in ablated(0.1, 0.0, 0.3) and "no worse" not in ablated(0.5, 0.0, 0.3)
+    text = ablated(-0.3, 0.001, 0.1, "input")
+    assert "it rises by 0.30 without the channel" in text and "and falls by 0.00 in" in text and "-" not in text
+
+
+def test_places_with_fewer_channels_than_chance_are_told_apart() -> None:
+    rows = [{"neurons": 50, "low": low, "high": high} for low, high in ((0.1, 0.3), (0.0, 0.04), (0.02, 0.2))]
+    said = said_of(rows, {"vectors": 200, "rounds": 5})
+    assert "In 1 of 3 places the whole interval lies above 5 %" in said and "in 1 it lies below" in said
+    assert "lies below" not in said_of(rows[:1], {"vectors": 200, "rounds": 5})
+
+
+def study(**tiers: Any) -> Any:
+    return SimpleNamespace(manifest={"tiers": tiers}, items=[], of=lambda tier: [])
+
+
+def item(seed: int = 0) -> Any:
+    return SimpleNamespace(question_text="q", steps=("s",), problem="p", demos=seed)
+
+
+def test_a_tier_whose_confidence_is_unknown_is_not_called_told_apart_by_it() -> None:
+    row = tier_row(study(), "2", [item()], None)
+    assert not row["shown"] and "nobody knows" in row["why_not"] and "nan" not in row["why_not"]
+    assert "tells these labels apart (AUROC 0.90" in tier_row(study(), "2", [item()], 0.9)["why_not"]
+    assert tier_row(study(), "2", [item()], 0.5)["shown"]
+
+
+@pytest.mark.parametrize(("plain", "here", "said"), [(120, 10, "12 times fewer"), (10, 20, "2 times more")])
+def test_reading_together_is_not_always_cheaper(plain: int, here: int, said: str) -> None:
+    assert _fewer({"plain_passes": plain, "passes": here}, "passes", ".0f") == said
+    assert _fewer({"plain_seconds": 0.0, "seconds": 0.0}, "seconds", ".1f", "less", "more") == "no less or more"
+
+
+def test_exhibits_do_not_speak_of_the_size_of_a_model_that_they_do_not_know() -> None:
+    tiers = {"Z": {"made": 3, "kept": 1}, "G1": {"made": 3, "kept": 3}}
+    said = " ".join(r["sentence"] for r in exhibit_rows(study(**tiers)))
+    assert said and "of this size" not in said
+
+
+def test_unlearning_without_measurements_says_so() -> None:
+    said = outcome({"items": 2, "efficacy": None, "specificity": None})
+    assert "efficacy not measured, specificity not measured" in said and "next to nothing" not in said
+    assert "next to nothing" in outcome({"items": 2, "efficacy": 0.001, "specificity": 0.99})
+
+
+def test_an_identity_whose_wrong_variant_passes_was_not_tested() -> None:
+    def said(error: float, broken: float | None) -> str:
+        holds = error <= 1e-4 and (broken is None or broken > 1e-4)
+        row = {"claim": "c", "error": error, "tolerance": 1e-4, "broken": broken, "variant": "v", "holds": holds}
+        return text_of(invariant_table([row]))
+
+    assert "not tested: the wrong variant passes too" in said(1e-6, 1e-5) and "FAILS" not in said(1e-6, 1e-5)
+    assert "FAILS" in said(1e-2, 1.0) and "FAILS" in said(float("nan"), 1.0)
+    assert "nothing to tell it from" in said(1e-6, None) and "nothing to tell" not in said(1e-6, 1.0)
+
+
+def test_a_region_without_a_theme_is_not_called_grammar_for_certain() -> None:
+    row = {
+        "region": 0, "character": "grammar", "why": "its tokens have a part of speech in common", "theme": "sport",
+        "size": 50, "mass": 50.0, "texts": 20.0, "entropy": 3.0, "top_share": 0.1, "purity": 0.1, "lift": 1.0,
+        "kinds": [],
+    }  # fmt: skip
+    fit = SimpleNamespace(manifest={"rows": 100}, arrays={"near": torch.zeros(1, 1, dtype=torch.long)}, label=str)
+    assert dict(_facts(fit, row))["Character"] == f"grammar: {NO_THEME}"  # type: ignore[arg-type]
+    plain = row | {"theme": "", "why": "the texts have no themes, so only tokens tell what it is"}
+    assert "no themes" in dict(_facts(fit, plain))["Character"]  # type: ignore[arg-type]
+
+
+def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
+    gap = {"difference": 0.5, "low": 0.5, "high": 0.5}
+    assert _beats(gap, {"n_faithful": 20, "n_unfaithful": 5})
+    assert not _beats(gap, {"n_faithful": 20, "n_unfaithful": 2}) and not _beats(gap, None) and not _beats(None, None)
+
+
+def test_controls_of_another_size_are_not_called_equal() -> None:
+    assert "each push has the distance" in _size_of({"rows": [], "left_out": [], "factors": False})
+    said = _size_of({"rows": [], "left_out": ["random region"], "factors": True})
+    assert "but for the set-up's local factors" in said and "Left out" in said and "random region" in said
