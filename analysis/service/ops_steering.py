@@ -182,7 +182,15 @@ def control_for(
     if not on.positive.strip() or not on.negative.strip():
         raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
     vector = difference(context, loaded, fit, on.positive, on.negative)
-    return direction_like(on.steer, fit, vector), "your two sets of sentences, at equal norm"
+    return direction_like(on.steer, fit, vector), "your two sets of sentences, at equal norm" + _cut(loaded, on)
+
+
+def _cut(loaded: LoadedModel, on: Any) -> str:
+    """How many sentences of either side were cut, as a clause; "" if none."""
+    from analysis.steering.controls import sentence_limit, sentences_cut
+
+    count = sum(sentences_cut(loaded, text.splitlines()) for text in (on.positive, on.negative))
+    return f"; {count} of them cut at {sentence_limit(loaded)} tokens" if count else ""
 
 
 def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: str, negative: str) -> Tensor:
@@ -195,6 +203,8 @@ def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: 
         sides = [[s.strip() for s in text.splitlines() if s.strip()] for text in (positive, negative)]
         means = [encode_sentences_mean(loaded, side, fit.site) for side in sides]
         found = means[0] - means[1]
+        if not float(found.norm()) > 0:
+            raise UserError("The two sides have the same mean activation. Write different sentences.", "negative")
         context.memory.put(key, found, found.numel() * 4)
     return found
 

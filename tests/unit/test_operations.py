@@ -478,3 +478,33 @@ def test_a_model_that_cannot_be_recorded_is_still_described(tmp_path: Path) -> N
         with pytest.raises(UserError, match="Layers 1") as caught:
             context.perform(operation)
         assert caught.value.field == "model"
+
+
+def lines(count: int) -> ContrastSpec:
+    words = (
+        "cup clock coat key book lamp rope drum coin plate hammer mirror towel camera basket ring bottle brush".split()
+    )
+    pairs = [(a, b) for a in words for b in words if a != b][:count]
+    rows = [{"text": f"the {a} is kept, the {b} is kept. the {a}", "positive": [[4, 4 + len(a)]], "negative": [b]}
+            for a, b in pairs]  # fmt: skip
+    return ContrastSpec("jsonl", options={"text": "\n".join(map(json.dumps, rows))})
+
+
+@pytest.mark.parametrize(("count", "given"), [(20, True), (45, False)])
+def test_a_file_is_tested_on_lines_that_the_fit_has_not_seen_or_says_so(
+    count: int, given: bool, tmp_path: Path
+) -> None:
+    here, contrast = context_at(tmp_path), lines(count)
+    shown = here.perform(PreviewContrast(contrast=contrast)).data
+    here.perform(FitContrast(contrast=contrast))
+    facts = here.perform(Evidence(contrast=contrast)).data
+    test = HeldOut(contrast=contrast)
+    tested = here.perform(test).data
+    held = 0 if given else 9
+    assert facts["examples"] == shown["count"] == count - held and facts["held_back"] == shown["held_back"] == held
+    assert tested["in_sample"] is given and tested["examples"] == (count if given else held)
+    assert ("were fitted" if given else "held back from the fit") in tested["basis"]
+    assert "held" not in test.describe().lower()
+    scores = here.perform(FeatureScores(contrast=contrast))
+    assert scores.data["chance"] == facts["chance"] == 0.5
+    assert np.isfinite(scores.arrays["matching"]).all()
