@@ -25,6 +25,7 @@ from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.hooks import site_width
 from analysis.models.legible import check_corpus
+from analysis.models.prompts import frame_ids
 from analysis.models.sites import Site
 from analysis.spoken import duration
 
@@ -59,10 +60,7 @@ def tokens_of(loaded: LoadedModel, passages: Sequence[Passage]) -> list[list[int
 
 def start_tokens(loaded: LoadedModel) -> list[int]:
     """The tokens that the model's tokenizer puts before any text; many tokenizers put none."""
-    with_them = list(loaded.tokenizer("a")["input_ids"])
-    bare = list(loaded.tokenizer("a", add_special_tokens=False)["input_ids"])
-    at = next((i for i in range(len(with_them)) if with_them[i : i + len(bare)] == bare), 0)
-    return with_them[:at]
+    return frame_ids(loaded.tokenizer)[0]
 
 
 def passage_order(count: int, seed: int) -> list[int]:
