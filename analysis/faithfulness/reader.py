@@ -73,10 +73,10 @@ class ModelReader:
         found = {ask: self._kept[ask] for ask in wanted if ask in self._kept}
         fresh = [ask for ask in wanted if ask not in found]
         if any(isinstance(ask, AnswerAsk) and ask.hidden for ask in fresh) and not hiding_works(self.loaded):
-            for ask in [ask for ask in fresh if isinstance(ask, AnswerAsk) and ask.hidden]:
-                nothing = np.full(len(ask.candidates), np.nan)
-                found[ask] = NoReply(ask.candidates, nothing, False, float("nan"), _NO_HIDING)
-                fresh.remove(ask)
+            for hiding in [ask for ask in fresh if isinstance(ask, AnswerAsk) and ask.hidden]:
+                nothing = np.full(len(hiding.candidates), np.nan)
+                found[hiding] = NoReply(hiding.candidates, nothing, False, float("nan"), sentence=_NO_HIDING)
+                fresh.remove(hiding)
         if fresh:
             found.update(self._fresh(fresh))
         for ask in wanted:

@@ -95,7 +95,7 @@ class Context:
         if operation.kind != "job":
             return operation.run(self)
         if getattr(operation, "model", None) is not None:
-            self.model(operation.model, fresh=operation.fresh)  # type: ignore[attr-defined]
+            self.model(operation.model, fresh=operation.reread)  # type: ignore[attr-defined]
         key = self.key_of(operation)
         if key is None:
             raise RuntimeError("a loaded model has no identity")

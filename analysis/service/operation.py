@@ -64,11 +64,11 @@ class Operation:
     line and gives way to live ones between them; the newest of a widget ends the older one), "job" (progress, cancel,
     kept in the result store) or "read" (touches stored results only, never a model; answered beside the compute
     thread).
-    ``title`` is what the job tray shows. ``fresh``: a model whose files were saved over is read again first.
+    ``title`` is what the job tray shows. ``reread``: a model whose files were saved over is read again first.
     """
 
     kind: ClassVar[Kind] = "live"
-    fresh: ClassVar[bool] = False
+    reread: ClassVar[bool] = False
     title: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

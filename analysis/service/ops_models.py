@@ -28,7 +28,7 @@ class LoadModel(Operation):
     """Load a model, or read it again if its files were saved over; describe it, and say which pages work with it."""
 
     kind: ClassVar[Kind] = "job"
-    fresh: ClassVar[bool] = True
+    reread: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
 
     def describe(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, Reply, TextReply, ask_of, continued
+from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, NoReply, Reply, TextReply, ask_of, continued
 from analysis.faithfulness.board import board
 from analysis.faithfulness.item import Item, Part
 from analysis.faithfulness.library import BUNDLED
@@ -200,3 +200,14 @@ def test_the_board_that_comes_along_shows_no_published_value_beside_another_expe
         assert by[ours]["published"] == {"step": None, "chain": None} and "at once" in by[ours]["sentence"]
         assert theirs in by or "made without them" in shown["published_note"]
     assert by["Early Answering"]["published"]["chain"] == (0.45, 0.03)
+
+
+def test_a_reply_that_cannot_be_had_says_so_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model with a state cannot hide a step: the measure has the sentence, and no text that was written."""
+    monkeypatch.setattr("analysis.faithfulness.reader.hiding_works", lambda loaded: False)
+    reader = ModelReader(loaded_words())
+    one = own(0, True)
+    reply = reader.read([ask_of(one, hidden=(1,))])[ask_of(one, hidden=(1,))]
+    assert isinstance(reply, NoReply) and "cannot be hidden" in reply.sentence and reply.written == ""
+    suppression = next(m for m in MEASURES if m.name == "Attention suppression")
+    assert "cannot be hidden" in evaluate(one, [suppression], reader)["Attention suppression"].note
