@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.models.legible import UNREAD_LIMIT
+
 # Recorded attention may differ from the model's own by rounding of the dtype that it computes in.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
 
@@ -11,13 +13,15 @@ TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
 def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per page: ``page``, ``works``, ``reason`` (a sentence either way). ``facts`` as of ModelFacts."""
     works, reason = _attention(facts)
+    english = facts.get("unread_english", 0.0) <= UNREAD_LIMIT
+    own = "" if english else " The bundled texts are English, which this model cannot read: bring texts of its own."
     return [
-        {"page": "Attention", "works": works, "reason": reason},
+        {"page": "Attention", "works": works, "reason": reason + (own if works else "")},
         {
             "page": "Steering",
             "works": True,
             "reason": "The residual stream after any block can be read and changed; MLP sites are looked for when "
-            "asked for. A fit belongs to the weights that it was made for.",
+            "asked for. A fit belongs to the weights that it was made for." + own,
         },
         {
             "page": "Othello",
@@ -34,19 +38,27 @@ def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
             "page": "MLP features",
             "works": True,
             "reason": "The hidden layer of an MLP, its output, or the residual stream can be factorized, whichever "
-            "this model has. A factorization belongs to the weights that it was made for.",
+            "this model has. A factorization belongs to the weights that it was made for." + own,
         },
         {
             "page": "Faithfulness",
-            "works": True,
-            "reason": "Needs a fast tokenizer. Its own chains need a chat template, or plain text; whether the bundled "
+            "works": english,
+            "reason": "Its questions and chains are English, which this model cannot read."
+            if not english
+            else "Needs a fast tokenizer. Its own chains need a chat template, or plain text; whether the bundled "
             "kinds of items can be certified with this model is seen when they are made.",
         },
         {
             "page": "Validation",
-            "works": works,
+            "works": works and english,
             "reason": "The toy model needs no loaded model. "
-            + ("The invariants run on this one." if works else "The invariants need recorded attention: " + reason),
+            + (
+                "The invariants need recorded attention: " + reason
+                if not works
+                else "The invariants run on this one."
+                if english
+                else "The invariants are measured on English, which this model cannot read."
+            ),
         },
     ]
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from analysis.models.legible import unread
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec
 
@@ -35,7 +36,8 @@ class ModelFacts:
     has. ``recording_error`` is the largest absolute difference between attention
     weights recomputed from recorded queries and keys and the model's own eager weights, over all layers and heads, on
     a probe of ``probe_tokens`` tokens. ``seconds_per_token`` is the time of that probe's forward pass, for estimates.
-    ``fingerprint`` identifies the weights. ``proof``: sentences on what loading has proved; ``proof_seconds``: what it
+    ``fingerprint`` identifies the weights. ``unread_english``: share of an English text, in [0, 1], that the tokenizer
+    does not know. ``proof``: sentences on what loading has proved; ``proof_seconds``: what it
     took.
     """
 
@@ -67,6 +69,7 @@ class ModelFacts:
     revision: str = ""
     layer_heads: list[int] = field(default_factory=list)
     embeddings: int = 0
+    unread_english: float = 0.0
     proof: list[str] = field(default_factory=list)
     proof_seconds: float = 0.0
 
@@ -143,6 +146,7 @@ def describe(
         revision=str(getattr(config, "_commit_hash", None) or spec.revision or ""),
         layer_heads=[shapes[i][0] for i in seen],
         embeddings=int(embedding.weight.shape[0]),
+        unread_english=0.0 if tokenizer is None else unread(tokenizer, _PROBE).share,
         proof=list(proof or []),
         proof_seconds=proof_seconds,
     )

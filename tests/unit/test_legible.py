@@ -19,6 +19,8 @@ from analysis.corpora.passages import Passage
 from analysis.errors import UserError
 from analysis.faithfulness.lines import Tokens
 from analysis.mfa.effects import Effects
+from analysis.models.capabilities import capabilities
+from analysis.models.facts import describe
 from analysis.models.legible import check_corpus, check_legible, legibility_notes, unknown_ids, unread
 from analysis.models.prompts import encode_prompt
 from analysis.models.sites import Site
@@ -214,3 +216,18 @@ def test_no_page_measures_a_model_on_words_that_it_cannot_read(tmp_path: Path) -
     # Moves are read by all of them that take texts.
     assert encode_sentences_mean(loaded, ["F5 D6 C3 D3 C4"], site).shape == (48,)
     assert Tokens(loaded.tokenizer).encode(["F5 D6"])[0] == [loaded.tokenizer("F5 D6")["input_ids"]]
+
+
+def test_the_model_card_says_what_a_model_that_reads_no_english_cannot_do() -> None:
+    facts = loaded_tiny("gpt2").facts_dict()
+    plain = {c["page"]: c for c in capabilities(facts)}
+    mute = {c["page"]: c for c in capabilities({**facts, "unread_english": 1.0})}
+    assert plain["Faithfulness"]["works"] and plain["Validation"]["works"]
+    assert not mute["Faithfulness"]["works"] and not mute["Validation"]["works"] and mute["Attention"]["works"]
+    for page in ("Attention", "Steering", "MLP features", "Faithfulness", "Validation"):
+        assert "English, which this model cannot read" in mute[page]["reason"]
+        assert "cannot read" not in plain[page]["reason"]
+    loaded = loaded_tiny("gpt2")
+    ids = torch.arange(1, 9)[None]
+    assert describe(loaded.model, ids, othello_tokenizer(), loaded.spec).unread_english == 1
+    assert describe(loaded.model, ids, bytes_only(), loaded.spec).unread_english == 0
