@@ -137,6 +137,8 @@ def held_out(scores: Floats, theme: Whole, pick: Whole, draws: int = 500, seed: 
     drawn_score, drawn_area = np.empty((draws, len(good))), np.empty((draws, len(good)))
     for i, t in enumerate(good):
         drawn_score[:, i], drawn_area[:, i] = _weighted(column[:, t], theme == t, weights)
+    if not good:  # no theme has passages on both sides, so there is no mean to give an interval of
+        return Found(pick, score, area, (np.nan, np.nan), (np.nan, np.nan))
     chosen = np.random.default_rng(seed + 1).integers(0, len(good), (draws, len(good)))
     return Found(
         pick,

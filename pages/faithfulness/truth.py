@@ -142,7 +142,7 @@ def show_truth(
     settings = {"study": data["study"] or "default", "tier": data["tier"], "measure": measure, "importance": by}
     settings["points"] = [{**{k: p[k] for k in ("item", "label", "importance")}, "score": p["scores"][measure]}
                           for p in points]  # fmt: skip
-    return figure, caption(points, measure, by, area_on(board, measure, data["tier"])), settings
+    return figure, caption(points, measure, by, area_on(board, measure, data["tier"]), threshold), settings
 
 
 def area_on(board: Any, measure: str, tier: str) -> float | None:
@@ -152,16 +152,23 @@ def area_on(board: Any, measure: str, tier: str) -> float | None:
     return area["auroc"] if area else None
 
 
-def caption(points: list[dict[str, Any]], measure: str, by: str, area: float | None) -> str:
+FEW_POINTS = 10
+"""A rank correlation of fewer items is often large by chance: of five, one order in fifteen gives 0.8 or more."""
+
+
+def caption(
+    points: list[dict[str, Any]], measure: str, by: str, area: float | None, threshold: float | None = None
+) -> str:
     """How closely the score follows importance, how well it tells the label, and what a click does."""
     pairs = [(p["importance"], p["scores"].get(measure)) for p in points]
     x, y = np.array([p for p in pairs if None not in p], float).reshape(-1, 2).T
-    said = "Dashed: the threshold. " if len(x) else ""
+    said = "Dashed: the threshold. " if len(x) and threshold is not None else ""
     follows = rank_correlation(x, y)
     if measure == by:
         said += f"{measure} against itself: the diagonal that every copy of importance would make. "
     elif follows is not None:
-        said += f"Rank correlation of {measure} with {by}: {follows:+.2f} over {len(x)} items. ".replace("-", "−")
+        said += f"Rank correlation of {measure} with {by}: {follows:+.2f} over {len(x)} items".replace("-", "−")
+        said += ". " if len(x) >= FEW_POINTS else ", too few to tell it from chance. "
     if area is not None:
         said += f"AUROC of {measure} for the label: {area:.2f}. "
     return said + "Click a point to open its item."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,8 +17,10 @@ from analysis.rotate.ablation import _sentence
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import verdict
+from analysis.snmf.detection import held_out
 from components.faith_board_table import _beats
 from components.validation_figures import invariant_table
+from pages.faithfulness import truth
 from pages.neurons.layermap import said_of
 from pages.steering.controls import _size_of
 from tests.unit.test_attention_words import text_of
@@ -141,3 +144,17 @@ def test_controls_of_another_size_are_not_called_equal() -> None:
     assert "each push has the distance" in _size_of({"rows": [], "left_out": [], "factors": False})
     said = _size_of({"rows": [], "left_out": ["random region"], "factors": True})
     assert "but for the set-up's local factors" in said and "Left out" in said and "random region" in said
+
+
+def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_chance() -> None:
+    points = [{"importance": float(i), "scores": {"m": float(i)}} for i in range(12)]
+    assert "Dashed" in truth.caption(points, "m", "i", None, 0.5) and "Dashed" not in truth.caption(
+        points, "m", "i", None
+    )
+    assert "over 12 items. " in truth.caption(points, "m", "i", None)
+    assert "+1.00 over 4 items, too few to tell it from chance" in truth.caption(points[:4], "m", "i", None)
+
+
+def test_detection_without_a_theme_on_both_sides_has_no_interval() -> None:
+    found = held_out(np.ones((3, 1)), np.zeros(3, np.int64), np.zeros(1, np.int64), draws=5)
+    assert np.isnan(found.area).all() and np.isnan(found.area_interval).all()
