@@ -157,4 +157,4 @@ def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_
 
 def test_detection_without_a_theme_on_both_sides_has_no_interval() -> None:
     found = held_out(np.ones((3, 1)), np.zeros(3, np.int64), np.zeros(1, np.int64), draws=5)
-    assert np.isnan(found.area).all() and np.isnan(found.area_interval).all()
+    assert np.isnan(found.auc).all() and np.isnan(found.auc_interval).all()
