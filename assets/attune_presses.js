@@ -52,6 +52,13 @@
     if (after.has(name)) after.get(name)(read(name, "data"), []);
     return none();
   };
+  // A button that opens and closes something: two presses that come as one leave it as it was.
+  const clicked = new Map();
+  attune.toggle = function (id, clicks, open) {
+    const seen = clicked.get(id) || 0, now = clicks || 0;
+    clicked.set(id, now);
+    return (now > seen ? now - seen : now) % 2 ? !open : none(); // a page that was opened anew counts from nothing
+  };
   attune.pressed = (name) => queue(name).list;
   attune.afterPress = (name, then) => after.set(name, then);
   attune.readProp = read;

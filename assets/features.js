@@ -1,6 +1,7 @@
 // The MLP features page in the browser: one listener for all lists, clicks in figures, and texts that arrive token by
 // token. Text goes in through textContent only. An aborted request stops the model at its next token.
 (function () {
+  const attune = window.dash_clientside.attune;
   const none = () => window.dash_clientside.no_update;
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   let turns = 0;
@@ -12,8 +13,8 @@
     if (!button) return;
     const { mlpFeature, mlpFit, mlpMember, mlpPair, mlpNode } = button.dataset;
     if (mlpFeature !== undefined) set("mlp-picked", { data: { feature: Number(mlpFeature), fit: mlpFit || null, turn: turn() } });
-    if (mlpMember !== undefined) set("mlp-member", { data: { feature: Number(mlpMember), turn: turn() } });
-    if (mlpPair !== undefined) set("mlp-member", { data: { pair: mlpPair.split(":").map(Number), turn: turn() } });
+    if (mlpMember !== undefined) attune.press("mlp-members", { kind: "member", feature: Number(mlpMember) });
+    if (mlpPair !== undefined) attune.press("mlp-members", { kind: "pair", pair: mlpPair.split(":").map(Number) });
     if (mlpNode !== undefined) set("mlp-node", { data: { node: mlpNode, turn: turn() } });
   });
   // Arrows walk through the list of features, as in a list box.

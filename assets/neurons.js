@@ -1,5 +1,6 @@
 // The Neurons page in the browser: one listener for all its lists and cards, arrows in the list, clicks in figures.
 (function () {
+  const attune = window.dash_clientside.attune;
   const none = () => window.dash_clientside.no_update;
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   let turns = 0;
@@ -17,8 +18,8 @@
     }
     if (nrnChannel !== undefined) set("nrn-asked", { data: { channel: Number(nrnChannel), turn: turn() } });
     if (nrnAblate !== undefined) set("nrn-asked", { data: { channel: Number(nrnAblate), ablate: true, turn: turn() } });
-    if (nrnSkip !== undefined) set("nrn-skip", { data: { id: Number(nrnSkip), token: nrnLabel, out: true, turn: turn() } });
-    if (nrnKeep !== undefined) set("nrn-skip", { data: { id: Number(nrnKeep), out: false, turn: turn() } });
+    if (nrnSkip !== undefined) attune.press("nrn-excluded", { kind: "skip", id: Number(nrnSkip), token: nrnLabel });
+    if (nrnKeep !== undefined) attune.press("nrn-excluded", { kind: "keep", id: Number(nrnKeep) });
   });
   // Arrows walk through the list of neurons, as in a list box.
   document.addEventListener("keydown", (event) => {

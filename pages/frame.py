@@ -70,14 +70,13 @@ def register_frame(app: Dash) -> None:
         jobs, status = client().jobs(), client().status()
         return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec))
 
-    @app.callback(
+    app.clientside_callback(
+        "(clicks, open) => dash_clientside.attune.toggle('tray-panel', clicks, open)",
         Output("tray-panel", "is_open"),
         Input("tray-open", "n_clicks"),
         State("tray-panel", "is_open"),
         prevent_initial_call=True,
     )
-    def open_tray(_clicks: int, opened: bool) -> bool:
-        return not opened
 
     @app.callback(
         Output("message", "children"),

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import Any
 
-from dash import ALL, Input, Output, State, callback, ctx, html, no_update, set_props
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError, empty_number, is_empty
@@ -18,23 +18,33 @@ from components.panels import note, user_error
 from pages.address import remember
 from pages.attention.state import features_of
 from pages.common import attempt, attempt_job, refusal, spec_of
+from pages.presses import Press, press, queue_callbacks, settle
 
 MOST = 6
 
 
 @callback(
     Output("contrast-form", "children"),
-    Output("form-panel", "is_open"),
     Input("kind", "value"),
     Input("define", "n_clicks"),
+    State("contrast-form", "children"),
+    prevent_initial_call=True,
+)
+def open_form(kind: str, _clicks: int, shown: Any) -> Any:
+    """The form of a kind of contrast; what was typed into it stays when it is closed and opened again."""
+    return no_update if ctx.triggered_id == "define" and shown else contrast_form(kind)
+
+
+# The button opens and closes it, at once; another kind opens it.
+clientside_callback(
+    "(clicks, kind, open) => dash_clientside.callback_context.triggered.some((t) => t.prop_id === 'kind.value')"
+    " ? true : dash_clientside.attune.toggle('form-panel', clicks, open)",
+    Output("form-panel", "is_open"),
+    Input("define", "n_clicks"),
+    Input("kind", "value"),
     State("form-panel", "is_open"),
     prevent_initial_call=True,
 )
-def open_form(kind: str, _clicks: int, opened: bool) -> tuple[Any, bool]:
-    """The form of a kind of contrast; the button opens and closes it."""
-    if ctx.triggered_id == "define" and opened:
-        return no_update, False
-    return contrast_form(kind), True
 
 
 def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: list[dict[str, str]]) -> ContrastSpec:
@@ -49,7 +59,7 @@ def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: lis
 
 
 @callback(
-    Output("features", "data"),
+    Output("feature-made", "data"),
     Output("form-error", "children"),
     Output("contrast-preview", "children"),
     Output("form-panel", "is_open", allow_duplicate=True),
@@ -100,7 +110,7 @@ def add_feature(
     if result is None:
         return no_update, panel, no_update, no_update
     if ctx.triggered_id == "add-feature":
-        return [*known, contrast.to_dict()], None, no_update, False
+        return {"feature": contrast.to_dict(), "turn": _add}, None, no_update, False
     return no_update, None, preview(result.data), no_update
 
 
@@ -119,22 +129,38 @@ def upload(contents: str | None) -> Any:
     return None
 
 
-@callback(
-    Output("features", "data", allow_duplicate=True),
-    Input({"remove": ALL}, "n_clicks"),
-    Input({"raise": ALL}, "n_clicks"),
-    State("features", "data"),
+# What the form has made joins the list through the queue, with the other presses on it.
+clientside_callback(
+    "(made) => { if (made) dash_clientside.attune.press('features', { kind: 'add', feature: made.feature });"
+    " return dash_clientside.no_update; }",
+    Output("features-sink", "className", allow_duplicate=True),
+    Input("feature-made", "data"),
     prevent_initial_call=True,
 )
-def reorder(removed: list[Any], raised: list[Any], features: list[Any]) -> Any:
-    """Take a feature off the list, or move it up: the order decides who takes its share first."""
-    if not ctx.triggered_id or not ctx.triggered[0]["value"]:
-        return no_update
-    (action, index), rest = next(iter(ctx.triggered_id.items())), list(features)
-    feature = rest.pop(index)
-    if action == "raise":
-        rest.insert(max(0, index - 1), feature)
-    return rest
+
+
+@callback(Output("features-done", "data"), Input("features-presses", "data"), prevent_initial_call=True)
+def reorder(asked: Any) -> Any:
+    """The list after all that was pressed: a feature joins it, leaves it, or moves up; the order decides who takes its
+    share first."""
+    return settle(asked, rearranged)[0] if asked else no_update
+
+
+def rearranged(features: Any, press: Press) -> list[Any]:
+    """The list after one press. A press names the feature itself, since its place may change before it is answered."""
+    feature, known = press["feature"], list(features or [])
+    if press["kind"] == "add":
+        return known if feature in known or len(known) >= MOST else [*known, feature]
+    if feature not in known:
+        return known
+    index = known.index(feature)
+    known.pop(index)
+    if press["kind"] == "raise":
+        known.insert(max(0, index - 1), feature)
+    return known
+
+
+queue_callbacks("features")
 
 
 @callback(
@@ -169,6 +195,7 @@ def show_features(
 
 def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
     name = f"{index + 1} {feature_name(contrast)}"
+    named = {"with": json.dumps({"feature": contrast.to_dict()})}
     return html.Div(
         [
             html.Span(className=f"attune-dot attune-dot-{index}"),
@@ -178,14 +205,16 @@ def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
             ),
             html.Button(
                 "↑",
-                id={"raise": index},
                 className="attune-small",
                 type="button",
                 disabled=index == 0,
-                **{"aria-label": f"move {name} up"},
+                **{"aria-label": f"move {name} up", **press("features", "raise", **named)},
             ),
             html.Button(
-                "×", id={"remove": index}, className="attune-small", type="button", **{"aria-label": f"remove {name}"}
+                "×",
+                className="attune-small",
+                type="button",
+                **{"aria-label": f"remove {name}", **press("features", "remove", **named)},
             ),
         ],
         className="attune-chip" + ("" if done else " attune-unfitted"),

@@ -13,6 +13,7 @@ from components.figure_card import figure_card
 from components.panels import empty
 from pages.attention import answer, features, heads, overlap, proof, reading
 from pages.attention.state import View, read_address
+from pages.presses import queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (answer, features, heads, overlap, proof, reading)
@@ -58,6 +59,8 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="query", data=view.query),
         dcc.Store(id="key", data=view.key),
         dcc.Store(id="features", data=view.features),
+        dcc.Store(id="feature-made"),
+        *queue_stores("features"),
         dcc.Store(id="fitted", data={"flags": [], "turn": 0}),
         dcc.Store(id="address-text", data=""),
         dcc.Store(id="address-features", data=""),

@@ -4,58 +4,72 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, html, no_update
+from dash import Input, Output, State, callback, html, no_update
 
 from analysis.errors import UserError
 from analysis.service.ops_mlp import FeatureOverlap
 from components.feature_card import token
 from components.feature_figures import part_effects, shared_matrix
 from components.figure_card import blank
-from components.panels import note, user_error
-from pages.common import attempt, spec_of
+from components.panels import note
+from pages.common import attempt, refusal, spec_of
 from pages.mlp_features.state import FEWEST, MOST
+from pages.presses import Press, queue_callbacks, settle
 
 
 @callback(
-    Output("mlp-members", "data"),
+    Output("mlp-members-done", "data"),
     Output("mlp-overlap-error", "children"),
-    Input("mlp-member", "data"),
-    Input("mlp-to-overlap", "n_clicks"),
-    Input("mlp-members-clear", "n_clicks"),
-    Input("mlp-facts", "data"),
-    State("mlp-members", "data"),
-    State("mlp-feature", "data"),
+    Input("mlp-members-presses", "data"),
     prevent_initial_call=True,
 )
-def change_members(
-    asked: Any, _compare: Any, _clear: Any, facts: Any, members: list[int] | None, chosen: int | None
-) -> tuple[Any, Any]:
-    """Put a feature in or take it out; a pair replaces what is there; another fit begins anew."""
-    now = list(members or [])
-    try:
-        after = changed(str(ctx.triggered_id), asked, facts, now, chosen)
-    except UserError as error:
-        return no_update, user_error(error.message)
-    return (no_update if after == now else after), None
+def change_members(asked: Any) -> tuple[Any, Any]:
+    """The features compared after all that was pressed."""
+    if not asked:
+        return no_update, no_update
+    done, refused = settle(asked, changed)
+    return done, None if refused is None else refusal(refused, FeatureOverlap)
 
 
-def changed(trigger: str, asked: Any, facts: Any, now: list[int], chosen: int | None) -> list[int]:
-    """The features compared after what was pressed; UserError if there is no room for one more."""
-    if trigger == "mlp-facts":
-        # At opening no feature is chosen yet, and what the address names is kept as far as this fit has it.
-        return [n for n in now if n < facts["features"]] if facts and chosen is None else []
-    if trigger == "mlp-members-clear":
+queue_callbacks("mlp-members")
+
+
+def changed(members: list[int] | None, press: Press) -> list[int]:
+    """The features compared after one press: a feature is put in or taken out, a pair replaces what is there.
+
+    Raises UserError if there is no room for one more.
+    """
+    now, kind, feature = list(members or []), press["kind"], press.get("feature")
+    if kind == "clear":
         return []
-    if trigger == "mlp-member" and asked and asked.get("pair"):
-        return list(asked["pair"])
-    feature = chosen if trigger == "mlp-to-overlap" else (asked or {}).get("feature")
-    if feature is None or (trigger == "mlp-to-overlap" and feature in now):
+    if kind == "pair":
+        return [int(n) for n in press["pair"]]
+    if feature is None or (kind == "compare" and feature in now):
         return now
     if feature in now:
         return [n for n in now if n != feature]
     if len(now) >= MOST:
         raise UserError(f"At most {MOST} features can be compared. Take one out first.", "features")
-    return [*now, feature]
+    return [*now, int(feature)]
+
+
+@callback(
+    Output("mlp-members", "data"),
+    Input("mlp-facts", "data"),
+    State("mlp-members", "data"),
+    State("mlp-feature", "data"),
+    prevent_initial_call=True,
+)
+def members_of(facts: Any, members: list[int] | None, chosen: int | None) -> Any:
+    """Another fit begins anew."""
+    now = list(members or [])
+    after = kept_members(facts, now, chosen)
+    return no_update if after == now else after
+
+
+def kept_members(facts: Any, now: list[int], chosen: int | None) -> list[int]:
+    """At opening no feature is chosen yet, and what the address names is kept as far as this fit has it."""
+    return [n for n in now if n < facts["features"]] if facts and chosen is None else []
 
 
 @callback(Output("mlp-chips", "children"), Input("mlp-members", "data"), Input("mlp-facts", "data"))

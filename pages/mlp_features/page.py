@@ -24,6 +24,7 @@ from pages.mlp_features.tabs import (
     reading_tab,
     tree_tab,
 )
+from pages.presses import press, queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (card, detection, fitting, overlap, pick, reading, steer, tree)
@@ -68,7 +69,7 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="mlp-contexts"),
         dcc.Store(id="mlp-picked"),
         dcc.Store(id="mlp-feature"),
-        dcc.Store(id="mlp-member"),
+        *queue_stores("mlp-members"),
         dcc.Store(id="mlp-members", data=view.members),
         dcc.Store(id="mlp-node"),
         dcc.Store(id="mlp-effect"),
@@ -139,7 +140,11 @@ def _card() -> Any:
                             html.Div(
                                 [
                                     button("mlp-to-steer", "Steer with it", primary=True),
-                                    button("mlp-to-overlap", "Compare its neurons"),
+                                    button(
+                                        "mlp-to-overlap",
+                                        "Compare its neurons",
+                                        **press("mlp-members", "compare", reads='{"feature": ["mlp-feature", "data"]}'),
+                                    ),
                                     button("mlp-to-tree", "Where it merges"),
                                 ],
                                 className="attune-row mlp-actions",

@@ -10,6 +10,7 @@ from dash import dcc, html
 from components.figure_card import figure_card
 from components.panels import empty
 from pages.mlp_features.state import View
+from pages.presses import press
 
 SITES = [
     {"label": "MLP hidden, after the non-linearity", "value": "mlp_hidden"},
@@ -23,9 +24,9 @@ STARTS = [
 ]
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Any:
-    """A button; ``label`` says in words what a symbol means."""
-    extra = {"aria-label": label, "title": label} if label else {}
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False, **more: Any) -> Any:
+    """A button; ``label`` says in words what a symbol means; ``more``: further attributes."""
+    extra = ({"aria-label": label, "title": label} if label else {}) | more
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
 
@@ -76,7 +77,7 @@ def overlap_tab() -> Any:
                 [
                     html.Span("Compared:"),
                     html.Div(id="mlp-chips", className="attune-chips"),
-                    button("mlp-members-clear", "Clear"),
+                    button("mlp-members-clear", "Clear", **press("mlp-members", "clear")),
                 ],
                 className="attune-row",
             ),

@@ -15,6 +15,7 @@ from components.panels import empty
 from pages.common import attempt_job, refusal, spec_of
 from pages.neurons.drawn import tree
 from pages.neurons.state import SETTINGS, asked
+from pages.presses import Press, queue_callbacks, settle
 
 NAMES = ("layer", "vector", "neuron")
 _DIGITS = {"edges": 3, "counts": 0, "cosines": 4, "reconstruction": 4, "trace": 4}
@@ -37,9 +38,7 @@ def ready(facts: Any, neuron: Any, fields: dict[str, Any]) -> bool:
 @callback(
     Output("nrn-auto", "data"),
     Output("nrn-excluded", "data"),
-    Output("nrn-chips", "children"),
     Input("nrn-neuron", "data"),
-    Input("nrn-skip", "data"),
     State("nrn-excluded", "data"),
     State("nrn-facts", "data"),
     State("nrn-start", "data"),
@@ -47,18 +46,12 @@ def ready(facts: Any, neuron: Any, fields: dict[str, Any]) -> bool:
     *[State(f"nrn-{name}", "value") for name in SETTINGS],
     prevent_initial_call=True,
 )
-def prepare(
-    neuron: Any, skip: Any, excluded: Any, facts: Any, start: Any, auto: Any, *values: Any
-) -> tuple[Any, Any, Any]:  # fmt: skip
+def prepare(neuron: Any, excluded: Any, facts: Any, start: Any, auto: Any, *values: Any) -> tuple[Any, Any]:
     """Which tokens are left out; and whether to begin unasked: where the answer is there already, or where the address
     names a channel, so that it was computed before."""
     excluded = list(excluded or [])
-    if "nrn-skip" in set(ctx.triggered_prop_ids.values()) and skip:
-        kept = [row for row in excluded if row["id"] != skip["id"]]
-        excluded = [*kept, {"id": skip["id"], "token": skip["token"]}] if skip["out"] else kept
-        return no_update, excluded, chips(excluded)
     if not neuron or not facts:
-        return no_update, no_update, no_update
+        return no_update, no_update
     first = auto is None
     if not first and auto["of"] != {k: neuron[k] for k in NAMES}:
         excluded = []  # tokens are left out of one neuron's search
@@ -68,7 +61,28 @@ def prepare(
         answer = False
     linked = first and (start or {}).get("channel") is not None and facts["measured"]
     begun = {"of": {k: neuron[k] for k in NAMES}, "go": bool(answer or linked), "turn": (auto or {}).get("turn", 0) + 1}
-    return begun, excluded, chips(excluded)
+    return begun, excluded
+
+
+@callback(Output("nrn-excluded-done", "data"), Input("nrn-excluded-presses", "data"), prevent_initial_call=True)
+def change_excluded(asked_of: Any) -> Any:
+    """The tokens left out after all that was pressed."""
+    return settle(asked_of, left_out)[0] if asked_of else no_update
+
+
+def left_out(excluded: Any, press: Press) -> list[dict[str, Any]]:
+    """The tokens left out after one press, each with its id and its text."""
+    kept = [row for row in excluded or [] if row["id"] != press["id"]]
+    return [*kept, {"id": int(press["id"]), "token": str(press["token"])}] if press["kind"] == "skip" else kept
+
+
+queue_callbacks("nrn-excluded")
+
+
+@callback(Output("nrn-chips", "children"), Input("nrn-excluded", "data"), prevent_initial_call=True)
+def draw_chips(excluded: Any) -> Any:
+    """The tokens left out, each with a button that takes it back."""
+    return chips(excluded or [])
 
 
 # The answer goes through the browser into its store. Named as an output, all that shows channels would wait for the

@@ -16,6 +16,7 @@ from pages.neurons import ablation, channels, layermap, measure, pick, vector
 from pages.neurons.drawn import draw_into, stores
 from pages.neurons.state import View, read_address
 from pages.neurons.tabs import ablation_tab, button, channels_tab, field, geometry_tab, layers_tab, null_tab
+from pages.presses import queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (ablation, channels, layermap, measure, pick, vector)
@@ -72,7 +73,7 @@ def _stores(view: View) -> list[Any]:
         html.Div(id="nrn-sink", hidden=True),
         dcc.Store(id="nrn-asked"),
         dcc.Store(id="nrn-channel"),
-        dcc.Store(id="nrn-skip"),
+        *queue_stores("nrn-excluded"),
         dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in view.excluded]),
         dcc.Store(id="nrn-map-data"),
         dcc.Store(id="nrn-measured", data=0),
@@ -86,14 +87,14 @@ def _picker(view: View) -> Any:
         [
             html.Div(
                 [
-                    field("layer", "nrn-layer", view.layer, debounce=True, min=0),
+                    field("layer", "nrn-layer", view.layer, debounce=True),
                     html.Div(
                         dcc.Dropdown(
                             [], view.vector, id="nrn-vector", clearable=False, searchable=False, placeholder="vector"
                         ),
                         className="attune-pick nrn-vector",
                     ),
-                    field("neuron", "nrn-index", view.neuron, debounce=True, min=0),
+                    field("neuron", "nrn-index", view.neuron, debounce=True),
                     button("nrn-random", "Random", "A random neuron of this layer"),
                 ],
                 className="attune-row nrn-which",

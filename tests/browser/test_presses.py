@@ -3,7 +3,9 @@ the wrong order, as they come on a busy machine."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page, Route
@@ -98,3 +100,20 @@ def test_squares_edited_quickly_are_all_edited(open_page: Callable[..., Page]) -
     held.go()
     page.wait_for_function("() => document.querySelectorAll('#oth-edit-board .attune-selected').length === 3")
     assert page.locator(CELL.format(12)).count() == 1
+
+
+def test_features_pressed_quickly_are_the_ones_that_were_pressed(open_page: Callable[..., Page]) -> None:
+    features = [{"kind": "induction", "seed": seed} for seed in range(2)] + [{"kind": "order"}]
+    page = open_page("/attention?" + urlencode({"features": json.dumps(features)}))
+    page.wait_for_function("() => document.querySelectorAll('#feature-list .attune-chip').length === 3")
+    held = Held(page, "features-done")
+    page.locator("button[aria-label^='remove 1']").click()
+    page.locator("button[aria-label^='remove 2']").click()  # of the list that is still on screen
+    page.click("#define")
+    page.click("#define")
+    held.count(1)
+    held.go()
+    page.wait_for_function("() => document.querySelectorAll('#feature-list .attune-chip').length === 1")
+    assert "box" in page.inner_text("#feature-list")
+    page.wait_for_timeout(500)
+    assert not page.locator("#add-feature").is_visible(), "opened and closed again"

@@ -105,20 +105,21 @@ def test_a_feature_that_the_fit_does_not_have_is_said() -> None:
 
 
 def test_the_comparison_takes_up_to_eight() -> None:
-    def after(trigger: str, asked: Any, now: list[int], chosen: int | None = 0) -> list[int]:
-        return overlap.changed(trigger, asked, FACTS, now, chosen)
+    def after(kind: str, now: list[int], **said: Any) -> list[int]:
+        return overlap.changed(now, {"kind": kind, **said})
 
-    assert after("mlp-member", {"feature": 5}, [1]) == [1, 5]
-    assert after("mlp-member", {"feature": 1}, [1, 5]) == [5]
-    assert after("mlp-member", {"pair": [4, 2]}, [1, 5]) == [4, 2]
-    assert after("mlp-to-overlap", None, [1], 2) == [1, 2] and after("mlp-to-overlap", None, [1, 2], 2) == [1, 2]
-    assert after("mlp-members-clear", None, [1, 2]) == []
-    assert after("mlp-facts", None, [1, 9], None) == [1]  # the address may name features that the fit lacks
-    assert after("mlp-facts", None, [1], 0) == []  # another fit begins anew
+    assert after("member", [1], feature=5) == [1, 5]
+    assert after("member", [1, 5], feature=1) == [5]
+    assert after("pair", [1, 5], pair=[4, 2]) == [4, 2]
+    assert after("compare", [1], feature=2) == [1, 2] and after("compare", [1, 2], feature=2) == [1, 2]
+    assert after("compare", [1], feature=None) == [1]
+    assert after("clear", [1, 2]) == []
+    assert overlap.kept_members(FACTS, [1, 9], None) == [1]  # the address may name features that the fit lacks
+    assert overlap.kept_members(FACTS, [1], 0) == []  # another fit begins anew
     full = list(range(10, 10 + MOST))
     with pytest.raises(UserError, match="At most 8"):
-        after("mlp-member", {"feature": 1}, full)
-    assert after("mlp-member", {"feature": 12}, full) == [n for n in full if n != 12]
+        after("member", full, feature=1)
+    assert after("member", full, feature=12) == [n for n in full if n != 12]
 
 
 # Forms

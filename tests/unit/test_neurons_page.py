@@ -239,3 +239,11 @@ def test_the_shares_are_said_as_they_are() -> None:
     said = layermap.said_of(rows, {"vectors": 200, "rounds": 5})
     assert "In 1 of 3 places" in said and "200 random vectors" in said
     assert "default model" in layermap.said_of([], {"vectors": 200, "rounds": 5})
+
+
+def test_tokens_left_out_quickly_are_all_left_out() -> None:
+    rows: list[dict[str, Any]] = []
+    for token, text in ((3, "a"), (4, "b"), (3, "a")):
+        rows = channels.left_out(rows, {"kind": "skip", "id": token, "token": text})
+    assert rows == [{"id": 4, "token": "b"}, {"id": 3, "token": "a"}]
+    assert channels.left_out(rows, {"kind": "keep", "id": 4}) == [{"id": 3, "token": "a"}]

@@ -28,3 +28,18 @@ def test_a_second_part_that_begins_at_nothing_is_timed_anew() -> None:
     assert left.said(0.0, "again") == "again"
     now[0] = 110.0
     assert left.said(0.5, "again") == "again · about 10 s left"
+
+
+def test_features_are_moved_and_removed_by_what_they_are() -> None:
+    """Their places in the list on screen may be those of an older list."""
+    from pages.attention.features import MOST, rearranged
+
+    a, b, c = ({"kind": "induction", "seed": seed} for seed in range(3))
+    assert rearranged([a, b, c], {"kind": "raise", "feature": c}) == [a, c, b]
+    assert rearranged([a, b], {"kind": "remove", "feature": a}) == [b]
+    assert rearranged([b], {"kind": "remove", "feature": a}) == [b]  # pressed twice
+    assert rearranged([a], {"kind": "add", "feature": b}) == [a, b] and rearranged(
+        [a], {"kind": "add", "feature": a}
+    ) == [a]
+    full = [{"kind": "induction", "seed": seed} for seed in range(MOST)]
+    assert rearranged(full, {"kind": "add", "feature": {"kind": "previous"}}) == full
