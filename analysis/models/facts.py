@@ -7,6 +7,7 @@ the model's own attention; where they do not, the capabilities say so and the At
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from analysis.models.legible import unread
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec
 
+log = logging.getLogger(__name__)
 _PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
 _PROBE_TOKENS = 64
 
@@ -205,6 +207,9 @@ def recording_error(model: PreTrainedModel, ids: Tensor) -> float:
     model.set_attn_implementation("eager")
     try:
         own = model(ids, use_cache=False, output_attentions=True).attentions or ()
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError):
+        log.info("the eager attention of %s does not run", type(model).__name__, exc_info=True)
+        return float("inf")  # nothing to hold the recording against
     finally:
         model.set_attn_implementation(IMPLEMENTATION)
     own = [a for a in own if a is not None]

@@ -59,7 +59,10 @@ def _parsed_config(config: dict[str, Any]) -> tuple[Any, list[str]]:
             )
         raise bad(f"The installed transformers does not know the model type {str(kind)[:60]!r}. Choose another model.")
     try:
-        parsed = CONFIG_MAPPING[kind].from_dict(config)
+        kind_class: Any = CONFIG_MAPPING[kind]
+        # transformers writes infinity as {"__float__": "Infinity"}, and takes it back on reading a file only.
+        decoded = getattr(kind_class, "_decode_special_floats", lambda data: data)(config)
+        parsed = kind_class.from_dict(decoded)
     except Exception as error:  # a configuration is foreign input; each class refuses in its own way
         raise bad("The model's config.json does not make sense to transformers. Download the model again.") from error
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING:
