@@ -20,6 +20,8 @@ from torch import Tensor
 
 from analysis.corpora.themes import Kind, themes
 from analysis.models.loader import LoadedModel, load_model
+from analysis.models.prompts import end_ids
+from analysis.models.templates import chat_text
 
 FORMS = (
     "a short story",
@@ -82,15 +84,13 @@ def request(kind: Kind, theme_name: str, number: int) -> str:
 def write_batch(loaded: LoadedModel, prompts: list[str], seed: int) -> list[str]:
     """Sample one passage for each prompt (temperature 0.8, top-p 0.95), up to LENGTH tokens."""
     tokenizer, model = loaded.tokenizer, loaded.model
-    chats = [
-        tokenizer.apply_chat_template([{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True)
-        for p in prompts
-    ]
+    chats = [chat_text(tokenizer, [{"role": "user", "content": p}]) for p in prompts]
     rows = [tokenizer(c, add_special_tokens=False)["input_ids"] for c in chats]
     width, pad = max(map(len, rows)), 0
     ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows])
     mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])
     generator = torch.Generator().manual_seed(seed)
+    ends = torch.tensor(sorted(end_ids(loaded)))
     end = int(tokenizer.eos_token_id)
     done = torch.zeros(len(rows), dtype=torch.bool)
     written: list[Tensor] = []
@@ -107,6 +107,7 @@ def write_batch(loaded: LoadedModel, prompts: list[str], seed: int) -> list[str]
         cache = output.past_key_values
         token = _sample(output.logits[:, -1].float(), generator)
         token[done] = end
+        token[torch.isin(token, ends)] = end  # whichever it was, one stands for all behind it
         done |= token == end
         written.append(token)
         if bool(done.all()):

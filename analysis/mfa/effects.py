@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
-from analysis.models.prompts import token_labels
+from analysis.models.prompts import text_ids, token_labels
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Effects:
         found: list[PromptCache] | None = self._memory.get(key)
         if found is None:
             check_corpus(self._loaded.tokenizer, NEUTRAL, "model")
-            rows = [list(self._loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
+            most = self._loaded.facts.max_positions or None
+            rows = [text_ids(self._loaded.tokenizer, text)[:most] for text in NEUTRAL]
             found = [PromptCache(self._loaded, row, [block]) for row in rows]
             self._memory.put(key, found, sum(c.nbytes for c in found))
         return found[:count]

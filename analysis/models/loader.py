@@ -29,6 +29,7 @@ from analysis.models.facts import ModelFacts, describe, probe_ids
 from analysis.models.gguf_files import parts_of, read_header, whole_file
 from analysis.models.gguf_tokenizer import gguf_tokenizer
 from analysis.models.metadata import estimate
+from analysis.models.prompts import check_length
 from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
@@ -69,6 +70,7 @@ class LoadedModel:
         Without logits only the decoder stack runs: the unembedding is a sixth of the work of a small model.
         """
         self.check_ids(ids)
+        check_length(self, int(ids.shape[-1]))
         ids = ids.to(self.device)
         mask = None if mask is None else mask.to(self.device)
         if logits:

@@ -69,7 +69,12 @@ def frame_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 def with_start(start: Sequence[int], ids: Sequence[int]) -> list[int]:
     """Start tokens and a text's own tokens, those with which the text begins itself not doubled."""
-    return [*start[: len(start) - _overlap(start, ids)], *ids]
+    return [*start[: len(start) - brought(start, ids)], *ids]
+
+
+def brought(start: Sequence[int], ids: Sequence[int]) -> int:
+    """How many of the last start tokens a text's own tokens begin with."""
+    return max((k for k in range(1, len(start) + 1) if list(ids[:k]) == list(start[-k:])), default=0)
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
@@ -78,12 +83,11 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
     return with_start(start, [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]])
 
 
-def fitting(loaded: LoadedModel, ids: list[int], what: str = "The text", field: str = "text") -> list[int]:
-    """The ids if the model has as many positions, else UserError(field) that begins with ``what``."""
+def check_length(loaded: LoadedModel, tokens: int, what: str = "The text", field: str = "text") -> None:
+    """UserError(field), beginning with ``what``, for more tokens than the model has positions."""
     most = loaded.facts.max_positions
-    if most and len(ids) > most:
-        raise UserError(f"{what} is {len(ids):,} tokens long; this model reads at most {most:,}. Shorten it.", field)
-    return ids
+    if most and tokens > most:
+        raise UserError(f"{what} is {tokens:,} tokens long; this model reads at most {most:,}. Shorten it.", field)
 
 
 def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:
@@ -122,7 +126,7 @@ def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
     else:
         own = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
         ids = with_start(start, own)
-        if _overlap(start, own):
+        if brought(start, own):
             notes.append(f"The prompt brings its start token {_names(tokenizer, own[:1])} itself; none was added.")
         elif any(i in own for i in start):
             notes.append(f"The start token {_names(tokenizer, start)} stands in this prompt more than once.")
@@ -193,11 +197,6 @@ def prompt_notes(text: str, labels: list[str]) -> list[str]:
 
 def _turn(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
-
-
-def _overlap(start: Sequence[int], ids: Sequence[int]) -> int:
-    """How many of the last start tokens the text begins with itself."""
-    return max((k for k in range(1, len(start) + 1) if list(ids[:k]) == list(start[-k:])), default=0)
 
 
 def _names(tokenizer: Any, ids: Sequence[int]) -> str:

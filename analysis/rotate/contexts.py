@@ -28,7 +28,8 @@ def strongest(
 ) -> list[list[list[int]]]:
     """For each neuron of a block the ``count`` contexts of at most 24 tokens at the ends of which it is most active
     (in size), from rows of token ids; at most one of each text."""
-    windows = [list(t)[:WINDOW] for t in texts if len(t) > SKIPPED]
+    most = min(WINDOW, loaded.facts.max_positions or WINDOW)
+    windows = [list(t)[:most] for t in texts if len(t) > SKIPPED]
     best = []
     for first in range(0, len(windows), 16):
         rows = windows[first : first + 16]

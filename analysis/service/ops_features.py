@@ -44,7 +44,24 @@ class OnContrast(Operation):
         """The examples of the contrast for this model's tokenizer, those that are held back from a fit among them."""
         from analysis.qk.contrasts import build_examples
 
-        return build_examples(contrast or self.contrast, context.model(self.model).tokenizer)
+        loaded, chosen = context.model(self.model), contrast or self.contrast
+        examples = build_examples(chosen, loaded.tokenizer)
+        _check_lengths(examples, loaded.facts.max_positions, chosen.kind)
+        return examples
+
+
+def _check_lengths(examples: list[Example], most: int, kind: str) -> None:
+    """UserError for examples with more tokens than the model has positions; ``most`` 0: it has no limit."""
+    lengths = [max(map(len, example.prompts)) for example in examples]
+    beyond = [number for number, length in enumerate(lengths, start=1) if most and length > most]
+    if beyond:
+        own = kind in ("template", "jsonl")
+        raise UserError(
+            f"{len(beyond):,} of {len(examples):,} examples are longer than the {most:,} tokens that this model reads "
+            f"(the first is example {beyond[0]:,}, the longest has {max(lengths):,}). "
+            + ("Shorten their texts." if own else "Choose another feature, or one with shorter lists."),
+            "text" if own else "n_examples",
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ class FitContrast(OnContrast):
             raise UserError(f"Features cannot be fitted on this model. {able['reason']}", "model")
         context.progress(0.0, "building examples")
         examples = fitted_examples(self.contrast, loaded.tokenizer)
+        _check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
@@ -246,6 +264,7 @@ class HeldOut(OnContrast):
         subspace = subspace_of(fit, self.layer, self.head, None, self.centred)
         loaded = context.model(self.model)
         trial = trial_of(self.contrast, loaded.tokenizer, self.examples_count)
+        _check_lengths(trial.examples, loaded.facts.max_positions, self.contrast.kind)
         samples = collect(
             loaded,
             trial.examples,

@@ -63,7 +63,8 @@ class TokenParts:
     def read(self) -> list[int]:
         """What the model reads up to the token: later tokens do not change it."""
         end = self.asked.position + 1
-        return self.ids[max(0, end - READ) : end]
+        most = min(READ, self.loaded.facts.max_positions or READ)
+        return self.ids[max(0, end - most) : end]
 
     @cached_property
     def _prompt(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.capture import capture
+from analysis.models.prompts import text_ids
 from analysis.snmf.baselines import random_sparse, shuffled_neurons
 from analysis.steering.controls import difference_of_means
 
@@ -182,7 +183,8 @@ def _means(
 
 
 def _batches(loaded: LoadedModel, fit: Factorization, numbers: Sequence[int]) -> Iterator[Batch]:
-    rows = {n: list(loaded.tokenizer(fit.passages[n].text)["input_ids"])[:PIECE] for n in numbers}
+    most = min(PIECE, loaded.facts.max_positions or PIECE)
+    rows = {n: text_ids(loaded.tokenizer, fit.passages[n].text)[:most] for n in numbers}
     order = sorted(numbers, key=lambda n: len(rows[n]))
     for first in range(0, len(order), _BATCH):
         part = order[first : first + _BATCH]

@@ -15,6 +15,7 @@ from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.legible import check_legible
 from analysis.models.loader import LoadedModel
+from analysis.models.prompts import text_ids
 from analysis.models.sites import Site
 
 _BATCH = 16
@@ -42,17 +43,29 @@ def difference_of_means(positive: Tensor, negative: Tensor) -> Tensor:
     return (positive.double().mean(0) - negative.double().mean(0)).float()
 
 
+def sentence_limit(loaded: LoadedModel) -> int:
+    """How many tokens of a sentence are read at most: 128, or the positions of a model that has fewer."""
+    return min(_WINDOW, loaded.facts.max_positions or _WINDOW)
+
+
+def sentences_cut(loaded: LoadedModel, sentences: Sequence[str]) -> int:
+    """How many of the sentences have more tokens than :func:`sentence_limit`."""
+    most = sentence_limit(loaded)
+    return sum(len(text_ids(loaded.tokenizer, s)) > most for s in sentences if s.strip())
+
+
 def encode_sentences_mean(loaded: LoadedModel, sentences: Sequence[str], site: Site, *, skip_first: int = 2) -> Tensor:
     """Mean activation (D,) float32 at a site over all tokens of all sentences, the first two of each left out.
 
-    Sentences are cut at 128 tokens.
+    Sentences are cut at :func:`sentence_limit` tokens; :func:`sentences_cut` says how many are.
 
     Raises:
         UserError: the model lacks the site, or no sentence has a token left.
     """
     for sentence in sentences:
         check_legible(loaded.tokenizer, sentence, "sentences")
-    rows = [list(loaded.tokenizer(s)["input_ids"])[:_WINDOW] for s in sentences if s.strip()]
+    most = sentence_limit(loaded)
+    rows = [text_ids(loaded.tokenizer, s)[:most] for s in sentences if s.strip()]
     rows = sorted((r for r in rows if len(r) > skip_first), key=len)
     if not rows:
         raise UserError("The sentences are too short: each needs more than two tokens. Write longer ones.", "sentences")

@@ -166,7 +166,8 @@ def framed_bytes(start: str, end: str) -> PreTrainedTokenizerFast:
 
 def with_tokenizer(tokenizer: Any, **facts: Any) -> Any:
     loaded = loaded_tiny("llama")
-    return replace(loaded, tokenizer=tokenizer, facts=replace(loaded.facts, **facts))
+    # The tokenizer is another one than the model's, so no token is looked for in its embedding.
+    return replace(loaded, tokenizer=tokenizer, facts=replace(loaded.facts, embeddings=0, **facts), extras={})
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t ", None, 7, b"bytes"])

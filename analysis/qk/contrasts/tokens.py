@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import UserError
 from analysis.models.legible import unknown_ids
+from analysis.models.prompts import brought, frame_ids
 
 MAX_TOTAL_TOKENS = 10_000_000
 """All prompts of a contrast together. Token ids of this many tokens take about 0.4 GB."""
@@ -83,7 +84,7 @@ def encode(tokenizer: FastTokenizer, texts: Iterable[str]) -> Iterator[Encoding]
 
     Raises UserError (field ``n_examples``) once the texts have more than ``MAX_TOTAL_TOKENS`` tokens together.
     """
-    total, unknown = 0, unknown_ids(tokenizer)
+    total, unknown, start = 0, unknown_ids(tokenizer), frame_ids(tokenizer)[0]
     for chunk in _chunks(texts, _CHUNK):
         out = tokenizer(
             chunk,
@@ -101,7 +102,13 @@ def encode(tokenizer: FastTokenizer, texts: Iterable[str]) -> Iterator[Encoding]
                     f"The examples have more than {MAX_TOTAL_TOKENS:,} tokens together. Use fewer or shorter examples.",
                     "n_examples",
                 )
-            yield Encoding(tuple(int(i) for i in ids), np.asarray(offsets, dtype=np.int64).reshape(-1, 2), unknown)
+            # A start token that the text brings itself is not put there twice.
+            first = len(start)
+            twice = slice(first - brought(start, ids[first:]), first)
+            places = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+            kept = [int(i) for i in ids]
+            del kept[twice]
+            yield Encoding(tuple(kept), np.delete(places, twice, axis=0), unknown)
 
 
 def single_tokens(tokenizer: FastTokenizer, words: Sequence[str], frame: tuple[str, str]) -> list[str]:

@@ -68,7 +68,7 @@ def test_half_a_character_is_refused_where_it_was_typed(field: str) -> None:
 def test_a_file_of_too_many_chains_is_to_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
     items = tuple(chain_of(2, id=f"file-{k}", facts={"line": k}) for k in range(jobs.MAX_ITEMS + 1))
     found = SimpleNamespace(items=items, refused=(), sentence="")
-    monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_: found)
+    monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_, **__: found)
     monkeypatch.setattr(jobs, "keep", lambda *_: None)
     measured: list[int] = []
 
@@ -78,7 +78,7 @@ def test_a_file_of_too_many_chains_is_to_be_split(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(jobs, "scored", scored)
     context: Any = SimpleNamespace(
-        model=lambda _: SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None)
+        model=lambda _: SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None), check=lambda: None
     )
     with pytest.raises(UserError, match=r"2,001 chains; at most 2,000 .*Split it") as caught:
         jobs.FaithFile(text="{}").run(context)

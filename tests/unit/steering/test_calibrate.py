@@ -110,7 +110,7 @@ def test_the_difference_of_means_points_from_one_set_to_the_other() -> None:
 
 def test_sentences_are_averaged_over_their_tokens() -> None:
     loaded = own_tiny("llama")
-    tokenizer: Any = lambda text: {"input_ids": [3 + ord(c) % 90 for c in text]}  # noqa: E731
+    tokenizer: Any = lambda text, **_: {"input_ids": [3 + ord(c) % 90 for c in text]}  # noqa: E731
     loaded.tokenizer = tokenizer
     sentences = ["short one", "a longer sentence", "ab", " ", "the third"]
     rows = []

@@ -35,7 +35,12 @@ def loaded_other(kind: str, **settings: Any) -> LoadedModel:
     model.eval().requires_grad_(False)
     # Only what hooks look at; the loader describes models with attention.
     facts: Any = SimpleNamespace(
-        layers=config.num_hidden_layers, hidden=48, vocabulary=96, architecture=type(model).__name__
+        layers=config.num_hidden_layers,
+        hidden=48,
+        vocabulary=96,
+        architecture=type(model).__name__,
+        embeddings=96,
+        max_positions=0,
     )
     tokenizer: Any = None
     return LoadedModel(model, tokenizer, ModelSpec("default"), facts)
@@ -45,7 +50,7 @@ def own_tiny(name: str) -> LoadedModel:
     """A tiny model that a test may change: the common one is shared by all tests. It writes no end token."""
     shared = loaded_tiny(name)
     model = deepcopy(shared.model)
-    model.generation_config.eos_token_id = None  # type: ignore[union-attr]
+    model.generation_config.eos_token_id = model.config.eos_token_id = None  # type: ignore[union-attr]
     return replace(shared, model=model, extras={})
 
 
