@@ -241,7 +241,7 @@ def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress)
         keep("hits", s.hits / torch.tensor(s.compared).to(s.hits))
         keep("scaling", torch.tensor(s.scaling))
         tell(0.95 + 0.05 * (index + 1) / len(layers), "singular values of the null")
-    arrays = {name: np.stack(values) for name, values in parts.items()}
+    arrays: dict[str, Any] = {name: np.stack(values) for name, values in parts.items()}
     return ContrastFit(layers=layers, counts=(even, odd), **arrays)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -137,12 +137,13 @@ def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: s
     result = context.store.get(key) if key else None
     if result is None:
         raise UserError(f"“{feature_name(contrast)}” has not been fitted on this model yet. Press Fit.", "features")
-    known = {n: result.data[n] for n in ("chance", "candidates") if n in result.data}
+    known: dict[str, Any] = dict(result.arrays)
+    if "chance" in result.data:
+        known |= {"chance": result.data["chance"], "candidates": tuple(result.data["candidates"])}
     fit = ContrastFit(
         layers=result.data["layers"],
         counts=tuple(result.data["counts"]),
         **known,
-        **result.arrays,
     )
     context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
     return fit
