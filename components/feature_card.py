@@ -200,6 +200,7 @@ def feature_card(card: dict[str, Any]) -> Any:
         [
             pole("Pushes up", card["plus"]),
             pole("Pushes down", card["minus"]),
+            html.Div(card["readout"], className="attune-note"),
             html.Div([html.H4("Themes, shares of its activation"), themes(card["themes"])]),
             html.Div([html.H4("Does it tell its theme?"), detection(card["detection"])]),
         ],

@@ -33,6 +33,7 @@ def region_card(card: dict[str, Any]) -> Any:
                 ],
                 className="attune-two-tight",
             ),
+            html.Div(card["readout"], className="attune-note"),
             *[
                 html.Details(
                     [

@@ -56,6 +56,7 @@ def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> 
         "label": fit.label(region),
         "own_label": fit.labels.get(str(region), ""),
         "contexts": {name: texts.lines(places, region) for name, places in kept.items()},
+        "readout": fit.manifest.get("readout", ""),
         "unembedded": _tokens(loaded, arrays["promoted"][region], arrays["promoted_value"][region]),
         "lifted": _tokens(loaded, arrays["lifted"][region], arrays["lifted_value"][region]),
         "factors": factors,

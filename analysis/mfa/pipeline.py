@@ -28,6 +28,7 @@ from analysis.models.hooks import site_width
 from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
+from analysis.models.readout import readout
 from analysis.models.sites import Site
 from analysis.spoken import duration
 
@@ -208,6 +209,7 @@ def described(
         "fvu_local": found.fvu_local,
         "norms": list(found.norms),
         "regions": regions,
+        "readout": readout(loaded).note,
         "version": "0.1.0",
     }
     return RegionSet("", parameters, mean, arrays, manifest)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.hooks import hooked, place_of
+from analysis.models.hooks import hooked
 from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
-from analysis.models.promoted import final_gain
-from analysis.models.prompts import token_labels
+from analysis.models.promoted import straight
+from analysis.models.prompts import text_ids, token_labels
 
 if TYPE_CHECKING:
     from analysis.models.sites import Site
@@ -72,8 +72,9 @@ def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
     Mean over the neutral texts, and less its mean over the vocabulary, since a constant changes no probability.
     """
     check_corpus(loaded.tokenizer, NEUTRAL, "model")
-    texts = [list(loaded.tokenizer(text)["input_ids"]) for text in NEUTRAL]
-    length = min(map(len, texts))  # cut to one length, so that one pass does for all
+    texts = [text_ids(loaded.tokenizer, text) for text in NEUTRAL]
+    # Cut to one length, so that one pass does for all.
+    length = min([loaded.facts.max_positions or len(texts[0]), *map(len, texts)])
     ids = torch.tensor([text[-length:] for text in texts]).repeat_interleave(len(parts) + 1, 0)
     rows = torch.cat([torch.zeros(1, parts.shape[1]), parts]).repeat(len(texts), 1)
 
@@ -92,19 +93,13 @@ def measured_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
 
 @torch.no_grad()
 def direct_effects(loaded: LoadedModel, site: Site, parts: Tensor) -> Tensor:
-    """Logits (M, V) that vectors at a site give by the final norm's gain and the unembedding alone, less their mean.
+    """Logits (M, V) that vectors at a site give by the final norm's gain and the unembedding alone, less their mean;
+    (M, 0) where they do not reach it.
 
     Not divided by the length of the residual stream, so only comparable among themselves.
     """
-    place = place_of(loaded, site)
-    output: nn.Module = loaded.model.get_output_embeddings()
-    unembedding: Tensor = output.weight  # type: ignore[assignment]
-    stream = parts.to(unembedding.device, unembedding.dtype)
-    if place.before:
-        stream = place.module(stream) - place.module(torch.zeros_like(stream))
-    gain = final_gain(loaded).to(stream.device)
-    logits = ((stream.float() * gain).to(unembedding.dtype) @ unembedding.T).float().cpu()
-    return logits - logits.mean(1, keepdim=True)
+    logits = straight(loaded, site, parts)
+    return logits - logits.mean(1, keepdim=True) if logits.shape[1] else logits
 
 
 def related_pairs(components: Tensor, most: int = PAIRS) -> list[tuple[int, int, int]]:

@@ -21,6 +21,7 @@ from analysis.errors import UserError
 from analysis.models.loader import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
+from analysis.models.readout import readout
 from analysis.snmf.card import Texts
 from analysis.snmf.describe import Description, Index, describe
 from analysis.snmf.detection import feature_detection, rows_of
@@ -204,5 +205,5 @@ def _described(
     for row, ids in zip(first.rows, plus.tolist(), strict=True):
         row["plus"] = labels(ids)
         row["words"] += " " + " ".join(t.replace("␣", " ").strip() for t in row["plus"][:8]).lower()
-    manifest = {"rows": first.rows, "upper": upper, "themes": first.themes}
+    manifest = {"rows": first.rows, "upper": upper, "themes": first.themes, "readout": readout(loaded).note}
     return Factorization("", learned.levels, arrays, manifest)

@@ -263,7 +263,7 @@ def test_detection_says_on_which_side_of_the_null_it_is() -> None:
 def test_the_card_gives_every_output_token_its_id() -> None:
     tokens = [{"id": 40 + i, "token": HOSTILE, "logit": 2.0 - i} for i in range(3)]
     card = {
-        "plus": tokens, "minus": [],
+        "plus": tokens, "minus": [], "readout": "",
         "themes": [{"theme": "sport", "share": 0.5}], "detection": detected(),
     }  # fmt: skip
     body = feature_card.feature_card(card)

@@ -369,7 +369,7 @@ FACTOR = {
 CARD = {
     "region": 3, "label": "Label", "own_label": "", "facts": [("Character", "theme"), ("Size", "5")],
     "contexts": {"random": [CONTEXT], "likelihood": [CONTEXT, CONTEXT], "responsibility": []},
-    "lifted": [{"token": "x", "value": 1.5}], "unembedded": [], "factors": [FACTOR] * 6,
+    "lifted": [{"token": "x", "value": 1.5}], "unembedded": [], "readout": "", "factors": [FACTOR] * 6,
 }  # fmt: skip
 
 
