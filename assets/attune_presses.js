@@ -21,6 +21,7 @@
     if (!queues.has(name)) queues.set(name, { list: [], n: 0 });
     return queues.get(name);
   };
+  const merges = new Map(); // by queue: the state that an answer leads to, where that is not what it says
   const after = new Map(); // by queue: what else a page does when presses were made or taken in
 
   function ask(name) {
@@ -41,7 +42,8 @@
     if (!q.list.some((press) => press.n <= done.to)) return none(); // taken in before, or of a page that was left
     if (same(done.from, read(name, "data"))) {
       q.list = q.list.filter((press) => press.n > done.to);
-      if (!same(done.from, done.state)) set(name, { data: done.state });
+      const state = merges.has(name) ? merges.get(name)(done) : done.state;
+      if (!same(done.from, state)) set(name, { data: state });
     }
     ask(name);
     return none();
@@ -60,6 +62,7 @@
     return (now > seen ? now - seen : now) % 2 ? !open : none(); // a page that was opened anew counts from nothing
   };
   attune.pressed = (name) => queue(name).list;
+  attune.mergeAnswer = (name, merge) => merges.set(name, merge);
   attune.afterPress = (name, then) => after.set(name, then);
   attune.readProp = read;
 

@@ -15,14 +15,16 @@
       set("steer", { data: latest });
     }, Math.max(0, 60 - (Date.now() - sent)));
   }
-  const seen = new Map();
+  const seen = new Map(), moved = new Map(); // moved: by a hand, since the rows were set
+  const nameOf = (id) => JSON.stringify(id, Object.keys(id).sort());
   function values(ids, dragged, released, triggered) {
     const fresh = new Map(triggered.map((t) => [t.prop_id, t.value]));
     return ids.map((id, i) => {
-      const key = JSON.stringify(id, Object.keys(id).sort());
+      const key = nameOf(id);
       const drag = fresh.has(key + ".drag_value"), release = fresh.has(key + ".value");
       if (release || !seen.has(key) || (!drag && triggered.length > 2)) seen.set(key, released[i]);
       else if (drag && dragged[i] !== undefined && dragged[i] !== null) seen.set(key, dragged[i]);
+      if (drag || release) moved.set(key, seen.get(key));
       return seen.get(key);
     });
   }
@@ -42,6 +44,30 @@
     return steer;
   };
   attune.moving = () => pending !== null;
+  attune.rowsSet = function () { moved.clear(); return none(); };
+  // The sliders as the server drew them, but where a hand has been meanwhile.
+  attune.underHand = function (drawn) {
+    const walk = (node) => {
+      if (Array.isArray(node)) return node.map(walk);
+      if (!node || typeof node !== "object" || !node.props) return node;
+      const { id, children } = node.props, props = { ...node.props };
+      if (id && typeof id === "object" && moved.has(nameOf(id)) && "value" in props) props.value = moved.get(nameOf(id));
+      if (children !== undefined) props.children = walk(children);
+      return { ...node, props };
+    };
+    return drawn === null || drawn === undefined ? none() : walk(drawn);
+  };
+  // Rows that no press has touched keep what a hand has made of them since the question was asked.
+  attune.mergeAnswer("on-sliders", (done) => {
+    const by = (rows) => new Map((rows || []).map((r) => [r.region, r]));
+    const same = latest && done.state.length && latest.fit === done.state[0].fit;
+    const start = by(done.start), now = by(same ? latest.regions : []);
+    const values = (r) => JSON.stringify([r.strength, r.factors]);
+    return done.state.map((row) => {
+      const was = start.get(row.region), is = now.get(row.region);
+      return was && is && values(was) === values(row) ? { ...row, strength: is.strength, factors: is.factors } : row;
+    });
+  });
 
   // ---- streams ----
   let running = null;
@@ -134,10 +160,10 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-choose], [data-add], [data-use]");
     if (!button) return;
-    const { choose, add, use } = button.dataset, turn = Date.now();
-    if (choose !== undefined) set("picked", { data: { region: Number(choose), turn } });
-    if (add !== undefined) set("added", { data: { region: Number(add), turn } });
-    if (use !== undefined) set("used", { data: { context: use, turn } });
+    const { choose, add, use } = button.dataset;
+    if (choose !== undefined) set("picked", { data: { region: Number(choose), turn: Date.now() } });
+    if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });
+    if (use !== undefined) attune.press("on-sliders", { kind: "use", context: use });
   });
 
   // ---- map of regions: a click carries the region's number in the point's customdata ----

@@ -6,6 +6,7 @@ warning zone of the strength is where the fluency of a text usually breaks.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
@@ -37,10 +38,14 @@ def region_sliders(region: dict[str, Any], strength: float, factors: list[float]
                     html.Span(f"region {number}", className="attune-note"),
                     html.Button(
                         "Remove",
-                        id={"remove-region": number},
                         className="attune-small",
                         type="button",
-                        **{"aria-label": f"remove region {number} from the sliders"},
+                        **{
+                            "aria-label": f"remove region {number} from the sliders",
+                            "data-press": "on-sliders",
+                            "data-kind": "remove",
+                            "data-with": json.dumps({"region": number}),
+                        },
                     ),
                 ],
                 className="attune-steer-head",

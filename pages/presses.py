@@ -41,15 +41,19 @@ def press(queue: str, kind: str, **said: Any) -> dict[str, Any]:
     return {"data-press": queue, "data-kind": kind, **{f"data-{name}": value for name, value in said.items()}}
 
 
-def settle(asked: dict[str, Any], one: Callable[[Any, Press], Any]) -> tuple[dict[str, Any], UserError | None]:
+def settle(
+    asked: dict[str, Any], one: Callable[[Any, Press], Any], start: Any = None
+) -> tuple[dict[str, Any], UserError | None]:
     """The answer to all presses of a question, and why the last of them was refused, if it was.
 
-    ``one``: the state after one press; its UserError leaves the state as it is.
+    ``one``: the state after one press; its UserError leaves the state as it is. ``start``: the state to begin with,
+    where that is more than the browser's store says.
     """
-    state, refused = asked["state"], None
+    state, refused = asked["state"] if start is None else start, None
     for what in asked["list"]:
         try:
             state, refused = one(state, what), None
         except UserError as error:
             refused = error
-    return {"to": asked["list"][-1]["n"], "from": asked["state"], "state": state}, refused
+    done = {"to": asked["list"][-1]["n"], "from": asked["state"], "state": state}
+    return done if start is None else done | {"start": start}, refused

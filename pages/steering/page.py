@@ -12,6 +12,7 @@ from dash import dcc, html, register_page
 from components.figure_card import figure_card
 from components.panels import empty, user_error
 from components.slider_panel import more_options
+from pages.presses import press, queue_stores
 from pages.steering import answer, controls, fitting, keep, regions, sliders, tokens, writing
 from pages.steering.state import View, read_address
 
@@ -72,8 +73,10 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="regions"),
         dcc.Store(id="chosen-region"),
         dcc.Store(id="picked"),
-        dcc.Store(id="added"),
-        dcc.Store(id="used"),
+        *queue_stores("on-sliders"),
+        dcc.Store(id="sliders-drawn"),
+        dcc.Store(id="reached"),
+        dcc.Store(id="liked"),
         dcc.Store(id="on-sliders", data=None),
         dcc.Store(id="steer"),
         dcc.Store(id="written"),
@@ -127,7 +130,13 @@ def _card() -> Any:
             html.Div(
                 [
                     html.H3("Region", id="card-title"),
-                    html.Button("Steer here", id="steer-here", className="attune-button attune-primary", type="button"),
+                    html.Button(
+                        "Steer here",
+                        id="steer-here",
+                        className="attune-button attune-primary",
+                        type="button",
+                        **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
+                    ),
                     dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
                 ],
                 className="attune-card-head",
@@ -147,7 +156,9 @@ def _steer() -> Any:
             html.Div(
                 [
                     html.H3("Steer"),
-                    html.Button("Reset", id="reset", className="attune-button", type="button"),
+                    html.Button(
+                        "Reset", id="reset", className="attune-button", type="button", **press("on-sliders", "reset")
+                    ),
                     html.Div(
                         [
                             dbc.Label("KL", html_for="target"),

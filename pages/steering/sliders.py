@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
@@ -12,6 +13,7 @@ from analysis.service.ops_steering import StrengthForKL
 from components.panels import empty, user_error
 from components.slider_panel import END, region_sliders
 from pages.common import attempt, spec_of
+from pages.presses import Press, queue_callbacks, settle
 from pages.steering.state import ADDRESS
 
 START_STRENGTH, START_MODE = 0.6, "add"
@@ -22,48 +24,70 @@ Rows = list[dict[str, Any]]
     Output("on-sliders", "data"),
     Output("slider-error", "children"),
     Input("regions", "data"),
-    Input("added", "data"),
-    Input({"remove-region": ALL}, "n_clicks"),
-    Input("steer-here", "n_clicks"),
-    Input("reset", "n_clicks"),
-    Input("used", "data"),
     State("on-sliders", "data"),
-    State("steer", "data"),
-    State("chosen-region", "data"),
     State("start-steer", "data"),
+    State("region-fit", "value"),
+    prevent_initial_call=True,
+)
+def open_fit(data: Any, before: Rows | None, start: Any, fit: str | None) -> tuple[Any, Any]:
+    """What stands on the sliders once a fit is there."""
+    if not data or not fit:
+        return no_update, no_update
+    return opening(data, before, start, fit, {r["region"] for r in data["regions"]})
+
+
+@callback(
+    Output("on-sliders-done", "data"),
+    Output("slider-error", "children", allow_duplicate=True),
+    Input("on-sliders-presses", "data"),
+    State("steer", "data"),
     State("region-fit", "value"),
     State("rotation", "value"),
     State("model", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def change_regions(
-    data: Any, add: Any, _remove: Any, _here: Any, _reset: Any, use: Any, before: Rows | None, steer: Any,
-    chosen: int | None, start: Any, fit: str | None, rotation: str, model: Any, session: str,
-) -> tuple[Any, Any]:  # fmt: skip
-    """The regions on the sliders with the values to start from; the values under the hand are kept."""
-    if not data or not fit:
+def change_regions(asked: Any, steer: Any, fit: str | None, rotation: str, model: Any, session: str) -> tuple[Any, Any]:
+    """The regions on the sliders after all that was pressed; the values under the hand are kept."""
+    if not asked or not fit:
         return no_update, no_update
-    now = current(before, steer, fit)
-    numbers = {r["region"] for r in data["regions"]}
-    trigger = ctx.triggered_id
-    if trigger == "regions" or trigger is None:
-        return opening(data, before, start, fit, numbers)
-    if not ctx.triggered[0]["value"]:
-        return no_update, no_update
-    if trigger == "reset":
+    said: list[Any] = [None]
+
+    def factors_of(context: str) -> tuple[int, list[float] | None]:
+        region, row = (int(part) for part in context.split(":"))
+        ask = lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row)  # noqa: E731
+        result, said[0] = attempt(ask, session, "factors")
+        return region, None if result is None else result.data["factors"]
+
+    def one(now: Rows, press: Press) -> Rows:
+        said[0] = None
+        rows, problem = pressed(now, press, factors_of)
+        said[0] = problem or said[0]
+        return now if rows is no_update else of_fit((rows, None), fit)[0]  # type: ignore[no-any-return]
+
+    done, _ = settle(asked, one, current(asked["state"], steer, fit))
+    return done, said[0]
+
+
+queue_callbacks("on-sliders")
+
+
+def pressed(now: Rows, press: Press, factors_of: Callable[[str], tuple[int, list[float] | None]]) -> tuple[Any, Any]:
+    """The rows after one press, or no_update, and what is to be said. ``factors_of``: region and local factors of a
+    context, "region:row"; None if they cannot be had."""
+    kind, region = press["kind"], press.get("region")
+    if kind == "reset":
         return [{**r, "strength": 0.0, "factors": []} for r in now], None
-    if trigger == "steer-here":
-        return of_fit(added(now, chosen), fit)
-    if trigger == "added":
-        return of_fit(added(now, add["region"]), fit)
-    if isinstance(trigger, dict):
-        return [r for r in now if r["region"] != trigger["remove-region"]], None
-    region, row = (int(part) for part in use["context"].split(":"))
-    result, panel = attempt(lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row), session, "factors")
-    if result is None:
-        return no_update, panel
-    return of_fit(with_factors(now, region, result.data["factors"]), fit)
+    if kind == "remove":
+        return [r for r in now if r["region"] != region], None
+    if kind == "strength":
+        return [{**r, "strength": press["strength"]} if r["region"] == region else r for r in now], None
+    if kind == "factors":
+        return with_factors(now, int(press["region"]), press["factors"])
+    if kind == "use":
+        number, factors = factors_of(str(press["context"]))
+        return (no_update, None) if factors is None else with_factors(now, number, factors)
+    return added(now, region)
 
 
 def opening(data: Any, before: Rows | None, start: Any, fit: str, numbers: set[int]) -> tuple[Any, Any]:
@@ -114,7 +138,7 @@ def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any
 
 
 @callback(
-    Output("sliders", "children"),
+    Output("sliders-drawn", "data"),
     Input("on-sliders", "data"),
     Input("rotation", "value"),
     Input("mode", "value"),
@@ -139,6 +163,19 @@ def draw_sliders(rows: Rows | None, rotation: str, mode: str, steer: Any, fit: s
     return blocks
 
 
+# What a hand has moved since the rows were set is not set back by the drawing of them.
+clientside_callback(
+    "(drawn) => dash_clientside.attune.underHand(drawn)",
+    Output("sliders", "children"),
+    Input("sliders-drawn", "data"),
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "(rows) => dash_clientside.attune.rowsSet(rows)",
+    Output("on-sliders-sink", "className"),
+    Input("on-sliders", "data"),
+    prevent_initial_call=True,
+)
 clientside_callback(
     "dash_clientside.attune.gather",
     Output("steer", "data"),
@@ -187,7 +224,7 @@ def block_options(data: Any) -> Any:
 
 
 @callback(
-    Output("on-sliders", "data", allow_duplicate=True),
+    Output("reached", "data"),
     Output("target-said", "children"),
     Input("to-target", "n_clicks"),
     State("target", "value"),
@@ -216,9 +253,19 @@ def reach_target(
     )  # fmt: skip
     if result is None:
         return no_update, panel
-    now = current(rows, steer, steer["fit"])
     strength = round(result.data["strength"], 3)
-    return [{**r, "strength": strength} if r["region"] == region else r for r in now], result.data["sentence"]
+    return {"kind": "strength", "region": region, "strength": strength, "turn": clicks}, result.data["sentence"]
+
+
+# What a question found out joins the presses on the sliders.
+for _store in ("reached", "liked"):
+    clientside_callback(
+        "(found) => { if (found) dash_clientside.attune.press('on-sliders', found);"
+        " return dash_clientside.no_update; }",
+        Output("on-sliders-sink", "className", allow_duplicate=True),
+        Input(_store, "data"),
+        prevent_initial_call=True,
+    )
 
 
 clientside_callback(

@@ -10,7 +10,6 @@ from analysis.service.ops_regions import ExplainTokens
 from components.panels import user_error
 from components.region_figures import token_parts, two_segments
 from pages.common import attempt, spec_of
-from pages.steering.sliders import current, of_fit, with_factors
 
 
 @callback(
@@ -116,20 +115,18 @@ def show(parts: Any, theme: str) -> tuple[Any, ...]:
 
 
 @callback(
-    Output("on-sliders", "data", allow_duplicate=True),
+    Output("liked", "data"),
     Output("explain-error", "children", allow_duplicate=True),
     Input("steer-like", "n_clicks"),
     State("parts", "data"),
-    State("on-sliders", "data"),
-    State("steer", "data"),
     State("region-fit", "value"),
     prevent_initial_call=True,
 )
-def steer_like(clicks: int | None, parts: Any, rows: Any, steer: Any, fit: str | None) -> tuple[Any, Any]:
+def steer_like(clicks: int | None, parts: Any, fit: str | None) -> tuple[Any, Any]:
     """Put the token's region on the sliders, with all local factors as they are at that token."""
     if not clicks or not parts or not fit:
         return no_update, no_update
     i = parts["chosen"]
     if parts["fit"] != fit:
         return no_update, user_error("This text was explained with another fit. Explain it again.")
-    return of_fit(with_factors(current(rows, steer, fit), parts["region"][i], parts["factors"][i]), fit)
+    return {"kind": "factors", "region": parts["region"][i], "factors": parts["factors"][i], "turn": clicks}, None

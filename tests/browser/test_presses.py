@@ -117,3 +117,32 @@ def test_features_pressed_quickly_are_the_ones_that_were_pressed(open_page: Call
     assert "box" in page.inner_text("#feature-list")
     page.wait_for_timeout(500)
     assert not page.locator("#add-feature").is_visible(), "opened and closed again"
+
+
+def test_regions_pressed_quickly_and_a_slider_moved_meanwhile(open_page: Callable[..., Page]) -> None:
+    page = open_page("/steering")
+    page.wait_for_selector("#sliders .attune-steer")
+    slider = "#sliders .attune-strength input"
+    page.wait_for_function("() => document.querySelectorAll('.attune-region-list [data-add]').length > 3")
+    held = Held(page, "on-sliders-done")
+    for k in range(3):
+        page.locator(".attune-region-list [data-add]").nth(k).click()
+    held.count(1)
+    page.locator(slider).first.fill("0.31")
+    page.locator(slider).first.press("Enter")
+    page.wait_for_function("() => location.search.includes('0.31')")
+    held.go()
+    page.wait_for_function("() => document.querySelectorAll('#sliders .attune-steer').length >= 3")
+    page.wait_for_timeout(1500)
+    assert page.input_value(slider) == "0.31", "the hand was not overtaken by an older answer"
+    count = page.locator("#sliders .attune-steer").count()
+    held = Held(page, "sliders-drawn")  # the drawing is held back: the slider is moved below it
+    page.locator("button[aria-label^='remove region']").nth(count - 1).click()
+    held.count(1)
+    page.locator(slider).first.fill("0.47")
+    page.locator(slider).first.press("Enter")
+    page.wait_for_function("() => location.search.includes('0.47')")
+    held.go()
+    page.wait_for_function("n => document.querySelectorAll('#sliders .attune-steer').length === n", arg=count - 1)
+    page.wait_for_timeout(1500)
+    assert page.input_value(slider) == "0.47" and "0.47" in page.url
