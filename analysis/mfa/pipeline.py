@@ -18,6 +18,7 @@ from analysis.corpora.passages import Passage
 from analysis.errors import UserError
 from analysis.mfa.character import lifted_tokens, meanings
 from analysis.mfa.density import Density
+from analysis.mfa.em import Floors
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
 from analysis.mfa.library import RegionSet, place_of_row
 from analysis.mfa.mapping import map_of, nearest
@@ -139,7 +140,7 @@ def fit_store(
     seconds = time.perf_counter() - began
     mean = estimator.center_.float() if isinstance(estimator.center_, Tensor) else torch.as_tensor(estimator.center_)
     parameters = estimator.parameters_.to(torch.float32)
-    gaussian = gaussian_score(train, validation)
+    gaussian = gaussian_score(train, validation, Floors().noise * estimator.scale_**2)
     del train, validation
     fit = described(loaded, passages, store, wanted, parameters, mean.float(), rows, say)
     fit.manifest |= {
@@ -154,9 +155,13 @@ def fit_store(
     return fit
 
 
-def gaussian_score(train: Tensor, validation: Tensor) -> float:
-    """Mean held-out log-density of one diagonal Gaussian, in nats: the least that a mixture must beat."""
-    mean, variance = train.mean(0), train.var(0).clamp(min=1e-12)
+def gaussian_score(train: Tensor, validation: Tensor, floor: float) -> float:
+    """Mean held-out log-density of one diagonal Gaussian, in nats: the least that a mixture must beat.
+
+    ``floor``: the least variance of a dimension, in the units of the data. It must be the mixture's own: a neuron that
+    never fires has a density without bound, and with two floors the lower one would win by that alone.
+    """
+    mean, variance = train.mean(0), train.var(0).clamp(min=floor)
     z = (validation - mean).double().square() / variance
     return float(-0.5 * (z + variance.double().mul(2 * torch.pi).log()).sum(1).mean())
 
