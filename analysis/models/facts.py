@@ -25,6 +25,7 @@ from analysis.models.spec import ModelSpec
 log = logging.getLogger(__name__)
 _PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
 _PROBE_TOKENS = 64
+_LIMITS = ("max_position_embeddings", "max_seq_len", "max_target_positions", "n_positions", "n_ctx")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def probe_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None)
     config = model.config.get_text_config()
     embedding: Any = model.get_input_embeddings()
     rows = int(embedding.weight.shape[0])
-    longest = min(_PROBE_TOKENS, int(getattr(config, "max_position_embeddings", 0) or _PROBE_TOKENS))
+    longest = min([_PROBE_TOKENS, *_named_limits(config)])
     ids = torch.zeros(1, 0, dtype=torch.long)
     if tokenizer is not None:
         ids = torch.tensor([tokenizer(_PROBE)["input_ids"][:longest]])
@@ -117,7 +118,7 @@ def describe(
     wanted = [i for i in range(layers) if "attention" in kinds[i] and "linear" not in kinds[i]]
     seen = sorted(shapes)
     heads, key_heads, width = (max((shapes[i][k] for i in seen), default=0) for k in range(3))
-    limits = [int(getattr(config, "max_position_embeddings", 0) or 0), *tables]
+    limits = [*_named_limits(config), *tables]
     embedding: Any = model.get_input_embeddings()
     return ModelFacts(
         label=spec.label,
@@ -152,6 +153,12 @@ def describe(
         proof=list(proof or []),
         proof_seconds=proof_seconds,
     )
+
+
+def _named_limits(config: Any) -> list[int]:
+    """The longest inputs that a configuration names, under whatever name; those that are none (0, none) left out."""
+    found = [getattr(config, name, None) for name in _LIMITS]
+    return [int(n) for n in found if isinstance(n, int) and n > 0]
 
 
 @contextmanager

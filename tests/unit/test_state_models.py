@@ -12,11 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from analysis.errors import UserError
 from analysis.faithfulness.lines import Line
 from analysis.faithfulness.passes import Count, hiding_works, plain
 from analysis.faithfulness.reader import packing_works
 from analysis.models.caching import way_of_going_on
-from analysis.models.facts import describe
+from analysis.models.facts import describe, probe_ids
 from analysis.models.generation import decode
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
@@ -104,3 +105,16 @@ def test_a_state_cannot_be_hidden_from_and_is_read_line_by_line(kind: str) -> No
         assert not packing_works(loaded)
     read = plain(loaded, Line(tuple(IDS), ((5, (1, 2, 3)),)), Count())[0]
     assert np.allclose(read.logits, whole(loaded, IDS)[5, [1, 2, 3]].double().numpy(), atol=1e-4)
+
+
+def test_the_longest_input_is_found_under_whatever_name_a_configuration_has_for_it() -> None:
+    torch.manual_seed(0)
+    config = CONFIG_MAPPING["mpt"](vocab_size=96, d_model=64, n_heads=4, n_layers=2, max_seq_len=24)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval().requires_grad_(False)
+    assert probe_ids(model, None).shape[1] <= 24
+    facts = describe(model, torch.arange(3, 19)[None], None, ModelSpec("tiny"))
+    assert facts.max_positions == 24
+    loaded = LoadedModel(model, None, ModelSpec("tiny"), facts)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="at most 24"):
+        loaded.forward(torch.ones(1, 25, dtype=torch.long))
+    assert len(list(decode(loaded, list(range(3, 25)), 9, temperature=1.0))) <= 2
