@@ -23,9 +23,9 @@ from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.models.capture import capture
+from analysis.models.frames import frame_ids
 from analysis.models.hooks import site_width
 from analysis.models.legible import check_corpus
-from analysis.models.prompts import frame_ids
 from analysis.models.sites import Site
 from analysis.spoken import duration
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from analysis.errors import UserError
 from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
+from analysis.models.frames import frame_ids, with_start
 from analysis.models.legible import check_known, unknown_ids
-from analysis.models.prompts import frame_ids, with_start
 
 MAX_TOKENS = 4_096
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.models.frames import text_ids
 from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
-from analysis.models.prompts import text_ids, token_labels
+from analysis.models.prompts import token_labels
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.capture import capture
-from analysis.models.prompts import text_ids
+from analysis.models.frames import text_ids
 from analysis.snmf.baselines import random_sparse, shuffled_neurons
 from analysis.steering.controls import difference_of_means
 

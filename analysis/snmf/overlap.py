@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.models.frames import text_ids
 from analysis.models.hooks import hooked
 from analysis.models.legible import check_corpus
 from analysis.models.loader import LoadedModel
 from analysis.models.promoted import straight
-from analysis.models.prompts import text_ids, token_labels
+from analysis.models.prompts import token_labels
 
 if TYPE_CHECKING:
     from analysis.models.sites import Site

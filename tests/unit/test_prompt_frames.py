@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from analysis.errors import UserError
+from analysis.models.frames import frame_ids, text_ids, with_start
 from analysis.models.generation import generate_stream
-from analysis.models.prompts import encode_prompt, encoded_prompt, end_ids, frame_ids, text_ids, with_start
+from analysis.models.prompts import encode_prompt, encoded_prompt, end_ids
 from analysis.models.templates import chat_text, turn_end
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.test_trace_prompts import framed_bytes, with_tokenizer

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import UserError
+from analysis.models.frames import brought, frame_ids
 from analysis.models.legible import unknown_ids
-from analysis.models.prompts import brought, frame_ids
 
 MAX_TOTAL_TOKENS = 10_000_000
 """All prompts of a contrast together. Token ids of this many tokens take about 0.4 GB."""
