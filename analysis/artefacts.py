@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from analysis import foreign
 from analysis.errors import UserError
+
+MAX_MANIFEST = 100_000_000
+MAX_ARRAYS = 8 << 30
+"""Bytes of the two files of a pair."""
 
 
 def save_pair(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
@@ -40,18 +44,23 @@ def load_pair(path: Path, what: str, field: str = "file") -> tuple[dict[str, np.
 
     Raises UserError(field): missing, damaged, or changed after it was written.
     """
-    try:
-        manifest = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
-        body = path.with_name(Path(str(manifest["file"])).name).read_bytes()
+    path_of_manifest = path.with_name(path.name + ".json")
+    if not path_of_manifest.exists():
+        raise UserError(f"There are no {what} yet.", field)
+    damaged = f"The {what} cannot be read: the file is damaged. Make them again."
+    with foreign.reading(damaged, field):
+        try:
+            manifest = foreign.read_json(path_of_manifest, MAX_MANIFEST, field)
+            manifest = foreign.Record(dict(manifest), f"What is kept as {what}", field)
+        except (UserError, TypeError, ValueError) as error:
+            raise UserError(damaged, field) from error
+        target = path.with_name(Path(str(manifest["file"])).name)
+        if not target.exists():
+            raise UserError(f"There are no {what} yet.", field)
+        body = foreign.read_bytes(target, MAX_ARRAYS, field)
         if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
             raise UserError(f"The {what} were changed after they were written. Make them again.", field)
         return load(body), manifest
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"There are no {what} yet.", field) from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-        raise UserError(f"The {what} cannot be read: the file is damaged. Make them again.", field) from error
 
 
 def pair_files(path: Path) -> tuple[Path, ...]:
@@ -72,9 +81,9 @@ def state_of(path: Path) -> tuple[int, int] | None:
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest alone, or None if there is none that can be read."""
     try:
-        found = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+        found = foreign.read_json(path.with_name(path.name + ".json"), MAX_MANIFEST, "file")
         return found if isinstance(found, dict) else None
-    except (OSError, ValueError, RecursionError):
+    except UserError:
         return None
 
 

@@ -9,16 +9,21 @@ numbers and its depth are those of data. What fails is a sentence, for nobody he
 from __future__ import annotations
 
 import json
+import logging
 import math
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import UserError
+from analysis.disk import full_disk
+from analysis.errors import Cancelled, UserError
 
+log = logging.getLogger(__name__)
 MAX_DEPTH = 64
 """Nesting of JSON from elsewhere; no format that is read here goes beyond ten."""
-_MAX_DIGITS = 30
+_LARGEST = 10**30
 
 
 def regular(path: Path, field: str, what: str = "") -> int:
@@ -72,8 +77,11 @@ def parse_json(text: str | bytes, field: str, what: str, *, infinite: bool = Fal
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        value = json.loads(text, parse_int=_whole, parse_float=_fraction, parse_constant=_constant(infinite))
-        _check_values(value)
+        # Python writes Infinity: where it may stand, only the reader can tell it from a number that is too large.
+        value = json.loads(
+            text, parse_float=_fraction if infinite else None, parse_constant=None if infinite else _no_constant
+        )
+        _check_values(value, infinite)
     except UserError:
         raise
     except RecursionError as error:
@@ -97,12 +105,6 @@ def read_json(path: Path, limit: int, field: str, what: str = "", *, infinite: b
     return parse_json(read_bytes(path, limit, field, what), field, what or path.name, infinite=infinite)
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
-        raise ValueError(f"a number in it has {len(digits)} digits")
-    return int(digits)
-
-
 def _fraction(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
@@ -110,33 +112,97 @@ def _fraction(digits: str) -> float:
     return value
 
 
-def _constant(allowed: bool) -> Any:
-    def constant(name: str) -> float:
-        if not allowed:
-            raise ValueError(f"it has {name} where a number is needed")
-        return float(name)
-
-    return constant
+def _no_constant(name: str) -> float:
+    raise ValueError(f"it has {name} where a number is needed")
 
 
-def _check_values(value: Any) -> None:
-    """Depth, and strings that can be written again: by a stack of its own, for the parser has another limit."""
-    stack: list[tuple[Any, int]] = [(value, 0)]
-    while stack:
-        item, depth = stack.pop()
+def _check_values(value: Any, infinite: bool) -> None:
+    """Depth, range of numbers and halves of characters, a level at a time: the parser's own depth is another one, and
+    a file may have a million values."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
         if depth > MAX_DEPTH:
             raise RecursionError
-        if isinstance(item, str):
-            _check_text(item)
-        elif isinstance(item, dict):
-            for key, inner in item.items():
-                _check_text(key)
-                if isinstance(inner, (str, dict, list)):
-                    stack.append((inner, depth + 1))
-        elif isinstance(item, list):
-            stack.extend((inner, depth + 1) for inner in item if isinstance(inner, (str, dict, list)))
+        if not infinite and not all(map(math.isfinite, [v for v in level if type(v) is float])):
+            raise ValueError("a number in it is beyond the range of numbers")
+        whole = [v for v in level if type(v) is int]
+        if whole and max(max(whole), -min(whole)) > _LARGEST:
+            raise ValueError("a whole number in it is beyond any that is meant")
+        _check_text("".join([v for v in level if type(v) is str]))
+        inner = [v for v in level if type(v) in (dict, list)]
+        _check_text("".join(["".join(v) for v in inner if type(v) is dict]))
+        level = [v for part in inner for v in (part.values() if type(part) is dict else part)]
 
 
 def _check_text(text: str) -> None:
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError("a text in it has half of a character pair (a lone surrogate)")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a text in it has half of a character pair (a lone surrogate)") from error
+
+
+class Record(dict[str, Any]):
+    """An object of a file: a name that it lacks is the file's fault and not a bug, so asking for it is a sentence."""
+
+    def __init__(self, values: dict[str, Any], what: str, field: str) -> None:
+        super().__init__({name: _recorded(value, what, field) for name, value in values.items()})
+        self._what, self._field = what, field
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(f"{self._what} cannot be used: its file lacks “{name}”. Make it again.", self._field)
+
+
+def _recorded(value: Any, what: str, field: str) -> Any:
+    if isinstance(value, dict):
+        return Record(value, what, field)
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        return [_recorded(v, what, field) for v in value]
+    return value
+
+
+def misfit(record: dict[str, Any], kinds: dict[str, Any], where: str = "") -> str:
+    """What in a record is of another kind than it must be, as a clause; empty if nothing. What is not there is passed.
+
+    ``kinds``: the type of each name: str, bool, dict, list, int, float (finite; whole numbers too), a list of one such
+    dictionary for a list of rows, or a tuple of types, None among them.
+    """
+    for name, kind in kinds.items():
+        said = f"“{where + ' ' if where else ''}{name}”"
+        if name not in record:
+            continue
+        value = record[name]
+        if isinstance(kind, list):
+            if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+                return f"{said} is no list of rows"
+            fault = next((f for row in value if (f := misfit(row, kind[0], f"row of {name}:"))), "")
+            if fault:
+                return fault
+        elif not any(_is(value, k) for k in (kind if isinstance(kind, tuple) else (kind,))):
+            return f"{said} is of another kind than it must be"
+    return ""
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    if kind is int:
+        return type(value) is int and abs(value) < 2**53
+    return value is None if kind is None else isinstance(value, kind)
+
+
+@contextmanager
+def reading(sentence: str, field: str) -> Iterator[None]:
+    """Whatever fails inside while a foreign file is read becomes ``sentence``, and is logged with what it was.
+
+    For readers of others whose failures are not known beforehand; not for code of this project beside them.
+    """
+    try:
+        yield
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:
+        if full_disk(error):
+            raise
+        log.warning("a file could not be read: %s", sentence, exc_info=True)
+        raise UserError(sentence, field) from error

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis import foreign
 from analysis.artefacts import load_pair, read_manifest, save_pair
 from analysis.errors import UserError
 from analysis.faithfulness.item import Item
@@ -23,6 +24,9 @@ from analysis.home import folder
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "faithfulness" / "default"
 WHAT = "faithfulness scores"
 NEWEST = "newest"
+_MEASURE = {"name": str, "main": str, "family": str, "level": str}
+_MANIFEST = {"fingerprint": str, "model": str, "measures": [_MEASURE], "tiers": dict, "cost": dict}
+"""What every study says of itself; checked before any of it is shown."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 MAX_ITEMS = 64 << 20
 """Bytes of a study's items as JSON: less than this is written, and no more is unpacked."""
@@ -41,8 +45,15 @@ def save_study(study: Study, path: Path) -> None:
 def load_study(path: Path) -> Study:
     """Read a study. UserError if it is missing, damaged or was changed."""
     arrays, manifest = load_pair(path, WHAT, "study")
-    scores, steps = (arrays[name].astype(np.float64) for name in ("scores", "step_scores"))
-    return Study(manifest, _unpacked(arrays["items"]), scores, steps)
+    with foreign.reading(f"The {WHAT} cannot be read: they lack what a study holds. Make them again.", "study"):
+        fault = foreign.misfit(manifest, _MANIFEST)
+        scores, steps = (arrays[name].astype(np.float64) for name in ("scores", "step_scores"))
+        items = _unpacked(arrays["items"])
+        if not fault and "measures" in manifest and scores.shape != (3, len(manifest["measures"]), len(items)):
+            fault = "they are of another number of measures or items than their scores"
+        if fault:
+            raise UserError(f"The {WHAT} cannot be used: {fault}. Make them again.", "study")
+        return Study(manifest, items, scores, steps)
 
 
 def save_part(part: Part, path: Path) -> None:

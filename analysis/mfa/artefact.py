@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis import foreign
 from analysis.artefacts import write_whole
 from analysis.errors import UserError
 from analysis.mfa.parameters import Parameters
@@ -163,9 +164,9 @@ def _halved(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 def _manifest(body: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _bad("its manifest is not readable") from error
+        record = foreign.parse_json(body, "file", "its manifest")
+    except UserError as error:
+        raise _bad(f"its manifest is not readable ({error.message.rstrip('.')})") from error
     if not isinstance(record, dict) or "format" not in record:
         raise _bad("its manifest does not say which format it has")
     if record["format"] != FORMAT:
@@ -180,7 +181,7 @@ def _manifest(body: bytes) -> dict[str, Any]:
         raise _bad("its manifest does not say how many regions, factors and dimensions it has")
     if record.get("noise") not in ("shared", "component") or not isinstance(record.get("half"), bool):
         raise _bad("its manifest does not say how its numbers are stored")
-    return record
+    return foreign.Record(record, "This fit", "file")
 
 
 def _bad(why: str) -> UserError:
@@ -189,6 +190,8 @@ def _bad(why: str) -> UserError:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a pipe would hold whoever opens it
+            raise OSError(f"{path.name} is no plain file")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path.name}. A fit is a pair: .safetensors and .json.", "file") from error

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from analysis.artefacts import state_of
+from analysis import foreign
+from analysis.artefacts import MAX_MANIFEST, state_of
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import TextSource, read_source
 from analysis.errors import UserError
@@ -53,6 +54,17 @@ class Opened:
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "regions"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Names of fits: also names of files, so nothing else may come in."""
+_REGION = {
+    **dict.fromkeys(("label", "character", "search", "why"), str),
+    **{"region": int, "size": float, "kinds": list},
+}
+_MANIFEST = {
+    **dict.fromkeys(("fingerprint", "model", "site", "command", "corpus"), str),
+    **dict.fromkeys(("layer", "layers", "rows", "seed", "skip_first"), int),
+    **dict.fromkeys(("held_out", "gaussian", "fvu_centroid", "fvu_local"), float),
+    **{"model_spec": dict, "source": dict, "regions": [_REGION]},
+}
+"""What every fit says of itself; checked before any of it is shown."""
 
 
 @dataclass
@@ -161,14 +173,18 @@ def listing(spec: ModelSpec) -> list[dict[str, str]]:
     for place, own in ((BUNDLED, False), (folder("regions"), True)):
         for path in sorted(place.glob("*.json")) if place.is_dir() else []:
             try:
-                m = json.loads(path.read_text(encoding="utf-8"))
-                if m["model_spec"]["source"] != spec.source or not _NAME.fullmatch(path.stem):
+                m = foreign.read_json(path, MAX_MANIFEST, "fit")
+                if (
+                    foreign.misfit(m, _MANIFEST)
+                    or m["model_spec"]["source"] != spec.source
+                    or not _NAME.fullmatch(path.stem)
+                ):
                     continue
                 where = f"{Site(m['layer'], m['site']).label}: {m['K']} regions"
                 title = f"{where}, {'own fit ' + path.stem[-6:] if own else 'bundled'}"
                 row = {"name": path.stem, "title": title}
                 found.append((own, -path.stat().st_mtime if own else int(not m.get("first")), m["layer"], row))
-            except (OSError, ValueError, KeyError, TypeError, UserError):
+            except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError):
                 continue
     return [row for *_, row in sorted(found, key=lambda f: f[:3])]
 
@@ -184,9 +200,26 @@ def open_fit(memory: Any, name: str) -> RegionSet:
     found: RegionSet | None = memory.get(("fit", name, state))
     if found is None:
         parameters, manifest, arrays = load_mixture(place / name)
-        found = RegionSet(name, parameters, arrays["mean"].float(), arrays, manifest, _labels(name))
+        with foreign.reading(f"The fit “{name}” cannot be used: its file lacks what a fit holds. Fit again.", "fit"):
+            found = _whole(RegionSet(name, parameters, arrays["mean"].float(), arrays, manifest, _labels(name)))
         memory.put(("fit", name, state), found, 4 * parameters.loadings.numel() * 4)
     return found
+
+
+def _whole(fit: RegionSet) -> RegionSet:
+    """The fit, if what it says of itself is of the right kind and length. Raises UserError(field="fit")."""
+    fault = foreign.misfit(fit.manifest, _MANIFEST)
+    count, width = fit.parameters.components, fit.parameters.width
+    if not fault and "regions" in fit.manifest and len(fit.manifest["regions"]) != count:
+        fault = "its rows are not those of its regions"
+    shapes = {"mean": (width,), "xy": (count, 2), "near": (count, -1), "promoted": (count, -1), "lifted": (count, -1)}
+    for name, shape in shapes.items():
+        found = tuple(fit.arrays[name].shape) if name in fit.arrays else shape
+        if not fault and (len(found) != len(shape) or any(w not in (-1, n) for n, w in zip(found, shape, strict=True))):
+            fault = f"its array “{name}” has another shape than its regions"
+    if fault:
+        raise UserError(f"The fit “{fit.name}” cannot be used: {fault}. Fit again.", "fit")
+    return fit
 
 
 def fit_for(memory: Any, loaded: LoadedModel, name: str) -> RegionSet:

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis import foreign
 from analysis.artefacts import load_pair, read_manifest, save_pair
+from analysis.errors import UserError
 from analysis.home import folder
 from analysis.rotate.attractors import Attractor
 from analysis.rotate.null import ChannelNull
@@ -27,6 +29,13 @@ CHANNEL_ARRAYS = (
     "top_own_z", "own_z",
 )  # fmt: skip
 """What is kept of found channels, under the names that the estimator gives them."""
+
+
+_NEURON = {"layer": int, "vector": str, "neuron": int, "channels": list}
+_MANIFEST = {
+    **{"fingerprint": str, "model": str, "layers": list, "vectors": list, "embedding_layers": list},
+    **{"projections": dict, "shares": list, "neurons": [_NEURON]},
+}
 
 
 @dataclass
@@ -158,9 +167,31 @@ def open_library(memory: Any, fingerprint: str) -> NeuronLibrary | None:
     sha = digest(fingerprint)
     found: NeuronLibrary | None = memory.get(("neurons", fingerprint, sha))
     if found is None:
-        arrays, manifest = load_pair(place, WHAT, "model")
-        found = NeuronLibrary(manifest, arrays)
-        memory.put(("neurons", fingerprint, sha), found, 2 * sum(a.nbytes for a in arrays.values()))
+        found = load_library(place)
+        memory.put(("neurons", fingerprint, sha), found, 2 * sum(a.nbytes for a in found.arrays.values()))
+    return found
+
+
+def load_library(place: Path) -> NeuronLibrary:
+    """The measurements that lie in a pair of files. Raises UserError if they are damaged."""
+    arrays, manifest = load_pair(place, WHAT, "model")
+    with foreign.reading(f"The {WHAT} lack what they should hold. Make them again.", "model"):
+        return _whole(NeuronLibrary(manifest, arrays))
+
+
+def _whole(found: NeuronLibrary) -> NeuronLibrary:
+    """The measurements, once everything that a page reads of them is there. Raises UserError(field="model")."""
+    fault = foreign.misfit(found.manifest, _MANIFEST)
+    if fault:
+        raise UserError(f"The {WHAT} cannot be used: {fault}. Make them again.", "model")
+    shape = found.arrays["kurtosis"].shape
+    if len(shape) != 3 or shape != found.arrays["skewness"].shape:
+        raise UserError(f"The {WHAT} cannot be used: their arrays do not fit together. Make them again.", "model")
+    for name in found.manifest["projections"]:
+        _ = (found.null(name), found.band(name), found.arrays[f"{name}.low"], found.arrays[f"{name}.zero"])
+    made = {n: len(a) for n, a in found.arrays.items() if n.startswith("made.")}
+    if any(count != len(found.made) for count in made.values()):
+        raise UserError(f"The {WHAT} cannot be used: their channels are of other neurons. Make them again.", "model")
     return found
 
 

@@ -18,10 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis import foreign
 from analysis.artefacts import write_whole
 from analysis.errors import UserError
 
 FORMAT = 1
+_MAX_NUMBERS = 1 << 29
 _EXTRA = "extra."
 _INT16 = 2**15
 
@@ -135,9 +137,9 @@ def _fault(components: Sequence[Tensor], weights: Sequence[Tensor], sizes: list[
 
 def _manifest(body: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _bad("its manifest is not readable") from error
+        record = foreign.parse_json(body, "fit", "its manifest")
+    except UserError as error:
+        raise _bad(f"its manifest is not readable ({error.message.rstrip('.')})") from error
     if not isinstance(record, dict) or "format" not in record:
         raise _bad("its manifest does not say which format it has")
     if record["format"] != FORMAT:
@@ -150,9 +152,11 @@ def _manifest(body: bytes) -> dict[str, Any]:
     whole = isinstance(sizes, list) and bool(sizes) and all(type(n) is int and 0 < n < 10**6 for n in sizes)
     if not whole or type(width) is not int or not 0 < width < 10**7:
         raise _bad("its manifest does not say how many features and neurons it has")
+    if sum(sizes) * width > _MAX_NUMBERS:  # it is kept sparse, so a small file could claim any size
+        raise _bad(f"its manifest claims {sum(sizes):,} features of {width:,} neurons, more than are ever kept")
     if not isinstance(extra, list) or not all(isinstance(n, str) for n in extra):
         raise _bad("its manifest does not say which further arrays it has")
-    return record
+    return foreign.Record(record, "This factorization", "fit")
 
 
 def _bad(why: str) -> UserError:
@@ -163,6 +167,8 @@ def _bad(why: str) -> UserError:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a pipe would hold whoever opens it
+            raise OSError(f"{path.name} is no plain file")
         return path.read_bytes()
     except FileNotFoundError as error:
         sentence = f"There is no file {path.name}. A factorization is a pair: .safetensors and .json."

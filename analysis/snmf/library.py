@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from analysis.artefacts import state_of
+from analysis import foreign
+from analysis.artefacts import MAX_MANIFEST, state_of
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import TextSource, read_source
 from analysis.errors import UserError
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "features"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Names of factorizations: also names of files, so nothing else may come in."""
+_ROW = {
+    **dict.fromkeys(("label", "words", "character"), str),
+    **{"feature": int, "active": float, "top": list, "contexts": list, "on": list, "plus": list},
+}
+_MANIFEST = {
+    **dict.fromkeys(("fingerprint", "model", "site", "command", "corpus"), str),
+    **dict.fromkeys(("layer", "skip_first", "tokens", "width"), int),
+    **{"explained": float, "kept": float, "model_spec": dict, "curve": (dict, None), "levels": list, "rows": [_ROW]},
+}
+"""What every factorization says of itself; checked before any of it is shown."""
+_ARRAYS = ("active", "deciles", "plus", "plus_value", "scale")
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,9 @@ def listing(spec: ModelSpec) -> list[dict[str, Any]]:
     for place, own in ((BUNDLED, False), (folder("features"), True)):
         for path in sorted(place.glob("*.json")) if place.is_dir() else []:
             try:
-                m = json.loads(path.read_text(encoding="utf-8"))
+                m = foreign.read_json(path, MAX_MANIFEST, "fit")
+                if foreign.misfit(m, _MANIFEST):
+                    continue
                 if not _NAME.fullmatch(path.stem) or "levels" not in m or m["model_spec"]["source"] != spec.source:
                     continue
                 site, sizes = Site(m["layer"], m["site"]), [int(n) for n in m["levels"]]
@@ -164,7 +178,7 @@ def listing(spec: ModelSpec) -> list[dict[str, Any]]:
                 }
                 order = -path.stat().st_mtime if own else float(not m.get("first"))
                 found.append((own, order, site.layer, row))
-            except (OSError, ValueError, KeyError, TypeError, UserError):
+            except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError):
                 continue
     return [row for *_, row in sorted(found, key=lambda f: f[:3])]
 
@@ -183,14 +197,28 @@ def open_factorization(memory: Any, name: str) -> Factorization:
     found: Factorization | None = memory.get(("factorization", name, state))
     if found is None:
         components, weights, manifest, arrays = load_factors(place / name)
-        described = [len(rows) for rows in (manifest.get("rows", ()), *manifest.get("upper", ()))]
-        known = all(n in manifest for n in ("layer", "site", "fingerprint", "model"))
-        if not known or described != [len(c) for c in components]:
-            raise UserError("This factorization does not say what its features are. Make it again.", "fit")
         levels = [Level(c, w) for c, w in zip(components, [None, *weights], strict=True)]
-        found = Factorization(name, levels, arrays, manifest)
+        with foreign.reading(f"The factorization “{name}” lacks what a factorization holds. Make it again.", "fit"):
+            found = _whole(Factorization(name, levels, arrays, manifest))
         memory.put(("factorization", name, state), found, sum(4 * c.numel() for c in components))
     return found
+
+
+def _whole(fit: Factorization) -> Factorization:
+    """The factorization, if what it says of itself is of the right kind and length. Raises UserError(field="fit")."""
+    manifest = fit.manifest
+    known = all(n in manifest for n in ("layer", "site", "fingerprint", "model"))
+    described = [len(rows) for rows in (manifest.get("rows", ()), *manifest.get("upper", ()))]
+    if not known or described != [len(level.components) for level in fit.levels]:
+        raise UserError("This factorization does not say what its features are. Make it again.", "fit")
+    fault = foreign.misfit(manifest, _MANIFEST)
+    kept = {n: fit.arrays[n] for n in _ARRAYS if n in fit.arrays}
+    wrong = [n for n, a in kept.items() if not fault and (a.ndim < 1 or len(a) != fit.features)]
+    if wrong:
+        fault = f"its array “{wrong[0]}” has another length than its features"
+    if fault:
+        raise UserError(f"The factorization “{fit.name}” cannot be used: {fault}. Make it again.", "fit")
+    return fit
 
 
 def fit_for(memory: Any, loaded: LoadedModel, name: str) -> Factorization:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
+from analysis import foreign
+from analysis.artefacts import MAX_ARRAYS, MAX_MANIFEST
 from analysis.errors import UserError
 from analysis.home import folder
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from analysis.tpr.probes import Probe
 
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "othello" / "probes"
+_MANIFEST = {
+    "model": str,
+    "rows": [{"kind": str, "layer": int, "labels": str, "settings": dict, "accuracy": float, "macro_f1": float}],
+}
 PAGE_KINDS = ("linear", "tpr", "trilinear")
 DEFAULT_KINDS = ("linear", "tpr", "tpr-full", "trilinear", "low-rank")
 KIND_NAMES = {
@@ -117,7 +122,8 @@ class ProbeSet:
                     "probe",
                 )
             named = {n[len(key) + 1 :]: v for n, v in self.arrays.items() if n.startswith(key + "/")}
-            self._open[key] = Probe.from_arrays(named, row["settings"])
+            with foreign.reading(f"The {kind} probe of block {layer} cannot be read. Fit the probes again.", "probe"):
+                self._open[key] = Probe.from_arrays(named, row["settings"])
         found: Probe = self._open[key]
         return found
 
@@ -150,22 +156,24 @@ def save_set(probes: ProbeSet, path: Path) -> None:
 
 def load_set(path: Path) -> ProbeSet:
     """Read a set back. Raises UserError(field="probe"): missing, damaged, or not such a set."""
-    try:
-        manifest = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))
+    record = path.with_name(path.name + ".json")
+    if not record.exists():
+        raise UserError("There are no probes for this model yet. Fit them under “Model and probes”.", "probe")
+    with foreign.reading("The file of probes cannot be read. Fit the probes again.", "probe"):
+        manifest = foreign.read_json(record, MAX_MANIFEST, "probe")
         target = path.with_name(Path(str(manifest["file"])).name)
-        if hashlib.sha256(target.read_bytes()).hexdigest() != manifest["sha256"]:
+        if not target.exists():
+            raise UserError("There are no probes for this model yet. Fit them under “Model and probes”.", "probe")
+        body = foreign.read_bytes(target, MAX_ARRAYS, "probe")
+        if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
             raise UserError(
                 "The file of probes is not the one that its manifest describes. Fit the probes again.", "probe"
             )
-        return ProbeSet(manifest, load_file(target))
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(
-            "There are no probes for this model yet. Fit them under “Model and probes”.", "probe"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError("The file of probes cannot be read. Fit the probes again.", "probe") from error
+        manifest = foreign.Record(manifest, "The file of probes", "probe")
+        fault = foreign.misfit(manifest, _MANIFEST)
+        if fault:
+            raise UserError(f"The file of probes cannot be used: {fault}. Fit the probes again.", "probe")
+        return ProbeSet(manifest, load(body))
 
 
 def place_of(model: str) -> Path:
