@@ -48,6 +48,11 @@ INDEX = """<!DOCTYPE html>
 <head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="/assets/theme.js"></script></head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
+RENDERER = """var renderer = new DashRenderer({
+  request_pre: (question) => dash_clientside.attune.asked(question),
+  request_post: (question, answer) => dash_clientside.attune.answered(question, answer),
+});"""
+"""What a hand has changed meanwhile is not overwritten by an older answer (assets/attune_answers.js)."""
 
 
 def create_app(settings: Settings | None = None) -> Dash:
@@ -68,6 +73,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         enable_mcp=False,
         suppress_callback_exceptions=True,
     )
+    app.renderer = RENDERER
     app.server.secret_key = secret_key(home())
     from pages.frame import register_frame
     from pages.linked import guard_pages

@@ -121,3 +121,15 @@ def test_models_that_cannot_be_loaded(open_page: Callable[..., Page], tmp_path: 
     page.click("#check")
     page.wait_for_function("() => document.querySelector('#estimate').innerText.includes('134,515,008')")
     assert "works" in page.inner_text("#residents")
+
+
+def test_an_emptied_number_is_refused_and_its_box_marked(open_page: Callable[..., Page]) -> None:
+    page = open_page("/validation")
+    for name, other in (("#toy-seed", "#toy-n1"), ("#toy-n1", "#toy-seed")):
+        page.fill(name, "")
+        page.fill(other, "3")
+        page.click("#toy-train")
+        page.wait_for_selector(f"{name}[aria-invalid=true]")
+        said = page.get_attribute(name, "aria-describedby")
+        assert "is empty" in page.inner_text(f"#{said}")
+        assert page.locator("[data-refused]").count() == 1 and page.get_attribute(other, "aria-invalid") is None

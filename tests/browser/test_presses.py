@@ -146,3 +146,19 @@ def test_regions_pressed_quickly_and_a_slider_moved_meanwhile(open_page: Callabl
     page.wait_for_function("n => document.querySelectorAll('#sliders .attune-steer').length === n", arg=count - 1)
     page.wait_for_timeout(1500)
     assert page.input_value(slider) == "0.47" and "0.47" in page.url
+
+
+def test_what_is_typed_is_not_overwritten_by_an_older_answer(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.wait_for_selector(".attune-answer p")
+    held = Held(page, "prompt.value")
+    page.click("#preset")
+    page.locator("[role=option], .dash-dropdown-option").nth(1).click()
+    held.count(1)
+    page.fill("#prompt", "typed meanwhile")
+    held.go()
+    page.wait_for_function("() => document.querySelector('#preset-why').innerText.length > 5")  # the answer has come
+    assert page.input_value("#prompt") == "typed meanwhile"
+    page.click("#preset")
+    page.locator("[role=option], .dash-dropdown-option").nth(0).click()
+    page.wait_for_function("() => document.querySelector('#prompt').value !== 'typed meanwhile'")  # a newer choice does
