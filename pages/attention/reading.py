@@ -85,7 +85,7 @@ def read_prompt(
     model: Any,
     text: str | None,
     chat: bool,
-    generate: int | None,
+    generate: Any,
     session: str,
     address: str,
 ) -> tuple[Any, Any, Any]:

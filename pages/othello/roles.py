@@ -65,7 +65,7 @@ def show_roles(
     moves, ply = tuple(game["moves"]), int(game["ply"])
     if not moves:
         empty = blank(440, "Play a move first.")
-        card = (empty, "", {})
+        card: tuple[Any, ...] = (empty, "", {})
         return *card, *card, blank(330), "", {}, *card, *card, None, "", None
     result, panel = attempt(
         lambda: OthelloRoles(
