@@ -10,6 +10,7 @@ from analysis.faithfulness.item import Item
 from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.measures.base import no_chain
 from analysis.faithfulness.reader import ModelReader
+from analysis.faithfulness.thinking import marks_of
 from analysis.models.generation import decode
 from analysis.models.loader import LoadedModel
 
@@ -84,6 +85,9 @@ def fresh_chain(loaded: LoadedModel, item: Item, tokens: int = 160, check: Check
     (ids, own), _ = reads.encode([item.before + item.question_text + item.lead, "".join(item.steps)])
     most = min(tokens, 8 + 3 * len(own) // 2)
     cue, text = item.cue.strip(), ""
+    mark = marks_of(loaded.tokenizer).match(cue)
+    # A cue that closes the model's thinking: its first mark ends the chain, whatever reply follows.
+    stop = mark.group() if mark else cue
     # Decoded behind some of the prompt: alone, a token that begins with a space may lose it.
     made = ids[-4:]
     known = len(loaded.tokenizer.decode(made, clean_up_tokenization_spaces=False))
@@ -91,8 +95,8 @@ def fresh_chain(loaded: LoadedModel, item: Item, tokens: int = 160, check: Check
         check()
         made.append(token)
         text = str(loaded.tokenizer.decode(made, clean_up_tokenization_spaces=False))[known:]
-        if cue and cue in text:
-            return text[: text.index(cue)].rstrip()
+        if stop and stop in text:
+            return text[: text.index(stop)].rstrip()
     return text.rstrip()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken
 
+from analysis.faithfulness import asking_again
 from analysis.faithfulness.chains import sample_chains
 from analysis.faithfulness.thinking import closing, ending, marks_of, part_thinking
 from tests.unit.faithfulness.test_chains import QUESTION, Script, byte_tokenizer, loaded_bytes
@@ -104,3 +105,13 @@ def test_own_chains_hold_neither_answer_nor_control_token(family: str, monkeypat
         assert item.steps == ("I take three.", " I add four.") and item.answer == "7"
         assert item.lead and item.cue.endswith("Answer: ") and item.text.startswith(item.before)
     assert item.facts["found"] == "marker"
+
+
+def test_a_fresh_chain_ends_where_its_thinking_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    special, _, text = FAMILIES["brackets"]
+    loaded = loaded_bytes()
+    loaded.tokenizer = tokenizer_with(special)
+    script = Script(monkeypatch, text, f"{CHAIN} No, five.[/THINK]So it is eight.\nAnswer: 8")
+    (item,) = sample_chains(loaded, QUESTION, candidates=("7", "8"), samples=1, tokens=400).items
+    monkeypatch.setattr(asking_again, "decode", script)
+    assert asking_again.fresh_chain(loaded, item, 400) == f"{CHAIN} No, five."
