@@ -4,12 +4,14 @@
 (function () {
   const attune = window.dash_clientside.attune;
   const HELD = new Set(["value", "active_tab", "is_open"]);
+  const PICKS = new Set(["chosen-region"]); // stores that a click in a figure writes at once
   const asked = new WeakMap(); // by question: its turn, and what its controls were when it was asked
   const written = new Map(); // by control: what an answer has written last, and when
   let turn = 0;
   const text = (value) => JSON.stringify(value === undefined ? null : value);
   const nameOf = (id, property) => id + "." + property;
-  const plain = (rows) => [rows || []].flat(9).filter((r) => r && typeof r.id === "string" && HELD.has(r.property));
+  const plain = (rows) => [rows || []].flat(9).filter((r) => r && typeof r.id === "string"
+    && (HELD.has(r.property) || (r.property === "data" && PICKS.has(r.id))));
 
   attune.asked = function (question) {
     if (asked.has(question)) return; // a job asks again and again how far it is

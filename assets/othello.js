@@ -228,6 +228,17 @@
     return text;
   }
 
+  const clicks = { remix: 0, unmix: 0 };
+  function gauge(remix, unmix, now) {
+    const more = (name, n) => {
+      const seen = clicks[name];
+      clicks[name] = n || 0;
+      return clicks[name] >= seen ? clicks[name] - seen : clicks[name];
+    };
+    const mixed = more("remix", remix);
+    return more("unmix", unmix) ? 0 : (now || 0) + mixed;
+  }
+
   window.dash_clientside = Object.assign({}, window.dash_clientside,
-    { attune_othello: { drawAll, NAMES, slide, enter, story, line } });
+    { attune_othello: { drawAll, NAMES, slide, enter, story, line, gauge } });
 })();

@@ -19,7 +19,7 @@ from analysis.errors import UserError
 from analysis.service.operation import Operation, Result, hash_of
 from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faith_board_table import refused_table
-from components.panels import note, user_error
+from components.panels import note
 from pages.common import attempt, attempt_job, refusal, spec_of
 
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
@@ -230,7 +230,7 @@ def chosen(contents: str | None, name: str | None) -> Any:
     try:
         text = rows_of("", contents)
     except UserError as error:
-        return user_error(error.message)
+        return refusal(error, FaithFile)
     lines = sum(bool(line.strip()) for line in text.splitlines())
     return f"{(name or 'file')[:80]}: {lines:,} lines. It is read where the box above is empty."
 

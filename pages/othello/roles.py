@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.service.ops_othello import OthelloRoles
 from components.figure_card import blank
 from components.othello_pieces import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
 from pages.common import attempt
 
-
-@callback(
+# Another change of basis with each press; 0 is the basis of the fit. Counted in the browser, where no press is lost.
+clientside_callback(
+    "(remix, unmix, now) => dash_clientside.attune_othello.gauge(remix, unmix, now)",
     Output("oth-gauge", "data"),
     Input("oth-remix", "n_clicks"),
     Input("oth-unmix", "n_clicks"),
     State("oth-gauge", "data"),
     prevent_initial_call=True,
 )
-def remix(_clicks: Any, _back: Any, gauge: int) -> int:
-    """Another change of basis with each press; 0 is the basis of the fit."""
-    return 0 if ctx.triggered_id == "oth-unmix" else int(gauge) + 1
 
 
 @callback(

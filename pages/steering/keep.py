@@ -35,15 +35,16 @@ def show_presets(_keep: Any, deleted: Any, _fit: Any, name: Any, steer: Any, *ge
     if ctx.triggered_id == "preset-keep":
         try:
             if not steer:
-                raise UserError("Put a region on the sliders first.", "preset")
+                raise UserError("Put a region on the sliders first.")
             keep_preset(
                 str(name or ""), SteeringSettings.from_dict(steer), dict(zip(GENERATION, generation, strict=True))
             )
             said = f"Kept as “{name}”."
         except UserError as error:
-            said = user_error(error.message)
+            said = user_error(error.message, "preset-name" if error.field else None)
     elif isinstance(ctx.triggered_id, dict) and any(deleted):
-        delete_preset(ctx.triggered_id["preset-delete"])
+        for key in ctx.triggered_prop_ids.values():  # two that come as one
+            delete_preset(key["preset-delete"])
     return _rows(), said
 
 
