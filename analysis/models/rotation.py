@@ -141,7 +141,7 @@ class TwoPasses:
         # The cosine comes first, but where position 0 says otherwise.
         turned_round = float(first.select(-2, 0).abs().max()) < 1e-6
         still = (torch.ones_like(first), torch.zeros_like(first))
-        return self._unturned(lengths, type(output)(still[::-1] if turned_round else still))
+        return self._unturned(lengths, still[::-1] if turned_round else still)
 
     def _unturned(self, lengths: Tensor, still: Any) -> Any:
         low, high = float(lengths.min()), float(lengths.max())

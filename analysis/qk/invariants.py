@@ -148,7 +148,10 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
 
 def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str]:
     """What a rotary embedding must leave alone, over all layers that have one, and a sentence on the others."""
-    norms, starts, moved, seen = [], [], [], set()
+    norms: list[Tensor] = []
+    starts: list[Tensor] = []
+    moved: list[Tensor] = []
+    seen: set[int] = set()
     factors = {1.0}
     loose = 1e-4 if loaded.facts.dtype == "float32" else 2e-2
 
@@ -160,6 +163,8 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str
         before, after = record.unrotated[1].float(), record.keys.float()
         # Some architectures rotate a part of each vector, and only that part takes the factor.
         part = (before - after).abs().amax((0, 1, 2)) > loose
+        if not bool(part.any()):
+            return
         before, after = before[..., part], after[..., part]
         ratio = float((after.norm(dim=-1) / before.norm(dim=-1)).median())
         before = before * min(factors, key=lambda f: abs(f - ratio))
