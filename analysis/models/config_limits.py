@@ -18,7 +18,7 @@ from analysis.errors import UserError
 
 MAX_CONFIG = 4_000_000
 """Bytes of a config.json. The largest published ones, with names for 21,000 classes, have about one million."""
-MAX_LAYERS = 1000
+MAX_LAYERS = 512
 _MAX_VALUES = 400_000
 _LIMITS = (
     # what a name counts, the most that is believed, and what it is called in the sentence; the first that fits holds

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.models.config_limits import MAX_LAYERS
-from analysis.models.metadata_facts import Facts, Stored, bad, parameters_only
+from analysis.models.metadata_facts import Facts, Stored, bad, is_buffer, parameters_only
 
 
 def described(
@@ -24,6 +24,7 @@ def described(
         tensors = _meta_tensors(parsed)
         origin += " The stored type is what the configuration says."
     else:
+        _check_filled(parsed, config, tensors)
         tensors = parameters_only(tensors, bool(getattr(text, "tie_word_embeddings", False)))
     if weights == "pickle":
         notes.append(
@@ -44,6 +45,31 @@ def described(
         notes=notes,
         weights=weights,
     )
+
+
+def _check_filled(parsed: Any, config: dict[str, Any], tensors: list[Stored]) -> None:
+    """Raises UserError if config.json describes far more than the files hold: what they lack would be made, so that a
+    few kilobytes could take all memory, and only then be found missing."""
+    layers = getattr(parsed.get_text_config(), "num_hidden_layers", None)
+    if isinstance(layers, int) and layers > len(tensors):
+        raise bad(
+            f"config.json describes {layers:,} layers, and the files hold {len(tensors):,} tensors. They do not belong "
+            "together: download both again."
+        )
+    if config.get("quantization_config"):
+        return  # packed: a stored number is not a number of the model
+    whole = [t for t in tensors if t.dtype.startswith(("int", "uint", "bool")) and not is_buffer(t)]
+    if 2 * sum(t.numbers for t in whole) > sum(t.numbers for t in tensors):
+        raise bad(
+            f"The weights are stored as {whole[0].dtype}, and config.json does not say how they were quantised. Save "
+            "them as floating numbers, or with their quantization_config."
+        )
+    held, wanted = sum(t.numbers for t in tensors), sum(t.numbers for t in _meta_tensors(parsed))
+    if wanted > 1.5 * held + 100_000_000:
+        raise bad(
+            f"config.json describes {wanted / 1e6:,.0f} million numbers, and the files hold {held / 1e6:,.0f} million. "
+            "They do not belong together: download both again."
+        )
 
 
 def _parsed_config(config: dict[str, Any]) -> tuple[Any, list[str]]:

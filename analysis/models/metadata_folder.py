@@ -8,9 +8,12 @@ than the file holds, means a damaged download, and no name in an index leads out
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
+from analysis import foreign
 from analysis.models.config_limits import check_config
 from analysis.models.metadata_config import described
 from analysis.models.metadata_facts import Facts, Stored, bad, gb, read_json, type_name
@@ -58,20 +61,35 @@ def safetensors_header(file: Path) -> list[Stored]:
 
     Raises UserError(field="model") if the header cannot be read or describes more bytes than the file has.
     """
-    size = file.stat().st_size
+    size = foreign.regular(file, "model")
     try:
         with file.open("rb") as stream:
             length = struct.unpack("<Q", stream.read(8))[0]
             if length > min(_MAX_HEADER, size):
                 raise ValueError
             header = json.loads(stream.read(length))
-        spans = {n: (int(t["data_offsets"][0]), int(t["data_offsets"][1])) for n, t in header.items() if n != _META}
-        tensors = [
-            Stored(n, type_name(str(header[n]["dtype"])), tuple(map(int, header[n]["shape"])), end - start)
-            for n, (start, end) in spans.items()
-        ]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise bad(f"The header of {file.name} cannot be read: the file is damaged. Download it again.") from error
-    if 8 + length + max((end for _, end in spans.values()), default=0) > size:
+        tensors = [(_stored(n, t), t["data_offsets"][1]) for n, t in header.items() if n != _META]
+    except (OSError, struct.error, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise bad(_damaged(file)) from error
+    except RecursionError as error:
+        raise bad(_damaged(file)) from error
+    if 8 + length + max((end for _, end in tensors), default=0) > size:
         raise bad(f"{file.name} is cut off: its header describes more than its {gb(size)}. Download it again.")
-    return tensors
+    return [tensor for tensor, _ in tensors]
+
+
+def _stored(name: str, entry: dict[str, Any]) -> Stored:
+    """One entry of a header. Raises ValueError for one whose shape and place do not agree."""
+    start, end = entry["data_offsets"]
+    shape, dtype = tuple(entry["shape"]), type_name(str(entry["dtype"]))
+    if any(type(n) is not int or not 0 <= n < 2**60 for n in (start, end, *shape)) or start > end:
+        raise ValueError
+    stored = Stored(name, dtype, shape, end - start)
+    bits = re.fullmatch(r"(?:bfloat|float|u?int|bool|f)(\d+)(?:_\w+)?", dtype.replace("bool", "bool8"))
+    if bits is not None and stored.numbers * int(bits[1]) != 8 * stored.nbytes:
+        raise ValueError
+    return stored
+
+
+def _damaged(file: Path) -> str:
+    return f"The header of {file.name} cannot be read: the file is damaged. Download it again."
