@@ -110,7 +110,7 @@ def describe(
         if record.softcap is not None:
             softcaps.add(float(record.softcap))
 
-    with torch.no_grad(), tapped(look), _position_tables(model) as tables:
+    with torch.no_grad(), tapped(look), _position_tables(model, ids) as tables:
         model(ids, use_cache=False)
     seconds = min(_pass_seconds(model, ids) for _ in range(2))
     layers = int(config.num_hidden_layers)
@@ -162,7 +162,7 @@ def _named_limits(config: Any) -> list[int]:
 
 
 @contextmanager
-def _position_tables(model: PreTrainedModel) -> Iterator[list[int]]:
+def _position_tables(model: PreTrainedModel, ids: Tensor) -> Iterator[list[int]]:
     """How many positions the learned position tables take that run inside the context: embeddings, other than that of
     tokens, which are asked for consecutive rows. An offset (OPT keeps two rows for padding) is taken off."""
     tables: list[int] = []
@@ -172,6 +172,8 @@ def _position_tables(model: PreTrainedModel) -> Iterator[list[int]]:
         rows = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), None)
         weight: Any = module.weight
         if rows is None or rows.is_floating_point() or rows.numel() < 2:
+            return
+        if rows.shape == ids.shape and torch.equal(rows, ids):  # tokens, not positions
             return
         line = rows.reshape(-1)
         if bool((line[1:] - line[:-1] == 1).all()):
