@@ -60,8 +60,9 @@ class Readout:
             if norm:
                 x = (x.float() * gain_of(module, x.shape[1]).float().to(x.device)).to(table.dtype)
             else:
+                x = x.to(next(module.parameters()))
                 x = module(x) - module(torch.zeros_like(x))
-        return (x @ table.T).float().cpu()
+        return (x.to(table) @ table.T).float().cpu()
 
 
 _readouts: weakref.WeakKeyDictionary[nn.Module, Readout] = weakref.WeakKeyDictionary()
@@ -200,7 +201,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape:
         return False
     close = _ROUNDING.get(a.dtype, _COARSE)
-    x, y = a.double().flatten(), b.double().flatten()
+    x, y = (t.cpu().double().flatten() for t in (a, b))  # modules may lie on several devices
     factor = float(x @ y / (y @ y).clamp_min(1e-30))
     return factor > 0 and float((x - factor * y).norm()) <= close * float(x.norm())
 
@@ -215,9 +216,9 @@ def _norm(module: nn.Module, x: Tensor, y: Tensor) -> bool:
     """Whether each token's output is its input, perhaps less its mean, times one length, the gain, plus the bias."""
     plus, minus, sign = _signs(module, x.shape[-1])
     gain, bias = (plus - minus) / 2 * sign, (plus + minus) / 2
-    shifted = (y - bias).double().flatten(0, -2)
+    shifted = (y - bias).cpu().double().flatten(0, -2)
     for mean in (0.0, x.mean(-1, keepdim=True)):
-        scaled = ((x - mean) * gain).double().flatten(0, -2)
+        scaled = ((x - mean) * gain).cpu().double().flatten(0, -2)
         if bool((nn.functional.cosine_similarity(scaled, shifted, dim=-1) > 0.999).all()):
             return True
     return False

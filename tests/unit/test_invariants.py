@@ -15,7 +15,7 @@ from analysis.models import recording
 from analysis.qk import invariants
 from analysis.qk.contrasts.example import Example
 from analysis.qk.invariants import Invariant, measure_invariants
-from tests.unit.test_fit import loaded_of, loaded_tiny, random_examples
+from tests.unit.test_fit import UNLIKE_HEADS, loaded_of, loaded_tiny, random_examples
 from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
 IDS = torch.randint(3, 96, (24,), generator=torch.Generator().manual_seed(4)).tolist()
@@ -69,6 +69,19 @@ def test_what_is_claimed_of_a_rotation_and_what_is_not(name: str, settings: Any,
     assert len(rows) == (0 if name in ("gpt2", "hunyuan_v1_dense") else 2) and all(r.holds for r in rows)
     if "rope_parameters" in settings:
         assert all("factor of 1.139" in r.claim for r in rows)
+
+
+def test_what_is_not_measured_is_handed_on() -> None:
+    notes: list[str] = []
+    measure_invariants(loaded_tiny("gpt2"), IDS, examples(), notes=notes)
+    assert len(notes) == 1 and notes[0].startswith("No rotary embedding")
+    measure_invariants(loaded_tiny("llama"), IDS, examples(), notes=notes)
+    assert len(notes) == 1
+
+
+def test_the_invariants_hold_where_heads_differ_between_layers() -> None:
+    found = measure_invariants(loaded_of(tiny_model("gemma4_text", **UNLIKE_HEADS)), IDS, examples())
+    assert len(found) == 11 and all(one["holds"] for one in found)
 
 
 def test_what_holds_by_accident_does_not_count() -> None:
