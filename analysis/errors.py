@@ -17,6 +17,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
+        message = message.encode("utf-8", "replace").decode()  # a quoted half of a character could not be sent
         super().__init__(message)
         self.message = message
         self.field = field

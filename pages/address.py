@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Any
 
+from analysis import foreign
+from analysis.artefacts import write_whole
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.models.spec import ModelSpec
 
 LONG_TEXT = 1500
+MAX_JSON = 30_000_000
 _HASH = re.compile(r"@[0-9a-f]{64}")
 
 
@@ -19,24 +21,28 @@ def remember(text: str) -> str:
     """What stands for a prompt in an address: itself, or ``@hash`` of a file that holds it."""
     if len(text) <= LONG_TEXT and not text.startswith("@"):
         return text
-    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    (folder("texts") / name).write_bytes(text.encode("utf-8"))  # as bytes, so that line ends stay as they are
+    body = text.encode("utf-8", "replace")  # as bytes, so that line ends stay as they are
+    name = hashlib.sha256(body).hexdigest()
+    write_whole(folder("texts") / name, body)
     return "@" + name
 
 
 def recall(text: str) -> str:
-    """The prompt behind what :func:`remember` gave; empty if its file is not in this data folder."""
+    """The prompt behind what :func:`remember` gave; empty if its file is not in this data folder, or holds another."""
     if not _HASH.fullmatch(text):
         return text
-    path = folder("texts") / text[1:]
-    return path.read_bytes().decode("utf-8") if path.exists() else ""
+    try:
+        body = foreign.read_bytes(folder("texts") / text[1:], MAX_JSON, "text")
+    except UserError:
+        return ""
+    return body.decode("utf-8", "replace") if hashlib.sha256(body).hexdigest() == text[1:] else ""
 
 
 def parse_json(text: Any) -> Any:
-    """The value of a JSON text from an address; None if it is none."""
+    """The value of a JSON text from an address; None if it is none, or holds what no data does (see foreign)."""
     try:
-        return json.loads(text) if isinstance(text, str) and len(text) < 30_000_000 else None
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
+        return foreign.parse_json(text, "address", "it") if isinstance(text, str) and len(text) < MAX_JSON else None
+    except UserError:
         return None
 
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
+from analysis import foreign
 from analysis.corpora.passages import Passage, bundled_corpus, distinct
 from analysis.errors import UserError
 from analysis.home import folder
@@ -25,6 +26,7 @@ from analysis.home import folder
 Kind = Literal["bundled", "text", "dataset"]
 
 MAX_BYTES = 20_000_000
+_MAX_KEPT = 20 * MAX_BYTES  # written again, with six letters for one at the most, and with what else a line has
 MIN_WORDS = 2_000
 PASSAGE_WORDS = 400
 DATASET_WORDS = 500_000
@@ -219,13 +221,22 @@ def _keep(passages: list[Passage]) -> str:
 def _kept(name: str, what: str) -> list[Passage]:
     path = folder("corpora") / f"{name}.jsonl"
     try:
-        body = path.read_bytes()
-    except OSError as error:
+        body = foreign.read_bytes(path, _MAX_KEPT, "texts")
+    except UserError as error:
         raise _bad(f"{what} is no longer in the data folder. Bring it again.") from error
     if hashlib.sha256(body).hexdigest() != name:
         path.unlink(missing_ok=True)
         raise _bad(f"{what} was changed in the data folder after it was kept, so it is not used. Bring it again.")
-    return [Passage(*json.loads(line)) for line in body.decode().splitlines()]
+    passages = []
+    with foreign.reading(f"{what} cannot be read as it was kept. Bring it again.", "texts"):
+        for line in body.decode().splitlines():
+            row = foreign.parse_json(line, "texts", what)
+            if not isinstance(row, list) or len(row) != 3 or not all(isinstance(v, str) for v in row):
+                raise _bad(f"{what} cannot be read as it was kept. Bring it again.")
+            passages.append(Passage(*row))
+    if not passages:
+        raise _bad(f"{what} is empty. Bring it again.")
+    return passages
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis import foreign
 from analysis.errors import UserError
 from analysis.models.sites import Site
 from analysis.steering.operators import Add, Clamp, Interpolate, Intervention, ProjectOut
@@ -119,8 +120,9 @@ def load_setup(source: bytes | str | Path) -> SteeringSetup:
     unknown = set(manifest) - plain - {"format", "kind", "interventions"}
     if unknown:
         raise _bad(f"A steering set-up has no field {str(min(unknown))[:40]!r}.")
-    interventions = tuple(_intervention(row, arrays) for row in rows)
-    return SteeringSetup(interventions=interventions, **{k: v for k, v in manifest.items() if k in plain})
+    with foreign.reading("The file holds what a steering set-up cannot. Save the set-up again.", "file"):
+        interventions = tuple(_intervention(row, arrays) for row in rows)
+        return SteeringSetup(interventions=interventions, **{k: v for k, v in manifest.items() if k in plain})
 
 
 def check_setup(setup: SteeringSetup, facts: Any) -> list[str]:
@@ -215,7 +217,7 @@ def _intervention(row: Any, arrays: dict[str, Tensor]) -> Intervention:
 def _read(source: bytes | str | Path) -> bytes:
     if not isinstance(source, bytes):
         try:
-            if Path(source).stat().st_size > MAX_BYTES:
+            if foreign.regular(Path(source), "file") > MAX_BYTES:
                 raise _bad(f"The file is larger than {MAX_BYTES // 10**6} MB, so it is not a steering set-up.")
             source = Path(source).read_bytes()
         except OSError as error:
@@ -231,8 +233,11 @@ def _header(body: bytes) -> dict[str, Any]:
     try:
         if not 2 <= size <= len(body) - 8:
             raise ValueError("no header")
-        manifest = json.loads(json.loads(body[8 : 8 + size])["__metadata__"]["attune"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        text = json.loads(body[8 : 8 + size])["__metadata__"]["attune"]
+        manifest = foreign.parse_json(text, "file", "The set-up")
+    except UserError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _bad("This is not a steering set-up of Attune. Choose a file that was saved on this page.") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != "steering set-up":
         raise _bad("This is not a steering set-up of Attune. Choose a file that was saved on this page.")
