@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from analysis.models.loader import LoadedModel, _describe, load_model
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel, load_model
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.qk.accumulate import LayerSums, on_device
@@ -112,7 +113,7 @@ def random_llama_8b(device: str) -> LoadedModel:
         model = AutoModelForCausalLM.from_config(config, attn_implementation=IMPLEMENTATION, dtype=torch.bfloat16)
     model.eval().requires_grad_(False)
     spec = ModelSpec("default")
-    facts = _describe(model, torch.arange(3, 67, device=device)[None], None, spec, "random weights")
+    facts = describe(model, torch.arange(3, 67, device=device)[None], None, spec, "random weights")
     return LoadedModel(model, None, spec, facts)  # type: ignore[arg-type]
 
 

@@ -116,9 +116,7 @@ def whole_file(headers: list[Header]) -> Iterator[Path]:
     need = sum(h.path.stat().st_size for h in headers)
     scratch = folder("models")
     if shutil.disk_usage(scratch).free < need + (64 << 20):
-        raise _bad(
-            f"Joining the {len(headers)} parts takes {gb(need)} of disk in the data folder. Make room."
-        )
+        raise _bad(f"Joining the {len(headers)} parts takes {gb(need)} of disk in the data folder. Make room.")
     with tempfile.TemporaryDirectory(prefix=".joined-", dir=scratch) as place:
         joined = Path(place) / "model.gguf"
         _join(headers, joined)
