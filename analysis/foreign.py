@@ -36,7 +36,8 @@ def regular(path: Path, field: str, what: str = "") -> int:
     try:
         found = path.stat()
     except FileNotFoundError as error:
-        raise UserError(f"There is no file {name} at this path, so it cannot be read. Check the spelling.", field) from error
+        said = f"There is no file {name} at this path, so it cannot be read. Check the spelling."
+        raise UserError(said, field) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or "no file can have this name"
         raise UserError(f"{name} cannot be read ({reason}). Check its path and permissions.", field) from error

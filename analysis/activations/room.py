@@ -84,7 +84,7 @@ def _what_to_delete(root: Path, mine: str) -> str:
     try:
         recipe: Any = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["head"]["recipe"]
         of = f" of {recipe['model']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         of = ""
     return (
         f"delete old ones (the largest are those{of}, {amount(size)}, in activations/{path.name} of the data folder), "

@@ -56,7 +56,7 @@ class Shards:
             sizes = [(str(e["file"]), int(e["bytes"]), int(e["rows"])) for e in entries]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.warning("the manifest of %s cannot be read and is ignored: %s", self.path.name, error)
             return
         self.head, self.entries, self.complete = head, entries, complete

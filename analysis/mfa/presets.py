@@ -69,6 +69,6 @@ def presets() -> list[dict[str, Any]]:
             found.append(
                 row | {"generation": dict(data["generation"]), "summary": f"{settings.fit}: {regions}", "own": True}
             )
-        except (OSError, ValueError, KeyError, TypeError, UserError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     return bundled + sorted(found, key=lambda p: str(p["name"]).lower())

@@ -57,7 +57,7 @@ def read_header(path: Path, strings: tuple[str, ...] = ()) -> Header:
             for t in header.tensors
         )
     # The reader does not check what it reads: a short or damaged file fails wherever it happens to.
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, OSError, struct.error) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, OSError, struct.error) as error:
         raise _bad(_damaged(path, size)) from error
     if any(t.start + t.nbytes > size or any(n < 0 for n in t.shape) for t in tensors):
         raise _bad(_damaged(path, size))

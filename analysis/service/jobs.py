@@ -110,5 +110,5 @@ def read_book(path: Path) -> list[JobRecord]:
     """The records in a book on disk; none if it is missing or damaged."""
     try:
         return [JobRecord(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return []

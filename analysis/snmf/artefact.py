@@ -149,8 +149,9 @@ def _manifest(body: bytes) -> dict[str, Any]:
             "fit",
         )
     sizes, width, extra = record.get("levels"), record.get("width"), record.get("extra")
-    whole = isinstance(sizes, list) and bool(sizes) and all(type(n) is int and 0 < n < 10**6 for n in sizes)
-    if not whole or type(width) is not int or not 0 < width < 10**7:
+    if not isinstance(sizes, list) or not sizes or not all(type(n) is int and 0 < n < 10**6 for n in sizes):
+        raise _bad("its manifest does not say how many features and neurons it has")
+    if type(width) is not int or not 0 < width < 10**7:
         raise _bad("its manifest does not say how many features and neurons it has")
     if sum(sizes) * width > _MAX_NUMBERS:  # it is kept sparse, so a small file could claim any size
         raise _bad(f"its manifest claims {sum(sizes):,} features of {width:,} neurons, more than are ever kept")
