@@ -6,6 +6,7 @@ import io
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,12 @@ def _saved(value: Any) -> Callable[[Path], None]:
     return save
 
 
+def _quantised(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save({"a": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.quint8)}, path)
+
+
 class Thing:
     """An object that is no tensor."""
 
@@ -164,7 +171,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "sparse": _saved({"a": torch.eye(3).to_sparse()}),
     "sparse rows": _saved({"a": torch.eye(3).to_sparse_csr()}),
     "without values": _saved({"a": torch.zeros(3, device="meta")}),
-    "quantised": _saved({"a": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.quint8)}),
+    "quantised": _quantised,
     "object": _saved({"a": Thing()}),
     "number": _saved(3),
     "text": _saved("tensor"),
