@@ -25,6 +25,7 @@ from analysis.models.spec import ModelSpec
 from analysis.service.client import Client
 from analysis.service.supervisor import Supervisor
 from components.background import RelayManager, open_cache
+from components.links import local
 from components.security import harden, secret_key
 from components.shell import shell
 
@@ -45,7 +46,7 @@ class Settings:
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
-<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="/assets/theme.js"></script></head>
+<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="THEME"></script></head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
 RENDERER = """var renderer = new DashRenderer({
@@ -69,11 +70,11 @@ def create_app(settings: Settings | None = None) -> Dash:
         assets_ignore=r"theme\.js",
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
-        index_string=INDEX,
         enable_mcp=False,
         suppress_callback_exceptions=True,
     )
     app.renderer = RENDERER
+    app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js"))
     app.server.secret_key = secret_key(home())
     from pages.frame import register_frame
     from pages.linked import guard_pages
@@ -96,7 +97,7 @@ def create_app(settings: Settings | None = None) -> Dash:
 
     @app.server.before_request
     def home_page() -> Response | None:
-        return redirect("/attention") if request.path == "/" else None
+        return redirect(local("/attention")) if request.path == "/" else None
 
     hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
     harden(app, hosts)

@@ -38,17 +38,23 @@
     return window.location.pathname + search;
   };
   // The way back to a page leads to the view that was left, with the model that is in use by then.
+  // Behind a proxy that serves the app under a prefix, every path that the browser asks for begins with it.
+  const config = document.getElementById("_dash-config");
+  const prefix = (config ? JSON.parse(config.textContent).requests_pathname_prefix || "/" : "/").replace(/\/$/, "");
+  attune.local = (path) => prefix + path;
+  attune.bare = (path) => (prefix && path.startsWith(prefix + "/") ? path.slice(prefix.length) : path);
   const left = { "/attention": "/attention", "/steering": "/steering", "/othello": "/othello",
     "/neurons": "/neurons", "/mlp-features": "/mlp-features",
     "/faithfulness": "/faithfulness" };
   attune.wayBack = function (address, pathname) {
-    const [path, search] = (address || "").split("?");
+    const [whole, search] = (address || "").split("?");
+    const path = attune.bare(whole);
     if (path in left) {
       const query = new URLSearchParams(search || "");
       query.delete("model");
       left[path] = query.size ? path + "?" + query : path;
     }
-    return Object.keys(left).flatMap((page) => [left[page], (pathname || "").startsWith(page)]);
+    return Object.keys(left).flatMap((page) => [attune.local(left[page]), attune.bare(pathname || "").startsWith(page)]);
   };
   attune.copyAddress = async function (clicks) {
     if (!clicks) return none();

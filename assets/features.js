@@ -150,7 +150,7 @@
     const it = running;
     running = null;
     it.controller.abort();
-    fetch("/steering/stop", { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" },
+    fetch(attune.local("/steering/stop"), { method: "POST", keepalive: true, headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token: it.token }) }).catch(() => {});
     set("mlp-stream-state", { children: "Stopped after " + it.count + " tokens." });
     set("mlp-stop", { disabled: true });
@@ -167,7 +167,7 @@
     set("mlp-stream-error", { children: "" });
     set("mlp-stream-state", { children: "Waiting for the model …" });
     try {
-      const response = await fetch("/steering/stream", { method: "POST", signal: mine.controller.signal,
+      const response = await fetch(attune.local("/steering/stream"), { method: "POST", signal: mine.controller.signal,
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ session, token, operation: asked.operation, params: asked.params }) });
       if (!response.ok || !response.body) throw new Error("The server answered " + response.status + ".");

@@ -9,6 +9,7 @@ import dash
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.links import local
 from components.theme import TEMPLATES
 from components.token_card import token_drawer
 
@@ -16,7 +17,7 @@ from components.token_card import token_drawer
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
     """The layout of the app; built anew for each browser tab, so that each has a session of its own."""
     links = [
-        dbc.NavLink(name, href=path, active="partial", className="attune-nav", id=f"nav-{path[1:]}")
+        dbc.NavLink(name, href=local(path), active="partial", className="attune-nav", id=f"nav-{path[1:]}")
         for name, path in pages
     ]
     return html.Div(
@@ -31,12 +32,14 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             html.Header(
                 [
                     html.Div(
-                        [dcc.Link("Attune", href="/attention", className="attune-brand"), html.Nav(links)],
+                        [dcc.Link("Attune", href=local("/attention"), className="attune-brand"), html.Nav(links)],
                         className="attune-left",
                     ),
                     html.Div(
                         [
-                            dcc.Link(id="model-badge", href="/model", className="attune-badge", children="model …"),
+                            dcc.Link(
+                                id="model-badge", href=local("/model"), className="attune-badge", children="model …"
+                            ),
                             html.Button(
                                 "Token card",
                                 id="card-tok-open",
@@ -106,7 +109,7 @@ def _row(job: dict[str, Any], mine: bool) -> Any:
     if state == "done" and job["gone"]:
         parts.append(html.P("What it made was deleted since; asked again, it is made again.", className="attune-note"))
     elif state == "done" and is_own_path(job["link"]):
-        parts.append(dcc.Link("Open the result", href=job["link"], refresh=True))
+        parts.append(dcc.Link("Open the result", href=local(job["link"]), refresh=True))
     if not mine:
         parts.append(html.P("asked for in another window", className="attune-note"))
     return html.Div(parts, className="attune-job", key=job["id"])

@@ -12,6 +12,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from components.links import local
 from components.panels import note
 
 HINT = (
@@ -140,11 +141,13 @@ def part(data: dict[str, Any], href: Callable[[dict[str, Any]], str]) -> Any:
             html.Div(
                 [
                     html.H3(data["title"]),
-                    dcc.Link("open", href=href(data["link"]), **{"title": f"Open {data['title']} for this token"}),
+                    dcc.Link(
+                        "open", href=local(href(data["link"])), **{"title": f"Open {data['title']} for this token"}
+                    ),
                 ],
                 className="card-tok-part-head",
             ),
-            *[dcc.Link(row(r), href=href(r["link"]), className="card-tok-row") for r in data["rows"]],
+            *[dcc.Link(row(r), href=local(href(r["link"])), className="card-tok-row") for r in data["rows"]],
             html.P(data["sentence"], className="attune-note"),
         ],
         className="card-tok-part",

@@ -20,6 +20,7 @@ from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.othello.sources import OthelloSource
 from analysis.service.ops_models import LoadModel
 from analysis.service.ops_othello import OpenOthello
+from components.links import local
 from pages.address import parse_json
 from pages.common import attempt_job, client
 
@@ -101,7 +102,7 @@ def _card(name: str, wanted: dict[str, Any], otherwise: str) -> Any:
                     html.Div(id="linked-text", className="attune-note", **{"aria-live": "polite"}),
                     html.Div(id="linked-error"),
                     html.Div(
-                        [dcc.Link("Open this page with the model in use", href=otherwise), " instead."],
+                        [dcc.Link("Open this page with the model in use", href=local(otherwise)), " instead."],
                         className="attune-note",
                     ),
                 ],

@@ -13,6 +13,7 @@ from dash import Input, Output, State, callback, clientside_callback, dcc, html,
 from analysis.models.spec import ModelSpec
 from analysis.service.ops_faith_item import FaithItem
 from components.faith_item import MADE, SAME, badge, certificate, demonstrations, item_text, option_bars, regime_switch
+from components.links import local
 from components.panels import empty
 from pages.attention.state import link_to
 from pages.common import attempt, spec_of
@@ -100,7 +101,7 @@ def attention_link(data: dict[str, Any], model: ModelSpec) -> list[Any]:
         said = "question and chain only: the whole text is too long for that page"
     if href == "/attention":
         return [html.Span("This prompt is too long for the Attention page.", className="attune-note")]
-    link = dcc.Link("Open this prompt on the Attention page", href=href, className="attune-link fth-link")
+    link = dcc.Link("Open this prompt on the Attention page", href=local(href), className="attune-link fth-link")
     return [link, html.Span(said, className="attune-note")]
 
 

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, 
 from analysis.service.ops_mlp import FeatureCard
 from components.feature_card import context_rows, feature_card
 from components.feature_figures import neuron_bars
+from components.links import local
 from pages.common import attempt, spec_of
 
 
@@ -42,7 +43,7 @@ def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: 
         f"away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and steering."
     )
     links = [
-        dcc.Link(str(n), href=f"/neurons?layer={facts['layer']}&vector=down&neuron={n}")
+        dcc.Link(str(n), href=local(f"/neurons?layer={facts['layer']}&vector=down&neuron={n}"))
         for n in [row["neuron"] for row in card["neurons"][:8]]
     ]
     caption = [said, " What they are alone: ", *spaced(links), "."] if unit == "neuron" and links else said
