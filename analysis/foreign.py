@@ -68,10 +68,11 @@ def read_bytes(path: Path, limit: int, field: str, what: str = "") -> bytes:
     return body
 
 
-def parse_json(text: str | bytes, field: str, what: str, *, infinite: bool = False) -> Any:
+def parse_json(text: str | bytes, field: str, what: str, *, infinite: bool = False, any_number: bool = False) -> Any:
     """The value of a JSON text whose numbers and strings are data.
 
-    ``infinite``: whether Infinity and NaN, which JSON has not but Python writes, are let through. Raises
+    ``infinite``: whether Infinity and NaN, which JSON has not but Python writes, are let through. ``any_number``:
+    numbers of any size, too, for a reader that refuses each on its own. Raises
     UserError(field) for what is no JSON, is no Unicode, is nested deeper than MAX_DEPTH, or has numbers beyond the
     range of a float or half of a character pair.
     """
@@ -80,9 +81,11 @@ def parse_json(text: str | bytes, field: str, what: str, *, infinite: bool = Fal
             text = text.decode("utf-8-sig")
         # Python writes Infinity: where it may stand, only the reader can tell it from a number that is too large.
         value = json.loads(
-            text, parse_float=_fraction if infinite else None, parse_constant=None if infinite else _no_constant
+            text,
+            parse_float=_fraction if infinite and not any_number else None,
+            parse_constant=None if infinite or any_number else _no_constant,
         )
-        _check_values(value, infinite)
+        _check_values(value, infinite, any_number)
     except UserError:
         raise
     except RecursionError as error:
@@ -117,7 +120,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"it has {name} where a number is needed")
 
 
-def _check_values(value: Any, infinite: bool) -> None:
+def _check_values(value: Any, infinite: bool, any_number: bool) -> None:
     """Depth, range of numbers and halves of characters, a level at a time: the parser's own depth is another one, and
     a file may have a million values."""
     level, depth = [value], 0
@@ -125,10 +128,10 @@ def _check_values(value: Any, infinite: bool) -> None:
         depth += 1
         if depth > MAX_DEPTH:
             raise RecursionError
-        if not infinite and not all(map(math.isfinite, [v for v in level if type(v) is float])):
+        if not (infinite or any_number) and not all(map(math.isfinite, [v for v in level if type(v) is float])):
             raise ValueError("a number in it is beyond the range of numbers")
         whole = [v for v in level if type(v) is int]
-        if whole and max(max(whole), -min(whole)) > _LARGEST:
+        if not any_number and whole and max(max(whole), -min(whole)) > _LARGEST:
             raise ValueError("a whole number in it is beyond any that is meant")
         _check_text("".join([v for v in level if type(v) is str]))
         inner = [v for v in level if type(v) in (dict, list)]

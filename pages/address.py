@@ -39,9 +39,12 @@ def recall(text: str) -> str:
 
 
 def parse_json(text: Any) -> Any:
-    """The value of a JSON text from an address; None if it is none, or holds what no data does (see foreign)."""
+    """The value of a JSON text from an address; None if it is none, or holds what no data does (see foreign). Each page
+    refuses numbers that it cannot use by itself, so that the rest of the address is kept."""
+    if not isinstance(text, str) or len(text) >= MAX_JSON:
+        return None
     try:
-        return foreign.parse_json(text, "address", "it") if isinstance(text, str) and len(text) < MAX_JSON else None
+        return foreign.parse_json(text, "address", "it", any_number=True)
     except UserError:
         return None
 
