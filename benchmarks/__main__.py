@@ -6,6 +6,7 @@ from benchmarks import (
     clicks,
     contrast_cost,
     faithfulness_passes,
+    loading_proof,
     mfa_density,
     mfa_fit,
     othello_clicks,
@@ -31,6 +32,7 @@ def main() -> None:
         **rotate_channels.main(),
         **snmf_fit.main(),
         **faithfulness_passes.main(),
+        **loading_proof.main(),
     }
     for name, facts in found.items():
         print(f"\n{name}")

@@ -43,20 +43,25 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
     """A loaded model: its facts, what works with it, why one page does not."""
     facts, spec = entry["facts"], entry["spec"]
     group = facts["heads"] // max(1, facts["key_heads"])
+    heads = sorted(set(facts.get("layer_heads") or [facts["heads"]]))
     rows = [
         ("Parameters", f"{facts['parameters']:,}, {facts['dtype']} on {facts['device']}"),
         (
             "Layers, query heads, key heads",
-            f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)",
+            f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)"
+            if len(heads) == 1
+            else f"{facts['layers']}, {' or '.join(map(str, heads))} by layer, up to {facts['key_heads']}",
         ),
         ("Head width, hidden size", f"{facts['head_width']}, {facts['hidden']}"),
-        ("Longest input", f"{facts['max_positions']:,} tokens"),
+        ("Longest input", f"{facts['max_positions']:,} tokens" if facts["max_positions"] else "no limit of its own"),
         ("Chat template", "yes" if facts["chat_template"] else "no"),
         (
             "Speed of a pass",
             f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens",
         ),
     ]
+    if facts.get("proof"):
+        rows.append(("Proved at loading", f"{' '.join(facts['proof'])} This took {facts['proof_seconds']:.1f} s."))
     if facts["softcap"]:
         rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
     if facts["sliding_windows"]:
@@ -79,6 +84,12 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
         [
             html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),
             html.P(facts["note"], className="attune-note") if facts["note"] else None,
+            html.P(
+                "The files were saved over since this model was read. Load it again for the weights in them now.",
+                className="attune-bad",
+            )
+            if entry.get("changed")
+            else None,
             html.Ul(works, className="attune-works"),
             _table(rows),
         ],
