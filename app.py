@@ -50,10 +50,15 @@ INDEX = """<!DOCTYPE html>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
 RENDERER = """var renderer = new DashRenderer({
-  request_pre: (question) => dash_clientside.attune.asked(question),
+  request_pre: (question) => {
+    dash_clientside.attune.asked(question);
+    dash_clientside.attune.pressesAsked(question);
+  },
   request_post: (question, answer) => dash_clientside.attune.answered(question, answer),
+  callback_resolved: (callback, result) => dash_clientside.attune.pressesResolved(callback, result),
 });"""
-"""What a hand has changed meanwhile is not overwritten by an older answer (assets/attune_answers.js)."""
+"""What a hand has changed meanwhile is not overwritten by an older answer (assets/attune_answers.js); a press that was
+not answered does not wait for the next (assets/attune_presses.js)."""
 
 
 def create_app(settings: Settings | None = None) -> Dash:

@@ -18,7 +18,7 @@
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const queues = new Map();
   const queue = (name) => {
-    if (!queues.has(name)) queues.set(name, { list: [], n: 0 });
+    if (!queues.has(name)) queues.set(name, { list: [], n: 0, open: 0, sent: 0, of: null });
     return queues.get(name);
   };
   const merges = new Map(); // by queue: the state that an answer leads to, where that is not what it says
@@ -47,6 +47,38 @@
     }
     ask(name);
     return none();
+  };
+  // Whatever the last question of a queue came to, its presses do not wait for a later one: a press on which the server
+  // fails would fail with every press after it, and one that was not answered would act when nobody expects it.
+  const queueOf = (inputs) => ([inputs || []].flat(9).map((i) => i && i.id)
+    .find((id) => typeof id === "string" && id.endsWith("-presses")) || "").slice(0, -"-presses".length);
+  attune.pressesAsked = function (question) {
+    const name = queueOf(question.inputs);
+    if (!name) return;
+    const q = queue(name), input = [question.inputs].flat(9).find((i) => i.id === name + "-presses");
+    q.open += 1;
+    ((input.value || {}).list || []).forEach((press) => { q.sent = Math.max(q.sent, press.n); });
+  };
+  attune.pressesResolved = function (callback, result) {
+    const name = queueOf(callback && callback.inputs);
+    if (!name) return;
+    const q = queue(name), settled = result && result.data && result.data[name + "-done"];
+    q.open = Math.max(0, q.open - 1);
+    if (settled || q.open) return; // a newer question carries the presses of this one
+    const left = q.list.filter((press) => press.n > q.sent);
+    if (left.length === q.list.length) return;
+    q.list = left;
+    if (result && result.error) {
+      set("message", { children: "The server did not answer, so what was pressed last is not done. Press again.",
+        is_open: true, icon: "danger" });
+    }
+    if (after.has(name)) after.get(name)(read(name, "data"), left);
+  };
+  // Presses are about something (a fit, a neuron): once another is chosen, those that wait are not for it.
+  attune.about = function (name, what) {
+    const q = queue(name), other = ![undefined, null].includes(q.of) && !same(q.of, what);
+    q.of = what;
+    return other ? attune.fresh(name) : none();
   };
   // A page that is opened anew has no presses of the last time.
   attune.fresh = function (name) {

@@ -21,8 +21,11 @@ def queue_stores(name: str) -> list[Any]:
     ]
 
 
-def queue_callbacks(name: str) -> None:
-    """Register the browser's side of a queue: take in answers, and forget the presses of a page that was left."""
+def queue_callbacks(name: str, about: Input | None = None) -> None:
+    """Register the browser's side of a queue: take in answers, and forget the presses of a page that was left.
+
+    ``about``: what the presses are about, such as a fit; when it changes, presses that wait are forgotten too.
+    """
     clientside_callback(
         f"(done) => dash_clientside.attune.settle('{name}', done)",
         Output(f"{name}-sink", "title"),
@@ -34,6 +37,13 @@ def queue_callbacks(name: str) -> None:
         Output(f"{name}-sink", "lang"),
         Input(f"{name}-sink", "id"),
     )
+    if about is not None:
+        clientside_callback(
+            f"(what) => dash_clientside.attune.about('{name}', what)",
+            Output(f"{name}-sink", "lang", allow_duplicate=True),
+            about,
+            prevent_initial_call="initial_duplicate",
+        )
 
 
 def press(queue: str, kind: str, **said: Any) -> dict[str, Any]:

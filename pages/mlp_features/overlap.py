@@ -31,7 +31,7 @@ def change_members(asked: Any) -> tuple[Any, Any]:
     return done, None if refused is None else refusal(refused, FeatureOverlap)
 
 
-queue_callbacks("mlp-members")
+queue_callbacks("mlp-members", Input("mlp-facts", "data"))
 
 
 def changed(members: list[int] | None, press: Press) -> list[int]:

@@ -76,7 +76,7 @@ def left_out(excluded: Any, press: Press) -> list[dict[str, Any]]:
     return [*kept, {"id": int(press["id"]), "token": str(press["token"])}] if press["kind"] == "skip" else kept
 
 
-queue_callbacks("nrn-excluded")
+queue_callbacks("nrn-excluded", Input("nrn-neuron", "data"))
 
 
 @callback(Output("nrn-chips", "children"), Input("nrn-excluded", "data"), prevent_initial_call=True)

@@ -69,7 +69,7 @@ def change_regions(asked: Any, steer: Any, fit: str | None, rotation: str, model
     return done, said[0]
 
 
-queue_callbacks("on-sliders")
+queue_callbacks("on-sliders", Input("region-fit", "value"))
 
 
 def pressed(now: Rows, press: Press, factors_of: Callable[[str], tuple[int, list[float] | None]]) -> tuple[Any, Any]:

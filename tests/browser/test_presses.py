@@ -72,6 +72,19 @@ def test_quick_presses_on_the_board_all_count(open_page: Callable[..., Page], ba
     assert page.input_value("#oth-text") == before, "a random game is drawn once"
 
 
+def test_a_press_on_which_the_server_failed_does_not_act_later(open_page: Callable[..., Page]) -> None:
+    page = opened(open_page)
+    says(page, "#oth-status", "Ply 17 of 17")
+    held = Held(page, "oth-game-done")
+    page.click("#oth-undo")
+    held.count(1)
+    held.on = False
+    with page.expect_response("**/_dash-update-component*"):
+        held.waiting.pop().fulfill(json={"multi": True, "response": {}})  # as after a failure that was logged
+    page.click("#oth-undo")
+    says(page, "#oth-status", "Ply 16 of 17")
+
+
 def test_an_older_game_does_not_come_back(open_page: Callable[..., Page]) -> None:
     """What shows the game is held back too: slider, list and address follow the newest press."""
     page = opened(open_page)

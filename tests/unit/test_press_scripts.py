@@ -83,6 +83,46 @@ def test_of_a_slider_only_the_last_place_counts_and_a_page_opened_anew_has_no_pr
     assert run(script, "attune_presses.js") == [[1, 3], [0]]
 
 
+# The renderer's two calls around a question: before it is sent, and once something has come back for it.
+SENT = SERVER + (
+    "const one = { inputs: [{ id: 'sum-presses', property: 'data' }] };"
+    "const go = (data) => attune.pressesAsked({ inputs: [{ id: 'sum-presses', property: 'data', value: data }] });"
+    "const back = (data, error) => attune.pressesResolved(one, { data, error, payload: null });"
+    "const waiting = () => attune.pressed('sum').map((p) => p.add);"
+)
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [("back({})", False), ("back(undefined, 'no answer')", True)],
+    ids=["the server failed, or said nothing", "no server"],
+)
+def test_a_press_that_was_not_answered_does_not_act_with_a_later_one(failed: str, said: bool) -> None:
+    script = SENT + (
+        f"add(7); go(sent[0]); {failed}; const told = [waiting()]; add(1); go(sent[1]); answer(sent[1]);"
+        "back({ 'sum-done': {} }); told.push(props.sum.data, waiting(), !!props.message);"
+    )
+    assert run(script, "attune_presses.js") == [[], [0, 1], [], said]
+
+
+def test_a_failed_question_takes_no_press_that_a_newer_one_carries() -> None:
+    script = SENT + (
+        "add(1); go(sent[0]); add(2); go(sent[1]); back({}); const told = [waiting()]; answer(sent[1]);"
+        "back({ 'sum-done': {} }); told.push(props.sum.data);"
+        "add(3); go(sent[2]); add(4); back(undefined, 'no answer'); told.push(waiting());"  # 4 is not yet sent
+    )
+    assert run(script, "attune_presses.js") == [[1, 2], [0, 1, 2], [4]]
+
+
+def test_presses_about_one_thing_do_not_act_on_another() -> None:
+    script = SENT + (
+        "attune.about('sum', undefined); attune.about('sum', 'fit a'); add(1); attune.about('sum', 'fit a');"
+        "const told = [waiting()]; attune.about('sum', 'fit b'); told.push(waiting()); answer(sent[0]);"
+        "told.push(props.sum.data);"
+    )
+    assert run(script, "attune_presses.js") == [[1], [], [0]]
+
+
 def test_two_presses_that_come_as_one_leave_what_opens_and_closes_as_it_was() -> None:
     script = (
         "const t = (n, open) => dash_clientside.attune.toggle('tray', n, open);"
