@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analysis.errors import UserError
+from analysis.models.template_limits import TemplateTooMuch, within_limits
 
 Message = Mapping[str, str]
 _PLACE = "QUESTION-7F3A-HERE"
@@ -100,7 +101,12 @@ def _rendered(tokenizer: Any, messages: Sequence[Message], form: Callable[[str],
     """What the template makes of the messages; UserError with the first line of whatever it raises."""
     shaped = [{"role": m["role"], "content": form(m["content"])} for m in messages]
     try:
-        return str(tokenizer.apply_chat_template(shaped, tokenize=False, add_generation_prompt=opened))
+        return within_limits(
+            lambda: str(tokenizer.apply_chat_template(shaped, tokenize=False, add_generation_prompt=opened)),
+            tokenizer.chat_template,
+        )
+    except TemplateTooMuch as error:
+        raise UserError(f"{error}, and a template only writes down a conversation.") from error
     except Exception as error:  # a template is a foreign program: it may raise anything
         lines = str(error).strip().splitlines()
         said = (lines[0] if lines else type(error).__name__)[:300].rstrip(". ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.errors import UserError
+from analysis.models import template_limits
 from analysis.models.frames import frame_ids, text_ids, with_start
 from analysis.models.generation import generate_stream
 from analysis.models.prompts import encode_prompt, encoded_prompt, end_ids
@@ -125,3 +128,33 @@ def test_an_end_of_turn_that_only_the_tokenizer_knows_ends_what_is_written() -> 
     )
     ended = replace(loaded, tokenizer=knows, extras={})  # type: ignore[arg-type]
     assert list(generate_stream(ended, ids, 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("bomb", "said"),
+    [
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "not done after"),
+        ("{{ ('a' * 10 * 10000000)[:1] }}", "repeats something"),
+        ("{{ (10 ** 1000000) % 7 }}", "power"),
+        ("{{ (2 ** 60 * 2 ** 60) % 7 }}", "64 bits"),
+        ("{{ ('%100000000d' % 1)[:1] }}", "great width"),
+        ("{# " + "x" * 1_000_001 + " #}", "characters long"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", "Range too big"),
+        ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "recursion"),
+    ],
+)
+def test_a_template_that_computes_without_end_is_refused(bomb: str, said: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(template_limits, "SECONDS", 0.3)
+    tokenizer = chat(bomb + CHATML)
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=said) as refused:
+        chat_text(tokenizer, [{"role": "user", "content": "hi"}])
+    assert refused.value.field == "prompt" and turn_end(tokenizer) is None
+    assert time.monotonic() - begun < 4
+    names = [t.name for t in threading.enumerate()]
+    assert "template" not in names, "the thread of the template has ended"
+
+
+def test_what_templates_compute_as_a_rule_is_computed() -> None:
+    tokenizer = chat("{{ 'ab' * 3 }}{{ 7 % 4 }}{{ 2 ** 5 }}{{ '%02d' % 5 }}" + CHATML)
+    assert chat_text(tokenizer, [{"role": "user", "content": "hi"}]).startswith("ababab33205<|im_start|>user")
