@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -27,14 +27,15 @@ from analysis.models.config_limits import check_values
 from analysis.models.default import prepare_default, read_manifest
 from analysis.models.facts import ModelFacts, describe, probe_ids
 from analysis.models.gguf_files import parts_of, read_header, whole_file
+from analysis.models.gguf_quick import quick_reading
 from analysis.models.gguf_tokenizer import gguf_tokenizer
 from analysis.models.metadata import estimate
 from analysis.models.prompts import check_length
 from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
-from analysis.models.stamp import Stamp, stamp_of
-from analysis.models.weights import check_weights
+from analysis.models.stamp import Stamp, stamp_of, surroundings_of
+from analysis.models.weights import check_weights, take_into_memory, tie_notes
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str, float | None], None]
@@ -42,7 +43,8 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass
 class LoadedModel:
-    """A model, its tokenizer and its facts. ``stamp``: what the files were when they were read (empty for the hub)."""
+    """A model, its tokenizer and its facts. ``stamp``: what the files were when they were read (empty for the hub).
+    ``surroundings``: digest of what is not weights (tokenizer, template, configuration), where that may change."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -50,6 +52,7 @@ class LoadedModel:
     facts: ModelFacts
     extras: dict[str, Any] = field(default_factory=dict)
     stamp: Stamp = ()
+    surroundings: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -131,8 +134,10 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
             file = stack.enter_context(whole_file(headers))
             place = _Place(str(file.parent), {"gguf_file": file.name})
             tokenizer, notes = gguf_tokenizer(file, read_header(file), say)
+            surroundings = surroundings_of(spec, headers[0].data_start)
         else:
             tokenizer, notes = _tokenizer(spec, place), []
+            surroundings = surroundings_of(spec)
         say("reading weights", 0.3)
         model, weight_notes = _model(spec, place, device)
         say("proving that it is the model in the files", 0.75)
@@ -152,7 +157,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
     notes = [*notes, *weight_notes, *_vocabulary_notes(model, tokenizer)]
     proved = ["All weights of the model were in the files.", proof.sentence]
     facts = describe(model, ids, tokenizer, spec, " ".join([*([note] if note else []), *notes]), proved, seconds)
-    loaded = LoadedModel(model, tokenizer, spec, facts, stamp=before)
+    loaded = LoadedModel(model, tokenizer, spec, facts, stamp=before, surroundings=surroundings)
     say("ready", 1.0)
     return loaded
 
@@ -203,7 +208,10 @@ def _model(
         # A GGUF reader that is not told looks for an attention kernel on the hub.
         how = "eager" if how is None and "gguf_file" in place.arguments else how
         attention = {} if how is None else {"attn_implementation": how}
-        made: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(place.where, **arguments, **attention)
+        with quick_reading() if "gguf_file" in place.arguments else nullcontext():
+            made: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+                place.where, **arguments, **attention
+            )
         return made
 
     try:
@@ -214,7 +222,8 @@ def _model(
         model, report = make(None)
     if model.config._attn_implementation == IMPLEMENTATION and not _takes_attention(model):
         model, report = make(None)
-    notes = check_weights(spec.label, report)
+    notes = [*check_weights(spec.label, report), *tie_notes(model)]
+    take_into_memory(model)
     if spec.device_map == "none":
         model = model.to(device)
     model.eval().requires_grad_(False)
@@ -275,11 +284,28 @@ def _location(spec: ModelSpec, say: Progress) -> tuple[_Place, str]:
             _Place(str(local.parent), {"gguf_file": local.name}),
             "These weights come from a GGUF file and were dequantised on loading; what quantisation lost stays lost.",
         )
-    estimate(spec)  # says within seconds, and in words, what is wrong with a name, a header or the network
+    found = estimate(spec)  # says within seconds, and in words, what is wrong with a name, a header or the network
     if local is not None:
+        if found.bytes_on_disk is None:
+            raise UserError(_no_weights(local), "model")
         return _Place(str(local), {"local_files_only": True}), ""
     offline = {"local_files_only": True} if os.environ.get("HF_HUB_OFFLINE") == "1" else {}
     return _Place(spec.source, {**offline, **({"revision": spec.revision} if spec.revision else {})}), ""
+
+
+def _no_weights(folder: Path) -> str:
+    said = f"The folder {folder.name} holds no weights under a name that is read: model.safetensors, pytorch_model.bin, "
+    said += "or the index of their parts (model.safetensors.index.json)."
+    if (folder / "adapter_config.json").is_file():
+        return f"{said} It holds an adapter. Merge it into its base model and save that, then load it."
+    endings = (".safetensors", ".bin", ".pth", ".pt", ".gguf", ".ckpt", ".h5", ".msgpack")
+    others = sorted(f.name for f in folder.iterdir() if f.suffix in endings)
+    more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
+    return said + (
+        f" It holds {', '.join(n[:60] for n in others[:3])}{more}. Fetch the missing file, or save the model again."
+        if others
+        else " Fetch them, or give the folder that has them."
+    )
 
 
 def _first_sentence(error: Exception) -> str:

@@ -206,7 +206,9 @@ def _check_file(path: Path) -> Path:
     with path.open("rb") as file:  # a plain file, as just seen: a pipe would hold whoever opens it
         start = file.read(24)
     if start[:4] != b"GGUF":
-        raise _bad(f"{path.name} is not a GGUF file: it does not begin with the letters GGUF. Download it again.")
+        pointer = "is a Git LFS pointer in place of the weights. Fetch them: git lfs pull."
+        wrong = "is not a GGUF file: it does not begin with the letters GGUF. Download it again."
+        raise _bad(f"{path.name} {pointer if start.startswith(b'version https://git-lfs') else wrong}")
     if len(start) < 24:
         raise _bad(f"{path.name} ends inside its header: the download is not complete. Download it again.")
     return path

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import gguf
+import numpy as np
 import pytest
 import torch
 
 from analysis.errors import UserError
+from analysis.models import gguf_quick
 from analysis.models import gguf_tokenizer as room
 from analysis.models.gguf_files import parts_of, read_header, whole_file
 from analysis.models.loader import load_model
@@ -148,6 +151,35 @@ def test_a_damaged_copy_of_a_tokenizer_is_made_again(tmp_path, monkeypatch):
     for copy in folder("tokenizers").glob("*/tokenizer.json"):
         copy.write_text("{")
     assert load_model(str(path)).facts.vocabulary == len(TOKENS)
+
+
+def test_the_quick_reader_sees_what_the_packages_reader_sees_but_for_the_long_lists(tmp_path, monkeypatch):
+    (path,) = write(tmp_path / "model.gguf")
+    monkeypatch.setattr(gguf_quick, "_LONG", 3)
+    quick, usual = gguf_quick.QuickReader(str(path)), gguf.GGUFReader(str(path))
+    assert list(quick.fields) == list(usual.fields)
+    for name, field in usual.fields.items():
+        own = quick.fields[name]
+        assert own.types == field.types and len(own.data) == len(field.data), name
+        if not name.startswith("tokenizer.ggml.to") and name != "tokenizer.ggml.merges":
+            assert own.contents() == field.contents(), name
+    for a, b in zip(quick.tensors, usual.tensors, strict=True):
+        assert a.name == b.name and a.tensor_type == b.tensor_type and np.array_equal(a.data, b.data)
+
+
+def test_the_packages_own_reader_is_back_after_a_load(tmp_path):
+    usual = gguf.GGUFReader
+    (path,) = write(tmp_path / "model.gguf")
+    assert load_model(str(path)).facts.vocabulary == len(TOKENS) and gguf.GGUFReader is usual
+    with pytest.raises(RuntimeError), gguf_quick.quick_reading():
+        raise RuntimeError
+    assert gguf.GGUFReader is usual
+
+
+def test_a_git_lfs_pointer_is_called_that(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert "git lfs pull" in refusal(path)
 
 
 def test_millions_of_blocks_are_refused_before_anything_is_built(tmp_path):

@@ -187,7 +187,7 @@ def test_learned_positions_limit_a_text_where_the_configuration_does_not_say(tmp
         ("tokenizer.json", '{"version": "9.0", "model": {"type": "NewBPE"}}', "newer library"),
         ("tokenizer.json", "", "tokenizer"),
         ("config.json", '{"model_type": "llama", "num_attention_heads": "4"}', "config.json"),
-        ("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "damaged"),
+        ("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_a_sentence_of_loading(path, name, content, words):
