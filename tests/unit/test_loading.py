@@ -105,7 +105,7 @@ def test_numbers_that_overflow_in_half_precision_are_refused_at_loading(tmp_path
 
 def test_weights_that_are_no_numbers_are_named(path):
     change(path, lambda d: {**d, "model.norm.weight": torch.full((64,), torch.nan)})
-    assert "model.norm.weight holds such values" in refusal(path)
+    assert "model.norm.weight" in refusal(path)
 
 
 def test_a_mask_that_is_lost_is_noticed_and_the_plain_attention_is_used(tmp_path):
