@@ -98,3 +98,9 @@ def _check_index(index: Path, field: str) -> None:
                 f"{index.name} names the file {Path(name).name[:60]}, which is not in the folder. Download it again.",
                 field,
             )
+    if "metadata" not in data:
+        raise UserError(
+            f'{index.name} lacks its entry "metadata", without which transformers does not read it. Add '
+            '"metadata": {} to it, or download it again.',
+            field,
+        )

@@ -106,12 +106,19 @@ def _belong_together(headers: list[Header]) -> None:
 
 @contextmanager
 def whole_file(headers: list[Header]) -> Iterator[Path]:
-    """One GGUF file with everything that the parts hold, for the time of the context; the file itself if it is one.
+    """One GGUF file with everything that the parts hold, for the time of the context; the file itself if it is one, by
+    a name that ends in ".gguf".
 
     Raises UserError(field="model") if the disk has no room for it.
     """
     if len(headers) == 1:
-        yield headers[0].path
+        if headers[0].path.suffix == ".gguf":
+            yield headers[0].path
+            return
+        with tempfile.TemporaryDirectory(prefix=".named-", dir=folder("models")) as place:
+            named = Path(place) / "model.gguf"  # transformers takes a file with another ending for a pickle
+            named.symlink_to(headers[0].path.absolute())
+            yield named
         return
     need = sum(h.path.stat().st_size for h in headers)
     scratch = folder("models")

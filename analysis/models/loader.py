@@ -294,8 +294,10 @@ def _location(spec: ModelSpec, say: Progress) -> tuple[_Place, str]:
 
 
 def _no_weights(folder: Path) -> str:
-    said = f"The folder {folder.name} holds no weights under a name that is read: model.safetensors, pytorch_model.bin, "
-    said += "or the index of their parts (model.safetensors.index.json)."
+    said = (
+        f"The folder {folder.name} holds no weights under a name that is read: model.safetensors, pytorch_model.bin, "
+        "or the index of their parts (model.safetensors.index.json)."
+    )
     if (folder / "adapter_config.json").is_file():
         return f"{said} It holds an adapter. Merge it into its base model and save that, then load it."
     endings = (".safetensors", ".bin", ".pth", ".pt", ".gguf", ".ckpt", ".h5", ".msgpack")

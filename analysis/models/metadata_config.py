@@ -90,7 +90,10 @@ def _parsed_config(config: dict[str, Any]) -> tuple[Any, list[str]]:
         decoded = getattr(kind_class, "_decode_special_floats", lambda data: data)(config)
         parsed = kind_class.from_dict(decoded)
     except Exception as error:  # a configuration is foreign input; each class refuses in its own way
-        raise bad("The model's config.json does not make sense to transformers. Download the model again.") from error
+        raise bad(
+            f"The model's config.json does not make sense to transformers: {_first_line(error)} Correct it, or "
+            "download the model again."
+        ) from error
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise bad(f"A model of type {kind} is not a causal language model. Choose one that predicts the next token.")
     ignored = "This model brings its own Python code; it is not run, transformers' own class is used instead."
@@ -109,8 +112,18 @@ def _meta_tensors(parsed: Any) -> list[Stored]:
         with torch.device("meta"):
             model = build(parsed, trust_remote_code=False)
     except Exception as error:  # see _parsed_config
-        raise bad("No module can be built from the model's config.json. Download the model again.") from error
+        raise bad(
+            f"No module can be built from the model's config.json: {_first_line(error)} Correct it, or download the "
+            "model again."
+        ) from error
     return [
         Stored(name, str(p.dtype).removeprefix("torch."), tuple(p.shape), p.numel() * p.element_size())
         for name, p in model.named_parameters()
     ]
+
+
+def _first_line(error: Exception) -> str:
+    """The library's own words, of a validation error those on the value."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[1] if len(lines) > 1 and lines[0].endswith(":") else lines[0] if lines else ""
+    return f"{(said[:200] or type(error).__name__).rstrip('. ')}."

@@ -20,18 +20,24 @@ from analysis.models.metadata_facts import Facts, Stored, bad, gb, read_json, ty
 
 _MAX_HEADER = 100_000_000
 _META = "__metadata__"
+_SINGLE = "model.safetensors"
+LFS_POINTER = b"version https://git-lfs.github.com/spec"
 
 
 def from_folder(path: Path) -> Facts:
     """From a local folder: safetensors headers if there are any, else the configuration alone."""
     config = check_config(path)
-    files = _weight_files(path, "model.safetensors")
+    files = _weight_files(path, _SINGLE)
     if files:
         tensors = [t for file in files for t in safetensors_header(file)]
         origin = (
             f"Read from the headers of {len(files)} safetensors file{'s' if len(files) > 1 else ''} in {path.name}."
         )
-        return described(config, tensors, origin, sum(f.stat().st_size for f in files), "safetensors")
+        facts = described(config, tensors, origin, sum(f.stat().st_size for f in files), "safetensors")
+        if files[0].name == _SINGLE and (path / f"{_SINGLE}.index.json").is_file():
+            both = f"The folder holds {_SINGLE} and an index of parts, too; the single file is the one that is read."
+            facts = facts._replace(notes=[*facts.notes, both])
+        return facts
     pickles = _weight_files(path, "pytorch_model.bin")
     size = sum(f.stat().st_size for f in pickles) if pickles else None
     return described(
@@ -44,9 +50,9 @@ def from_folder(path: Path) -> Facts:
 
 
 def _weight_files(path: Path, name: str) -> list[Path]:
-    """The files that transformers would read: those of the index if there is one, else the single file, else none."""
+    """The files that transformers would read: the single file if there is one, else those of the index, else none."""
     index = path / f"{name}.index.json"
-    if not index.is_file():
+    if (path / name).is_file() or not index.is_file():
         return [path / name] if (path / name).is_file() else []
     mapping = read_json(index).get("weight_map")
     names = sorted({str(v) for v in mapping.values()}) if isinstance(mapping, dict) else []
@@ -92,4 +98,7 @@ def _stored(name: str, entry: dict[str, Any]) -> Stored:
 
 
 def _damaged(file: Path) -> str:
+    with file.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            return f"{file.name} is a Git LFS pointer in place of the weights. Fetch them: git lfs pull."
     return f"The header of {file.name} cannot be read: the file is damaged. Download it again."

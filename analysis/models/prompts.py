@@ -179,7 +179,8 @@ def _as_ids(value: Any) -> list[int]:
     if value is None:
         return []
     flat = value.flatten().tolist() if hasattr(value, "flatten") else value
-    return [int(i) for i in (flat if isinstance(flat, (list, tuple, set)) else [flat]) if i is not None]
+    listed = flat if isinstance(flat, (list, tuple, set)) else [flat]
+    return [int(i) for i in listed if isinstance(i, (int, float)) and not isinstance(i, bool) and i >= 0]
 
 
 def _visible(character: str) -> str:

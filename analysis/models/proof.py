@@ -91,8 +91,10 @@ def prove(model: Any, ids: Tensor, label: str) -> Proof | None:
     does not: then the plain one has to be used.
 
     Raises:
-        UserError(field="model"): the logits are not finite, or the plain model itself lets tokens see the future.
+        UserError(field="model"): weights or logits are not finite, or the plain model itself lets tokens see those
+            behind them.
     """
+    _check_numbers(model, label)
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     rows, half = variants(ids[:, :TOKENS], vocabulary)
     ours = model.config._attn_implementation == IMPLEMENTATION
@@ -122,7 +124,11 @@ def prove(model: Any, ids: Tensor, label: str) -> Proof | None:
     if not bool(got.isfinite().all()):
         raise UserError(
             f"{label} computes values that are not numbers, or too large for {_dtype(model)}"
-            + (". Load the model in float32 or bfloat16." if _dtype(model) == "float16" else _not_finite(model)),
+            + (
+                ". Load the model in float32 or bfloat16."
+                if _dtype(model) == "float16"
+                else ", though all its weights are numbers. Load the model in float32."
+            ),
             "model",
         )
     if not leak <= allowed:
@@ -146,11 +152,22 @@ def _dtype(model: Any) -> str:
     return str(model.dtype).removeprefix("torch.")
 
 
-def _not_finite(model: Any) -> str:
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            return f": {name} holds such values. The file is damaged, or the training had failed."
-    return ", though all its weights are numbers. Load the model in float32."
+def _check_numbers(model: Any, label: str) -> None:
+    """Raises UserError(field="model") for a weight that is no number, wherever it is: the probe reads few tokens."""
+    for name, tensor in model.named_parameters():
+        # One pass that propagates what is no number; types of one byte and weights kept elsewhere have none.
+        if not tensor.is_floating_point() or tensor.element_size() < 2 or tensor.is_meta or not tensor.numel():
+            continue
+        if not all(bool(end.isfinite()) for end in torch.aminmax(tensor.detach())):
+            raise UserError(
+                f"{label} holds values in {name} that are not numbers, or too large for {_dtype(model)}"
+                + (
+                    ". Load the model in float32 or bfloat16; if that is refused, too, the file is damaged."
+                    if _dtype(model) == "float16"
+                    else ". The file is damaged, or the training had failed."
+                ),
+                "model",
+            )
 
 
 def _why_not_causal(model: Any) -> str:

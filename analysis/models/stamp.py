@@ -6,6 +6,7 @@ again changes at least one of them.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from analysis.errors import UserError
@@ -17,6 +18,33 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 _READ = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja", ".gguf", ".tiktoken")
 
 
+_LARGE = 100_000_000  # bytes; a larger text in the folder is no part of a model, and goes by its time
+_WEIGHTS = (".safetensors", ".bin", ".gguf")
+
+
+def surroundings_of(spec: ModelSpec, header: int = 0) -> str:
+    """Sixteen hex digits for what a local model consists of besides its weights: tokenizer, template, configuration.
+
+    The same weights with another tokenizer read another text, so what was computed with the one is no answer about the
+    other. ``header``: so many bytes from the beginning of a GGUF file are its header. Empty for the model that is
+    bundled and for the hub.
+    """
+    place = None if spec.kind == "default" else check_local(spec)
+    if place is None:
+        return ""
+    digest = hashlib.sha256()
+    if place.is_file():
+        with place.open("rb") as file:
+            digest.update(file.read(header))
+    else:
+        for file_ in sorted(f for f in place.iterdir() if f.is_file() and f.suffix.lower() in _READ):
+            if file_.suffix.lower() not in _WEIGHTS:
+                facts = _one(file_)
+                digest.update(str(facts if facts[1] > _LARGE else facts[:2]).encode())
+                digest.update(b"" if facts[1] > _LARGE else file_.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def stamp_of(spec: ModelSpec) -> Stamp:
     """The files of a local model as they are now; empty for the hub, and where they cannot be looked at."""
     try:
@@ -26,8 +54,10 @@ def stamp_of(spec: ModelSpec) -> Stamp:
         files = [place] if place.is_file() else sorted(place.iterdir())
         if spec.kind == "gguf":
             stem = place.name.rpartition("-of-")[0][: -len("-00001")]
-            files = sorted(p for p in place.parent.glob("*.gguf") if p == place or (stem and p.name.startswith(stem)))
-        return tuple(_one(file) for file in files if file.suffix in _READ and file.is_file())
+            files = sorted(
+                p for p in place.parent.glob("*.[gG][gG][uU][fF]") if p == place or (stem and p.name.startswith(stem))
+            )
+        return tuple(_one(file) for file in files if file.suffix.lower() in _READ and file.is_file())
     except (OSError, UserError):
         return ()
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any
 
+import torch
+
 from analysis.errors import UserError
 
 _NAMED = 3
@@ -46,13 +48,35 @@ def check_weights(label: str, report: dict[str, Any]) -> list[str]:
     ]
 
 
+def take_into_memory(model: Any) -> None:
+    """Copy weights that are a file mapped into memory: whoever writes into that file would change the loaded model, and
+    whoever shortens it would end the process."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.data.layout == torch.strided and type(tensor.data) is torch.Tensor:
+            tensor.data = tensor.data.clone()
+
+
+def tie_notes(model: Any) -> list[str]:
+    """A sentence where config.json ties the unembedding to the embedding and the files hold two different ones."""
+    into, out = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    if not tied or not getattr(model, "_tied_weights_keys", None) or out is None or out.weight is into.weight:
+        return []
+    if out.weight.shape != into.weight.shape or out.weight.is_meta or torch.equal(out.weight, into.weight):
+        return []
+    return [
+        "config.json says that embedding and unembedding are one (tie_word_embeddings), and the files hold two "
+        "different ones; both are used as they are in the files."
+    ]
+
+
 def _missing_sentence(label: str, missing: list[str], unused: list[str]) -> str:
     start = f"The files of {label} lack {_count(len(missing), 'weight')} of the model: {_names(missing)}. "
     prefix = _prefix(missing, unused)
     if prefix:
         return start + (
-            f"All names in the file begin with {prefix!r}, as a wrapper leaves them behind; take that beginning off "
-            "the names (or save the model that is wrapped), then load it again."
+            f"The other names in the file begin with {prefix!r}, as a wrapper leaves them behind; take that beginning "
+            "off the names (or save the model that is wrapped), then load it again."
         )
     rest = f" The files hold {_count(len(unused), 'other tensor')}: {_names(unused)}." if unused else ""
     return start + (

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
+from analysis.service.operation import hash_of
 
 if TYPE_CHECKING:
     from analysis.models.loader import LoadedModel
+
+_VARIANT = "weights beside the fingerprint"
 
 
 class Residents:
@@ -93,10 +96,15 @@ class Residents:
 
     def identity(self, spec: ModelSpec) -> str | None:
         """What tells the numbers of a loaded model from those of any other: fingerprint of the weights, dtype and
-        device. Computed answers are kept under it; files that belong to weights go by the fingerprint alone."""
+        device, and the tokenizer and settings where these may change. Computed answers are kept under it; files that
+        belong to weights go by the fingerprint alone."""
         with self._lock:
             found = self._loaded.get(spec)
-        return None if found is None else f"{found.facts.fingerprint} {found.facts.dtype} {found.facts.device}"
+        if found is None:
+            return None
+        parts = [found.facts.fingerprint, found.facts.dtype, found.facts.device, found.surroundings]
+        parts.append(found.extras.get(_VARIANT, ""))  # weights that changed where the fingerprint does not look
+        return " ".join(part for part in parts if part)
 
     def put(self, loaded: LoadedModel) -> None:
         """Enter a model that was made elsewhere (tests, notebooks)."""
@@ -121,6 +129,14 @@ def changed_on_disk(loaded: LoadedModel) -> bool:
     return bool(loaded.stamp) and stamp_of(loaded.spec) != loaded.stamp
 
 
+def _same_weights(a: Any, b: Any) -> bool:
+    """Whether two models have the same weights, every one of them."""
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(
+        t.shape == theirs[n].shape and bool((t == theirs[n]).all()) for n, t in ours.items()
+    )
+
+
 def _fits_beside(spec: ModelSpec) -> bool:
     """Whether a model fits into what is free now. Raises UserError if its files cannot be read at all."""
     from analysis.models.metadata import estimate
@@ -130,11 +146,18 @@ def _fits_beside(spec: ModelSpec) -> bool:
 
 def _renewed(loaded: LoadedModel, before: LoadedModel) -> LoadedModel:
     """The model read again, with a sentence on whether its weights are others now."""
-    same = loaded.facts.fingerprint == before.facts.fingerprint
-    text = "The files were saved over since they were last read" + (
-        "; the weights are the same."
-        if same
-        else ": the weights changed. These are the new ones, and what was fitted to the old ones is not theirs."
-    )
+    text = "The files were saved over since they were last read"
+    if loaded.facts.fingerprint != before.facts.fingerprint:
+        text += ": the weights changed. These are the new ones, and what was fitted to the old ones is not theirs."
+    elif _same_weights(loaded.model, before.model):
+        other = loaded.surroundings != before.surroundings
+        text += f"; the weights are the same{', the tokenizer or the settings are not' if other else ''}."
+        loaded.extras[_VARIANT] = before.extras.get(_VARIANT, "")
+    else:
+        text += (
+            ": a few weights changed, none of them among those that the fingerprint samples. These are the new ones; "
+            "what was fitted to the old ones is offered still, and is not theirs."
+        )
+        loaded.extras[_VARIANT] = hash_of([list(entry) for entry in loaded.stamp])
     facts = replace(loaded.facts, note=f"{text} {loaded.facts.note}".strip())
     return replace(loaded, facts=facts)
