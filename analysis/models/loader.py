@@ -35,6 +35,7 @@ from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
 from analysis.models.stamp import Stamp, stamp_of, surroundings_of
+from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         else:
             tokenizer, notes = _tokenizer(spec, place), []
             surroundings = surroundings_of(spec)
+        tokenizer = guarded(tokenizer, spec.label)
         say("reading weights", 0.3)
         model, weight_notes = _model(spec, place, device)
         say("proving that it is the model in the files", 0.75)
@@ -237,9 +239,12 @@ def _takes_attention(model: Any) -> bool:
 
 
 def _tokenizer(spec: ModelSpec, place: _Place) -> Any:
+    check_tokenizer(Path(place.where))
     try:
         return AutoTokenizer.from_pretrained(place.where, **place.arguments, trust_remote_code=False)
-    except Exception as error:  # as in _reading
+    except BaseException as error:  # as in _reading; and its library may panic, which is no Exception
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
         log.warning("the tokenizer of %s could not be read", spec.label, exc_info=True)
         raise UserError(
             f"The tokenizer of {spec.label} could not be read: {_first_sentence(error)} It may be missing, damaged, or "
@@ -310,6 +315,6 @@ def _no_weights(folder: Path) -> str:
     )
 
 
-def _first_sentence(error: Exception) -> str:
+def _first_sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return (text.split(". ")[0][:300] or type(error).__name__).rstrip(".") + "."

@@ -228,7 +228,7 @@ class Scheduler:
             return {"type": "cancelled"}, None
         except UserError as error:
             return {"type": "error", "kind": "user", "text": error.message, "field": error.field}, None
-        except Exception as error:
+        except BaseException as error:  # a library in Rust panics with what is no Exception; the one thread lives on
             return bug(error, f"{type(operation).__name__} {_numbers(operation)}"), None
 
 
@@ -237,7 +237,7 @@ def _numbers(operation: Operation) -> dict[str, Any]:
     return {k: v for k, v in operation.to_params().items() if v is None or isinstance(v, (bool, int, float))}
 
 
-def bug(error: Exception, where: str) -> dict[str, Any]:
+def bug(error: BaseException, where: str) -> dict[str, Any]:
     """The message for a failure that is not the asker's fault; the log has its traceback under the same number.
 
     A full disk is no bug, and said.

@@ -152,6 +152,10 @@ class Nap(Operation):
         return Result({"name": self.name})
 
 
+class Panic(BaseException):
+    """As of a library in Rust that gives up: no Exception."""
+
+
 @dataclass(frozen=True)
 class Fail(Operation):
     """A bug: raises something that no user should read."""
@@ -170,6 +174,8 @@ class Fail(Operation):
         if self.how == "share":
             context.progress(float("nan"), "not a share")
             return Result({"value": 1})
+        if self.how == "panic":
+            raise Panic(self.secret)
         raise RuntimeError(self.secret)
 
 

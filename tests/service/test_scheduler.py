@@ -203,7 +203,9 @@ def test_read_requests_do_not_wait_for_the_compute_thread(desk: Desk, gate: Path
     assert busy.end() == "result"
 
 
-@pytest.mark.parametrize("operation", [Fail("the secret"), FailJob("the secret"), Refuse("x")])
+@pytest.mark.parametrize(
+    "operation", [Fail("the secret"), Fail("the secret", "panic"), FailJob("the secret"), Refuse("x")]
+)
 def test_failure_reaches_the_asker_and_the_next_task_runs(desk: Desk, operation: Any) -> None:
     token, inbox = desk.submit(operation)
     assert inbox.end() == "error"
