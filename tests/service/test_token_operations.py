@@ -72,7 +72,8 @@ def measured(loaded: LoadedModel) -> NeuronLibrary:
     figures = {name: torch.rand(40, 2, generator=generator) for name in FIGURES}
     null = ChannelNull(**figures, top=torch.randint(0, 400, (40, 2, 20), generator=generator))
     arrays = {f"unembedding.null.{name}": value.numpy() for name, value in null.arrays().items()}
-    return NeuronLibrary({"fingerprint": loaded.facts.fingerprint, "embedding_layers": []}, arrays)
+    arrays |= {name: np.zeros((1, 1, 4), np.float32) for name in ("kurtosis", "skewness")}
+    return NeuronLibrary({"fingerprint": loaded.facts.fingerprint, "embedding_layers": [], "projections": {}}, arrays)
 
 
 @dataclasses.dataclass
