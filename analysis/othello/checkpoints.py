@@ -102,9 +102,9 @@ def read_tensors(path: Path) -> Tensors:
     if not isinstance(data, Mapping) or not data or not all(map(_plain, data.values())):
         raise _bad(f"{path.name} holds no named tensors, so it is not a checkpoint of a network.")
     tensors = {str(k): v for k, v in data.items()}
-    for prefix in _PREFIXES:
-        if all(k.startswith(prefix) for k in tensors):
-            tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
+    # Wrappers lie in each other, in any order; a name that is a prefix alone leaves none behind it.
+    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) and k != p for k in tensors)), ""):
+        tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
     return tensors
 
 
@@ -164,7 +164,8 @@ def _hollow(config: GPT2Config) -> GPT2LMHeadModel:
 def _used(tensors: Tensors, wanted: Tensors, file: str, dtype: torch.dtype, but: str = " ") -> Tensors:
     """The wanted tensors in ``dtype``; whatever else a file holds (masks, constants) is not looked at.
 
-    Raises UserError naming up to three tensors that are missing, or else of another shape, or else not finite.
+    Raises UserError naming up to three tensors that are missing, or else of another shape, or else of another type; or
+    for values that are not finite.
     """
     shapes = {n: tuple(v.shape) for n, v in wanted.items() if not n.endswith(but)}
     missing = [n for n in shapes if n not in tensors]
@@ -174,6 +175,10 @@ def _used(tensors: Tensors, wanted: Tensors, file: str, dtype: torch.dtype, but:
     if wrong:
         said = [f"{n} has the shape {tuple(tensors[n].shape)} instead of {shapes[n]}" for n in wrong]
         raise _bad(f"{file}: {_some(said)}. It is another network, or a damaged file.")
+    other = [f"{n} has the type {str(tensors[n].dtype).removeprefix('torch.')}" for n in shapes
+             if not tensors[n].is_floating_point()]  # fmt: skip
+    if other:
+        raise _bad(f"{file}: {_some(other)}, and weights are floating-point numbers. Save it unquantised.")
     used = {n: tensors[n].to(dtype) for n in shapes}
     if not all(bool(v.isfinite().all()) for v in used.values()):
         raise _bad(f"{file} holds values that are infinite or no numbers. The training or the file is broken.")

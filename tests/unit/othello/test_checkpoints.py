@@ -386,6 +386,22 @@ def test_buffers_that_no_layout_uses_are_not_looked_at(write: Any, ids: Tensor) 
     assert torch.allclose(from_tensors(tensors, HEADS)(ids).logits, model(ids).logits, atol=1e-3)
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.module.", "module._orig_mod.", "model._orig_mod.module."])
+def test_wrappers_that_lie_in_each_other(prefix: str, tmp_path: Path) -> None:
+    tensors = to_mingpt(_random(torch.float32))
+    torch.save({prefix + k: v for k, v in tensors.items()}, tmp_path / "a.pth")
+    assert read_tensors(tmp_path / "a.pth").keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.complex64])
+@pytest.mark.parametrize("write", [to_mingpt, to_transformer_lens, lambda m: m.state_dict()])
+def test_weights_that_are_no_real_numbers_are_refused(write: Any, dtype: torch.dtype) -> None:
+    tensors = {k: v.to(dtype) for k, v in write(_random(torch.float32)).items()}
+    with pytest.raises(UserError, match="floating-point") as refused:
+        from_tensors(tensors, HEADS)
+    assert refused.value.field == "source"
+
+
 def test_a_weight_that_is_not_finite_is_refused_in_every_layout() -> None:
     for write, name in ((to_mingpt, "blocks.1.mlp.0.weight"), (to_transformer_lens, "blocks.0.attn.b_Q")):
         tensors = write(_random(torch.float32))
