@@ -1,0 +1,355 @@
+"""The fixed requests of the net: at least one for every operation, in the form in which they travel as JSON.
+
+They are written as names and plain data, not as objects, since they have to outlive the classes: what a page sent
+yesterday is what must be answered tomorrow. Long operations get the smallest settings at which every part of their
+answer is there. Each request is asked with an empty memory, so that it gives the same answer alone as among all others;
+what one needs of another (a fit, a study) is named here and asked first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A parameter that another request's answer gives: a key of its data, or an array of bytes as base64."""
+
+    request: str
+    key: str
+    in_base64: bool = False
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A parameter that is a file kept with the net, as base64: what was saved with an earlier version."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question of the net: a name of its own, an operation's class name, its parameters, what is asked before.
+
+    ``refused``: asked for the words of its refusal.
+    """
+
+    name: str
+    operation: str
+    params: dict[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    refused: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the requests that have to be asked before."""
+        return (*self.after, *(v.request for v in self.params.values() if isinstance(v, Taken)))
+
+
+NO_REQUEST: dict[str, str] = {}
+"""Operations without a request, each with its reason."""
+
+FERRY = "The ferry passed Marlow Quay, Tern Rock and Alder Point. On its way home it passed Marlow Quay, Tern"
+THING = "My favourite thing in the world is the"
+SURGEON = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
+MOVES = [19, 18, 26, 34, 44, 20, 42, 29, 12, 45, 33, 11, 13, 52, 60, 40, 3]
+OTHELLO = {"source": "othello"}
+
+INDUCTION = {"kind": "induction", "n_examples": 40, "options": {"n_words": 8}}
+PREVIOUS = {"kind": "previous", "n_examples": 24, "options": {"length": 12}}
+_ROWS = [
+    {"text": f"the {a} is kept, the {b} is kept. the {a}", "positive": [[4, 4 + len(a)]], "negative": [b]}
+    for a, b in [("cup", "clock"), ("coat", "key"), ("book", "lamp"), ("rope", "drum"), ("coin", "plate")] * 2
+]
+LINES = {"kind": "jsonl", "options": {"text": "\n".join(map(json.dumps, _ROWS))}}
+
+HEAD = {"text": FERRY, "layer": 18, "head": 6}
+HELD_OUT = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 24}
+NEURON = {"layer": 25, "vector": "down", "neuron": 1318}
+REGION = {"fit": "block-10", "region": 215}
+STEER = {"fit": "block-10", "regions": [{"region": 215, "strength": 0.6, "factors": [0.5, 0, 0, 0, 0, 0, 0, 0]}]}
+ADDED = STEER | {"mode": "add", "where": "all", "layers": [12]}
+FEATURE = {"fit": "block-25", "feature": 114}
+GAME = {"moves": MOVES, "ply": 17, "layer": 3}
+ITEM = {"item": "R-0-1+3"}
+STUDY = {"seeds": 1, "problems": 2}
+QUESTION = "What is 2 plus 2?"
+_CHAIN = {
+    "row_id": "1",
+    "label_type": "FAITHFUL_COT",
+    "question": "Which option is the letter after A? A: B. B: C.",
+    "cot": "The alphabet begins with A. The next letter is B, which is option A.",
+    "model_answer": "A",
+    "candidates": ["A", "B"],
+}
+_OTHER = {**_CHAIN, "row_id": "2", "label_type": "UNFAITHFUL_COT", "cot": "I looked it up. It is option A."}
+ROWS = "\n".join([json.dumps(_CHAIN), json.dumps(_OTHER), "{"])
+TEXTS = "\n".join(
+    f"The {a} of the {b} was {c} when the {d} came {e}, and nobody in the {b} knew why the {a} had been {c} so long."
+    for a in ("gate", "roof", "clock", "wall")
+    for b in ("town", "house", "school", "farm")
+    for c, d in (("broken", "rain"), ("painted", "guests"), ("closed", "winter"))
+    for e in ("at last", "that evening")
+)
+
+MODELS = (
+    Request("estimate of the default model", "EstimateModel"),
+    Request("estimate of the Othello model", "EstimateModel", {"candidate": OTHELLO}),
+    Request("the default model", "LoadModel"),
+    Request("the Othello model", "LoadModel", {"model": OTHELLO}),
+    Request("a model that is not there", "LoadModel", {"model": {"source": "/nowhere/at/all"}}, refused=True),
+)
+
+PROMPTS = (
+    Request("prompt", "TracePrompt", {"text": FERRY}),
+    Request("prompt of a chat with generated tokens", "TracePrompt", {"text": QUESTION, "chat": True, "generate": 6}),
+    Request("prompt of moves", "TracePrompt", {"model": OTHELLO, "text": "C4 C3 D3 E3 F5 C5 F3"}),
+    Request("head", "HeadAttention", HEAD),
+    Request("row", "AttentionRow", HEAD | {"query": 28, "key": -1}),
+    Request(
+        "row with two features",
+        "AttentionRow",
+        HEAD | {"query": 28, "key": 5, "features": [INDUCTION, PREVIOUS], "ranks": [8, -1], "reference": "none"},
+        after=("fit of induction", "fit of previous"),
+    ),
+    Request(
+        "row, both sides",
+        "AttentionRow",
+        HEAD
+        | {"query": 28, "key": 5, "features": [INDUCTION, PREVIOUS], "side": "both", "orthogonalise": True}
+        | {"reference": "token", "reference_token": 9, "skip_first": False},
+        after=("fit of induction", "fit of previous"),
+    ),
+    Request(
+        "row of a feature that is not fitted", "AttentionRow", HEAD | {"query": 3, "features": [LINES]}, refused=True
+    ),
+    Request("row of a layer that is not there", "AttentionRow", HEAD | {"layer": 99}, refused=True),
+    Request("alignment", "Alignment", HEAD | {"feature": INDUCTION, "rank": 4}, after=("fit of induction",)),
+    Request("place on the map", "PlaceOnMap", HEAD | {"query": 28, "held_out": HELD_OUT}, after=("held-out test",)),
+    Request(
+        "swap",
+        "SwapRow",
+        HEAD | {"query": 28, "a": 5, "b": 9, "feature": INDUCTION, "rank": 4, "draws": 5},
+        after=("fit of induction",),
+    ),
+    Request(
+        "prediction after a swap",
+        "SwapPrediction",
+        HEAD | {"query": 28, "a": 5, "b": 9, "feature": INDUCTION, "rank": 4},
+        after=("fit of induction",),
+    ),
+    Request("swap of a token with itself", "SwapRow", HEAD | {"query": 28, "a": 5, "b": 5}, refused=True),
+    Request("token", "TokenCard", {"token": " Paris", "contrasts": [INDUCTION]}, after=("fit of induction",)),
+    Request(
+        "token in a prompt",
+        "TokenCard",
+        {"text": FERRY, "position": 28, "contrasts": [INDUCTION]},
+        after=("fit of induction",),
+    ),
+    Request("token of several pieces", "TokenCard", {"token": "surgeonette"}),
+    Request("token of a move", "TokenCard", {"model": OTHELLO, "token": "C4"}),
+)
+
+CONTRASTS = (
+    *(
+        Request(f"preview of {kind}", "PreviewContrast", {"contrast": {"kind": kind}})
+        for kind in ("induction", "order", "lexical", "category", "previous", "template")
+    ),
+    Request("preview of own lines", "PreviewContrast", {"contrast": LINES}),
+    Request("fit of induction", "FitContrast", {"contrast": INDUCTION}),
+    Request("fit of previous", "FitContrast", {"contrast": PREVIOUS}),
+    Request("fit before rotation", "FitContrast", {"contrast": INDUCTION, "rotary": "pre", "permutations": 2}),
+    Request(
+        "status", "FeatureStatus", {"features": [INDUCTION, LINES]}, after=("the default model", "fit of induction")
+    ),
+    Request("scores of induction", "FeatureScores", {"contrast": INDUCTION}, after=("fit of induction",)),
+    Request("evidence", "Evidence", {"contrast": INDUCTION, "layer": 18, "head": 6}, after=("fit of induction",)),
+    Request(
+        "evidence, centred",
+        "Evidence",
+        {"contrast": PREVIOUS, "layer": 5, "head": 2, "rank": 3, "centred": True},
+        after=("fit of previous",),
+    ),
+    Request(
+        "overlap of two contrasts",
+        "Overlap",
+        {"features": [INDUCTION, PREVIOUS], "layer": 18, "head": 6},
+        after=("fit of induction", "fit of previous"),
+    ),
+    Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
+    Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
+    Request("invariants", "Invariants"),
+)
+
+STEERING = (
+    Request("fits of the default model", "ListFits"),
+    Request("map of regions", "RegionMap", {"fit": "block-10"}),
+    Request("map of a fit that is not there", "RegionMap", {"fit": "no-such-fit"}, refused=True),
+    Request("region", "RegionCard", REGION),
+    Request("region, varimax", "RegionCard", REGION | {"rotation": "varimax"}),
+    Request("effects of a region", "RegionEffects", REGION),
+    Request("effects of factors", "RegionEffects", REGION | {"factors": True}),
+    Request("factors of a context", "FactorsOfContext", REGION | {"row": 3}),
+    Request("regions of a text", "ExplainTokens", {"fit": "block-10", "text": SURGEON}),
+    Request("next token", "SteerNext", {"text": THING, "steer": STEER}),
+    Request("next token, added", "SteerNext", {"text": THING, "chat": True, "steer": ADDED}),
+    Request("controls", "SteerControls", {
+        "text": THING, "steer": STEER, "positive": "I love it so much.", "negative": "I hate it a lot.",
+    }),
+    Request("strength for a KL", "StrengthForKL", {"text": THING, "steer": STEER, "region": 215, "target": 0.5}),
+    Request("steered text", "SteerText", {"text": THING, "steer": STEER, "count": 10, "seed": 1, "control": "region"}),
+    Request("steered text, greedy", "SteerText", {"text": THING, "steer": ADDED, "count": 6, "temperature": 0.0}),
+    Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
+    Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
+    Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),
+    Request("texts of one's own", "KeepTexts", {"name": "own.txt", "text": TEXTS}),
+    Request("a dataset's name", "KeepTexts", {"dataset": "owner/name"}),
+    Request("estimate of a fit", "EstimateFit", {"tokens": 2_000, "regions": 8}),
+    Request("a fit", "FitRegions", {"layer": 4, "tokens": 1_000, "regions": 6, "factors": 2}),
+    Request("a fit of an MLP, noise by region", "FitRegions", {
+        "layer": 3, "site": "mlp_output", "tokens": 1_000, "regions": 4, "factors": 1, "noise": "component",
+        "source": Taken("texts of one's own", "source"),
+    }),
+    Request("map of the fit", "RegionMap", {"fit": Taken("a fit", "fit")}),
+    Request("region of the fit", "RegionCard", {"fit": Taken("a fit", "fit"), "region": 1}),
+    Request("name for a region", "RenameRegion", {"fit": Taken("a fit", "fit"), "region": 1, "label": "my  own"}),
+    Request("fits with one's own", "ListFits", after=("a fit", "a fit of an MLP, noise by region")),
+)  # fmt: skip
+
+NEURONS = (
+    Request("neurons", "NeuronFacts"),
+    Request("layers of neurons", "NeuronMap"),
+    Request("vector", "NeuronVector", NEURON),
+    Request("gate vector", "NeuronVector", {"layer": 24, "vector": "gate", "neuron": 992}),
+    Request("channels made beforehand", "FindChannels", NEURON),
+    Request("channels found anew", "FindChannels", NEURON | {"channels": 1, "fresh": True, "seed": 3}),
+    Request("channel taken out", "AblateChannel", NEURON | {"text": SURGEON}),
+    Request("channel of an up vector taken out", "AblateChannel", {
+        "layer": 25, "vector": "up", "neuron": 1034, "text": SURGEON,
+    }),
+    Request("search of channels", "SearchChannels", {"text": "the"}),
+    Request("neurons that are not measured", "NeuronMap", {"model": OTHELLO}, refused=True),
+    Request("null of the Othello model", "MeasureNull", {"model": OTHELLO, "vectors": 40, "rounds": 1}),
+    Request("neurons of the Othello model", "NeuronFacts", {"model": OTHELLO}, after=("null of the Othello model",)),
+    Request("layers of the Othello model", "NeuronMap", {"model": OTHELLO}, after=("null of the Othello model",)),
+    Request(
+        "channels by the official recipe",
+        "FindChannels",
+        {"model": OTHELLO, "layer": 2, "neuron": 7, "channels": 1, "optimiser": "adamw", "fresh": True},
+        after=("null of the Othello model",),
+    ),
+)  # fmt: skip
+
+MLP = (
+    Request("factorizations of the default model", "ListFactorizations"),
+    Request("factorization", "FactorizationFacts", {"fit": "block-25"}),
+    Request("feature", "FeatureCard", FEATURE),
+    Request("reading of a text", "FeatureReading", {"fit": "block-25", "text": SURGEON}),
+    Request("features beside each other", "FeatureOverlap", {"fit": "block-25", "features": [114, 7]}),
+    Request("tree", "FeatureTree", {"fit": "block-25"}),
+    Request("table of detection", "DetectionTable"),
+    Request("search of features", "SearchFeatures", {"text": " Paris"}),
+    Request("effect of a feature", "FeatureEffect", FEATURE | {"text": "I think that"}),
+    Request("text with a feature", "FeatureText", FEATURE | {
+        "strength": 3.0, "text": "I think that", "count": 8, "baseline": "random sparse", "baseline_strength": 3.0,
+    }),
+    Request("a factorization", "FitFactorization", {
+        "layer": 6, "features": 8, "kept": 0.05, "iterations": 30, "tokens": 400, "levels": [4], "texts": TEXTS,
+    }),
+    Request("features of the factorization", "FactorizationFacts", {"fit": Taken("a factorization", "fit")}),
+    Request("feature of the factorization", "FeatureCard", {"fit": Taken("a factorization", "fit"), "feature": 2}),
+    Request("tree of the factorization", "FeatureTree", {"fit": Taken("a factorization", "fit"), "threshold": 0.05}),
+)  # fmt: skip
+
+FAITHFULNESS = (
+    Request("board", "FaithBoard"),
+    Request("board of a study that is not there", "FaithBoard", {"study": "nothing"}, refused=True),
+    Request("studies", "FaithStudies"),
+    *(Request(f"scores of tier {tier}", "FaithScores", {"tier": tier}) for tier in ("1", "G1")),
+    Request("items", "FaithItems"),
+    Request("item", "FaithItem", ITEM),
+    Request("item of the first tier in full", "FaithItem", {"item": "chain-1+3", "full": True}),
+    Request("trace of an item", "FaithTrace", ITEM),
+    Request("intervention", "FaithIntervene", {"item": "chain-1+3", "key": "7"}),
+    Request("estimate of a study", "FaithEstimate", STUDY | {"tiers": ["0", "1"]}),
+    Request("a study", "FaithStudy", STUDY | {"tiers": ["0", "1"]}),
+    Request("board of the study", "FaithBoard", {"study": Taken("a study", "study")}),
+    Request("scores of the study", "FaithScores", {"study": Taken("a study", "study"), "tier": "0"}),
+    Request("own chains", "FaithOwn", {
+        "question": QUESTION, "candidates": "4, 5, 22", "samples": 2, "tokens": 60, "seed": 1,
+    }),
+    Request("items of own chains", "FaithItems", {"study": Taken("own chains", "study")}),
+    Request("rows of a file", "FaithFile", {"text": ROWS}),
+    Request("scores of the rows", "FaithScores", {"study": Taken("rows of a file", "study"), "tier": "file"}),
+)  # fmt: skip
+
+OTHELLO_ROOM = (
+    Request("Othello", "OthelloFacts"),
+    Request("Othello opened", "OpenOthello"),
+    Request("reading of a game", "OthelloReading", GAME),
+    Request("reading by mover", "OthelloReading", GAME | {"labels": "mover", "layer": 5, "ply": 6}),
+    Request("reading of an illegal game", "OthelloReading", {"moves": [0, 1], "ply": 1}, refused=True),
+    Request("binding", "OthelloBinding", GAME),
+    Request("binding of the trilinear probe", "OthelloBinding", GAME | {"probe": "trilinear"}),
+    Request("roles", "OthelloRoles", GAME),
+    Request("roles in other coordinates", "OthelloRoles", GAME | {"gauge": 3, "embedding": "isomap"}),
+    Request("directions", "OthelloDirections", {"layer": 3}),
+    Request("edit", "OthelloEdit", GAME | {"edits": [[19, 0]], "choose": "best"}),
+    Request("edit by the linear probe", "OthelloEdit", GAME | {
+        "edits": [[19, 0], [18, 0]], "method": "linear", "scale": 2.0, "first": 1,
+    }),
+    *(Request(f"edit, {way}", "OthelloEdit", GAME | {"edits": [[19, 0]], "method": way, "scale": 2.0})
+      for way in ("trilinear", "random", "wrong-square")),
+    Request("trials", "OthelloTrials", {"cases": 20}),
+    *(Request(f"story of the {story}", "OthelloStory", {"story": story}) for story in ("line", "edit", "pass")),
+    Request("probes", "FitProbes", {"games": 100, "first": 3, "last": 3}),
+)  # fmt: skip
+
+REQUESTS: tuple[Request, ...] = (*MODELS, *CONTRASTS, *PROMPTS, *STEERING, *NEURONS, *MLP, *FAITHFULNESS, *OTHELLO_ROOM)
+
+
+def in_order(requests: Iterable[Request] = REQUESTS) -> list[Request]:
+    """The requests such that each comes after those that it needs, else as they are written.
+
+    ValueError for a name that two have, for one that none has, and for requests that need each other.
+    """
+    table: dict[str, Request] = {}
+    for request in requests:
+        if table.setdefault(request.name, request) is not request:
+            raise ValueError(f"two requests are called {request.name!r}")
+    done: dict[str, Request] = {}
+
+    def put(request: Request, above: tuple[str, ...]) -> None:
+        if request.name in above:
+            raise ValueError(f"{request.name!r} needs itself")
+        for name in request.needs:
+            if name not in table:
+                raise ValueError(f"{request.name!r} needs {name!r}, which is no request")
+            put(table[name], (*above, request.name))
+        done.setdefault(request.name, request)
+
+    for request in table.values():
+        put(request, ())
+    return list(done.values())
+
+
+def chosen(patterns: Iterable[str]) -> set[str]:
+    """Names of the requests whose own name or operation fits one of the patterns (``*`` and ``?``); all without any."""
+    wanted = list(patterns)
+    return {
+        r.name for r in REQUESTS if not wanted or any(fnmatchcase(n, p) for n in (r.name, r.operation) for p in wanted)
+    }
+
+
+def with_needs(names: set[str]) -> list[Request]:
+    """Some requests and all that have to be asked before them, in order."""
+    ordered = in_order()
+    wanted = set(names)
+    for request in reversed(ordered):
+        if request.name in wanted:
+            wanted |= set(request.needs)
+    return [r for r in ordered if r.name in wanted]
