@@ -28,6 +28,8 @@ from analysis.service.operation import Result
 
 log = logging.getLogger(__name__)
 _KEY = re.compile(r"[0-9a-f]{64}")
+_SHORT = 1_000_000
+"""Bytes up to which a file is known by its contents."""
 _ABANDONED = 3600.0  # seconds after which a half-written folder has no writer any more
 
 
@@ -56,7 +58,7 @@ class ResultStore:
                 save_file(arrays, scratch / "arrays.safetensors")
                 record["arrays_sha256"] = _sha256(scratch / "arrays.safetensors")
             if result.files:
-                record["files"] = [(name, (home() / name).stat().st_size) for name in result.files]
+                record["files"] = [(name, (home() / name).stat().st_size, digest_of(name)) for name in result.files]
             body = json.dumps(record, allow_nan=False, sort_keys=True)
             digest = hashlib.sha256(body.encode()).hexdigest()
             (scratch / "result.json").write_text(f"{digest}\n{body}", encoding="utf-8")
@@ -111,7 +113,7 @@ class ResultStore:
                 return None
             with contextlib.suppress(OSError):
                 os.utime(path)
-            return Result(record["data"], found, key, tuple(name for name, _ in record.get("files", ())))
+            return Result(record["data"], found, key, tuple(name for name, *_ in record.get("files", ())))
         return None
 
     def _arrays(self, key: str, path: Path, record: dict[str, Any], wanted: bool) -> dict[str, np.ndarray]:
@@ -175,8 +177,14 @@ def _verified_record(raw: bytes, key: str) -> dict[str, Any]:
 
 
 def _stands(record: dict[str, Any]) -> bool:
-    """Whether the files that a result names are there, as long as they were when it was put."""
-    return all(size_of(name) == size for name, size in record.get("files", ()))
+    """Whether the files that a result names are there, as they were when it was put.
+
+    Another job may have written a file of the same name and length (a null of another seed), and then the file that
+    describes the other one says so: of short files the contents count, of long ones the length.
+    """
+    return all(
+        size_of(name) == size and digest in ([], [digest_of(name)]) for name, size, *digest in record.get("files", ())
+    )
 
 
 def size_of(name: str) -> int | None:
@@ -185,6 +193,17 @@ def size_of(name: str) -> int | None:
         return (home() / name).stat().st_size
     except (OSError, ValueError):
         return None
+
+
+def digest_of(name: str) -> str:
+    """The checksum of a short file of the data folder; empty for a long one, or one that is not there."""
+    size = size_of(name)
+    if size is None or size > _SHORT:
+        return ""
+    try:
+        return hashlib.sha256((home() / name).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _contents(path: Path) -> bytes | None:

@@ -67,6 +67,8 @@ def test_a_result_is_there_only_while_the_files_that_it_names_are(
     assert store.get(KEY) is None and not store.has(KEY)
     fit.write_bytes(b"num")  # cut off
     assert store.get(KEY) is None and not store.has(KEY)
+    fit.write_bytes(b"another")  # of another job, as long
+    assert store.get(KEY) is None and not store.has(KEY)
     fit.write_bytes(b"numbers")  # back from the bin
     assert store.get(KEY) is not None and store.has(KEY)
 
