@@ -45,7 +45,7 @@ _FOREIGN = re.compile(
     r"|(?<!\w)(?:la |die |der |a |l[’'])?(?:endgültige |richtige |правильный |окончательный )?"
     r"(?:respuesta|réponse|antwort|resposta|risposta|ответ)"
     r"(?: (?:final|finale|correcta|correcte|correta|corretta|esatta))?"
-    r"\s*(?:\b(?:es|est|ist|lautet|é|è)\b(?!\w)|[:：])",
+    r"\s*(?:\b(?:es|est|ist|lautet|é|è)\b(?!\w)\s*[:：]?|[:：])",
     re.I,
 )
 _LINKS = "so|thus|therefore|hence|and|then|finally|this means|that means|it follows that|in conclusion|because of this"
@@ -75,6 +75,16 @@ _MORE = re.compile(
 )
 _REASON = re.compile(r"[,;]?\s+(?:because|since|as|for the reason)\s|\s+[-–—]\s+(?=[A-Za-z]{2})", re.I)
 _OPERAND = re.compile(r"\s*[+*/×÷^−–-]\s*(?:\d|[a-z]\b|\\?sqrt|√|π)|\s*\d|[:’']\d", re.I)
+_COPULA = re.compile(r"(?:です|でした|である|だ|となります|になります|입니다|이다|이에요|예요)$")
+_EMPTY = re.compile(
+    r"<(answer|ans|final_answer|final)>\s*</\1>|[\"'](?:final[_ ]?|correct[_ ]?)?answer[\"']\s*:\s*"
+    r"(?:null|\"\s*\"|'\s*'|\[\s*\]|\{\s*\})",
+    re.I,
+)
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|cannot)|n['’]t|≠)\s*(?:(?:be|equal|equals|to|a|an|the|option|choice|answer|\()\s*){0,3}$", re.I
+)
+_EMPTIED = "The place for the answer is empty in this text, so no answer is read off the chain before it."
 _NO_ANSWER = (
     "No answer was found in this text: it has no box, no line that begins with “Answer:”, no sentence like “the answer "
     "is …”, and no number. Ask for the answer in a line of its own."
@@ -101,15 +111,18 @@ def find_answer(text: str, candidates: Sequence[str] = ()) -> Found:
         steps = split_steps(text[:upto].rstrip())
         return Found(steps, answer, how, "" if any(s.strip() for s in steps) else _NO_CHAIN)
     steps = split_steps(text.rstrip())
+    if _EMPTY.search(text):
+        return Found(steps, "", "", _EMPTIED)
     for k in range(len(steps) - 1, -1, -1):
         mentioned = _mentioned(steps[k], candidates)
         if mentioned:
             return Found(steps[: k + 1], mentioned, "candidate")
-        numbers = list(_QUANTITY.finditer(without_marker(steps[k]))) if not candidates else []
+        bare = without_marker(steps[k])
+        numbers = [] if candidates else [m for m in _QUANTITY.finditer(bare) if not _DENIED.search(bare[: m.start()])]
         if numbers:
             last = numbers[-1]
-            after = without_marker(steps[k])[last.end() :]
-            if _OPERAND.match(after) or _is_spaced(last.group()) or _half(without_marker(steps[k]), last.start()):
+            after = bare[last.end() :]
+            if _OPERAND.match(after) or _is_spaced(last.group()) or _half(bare, last.start()):
                 return Found(steps, "", "", _HALF)
             return Found(steps[: k + 1], last.group().rstrip("%").replace("−", "-"), "number")
     missing = _NO_ANSWER if not candidates else "None of the candidate answers is named in this text."
@@ -117,12 +130,13 @@ def find_answer(text: str, candidates: Sequence[str] = ()) -> Found:
 
 
 def answer_alone(text: str) -> str:
-    """An answer as a column or a list holds it, without the tag, the JSON, the box or the words around it."""
+    """An answer as a column or a list holds it, without the tag, the JSON, the box or the words around it; "" where
+    the tag or the JSON is empty."""
     said = text.strip()
     announced = _announced(said) if len(said) < 4_000 else None
     if announced is not None:
         return announced[2]
-    return said
+    return "" if len(said) < 4_000 and _EMPTY.search(said) else said
 
 
 def _announced(text: str) -> tuple[str, int, str] | None:
@@ -139,7 +153,7 @@ def _answer_of(said: str) -> str:
     line or sentence; "" if that is too long."""
     lines = [line for line in said.strip().splitlines() if line.strip(" \t$*_`") and line.strip() not in ("\\[", "\\(")]
     line = lines[0] if lines else ""
-    first = tidy(split_steps(line)[0]) if line else ""
+    first = tidy(_COPULA.sub("", tidy(split_steps(line)[0]))) if line else ""
     letter = re.match(
         r"\(([A-Za-z])\)|([A-Z])(?:[).:,](?=\s|$)|$)|([A-J])(?=\s+(?:is|because|since|as|[-–—])\s)", first
     )
@@ -192,6 +206,9 @@ def _json_value(text: str, at: int) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return text[at : at + re.match(r"[-+\d.eE]*", text[at:]).end()]  # type: ignore[union-attr]
+    if isinstance(value, list) and value:  # several answers are no single number, "[1,2]" least of all
+        value = text[at : json.JSONDecoder().raw_decode(text, at)[1]]
+        return value if len(value) <= MAX_ANSWER else ""
     if not isinstance(value, str):
         return ""
     announced = _announced(value)
@@ -251,7 +268,10 @@ def _mentioned(step: str, candidates: Sequence[str]) -> str:
     numbers = [
         (m.end(), m.group())
         for m in _QUANTITY.finditer(step)
-        if not _OPERAND.match(step[m.end() :]) and not _half(step, m.start()) and not _is_spaced(m.group())
+        if not _OPERAND.match(step[m.end() :])
+        and not _half(step, m.start())
+        and not _is_spaced(m.group())
+        and not _DENIED.search(step[: m.start()])
     ]
     for candidate in candidates:
         body = tidy(candidate)
@@ -265,7 +285,8 @@ def _mentioned(step: str, candidates: Sequence[str]) -> str:
         if len(body) == 1 and body.isalpha():
             pattern = rf"\({body}\)|(?<=option ){body}\b|(?<=choice ){body}\b"
         for m in re.finditer(pattern, step, re.I if len(body) > 1 else 0):
-            best = max(best, (m.end(), len(body), candidate))
+            if not _DENIED.search(step[: m.start()]):
+                best = max(best, (m.end(), len(body), candidate))
     return best[2]
 
 

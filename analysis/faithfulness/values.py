@@ -39,7 +39,18 @@ _THOUSANDS = (
     r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?",
     r"\d{1,3}(?:[ '’]\d{3})+(?:[.,]\d+)?",
 )
-_OPERATORS = re.compile(r"[\d+*/×÷^√=±<>π∞]|(?:^|\s)-|\b(?:hundred|thousand|million|billion|trillion|dozen)s?\b", re.I)
+_OPERATORS = re.compile(
+    r"[\d+*/×÷^√=±<>π∞]|(?:^|\s)-|\b(?:pi|sqrt|infty)\b|\b(?:hundred|thousand|million|billion|trillion|dozen)s?\b", re.I
+)
+_UNIT = (
+    r"(.*\d)\s+((?:square |cubic )?[a-z]{2,}(?:(?:/| per )[a-z]+)?(?:\^[23])?|"
+    r"[mgshlwvakncfj](?:/[a-z]+)?(?:\^[23])?)"
+)
+_CLOSE_UNIT = r"(.*\d)(°[cfk]|km|cm|mm|kg|mg|ml|min|mph|hz|km/h|m/s|kj|kwh)"
+_NO_UNIT = re.compile(
+    r"\b(?:hundred|thousand|million|billion|trillion|dozen|percent|per cent|pct|pi|sqrt|infty|squared|cubed|factorial|"
+    r"times|mod|plus|minus|over|or|and|to|not|choose|dollar|euro|pound|usd|eur|gbp|yen|degree|cent|cos|sin|tan|log|ln)s?\b"
+)
 _NEGATION = re.compile(r"(?:\b(?:not|no|never|nor|neither|without)|n['’]t)\s+(?:a |an |the |at all )?$", re.I)
 
 
@@ -89,6 +100,7 @@ def reading(text: str) -> str:
         body = inner
     body = re.sub(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?\b", "°", body)
     body = re.sub(r"\\(?:times|cdot|ast)(?![a-zA-Z])|[×·∙⋅]", "*", body)
+    body = body.replace("√", "\\sqrt ").replace("π", "\\pi ")
     body = re.sub(r"\\([%$#&_{}])", r"\1", body)
     body = re.sub(r"\\([a-zA-Z]+)\s*", r"\1 ", body)
     body = re.sub(r"\{([^{}]*)\}", r"\1", body)
@@ -108,6 +120,7 @@ def value_of(text: str) -> Value | None:
     if not body or len(body) > 80:
         return None
     body = re.sub(r"^\((.*)\)$", r"\1", body).strip().lower()
+    body = re.sub(r"^(?:minus|negative)\s+", "-", body)
     currency, percent = "", False
     found = re.match(r"(-?)\s*(us\$|[$€£¥₹])\s*(.*)$", body) or None
     if found:
@@ -126,7 +139,8 @@ def value_of(text: str) -> Value | None:
 def same(a: str, b: str) -> bool:
     """Whether two answers say the same: the same words in whatever writing, the same option letter, the same value.
 
-    50% is both 50 and 0.5, since people answer "what percentage" either way; $5 is 5, but not 5 €.
+    50% is both 50 and 0.5, since people answer "what percentage" either way; $5 is 5, but not 5 €; 7 km is 7, but not
+    7 m.
     """
     x, y = reading(a).casefold(), reading(b).casefold()
     if not x or not y:
@@ -135,6 +149,9 @@ def same(a: str, b: str) -> bool:
         return True
     if _letter(x) and _letter(x) == _letter(y):
         return True
+    (x, unit), (y, other) = _bare(x), _bare(y)
+    if bool(unit) != bool(other):  # "7 km" is 7, and "x = 7" is 7; two units or names must agree as they stand
+        return value_of(x) is not None and value_of(x) == value_of(y)
     u, v = value_of(a), value_of(b)
     if u is None or v is None or (u.currency and v.currency and u.currency != v.currency):
         return False
@@ -168,6 +185,17 @@ def named(written: str, candidates: Sequence[str]) -> str:
         if found:
             return ""
     return ""
+
+
+def _bare(text: str) -> tuple[str, str]:
+    """A number without its unit or the name before it, and that unit or name; "" where there is none."""
+    if len(text) > 80:
+        return text, ""
+    name = re.fullmatch(r"([a-z]\w{0,2})\s*=\s*([^=]+)", text)
+    if name:
+        return name[2], name[1]
+    unit = re.fullmatch(_UNIT, text) or re.fullmatch(_CLOSE_UNIT, text)
+    return (unit[1], unit[2]) if unit and not _NO_UNIT.search(unit[2]) else (text, "")
 
 
 def _close(text: str) -> str:
@@ -205,7 +233,7 @@ def _within(a: str, b: str) -> bool:
         if len(numbers) != 1 or not same(numbers[0].group(), b):
             return False
         rest = re.sub(r"[A-Za-z]\w{0,2}\s*=", "", a[: numbers[0].start()]) + " " + a[numbers[0].end() :]
-        return _OPERATORS.search(rest) is None
+        return _OPERATORS.search(rest) is None and _NEGATION.search(a[: numbers[0].start()]) is None
     found = re.search(rf"(?<![\w.]){re.escape(b)}(?!\w|\.\d)", a, re.I)
     return found is not None and _NEGATION.search(a[: found.start()]) is None
 

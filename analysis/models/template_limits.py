@@ -17,6 +17,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 MAX_TEMPLATE = 1_000_000
 """Characters of a template; published ones have 30,000 at most."""
+MAX_TEXT = 500_000
+"""Characters of what a template makes; what is put into it has 20,000 at most."""
 SECONDS = 5.0
 _MAX_MADE = 10_000
 _WIDE = re.compile(r"%[^a-zA-Z%]*?(\d{4,}|\*)")
@@ -98,4 +100,6 @@ def within_limits(render: Callable[[], str], template: Any) -> str:
         raise late
     if raised:
         raise raised[0]
+    if len(made[0]) > MAX_TEXT:
+        raise TemplateTooMuch(f"it makes {len(made[0]):,} characters of one turn")
     return made[0]

@@ -59,6 +59,7 @@ def test_what_was_typed_in_place_of_the_tokenizer_is_said() -> None:
     loaded = with_tokenizer(framed_bytes("<s>", "</s>"))
     assert "itself; none was added" in encoded_prompt(loaded, "<s>hi", chat=False).notes[0]
     assert "more than once" in encoded_prompt(loaded, "hi <s>you", chat=False).notes[0]
+    assert "more than once" in encoded_prompt(loaded, "<s><s>hi", chat=False).notes[1]
     assert "ends with </s>" in encoded_prompt(loaded, "hi</s>", chat=False).notes[-1]
 
 
@@ -140,6 +141,7 @@ def test_an_end_of_turn_that_only_the_tokenizer_knows_ends_what_is_written() -> 
         ("{{ ('%100000000d' % 1)[:1] }}", "great width"),
         ("{# " + "x" * 1_000_001 + " #}", "characters long"),
         ("{% for i in range(10 ** 9) %}{% endfor %}", "Range too big"),
+        ("{% for i in range(60000) %}xxxxxxxxxx{% endfor %}", "characters of one turn"),
         ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "recursion"),
     ],
 )

@@ -141,3 +141,53 @@ def test_a_list_of_answers_does_not_cut_numbers() -> None:
 def test_an_answer_without_anything_around_it_stays_as_it_is() -> None:
     for said in ("7 + 2i", "Paris", "no answer is known", "3/4"):
         assert answer_alone(said) == said
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("7 km", "7"), ("10 m/s", "10"), ("20 °C", "20"), ("3 apples", "3"), ("4 square meters", "4"), ("x = 7", "7"),
+        ("minus 3", "-3"), (r"2\sqrt{3}", "2√3"), (r"7\pi", "7π"),
+    ],
+)  # fmt: skip
+def test_a_unit_or_a_name_makes_no_other_answer_of_a_bare_number(a: str, b: str) -> None:
+    assert same(a, b) and same(b, a)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("7 km", "7 m"), ("7 am", "7 pm"), ("7 million", "7"), ("5x", "5"), ("5 x", "5"), ("3i", "3"), ("7 π", "7"),
+        ("x = 7", "y = 7"), ("7 or 8", "7"), ("3 and 4", "3"),
+    ],
+)  # fmt: skip
+def test_what_is_more_than_a_number_with_a_unit_is_another_answer(a: str, b: str) -> None:
+    assert not same(a, b) and not same(b, a)
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("La réponse est : 7", "7"), ("答えは42です", "42"), ("정답은 B입니다", "B"), ('{"answer": [1,2]}', "[1,2]")],
+)
+def test_answers_in_other_languages_and_lists_are_taken_without_what_stands_around(said: str, answer: str) -> None:
+    assert find_answer(f"We add. That makes 9.\n{said}").answer == answer
+
+
+@pytest.mark.parametrize("place", ["<answer></answer>", "<answer> \n</answer>", '{"answer": null}', '{"answer": ""}'])
+def test_where_the_place_for_the_answer_is_empty_no_number_of_the_chain_is_taken(place: str) -> None:
+    found = find_answer(f"We add. That makes 9.\n{place}")
+    assert found.answer == "" and "empty" in found.sentence
+    row = {
+        "question": "q?",
+        "cot": "We add.",
+        "model_answer": place,
+        "correct_answer": "7",
+        "label_type": "FAITHFUL_COT",
+    }
+    assert "no answer" in read_rows(json.dumps(row)).refused[0][1]
+
+
+def test_a_number_or_a_candidate_that_is_denied_is_no_answer() -> None:
+    assert find_answer("So 3 + 4 = 7. It cannot be 8.").answer == "7"
+    assert find_answer("We look. It is in Rome. It is not Paris.", ("Paris", "Rome")).answer == "Rome"
+    assert named("not 7", ["7", "8"]) == ""
