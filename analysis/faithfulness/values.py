@@ -149,8 +149,8 @@ def same(a: str, b: str) -> bool:
         return True
     if _letter(x) and _letter(x) == _letter(y):
         return True
-    (x, unit), (y, other) = _bare(x), _bare(y)
-    if bool(unit) != bool(other):  # "7 km" is 7, and "x = 7" is 7; two units or names must agree as they stand
+    (x, unit), (y, unit_y) = _bare(x), _bare(y)
+    if bool(unit) != bool(unit_y):  # "7 km" is 7, and "x = 7" is 7; two units or names must agree as they stand
         return value_of(x) is not None and value_of(x) == value_of(y)
     u, v = value_of(a), value_of(b)
     if u is None or v is None or (u.currency and v.currency and u.currency != v.currency):

@@ -97,9 +97,9 @@ def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
     else:
         own = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
         ids = with_start(start, own)
-        if head := brought(start, own):
+        if typed_start := brought(start, own):
             notes.append(f"The prompt brings its start token {_names(tokenizer, own[:1])} itself; none was added.")
-        if any(i in own[head:] for i in start if i not in end):
+        if any(i in own[typed_start:] for i in start if i not in end):
             notes.append(f"The start token {_names(tokenizer, start)} stands in this prompt more than once.")
         if end:
             notes.append(
