@@ -48,7 +48,9 @@ def vector_card(
         others = layer_kurtosis[np.isfinite(layer_kurtosis)].astype(np.float64)
         place = 100 * float((others < kurt).mean()) if len(others) else None
     sentence = f"Excess kurtosis {kurt:.2f}, skewness {skew:+.2f}."
-    if band is not None:
+    if kurt < -2.01:  # which no distribution has: without a spread the moments are those of zeros
+        sentence = "Every token gets the same value, so kurtosis and skewness are not defined, and no token stands out."
+    elif band is not None:
         where = "above" if kurt > band[2] else "below" if kurt < band[0] else "inside"
         sentence += f" That is {where} the band of random vectors ({band[0]:.2f} to {band[2]:.2f})"
         sentence += "." if place is None else f" and above {place:.0f} % of its block."

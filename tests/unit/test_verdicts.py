@@ -16,8 +16,9 @@ from analysis.mfa.character import NO_THEME
 from analysis.rotate.ablation import _sentence
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
-from analysis.rotate.reading import verdict
+from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
+from benchmarks.architectures import tokenizer
 from components.faith_board_table import _beats
 from components.validation_figures import invariant_table
 from pages.faithfulness import truth
@@ -42,6 +43,15 @@ def test_a_vector_without_a_deviation_is_not_beyond_the_null() -> None:
     assert p[0] == 1 and p[1] == pytest.approx(1 / 201)
     row = {"own_z": float("nan"), "p": 1.0, "beyond": False}
     assert "is no number" in channel_sentence(row, null_of(200)) and "nan" not in channel_sentence(row, null_of(200))
+
+
+def test_a_vector_that_gives_every_token_the_same_has_no_kurtosis() -> None:
+    words = tokenizer()
+    for fill in (0.0, 0.05):
+        card, _ = vector_card(words, torch.randn(8), torch.full((40, 8), fill), None, [-0.5, 0.0, 0.5])
+        assert "not defined" in card["sentence"] and "-3.00" not in card["sentence"]
+    card, _ = vector_card(words, torch.randn(8), torch.randn(40, 8), None, [-0.5, 0.0, 0.5])
+    assert "band of random vectors" in card["sentence"]
 
 
 @pytest.mark.parametrize(("vectors", "said"), [(5, True), (18, True), (19, False), (200, False)])
