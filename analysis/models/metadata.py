@@ -151,7 +151,7 @@ def _peak(facts: Facts, stored: Counter[str], dtype: str, needed: int) -> tuple[
         peak = needed + (facts.bytes_on_disk or 0) + 2 * 4 * largest
         return peak, "the weights, the file, and two float32 copies of the largest tensor while it is dequantised"
     if set(stored) <= {dtype} and facts.weights == "safetensors":
-        return needed, "the weights once, copied out of the mapped file, whose pages the system takes back as it needs them"
+        return needed, "the weights once, copied out of the mapped file, whose pages the system takes back"
     return needed + sum(
         t.nbytes for t in facts.tensors
     ), f"the weights as stored and again as {dtype}, at the same time"
