@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import platform
 import sys
@@ -134,7 +135,7 @@ def view_of(address: str) -> Any:
     parts = urlsplit(address)
     state = import_module(f"pages.{parts.path.strip('/').replace('-', '_')}.state")
     query = dict(parse_qsl(parts.query))
-    return plain(asdict(state.read_address(query)), "View")
+    return json.loads(json.dumps(asdict(state.read_address(query))))  # nothing is left out of a view
 
 
 def asked(names: set[str], say: Callable[[str], None]) -> Net:

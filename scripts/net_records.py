@@ -23,6 +23,8 @@ LEFT_OUT: dict[str, str] = {
     "full_seconds": "timing",
     "seconds_per_token": "timing",
     "fit_seconds": "timing",
+    "proof_seconds": "timing",
+    "plain_seconds": "timing",
     "rate": "timing: tokens a second",
     "seed": "a setting that is echoed; other draws show in all other numbers",
     "made": "date",
@@ -39,8 +41,10 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b\d[\d,.]* (?:ms|s|seconds?|minutes?|hours?)\b"), "<time>"),
     (re.compile(r"\b\d[\d,.]* [kMGT]i?B\b"), "<memory>"),
     (re.compile(r"\b20\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?"), "<date>"),
+    (re.compile(r"\b(study|own|file)-[0-9a-f]{8}\b"), r"\1-<hash>"),
 )
-"""Timings, sizes of memory and dates within sentences, and what stands in their place."""
+"""Timings, sizes of memory and dates within sentences, and what stands in their place. So, too, the hash in the name of
+a study: it is one of an operation's parameters, and another with every setting that is added."""
 
 WHOLE = 4_096
 """Values up to which an array is kept whole; of a larger one as many are sampled."""
