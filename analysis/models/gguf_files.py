@@ -8,6 +8,7 @@ alone: the gguf package walks through every token of a vocabulary, which takes 2
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import tempfile
@@ -102,6 +103,21 @@ def _belong_together(headers: list[Header]) -> None:
             f"The {len(headers)} parts of {first.path.name} hold {len(set(names)):,} tensors; the first says that "
             f"there are {_whole(total):,}. They do not belong together. Download them again."
         )
+
+
+def unread_blocks(headers: list[Header]) -> list[str]:
+    """A sentence where the files hold more blocks than their header counts, since none of those is read; or none."""
+    fields = headers[0].fields
+    count = _whole(fields.get(f"{fields.get('general.architecture', '')}.block_count"))
+    held = {int(name[1]) for h in headers for t in h.tensors if (name := re.match(r"blk\.(\d+)\.", t.name))}
+    beyond = sorted(n for n in held if n >= count)
+    if not count or not beyond:
+        return []
+    return [
+        f"The header counts {count} blocks, and the file holds block {beyond[0]}"
+        + (f" and {len(beyond) - 1} more" if len(beyond) > 1 else "")
+        + ", which the model does not use."
+    ]
 
 
 @contextmanager

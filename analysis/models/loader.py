@@ -26,7 +26,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.config_limits import check_values
 from analysis.models.default import prepare_default, read_manifest
 from analysis.models.facts import ModelFacts, describe, probe_ids
-from analysis.models.gguf_files import parts_of, read_header, whole_file
+from analysis.models.gguf_files import parts_of, read_header, unread_blocks, whole_file
 from analysis.models.gguf_quick import quick_reading
 from analysis.models.gguf_tokenizer import gguf_tokenizer
 from analysis.models.metadata import estimate
@@ -135,6 +135,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
             file = stack.enter_context(whole_file(headers))
             place = _Place(str(file.parent), {"gguf_file": file.name})
             tokenizer, notes = gguf_tokenizer(file, read_header(file), say)
+            notes += unread_blocks(headers)
             surroundings = surroundings_of(spec, headers[0].data_start)
         else:
             tokenizer, notes = _tokenizer(spec, place), []

@@ -127,7 +127,12 @@ def prove(model: Any, ids: Tensor, label: str) -> Proof | None:
             + (
                 ". Load the model in float32 or bfloat16."
                 if _dtype(model) == "float16"
-                else ", though all its weights are numbers. Load the model in float32."
+                else ", though all its weights are numbers. "
+                + (
+                    "A number in config.json may be wrong, or the training had failed."
+                    if _dtype(model) == "float32"
+                    else "Load the model in float32."
+                )
             ),
             "model",
         )

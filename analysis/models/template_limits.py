@@ -58,6 +58,16 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+def _call(sandbox: Any, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """The sandbox's own call, but for methods of texts that pad them to a width."""
+    wide = [a for a in (*args, *kwargs.values()) if isinstance(a, int) and abs(a) > _MAX_MADE]
+    if wide and isinstance(getattr(function, "__self__", None), (str, bytes, list)):
+        raise TemplateTooMuch(f"it makes a text {abs(wide[0]):,} characters wide")
+    return _plain_call(sandbox, context, function, *args, **kwargs)
+
+
+_plain_call = SandboxedEnvironment.call
+SandboxedEnvironment.call = _call  # type: ignore[method-assign]
 # The library's own place for this (its documentation: SandboxedEnvironment.intercepted_binops); it holds for all
 # sandboxes of the process, and those are the ones in which transformers renders templates.
 SandboxedEnvironment.intercepted_binops = frozenset({"*", "**", "%"})

@@ -182,6 +182,12 @@ def test_a_git_lfs_pointer_is_called_that(tmp_path):
     assert "git lfs pull" in refusal(path)
 
 
+def test_blocks_that_the_header_does_not_count_are_said(tmp_path):
+    (path,) = write(tmp_path / "model.gguf", blocks=1)
+    loaded = load_model(str(path))
+    assert loaded.facts.layers == 1 and "counts 1 blocks, and the file holds block 1" in loaded.facts.note
+
+
 def test_millions_of_blocks_are_refused_before_anything_is_built(tmp_path):
     (path,) = write(tmp_path / "model.gguf", blocks=20_000_000)
     assert "block_count" in refusal(path)

@@ -136,6 +136,7 @@ def test_an_end_of_turn_that_only_the_tokenizer_knows_ends_what_is_written() -> 
     [
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "not done after"),
         ("{{ ('a' * 10 * 10000000)[:1] }}", "repeats something"),
+        ("{{ 'a'.center(1000000000)[:1] }}", "characters wide"),
         ("{{ (10 ** 1000000) % 7 }}", "power"),
         ("{{ (2 ** 60 * 2 ** 60) % 7 }}", "64 bits"),
         ("{{ ('%100000000d' % 1)[:1] }}", "great width"),
