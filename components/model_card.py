@@ -60,8 +60,6 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
             f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens",
         ),
     ]
-    if facts.get("proof"):
-        rows.append(("Proved at loading", f"{' '.join(facts['proof'])} This took {facts['proof_seconds']:.1f} s."))
     if facts["softcap"]:
         rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
     if facts["sliding_windows"]:
@@ -83,6 +81,12 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
     return html.Div(
         [
             html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),
+            html.P(
+                f"Proved at loading: {' '.join(facts['proof'])} This took {facts['proof_seconds']:.1f} s.",
+                className="attune-note",
+            )
+            if facts.get("proof")
+            else None,
             html.P(facts["note"], className="attune-note") if facts["note"] else None,
             html.P(
                 "The files were saved over since this model was read. Load it again for the weights in them now.",

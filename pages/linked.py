@@ -47,7 +47,7 @@ def stand_in(query: dict[str, Any], path: str) -> Any | None:
     """What stands in for a page whose address names a model that it may not load; None where the page may open."""
     named = _model_of(query)
     if named is not None and not may_open(named):
-        return _card(named.label, {"model": named.to_dict()}, _without(query, "model", path))
+        return _card(named.source, {"model": named.to_dict()}, _without(query, "model", path))
     source = _checkpoint_of(query)
     if source is not None and source.text != "bundled" and source.text not in _opened:
         return _card(source.label, {"othello": source.text}, _without(query, "othello", path))

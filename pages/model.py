@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, Input, Output, State, callback, ctx, dcc, html, no_update, register_page
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, register_page
 
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
@@ -130,6 +130,21 @@ def check_size(_clicks: int, *form: Any) -> tuple[Any, Any]:
     *values, session = form
     result, panel = attempt(lambda: EstimateModel(_spec(*values)), session, "estimate", EstimateModel)
     return (None, panel) if result is None else (estimate_card(result.data), None)
+
+
+# What was said of one model does not stand below the name of another.
+clientside_callback(
+    "() => [null, null, '']",
+    Output("estimate", "children", allow_duplicate=True),
+    Output("model-error", "children", allow_duplicate=True),
+    Output("load-text", "children", allow_duplicate=True),
+    Input("source", "value"),
+    Input("revision", "value"),
+    Input("dtype", "value"),
+    Input("device", "value"),
+    Input("device-map", "value"),
+    prevent_initial_call=True,
+)
 
 
 @callback(
