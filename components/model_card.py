@@ -82,7 +82,8 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
         [
             html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),
             html.P(
-                f"Proved at loading: {' '.join(facts['proof'])} This took {facts['proof_seconds']:.1f} s.",
+                f"Proved at loading: {' '.join(facts['proof'])} This took "
+                + (f"{facts['proof_seconds']:.1f} s." if facts["proof_seconds"] >= 0.05 else "less than 0.1 s."),
                 className="attune-note",
             )
             if facts.get("proof")
