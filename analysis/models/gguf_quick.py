@@ -18,6 +18,8 @@ import numpy as np
 from gguf.gguf_reader import GGUFReader, GGUFValueType, ReaderField
 
 _LONG = 1000
+# What the package's reader must have for the quick one to stand on; another version is taken as it is, and is slow.
+_PARTS = ("_build_fields", "_get", "_get_str", "_get_field_parts", "_push_field", "gguf_scalar_to_np")
 
 
 class QuickReader(GGUFReader):  # type: ignore[misc]
@@ -67,7 +69,8 @@ class QuickReader(GGUFReader):  # type: ignore[misc]
 def quick_reading() -> Iterator[None]:
     """Inside the context whoever asks the gguf package for its reader gets :class:`QuickReader`."""
     usual = gguf.GGUFReader
-    gguf.GGUFReader = QuickReader
+    if all(hasattr(usual, name) for name in _PARTS):
+        gguf.GGUFReader = QuickReader
     try:
         yield
     finally:
