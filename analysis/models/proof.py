@@ -47,7 +47,10 @@ class Proof:
             if self.difference is not None
             else "The model runs with its own plain attention"
         )
-        return f"{same}; changing later tokens moved no earlier logit; all are finite ({self.tokens} tokens)."
+        moved = (
+            "no earlier logit" if self.leak == 0.0 else f"earlier logits by {self.leak:.1e} at most, which is rounding"
+        )
+        return f"{same}; changing later tokens moved {moved}; all are finite ({self.tokens} tokens)."
 
 
 def rounding(model: Any, size: float) -> float:

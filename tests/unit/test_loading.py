@@ -14,7 +14,7 @@ from analysis.errors import UserError
 from analysis.models.facts import fingerprint
 from analysis.models.loader import load_model
 from analysis.models.metadata import estimate
-from analysis.models.proof import prove
+from analysis.models.proof import Proof, prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
@@ -48,6 +48,11 @@ def test_what_was_proved_stands_in_the_facts(path):
     weights, function = facts.proof
     assert "All weights" in weights and "plainly loaded model" in function and "no earlier logit" in function
     assert facts.note == "" and facts.proof_seconds > 0 and facts.embeddings == 96
+
+
+def test_what_moved_within_rounding_is_not_called_nothing():
+    assert "moved earlier logits by 1.0e-06 at most" in Proof(0.0, 1e-6, 8.0, 32).sentence
+    assert "moved no earlier logit" in Proof(None, 0.0, 8.0, 32).sentence
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "base_model.model.", "module."])
