@@ -36,12 +36,20 @@ def show_vector(card: Any, found: Any, chosen: int | None, theme: str, neuron: A
         edges, counts, after = found["edges"], found["counts"][0], found["counts"][chosen]
         channel = found["channels"][chosen - 1]
         name = f"channel {chosen}"
-        said += (
-            f" Channel {chosen} has kurtosis {channel['kurtosis']:.1f}; channels of random vectors reach "
-            f"{found['null']['kurtosis'][0]:.0f} to {found['null']['kurtosis'][2]:.0f}, so a tail alone says nothing."
-        )
+        said += tail_words(chosen, channel["kurtosis"], found["null"]["kurtosis"])
     place = {k: neuron[k] for k in ("layer", "vector", "neuron")}
     settings = place | {"channel": chosen if after else None, "kurtosis": card["kurtosis"], "norm": card["norm"]}
     title = f"{neuron['vector']} {neuron['neuron']} of layer {neuron['layer']}"
     figure = token_histogram(edges, counts, after, theme, name)
     return figure, said, settings, title, tree(ends(card["high"], card["low"]))
+
+
+def tail_words(channel: int, kurtosis: float, null: list[float]) -> str:
+    """A channel's kurtosis beside those of random vectors' channels (``null``: low end, median, high end)."""
+    low, _, high = null
+    text = f" Channel {channel} has kurtosis {kurtosis:.1f}; channels of random vectors have {low:.0f} to {high:.0f}"
+    if kurtosis <= high:
+        return f"{text}, so its tail alone says nothing."
+    return (
+        f"{text} (9 in 10 of them), and this tail is heavier. The verdict goes by the neuron itself, not by the tail."
+    )

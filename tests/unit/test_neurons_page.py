@@ -13,7 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from app import create_app
-from pages.neurons import ablation, channels, layermap, pick
+from pages.neurons import ablation, channels, layermap, pick, vector
 from pages.neurons.state import ADDRESS, SETTINGS, View, asked, read_address
 
 
@@ -247,3 +247,9 @@ def test_tokens_left_out_quickly_are_all_left_out() -> None:
         rows = channels.left_out(rows, {"kind": "skip", "id": token, "token": text})
     assert rows == [{"id": 4, "token": "b"}, {"id": 3, "token": "a"}]
     assert channels.left_out(rows, {"kind": "keep", "id": 4}) == [{"id": 3, "token": "a"}]
+
+
+def test_a_tail_beyond_those_of_random_vectors_is_not_called_nothing() -> None:
+    assert vector.tail_words(1, 40.0, [3.0, 9.0, 51.0]).endswith("so its tail alone says nothing.")
+    beyond = vector.tail_words(1, 70.6, [3.0, 9.0, 51.0])
+    assert "nothing" not in beyond and "3 to 51 (9 in 10 of them), and this tail is heavier" in beyond
