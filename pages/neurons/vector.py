@@ -47,9 +47,7 @@ def show_vector(card: Any, found: Any, chosen: int | None, theme: str, neuron: A
 def tail_words(channel: int, kurtosis: float, null: list[float]) -> str:
     """A channel's kurtosis beside those of random vectors' channels (``null``: low end, median, high end)."""
     low, _, high = null
-    text = f" Channel {channel} has kurtosis {kurtosis:.1f}; channels of random vectors have {low:.0f} to {high:.0f}"
+    text = f" Channel {channel} has kurtosis {kurtosis:.1f}; "
     if kurtosis <= high:
-        return f"{text}, so its tail alone says nothing."
-    return (
-        f"{text} (9 in 10 of them), and this tail is heavier. The verdict goes by the neuron itself, not by the tail."
-    )
+        return f"{text}channels of random vectors reach {low:.0f} to {high:.0f}, so a tail alone says nothing."
+    return f"{text}9 in 10 channels of random vectors have {low:.0f} to {high:.0f}: this tail is heavier."
