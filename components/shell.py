@@ -48,7 +48,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                                 title="One token in all four decompositions",
                             ),
                             html.Button("Copy link", id="copy-link", className="attune-button", type="button"),
-                            html.Button("Jobs", id="tray-open", className="attune-button", type="button"),
+                            html.Button("Jobs", id="tray-open", className="attune-button attune-tray-button", type="button"),
                             html.Button(
                                 "◐",
                                 id="theme-toggle",
@@ -133,7 +133,7 @@ def tray_label(jobs: list[dict[str, Any]]) -> str:
         return "Jobs"
     running = next((j for j in active if j["state"] == "running"), active[0])
     share = "" if running["share"] is None else f" {running['share']:.0%}"
-    return f"Jobs: {len(active)} active,{share or ' starting'}"
+    return f"Jobs: {len(active)},{share or ' starting'}"
 
 
 def badge(status: dict[str, Any], spec: dict[str, Any]) -> tuple[str, str]:

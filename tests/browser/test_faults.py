@@ -93,3 +93,21 @@ def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: C
     page.click("text=Model")
     page.wait_for_selector(".attune-works")
     shot(page, "model-dark")
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_the_header_keeps_its_height_whatever_badge_and_tray_say(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page("/neurons", width=width, height=800)
+    page.wait_for_selector("#nrn-histogram .main-svg")
+    heights = set()
+    write = """([badge, tray]) => {
+        document.getElementById("model-badge").innerText = badge;
+        document.getElementById("tray-open").innerText = tray;
+    }"""
+    right = "Math.max(...[...document.querySelectorAll('.attune-right > *')].map(e => e.getBoundingClientRect().right))"
+    for badge, tray in [("m", "Jobs"), ("A-Model-Of-Some-Name · float32 · cuda:0 · was 4-bit", "Jobs: 12, starting")]:
+        page.evaluate(write, [badge, tray])
+        heights.add(page.evaluate("document.querySelector('.attune-header').offsetHeight"))
+        assert page.evaluate(right) <= width
+        assert page.evaluate("document.getElementById('model-badge').offsetWidth") >= 20
+    assert len(heights) == 1 and heights.pop() < 60
