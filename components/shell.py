@@ -48,7 +48,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                                 title="One token in all four decompositions",
                             ),
                             html.Button("Copy link", id="copy-link", className="attune-button", type="button"),
-                            html.Button("Jobs", id="tray-open", className="attune-button attune-tray-button", type="button"),
+                            html.Button("Jobs", id="tray-open", className="attune-button attune-tray", type="button"),
                             html.Button(
                                 "◐",
                                 id="theme-toggle",
