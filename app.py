@@ -18,16 +18,16 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from analysis.disk import FULL, full_disk
+from analysis.engine.client import Client
+from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
 from analysis.models.spec import ModelSpec
-from analysis.service.client import Client
-from analysis.service.supervisor import Supervisor
-from components.background import RelayManager, open_cache
-from components.links import local
-from components.security import harden, secret_key
-from components.shell import shell
+from components.frame.shell import shell
+from components.kit.links import local
+from pages.frame.background import RelayManager, open_cache
+from pages.frame.security import harden, secret_key
 
 log = logging.getLogger("attune")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -81,9 +81,9 @@ def create_app(settings: Settings | None = None) -> Dash:
     app.renderer = RENDERER
     app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js"))
     app.server.secret_key = secret_key(home())
-    from pages.frame import register_frame
-    from pages.linked import guard_pages
-    from pages.steering.route import register_routes
+    from pages.frame.linked import guard_pages
+    from pages.frame.shell import register_frame
+    from pages.frame.streams import register_routes
 
     register_frame(app)
     register_routes(app)

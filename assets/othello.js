@@ -5,7 +5,7 @@
   const none = () => window.dash_clientside.no_update;
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   const NAMES = Array.from({ length: 64 }, (_, s) => "ABCDEFGH"[s >> 3] + ((s & 7) + 1));
-  // The scales of the figures (components/png.py, components/theme.py), in equal steps.
+  // The scales of the figures (components/kit/png.py, components/kit/theme.py), in equal steps.
   const SEQUENTIAL = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#fee838"];
   const DIVERGING = ["#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#1f4e8c"];
 

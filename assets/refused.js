@@ -1,5 +1,5 @@
 // A refusal marks the control that holds what is refused, for as long as its sentence stands. The sentence carries the
-// control's id (components/panels.py, data-refuses). Marks are attributes that React does not manage, so that it neither
+// control's id (components/kit/panels.py, data-refuses). Marks are attributes that React does not manage, so that it neither
 // takes them away nor trips over them; and they are drawn again whenever the page changes, since a tab or a form may
 // come later than the sentence.
 (function () {

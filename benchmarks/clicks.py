@@ -25,13 +25,13 @@ def run(clicks: int = 40) -> dict[str, Any]:
     """p50 and p95 of three kinds of warm clicks at 512 tokens, bytes of an opened head, memory at 1,024 tokens."""
     os.environ["ATTUNE_HOME"] = _own_home()
     first = _first_page()
+    from analysis.engine.client import Client
+    from analysis.engine.supervisor import Supervisor
     from analysis.models.spec import ModelSpec
     from analysis.qk.contrasts.spec import ContrastSpec
-    from analysis.service.client import Client
-    from analysis.service.ops_features import FitContrast
-    from analysis.service.ops_prompt import TracePrompt
-    from analysis.service.supervisor import Supervisor
-    from components.cells import pack_cells
+    from analysis.qk.ops.features import FitContrast
+    from analysis.qk.ops.prompt import TracePrompt
+    from components.kit.cells import pack_cells
 
     supervisor = Supervisor([ModelSpec()], int(os.environ.get("ATTUNE_THREADS", "2")))
     supervisor.start()
@@ -71,12 +71,12 @@ def _first_page() -> float:
 
 
 def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> dict[str, Any]:
-    from analysis.service.ops_features import Evidence
-    from analysis.service.ops_prompt import AttentionRow, HeadAttention
-    from analysis.service.ops_swap import SwapRow
-    from components.cells import pack_cells
-    from components.evidence_figures import spectrum
-    from components.figures import attribution_bars, swap_bars
+    from analysis.qk.ops.features import Evidence
+    from analysis.qk.ops.prompt import AttentionRow, HeadAttention
+    from analysis.qk.ops.swap import SwapRow
+    from components.kit.cells import pack_cells
+    from components.qk.evidence_figures import spectrum
+    from components.qk.figures import attribution_bars, swap_bars
 
     labels = client.ask(_trace(text)).data["labels"]
 
@@ -110,7 +110,7 @@ def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> d
 
 
 def _sizes(client: Any, text: str, pack_cells: Any) -> dict[str, Any]:
-    from analysis.service.ops_prompt import HeadAttention
+    from analysis.qk.ops.prompt import HeadAttention
 
     sizes = []
     for layer in range(30):
@@ -141,7 +141,7 @@ def _memory(client: Any, worker: psutil.Process) -> dict[str, Any]:
 
 
 def _trace(text: str) -> Any:
-    from analysis.service.ops_prompt import TracePrompt
+    from analysis.qk.ops.prompt import TracePrompt
 
     return TracePrompt(text=text)
 

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from analysis.activations.collect import tokens_of
 from analysis.corpora.passages import bundled_corpus
+from analysis.engine.context import Memory
 from analysis.errors import UserError
 from analysis.models.loader import LoadedModel, load_model
-from analysis.service.context import Memory
-from analysis.service.ops_mlp_steer import typical
 from analysis.snmf.build import FITS
 from analysis.snmf.directions import ARMS, direction_of, theme_of
 from analysis.snmf.library import BUNDLED, Factorization, fit_for
+from analysis.snmf.ops.steer import typical
 from analysis.snmf.steering import calibrated, interventions_of
 from analysis.steering import PromptCache, kl_divergences
 

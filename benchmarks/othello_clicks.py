@@ -20,15 +20,15 @@ import numpy as np
 def run(clicks: int = 40) -> dict[str, Any]:
     """p50 and p95 in milliseconds of a move, a step, a block, a re-mix, an edit, and a best-scale edit."""
     os.environ["ATTUNE_HOME"] = tempfile.mkdtemp(prefix="attune-")
+    from analysis.engine.client import Client
+    from analysis.engine.supervisor import Supervisor
     from analysis.othello.games import random_games
     from analysis.othello.squares import SQUARE_OF_TOKEN
-    from analysis.service.client import Client
-    from analysis.service.ops_othello import OthelloBinding, OthelloReading, OthelloRoles
-    from analysis.service.ops_othello_edit import OthelloEdit
-    from analysis.service.supervisor import Supervisor
-    from components.board import belief_board, next_move_board
-    from components.othello_figures import before_after_bars, move_bars
-    from components.othello_pieces import binding_heatmap, filler_plane, gram_heatmap
+    from analysis.tpr.ops.edit import OthelloEdit
+    from analysis.tpr.ops.reading import OthelloBinding, OthelloReading, OthelloRoles
+    from components.othello.board import belief_board, next_move_board
+    from components.othello.figures import before_after_bars, move_bars
+    from components.othello.pieces import binding_heatmap, filler_plane, gram_heatmap
 
     supervisor = Supervisor([], int(os.environ.get("ATTUNE_THREADS", "2")))
     supervisor.start()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analysis import foreign
 from analysis.artefacts import write_whole
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 
 LONG_TEXT = 1500
@@ -72,3 +75,16 @@ def number_of(text: Any, kind: type) -> Any:
 def short(value: Any) -> str:
     """What stood in an address, quoted and cut, for a sentence that refuses it."""
     return repr(str(value)[:20])
+
+
+def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int) -> str:
+    """The address of a prompt that is only being read: the given one with that prompt in it, and no token chosen."""
+    try:
+        check_prompt(text)
+    except UserError:
+        return "/attention"
+    query = dict(parse_qsl(urlsplit(address).query))
+    for name in ("query", "key", "chat"):
+        query.pop(name, None)
+    query |= {"model": json.dumps(model.to_dict()), "text": remember(text), "generate": str(generate)}
+    return "/attention?" + urlencode(query | ({"chat": "true"} if chat else {}))

@@ -9,14 +9,14 @@ from typing import Any
 
 from dash.exceptions import PreventUpdate
 
+from analysis.engine.client import Client, OperationFailed, Superseded, WorkerGone
+from analysis.engine.operation import Operation, Result
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
-from analysis.service.client import Client, OperationFailed, Superseded, WorkerGone
-from analysis.service.operation import Operation, Result
 from analysis.spoken import duration
-from components.background import current_job
-from components.panels import failure, note, user_error
+from components.kit.panels import failure, note, user_error
 from pages.controls import control_of
+from pages.frame.background import current_job
 
 
 @cache

@@ -71,7 +71,7 @@ class Asker:
     """
 
     def __init__(self, home: Path, wanted: set[str]) -> None:
-        from analysis.service.context import Context
+        from analysis.engine.context import Context
 
         self.home, self.context, self._wanted = home, Context(), wanted
         self.records: dict[str, dict[str, Any]] = {}
@@ -105,9 +105,9 @@ class Asker:
 
     def _perform(self, request: Request, lines: list[Any]) -> Any:
         """The answer with nothing remembered but stored results, fits and loaded models."""
+        from analysis.engine.context import Memory
+        from analysis.engine.operation import rebuild
         from analysis.models.spec import ModelSpec
-        from analysis.service.context import Memory
-        from analysis.service.operation import rebuild
 
         self.context.memory = Memory()
         for spec in (ModelSpec("default"), ModelSpec("othello")):
@@ -144,7 +144,7 @@ def asked(names: set[str], say: Callable[[str], None]) -> Net:
     import torch
     import transformers
 
-    from analysis.service.operation import code_version
+    from analysis.engine.operation import code_version
 
     one_thread()
     with own_home() as home:

@@ -6,19 +6,14 @@ of :mod:`analysis.mfa.settings` and must not pay for torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from analysis.lazy import public
 
 if TYPE_CHECKING:
     from analysis.mfa.estimator import MixtureOfFactorAnalyzers
     from analysis.mfa.parameters import Parameters
 
-_HOMES = {"MixtureOfFactorAnalyzers": "estimator", "Parameters": "parameters"}
-
 __all__ = ["MixtureOfFactorAnalyzers", "Parameters"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"analysis.mfa.{_HOMES[name]}"), name)
+__getattr__ = public(__name__, {"estimator": "MixtureOfFactorAnalyzers", "parameters": "Parameters"})

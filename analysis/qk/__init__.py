@@ -6,8 +6,9 @@ types of :mod:`analysis.qk.contrasts` and must not pay for torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from analysis.lazy import public
 
 if TYPE_CHECKING:
     from analysis.qk.attribution import attribute_logits
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
         swap_keys,
     )
 
-_HOMES = {
-    "contrastive_covariance": "covariance",
-    "noise_share": "covariance",
-    "QKSubspace": "subspace",
-    "joint_basis": "subspace",
-    "principal_cosines": "subspace",
-    "random_basis": "subspace",
-    "rank_by_energy": "subspace",
-    "swap_keys": "subspace",
-    "attribute_logits": "attribution",
-}
-
 __all__ = [
     "QKSubspace",
     "attribute_logits",
@@ -45,8 +34,11 @@ __all__ = [
     "swap_keys",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"analysis.qk.{_HOMES[name]}"), name)
+__getattr__ = public(
+    __name__,
+    {
+        "covariance": "contrastive_covariance noise_share",
+        "subspace": "QKSubspace joint_basis principal_cosines random_basis rank_by_energy swap_keys",
+        "attribution": "attribute_logits",
+    },
+)

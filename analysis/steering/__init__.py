@@ -31,20 +31,25 @@ whatever way it is left. Vectors are in raw units of the activation at their sit
 
 from __future__ import annotations
 
-from analysis.steering.calibrate import Calibration, kl_divergence, kl_divergences, strength_for_kl
-from analysis.steering.controls import difference_of_means, encode_sentences_mean, random_direction
-from analysis.steering.generate import PromptCache, Step, generate_stream
-from analysis.steering.operators import Add, Clamp, Interpolate, Intervention, ProjectOut
-from analysis.steering.readouts import (
-    TextReadouts,
-    compression_ratio,
-    distinct_share,
-    perplexity,
-    repeated_share,
-    text_readouts,
-)
-from analysis.steering.setup import SteeringSetup, check_setup, load_setup, save_setup, setup_for
-from analysis.steering.steer import Applied, Plan, steer
+from typing import TYPE_CHECKING
+
+from analysis.lazy import public
+
+if TYPE_CHECKING:
+    from analysis.steering.calibrate import Calibration, kl_divergence, kl_divergences, strength_for_kl
+    from analysis.steering.controls import difference_of_means, encode_sentences_mean, random_direction
+    from analysis.steering.generate import PromptCache, Step, generate_stream
+    from analysis.steering.operators import Add, Clamp, Interpolate, Intervention, ProjectOut
+    from analysis.steering.readouts import (
+        TextReadouts,
+        compression_ratio,
+        distinct_share,
+        perplexity,
+        repeated_share,
+        text_readouts,
+    )
+    from analysis.steering.setup import SteeringSetup, check_setup, load_setup, save_setup, setup_for
+    from analysis.steering.steer import Applied, Plan, steer
 
 __all__ = [
     "Add",
@@ -77,3 +82,16 @@ __all__ = [
     "strength_for_kl",
     "text_readouts",
 ]
+
+__getattr__ = public(
+    __name__,
+    {
+        "calibrate": "Calibration kl_divergence kl_divergences strength_for_kl",
+        "controls": "difference_of_means encode_sentences_mean random_direction",
+        "generate": "PromptCache Step generate_stream",
+        "operators": "Add Clamp Interpolate Intervention ProjectOut",
+        "readouts": "TextReadouts compression_ratio distinct_share perplexity repeated_share text_readouts",
+        "setup": "SteeringSetup check_setup load_setup save_setup setup_for",
+        "steer": "Applied Plan steer",
+    },
+)

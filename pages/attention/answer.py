@@ -8,10 +8,10 @@ import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_prompt import AttentionRow
-from analysis.service.ops_swap import SwapPrediction, SwapRow
-from components.figure_card import blank
-from components.figures import attribution_bars, prediction_bars, swap_bars
+from analysis.qk.ops.prompt import AttentionRow
+from analysis.qk.ops.swap import SwapPrediction, SwapRow
+from components.kit.figure_card import blank
+from components.qk.figures import attribution_bars, prediction_bars, swap_bars
 from pages.attention.heads import settings_of
 from pages.attention.state import features_of, rank_of
 from pages.common import attempt, refusal, spec_of

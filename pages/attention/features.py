@@ -12,9 +12,9 @@ from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError, empty_number, is_empty
 from analysis.qk.contrasts.spec import MAX_EXAMPLES, MAX_SEED, MIN_EXAMPLES, ContrastSpec
-from analysis.service.ops_features import FeatureStatus, FitContrast, PreviewContrast, feature_name
-from components.contrast_form import contrast_form, preview
-from components.panels import note, user_error
+from analysis.qk.ops.features import FeatureStatus, FitContrast, PreviewContrast, feature_name
+from components.kit.panels import note, user_error
+from components.qk.contrast_form import contrast_form, preview
 from pages.address import remember
 from pages.attention.state import features_of
 from pages.common import attempt, attempt_job, refusal, spec_of

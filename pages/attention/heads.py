@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
-from analysis.service.ops_features import FeatureScores, feature_name
-from analysis.service.ops_prompt import HeadAttention
-from components.cells import pack_cells
-from components.figures import head_grid
-from components.panels import failure
+from analysis.qk.ops.features import FeatureScores, feature_name
+from analysis.qk.ops.prompt import HeadAttention
+from components.kit.cells import pack_cells
+from components.kit.panels import failure
+from components.qk.figures import head_grid
 from pages.attention.reading import SCORE_NAMES
 from pages.attention.state import features_of
 from pages.common import attempt, client, spec_of

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from analysis.service.ops_features import Overlap, feature_name
-from analysis.service.ops_prompt import Alignment
-from components.cells import pack_cells
-from components.figure_card import blank
-from components.maps import matrices
-from components.panels import empty
+from analysis.qk.ops.features import Overlap, feature_name
+from analysis.qk.ops.prompt import Alignment
+from components.kit.cells import pack_cells
+from components.kit.figure_card import blank
+from components.kit.panels import empty
+from components.qk.maps import matrices
 from pages.attention.answer import fitted_features, on_head
 from pages.attention.heads import settings_of
 from pages.attention.state import rank_of

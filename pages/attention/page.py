@@ -9,8 +9,8 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
 from analysis.qk.contrasts import CONTRAST_KINDS
-from components.figure_card import figure_card
-from components.panels import empty
+from components.kit.figure_card import figure_card
+from components.kit.panels import empty
 from pages.attention import answer, features, heads, overlap, proof, reading
 from pages.attention.state import View, read_address
 from pages.presses import queue_stores

@@ -9,12 +9,12 @@ from dash import Input, Output, State, callback, no_update
 from analysis.errors import UserError
 from analysis.qk.contrasts import in_sample_trial
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.service.ops_features import Evidence, HeldOut, feature_name
-from analysis.service.ops_prompt import PlaceOnMap
-from components.evidence_card import evidence_card, swap_sentence, trial_title
-from components.evidence_figures import direction_bars, spectrum, swaps_by_rank
-from components.figure_card import blank
-from components.maps import subspace_map
+from analysis.qk.ops.features import Evidence, HeldOut, feature_name
+from analysis.qk.ops.prompt import PlaceOnMap
+from components.kit.figure_card import blank
+from components.qk.evidence_card import evidence_card, swap_sentence, trial_title
+from components.qk.evidence_figures import direction_bars, spectrum, swaps_by_rank
+from components.qk.maps import subspace_map
 from pages.attention.answer import on_head
 from pages.attention.state import features_of, rank_of
 from pages.common import attempt, attempt_job, client, spec_of

@@ -8,10 +8,10 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, html,
 
 from analysis.models.spec import OTHELLO
 from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
-from analysis.service.ops_prompt import TracePrompt
-from components.panels import note
-from pages.address import remember
-from pages.attention.state import ADDRESS, link_to
+from analysis.qk.ops.prompt import TracePrompt
+from components.kit.panels import note
+from pages.address import link_to, remember
+from pages.attention.state import ADDRESS
 from pages.common import attempt_job, spec_of
 
 SCORE_NAMES = {

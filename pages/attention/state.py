@@ -6,18 +6,15 @@ for an address is kept as a file in the data folder and named by its hash.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analysis.errors import UserError, empty_number, is_empty
-from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
-from pages.address import parse_json, recall, remember
+from pages.address import parse_json, recall
 
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
@@ -93,19 +90,6 @@ def read_address(query: dict[str, Any]) -> View:
     if isinstance(query.get("score"), str) and len(query["score"]) < 40:
         fields["score"] = query["score"]
     return View(**fields)
-
-
-def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int) -> str:
-    """The address of a prompt that is only being read: the given one with that prompt in it, and no token chosen."""
-    try:
-        check_prompt(text)
-    except UserError:
-        return "/attention"
-    query = dict(parse_qsl(urlsplit(address).query))
-    for name in ("query", "key", "chat"):
-        query.pop(name, None)
-    query |= {"model": json.dumps(model.to_dict()), "text": remember(text), "generate": str(generate)}
-    return "/attention?" + urlencode(query | ({"chat": "true"} if chat else {}))
 
 
 def rank_of(rank: Any, manual: bool) -> int:

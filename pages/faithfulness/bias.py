@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from components.faith_board_figures import bias, kappa_map
-from components.figure_card import blank
+from components.faithfulness.board_figures import bias, kappa_map
+from components.kit.figure_card import blank
 
 HEIGHT = 560
 ALL = "all"

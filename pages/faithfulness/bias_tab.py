@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
 from pages.faithfulness.board_tab import choice, named
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from analysis.service.ops_faith import TIERS, FaithBoard, FaithStudies
-from components.faith_board_figures import leaderboard
-from components.faith_board_table import board_table, exhibits, tier_cards
-from components.faith_honesty import honesty_strip
-from components.figure_card import blank
-from components.panels import empty
+from analysis.faithfulness.ops.study import TIERS, FaithBoard, FaithStudies
+from components.faithfulness.board_figures import leaderboard
+from components.faithfulness.board_table import board_table, exhibits, tier_cards
+from components.faithfulness.honesty import honesty_strip
+from components.kit.figure_card import blank
+from components.kit.panels import empty
 from pages.common import attempt, spec_of
 from pages.faithfulness.state import awaits_model
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from dash import Input, Output, callback, no_update
 
-from components.faith_cost_figures import cost, lengths, sweep
-from components.figure_card import blank
+from components.faithfulness.cost_figures import cost, lengths, sweep
+from components.kit.figure_card import blank
 from pages.faithfulness.board import withheld
 
 _NAMES = ("fth-cost", "fth-lengths", "fth-sweep")

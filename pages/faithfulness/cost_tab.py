@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import html
 
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
 
 if TYPE_CHECKING:
     from pages.faithfulness.state import View

@@ -11,14 +11,14 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_faith_item import FaithIntervene
-from components.faith_item import edited_text, item_text, moved_table
-from components.faith_item_figures import options
-from components.figure_card import blank
-from components.panels import empty
+from analysis.faithfulness.ops.item import FaithIntervene
+from components.faithfulness.item import edited_text, item_text, moved_table
+from components.faithfulness.item_figures import options
+from components.kit.figure_card import blank
+from components.kit.panels import empty
 from pages.common import attempt, spec_of
 from pages.faithfulness.state import is_edit
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 
 HEIGHT = 280
 WAITING = "Change a step or the key, and press Apply."

@@ -10,12 +10,21 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
+from analysis.faithfulness.ops.item import FaithItem
 from analysis.models.spec import ModelSpec
-from analysis.service.ops_faith_item import FaithItem
-from components.faith_item import MADE, SAME, badge, certificate, demonstrations, item_text, option_bars, regime_switch
-from components.links import local
-from components.panels import empty
-from pages.attention.state import link_to
+from components.faithfulness.item import (
+    MADE,
+    SAME,
+    badge,
+    certificate,
+    demonstrations,
+    item_text,
+    option_bars,
+    regime_switch,
+)
+from components.kit.links import local
+from components.kit.panels import empty
+from pages.address import link_to
 from pages.common import attempt, spec_of
 
 FAILED = "This item could not be read; why is said below. Choose it again, or another one."

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
 from pages.faithfulness.intervene import HEIGHT
 from pages.faithfulness.trace import STRIP_HEIGHT, TRACE_HEIGHT
 

@@ -9,7 +9,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from components.panels import user_error
+from components.kit.panels import user_error
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
 from pages.faithfulness.bias_tab import bias_tab
 from pages.faithfulness.board_tab import board_tab
@@ -19,7 +19,7 @@ from pages.faithfulness.scores_tab import scores_tab
 from pages.faithfulness.state import View, read_address
 from pages.faithfulness.study_tab import study_tab
 from pages.faithfulness.truth_tab import truth_tab
-from pages.neurons.drawn import draw_into, stores
+from pages.frame.drawn import draw_into, stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (bias, board, cost, intervene, item, pick, scores, study, trace, truth)

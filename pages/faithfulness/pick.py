@@ -11,8 +11,8 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from analysis.service.ops_faith import FaithItems
-from components.panels import user_error
+from analysis.faithfulness.ops.study import FaithItems
+from components.kit.panels import user_error
 from pages.common import attempt, spec_of
 from pages.faithfulness.state import ADDRESS, awaits_model
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from components.faith_board_figures import distributions
-from components.faith_style import free
-from components.figure_card import blank
+from components.faithfulness.board_figures import distributions
+from components.faithfulness.style import free
+from components.kit.figure_card import blank
 from pages.faithfulness.truth import chosen_of, unpacked
 
 HEIGHT = 700

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dash_bootstrap_components as dbc
 from dash import html
 
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
 from pages.faithfulness.board_tab import choice
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from dash import ctx
 from dash.exceptions import MissingCallbackContextException
 
-from analysis.service.ops_faith import TIERS
+from analysis.faithfulness.ops.study import TIERS
 from pages.address import model_fields, parse_json, short
 
 # The state that travels in the address, in the order of the inputs of the address callback.

@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.engine.operation import Operation, Result, hash_of
 from analysis.errors import UserError
-from analysis.service.operation import Operation, Result, hash_of
-from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
-from components.faith_board_table import refused_table
-from components.panels import note
+from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
+from components.faithfulness.board_table import refused_table
+from components.kit.panels import note
 from pages.common import attempt, attempt_job, refusal, spec_of
 
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from analysis.service.ops_faith_jobs import MAX_FILE
+from analysis.faithfulness.ops.jobs import MAX_FILE
 from pages.faithfulness.board_tab import named
 
 if TYPE_CHECKING:

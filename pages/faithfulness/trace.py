@@ -6,14 +6,14 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_faith_item import FaithTrace
+from analysis.faithfulness.ops.item import FaithTrace
 from analysis.spoken import duration
-from components.faith_item import score_table
-from components.faith_item_figures import score_strip, trace
-from components.figure_card import blank
-from components.panels import empty
+from components.faithfulness.item import score_table
+from components.faithfulness.item_figures import score_strip, trace
+from components.kit.figure_card import blank
+from components.kit.panels import empty
 from pages.common import attempt, spec_of
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 
 TRACE_HEIGHT, STRIP_HEIGHT = 470, 560
 STRIP = "Triangle: this item. Tick: the threshold, called faithful at or above it."

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
-from analysis.service.ops_faith import FaithScores
-from components.faith_board_figures import importance_truth
-from components.figure_card import blank
-from components.panels import empty
+from analysis.faithfulness.ops.study import FaithScores
+from components.faithfulness.board_figures import importance_truth
+from components.kit.figure_card import blank
+from components.kit.panels import empty
 from pages.common import attempt, spec_of
 from pages.faithfulness.board import kept, rounded, usual_tier, with_points, withheld
 

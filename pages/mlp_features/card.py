@@ -6,10 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, no_update
 
-from analysis.service.ops_mlp import FeatureCard
-from components.feature_card import context_rows, feature_card
-from components.feature_figures import neuron_bars
-from components.links import local
+from analysis.snmf.ops.factorization import FeatureCard
+from components.kit.links import local
+from components.snmf.card import context_rows, feature_card
+from components.snmf.figures import neuron_bars
 from pages.common import attempt, spec_of
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
-from analysis.service.ops_mlp import DetectionTable
-from components.feature_figures import METHODS, detection_dots
-from components.figure_card import blank
+from analysis.snmf.ops.factorization import DetectionTable
+from components.kit.figure_card import blank
+from components.snmf.figures import METHODS, detection_dots
 from pages.common import attempt, spec_of
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from dash import Input, Output, State, callback, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_mlp import FitFactorization
-from components.feature_figures import explained_curve
-from components.figure_card import blank
+from analysis.snmf.ops.factorization import FitFactorization
+from components.kit.figure_card import blank
+from components.snmf.figures import explained_curve
 from pages.common import attempt_job, spec_of
 
 FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")

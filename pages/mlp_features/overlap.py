@@ -7,11 +7,11 @@ from typing import Any
 from dash import Input, Output, State, callback, html, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_mlp import FeatureOverlap
-from components.feature_card import token
-from components.feature_figures import part_effects, shared_matrix
-from components.figure_card import blank
-from components.panels import note
+from analysis.snmf.ops.factorization import FeatureOverlap
+from components.kit.figure_card import blank
+from components.kit.panels import note
+from components.kit.token import token
+from components.snmf.figures import part_effects, shared_matrix
 from pages.common import attempt, refusal, spec_of
 from pages.mlp_features.state import FEWEST, MOST
 from pages.presses import Press, queue_callbacks, settle

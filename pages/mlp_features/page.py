@@ -9,9 +9,9 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from components.feature_card import ORDERS
-from components.figure_card import figure_card
-from components.panels import user_error
+from components.kit.figure_card import figure_card
+from components.kit.panels import user_error
+from components.snmf.card import ORDERS
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
 from pages.mlp_features.state import View, read_address
 from pages.mlp_features.steer_panel import steer_tab
@@ -179,7 +179,7 @@ def _card() -> Any:
 
 
 def _contexts(title: str, name: str) -> Any:
-    # Filled by the browser; see components/feature_card.py.
+    # Filled by the browser; see components/snmf/card.py.
     return html.Div(
         [html.H4(title), html.Div(id=name, className="mlp-contexts", tabIndex="0", **{"aria-label": title})]
     )

@@ -6,10 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
-from analysis.service.ops_mlp import FactorizationFacts, ListFactorizations, SearchFeatures
-from components.feature_card import list_rows, matching, ordered, search_rows
-from components.feature_figures import explained_curve
-from components.panels import user_error
+from analysis.snmf.ops.factorization import FactorizationFacts, ListFactorizations, SearchFeatures
+from components.kit.panels import user_error
+from components.snmf.card import list_rows, matching, ordered, search_rows
+from components.snmf.figures import explained_curve
 from pages.common import attempt, spec_of
 from pages.mlp_features.state import ADDRESS
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
-from analysis.service.ops_mlp import FeatureReading
-from components.feature_card import token
-from components.feature_figures import reading_map
+from analysis.snmf.ops.factorization import FeatureReading
+from components.kit.token import token
+from components.snmf.figures import reading_map
 from pages.common import attempt, spec_of
 
 

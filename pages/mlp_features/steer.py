@@ -8,10 +8,10 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_mlp_steer import FeatureEffect, FeatureText
-from components.feature_card import token
-from components.panels import user_error
-from components.region_figures import next_tokens
+from analysis.snmf.ops.steer import FeatureEffect, FeatureText
+from components.kit.next_tokens import next_tokens
+from components.kit.panels import user_error
+from components.kit.token import token
 from pages.common import attempt, refusal, spec_of
 
 NAMES = {

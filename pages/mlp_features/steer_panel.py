@@ -7,7 +7,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
 from pages.mlp_features.state import View
 from pages.mlp_features.tabs import button, field
 

@@ -7,8 +7,8 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.figure_card import figure_card
-from components.panels import empty
+from components.kit.figure_card import figure_card
+from components.kit.panels import empty
 from pages.mlp_features.state import View
 from pages.presses import press
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
-from analysis.service.ops_mlp import FeatureTree
-from components.feature_tree import outline, place, roots_of, start_root, tree_figure
-from components.figure_card import blank
-from components.panels import user_error
+from analysis.snmf.ops.factorization import FeatureTree
+from components.kit.figure_card import blank
+from components.kit.panels import user_error
+from components.snmf.tree import outline, place, roots_of, start_root, tree_figure
 from pages.common import attempt, spec_of
 
 HEIGHT = 560

@@ -6,14 +6,14 @@ from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
-from analysis.service.ops_ablation import AblateChannel
-from components.channel_cards import activation_strip, arms_table
-from components.channel_figures import ablation_arms, before_after
-from components.figure_card import blank
-from components.panels import note
+from analysis.rotate.ops.ablation import AblateChannel
+from components.kit.figure_card import blank
+from components.kit.panels import note
+from components.rotate.cards import activation_strip, arms_table
+from components.rotate.channel_figures import ablation_arms, before_after
 from pages.common import attempt, spec_of
+from pages.frame.drawn import tree
 from pages.neurons.channels import found_of
-from pages.neurons.drawn import tree
 
 
 @callback(

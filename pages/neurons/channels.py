@@ -7,13 +7,13 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
-from analysis.service.ops_channels import FindChannels, OfChannels
-from components.channel_cards import banner, channel_cards, channel_choice, chips
-from components.channel_figures import cosine_map, descent, rebuilding
-from components.figure_card import blank
-from components.panels import empty
+from analysis.rotate.ops.channels import FindChannels, OfChannels
+from components.kit.figure_card import blank
+from components.kit.panels import empty
+from components.rotate.cards import banner, channel_cards, channel_choice, chips
+from components.rotate.channel_figures import cosine_map, descent, rebuilding
 from pages.common import attempt_job, refusal, spec_of
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 from pages.neurons.state import SETTINGS, asked
 from pages.presses import Press, queue_callbacks, settle
 

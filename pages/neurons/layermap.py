@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_neurons import NeuronMap
-from components.figure_card import blank
-from components.neuron_figures import layer_map, shares_beyond
+from analysis.rotate.ops.neurons import NeuronMap
+from components.kit.figure_card import blank
+from components.rotate.neuron_figures import layer_map, shares_beyond
 from pages.common import attempt, spec_of
 
 

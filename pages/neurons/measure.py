@@ -6,10 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_neurons import MeasureNull
-from components.channel_cards import attractor_table
+from analysis.rotate.ops.neurons import MeasureNull
+from components.rotate.cards import attractor_table
 from pages.common import attempt_job, spec_of
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 
 
 @callback(

@@ -9,11 +9,11 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from components.channel_cards import ORDERS
-from components.figure_card import figure_card
-from components.panels import user_error
+from components.kit.figure_card import figure_card
+from components.kit.panels import user_error
+from components.rotate.cards import ORDERS
+from pages.frame.drawn import draw_into, stores
 from pages.neurons import ablation, channels, layermap, measure, pick, vector
-from pages.neurons.drawn import draw_into, stores
 from pages.neurons.state import View, read_address
 from pages.neurons.tabs import ablation_tab, button, channels_tab, field, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores

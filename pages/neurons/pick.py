@@ -7,11 +7,11 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
-from analysis.service.ops_neurons import NeuronFacts, NeuronVector, SearchChannels
-from components.channel_cards import found_rows, matching, neuron_rows, ordered
-from components.panels import note
+from analysis.rotate.ops.neurons import NeuronFacts, NeuronVector, SearchChannels
+from components.kit.panels import note
+from components.rotate.cards import found_rows, matching, neuron_rows, ordered
 from pages.common import attempt, spec_of
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 from pages.neurons.state import ADDRESS, SETTINGS
 
 

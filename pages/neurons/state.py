@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.service.ops_channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
-from analysis.service.ops_neurons import KINDS
+from analysis.rotate.ops.channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
+from analysis.rotate.ops.neurons import KINDS
 from pages.address import model_fields, number_of, parse_json, recall, short
 
 # The state that travels in the address, in the order of the inputs of the address callback.

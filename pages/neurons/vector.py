@@ -6,10 +6,10 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
-from components.channel_cards import ends
-from components.neuron_figures import token_histogram
+from components.rotate.cards import ends
+from components.rotate.neuron_figures import token_histogram
+from pages.frame.drawn import tree
 from pages.neurons.channels import found_of
-from pages.neurons.drawn import tree
 
 
 @callback(

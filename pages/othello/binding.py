@@ -7,9 +7,9 @@ from typing import Any
 from dash import Input, Output, State, callback, no_update
 
 from analysis.othello.squares import NAMES
-from analysis.service.ops_othello import OthelloBinding
-from components.figure_card import blank
-from components.othello_pieces import binding_heatmap, filler_plane
+from analysis.tpr.ops.reading import OthelloBinding
+from components.kit.figure_card import blank
+from components.othello.pieces import binding_heatmap, filler_plane
 from pages.common import attempt
 
 SAID = (

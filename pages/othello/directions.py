@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_othello import OthelloDirections
-from components.board import cosine_board
-from components.othello_pieces import rank_curve
+from analysis.tpr.ops.reading import OthelloDirections
+from components.othello.board import cosine_board
+from components.othello.pieces import rank_curve
 from pages.common import attempt
 
 CLASSES = ("empty", "moved", "turn")

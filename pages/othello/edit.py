@@ -10,11 +10,11 @@ from dash import Input, Output, State, callback, html, no_update
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import square_name
-from analysis.service.ops_othello_edit import OthelloEdit, check_edits
-from components.board import belief_board, board_data, difference_board, next_move_board, value_board
-from components.figure_card import blank
-from components.othello_figures import before_after_bars
-from components.panels import user_error
+from analysis.tpr.ops.edit import OthelloEdit, check_edits
+from components.kit.figure_card import blank
+from components.kit.panels import user_error
+from components.othello.board import belief_board, board_data, difference_board, next_move_board, value_board
+from components.othello.figures import before_after_bars
 from pages.common import attempt, refusal
 from pages.othello.reading import NO_MOVE, colour_just_moved
 from pages.othello.state import MAX_EDITS

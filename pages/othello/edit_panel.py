@@ -7,8 +7,8 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.board import board
-from components.figure_card import figure_card
+from components.kit.figure_card import figure_card
+from components.othello.board import board
 from pages.presses import press
 
 METHODS = [

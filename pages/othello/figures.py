@@ -6,12 +6,12 @@ from typing import Any
 
 from dash import Input, Output, State, callback, ctx, html, no_update
 
-from analysis.service.ops_othello import FitProbes, OpenOthello
-from components.figure_card import blank
-from components.othello_figures import accuracy_by_layer, edit_errors, legality_by_ply, training_curve
-from components.panels import note
+from analysis.tpr.ops.reading import FitProbes, OpenOthello
+from components.kit.figure_card import blank
+from components.kit.panels import note
+from components.othello.figures import accuracy_by_layer, edit_errors, legality_by_ply, training_curve
 from pages.common import attempt, attempt_job
-from pages.linked import opened
+from pages.frame.linked import opened
 
 
 @callback(

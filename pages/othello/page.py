@@ -9,9 +9,9 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from components.board import board
-from components.figure_card import figure_card
-from components.panels import user_error
+from components.kit.figure_card import figure_card
+from components.kit.panels import user_error
+from components.othello.board import board
 from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
 from pages.othello.edit_panel import edit_panel
 from pages.othello.state import View, read_address

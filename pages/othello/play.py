@@ -13,9 +13,9 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.records import format_moves, parse_moves
 from analysis.othello.squares import square_name
-from analysis.service.ops_othello import OthelloReading
-from analysis.service.ops_othello_edit import OthelloStory
-from components.board import board_data
+from analysis.tpr.ops.edit import OthelloStory
+from analysis.tpr.ops.reading import OthelloReading
+from components.othello.board import board_data
 from pages.common import attempt, refusal
 from pages.othello.state import ADDRESS
 from pages.presses import Press, queue_callbacks, settle

@@ -8,10 +8,10 @@ from dash import Input, Output, State, callback, no_update
 
 from analysis.othello.board import Board
 from analysis.othello.squares import square_name
-from analysis.service.ops_othello import OthelloFacts, OthelloReading
-from components.board import belief_board, board_data, next_move_board
-from components.figure_card import blank
-from components.othello_figures import move_bars
+from analysis.tpr.ops.reading import OthelloFacts, OthelloReading
+from components.kit.figure_card import blank
+from components.othello.board import belief_board, board_data, next_move_board
+from components.othello.figures import move_bars
 from pages.common import attempt
 
 PROBES = ("linear", "tpr", "trilinear")

@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
-from analysis.service.ops_othello import OthelloRoles
-from components.figure_card import blank
-from components.othello_pieces import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
+from analysis.tpr.ops.reading import OthelloRoles
+from components.kit.figure_card import blank
+from components.othello.pieces import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
 from pages.common import attempt
 
 # Another change of basis with each press; 0 is the basis of the fit. Counted in the browser, where no press is lost.

@@ -7,9 +7,9 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.board import board
-from components.figure_card import figure_card
-from components.panels import empty
+from components.kit.figure_card import figure_card
+from components.kit.panels import empty
+from components.othello.board import board
 from pages.othello.state import View
 
 PROBES = [

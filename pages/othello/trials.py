@@ -6,8 +6,8 @@ from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
-from analysis.service.ops_othello_edit import OthelloTrials
-from components.othello_figures import edit_errors
+from analysis.tpr.ops.edit import OthelloTrials
+from components.othello.figures import edit_errors
 from pages.common import attempt_job
 
 COLUMNS = (

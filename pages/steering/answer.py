@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.mfa.ops.steer import SteerNext
 from analysis.mfa.settings import SteeringSettings
-from analysis.service.ops_steering import SteerNext
-from components.region_figures import next_tokens
+from components.kit.next_tokens import next_tokens
 from pages.common import attempt, spec_of
 
 

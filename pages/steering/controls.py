@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
+from analysis.mfa.ops.steer import SteerControls
 from analysis.mfa.settings import SteeringSettings
-from analysis.service.ops_steering import SteerControls
-from components.region_figures import controls_bars
+from components.mfa.figures import controls_bars
 from pages.common import attempt, spec_of
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 
-from analysis.service.ops_fit import EstimateFit, FitRegions, KeepTexts
-from components.panels import user_error
-from components.region_figures import fit_curve
+from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
+from components.kit.panels import user_error
+from components.mfa.figures import fit_curve
 from pages.common import attempt, attempt_job, spec_of
 
 FIELDS = ("fit-source", "fit-site", "fit-layer", "fit-tokens", "fit-regions", "fit-factors", "fit-seed", "fit-noise")

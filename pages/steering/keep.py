@@ -10,10 +10,10 @@ from typing import Any
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.errors import UserError
+from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.presets import delete_preset, keep_preset, presets
 from analysis.mfa.settings import SteeringSettings
-from analysis.service.ops_setup import OpenSetup, SaveSetup
-from components.panels import note, user_error
+from components.kit.panels import note, user_error
 from pages.common import attempt, spec_of
 
 GENERATION = ("steer-prompt", "steer-chat", "count", "temperature", "top-p", "seed")

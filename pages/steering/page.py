@@ -9,9 +9,9 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html, register_page
 
-from components.figure_card import figure_card
-from components.panels import empty, user_error
-from components.slider_panel import more_options
+from components.kit.figure_card import figure_card
+from components.kit.panels import empty, user_error
+from components.mfa.sliders import more_options
 from pages.presses import press, queue_stores
 from pages.steering import answer, controls, fitting, keep, regions, sliders, tokens, writing
 from pages.steering.state import View, read_address

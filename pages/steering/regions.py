@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
-from analysis.service.ops_regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
-from components.region_card import factor_effects, region_card, region_effects, region_rows
-from components.region_figures import region_map
+from analysis.mfa.ops.regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
+from components.mfa.card import factor_effects, region_card, region_effects, region_rows
+from components.mfa.figures import region_map
 from pages.common import attempt, spec_of
 
 _ORDERS = ("theme", "token", "grammar", "size")
@@ -46,13 +46,13 @@ def list_fits(model: Any, changed: Any, start: dict[str, Any], chosen: str | Non
     value = next((n for n in (newest, chosen, asked) if n in names), names[0] if names else None)
     problem = None
     if asked and asked not in names:
-        from components.panels import user_error
+        from components.kit.panels import user_error
 
         problem = user_error(
             "The fit that the address names is not in this data folder; the first one is open instead."
         )
     if not fits:
-        from components.panels import user_error
+        from components.kit.panels import user_error
 
         problem = user_error("There is no fit for this model yet. Open the tab “Fit another” below and press Fit.")
     return options, value, problem

@@ -7,11 +7,11 @@ from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
+from analysis.mfa.ops.regions import FactorsOfContext, RegionCard
+from analysis.mfa.ops.steer import StrengthForKL
 from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
-from analysis.service.ops_regions import FactorsOfContext, RegionCard
-from analysis.service.ops_steering import StrengthForKL
-from components.panels import empty, user_error
-from components.slider_panel import END, region_sliders
+from components.kit.panels import empty, user_error
+from components.mfa.sliders import END, region_sliders
 from pages.common import attempt, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.steering.state import ADDRESS

@@ -6,9 +6,9 @@ from typing import Any
 
 from dash import ALL, Input, Output, State, callback, ctx, html, no_update
 
-from analysis.service.ops_regions import ExplainTokens
-from components.panels import user_error
-from components.region_figures import token_parts, two_segments
+from analysis.mfa.ops.regions import ExplainTokens
+from components.kit.panels import user_error
+from components.mfa.figures import token_parts, two_segments
 from pages.common import attempt, spec_of
 
 

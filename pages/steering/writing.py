@@ -7,9 +7,9 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.errors import UserError
+from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
-from analysis.service.ops_steering import SteerText
-from components.region_figures import price_per_token, region_presence
+from components.mfa.figures import price_per_token, region_presence
 from pages.common import refusal, spec_of
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from analysis.service.client import Client
-from analysis.service.jobs import JobBook
-from analysis.service.operation import Operation, Result
-from analysis.service.scheduler import Scheduler
-from analysis.service.store import ResultStore
-from analysis.service.supervisor import Supervisor, whereabouts
+from analysis.engine.client import Client
+from analysis.engine.jobs import JobBook
+from analysis.engine.operation import Operation, Result
+from analysis.engine.scheduler import Scheduler
+from analysis.engine.store import ResultStore
+from analysis.engine.supervisor import Supervisor, whereabouts
 
 EXTRA = "tests.service.operations_for_tests"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation
 from analysis.home import home
-from analysis.service.context import Context
-from analysis.service.operation import Operation
 
 
 def check_served_only_with_its_files(context: Context, operation: Operation) -> None:

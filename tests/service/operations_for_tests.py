@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
-from analysis.service.context import Context
-from analysis.service.operation import Kind, Operation, Result
 
 STEP = 0.01
 PATIENCE = 30.0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from dash import Dash, Input, Output, dcc, html
 
-from components.background import RelayManager, current_job, open_cache
+from pages.frame.background import RelayManager, current_job, open_cache
 
 
 class App:

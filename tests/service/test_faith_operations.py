@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness.measures import MEASURES
+from analysis.faithfulness.ops.item import FaithIntervene, FaithItem, FaithTrace
+from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.study import FaithBoard, FaithItems, FaithScores
 from analysis.faithfulness.parts import StudySettings, _masked, evaluated
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.scoring import auroc
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_faith import FaithBoard, FaithItems, FaithScores
-from analysis.service.ops_faith_item import FaithIntervene, FaithItem, FaithTrace
-from analysis.service.ops_faith_jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
-from analysis.service.store import ResultStore
 from tests.service.kept_files import check_served_only_with_its_files
 
 IMPORTANCE = ("Early Answering", "Adding Mistakes", "Filler Tokens", "SCM", "NLDD", "Attention suppression")

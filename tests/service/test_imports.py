@@ -21,9 +21,7 @@ def in_fresh_interpreter(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    "module", ["analysis.service.client", "analysis.service.catalogue", "analysis.service.worker", "app"]
-)
+@pytest.mark.parametrize("module", ["analysis.engine.client", "analysis.catalogue", "analysis.engine.worker", "app"])
 def test_importing_does_not_import_torch(module: str, tmp_path: Path) -> None:
     if module == "app" and importlib.util.find_spec("app") is None:
         pytest.skip("there is no app yet")
@@ -33,8 +31,5 @@ def test_importing_does_not_import_torch(module: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("named", "expected"), [("", "False"), ("tests.service.operations_for_tests", "True")])
 def test_extra_operations_are_there_only_if_named(named: str, expected: str, tmp_path: Path) -> None:
-    code = (
-        "from analysis.service.operation import REGISTRY; import analysis.service.catalogue; "
-        "print('SleepSteps' in REGISTRY)"
-    )
+    code = "from analysis.engine.operation import REGISTRY; import analysis.catalogue; print('SleepSteps' in REGISTRY)"
     assert in_fresh_interpreter(code, ATTUNE_EXTRA_OPERATIONS=named, ATTUNE_HOME=str(tmp_path)) == expected

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.engine.jobs import KEPT, JobBook, JobRecord, read_book
 from analysis.home import folder
-from analysis.service.jobs import KEPT, JobBook, JobRecord, read_book
-from components.shell import job_rows
+from components.frame.shell import job_rows
 
 
 def record(name: str) -> JobRecord:

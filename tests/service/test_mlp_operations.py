@@ -14,13 +14,17 @@ import torch
 
 from analysis.corpora import passages as corpus
 from analysis.corpora.passages import Passage
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.models.facts import describe
 from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_mlp import (
+from analysis.snmf import library
+from analysis.snmf.library import Factorization, open_factorization
+from analysis.snmf.ops.factorization import (
     DetectionTable,
     FactorizationFacts,
     FeatureCard,
@@ -31,10 +35,6 @@ from analysis.service.ops_mlp import (
     ListFactorizations,
     SearchFeatures,
 )
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
-from analysis.snmf import library
-from analysis.snmf.library import Factorization, open_factorization
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model

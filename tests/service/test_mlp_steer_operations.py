@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.models.facts import describe
 from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_mlp_steer import BASELINES, FeatureEffect, FeatureText, measured, typical
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
 from analysis.snmf import library
 from analysis.snmf.directions import ARMS, direction_of
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
+from analysis.snmf.ops.steer import BASELINES, FeatureEffect, FeatureText, measured, typical
 from analysis.snmf.steering import interventions_of
 from analysis.steering import generate_stream, steer
 from tests.unit.test_contrasts import _byte_level

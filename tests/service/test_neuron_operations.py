@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.models.facts import describe
 from analysis.models.loader import LoadedModel
@@ -22,13 +26,9 @@ from analysis.rotate.descent import adamw
 from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.null import measure_null
 from analysis.rotate.objective import kurtosis, z_scores
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_ablation import AblateChannel
-from analysis.service.ops_channels import FindChannels
-from analysis.service.ops_neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels, vectors_of
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
+from analysis.rotate.ops.ablation import AblateChannel
+from analysis.rotate.ops.channels import FindChannels
+from analysis.rotate.ops.neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels, vectors_of
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.service import protocol
+from analysis.engine import protocol
 from tests.service.operations_for_tests import odd_arrays
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from analysis.engine import scheduler as scheduler_module
 from analysis.models.spec import ModelSpec
-from analysis.service import scheduler as scheduler_module
 from tests.service.conftest import Desk, Inbox, lines, until
 from tests.service.operations_for_tests import (
     Echo,

@@ -18,22 +18,17 @@ from torch import Tensor
 from analysis.activations.collect import collect
 from analysis.artefacts import state_of
 from analysis.corpora.passages import Passage, corpus_hash
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa import library
 from analysis.mfa.library import RegionSet, open_fit, save_fit
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
-from analysis.mfa.settings import RegionSetting, SteeringSettings
-from analysis.mfa.steering import interventions_of
-from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
-from analysis.models.sites import Site
-from analysis.models.spec import ModelSpec
-from analysis.service import ops_fit, writing
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_fit import EstimateFit, FitRegions
-from analysis.service.ops_regions import (
+from analysis.mfa.ops import fit as ops_fit
+from analysis.mfa.ops.fit import EstimateFit, FitRegions
+from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,
     ListFits,
@@ -42,11 +37,16 @@ from analysis.service.ops_regions import (
     RegionMap,
     RenameRegion,
 )
-from analysis.service.ops_setup import OpenSetup, SaveSetup
-from analysis.service.ops_steering import SteerControls, SteerNext, SteerText, StrengthForKL
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
-from analysis.steering import generate_stream, steer
+from analysis.mfa.ops.setup import OpenSetup, SaveSetup
+from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, StrengthForKL
+from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.steering import interventions_of
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
+from analysis.models.sites import Site
+from analysis.models.spec import ModelSpec
+from analysis.steering import generate_stream, steer, writing
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.mfa.truth import covariances, dense_joint
 from tests.unit.test_contrasts import NOUNS, _byte_level

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.engine.operation import Result, names_of
+from analysis.engine.store import ResultStore
 from analysis.home import folder
-from analysis.service.operation import Result, names_of
-from analysis.service.store import ResultStore
 from tests.service.operations_for_tests import odd_arrays
 
 KEY = "ab" * 32

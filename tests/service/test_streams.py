@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.engine.client import Superseded
 from analysis.errors import Cancelled
-from analysis.service.client import Superseded
 from tests.service.conftest import Desk, Service, lines, until
 from tests.service.operations_for_tests import Echo, GatedJob, SayLines, SleepSteps, SlowLive
 

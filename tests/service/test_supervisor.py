@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.service.client import Client, WorkerGone
-from analysis.service.supervisor import Supervisor, whereabouts
+from analysis.engine.client import Client, WorkerGone
+from analysis.engine.supervisor import Supervisor, whereabouts
 from tests.service.conftest import Service, dead, lines, settings_for_tests, until
 from tests.service.operations_for_tests import (
     Echo,
@@ -163,7 +163,7 @@ def test_supervisor_may_be_stopped_at_any_moment(
 
 PARENT = """
 import sys, time
-from analysis.service.supervisor import Supervisor
+from analysis.engine.supervisor import Supervisor
 Supervisor(preload=[], threads=1).start()
 time.sleep(120)
 """

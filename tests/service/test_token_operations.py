@@ -15,6 +15,10 @@ import torch
 
 from analysis.activations.collect import collect
 from analysis.corpora import passages as corpus
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.mfa import library as region_library
 from analysis.mfa.library import open_fit, save_fit
@@ -30,20 +34,16 @@ from analysis.models.trace import trace_prompt
 from analysis.othello.model import othello_tokenizer
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.evidence import subspace_of
+from analysis.qk.ops.features import FitContrast, fit_of
 from analysis.qk.subspace import random_basis
 from analysis.rotate import library as neuron_library
 from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.null import FIGURES, ChannelNull
-from analysis.service.context import Context
-from analysis.service.operation import Operation, rebuild
-from analysis.service.ops_features import FitContrast, fit_of
-from analysis.service.ops_mlp import FitFactorization
-from analysis.service.ops_token import TokenCard
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
 from analysis.snmf import library as feature_library
 from analysis.snmf.library import open_factorization
+from analysis.snmf.ops.factorization import FitFactorization
 from analysis.snmf.reading import activations_of, codes
+from analysis.token_card.card import TokenCard
 from tests.service.test_steering_operations import TEXT, passages
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model

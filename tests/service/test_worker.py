@@ -20,11 +20,11 @@ import numpy as np
 import psutil
 import pytest
 
+from analysis.engine import protocol
+from analysis.engine.client import Client, OperationFailed, Superseded
+from analysis.engine.supervisor import whereabouts
+from analysis.engine.worker import Outgoing
 from analysis.errors import Cancelled, UserError
-from analysis.service import protocol
-from analysis.service.client import Client, OperationFailed, Superseded
-from analysis.service.supervisor import whereabouts
-from analysis.service.worker import Outgoing
 from tests.service.conftest import Service, dial, lines, request, until
 from tests.service.operations_for_tests import (
     BigArray,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evidence_card import evidence_card, swap_sentence, trial_title
-from components.figures import head_grid
+from components.qk.evidence_card import evidence_card, swap_sentence, trial_title
+from components.qk.figures import head_grid
 from pages.attention.heads import HeadScore, _top, score_caption
 
 

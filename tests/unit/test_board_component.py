@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.board import (
+from components.kit.theme import DIVERGING
+from components.othello.board import (
     NAMES,
     belief_board,
     board,
@@ -24,7 +25,6 @@ from components.board import (
     next_move_board,
     value_board,
 )
-from components.theme import DIVERGING
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SCRIPT = (ASSETS / "othello.js").read_text("utf-8")

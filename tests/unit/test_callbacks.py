@@ -20,21 +20,23 @@ import json
 from app import create_app
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
-from components.contrast_form import contrast_form
-from components.shell import job_rows, shell
+from components.qk.contrast_form import contrast_form
+from components.frame.shell import job_rows, shell
 
 app = create_app()
 assert app.server.test_client().get("/attention").status_code == 200
 app._setup_server()
-from pages import linked, model, validation
+from pages.frame import linked
+from pages.model import page as model
+from pages.validation import page as validation
 from pages.attention import features, heads, page
 from pages.steering import page as steering
 from pages.othello import page as othello
 from pages.mlp_features import page as mlp_features
 from pages.faithfulness import page as faithfulness
 from pages.neurons import page as neurons
-from components.region_card import region_effects
-from components.slider_panel import region_sliders
+from components.mfa.card import region_effects
+from components.mfa.sliders import region_sliders
 import numpy as np
 
 def ids(component):

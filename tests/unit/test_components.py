@@ -10,11 +10,11 @@ import zlib
 import numpy as np
 import pytest
 
-from components.cells import LIMIT, pack_cells, unpack_cells
-from components.figure_card import blank
-from components.figures import attribution_bars, head_grid, swap_bars
-from components.labels import escaped, numbered
-from components.png import CIVIDIS, png_uri
+from components.kit.cells import LIMIT, pack_cells, unpack_cells
+from components.kit.figure_card import blank
+from components.kit.labels import escaped, numbered
+from components.kit.png import CIVIDIS, png_uri
+from components.qk.figures import attribution_bars, head_grid, swap_bars
 
 
 @pytest.mark.parametrize("size", [1, 2, 37, 256])

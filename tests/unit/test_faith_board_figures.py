@@ -10,10 +10,10 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
-from components import faith_board_figures as board
-from components import faith_cost_figures as cost
-from components.faith_style import BASELINES, LABELS, SYMBOLS, by_family, label_colour
-from components.theme import REMAINDER
+from components.faithfulness import board_figures as board
+from components.faithfulness import cost_figures as cost
+from components.faithfulness.style import BASELINES, LABELS, SYMBOLS, by_family, label_colour
+from components.kit.theme import REMAINDER
 
 THEMES = ("light", "dark")
 HOSTILE = "<b>3+4=7</b>&<script>"

@@ -21,11 +21,11 @@ from scipy.stats import spearmanr
 
 from analysis.errors import UserError
 from analysis.faithfulness.agreement import kappa_matrix
-from analysis.service.ops_faith_jobs import FaithOwn, FaithStudy
+from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
 from app import create_app
-from components.faith_board_figures import called_shares
-from components.faith_board_table import board_table, refused_table, span, tier_cards, within
-from components.faith_honesty import honesty_strip
+from components.faithfulness.board_figures import called_shares
+from components.faithfulness.board_table import board_table, refused_table, span, tier_cards, within
+from components.faithfulness.honesty import honesty_strip
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Early Answering", "SCM", "CC-SHAP", "chain length", "answer confidence")
@@ -361,8 +361,8 @@ def test_a_study_without_labels_is_not_ranked() -> None:
 
 def answering(monkeypatch: pytest.MonkeyPatch, boards: dict[str, str], rows: list[str] | None) -> list[Any]:
     """Let boards be asked for: the study that each name opens, and the names that are listed (None: not even those)."""
-    from analysis.service.operation import Result
-    from analysis.service.ops_faith import FaithStudies
+    from analysis.engine.operation import Result
+    from analysis.faithfulness.ops.study import FaithStudies
     from pages.faithfulness import board
 
     asked: list[Any] = []
@@ -523,7 +523,7 @@ def test_it_is_said_which_of_text_and_file_is_used() -> None:
 @node
 @pytest.mark.parametrize("event", ["change", "drop"])
 def test_a_file_that_is_too_large_is_said_to_be(event: str) -> None:
-    from analysis.service.ops_faith_jobs import MAX_FILE
+    from analysis.faithfulness.ops.jobs import MAX_FILE
     from pages.faithfulness.study_tab import study_tab
 
     view: Any = None
@@ -555,8 +555,8 @@ def test_a_finished_study_opens_only_where_nobody_has_gone_on() -> None:
 def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch) -> None:
     from urllib.parse import parse_qsl, urlsplit
 
+    from analysis.faithfulness.ops import jobs
     from analysis.models.spec import ModelSpec
-    from analysis.service import ops_faith_jobs as jobs
     from pages.faithfulness import study
     from pages.faithfulness.state import read_address
 

@@ -11,8 +11,8 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
-from components import faith_item_figures as item
-from components.faith_style import label_colour
+from components.faithfulness import item_figures as item
+from components.faithfulness.style import label_colour
 
 THEMES = ("light", "dark")
 HOSTILE = "<b>7</b>&<script>"

@@ -21,14 +21,14 @@ from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.errors import UserError
+from analysis.faithfulness.ops.item import _scores, tokens_of
 from analysis.models.spec import ModelSpec
-from analysis.service.ops_faith_item import _scores, tokens_of
 from app import create_app
-from components import faith_item
+from components.faithfulness import item as faith_item
 from pages.attention.state import read_address as read_attention
 from pages.faithfulness import intervene, item, pick, trace
 from pages.faithfulness.state import ADDRESS, MOST_STEPS, TABS, View, is_edit, read_address
-from pages.neurons.drawn import tree
+from pages.frame.drawn import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 

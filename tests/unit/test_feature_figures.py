@@ -10,8 +10,10 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
-from components import feature_card, feature_figures, feature_tree
-from components.figures import AFTER, BEFORE
+from components.kit.figure import AFTER, BEFORE
+from components.snmf import card as feature_card
+from components.snmf import figures as feature_figures
+from components.snmf import tree as feature_tree
 
 HOSTILE = "<b>x</b>&<script>"
 

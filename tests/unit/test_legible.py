@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from analysis.activations.collect import collect, recipe_of
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
+from analysis.engine.context import Memory
 from analysis.errors import UserError
 from analysis.faithfulness.lines import Tokens
 from analysis.mfa.effects import Effects
@@ -28,8 +29,7 @@ from analysis.othello.board import Board
 from analysis.othello.model import othello_tokenizer
 from analysis.othello.squares import square_of
 from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
-from analysis.service.context import Memory
-from analysis.service.ops_ablation import corpus_rows
+from analysis.rotate.ops.ablation import corpus_rows
 from analysis.snmf.overlap import measured_effects
 from analysis.steering.controls import encode_sentences_mean
 from pages.attention.reading import choose_preset, preset_options

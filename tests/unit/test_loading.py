@@ -10,6 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from analysis.engine.context import Context
+from analysis.engine.loading import LoadModel
+from analysis.engine.residents import Residents
 from analysis.errors import UserError
 from analysis.models.facts import fingerprint
 from analysis.models.loader import load_model
@@ -19,9 +22,6 @@ from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
 from analysis.models.weights import check_weights
-from analysis.service.context import Context
-from analysis.service.ops_models import LoadModel
-from analysis.service.residents import Residents
 from benchmarks.architectures import saved, tiny, tokenizer
 from tests.unit.tiny_models import tiny_model
 

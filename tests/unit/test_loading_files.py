@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from analysis.engine.context import Context
+from analysis.engine.loading import LoadModel
 from analysis.errors import UserError
 from analysis.models.loader import load_model
 from analysis.models.metadata import estimate
 from analysis.models.prompts import end_ids
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
-from analysis.service.context import Context
-from analysis.service.ops_models import LoadModel
 from benchmarks.architectures import saved, tiny, tokenizer
 from tests.unit.tiny_gguf import write
 

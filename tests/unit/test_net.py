@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis import catalogue
+from analysis.engine.context import Context
+from analysis.engine.operation import REGISTRY, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.faithfulness.library import load_study
-from analysis.service import catalogue
-from analysis.service.context import Context
-from analysis.service.operation import REGISTRY, rebuild
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
 from scripts import net as command
 from scripts.net import ADDRESSES, KEPT, PLACE, main, view_of
 from scripts.net_records import WHOLE, Net, compare, distance, kept_array, masked, plain, sampled

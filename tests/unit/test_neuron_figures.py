@@ -13,11 +13,12 @@ from dash import dcc, html
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
-from components import channel_cards, channel_figures, neuron_figures
-from components.figures import AFTER
-from components.neuron_figures import FLOOR
-from components.theme import REMAINDER
-from pages.neurons.drawn import tree
+from components.kit.beside import FLOOR
+from components.kit.figure import AFTER
+from components.kit.theme import REMAINDER
+from components.rotate import cards as channel_cards
+from components.rotate import channel_figures, neuron_figures
+from pages.frame.drawn import tree
 
 HOSTILE = "<b>x</b>&<script>"
 

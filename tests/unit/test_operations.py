@@ -14,15 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.errors import UserError
-from analysis.mfa.settings import RegionSetting, SteeringSettings
-from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
-from analysis.models.spec import ModelSpec
-from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.service import catalogue
-from analysis.service import operation as operations
-from analysis.service.catalogue import (
+from analysis import catalogue
+from analysis.catalogue import (
     Alignment,
     AttentionRow,
     Evidence,
@@ -42,11 +35,18 @@ from analysis.service.catalogue import (
     SwapRow,
     TracePrompt,
 )
-from analysis.service.context import Context
-from analysis.service.operation import REGISTRY, Operation, content_key, rebuild
-from analysis.service.ops_othello import OfGame, OfOthello
-from analysis.service.residents import Residents
-from analysis.service.store import ResultStore
+from analysis.engine import operation as operations
+from analysis.engine.context import Context
+from analysis.engine.operation import REGISTRY, Operation, content_key, rebuild
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
+from analysis.errors import UserError
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.models.facts import describe
+from analysis.models.loader import LoadedModel
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.tpr.ops.reading import OfGame, OfOthello
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from dash._utils import to_json
 
-from components import othello_figures as f
-from components import othello_pieces as g
-from components import othello_style as style
-from components.board import NAMES
-from components.theme import TEMPLATES
+from components.kit.theme import TEMPLATES
+from components.othello import figures as f
+from components.othello import pieces as g
+from components.othello import style
+from components.othello.board import NAMES
 
 RNG = np.random.default_rng(0)
 EVIL = "<img src=x onerror=alert(1)>"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from analysis.engine.operation import REGISTRY, Operation
 from analysis.errors import UserError
+from analysis.mfa.ops.fit import FitRegions
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.service.operation import REGISTRY, Operation
-from analysis.service.ops_fit import FitRegions
-from analysis.service.ops_mlp import FitFactorization
+from analysis.snmf.ops.factorization import FitFactorization
 from pages import common
 from pages.attention.features import contrast_of
 from pages.attention.state import rank_of

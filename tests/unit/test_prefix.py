@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.links import local
-from components.shell import job_rows
+from components.frame.shell import job_rows
+from components.kit.links import local
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "/lab/user/proxy/8050/"
@@ -18,7 +18,7 @@ PREFIX = "/lab/user/proxy/8050/"
 LOOK = """
 import json
 from app import create_app
-from components.shell import job_rows
+from components.frame.shell import job_rows
 app = create_app()
 client = app.server.test_client()
 base = "http://127.0.0.1:8050"

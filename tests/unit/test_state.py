@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from analysis.models.spec import ModelSpec
-from pages.address import LONG_TEXT, recall, remember
-from pages.attention.state import ADDRESS, View, link_to, read_address
+from pages.address import LONG_TEXT, link_to, recall, remember
+from pages.attention.state import ADDRESS, View, read_address
 
 INDUCTION = {"kind": "induction", "n_examples": 64, "seed": 0, "options": {}}
 

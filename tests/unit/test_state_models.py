@@ -22,8 +22,8 @@ from analysis.models.generation import decode
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.service.writing import Reader
 from analysis.steering import Add, generate_stream, steer
+from analysis.steering.writing import Reader
 
 IDS = [5, 9, 30, 7, 11, 13, 40, 41]
 COMMON: dict[str, Any] = {

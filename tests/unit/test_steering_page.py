@@ -14,16 +14,17 @@ from dash import no_update
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
+from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
-from analysis.service.client import OperationFailed, Superseded, WorkerGone
-from analysis.service.ops_steering import SteerText
 from app import create_app
-from components import region_figures
-from components.region_card import factor_effects, region_card, region_effects, region_rows
-from components.slider_panel import END, more_options, region_sliders
-from pages.steering import route
+from components.kit.next_tokens import next_tokens
+from components.mfa import figures as region_figures
+from components.mfa.card import factor_effects, region_card, region_effects, region_rows
+from components.mfa.sliders import END, more_options, region_sliders
+from pages.frame import streams as route
 from pages.steering.state import START_TEXT, View, read_address
 
 STEER = SteeringSettings(
@@ -318,7 +319,7 @@ def test_an_empty_map_is_drawn() -> None:
 def test_next_tokens_keep_equal_labels_apart_and_show_both_probabilities() -> None:
     answer = {"labels": ["<b>", "<b>", "c"], "base": [0.5, 0.25, 0.1], "steered": [0.1, 0.3, 0.4]}
     answer["change"] = [math.log(s / b) for b, s in zip(answer["base"], answer["steered"], strict=True)]  # type: ignore[arg-type]
-    figure = plain(region_figures.next_tokens(answer, "light"))
+    figure = plain(next_tokens(answer, "light"))
     first, second = figure["data"]
     assert values(first["x"]) == pytest.approx(answer["base"]) and values(second["x"]) == pytest.approx(
         answer["steered"]

@@ -13,9 +13,9 @@ from analysis.errors import UserError
 from analysis.models.lookup import check_typed, forms, pieces, relatives, rows_of, single
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
-from components import token_card as card
-from pages import token_card as page
+from components.frame import token_card as card
 from pages.attention.state import read_address as read_attention
+from pages.frame import token_card as page
 from pages.mlp_features.state import read_address as read_features
 from pages.neurons.state import read_address as read_neurons
 from pages.steering.state import read_address as read_steering

@@ -19,8 +19,8 @@ from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
-from components.faith_board_table import _beats
-from components.validation_figures import invariant_table
+from components.faithfulness.board_table import _beats
+from components.qk.validation_figures import invariant_table
 from pages.faithfulness import truth
 from pages.neurons.layermap import said_of
 from pages.steering.controls import _size_of

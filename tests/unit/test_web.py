@@ -78,9 +78,10 @@ def _ids(component: Any) -> list[str]:
 
 def test_ids_are_unique_on_every_page(client: FlaskClient) -> None:
     # Pages can be imported once there is an app, not before.
-    from components.shell import shell
-    from pages import model, validation
+    from components.frame.shell import shell
     from pages.attention import page
+    from pages.model import page as model
+    from pages.validation import page as validation
 
     frame = _ids(shell([("Attention", "/attention")], {}))
     for layout in (page.layout(), model.layout(), validation.layout()):

@@ -20,11 +20,11 @@ from analysis.faithfulness.masked import ChainBlind, QuestionBlind
 from analysis.faithfulness.measures import CONTINUED, MEASURES, evaluate
 from analysis.faithfulness.measures.mistakes import ROOM, mistaken, room_after
 from analysis.faithfulness.measures.paraphrase import reworded
+from analysis.faithfulness.ops.study import current
 from analysis.faithfulness.parts import ALL, chosen, named
 from analysis.faithfulness.published import OTHER_FORMS, PUBLISHED
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.study import Study, score_items, with_continued
-from analysis.service.ops_faith import current
 from tests.unit.faithfulness.test_measures import DIGITS, FakeReader, item
 from tests.unit.faithfulness.words import loaded_words
 

@@ -13,8 +13,8 @@ import pytest
 
 from analysis.errors import UserError
 from analysis.faithfulness import library
+from analysis.faithfulness.ops.study import FaithBoard, FaithStudies
 from analysis.faithfulness.study import Study
-from analysis.service.ops_faith import FaithBoard, FaithStudies
 
 BUNDLED = str(json.loads(library.BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))["fingerprint"])
 

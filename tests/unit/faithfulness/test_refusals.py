@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.engine.context import Context
 from analysis.errors import UserError
 from analysis.faithfulness import bottleneck, build, forgetting
 from analysis.faithfulness.board_words import ENOUGH, few_seeds
 from analysis.faithfulness.item import Item, Part
+from analysis.faithfulness.ops.study import reader_for
 from analysis.faithfulness.parts import ALL, StudySettings
 from analysis.faithfulness.parts import Part as StudyPart
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.study import joined, score_items
-from analysis.service.context import Context
-from analysis.service.ops_faith import reader_for
 from tests.unit.faithfulness.test_study import items_of
 from tests.unit.faithfulness.words import loaded_words
 

@@ -16,8 +16,8 @@ from analysis.faithfulness import library
 from analysis.faithfulness.item import MAX_CANDIDATES, Item, check_item
 from analysis.faithfulness.measures.base import MOST_POSITIONS
 from analysis.faithfulness.measures.battery import by_name, evaluate
+from analysis.faithfulness.ops import jobs
 from analysis.faithfulness.study import Study
-from analysis.service import ops_faith_jobs as jobs
 from tests.unit.faithfulness.test_measures import chain_only
 from tests.unit.faithfulness.test_measures import item as chain_of
 

@@ -9,11 +9,11 @@ import pytest
 
 from analysis.errors import UserError
 from analysis.faithfulness.answers import answer_alone, find_answer
+from analysis.faithfulness.ops.jobs import _listed
 from analysis.faithfulness.row_fields import MAX_GIVEN
 from analysis.faithfulness.rows import read_rows
 from analysis.faithfulness.splitting import numbers_in
 from analysis.faithfulness.values import distinct, named, same
-from analysis.service.ops_faith_jobs import _listed
 
 SAME = [
     (r"\frac{3}{4}", "3/4"), (r"\dfrac12", "0.5"), (r"7\frac{1}{2}", "7.5"), ("7½", "7 1/2"), ("12{,}345", "12345"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pages import linked
+from pages.frame import linked
 
 PATHS = ["/attention", "/steering", "/neurons", "/mlp-features", "/faithfulness", "/othello", "/validation", "/model"]
 
@@ -19,7 +19,8 @@ import json, sys
 from urllib.parse import urlencode
 from app import create_app, Settings
 from analysis.models.spec import ModelSpec
-from pages import common, linked
+from pages import common
+from pages.frame import linked
 
 class Worker:  # stands for a running worker; what a page asks of it beside its status is an error
     def status(self):

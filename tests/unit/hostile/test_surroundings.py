@@ -17,12 +17,12 @@ import diskcache
 import pytest
 
 from analysis.disk import FULL, full_disk
+from analysis.engine.scheduler import bug
+from analysis.engine.supervisor import QUIET_HUB, Supervisor
 from analysis.home import folder, home
 from analysis.logs import PrivateFormatter, log_to, private
-from analysis.service.scheduler import bug
-from analysis.service.supervisor import QUIET_HUB, Supervisor
-from components.security import secret_key
-from components.shell import is_own_path, job_rows
+from components.frame.shell import is_own_path, job_rows
+from pages.frame.security import secret_key
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -147,10 +147,10 @@ def test_logs_hold_no_prompts() -> None:
 
 
 def test_what_fails_is_logged_without_what_was_asked(caplog: pytest.LogCaptureFixture) -> None:
-    from analysis.service.context import Context
-    from analysis.service.jobs import JobBook
-    from analysis.service.ops_prompt import TracePrompt
-    from analysis.service.scheduler import Scheduler
+    from analysis.engine.context import Context
+    from analysis.engine.jobs import JobBook
+    from analysis.engine.scheduler import Scheduler
+    from analysis.qk.ops.prompt import TracePrompt
 
     class Broken(Context):
         def perform(self, operation: Any) -> Any:

@@ -96,6 +96,6 @@ def test_idle_means_that_nothing_is_changed() -> None:
 
 
 def test_settings_need_no_torch() -> None:
-    code = "import sys, analysis.mfa.settings, analysis.service.ops_steering; sys.exit('torch' in sys.modules)"
+    code = "import sys, analysis.mfa.settings, analysis.mfa.ops.steer; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -23,7 +23,7 @@ from analysis.rotate.objective import z_scores
 from analysis.rotate.reading import vector_card
 from analysis.rotate.removal import other_tokens
 from analysis.rotate.vectors import NeuronVectors
-from analysis.service.ops_steering import compared
+from analysis.steering.prompt import compared
 from tests.unit.rotate.test_vectors import Sized
 
 

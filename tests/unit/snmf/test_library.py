@@ -16,10 +16,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
+from analysis.engine.context import Memory
 from analysis.errors import UserError
 from analysis.models.loader import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.service.context import Memory
 from analysis.snmf import library
 from analysis.snmf.learning import Wanted, unit_levels
 from analysis.snmf.library import (

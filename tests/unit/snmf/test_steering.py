@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
+from analysis.engine.context import Memory
 from analysis.errors import UserError
 from analysis.models.facts import describe
 from analysis.models.loader import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.service.context import Memory
-from analysis.service.ops_mlp_steer import BASELINES as NAMED
 from analysis.snmf import directions, library
 from analysis.snmf.directions import (
     ARMS,
@@ -31,6 +30,7 @@ from analysis.snmf.directions import (
     theme_of,
 )
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
+from analysis.snmf.ops.steer import BASELINES as NAMED
 from analysis.snmf.steering import calibrated, changes, divergence_of, interventions_of
 from analysis.steering import Add, PromptCache, generate_stream, kl_divergence, steer
 from tests.unit.test_contrasts import _byte_level

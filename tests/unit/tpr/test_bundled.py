@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from analysis.catalogue import FitProbes, OthelloFacts
+from analysis.engine.context import Context
+from analysis.engine.store import ResultStore
 from analysis.models.capabilities import capabilities
 from analysis.models.loader import load_model
 from analysis.othello.board import Board
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
-from analysis.service.catalogue import FitProbes, OthelloFacts
-from analysis.service.context import Context
-from analysis.service.store import ResultStore
 from analysis.tpr.activations import collect
 from analysis.tpr.figures import figures_of
 from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.errors import Cancelled, UserError
-from analysis.othello.board import Board
-from analysis.othello.checkpoints import to_mingpt
-from analysis.othello.model import build, othello_config
-from analysis.othello.records import parse_moves
-from analysis.othello.squares import token_of
-from analysis.service.catalogue import (
+from analysis.catalogue import (
     FitProbes,
     OpenOthello,
     OthelloBinding,
@@ -24,8 +18,14 @@ from analysis.service.catalogue import (
     OthelloReading,
     OthelloRoles,
 )
-from analysis.service.context import Context
-from analysis.service.store import ResultStore
+from analysis.engine.context import Context
+from analysis.engine.store import ResultStore
+from analysis.errors import Cancelled, UserError
+from analysis.othello.board import Board
+from analysis.othello.checkpoints import to_mingpt
+from analysis.othello.model import build, othello_config
+from analysis.othello.records import parse_moves
+from analysis.othello.squares import token_of
 from analysis.tpr.activations import collect, read, whole_games
 from analysis.tpr.library import ProbeSet, fingerprint, load_set, make_probe, new_set, save_set
 from analysis.tpr.pipeline import constant_baseline, fit_probes, scored

@@ -1,0 +1,214 @@
+"""How a page asks: send an operation, hear of its progress, get its result. No torch here.
+
+One connection per question; the connection is the lease. If it is dropped on this side, the worker cancels; if the
+worker dies, a question that had not begun is asked again, and one that had begun fails with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client as connect
+from multiprocessing.connection import Connection
+from typing import Any
+
+from analysis.engine import protocol
+from analysis.engine.jobs import read_book
+from analysis.engine.operation import Operation, Result
+from analysis.engine.store import ResultStore
+from analysis.engine.supervisor import whereabouts
+from analysis.errors import Cancelled, UserError
+from analysis.home import folder, home
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 5
+Answer = tuple[dict[str, Any], dict[str, Any]]
+
+
+class WorkerGone(Exception):
+    """The worker is not there, or died while it worked on this. The text says which, for the reader."""
+
+
+class Superseded(Exception):
+    """A newer request of the same widget has taken the place of this one; there is nothing to show."""
+
+
+class OperationFailed(Exception):
+    """A bug in the worker; the text carries the number under which the log has it."""
+
+
+class Client:
+    """Asks the worker of this data folder. Safe to use from many threads."""
+
+    def __init__(self, patience: float = 20.0) -> None:
+        self.patience = patience
+        self.home = home()
+        self.store = ResultStore(folder("results"))
+
+    def ask(
+        self,
+        operation: Operation,
+        *,
+        session: str = "",
+        widget: str = "",
+        link: str = "",
+        token: str | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Result:
+        """Ask and wait for the answer.
+
+        ``session`` and ``widget`` name the slot in which the newest live request wins. ``token`` is what
+        :meth:`cancel` takes; ``link`` is where the job tray leads when the job is done.
+
+        Raises:
+            UserError: the question cannot be answered as asked. Cancelled, Superseded: no answer is wanted any more.
+            WorkerGone: no worker, or it died. OperationFailed: a bug.
+        """
+        request = self._request(operation, session, widget, link, token)
+        for _ in range(ATTEMPTS):
+            answer = self._attempt(request, on_progress)
+            if answer is not None:
+                return self._end(*answer)
+        raise WorkerGone("The worker stopped again and again before it came to this question.")
+
+    def stream(
+        self, operation: Operation, *, session: str = "", widget: str = "", token: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Ask an operation of kind "stream" and yield its lines as they come; the last one is its result's data.
+
+        Closing the iterator drops the connection, and so stops the worker at its next safe point. Raises as
+        :meth:`ask`.
+        """
+        connection, address = self._connect()
+        try:
+            protocol.send(connection, self._request(operation, session, widget, "", token))
+            while True:
+                message, arrays = protocol.receive(connection)
+                if message["type"] == "progress":
+                    if "line" in message["value"]:
+                        yield message["value"]["line"]
+                elif message["type"] != "started":
+                    yield self._end(message, arrays).data
+                    return
+        except (EOFError, OSError) as error:
+            raise WorkerGone(self._why_gone(address)) from error
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _request(operation: Operation, session: str, widget: str, link: str, token: str | None) -> dict[str, Any]:
+        return {
+            "type": "request",
+            "operation": type(operation).__name__,
+            "params": operation.to_params(),
+            "token": token or uuid.uuid4().hex,
+            "session": session,
+            "widget": widget,
+            "link": link,
+        }
+
+    def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Answer | None:
+        """The answer of the worker that is there now, or None if it died before it had begun."""
+        connection, address = self._connect()
+        began = False
+        try:
+            if not _sent(connection, request):
+                return None
+            while True:
+                try:
+                    message, arrays = protocol.receive(connection)
+                except (EOFError, OSError) as error:
+                    if not began:
+                        return None
+                    raise WorkerGone(self._why_gone(address)) from error
+                began = True
+                if message["type"] == "progress" and on_progress is not None:
+                    on_progress(message["value"])
+                elif message["type"] not in ("progress", "started"):
+                    return message, arrays
+        finally:
+            connection.close()
+
+    def _end(self, message: dict[str, Any], arrays: dict[str, Any]) -> Result:
+        kind = message["type"]
+        if kind == "result" and message.get("stored"):
+            found = self.store.get(message["key"])
+            if found is None:
+                raise OperationFailed("The result was made, but could not be read back. Try again.")
+            return found
+        if kind == "result":
+            return Result(message["data"], arrays, message.get("key", ""))
+        if kind == "cancelled":
+            raise Cancelled
+        if kind == "superseded":
+            raise Superseded
+        if message.get("kind") == "user":
+            raise UserError(message["text"], message.get("field"))
+        raise OperationFailed(message.get("text", "The worker gave no answer."))
+
+    def cancel(self, token: str) -> bool:
+        """Cancel a question by its token. True if it was still waiting or running."""
+        return bool(self._control({"type": "cancel", "token": token}).get("found"))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The recent jobs, newest first; from the book on disk while there is no worker."""
+        try:
+            return list(self._control({"type": "jobs"}, patience=0.3)["jobs"])
+        except WorkerGone:
+            rows = [r.row() for r in read_book(self.home / "jobs.json")]
+            return sorted(rows, key=lambda r: -r["started"])
+
+    def status(self) -> dict[str, Any]:
+        """What the worker is doing and which models it holds; ``{"phase": ...}`` alone while there is none."""
+        try:
+            return self._control({"type": "status"}, patience=0.3)
+        except WorkerGone as error:
+            return {"phase": str(error), "loaded": [], "loading": None, "pid": None, "busy": ""}
+
+    def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
+        connection, address = self._connect(patience)
+        try:
+            protocol.send(connection, message)
+            return protocol.receive(connection)[0]
+        except (EOFError, OSError) as error:
+            raise WorkerGone(self._why_gone(address)) from error
+        finally:
+            connection.close()
+
+    def _connect(self, patience: float | None = None) -> tuple[Connection, str]:
+        """A connection, and the address that it goes to: each run of the worker has an address of its own."""
+        deadline = time.monotonic() + (self.patience if patience is None else patience)
+        while True:
+            try:
+                facts = json.loads(whereabouts(self.home).read_text(encoding="utf-8"))
+                return connect(facts["address"], authkey=bytes.fromhex(facts["authkey"])), facts["address"]
+            except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
+                if time.monotonic() > deadline:
+                    raise WorkerGone("The model process is starting; this takes a few seconds.") from error
+                time.sleep(0.05)
+
+    def _why_gone(self, address: str) -> str:
+        """The supervisor's reason for the end of the worker at that address, written just after it has died."""
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            try:
+                ended = json.loads(whereabouts(self.home).read_text(encoding="utf-8")).get("ended") or {}
+                if ended.get("address") == address:
+                    return str(ended["reason"])
+            except (OSError, ValueError, KeyError, AttributeError) as error:
+                log.debug("no reason yet: %s", error)
+            time.sleep(0.05)
+        return "The worker process stopped while this job ran. It is being started again."
+
+
+def _sent(connection: Connection, request: dict[str, Any]) -> bool:
+    """Send the request; False if no one is there to take it."""
+    try:
+        protocol.send(connection, request)
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,47 @@
+"""Operations on models as such: estimate one before loading, load one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, hash_of
+from analysis.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class EstimateModel(Operation):
+    """Parameters and memory of a model from its metadata alone, against what the machine has."""
+
+    kind: ClassVar[Kind] = "read"
+    candidate: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.metadata import estimate
+
+        return Result(asdict(estimate(self.candidate)))
+
+
+@dataclass(frozen=True)
+class LoadModel(Operation):
+    """Load a model, or read it again if its files were saved over; describe it, and say which pages work with it."""
+
+    kind: ClassVar[Kind] = "job"
+    reread: ClassVar[bool] = True
+    model: ModelSpec = ModelSpec("default")
+
+    def describe(self) -> str:
+        return f"Load {self.model.label}"
+
+    def reads(self, context: Context) -> str:
+        """The files as they are now: a kept answer is not one about files that were saved over."""
+        from analysis.models.stamp import stamp_of
+
+        return hash_of([list(entry) for entry in stamp_of(self.model)])
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.capabilities import capabilities
+
+        facts = context.model(self.model).facts_dict()
+        return Result({"facts": facts, "capabilities": capabilities(facts)})

@@ -1,0 +1,163 @@
+"""The models that are in memory, by specification.
+
+Requests name their model, so two people may use two models and never mix. At most ``limit`` stay loaded
+(``ATTUNE_MODELS``, default 2); the one unused for longest makes room. Loading happens on the compute thread only.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from analysis.engine.operation import hash_of
+from analysis.models.spec import ModelSpec
+from analysis.models.stamp import stamp_of
+
+if TYPE_CHECKING:
+    from analysis.models.loader import LoadedModel
+
+_VARIANT = "weights beside the fingerprint"
+
+
+class Residents:
+    """Loaded models. ``get`` is for the compute thread; the other methods for any."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit or max(1, int(os.environ.get("ATTUNE_MODELS", "2")))
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[ModelSpec, LoadedModel] = OrderedDict()
+        self._loading: tuple[ModelSpec, str, float | None] | None = None
+
+    def get(
+        self, spec: ModelSpec, progress: Callable[[str, float | None], None] | None = None, *, fresh: bool = False
+    ) -> LoadedModel:
+        """The loaded model, loading it first if need be. ``fresh``: read it again if its files were saved over.
+
+        A model leaves memory only once the new one is known to load; or, where both do not fit, once the new one's
+        files are known to be readable. Raises UserError if it cannot be loaded: then all others are still there.
+        """
+        with self._lock:
+            known = self._loaded.get(spec)
+            if known is not None:
+                self._loaded.move_to_end(spec)
+            full = known is None and len(self._loaded) >= self.limit
+        if known is not None and not (fresh and changed_on_disk(known)):
+            return known
+        with self._lock:
+            self._loading = (spec, "starting", 0.0)
+        from analysis.models.loader import load_model
+
+        def say(text: str, share: float | None) -> None:
+            with self._lock:
+                self._loading = (spec, text, share)
+            if progress is not None:
+                progress(text, share)
+
+        try:
+            if full and not _fits_beside(spec):
+                self._make_room()
+            loaded = load_model(spec, say)
+            if known is not None:
+                loaded = _renewed(loaded, known)
+            with self._lock:
+                self._loaded.pop(spec, None)
+            self._make_room()
+            with self._lock:
+                self._loaded[spec] = loaded
+            return loaded
+        finally:
+            with self._lock:
+                self._loading = None
+
+    def _make_room(self) -> None:
+        """Let go of those unused for longest, until one more may be loaded."""
+        while True:
+            with self._lock:
+                if len(self._loaded) < self.limit:
+                    return
+                self._loaded.popitem(last=False)
+            gc.collect()  # what is kept with a model refers back to it
+
+    def may_use(self, spec: ModelSpec | None) -> bool:
+        """Whether a task with that model (or with none) can run now without a second load inside a running one."""
+        with self._lock:
+            return self._loading is None or spec is None or spec in self._loaded
+
+    def fingerprint(self, spec: ModelSpec) -> str | None:
+        """Fingerprint of a loaded model's weights (``ModelFacts.fingerprint``), None while it is not loaded."""
+        with self._lock:
+            found = self._loaded.get(spec)
+        return None if found is None else found.facts.fingerprint
+
+    def identity(self, spec: ModelSpec) -> str | None:
+        """What tells the numbers of a loaded model from those of any other: fingerprint of the weights, dtype and
+        device, and the tokenizer and settings where these may change. Computed answers are kept under it; files that
+        belong to weights go by the fingerprint alone."""
+        with self._lock:
+            found = self._loaded.get(spec)
+        if found is None:
+            return None
+        parts = [found.facts.fingerprint, found.facts.dtype, found.facts.device, found.surroundings]
+        parts.append(found.extras.get(_VARIANT, ""))  # weights that changed where the fingerprint does not look
+        return " ".join(part for part in parts if part)
+
+    def put(self, loaded: LoadedModel) -> None:
+        """Enter a model that was made elsewhere (tests, notebooks)."""
+        with self._lock:
+            self._loaded[loaded.spec] = loaded
+
+    def listing(self) -> dict[str, Any]:
+        """What is loaded, newest use last, and what is being loaded; plain data."""
+        with self._lock:
+            loading = self._loading
+            return {
+                "loaded": [
+                    {"spec": s.to_dict(), "facts": m.facts_dict(), "changed": changed_on_disk(m)}
+                    for s, m in self._loaded.items()
+                ],
+                "loading": loading and {"spec": loading[0].to_dict(), "text": loading[1], "share": loading[2]},
+            }
+
+
+def changed_on_disk(loaded: LoadedModel) -> bool:
+    """Whether the files of a loaded model were saved over, or are gone, since they were read."""
+    return bool(loaded.stamp) and stamp_of(loaded.spec) != loaded.stamp
+
+
+def _same_weights(a: Any, b: Any) -> bool:
+    """Whether two models have the same weights, every one of them."""
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(
+        t.shape == theirs[n].shape and bool((t == theirs[n]).all()) for n, t in ours.items()
+    )
+
+
+def _fits_beside(spec: ModelSpec) -> bool:
+    """Whether a model fits into what is free now. Raises UserError if its files cannot be read at all."""
+    from analysis.models.metadata import estimate
+
+    return estimate(spec).fits
+
+
+def _renewed(loaded: LoadedModel, before: LoadedModel) -> LoadedModel:
+    """The model read again, with a sentence on whether its weights are others now."""
+    text = "The files were saved over since they were last read"
+    if loaded.facts.fingerprint != before.facts.fingerprint:
+        text += ": the weights changed. These are the new ones, and what was fitted to the old ones is not theirs."
+    elif _same_weights(loaded.model, before.model):
+        other = loaded.surroundings != before.surroundings
+        text += f"; the weights are the same{', the tokenizer or the settings are not' if other else ''}."
+        loaded.extras[_VARIANT] = before.extras.get(_VARIANT, "")
+    else:
+        text += (
+            ": a few weights changed, none of them among those that the fingerprint samples. These are the new ones; "
+            "what was fitted to the old ones is offered still, and is not theirs."
+        )
+        loaded.extras[_VARIANT] = hash_of([list(entry) for entry in loaded.stamp])
+    facts = replace(loaded.facts, note=f"{text} {loaded.facts.note}".strip())
+    return replace(loaded, facts=facts)

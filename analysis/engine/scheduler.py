@@ -1,0 +1,253 @@
+"""One compute thread, three priorities: the part of the worker that decides what runs next.
+
+Live tasks go before streams of text, and those before jobs; a running task lets those above it in at its safe points,
+in a fresh context so that no tap of its own can touch them. Equal requests share one task, which is cancelled when its
+last subscriber leaves; a stream is not shared, since who comes late would miss its beginning. In the slot of one widget
+of one session the newest request replaces a queued older one, and ends a running stream, for that session alone.
+``emit`` functions must not block: they are called from the compute thread and under the lock.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import math
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.disk import FULL, full_disk
+from analysis.engine.context import Context, Memory
+from analysis.engine.jobs import JobBook, JobRecord
+from analysis.engine.operation import Kind, Operation, Result, hash_of
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
+from analysis.errors import Cancelled, UserError
+
+log = logging.getLogger(__name__)
+PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
+LIMITS = {"live": 64, "stream": 16, "job": 32}
+Emit = Callable[[dict[str, Any], Result | None], None]
+
+
+Slot = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """One who waits for a task: where its messages go, and the slot of its widget."""
+
+    emit: Emit
+    slot: Slot | None
+
+
+class Task:
+    """One computation and those who wait for it (by token)."""
+
+    def __init__(self, operation: Operation, key: str) -> None:
+        self.operation, self.key, self.title = operation, key, operation.describe()
+        self.subscribers: dict[str, Subscriber] = {}
+        self.cancel = threading.Event()
+        self.started = False
+
+    def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
+        """Send a message to all who wait."""
+        for subscriber in list(self.subscribers.values()):
+            subscriber.emit(message, result)
+
+
+class TaskContext(Context):
+    """The context of a task on the compute thread: progress goes to subscribers, safe points to the scheduler."""
+
+    def __init__(self, scheduler: Scheduler, task: Task) -> None:
+        super().__init__(scheduler.residents, scheduler.store, scheduler.memory)
+        self._scheduler, self._task = scheduler, task
+        self.on_progress = self._tell
+
+    def _tell(self, value: dict[str, Any]) -> None:
+        self._task.emit({"type": "progress", "value": value})
+        share = value.get("share")
+        share = float(share) if share is not None and math.isfinite(share) else None
+        for token in list(self._task.subscribers):
+            self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
+
+    def check(self) -> None:
+        """Let waiting tasks of a higher priority run; then end here if nobody wants the answer any more."""
+        self._scheduler.serve_above(self._task.operation.kind)
+        if self._task.cancel.is_set():
+            raise Cancelled
+
+
+class Scheduler:
+    """Queues, the compute thread, and the book of jobs."""
+
+    def __init__(self, book: JobBook, store: ResultStore | None = None, residents: Residents | None = None) -> None:
+        self.book, self.store = book, store or ResultStore()
+        self.residents, self.memory = residents or Residents(), Memory()
+        self._ready = threading.Condition()
+        self._queues: dict[Kind, deque[Task]] = {kind: deque() for kind in PRIORITIES}
+        self._tasks: dict[str, Task] = {}
+        self.busy = ""
+
+    def submit(self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str) -> None:
+        """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them."""
+        session = slot[0] if slot else ""
+        if operation.kind == "read":
+            emit({"type": "started"}, None)
+            emit(*self._answer(operation, Context(self.residents, self.store, self.memory)))
+            return
+        job = operation.kind == "job"
+        if job:
+            self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
+            found = Context(self.residents, self.store, self.memory).stored(operation)
+            if found is not None:
+                self.book.change(token, state="done", share=1.0, text="from the store", files=list(found.files))
+                emit({"type": "result", "cached": True, "stored": True}, found)
+                return
+        key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])
+        subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None)
+        with self._ready:
+            task = self._tasks.get(key)
+            if task is None or task.cancel.is_set():
+                task = self._enqueue(Task(operation, key), token, subscriber)
+            else:
+                task.subscribers[token] = subscriber
+                self._replace_older(subscriber)
+            if task.started:
+                self.book.change(token, state="running")
+        if task.started:
+            emit({"type": "started"}, None)
+
+    def _enqueue(self, task: Task, token: str, subscriber: Subscriber) -> Task:
+        self._replace_older(subscriber)
+        queue = self._queues[task.operation.kind]
+        if len(queue) >= LIMITS[task.operation.kind]:
+            self.book.change(token, state="failed", reason="The queue is full.")
+            text = "The model is busy: its queue is full. Wait until something has ended and try again."
+            subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
+            return task
+        self._tasks[task.key] = task
+        task.subscribers[token] = subscriber
+        queue.append(task)
+        self._ready.notify()
+        return task
+
+    def _replace_older(self, newest: Subscriber) -> None:
+        if newest.slot is None:
+            return
+        streams = [t for t in self._tasks.values() if t.operation.kind == "stream"]
+        for task in {*self._queues["live"], *streams}:
+            for token, older in list(task.subscribers.items()):
+                if older.slot == newest.slot and older is not newest:
+                    del task.subscribers[token]
+                    older.emit({"type": "superseded"}, None)
+            self._abandon(task)
+
+    def _abandon(self, task: Task) -> None:
+        """End a task that nobody waits for any more: at once if it is queued, at its next safe point if it runs."""
+        if task.subscribers:
+            return
+        task.cancel.set()
+        for queue in self._queues.values():
+            if task in queue:
+                queue.remove(task)
+                self._tasks.pop(task.key, None)
+
+    def leave(self, token: str, reason: str = "cancelled") -> bool:
+        """A subscriber goes: cancelled by its user, or its connection was lost. True if it was there."""
+        with self._ready:
+            for task in list(self._tasks.values()):
+                subscriber = task.subscribers.pop(token, None)
+                if subscriber is None:
+                    continue
+                self.book.change(token, state="cancelled", reason=reason)
+                self._abandon(task)
+                subscriber.emit({"type": "cancelled"}, None)
+                return True
+        return False
+
+    def run_forever(self) -> None:
+        """The compute thread's body."""
+        while True:
+            with self._ready:
+                while not any(self._queues.values()):
+                    self._ready.wait()
+                task = next(queue for queue in self._queues.values() if queue).popleft()
+            self._run(task)
+
+    def serve_above(self, kind: Kind) -> None:
+        """Run the tasks of higher priority that wait now; called by a task of that kind at a safe point.
+
+        Those that come in meanwhile wait for the next safe point, so that a busy slider cannot stop a job for good.
+        While a model is being loaded, tasks that need another load wait until it is there.
+        """
+        with self._ready:
+            above = [t for k in PRIORITIES[: PRIORITIES.index(kind)] for t in self._queues[k]]
+            waiting = [t for t in above if self.residents.may_use(getattr(t.operation, "model", None))]
+        for task in waiting:
+            with self._ready:
+                queue = self._queues[task.operation.kind]
+                if task not in queue:
+                    continue
+                queue.remove(task)
+            contextvars.Context().run(self._run, task)
+
+    def _run(self, task: Task) -> None:
+        with self._ready:
+            task.started = True
+            for token in task.subscribers:
+                self.book.change(token, state="running")
+        before, self.busy = self.busy, task.title
+        task.emit({"type": "started"})
+        message, result = self._answer(task.operation, TaskContext(self, task), task)
+        self.busy = before
+        changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
+        if message["type"] == "result":
+            changes = {"state": "done", "share": 1.0, "files": list(result.files) if result is not None else []}
+        elif message["type"] == "cancelled":
+            changes = {"state": "cancelled", "reason": "cancelled"}
+        with self._ready:
+            if self._tasks.get(task.key) is task:
+                del self._tasks[task.key]
+            for token in task.subscribers:
+                self.book.change(token, **changes)
+        task.emit(message, result)
+
+    def _answer(
+        self, operation: Operation, context: Context, task: Task | None = None
+    ) -> tuple[dict[str, Any], Result | None]:
+        try:
+            if task is not None and task.cancel.is_set():
+                raise Cancelled
+            result = context.perform(operation)
+            return {"type": "result", "stored": operation.kind == "job"}, result
+        except Cancelled:
+            return {"type": "cancelled"}, None
+        except UserError as error:
+            return {"type": "error", "kind": "user", "text": error.message, "field": error.field}, None
+        except BaseException as error:  # a library in Rust panics with what is no Exception; the one thread lives on
+            return bug(error, f"{type(operation).__name__} {_numbers(operation)}"), None
+
+
+def _numbers(operation: Operation) -> dict[str, Any]:
+    """The settings of an operation that are no text: a log holds nothing that was typed."""
+    return {k: v for k, v in operation.to_params().items() if v is None or isinstance(v, (bool, int, float))}
+
+
+def bug(error: BaseException, where: str) -> dict[str, Any]:
+    """The message for a failure that is not the asker's fault; the log has its traceback under the same number.
+
+    A full disk is no bug, and said.
+    """
+    if full_disk(error):
+        log.warning("the disk is full: %s", where)
+        return {"type": "error", "kind": "user", "text": FULL, "field": None}
+    number = uuid.uuid4().hex[:8]
+    log.error("failure %s in %s", number, where, exc_info=error)
+    text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        text = "This needs more memory than the device has. Shorten the prompt or choose a smaller model."
+    return {"type": "error", "kind": "bug", "text": text, "field": None}

@@ -1,0 +1,341 @@
+"""Jobs of the Faithfulness page: a study made anew, a model's own chains, and rows from outside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from analysis.artefacts import pair_files
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, hash_of, names_of, number, whole
+from analysis.errors import UserError
+from analysis.faithfulness.ops.study import reader_for
+from analysis.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from analysis.faithfulness.item import Item
+    from analysis.faithfulness.parts import StudySettings
+    from analysis.models.loader import LoadedModel
+
+RANKED = ("0", "1", "2", "Z", "G1")
+MAX_FILE = 5_000_000
+MAX_ITEMS = 2_000
+"""Chains of one file."""
+
+
+@dataclass(frozen=True)
+class OfStudy(Operation):
+    """What a study is to be made of."""
+
+    model: ModelSpec = ModelSpec("default")
+    seeds: int = 5
+    problems: int = 10
+    tiers: tuple[str, ...] = ("1", "2")
+    fur: int = 0
+    seed: int = 0
+    continued: bool = False
+
+    def __post_init__(self) -> None:
+        _either(self.continued)
+        whole(self.seeds, 1, 20, "seeds", "The number of demonstration seeds")
+        whole(self.problems, 2, 60, "problems", "The number of problems")
+        whole(self.fur, 0, 200, "fur", "The number of items for FUR")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        if not isinstance(self.tiers, tuple) or not self.tiers or set(self.tiers) - set(RANKED):
+            raise UserError(f"Choose at least one of the tiers {', '.join(RANKED)}.", "tiers")
+        if self.fur and "1" not in self.tiers:
+            raise UserError("FUR is measured on items of tier 1. Add that tier, or set FUR to 0.", "fur")
+
+    def settings(self) -> StudySettings:
+        """As the study takes them."""
+        from analysis.faithfulness.parts import StudySettings
+
+        return StudySettings(self.seeds, self.problems, self.tiers, self.fur, self.seed, self.continued)
+
+
+@dataclass(frozen=True)
+class FaithEstimate(OfStudy):
+    """How long a study would take on this model, before it is begun."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.board_words import few_seeds
+        from analysis.faithfulness.forgetting import TOKENS_UNLEARNED, unlearned
+        from analysis.faithfulness.study import estimate_tokens
+
+        loaded = context.model(self.model)
+        tokens, items = estimate_tokens(self.settings())
+        seconds = 1.5 * tokens * loaded.facts.seconds_per_token + items * 0.1
+        if self.fur:
+            seconds += unlearned(self.fur) * TOKENS_UNLEARNED * loaded.facts.seconds_per_token
+        words = (
+            f"about {seconds / 60:.0f} minutes"
+            if seconds > 100
+            else f"about {max(5, 5 * round(seconds / 5)):.0f} seconds"
+        )
+        sentence = f"Up to {items} items, {tokens / 1000:,.0f} thousand tokens through the model: {words}."
+        sentence += few_seeds(self.seeds) if set(self.tiers) & {"1", "2"} else ""
+        return Result({"sentence": sentence, "seconds": seconds, "items": items})
+
+
+@dataclass(frozen=True)
+class FaithStudy(OfStudy):
+    """Make, certify and score items with this model; the answer names the study that was kept."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Faithfulness of {self.problems} problems, {self.seeds} seeds, tiers {', '.join(self.tiers)}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.forgetting import with_fur
+        from analysis.faithfulness.parts import make_part, parts_of
+        from analysis.faithfulness.study import joined
+
+        loaded = context.model(self.model)
+        settings = self.settings()
+        reader = reader_for(context, loaded)
+        wanted = parts_of(settings)
+        span = 0.7 if self.fur else 1.0
+        parts = []
+        for k, (tier, seed) in enumerate(wanted):
+
+            def say(share: float, text: str, k: int = k) -> None:
+                context.progress(span * (k + share) / len(wanted), text)
+
+            parts.append(make_part(reader, tier, seed, settings, say))
+        name = f"study-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
+        study = joined(
+            parts, settings, _manifest(loaded, f"tiers {', '.join(self.tiers)}, {self.seeds} seeds", "the Studies tab")
+        )
+        files = keep(study, loaded, name)  # what there is so far is safe before the weights are touched
+        without = ""
+        if self.fur:
+            try:
+                study = with_fur(
+                    study,
+                    loaded,
+                    self.fur,
+                    lambda share, text: context.progress(span + (1 - span) * share, text),
+                    context.check,
+                )
+                files = keep(study, loaded, name)
+            except UserError as error:
+                without = f" FUR was not measured: {error.message}"
+        left = [t for t in self.tiers if not len(study.of(t))]
+        sentence = f"Kept as {name}: {len(study.items)} items."
+        if left:
+            sentence += (
+                f" Nothing could be certified in tier {', '.join(left)}: this model does not follow the examples."
+            )
+        return Result({"study": name, "sentence": sentence + without, "items": len(study.items)}, files=files)
+
+
+@dataclass(frozen=True)
+class FaithOwn(Operation):
+    """Chains that the model writes itself, split into steps and measured; they have no label."""
+
+    kind: ClassVar[Kind] = "job"
+    model: ModelSpec = ModelSpec("default")
+    question: str = ""
+    candidates: str = ""
+    hint: str = ""
+    samples: int = 4
+    temperature: float = 0.7
+    tokens: int = 160
+    seed: int = 0
+    simulator: str = ""
+    plain: bool = False
+    continued: bool = False
+
+    def __post_init__(self) -> None:
+        _either(self.continued)
+        from analysis.faithfulness.item import MAX_CANDIDATES
+
+        if not isinstance(self.question, str) or not self.question.strip():
+            raise UserError("There is no question. Type one.", "question")
+        for name, most in (("question", 8_000), ("hint", 2_000), ("candidates", 2_000), ("simulator", 300)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or len(value) > most:
+                raise UserError(f"The {name} can have at most {most:,} characters.", name)
+            if not _is_text(value):
+                raise UserError(f"The {name} has half a character in it (one surrogate). Write it anew.", name)
+        count = len(_listed(self.candidates))
+        if count > MAX_CANDIDATES:
+            raise UserError(f"There are {count} candidate answers. Name at most {MAX_CANDIDATES}.", "candidates")
+        whole(self.samples, 1, 32, "samples", "The number of samples")
+        number(self.temperature, 0, 5, "temperature", "The temperature")
+        whole(self.tokens, 8, 1_024, "tokens", "The number of tokens")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        if not isinstance(self.plain, bool):
+            raise UserError("The chat template is either used or not.", "plain")
+
+    def describe(self) -> str:
+        return f"{self.samples} chains of the model's own"
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.chains import sample_chains
+
+        loaded = context.model(self.model)
+        listed = _listed(self.candidates)
+        found = sample_chains(
+            loaded, self.question, self.hint, listed, self.samples, self.temperature, self.tokens, self.seed,
+            context.check, plain=self.plain, progress=lambda share: context.progress(0.5 * share, "Writing chains"),
+        )  # fmt: skip
+        if not found.items:
+            raise UserError(
+                f"{found.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
+            )
+        study = scored(context, loaded, found.items, self.simulator, "own chains", "the model's own chains", 0.5,
+                       self.continued)  # fmt: skip
+        name = f"own-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
+        files = keep(study, loaded, name)
+        rows = [
+            {"item": i.id, "chain": list(i.steps), "answer": i.answer.strip(), "text": "".join(i.steps)}
+            for i in study.items
+        ]
+        refused = study.manifest["refused"]
+        said = f" {len(refused)} could not be measured: {refused[0][1]}" if refused else ""
+        return Result(
+            {
+                "study": name,
+                "items": rows,
+                "sentence": found.sentence + said,
+                "answers": [{"answer": a.strip(), "count": n} for a, n in found.answers],
+                "texts": list(found.texts),
+            },
+            files=files,
+        )
+
+
+@dataclass(frozen=True)
+class FaithFile(Operation):
+    """Rows in the shape of the published benchmark, checked and measured."""
+
+    kind: ClassVar[Kind] = "job"
+    model: ModelSpec = ModelSpec("default")
+    text: str = ""
+    unlabelled: bool = False
+    continued: bool = False
+
+    def __post_init__(self) -> None:
+        _either(self.continued)
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise UserError("There are no rows. Paste JSONL, or choose a file.", "text")
+        if len(self.text) > MAX_FILE:
+            raise UserError(f"The rows have more than {MAX_FILE:,} characters. Split the file.", "text")
+        if not isinstance(self.unlabelled, bool):
+            raise UserError("Rows without a label are either taken or not.", "unlabelled")
+
+    def describe(self) -> str:
+        return "Faithfulness of rows from a file"
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.rows import read_rows
+
+        loaded = context.model(self.model)
+        rows = read_rows(self.text, loaded.tokenizer, self.unlabelled, check=context.check)
+        refused: list[dict[str, Any]] = [{"line": line, "sentence": sentence} for line, sentence in rows.refused]
+        if not rows.items:
+            first = f" Line {refused[0]['line']}: {refused[0]['sentence']}" if refused else ""
+            raise UserError(f"None of these rows can be used.{first}", "text")
+        if len(rows.items) > MAX_ITEMS:
+            raise UserError(
+                f"The file holds {len(rows.items):,} chains; at most {MAX_ITEMS:,} are measured at once. Split it, all "
+                "rows of a question together.",
+                "text",
+            )
+        study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0, self.continued)
+        lines = {item.id: int(item.facts["line"]) for item in rows.items}
+        refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
+        refused.sort(key=lambda row: row["line"])
+        name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
+        files = keep(study, loaded, name)
+        data = {"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence}
+        return Result(data, files=files)
+
+
+def _either(continued: Any) -> None:
+    if not isinstance(continued, bool):
+        raise UserError("The published forms are either measured too or not.", "continued")
+
+
+def _listed(candidates: str) -> tuple[str, ...]:
+    """The answers of a list with commas, each once; with semicolons or on lines where an answer has a comma itself.
+
+    Raises UserError(field="candidates") where commas may as well stand within a number: 12,345.
+    """
+    if re.search(r"[;\n]", candidates):
+        parts = re.split(r"[;\n]", candidates)
+    elif re.search(r",\s", candidates):
+        parts = re.split(r",\s", candidates)
+    elif re.search(r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)", candidates):
+        raise UserError(
+            "It cannot be told whether the commas in this list stand between answers or within a number. Write a "
+            "semicolon between answers.",
+            "candidates",
+        )
+    else:
+        parts = candidates.split(",")
+    return tuple(dict.fromkeys(p for part in parts if (p := part.strip().strip(",").strip())))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def scored(
+    context: Context,
+    loaded: LoadedModel,
+    items: tuple[Item, ...],
+    simulator: str,
+    title: str,
+    command: str,
+    start: float,
+    continued: bool = False,
+) -> Any:
+    """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
+    by the published forms that let the model write on, too."""
+    from analysis.faithfulness.parts import chosen
+    from analysis.faithfulness.study import score_items
+
+    reader = reader_for(context, loaded)
+    second, said = None, "Simulatability needs a second model; none was given."
+    if simulator.strip():
+        try:
+            other = context.model(ModelSpec(simulator.strip()))
+        except UserError as error:
+            raise UserError(error.message, "simulator") from error
+        second, said = reader_for(context, other), f"The simulator is {other.facts.label}."
+
+    def say(share: float, text: str) -> None:
+        context.progress(start + (1 - start) * share, text)
+
+    manifest = _manifest(loaded, title, command) | {"simulator": said}
+    return score_items(reader, items, manifest, second, say, chosen(continued))
+
+
+def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:
+    """Draw up the leaderboard and write the study to the data folder; the files' names."""
+    from analysis.faithfulness.board import board
+    from analysis.faithfulness.library import place, save_study
+
+    study.manifest["board"] = board(study)
+    path = place(loaded.facts.fingerprint, name)
+    save_study(study, path)
+    return names_of(*pair_files(path))
+
+
+def _manifest(loaded: LoadedModel, title: str, command: str) -> dict[str, Any]:
+    facts = loaded.facts
+    return {
+        "fingerprint": facts.fingerprint,
+        "model": facts.label,
+        "parameters": facts.parameters,
+        "title": title,
+        "command": command,
+    }

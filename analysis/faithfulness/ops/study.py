@@ -1,0 +1,182 @@
+"""Operations of the Faithfulness page on what is kept: leaderboard, points behind it, items; and a few steps shared by
+the operations that ask the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, Result
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from analysis.faithfulness.item import Item
+    from analysis.faithfulness.reader import ModelReader
+    from analysis.faithfulness.study import Study
+    from analysis.models.loader import LoadedModel
+
+TIERS = ("0", "1", "2", "Z", "G1", "own", "file")
+IMPORTANCE = "Adding Mistakes"
+"""The measure whose score stands for importance on the map of importance and truth."""
+
+READER = "faithfulness reader"
+
+
+@dataclass(frozen=True)
+class OnStudy(Operation):
+    """A kept study of a model; "" is the one that comes with Attune."""
+
+    model: ModelSpec = ModelSpec("default")
+    study: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.study, str) or len(self.study) > 80:
+            raise UserError("A study is named by at most 80 characters.", "study")
+
+    def opened(self, context: Context) -> tuple[LoadedModel, Study]:
+        """Model and study; UserError if this model has no such study."""
+        from analysis.faithfulness.library import open_study
+
+        loaded = context.model(self.model)
+        return loaded, open_study(context.memory, loaded.facts.fingerprint, self.study)
+
+    def reads(self, context: Context) -> str:
+        """Names and checksums of the studies that the answer is read from."""
+        from analysis.faithfulness.library import digest
+
+        return digest(context.residents.fingerprint(self.model) or "")
+
+
+def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:
+    """A reader for one task, with the replies that readers of this model remember; they go when the model goes."""
+    from analysis.faithfulness.reader import ModelReader
+
+    reader = loaded.extras.get(READER)
+    if reader is None:
+        reader = loaded.extras[READER] = ModelReader(loaded)
+    found: ModelReader = reader.under(context.check)
+    return found
+
+
+def unlabelled(items: tuple[Item, ...]) -> bool:
+    """Whether nothing in a study can be ranked."""
+    return all(item.label is None for item in items)
+
+
+@dataclass(frozen=True)
+class FaithBoard(OnStudy):
+    """The leaderboard of a study and all that stands beside it."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.library import resolved, studies
+
+        loaded, study = self.opened(context)
+        m, fingerprint = study.manifest, loaded.facts.fingerprint
+        seconds = m["cost"]["seconds"]
+        took = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} s"
+        name = resolved(fingerprint, self.study)
+        whence = "Made here" if name else "Comes with Attune"
+        data = {
+            "studies": studies(fingerprint),
+            "fingerprint": fingerprint,
+            "study": name,
+            "source": f"{whence}: {m['command']}, {m['model']}, {took}.",
+            **current(m["board"]),
+        }
+        return Result(data)
+
+
+def current(board: dict[str, Any]) -> dict[str, Any]:
+    """A board as it was kept, its numbers untouched, with what is said of measures, and what was published of them, as
+    it is known now."""
+    from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES
+    from analysis.faithfulness.published import note, published
+
+    words = {m.name: m.sentence for m in (*MEASURES, *CONTINUED, *BASELINES)}
+    rows = [
+        {
+            **row,
+            "sentence": words.get(row["measure"], row["sentence"]),
+            "published": published(row["measure"]),
+        }
+        for row in board.get("rows", [])
+    ]
+    return {**board, "rows": rows, "published_note": note([row["measure"] for row in rows])}
+
+
+@dataclass(frozen=True)
+class FaithStudies(Operation):
+    """The kept studies of a model: what can be chosen where the one that was asked for cannot be opened."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Result:
+        from analysis.faithfulness.library import studies
+
+        fingerprint = context.model(self.model).facts.fingerprint
+        return Result({"studies": studies(fingerprint), "fingerprint": fingerprint})
+
+
+@dataclass(frozen=True)
+class FaithScores(OnStudy):
+    """Every item of a tier with all its scores."""
+
+    tier: str = "1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tier not in TIERS:
+            raise UserError(f"Choose one of the tiers {', '.join(TIERS)}.", "tier")
+
+    def run(self, context: Context) -> Result:
+        _, study = self.opened(context)
+        main, measures = study.main(), study.manifest["measures"]
+        names = [m["name"] for m in measures]
+        points = []
+        for at in study.of(self.tier):
+            item = study.items[at]
+            scores = {name: _number(main[row, at]) for row, name in enumerate(names)}
+            points.append(
+                {
+                    "item": item.id, "label": item.label, "regime": item.regime, "problem": item.problem,
+                    "demos": item.demos, "text": short(item), "steps": len(item.steps), "scores": scores,
+                    "importance": scores.get(IMPORTANCE),
+                }
+            )  # fmt: skip
+        thresholds = {m["name"]: m["threshold"] for m in measures if m["thresholded"]}
+        return Result(
+            {"points": points, "measures": names, "thresholds": thresholds, "importance": IMPORTANCE, "tier": self.tier}
+        )
+
+
+@dataclass(frozen=True)
+class FaithItems(OnStudy):
+    """The items of a study, each with its twins: the same problem under the same demonstrations."""
+
+    def run(self, context: Context) -> Result:
+        _, study = self.opened(context)
+        return Result({"rows": [item_row(study, item) for item in study.items]})
+
+
+def item_row(study: Study, item: Item) -> dict[str, Any]:
+    """A row of the list of items."""
+    return {
+        "item": item.id, "tier": item.tier, "regime": item.regime, "label": item.label, "problem": item.problem,
+        "demos": item.demos, "text": short(item), "answer": item.answer.strip(),
+        "twins": [{"item": t.id, "regime": t.regime} for t in study.twins(item)],
+    }  # fmt: skip
+
+
+def short(item: Item) -> str:
+    """Question and chain in one line."""
+    question = " · ".join(line.strip() for line in item.question_text.strip().splitlines())
+    text = f"{question} ·{''.join(item.steps)}".replace("\n", " ")
+    return text if len(text) <= 140 else text[:139] + "…"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,135 @@
+"""Operations of fitting: texts that a user brings, what a fit will cost, and the fit itself as a job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from analysis.corpora.sources import TextSource, keep_upload, read_source
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, choice, names_of, whole
+from analysis.errors import UserError
+from analysis.home import folder
+from analysis.mfa.settings import Noise
+from analysis.models.sites import KINDS, Site
+from analysis.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class KeepTexts(Operation):
+    """Take in a text file, or check the name of a dataset; answers with the source that stands for it."""
+
+    kind: ClassVar[Kind] = "read"
+    name: str = ""
+    text: str = ""
+    dataset: str = ""
+
+    def run(self, context: Context) -> Result:
+        if self.dataset:
+            source = TextSource("dataset", self.dataset)
+            sentence = f"The dataset {self.dataset} will be read from the hub when the fit starts."
+        else:
+            source = keep_upload(self.name, self.text.encode("utf-8", "surrogatepass"))
+            passages = read_source(source)
+            words = sum(len(p.text.split()) for p in passages)
+            sentence = f"{source.label}: {len(passages):,} passages, {words:,} words."
+        return Result({"source": json.dumps(source.to_dict()), "label": source.label, "sentence": sentence})
+
+
+def source_of(text: str) -> TextSource:
+    """The source that a form names: "bundled", or the JSON that :class:`KeepTexts` answered with."""
+    if text == "bundled":
+        return TextSource()
+    try:
+        return TextSource.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UserError("Choose the texts to fit on.", "texts") from error
+
+
+@dataclass(frozen=True)
+class OfFit(Operation):
+    """A fit as the form describes it."""
+
+    model: ModelSpec = ModelSpec("default")
+    source: str = "bundled"
+    site: str = "residual"
+    layer: int = 10
+    tokens: int = 30_000
+    regions: int = 64
+    factors: int = 8
+    noise: Noise = "shared"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choice(self.site, KINDS, "site", "The site")
+        choice(self.noise, ("shared", "component"), "noise", "The noise")
+        whole(self.layer, 0, 9_999, "layer", "The block")
+        whole(self.tokens, 1_000, 20_000_000, "tokens", "The number of tokens")
+        whole(self.regions, 1, 65_536, "regions", "The number of regions K")
+        whole(self.factors, 0, 64, "factors", "The number of local factors R")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        source_of(self.source)
+        if self.regions * (self.factors + 2) > self.tokens:
+            raise UserError(
+                f"{self.regions:,} regions with {self.factors} local factors each are more than {self.tokens:,} tokens "
+                f"can tell apart. Take at most {self.tokens // (self.factors + 2):,} regions, or more tokens.",
+                "regions",
+            )
+
+    @property
+    def place(self) -> Site:
+        """The site of the fit."""
+        return Site(self.layer, self.site)
+
+
+@dataclass(frozen=True)
+class EstimateFit(OfFit):
+    """Minutes, memory and disk of a fit, before it starts."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.pipeline import estimate_fit
+
+        return Result(estimate_fit(context.model(self.model), self.place, self.tokens, self.regions, self.factors))
+
+
+@dataclass(frozen=True)
+class FitRegions(OfFit):
+    """Collect activations, fit the mixture, describe its regions, keep the fit in the data folder."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Fit {self.regions} regions at block {self.layer}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.library import save_fit
+        from analysis.mfa.pipeline import Wanted, fit_regions
+
+        loaded = context.model(self.model)
+        if self.layer >= loaded.facts.layers:
+            raise UserError(f"This model has blocks 0 to {loaded.facts.layers - 1}.", "layer")
+        source = source_of(self.source)
+
+        def say(share: float, text: str, **facts: Any) -> None:
+            context.progress(share, text, **facts)
+
+        context.progress(0.0, "reading the texts")
+        passages = read_source(source, context.check)
+        wanted = Wanted(self.place, self.tokens, self.regions, self.factors, self.noise, self.seed)
+        fitted = fit_regions(loaded, passages, wanted, say)
+        fitted.manifest |= {
+            "source": source.to_dict(),
+            "model_spec": self.model.to_dict(),
+            "command": "the Steering page",
+        }
+        name = save_fit(fitted, passages)
+        facts = fitted.manifest
+        settings = {**self.to_params(), "fit": name, "history": facts["history"]}
+        sentence = (
+            f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "
+            f"{facts['held_out']:.1f} nats per activation; a single diagonal Gaussian has {facts['gaussian']:.1f}."
+        )
+        files = names_of(*(folder("regions") / f"{name}{end}" for end in (".json", ".safetensors")))
+        data = {"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings}
+        return Result(data, files=files)

@@ -1,0 +1,132 @@
+"""Operations on a set-up file: the vectors of a set-up with everything that the text depended on, out and in again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, Result
+from analysis.errors import UserError
+from analysis.mfa.settings import SteeringSettings
+from analysis.models.spec import ModelSpec
+
+MAX_FILE = 16 << 20
+
+
+@dataclass(frozen=True)
+class SaveSetup(Operation):
+    """The file of a set-up. ``generation``: JSON of the page's fields (prompt, chat, tokens, temperature, ...)."""
+
+    model: ModelSpec = ModelSpec("default")
+    steer: SteeringSettings = SteeringSettings()
+    generation: str = "{}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.library import fit_for
+        from analysis.mfa.steering import interventions_of
+        from analysis.steering import save_setup, setup_for
+
+        loaded = context.model(self.model)
+        fit = fit_for(context.memory, loaded, self.steer.fit)
+        fields = _generation(self.generation)
+        try:
+            numbers = {
+                "temperature": float(fields.get("temperature") or 0.0),
+                "top_p": float(fields.get("top-p") or 1.0),
+                "seed": int(fields.get("seed") or 0),
+                "generate": int(fields.get("count") or 0),
+            }
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError("Count, temperature, top-p and seed of the generation must be numbers.", "file") from error
+        setup = setup_for(
+            loaded.facts,
+            interventions_of(self.steer, fit),
+            prompt=str(fields.get("steer-prompt") or ""),
+            chat=bool(fields.get("steer-chat")),
+            notes=json.dumps({"steer": self.steer.to_dict(), "fit": fit.manifest.get("sha256", "")}),
+            **numbers,
+        )
+        body = save_setup(None, setup)
+        data = {"name": f"{fit.name}.attune.safetensors", "interventions": len(setup.interventions)}
+        return Result(data, {"file": np.frombuffer(body, np.uint8)})
+
+
+@dataclass(frozen=True)
+class OpenSetup(Operation):
+    """A set-up file (base64), checked against the loaded model; the sliders that it came from, if it names them."""
+
+    model: ModelSpec = ModelSpec("default")
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.file, str) or len(self.file) > 4 * MAX_FILE // 3 + 8:
+            raise UserError("A set-up file has at most 16 MB.", "file")
+
+    def run(self, context: Context) -> Result:
+        from analysis.steering import check_setup, load_setup
+
+        try:
+            body = base64.b64decode(self.file, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise UserError("The file did not arrive whole. Choose it again.", "file") from error
+        setup = load_setup(body)
+        loaded = context.model(self.model)
+        remarks = check_setup(setup, loaded.facts)
+        steer = _steer(setup.notes)
+        if steer is not None:
+            remarks += _changed(context, loaded, steer, setup)
+        generation = {
+            "steer-prompt": setup.prompt,
+            "steer-chat": setup.chat,
+            "count": setup.generate,
+            "temperature": setup.temperature,
+            "top-p": setup.top_p,
+            "seed": setup.seed,
+        }
+        return Result(
+            {
+                "steer": steer.to_dict() if steer else None,
+                "generation": generation,
+                "interventions": len(setup.interventions),
+                "remarks": remarks,
+            }
+        )
+
+
+def _changed(context: Context, loaded: Any, steer: SteeringSettings, setup: Any) -> list[str]:
+    """Whether the fit of that name still gives the vectors in the file."""
+    from analysis.mfa.library import fit_for
+    from analysis.mfa.steering import interventions_of
+    from analysis.steering import setup_for
+
+    try:
+        now = setup_for(loaded.facts, interventions_of(steer, fit_for(context.memory, loaded, steer.fit)))
+    except UserError as error:
+        return [error.message]
+    kept = [row["sha256"] for row in setup.manifest()["interventions"]]
+    if kept != [row["sha256"] for row in now.manifest()["interventions"]]:
+        return ["The fit of that name gives other vectors now; the sliders show the fit that is here."]
+    return ["The vectors are those of the fit that is here."]
+
+
+def _steer(notes: str) -> SteeringSettings | None:
+    try:
+        return SteeringSettings.from_dict(json.loads(notes)["steer"])
+    except (ValueError, KeyError, TypeError, UserError, RecursionError):
+        return None
+
+
+def _generation(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError("The settings of the generation cannot be read. Reload the page.", "file") from error
+    if not isinstance(data, dict):
+        raise UserError("The settings of the generation are an object with named fields.", "file")
+    return data

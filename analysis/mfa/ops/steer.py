@@ -1,0 +1,265 @@
+"""Operations on a prompt under steering: the next token while a slider moves, texts side by side, prices, controls."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, choice, hash_of, number, whole
+from analysis.errors import UserError
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.models.prompts import check_prompt
+from analysis.models.spec import ModelSpec
+from analysis.steering.prompt import ReadPrompt, compared, read_prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.mfa.library import RegionSet
+    from analysis.models.loader import LoadedModel
+    from analysis.steering import Intervention
+
+CONTROLS = ("none", "region", "direction", "means")
+
+
+@dataclass(frozen=True)
+class UnderSteering(Operation):
+    """A prompt and a set-up of one fit."""
+
+    model: ModelSpec = ModelSpec("default")
+    text: str = ""
+    chat: bool = False
+    steer: SteeringSettings = SteeringSettings()
+
+    def __post_init__(self) -> None:
+        check_prompt(self.text)
+        if not isinstance(self.chat, bool):
+            raise UserError("The chat template is either on or off.", "chat")
+
+    def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
+        """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""
+        from analysis.mfa.library import fit_for
+
+        loaded = context.model(self.model)
+        fit = fit_for(context.memory, loaded, self.steer.fit)
+        lowest = min([fit.site.layer, *self.steer.layers]) - (fit.site.kind != "residual")
+        beyond = [layer for layer in self.steer.layers if layer >= loaded.facts.layers]
+        if beyond:
+            raise UserError(
+                f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers"
+            )
+        return loaded, fit, read_prompt(context, loaded, self.model, self.text, self.chat, lowest)
+
+
+@dataclass(frozen=True)
+class SteerNext(UnderSteering):
+    """The next token's distribution, unsteered and steered: what a moving slider asks."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.steering import interventions_of
+
+        loaded, fit, prompt = self.prepared(context)
+        began = time.perf_counter()
+        steered = prompt.cache.next_logits(interventions_of(self.steer, fit))
+        seconds = time.perf_counter() - began
+        data = compared(loaded, prompt.base, steered)
+        data |= {"seconds": seconds, "full_seconds": prompt.seconds, "tokens": len(prompt.ids)}
+        return Result(data)
+
+
+@dataclass(frozen=True)
+class SteerControls(UnderSteering):
+    """The KL of the set-up beside that of controls of equal norm: random region and direction, means of sentences."""
+
+    seed: int = 0
+    positive: str = ""
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        _check_sentences(self.positive, self.negative)
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.steering import interventions_of
+
+        loaded, fit, prompt = self.prepared(context)
+        if self.steer.idle:
+            raise UserError("No slider is moved, so there is nothing to compare. Move one first.", "steer")
+        rows = []
+        arms = [("the set-up", "own"), ("random region", "region"), ("random direction", "direction")]
+        if self.positive.strip():
+            arms.append(("difference of means", "means"))
+        factors = any(any(r.factors) for r in self.steer.regions)
+        left_out = []
+        for name, kind in arms:
+            note = ""
+            if kind == "own":
+                made = interventions_of(self.steer, fit)
+            else:
+                made, note = control_for(context, loaded, self, fit, kind, self.seed)
+                if not made:  # without its local factors nothing of the set-up is left: doing nothing is no control
+                    left_out.append(name)
+                    continue
+                if factors and kind != "direction":
+                    note += "; local factors left out, so it is not of the set-up's size"
+            data = compared(loaded, prompt.base, prompt.cache.next_logits(made))
+            rows.append({"name": name, "own": kind == "own", "note": note, **data})
+            context.check()
+        return Result({"rows": rows, "left_out": left_out, "factors": factors})
+
+
+def control_for(
+    context: Context, loaded: LoadedModel, on: Any, fit: RegionSet, kind: str, seed: int
+) -> tuple[list[Intervention], str]:
+    """The interventions of a control of ``on.steer``, and what to call it."""
+    from analysis.mfa.steering import direction_like, random_direction, random_region
+
+    if kind == "region":
+        made, drawn = random_region(on.steer, fit, seed)
+        return made, ", ".join(f"{k}: {fit.label(k)}" for k in drawn)
+    if kind == "direction":
+        return random_direction(on.steer, fit, seed), "the same distance in a random direction"
+    if not on.positive.strip() or not on.negative.strip():
+        raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
+    vector = difference(context, loaded, fit, on.positive, on.negative)
+    return direction_like(on.steer, fit, vector), "your two sets of sentences, at equal norm" + _cut(loaded, on)
+
+
+def _cut(loaded: LoadedModel, on: Any) -> str:
+    """How many sentences of either side were cut, as a clause; "" if none."""
+    from analysis.steering.controls import sentence_limit, sentences_cut
+
+    count = sum(sentences_cut(loaded, text.splitlines()) for text in (on.positive, on.negative))
+    return f"; {count} of them cut at {sentence_limit(loaded)} tokens" if count else ""
+
+
+def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: str, negative: str) -> Tensor:
+    """Mean activation of the positive sentences minus that of the negative ones (D,), remembered."""
+    from analysis.steering.controls import encode_sentences_mean
+
+    key = hash_of(["means", loaded.facts.fingerprint, fit.site.to_dict(), positive, negative])
+    found = context.memory.get(key)
+    if found is None:
+        sides = [[s.strip() for s in text.splitlines() if s.strip()] for text in (positive, negative)]
+        means = [encode_sentences_mean(loaded, side, fit.site) for side in sides]
+        found = means[0] - means[1]
+        if not float(found.norm()) > 0:
+            raise UserError("The two sides have the same mean activation. Write different sentences.", "negative")
+        context.memory.put(key, found, found.numel() * 4)
+    return found
+
+
+def _check_sentences(positive: str, negative: str) -> None:
+    for text, name in ((positive, "positive"), (negative, "negative")):
+        if not isinstance(text, str) or len(text) > 20_000:
+            raise UserError("Sentences for the difference of means: at most 20,000 characters on a side.", name)
+    if bool(positive.strip()) != bool(negative.strip()):
+        raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
+
+
+@dataclass(frozen=True)
+class StrengthForKL(UnderSteering):
+    """The strength at which one region of the set-up reaches a KL at the end of the prompt, the others kept."""
+
+    region: int = 0
+    target: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number(self.target, 0.001, 20.0, "target", "The target KL")
+        if all(r.region != self.region for r in self.steer.regions):
+            raise UserError("This region is not on the sliders. Add it first.", "region")
+
+    def at(self, strength: float) -> SteeringSettings:
+        """The set-up with that strength."""
+        from dataclasses import replace
+
+        rows = [
+            RegionSetting(r.region, strength, r.factors) if r.region == self.region else r for r in self.steer.regions
+        ]
+        return replace(self.steer, regions=tuple(rows))
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.steering import interventions_of
+        from analysis.steering.calibrate import kl_divergence, strength_for_kl
+
+        _, fit, prompt = self.prepared(context)
+
+        def price(strength: float) -> float:
+            context.check()
+            return kl_divergence(prompt.base, prompt.cache.next_logits(interventions_of(self.at(strength), fit)))
+
+        found = strength_for_kl(price, self.target)
+        return Result(
+            {
+                "strength": found.strength,
+                "kl": found.kl,
+                "met": found.met,
+                "sentence": found.sentence,
+                "region": self.region,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class SteerText(UnderSteering):
+    """Unsteered and steered text side by side, a control if wanted, token by token, with what each token costs."""
+
+    kind: ClassVar[Kind] = "stream"
+    count: int = 40
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int = 0
+    control: str = "none"
+    positive: str = ""
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.count, 1, 400, "count", "The number of tokens")
+        number(self.temperature, 0.0, 2.0, "temperature", "The temperature")
+        number(self.top_p, 0.05, 1.0, "top_p", "Top-p")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        choice(self.control, CONTROLS, "control", "The control")
+        _check_sentences(self.positive, self.negative)
+
+    def run(self, context: Context) -> Result:
+        from analysis.mfa.steering import interventions_of
+        from analysis.steering.writing import Writer
+
+        loaded, fit, prompt = self.prepared(context)
+        writer = Writer(context, loaded, prompt.ids, self, self.model)
+        arms: dict[str, list[Intervention]] = {"steered": interventions_of(self.steer, fit)}
+        note = ""
+        if self.control != "none" and not self.steer.idle:
+            arms["control"], note = control_for(context, loaded, self, fit, self.control, self.seed)
+        data = writer.write(arms)
+        data["presence"] = presence(loaded, fit, self.steer, prompt.ids, data)
+        sentence = f"{len(data['steered']['ids'])} steered tokens, {data['rate']:.1f} a second."
+        return Result({**data, "done": True, "control_note": note, "sentence": sentence})
+
+
+def presence(
+    loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings, prompt: list[int], data: dict[str, Any]
+) -> dict[str, Any]:
+    """Mean responsibility of the steered regions over written tokens, read without steering at the fit's own block.
+
+    Steering is not applied while reading, so that a text has to carry the region by its words.
+    """
+    from analysis.mfa.reading import responsibilities_of
+
+    numbers = [r.region for r in steer.regions if not r.idle]
+    rows: dict[str, Any] = {"labels": [f"{k}: {fit.label(k)}" for k in numbers]}
+    for key in ("base", "steered"):
+        ids = [*prompt, *data[key]["ids"]]
+        if len(ids) == len(prompt) or not numbers:
+            rows[key] = [0.0] * len(numbers)
+            continue
+        shares = responsibilities_of(loaded, fit, ids)[len(prompt) :]
+        rows[key] = np.asarray(shares[:, numbers].mean(0), np.float64).tolist()
+    return rows

@@ -1,0 +1,299 @@
+"""Operations on one prompt: read it once, then ask about any head, token, swap or subspace of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, choice, hash_of, whole
+from analysis.errors import UserError
+from analysis.models.prompts import check_prompt
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.features import HeldOut, feature_name, fit_of
+
+if TYPE_CHECKING:
+    from analysis.models.trace import Overview, Trace
+    from analysis.qk.subspace import QKSubspace
+
+MAX_CELLS = 512
+
+
+@dataclass(frozen=True)
+class OnPrompt(Operation):
+    """A prompt in a model: raw text or a chat turn, with ``generate`` tokens of the model's own (greedy) after it."""
+
+    model: ModelSpec = ModelSpec("default")
+    text: str = ""
+    chat: bool = False
+    generate: int = 0
+
+    def __post_init__(self) -> None:
+        check_prompt(self.text)
+        whole(self.generate, 0, 200, "generate", "The number of generated tokens")
+
+    def trace(self, context: Context, overview: bool = False) -> tuple[Trace, Overview | None, int]:
+        """The recorded pass (from memory if it is there), the overview if asked for, and the length of the prompt."""
+        from analysis.models.capabilities import capabilities
+        from analysis.models.generation import generate_stream
+        from analysis.models.prompts import encode_prompt
+        from analysis.models.trace import trace_prompt
+
+        loaded = context.model(self.model)
+        able = capabilities(loaded.facts_dict())[0]
+        if not able["works"]:
+            raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
+        prompt = [self.text, self.chat, self.generate]
+        key = hash_of(["trace", context.residents.identity(self.model), *prompt])
+        found = context.memory.get(key)
+        if found is not None and not overview:
+            return found[0], None, found[1]
+        ids = encode_prompt(loaded, self.text, self.chat)
+        count, everything = len(ids), list(found[0].ids) if found is not None else list(ids)
+        if found is None:
+            context.progress(0.1, f"{count} tokens")
+            for n, token in enumerate(generate_stream(loaded, ids, self.generate), start=1):
+                everything.append(token)
+                context.progress(0.1 + 0.5 * n / self.generate, f"generated {n} of {self.generate} tokens")
+        context.progress(0.6, "recording all layers")
+        trace, seen = trace_prompt(loaded, everything, overview)
+        context.memory.put(key, (trace, count), trace.size)
+        return trace, seen, count
+
+
+@dataclass(frozen=True)
+class TracePrompt(OnPrompt):
+    """Read a prompt: its tokens, what the model predicts next, scores and thumbnails of every head."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Read “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”"
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.legible import legibility_notes
+        from analysis.models.prompts import encoded_prompt, prompt_notes, token_labels
+
+        trace, overview, count = self.trace(context, overview=True)
+        assert overview is not None
+        loaded = context.model(self.model)
+        probabilities = trace.next_logits.double().softmax(-1)
+        top = probabilities.topk(min(10, probabilities.shape[0]))
+        labels = token_labels(loaded.tokenizer, trace.ids)
+        data = {
+            "labels": labels,
+            "ids": trace.ids,
+            "prompt_tokens": count,
+            "notes": [
+                *encoded_prompt(loaded, self.text, self.chat).notes,
+                *legibility_notes(loaded.tokenizer, self.text),
+                *prompt_notes(self.text, labels),
+            ],
+            "next": {
+                "labels": token_labels(loaded.tokenizer, top.indices.tolist()),
+                "probabilities": top.values.tolist(),
+            },
+            "layers": loaded.facts.layers,
+            "heads": loaded.facts.heads,
+            "head_width": loaded.facts.head_width,
+            "attention_layers": loaded.facts.attention_layers,
+        }
+        return Result(data, {**overview.scores, "thumbnails": overview.thumbnails})
+
+
+@dataclass(frozen=True)
+class OnHead(OnPrompt):
+    """One head of one layer on a prompt."""
+
+    layer: int = 0
+    head: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.layer, 0, 10_000, "layer", "The layer")
+        whole(self.head, 0, 10_000, "head", "The head")
+
+    def recorded(self, context: Context, *positions: int) -> Trace:
+        """The trace, once layer, head and token positions are known to exist in it."""
+        trace, _, _ = self.trace(context)
+        if self.layer not in trace.layers:
+            raise UserError(f"Layer {self.layer} of this model has no softmax attention to show.", "layer")
+        heads = trace.layers[self.layer].queries.shape[1]
+        if self.head >= heads:
+            raise UserError(f"This model has heads 0 to {heads - 1}.", "head")
+        for position in positions:
+            whole(position, 0, len(trace.ids) - 1, "token", "The token's position")
+        return trace
+
+
+@dataclass(frozen=True)
+class HeadAttention(OnHead):
+    """All attention of one head as 8-bit numbers, max-pooled when there are more than 512 tokens."""
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        matrix = self.recorded(context).matrix(self.layer, self.head)
+        tokens = matrix.shape[0]
+        pool = -(-tokens // MAX_CELLS)
+        if pool > 1:
+            matrix = torch.nn.functional.max_pool2d(matrix[None, None], pool, ceil_mode=True)[0, 0]
+        top = float(matrix.max())
+        cells = (matrix / max(top, 1e-12) * 255).round().to(torch.uint8).numpy()
+        return Result({"max": top, "pool": pool, "tokens": tokens}, {"cells": cells})
+
+
+@dataclass(frozen=True)
+class AttentionRow(OnHead):
+    """One query's row: attention, logits, and what each feature contributes to them.
+
+    ``key`` -1 is the key with the most attention, the first token and the query itself aside. ``ranks`` has one entry
+    per feature, -1 for the energy rule.
+    """
+
+    query: int = 0
+    key: int = 0
+    features: tuple[ContrastSpec, ...] = ()
+    ranks: tuple[int, ...] = ()
+    side: str = "query"
+    orthogonalise: bool = False
+    reference: str = "others"
+    reference_token: int = 0
+    skip_first: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice(self.side, ("query", "key", "both"), "side", "The side that is split")
+        choice(self.reference, ("others", "token", "none"), "reference", "The reference")
+        if len(self.features) > 6:
+            raise UserError("At most six features can be compared at once.", "features")
+        for rank in self.ranks:
+            whole(rank, -1, 4096, "rank", "The rank")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import token_labels
+        from analysis.qk.why import row_parts, sentence
+
+        trace = self.recorded(context, self.query, max(0, self.key), self.reference_token)
+        key = self.key if self.key >= 0 else _most_attended(trace, self.layer, self.head, self.query)
+        subspaces = self._subspaces(context)
+        arguments: dict[str, Any] = {"side": self.side, "orthogonalise": self.orthogonalise}
+        arguments |= {"skip_first": self.skip_first}
+        at = (trace, self.layer, self.head, self.query, subspaces)
+        row = row_parts(*at, reference=self.reference, token=self.reference_token, **arguments)  # type: ignore[arg-type]
+        spoken = row if self.reference == "others" else row_parts(*at, **arguments)
+        labels = token_labels(context.model(self.model).tokenizer, trace.ids)
+        names = [feature_name(f) for f in self.features]
+        masked = key > self.query or not np.isfinite(float(row.nats[key]))
+        text = (
+            f"“{labels[key]}” (token {key}) is masked for “{labels[self.query]}” (token {self.query}): it "
+            "comes later, or lies outside the attention window."
+            if masked
+            else sentence(spoken, key, names, labels, self.query)
+        )
+        record = trace.layers[self.layer]
+        data = {
+            "sentence": text,
+            "key": key,
+            "names": names,
+            "ranks": [s.rank for s in subspaces],
+            "sum_error": row.error,
+            "scaling": record.scaling,
+            "softcap": record.softcap,
+            "masked": masked,
+        }
+        finite = row.nats.masked_fill(~row.nats.isfinite(), np.nan)
+        return Result(
+            data,
+            {
+                "attention": row.attention.float().numpy(),
+                "nats": finite.float().numpy(),
+                "parts": row.parts.float().numpy(),
+                "total": row.total.float().numpy(),
+                "candidates": row.candidates.numpy().astype(np.uint8),
+            },
+        )
+
+    def _subspaces(self, context: Context) -> list[QKSubspace]:
+        ranks = [*self.ranks, *[-1] * len(self.features)]
+        return [subspace_for(context, self, f, r) for f, r in zip(self.features, ranks, strict=False)]
+
+
+@dataclass(frozen=True)
+class PlaceOnMap(OnHead):
+    """Where one query of the prompt and the keys that it sees lie on the map of a held-out test of the same head."""
+
+    query: int = 0
+    held_out: HeldOut = HeldOut()
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        from analysis.qk.evidence import subspace_of
+
+        trace, held = self.recorded(context, self.query), self.held_out
+        tested = context.stored(held)
+        if tested is None or held.rotary != "post" or (held.layer, held.head) != (self.layer, self.head):
+            raise UserError("The map belongs to another head or to other vectors. Test this one first.", "map")
+        fit = fit_of(context, self.model, held.contrast, held.rotary)
+        subspace = subspace_of(fit, self.layer, self.head, None, held.centred)
+        record = trace.layers[self.layer]
+        raw, _ = trace.row(self.layer, self.head, self.query)
+        seen = torch.nonzero(raw.isfinite())[:, 0]
+        keys = record.keys[0, self.head // record.group].double()[seen] @ subspace.key_basis
+        query = record.queries[0, self.head, self.query].double() @ subspace.query_basis
+        centre, axes = (torch.from_numpy(tested.arrays[n]).double() for n in ("centre", "axes"))
+        places = torch.zeros(len(seen) + 1, 3, dtype=torch.float64)
+        places[:, : axes.shape[1]] = (torch.cat([query[None], keys]) - centre) @ axes
+        return Result({"positions": [self.query, *seen.tolist()]}, {"places": places.float().numpy()})
+
+
+def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
+    _, attention = trace.row(layer, head, query)
+    attention = attention.clone()
+    if query > 1:
+        attention[0] = attention[query] = -1
+    return int(attention[: query + 1].argmax())
+
+
+@dataclass(frozen=True)
+class Alignment(OnHead):
+    """The part of every logit that one feature's subspace makes, tokens x tokens, as 8-bit signed numbers in nats."""
+
+    feature: ContrastSpec = ContrastSpec("induction")
+    rank: int = -1
+
+    def run(self, context: Context) -> Result:
+        import torch
+
+        from analysis.qk.why import alignment_matrix
+
+        trace = self.recorded(context)
+        subspace = subspace_for(context, self, self.feature, self.rank)
+        matrix = alignment_matrix(trace, self.layer, self.head, subspace)
+        tokens, pool = matrix.shape[0], -(-matrix.shape[0] // MAX_CELLS)
+        # Pooling keeps the entry that is largest in size, whatever its sign.
+        if pool > 1:
+            masked = (
+                torch.nn.functional.max_pool2d((~matrix.isnan()).float()[None, None], pool, ceil_mode=True)[0, 0] == 0
+            )
+            low = matrix.nan_to_num(0)
+            up = torch.nn.functional.max_pool2d(low[None, None], pool, ceil_mode=True)[0, 0]
+            down = -torch.nn.functional.max_pool2d(-low[None, None], pool, ceil_mode=True)[0, 0]
+            matrix = torch.where(up.abs() >= down.abs(), up, down).masked_fill(masked, torch.nan)
+        top = float(matrix.nan_to_num(0).abs().max())
+        scaled = (matrix / max(top, 1e-12) * 127).round()
+        cells = scaled.nan_to_num(-128).to(torch.int8).numpy()
+        data = {"max": top, "pool": pool, "tokens": tokens, "rank": subspace.rank, "name": feature_name(self.feature)}
+        return Result(data, {"cells": cells})
+
+
+def subspace_for(context: Context, on: OnHead, feature: ContrastSpec, rank: int) -> QKSubspace:
+    """The fitted subspace of a feature on the operation's head; UserError if the feature is not fitted yet."""
+    from analysis.qk.evidence import subspace_of
+
+    whole(rank, -1, 4096, "rank", "The rank")
+    return subspace_of(fit_of(context, on.model, feature), on.layer, on.head, None if rank < 0 else rank)

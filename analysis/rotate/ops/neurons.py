@@ -1,0 +1,309 @@
+"""Operations on neurons: what is known of them, one weight vector, the layer map, the null, a search by token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from analysis.artefacts import pair_files
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Operation, Result, choice, names_of, whole
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.models.loader import LoadedModel
+    from analysis.rotate.library import NeuronLibrary
+    from analysis.rotate.vectors import NeuronVectors
+
+KINDS = ("gate", "up", "down", "in")
+
+
+def vectors_of(loaded: LoadedModel) -> NeuronVectors:
+    """The weight vectors of a loaded model, found once. UserError if none can be read."""
+    from analysis.rotate.vectors import NeuronVectors
+
+    if "neurons" not in loaded.extras:
+        loaded.extras["neurons"] = NeuronVectors(loaded)
+    return loaded.extras["neurons"]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class OnNeurons(Operation):
+    """A model with its neurons."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def opened(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary | None]:
+        """Weight vectors, and the measurements if there are any."""
+        from analysis.rotate.library import open_library
+
+        loaded = context.model(self.model)
+        return vectors_of(loaded), open_library(context.memory, loaded.facts.fingerprint)
+
+    def measured(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary]:
+        """Both, or a sentence that says what to do."""
+        vectors, library = self.opened(context)
+        if library is None:
+            raise UserError(
+                "The neurons of this model have not been measured yet, and without channels of random vectors nothing "
+                "could be said of a neuron's. Press Measure.",
+                "model",
+            )
+        return vectors, library
+
+
+@dataclass(frozen=True)
+class NeuronFacts(OnNeurons):
+    """Which vectors a model has, what is known of random ones, and which neurons' channels are ready."""
+
+    def run(self, context: Context) -> Result:
+        vectors, library = self.opened(context)
+        facts = vectors.loaded.facts
+        data: dict[str, Any] = {
+            "layers": len(vectors.layers),
+            "layer_numbers": vectors.layers,
+            "neurons": vectors.neurons,
+            "vectors": list(vectors.kinds),
+            "hidden": facts.hidden,
+            "vocabulary": facts.vocabulary,
+            "projection": vectors.said(),
+            "measured": library is not None,
+            "why_not": "" if library else "The neurons of this model have not been measured yet.",
+            "estimate": estimate(vectors),
+            "null": None,
+            "start": {"layer": vectors.layers[-1], "vector": "down", "neuron": 0},
+            "bundled": [],
+            "shares": [],
+            "caption": f"{len(vectors.layers)} blocks of {vectors.neurons:,} neurons with the vectors "
+            f"{', '.join(vectors.kinds)}, read through {vectors.said()}.",
+        }
+        if library is not None:
+            data |= _known(vectors.loaded, library)
+        return Result(data)
+
+
+def _known(loaded: LoadedModel, library: NeuronLibrary) -> dict[str, Any]:
+    from analysis.models.prompts import token_labels
+    from analysis.rotate.reading import LEVEL
+
+    rows = [_bundled_row(row, LEVEL) for row in library.made]
+    null, groups = library.null("unembedding"), library.attractors("unembedding")
+    counts = library.manifest["projections"]["unembedding"]
+    low, middle, high = null.band("own_z")
+    sentence = (
+        f"{null.vectors} random vectors with {null.rounds} channels each: the best of them is favoured by its vector "
+        f"by {middle:.1f} standard deviations, in one of twenty by {high:.1f} or more. Left out beforehand: "
+        f"{counts['zero']:,} tokens on which random vectors land again and again, and {counts['low']:,} of outlying "
+        "norm."
+    )
+    best = max(rows, key=lambda r: (r["beyond"], r["own_z"]), default=None)
+    made = library.manifest.get("command", "the Measure button of this page")
+    return {
+        "null": {
+            "vectors": null.vectors,
+            "rounds": null.rounds,
+            "sentence": sentence,
+            "own_z": [low, middle, high],
+            "attractors": [
+                {
+                    "tokens": [
+                        {"id": i, "token": t}
+                        for i, t in zip(g.tokens, token_labels(loaded.tokenizer, list(g.tokens)), strict=True)
+                    ],
+                    "share": g.share,
+                }
+                for g in groups
+            ],
+        },
+        "bundled": rows,
+        "shares": [_share(row, library) for row in library.manifest.get("shares", [])],
+        "start": (
+            {k: best[k] for k in ("layer", "vector", "neuron")}
+            if best is not None
+            else {"layer": vectors_of(loaded).layers[-1], "vector": "down", "neuron": 0}
+        ),
+        "caption": f"Null, layer map and {len(rows)} neurons' channels were made by: {made}.",
+    }
+
+
+def _share(row: dict[str, Any], library: NeuronLibrary) -> dict[str, Any]:
+    """A row of the table of shares, with the stricter null where there is one."""
+    like = library.arrays.get(f"like.{row['layer']}.own_z")
+    if row["vector"] != "down" or like is None:
+        return row
+    own = library.null(library.projection_of(row["layer"])).own_z.numpy()
+    limit = np.quantile(own[:, : like.shape[1]], 0.95, axis=0)
+    return {**row, "like_layer": float((like > limit).mean())}
+
+
+def _bundled_row(row: dict[str, Any], level: float) -> dict[str, Any]:
+    channels = row["channels"]
+    best = max(channels, key=lambda c: c["own_z"])
+    beyond = [c for c in channels if c["p"] <= level]
+    words = " ".join(t for c in (beyond or [best]) for t in c["tokens"]).replace("␣", "").lower()
+    return {
+        **{k: row[k] for k in ("layer", "vector", "neuron", "kurtosis")},
+        "own_z": best["own_z"],
+        "percentile": best["percentile"],
+        "beyond": len(beyond),
+        "channels": len(channels),
+        "nothing": not beyond,
+        "top": best["tokens"][:5],
+        "words": f"{row['layer']} {row['vector']} {row['neuron']} {words}",
+    }
+
+
+def estimate(vectors: NeuronVectors) -> str:
+    """What measuring costs, from the size of the model: a guess from a laptop's speed, or a large GPU's."""
+    U = vectors.loaded.facts.hidden * vectors.loaded.facts.vocabulary
+    rows = len(vectors.layers) * len(vectors.kinds) * vectors.neurons
+    operations = 2.0 * U * rows + 4.0 * U * 115 * (200 * 5 + 4 * 96 * 2)
+    speed = 6e10 if vectors.loaded.facts.device == "cpu" else 2e13
+    minutes = operations / speed / 60
+    if minutes < 120:
+        count = max(1, round(minutes))
+        return f"Measuring takes roughly {count} minute{'s' if count > 1 else ''} here and can be cancelled."
+    return f"Measuring takes roughly {minutes / 60:.0f} hours here; a GPU would do it in minutes."
+
+
+@dataclass(frozen=True)
+class NeuronMap(OnNeurons):
+    """Kurtosis of all neurons by block and kind of vector, beside the band of random vectors."""
+
+    def run(self, context: Context) -> Result:
+        vectors, library = self.measured(context)
+        values = library.arrays["kurtosis"].astype(np.float32)
+        band = library.band("unembedding")
+        sentence = (
+            "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of 2,000 random vectors; "
+            "a block whose median and 95 % line lie in it is not told apart from chance by this figure."
+        )
+        data = {
+            "vectors": library.manifest["vectors"],
+            "layers": vectors.layers,
+            "band": {"low": band[0], "median": band[1], "high": band[2]},
+            "sentence": sentence,
+        }
+        with np.errstate(invalid="ignore"):
+            arrays = {
+                "median": np.nanmedian(values, 2),
+                "upper": np.nanquantile(values, 0.95, axis=2),
+                "top": np.nanmax(values, 2),
+            }
+        return Result(data, {k: v.astype(np.float32) for k, v in arrays.items()})
+
+
+@dataclass(frozen=True)
+class MeasureNull(OnNeurons):
+    """Measure a model's neurons: tokens to leave out, channels of random vectors, the layer map. Kept in the data
+    folder."""
+
+    kind: ClassVar[Kind] = "job"
+    vectors: int = 200
+    rounds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self.vectors, 40, 2_000, "vectors", "The number of random vectors")
+        whole(self.rounds, 1, 20, "rounds", "The number of channels of each")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+
+    def describe(self) -> str:
+        return f"Measure the neurons of {self.model.label}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.rotate.measure import measure
+
+        vectors, _ = self.opened(context)
+        library = measure(
+            vectors,
+            count=self.vectors,
+            rounds=self.rounds,
+            seed=self.seed,
+            progress=lambda share, text, facts: context.progress(share, text),
+        )
+        library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
+        files = names_of(*pair_files(library.save()))
+        null = library.null("unembedding")
+        sentence = f"Measured: {null.vectors} random vectors with {null.rounds} channels each."
+        return Result({"sentence": sentence}, files=files)
+
+
+@dataclass(frozen=True)
+class OfNeuron(OnNeurons):
+    """One weight vector."""
+
+    layer: int = 0
+    vector: str = "down"
+    neuron: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self.layer, 0, 9_999, "layer", "The block")
+        choice(self.vector, KINDS, "vector", "The vector")
+        whole(self.neuron, 0, 10_000_000, "neuron", "The neuron")
+
+    def weight(self, vectors: NeuronVectors) -> tuple[Tensor, Tensor]:
+        """The vector (d,) and its projection (V, d); UserError if there is no such neuron."""
+        return vectors.read(self.layer, self.vector, self.neuron), vectors.projection(self.layer)
+
+
+@dataclass(frozen=True)
+class NeuronVector(OfNeuron):
+    """A weight vector over the vocabulary: moments, tokens of both ends, histogram."""
+
+    def run(self, context: Context) -> Result:
+        from analysis.rotate.reading import vector_card
+
+        vectors, library = self.opened(context)
+        w, U = self.weight(vectors)
+        row, band = None, None
+        if library is not None:
+            place = vectors.layers.index(self.layer), list(vectors.kinds).index(self.vector)
+            row, band = library.arrays["kurtosis"][place], library.band(library.projection_of(self.layer))
+        data, arrays = vector_card(vectors.loaded.tokenizer, w, U, row, band)
+        return Result(data, arrays)
+
+
+@dataclass(frozen=True)
+class SearchChannels(OnNeurons):
+    """Channels made beforehand among whose tokens a typed one is."""
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text.strip() or len(self.text) > 80:
+            raise UserError("Type a word or a token to look for, at most 80 characters.", "search")
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.prompts import token_labels
+        from analysis.rotate.reading import LEVEL
+
+        vectors, library = self.measured(context)
+        tokenizer = vectors.loaded.tokenizer
+        # The same word is a token of its own at the start of a text and after a space.
+        forms = {self.text, self.text.strip(), " " + self.text.strip()}
+        ids = {e[0] for f in forms if len(e := tokenizer(f, add_special_tokens=False)["input_ids"]) == 1}
+        rows = []
+        for token in sorted(ids):
+            label = token_labels(tokenizer, [token])[0]
+            for row in library.search(token):
+                top = next(
+                    r["channels"][row["channel"] - 1]["tokens"]
+                    for r in library.made
+                    if all(r[k] == row[k] for k in ("layer", "vector", "neuron"))
+                )
+                rows.append({**row, "token": label, "id": token, "beyond": row["p"] <= LEVEL, "top": top})
+        rows.sort(key=lambda r: (not r["beyond"], -r["own_z"]))
+        count = len(library.made)
+        if not ids:
+            sentence = f"“{self.text.strip()}” is more than one token of this model; look for one of its pieces."
+        elif not rows:
+            sentence = f"No channel of the {count} neurons that were looked at holds this token."
+        else:
+            sentence = f"{len(rows)} channels of the {count} neurons that were looked at hold it."
+        return Result({"rows": rows, "sentence": sentence})

@@ -1,0 +1,1 @@
+"""One token through all four decompositions."""

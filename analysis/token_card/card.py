@@ -1,0 +1,139 @@
+"""One token through all four decompositions: QK subspaces, regions, vocabulary channels, MLP features.
+
+The methods do not know each other; this is the place where a token meets all of them. Each part stands alone: what one
+of them lacks (a fit, a measurement, a context) is said in its own sentence, and the other parts are shown all the same.
+Every number comes with what chance gives: a random subspace, a random token, random vectors. Links are places on pages,
+as a path and the entries of a query, since only the web process knows how an address is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Operation, Result, whole
+from analysis.errors import UserError
+from analysis.models.prompts import MAX_TOKENS, check_prompt
+from analysis.models.spec import OTHELLO, ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+
+if TYPE_CHECKING:
+    from analysis.models.loader import LoadedModel
+
+AROUND = 18
+"""Tokens of context shown on either side."""
+
+
+@dataclass(frozen=True)
+class TokenCard(Operation):
+    """What the four decompositions say of one token.
+
+    The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
+    (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``:
+    features of the Attention page to look at besides those fitted with their usual settings.
+    """
+
+    model: ModelSpec = ModelSpec("default")
+    token: str = ""
+    token_id: int = -1
+    text: str = ""
+    chat: bool = False
+    position: int = -1
+    generate: int = 0
+    ids: tuple[int, ...] = ()
+    contrasts: tuple[ContrastSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole(self.token_id, -1, 10_000_000, "token", "The number of the token")
+        whole(self.position, -1, 1_000_000, "position", "The position of the token")
+        whole(self.generate, 0, 200, "generate", "The number of generated tokens")
+        if self.text:
+            check_prompt(self.text)
+        if not isinstance(self.ids, tuple) or len(self.ids) > MAX_TOKENS or len(self.contrasts) > 6:
+            raise UserError(
+                f"A context has at most {MAX_TOKENS:,} tokens, and at most six features are compared.", "text"
+            )
+        for token in self.ids:
+            whole(token, 0, 10_000_000, "ids", "The number of a token")
+        if self.position < 0 and self.token_id < 0:
+            from analysis.models.lookup import check_typed
+
+            check_typed(self.token)
+
+    def run(self, context: Context) -> Result:
+        from analysis.models.lookup import relatives, rows_of
+        from analysis.token_card.parts import TokenParts
+
+        loaded = context.model(self.model)
+        ids = self._ids(context, loaded)
+        token = ids[self.position] if ids else self._token(loaded)
+        if token is None:
+            return Result(self._offer(loaded))
+        card = TokenParts(self, context, loaded, token, ids)
+        data = rows_of(loaded.tokenizer, [token])[0] | {
+            "forms": rows_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
+            "context": self._context(loaded, ids) if ids else None,
+            "note": (
+                "The tokens of this model are moves of Othello, each named by its square; the Othello page shows what "
+                "the model makes of them."
+                if self.model.source == OTHELLO
+                else ""
+            ),
+            "parts": card.parts(),
+        }
+        return Result(data)
+
+    def _ids(self, context: Context, loaded: LoadedModel) -> list[int]:
+        """The tokens of the context; none without one."""
+        from analysis.models.prompts import encode_prompt
+
+        if self.position < 0 or not (self.text or self.ids):
+            return []
+        if self.ids:
+            ids = list(self.ids)
+            if max(ids) >= loaded.facts.vocabulary:
+                raise UserError("This text was read by another model. Read it again with this one.", "text")
+        elif self.generate:
+            from analysis.token_card.parts import trace_of
+
+            ids = list(trace_of(self, context, []).ids)
+        else:
+            ids = encode_prompt(loaded, self.text, self.chat)
+        if self.position >= len(ids):
+            raise UserError(f"This text has the tokens 0 to {len(ids) - 1}; there is no {self.position}.", "position")
+        return ids
+
+    def _token(self, loaded: LoadedModel) -> int | None:
+        from analysis.models.lookup import single
+
+        if self.token_id < 0:
+            return single(loaded.tokenizer, self.token)
+        if self.token_id >= loaded.facts.vocabulary:
+            raise UserError(f"This model has tokens 0 to {loaded.facts.vocabulary - 1:,}.", "token")
+        return self.token_id
+
+    def _offer(self, loaded: LoadedModel) -> dict[str, Any]:
+        """What was typed is no single token: its pieces, each of which has the typed text around it."""
+        from analysis.models.lookup import forms, pieces, rows_of
+        from analysis.models.prompts import encode_prompt
+
+        if len(pieces(loaded.tokenizer, self.token)) == 1 and self.token.strip():
+            said = self.token.strip()[:60]
+            raise UserError(f"“{said}” is no word that this model's tokenizer knows. Type another.", "token")
+        ids = encode_prompt(loaded, self.token, False)
+        rows = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
+        sentence = f"“{self.token.strip()[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
+        other = rows_of(loaded.tokenizer, forms(loaded.tokenizer, self.token.strip()))
+        return {"id": None, "token": "", "text": self.token, "pieces": rows, "forms": other, "sentence": sentence}
+
+    def _context(self, loaded: LoadedModel, ids: list[int]) -> dict[str, Any]:
+        """The tokens around the one asked about, and what opens the card for another one of them."""
+        from analysis.models.lookup import rows_of
+
+        first = max(0, self.position - AROUND)
+        shown = ids[first : self.position + AROUND + 1]
+        own = {} if self.text else {"ids": ids}
+        return {"tokens": rows_of(loaded.tokenizer, shown), "first": first, "at": self.position, "count": len(ids)} | {
+            "text": self.text, "chat": self.chat, "generate": self.generate, **own,
+        }  # fmt: skip

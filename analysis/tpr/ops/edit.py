@@ -1,0 +1,157 @@
+"""Operations that change the board inside the model: one edit looked at closely, many for a table, and the stories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from analysis.engine.context import Context
+from analysis.engine.operation import Kind, Result, choice, number, whole
+from analysis.errors import UserError
+from analysis.othello.board import Board
+from analysis.othello.squares import CENTRE, square_name
+from analysis.tpr.ops.reading import LABELS, MAX_LAYER, OfGame, OfOthello
+
+METHODS = ("tpr", "linear", "linear-minus", "trilinear", "random", "wrong-square")
+MAX_EDITS = 4
+STORIES = ("line", "edit", "pass")
+
+
+def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> None:
+    """Refuse edits that cannot be made: too many, one square twice, nothing to change. UserError(field="edits")."""
+    if not isinstance(edits, tuple) or not 1 <= len(edits) <= MAX_EDITS:
+        raise UserError("Choose one to four squares to edit: press a square of the board to edit.", "edits")
+    rows = [tuple(e) if isinstance(e, (list, tuple)) else () for e in edits]
+    if any(len(r) != 2 or any(type(v) is not int for v in r) for r in rows):
+        raise UserError("An edit is a square from 0 to 63 and a class: 0 empty, 1 just moved, 2 to move.", "edits")
+    squares = [r[0] for r in rows]
+    if len(set(squares)) < len(squares):
+        raise UserError("Each square can be edited once.", "edits")
+    classes = Board.start().after(moves[:ply]).classes(labels)
+    for square, target in rows:
+        if not 0 <= square < 64 or target not in (0, 1, 2):
+            raise UserError("An edit is a square from 0 to 63 and a class: 0 empty, 1 just moved, 2 to move.", "edits")
+        if square in CENTRE and target == 0:
+            raise UserError(
+                f"{square_name(square)} is filled from the start: the probes have never seen it empty.", "edits"
+            )
+        if classes[square] == target:
+            raise UserError(f"{square_name(square)} is that already. Choose another state for it.", "edits")
+
+
+@dataclass(frozen=True)
+class OthelloEdit(OfGame):
+    """Edit up to four squares of one position and look at everything that follows.
+
+    ``edits``: (square, target class) pairs. ``scale``: length of the vector added, with ``choose`` "fixed"; with
+    "best" the scale of the grid with the fewest errors is taken, by looking at the answer, and the result says so.
+    ``first`` and ``last``: the blocks after which it is added. Arrays: ``before``, ``after`` (64,) probabilities;
+    ``beliefs`` (L, 64, 3) TPR reading after each block; ``crosstalk`` (64,) predicted change of each square's
+    target-minus-source logit; ``clean`` (L, 64, 3) the same reading without the edit.
+    """
+
+    edits: tuple[Any, ...] = ()
+    method: str = "tpr"
+    scale: float = 1.0
+    choose: str = "fixed"
+    first: int = 0
+    last: int = 199
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.edits, tuple):  # JSON knows no tuples inside of lists
+            object.__setattr__(self, "edits", tuple(tuple(e) if isinstance(e, list) else e for e in self.edits))
+        check_edits(self.moves, self.ply, self.edits, self.labels)
+        choice(self.method, METHODS, "method", "The method")
+        choice(self.choose, ("fixed", "best"), "choose", "The way to choose the scale")
+        number(self.scale, 0.0, 50.0, "scale", "The scale")
+        whole(self.first, 0, MAX_LAYER, "first", "The first block")
+        whole(self.last, self.first, MAX_LAYER, "last", "The last block")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+
+    def run(self, context: Context) -> Result:
+        from analysis.tpr.editing import edit_position
+
+        room, game, row = self.read(context)
+        edits = [(int(s), int(c)) for s, c in self.edits]
+        layers = range(self.first, min(self.last, room.layers - 1) + 1)
+        if not layers:
+            raise UserError(f"This model has blocks 0 to {room.layers - 1}.", "layer")
+        return Result(
+            *edit_position(
+                room,
+                game,
+                row,
+                edits,
+                method=self.method,
+                scale=self.scale,
+                best=self.choose == "best",
+                layers=list(layers),
+                labels=self.labels,
+                seed=self.seed,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class OthelloTrials(OfOthello):
+    """Many random edits by all methods: mean errors with intervals, the null, the controls."""
+
+    kind: ClassVar[Kind] = "job"
+    cases: int = 200
+    squares: int = 1
+    seed: int = 44
+    labels: str = "parity"
+    first: int = 0
+    last: int = 199
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.cases, 20, 2000, "cases", "The number of cases")
+        whole(self.squares, 1, MAX_EDITS, "squares", "The number of squares")
+        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        choice(self.labels, LABELS, "labels", "The labels")
+        whole(self.first, 0, MAX_LAYER, "first", "The first block")
+        whole(self.last, self.first, MAX_LAYER, "last", "The last block")
+
+    def describe(self) -> str:
+        return f"{self.cases} edits of {self.squares} square{'s' if self.squares > 1 else ''}"
+
+    def run(self, context: Context) -> Result:
+        from analysis.tpr.editing import trial_table
+
+        room = self.room(context)
+
+        def progress(text: str, share: float | None) -> None:
+            context.progress(share, text)
+
+        layers = list(range(self.first, min(self.last, room.layers - 1) + 1))
+        return Result(
+            trial_table(
+                room,
+                cases=self.cases,
+                squares=self.squares,
+                seed=self.seed,
+                labels=self.labels,
+                layers=layers,
+                progress=progress,
+                check=context.check,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class OthelloStory(OfOthello):
+    """A position worth showing, found for this model by a search whose criterion is said in its text."""
+
+    story: str = "line"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice(self.story, STORIES, "story", "The story")
+
+    def run(self, context: Context) -> Result:
+        from analysis.tpr.stories import story_of
+
+        return Result(story_of(self.room(context), self.story, context.memory, context.check))

@@ -1,0 +1,84 @@
+"""A figure as every page shows it: title, graph, caption, export menu.
+
+The menu works on what the browser holds (assets/export.js): PNG and SVG with the settings printed below the picture,
+standalone HTML, CSV and JSON with the settings in them. ``settings`` is whatever made the figure; pages write it to the
+card's store together with the figure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.kit.theme import GRAPH_CONFIG
+
+FORMATS = (
+    ("png", "PNG picture"),
+    ("svg", "SVG drawing"),
+    ("html", "HTML page, interactive, works offline (about 5 MB)"),
+    ("csv", "CSV, the numbers shown"),
+    ("json", "JSON, numbers and settings"),
+)
+
+
+def figure_card(
+    name: str, title: str, caption: str = "", height: int = 360, controls: Any = None, title_id: str | None = None
+) -> Any:
+    """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``. ``title_id``:
+    of the heading, where a page words it after what the figure turns out to be."""
+    menu = dbc.DropdownMenu(
+        [
+            dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
+            for kind, text in FORMATS
+        ],
+        label="Export",
+        size="sm",
+        color="link",
+        align_end=True,
+        className="attune-export",
+    )
+    heading = html.H3(title) if title_id is None else html.H3(title, id=title_id)
+    return html.Section(
+        [
+            html.Div(
+                [heading, html.Div(controls, className="attune-card-controls"), menu],
+                className="attune-card-head",
+            ),
+            # The graph's code arrives after the page; until then this box keeps its place.
+            html.Div(
+                dcc.Graph(
+                    id=name,
+                    figure=blank(height),
+                    config=GRAPH_CONFIG,
+                    style={"height": f"{height}px"},
+                    responsive=True,
+                ),
+                style={"minHeight": f"{height}px"},
+            ),
+            html.P(caption, className="attune-caption", id=f"{name}-caption"),
+            dcc.Store(id={"settings": name}),
+        ],
+        className="attune-card",
+        **{"aria-label": title},
+    )
+
+
+def blank(height: int = 360, text: str = "") -> dict[str, Any]:
+    """An empty figure of the card's height, so that nothing jumps when the real one comes."""
+    hidden = {"visible": False}
+    # The one grey that reads on both themes: an empty figure has no template to take a colour from.
+    note = {"text": text, "showarrow": False, "font": {"size": 16, "color": "#797f87"}}
+    notes = [note | {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}] if text else []
+    return {
+        "data": [],
+        "layout": {
+            "xaxis": hidden,
+            "yaxis": hidden,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "annotations": notes,
+            "height": height,
+        },
+    }

@@ -1,0 +1,1 @@
+"""The frame's callbacks, and what every answer of the server passes through."""

@@ -1,0 +1,91 @@
+"""Callbacks of the frame: theme, address, export, job tray, model badge. They belong to no page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ALL, Dash, Input, Output, State, ctx, no_update
+
+from components.frame.shell import badge, job_rows, tray_label
+from pages.common import client
+from pages.frame.token_card import register_token_card
+
+
+def register_frame(app: Dash) -> None:
+    """Register the frame's callbacks on the app."""
+    register_token_card(app)
+    app.clientside_callback("dash_clientside.attune.initTheme", Output("theme", "data"), Input("session", "data"))
+    app.clientside_callback(
+        "dash_clientside.attune.toggleTheme",
+        Output("theme", "data", allow_duplicate=True),
+        Input("theme-toggle", "n_clicks"),
+        State("templates", "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        "dash_clientside.attune.wayBack",
+        Output("nav-attention", "href"),
+        Output("nav-attention", "active"),
+        Output("nav-steering", "href"),
+        Output("nav-steering", "active"),
+        Output("nav-othello", "href"),
+        Output("nav-othello", "active"),
+        Output("nav-neurons", "href"),
+        Output("nav-neurons", "active"),
+        Output("nav-mlp-features", "href"),
+        Output("nav-mlp-features", "active"),
+        Output("nav-faithfulness", "href"),
+        Output("nav-faithfulness", "active"),
+        Input("address", "data"),
+        Input("_pages_location", "pathname"),
+    )
+    app.clientside_callback(
+        "dash_clientside.attune.copyAddress",
+        Output("copy-link", "children"),
+        Input("copy-link", "n_clicks"),
+        prevent_initial_call=True,
+    )
+
+    app.clientside_callback(
+        "dash_clientside.attune.exportFigure",
+        Output("message", "children", allow_duplicate=True),
+        Output("message", "is_open", allow_duplicate=True),
+        Input({"export": ALL, "format": ALL}, "n_clicks"),
+        State({"settings": ALL}, "data"),
+        State({"settings": ALL}, "id"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(
+        Output("tray", "children"),
+        Output("tray-open", "children"),
+        Output("model-badge", "children"),
+        Output("model-badge", "className"),
+        Input("pulse", "n_intervals"),
+        Input("model", "data"),
+        Input("tray-panel", "is_open"),
+        State("session", "data"),
+    )
+    def show_state(_pulse: int, spec: dict[str, Any], opened: bool, session: str) -> tuple[Any, ...]:
+        jobs, status = client().jobs(), client().status()
+        return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec))
+
+    app.clientside_callback(
+        "(clicks, open) => dash_clientside.attune.toggle('tray-panel', clicks, open)",
+        Output("tray-panel", "is_open"),
+        Input("tray-open", "n_clicks"),
+        State("tray-panel", "is_open"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(
+        Output("message", "children"),
+        Output("message", "is_open"),
+        Input({"cancel-job": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def cancel(clicks: list[int | None]) -> tuple[Any, Any]:
+        if not any(clicks) or not ctx.triggered_id:
+            return no_update, no_update
+        found = client().cancel(ctx.triggered_id["cancel-job"])
+        return ("Cancelled." if found else "That job had already ended."), True

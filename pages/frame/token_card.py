@@ -1,0 +1,105 @@
+"""The token card's one callback, and how a place that the answer names becomes an address.
+
+The card belongs to the frame, so it is there on every page. Which features of the Attention page are looked at comes
+from the way back to that page, which the frame keeps in its navigation: no page has to be open for it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from dash import Dash, Input, Output, State, ctx, no_update
+
+from analysis.models.spec import ModelSpec
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.token_card.card import TokenCard
+from components.frame.token_card import HINT, TITLES, empty_part, head, offer, part
+from components.kit.panels import note
+from pages.address import remember
+from pages.attention.state import features_of, read_address
+from pages.common import attempt, spec_of
+
+CLASS = "card-tok"
+OTHER_MODEL = "The model has changed, and this token was one of the other model's. Choose a token again, or type one."
+
+
+def register_token_card(app: Dash) -> None:
+    """Register the card's callback on the app."""
+
+    @app.callback(
+        Output("card-tok-word", "children"),
+        Output("card-tok-head", "children"),
+        Output("card-tok-parts", "children"),
+        Output("card-tok-error", "children"),
+        Output("card-tok-shown", "data"),
+        Input("card-tok-ask", "data"),
+        Input("model", "data"),
+        State("card-tok-shown", "data"),
+        State("session", "data"),
+        State("nav-attention", "href"),
+        running=[(Output("card-tok", "className"), f"{CLASS} card-tok-busy", CLASS)],
+        prevent_initial_call=True,
+    )
+    def show(ask: Any, model: Any, shown: Any, session: str, way_back: str | None) -> tuple[Any, ...]:
+        if not isinstance(ask, dict):
+            return (no_update,) * 5
+        here = {"turn": ask.get("turn"), "model": model}
+        moved = ctx.triggered_id == "model" or (shown or {}).get("turn") == ask.get("turn")
+        if moved and (shown or {}).get("model") != model and not ask.get("token"):
+            return "", note(OTHER_MODEL), no_parts(), None, here
+        spec = spec_of(model)
+        result, panel = attempt(lambda: asked(spec, ask, way_back), session, "token-card")
+        if result is None:
+            return "", note(HINT), no_parts(), panel, here
+        data = result.data
+        if data["id"] is None:
+            return data["text"].strip(), offer(data), no_parts(), None, here
+        parts = [part(p, lambda link: href(link, spec)) for p in data["parts"]]
+        return data["token"], head(data), parts, None, here
+
+
+def no_parts() -> list[Any]:
+    """The four frames with nothing in them."""
+    return [empty_part(title) for title in TITLES]
+
+
+def asked(model: ModelSpec, ask: dict[str, Any], way_back: str | None) -> TokenCard:
+    """The question that the browser asks. Raises UserError for what cannot be used."""
+    return TokenCard(
+        model,
+        token=ask.get("token") or "",
+        token_id=_whole(ask.get("id")),
+        text=ask.get("text") or "",
+        chat=bool(ask.get("chat")),
+        position=_whole(ask.get("position")),
+        generate=max(0, _whole(ask.get("generate"))),
+        ids=tuple(ask.get("ids") or ()),
+        contrasts=contrasts_of(way_back),
+    )
+
+
+def contrasts_of(way_back: str | None) -> tuple[ContrastSpec, ...]:
+    """The features that the Attention page shows, or would show when one goes back to it."""
+    return features_of(read_address(dict(parse_qsl(urlsplit(way_back or "").query))).features)
+
+
+def href(link: dict[str, Any], model: ModelSpec) -> str:
+    """The address of a place: a path, and entries that the page of that path reads back. A long text is kept as a file,
+    as on the page itself."""
+    if not link["query"]:
+        return str(link["path"])
+    entries = {"model": json.dumps(model.to_dict())}
+    for name, value in link["query"].items():
+        if isinstance(value, str):
+            entries[name] = remember(value) if name == "text" else value
+        elif isinstance(value, bool):
+            entries |= {name: "true"} if value else {}
+        else:
+            entries[name] = json.dumps(value)
+    return f"{link['path']}?{urlencode(entries)}"
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else -1

@@ -1,0 +1,204 @@
+"""The Model page: choose a model, see what it needs before it is loaded, and what works with it afterwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, register_page
+
+from analysis.engine.loading import EstimateModel, LoadModel
+from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
+from components.frame.model_card import estimate_card, facts_card
+from components.kit.panels import empty, note
+from pages.common import attempt, attempt_job, client, refusal
+
+register_page(__name__, path="/model", title="Model · Attune", name="Model")
+
+
+def layout(**_query: Any) -> Any:
+    """Picker on the left, what is known on the right."""
+    return html.Div(
+        [
+            html.H1("Which model?", className="attune-title"),
+            html.Div(
+                [
+                    html.Section(
+                        [
+                            html.Div([html.H3("Choose")], className="attune-card-head"),
+                            dbc.Label(
+                                "Hub id, folder, or GGUF file; “default” or “othello” for a bundled model",
+                                html_for="source",
+                            ),
+                            dbc.Input(id="source", value="default"),
+                            html.Div(
+                                [
+                                    _field("Revision", dbc.Input(id="revision", placeholder="main", size="sm")),
+                                    _field(
+                                        "Dtype",
+                                        dcc.Dropdown(
+                                            ["auto", "float32", "bfloat16", "float16"],
+                                            "auto",
+                                            id="dtype",
+                                            clearable=False,
+                                            searchable=False,
+                                        ),
+                                    ),
+                                    _field("Device", dbc.Input(id="device", value="auto", size="sm")),
+                                    _field(
+                                        "Device map",
+                                        dcc.Dropdown(
+                                            ["none", "auto"], "none", id="device-map", clearable=False, searchable=False
+                                        ),
+                                    ),
+                                ],
+                                className="attune-grid4",
+                            ),
+                            html.Div(
+                                [
+                                    html.Button("Check size", id="check", className="attune-button", type="button"),
+                                    html.Button(
+                                        "Load", id="load", className="attune-button attune-primary", type="button"
+                                    ),
+                                    html.Button(
+                                        "Cancel",
+                                        id="load-cancel",
+                                        className="attune-button",
+                                        type="button",
+                                        disabled=True,
+                                    ),
+                                    dbc.Progress(id="load-bar", value=0, className="attune-bar"),
+                                ],
+                                className="attune-row",
+                            ),
+                            html.Div(id="load-text", className="attune-note", **{"aria-live": "polite"}),
+                            html.Div(id="model-error"),
+                            html.Div(id="estimate"),
+                            note(
+                                "Gated models use the token in the environment variable HF_TOKEN. Attune "
+                                "never runs code "
+                                "from a model repository. Device is auto, cpu, cuda, cuda:1 or mps; device map “auto” "
+                                "spreads a model over all GPUs."
+                            ),
+                        ],
+                        className="attune-card",
+                    ),
+                    html.Section(
+                        [
+                            html.Div([html.H3("In memory")], className="attune-card-head"),
+                            html.Div(id="residents", children=empty("Nothing is loaded yet.")),
+                        ],
+                        className="attune-card",
+                    ),
+                ],
+                className="attune-two",
+            ),
+        ],
+        className="attune-page",
+    )
+
+
+def _field(label: str, component: Any) -> Any:
+    return html.Div([dbc.Label(label), component])
+
+
+_FORM = [
+    State("source", "value"),
+    State("revision", "value"),
+    State("dtype", "value"),
+    State("device", "value"),
+    State("device-map", "value"),
+]
+
+
+def _spec(source: str, revision: str, dtype: str, device: str, device_map: str) -> ModelSpec:
+    return ModelSpec(source or "", revision or None, dtype, device or "auto", device_map)
+
+
+@callback(
+    Output("estimate", "children"),
+    Output("model-error", "children"),
+    Input("check", "n_clicks"),
+    *_FORM,
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def check_size(_clicks: int, *form: Any) -> tuple[Any, Any]:
+    """Parameters and memory, from metadata alone."""
+    *values, session = form
+    result, panel = attempt(lambda: EstimateModel(_spec(*values)), session, "estimate", EstimateModel)
+    return (None, panel) if result is None else (estimate_card(result.data), None)
+
+
+# What was said of one model does not stand below the name of another.
+clientside_callback(
+    "() => [null, null, '']",
+    Output("estimate", "children", allow_duplicate=True),
+    Output("model-error", "children", allow_duplicate=True),
+    Output("load-text", "children", allow_duplicate=True),
+    Input("source", "value"),
+    Input("revision", "value"),
+    Input("dtype", "value"),
+    Input("device", "value"),
+    Input("device-map", "value"),
+    prevent_initial_call=True,
+)
+
+
+@callback(
+    Output("model", "data", allow_duplicate=True),
+    Output("model-error", "children", allow_duplicate=True),
+    Input("load", "n_clicks"),
+    *_FORM,
+    State("session", "data"),
+    background=True,
+    progress=[Output("load-bar", "value"), Output("load-text", "children")],
+    progress_default=["0", ""],
+    running=[(Output("load", "disabled"), True, False), (Output("load-cancel", "disabled"), False, True)],
+    cancel=[Input("load-cancel", "n_clicks")],
+    interval=300,
+    prevent_initial_call=True,
+)
+def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
+    """Load a model and use it in this window."""
+    if not clicks:
+        return no_update, no_update
+    *values, session = form
+    try:
+        spec = _spec(*values)
+    except UserError as error:
+        return no_update, refusal(error, LoadModel)
+    result, panel = attempt_job(lambda: LoadModel(spec), set_progress, session, "/model")
+    if result is None:
+        return no_update, panel
+    return spec.to_dict(), note(f"{spec.label} is loaded and in use in this window.")
+
+
+@callback(
+    Output("residents", "children"),
+    Input("pulse", "n_intervals"),
+    Input("model", "data"),
+    State("residents", "children"),
+)
+def show_residents(_pulse: int, model: Any, _shown: Any) -> Any:
+    """What is in memory, with what works and why not."""
+    listing = client().status()
+    loaded = listing.get("loaded", [])
+    if not loaded:
+        return empty(f"Nothing is loaded yet: {listing.get('phase', '')}")
+    return [facts_card(i, entry, entry["spec"] == model) for i, entry in enumerate(reversed(loaded))]
+
+
+@callback(
+    Output("model", "data", allow_duplicate=True),
+    Input({"use": ALL}, "n_clicks"),
+    State({"use": ALL}, "id"),
+    prevent_initial_call=True,
+)
+def use(clicks: list[Any], _ids: Any) -> Any:
+    """Use a model that is in memory already."""
+    if not any(clicks) or not ctx.triggered_id:
+        return no_update
+    return json.loads(ctx.triggered_id["use"])

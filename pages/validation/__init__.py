@@ -1,0 +1,1 @@
+"""What the house claims about its own numbers, measured."""
