@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.qk.accumulate import LayerSums, on_device

@@ -15,7 +15,8 @@ from analysis.faithfulness.costing import costs
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.parts import ALL, evaluated
 from analysis.faithfulness.reader import ModelReader
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 
 
 def main(count: int = 4, model: str = "default") -> dict[str, dict[str, Any]]:

@@ -27,7 +27,8 @@ from analysis.activations.collect import tokens_of
 from analysis.corpora.passages import bundled_corpus
 from analysis.engine.context import Memory
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.snmf.build import FITS
 from analysis.snmf.directions import ARMS, direction_of, theme_of
 from analysis.snmf.library import BUNDLED, Factorization, fit_for

@@ -18,7 +18,8 @@ from analysis.mfa.build import FITS
 from analysis.mfa.library import Opened, RegionSet, open_fit
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.steering import Add, Interpolate, Intervention, PromptCache, generate_stream, steer
 from benchmarks.timing import interleaved
 

@@ -23,7 +23,8 @@ from analysis.mfa.build import FITS, TOKENS
 from analysis.mfa.evaluate import PROMPTS, Gain, bootstrap, gain_at_kl, word_ids
 from analysis.mfa.library import Opened, RegionSet, open_fit
 from analysis.mfa.pipeline import WINDOW
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
 

@@ -31,7 +31,7 @@ from analysis.spoken import duration
 
 if TYPE_CHECKING:
     from analysis.models.facts import ModelFacts
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
 LOOKED_AT = 50  # passages, to see whether the model can read them at all

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.themes import Kind, themes
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.models.prompts import end_ids
 from analysis.models.templates import chat_text
 

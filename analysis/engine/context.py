@@ -17,7 +17,7 @@ from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from analysis.engine.residents import Residents
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 
 class Memory:

@@ -19,7 +19,7 @@ from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 _VARIANT = "weights beside the fingerprint"
 

@@ -12,7 +12,7 @@ from analysis.faithfulness.measures.base import no_chain
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.thinking import marks_of
 from analysis.models.generation import decode
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 Check = Callable[[], None]
 

@@ -20,7 +20,8 @@ from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.study import Study, joined, with_continued
 from analysis.home import folder
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 
 SETTINGS = StudySettings(seeds=5, problems=30)
 FUR_ITEMS = 12

@@ -28,7 +28,7 @@ from analysis.faithfulness.thinking import closing, ending, marks_of, part_think
 from analysis.faithfulness.values import distinct, same
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 CUE = "\nAnswer: "
 CLAIM = "unlabelled: the model wrote this chain itself, and nothing certifies how its answer was made"

@@ -8,7 +8,7 @@ from analysis.faithfulness.ask import ContinuedAsk
 from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.passes import Count
 from analysis.models.generation import decode
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 SPARE = 8
 """Tokens that are left free: text that was written may have some more tokens when it is read again."""

@@ -11,7 +11,7 @@ from analysis.faithfulness.measures import wanted
 from analysis.faithfulness.neutral import NeutralReader
 from analysis.faithfulness.parts import ALL, reader_of
 from analysis.faithfulness.reader import ModelReader
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 
 def costs(

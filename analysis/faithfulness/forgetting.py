@@ -19,7 +19,7 @@ from analysis.faithfulness.parts import FORMS, Progress
 from analysis.faithfulness.rate_sweep import choose_rate
 from analysis.faithfulness.study import Study
 from analysis.faithfulness.unlearning import Unlearner
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 NAME = "FUR"
 RATES = (1e-6, 3e-6, 1e-5, 3e-5)

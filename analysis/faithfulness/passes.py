@@ -19,7 +19,7 @@ from torch import Tensor
 
 from analysis.faithfulness.lines import Line, Read
 from analysis.models.caching import way_of_going_on
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 KEPT_TOKENS = 6_000
 """Tokens whose keys and values are kept, over all beginnings: a dozen sets of demonstrations."""

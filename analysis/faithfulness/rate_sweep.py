@@ -11,7 +11,7 @@ from analysis.faithfulness.asking_again import Check
 from analysis.faithfulness.forgotten import Form, mean_known
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.unlearning import Unlearner
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)

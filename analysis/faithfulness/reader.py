@@ -18,7 +18,7 @@ from analysis.faithfulness.ask import AnswerAsk, Ask, ContinuedAsk, NoReply, Rep
 from analysis.faithfulness.continuing import written_on
 from analysis.faithfulness.lines import Line, Plan, Read, Tokens
 from analysis.faithfulness.passes import TOLERANCE, Count, Packed, hiding_works, plain
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 KEPT = 20_000
 _NO_HIDING = (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.hooks import layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 
 def projections(loaded: LoadedModel) -> list[nn.Parameter]:

@@ -28,7 +28,7 @@ from analysis.faithfulness.measures.base import probed
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.trained_weights import TrainedWeights, projections, weights_hash
 from analysis.faithfulness.unlearning_loss import content_spans, divergence, npo
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 Average = Literal["positions", "batch"]
 

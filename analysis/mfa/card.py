@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.activations.collect import start_tokens, tokens_of
 from analysis.mfa.character import NO_THEME
 from analysis.mfa.reading import activations_of
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import token_labels
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.models.frames import text_ids
 from analysis.models.legible import check_corpus
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import token_labels
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
 

@@ -33,7 +33,7 @@ from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 
 class Opened:

@@ -26,7 +26,7 @@ from analysis.mfa.parameters import Noise, Parameters
 from analysis.mfa.rotations import rotate
 from analysis.mfa.survey import survey
 from analysis.models.hooks import site_width
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout

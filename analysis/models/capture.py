@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.hooks import Hook, hooked, place_of
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 
 # Numbers of the documents, and as many rows of token ids.

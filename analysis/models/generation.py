@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.caching import states_of, way_of_going_on
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import end_ids
 
 

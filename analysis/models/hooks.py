@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import tapped
 from analysis.models.sites import KINDS, Site
 

@@ -8,105 +8,36 @@ missing, a mask that is lost, numbers that overflow) is looked for at every load
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from analysis.errors import Cancelled, UserError
 from analysis.models.config_limits import check_values
 from analysis.models.default import prepare_default, read_manifest
-from analysis.models.facts import ModelFacts, describe, probe_ids
+from analysis.models.facts import describe, probe_ids
 from analysis.models.gguf_files import parts_of, read_header, unread_blocks, whole_file
 from analysis.models.gguf_quick import quick_reading
 from analysis.models.gguf_tokenizer import gguf_tokenizer
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.metadata import estimate
-from analysis.models.prompts import check_length
 from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
-from analysis.models.stamp import Stamp, stamp_of, surroundings_of
+from analysis.models.stamp import stamp_of, surroundings_of
 from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str, float | None], None]
-
-
-@dataclass
-class LoadedModel:
-    """A model, its tokenizer and its facts. ``stamp``: what the files were when they were read (empty for the hub).
-    ``surroundings``: digest of what is not weights (tokenizer, template, configuration), where that may change."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    spec: ModelSpec
-    facts: ModelFacts
-    extras: dict[str, Any] = field(default_factory=dict)
-    stamp: Stamp = ()
-    surroundings: str = ""
-
-    @property
-    def device(self) -> torch.device:
-        """Where token ids go in."""
-        embedding: Any = self.model.get_input_embeddings()
-        return torch.device(embedding.weight.device)
-
-    @overload
-    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: Literal[True]) -> Tensor: ...
-
-    @overload
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> None: ...
-
-    @torch.no_grad()
-    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: bool = False) -> Tensor | None:
-        """One pass over token ids (B, T), without cache. Returns logits (B, T, V) or, by default, nothing.
-
-        Without logits only the decoder stack runs: the unembedding is a sixth of the work of a small model.
-        """
-        self.check_ids(ids)
-        check_length(self, int(ids.shape[-1]))
-        ids = ids.to(self.device)
-        mask = None if mask is None else mask.to(self.device)
-        if logits:
-            answer: Tensor = self.model(ids, attention_mask=mask, use_cache=False).logits
-            return answer
-        self.model.base_model(ids, attention_mask=mask, use_cache=False)
-        return None
-
-    def check_ids(self, ids: Tensor | Sequence[int]) -> None:
-        """Raises UserError(field="prompt") for token ids (of any shape) beyond the embedding, which the tokenizer knows
-        and the model does not."""
-        rows = self.facts.embeddings
-        flat = ids.reshape(-1) if isinstance(ids, Tensor) else ids
-        if not rows or len(flat) == 0:
-            return
-        largest = int(flat.max()) if isinstance(flat, Tensor) else max(flat)
-        if largest < rows:
-            return
-        token = self.tokenizer.convert_ids_to_tokens(largest) if self.tokenizer is not None else None
-        raise UserError(
-            f"The text holds the token {token or largest!s:.40}, for which this model has no embedding (it has "
-            f"{rows:,}; the tokenizer knows more). Take it out of the text.",
-            "prompt",
-        )
-
-    def facts_dict(self) -> dict[str, Any]:
-        """The facts as JSON-able data; a recording error that is no finite number is None."""
-        facts = asdict(self.facts)
-        return {
-            **facts,
-            "recording_error": facts["recording_error"] if math.isfinite(facts["recording_error"]) else None,
-        }
 
 
 def load_model(spec: ModelSpec | str = "default", progress: Progress | None = None) -> LoadedModel:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.hooks import place_of
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.readout import readout
 from analysis.models.sites import Site
 

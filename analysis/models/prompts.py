@@ -18,7 +18,7 @@ from analysis.models.legible import check_legible
 from analysis.models.templates import chat_text, special_ids, turn_end
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 MAX_CHARACTERS = 20_000
 MAX_TOKENS = 2_048
@@ -52,13 +52,6 @@ class EncodedPrompt:
 
     ids: list[int]
     notes: list[str]
-
-
-def check_length(loaded: LoadedModel, tokens: int, what: str = "The text", field: str = "text") -> None:
-    """UserError(field), beginning with ``what``, for more tokens than the model has positions."""
-    most = loaded.facts.max_positions
-    if most and tokens > most:
-        raise UserError(f"{what} is {tokens:,} tokens long; this model reads at most {most:,}. Shorten it.", field)
 
 
 def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.models.hooks import layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 _TOKENS = 4
 _ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-6}

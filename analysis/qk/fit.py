@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.rotation import no_rotation
 from analysis.qk.accumulate import LayerSums, on_device

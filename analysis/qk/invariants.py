@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.errors import UserError
 from analysis.models.capabilities import TOLERANCE
 from analysis.models.facts import recording_error
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.trace import Trace, trace_prompt
 from analysis.qk.attribution import attribute_logits

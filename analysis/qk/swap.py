@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, scaled_logits, tapped
 from analysis.models.trace import Trace
 from analysis.qk.subspace import random_basis, swap_keys

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.hooks import layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 
 def tables_in_stream(loaded: LoadedModel) -> tuple[Tensor, Tensor]:

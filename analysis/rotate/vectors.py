@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.hooks import layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.rotate.tables import narrow, tables_in_stream
 

@@ -22,7 +22,8 @@ from analysis.activations.collect import collect
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, bundled_corpus
 from analysis.corpora.sources import TextSource
-from analysis.models.loader import LoadedModel, load_model
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from analysis.activations.collect import tokens_of
 from analysis.corpora.passages import Passage
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import token_labels
 from analysis.snmf.describe import NEAR, PER_PASSAGE
 

@@ -25,7 +25,7 @@ from analysis.steering.controls import difference_of_means
 
 if TYPE_CHECKING:
     from analysis.models.capture import Batch
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.snmf.library import Factorization
 
 BASELINES = ("DiffMean", "single neuron", "random sparse", "shuffled neurons")

@@ -30,7 +30,7 @@ from analysis.models.spec import ModelSpec
 from analysis.snmf.artefact import load_factors, save_factors
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "features"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")

@@ -19,7 +19,7 @@ from analysis.errors import UserError
 from analysis.models.frames import text_ids
 from analysis.models.hooks import hooked
 from analysis.models.legible import check_corpus
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import straight
 from analysis.models.prompts import token_labels
 

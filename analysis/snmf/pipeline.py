@@ -18,7 +18,7 @@ from analysis.activations.collect import collect
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.capture import capture
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
     from analysis.snmf.library import Factorization

@@ -15,7 +15,7 @@ from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.frames import text_ids
 from analysis.models.legible import check_legible
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 
 _BATCH = 16

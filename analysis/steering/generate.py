@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from analysis.errors import UserError
 from analysis.models.generation import decode
 from analysis.models.hooks import hidden_of, layout, with_hidden
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.steering.operators import Intervention
 from analysis.steering.steer import Applied, Plan
 

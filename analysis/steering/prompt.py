@@ -13,7 +13,7 @@ from analysis.models.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.steering import PromptCache
 
 SHOWN = 8

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.steering.calibrate import kl_divergences
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.hooks import hooked, site_width
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering.operators import Add, Clamp, Intervention, Kernel, ProjectOut, fuse, is_idle
 

@@ -21,7 +21,7 @@ from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, generate_stream, repeated_share
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 CHUNK = 8
 

@@ -19,7 +19,7 @@ from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 AROUND = 18
 """Tokens of context shown on either side."""

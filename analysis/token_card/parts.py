@@ -19,7 +19,7 @@ from analysis.qk.ops.features import FitContrast, feature_name, fit_of
 from analysis.token_card.card import TokenCard
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.models.trace import Trace
 
 FITS, ROWS, READ = 3, 6, 256

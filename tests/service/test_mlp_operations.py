@@ -20,7 +20,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.snmf import library
 from analysis.snmf.library import Factorization, open_factorization

@@ -18,7 +18,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.rotate import channels
 from analysis.rotate.channels import VocabularyChannels

@@ -43,7 +43,7 @@ from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.steering import generate_stream, steer, writing

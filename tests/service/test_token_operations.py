@@ -26,7 +26,7 @@ from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.reading import explain
 from analysis.models import trace as tracing
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import encode_prompt, token_labels
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec

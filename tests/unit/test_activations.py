@@ -27,7 +27,7 @@ from analysis.activations.store import ActivationStore, site_key
 from analysis.corpora.passages import Passage
 from analysis.errors import Cancelled, UserError
 from analysis.models.capture import Captured
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.spoken import duration
 from tests.unit.test_fit import loaded_tiny

@@ -10,7 +10,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from analysis.models.capabilities import capabilities
 from analysis.models.facts import describe, recording_error
 from analysis.models.hooks import available_sites
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import ARCHITECTURES, tiny_model

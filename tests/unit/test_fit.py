@@ -13,7 +13,7 @@ import torch
 
 from analysis.errors import UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.spec import ModelSpec
 from analysis.qk import accumulate, fit

@@ -43,7 +43,7 @@ from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.tpr.ops.reading import OfGame, OfOthello

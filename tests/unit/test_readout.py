@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.models.hooks import hooked
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import final_gain, promoted
 from analysis.models.readout import readout
 from analysis.models.sites import Site

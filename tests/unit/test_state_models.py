@@ -19,7 +19,7 @@ from analysis.faithfulness.reader import packing_works
 from analysis.models.caching import way_of_going_on
 from analysis.models.facts import describe, probe_ids
 from analysis.models.generation import decode
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.steering import Add, generate_stream, steer

@@ -16,7 +16,7 @@ from analysis.models.spec import ModelSpec
 if TYPE_CHECKING:
     from analysis.faithfulness.item import Item
     from analysis.faithfulness.parts import StudySettings
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 RANKED = ("0", "1", "2", "Z", "G1")
 MAX_FILE = 5_000_000

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.faithfulness.item import Item
     from analysis.faithfulness.reader import ModelReader
     from analysis.faithfulness.study import Study
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 TIERS = ("0", "1", "2", "Z", "G1", "own", "file")
 IMPORTANCE = "Adding Mistakes"

@@ -16,7 +16,7 @@ from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from analysis.mfa.library import RegionSet
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 MAX_EXPLAINED = 200
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from analysis.mfa.library import RegionSet
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
 
 CONTROLS = ("none", "region", "direction", "means")

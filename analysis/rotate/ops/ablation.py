@@ -11,7 +11,7 @@ from analysis.errors import UserError
 from analysis.rotate.ops.channels import OfChannels, channels_of
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
 
 TEXTS = 240
 """Passages of the bundled corpus in which sentences, or the neuron's strongest context, are looked for."""

@@ -17,7 +17,7 @@ from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.snmf.library import Factorization
 
 MAX_READ = 200

@@ -21,7 +21,7 @@ from analysis.steering.prompt import ReadPrompt, compared, read_prompt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analysis.models.loader import LoadedModel
+    from analysis.models.loaded_model import LoadedModel
     from analysis.snmf.library import Factorization
     from analysis.steering import Calibration
 

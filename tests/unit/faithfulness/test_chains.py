@@ -20,7 +20,7 @@ from analysis.faithfulness.reader import ModelReader
 from analysis.models import generation
 from analysis.models.facts import describe
 from analysis.models.generation import generate_stream
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from tests.unit.tiny_models import tiny_model
 

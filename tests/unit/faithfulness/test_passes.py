@@ -13,7 +13,7 @@ from analysis.faithfulness.ask import AnswerAsk, Reply, TextAsk, TextReply
 from analysis.faithfulness.lines import Line, Read, Tokens
 from analysis.faithfulness.passes import Count, Packed, plain
 from analysis.faithfulness.reader import ModelReader, packing_works
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from tests.unit.faithfulness.words import loaded_words, word_tokenizer
 from tests.unit.tiny_models import ARCHITECTURES
 

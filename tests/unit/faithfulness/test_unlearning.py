@@ -21,7 +21,7 @@ from analysis.faithfulness.trained_weights import projections, weights_hash
 from analysis.faithfulness.unlearning import Unlearner
 from analysis.faithfulness.unlearning_loss import content_spans, divergence, npo
 from analysis.models.generation import decode
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from tests.unit.faithfulness.words import loaded_words
 
 NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

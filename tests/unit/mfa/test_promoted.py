@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import final_gain, promoted
 from analysis.models.sites import Site
 from tests.unit.test_fit import loaded_tiny

@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity, normalize, silu
 from analysis.errors import UserError
 from analysis.models.facts import describe
 from analysis.models.hooks import hooked
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.rotate.ablation import WHOLE, ablate, ablation_study

@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from analysis.corpora.write import _sample
 from analysis.errors import UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec
 from analysis.rotate.channels import VocabularyChannels

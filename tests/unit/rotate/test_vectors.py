@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.hooks import hooked, layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.rotate.vectors import GATED, PLAIN, NeuronVectors
 from tests.unit.test_activations import Tokenizer

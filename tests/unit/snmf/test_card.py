@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.models.facts import describe as model_facts
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec

@@ -18,7 +18,7 @@ from torch import Tensor
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Memory
 from analysis.errors import UserError
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.snmf import library
 from analysis.snmf.learning import Wanted, unit_levels

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec

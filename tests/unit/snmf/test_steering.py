@@ -14,7 +14,7 @@ from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Memory
 from analysis.errors import UserError
 from analysis.models.facts import describe
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.snmf import directions, library

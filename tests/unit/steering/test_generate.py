@@ -13,7 +13,7 @@ from analysis.errors import UserError
 from analysis.models.generation import choose
 from analysis.models.generation import generate_stream as plain_stream
 from analysis.models.hooks import layout
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering import Add, Applied, Clamp, Interpolate, PromptCache, generate_stream, steer
 from tests.unit.steering.test_sites import hook_count, loaded_other, own_tiny

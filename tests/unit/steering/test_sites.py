@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.hooks import available_sites, hooked, layout, place_of, site_width
-from analysis.models.loader import LoadedModel
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
