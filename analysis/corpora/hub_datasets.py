@@ -11,12 +11,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from analysis.corpora.text_source import TextSource, refusal
 from analysis.errors import UserError
-
-if TYPE_CHECKING:
-    from analysis.corpora.sources import TextSource
 
 OPEN_SECONDS = 60.0
 _COLUMNS = ("text", "content", "document", "article", "sentence", "body")
@@ -28,10 +26,10 @@ def stream_texts(source: TextSource) -> Iterator[str]:
 
     Raises UserError(field="texts"): the library is missing, the hub is out of reach, no such dataset, split or column.
     """
-    rows = iter(_guarded(lambda: _open(source), source))
+    rows = iter(_attempt(lambda: _open(source), source))
     column = ""
     while True:
-        row = _guarded(lambda: next(rows, None), source)
+        row = _attempt(lambda: next(rows, None), source)
         if row is None:
             return
         column = column or _column(row, source)
@@ -45,7 +43,7 @@ def _open(source: TextSource) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise _bad(
+        raise refusal(
             "Reading a dataset from the hub needs the package datasets. Install it (pip install datasets), or upload a "
             "text file."
         ) from error
@@ -55,10 +53,10 @@ def _open(source: TextSource) -> Any:
     )
     files = getattr(builder.config, "data_files", None) or {}
     if any(not str(f).startswith("hf://") for group in files.values() for f in group):
-        raise _bad(f"The dataset {source.name} names files outside itself, so it is not read. Choose another one.")
+        raise refusal(f"The dataset {source.name} names files outside itself, so it is not read. Choose another one.")
     splits = sorted(builder.info.splits or files)
     if splits and source.split not in splits:
-        raise _bad(f"The dataset {source.name} has no split {source.split}. It has {', '.join(splits[:8])}.")
+        raise refusal(f"The dataset {source.name} has no split {source.split}. It has {', '.join(splits[:8])}.")
     return builder.as_streaming_dataset(split=source.split)
 
 
@@ -68,23 +66,23 @@ def _column(row: dict[str, Any], source: TextSource) -> str:
         if source.column in texts:
             return source.column
         has = f"The columns that do are {', '.join(texts[:8])}." if texts else "No column does."
-        raise _bad(f"The dataset {source.name} has no column {source.column} that holds text. {has}")
+        raise refusal(f"The dataset {source.name} has no column {source.column} that holds text. {has}")
     known = [name for name in _COLUMNS if name in texts]
     if known or len(texts) == 1:
         return (known or texts)[0]
     if not texts:
-        raise _bad(f"No column of the dataset {source.name} holds text. Choose another dataset.")
-    raise _bad(f"Several columns of {source.name} hold text: {', '.join(texts[:8])}. Name the one to read.")
+        raise refusal(f"No column of the dataset {source.name} holds text. Choose another dataset.")
+    raise refusal(f"Several columns of {source.name} hold text: {', '.join(texts[:8])}. Name the one to read.")
 
 
-def _guarded(work: Callable[[], _T], source: TextSource) -> _T:
+def _attempt(work: Callable[[], _T], source: TextSource) -> _T:
     """Do ``work`` in a thread, wait OPEN_SECONDS at most, and say in words what went wrong."""
     try:
         return _in_time(work, OPEN_SECONDS)
     except UserError:
         raise
     except Exception as error:
-        raise _bad(_sentence(error, source)) from error
+        raise refusal(_sentence(error, source)) from error
 
 
 def _sentence(error: Exception, source: TextSource) -> str:
@@ -125,7 +123,3 @@ def _in_time(work: Callable[[], _T], seconds: float) -> _T:
     if error is not None:
         raise error
     return value  # type: ignore[return-value]
-
-
-def _bad(message: str) -> UserError:
-    return UserError(message, "texts")

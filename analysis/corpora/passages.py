@@ -74,11 +74,11 @@ def pack(jsonl_in: Path, xz_out: Path) -> tuple[int, int]:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} of {jsonl_in.name} is no row of a corpus: {error!r}") from error
     rows.sort(key=lambda pair: pair[0])
-    wanted = {passage.text for passage in distinct(Passage(row["text"]) for _, row in rows)}
+    texts = {passage.text for passage in distinct(Passage(row["text"]) for _, row in rows)}
     lines = []
     for _, row in rows:
-        if row["text"] in wanted:
-            wanted.remove(row["text"])
+        if row["text"] in texts:
+            texts.remove(row["text"])
             lines.append(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
     body = lzma.compress("".join(lines).encode(), preset=9 | lzma.PRESET_EXTREME)
     part = xz_out.with_name(f".{xz_out.name}.part")

@@ -1,8 +1,7 @@
-"""Where texts come from: the bundled corpus, a file that someone uploads, or a dataset on the hub.
+"""The texts of a source: read, checked and split into passages once, then kept under the hash of their content.
 
-A source is a few words of plain data that may come from a browser, be kept in a manifest and be part of a key; the
-texts themselves lie in the data folder, under the hash of their content. So an upload is read, checked and split once,
-when it arrives, and a dataset is streamed once. What a file may look like, and how a hub can fail, is known here only.
+An upload is split when it arrives, a dataset when it is first streamed; both then lie in the data folder. What a file
+may look like is known here only.
 """
 
 from __future__ import annotations
@@ -12,80 +11,28 @@ import json
 import os
 import re
 import tempfile
-import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
 
 from analysis import foreign
+from analysis.corpora.hub_datasets import stream_texts
 from analysis.corpora.passages import Passage, bundled_corpus, distinct
+from analysis.corpora.text_source import MAX_LABEL, TextSource, label_of, refusal
 from analysis.errors import UserError
 from analysis.home import folder
-
-Kind = Literal["bundled", "text", "dataset"]
 
 MAX_BYTES = 20_000_000
 _MAX_KEPT = 20 * MAX_BYTES  # written again, with six letters for one at the most, and with what else a line has
 MIN_WORDS = 2_000
 PASSAGE_WORDS = 400
 DATASET_WORDS = 500_000
-MAX_LABEL = 80
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HASH = re.compile(r"[0-9a-f]{64}")
-_DATASET = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_OPTION = re.compile(r"[\w.+-][\w.+/ \[\]:%-]{0,99}")
 # A word, up to 40 characters long; or one character of a script that puts no blanks between words.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_ALONE}]|[^\s{_ALONE}]{{1,40}}")
 _ENDS = (".", "!", "?", "…", "。", "！", "？", '."', '!"', '?"', ".”", "!”", "?”")
-
-
-@dataclass(frozen=True)
-class TextSource:
-    """A source of texts. Any bad value raises UserError(field="texts").
-
-    ``kind``: "bundled"; "text", whose ``name`` is the hash of a kept upload; or "dataset", whose ``name`` is a hub id
-    (owner/name). ``label``: what the screen shows. For a dataset: ``split``, ``config`` and ``revision`` as on the hub
-    (empty: the only one, or the newest), ``column`` that holds the text (empty: found).
-    """
-
-    kind: Kind = "bundled"
-    name: str = ""
-    label: str = ""
-    split: str = "train"
-    config: str = ""
-    revision: str = ""
-    column: str = ""
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(getattr(self, f.name), str) for f in fields(self)):
-            raise _bad("A source of texts is described by short texts only.")
-        if self.kind not in ("bundled", "text", "dataset"):
-            raise _bad("Texts come from the bundled corpus, an uploaded file, or a dataset on the hub. Choose one.")
-        if self.kind == "text" and not _HASH.fullmatch(self.name):
-            raise _bad("An uploaded text is named by the hash of its content. Upload the file again.")
-        if self.kind == "dataset" and (not _DATASET.fullmatch(self.name) or ".." in self.name):
-            raise _bad("A dataset on the hub is named owner/name, with letters, digits, dots, dashes and underscores.")
-        for what in ("split", "config", "revision", "column"):
-            value = getattr(self, what)
-            if value and (not _OPTION.fullmatch(value) or ".." in value):
-                raise _bad(f"The {what} of a dataset is a short name, as on the page of the dataset. Type it again.")
-        object.__setattr__(self, "label", _label(self.label or ("" if self.kind == "text" else self.name)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON-able data."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: object) -> TextSource:
-        """The reverse of :meth:`to_dict`; missing fields take their defaults. Raises UserError for anything else."""
-        known = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or not all(isinstance(k, str) and k in known for k in data):
-            raise _bad(f"A source of texts has the fields {', '.join(sorted(known))} and no others.")
-        return cls(**data)
 
 
 def count_words(text: str) -> int:
@@ -100,15 +47,17 @@ def keep_upload(filename: str, data: bytes) -> TextSource:
     each line; passages longer than PASSAGE_WORDS words are cut at the end of a sentence. Equal passages are kept once.
     Raises UserError(field="texts"): too large or too short, not UTF-8, a line that cannot be used (named).
     """
-    label = _label(PureWindowsPath(filename).name) or "text"  # knows both kinds of slashes
+    label = label_of(PureWindowsPath(filename).name) or "text"  # knows both kinds of slashes
     ending = PurePosixPath(label).suffix.lower()
     if ending not in (".txt", ".jsonl"):
-        raise _bad(f"{label} is neither a .txt nor a .jsonl file. Save the text as one of them and upload it again.")
+        raise refusal(f"{label} is neither a .txt nor a .jsonl file. Save the text as one of them and upload it again.")
     if len(data) > MAX_BYTES:
-        raise _bad(f"{label} has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Upload a part of it.")
-    text = _decoded(data, label)
-    found = _from_jsonl(text, label) if ending == ".jsonl" else (Passage(p) for p in re.split(r"\n\s*\n", text))
-    passages = distinct(part for passage in found for part in _cut(passage))
+        raise refusal(
+            f"{label} has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Upload a part of it."
+        )
+    text = _decode(data, label)
+    rows = _from_jsonl(text, label) if ending == ".jsonl" else (Passage(p) for p in re.split(r"\n\s*\n", text))
+    passages = distinct(part for row in rows for part in _cut(row))
     _check_words(passages, "This text")
     return TextSource("text", _keep(passages), label)
 
@@ -122,17 +71,15 @@ def read_source(source: TextSource, check: Callable[[], None] = lambda: None) ->
     if source.kind == "bundled":
         return bundled_corpus()
     if source.kind == "text":
-        return _kept(source.name, "This uploaded text")
+        return _read(source.name, "This uploaded text")
     # The label is for the screen and decides nothing.
     spec = json.dumps({k: v for k, v in source.to_dict().items() if k != "label"}, sort_keys=True)
     note = folder("corpora") / f"dataset-{hashlib.sha256(spec.encode()).hexdigest()}.txt"
     if note.is_file():
         try:
-            return _kept(note.read_text(encoding="utf-8").strip(), "The copy of this dataset")
+            return _read(note.read_text(encoding="utf-8").strip(), "The copy of this dataset")
         except UserError:
             note.unlink(missing_ok=True)  # the hub still has it
-    from analysis.corpora.hub_datasets import stream_texts
-
     passages: list[Passage] = []
     words = 0
     for text in stream_texts(source):
@@ -148,18 +95,18 @@ def read_source(source: TextSource, check: Callable[[], None] = lambda: None) ->
     return passages
 
 
-def _decoded(data: bytes, label: str) -> str:
+def _decode(data: bytes, label: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _bad(f"{label} is in UTF-16. Save it as UTF-8 and upload it again.")
+        raise refusal(f"{label} is in UTF-16. Save it as UTF-8 and upload it again.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad(
+        raise refusal(
             f"{label} is not UTF-8 text: the bytes at {error.start:,} cannot be read. Save it as UTF-8 and upload it "
             "again."
         ) from error
     if "\0" in text:
-        raise _bad(f"{label} holds zero bytes, so it is not a text file. Upload a .txt or .jsonl file.")
+        raise refusal(f"{label} holds zero bytes, so it is not a text file. Upload a .txt or .jsonl file.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -176,15 +123,15 @@ def _from_jsonl(text: str, label: str) -> Iterator[Passage]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _bad(f'{where} is not JSON. Each line must be an object such as {{"text": "..."}}.') from error
+            raise refusal(f'{where} is not JSON. Each line must be an object such as {{"text": "..."}}.') from error
         if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
-            raise _bad(f'{where} has no text. Each line must be an object whose field "text" is a text.')
-        named = {what: row.get(what) or "" for what in ("theme", "kind")}
-        if not all(isinstance(v, str) and len(v) <= MAX_LABEL for v in named.values()):
-            raise _bad(f"{where} has a theme or kind that is no text of up to {MAX_LABEL} characters. Correct it.")
-        if any(_SURROGATE.search(v) for v in (row["text"], *named.values())):
-            raise _bad(f"{where} holds half of a character (a lone surrogate such as \\ud800). Remove it.")
-        yield Passage(row["text"], _label(named["theme"]), _label(named["kind"]))
+            raise refusal(f'{where} has no text. Each line must be an object whose field "text" is a text.')
+        labels = {what: row.get(what) or "" for what in ("theme", "kind")}
+        if not all(isinstance(v, str) and len(v) <= MAX_LABEL for v in labels.values()):
+            raise refusal(f"{where} has a theme or kind that is no text of up to {MAX_LABEL} characters. Correct it.")
+        if any(_SURROGATE.search(v) for v in (row["text"], *labels.values())):
+            raise refusal(f"{where} holds half of a character (a lone surrogate such as \\ud800). Remove it.")
+        yield Passage(row["text"], label_of(labels["theme"]), label_of(labels["kind"]))
 
 
 def _cut(passage: Passage) -> Iterator[Passage]:
@@ -205,7 +152,7 @@ def _check_words(passages: list[Passage], what: str) -> None:
     words = sum(count_words(p.text) for p in passages)
     if words < MIN_WORDS:
         plural = "word" if words == 1 else "words"
-        raise _bad(f"{what} has only {words:,} {plural}; a fit needs at least {MIN_WORDS:,} words. Bring more text.")
+        raise refusal(f"{what} has only {words:,} {plural}; a fit needs at least {MIN_WORDS:,} words. Bring more text.")
 
 
 def _keep(passages: list[Passage]) -> str:
@@ -218,24 +165,24 @@ def _keep(passages: list[Passage]) -> str:
     return name
 
 
-def _kept(name: str, what: str) -> list[Passage]:
+def _read(name: str, what: str) -> list[Passage]:
     path = folder("corpora") / f"{name}.jsonl"
     try:
         body = foreign.read_bytes(path, _MAX_KEPT, "texts")
     except UserError as error:
-        raise _bad(f"{what} is no longer in the data folder. Bring it again.") from error
+        raise refusal(f"{what} is no longer in the data folder. Bring it again.") from error
     if hashlib.sha256(body).hexdigest() != name:
         path.unlink(missing_ok=True)
-        raise _bad(f"{what} was changed in the data folder after it was kept, so it is not used. Bring it again.")
+        raise refusal(f"{what} was changed in the data folder after it was kept, so it is not used. Bring it again.")
     passages = []
     with foreign.reading(f"{what} cannot be read as it was kept. Bring it again.", "texts"):
         for line in body.decode().splitlines():
             row = foreign.parse_json(line, "texts", what)
             if not isinstance(row, list) or len(row) != 3 or not all(isinstance(v, str) for v in row):
-                raise _bad(f"{what} cannot be read as it was kept. Bring it again.")
+                raise refusal(f"{what} cannot be read as it was kept. Bring it again.")
             passages.append(Passage(*row))
     if not passages:
-        raise _bad(f"{what} is empty. Bring it again.")
+        raise refusal(f"{what} is empty. Bring it again.")
     return passages
 
 
@@ -247,15 +194,6 @@ def _write(path: Path, body: bytes) -> None:
         os.replace(part, path)
     except OSError as error:
         Path(part).unlink(missing_ok=True)
-        raise _bad(
+        raise refusal(
             f"The text could not be kept ({error.strerror or 'system error'}). Make room on the disk."
         ) from error
-
-
-def _label(name: str) -> str:
-    """A name without characters that cannot be seen, and of bearable length; of a file name the end says most."""
-    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs")).strip()[-MAX_LABEL:]
-
-
-def _bad(message: str) -> UserError:
-    return UserError(message, "texts")

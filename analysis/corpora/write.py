@@ -62,12 +62,12 @@ def tasks() -> list[tuple[Kind, int]]:
     return every
 
 
-def patterned(kind: Kind, theme_name: str, number: int) -> str:
+def pattern_passage(kind: Kind, theme_name: str, number: int) -> str:
     """A passage of four patterns filled with the words of a kind; the same for the same arguments."""
     draw = random.Random(f"{SEED} {kind.theme} {kind.name} {number}")  # noqa: S311 - reproducible, not secret
-    chosen = draw.sample(PATTERNS, 4)
+    patterns = draw.sample(PATTERNS, 4)
     lines = []
-    for pattern in chosen:
+    for pattern in patterns:
         a, b, c, d, e = draw.sample(kind.words, 5)
         lines.append(pattern.format(name=kind.name, theme=theme_name, a=a, b=b, c=c, d=d, e=e))
     return " ".join(lines)
@@ -94,7 +94,7 @@ def write_batch(loaded: LoadedModel, prompts: list[str], seed: int) -> list[str]
     ends = torch.tensor(sorted(end_ids(loaded)))
     end = int(tokenizer.eos_token_id)
     done = torch.zeros(len(rows), dtype=torch.bool)
-    written: list[Tensor] = []
+    columns: list[Tensor] = []
     cache, feed, positions = None, ids, (mask.cumsum(1) - 1).clamp(min=0)
     for _ in range(LENGTH):
         output = model(
@@ -110,20 +110,20 @@ def write_batch(loaded: LoadedModel, prompts: list[str], seed: int) -> list[str]
         token[done] = end
         token[torch.isin(token, ends)] = end  # whichever it was, one stands for all behind it
         done |= token == end
-        written.append(token)
+        columns.append(token)
         if bool(done.all()):
             break
         feed, positions = token[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, torch.ones(len(rows), 1, dtype=mask.dtype)], 1)
-    tokens = torch.stack(written, 1).tolist()
+    tokens = torch.stack(columns, 1).tolist()
     texts = [tokenizer.decode(t[: t.index(end)] if end in t else t, skip_special_tokens=True) for t in tokens]
     return [tidy(t) for t in texts]
 
 
 def _sample(logits: Tensor, generator: torch.Generator) -> Tensor:
     top = (logits / 0.8).softmax(-1).topk(min(200, logits.shape[-1]), -1)
-    kept = top.values.masked_fill(top.values.cumsum(-1) - top.values > 0.95, 0)
-    choice = torch.multinomial(kept, 1, generator=generator)
+    nucleus = top.values.masked_fill(top.values.cumsum(-1) - top.values > 0.95, 0)
+    choice = torch.multinomial(nucleus, 1, generator=generator)
     return top.indices.gather(1, choice)[:, 0]
 
 
@@ -163,7 +163,7 @@ def main() -> None:
             for kind in theme.kinds:
                 for n in range(WRITTEN, WRITTEN + PATTERNED):
                     if (theme.key, kind.name, n) not in done:
-                        text = patterned(kind, theme.name, n)
+                        text = pattern_passage(kind, theme.name, n)
                         row = {"theme": theme.key, "kind": kind.name, "number": n, "by": "pattern", "text": text}
                         file.write(json.dumps(row) + "\n")
         loaded = load_model("default")

@@ -10,7 +10,7 @@ import sys
 
 from analysis.activations.collect import collect
 from analysis.corpora.passages import bundled_corpus
-from analysis.corpora.sources import TextSource
+from analysis.corpora.text_source import TextSource
 from analysis.mfa.library import BUNDLED, Opened, open_fit, save_fit
 from analysis.mfa.pipeline import WINDOW, Wanted, described, fit_store
 from analysis.models.loader import load_model

@@ -21,7 +21,7 @@ import torch
 from analysis.activations.collect import collect
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, bundled_corpus
-from analysis.corpora.sources import TextSource
+from analysis.corpora.text_source import TextSource
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site

@@ -22,7 +22,8 @@ from torch import Tensor
 from analysis import foreign
 from analysis.artefacts import MAX_MANIFEST, state_of
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
-from analysis.corpora.sources import TextSource, read_source
+from analysis.corpora.sources import read_source
+from analysis.corpora.text_source import TextSource
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.models.sites import Site

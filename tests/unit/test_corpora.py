@@ -14,7 +14,8 @@ import pytest
 
 from analysis.corpora import hub_datasets, passages, sources
 from analysis.corpora.passages import BUNDLED, Passage, bundled_corpus, corpus_hash, distinct, pack
-from analysis.corpora.sources import MIN_WORDS, PASSAGE_WORDS, TextSource, count_words, keep_upload, read_source
+from analysis.corpora.sources import MIN_WORDS, PASSAGE_WORDS, count_words, keep_upload, read_source
+from analysis.corpora.text_source import TextSource
 from analysis.errors import Cancelled, UserError
 
 SENTENCE = "Rain fell on the old harbour and nobody spoke of it. "  # eleven words

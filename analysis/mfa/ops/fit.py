@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from analysis.corpora.sources import TextSource, keep_upload, read_source
+from analysis.corpora.sources import keep_upload, read_source
+from analysis.corpora.text_source import TextSource
 from analysis.engine.context import Context
 from analysis.engine.operation import Kind, Operation, Result, choice, names_of, whole
 from analysis.errors import UserError

@@ -243,7 +243,7 @@ class FitFactorization(Operation):
 
     def run(self, context: Context) -> Result:
         from analysis.corpora.passages import Passage, bundled_corpus, distinct
-        from analysis.corpora.sources import TextSource
+        from analysis.corpora.text_source import TextSource
         from analysis.models.hooks import site_width
         from analysis.snmf.learning import Wanted
         from analysis.snmf.library import save_factorization

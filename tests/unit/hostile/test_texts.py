@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from analysis.corpora.sources import TextSource, keep_upload, read_source
+from analysis.corpora.sources import keep_upload, read_source
+from analysis.corpora.text_source import TextSource
 from analysis.errors import UserError
 from analysis.faithfulness.rows import read_rows
 from analysis.othello.records import parse_moves
