@@ -10,7 +10,8 @@ from typing import Any
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Client, OperationFailed, Superseded, WorkerGone
-from analysis.engine.operation import Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.spoken import duration

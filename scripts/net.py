@@ -105,7 +105,7 @@ class Asker:
 
     def _perform(self, request: Request, lines: list[Any]) -> Any:
         """The answer with nothing remembered but stored results, fits and loaded models."""
-        from analysis.engine.context import Memory
+        from analysis.engine.memory import Memory
         from analysis.engine.operation import rebuild
         from analysis.models.spec import ModelSpec
 
@@ -144,7 +144,7 @@ def asked(names: set[str], say: Callable[[str], None]) -> Net:
     import torch
     import transformers
 
-    from analysis.engine.operation import code_version
+    from analysis.engine.keys import code_version
 
     one_thread()
     with own_home() as home:
@@ -156,7 +156,12 @@ def asked(names: set[str], say: Callable[[str], None]) -> Net:
             say(f"{n}/{len(requests)} {request.name}: {seconds:.1f} s {refused}")
         views = {address: view_of(address) for address in ADDRESSES.read_text(encoding="utf-8").split()}
     versions = {m.__name__: m.__version__ for m in (numpy, torch, transformers)}
-    made = {"code": code_version(), "python": platform.python_version(), "machine": platform.machine(), **versions}
+    made = {
+        "code": code_version("scripts.net"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **versions,
+    }
     return Net(made, asker.records, views, asker.values)
 
 

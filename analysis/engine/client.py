@@ -18,7 +18,8 @@ from typing import Any
 
 from analysis.engine import protocol
 from analysis.engine.jobs import read_book
-from analysis.engine.operation import Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError

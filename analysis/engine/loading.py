@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, hash_of
+from analysis.engine.keys import hash_of
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result
 from analysis.models.spec import ModelSpec
 
 

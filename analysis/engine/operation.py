@@ -8,49 +8,25 @@ operations without torch.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache, wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
-import numpy as np
-
+from analysis.answer import from_wire, to_wire
 from analysis.engine.codec import fields_from, plain
-from analysis.errors import UserError, empty_number, is_empty
-from analysis.home import home
+from analysis.engine.context import Context
+from analysis.engine.fields import check_fields
+from analysis.engine.question import Kind, Result
+from analysis.errors import UserError
 
-if TYPE_CHECKING:
-    from analysis.engine.context import Context
-
-Kind = Literal["live", "stream", "job", "read"]
-REGISTRY: dict[str, type[Operation]] = {}
-
-
-@dataclass
-class Result:
-    """The answer to an operation: plain data, arrays beside it, and the key under which it is kept (jobs only).
-
-    ``files``: what the job wrote to the data folder, as names below it (:func:`names_of`). Its answer is served from
-    the store only while all of them are there as they were written.
-    """
-
-    data: dict[str, Any]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    key: str = ""
-    files: tuple[str, ...] = ()
-
-
-def names_of(*paths: Path) -> tuple[str, ...]:
-    """Files of the data folder by their names below it. ValueError for one that lies elsewhere."""
-    return tuple(str(path.relative_to(home())) for path in paths)
+A = TypeVar("A")
+REGISTRY: dict[str, type[Operation[Any]]] = {}
 
 
 @dataclass(frozen=True)
-class Operation:
-    """Base of all operations.
+class Operation(Generic[A]):
+    """Base of all operations: a question, and in brackets the class of its answer.
 
     ``kind`` is "live" (answered now on the compute thread, the newest of a widget wins), "stream" (says line after
     line and gives way to live ones between them; the newest of a widget ends the older one), "job" (progress, cancel,
@@ -62,17 +38,36 @@ class Operation:
     kind: ClassVar[Kind] = "live"
     reread: ClassVar[bool] = False
     title: ClassVar[str] = ""
+    answer: ClassVar[type | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.answer = _answer_of(cls) or cls.answer
         if "__post_init__" in vars(cls):
-            cls.__post_init__ = _signed(cls.__post_init__)  # type: ignore[attr-defined]
+            cls.__post_init__ = _signed(cls.__post_init__)  # type: ignore[assignment,method-assign]
         if "run" in vars(cls):  # shared bases without an answer of their own are no operations
             REGISTRY[cls.__name__] = cls
 
-    def run(self, context: Context) -> Result:
+    def __post_init__(self) -> None:
+        """Check the declared fields. A class with rules across its fields calls this first, then checks them."""
+        check_fields(self)
+
+    def run(self, context: Context) -> A | Result:
         """Compute the answer. Progress and cancel points go through ``context``."""
         raise NotImplementedError
+
+    def result(self, context: Context) -> Result:
+        """Compute the answer as it travels and is kept."""
+        value = self.run(context)
+        return value if isinstance(value, Result) else Result(*to_wire(value))
+
+    @classmethod
+    def answer_from(cls, result: Result) -> A:
+        """The answer in a result. TypeError if the operation declares none, or the result is none of its answers."""
+        if cls.answer is None:
+            raise TypeError(f"{cls.__name__} declares no answer")
+        value: A = from_wire(cls.answer, result.data, result.arrays)
+        return value
 
     def describe(self) -> str:
         """One short line for the job tray."""
@@ -95,11 +90,21 @@ class Operation:
         return cls(**fields_from(cls, params))
 
 
+def _answer_of(kind: type) -> type | None:
+    """The class in the brackets of a class's own bases, such as ``TraceAnswer`` in ``OnPrompt[TraceAnswer]``."""
+    for base in getattr(kind, "__orig_bases__", ()):
+        origin = get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, Operation):
+            inner = get_args(base)[0]
+            return inner if isinstance(inner, type) else None
+    return None
+
+
 def _signed(check: Callable[[Any], None]) -> Callable[[Any], None]:
     """The check of an operation's fields, whose refusals say which operation they are of."""
 
     @wraps(check)
-    def signed(self: Operation) -> None:
+    def signed(self: Operation[Any]) -> None:
         try:
             check(self)
         except UserError as error:
@@ -109,56 +114,9 @@ def _signed(check: Callable[[Any], None]) -> Callable[[Any], None]:
     return signed
 
 
-def rebuild(name: str, params: dict[str, Any]) -> Operation:
+def rebuild(name: str, params: dict[str, Any]) -> Operation[Any]:
     """The operation of that name with those parameters; UserError if there is none. Operations are known once their
     module is imported: :mod:`analysis.catalogue` imports all of this house."""
     if name not in REGISTRY:
         raise UserError(f"There is no operation called {name!r}.")
     return REGISTRY[name].from_params(params)
-
-
-def content_key(operation: Operation, identity: str, reads: str = "") -> str:
-    """64 hex digits for operation, parameters, model (``Residents.identity``), what it reads from files
-    (``Operation.reads``) and code version: equal keys mean equal answers."""
-    return hash_of([type(operation).__name__, operation.to_params(), identity, reads, code_version()])
-
-
-def hash_of(data: Any) -> str:
-    """SHA-256 of canonical JSON, in hex."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@cache
-def code_version() -> str:
-    """Digest of the source of :mod:`analysis`: results of other code are never served as those of this code."""
-    root = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def whole(value: Any, low: int, high: int, name: str, what: str | None = None) -> None:
-    """Refuse anything but an integer in [low, high]."""
-    if is_empty(value):
-        raise empty_number(what or name, f"a whole number from {low:,} to {high:,}", name)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(
-            f"{what or name} must be a whole number from {low:,} to {high:,}, not {repr(value)[:40]}.", name
-        )
-
-
-def number(value: Any, low: float, high: float, name: str, what: str | None = None) -> None:
-    """Refuse anything but a finite number in [low, high]."""
-    if is_empty(value):
-        raise empty_number(what or name, f"a number from {low:g} to {high:g}", name)
-    # Comparing refuses NaN and infinity as well, and unlike math.isfinite takes a whole number of any length.
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{what or name} must be a number from {low:g} to {high:g}, not {repr(value)[:40]}.", name)
-
-
-def choice(value: Any, allowed: tuple[str, ...], name: str, what: str | None = None) -> None:
-    """Refuse anything but one of the allowed words."""
-    if value not in allowed:
-        raise UserError(f"{what or name} must be one of {', '.join(allowed)}, not {value!r}.", name)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from analysis.engine.operation import hash_of
+from analysis.engine.keys import hash_of
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
 

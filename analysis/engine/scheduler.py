@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.disk import FULL, full_disk
-from analysis.engine.context import Context, Memory
+from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook, JobRecord
-from analysis.engine.operation import Kind, Operation, Result, hash_of
+from analysis.engine.keys import hash_of
+from analysis.engine.memory import Memory
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError

@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from analysis.engine.operation import Result
+from analysis.engine.question import Result
 from analysis.home import folder, home
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ from typing import Any
 
 from analysis.engine import protocol
 from analysis.engine.jobs import JobBook
-from analysis.engine.operation import Result, rebuild
+from analysis.engine.operation import rebuild
+from analysis.engine.question import Result
 from analysis.engine.scheduler import Emit, Scheduler, bug
 from analysis.errors import UserError
 from analysis.home import folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.context import Context
-from analysis.engine.operation import hash_of
+from analysis.engine.keys import hash_of
 from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:

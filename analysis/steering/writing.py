@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.engine.context import Context
-from analysis.engine.operation import hash_of
+from analysis.engine.keys import hash_of
 from analysis.models.caching import way_of_going_on
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import hash_of
+from analysis.engine.keys import hash_of
 from analysis.errors import UserError
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec

@@ -15,7 +15,9 @@ from urllib.parse import urlencode
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
-from analysis.engine.operation import Operation, Result, hash_of
+from analysis.engine.keys import hash_of
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faithfulness.board_table import refused_table

@@ -19,7 +19,8 @@ import pytest
 
 from analysis.engine.client import Client
 from analysis.engine.jobs import JobBook
-from analysis.engine.operation import Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.engine.scheduler import Scheduler
 from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import Supervisor, whereabouts

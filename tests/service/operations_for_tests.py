@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.engine.operation import Result, names_of
+from analysis.engine.question import Result, names_of
 from analysis.engine.store import ResultStore
 from analysis.home import folder
 from tests.service.operations_for_tests import odd_arrays

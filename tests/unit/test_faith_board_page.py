@@ -361,7 +361,7 @@ def test_a_study_without_labels_is_not_ranked() -> None:
 
 def answering(monkeypatch: pytest.MonkeyPatch, boards: dict[str, str], rows: list[str] | None) -> list[Any]:
     """Let boards be asked for: the study that each name opens, and the names that are listed (None: not even those)."""
-    from analysis.engine.operation import Result
+    from analysis.engine.question import Result
     from analysis.faithfulness.ops.study import FaithStudies
     from pages.faithfulness import board
 

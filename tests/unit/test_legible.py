@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from analysis.activations.collect import collect, recipe_of
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
-from analysis.engine.context import Memory
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.faithfulness.lines import Tokens
 from analysis.mfa.effects import Effects

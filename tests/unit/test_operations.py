@@ -35,9 +35,10 @@ from analysis.catalogue import (
     SwapRow,
     TracePrompt,
 )
-from analysis.engine import operation as operations
+from analysis.engine import keys
 from analysis.engine.context import Context
-from analysis.engine.operation import REGISTRY, Operation, content_key, rebuild
+from analysis.engine.keys import content_key
+from analysis.engine.operation import REGISTRY, Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
@@ -184,7 +185,7 @@ def test_equal_parameters_of_different_operations_have_different_keys() -> None:
 
 def test_results_of_other_code_have_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     before = content_key(LoadModel(), "w")
-    monkeypatch.setattr(operations, "code_version", lambda: "another version")
+    monkeypatch.setattr(keys, "code_version", lambda module: f"another version of {module}")
     assert content_key(LoadModel(), "w") != before
 
 

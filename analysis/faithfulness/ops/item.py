@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Result
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.faithfulness.ops.study import OnStudy, reader_for
 

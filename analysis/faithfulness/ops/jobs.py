@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, hash_of, names_of, number, whole
+from analysis.engine.fields import number, whole
+from analysis.engine.keys import hash_of
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.faithfulness.ops.study import reader_for
 from analysis.models.spec import ModelSpec

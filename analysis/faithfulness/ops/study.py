@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 from analysis.corpora.sources import keep_upload, read_source
 from analysis.corpora.text_source import TextSource
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, choice, names_of, whole
+from analysis.engine.fields import choice, whole
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa.settings import Noise

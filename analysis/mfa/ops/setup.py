@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Operation, Result
+from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Result, whole
+from analysis.engine.fields import whole
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.prompt import OnHead, subspace_for

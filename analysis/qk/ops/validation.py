@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, choice, whole
+from analysis.engine.fields import choice, whole
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Result, whole
+from analysis.engine.fields import whole
+from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.rotate.ops.channels import OfChannels, channels_of
 

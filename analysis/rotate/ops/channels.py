@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Result, choice, hash_of, number, whole
+from analysis.engine.fields import choice, number, whole
+from analysis.engine.keys import hash_of
+from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
 from analysis.rotate.ops.neurons import OfNeuron
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, choice, names_of, whole
+from analysis.engine.fields import choice, whole
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Operation, Result, choice, names_of, number, whole
+from analysis.engine.fields import choice, number, whole
+from analysis.engine.operation import Operation
+from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.models.prompts import check_prompt

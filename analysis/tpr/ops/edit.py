@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.operation import Kind, Result, choice, number, whole
+from analysis.engine.fields import choice, number, whole
+from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, square_name

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
-from analysis.engine.context import Memory
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec

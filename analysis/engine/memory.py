@@ -1,0 +1,33 @@
+"""Recent values by key within a limit of bytes: passes, opened fits, answers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+
+class Memory:
+    """Recent values by key, the least recently used dropped when their sizes exceed ``limit`` bytes. Thread-safe."""
+
+    def __init__(self, limit: int = 600 << 20) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Any | None:
+        """The value under a key, or None."""
+        with self._lock:
+            if key not in self._items:
+                return None
+            self._items.move_to_end(key)
+            return self._items[key][0]
+
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        """Remember a value of ``size`` bytes."""
+        with self._lock:
+            self._items[key] = (value, size)
+            self._items.move_to_end(key)
+            while len(self._items) > 1 and sum(s for _, s in self._items.values()) > self.limit:
+                self._items.popitem(last=False)
