@@ -23,9 +23,10 @@ from torch import Tensor
 from analysis.othello.games import board_labels
 from analysis.othello.sources import OthelloSource, bundled_folder, load_othello
 from analysis.tpr.activations import PROBE_SEED, collect, whole_games
-from analysis.tpr.base import Parts, Probe
+from analysis.tpr.base import Probe
 from analysis.tpr.codes import encode, random_codes
 from analysis.tpr.library import make_probe
+from analysis.tpr.parametrization import Parts
 from analysis.tpr.reference import VALIDATION, fit_reference
 
 KINDS = ("linear", "tpr", "trilinear")

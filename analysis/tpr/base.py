@@ -1,15 +1,8 @@
-"""What every probe of the board in a residual stream can do, whatever it shares between squares.
-
-A probe maps activations (n, d) to logits (n, 64, 3) for 64 squares and the classes empty, just moved, to move. It is a
-small set of tensors with two readings of them, the probe's own path from an activation to the logits and the 192
-directions that amount to the same; a kind of probe says no more than these, and fitting, scoring, keeping and comparing
-are written here once.
-"""
+"""The estimator that every probe of the board is: fitted, scored, read and kept in one way, whatever it shares."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,90 +12,21 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.tpr import scores
+from analysis.tpr.fitting import fit_fast
+from analysis.tpr.parametrization import SQUARES, Activations, Check, Parametrization, Parts, Say
+from analysis.tpr.reference import fit_reference
+from analysis.tpr.start import check_data
 
-Say = Callable[[str, float | None], None]
-Check = Callable[[], None]
-Parts = dict[str, Tensor]
-Activations = Tensor | NDArray[Any]
-SQUARES, CLASSES = 64, 3
-RECIPES = ("fast", "reference")
 CHUNK = 16_384
 
 
-class Probe:
-    """What all probes share. Learned tensors end in an underscore; ``random_state`` decides everything random.
+class Probe(Parametrization):
+    """What all probes share. Learned tensors end in an underscore; settings as :class:`Parametrization` has them."""
 
-    ``recipe``: ``"fast"`` (whitened activations, a start from a linear probe, a falling rate) or ``"reference"`` (the
-    published one). ``weight_decay``: decoupled, None for the recipe's own (0 and 1e-2). ``bias``: one number more for
-    each square and class, ``bias_`` (3, 64). ``max_epochs``: a limit on passes over the data; None: the recipe's own
-    end. Raises UserError(field="probe") for settings that make no probe.
-    """
-
-    kind: ClassVar[str] = ""
-    tensors: ClassVar[tuple[str, ...]] = ()
-    """Names of the learned tensors, without underscore; the first has the width d on ``axis``."""
-    axis: ClassVar[int] = 0
-    limits: ClassVar[dict[str, int]] = {}
-    """Names of the sizes and the most that each may be."""
     kinds: ClassVar[dict[str, type[Probe]]] = {}
 
     def __init_subclass__(cls) -> None:
         Probe.kinds[cls.kind] = cls
-
-    def __init__(
-        self,
-        *,
-        random_state: int = 0,
-        recipe: str = "fast",
-        weight_decay: float | None = None,
-        bias: bool = False,
-        max_epochs: int | None = None,
-        **sizes: int,
-    ) -> None:
-        if recipe not in RECIPES:
-            raise UserError("The recipe is 'fast' or 'reference'.", "probe")
-        unknown = set(sizes) - set(self.limits)
-        if unknown:
-            raise UserError(f"The {self.kind} probe has no setting {sorted(unknown)[0][:40]!r}.", "probe")
-        for name, value in {**sizes, **({} if max_epochs is None else {"max_epochs": max_epochs})}.items():
-            most = self.limits.get(name)
-            if type(value) is not int or value < 1 or (most is not None and value > most):
-                upper = "" if most is None else f" to {most}"
-                raise UserError(f"{name} must be a whole number from 1{upper}, not {str(value)[:20]!r}.", "probe")
-        if weight_decay is not None and not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise UserError("The weight decay must be a number from 0, or None.", "probe")
-        self.random_state, self.recipe, self.weight_decay = random_state, recipe, weight_decay
-        self.bias, self.max_epochs, self.sizes = bias, max_epochs, sizes
-
-    # What a kind of probe has to say.
-
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of ``tensors`` at width d."""
-        raise NotImplementedError
-
-    def path(self, parts: Parts, h: Tensor) -> Tensor:
-        """Logits (n, 3, 64), classes in the middle and bias left out, from tensors and activations (n, d)."""
-        raise NotImplementedError
-
-    def effective(self, parts: Parts) -> Tensor:
-        """The directions (3, 64, d) that amount to ``path``; differentiable."""
-        raise NotImplementedError
-
-    # Learning.
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all that is learned."""
-        return (*self.tensors, "bias") if self.bias else self.tensors
-
-    def shapes(self, d: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of all that is learned at width d, by name."""
-        return {**self.sized(d), **({"bias": (CLASSES, SQUARES)} if self.bias else {})}
-
-    def forward(self, parts: Parts, h: Tensor) -> Tensor:
-        """Logits (n, 3, 64) from tensors and activations (n, d), bias included."""
-        found = self.path(parts, h)
-        return found + parts["bias"] if self.bias else found
 
     def fit(
         self,
@@ -122,15 +46,11 @@ class Probe:
         Raises UserError(field="boards") or (field="activations"): too few rows, wrong shapes, other classes, numbers
         that are not finite.
         """
-        from analysis.tpr.fitting import fit_fast
-        from analysis.tpr.reference import fit_reference
-        from analysis.tpr.start import checked
-
-        h, y = checked(activations, boards)
-        held = None if validation is None else checked(*validation, width=h.shape[1])
+        h, y = check_data(activations, boards)
+        held_out = None if validation is None else check_data(*validation, width=h.shape[1])
         say, stop = progress or (lambda text, share: None), check or (lambda: None)
         if self.recipe == "reference":
-            return self.take(fit_reference(self, h, y, held, say, stop))
+            return self.take(fit_reference(self, h, y, held_out, say, stop))
         return self.take(fit_fast(self, h, y, say, stop))
 
     def take(self, parts: Parts) -> Self:
@@ -180,8 +100,8 @@ class Probe:
     def predict(self, activations: Activations) -> NDArray[np.uint8]:
         """Most likely class of each square, (n, 64) uint8."""
         h = torch.as_tensor(activations)
-        found = [self.logits(h[i : i + CHUNK]).argmax(-1).to(torch.uint8).numpy() for i in range(0, len(h), CHUNK)]
-        return np.concatenate(found) if found else np.empty((0, SQUARES), np.uint8)
+        chunks = [self.logits(h[i : i + CHUNK]).argmax(-1).to(torch.uint8).numpy() for i in range(0, len(h), CHUNK)]
+        return np.concatenate(chunks) if chunks else np.empty((0, SQUARES), np.uint8)
 
     def accuracy(self, activations: Activations, boards: ArrayLike) -> float:
         """Share of squares read rightly."""
@@ -207,10 +127,6 @@ class Probe:
         """
         return self.parameter_count(width) - self.gauge(self.width if width is None else width)
 
-    def gauge(self, width: int) -> int:
-        """How many of the parameters are a choice of basis, or idle."""
-        return 0
-
     # Keeping.
 
     def to_arrays(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
@@ -229,9 +145,9 @@ class Probe:
         probe = cls(**rest)
         first = np.asarray(arrays.get(cls.tensors[0], 0.0))
         shapes = probe.shapes(int(first.shape[cls.axis])) if first.ndim else {}
-        found = {name: torch.from_numpy(np.array(arrays[name])) for name in probe.names if name in arrays}
-        if any(name not in found or tuple(found[name].shape) != shapes.get(name) for name in probe.names):
+        parts = {name: torch.from_numpy(np.array(arrays[name])) for name in probe.names if name in arrays}
+        if any(name not in parts or tuple(parts[name].shape) != shapes.get(name) for name in probe.names):
             raise UserError(f"These arrays do not have the shapes of a {cls.kind} probe of these settings.", "probe")
-        if not all(bool(torch.isfinite(value).all()) for value in found.values()):
+        if not all(bool(torch.isfinite(value).all()) for value in parts.values()):
             raise UserError("These arrays hold numbers that are not finite.", "probe")
-        return probe.take(found)
+        return probe.take(parts)

@@ -23,7 +23,7 @@ from analysis.othello.model import build
 from analysis.othello.sources import OthelloSource, load_othello
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
-from analysis.tpr.base import Say
+from analysis.tpr.parametrization import Say
 from analysis.tpr.library import (
     BUNDLED,
     DEFAULT_KINDS,

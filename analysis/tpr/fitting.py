@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.tpr.base import CLASSES, SQUARES, Check, Parts, Probe, Say
-from analysis.tpr.probes import LinearProbe
+from analysis.tpr.parametrization import CLASSES, SQUARES, Check, Parametrization, Parts, Say
 from analysis.tpr.start import start_of
 
 BATCH = 1024
@@ -62,7 +61,7 @@ class Batches:
         return self.h.index_select(0, rows), self.y.index_select(0, rows).T.contiguous()
 
 
-def fit_fast(probe: Probe, h: Tensor, y: Tensor, say: Say, check: Check) -> Parts:
+def fit_fast(probe: Parametrization, h: Tensor, y: Tensor, say: Say, check: Check) -> Parts:
     """Learned tensors of a probe for activations (n, d) and classes (n, 64) uint8, in the type of the activations."""
     say("whitening the activations", 0.0)
     check()
@@ -74,17 +73,17 @@ def fit_fast(probe: Probe, h: Tensor, y: Tensor, say: Say, check: Check) -> Part
     weights, bias = least_squares(some, boards, data)
     parts = start_of(probe, weights.transpose(0, 1), generator) | ({"bias": bias} if probe.bias else {})
     parts = descend(probe, parts, data, steps_of(probe, len(h)), say, check)
-    if isinstance(probe, LinearProbe):
+    if probe.kind == "linear":
         # What the three classes share is invisible to the loss, so it is noise of the steps: none is the least of it.
         parts = {name: value - value.mean(0) for name, value in parts.items()}
     return unwhitened(probe, parts, data)
 
 
-def steps_of(probe: Probe, n: int) -> int:
+def steps_of(probe: Parametrization, n: int) -> int:
     """Batches for n rows."""
     a_pass = n // min(BATCH, n)
     steps = max(STEPS, PASSES * a_pass)
-    if isinstance(probe, LinearProbe):
+    if probe.kind == "linear":
         steps = round(LINEAR_SHARE * steps)
     return steps if probe.max_epochs is None else min(steps, probe.max_epochs * a_pass)
 
@@ -112,11 +111,11 @@ def whitening(h: Tensor, mean: Tensor) -> Tensor:
         lower, failed = torch.linalg.cholesky_ex(moments + ridge * scale * eye)
         if not int(failed):
             break
-    found: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).T.to(h.dtype)
-    return found
+    factor: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False).T.to(h.dtype)
+    return factor
 
 
-def descend(probe: Probe, parts: Parts, data: Batches, steps: int, say: Say, check: Check) -> Parts:
+def descend(probe: Parametrization, parts: Parts, data: Batches, steps: int, say: Say, check: Check) -> Parts:
     """Adam on the summed cross-entropy, its rate warmed up and then let down to zero along a cosine."""
     learned = {name: value.clone().requires_grad_(True) for name, value in parts.items()}
     optimiser = torch.optim.AdamW(
@@ -134,20 +133,20 @@ def descend(probe: Probe, parts: Parts, data: Batches, steps: int, say: Say, che
     return {name: value.detach() for name, value in learned.items()}
 
 
-def _gradients(probe: Probe, learned: Parts, data: Batches) -> None:
+def _gradients(probe: Parametrization, learned: Parts, data: Batches) -> None:
     """Fill the gradients of the tensors from one batch, by way of the gradient in 128 differences of directions."""
     x, y = data.draw()
     contrasts = differences(probe.effective(learned))
     plain = contrasts.detach() @ data.factor.T
-    found = plain @ x.T
+    logits = plain @ x.T
     if not probe.bias:
-        slope = residual_(found, y) @ x
+        slope = residual_(logits, y) @ x
         contrasts.backward(slope @ data.factor / len(x))  # type: ignore[no-untyped-call]
         return
     offsets = differences(learned["bias"][..., None])[:, 0]
-    found += (offsets.detach() - plain @ data.mean)[:, None]
-    slope = residual_(found, y) @ x
-    sums = found.sum(1)
+    logits += (offsets.detach() - plain @ data.mean)[:, None]
+    slope = residual_(logits, y) @ x
+    sums = logits.sum(1)
     slope -= torch.outer(sums, data.mean)
     torch.autograd.backward([contrasts, offsets], [slope @ data.factor / len(x), sums / len(x)])
 
@@ -171,7 +170,7 @@ def residual_(logits: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
-def unwhitened(probe: Probe, parts: Parts, data: Batches) -> Parts:
+def unwhitened(probe: Parametrization, parts: Parts, data: Batches) -> Parts:
     """The tensors for plain activations: the one that reads them absorbs the whitening, the bias the mean."""
     name = probe.tensors[0]
     value = parts[name].movedim(probe.axis, 0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.tpr.directions import cosines
 from analysis.tpr.gauge import (
     effective_directions,
     projector,
@@ -34,7 +35,6 @@ from analysis.tpr.geometry import (
 )
 from analysis.tpr.library import KIND_NAMES
 from analysis.tpr.room import Room, bilinear
-from analysis.tpr.truncate import cosines
 
 Answer = tuple[dict[str, Any], dict[str, NDArray]]
 

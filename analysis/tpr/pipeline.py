@@ -22,8 +22,9 @@ from analysis.othello.legality import legality
 from analysis.othello.squares import POSITIONS
 from analysis.tpr import scores
 from analysis.tpr.activations import PROBE_SEED, Boards, collect
-from analysis.tpr.base import Probe, Say
+from analysis.tpr.base import Probe
 from analysis.tpr.library import ProbeSet, fingerprint, make_probe, new_set
+from analysis.tpr.parametrization import Say
 
 PLAY_SEED = 40_000
 MAX_ILLEGAL = 0.05

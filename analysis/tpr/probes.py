@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from analysis.tpr.base import CLASSES, SQUARES, Activations, Check, Parts, Probe, Say
+from analysis.tpr.base import Probe
+from analysis.tpr.parametrization import CLASSES, SQUARES, Activations, Parts
 
-__all__ = ["Check", "LinearProbe", "LowRankProbe", "Probe", "Say", "TPRProbe", "TrilinearProbe", "outer_roles"]
+__all__ = ["LinearProbe", "LowRankProbe", "Probe", "TPRProbe", "TrilinearProbe", "outer_roles"]
 
 
 class LinearProbe(Probe):
@@ -87,8 +88,8 @@ class TPRProbe(Probe):
     def binding(self, activations: Activations) -> Tensor:
         """B(h), (..., r, f), of activations (..., d)."""
         h, parts = self.read(activations)
-        found: Tensor = torch.tensordot(h, parts["binding_map"], 1)
-        return found
+        binding: Tensor = torch.tensordot(h, parts["binding_map"], 1)
+        return binding
 
     def unbind(self, binding: Tensor) -> Tensor:
         """v_s = B^T R_s, (..., 64, f), of bindings (..., r, f). Its dot products with the fillers are the logits."""
@@ -143,8 +144,8 @@ class TrilinearProbe(Probe):
     def cube(self, activations: Activations) -> Tensor:
         """B(h) by row, column and colour, (..., u, v, f), of activations (..., d)."""
         h, parts = self.read(activations)
-        found: Tensor = torch.tensordot(h, parts["binding_map"], 1)
-        return found
+        binding: Tensor = torch.tensordot(h, parts["binding_map"], 1)
+        return binding
 
     def unbind(self, binding: Tensor) -> Tensor:
         """v_s = B^T (U_i V_j), (..., 64, f), of flattened bindings (..., u v, f)."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.tpr.base import Check, Parts, Probe, Say
+from analysis.tpr.parametrization import Check, Parametrization, Parts, Say
 from analysis.tpr.start import random_parts
 
 RATE, DECAY, BETAS = 1e-2, 1e-2, (0.9, 0.99)
@@ -26,7 +26,7 @@ Look = Callable[[float, Parts], bool]
 
 
 def fit_reference(
-    probe: Probe,
+    probe: Parametrization,
     h: Tensor,
     y: Tensor,
     validation: tuple[Tensor, Tensor] | None,
@@ -41,15 +41,14 @@ def fit_reference(
     may end the run by returning True; looks and validations are not counted in the seconds.
     """
     if validation is None:
-        held = min(VALIDATION, len(h) // 5)
-        validation = (h[len(h) - held :], y[len(h) - held :])
-        h, y = h[: len(h) - held], y[: len(y) - held]
+        first = len(h) - min(VALIDATION, len(h) // 5)
+        validation, h, y = (h[first:], y[first:]), h[:first], y[:first]
     generator = torch.Generator().manual_seed(probe.random_state)
-    first = random_parts(probe, h.shape[1], h.dtype, generator)
-    learned = {name: value.requires_grad_(True) for name, value in first.items()}
+    start = random_parts(probe, h.shape[1], h.dtype, generator)
+    learned = {name: value.requires_grad_(True) for name, value in start.items()}
     decay = DECAY if probe.weight_decay is None else probe.weight_decay
     optimiser = torch.optim.AdamW(list(learned.values()), lr=RATE, betas=BETAS, weight_decay=decay)
-    best, kept, without, batches, spent = float("inf"), _copy(learned), 0, 0, 0.0
+    lowest, best, without, batches, spent = float("inf"), _copy(learned), 0, 0, 0.0
     size = min(BATCH, len(h))
     epochs = 0
     while probe.max_epochs is None or epochs < probe.max_epochs:
@@ -59,13 +58,13 @@ def fit_reference(
             if batches % EVERY == 0:
                 loss = _loss(probe, learned, *validation)
                 say(f"batch {batches}: {loss:.3f} nats on held-out boards", None)
-                without = 0 if loss < best else without + 1
-                if loss < best:
-                    best, kept = loss, _copy(learned)
+                without = 0 if loss < lowest else without + 1
+                if loss < lowest:
+                    lowest, best = loss, _copy(learned)
                 if without >= PATIENCE:
-                    return kept
+                    return best
             if look is not None and batches % LOOKS == 0 and look(spent, _copy(learned)):
-                return kept
+                return best
             began = time.perf_counter()
             rows = order[at : at + size]
             logits = probe.forward(learned, h[rows])
@@ -76,29 +75,29 @@ def fit_reference(
             batches += 1
             spent += time.perf_counter() - began
         epochs += 1
-    return _copy(learned) if _loss(probe, learned, *validation) < best else kept
+    return _copy(learned) if _loss(probe, learned, *validation) < lowest else best
 
 
 def residual_of(logits: Tensor, y: Tensor) -> Tensor:
     """Gradient of the summed cross-entropy in logits (n, 3, 64): softmax less the truth, y (n, 64) holding classes."""
-    found = logits.softmax(1)
-    return found.scatter_add_(1, y[:, None, :].long(), found.new_full((), -1.0).expand(len(y), 1, y.shape[1]))
+    shares = logits.softmax(1)
+    return shares.scatter_add_(1, y[:, None, :].long(), shares.new_full((), -1.0).expand(len(y), 1, y.shape[1]))
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean over rows of the cross-entropy summed over the squares, from logits (n, 3, 64) and classes (n, 64)."""
-    chosen = logits.gather(1, y[:, None, :].long())[:, 0]
-    return (logits.logsumexp(1) - chosen).sum(1).mean()
+    true = logits.gather(1, y[:, None, :].long())[:, 0]
+    return (logits.logsumexp(1) - true).sum(1).mean()
 
 
 @torch.no_grad()
-def _loss(probe: Probe, parts: Parts, h: Tensor, y: Tensor) -> float:
+def _loss(probe: Parametrization, parts: Parts, h: Tensor, y: Tensor) -> float:
     pieces = range(0, len(h), BATCH)
-    found = [
+    sums = [
         float(cross_entropy(probe.forward(parts, h[i : i + BATCH]), y[i : i + BATCH])) * len(h[i : i + BATCH])
         for i in pieces
     ]
-    return sum(found) / len(h)
+    return sum(sums) / len(h)
 
 
 def _copy(parts: Parts) -> Parts:

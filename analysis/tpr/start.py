@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.tpr.base import CLASSES, SQUARES, Activations, Parts, Probe
-from analysis.tpr.truncate import PLANE, truncated_svd
+from analysis.tpr.directions import PLANE, svd_factors
+from analysis.tpr.parametrization import CLASSES, SQUARES, Activations, Parametrization, Parts
 
 MIN_ROWS = 32
 
 
-def checked(activations: Activations, boards: Activations, width: int | None = None) -> tuple[Tensor, Tensor]:
+def check_data(activations: Activations, boards: Activations, width: int | None = None) -> tuple[Tensor, Tensor]:
     """Activations (n, d) as float32 or float64 and boards (n, 64) as uint8.
 
     Raises UserError(field="activations") or (field="boards") that says what is wrong: shapes, rows fewer than 32 or not
@@ -42,7 +42,7 @@ def checked(activations: Activations, boards: Activations, width: int | None = N
     return h.detach(), y.to(torch.uint8)
 
 
-def random_parts(probe: Probe, d: int, dtype: torch.dtype, generator: torch.Generator) -> Parts:
+def random_parts(probe: Parametrization, d: int, dtype: torch.dtype, generator: torch.Generator) -> Parts:
     """Standard normal tensors over the square root of the size that is summed over (dossier 2.1); no bias yet."""
     parts = {}
     for name, shape in probe.shapes(d).items():
@@ -53,26 +53,26 @@ def random_parts(probe: Probe, d: int, dtype: torch.dtype, generator: torch.Gene
     return parts
 
 
-def start_of(probe: Probe, directions: Tensor, generator: torch.Generator) -> Parts:
+def start_of(probe: Parametrization, directions: Tensor, generator: torch.Generator) -> Parts:
     """First tensors of a probe, cut out of a linear probe's directions (64, 3, d) in whitened coordinates."""
     parts = random_parts(probe, directions.shape[-1], directions.dtype, generator)
     if probe.kind == "low-rank":
-        found = _low_rank(probe.sizes["rank"], directions, parts)
+        cut = _low_rank(probe.sizes["rank"], directions, parts)
     elif probe.kind == "trilinear":
-        found = _trilinear(probe.sizes, directions)
+        cut = _trilinear(probe.sizes, directions)
     elif probe.kind == "tpr":
-        found = _bilinear(probe.sizes, directions, generator)
+        cut = _bilinear(probe.sizes, directions, generator)
     else:
-        found = {"weights": directions.transpose(0, 1)}
-    return {name: found.get(name, value).to(value.dtype).contiguous() for name, value in parts.items()}
+        cut = {"weights": directions.transpose(0, 1)}
+    return {name: cut.get(name, value).to(value.dtype).contiguous() for name, value in parts.items()}
 
 
 def _low_rank(rank: int, directions: Tensor, parts: Parts) -> Parts:
     most = min(SQUARES * CLASSES, directions.shape[-1], rank)
-    cut = truncated_svd(directions, most)
+    first, last = svd_factors(directions, most)
     # Rows beyond the rank of the matrix stay random and unread until training gives them weight.
     inner, outer = parts["inner"].clone(), torch.zeros_like(parts["outer"])
-    inner[:most], outer[:, :most] = cut.inner_, cut.outer_
+    inner[:most], outer[:, :most] = first, last
     return {"inner": inner, "outer": outer}
 
 

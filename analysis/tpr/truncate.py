@@ -1,9 +1,8 @@
-"""From 192 directions to probes of fewer numbers: class centring, truncated SVD, and the closed-form TPR.
+"""From 192 directions to probes of fewer numbers: the truncated SVD, and the closed-form TPR. Nothing is trained.
 
-A softmax over three classes cannot see what all three logits of a square share, so directions are compared after their
-mean over the classes is taken away. What is left has two free directions for each square: at filler dimension 2 and
-r = 64 a TPR probe is a mere rewriting of a linear one, and with fewer roles the best fit in norm is a truncated SVD of
-the 64 x (2 d) unfolding (dossier 2.4; derived here, arXiv 2605.09967's appendix C has a proof). Nothing is trained.
+Less what all three classes share, the directions of a square are two: at filler dimension 2 and r = 64 a TPR probe is
+a mere rewriting of a linear one, and with fewer roles the best fit in norm is a truncated SVD of the 64 x (2 d)
+unfolding (dossier 2.4; derived here, arXiv 2605.09967's appendix C has a proof).
 """
 
 from __future__ import annotations
@@ -12,25 +11,9 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.tpr.base import CLASSES, SQUARES
+from analysis.tpr.directions import PLANE, check_directions, svd_factors
+from analysis.tpr.parametrization import SQUARES
 from analysis.tpr.probes import LowRankProbe, TPRProbe
-
-PLANE = torch.tensor([[2.0, -1.0, -1.0], [0.0, 1.0, -1.0]], dtype=torch.float64).T / torch.tensor(
-    [6.0**0.5, 2.0**0.5], dtype=torch.float64
-)
-"""(3, 2): orthonormal fillers for what three classes can differ in: empty against disc, just moved against to move."""
-
-
-def centre_classes(directions: Tensor) -> Tensor:
-    """Directions (64, 3, d) less their mean over the classes; predictions stay as they are."""
-    return directions - directions.mean(1, keepdim=True)
-
-
-def cosines(directions_a: Tensor, directions_b: Tensor, centred: bool = True) -> Tensor:
-    """Signed cosines (64, 3) of two sets of directions (64, 3, d), by square and class."""
-    if centred:
-        directions_a, directions_b = centre_classes(directions_a), centre_classes(directions_b)
-    return torch.nn.functional.cosine_similarity(directions_a, directions_b, dim=-1)
 
 
 def truncated_svd(directions: Tensor, rank: int, *, centred: bool = True) -> LowRankProbe:
@@ -38,13 +21,8 @@ def truncated_svd(directions: Tensor, rank: int, *, centred: bool = True) -> Low
 
     Costs rank (d + 192) numbers. Raises UserError(field="rank") for a rank below 1 or above what the matrix has.
     """
-    _checked(directions)
-    matrix = (centre_classes(directions) if centred else directions).transpose(0, 1).reshape(SQUARES * CLASSES, -1)
-    if not 1 <= rank <= min(matrix.shape):
-        raise UserError(f"The rank must lie between 1 and {min(matrix.shape)}.", "rank")
-    u, s, v = torch.linalg.svd(matrix.double(), full_matrices=False)
-    root = s[:rank].sqrt()
-    parts = {"outer": u[:, :rank] * root, "inner": root[:, None] * v[:rank]}
+    inner, outer = svd_factors(directions, rank, centred=centred)
+    parts = {"inner": inner, "outer": outer}
     return LowRankProbe(rank).take({name: value.to(directions.dtype) for name, value in parts.items()})
 
 
@@ -54,7 +32,7 @@ def role_truncation(directions: Tensor, role_dim: int, covariance: Tensor | None
     Near in norm, or, given the second moments (d, d) of the activations, in mean squared error of the logits. Exact at
     64 roles. Raises UserError(field="role_dim") outside 1 to 64, (field="covariance") for a matrix that is none.
     """
-    _checked(directions)
+    check_directions(directions)
     if not 1 <= role_dim <= SQUARES:
         raise UserError("The number of role coordinates must lie between 1 and 64.", "role_dim")
     free = torch.einsum("scd,cf->sfd", directions.double(), PLANE)
@@ -68,13 +46,6 @@ def role_truncation(directions: Tensor, role_dim: int, covariance: Tensor | None
     roles[:, :k], binding_map[:, :k] = u[:, :k] * root, near.permute(2, 0, 1)
     parts = {"roles": roles, "binding_map": binding_map, "fillers": PLANE}
     return TPRProbe(role_dim, 2).take({name: t.to(directions.dtype).contiguous() for name, t in parts.items()})
-
-
-def _checked(directions: Tensor) -> None:
-    if directions.ndim != 3 or directions.shape[:2] != (SQUARES, CLASSES):
-        raise UserError(f"Directions have the shape (64, 3, d), not {tuple(directions.shape)}.", "directions")
-    if not bool(torch.isfinite(directions).all()):
-        raise UserError("Some directions are not finite numbers.", "directions")
 
 
 def _cholesky(covariance: Tensor, d: int) -> Tensor:

@@ -14,9 +14,10 @@ from torch import Tensor
 from analysis.errors import Cancelled, UserError
 from analysis.othello.games import board_labels, random_games
 from analysis.tpr import fitting, reference
+from analysis.tpr.directions import centre_classes, cosines
 from analysis.tpr.probes import LinearProbe, LowRankProbe, Probe, TPRProbe, TrilinearProbe
 from analysis.tpr.start import random_parts, start_of
-from analysis.tpr.truncate import centre_classes, cosines, role_truncation, truncated_svd
+from analysis.tpr.truncate import role_truncation, truncated_svd
 
 KINDS = (LinearProbe(), TPRProbe(12), TrilinearProbe(4, 5), LowRankProbe(20), TPRProbe(9, 1), TPRProbe(9, 5))
 

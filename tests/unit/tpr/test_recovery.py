@@ -10,10 +10,10 @@ from torch import Tensor
 from analysis.othello.games import board_labels
 from analysis.tpr.activations import whole_games
 from analysis.tpr.codes import encode, iid_boards, random_codes
+from analysis.tpr.directions import cosines
 from analysis.tpr.gauge import subspace_cosines
 from analysis.tpr.library import make_probe
 from analysis.tpr.probes import TPRProbe
-from analysis.tpr.truncate import cosines
 
 D, R = 48, 10
 

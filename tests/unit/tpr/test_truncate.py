@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from analysis.errors import UserError
+from analysis.tpr.directions import centre_classes, cosines
 from analysis.tpr.probes import TPRProbe
-from analysis.tpr.truncate import centre_classes, cosines, role_truncation, truncated_svd
+from analysis.tpr.truncate import role_truncation, truncated_svd
 
 D = 40
 
