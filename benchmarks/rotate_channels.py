@@ -136,7 +136,7 @@ def ablation(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     vectors = NeuronVectors(load_model("default"))
     library = open_library(_Opened(), vectors.loaded.facts.fingerprint)
     if library is None:
-        raise SystemExit("The default model's neurons have not been measured: run python -m analysis.rotate.build.")
+        raise SystemExit("The default model's neurons have not been measured: run python -m analysis.build rotate.")
     tokenizer: Any = vectors.loaded.tokenizer
     texts = [list(tokenizer(p.text)["input_ids"])[:128] for p in bundled_corpus()]
     found: dict[str, dict[str, Any]] = {}

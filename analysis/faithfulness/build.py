@@ -1,15 +1,14 @@
-"""Make the study that comes with Attune: ``python -m analysis.faithfulness.build``, about an hour on two cores.
+"""The study of the default model's reasons, about an hour on two cores.
 
-Each part is kept as soon as it is made, so a run that was cut off goes on where it stopped; then come what measures
-cost one by one, and FUR on some items. With ``--fresh`` all parts are made anew; with ``--fur`` only FUR is added to a
-study that is there and has none, with ``--continued`` only the published forms of two measures, another hour.
+Each part is kept as soon as it is made, so that a run that was stopped goes on where it was; then come what measures
+cost one by one, and FUR on some items.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 from analysis.faithfulness.board import board
@@ -22,6 +21,7 @@ from analysis.faithfulness.study import Study, joined, with_continued
 from analysis.home import folder
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
+from analysis.progress import Progress
 
 SETTINGS = StudySettings(seeds=5, problems=30)
 FUR_ITEMS = 12
@@ -30,22 +30,28 @@ TIMED = 3
 """Items of each tier on which measures are timed one by one."""
 
 
-def _say(share: float, text: str) -> None:
-    sys.stderr.write(f"{share:.2f} {text}\n")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this build."""
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--fresh", action="store_true", help="make all parts anew")
+    kind.add_argument("--fur", action="store_true", help="only add FUR to a study that is there and has none")
+    kind.add_argument(
+        "--continued", action="store_true", help="only add the published forms of two measures, another hour"
+    )
 
 
-def main() -> None:
+def run(options: argparse.Namespace, progress: Progress) -> None:
     """Make what is missing, then write the study."""
     loaded = load_model("default")
-    if "--continued" in sys.argv:
-        _write(with_continued(load_study(BUNDLED), ModelReader(loaded), _say))
+    if options.continued:
+        _write(with_continued(load_study(BUNDLED), ModelReader(loaded), progress))
         return
-    if "--fur" not in sys.argv:
-        _asked(loaded)
-    _write(with_fur(load_study(BUNDLED), loaded, FUR_ITEMS, _say))
+    if not options.fur:
+        _asked(loaded, options.fresh, progress)
+    _write(with_fur(load_study(BUNDLED), loaded, FUR_ITEMS, progress))
 
 
-def _asked(loaded: LoadedModel) -> None:
+def _asked(loaded: LoadedModel, fresh: bool, progress: Progress) -> None:
     """Everything that only asks the model: items, scores, and what they cost."""
     facts = loaded.facts
     reader = ModelReader(loaded)
@@ -54,18 +60,18 @@ def _asked(loaded: LoadedModel) -> None:
     parts = []
     for tier, seed in parts_of(SETTINGS):
         path = place / f"{key}-{tier}-{seed}"
-        part = None if "--fresh" in sys.argv else load_part(path)
+        part = None if fresh else load_part(path)
         if part is None:
-            part = make_part(reader, tier, seed, SETTINGS, _say)
+            part = make_part(reader, tier, seed, SETTINGS, progress)
             save_part(part, path)
-        _say(1.0, f"tier {tier}, demonstrations {seed}: {len(part.items)} items of {part.made}, {part.failed}")
+        progress(1.0, f"tier {tier}, demonstrations {seed}: {len(part.items)} items of {part.made}, {part.failed}")
         parts.append(part)
     manifest = {
         "fingerprint": facts.fingerprint,
         "model": facts.label,
         "parameters": facts.parameters,
         "title": "bundled: sums and sources",
-        "command": "python -m analysis.faithfulness.build",
+        "command": "python -m analysis.build faithfulness",
     }
     study = joined(parts, SETTINGS, manifest)
     timed = [study.items[i] for tier in "12" for i in study.of(tier)[:: max(1, len(study.of(tier)) // TIMED)][:TIMED]]
@@ -84,7 +90,3 @@ def parts_key(fingerprint: str) -> str:
 def _write(study: Study) -> None:
     study.manifest["board"] = board(study)
     save_study(study, BUNDLED)
-
-
-if __name__ == "__main__":
-    main()

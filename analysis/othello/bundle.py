@@ -3,7 +3,7 @@
     python -m analysis.othello.bundle build/othello
 
 Takes the masters of a run that may still go on, so that a page can be built on it meanwhile. Probes belong to weights:
-after this, `python -m analysis.tpr.build --fresh` makes them again.
+after this, `python -m analysis.build tpr --fresh` makes them again.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ what the neuron did to these tokens, and not a multiple of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from analysis.errors import UserError
 from analysis.models.hooks import hooked
 from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
+from analysis.progress import Progress, silent
 from analysis.rotate.contexts import SHOWN, SKIPPED, block, hidden, padded, strongest, windows_of
 from analysis.rotate.removal import ARMS, Case, controls, replaced, without
 from analysis.rotate.vectors import NeuronVectors
@@ -139,7 +140,7 @@ def ablation_study(
     texts: Sequence[Sequence[int]],
     *,
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """The drops of many channels: "rows", one for each case that could be measured (``arms`` by name: own, other,
     score; ``whole``), "left_out" (how many could not), and "arms": means over cases with 95 % intervals by drawing

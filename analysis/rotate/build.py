@@ -1,6 +1,7 @@
-"""Make what comes with Attune about the default model's neurons: ``python -m analysis.rotate.build``, about 25 minutes
-on two cores. Every part is written as soon as it is there, and parts that are there are left alone; ``--fresh`` begins
-anew.
+"""The channels of the default model's neurons and their null, about 25 minutes on two cores.
+
+Each part is written as soon as it is made, and what is there is left alone, so that the command may be stopped at any
+point.
 
 Made are: token weights, null and layer map; the share of channels beyond the null in a random sample of neurons of
 every third block; and the channels of the neurons of the last six blocks that have the highest kurtosis.
@@ -8,21 +9,22 @@ every third block; and the channels of the neurons of the last six blocks that h
 
 from __future__ import annotations
 
-import sys
+import argparse
 from typing import Any
 
 import numpy as np
 import torch
 
+from analysis.engine.memory import Memory
 from analysis.models.loader import load_model
 from analysis.models.prompts import token_labels
+from analysis.progress import Progress
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import BUNDLED, CHANNEL_ARRAYS, NeuronLibrary, open_library
 from analysis.rotate.measure import measure, share_row
 from analysis.rotate.null import measure_null
 from analysis.rotate.vectors import NeuronVectors
 
-COMMAND = "python -m analysis.rotate.build"
 LATE = range(24, 30)
 CHOSEN = {"down": 12, "gate": 3, "up": 3}
 """Neurons of each late block whose channels are made, by vector: those of highest kurtosis."""
@@ -32,31 +34,27 @@ LIKE_LAYERS = (24, 27, 29)
 CHANNELS = 5
 
 
-class _Opened(dict[Any, Any]):
-    def put(self, key: Any, value: Any, _size: int) -> None:
-        self[key] = value
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this build."""
+    parser.add_argument("--fresh", action="store_true", help="make everything anew")
 
 
-def main() -> None:
+def run(options: argparse.Namespace, progress: Progress) -> None:
     """Make the parts that are missing."""
     loaded = load_model("default")
     vectors = NeuronVectors(loaded)
-
-    def say(share: float, text: str, facts: dict[str, Any]) -> None:
-        sys.stderr.write(f"{share:.3f} {text}\n")
-
-    library = None if "--fresh" in sys.argv else open_library(_Opened(), loaded.facts.fingerprint)
+    library = None if options.fresh else open_library(Memory(), loaded.facts.fingerprint)
     if library is None:
-        library = measure(vectors, progress=say)
-        library.manifest |= {"command": COMMAND, "shares": [], "neurons": []}
+        library = measure(vectors, progress=progress)
+        library.manifest |= {"command": "python -m analysis.build rotate", "shares": [], "neurons": []}
         library.save(BUNDLED)
     if not library.made:
-        _made(library, vectors, say)
+        _made(library, vectors, progress)
     for kind in reversed(vectors.kinds):
         for layer in SAMPLED_LAYERS:
-            _sample(library, vectors, layer, kind)
+            _sample(library, vectors, layer, kind, progress)
         for layer in LIKE_LAYERS if kind == "down" else ():
-            _like_layer(library, vectors, layer)
+            _like_layer(library, vectors, layer, progress)
 
 
 def _weights(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,7 +62,7 @@ def _weights(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> tupl
     return U, library.token_weights(library.projection_of(layer), len(U))
 
 
-def _sample(library: NeuronLibrary, vectors: NeuronVectors, layer: int, kind: str) -> None:
+def _sample(library: NeuronLibrary, vectors: NeuronVectors, layer: int, kind: str, progress: Progress) -> None:
     """The row of a random sample of neurons of one block."""
     rows = library.manifest["shares"]
     if any((r["layer"], r["vector"]) == (layer, kind) for r in rows):
@@ -76,10 +74,10 @@ def _sample(library: NeuronLibrary, vectors: NeuronVectors, layer: int, kind: st
     rows.append(share_row(library.null(library.projection_of(layer)), channels, layer, kind))
     rows.sort(key=lambda r: (r["layer"], r["vector"]))
     library.save(BUNDLED)
-    sys.stderr.write(f"{rows[-1]}\n")
+    progress(None, str(rows[-1]))
 
 
-def _like_layer(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> None:
+def _like_layer(library: NeuronLibrary, vectors: NeuronVectors, layer: int, progress: Progress) -> None:
     """The stricter null: random mixtures of a late block's own down vectors."""
     name = f"like.{layer}.own_z"
     if name in library.arrays:
@@ -88,10 +86,10 @@ def _like_layer(library: NeuronLibrary, vectors: NeuronVectors, layer: int) -> N
     null = measure_null(U, weights, vectors=96, rounds=3, seed=layer, like=vectors.vectors(layer, "down"))
     library.arrays[name] = null.own_z.numpy()
     library.save(BUNDLED)
-    sys.stderr.write(f"layer-like null {layer}: {null.band('own_z')}\n")
+    progress(None, f"layer-like null {layer}: {null.band('own_z')}")
 
 
-def _made(library: NeuronLibrary, vectors: NeuronVectors, say: Any) -> None:
+def _made(library: NeuronLibrary, vectors: NeuronVectors, progress: Progress) -> None:
     """Channels of the neurons of highest kurtosis."""
     rows: list[dict[str, Any]] = []
     parts: list[VocabularyChannels] = []
@@ -124,7 +122,7 @@ def _made(library: NeuronLibrary, vectors: NeuronVectors, say: Any) -> None:
                     }
                 )
             parts.append(found)
-            say(len(rows) / (len(LATE) * sum(CHOSEN.values())), f"channels of block {layer}, {kind}", {})
+            progress(len(rows) / (len(LATE) * sum(CHOSEN.values())), f"channels of block {layer}, {kind}")
     library.arrays["made.trace"] = np.concatenate([_traces(p) for p in parts])
     for name in CHANNEL_ARRAYS:
         whole = torch.cat([getattr(p, f"{name}_") for p in parts]).cpu()
@@ -141,7 +139,3 @@ def _traces(found: VocabularyChannels, longest: int = 160) -> np.ndarray:
         part = trace[:longest].transpose(0, 1)
         whole[:, c, : part.shape[1]] = part.numpy()
     return whole
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ only its kurtosis, which random vectors reach as well, but how strongly the neur
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.progress import Progress, silent
 from analysis.rotate.descent import Descent, adamw
 from analysis.rotate.lbfgs import lbfgs
 from analysis.rotate.objective import Objective, kurtosis, skewness, z_scores
@@ -28,7 +28,6 @@ MASKED = 0.01
 ONE_SIDED = 10.0
 """Skewness beyond which only the heavier tail is masked."""
 BATCH = 32
-Progress = Callable[[float, str, dict[str, Any]], None]
 
 
 class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
@@ -85,12 +84,12 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
         U: Tensor | np.ndarray,
         token_weights: Tensor | None = None,
         *,
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> VocabularyChannels:
         """Find the channels of vectors X (N, d) under the projection U (V, d), one row per token.
 
-        ``token_weights`` (V,) before the first round: 0 leaves a token out. ``progress`` is called with a share, a
-        sentence and, under "trace", the descent so far of the first neuron of the batch; it may raise to cancel.
+        ``token_weights`` (V,) before the first round: 0 leaves a token out. ``progress`` is told the ``channel``, the
+        ``step``, and the ``figures`` (loss, kurtosis, cosine) of the first neuron of the batch; it may raise to cancel.
         Raises UserError for vectors that are no numbers, of another width than the projection's, or bad settings.
         """
         U = torch.as_tensor(U)
@@ -122,7 +121,7 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
             )
 
     def _batch(
-        self, W: Tensor, U: Tensor, start: Tensor, rows: range, total: int, progress: Progress | None
+        self, W: Tensor, U: Tensor, start: Tensor, rows: range, total: int, progress: Progress
     ) -> dict[str, Any]:
         own = z_scores(W @ U.T)
         weights = start
@@ -132,11 +131,10 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
             objective = Objective(W, U, weights, self.kurtosis_weight, self.cosine_weight)
 
             def say(step: int, figures: Tensor, number: int = number) -> None:
-                if progress is not None:
-                    inside = min(step / self._expected(), 0.95)
-                    share = (rows.start + len(rows) * (number + inside) / self.n_channels) / total
-                    text = f"channel {number + 1} of {self.n_channels}, step {step}"
-                    progress(share, text, {"channel": number + 1, "step": step, "figures": figures[0].tolist()})
+                inside = min(step / self._expected(), 0.95)
+                share = (rows.start + len(rows) * (number + inside) / self.n_channels) / total
+                text = f"channel {number + 1} of {self.n_channels}, step {step}"
+                progress(share, text, channel=number + 1, step=step, figures=figures[0].tolist())
 
             made = self._descend(objective, rows, number, say)
             channel, weights = self._describe(made, W, U, own, weights)

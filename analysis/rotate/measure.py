@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.rotate.channels import Progress, VocabularyChannels
+from analysis.progress import Progress, part, silent
+from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.moments import projected_moments
 from analysis.rotate.null import ROUNDS, VECTORS, ChannelNull, measure_null
@@ -28,7 +29,7 @@ def measure(
     count: int = VECTORS,
     rounds: int = ROUNDS,
     seed: int = 0,
-    progress: Progress = lambda share, text, facts: None,
+    progress: Progress = silent,
 ) -> NeuronLibrary:
     """Token weights and null for each projection that the model uses, and the layer map; shares of time are guesses."""
     facts = vectors.loaded.facts
@@ -39,15 +40,9 @@ def measure(
     for number, name in enumerate(names):
         layer = embedding_layers[0] if name == "embedding" else vectors.layers[-1]
         U = vectors.projection(layer)
-        before, span = 0.9 * number / len(names), 0.9 / len(names)
-
-        def weighing(share: float, text: str, more: dict[str, Any], b: float = before, s: float = span) -> None:
-            progress(b + 0.4 * s * share, text, {})
-
-        def drawing(share: float, text: str, more: dict[str, Any], b: float = before, s: float = span) -> None:
-            progress(b + s * (0.4 + 0.6 * share), f"random vectors: {text}", {})
-
-        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=weighing)
+        told = part(progress, 0.9 * number / len(names), 0.9 * (number + 1) / len(names))
+        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=part(told, 0.0, 0.4))
+        drawing = part(told, 0.4, 1.0, "random vectors: ")
         null = measure_null(U, weights.weights, vectors=count, rounds=rounds, seed=seed, progress=drawing)
         drawn = torch.randn(BAND, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
@@ -57,7 +52,7 @@ def measure(
         arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
         zero, low = weights.counts
         projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
-    arrays |= layer_map(vectors, lambda share, text, more: progress(0.9 + 0.1 * share, text, {}))
+    arrays |= layer_map(vectors, part(progress, 0.9, 1.0))
     return NeuronLibrary(
         {
             "fingerprint": facts.fingerprint,
@@ -87,7 +82,7 @@ def layer_map(vectors: NeuronVectors, progress: Progress) -> dict[str, np.ndarra
     for i, layer in enumerate(vectors.layers):
         U = vectors.projection(layer)
         for j, kind in enumerate(vectors.kinds):
-            progress((i + j / shape[1]) / shape[0], f"kurtosis of block {layer}", {})
+            progress((i + j / shape[1]) / shape[0], f"kurtosis of block {layer}")
             found = vectors.vectors(layer, kind)
             kurt, skew = projected_moments(found, U)
             kurtosis[i, j, : len(found)] = kurt.clamp(-6e4, 6e4).numpy()

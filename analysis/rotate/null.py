@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.progress import Progress, silent
 from analysis.rotate.attractors import Attractor, attractors
-from analysis.rotate.channels import Progress, VocabularyChannels
+from analysis.rotate.channels import VocabularyChannels
 
 VECTORS, ROUNDS = 200, 5
 FIGURES = ("own_z", "cosine", "loss", "kurtosis")
@@ -96,7 +97,7 @@ def measure_null(
     optimiser: str = "lbfgs",
     starts: int = 2,
     compatible: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ChannelNull:
     """Channels of random vectors under a projection (V, d), found as those of neurons are.
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.progress import Progress, part, silent
 from analysis.rotate.attractors import attractors
-from analysis.rotate.channels import Progress, VocabularyChannels
+from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.objective import z_scores
 
 LONG = 1e-4
@@ -47,7 +48,7 @@ def token_weights(
     passes: int = 4,
     mask_z: float = 4.0,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> TokenWeights:
     """Weights for a projection (V, d) and the ids of special tokens, which get weight 0.
 
@@ -63,12 +64,8 @@ def token_weights(
     for number in range(passes):
         drawn = torch.randn(vectors, projection.shape[1], generator=generator).to(projection)
 
-        def say(share: float, text: str, facts: dict[str, object], number: int = number) -> None:
-            if progress is not None:
-                progress((number + share) / passes, f"tokens that recur, pass {number + 1}", facts)
-
         found = VocabularyChannels(2, mask_z=mask_z, random_state=seed + number).fit(
-            drawn, projection, weights, progress=say
+            drawn, projection, weights, progress=_of_pass(progress, number, passes)
         )
         groups = [g for g in attractors(found.top_.cpu(), RECURRING)]
         if not groups:
@@ -83,3 +80,8 @@ def token_weights(
         done.append({"shares": [g.share for g in groups], "tokens": int((taken & (weights > 0)).sum())})
         weights[taken] = 0.0
     return TokenWeights(weights, done)
+
+
+def _of_pass(progress: Progress, number: int, passes: int) -> Progress:
+    told = part(progress, number / passes, (number + 1) / passes)
+    return lambda share, text="", **facts: told(share, f"tokens that recur, pass {number + 1}", **facts)

@@ -1,17 +1,13 @@
-"""Make the factorizations that come with Attune, and with ``--detection`` the table that compares their features with
-baselines: ``python -m analysis.snmf.build [--detection]``.
+"""The factorizations of the default model, and the table that compares their features with baselines.
 
 Activations of the bundled corpus are collected once for all blocks of both. Each result is written as soon as it is
-made, and what is there is left alone, so the work can be cut off anywhere. With ``--describe``, factorizations that are
-there are described and scored anew, not fitted; names given besides limit the work to them. Progress goes to the
-standard error stream.
+made, and what is there is left alone, so that the command may be stopped at any point.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +18,13 @@ from analysis.activations.collect import collect
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, bundled_corpus
 from analysis.corpora.text_source import TextSource
+from analysis.engine.memory import Memory
+from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
+from analysis.progress import Progress, part
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions
 from analysis.snmf.detection import Found, Rows, held_out, passage_scores, pick_for_themes, rows_of
 from analysis.snmf.learning import Learned, Wanted, learn
@@ -43,27 +42,39 @@ FITS = {
     "block-20": Wanted(Site(20, "mlp_hidden"), FITTED, 100, held_out=FITTED),
 }
 """By name: what is made. The first is the one to open on."""
-COMMAND = "python -m analysis.snmf.build"
+COMMAND = "python -m analysis.build snmf"
 _ROW = ("score", "score_low", "score_high", "auc", "auc_low", "auc_high")
 
 
-def main() -> None:
-    """Make what is missing."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this build."""
+    parser.add_argument(
+        "fits", nargs="*", metavar="FIT", help=f"which factorizations: {', '.join(FITS)} (default: all)"
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--describe", action="store_true", help="describe and score those that are there, unchanged")
+    kind.add_argument("--detection", action="store_true", help="make the table instead of factorizations")
+
+
+def run(options: argparse.Namespace, progress: Progress) -> None:
+    """Make what is missing. Raises UserError for a name that is none of FITS."""
+    unknown = [name for name in options.fits if name not in FITS]
+    if unknown:
+        raise UserError(f"There is no factorization {unknown[0]!r}. Choose from {', '.join(FITS)}.", "fits")
     loaded, passages = load_model("default"), bundled_corpus()
     sites = [Site(layer, "mlp_hidden") for layer in LAYERS]
-    store = collect(loaded, passages, sites, max_tokens=TOKENS, window=WINDOW, progress=_say("collect"))
-    if "--detection" in sys.argv:
-        write_table(loaded, passages, store)
+    store = collect(loaded, passages, sites, max_tokens=TOKENS, window=WINDOW, progress=progress)
+    if options.detection:
+        write_table(loaded, passages, store, progress)
         return
-    named = [word for word in sys.argv[1:] if word in FITS] or list(FITS)
-    for name in named:
-        wanted = FITS[name]
+    for name in options.fits or FITS:
+        wanted, told = FITS[name], part(progress, prefix=f"{name}: ")
         if (BUNDLED / f"{name}.json").is_file():
-            if "--describe" not in sys.argv:
+            if not options.describe:
                 continue
-            fit = again(loaded, passages, store, wanted, name)
+            fit = again(loaded, passages, store, wanted, name, told)
         else:
-            fit = factorize_store(loaded, passages, store, wanted, _say(name))
+            fit = factorize_store(loaded, passages, store, wanted, told)
         fit.name = name
         fit.manifest |= {
             "source": TextSource().to_dict(),
@@ -74,28 +85,23 @@ def main() -> None:
         save_factorization(fit, passages, BUNDLED)
 
 
-class Nothing:
-    """A memory that keeps nothing: the least that opening asks for, outside of the worker."""
-
-    def get(self, key: Any) -> None:
-        """There is never a value under a key."""
-
-    def put(self, key: Any, value: Any, _size: int) -> None:
-        """Not remembered."""
-
-
 def again(
-    loaded: LoadedModel, passages: list[Passage], store: ActivationStore, wanted: Wanted, name: str
+    loaded: LoadedModel,
+    passages: list[Passage],
+    store: ActivationStore,
+    wanted: Wanted,
+    name: str,
+    progress: Progress,
 ) -> Factorization:
     """Describe and score a factorization that is there anew; its features are not fitted again."""
-    old = open_factorization(Nothing(), name)
+    old = open_factorization(Memory(), name)
     m = old.manifest
     x = store.read(wanted.site, divide(store, passages, wanted)[0])
     learned = Learned(old.levels, codes(old.components, x), m["explained"], m["n_iter"], m["curve"])
-    return finished(loaded, passages, store, wanted, learned, m["fit_seconds"], _say(name))
+    return finished(loaded, passages, store, wanted, learned, m["fit_seconds"], progress)
 
 
-def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationStore) -> None:
+def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationStore, progress: Progress) -> None:
     """Score features and baselines at the blocks of the table that are not in it yet, and write it after each."""
     path = BUNDLED / "detection.json"
     rows: list[dict[str, Any]] = []
@@ -105,7 +111,7 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
         if any(row["layer"] == layer for row in rows):
             continue
         wanted = Wanted(Site(layer, "mlp_hidden"), FITTED, 100, held_out=FITTED)
-        rows += layer_rows(passages, store, wanted, _say(f"block {layer}"))
+        rows += layer_rows(passages, store, wanted, part(progress, prefix=f"block {layer}: "))
         table = {
             "model": loaded.facts.label,
             "model_spec": ModelSpec().to_dict(),
@@ -118,13 +124,13 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
 
 
 def layer_rows(
-    passages: list[Passage], store: ActivationStore, wanted: Wanted, say: Callable[..., None]
+    passages: list[Passage], store: ActivationStore, wanted: Wanted, progress: Progress
 ) -> list[dict[str, Any]]:
     """The rows of one block: each method picks a direction for each theme on the fitted passages, and is scored on
     passages that were held out."""
     names = sorted({p.theme for p in passages})
     fitted, held = halves(passages, store, wanted, names)
-    components = learn(fitted.x, replace(wanted, levels=()), say).levels[0].components
+    components = learn(fitted.x, replace(wanted, levels=()), progress).levels[0].components
     theme = torch.as_tensor(fitted.theme_of_row)
     directions = {
         "SNMF": components,
@@ -136,7 +142,7 @@ def layer_rows(
     }
     rows = []
     for method, made in directions.items():
-        say(1.0, f"scoring {method}")
+        progress(1.0, f"scoring {method}")
         found = scored(fitted, held, made, len(names), supervised=method.startswith("DiffMean"))
         means = float(np.nanmean(found.score)), float(np.nanmean(found.auc))
         numbers = (means[0], *found.score_interval, means[1], *found.auc_interval)
@@ -192,14 +198,3 @@ def verdict(rows: list[dict[str, Any]]) -> str:
         f"Of blocks {', '.join(map(str, layers))}: by area, features are above random sparse directions and shuffled "
         f"neurons {chance}, and above the best single neurons {neurons}."
     )
-
-
-def _say(name: str) -> Callable[..., None]:
-    def say(share: float, text: str, **_facts: object) -> None:
-        sys.stderr.write(f"{name} {share:.3f} {text}\n")
-
-    return say
-
-
-if __name__ == "__main__":
-    main()

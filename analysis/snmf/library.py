@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,23 +18,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from analysis import foreign
-from analysis.artefacts import MAX_MANIFEST, state_of
+from analysis.artefacts import Arrays, Wording
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import read_source
 from analysis.corpora.text_source import TextSource
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
-from analysis.home import folder
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.snmf.artefact import load_factors, save_factors
+from analysis.shelf import Entry, Misfit, Shelf, is_name
+from analysis.snmf.artefact import decode, encode
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "features"
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
-"""Names of factorizations: also names of files, so nothing else may come in."""
 _ROW = {
     **dict.fromkeys(("label", "words", "character"), str),
     **{"feature": int, "active": float, "top": list, "contexts": list, "on": list, "plus": list},
@@ -155,74 +151,70 @@ class Factorization:
         return [dict(row) for row in self.manifest["rows"]]
 
 
-def listing(spec: ModelSpec) -> list[dict[str, Any]]:
-    """The factorizations of a model: the bundled ones, the one to open on first, then one's own, newest first."""
-    found = []
-    for place, own in ((BUNDLED, False), (folder("features"), True)):
-        for path in sorted(place.glob("*.json")) if place.is_dir() else []:
-            try:
-                m = foreign.read_json(path, MAX_MANIFEST, "fit")
-                if foreign.misfit(m, _MANIFEST):
-                    continue
-                if not _NAME.fullmatch(path.stem) or "levels" not in m or m["model_spec"]["source"] != spec.source:
-                    continue
-                site, sizes = Site(m["layer"], m["site"]), [int(n) for n in m["levels"]]
-                tree = f" in a tree of {len(sizes)} levels" if len(sizes) > 1 else ""
-                end = f"own fit {path.stem[-6:]}" if own else "bundled"
-                row = {
-                    "name": path.stem,
-                    "title": f"{site.label}: {sizes[0]} features{tree}, {end}",
-                    "layer": site.layer,
-                    "site": site.kind,
-                    "features": sizes[0],
-                    "levels": sizes,
-                }
-                order = -path.stat().st_mtime if own else float(not m.get("first"))
-                found.append((own, order, site.layer, row))
-            except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError):
-                continue
-    return [row for *_, row in sorted(found, key=lambda f: f[:3])]
-
-
-def open_factorization(memory: Any, name: str) -> Factorization:
-    """The factorization of that name, from memory (``get``/``put``) if it was opened before and its file is as it was.
-
-    Raises UserError.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError("Choose a factorization at the top of the page.", "fit")
-    states = {p: state for p in (BUNDLED, folder("features")) if (state := state_of(p / f"{name}.json"))}
-    if not states:
-        raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
-    place, state = next(iter(states.items()))
-    found: Factorization | None = memory.get(("factorization", name, state))
-    if found is None:
-        components, weights, manifest, arrays = load_factors(place / name)
-        levels = [Level(c, w) for c, w in zip(components, [None, *weights], strict=True)]
-        with foreign.reading(f"The factorization “{name}” lacks what a factorization holds. Make it again.", "fit"):
-            found = _whole(Factorization(name, levels, arrays, manifest))
-        memory.put(("factorization", name, state), found, sum(4 * c.numel() for c in components))
-    return found
-
-
-def _whole(fit: Factorization) -> Factorization:
-    """The factorization, if what it says of itself is of the right kind and length. Raises UserError(field="fit")."""
-    manifest = fit.manifest
-    known = all(n in manifest for n in ("layer", "site", "fingerprint", "model"))
+def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> Factorization:
+    components, weights, extra = decode(arrays, manifest)
     described = [len(rows) for rows in (manifest.get("rows", ()), *manifest.get("upper", ()))]
-    if not known or described != [len(level.components) for level in fit.levels]:
-        raise UserError("This factorization does not say what its features are. Make it again.", "fit")
-    fault = foreign.misfit(manifest, _MANIFEST)
-    kept = {n: fit.arrays[n] for n in _ARRAYS if n in fit.arrays}
-    wrong = [n for n, a in kept.items() if not fault and (a.ndim < 1 or len(a) != fit.features)]
-    if wrong:
-        fault = f"its array “{wrong[0]}” has another length than its features"
-    if fault:
-        raise UserError(f"The factorization “{fit.name}” cannot be used: {fault}. Make it again.", "fit")
+    if described != [len(c) for c in components]:
+        raise Misfit("it does not say what its features are")
+    for array in _ARRAYS:
+        if array in extra and (extra[array].ndim < 1 or len(extra[array]) != len(components[0])):
+            raise Misfit(f"its array “{array}” has another length than its features")
+    levels = [Level(c, w) for c, w in zip(components, [None, *weights], strict=True)]
+    fit = Factorization(name, levels, extra, manifest)
+    _ = fit.site, manifest["fingerprint"], manifest["model"]
     return fit
 
 
-def fit_for(memory: Any, loaded: LoadedModel, name: str) -> Factorization:
+FACTORIZATIONS = Shelf(
+    kind="factorization",
+    place="features",
+    wording=Wording(
+        field="fit",
+        subject="This factorization",
+        absent="There is no file {file}. A factorization is a pair: .safetensors and .json.",
+        unreadable="This factorization cannot be used: {why}. Copy both of its files again, or make it again.",
+        changed="{file} was changed after it was written: its checksum is not the one in {manifest}. Copy both files "
+        "again, or make the factorization again.",
+        unusable="The factorization “{name}” cannot be used: {why}. Make it again.",
+        incomplete="The factorization “{name}” lacks what a factorization holds. Make it again.",
+    ),
+    contents=_MANIFEST,
+    decode=_decode,
+    size=lambda fit: sum(4 * level.components.numel() for level in fit.levels),
+)
+
+
+def listing(spec: ModelSpec) -> list[dict[str, Any]]:
+    """The factorizations of a model: the bundled ones, the one to open on first, then one's own, newest first."""
+
+    def describe(entry: Entry) -> dict[str, Any]:
+        site, sizes = Site(entry.manifest["layer"], entry.manifest["site"]), [int(n) for n in entry.manifest["levels"]]
+        tree = f" in a tree of {len(sizes)} levels" if len(sizes) > 1 else ""
+        end = "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
+        return {
+            "name": entry.name,
+            "title": f"{site.label}: {sizes[0]} features{tree}, {end}",
+            "layer": site.layer,
+            "site": site.kind,
+            "features": sizes[0],
+            "levels": sizes,
+        }
+
+    return FACTORIZATIONS.listing(spec.source, describe)
+
+
+def open_factorization(memory: Memory, name: str) -> Factorization:
+    """The factorization of that name, from memory if it was opened before and its file is as it was. Raises
+    UserError."""
+    if not is_name(name):
+        raise UserError("Choose a factorization at the top of the page.", "fit")
+    path = FACTORIZATIONS.find(name)
+    if path is None:
+        raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
+    return FACTORIZATIONS.open(memory, path)
+
+
+def fit_for(memory: Memory, loaded: LoadedModel, name: str) -> Factorization:
     """The factorization of that name, once it is known to belong to the loaded model's weights. Raises UserError."""
     fit = open_factorization(memory, name)
     if fit.manifest["fingerprint"] != loaded.facts.fingerprint:
@@ -240,12 +232,12 @@ def detection_table(spec: ModelSpec) -> dict[str, Any]:
     Raises UserError(field="model") for a model that it was not made for.
     """
     try:
-        found: dict[str, Any] = json.loads((BUNDLED / "detection.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((FACTORIZATIONS.bundled / "detection.json").read_text(encoding="utf-8"))
         mine = found["model_spec"]["source"] == spec.source
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError("The table of detection is missing from this installation. Install Attune again.") from error
     if not mine:
-        command = "python -m analysis.snmf.build --detection"
+        command = "python -m analysis.build snmf --detection"
         raise UserError(f"Detection was measured for {found['model']} only, by: {command}.", "model")
     return {key: found[key] for key in ("rows", "sentence", "command")}
 
@@ -257,13 +249,14 @@ def save_factorization(fit: Factorization, passages: Sequence[Passage], place: P
     if not fit.name:
         keys = ("fingerprint", "layer", "site", "corpus", "seed", "tokens", "kept", "init", "iterations")
         sizes = [len(level.components) for level in fit.levels]
-        facts = json.dumps([*(str(m.get(k)) for k in keys), *sizes])
+        text = json.dumps([*(str(m.get(k)) for k in keys), *sizes])
         kind = str(m["site"]).replace("_", "-")
         ranks = "-".join(f"k{n}" for n in sizes[:4])
-        fit.name = f"{kind}-{m['layer']}-{ranks}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
+        fit.name = f"{kind}-{m['layer']}-{ranks}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     components = [level.components for level in fit.levels]
     weights = [level.weights for level in fit.levels[1:] if level.weights is not None]
-    save_factors((place or folder("features")) / fit.name, components, weights, m, fit.arrays)
+    arrays, facts = encode(components, weights, fit.arrays)
+    FACTORIZATIONS.save((place or FACTORIZATIONS.own()) / fit.name, arrays, m | facts)
     return fit.name
 
 

@@ -1,6 +1,4 @@
-"""Make what comes with the bundled model: its probes, their baselines, and every figure that the page shows of it.
-
-    python -m analysis.tpr.build [--games 2000] [--test-games 500] [--fresh]
+"""The probes of the bundled Othello model, their baselines, and each figure that the page shows of it.
 
 Each step is kept as soon as it is done and is skipped the next time, so that the command may be stopped at any point.
 `fit_here` is the part of it that the page offers for other models.
@@ -9,7 +7,6 @@ Each step is kept as soon as it is done and is skipped the next time, so that th
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +18,9 @@ from analysis.home import folder
 from analysis.othello.games import Labels
 from analysis.othello.model import build
 from analysis.othello.sources import OthelloSource, load_othello
+from analysis.progress import Progress
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
-from analysis.tpr.parametrization import Say
 from analysis.tpr.library import (
     BUNDLED,
     DEFAULT_KINDS,
@@ -36,6 +33,7 @@ from analysis.tpr.library import (
     save_set,
     set_for,
 )
+from analysis.tpr.parametrization import Say
 from analysis.tpr.pipeline import MAX_ILLEGAL, fit_probes, play_figures, scored
 from analysis.tpr.room import Nothing, Room
 from analysis.tpr.stories import STORIES, story_of
@@ -91,15 +89,18 @@ def fit_here(
 class _Build:
     """The bundled set, step by step."""
 
-    def __init__(self, games: int, test_games: int, fresh: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, games: int, test_games: int, fresh: bool, progress: Progress) -> None:
         self.model = load_othello(OthelloSource("bundled"))
         self.name = fingerprint(self.model)
-        self.games, self.test_games, self.say = games, test_games, say
+        self.games, self.test_games, self.progress = games, test_games, progress
         self.probes = new_set(self.name)
         if not fresh and BUNDLED.with_name(BUNDLED.name + ".json").exists():
             kept = load_set(BUNDLED)
             if kept.model == self.name:
                 self.probes = kept
+
+    def say(self, text: str) -> None:
+        self.progress(None, text)
 
     def keep(self, _probes: ProbeSet | None = None) -> None:
         save_set(self.probes, BUNDLED)
@@ -233,19 +234,19 @@ def _plain(found: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k != "by_square"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", type=int, default=2000)
-    parser.add_argument("--test-games", type=int, default=500)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this build."""
+    parser.add_argument("--games", type=_count, default=2000, help="games that probes are fitted on (%(default)s)")
+    parser.add_argument("--test-games", type=_count, default=500, help="games that they are scored on (%(default)s)")
     parser.add_argument("--fresh", action="store_true", help="make everything anew")
-    given = parser.parse_args()
-
-    def say(text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-    _Build(given.games, given.test_games, given.fresh, say).run()
 
 
-if __name__ == "__main__":
-    main()
+def run(options: argparse.Namespace, progress: Progress) -> None:
+    """Make the steps that are missing."""
+    _Build(options.games, options.test_games, options.fresh, progress).run()
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 10:
+        raise argparse.ArgumentTypeError(f"a whole number of games from 10 on is needed, not {text!r}.")
+    return int(text)

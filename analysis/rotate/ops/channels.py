@@ -13,6 +13,7 @@ from analysis.engine.fields import choice, number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.progress import part
 from analysis.rotate.ops.neurons import OfNeuron
 
 if TYPE_CHECKING:
@@ -179,9 +180,7 @@ class FindChannels(OfChannels):
                 library.token_weights(name, len(U)).to(U),
                 vectors=OFFICIAL_NULL if self.official else SMALL_NULL,
                 rounds=rounds,
-                progress=lambda share, text, facts: context.progress(
-                    0.3 + 0.7 * share, f"random vectors under these settings: {text}"
-                ),
+                progress=part(context.progress, 0.3, 1.0, "random vectors under these settings: "),
                 **manner,
             )
             context.memory.put(key, null, 8 * null.top.numel())
@@ -222,19 +221,19 @@ def _search(
     span = 1.0 if operation.usual else 0.3
     lines: list[list[float]] = []
 
-    def say(share: float, text: str, facts: dict[str, Any]) -> None:
+    told = part(context.progress, 0.0, span)
+
+    def descent(share: float | None, text: str = "", **facts: Any) -> None:
         lines.append([facts["channel"], facts["step"], *facts["figures"]])
         rows = [row[1:] for row in lines if row[0] == facts["channel"]]
         columns = dict(zip(("step", "loss", "kurtosis", "cosine"), zip(*rows, strict=True), strict=True))
-        context.progress(
-            span * share, text, trace={"channel": facts["channel"], **{k: list(v) for k, v in columns.items()}}
-        )
+        told(share, text, trace={"channel": facts["channel"], **{k: list(v) for k, v in columns.items()}})
 
     fitted = VocabularyChannels(
         operation.channels,
         random_state=operation.seed,
         **operation.manner(),
-    ).fit(w[None], U, weights, progress=say)
+    ).fit(w[None], U, weights, progress=descent)
     rows = [
         [c + 1, float(step), *figures[0].tolist()]
         for c, (steps, trace) in enumerate(fitted.traces_)

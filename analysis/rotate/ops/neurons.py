@@ -227,7 +227,7 @@ class MeasureNull(OnNeurons):
             count=self.vectors,
             rounds=self.rounds,
             seed=self.seed,
-            progress=lambda share, text, facts: context.progress(share, text),
+            progress=context.progress,
         )
         library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
         files = names_of(*pair_files(library.save()))

@@ -157,13 +157,15 @@ def test_more_starts_never_end_higher() -> None:
 
 def test_progress_runs_from_nought_to_one_and_can_cancel() -> None:
     p = truth()
-    said: list[tuple[float, str, dict[str, Any]]] = []
-    VocabularyChannels(2).fit(p.vectors, p.projection, progress=lambda *line: said.append(line))
-    got = [line[0] for line in said]
+    said: list[dict[str, Any]] = []
+    VocabularyChannels(2).fit(
+        p.vectors, p.projection, progress=lambda share, text="", **facts: said.append({"share": share, **facts})
+    )
+    got = [line["share"] for line in said]
     assert 0 <= min(got) < 0.1 and 0.5 < max(got) <= 1 and got == sorted(got)
-    assert {line[2]["channel"] for line in said} == {1, 2} and all(len(line[2]["figures"]) == 3 for line in said)
+    assert {line["channel"] for line in said} == {1, 2} and all(len(line["figures"]) == 3 for line in said)
 
-    def stop(*_line: Any) -> None:
+    def stop(*_line: Any, **_facts: Any) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
