@@ -8,8 +8,13 @@ from typing import Any
 
 
 def public(package: str, homes: dict[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package (PEP 562). ``homes``: for each module of it, its public names, space between."""
+    """The ``__getattr__`` of a package (PEP 562). ``homes``: for each module of it, its public names, space between.
+
+    Raises ValueError for a name that a module of the package has, too: once imported, that module would answer to it.
+    """
     modules = {name: module for module, names in homes.items() for name in names.split()}
+    for name in homes.keys() & modules.keys():
+        raise ValueError(f"{package} has a module and a public name {name!r}")
 
     def attribute(name: str) -> Any:
         if name not in modules:

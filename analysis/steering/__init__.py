@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from analysis.steering.controls import difference_of_means, encode_sentences_mean, random_direction
     from analysis.steering.generate import PromptCache, Step, generate_stream
     from analysis.steering.operators import Add, Clamp, Interpolate, Intervention, ProjectOut
+    from analysis.steering.plan import Applied, Plan, steer
     from analysis.steering.readouts import (
         TextReadouts,
         compression_ratio,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
         text_readouts,
     )
     from analysis.steering.setup import SteeringSetup, check_setup, load_setup, save_setup, setup_for
-    from analysis.steering.steer import Applied, Plan, steer
 
 __all__ = [
     "Add",
@@ -90,8 +90,8 @@ __getattr__ = public(
         "controls": "difference_of_means encode_sentences_mean random_direction",
         "generate": "PromptCache Step generate_stream",
         "operators": "Add Clamp Interpolate Intervention ProjectOut",
+        "plan": "Applied Plan steer",
         "readouts": "TextReadouts compression_ratio distinct_share perplexity repeated_share text_readouts",
         "setup": "SteeringSetup check_setup load_setup save_setup setup_for",
-        "steer": "Applied Plan steer",
     },
 )

@@ -21,7 +21,7 @@ from analysis.models.generation import decode
 from analysis.models.hooks import hidden_of, layout, with_hidden
 from analysis.models.loaded_model import LoadedModel
 from analysis.steering.operators import Intervention
-from analysis.steering.steer import Applied, Plan
+from analysis.steering.plan import Applied, Plan
 
 
 class Step(NamedTuple):
