@@ -66,13 +66,15 @@ class TokenCard(Operation):
     def run(self, context: Context) -> Result:
         from analysis.models.lookup import relatives, rows_of
         from analysis.token_card.parts import TokenParts
+        from analysis.token_card.text import TokenText
 
         loaded = context.model(self.model)
-        ids = self._ids(context, loaded)
+        text = TokenText(self.model, self.text, self.chat, self.generate, self.ids, self.position)
+        ids = text.ids(context, loaded)
         token = ids[self.position] if ids else self._token(loaded)
         if token is None:
             return Result(self._offer(loaded))
-        card = TokenParts(self, context, loaded, token, ids)
+        card = TokenParts(text, self.contrasts, context, loaded, token, ids)
         data = rows_of(loaded.tokenizer, [token])[0] | {
             "forms": rows_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
             "context": self._context(loaded, ids) if ids else None,
@@ -85,26 +87,6 @@ class TokenCard(Operation):
             "parts": card.parts(),
         }
         return Result(data)
-
-    def _ids(self, context: Context, loaded: LoadedModel) -> list[int]:
-        """The tokens of the context; none without one."""
-        from analysis.models.prompts import encode_prompt
-
-        if self.position < 0 or not (self.text or self.ids):
-            return []
-        if self.ids:
-            ids = list(self.ids)
-            if max(ids) >= loaded.facts.vocabulary:
-                raise UserError("This text was read by another model. Read it again with this one.", "text")
-        elif self.generate:
-            from analysis.token_card.parts import trace_of
-
-            ids = list(trace_of(self, context, []).ids)
-        else:
-            ids = encode_prompt(loaded, self.text, self.chat)
-        if self.position >= len(ids):
-            raise UserError(f"This text has the tokens 0 to {len(ids) - 1}; there is no {self.position}.", "position")
-        return ids
 
     def _token(self, loaded: LoadedModel) -> int | None:
         from analysis.models.lookup import single
@@ -121,8 +103,8 @@ class TokenCard(Operation):
         from analysis.models.prompts import encode_prompt
 
         if len(pieces(loaded.tokenizer, self.token)) == 1 and self.token.strip():
-            said = self.token.strip()[:60]
-            raise UserError(f"“{said}” is no word that this model's tokenizer knows. Type another.", "token")
+            word = self.token.strip()[:60]
+            raise UserError(f"“{word}” is no word that this model's tokenizer knows. Type another.", "token")
         ids = encode_prompt(loaded, self.token, False)
         rows = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
         sentence = f"“{self.token.strip()[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
@@ -134,8 +116,8 @@ class TokenCard(Operation):
         from analysis.models.lookup import rows_of
 
         first = max(0, self.position - AROUND)
-        shown = ids[first : self.position + AROUND + 1]
+        around = ids[first : self.position + AROUND + 1]
         own = {} if self.text else {"ids": ids}
-        return {"tokens": rows_of(loaded.tokenizer, shown), "first": first, "at": self.position, "count": len(ids)} | {
+        return {"tokens": rows_of(loaded.tokenizer, around), "first": first, "at": self.position, "count": len(ids)} | {
             "text": self.text, "chat": self.chat, "generate": self.generate, **own,
         }  # fmt: skip

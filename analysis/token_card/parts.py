@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,28 +10,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.keys import hash_of
 from analysis.errors import UserError
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FitContrast, feature_name, fit_of
-from analysis.token_card.card import TokenCard
+from analysis.token_card.rows import ROWS, Part, amount, feature_row, region_row, usable_fits
+from analysis.token_card.text import TokenText
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
     from analysis.models.trace import Trace
 
-FITS, ROWS, READ = 3, 6, 256
-"""Fits of a kind that are asked, rows of a part, tokens read before the one asked about."""
 NO_CONTEXT = "There is no text around it: open the token from a prompt, or type a few words and choose one of them."
-Part = tuple[list[dict[str, Any]], str]
 
 
 @dataclass
 class TokenParts:
-    """The parts of one card; ``ids`` is empty without a context."""
+    """The parts of one card: of ``token``, at its place in ``text`` whose tokens are ``ids`` (none without a text).
 
-    asked: TokenCard
+    ``contrasts``: features to look at besides those fitted with their usual settings.
+    """
+
+    text: TokenText
+    contrasts: tuple[ContrastSpec, ...]
     context: Context
     loaded: LoadedModel
     token: int
@@ -46,7 +46,7 @@ class TokenParts:
             ("Neuron channels", "/neurons", self.channels),
             ("MLP features", "/mlp-features", self.features),
         )
-        found = []
+        parts = []
         for title, path, make in plan:
             self.context.check()
             try:
@@ -54,35 +54,17 @@ class TokenParts:
             except UserError as error:
                 rows, sentence = [], error.message
             link = rows[0]["link"] if rows else {"path": path, "query": {}}
-            found.append(
+            parts.append(
                 {"title": title, "rows": rows, "sentence": sentence, "link": {"path": path, "query": {}} | link}
             )
-        return found
-
-    @property
-    def read(self) -> list[int]:
-        """What the model reads up to the token: later tokens do not change it."""
-        end = self.asked.position + 1
-        most = min(READ, self.loaded.facts.max_positions or READ)
-        return self.ids[max(0, end - most) : end]
+        return parts
 
     @cached_property
-    def _prompt(self) -> dict[str, Any]:
-        """What opens this token on the Attention page; nothing if its tokens are not those of any prompt."""
-        from analysis.models.prompts import encode_prompt
-
-        asked, text = self.asked, self.asked.text
-        if not text:
-            text = str(self.loaded.tokenizer.decode(self.ids, skip_special_tokens=True))
-            with suppress(UserError):
-                if encode_prompt(self.loaded, text, False) == self.ids:
-                    return {"text": text, "query": asked.position}
-            return {}
-        return {"text": text, "chat": asked.chat, "generate": asked.generate, "query": asked.position}
+    def _link(self) -> dict[str, Any]:
+        return self.text.link(self.loaded, self.ids)
 
     def subspaces(self) -> Part:
         """How much of the token's query and key lies in the subspaces of fitted features, on their strongest heads."""
-        asked, model = self.asked, self.asked.model
         fitted = [c for c in self._contrasts() if self._has(c)]
         if not fitted:
             return [], (
@@ -92,9 +74,10 @@ class TokenParts:
         if not self.ids:
             names = ", ".join(feature_name(c) for c in fitted)
             return [], f"Queries and keys exist in a text only. {NO_CONTEXT} Fitted here: {names}."
-        trace = trace_of(asked, self.context, self.ids)
+        trace = self.text.trace(self.context, self.ids)
         each = max(1, min(3, ROWS // len(fitted)))
-        rows = [row for c in fitted for row in self._heads(fit_of(self.context, model, c), c, trace, each)][:ROWS]
+        fits = [(fit_of(self.context, self.text.model, c), c) for c in fitted]
+        rows = [row for fit, c in fits for row in self._heads(fit, c, trace, each)][:ROWS]
         sentence = (
             "Share of this token's query and key that lies in a feature's subspace, on the heads with the largest "
             "trace. The tick is what a random subspace of that rank holds, the median that of this text's tokens."
@@ -103,14 +86,14 @@ class TokenParts:
 
     def _contrasts(self) -> list[ContrastSpec]:
         usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
-        found: list[ContrastSpec] = []
-        for contrast in (*self.asked.contrasts, ContrastSpec("induction"), *usual):
-            if contrast not in found:
-                found.append(contrast)
-        return found
+        contrasts: list[ContrastSpec] = []
+        for contrast in (*self.contrasts, ContrastSpec("induction"), *usual):
+            if contrast not in contrasts:
+                contrasts.append(contrast)
+        return contrasts
 
     def _has(self, contrast: ContrastSpec) -> bool:
-        key = self.context.key_of(FitContrast(self.asked.model, contrast))
+        key = self.context.key_of(FitContrast(self.text.model, contrast))
         return key is not None and self.context.store.has(key)
 
     def _heads(self, fit: Any, contrast: ContrastSpec, trace: Trace, count: int) -> list[dict[str, Any]]:
@@ -120,12 +103,12 @@ class TokenParts:
         rows = []
         for flat in np.argsort(-nats, axis=None)[:count]:
             i, head = (int(n) for n in np.unravel_index(flat, nats.shape))
-            layer, at = fit.layers[i], self.asked.position
+            layer, at = fit.layers[i], self.text.position
             record, subspace = trace.layers[layer], subspace_of(fit, layer, head)
             queries = _shares(record.queries[0, head], subspace.query_basis)
             keys = _shares(record.keys[0, head // record.group], subspace.key_basis)
             null = fit.null_trace[i, head] * fit.scaling[i]
-            query = {"head": {"layer": layer, "head": head}, "features": [contrast.to_dict()], **self._prompt}
+            query = {"head": {"layer": layer, "head": head}, "features": [contrast.to_dict()], **self._link}
             rows.append(
                 {
                     "feature": feature_name(contrast),
@@ -151,19 +134,20 @@ class TokenParts:
         from analysis.models.capture import capture
 
         sites = list(dict.fromkeys(fit.site for fit in (*self._regions, *self._factorizations)))
-        return next(capture(self.loaded, [([0], [self.read])], sites, skip_first=0, norm_guard=None)).activations
+        batch = ([0], [self.text.read(self.loaded, self.ids)])
+        return next(capture(self.loaded, [batch], sites, skip_first=0, norm_guard=None)).activations
 
     @cached_property
     def _regions(self) -> list[Any]:
         from analysis.mfa.library import fit_for, listing
 
-        return _usable(fit_for, self.context.memory, self.loaded, listing(self.asked.model))
+        return usable_fits(fit_for, self.context.memory, self.loaded, listing(self.text.model))
 
     @cached_property
     def _factorizations(self) -> list[Any]:
         from analysis.snmf.library import fit_for, listing
 
-        return _usable(fit_for, self.context.memory, self.loaded, listing(self.asked.model))
+        return usable_fits(fit_for, self.context.memory, self.loaded, listing(self.text.model))
 
     def regions(self) -> Part:
         """The region of the token where it stands; without a context, the regions whose leading tokens it is among."""
@@ -188,7 +172,7 @@ class TokenParts:
         z = fit.density.posterior(x[-1:], shares[-1:].argmax(1))[0]
         local, norm = (fit.parameters.loadings[region] @ z).norm(), (x[-1] - fit.mean).norm()
         row = fit.manifest["regions"][region]
-        return _region(fit, region) | {
+        return region_row(fit, region) | {
             "responsibility": first,
             "typical": float(shares.max(1).values.median()),
             "expected": row["size"] / max(1, fit.manifest["rows"]),
@@ -196,7 +180,7 @@ class TokenParts:
             "second_label": fit.label(others[0] if others else region),
             "second_share": more[0] if more else 0.0,
             "local": float(local / norm.clamp(min=1e-12)),
-            "outside": self.asked.position < fit.skip_first,
+            "outside": self.text.position < fit.skip_first,
         }
 
     def _leading_regions(self) -> Part:
@@ -209,10 +193,10 @@ class TokenParts:
                 top = fit.arrays[name].long()
                 tried += top.numel() / self.loaded.facts.vocabulary
                 for region, rank in (top == self.token).nonzero().tolist():
-                    rows.append(_region(fit, region) | {"why": why, "rank": rank + 1})
+                    rows.append(region_row(fit, region) | {"why": why, "rank": rank + 1})
         rows.sort(key=lambda r: (r["rank"], r["fit"]))
         return rows[:ROWS], (
-            f"{_count(len(rows), 'region has', 'regions have')} it among the leading tokens; of a token drawn at "
+            f"{amount(len(rows), 'region has', 'regions have')} it among the leading tokens; of a token drawn at "
             f"random one would expect {tried:.1f}. Which region it lies in itself depends on the text around it."
         )
 
@@ -244,10 +228,10 @@ class TokenParts:
                 rows.append(row | form | more)
         own = [row for row in rows if row["id"] == self.token]
         rows.sort(key=lambda r: (r["id"] != self.token, not r["beyond"], -r["own_z"]))
-        held = f"{_count(len(own), 'holds', 'hold')} this very token, {sum(r['beyond'] for r in own)} beyond the null"
-        sentence = f"Of the channels of {len(library.made)} neurons, {held if own else 'none holds this very token'}"
+        tally = f"{amount(len(own), 'holds', 'hold')} this very token, {sum(r['beyond'] for r in own)} beyond the null"
+        sentence = f"Of the channels of {len(library.made)} neurons, {tally if own else 'none holds this very token'}"
         others = len(rows) - len(own)
-        sentence += f", and {_count(others, 'holds', 'hold')} another form of the word. " if others else ". "
+        sentence += f", and {amount(others, 'holds', 'hold')} another form of the word. " if others else ". "
         return rows[:ROWS], sentence + tail
 
     def features(self) -> Part:
@@ -275,7 +259,7 @@ class TokenParts:
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
         return rows, sentence + (
-            f"{_count(len(promoting), 'feature has', 'features have')} it among the 20 tokens that they push up; of a "
+            f"{amount(len(promoting), 'feature has', 'features have')} it among the 20 tokens that they push up; of a "
             f"token drawn at random one would expect {tried:.1f}."
         )
 
@@ -290,7 +274,7 @@ class TokenParts:
 
         x = self._activations[fit.site].float()
         norms = x.norm(dim=1)
-        if self.asked.position < fit.skip_first or float(norms[-1]) > OUTSIDE * float(norms.median()):
+        if self.text.position < fit.skip_first or float(norms[-1]) > OUTSIDE * float(norms.median()):
             return None
         used, deciles = codes(fit.components, x[-1:])[0].double(), fit.arrays["deciles"].double()
         scale = fit.arrays["scale"].double()
@@ -303,7 +287,7 @@ class TokenParts:
             below = float(np.interp(value, deciles[k].numpy(), np.linspace(0, 1, deciles.shape[1])))
             share = max(row["active"] * (1 - below), 1 / max(1, fit.manifest["tokens"]))
             more = {"value": value / max(float(scale[k]), 1e-12), "share": share, "expected": 1 / fit.features}
-            rows.append(_feature(fit, k, "active here") | more)
+            rows.append(feature_row(fit, k, "active here") | more)
         return sorted(rows, key=lambda r: r["share"])[:3]
 
     def _promoting(self, fits: list[Any]) -> tuple[list[dict[str, Any]], float]:
@@ -317,43 +301,8 @@ class TokenParts:
                 if label in row["plus"]:
                     rank = row["plus"].index(label)
                     value = float(fit.arrays["plus_value"][row["feature"], rank])
-                    rows.append(_feature(fit, row["feature"], "promotes") | {"rank": rank + 1, "value": value})
+                    rows.append(feature_row(fit, row["feature"], "promotes") | {"rank": rank + 1, "value": value})
         return sorted(rows, key=lambda r: r["rank"]), tried
-
-
-def _usable(open_one: Callable[..., Any], memory: Any, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
-    """The first fits that belong to these weights: one that does not, or is damaged, must not hide the others."""
-    found = []
-    for entry in entries:
-        with suppress(UserError):
-            found.append(open_one(memory, loaded, entry["name"]))
-        if len(found) == FITS:
-            break
-    return found
-
-
-def _count(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
-
-
-def trace_of(asked: TokenCard, context: Context, ids: list[int]) -> Trace:
-    """The recorded pass over the context; that of the Attention page if it has read this prompt."""
-    from analysis.models.capabilities import capabilities
-    from analysis.models.trace import trace_prompt
-    from analysis.qk.ops.prompt import OnPrompt
-
-    if asked.text:
-        return OnPrompt(asked.model, asked.text, asked.chat, asked.generate).trace(context)[0]
-    loaded = context.model(asked.model)
-    able = capabilities(loaded.facts_dict())[0]
-    if not able["works"]:
-        raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
-    key = hash_of(["trace of tokens", loaded.facts.fingerprint, ids])
-    trace: Trace | None = context.memory.get(key)
-    if trace is None:
-        trace, _ = trace_prompt(loaded, ids, False)
-        context.memory.put(key, trace, trace.size)
-    return trace
 
 
 def _shares(vectors: Any, basis: Any) -> tuple[np.ndarray, Any]:
@@ -361,31 +310,3 @@ def _shares(vectors: Any, basis: Any) -> tuple[np.ndarray, Any]:
     x = vectors.double()
     inside = (x @ basis.to(x)).square().sum(1) / x.square().sum(1).clamp(min=1e-300)
     return inside.numpy(), x[0]
-
-
-def _region(fit: Any, region: int) -> dict[str, Any]:
-    steer = {"fit": fit.name, "regions": [{"region": region, "strength": 0.0, "factors": []}]}
-    row = fit.manifest["regions"][region]
-    return {
-        "fit": fit.name,
-        "where": fit.site.label,
-        "layer": fit.site.layer,
-        "region": region,
-        "label": fit.label(region),
-        "theme": row["theme"],
-        "purity": row["purity"],
-        "link": {"path": "/steering", "query": {"steer": steer}},
-    }
-
-
-def _feature(fit: Any, feature: int, how: str) -> dict[str, Any]:
-    return {
-        "fit": fit.name,
-        "where": fit.site.label,
-        "layer": fit.site.layer,
-        "feature": feature,
-        "label": fit.label(feature),
-        "how": how,
-        "active": fit.manifest["rows"][feature]["active"],
-        "link": {"path": "/mlp-features", "query": {"fit": fit.name, "feature": feature}},
-    }

@@ -1,0 +1,63 @@
+"""Rows of a token card: what all parts share in how a row is made and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from analysis.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.models.loaded_model import LoadedModel
+
+FITS, ROWS = 3, 6
+"""Fits of a kind that are asked, rows of a part."""
+Part = tuple[list[dict[str, Any]], str]
+"""Rows, and the sentence above them."""
+
+
+def usable_fits(open_one: Callable[..., Any], memory: Any, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
+    """The first fits that belong to these weights: one that does not, or is damaged, must not hide the others."""
+    fits = []
+    for entry in entries:
+        with suppress(UserError):
+            fits.append(open_one(memory, loaded, entry["name"]))
+        if len(fits) == FITS:
+            break
+    return fits
+
+
+def amount(number: int, one: str, more: str) -> str:
+    """The number and its word, in the singular or the plural."""
+    return f"{number} {one if number == 1 else more}"
+
+
+def region_row(fit: Any, region: int) -> dict[str, Any]:
+    """What every row on a region says of it, and the link that opens it on the Steering page."""
+    steer = {"fit": fit.name, "regions": [{"region": region, "strength": 0.0, "factors": []}]}
+    row = fit.manifest["regions"][region]
+    return {
+        "fit": fit.name,
+        "where": fit.site.label,
+        "layer": fit.site.layer,
+        "region": region,
+        "label": fit.label(region),
+        "theme": row["theme"],
+        "purity": row["purity"],
+        "link": {"path": "/steering", "query": {"steer": steer}},
+    }
+
+
+def feature_row(fit: Any, feature: int, how: str) -> dict[str, Any]:
+    """The same of an MLP feature; ``how`` the token meets it: "active here" or "promotes"."""
+    return {
+        "fit": fit.name,
+        "where": fit.site.label,
+        "layer": fit.site.layer,
+        "feature": feature,
+        "label": fit.label(feature),
+        "how": how,
+        "active": fit.manifest["rows"][feature]["active"],
+        "link": {"path": "/mlp-features", "query": {"fit": fit.name, "feature": feature}},
+    }
