@@ -27,7 +27,7 @@ def silent(share: float | None, text: str = "", **facts: Any) -> None:
     """Progress that nobody hears."""
 
 
-def unchecked() -> None:
+def no_check() -> None:
     """A point at which nobody stops the work."""
 
 

@@ -33,7 +33,7 @@ class Context:
 
     def model(self, spec: ModelSpec, *, fresh: bool = False) -> LoadedModel:
         """The model of that specification, loaded if it is not. ``fresh``: again if its files were saved over."""
-        return self.residents.get(spec, lambda text, share: self.progress(None, text), fresh=fresh)
+        return self.residents.get(spec, lambda share, text="", **facts: self.progress(None, text), fresh=fresh)
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:
         """Say how far the operation is (share in [0, 1] or None) and give way: a safe point, no tap may be open."""

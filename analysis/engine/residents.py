@@ -10,13 +10,13 @@ import gc
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.keys import hash_of
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
+from analysis.progress import Progress, silent
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -33,9 +33,7 @@ class Residents:
         self._loaded: OrderedDict[ModelSpec, LoadedModel] = OrderedDict()
         self._loading: tuple[ModelSpec, str, float | None] | None = None
 
-    def get(
-        self, spec: ModelSpec, progress: Callable[[str, float | None], None] | None = None, *, fresh: bool = False
-    ) -> LoadedModel:
+    def get(self, spec: ModelSpec, progress: Progress = silent, *, fresh: bool = False) -> LoadedModel:
         """The loaded model, loading it first if need be. ``fresh``: read it again if its files were saved over.
 
         A model leaves memory only once the new one is known to load; or, where both do not fit, once the new one's
@@ -52,16 +50,15 @@ class Residents:
             self._loading = (spec, "starting", 0.0)
         from analysis.models.loader import load_model
 
-        def say(text: str, share: float | None) -> None:
+        def told(share: float | None, text: str = "", **facts: Any) -> None:
             with self._lock:
                 self._loading = (spec, text, share)
-            if progress is not None:
-                progress(text, share)
+            progress(share, text, **facts)
 
         try:
             if full and not _fits_beside(spec):
                 self._make_room()
-            loaded = load_model(spec, say)
+            loaded = load_model(spec, told)
             if known is not None:
                 loaded = _renewed(loaded, known)
             with self._lock:

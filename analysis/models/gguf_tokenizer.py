@@ -13,13 +13,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from analysis.home import folder
 from analysis.models.gguf_files import Header, read_header
+from analysis.progress import Progress
 
 # Byte-level tokenizers by the name of their first cut: those that cut as GPT-2 does, and those that part digits first.
 _AS_GPT2 = {"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"}
@@ -27,7 +27,6 @@ _DIGITS_APART = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exa
 _LARGE = 50_000
 _FORMAT = 2
 _PREFIX, _TEMPLATE = "tokenizer.ggml.", "tokenizer.chat_template"
-Progress = Callable[[str, float | None], None]
 
 
 def repair_tokenizer(tokenizer: Any, gguf_file: Path) -> list[str]:
@@ -49,7 +48,7 @@ def repair_tokenizer(tokenizer: Any, gguf_file: Path) -> list[str]:
     return _faults(tokenizer, fields)
 
 
-def gguf_tokenizer(gguf_file: Path, header: Header, say: Progress) -> tuple[Any, list[str]]:
+def gguf_tokenizer(gguf_file: Path, header: Header, progress: Progress) -> tuple[Any, list[str]]:
     """The tokenizer of a GGUF file, and sentences on what of it could not be restored.
 
     A large one is kept converted below the data folder, under the content of the header.
@@ -65,7 +64,7 @@ def gguf_tokenizer(gguf_file: Path, header: Header, say: Progress) -> tuple[Any,
         except Exception:  # a damaged copy is made again
             shutil.rmtree(kept, ignore_errors=True)
     if kept is not None:
-        say(f"converting the tokenizer of {tokens:,} tokens, which takes up to a minute the first time", 0.2)
+        progress(0.2, f"converting the tokenizer of {tokens:,} tokens, which takes up to a minute the first time")
     tokenizer = AutoTokenizer.from_pretrained(str(gguf_file.parent), gguf_file=gguf_file.name, trust_remote_code=False)
     faults = repair_tokenizer(tokenizer, gguf_file)
     if kept is not None:

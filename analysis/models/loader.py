@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,12 +35,12 @@ from analysis.models.spec import ModelSpec, check_local
 from analysis.models.stamp import stamp_of, surroundings_of
 from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
+from analysis.progress import Progress, part, silent
 
 log = logging.getLogger(__name__)
-Progress = Callable[[str, float | None], None]
 
 
-def load_model(spec: ModelSpec | str = "default", progress: Progress | None = None) -> LoadedModel:
+def load_model(spec: ModelSpec | str = "default", progress: Progress = silent) -> LoadedModel:
     """Load a model by specification, or by a hub id, a folder, a GGUF file or the word ``default``.
 
     Never runs code from a model repository, never unpickles beyond ``weights_only``. What was proved stands in the
@@ -51,11 +51,10 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         UserError(field="model"): the model is unknown, cannot be read, does not fit, or fails what is to be proved.
     """
     spec = ModelSpec(source=spec) if isinstance(spec, str) else spec
-    say = progress or (lambda text, share: None)
     device = _device(spec)
     with ExitStack() as stack:
         stack.enter_context(_reading(spec, device))
-        place, note = _location(spec, say)
+        place, note = _location(spec, progress)
         before = stamp_of(spec)
         if "gguf_file" in place.arguments:
             headers = parts_of(Path(place.where) / place.arguments["gguf_file"])
@@ -65,16 +64,16 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
             check_values(counts, headers[0].path.name)
             file = stack.enter_context(whole_file(headers))
             place = _Place(str(file.parent), {"gguf_file": file.name})
-            tokenizer, notes = gguf_tokenizer(file, read_header(file), say)
+            tokenizer, notes = gguf_tokenizer(file, read_header(file), progress)
             notes += unread_blocks(headers)
             surroundings = surroundings_of(spec, headers[0].data_start)
         else:
             tokenizer, notes = _tokenizer(spec, place), []
             surroundings = surroundings_of(spec)
         tokenizer = guarded(tokenizer, spec.label)
-        say("reading weights", 0.3)
+        progress(0.3, "reading weights")
         model, weight_notes = _model(spec, place, device)
-        say("proving that it is the model in the files", 0.75)
+        progress(0.75, "proving that it is the model in the files")
         began = time.perf_counter()
         ids = probe_ids(model, tokenizer)
         proof = prove(model, ids, spec.label)
@@ -87,12 +86,12 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress | None = No
         seconds = time.perf_counter() - began
         if stamp_of(spec) != before:
             raise UserError(f"The files of {spec.label} were written while they were read. Load it again.", "model")
-    say("measuring the recording", 0.85)
+    progress(0.85, "measuring the recording")
     notes = [*notes, *weight_notes, *_vocabulary_notes(model, tokenizer)]
     proved = ["All weights of the model were in the files.", proof.sentence]
     facts = describe(model, ids, tokenizer, spec, " ".join([*([note] if note else []), *notes]), proved, seconds)
     loaded = LoadedModel(model, tokenizer, spec, facts, stamp=before, surroundings=surroundings)
-    say("ready", 1.0)
+    progress(1.0, "ready")
     return loaded
 
 
@@ -209,10 +208,10 @@ def _device(spec: ModelSpec) -> torch.device:
     return torch.device(spec.device)
 
 
-def _location(spec: ModelSpec, say: Progress) -> tuple[_Place, str]:
+def _location(spec: ModelSpec, progress: Progress) -> tuple[_Place, str]:
     """Where the files are, and a note for the screen."""
     if spec.kind == "default":
-        path = prepare_default(lambda text, share: say(text, None if share is None else 0.3 * share))
+        path = prepare_default(part(progress, 0.0, 0.3))
         manifest = read_manifest(path) or {}
         return _Place(str(path), {"local_files_only": True}), str(manifest.get("sentence", ""))
     local = check_local(spec)

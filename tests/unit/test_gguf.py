@@ -124,9 +124,10 @@ def test_the_start_token_is_as_the_file_declares_it_or_said(tmp_path, start):
 
 def test_a_large_tokenizer_is_converted_once_and_kept_by_content(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_LARGE", 10)
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
     (path,) = write(tmp_path / "model.gguf")
     said: list[str] = []
-    first = load_model(str(path), lambda text, _share: said.append(text))
+    first = load_model(str(path), lambda _share, text: said.append(text))
     assert any("converting the tokenizer" in text for text in said)
 
     def never(*_a, **_k):
@@ -144,6 +145,7 @@ def test_a_large_tokenizer_is_converted_once_and_kept_by_content(tmp_path, monke
 
 def test_a_damaged_copy_of_a_tokenizer_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_LARGE", 10)
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
     (path,) = write(tmp_path / "model.gguf", pre="olmo")
     load_model(str(path))
     from analysis.home import folder

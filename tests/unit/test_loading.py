@@ -147,7 +147,7 @@ def test_a_folder_that_was_saved_over_is_read_again_on_load_and_it_is_said(path)
 
 
 def test_files_written_while_they_are_read_are_not_taken(path):
-    def meddle(text, _share):
+    def meddle(_share, text):
         if text.startswith("proving"):
             saved(tiny("llama", seed=3), path)
 
