@@ -70,17 +70,17 @@ def collect(
     if n < 1:
         raise UserError("At least one game is needed.", "games")
     games = whole_games(n, seed)
-    chosen = list(range(model.config.n_layer)) if layers is None else sorted(set(layers))
-    kept = {layer: torch.empty(n * POSITIONS, model.config.n_embd, dtype=torch.float16) for layer in chosen}
+    blocks = list(range(model.config.n_layer)) if layers is None else sorted(set(layers))
+    activations = {layer: torch.empty(n * POSITIONS, model.config.n_embd, dtype=torch.float16) for layer in blocks}
     for start in range(0, n, batch):
         check()
         ids = torch.from_numpy(games.tokens[start : start + batch, :POSITIONS].astype(np.int64))
-        found = residuals(model, ids, chosen)
+        streams = residuals(model, ids, blocks)
         rows = slice(start * POSITIONS, start * POSITIONS + ids.numel())
-        for layer in chosen:
-            kept[layer][rows] = found[layer].flatten(0, 1).half().cpu()
+        for layer in blocks:
+            activations[layer][rows] = streams[layer].flatten(0, 1).half().cpu()
         progress("playing games through the model", min(1.0, (start + batch) / n))
-    return Boards(kept, games)
+    return Boards(activations, games)
 
 
 @torch.no_grad()
@@ -96,21 +96,21 @@ def read(model: GPT2LMHeadModel, ids: Tensor, layers: Sequence[int] | None = Non
     Taken by hooks: what transformers calls the last hidden state has already gone through the final norm.
     """
     blocks = model.transformer.h
-    chosen = list(range(len(blocks))) if layers is None else list(layers)
-    if any(not 0 <= layer < len(blocks) for layer in chosen):
+    indices = list(range(len(blocks))) if layers is None else list(layers)
+    if any(not 0 <= layer < len(blocks) for layer in indices):
         raise UserError(f"This model has blocks 0 to {len(blocks) - 1}.", "layer")
-    found: dict[int, Tensor] = {}
+    streams: dict[int, Tensor] = {}
 
     def keep(layer: int) -> Callable[..., None]:
         def hook(_module: object, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            found[layer] = output if isinstance(output, Tensor) else output[0]
+            streams[layer] = output if isinstance(output, Tensor) else output[0]
 
         return hook
 
-    handles = [blocks[layer].register_forward_hook(keep(layer)) for layer in chosen]
+    handles = [blocks[layer].register_forward_hook(keep(layer)) for layer in indices]
     try:
         logits: Tensor = model(ids.to(blocks[0].ln_1.weight.device), use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()
-    return found, logits
+    return streams, logits

@@ -119,23 +119,23 @@ def random_cases(
         raise UserError(f"The first ply must lie between 4 and {POSITIONS}.", "first_ply")
     draw = random.Random(seed)  # noqa: S311
     games = whole_games(max(50, n), 60_000 + seed % 1000)
-    found: list[EditCase] = []
-    while len(found) < n:
+    cases: list[EditCase] = []
+    while len(cases) < n:
         row = games.tokens[draw.randrange(len(games.tokens))]
         moves = tuple(int(SQUARE_OF_TOKEN[t]) for t in row[: draw.randint(first_ply, POSITIONS)])
         board = Board.start().after(moves)
         classes = board.classes(labels)
-        held = [s for s in range(64) if classes[s] and s not in CENTRE]
+        discs = [s for s in range(64) if classes[s] and s not in CENTRE]
         kind = draw.choice(("flip", "empty"))
-        if len(held) < squares or board.over:
+        if len(discs) < squares or board.over:
             continue
-        chosen = draw.sample(held, squares)
-        changes = tuple((s, classes[s], 3 - classes[s] if kind == "flip" else 0) for s in chosen)
-        wanted = tuple((s, t) for s, _, t in changes)
-        legal = edited_legal(board, wanted, labels)
-        if legal != board.legal and (not reasonable or is_reasonable(board, wanted, labels)):
-            found.append(EditCase(moves, changes, kind, legal, board.legal))
-    return found
+        edited = draw.sample(discs, squares)
+        changes = tuple((s, classes[s], 3 - classes[s] if kind == "flip" else 0) for s in edited)
+        targets = tuple((s, t) for s, _, t in changes)
+        legal = edited_legal(board, targets, labels)
+        if legal != board.legal and (not reasonable or is_reasonable(board, targets, labels)):
+            cases.append(EditCase(moves, changes, kind, legal, board.legal))
+    return cases
 
 
 def null_of_perfect(cases: list[EditCase]) -> float:

@@ -36,10 +36,10 @@ def encode(boards: ArrayLike, codes: ArrayLike, noise: float = 0.0, random_state
     if not 0 <= noise < np.inf:
         raise UserError("The noise must be a number from 0.", "noise")
     onehot = np.concatenate([(y == c) for c in range(3)], axis=1).astype(np.float32)
-    found = onehot @ e.transpose(1, 0, 2).reshape(192, -1)
+    vectors = onehot @ e.transpose(1, 0, 2).reshape(192, -1)
     if noise:
-        found += noise * np.random.default_rng(random_state).normal(size=found.shape).astype(np.float32)
-    return np.asarray(found, dtype=np.float32)
+        vectors += noise * np.random.default_rng(random_state).normal(size=vectors.shape).astype(np.float32)
+    return np.asarray(vectors, dtype=np.float32)
 
 
 def iid_boards(n: int, random_state: int, probabilities: ArrayLike | None = None) -> Boards:

@@ -25,14 +25,14 @@ def usable_layers(room: Room, method: str, layers: Sequence[int] | None, labels:
     """The blocks named (all) that have the probe that a method needs. UserError(field="probe") if none has."""
     kind = PROBE_OF[method]
     have = room.probes.layers(kind, labels)
-    found = [n for n in (range(room.layers) if layers is None else layers) if n in have]
-    if not found:
+    usable = [n for n in (range(room.layers) if layers is None else layers) if n in have]
+    if not usable:
         raise UserError(
             f"No chosen block has the {kind} probe with {labels} labels that this edit needs. Fit it under “Model and "
             "probes”.",
             "probe",
         )
-    return found
+    return usable
 
 
 def edit_position(
@@ -57,11 +57,11 @@ def edit_position(
     board = Board.start().after(moves)
     classes = board.classes(labels)
     changes = [(s, classes[s], t) for s, t in edits]
-    chosen = usable_layers(room, method, layers, labels)
+    blocks = usable_layers(room, method, layers, labels)
     size = units(room)
     scales = list(GRID) if best else [scale]
     vectors = {}
-    for layer in chosen:
+    for layer in blocks:
         generator = torch.Generator().manual_seed(seed + (7919 * (layer + 1) if method == "random" else 0))
         probe = room.probes.probe(PROBE_OF[method], layer, labels)
         unit = edit_vector(method, probe, changes, classes, generator).float()
@@ -71,21 +71,21 @@ def edit_position(
     shares = ran.probabilities.numpy()
     legal_after = edited_legal(board, tuple(edits), labels)
     mask = legal_mask(legal_after)
-    found = errors(shares, mask)
-    at = 1 + int(np.argmin(found.total[1:]))
+    counts = errors(shares, mask)
+    at = 1 + int(np.argmin(counts.total[1:]))
     repair, beliefs, clean = _repair(room, ran.residual[[0, at]], changes, labels)
-    talk = _cross_talk(room, changes, chosen, size, scales[at - 1], labels, method)
+    talk = _cross_talk(room, changes, blocks, size, scales[at - 1], labels, method)
     after = shares[at]
     data = {
         "scale": scales[at - 1],
         "unit": [float(v) for v in size],
-        "layers": chosen,
+        "layers": blocks,
         "legal_before": list(board.legal),
         "legal_after": list(legal_after),
         "side_before": board.side,
         "side_after": edited_side(board, tuple(edits), labels),
-        "null": int(found.total[0]),
-        "errors_after": int(found.total[at]),
+        "null": int(counts.total[0]),
+        "errors_after": int(counts.total[at]),
         "false_positives": [s for s, t in _squares() if after[t] > THRESHOLD and s not in legal_after],
         "false_negatives": [s for s, t in _squares() if after[t] <= THRESHOLD and s in legal_after],
         "repair": repair,

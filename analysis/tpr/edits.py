@@ -79,8 +79,8 @@ def least_norm(binding_map: Tensor, change: Tensor, rtol: float | None = None) -
     ``rtol``: singular values of the map below this share of the largest count as zero, and g then makes only the part
     of the change that the others carry; None keeps all that float64 can tell from zero.
     """
-    found: Tensor = (_inverse(binding_map, rtol) @ change.reshape(-1).double()).to(binding_map.dtype)
-    return found
+    vector: Tensor = (_inverse(binding_map, rtol) @ change.reshape(-1).double()).to(binding_map.dtype)
+    return vector
 
 
 @dataclass(frozen=True)
@@ -99,20 +99,20 @@ class EditMap:
         if not isinstance(probe, TPRProbe | TrilinearProbe):
             raise UserError("Only a TPR or trilinear probe has fillers to swap.", "method")
         parts = tuple(probe.parts.values())
-        kept = _KEPT.setdefault(probe, {})
-        found = kept.get(rtol)
+        maps = _MAPS.setdefault(probe, {})
+        entry = maps.get(rtol)
         # A second fit replaces the tensors; a map of the old ones must not outlive it.
-        if found is None or any(a is not b for a, b in zip(found[0], parts, strict=True)):
+        if entry is None or any(a is not b for a, b in zip(entry[0], parts, strict=True)):
             same = probe.as_bilinear() if isinstance(probe, TrilinearProbe) else probe
             edit_map = cls(same.binding_map_, same.roles_, same.fillers_, _inverse(same.binding_map_, rtol))
-            found = kept[rtol] = (parts, edit_map)
-        return found[1]
+            entry = maps[rtol] = (parts, edit_map)
+        return entry[1]
 
     def vector(self, changes: Sequence[Change], weights: Weights | None = None) -> Tensor:
         """(d,): the least-norm edit at its natural length, in the probe's type."""
         change = binding_change(self.roles, self.fillers, changes, weights)
-        found: Tensor = (self.inverse @ change.reshape(-1).double()).to(self.roles.dtype)
-        return found
+        edit: Tensor = (self.inverse @ change.reshape(-1).double()).to(self.roles.dtype)
+        return edit
 
     def unit(self, changes: Sequence[Change], weights: Weights | None = None) -> Tensor:
         """(d,): the same, of length 1. UserError(field="edits") if the changes change nothing."""
@@ -172,8 +172,8 @@ def edit_vector(
     if method == "random":
         return random_edit(probe.width, generator)
     if method == "wrong-square":
-        found = _elsewhere(classes, changes, generator)
-        return tpr_edit(probe, [c for _, c in found], weights=[amounts[i] for i, _ in found])
+        controls = _elsewhere(classes, changes, generator)
+        return tpr_edit(probe, [c for _, c in controls], weights=[amounts[i] for i, _ in controls])
     raise UserError(f"There is no method {method[:20]!r}.", "method")
 
 
@@ -199,12 +199,12 @@ def weight_tuples(squares: int) -> list[tuple[float, ...]]:
         raise UserError("One to four squares can be edited.", "squares")
     steps = range(1, len(WEIGHTS) + 1)
     # Whole numbers over their greatest common divisor, so that equal ratios are equal whatever the rounding.
-    found = {tuple(n // math.gcd(*t) for n in t) for t in itertools.product(steps, repeat=squares)}
-    shares = [tuple(n / max(t) for n in t) for t in found]
+    ratios = {tuple(n // math.gcd(*t) for n in t) for t in itertools.product(steps, repeat=squares)}
+    shares = [tuple(n / max(t) for n in t) for t in ratios]
     return sorted(shares, key=lambda t: (sum(1 - w for w in t), t))
 
 
-_KEPT: WeakKeyDictionary[Probe, dict[float | None, tuple[tuple[Tensor, ...], EditMap]]] = WeakKeyDictionary()
+_MAPS: WeakKeyDictionary[Probe, dict[float | None, tuple[tuple[Tensor, ...], EditMap]]] = WeakKeyDictionary()
 
 
 def _inverse(binding_map: Tensor, rtol: float | None) -> Tensor:
@@ -237,13 +237,13 @@ def _elsewhere(
     classes: Sequence[int], changes: Sequence[Change], generator: torch.Generator
 ) -> list[tuple[int, Change]]:
     edited = {s for s, _, _ in changes}
-    found: list[tuple[int, Change]] = []
+    controls: list[tuple[int, Change]] = []
     for i, (_, source, target) in enumerate(changes):
-        taken = edited | {c[0] for _, c in found}
-        free = [s for s in range(64) if classes[s] == source and s not in taken]
+        used = edited | {c[0] for _, c in controls}
+        free = [s for s in range(64) if classes[s] == source and s not in used]
         if free:
             at = int(torch.randint(len(free), (1,), generator=generator))
-            found.append((i, (free[at], source, target)))
-    if not found:
+            controls.append((i, (free[at], source, target)))
+    if not controls:
         raise UserError("There is no other square with the same disc to edit in its place.", "method")
-    return found
+    return controls

@@ -72,13 +72,13 @@ def training_log(room: Room) -> dict[str, Any] | None:
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     tests = [line for line in lines if "loss" in line]
     starts = [line["recipe"] for line in lines if line.get("event") == "start"]
-    told = next((e["games"] for e in lines if e.get("event") == "start" and e["recipe"]["target"] == "legal"), None)
+    turn = next((e["games"] for e in lines if e.get("event") == "start" and e["recipe"]["target"] == "legal"), None)
     return {
         "games": [line["games"] for line in tests],
         "above": [line["above"] for line in tests],
         "illegal": [line["illegal"] for line in tests],
         "recipe": starts[-1] if starts else {},
-        "told_from": told,
+        "told_from": turn,
     }
 
 
@@ -100,11 +100,11 @@ def words(room: Room, training: dict[str, Any] | None) -> list[str]:
     else:
         lines.append("How legally it plays has not been measured with its probes; fitting probes measures it.")
     if training and training["recipe"]:
-        told = training["told_from"]
+        turn = training["told_from"]
         target = "the move that was played, as in the papers"
-        if told is not None:
+        if turn is not None:
             target += (
-                f", for the first {told:,} games, and from there on the uniform distribution over the legal moves: the "
+                f", for the first {turn:,} games, and from there on the uniform distribution over the legal moves: the "
                 "same expected loss with less noise, but the model has been told the legal set"
             )
         lines.append(
@@ -150,19 +150,19 @@ def accuracy_caption(room: Room) -> str:
 
 def opened(room: Room, check: Callable[[], None]) -> dict[str, Any]:
     """How a model plays on 30 fresh games, in a sentence. Raises UserError(field="source") if it does not play."""
-    found = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
-    if found.illegal > 0.5:
+    score = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
+    if score.illegal > 0.5:
         raise UserError(
-            f"{room.source.label} does not play Othello: its first choice is illegal at {found.illegal:.0%} of "
+            f"{room.source.label} does not play Othello: its first choice is illegal at {score.illegal:.0%} of "
             "positions. Check that the file holds a trained OthelloGPT of the 8 × 8 board.",
             "source",
         )
     facts = room.facts()
     text = (
         f"{facts['label']}: {facts['layers']} blocks of width {facts['width']}; on 30 fresh games its first choice is "
-        f"illegal at {found.illegal:.2%} of positions."
+        f"illegal at {score.illegal:.2%} of positions."
     )
-    if found.illegal > MAX_ILLEGAL:
+    if score.illegal > MAX_ILLEGAL:
         text += " That is too often for its boards to be taken as those of a player."
     text += " It has probes." if room.probes.rows else " It has no probes yet: fit them below."
     return {"sentence": text, "facts": facts}

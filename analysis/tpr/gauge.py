@@ -72,9 +72,9 @@ def canonical(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> Array:
     free = directions - directions.mean(1, keepdims=True)
     u, s, _ = np.linalg.svd(free.reshape(len(free), -1), full_matrices=False)
     r = min(np.asarray(roles).shape[1], len(s))
-    found = u[:, :r] * s[:r]
-    signs = np.sign(found[np.abs(found).argmax(0), np.arange(r)])
-    return np.asarray(found * np.where(signs == 0, 1.0, signs))
+    scores = u[:, :r] * s[:r]
+    signs = np.sign(scores[np.abs(scores).argmax(0), np.arange(r)])
+    return np.asarray(scores * np.where(signs == 0, 1.0, signs))
 
 
 def projector(roles: ArrayLike) -> Array:

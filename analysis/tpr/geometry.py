@@ -132,8 +132,8 @@ def pca(points: ArrayLike, n: int = 3) -> tuple[Array, Array]:
     p = _checked(points)
     n = min(n, *p.shape)
     model = PCA(n, svd_solver="full").fit(p)
-    found = model.transform(p)
-    return _signed(found), np.asarray(model.explained_variance_ratio_)
+    scores = model.transform(p)
+    return _signed(scores), np.asarray(model.explained_variance_ratio_)
 
 
 def isomap(
@@ -219,8 +219,8 @@ def honest(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[dict[str,
     """`readings` as rows of a table: key, title, gauge, r2, and the five shares by their names."""
     rows = []
     for reading in readings(m, roles, fillers):
-        found = geometry(reading.points)
+        measures = geometry(reading.points)
         rows.append(
-            {"key": reading.key, "title": reading.title, "gauge": reading.gauge, "r2": found.r2, **found.shares}
+            {"key": reading.key, "title": reading.title, "gauge": reading.gauge, "r2": measures.r2, **measures.shares}
         )
     return rows

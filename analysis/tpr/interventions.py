@@ -51,7 +51,7 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
         model.transformer(ids[:, :-1], past_key_values=cache, use_cache=True)
         if rows > 1:
             cache.batch_repeat_interleave(rows)
-    found: dict[int, Tensor] = {}
+    streams: dict[int, Tensor] = {}
     handles = []
 
     def hook_of(layer: int) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
             h = output if isinstance(output, Tensor) else output[0]
             if layer in vectors:
                 h = h + vectors[layer][:, None].to(h)
-            found[layer] = h[:, -1]
+            streams[layer] = h[:, -1]
             if layer not in vectors:
                 return None
             return h if isinstance(output, Tensor) else (h, *output[1:])
@@ -77,7 +77,7 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
     finally:
         for handle in handles:
             handle.remove()
-    residual = torch.stack([found[i] for i in range(len(model.transformer.h))], 1)
+    residual = torch.stack([streams[i] for i in range(len(model.transformer.h))], 1)
     return Ran(_wide(logits), _wide(residual))
 
 
@@ -117,5 +117,5 @@ def _ids(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor
     return torch.tensor([[token_of(m) for m in moves]], device=model.lm_head.weight.device)
 
 
-def _wide(found: Tensor) -> Tensor:
-    return (found if found.dtype == torch.float64 else found.float()).cpu()
+def _wide(vectors: Tensor) -> Tensor:
+    return (vectors if vectors.dtype == torch.float64 else vectors.float()).cpu()

@@ -58,11 +58,11 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
     points, shares = pca(roles2)
     arrays = {"pca.roles": points, "gram": gram(roles2)}
     words = {"pca": _pca_words(shares)}
-    shown = {"pca": squares}
+    squares_of = {"pca": squares}
     if embedding == "isomap":
-        _add_isomap(arrays, shown, words, roles2, points)
+        _add_isomap(arrays, squares_of, words, roles2, points)
     w = effective_directions(m2, roles2, fillers2)
-    arrays["pca.directions"], kept = pca(w[:, 1] - w[:, 2])
+    arrays["pca.directions"], share = pca(w[:, 1] - w[:, 2])
     read = readings(m2, roles2, fillers2)
     rows = [{"key": r.key, "title": r.title, "neighbours": r.neighbours, "r2": r.r2, "gauge": r.gauge} for r in read]
     gaps = [{"key": r.key, "title": f"{r.title}: R² {r.r2:.2f}"} for r in (read[0], read[3])]
@@ -79,13 +79,13 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
         bars.append({"title": row["title"], **row["neighbours"]})
     bars.append({"title": "chance", **chance_shares()})
     data = {
-        "squares": shown,
+        "squares": squares_of,
         "embedding": words,
         "geometry": rows,
         "gaps": gaps,
         "neighbours": bars,
         "said": _said(gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2),
-        "survives": f"PCA of the 64 directions just moved minus to move ({kept[:2].sum():.0%} of the variance in two "
+        "survives": f"PCA of the 64 directions just moved minus to move ({share[:2].sum():.0%} of the variance in two "
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
         "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
         f"all 2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn "
@@ -98,14 +98,14 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
 
 
 def _add_isomap(
-    arrays: dict[str, NDArray], shown: dict[str, list[int]], words: dict[str, str], roles: NDArray, points: NDArray
+    arrays: dict[str, NDArray], squares_of: dict[str, list[int]], words: dict[str, str], roles: NDArray, points: NDArray
 ) -> None:
     """The paper's embedding of the roles, or PCA's ``points`` with the reason where it cannot be made."""
     try:
-        arrays["isomap.roles"], shown["isomap"] = isomap(roles)
+        arrays["isomap.roles"], squares_of["isomap"] = isomap(roles)
         words["isomap"] = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
     except UserError as error:
-        arrays["isomap.roles"], shown["isomap"] = points, list(range(64))
+        arrays["isomap.roles"], squares_of["isomap"] = points, list(range(64))
         words["isomap"] = f"{error.message} PCA is shown in its place."
 
 
@@ -145,14 +145,14 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
         )
     probe = room.probes.probe(kind, layer, labels)
     linear = room.probes.probe("linear", layer, labels)
-    found = cosines(torch.as_tensor(probe.directions()).double(), torch.as_tensor(linear.directions()).double())
+    cos = cosines(torch.as_tensor(probe.directions()).double(), torch.as_tensor(linear.directions()).double())
     row, base = room.probes.find(kind, layer, labels), room.probes.find("linear", layer, labels)
     assert row is not None and base is not None
     curve = curve_rows(room, layer, labels)
     return (
         {
             "caption": f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
-            f"after block {layer}. Mean {float(found.mean()):.3f}, least {float(found.min()):.3f}. The centre squares "
+            f"after block {layer}. Mean {float(cos.mean()):.3f}, least {float(cos.min()):.3f}. The centre squares "
             "are never empty, so their direction for empty means nothing.",
             "said": f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
             f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
@@ -160,7 +160,7 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
             "curve": curve,
             "curve_caption": curve_caption(room, layer),
         },
-        {"cosines": found.float().numpy()},
+        {"cosines": cos.float().numpy()},
     )
 
 

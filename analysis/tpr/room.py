@@ -117,14 +117,14 @@ def read_game(memory: Keeps, room: Room, moves: tuple[int, ...]) -> GameRead:
         raise UserError("The model has no token for the empty board. Play a move first.", "moves")
     moves = moves[:POSITIONS]
     key = ("othello-game", room.fingerprint, moves)
-    found: GameRead | None = memory.get(key)
-    if found is None:
+    reading: GameRead | None = memory.get(key)
+    if reading is None:
         ids = torch.tensor([[token_of(m) for m in moves]])
         streams, logits = read(room.model, ids)
         residual = torch.stack([streams[i][0] for i in range(room.layers)]).float().cpu()
-        found = GameRead(moves, residual, logits[0].float().cpu())
-        memory.put(key, found, residual.numel() * 4 + logits.numel() * 4)
-    return found
+        reading = GameRead(moves, residual, logits[0].float().cpu())
+        memory.put(key, reading, residual.numel() * 4 + logits.numel() * 4)
+    return reading
 
 
 def beliefs(room: Room, game: GameRead, layer: int, ply: int, kinds: tuple[str, ...], labels: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ def square_accuracy(predicted: ArrayLike, boards: ArrayLike) -> NDArray[np.float
 
     Raises UserError(field="boards") unless both are (n, 64) with at least one row.
     """
-    found, true = _pair(predicted, boards)
-    return np.asarray((found == true).mean(0), dtype=np.float64)
+    guess, true = _pair(predicted, boards)
+    return np.asarray((guess == true).mean(0), dtype=np.float64)
 
 
 def macro_f1(predicted: ArrayLike, boards: ArrayLike) -> float:
@@ -29,16 +29,16 @@ def macro_f1(predicted: ArrayLike, boards: ArrayLike) -> float:
 
     A class that neither side has counts as 0, as in the usual definition. Raises as :func:`square_accuracy`.
     """
-    found, true = _pair(predicted, boards)
-    table = np.bincount(CLASSES * true.ravel() + found.ravel(), minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    guess, true = _pair(predicted, boards)
+    table = np.bincount(CLASSES * true.ravel() + guess.ravel(), minlength=CLASSES**2).reshape(CLASSES, CLASSES)
     either = table.sum(0) + table.sum(1)
     return float((2 * table.diagonal() / np.maximum(either, 1)).mean())
 
 
 def _pair(predicted: ArrayLike, boards: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    found, true = np.asarray(predicted, dtype=np.uint8), np.asarray(boards)
-    if found.shape != true.shape or found.ndim != 2 or not len(found):
-        raise UserError(f"Boards must have the shape of the predictions, {found.shape}, not {true.shape}.", "boards")
+    guess, true = np.asarray(predicted, dtype=np.uint8), np.asarray(boards)
+    if guess.shape != true.shape or guess.ndim != 2 or not len(guess):
+        raise UserError(f"Boards must have the shape of the predictions, {guess.shape}, not {true.shape}.", "boards")
     if true.min() < 0 or true.max() >= CLASSES:
         raise UserError("Boards hold whole numbers: 0 empty, 1 just moved, 2 to move.", "boards")
-    return found, true.astype(np.uint8)
+    return guess, true.astype(np.uint8)

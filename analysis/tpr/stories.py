@@ -32,17 +32,17 @@ def story_of(room: Room, story: str, memory: Keeps, check: Callable[[], None] = 
     Raises UserError(field="story") if no position of the searched games meets the criterion.
     """
     key = ("othello-story", room.fingerprint, room.probes.manifest.get("sha256"), story)
-    kept = (room.probes.manifest.get("stories") or {}).get(story)
-    found: dict[str, Any] | None = kept or memory.get(key)
-    if found is None:
-        found = {"line": _line, "edit": _edit, "pass": _pass}[story](room, memory, check)
-        if found is None:
+    bundled = (room.probes.manifest.get("stories") or {}).get(story)
+    answer: dict[str, Any] | None = bundled or memory.get(key)
+    if answer is None:
+        answer = {"line": _line, "edit": _edit, "pass": _pass}[story](room, memory, check)
+        if answer is None:
             raise UserError(
                 f"None of {GAMES} random games has a position that meets the criterion of this story with this model.",
                 "story",
             )
-        memory.put(key, found, 4096)
-    return found
+        memory.put(key, answer, 4096)
+    return answer
 
 
 def _games() -> list[tuple[int, ...]]:
@@ -155,7 +155,7 @@ def _pass(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any
         classes = np.asarray(Board.start().after(moves[:ply]).classes(labels))
         probe = room.probes.probe("linear", layer, labels)
         right[labels] = int((np.asarray(probe.predict(game.residual[layer, ply - 1 : ply]))[0] == classes).sum())
-    said = ", ".join(
+    rates = ", ".join(
         f"{n} of 64 with {'parity labels' if k == 'parity' else 'the true mover'}" for k, n in right.items()
     )
     return _story(
@@ -163,7 +163,7 @@ def _pass(room: Room, memory: Keeps, check: Callable[[], None]) -> dict[str, Any
         ply,
         "A side had to pass, and the same side moved twice. Labels that go by the parity of the ply now call every "
         "disc by the wrong side. "
-        + (f"The linear probe after block {layer} gets {said}. Switch the labels and compare. " if said else "")
+        + (f"The linear probe after block {layer} gets {rates}. Switch the labels and compare. " if rates else "")
         + f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
         layer=layer,
     )

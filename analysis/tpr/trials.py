@@ -64,8 +64,8 @@ def errors(probabilities: NDArray | Tensor, legal: NDArray[np.bool_], threshold:
     p = np.array(probabilities, dtype=np.float64)
     p[..., 0] = -1.0
     legal = np.broadcast_to(legal, p.shape)
-    said = p > threshold
-    positives, negatives = (said & ~legal).sum(-1), (~said & legal).sum(-1)
+    predicted = p > threshold
+    positives, negatives = (predicted & ~legal).sum(-1), (~predicted & legal).sum(-1)
     place = np.argsort(np.argsort(-p, axis=-1, kind="stable"), axis=-1, kind="stable")
     top = place < legal.sum(-1, keepdims=True)
     return Errors(positives, negatives, (positives + negatives) == 0, (top != legal).sum(-1))
@@ -73,14 +73,14 @@ def errors(probabilities: NDArray | Tensor, legal: NDArray[np.bool_], threshold:
 
 def units(room: Room) -> NDArray[np.float64]:
     """(L,): a tenth of the median length of the residual stream after each block, over thirty random games."""
-    found: NDArray[np.float64] | None = getattr(room, "_units", None)
-    if found is None:
+    lengths: NDArray[np.float64] | None = getattr(room, "_units", None)
+    if lengths is None:
         from analysis.tpr.activations import collect
 
         boards = collect(room.model, 30, 70_000)
-        found = np.array([0.1 * float(boards.layer(i).norm(dim=-1).median()) for i in range(room.layers)])
-        room._units = found  # type: ignore[attr-defined]
-    return found
+        lengths = np.array([0.1 * float(boards.layer(i).norm(dim=-1).median()) for i in range(room.layers)])
+        room._units = lengths  # type: ignore[attr-defined]
+    return lengths
 
 
 def run_case(
@@ -157,14 +157,14 @@ def run_trials(
         if i % 5 == 0:
             progress(f"case {i} of {len(everything)}", i / len(everything))
         # Only "best", which tuning has no use for, looks beyond the first weights.
-        tried = tuples if i >= first else tuples[:1]
-        shares, legal = run_case(room, case, methods, layers, labels, i, tried)
-        found = errors(shares, legal)
-        null[i], null_top[i] = found.total[0], found.top_n[0]
+        candidates = tuples if i >= first else tuples[:1]
+        shares, legal = run_case(room, case, methods, layers, labels, i, candidates)
+        counts = errors(shares, legal)
+        null[i], null_top[i] = counts.total[0], counts.top_n[0]
         own[i] = errors(shares[0], legal_mask(case.before)).total
-        part = (len(methods), len(tried), len(GRID))
-        total[i, :, : len(tried)] = found.total[1:].reshape(part)
-        top[i, :, : len(tried)] = found.top_n[1:].reshape(part)
+        part = (len(methods), len(candidates), len(GRID))
+        total[i, :, : len(candidates)] = counts.total[1:].reshape(part)
+        top[i, :, : len(candidates)] = counts.top_n[1:].reshape(part)
     rows = []
     for m, method in enumerate(methods):
         fixed = best_fixed_scale(total[:first, m, 0])
