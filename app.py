@@ -27,7 +27,11 @@ from analysis.models.spec import ModelSpec
 from components.frame.shell import shell
 from components.kit.links import local
 from pages.frame.background import RelayManager, open_cache
+from pages.frame.linked import register_linked
 from pages.frame.security import harden, secret_key
+from pages.frame.shell import register_frame
+from pages.frame.streams import register_routes
+from pages.registry import register_pages
 
 log = logging.getLogger("attune")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -71,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         title="Attune",
         update_title="",
         use_pages=True,
-        pages_folder="pages",
+        pages_folder="",
         assets_ignore=r"theme\.js",
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
@@ -81,28 +85,15 @@ def create_app(settings: Settings | None = None) -> Dash:
     app.renderer = RENDERER
     app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js"))
     app.server.secret_key = secret_key(home())
-    from pages.frame.linked import guard_pages
-    from pages.frame.shell import register_frame
-    from pages.frame.streams import register_routes
-
-    register_frame(app)
+    pages = register_pages()
+    register_frame(app, pages)
     register_routes(app)
-    guard_pages(app, settings.model)
-    pages = [
-        ("Attention", "/attention"),
-        ("Steering", "/steering"),
-        ("Othello", "/othello"),
-        ("Neurons", "/neurons"),
-        ("MLP features", "/mlp-features"),
-        ("Faithfulness", "/faithfulness"),
-        ("Validation", "/validation"),
-        ("Model", "/model"),
-    ]
-    app.layout = lambda: shell(pages, settings.model.to_dict())
+    register_linked(app, settings.model)
+    app.layout = lambda: shell([(page.name, page.path) for page in pages], settings.model.to_dict())
 
     @app.server.before_request
     def home_page() -> Response | None:
-        return redirect(local("/attention")) if request.path == "/" else None
+        return redirect(local(pages[0].path)) if request.path == "/" else None
 
     hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
     harden(app, hosts)

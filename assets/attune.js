@@ -43,18 +43,16 @@
   const prefix = (config ? JSON.parse(config.textContent).requests_pathname_prefix || "/" : "/").replace(/\/$/, "");
   attune.local = (path) => prefix + path;
   attune.bare = (path) => (prefix && path.startsWith(prefix + "/") ? path.slice(prefix.length) : path);
-  const left = { "/attention": "/attention", "/steering": "/steering", "/othello": "/othello",
-    "/neurons": "/neurons", "/mlp-features": "/mlp-features",
-    "/faithfulness": "/faithfulness" };
-  attune.wayBack = function (address, pathname) {
+  const left = {};
+  attune.wayBack = function (address, pathname, paths) {
     const [whole, search] = (address || "").split("?");
-    const path = attune.bare(whole);
-    if (path in left) {
+    const path = attune.bare(whole), here = attune.bare(pathname || "") + "/";
+    if (paths.includes(path)) {
       const query = new URLSearchParams(search || "");
       query.delete("model");
       left[path] = query.size ? path + "?" + query : path;
     }
-    return Object.keys(left).flatMap((page) => [attune.local(left[page]), attune.bare(pathname || "").startsWith(page)]);
+    return paths.flatMap((page) => [attune.local(left[page] || page), here.startsWith(page + "/")]);
   };
   attune.copyAddress = async function (clicks) {
     if (!clicks) return none();

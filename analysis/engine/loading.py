@@ -9,6 +9,7 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
+from analysis.models.capabilities import capabilities
 from analysis.models.spec import ModelSpec
 
 
@@ -43,7 +44,5 @@ class LoadModel(Operation):
         return hash_of([list(entry) for entry in stamp_of(self.model)])
 
     def run(self, context: Context) -> Result:
-        from analysis.models.capabilities import capabilities
-
         facts = context.model(self.model).facts_dict()
         return Result({"facts": facts, "capabilities": capabilities(facts)})

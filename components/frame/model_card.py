@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import html
 
-from analysis.models.capabilities import capabilities
+from analysis.models.capabilities import Need, capability
 
 
 def size(count: float | None) -> str:
@@ -39,7 +39,7 @@ def estimate_card(data: dict[str, Any]) -> Any:
     return html.Div([html.P(data["verdict"], className=fits), _table(rows)])
 
 
-def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
+def facts_card(index: int, entry: dict[str, Any], used: bool, pages: list[tuple[str, Need]]) -> Any:
     """A loaded model: its facts, what works with it, why one page does not."""
     facts, spec = entry["facts"], entry["spec"]
     group = facts["heads"] // max(1, facts["key_heads"])
@@ -66,10 +66,10 @@ def facts_card(index: int, entry: dict[str, Any], used: bool) -> Any:
         rows.append(("Sliding window", f"{facts['sliding_windows'][0]:,} tokens in some layers"))
     works = [
         html.Li(
-            [html.Strong(f"{c['page']}: {'works' if c['works'] else 'does not work'}. "), c["reason"]],
-            className="attune-good" if c["works"] else "attune-bad",
+            [html.Strong(f"{name}: {'works' if able.works else 'does not work'}. "), able.reason],
+            className="attune-good" if able.works else "attune-bad",
         )
-        for c in capabilities(facts)
+        for name, able in [(name, capability(need, facts)) for name, need in pages]
     ]
     button = (
         html.Span("in use here", className="attune-state attune-state-done")

@@ -15,9 +15,13 @@ from components.kit.theme import TEMPLATES
 
 
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
-    """The layout of the app; built anew for each browser tab, so that each has a session of its own."""
+    """The layout of the app; built anew for each browser tab, so that each has a session of its own.
+
+    ``pages``: name and path of each page, in order; the first is where the brand leads.
+    """
+    # Until the callback of the way back has answered, a link compares its path with the address by itself.
     links = [
-        dbc.NavLink(name, href=local(path), active="partial", className="attune-nav", id=f"nav-{path[1:]}")
+        dbc.NavLink(name, href=local(path), active="partial", className="attune-nav", id=nav_id(path))
         for name, path in pages
     ]
     return html.Div(
@@ -27,12 +31,13 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             dcc.Store(id="theme"),
             dcc.Store(id="templates", data=TEMPLATES),
             dcc.Store(id="address", data=""),
+            dcc.Store(id="paths", data=[path for _, path in pages]),
             dcc.Interval(id="pulse", interval=1500),
             html.A("Skip to content", href="#content", className="attune-skip"),
             html.Header(
                 [
                     html.Div(
-                        [dcc.Link("Attune", href=local("/attention"), className="attune-brand"), html.Nav(links)],
+                        [dcc.Link("Attune", href=local(pages[0][1]), className="attune-brand"), html.Nav(links)],
                         className="attune-left",
                     ),
                     html.Div(
@@ -73,6 +78,11 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             ),
         ]
     )
+
+
+def nav_id(path: str) -> str:
+    """The id of the link to a page."""
+    return f"nav-{path[1:]}"
 
 
 def job_rows(jobs: list[dict[str, Any]], session: str) -> list[Any]:

@@ -6,19 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from analysis.qk.contrasts import CONTRAST_KINDS
 from components.kit.figure_card import figure_card
 from components.kit.panels import empty
 from pages.attention import answer, features, heads, overlap, proof, reading
-from pages.attention.state import View, read_address
+from pages.attention.state import ADDRESS, PATH, TABS, View, read_address
+from pages.manifest import PageManifest
 from pages.presses import queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (answer, features, heads, overlap, proof, reading)
-
-register_page(__name__, path="/attention", title="Attention · Attune", name="Attention")
 
 _SIDES = [("query", "query"), ("key", "key"), ("both", "both")]
 _REFERENCES = [("mean of the others", "others"), ("a chosen token", "token"), ("nothing (raw)", "none")]
@@ -48,6 +47,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "Attention",
+    PATH,
+    order=10,
+    layout=layout,
+    needs="recorded attention",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

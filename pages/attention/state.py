@@ -16,6 +16,7 @@ from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
 from pages.address import parse_json, recall
 
+PATH = "/attention"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
     "model",
@@ -34,6 +35,7 @@ ADDRESS = [
     "tab",
     "score",
 ]
+TABS = ("why", "swap", "evidence", "map", "overlap")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def read_address(query: dict[str, Any]) -> View:
     for name, allowed in (
         ("side", ("query", "key", "both")),
         ("reference", ("others", "token", "none")),
-        ("tab", ("why", "swap", "evidence", "map", "overlap")),
+        ("tab", TABS),
     ):
         if query.get(name) in allowed:
             fields[name] = query[name]

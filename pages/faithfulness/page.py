@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from components.kit.panels import user_error
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
@@ -16,10 +16,11 @@ from pages.faithfulness.board_tab import board_tab
 from pages.faithfulness.cost_tab import cost_tab
 from pages.faithfulness.item_tabs import intervene_tab, trace_tab
 from pages.faithfulness.scores_tab import scores_tab
-from pages.faithfulness.state import View, read_address
+from pages.faithfulness.state import ADDRESS, PATH, TABS, View, read_address
 from pages.faithfulness.study_tab import study_tab
 from pages.faithfulness.truth_tab import truth_tab
 from pages.frame.drawn import draw_into, stores
+from pages.manifest import PageManifest
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (bias, board, cost, intervene, item, pick, scores, study, trace, truth)
@@ -27,8 +28,6 @@ CALLBACKS = (bias, board, cost, intervene, item, pick, scores, study, trace, tru
 DRAWN = ("fth-numbers", "fth-after-scores")
 """Elements that are drawn from trees."""
 draw_into(DRAWN, "fth-sink")
-
-register_page(__name__, path="/faithfulness", title="Faithfulness · Attune", name="Faithfulness")
 
 
 def layout(**query: Any) -> Any:
@@ -59,6 +58,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "Faithfulness",
+    PATH,
+    order=60,
+    layout=layout,
+    needs="English items",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

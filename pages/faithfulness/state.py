@@ -12,6 +12,7 @@ from dash.exceptions import MissingCallbackContextException
 from analysis.faithfulness.ops.study import TIERS
 from pages.address import model_fields, parse_json, short
 
+PATH = "/faithfulness"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = ["model", "study", "item", "tab", "tier", "measure", "edits", "key"]
 TABS = ("trace", "intervene", "board", "truth", "bias", "scores", "cost", "study")

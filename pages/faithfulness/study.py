@@ -23,6 +23,7 @@ from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, F
 from components.faithfulness.board_table import refused_table
 from components.kit.panels import note
 from pages.common import attempt, attempt_job, refusal, spec_of
+from pages.faithfulness.state import PATH
 
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain",
@@ -42,7 +43,7 @@ def link_to(job: Operation, known: Any) -> str:
     study = "newest"
     if known and spec_of(known["model"]) == spec:
         study = f"{kind}-{hash_of([job.to_params(), known['fingerprint']])[:8]}"
-    return "/faithfulness?" + urlencode({"model": json.dumps(spec.to_dict()), "study": study, "tab": tab})
+    return f"{PATH}?" + urlencode({"model": json.dumps(spec.to_dict()), "study": study, "tab": tab})
 
 
 def asked(

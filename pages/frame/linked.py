@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, page_registry
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from analysis.engine.loading import LoadModel
 from analysis.errors import UserError
@@ -114,12 +114,19 @@ def _card(name: str, wanted: dict[str, Any], otherwise: str) -> Any:
     )
 
 
-def guard_pages(app: Dash, own: ModelSpec) -> None:
-    """Let every registered page stand behind its address, and register the button. ``own``: the app's first model."""
+def guarded(layout: Callable[..., Any], path: str) -> Callable[..., Any]:
+    """The layout of a page behind its address: it is made only where the address may be opened."""
+
+    def behind(**query: Any) -> Any:
+        held = stand_in(query, path)
+        return layout(**query) if held is None else held
+
+    return behind
+
+
+def register_linked(app: Dash, own: ModelSpec) -> None:
+    """Register the button that loads what an address names. ``own``: the app's first model."""
     _own[:] = [own]
-    for page in page_registry.values():
-        if not getattr(page["layout"], "guarded", False):
-            page["layout"] = _guarded(page["layout"], page["path"])
     app.clientside_callback(
         ClientsideFunction("attune_linked", "again"),
         Output("linked", "lang"),
@@ -160,14 +167,3 @@ def guard_pages(app: Dash, own: ModelSpec) -> None:
         if source is not None:
             opened(source)
         return clicks, None
-
-
-def _guarded(layout: Any, path: str) -> Callable[..., Any]:
-    def guarded(**query: Any) -> Any:
-        held = stand_in(query, path)
-        if held is not None:
-            return held
-        return layout(**query) if callable(layout) else layout
-
-    guarded.guarded = True  # type: ignore[attr-defined]
-    return guarded

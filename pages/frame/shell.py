@@ -6,13 +6,14 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
-from components.frame.shell import badge, job_rows, tray_label
+from components.frame.shell import badge, job_rows, nav_id, tray_label
 from pages.common import client
 from pages.frame.token_card import register_token_card
+from pages.manifest import PageManifest
 
 
-def register_frame(app: Dash) -> None:
-    """Register the frame's callbacks on the app."""
+def register_frame(app: Dash, pages: list[PageManifest]) -> None:
+    """Register the frame's callbacks on the app. ``pages``: all, in the order of the navigation."""
     register_token_card(app)
     app.clientside_callback("dash_clientside.attune.initTheme", Output("theme", "data"), Input("session", "data"))
     app.clientside_callback(
@@ -24,20 +25,10 @@ def register_frame(app: Dash) -> None:
     )
     app.clientside_callback(
         "dash_clientside.attune.wayBack",
-        Output("nav-attention", "href"),
-        Output("nav-attention", "active"),
-        Output("nav-steering", "href"),
-        Output("nav-steering", "active"),
-        Output("nav-othello", "href"),
-        Output("nav-othello", "active"),
-        Output("nav-neurons", "href"),
-        Output("nav-neurons", "active"),
-        Output("nav-mlp-features", "href"),
-        Output("nav-mlp-features", "active"),
-        Output("nav-faithfulness", "href"),
-        Output("nav-faithfulness", "active"),
+        *[Output(nav_id(page.path), name) for page in pages for name in ("href", "active")],
         Input("address", "data"),
         Input("_pages_location", "pathname"),
+        State("paths", "data"),
     )
     app.clientside_callback(
         "dash_clientside.attune.copyAddress",

@@ -11,6 +11,7 @@ from analysis.snmf.ops.factorization import FitFactorization
 from components.kit.figure_card import blank
 from components.snmf.figures import explained_curve
 from pages.common import attempt_job, spec_of
+from pages.mlp_features.state import PATH
 
 FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")
 
@@ -71,7 +72,7 @@ def fit(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
         set_progress((*progress, explained_curve(curve, theme) if curve else blank(380, "no iteration yet")))
 
     result, panel = attempt_job(
-        lambda: asked(model, tuple(fields)), set_progress, session, "/mlp-features", relay, FitFactorization
+        lambda: asked(model, tuple(fields)), set_progress, session, PATH, relay, FitFactorization
     )
     if result is None:
         return panel, no_update, no_update, no_update, no_update

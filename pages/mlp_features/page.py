@@ -7,13 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from components.kit.figure_card import figure_card
 from components.kit.panels import user_error
 from components.snmf.card import ORDERS
+from pages.manifest import PageManifest
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
-from pages.mlp_features.state import View, read_address
+from pages.mlp_features.state import ADDRESS, PATH, TABS, View, read_address
 from pages.mlp_features.steer_panel import steer_tab
 from pages.mlp_features.tabs import (
     about_tab,
@@ -28,8 +29,6 @@ from pages.presses import press, queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (card, detection, fitting, overlap, pick, reading, steer, tree)
-
-register_page(__name__, path="/mlp-features", title="MLP features · Attune", name="MLP features")
 
 
 def layout(**query: Any) -> Any:
@@ -57,6 +56,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "MLP features",
+    PATH,
+    order=50,
+    layout=layout,
+    needs="activations",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

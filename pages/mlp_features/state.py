@@ -7,6 +7,7 @@ from typing import Any
 
 from pages.address import model_fields, number_of, parse_json, recall, short
 
+PATH = "/mlp-features"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
     "model", "fit", "feature", "with", "tab", "text", "threshold", "root", "prompt", "pole", "target",

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, register_page
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, page_registry
 
 from analysis.engine.loading import EstimateModel, LoadModel
 from analysis.errors import UserError
@@ -14,8 +14,9 @@ from analysis.models.spec import ModelSpec
 from components.frame.model_card import estimate_card, facts_card
 from components.kit.panels import empty, note
 from pages.common import attempt, attempt_job, client, refusal
+from pages.manifest import PageManifest
 
-register_page(__name__, path="/model", title="Model · Attune", name="Model")
+PATH = "/model"
 
 
 def layout(**_query: Any) -> Any:
@@ -100,6 +101,9 @@ def layout(**_query: Any) -> Any:
     )
 
 
+MANIFEST = PageManifest("Model", PATH, order=80, layout=layout)
+
+
 def _field(label: str, component: Any) -> Any:
     return html.Div([dbc.Label(label), component])
 
@@ -170,7 +174,7 @@ def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
         spec = _spec(*values)
     except UserError as error:
         return no_update, refusal(error, LoadModel)
-    result, panel = attempt_job(lambda: LoadModel(spec), set_progress, session, "/model")
+    result, panel = attempt_job(lambda: LoadModel(spec), set_progress, session, PATH)
     if result is None:
         return no_update, panel
     return spec.to_dict(), note(f"{spec.label} is loaded and in use in this window.")
@@ -188,7 +192,8 @@ def show_residents(_pulse: int, model: Any, _shown: Any) -> Any:
     loaded = listing.get("loaded", [])
     if not loaded:
         return empty(f"Nothing is loaded yet: {listing.get('phase', '')}")
-    return [facts_card(i, entry, entry["spec"] == model) for i, entry in enumerate(reversed(loaded))]
+    pages = [(page["name"], page["needs"]) for page in page_registry.values() if page["needs"]]
+    return [facts_card(i, entry, entry["spec"] == model, pages) for i, entry in enumerate(reversed(loaded))]
 
 
 @callback(

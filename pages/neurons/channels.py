@@ -14,7 +14,7 @@ from components.rotate.cards import banner, channel_cards, channel_choice, chips
 from components.rotate.channel_figures import cosine_map, descent, rebuilding
 from pages.common import attempt_job, refusal, spec_of
 from pages.frame.drawn import tree
-from pages.neurons.state import SETTINGS, asked
+from pages.neurons.state import PATH, SETTINGS, asked
 from pages.presses import Press, queue_callbacks, settle
 
 NAMES = ("layer", "vector", "neuron")
@@ -147,7 +147,7 @@ def find(
         drawn = [row for lines in trace.values() for row in lines]
         set_progress((*progress, descent(drawn, max(trace), null, theme) if trace else no_update))
 
-    link = "/neurons?layer={layer}&vector={vector}&neuron={neuron}&channel=1".format(**place)
+    link = PATH + "?layer={layer}&vector={vector}&neuron={neuron}&channel=1".format(**place)
     result, panel = attempt_job(lambda: FindChannels(spec_of(model), **fields), set_progress, session, link, relay)
     if result is None:
         return no_update, panel

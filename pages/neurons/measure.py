@@ -10,6 +10,7 @@ from analysis.rotate.ops.neurons import MeasureNull
 from components.rotate.cards import attractor_table
 from pages.common import attempt_job, spec_of
 from pages.frame.drawn import tree
+from pages.neurons.state import PATH
 
 
 @callback(
@@ -34,7 +35,7 @@ def measure(set_progress: Any, clicks: int | None, turn: int, model: Any, sessio
     """The job; when it is done, what is known of the model is asked again."""
     if not clicks:
         return no_update, no_update
-    result, panel = attempt_job(lambda: MeasureNull(spec_of(model)), set_progress, session, "/neurons")
+    result, panel = attempt_job(lambda: MeasureNull(spec_of(model)), set_progress, session, PATH)
     return (no_update, panel) if result is None else ((turn or 0) + 1, None)
 
 

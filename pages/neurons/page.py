@@ -7,14 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from components.kit.figure_card import figure_card
 from components.kit.panels import user_error
 from components.rotate.cards import ORDERS
 from pages.frame.drawn import draw_into, stores
+from pages.manifest import PageManifest
 from pages.neurons import ablation, channels, layermap, measure, pick, vector
-from pages.neurons.state import View, read_address
+from pages.neurons.state import ADDRESS, PATH, TABS, View, read_address
 from pages.neurons.tabs import ablation_tab, button, channels_tab, field, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
 
@@ -24,8 +25,6 @@ CALLBACKS = (ablation, channels, layermap, measure, pick, vector)
 DRAWN = ("nrn-list", "nrn-found-box", "nrn-ends", "nrn-cards", "nrn-attractors", "nrn-ab-strip", "nrn-arms-table")
 """Elements that are drawn from trees."""
 draw_into(DRAWN, "nrn-sink")
-
-register_page(__name__, path="/neurons", title="Neurons · Attune", name="Neurons")
 
 
 def layout(**query: Any) -> Any:
@@ -51,6 +50,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "Neurons",
+    PATH,
+    order=40,
+    layout=layout,
+    needs="MLP vectors",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

@@ -9,6 +9,7 @@ from analysis.rotate.ops.channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS,
 from analysis.rotate.ops.neurons import KINDS
 from pages.address import model_fields, number_of, parse_json, recall, short
 
+PATH = "/neurons"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = [
     "model", "layer", "vector", "neuron", "channels", "lk", "lf", "mask", "optimiser", "seed", "without", "channel",

@@ -12,6 +12,7 @@ from components.kit.panels import note
 from components.othello.figures import accuracy_by_layer, edit_errors, legality_by_ply, training_curve
 from pages.common import attempt, attempt_job
 from pages.frame.linked import opened
+from pages.othello.state import PATH
 
 
 @callback(
@@ -157,6 +158,6 @@ def fit(set_progress: Any, clicks: Any, games: Any, seed: Any, labels: str, sour
     if not clicks:
         return no_update
     result, panel = attempt_job(
-        lambda: FitProbes(source, games=games, labels=labels, seed=seed), set_progress, session, "/othello?tab=model"
+        lambda: FitProbes(source, games=games, labels=labels, seed=seed), set_progress, session, f"{PATH}?tab=model"
     )
     return panel if result is None else note(result.data["sentence"])

@@ -7,21 +7,20 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from components.kit.figure_card import figure_card
 from components.kit.panels import user_error
 from components.othello.board import board
+from pages.manifest import PageManifest
 from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
 from pages.othello.edit_panel import edit_panel
-from pages.othello.state import View, read_address
+from pages.othello.state import ADDRESS, PATH, TABS, View, read_address
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
 from pages.presses import press, queue_stores
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (binding, directions, edit, figures, play, reading, roles, trials)
-
-register_page(__name__, path="/othello", title="Othello · Attune", name="Othello")
 
 STORIES = [
     {"label": "A long line turns, and one block does not see it yet", "value": "line"},
@@ -55,6 +54,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "Othello",
+    PATH,
+    order=30,
+    layout=layout,
+    needs="no model in use",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

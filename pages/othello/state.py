@@ -10,6 +10,7 @@ from analysis.othello.records import parse_moves
 from analysis.othello.sources import OthelloSource
 from pages.address import parse_json
 
+PATH = "/othello"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = ["othello", "moves", "ply", "layer", "labels", "probe", "edits", "tab"]
 TABS = ("binding", "roles", "directions", "edit", "figures", "model")

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, html, no_update
 from analysis.tpr.ops.edit import OthelloTrials
 from components.othello.figures import edit_errors
 from pages.common import attempt_job
+from pages.othello.state import PATH
 
 COLUMNS = (
     ("method", "method"),
@@ -59,7 +60,7 @@ def run_trials(
         ),
         set_progress,
         session,
-        "/othello?tab=edit",
+        f"{PATH}?tab=edit",
     )
     if result is None:
         return (*[no_update] * 4, panel)

@@ -12,6 +12,7 @@ from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
 from components.kit.panels import user_error
 from components.mfa.figures import fit_curve
 from pages.common import attempt, attempt_job, spec_of
+from pages.steering.state import PATH
 
 FIELDS = ("fit-source", "fit-site", "fit-layer", "fit-tokens", "fit-regions", "fit-factors", "fit-seed", "fit-noise")
 
@@ -100,9 +101,7 @@ def fit(set_progress: Any, _clicks: int | None, *values: Any) -> tuple[Any, ...]
             curve.append(facts["iteration"])
         set_progress((*progress, fit_curve(curve, theme)))
 
-    result, panel = attempt_job(
-        lambda: FitRegions(**_asked(model, tuple(fields))), set_progress, session, "/steering", relay
-    )
+    result, panel = attempt_job(lambda: FitRegions(**_asked(model, tuple(fields))), set_progress, session, PATH, relay)
     if result is None:
         return panel, no_update, no_update, no_update, no_update
     data = result.data

@@ -7,19 +7,18 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import dcc, html, register_page
+from dash import dcc, html
 
 from components.kit.figure_card import figure_card
 from components.kit.panels import empty, user_error
 from components.mfa.sliders import more_options
+from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.steering import answer, controls, fitting, keep, regions, sliders, tokens, writing
-from pages.steering.state import View, read_address
+from pages.steering.state import ADDRESS, PATH, TABS, View, read_address
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (answer, controls, fitting, keep, regions, sliders, tokens, writing)
-
-register_page(__name__, path="/steering", title="Steering · Attune", name="Steering")
 
 MODES = [
     {"label": "add the centroid minus the mean", "value": "add"},
@@ -65,6 +64,19 @@ def layout(**query: Any) -> Any:
         ],
         className="attune-page",
     )
+
+
+MANIFEST = PageManifest(
+    "Steering",
+    PATH,
+    order=20,
+    layout=layout,
+    needs="residual stream",
+    state=View,
+    address=ADDRESS,
+    read_address=read_address,
+    tabs=TABS,
+)
 
 
 def _stores(view: View) -> list[Any]:

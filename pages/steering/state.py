@@ -13,6 +13,7 @@ from analysis.errors import UserError
 from analysis.mfa.settings import MODES, ROTATIONS, WHERE, RegionSetting, SteeringSettings
 from pages.address import model_fields, number_of, parse_json, recall
 
+PATH = "/steering"
 # The state that travels in the address, in the order of the inputs of the address callback.
 ADDRESS = ["model", "steer", "text", "chat", "seed", "temperature", "top_p", "count", "tab"]
 START_TEXT = "My favourite thing in the world is the"

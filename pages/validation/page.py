@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Input, Output, State, callback, dcc, html, no_update, register_page
+from dash import Input, Output, State, callback, dcc, html, no_update
 
 from analysis.qk.ops.validation import Invariants, TrainToy
 from components.kit.figure_card import figure_card
@@ -21,8 +21,9 @@ from components.qk.validation_figures import (
 )
 from pages.common import attempt, attempt_job, client, spec_of
 from pages.frame.background import current_job
+from pages.manifest import PageManifest
 
-register_page(__name__, path="/validation", title="Validation · Attune", name="Validation")
+PATH = "/validation"
 
 
 def layout(**_query: Any) -> Any:
@@ -118,6 +119,9 @@ def layout(**_query: Any) -> Any:
     )
 
 
+MANIFEST = PageManifest("Validation", PATH, order=70, layout=layout, needs="invariants")
+
+
 def _field(label: str, name: str, value: int) -> Any:
     return html.Div(
         [
@@ -197,7 +201,7 @@ def train(
         lambda: TrainToy(n1, n2, width, task, seed, recipe),
         session,
         "",
-        link="/validation",
+        link=PATH,
         token=current_job.get() or None,
         on_progress=relay,
     )
@@ -338,7 +342,7 @@ def measure(set_progress: Any, clicks: Any, model: Any, session: str) -> tuple[A
     """Measure the invariants on the model of this window."""
     if not clicks:
         return no_update, no_update
-    result, panel = attempt_job(lambda: Invariants(spec_of(model)), set_progress, session, "/validation")
+    result, panel = attempt_job(lambda: Invariants(spec_of(model)), set_progress, session, PATH)
     if result is None:
         return no_update, panel
     notes = [html.Div(text, className="attune-note") for text in result.data["notes"]]

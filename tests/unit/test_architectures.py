@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from analysis.models.capabilities import capabilities
+from analysis.models.capabilities import capability, recorded_attention
 from analysis.models.facts import describe, recording_error
 from analysis.models.hooks import available_sites
 from analysis.models.loaded_model import LoadedModel
@@ -142,6 +142,7 @@ def test_a_model_whose_attention_cannot_be_recorded_is_described_and_says_so(kin
     facts = describe(model, torch.arange(1, 20)[None], None, ModelSpec(), "")
     assert facts.attention_layers == [] and facts.layers == 2 and facts.recording_error == float("inf")
     loaded = LoadedModel(model, None, ModelSpec(), facts)
-    attention, steering, *_ = capabilities(loaded.facts_dict())
-    assert not attention["works"] and "attention" in attention["reason"] and steering["works"]
+    attention = recorded_attention(loaded.facts_dict())
+    assert not attention.works and "attention" in attention.reason
+    assert capability("residual stream", loaded.facts_dict()).works
     assert available_sites(loaded)["residual"] == [0, 1]

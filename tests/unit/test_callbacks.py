@@ -27,14 +27,8 @@ app = create_app()
 assert app.server.test_client().get("/attention").status_code == 200
 app._setup_server()
 from pages.frame import linked
-from pages.model import page as model
-from pages.validation import page as validation
-from pages.attention import features, heads, page
-from pages.steering import page as steering
-from pages.othello import page as othello
-from pages.mlp_features import page as mlp_features
-from pages.faithfulness import page as faithfulness
-from pages.neurons import page as neurons
+from pages.attention import features, heads
+from pages.registry import pages
 from components.mfa.card import region_effects
 from components.mfa.sliders import region_sliders
 import numpy as np
@@ -51,15 +45,8 @@ def tabs(component):
     names = [t.tab_id for part in parts(component()) for t in part.children]
     return [[name, [part.active_tab for part in parts(component(tab=name))]] for name in names]
 
-frame = shell([("Attention", "/attention"), ("Steering", "/steering"), ("Othello", "/othello"),
-               ("Neurons", "/neurons"), ("MLP features", "/mlp-features"),
-               ("Faithfulness", "/faithfulness"),
-               ("Validation", "/validation"), ("Model", "/model")], {})
-layouts = {"attention": page.layout(), "steering": steering.layout(), "othello": othello.layout(),
-           "neurons": neurons.layout(), "mlp_features": mlp_features.layout(),
-           "faithfulness": faithfulness.layout(), "validation": validation.layout(), "model": model.layout()}
-modules = {"attention": page, "steering": steering, "othello": othello, "neurons": neurons,
-           "mlp_features": mlp_features, "faithfulness": faithfulness, "validation": validation, "model": model}
+frame = shell([(page.name, page.path) for page in pages()], {})
+layouts = {page.path: page.layout() for page in pages()}
 job = {"id": "1", "title": "t", "state": "running", "share": 0.5, "text": "", "reason": "", "link": "", "session": "",
        "gone": False}
 made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
@@ -70,7 +57,7 @@ made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
 print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
     "pages": {name: ids(layout) for name, layout in layouts.items()},
-    "tabs": {name: tabs(module.layout) for name, module in modules.items()},
+    "tabs": {page.path: [page.tabs, tabs(page.layout)] for page in pages()},
     "made": [i for part in made for i in ids(part)],
     "listed": app.server.test_client().get("/_dash-dependencies").get_json(),
     "callbacks": [{"inputs": c["inputs"], "state": c["state"], "output": o} for o, c in app.callback_map.items()],
@@ -150,15 +137,16 @@ def test_every_figure_that_can_be_exported_comes_with_its_settings(found: dict) 
 def test_the_controls_that_refusals_mark_are_on_one_page(found: dict) -> None:
     pages = {name: {i if isinstance(i, str) else json.dumps(i, separators=(",", ":")) for i in ids}
              for name, ids in found["pages"].items()}  # fmt: skip
-    pages["attention"] |= {i if isinstance(i, str) else json.dumps(i, separators=(",", ":")) for i in found["made"]}
+    pages["/attention"] |= {i if isinstance(i, str) else json.dumps(i, separators=(",", ":")) for i in found["made"]}
     for operation, table in CONTROLS.items():
         controls = {control for control in table.values() if control is not None}
         assert any(controls <= ids for ids in pages.values()), (operation, controls)
 
 
 def test_every_tab_of_every_page_can_be_linked(found: dict) -> None:
-    opened = [(page, name, active) for page, rows in found["tabs"].items() for name, active in rows]
+    opened = [(page, name, active) for page, (_, rows) in found["tabs"].items() for name, active in rows]
     assert len(opened) > 30
+    assert [page for page, (declared, rows) in found["tabs"].items() if declared != [name for name, _ in rows]] == []
     assert [row for row in opened if row[2] != [row[1]]] == []
 
 
@@ -170,4 +158,4 @@ def test_what_was_said_of_computing_an_item_goes_with_it(found: dict) -> None:
 def test_the_numbers_of_an_item_are_dimmed_while_they_are_computed(found: dict) -> None:
     (anew,) = [c for c in found["listed"] if c["output"].startswith("..fth-full.data")]
     assert "fth-numbers-card" in json.dumps(anew["running"]["running"])
-    assert "fth-numbers-card" in found["pages"]["faithfulness"]
+    assert "fth-numbers-card" in found["pages"]["/faithfulness"]

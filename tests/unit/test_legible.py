@@ -20,7 +20,7 @@ from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.faithfulness.lines import Tokens
 from analysis.mfa.effects import Effects
-from analysis.models.capabilities import capabilities
+from analysis.models.capabilities import Need, capability
 from analysis.models.facts import describe
 from analysis.models.legible import check_corpus, check_legible, legibility_notes, unknown_ids, unread
 from analysis.models.prompts import encode_prompt
@@ -220,13 +220,17 @@ def test_no_page_measures_a_model_on_words_that_it_cannot_read(tmp_path: Path) -
 
 def test_the_model_card_says_what_a_model_that_reads_no_english_cannot_do() -> None:
     facts = loaded_tiny("gpt2").facts_dict()
-    plain = {c["page"]: c for c in capabilities(facts)}
-    mute = {c["page"]: c for c in capabilities({**facts, "unread_english": 1.0})}
-    assert plain["Faithfulness"]["works"] and plain["Validation"]["works"]
-    assert not mute["Faithfulness"]["works"] and not mute["Validation"]["works"] and mute["Attention"]["works"]
-    for page in ("Attention", "Steering", "MLP features", "Faithfulness", "Validation"):
-        assert "English, which this model cannot read" in mute[page]["reason"]
-        assert "cannot read" not in plain[page]["reason"]
+    needs: list[tuple[Need, bool]] = [
+        ("recorded attention", True),
+        ("residual stream", True),
+        ("activations", True),
+        ("English items", False),
+        ("invariants", False),
+    ]
+    for need, still in needs:
+        plain, mute = capability(need, facts), capability(need, {**facts, "unread_english": 1.0})
+        assert plain.works and "cannot read" not in plain.reason
+        assert mute.works == still and "English, which this model cannot read" in mute.reason
     loaded = loaded_tiny("gpt2")
     ids = torch.arange(1, 9)[None]
     assert describe(loaded.model, ids, othello_tokenizer(), loaded.spec).unread_english == 1

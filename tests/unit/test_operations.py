@@ -473,7 +473,7 @@ def test_a_model_that_cannot_be_recorded_is_still_described(tmp_path: Path) -> N
     residents = Residents(limit=1)
     residents.put(dataclasses.replace(tiny(), facts=facts))
     context = Context(residents, ResultStore(tmp_path))
-    able = context.perform(LoadModel()).data["capabilities"][0]
+    able = {c["need"]: c for c in context.perform(LoadModel()).data["capabilities"]}["recorded attention"]
     assert not able["works"] and "Layers 1" in able["reason"]
     for operation in (TracePrompt(text=TEXT), FitContrast(contrast=FEATURE)):
         with pytest.raises(UserError, match="Layers 1") as caught:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import UserError
-from analysis.models.capabilities import capabilities
+from analysis.models.capabilities import capability, recorded_attention
 from analysis.models.generation import generate_stream
 from analysis.models.prompts import (
     MAX_CHARACTERS,
@@ -313,18 +313,19 @@ class _Ending:
 
 def test_capabilities_follow_the_facts() -> None:
     facts = loaded_tiny("gemma2").facts_dict()
-    attention, *_others, validation = capabilities(facts)
-    assert attention["works"] and "all 4 layers" in attention["reason"] and validation["works"]
+    attention = recorded_attention(facts)
+    assert attention.works and "all 4 layers" in attention.reason and capability("invariants", facts).works
     for change, words in (
         ({"attention_layers": []}, "No layer"),
         ({"missing_layers": [2, 3]}, "Layers 2, 3"),
         ({"recording_error": 2e-4}, "2.0e-04, allowed 1e-04"),
         ({"recording_error": None}, "no finite number"),
     ):
-        refused = capabilities({**facts, **change})[0]
-        assert not refused["works"] and words in refused["reason"]
-    half = capabilities({**facts, "recording_error": 2e-4, "dtype": "bfloat16", "other_layers": [1]})[0]
-    assert half["works"] and "1 layers have no softmax attention" in half["reason"]
+        refused = capability("recorded attention", {**facts, **change})
+        assert not refused.works and words in refused.reason
+        assert not capability("invariants", {**facts, **change}).works
+    half = recorded_attention({**facts, "recording_error": 2e-4, "dtype": "bfloat16", "other_layers": [1]})
+    assert half.works and "1 layers have no softmax attention" in half.reason
 
 
 def test_facts_are_json_even_where_the_recording_failed() -> None:
@@ -332,4 +333,4 @@ def test_facts_are_json_even_where_the_recording_failed() -> None:
     broken = replace(loaded, facts=replace(loaded.facts, recording_error=float("inf")))
     assert broken.facts_dict()["recording_error"] is None
     assert loaded.facts_dict()["recording_error"] == loaded.facts.recording_error
-    assert not capabilities(broken.facts_dict())[0]["works"]
+    assert not recorded_attention(broken.facts_dict()).works

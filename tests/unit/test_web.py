@@ -14,8 +14,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app, main
+from components.frame.shell import shell
 from pages.address import LONG_TEXT, recall, remember
+from pages.attention import page as attention
 from pages.attention.state import read_address
+from pages.registry import pages
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +79,11 @@ def _ids(component: Any) -> list[str]:
     return found + [json.dumps(c.id, sort_keys=True) for c in component._traverse() if getattr(c, "id", None)]
 
 
-def test_ids_are_unique_on_every_page(client: FlaskClient) -> None:
-    # Pages can be imported once there is an app, not before.
-    from components.frame.shell import shell
-    from pages.attention import page
-    from pages.model import page as model
-    from pages.validation import page as validation
-
-    frame = _ids(shell([("Attention", "/attention")], {}))
-    for layout in (page.layout(), model.layout(), validation.layout()):
-        ids = [*frame, *_ids(layout)]
+def test_ids_are_unique_on_every_page() -> None:
+    found = pages()
+    frame = _ids(shell([(page.name, page.path) for page in found], {}))
+    for page in found:
+        ids = [*frame, *_ids(page.layout())]
         assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
 
 
@@ -98,13 +96,11 @@ def test_ids_are_unique_on_every_page(client: FlaskClient) -> None:
         {"text": "@../../etc/passwd", "score": "x" * 100, "chat": "maybe", "unknown": "1"},
     ],
 )
-def test_broken_addresses_open_the_default_view(query: dict[str, str], client: FlaskClient) -> None:
-    from pages.attention import page
-
+def test_broken_addresses_open_the_default_view(query: dict[str, str]) -> None:
     view = read_address(query)
     assert view.head is None and view.tab == "why" and view.side == "query" and view.model is None
     assert 0 <= view.generate <= 200 and not view.chat and len(view.score) < 40
-    page.layout(**query)
+    attention.layout(**query)
 
 
 def test_a_long_prompt_is_kept_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -100,14 +101,11 @@ class FitContrast(OnContrast):
         return f"Fit {feature_name(self.contrast)} on {self.model.label}"
 
     def run(self, context: Context) -> Result:
-        from analysis.models.capabilities import capabilities
         from analysis.qk.contrasts import fitted_examples
         from analysis.qk.fit import fit_contrast
 
         loaded = context.model(self.model)
-        able = capabilities(loaded.facts_dict())[0]
-        if not able["works"]:
-            raise UserError(f"Features cannot be fitted on this model. {able['reason']}", "model")
+        require_attention(loaded.facts_dict(), "Features cannot be fitted on this model.")
         context.progress(0.0, "building examples")
         examples = fitted_examples(self.contrast, loaded.tokenizer)
         _check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)

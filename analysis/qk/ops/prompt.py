@@ -13,6 +13,7 @@ from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.models.capabilities import require_attention
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -40,15 +41,12 @@ class OnPrompt(Operation):
 
     def trace(self, context: Context, overview: bool = False) -> tuple[Trace, Overview | None, int]:
         """The recorded pass (from memory if it is there), the overview if asked for, and the length of the prompt."""
-        from analysis.models.capabilities import capabilities
         from analysis.models.generation import generate_stream
         from analysis.models.prompts import encode_prompt
         from analysis.models.trace import trace_prompt
 
         loaded = context.model(self.model)
-        able = capabilities(loaded.facts_dict())[0]
-        if not able["works"]:
-            raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
+        require_attention(loaded.facts_dict(), "The Attention page does not work with this model.")
         prompt = [self.text, self.chat, self.generate]
         key = hash_of(["trace", context.residents.identity(self.model), *prompt])
         found = context.memory.get(key)

@@ -12,6 +12,7 @@ from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 
@@ -95,15 +96,12 @@ class Invariants(Operation):
         return f"Invariants on {self.model.label}"
 
     def run(self, context: Context) -> Result:
-        from analysis.models.capabilities import capabilities
         from analysis.models.prompts import encode_prompt
         from analysis.qk.contrasts import build_examples
         from analysis.qk.invariants import measure_invariants
 
         loaded = context.model(self.model)
-        able = capabilities(loaded.facts_dict())[0]
-        if not able["works"]:
-            raise UserError(f"The invariants need recorded attention. {able['reason']}", "model")
+        require_attention(loaded.facts_dict(), "The invariants need recorded attention.")
         try:
             ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
         except UserError as error:

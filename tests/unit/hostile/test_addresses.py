@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 
 from pages import address
-from pages.attention import state as attention
-from pages.faithfulness import state as faithfulness
-from pages.mlp_features import state as mlp_features
-from pages.neurons import state as neurons
-from pages.othello import state as othello
-from pages.steering import state as steering
+from pages.manifest import PageManifest
+from pages.registry import pages
 
-STATES = {"attention": attention, "steering": steering, "othello": othello, "neurons": neurons,
-          "mlp_features": mlp_features, "faithfulness": faithfulness}  # fmt: skip
+PAGES = [page for page in pages() if page.read_address is not None]
 NAMES = ["model", "text", "steer", "features", "head", "with", "without", "edits", "moves", "othello", "tab",
          "study", "seed", "count", "temperature", "item", "measure", "layer", "neuron", "vector", "fit",
          "feature", "key"]  # fmt: skip
@@ -53,17 +48,17 @@ TEXTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("page", STATES)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_nonsense_opens_a_view(page: str, text: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nonsense_opens_a_view(page: PageManifest, text: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
-    state = STATES[page]
-    names = {*NAMES, *getattr(state, "ADDRESS", ())}
+    assert page.read_address is not None
+    names = {*NAMES, *page.address}
     for name in names:
-        view = state.read_address({name: text})
+        view = page.read_address({name: text})
         assert getattr(view, "model", None) is None or view.model["source"] == "default"
         json.dumps(vars(view), default=list, allow_nan=False).encode()  # it is written into the page
-    state.read_address(dict.fromkeys(names, text))
+    page.read_address(dict.fromkeys(names, text))
 
 
 def test_a_kept_text_is_believed_only_if_it_is_the_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

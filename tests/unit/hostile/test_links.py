@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pages.frame import linked
+from pages.registry import pages
 
-PATHS = ["/attention", "/steering", "/neurons", "/mlp-features", "/faithfulness", "/othello", "/validation", "/model"]
+PATHS = [page.path for page in pages()]
 
 SCRIPT = """
 import json, sys

@@ -9,7 +9,7 @@ import pytest
 from analysis.catalogue import FitProbes, OthelloFacts
 from analysis.engine.context import Context
 from analysis.engine.store import ResultStore
-from analysis.models.capabilities import capabilities
+from analysis.models.capabilities import recorded_attention
 from analysis.models.loader import load_model
 from analysis.othello.board import Board
 from analysis.othello.games import random_games
@@ -93,5 +93,5 @@ def test_a_fit_on_the_page_drops_what_was_measured_with_the_old_probes(
 def test_it_opens_on_the_pages_of_language_models() -> None:
     loaded = load_model("othello")
     assert loaded.facts.recording_error < 1e-4 and loaded.facts.dtype == "float32"
-    assert capabilities(loaded.facts_dict())[0]["works"]
+    assert recorded_attention(loaded.facts_dict()).works
     assert loaded.tokenizer("C4 C3")["input_ids"] == [20, 19]

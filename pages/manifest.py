@@ -1,0 +1,39 @@
+"""What a page declares of itself, once: all that the frame, the registry and the tests need to know of it.
+
+A page is a package with a module ``page`` that holds ``MANIFEST``. This module knows no page, so that each page can
+import it; the registry (pages/registry.py) finds the manifests, and no page imports that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.models.capabilities import Need
+
+
+@dataclass(frozen=True)
+class PageManifest:
+    """A page: ``name`` in the navigation and in the title, ``path`` without a prefix, place in the ``order`` of pages,
+    and ``layout``, which takes the query of an address as keywords.
+
+    ``needs``: what it needs of a model; None for a page that the Model page does not speak of. ``state``: the dataclass
+    of its state, None for a page without one; then ``address`` names the entries of the address in the order of the
+    inputs of the address callback, ``read_address`` makes a state of a query, and ``tabs`` are the values of ``tab``.
+    """
+
+    name: str
+    path: str
+    order: int
+    layout: Callable[..., Any]
+    needs: Need | None = None
+    state: type | None = None
+    address: Sequence[str] = ()
+    read_address: Callable[[dict[str, Any]], Any] | None = None
+    tabs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The title of the browser's window."""
+        return f"{self.name} · Attune"
