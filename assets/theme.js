@@ -1,7 +1,7 @@
 // Runs in the head, before anything is painted: the theme of last time, or the system's.
 (function () {
   let theme = null;
-  try { theme = localStorage.getItem("attune-theme"); } catch (e) { /* private window */ }
+  try { theme = localStorage.getItem("attune-theme"); } catch { /* private window */ }
   if (theme !== "light" && theme !== "dark") {
     theme = window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   }

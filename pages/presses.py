@@ -1,4 +1,4 @@
-"""The server's half of a queue of presses (assets/attune_presses.js): all that wait for an answer, in their order."""
+"""The server's half of a queue of presses (assets/frame/presses.js): all that wait for an answer, in their order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A token x token matrix packed for the browser: 8-bit cells, the causal half only, deflated, at most 100 KB.
 
 If a matrix is so busy that it would not fit, it is sent in fewer steps, and the caption says how coarse they are. The
-browser (assets/heatmap.js) unpacks it, draws it, and shades tokens from it without asking again.
+browser (assets/kit.js) unpacks it, draws it, and shades tokens from it without asking again.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dash import html
 
 def user_error(text: str, control: str | None = None) -> Any:
     """Something typed cannot be used; says what is wrong and what to do. ``control``: the id of the box that it was
-    typed into, which assets/refused.js marks for as long as the sentence stands."""
+    typed into, which assets/frame/refused.js marks for as long as the sentence stands."""
     alert = dbc.Alert(text, color="warning", className="attune-alert", key=text)
     return alert if control is None else html.Div(alert, key=text, **{"data-refuses": control})
 

@@ -1,7 +1,7 @@
 """Othello boards as plain data, and the container into which the browser draws them.
 
 A page shows a dozen boards of 64 squares; as Dash components they would be a thousand elements for its renderer to walk
-at every change. So React gets one empty element per board and the squares are drawn by `assets/othello.js` from the
+at every change. So React gets one empty element per board and the squares are drawn by `assets/pages/othello.js` from the
 data made here, which is checked here and says each square in words as well, for a screen reader and the tooltip.
 """
 
@@ -21,7 +21,7 @@ COLOURS = ("empty", "black", "white")
 def board(name: str, label: str, playable: bool = False, queue: str = "", edits: str = "") -> Any:
     """The container of a board.
 
-    ``queue``: the queue of presses (assets/attune_presses.js) that is told of pressed squares, if it is playable;
+    ``queue``: the queue of presses (assets/frame/presses.js) that is told of pressed squares, if it is playable;
     ``edits``: the one that is told of squares pressed with the right button or with Shift and Enter, if that shall mean
     something else.
     """

@@ -1,12 +1,9 @@
-"""Boards as data: what is refused, what is said in words, and how the browser's part draws, presses, lights."""
+"""Boards as data: what is refused, what is said in words. (How the browser draws them: tests/browser/scripts.)"""
 
 from __future__ import annotations
 
-import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ from components.othello.board import (
 )
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-SCRIPT = (ASSETS / "othello.js").read_text("utf-8")
+SCRIPT = (ASSETS / "pages" / "othello.js").read_text("utf-8")
 STYLE = (ASSETS / "othello.css").read_text("utf-8")
 EMPTY = [0] * 64
 
@@ -163,98 +160,3 @@ def test_each_mark_has_a_look_that_is_not_only_a_colour() -> None:
 
 def _rule(name: str) -> str:
     return "".join(body for selector, body in re.findall(r"([^{}]+)\{([^{}]*)\}", STYLE) if name in selector)
-
-
-FAKE = r"""
-const listeners = {}; const sets = [];
-class Classes { constructor() { this.s = new Set(); } toggle(n, on) { on ? this.s.add(n) : this.s.delete(n); }
-  add(n) { this.s.add(n); } remove(n) { this.s.delete(n); } contains(n) { return this.s.has(n); } }
-class Element {
-  constructor(tag) { this.tag = tag; this.children = []; this.dataset = {}; this.attributes = {};
-    this.classList = new Classes();
-    this.style = { removeProperty() {}, setProperty() {} }; this.textContent = ""; made += 1; }
-  set className(v) { v.split(" ").forEach((n) => this.classList.add(n)); }
-  get firstChild() { return this.children[0]; } get lastChild() { return this.children[this.children.length - 1]; }
-  get parentElement() { return this.parent; }
-  appendChild(c) { c.parent = this; this.children.push(c); } append(...cs) { cs.forEach((c) => this.appendChild(c)); }
-  replaceChildren() { this.children = []; }
-  setAttribute(k, v) { this.attributes[k] = v; } getAttribute(k) { return this.attributes[k]; }
-  focus() { focused = this; }
-  all() { return this.children.flatMap((c) => [c, ...c.all()]); }
-  matches(q) {
-    const m = q.match(/^(?:(\w+))?((?:\.[\w-]+)*)((?:\[[^\]]+\])*)$/);
-    if (!m) throw new Error("selector " + q);
-    return (!m[1] || this.tag === m[1]) && (m[2].match(/[\w-]+/g) || []).every((c) => this.classList.contains(c)) &&
-      (m[3].match(/\[[^\]]+\]/g) || []).every((a) => { const [, k, v] = a.match(/data-(\w+)(?:="(.*)")?/);
-        return v === undefined ? this.dataset[k] !== undefined : String(this.dataset[k]) === v; });
-  }
-  closest(q) { const parts = q.split(" "), last = parts.pop();
-    for (let e = this; e; e = e.parent)
-      if (e.matches(last) && (!parts.length || (e.parent && e.parent.closest(parts.join(" "))))) return e;
-    return null; }
-  querySelectorAll(q) { return this.all().filter((e) => e.matches(q)); }
-  querySelector(q) { return this.querySelectorAll(q)[0] || null; }
-}
-let made = 0, focused = null;
-const body = new Element("body");
-const host = (id, data) => { const h = new Element("div");
-  h.id = id; h.className = "attune-board"; Object.assign(h.dataset, data); body.append(h); return h; };
-globalThis.document = { documentElement: body, createElement: (t) => new Element(t),
-  addEventListener: (n, f) => { listeners[n] = f; },
-  getElementById: (id) => body.all().find((e) => e.id === id) || null,
-  querySelectorAll: (q) => (q.includes(":empty") ? [] : body.querySelectorAll(q)) };
-globalThis.MutationObserver = class { observe() {} };
-globalThis.window = globalThis;
-globalThis.dash_clientside = { no_update: "none", set_props() {},
-  attune: { press: (queue, what) => sets.push([queue, what]), afterPress() {} } };
-const a = host("play", { queue: "clicks", edits: "edits" }), b = host("plain", {});
-"""
-DRIVE = r"""
-const boards = JSON.parse(process.argv[2]), said = [];
-const draw = () => window.dash_clientside.attune_othello.drawAll({ play: boards[0], plain: boards[0] });
-draw(); const first = made; draw(); said.push(made - first);
-const cell = (h, s) => h.querySelector('.attune-square[data-square="' + s + '"]');
-const key = (k, more) => listeners.keydown({ key: k, target: focused, preventDefault() {}, ...more });
-said.push(a.querySelectorAll(".attune-square").length, cell(a, 26).tag, cell(b, 26).tag,
-  cell(a, 26).getAttribute("aria-label"));
-listeners.click({ target: cell(a, 26) }); listeners.click({ target: cell(a, 26).firstChild });
-listeners.click({ target: cell(b, 26) });
-listeners.contextmenu({ target: cell(a, 26), preventDefault() {} });
-focused = cell(a, 19);
-["ArrowLeft", "ArrowUp", "ArrowUp", "ArrowUp", "End", "ArrowRight", "Home", "ArrowLeft", "ArrowDown"].forEach((k) =>
-  key(k));
-said.push(Number(focused.dataset.square), a.querySelectorAll(".attune-square").filter((c) => c.tabIndex === 0).length);
-key("Enter", { shiftKey: true });
-listeners.mouseover({ target: cell(b, 5) });
-said.push(body.querySelectorAll(".attune-square-lit").map((e) => [e.parent.id, Number(e.dataset.square)]));
-listeners.mouseover({ target: body });
-said.push(body.querySelectorAll(".attune-square-lit").length);
-window.dash_clientside.attune_othello.drawAll({ play: boards[1] });
-said.push(cell(a, 26).getAttribute("aria-label"), cell(a, 26).lastChild.textContent,
-  cell(a, 26).classList.contains("attune-wrong"));
-console.log(JSON.stringify({ sets, said }));
-"""
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="node runs the browser's part")
-def test_boards_are_drawn_once_pressed_walked_and_lit(tmp_path: Path) -> None:
-    node, drive = str(shutil.which("node")), tmp_path / "drive.js"
-    subprocess.run([node, "--check", str(ASSETS / "othello.js")], check=True, timeout=20)
-    evil = '<img src=x onerror="alert(1)">'
-    texts = [evil if s == 26 else "" for s in range(64)]
-    boards = [board_data(EMPTY), board_data(EMPTY, texts=texts, labels=[evil] * 64, wrong=[26])]
-    drive.write_text(FAKE + SCRIPT + DRIVE, "utf-8")
-    ran = subprocess.run([node, str(drive), json.dumps(boards)], capture_output=True, text=True, check=True, timeout=20)
-    found = json.loads(ran.stdout)
-    assert found["sets"] == [
-        ["clicks", {"kind": "square", "square": 26}],
-        ["clicks", {"kind": "square", "square": 26}],
-        ["edits", {"kind": "edit", "square": 26}],
-        ["edits", {"kind": "edit", "square": 8}],
-    ]
-    again, squares, pressable, plain, label, square, stops, lit, unlit, said, text, wrong = found["said"]
-    assert again == 0, "drawing again must make no new elements"
-    assert (squares, pressable, plain, label) == (64, "button", "div", "D3, empty")
-    assert (square, stops) == (8, 1), "the edges hold, and one square is a stop of the tabulator"
-    assert lit == [["play", 5], ["plain", 5]] and unlit == 0
-    assert said == text == evil == html.unescape(html.escape(evil)) and wrong is True

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +18,6 @@ from plotly.utils import PlotlyJSONEncoder
 from scipy.stats import spearmanr
 
 from analysis.errors import UserError
-from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
 from app import create_app
 from components.faithfulness.board_figures import called_shares
@@ -106,29 +103,6 @@ def made_board(shown: bool = True) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_browser(call: str, *sent: Any, document: str = "{ addEventListener() {} }") -> Any:
-    """What a call of the browser's half answers, with the properties that it set: Node without a page.
-
-    ``call`` is JavaScript; ``sent`` has the values, ``board`` the functions, ``heard`` the listeners by event.
-    """
-    script = (
-        "const put = []; const heard = {};"
-        "globalThis.window = { dash_clientside: { no_update: null, set_props: (id, props) => put.push([id, props]) } };"
-        f"globalThis.document = {document};"
-        f"require({json.dumps(str(ROOT / 'assets' / 'faithboard.js'))});"
-        "const board = window.dash_clientside.attune_faithboard;"
-        "const sent = JSON.parse(require('fs').readFileSync(0));"
-        f"const answer = {call};"
-        "console.log(JSON.stringify([answer === undefined ? null : answer, put]));"
-    )
-    given = json.dumps(sent, cls=PlotlyJSONEncoder)
-    done = subprocess.run(["node", "-e", script], input=given, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-node = pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the browser's half without a browser.")
-
-
 def written(component: Any) -> str:
     return json.dumps(component, cls=PlotlyJSONEncoder, ensure_ascii=False)
 
@@ -184,71 +158,6 @@ def test_bars_at_the_measures_own_thresholds_are_the_shares_called_faithful() ->
     rows = {r["measure"]: r["called"] for r in rows_of(made_board(), packed(data) | {"tier": "1"})}
     assert {n: c["1"] for n, c in rows.items() if c["1"] is not None} == pytest.approx(shares)
     assert rows["chain length"] == {"1": None}
-
-
-@node
-@pytest.mark.parametrize("level", [-1.0, 0.0, 0.5, 0.9])
-def test_the_browser_counts_as_the_server_does(level: float) -> None:
-    from pages.faithfulness.bias import draw
-    from pages.faithfulness.truth import packed
-
-    data = answered(3)
-    points = packed(data) | {"study": "", "tier": "1", "source": "s"}
-    base, moved = draw(points, "bias", "dark", made_board()), dict.fromkeys(data["thresholds"], level)
-    (figure, _, settings, agreement, *_, said), _ = in_browser("board.bias(...sent)", base, moved, points)
-    expected = called_shares(data["points"], moved)
-    assert settings["called"] == pytest.approx(expected)
-    named = [c[0] for c in figure["data"][0]["customdata"]]
-    assert figure["data"][0]["x"] == pytest.approx([expected[n] for n in named])
-    calls = [[None if (s := p["scores"][n]) is None else s >= level for p in data["points"]] for n in NAMES[:3]]
-    matrix, cells = kappa_matrix(calls), agreement["data"][0]["z"]
-    for i in range(2):
-        for j in range(i + 1):
-            want = None if np.isnan(matrix[i + 1, j]) else pytest.approx(matrix[i + 1, j])
-            assert cells[i][j] == want
-    assert cells[0][1] is None and "75% are labelled so" in said
-
-
-def few_points() -> dict[str, Any]:
-    """Forty points on which CC-SHAP was run four times, as FUR is."""
-    from pages.faithfulness.truth import packed
-
-    data = answered(5)
-    for k, p in enumerate(data["points"]):
-        p["scores"]["CC-SHAP"] = 1.0 if k in (1, 2, 4, 5) else None
-    return packed(data) | {"study": "", "tier": "1", "source": "s"}
-
-
-@node
-def test_a_measure_on_a_few_items_is_not_counted_as_if_it_were_on_all() -> None:
-    from pages.faithfulness.bias import draw
-
-    points, high = few_points(), dict.fromkeys(NAMES, 2.0)
-    base = draw(points, "bias", "dark", made_board())
-    (figure, _, settings, agreement, caption, _, said), _ = in_browser("board.bias(...sent)", base, high, points)
-    # Three measures of the board's kappa; all call nothing faithful, one of them nothing of four items.
-    assert said.startswith("2 of 2 measures call under 10% of these 40 items") and "CC-SHAP (n = 4)" in said
-    assert settings["counted"] == {"Early Answering": 40, "SCM": 40, "CC-SHAP": 4, "answer confidence": 40}
-    ticks = figure["layout"]["yaxis"]["ticktext"]
-    assert "CC-SHAP  ≥ 2 (n = 4)" in ticks and sum("n =" in t for t in ticks) == 1
-    assert [c[2] for c in figure["data"][0]["customdata"] if c[0] == "CC-SHAP"] == [" of 4 items"]
-    assert "on up to 40 items" in caption and "n beside its name" in caption
-    assert agreement["layout"]["yaxis"]["ticktext"] == ["SCM", "CC-SHAP (n = 4)"]
-    assert agreement["data"][0]["customdata"][1][0][2] == "<br>on 4 items"
-
-
-@node
-def test_measures_that_lack_hardly_any_score_are_counted() -> None:
-    from pages.faithfulness.bias import draw
-    from pages.faithfulness.truth import packed
-
-    data = answered(6)
-    for k, p in enumerate(data["points"]):
-        p["scores"]["CC-SHAP"], p["scores"]["SCM"] = 0.0, None if k < 4 else 0.0
-    points = packed(data) | {"study": "", "tier": "1", "source": "s"}
-    base = draw(points, "bias", "dark", made_board())
-    (*_, said), _ = in_browser("board.bias(...sent)", base, {}, points)
-    assert " of 3 measures" in said and "Not counted" not in said
 
 
 # What is withheld
@@ -506,50 +415,6 @@ def test_typed_rows_come_before_a_file_and_a_file_must_be_text() -> None:
         rows_of("", "data:x;base64," + base64.b64encode(b"\xff\xfe").decode())
     with pytest.raises(UserError, match="UTF-8"):
         rows_of("", "data:x;base64,###")
-
-
-@node
-def test_it_is_said_which_of_text_and_file_is_used() -> None:
-    for text, file, what in (
-        ("{}", "data:", "not the file"),
-        (" ", "data:", ""),
-        (None, "data:", ""),
-        ("{}", None, ""),
-    ):
-        said, _ = in_browser("board.reads(...sent)", text, file)
-        assert what in said and bool(said) == bool(what)
-
-
-@node
-@pytest.mark.parametrize("event", ["change", "drop"])
-def test_a_file_that_is_too_large_is_said_to_be(event: str) -> None:
-    from analysis.faithfulness.ops.jobs import MAX_FILE
-    from pages.faithfulness.study_tab import study_tab
-
-    view: Any = None
-    parts = [c for c in study_tab(view)._traverse() if hasattr(c, "to_plotly_json")]
-    upload = next(c for c in parts if getattr(c, "id", "") == "fth-file-upload")
-    host = next(c for c in parts if "data-fthb-most" in c.to_plotly_json()["props"])
-    marks = host.to_plotly_json()["props"]
-    assert upload in host.children
-    assert upload.max_size == marks["data-fthb-most"] == MAX_FILE and "5 MB" in written(host.children)
-    document = "{ addEventListener(name, hear) { (heard[name] = heard[name] || []).push(hear); } }"
-    files = "{ files: [{ name: 'a.jsonl', size: sent[0] }], "
-    there = "closest: () => ({ dataset: { fthbMost: String(sent[1]), fthbRefused: sent[2] } })"
-    target = files + there + " }" if event == "change" else "{ " + there + " }"
-    call = f"heard.{event}.forEach((h) => h({{ target: {target}, dataTransfer: {files} }} }}))"
-    sent = (MAX_FILE, marks["data-fthb-refused"])
-    _, put = in_browser(call, MAX_FILE + 1, *sent, document=document)
-    assert dict(put)["fth-file-upload"] == {"contents": None} and "a.jsonl: larger than 5 MB" in written(put)
-    assert in_browser(call, MAX_FILE, *sent, document=document)[1] == []
-
-
-@node
-def test_a_finished_study_opens_only_where_nobody_has_gone_on() -> None:
-    for open_tab, study, opens in (("Studies", "own-1", True), ("Intervene", "own-1", False), ("Studies", "", False)):
-        document = f"{{ addEventListener() {{}}, querySelector: () => ({{ textContent: {json.dumps(open_tab)} }}) }}"
-        _, put = in_browser("board.made({ study: sent[0] })", study, document=document)
-        assert put == ([["fth-study", {"data": study}]] if opens else [])
 
 
 def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextvars import copy_context
 from pathlib import Path
@@ -433,82 +431,6 @@ def test_the_caption_names_every_line() -> None:
 
 
 # Interventions
-
-FORM = """
-const made = {}, sent = [];
-function element(tag) {
-  return {
-    tag, children: [], attributes: {}, hears: {}, dataset: {}, hidden: false, textContent: "",
-    setAttribute(name, value) { this.attributes[name] = value; if (name === "id") made[value] = this; },
-    append(...more) { this.children.push(...more); }, replaceChildren(...more) { this.children = more; },
-    addEventListener(what, then) { this.hears[what] = then; }, focus() {},
-  };
-}
-globalThis.document = { addEventListener() {}, createElement: element, getElementById: (id) => made[id] || null };
-globalThis.window = { dash_clientside: { no_update: null, set_props(id, props) { sent.push([id, props]); } } };
-element().setAttribute("id", "fth-form");
-require(SOURCE);
-const page = window.dash_clientside.attune_faith;
-const last = (id) => sent.filter(([to]) => to === id).map(([, props]) => props).pop() || null;
-const type = (value) => { made["fth-key-entry"].value = value; made["fth-key-entry"].hears.input(); };
-const edit = (k, value) => {
-  const choice = made["fth-form"].children[k].children[2];
-  choice.value = value;
-  choice.hears.change();
-};
-const said = () => made["fth-key-said"].textContent;
-const item = (name, twin, key) => ({ item: name, study: "", tier: "1", steps: [" a.", " b."], key,
-  twins: [{ item: name }, { item: twin }] });
-const out = [], tell = (...what) => out.push(what);
-SCENE
-console.log(JSON.stringify(out));
-"""
-"""The form in Node: elements that remember what was done to them; ``tell`` gathers what the test looks at."""
-
-
-def played(scene: str) -> list[Any]:
-    """What a scene told."""
-    script = FORM.replace("SOURCE", json.dumps(str(ROOT / "assets" / "faithfulness.js"))).replace("SCENE", scene)
-    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
-    return list(json.loads(done.stdout))
-
-
-in_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node runs the browser's half without a browser.")
-
-
-@in_node
-def test_an_empty_key_is_refused_in_the_form() -> None:
-    told = played("""
-      page.form(item("R", "K", "4"), null);
-      type("7"); tell(last("fth-apply").disabled, said());
-      type("  "); tell(last("fth-apply").disabled, said());
-      edit(0, "delete"); tell(last("fth-apply").disabled);
-      type("4"); tell(last("fth-apply").disabled, said());
-      type(""); page.form(item("K", "R", "4"), null);
-      tell(made["fth-key-entry"].value, last("fth-apply").disabled);
-    """)
-    refusal = told[1][1]
-    assert told[0] == [False, ""] and told[1][0] is True and "another key" in refusal and refusal.endswith(".")
-    assert told[2] == [True] and told[3] == [False, ""]
-    assert told[4] == ["4", False]  # under the next mechanism the key is the item's again, and the edits stay
-
-
-@in_node
-def test_what_could_not_be_applied_can_be_tried_again() -> None:
-    told = played("""
-      page.form(item("R", "K", "4"), null);
-      edit(1, "corrupt"); tell(last("fth-apply").disabled);
-      const [asked, off] = page.apply(1); tell(asked.edits, off);
-      page.failed("panel"); tell(last("fth-apply").disabled);
-      page.apply(2); page.failed(null);
-      edit(1, "corrupt"); tell(last("fth-apply").disabled);
-      page.apply(3); page.failed("panel");
-      page.form(item("K", "R", "4"), null);
-      tell(last("fth-asked"), last("fth-apply").disabled);
-    """)
-    assert told[:3] == [[False], [["keep", "corrupt"], True], [False]]
-    assert told[3] == [True]  # it went well: the same once more would say the same
-    assert told[4] == [{"data": None}, False]  # what was said of the last item goes, the edits stay
 
 
 def test_what_was_not_applied_is_said() -> None:

@@ -48,5 +48,5 @@ def test_without_a_prefix_a_path_is_as_it_is():
 
 
 def test_no_script_asks_for_a_path_without_the_prefix():
-    for script in (ROOT / "assets").glob("*.js"):
+    for script in (ROOT / "assets").rglob("*.js"):
         assert not re.findall(r"""fetch\(\s*["'`]/""", script.read_text(encoding="utf-8")), script.name

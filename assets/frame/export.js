@@ -1,17 +1,7 @@
 // Every figure leaves the page as PNG, SVG, HTML, CSV or JSON, with the settings that made it. All of it happens in the
 // browser, on what the browser shows; nothing is sent anywhere.
 (function () {
-  const attune = window.dash_clientside.attune;
-
-  function save(name, kind, content) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type: kind }));
-    link.download = name;
-    document.body.appendChild(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  }
+  const { bytesOf, download, escape, none, register, triggeredId } = window.dash_clientside.attune_kit;
 
   // Typed arrays (plain, or in plotly's {dtype, bdata, shape} form) as nested lists; NaN becomes null.
   function plain(value) {
@@ -25,8 +15,7 @@
   const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, i1: Int8Array, i2: Int16Array, u2: Uint16Array,
     i4: Int32Array, u4: Uint32Array };
   function decode(packed) {
-    const bytes = Uint8Array.from(atob(packed.bdata), (c) => c.charCodeAt(0));
-    const flat = Array.from(new KINDS[packed.dtype](bytes.buffer), (v) => (Number.isFinite(v) ? v : null));
+    const flat = Array.from(new KINDS[packed.dtype](bytesOf(packed.bdata).buffer), (v) => (Number.isFinite(v) ? v : null));
     const shape = String(packed.shape || flat.length).split(",").map(Number);
     if (shape.length < 2) return flat;
     const rows = [];
@@ -77,10 +66,10 @@
       line += (line ? "  ·  " : "") + cut;
     });
     lines.push(line);
-    return lines.map((l) => l.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"));
+    return lines.map(escape);
   }
   function withCaption(gd, settings) {
-    const dark = attune.currentTheme() === "dark";
+    const dark = window.dash_clientside.attune.currentTheme() === "dark";
     const lines = caption(settings);
     const layout = JSON.parse(JSON.stringify(gd.layout, (k, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v)));
     const box = gd.getBoundingClientRect();
@@ -113,10 +102,9 @@
       ";Plotly.newPlot('f',f.data,f.layout,{displaylogo:false,modeBarButtonsToRemove:['sendChartToCloud']})</script>";
   }
 
-  attune.exportFigure = async function (clicks, settings, ids) {
-    const trigger = window.dash_clientside.callback_context.triggered_id;
-    const nothing = window.dash_clientside.no_update;
-    if (!trigger || !clicks.some(Boolean)) return [nothing, nothing];
+  async function exportFigure(clicks, settings, ids) {
+    const trigger = triggeredId();
+    if (!trigger || !clicks.some(Boolean)) return [none(), none()];
     const name = trigger.export;
     const gd = document.querySelector("#" + CSS.escape(name) + " .js-plotly-plot");
     if (!gd || !gd.data || !gd.data.length) return ["There is nothing to export yet.", true];
@@ -125,17 +113,19 @@
       position >= 0 ? settings[position] : {});
     const file = "attune-" + name;
     if (trigger.format === "json") {
-      save(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
+      download(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
     } else if (trigger.format === "csv") {
-      save(file + ".csv", "text/csv", csv(gd, made));
+      download(file + ".csv", "text/csv", csv(gd, made));
     } else if (trigger.format === "html") {
-      save(file + ".html", "text/html", await page(gd, made));
+      download(file + ".html", "text/html", await page(gd, made));
     } else {
       const figure = withCaption(gd, made);
       const uri = await window.Plotly.toImage(figure, { format: trigger.format, width: figure.layout.width,
         height: figure.layout.height, scale: trigger.format === "png" ? 2 : 1 });
-      save(file + "." + trigger.format, "", await (await fetch(uri)).blob());
+      download(file + "." + trigger.format, "", await (await fetch(uri)).blob());
     }
     return ["Exported " + file + "." + trigger.format, true];
-  };
+  }
+
+  register("attune", { exportFigure });
 })();

@@ -1,9 +1,8 @@
 // Othello boards in the browser: drawn once, then only changed; pressed, walked by arrow keys, lit together. All text
 // goes in through textContent or attributes.
 (function () {
+  const { byId, element, none, on, read, register, set } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
-  const none = () => window.dash_clientside.no_update;
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
   const NAMES = Array.from({ length: 64 }, (_, s) => "ABCDEFGH"[s >> 3] + ((s & 7) + 1));
   // The scales of the figures (components/kit/png.py, components/kit/theme.py), in equal steps.
   const SEQUENTIAL = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#fee838"];
@@ -19,29 +18,14 @@
   const ink = (c) => (0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140 ? "#101214" : "#ffffff");
 
   function build(host) {
-    host.replaceChildren();
-    const corner = (text) => {
-      const e = document.createElement("span");
-      e.className = "attune-edge"; e.textContent = text; e.setAttribute("aria-hidden", "true");
-      host.appendChild(e);
-    };
-    corner("");
-    for (let c = 1; c <= 8; c += 1) corner(String(c));
+    const corner = (text) => element("span", { class: "attune-edge", "aria-hidden": "true" }, text);
     const playable = !!host.dataset.queue;
-    for (let s = 0; s < 64; s += 1) {
-      if (s % 8 === 0) corner("ABCDEFGH"[s / 8]);
-      const cell = document.createElement(playable ? "button" : "div");
-      if (playable) { cell.type = "button"; cell.tabIndex = s === 19 ? 0 : -1; } else cell.setAttribute("role", "img");
-      cell.className = "attune-square";
-      cell.dataset.square = s;
-      const disc = document.createElement("span"); disc.className = "attune-disc";
-      const text = document.createElement("span"); text.className = "attune-square-text";
-      cell.append(disc, text);
-      host.appendChild(cell);
-    }
-    const legend = document.createElement("div");
-    legend.className = "attune-legend";
-    host.appendChild(legend);
+    const squares = NAMES.map((_, s) => [s % 8 === 0 ? corner("ABCDEFGH"[s / 8]) : null,
+      element(playable ? "button" : "div", { class: "attune-square", "data-square": s,
+        ...(playable ? { type: "button", tabindex: s === 19 ? 0 : -1 } : { role: "img" }) },
+      element("span", { class: "attune-disc" }), element("span", { class: "attune-square-text" }))]);
+    host.replaceChildren(...["", 1, 2, 3, 4, 5, 6, 7, 8].map(corner), ...squares.flat().filter(Boolean),
+      element("div", { class: "attune-legend" }));
   }
 
   function draw(host, data) {
@@ -73,13 +57,12 @@
       legend.dataset.key = key;
       legend.replaceChildren();
       if (key) {
-        const low = document.createElement("span"), bar = document.createElement("i"), high = document.createElement("span");
         const percent = data.legend.includes("%") || data.legend.includes("points");
         const say = (v) => (percent ? Math.round(100 * v) + (data.legend.includes("%") ? " %" : "") : String(Number(v.toPrecision(2))));
-        low.textContent = say(data.kind === "diverging" ? -data.max : 0);
-        high.textContent = say(data.max) + " · " + data.legend;
-        bar.style.background = "linear-gradient(90deg," + (data.kind === "diverging" ? DIVERGING : SEQUENTIAL).join(",") + ")";
-        legend.append(low, bar, high);
+        const scale = data.kind === "diverging" ? DIVERGING : SEQUENTIAL;
+        legend.append(element("span", {}, say(data.kind === "diverging" ? -data.max : 0)),
+          element("i", { style: { background: "linear-gradient(90deg," + scale.join(",") + ")" } }),
+          element("span", {}, say(data.max) + " · " + data.legend));
       }
     }
   }
@@ -91,7 +74,7 @@
     if (!data) return none();
     Object.entries(data).forEach(([id, board]) => {
       kept.set(id, board);
-      const host = document.getElementById(id);
+      const host = byId(id);
       if (host) draw(host, board);
     });
     return none();
@@ -108,17 +91,12 @@
     const host = cell.closest(".attune-board"), queue = host && (edit ? host.dataset.edits : host.dataset.queue);
     if (queue) attune.press(queue, { kind: edit ? "edit" : "square", square: Number(cell.dataset.square) });
   }
-  document.addEventListener("contextmenu", (event) => {
-    const cell = event.target.closest && event.target.closest(".attune-board[data-edits] button.attune-square");
-    if (cell) { event.preventDefault(); press(cell, true); }
+  on("contextmenu", ".attune-board[data-edits] button.attune-square", (cell, event) => {
+    event.preventDefault();
+    press(cell, true);
   });
-  document.addEventListener("click", (event) => {
-    const cell = event.target.closest && event.target.closest("button.attune-square");
-    if (cell) press(cell, false);
-  });
-  document.addEventListener("keydown", (event) => {
-    const cell = event.target.closest && event.target.closest("button.attune-square");
-    if (!cell) return;
+  on("click", "button.attune-square", (cell) => press(cell, false));
+  on("keydown", "button.attune-square", (cell, event) => {
     if (event.key === "Enter" && event.shiftKey && cell.parentElement.dataset.edits) {
       event.preventDefault(); // else the browser would press the button as well
       press(cell, true);
@@ -139,7 +117,7 @@
     if (square === lit) return;
     lit = square;
     document.querySelectorAll(".attune-square-lit").forEach((e) => e.classList.remove("attune-square-lit"));
-    const said = document.getElementById("oth-hover");
+    const said = byId("oth-hover");
     if (square === null) { if (said) said.textContent = ""; point(null); return; }
     const words = [];
     document.querySelectorAll('.attune-square[data-square="' + square + '"]').forEach((e) => {
@@ -170,14 +148,10 @@
       else window.Plotly.Fx.hover(plot, [{ curveNumber: plot.data.indexOf(source), pointNumber: i }]);
     });
   }
-  document.addEventListener("mouseover", (event) => {
+  ["mouseover", "focusin"].forEach((kind) => document.addEventListener(kind, (event) => {
     const cell = event.target.closest && event.target.closest(".attune-square");
     light(cell ? Number(cell.dataset.square) : null);
-  });
-  document.addEventListener("focusin", (event) => {
-    const cell = event.target.closest && event.target.closest(".attune-square");
-    light(cell ? Number(cell.dataset.square) : null);
-  });
+  }));
 
   // ---- what follows the game: the slider of the ply, the buttons at the ends, the list of moves ----
   // What the presses that wait will do to the cursor, as far as no rule of the game is needed to know it.
@@ -189,7 +163,7 @@
     if (press.kind === "ply") return { ply: Math.max(0, Math.min(at.n, press.ply)), n: at.n };
     return STEPS[press.kind] ? { ply: STEPS[press.kind](at.ply, at.n), n: at.n } : null;
   }
-  const change = (id, name, value) => { if (attune.readProp(id, name) !== value) set(id, { [name]: value }); };
+  const change = (id, name, value) => { if (read(id, name) !== value) set(id, { [name]: value }); };
   let taken = null; // the slider's value that is known here: set by us, or taken in as a press
   function follow(game, waiting) {
     if (!game) return;
@@ -197,7 +171,7 @@
     change("oth-undo", "disabled", !!at && at.ply === 0);
     change("oth-redo", "disabled", !!at && at.ply === at.n);
     // A hand is at the slider, or a press will move the cursor again: nothing is written below it.
-    if (waiting.length || (taken !== null && attune.readProp("oth-ply", "value") !== taken)) return;
+    if (waiting.length || (taken !== null && read("oth-ply", "value") !== taken)) return;
     taken = game.ply;
     change("oth-ply", "max", Math.max(1, game.moves.length));
     change("oth-ply", "value", game.ply);
@@ -212,7 +186,7 @@
   let written = null; // the move list as it was last written by the page
   function enter(presses) {
     if (!presses) return none();
-    const text = attune.readProp("oth-text", "value"), notation = attune.readProp("oth-notation", "value");
+    const text = read("oth-text", "value"), notation = read("oth-notation", "value");
     written = text; // what is written in its place is the same game
     attune.press("oth-game", { kind: "paste", text, notation });
     return none();
@@ -222,7 +196,7 @@
     return none();
   }
   function line(text) {
-    const box = document.getElementById("oth-text");
+    const box = byId("oth-text");
     if (box && box === document.activeElement && written !== null && box.value !== written) return none(); // being typed
     written = text;
     return text;
@@ -239,6 +213,5 @@
     return more("unmix", unmix) ? 0 : (now || 0) + mixed;
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside,
-    { attune_othello: { drawAll, NAMES, slide, enter, story, line, gauge } });
+  register("attune_othello", { drawAll, slide, enter, story, line, gauge });
 })();

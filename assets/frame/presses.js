@@ -8,14 +8,7 @@
 // A queue is named by the store of its state, here "game": presses go to the store "game-presses", answers come through
 // the store "game-done" (pages/presses.py is the server's half). set_props takes effect at once, whatever is under way.
 (function () {
-  const attune = window.dash_clientside.attune;
-  const none = () => window.dash_clientside.no_update;
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
-  const read = (id, name) => {
-    const found = window.dash_component_api.getLayout(id);
-    return found && found.props ? found.props[name] : undefined;
-  };
-  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const { none, on, read, register, same, save, set } = window.dash_clientside.attune_kit;
   const queues = new Map();
   const queue = (name) => {
     if (!queues.has(name)) queues.set(name, { list: [], n: 0, open: 0, sent: 0, of: null });
@@ -26,46 +19,46 @@
 
   function ask(name) {
     const { list } = queue(name);
-    if (list.length) set(name + "-presses", { data: { state: read(name, "data"), list: list.slice() } });
+    if (list.length) save(name + "-presses", { state: read(name, "data"), list: list.slice() });
     if (after.has(name)) after.get(name)(read(name, "data"), list);
   }
   // instead: a kind of press of which only the last counts, such as a slider that is being dragged.
-  attune.press = function (name, what, instead) {
+  function press(name, what, instead) {
     const q = queue(name), last = q.list[q.list.length - 1];
     if (instead && last && last.kind === what.kind) q.list.pop();
     q.list.push(Object.assign({ n: (q.n += 1), seed: Math.floor(Math.random() * 2 ** 31) }, what));
     ask(name);
-  };
-  attune.settle = function (name, done) {
+  }
+  function settle(name, done) {
     if (!done) return none();
     const q = queue(name);
-    if (!q.list.some((press) => press.n <= done.to)) return none(); // taken in before, or of a page that was left
+    if (!q.list.some((p) => p.n <= done.to)) return none(); // taken in before, or of a page that was left
     if (same(done.from, read(name, "data"))) {
-      q.list = q.list.filter((press) => press.n > done.to);
+      q.list = q.list.filter((p) => p.n > done.to);
       const state = merges.has(name) ? merges.get(name)(done) : done.state;
-      if (!same(done.from, state)) set(name, { data: state });
+      if (!same(done.from, state)) save(name, state);
     }
     ask(name);
     return none();
-  };
+  }
   // Whatever the last question of a queue came to, its presses do not wait for a later one: a press on which the server
   // fails would fail with every press after it, and one that was not answered would act when nobody expects it.
   const queueOf = (inputs) => ([inputs || []].flat(9).map((i) => i && i.id)
     .find((id) => typeof id === "string" && id.endsWith("-presses")) || "").slice(0, -"-presses".length);
-  attune.pressesAsked = function (question) {
+  function pressesAsked(question) {
     const name = queueOf(question.inputs);
     if (!name) return;
     const q = queue(name), input = [question.inputs].flat(9).find((i) => i.id === name + "-presses");
     q.open += 1;
-    ((input.value || {}).list || []).forEach((press) => { q.sent = Math.max(q.sent, press.n); });
-  };
-  attune.pressesResolved = function (callback, result) {
+    ((input.value || {}).list || []).forEach((p) => { q.sent = Math.max(q.sent, p.n); });
+  }
+  function pressesResolved(callback, result) {
     const name = queueOf(callback && callback.inputs);
     if (!name) return;
     const q = queue(name), settled = result && result.data && result.data[name + "-done"];
     q.open = Math.max(0, q.open - 1);
     if (settled || q.open) return; // a newer question carries the presses of this one
-    const left = q.list.filter((press) => press.n > q.sent);
+    const left = q.list.filter((p) => p.n > q.sent);
     if (left.length === q.list.length) return;
     q.list = left;
     if (result && result.error) {
@@ -73,38 +66,38 @@
         is_open: true, icon: "danger" });
     }
     if (after.has(name)) after.get(name)(read(name, "data"), left);
-  };
+  }
   // Presses are about something (a fit, a neuron): once another is chosen, those that wait are not for it.
-  attune.about = function (name, what) {
+  function about(name, what) {
     const q = queue(name), other = ![undefined, null].includes(q.of) && !same(q.of, what);
     q.of = what;
-    return other ? attune.fresh(name) : none();
-  };
+    return other ? fresh(name) : none();
+  }
   // A page that is opened anew has no presses of the last time.
-  attune.fresh = function (name) {
+  function fresh(name) {
     queue(name).list = [];
     if (after.has(name)) after.get(name)(read(name, "data"), []);
     return none();
-  };
+  }
   // A button that opens and closes something: two presses that come as one leave it as it was.
   const clicked = new Map();
-  attune.toggle = function (id, clicks, open) {
+  function toggle(id, clicks, open) {
     const seen = clicked.get(id) || 0, now = clicks || 0;
     clicked.set(id, now);
     return (now > seen ? now - seen : now) % 2 ? !open : none(); // a page that was opened anew counts from nothing
-  };
-  attune.pressed = (name) => queue(name).list;
-  attune.mergeAnswer = (name, merge) => merges.set(name, merge);
-  attune.afterPress = (name, then) => after.set(name, then);
-  attune.readProp = read;
+  }
+  const pressed = (name) => queue(name).list;
+  const mergeAnswer = (name, merge) => merges.set(name, merge);
+  const afterPress = (name, then) => after.set(name, then);
 
   // data-press: the queue; data-kind: the kind; data-with: what else the press says, as JSON; data-reads: entries that are
   // read at the press, as JSON {name: [id, property]}.
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest && event.target.closest("[data-press]");
-    if (!button || button.disabled) return;
+  on("click", "[data-press]", (button) => {
+    if (button.disabled) return;
     const reads = Object.entries(JSON.parse(button.dataset.reads || "{}"));
-    const said = Object.fromEntries(reads.map(([key, [id, name]]) => [key, read(id, name)]));
-    attune.press(button.dataset.press, { kind: button.dataset.kind, ...JSON.parse(button.dataset.with || "{}"), ...said });
+    const values = Object.fromEntries(reads.map(([key, [id, name]]) => [key, read(id, name)]));
+    press(button.dataset.press, { kind: button.dataset.kind, ...JSON.parse(button.dataset.with || "{}"), ...values });
   });
+
+  register("attune", { about, afterPress, fresh, mergeAnswer, press, pressed, pressesAsked, pressesResolved, settle, toggle });
 })();

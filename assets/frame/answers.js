@@ -2,7 +2,7 @@
 // the prompt, a new fit is chosen in its list); on a busy machine they come late, and the newer choice is the reader's.
 // The renderer calls these two for every question, with one object for question and answer (app.py).
 (function () {
-  const attune = window.dash_clientside.attune;
+  const { byId, read, register } = window.dash_clientside.attune_kit;
   const HELD = new Set(["value", "active_tab", "is_open"]);
   const PICKS = new Set(["chosen-region"]); // stores that a click in a figure writes at once
   const asked = new WeakMap(); // by question: its turn, and what its controls were when it was asked
@@ -13,35 +13,37 @@
   const plain = (rows) => [rows || []].flat(9).filter((r) => r && typeof r.id === "string"
     && (HELD.has(r.property) || (r.property === "data" && PICKS.has(r.id))));
 
-  attune.asked = function (question) {
+  function whenAsked(question) {
     if (asked.has(question)) return; // a job asks again and again how far it is
     const sent = new Map(plain([question.inputs, question.state]).map((r) => [nameOf(r.id, r.property), text(r.value)]));
     const was = new Map();
     plain(question.outputs).forEach(({ id, property }) => {
       const name = nameOf(id, property);
-      was.set(name, sent.has(name) ? sent.get(name) : text(attune.readProp(id, property)));
+      was.set(name, sent.has(name) ? sent.get(name) : text(read(id, property)));
     });
     asked.set(question, { turn: (turn += 1), was });
-  };
+  }
 
   // A box that sends its text only when it is left holds more than its property says.
   function typing(id, now) {
-    const box = document.getElementById(id);
+    const box = byId(id);
     return !!box && box === document.activeElement && typeof box.value === "string" && box.type !== "checkbox"
       && box.value !== String(now === undefined || now === null ? "" : now);
   }
-  attune.answered = function (question, answer) {
+  function whenAnswered(question, answer) {
     const about = asked.get(question);
     if (!about || !answer) return;
     plain(question.outputs).forEach(({ id, property }) => {
       const props = answer[id] || (answer.props && !Array.isArray(question.outputs) ? answer.props : null);
       if (!props || !(property in props)) return;
-      const name = nameOf(id, property), now = attune.readProp(id, property);
+      const name = nameOf(id, property), now = read(id, property);
       const last = written.get(name), ours = last && last.turn > about.turn && last.value === text(now);
       const other = text(now) !== about.was.get(name) && !ours;
       if (other || (property === "value" && typing(id, now))) delete props[property];
       else written.set(name, { turn: (turn += 1), value: text(props[property]) });
       if (answer[id] && !Object.keys(props).length) delete answer[id];
     });
-  };
+  }
+
+  register("attune", { asked: whenAsked, answered: whenAnswered });
 })();

@@ -1,35 +1,29 @@
 // The comparing tabs of the Faithfulness page in the browser: opening items from figures and lists, one tier for three
 // tabs, and thresholds, which take counting only.
 (function () {
-  const none = () => window.dash_clientside.no_update;
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
-  let turns = 0;
-  const turn = () => "board" + (turns += 1); // never equal to another listener's counter
+  const { escape, none, on, pickedFirst, register, save, set, triggeredId, turn } = window.dash_clientside.attune_kit;
 
   // ---- items and studies ----
   function open(click, points) {
-    const point = click && click.points && click.points[0];
-    const item = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    const item = pickedFirst(click);
     return typeof item === "string" && points ? { item, study: points.study, n: turn() } : none();
   }
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest && event.target.closest("[data-fthb-study]");
-    if (!button) return;
+  on("click", "[data-fthb-study]", (button) => {
     const { fthbStudy, fthbItem, fthbTab } = button.dataset;
-    if (fthbItem) set("fth-open", { data: { item: fthbItem, study: fthbStudy, n: turn() } });
-    else set("fth-study", { data: fthbStudy });
+    if (fthbItem) save("fth-open", { item: fthbItem, study: fthbStudy, n: turn() });
+    else save("fth-study", fthbStudy);
     if (fthbTab) set("fth-tab", { active_tab: fthbTab });
   });
   // "default" stands for the bundled study in the list, where "" cannot.
   function study(picked, now) {
     const name = picked === "default" ? "" : picked;
-    if (name !== null && name !== undefined && name !== (now || "")) set("fth-study", { data: name });
+    if (name !== null && name !== undefined && name !== (now || "")) save("fth-study", name);
     return none();
   }
   function made(answer) {
     // Whoever has gone on to another tab may be writing there: the study waits behind its button.
     const here = document.querySelector("#fth-tab .nav-link.active");
-    if (answer && answer.study && here && here.textContent === "Studies") set("fth-study", { data: answer.study });
+    if (answer && answer.study && here && here.textContent === "Studies") save("fth-study", answer.study);
     return none();
   }
 
@@ -50,7 +44,7 @@
   // ---- one tier for the tabs that show items ----
   const TABS = ["truth", "bias", "scores"];
   function tier(truth, bias, scores, now) {
-    const id = window.dash_clientside.callback_context.triggered_id;
+    const id = triggeredId();
     const values = { truth, bias, scores };
     const changed = TABS.find((t) => id === "fth-" + t + "-tier");
     const value = changed ? values[changed] : truth;
@@ -75,7 +69,7 @@
   }
   function thresholds(slider, of, _reset, base, moved) {
     if (!base || !base.own) return [none(), none(), ""];
-    const id = window.dash_clientside.callback_context.triggered_id;
+    const id = triggeredId();
     let next = moved || {};
     if (id === "fth-bias-reset") next = {};
     else if (id === "fth-bias-threshold" && typeof slider === "number") {
@@ -104,7 +98,6 @@
   };
   const percent = (v) => Math.round(100 * v) + "%";
   const short = (v) => String(Number(v.toPrecision(2))).replace("-", "−");
-  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
   function bias(base, moved, points) {
     if (!base) return [none(), none(), none(), none(), none(), none(), none()];
@@ -130,7 +123,7 @@
       });
       names.forEach((n, i) => {
         figure.layout.annotations[i].text = percent(shares[n]);
-        figure.layout.yaxis.ticktext[traces[0].y[i]] = plain(n) + "  ≥ " + short(level[n]) +
+        figure.layout.yaxis.ticktext[traces[0].y[i]] = escape(n) + "  ≥ " + short(level[n]) +
           (count(n) < most ? " (n = " + count(n) + ")" : "");
       });
     }
@@ -153,15 +146,13 @@
     const found = base.names.filter(nearlyAll).map((n) => shares[n]).filter((v) => v !== null);
     const rest = base.names.filter((n) => count(n) && !nearlyAll(n)).map((n) => n + " (n = " + count(n) + ")");
     const few = found.filter((v) => v < 0.1).length, nearly = found.filter((v) => v > 0.9).length;
-    const true_ = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
+    const truth = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
     const said = found.length ? few + " of " + found.length + " measures call under 10% of these " + of +
-      " items faithful, " + nearly + " over 90%." + true_ + (rest.length ? " Not counted: " + rest.join(", ") + "." : "") : "";
+      " items faithful, " + nearly + " over 90%." + truth + (rest.length ? " Not counted: " + rest.join(", ") + "." : "") : "";
     const agree = "Cohen's kappa of what is called faithful at these thresholds, on up to " + of + " items" +
       (base.names.some((n) => count(n) < most) ? "; a measure with n beside its name was run on that many." : ".");
     return [figure, base.caption, Object.assign({ called: shares, counted }, settings), map, agree, settings, said];
   }
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    attune_faithboard: { open, study, made, reads, tier, thresholds, bias, kappa },
-  });
+  register("attune_faithboard", { open, study, made, reads, tier, thresholds, bias });
 })();

@@ -3,14 +3,13 @@
 // data-token-position, below an element that has the text as data-token-text (or its tokens as data-token-ids). Where
 // a click already means something else, data-token-soft leaves it alone: a double click or the key c opens the card.
 (function () {
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
-  const box = (id) => document.getElementById(id);
+  const { byId, none, on, pickedFirst, register, save, set, turn } = window.dash_clientside.attune_kit;
   const whole = (text) => (/^\d{1,9}$/.test(text || "") ? Number(text) : null);
   const RUNNING = ".mlp-context, #mlp-strip"; // all tokens below these are one text, in order
-  let opener = null, turn = 0;
+  let opener = null;
 
   function about(element) {
-    const data = element.dataset, ask = { id: whole(data.tokenId), turn: (turn += 1) };
+    const data = element.dataset, ask = { id: whole(data.tokenId), turn: turn() };
     const host = element.closest("[data-token-text], [data-token-ids]"), position = whole(data.tokenPosition);
     const running = element.closest(RUNNING);
     if (host && position !== null) {
@@ -28,12 +27,12 @@
 
   // The header stays in reach, however many lines it takes.
   function fit() {
-    const card = box("card-tok"), header = document.querySelector(".attune-header");
+    const card = byId("card-tok"), header = document.querySelector(".attune-header");
     if (card && header) card.style.top = header.offsetHeight + "px";
   }
   window.addEventListener("resize", fit);
   function show() {
-    const card = box("card-tok"), active = document.activeElement;
+    const card = byId("card-tok"), active = document.activeElement;
     if (!card) return null;
     if (active && active !== document.body && !card.contains(active)) opener = active;
     fit();
@@ -46,15 +45,15 @@
     const card = show();
     if (!card) return;
     set("card-tok-word", { children: label });
-    set("card-tok-ask", { data: ask });
+    save("card-tok-ask", ask);
     requestAnimationFrame(() => card.focus({ preventScroll: true }));
   }
   function close() {
-    const card = box("card-tok");
+    const card = byId("card-tok");
     if (!card || card.hidden) return;
     const inside = card.contains(document.activeElement) || document.activeElement === document.body;
     set("card-tok", { hidden: true });
-    set("card-tok-ask", { data: null });
+    save("card-tok-ask", null);
     if (inside && opener && opener.isConnected) opener.focus();
     opener = null;
   }
@@ -65,26 +64,22 @@
     if (target.closest("#card-tok-close")) return close();
     const button = target.closest("#card-tok-open");
     if (button) {
-      const card = box("card-tok");
+      const card = byId("card-tok");
       if (card && !card.hidden) return close();
       opener = button;
       show();
-      return requestAnimationFrame(() => box("card-tok-input").focus());
+      return requestAnimationFrame(() => byId("card-tok-input").focus());
     }
     const token = target.closest(".attune-tok");
     if (token && !("tokenSoft" in token.dataset)) open(token);
   });
-  document.addEventListener("dblclick", (event) => {
-    const token = event.target.closest && event.target.closest(".attune-tok[data-token-soft]");
-    if (token) open(token);
-  });
-  document.addEventListener("submit", (event) => {
-    if (event.target.id !== "card-tok-form") return;
+  on("dblclick", ".attune-tok[data-token-soft]", open);
+  on("submit", "#card-tok-form", (form, event) => {
     event.preventDefault();
     // What was typed is taken from the field itself: the prop of the component arrives later.
-    const token = box("card-tok-input").value;
+    const token = byId("card-tok-input").value;
     set("card-tok-word", { children: "" });
-    set("card-tok-ask", { data: { token, turn: (turn += 1) } });
+    save("card-tok-ask", { token, turn: turn() });
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(".offcanvas.show, .modal.show")) {
@@ -101,26 +96,25 @@
   });
 
   // A click in a figure: one whose points carry a token's id as customdata, or one whose bars are named by tokens.
-  const first = (click) => (click && click.points && click.points[0]) || null;
   function figure(ask, label) {
     if (!show()) return;
     set("card-tok-word", { children: label });
-    set("card-tok-ask", { data: Object.assign(ask, { turn: (turn += 1) }) });
+    save("card-tok-ask", Object.assign(ask, { turn: turn() }));
   }
   function clicked(click) {
-    const point = first(click), id = point && (Array.isArray(point.customdata) ? point.customdata[0] : point.customdata);
+    const id = pickedFirst(click);
     if (typeof id === "number") figure({ id }, "");
-    return window.dash_clientside.no_update;
+    return none();
   }
   function bar(click) {
-    const point = first(click);
+    const point = click && click.points && click.points[0];
     if (point && typeof point.y === "string") {
       // Zero-width spaces keep bars of equal names apart; names are escaped for plotly.
       const plain = point.y.replace(/\u200b/g, "").replace(/ $/, "");
       const token = plain.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
       figure({ token }, token);
     }
-    return window.dash_clientside.no_update;
+    return none();
   }
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { attune_token: { clicked, bar } });
+  register("attune_token", { clicked, bar });
 })();

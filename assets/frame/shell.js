@@ -1,0 +1,65 @@
+// The frame of every page: the theme, the address and the ways between pages, and the copied link.
+(function () {
+  const { bare, local, none, register } = window.dash_clientside.attune_kit;
+
+  // ---- theme (theme.js has set it before anything was painted) ----
+  const currentTheme = () => document.documentElement.getAttribute("data-bs-theme") || "light";
+  function toggleTheme(clicks, templates) {
+    if (!clicks) return none();
+    const next = currentTheme() === "dark" ? "light" : "dark";
+    document.documentElement.setAttribute("data-bs-theme", next);
+    try { localStorage.setItem("attune-theme", next); } catch { /* private window */ }
+    document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
+      if (window.Plotly && plot.layout) window.Plotly.relayout(plot, { template: templates[next] });
+    });
+    return next;
+  }
+
+  // ---- address ----
+  // The names and values of a page's state become the query of the address, without reloading anything.
+  function address(...values) {
+    const names = values.pop();
+    const query = new URLSearchParams();
+    names.forEach((name, i) => {
+      const value = values[i];
+      if (value === null || value === undefined || value === "" || value === false) return;
+      if (Array.isArray(value) && !value.length) return;
+      query.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
+    });
+    const search = "?" + query.toString();
+    if (window.location.search !== search) {
+      window.history.replaceState(window.history.state, "", window.location.pathname + search);
+    }
+    return window.location.pathname + search;
+  }
+  // The way back to a page leads to the view that was left, with the model that is in use by then.
+  // `paths`: those of all pages, in the order of the navigation.
+  const left = {};
+  function wayBack(address, pathname, paths) {
+    const [whole, search] = (address || "").split("?");
+    const path = bare(whole), here = bare(pathname || "") + "/";
+    if (paths.includes(path)) {
+      const query = new URLSearchParams(search || "");
+      query.delete("model");
+      left[path] = query.size ? path + "?" + query : path;
+    }
+    return paths.flatMap((page) => [local(left[page] || page), here.startsWith(page + "/")]);
+  }
+  async function copyAddress(clicks) {
+    if (!clicks) return none();
+    try {
+      await navigator.clipboard.writeText(window.location.href);
+      return "Link copied";
+    } catch {
+      return "Copy it from the address bar"; // no clipboard: not allowed, or not over https
+    }
+  }
+  // A page whose link named a model that was not loaded: once it is, the same address is opened again.
+  function again(loaded) {
+    if (loaded) window.location.reload();
+    return none();
+  }
+
+  register("attune", { address, copyAddress, currentTheme, initTheme: currentTheme, local, toggleTheme, wayBack });
+  register("attune_linked", { again });
+})();

@@ -1,0 +1,83 @@
+// Texts that a model writes, token by token, into the boxes of a page: begun, shaded, stopped. An aborted request stops
+// the model at its next token.
+(function () {
+  const { byId, element, none, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
+  const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
+  const TEXTS = ["base", "steered", "control"];
+
+  /**
+   * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
+   * control-text; what is said of them goes to stream-state and stream-error, the end of all of them to written.
+   */
+  function writer(prefix) {
+    const box = (of) => byId(prefix + of + "-text");
+    const say = (state, error) => {
+      set(prefix + "stream-state", { children: state });
+      if (error !== undefined) set(prefix + "stream-error", { children: error });
+    };
+    let running = null;
+
+    function add(piece) {
+      const host = box(piece.of);
+      if (!host) return;
+      host.append(element("span", { class: "attune-piece" }, piece.text));
+      host.scrollTop = host.scrollHeight;
+    }
+    function mark({ of, start, kl, surprise }) {
+      const host = box(of);
+      kl.forEach((value, i) => {
+        const span = host && host.children[start + i];
+        if (!span) return;
+        span.style.setProperty("--shade", shade(value));
+        span.title = "KL to unsteered " + value.toFixed(2) + " nats; surprise " + surprise[i].toFixed(2) + " nats unsteered";
+      });
+    }
+    function take(line, mine) {
+      if (line.piece) {
+        add(line.piece);
+        if (line.piece.of === "steered") mine.count += 1;
+        say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
+      } else if (line.marks) mark(line.marks);
+      else if (line.error) say("", line.error);
+      else if (line.done) {
+        save(prefix + "written", line);
+        say(line.sentence);
+      }
+    }
+    function stop(clicks) {
+      if (!clicks || !running) return none();
+      const it = running;
+      running = null;
+      it.controller.abort();
+      tell("/steering/stop", { token: it.token });
+      say("Stopped after " + it.count + " tokens.");
+      set(prefix + "stop", { disabled: true });
+      return none();
+    }
+    // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
+    async function write(asked, session) {
+      if (!asked || !asked.params || (running && same(running.asked, asked))) return none();
+      if (running) running.controller.abort();
+      const token = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
+      const mine = (running = { controller: new AbortController(), token, asked, count: 0 });
+      TEXTS.map(box).forEach((host) => {
+        if (host) host.replaceChildren();
+      });
+      set(prefix + "stop", { disabled: false });
+      say("Waiting for the model …", "");
+      try {
+        const { operation, params } = asked;
+        await stream("/steering/stream", { session, token, operation, params }, (line) => take(line, mine), mine.controller.signal);
+      } catch (error) {
+        if (error.name !== "AbortError" && running === mine) {
+          say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
+        }
+      }
+      if (running === mine) { running = null; set(prefix + "stop", { disabled: true }); }
+      return none();
+    }
+    return { stop, write };
+  }
+
+  register("attune", { writer });
+})();

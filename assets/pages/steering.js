@@ -1,0 +1,87 @@
+// The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
+(function () {
+  const { bytesOf, download, none, on, pickedFirst, register, save, triggered, turn } = window.dash_clientside.attune_kit;
+  const attune = window.dash_clientside.attune;
+
+  // ---- sliders ----
+  let pending = null, latest = null, sent = 0;
+  function later(value) {
+    latest = value;
+    if (pending) return;
+    pending = setTimeout(() => {
+      pending = null; sent = Date.now();
+      save("steer", latest);
+    }, Math.max(0, 60 - (Date.now() - sent)));
+  }
+  const seen = new Map(), moved = new Map(); // moved: by a hand, since the rows were set
+  const nameOf = (id) => JSON.stringify(id, Object.keys(id).sort());
+  function values(ids, dragged, released) {
+    const changed = triggered(), fresh = new Map(changed.map((t) => [t.prop_id, t.value]));
+    return ids.map((id, i) => {
+      const key = nameOf(id);
+      const drag = fresh.has(key + ".drag_value"), release = fresh.has(key + ".value");
+      if (release || !seen.has(key) || (!drag && changed.length > 2)) seen.set(key, released[i]);
+      else if (drag && dragged[i] !== undefined && dragged[i] !== null) seen.set(key, dragged[i]);
+      if (drag || release) moved.set(key, seen.get(key));
+      return seen.get(key);
+    });
+  }
+  // Everything that describes the intervention, as one plain object.
+  function gather(sd, sv, fd, fv, mode, where, layers, rotation, fit, rows, sids, fids) {
+    // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
+    if (!fit || !rows || sids.length < rows.length) return none();
+    const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
+    const regions = sids.map((id, i) => ({ region: id.strength, strength: Number(strengths[i] || 0), factors: [] }));
+    const at = new Map(regions.map((r) => [r.region, r]));
+    fids.forEach((id, i) => { if (at.has(id.region)) at.get(id.region).factors[id.factor] = Number(factors[i] || 0); });
+    const steer = { fit, regions, mode, where, layers: layers || [], rotation };
+    if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
+    latest = steer;
+    return steer;
+  }
+  function rowsSet() { moved.clear(); return none(); }
+  // The sliders as the server drew them, but where a hand has been meanwhile.
+  function underHand(drawn) {
+    const walk = (node) => {
+      if (Array.isArray(node)) return node.map(walk);
+      if (!node || typeof node !== "object" || !node.props) return node;
+      const { id, children } = node.props, props = { ...node.props };
+      if (id && typeof id === "object" && moved.has(nameOf(id)) && "value" in props) props.value = moved.get(nameOf(id));
+      if (children !== undefined) props.children = walk(children);
+      return { ...node, props };
+    };
+    return drawn === null || drawn === undefined ? none() : walk(drawn);
+  }
+  // Rows that no press has touched keep what a hand has made of them since the question was asked.
+  attune.mergeAnswer("on-sliders", (done) => {
+    const by = (rows) => new Map((rows || []).map((r) => [r.region, r]));
+    const current = latest && done.state.length && latest.fit === done.state[0].fit;
+    const start = by(done.start), now = by(current ? latest.regions : []);
+    const held = (r) => JSON.stringify([r.strength, r.factors]);
+    return done.state.map((row) => {
+      const was = start.get(row.region), is = now.get(row.region);
+      return was && is && held(was) === held(row) ? { ...row, strength: is.strength, factors: is.factors } : row;
+    });
+  });
+
+  // ---- lists: one listener for all their buttons ----
+  on("click", "[data-choose], [data-add], [data-use]", (button) => {
+    const { choose, add, use } = button.dataset;
+    if (choose !== undefined) save("picked", { region: Number(choose), turn: turn() });
+    if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });
+    if (use !== undefined) attune.press("on-sliders", { kind: "use", context: use });
+  });
+
+  // A click on the map of regions carries the region's number in the point's customdata.
+  function mapClick(click) {
+    const region = pickedFirst(click);
+    return region === undefined || region === null ? none() : Number(region);
+  }
+  function saveBytes(file) {
+    if (file && file.bytes) download(file.name, "application/octet-stream", bytesOf(file.bytes));
+    return none();
+  }
+
+  const { stop, write } = attune.writer("");
+  register("attune", { gather, mapClick, rowsSet, saveBytes, startStream: write, stopStream: stop, underHand });
+})();

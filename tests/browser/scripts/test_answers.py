@@ -1,0 +1,46 @@
+"""frame/answers.js: an answer does not overwrite what a hand has changed since it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+Scripted = Callable[..., Page]
+
+QUESTION = (
+    "const attune = dash_clientside.attune; props.prompt = { value: 'old' }; props.chat = { value: false };"
+    "const q = { outputs: [{ id: 'prompt', property: 'value' }, { id: 'chat', property: 'value' },"
+    " { id: 'why', property: 'children' }], inputs: [], state: [{ id: 'prompt', property: 'value', value: 'old' }] };"
+    "const a = { prompt: { value: 'preset' }, chat: { value: true }, why: { children: 'w' } };"
+    "attune.asked(q);"
+)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "taken"),
+    [
+        ("", {"prompt", "chat", "why"}),
+        ("props.prompt.value = 'typed';", {"chat", "why"}),
+        ("attune.asked(q); props.prompt.value = 'typed'; attune.asked(q);", {"chat", "why"}),  # a job asks many times
+        ("document.querySelector('#prompt').focus();", {"chat", "why"}),  # the box holds half a word that is not sent
+        ("document.querySelector('#other').focus();", {"prompt", "chat", "why"}),
+    ],
+)
+def test_an_answer_does_not_overwrite_what_a_hand_has_changed(
+    scripted: Scripted, meanwhile: str, taken: set[str]
+) -> None:
+    page = scripted("<input id='prompt' value='half a word'><input id='other'>")
+    told = page.evaluate("() => {" + QUESTION + meanwhile + "attune.answered(q, a); return Object.keys(a); }")
+    assert set(told) == taken
+
+
+def test_what_another_answer_wrote_meanwhile_is_no_hand(scripted: Scripted) -> None:
+    told = scripted().evaluate(
+        "() => {" + QUESTION + "const other = { outputs: [{ id: 'prompt', property: 'value' }], inputs: [] };"
+        "attune.asked(other); const b = { prompt: { value: 'first' } }; attune.answered(other, b);"
+        "props.prompt.value = b.prompt.value; attune.answered(q, a); return Object.keys(a); }"
+    )
+    assert set(told) == {"prompt", "chat", "why"}
