@@ -1,6 +1,6 @@
 """The channels of random vectors: what every channel of a neuron is held against.
 
-Random vectors have channels of high kurtosis too (see the README's table), so kurtosis is not what counts. What a
+Random vectors have channels of high kurtosis too (docs/neurons.md has a table), so kurtosis is not what counts. What a
 random vector does not have is tokens that it favours itself: the statistic is the mean z-score of the vector itself on
 the 20 top tokens of its channel ("own z"). The loss, and with it every figure here, does not change with the length of
 a vector, so vectors of one length serve the neurons of all blocks that share a projection; a test holds this. A

@@ -505,7 +505,7 @@ def _keep() -> Any:
                     html.Div([html.H3("The whole set-up as a file")], className="attune-card-head"),
                     html.P(
                         "Vectors in safetensors with a manifest and checksums. A notebook applies it with "
-                        "analysis.steering; see the README.",
+                        "analysis.steering; see docs/notebook.md.",
                         className="attune-note",
                     ),
                     html.Div(
