@@ -190,5 +190,14 @@ def test_every_document_and_picture_is_linked_to() -> None:
     assert [p.name for p in (ROOT / "docs").iterdir() if p.resolve() not in targets] == []
 
 
+def test_the_same_papers_are_cited_everywhere() -> None:
+    def papers(*paths: Path) -> set[str]:
+        return {
+            number for path in paths for number in re.findall(r"\b\d{4}\.\d{5}\b", path.read_text(encoding="utf-8"))
+        }
+
+    assert papers(ROOT / "CITATION.cff") == papers(ROOT / "README.md") == papers(*DOCS) != set()
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
