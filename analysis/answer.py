@@ -46,6 +46,21 @@ def from_wire(kind: type[A], data: dict[str, Any], arrays: Arrays) -> A:
     return made
 
 
+def plain_of(answers: Any) -> Any:
+    """Answers without arrays (one, or a list of them) as JSON-able data, for progress messages. ValueError for one
+    that has arrays."""
+    arrays: Arrays = {}
+    data = _write(answers, arrays, "")
+    if arrays:
+        raise ValueError(f"the array {next(iter(arrays))} has no place in plain data")
+    return data
+
+
+def extended(kind: type[A], base: Any, **more: Any) -> A:
+    """An answer of a subclass from one of its base class and the fields that it adds."""
+    return kind(**{f.name: getattr(base, f.name) for f in dataclasses.fields(base)}, **more)
+
+
 def names_on_wire(kind: type) -> dict[str, str]:
     """The fields of an answer's class by their names on the wire."""
     return {field.wire: field.name for field in _fields(kind)}

@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from dash.exceptions import PreventUpdate
 
-from analysis.engine.client import Client, OperationFailed, Superseded, WorkerGone
+from analysis.engine.client import Client, OperationFailed, Reply, Superseded, WorkerGone
 from analysis.engine.operation import Operation
 from analysis.engine.question import Result
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.spoken import duration
+from analysis.view_ref import QuestionRef
 from components.kit.panels import failure, note, user_error
+from components.kit.types import Json, Node, Relay
 from pages.controls import control_of
 from pages.frame.background import current_job
+
+A = TypeVar("A")
 
 
 @cache
@@ -31,6 +35,49 @@ def refusal(error: UserError, of: type[Operation] | None = None) -> Any:
     asked, where the error came before it was made."""
     name = error.operation or (of.__name__ if of is not None else "")
     return user_error(error.message, control_of(name, error.field))
+
+
+def ask_for(
+    make: Callable[[], Operation[A]],
+    session: str = "",
+    widget: str = "",
+    of: type[Operation[A]] | None = None,
+    **arguments: Any,
+) -> tuple[Reply[A] | None, Node]:
+    """As :func:`attempt`, but the answer comes typed, with the question that draws it again."""
+    operations: list[Operation[A]] = []
+    result, panel = attempt(_remembering(make, operations), session, widget, of, **arguments)
+    return (None, panel) if result is None else (client().remember(operations[0], result), None)
+
+
+def ask_job(
+    make: Callable[[], Operation[A]],
+    set_progress: Relay,
+    session: str,
+    link: str,
+    draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
+    of: type[Operation[A]] | None = None,
+) -> tuple[Reply[A] | None, Node]:
+    """As :func:`attempt_job`, but the answer comes typed, with the question that draws it again."""
+    operations: list[Operation[A]] = []
+    result, panel = attempt_job(_remembering(make, operations), set_progress, session, link, draw, of)
+    return (None, panel) if result is None else (client().remember(operations[0], result), None)
+
+
+def _remembering(make: Callable[[], Operation[A]], operations: list[Operation[A]]) -> Callable[[], Operation[A]]:
+    def made() -> Operation[A]:
+        operations.append(make())
+        return operations[0]
+
+    return made
+
+
+def reply_of(question: QuestionRef | Json) -> Reply[Any]:
+    """The reply to a question that a store keeps: the recent answer, the kept one of a job, or else asked again.
+
+    Raises UserError where a job's answer is not kept any more, and as :meth:`Client.ask`.
+    """
+    return client().reply(question if isinstance(question, QuestionRef) else QuestionRef.from_dict(question))
 
 
 def attempt(

@@ -11,23 +11,40 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from analysis.engine import protocol
 from analysis.engine.jobs import read_book
-from analysis.engine.operation import Operation
+from analysis.engine.keys import hash_of
+from analysis.engine.memory import Memory
+from analysis.engine.operation import Operation, rebuild
 from analysis.engine.question import Result
 from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError
 from analysis.home import folder, home
+from analysis.view_ref import QuestionRef
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 5
-Answer = tuple[dict[str, Any], dict[str, Any]]
+RECENT = 256 << 20
+"""Bytes of recent answers that a client keeps, so that figures which share one do not ask twice."""
+_LEAST = 100_000
+"""Bytes that an answer without arrays counts for."""
+Message = tuple[dict[str, Any], dict[str, Any]]
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Reply(Generic[A]):
+    """An answer, and the question that it answers: what a page's store keeps in place of the answer."""
+
+    answer: A
+    question: QuestionRef
 
 
 class WorkerGone(Exception):
@@ -49,6 +66,7 @@ class Client:
         self.patience = patience
         self.home = home()
         self.store = ResultStore(folder("results"))
+        self._recent = Memory(RECENT)
 
     def ask(
         self,
@@ -75,6 +93,30 @@ class Client:
             if answer is not None:
                 return self._end(*answer)
         raise WorkerGone("The worker stopped again and again before it came to this question.")
+
+    def remember(self, operation: Operation[A], result: Result) -> Reply[A]:
+        """The typed answer in a result, kept among the recent ones. TypeError if the operation declares no answer."""
+        question = QuestionRef(type(operation).__name__, operation.to_params(), result.key)
+        reply = Reply(operation.answer_from(result), question)
+        size = _LEAST + sum(a.nbytes for a in result.arrays.values())
+        self._recent.put(hash_of([question.operation, question.params]), reply, size)
+        return reply
+
+    def reply(self, question: QuestionRef) -> Reply[Any]:
+        """The recent reply to a question; the kept one of a job, which is not run again; for others, asked again.
+
+        Raises UserError where a job's answer is not kept any more, and as :meth:`ask`.
+        """
+        operation = rebuild(question.operation, question.params)
+        recent: Reply[Any] | None = self._recent.get(hash_of([question.operation, operation.to_params()]))
+        if recent is not None and recent.question.key == question.key:
+            return recent
+        if operation.kind != "job":
+            return self.remember(operation, self.ask(operation))
+        kept = self.store.get(question.key) if question.key else None
+        if kept is None:
+            raise UserError(f"The answer to “{operation.describe()}” is not kept any more. Run it again.")
+        return self.remember(operation, kept)
 
     def stream(
         self, operation: Operation, *, session: str = "", widget: str = "", token: str | None = None
@@ -112,7 +154,7 @@ class Client:
             "link": link,
         }
 
-    def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Answer | None:
+    def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Message | None:
         """The answer of the worker that is there now, or None if it died before it had begun."""
         connection, address = self._connect()
         began = False

@@ -16,12 +16,26 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 from analysis.answer import from_wire, to_wire
 from analysis.engine.codec import fields_from, plain
 from analysis.engine.context import Context
-from analysis.engine.fields import check_fields
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import check_fields
 
 A = TypeVar("A")
 REGISTRY: dict[str, type[Operation[Any]]] = {}
+
+
+def _signed(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The check of an operation's fields, whose refusals say which operation they are of."""
+
+    @wraps(check)
+    def signed(self: Any) -> None:
+        try:
+            check(self)
+        except UserError as error:
+            error.operation = type(self).__name__
+            raise
+
+    return signed
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class Operation(Generic[A]):
         if "run" in vars(cls):  # shared bases without an answer of their own are no operations
             REGISTRY[cls.__name__] = cls
 
+    @_signed
     def __post_init__(self) -> None:
         """Check the declared fields. A class with rules across its fields calls this first, then checks them."""
         check_fields(self)
@@ -98,20 +113,6 @@ def _answer_of(kind: type) -> type | None:
             inner = get_args(base)[0]
             return inner if isinstance(inner, type) else None
     return None
-
-
-def _signed(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The check of an operation's fields, whose refusals say which operation they are of."""
-
-    @wraps(check)
-    def signed(self: Operation[Any]) -> None:
-        try:
-            check(self)
-        except UserError as error:
-            error.operation = type(self).__name__
-            raise
-
-    return signed
 
 
 def rebuild(name: str, params: dict[str, Any]) -> Operation[Any]:

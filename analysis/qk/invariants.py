@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from analysis.models.facts import recording_error
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.trace import Trace, trace_prompt
+from analysis.qk.answers.validation import Invariant, InvariantTable
 from analysis.qk.attribution import attribute_logits
 from analysis.qk.contrasts.example import Example
 from analysis.qk.covariance import contrastive_covariance
@@ -30,7 +30,7 @@ Progress = Callable[[float | None, str], None]
 
 
 @dataclass(frozen=True)
-class Invariant:
+class Claim:
     """A claim, its measured error, the tolerance, the error of a variant that breaks it, and what that variant is."""
 
     claim: str
@@ -51,12 +51,8 @@ def measure_invariants(
     ids: list[int],
     examples: Sequence[Example],
     progress: Progress | None = None,
-    notes: list[str] | None = None,
-) -> list[dict[str, Any]]:
-    """All invariants of dossier 6.3 on a loaded model, JSON-able. ``ids``: a prompt; ``examples``: of a contrast.
-
-    ``notes`` takes sentences on what could not be measured on this model.
-    """
+) -> InvariantTable:
+    """All invariants of dossier 6.3 on a loaded model. ``ids``: a prompt; ``examples``: of a contrast."""
     tell = progress or (lambda share, text: None)
     layer = loaded.facts.attention_layers[len(loaded.facts.attention_layers) // 2]
     tell(0.05, "recording a prompt")
@@ -66,18 +62,17 @@ def measure_invariants(
     tell(0.3, "queries and keys of a contrast")
     samples = collect(loaded, examples, layer, head)
     tell(0.5, "the model's own attention")
-    found = [_recording(loaded, ids), _grouping(loaded, trace, layer), _parts(trace, layer, head)]
+    claims = [_recording(loaded, ids), _grouping(loaded, trace, layer), _parts(trace, layer, head)]
     tell(0.7, "rotary embedding")
     rotation, note = _rotation(loaded, ids)
-    if notes is not None and note:
-        notes.append(note)
-    found += [*rotation, *_swaps(trace, layer, head)]
+    claims += [*rotation, *_swaps(trace, layer, head)]
     tell(0.9, "covariance identities")
-    found += [_trace_identity(samples), _gauge(samples), _projector(samples)]
-    return [{**asdict(i), "holds": i.holds, "layer": layer, "head": head} for i in found]
+    claims += [_trace_identity(samples), _gauge(samples), _projector(samples)]
+    measured = (Invariant(**asdict(c), holds=c.holds, layer=layer, head=head) for c in claims)
+    return InvariantTable(tuple(measured), (note,) if note else ())
 
 
-def _recording(loaded: LoadedModel, ids: list[int]) -> Invariant:
+def _recording(loaded: LoadedModel, ids: list[int]) -> Claim:
     tensor = torch.tensor([ids], device=loaded.device)
     error = recording_error(loaded.model, tensor)
     seen: list[Tensor] = []
@@ -89,7 +84,7 @@ def _recording(loaded: LoadedModel, ids: list[int]) -> Invariant:
 
     with tapped(causal_lost):
         loaded.forward(tensor)
-    return Invariant(
+    return Claim(
         "Attention recomputed from recorded queries and keys equals the model's own (all layers and heads)",
         error,
         TOLERANCE.get(loaded.facts.dtype, 4e-2),
@@ -98,7 +93,7 @@ def _recording(loaded: LoadedModel, ids: list[int]) -> Invariant:
     )
 
 
-def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
+def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Claim:
     record = trace.layers[layer]
     heads, groups = record.queries.shape[1], record.keys.shape[1]
     right = torch.stack(
@@ -115,7 +110,7 @@ def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
             [record.queries[0, h].double() @ record.keys[0, mistaken[h]].double().T for h in range(heads)]
         )
         wrong = float((shifted - record.raw_logits()[0].double()).abs().max())
-    return Invariant(
+    return Claim(
         f"Query head h reads key head h // {record.group}: the raw logits agree",
         error,
         1e-2 if loaded.facts.dtype != "float32" else 1e-3,
@@ -124,7 +119,7 @@ def _grouping(loaded: LoadedModel, trace: Trace, layer: int) -> Invariant:
     )
 
 
-def _parts(trace: Trace, layer: int, head: int) -> Invariant:
+def _parts(trace: Trace, layer: int, head: int) -> Claim:
     record, generator = trace.layers[layer], torch.Generator().manual_seed(0)
     d = record.queries.shape[-1]
     subspaces = []
@@ -137,7 +132,7 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
         parts = attribute_logits(query, keys, subspaces, side)
         errors.append(float((parts.sum(1) - keys @ query).abs().max()))
         broken.append(float((parts[:, :-1].sum(1) - keys @ query).abs().max()))
-    return Invariant(
+    return Claim(
         "Parts plus remainder equal the raw logit, whichever side is split",
         max(errors),
         1e-10,
@@ -146,7 +141,7 @@ def _parts(trace: Trace, layer: int, head: int) -> Invariant:
     )
 
 
-def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str]:
+def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Claim], str]:
     """What a rotary embedding must leave alone, over all layers that have one, and a sentence on the others."""
     norms: list[Tensor] = []
     starts: list[Tensor] = []
@@ -185,14 +180,14 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str
     named = sorted(factors - {1.0})
     but = f", but for the architecture's factor of {' and '.join(f'{f:.3f}' for f in named)}" if named else ""
     return [
-        Invariant(
+        Claim(
             f"Rotary embedding leaves the norm of every key unchanged{but} (relative)",
             float(max(norms)),
             loose,
             None,
             "",
         ),
-        Invariant(
+        Claim(
             f"Rotary embedding leaves position 0 alone{but}",
             float(max(starts)),
             loose,
@@ -202,7 +197,7 @@ def _rotation(loaded: LoadedModel, ids: list[int]) -> tuple[list[Invariant], str
     ], note
 
 
-def _swaps(trace: Trace, layer: int, head: int) -> list[Invariant]:
+def _swaps(trace: Trace, layer: int, head: int) -> list[Claim]:
     record = trace.layers[layer]
     query = len(trace.ids) - 1
     keys, vector = record.keys[0, head // record.group].double(), record.queries[0, head, query].double()
@@ -225,21 +220,21 @@ def _swaps(trace: Trace, layer: int, head: int) -> list[Invariant]:
     half = random_basis(d, d // 2, torch.Generator().manual_seed(1))
     base = row_softmax(raw, record, head)
     return [
-        Invariant(
+        Claim(
             "A swap in the full space exchanges the two attentions",
             float((row(torch.eye(d, dtype=torch.float64)) - exchanged).abs().max()),
             1e-5,
             float((row(half) - exchanged).abs().max()) or None,
             "a swap in half of the space",
         ),
-        Invariant(
+        Claim(
             "A swap in the empty space changes nothing",
             float((row(torch.zeros(d, 0, dtype=torch.float64)) - base).abs().max()),
             1e-12,
             None,
             "",
         ),
-        Invariant("Swapping twice restores the row", float((row(half, 2) - base).abs().max()), 1e-10, None, ""),
+        Claim("Swapping twice restores the row", float((row(half, 2) - base).abs().max()), 1e-10, None, ""),
     ]
 
 
@@ -249,12 +244,12 @@ def _stack(samples: HeadSamples) -> tuple[Tensor, Tensor, Tensor]:
     return samples.queries, positive, negative
 
 
-def _trace_identity(samples: HeadSamples) -> Invariant:
+def _trace_identity(samples: HeadSamples) -> Claim:
     q, positive, negative = _stack(samples)
     gap = float((q * positive).sum(-1).mean() - (q * negative).sum(-1).mean())
     subspace = QKSubspace.from_covariance(contrastive_covariance(q, positive, negative))
     wrong = float(subspace.singular_values.sum())
-    return Invariant(
+    return Claim(
         f"The trace of the covariance is the mean logit gap ({gap:.3f})",
         abs(subspace.trace - gap),
         1e-9,
@@ -263,7 +258,7 @@ def _trace_identity(samples: HeadSamples) -> Invariant:
     )
 
 
-def _gauge(samples: HeadSamples) -> Invariant:
+def _gauge(samples: HeadSamples) -> Claim:
     q, positive, negative = _stack(samples)
     d = q.shape[1]
     turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[0]
@@ -271,7 +266,7 @@ def _gauge(samples: HeadSamples) -> Invariant:
     turned = torch.linalg.svdvals(contrastive_covariance(q @ turn, positive @ turn, negative @ turn))
     scale = torch.linspace(0.5, 2, d, dtype=torch.float64)
     stretched = torch.linalg.svdvals(contrastive_covariance(q * scale, positive / scale, negative / scale))
-    return Invariant(
+    return Claim(
         "Singular values do not change when queries and keys are rotated together",
         float((values - turned).abs().max()),
         1e-9,
@@ -280,13 +275,13 @@ def _gauge(samples: HeadSamples) -> Invariant:
     )
 
 
-def _projector(samples: HeadSamples) -> Invariant:
+def _projector(samples: HeadSamples) -> Claim:
     q, positive, negative = _stack(samples)
     basis = QKSubspace.from_covariance(contrastive_covariance(q, positive, negative)).key_basis
     p = basis @ basis.mT
     error = max(float((p @ p - p).abs().max()), float((p - p.mT).abs().max()), abs(float(p.trace()) - basis.shape[1]))
     bad = 1.1 * basis @ basis.mT
-    return Invariant(
+    return Claim(
         "Projectors are symmetric, idempotent, and their trace is the rank",
         error,
         1e-10,

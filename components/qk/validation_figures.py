@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from dash import html
 
+from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.theme import CATEGORIES, DIVERGING
+from components.kit.view import Drawing, NoOptions, view
 
 _NAMES = {"none": "no swap", "z1": "z1", "z2": "z2", "z1+z2": "z1 and z2"}
 
 
-def training_curve(curve: list[dict[str, Any]], ceiling: float | None, theme: str) -> Figure:
+@view("validation/training", ToyTraining)
+def toy_training(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
+    """The course of the training."""
+    return Drawing(training_curve(toy.curve, toy.ceiling, theme))
+
+
+def training_curve(curve: Sequence[ToyPoint], ceiling: float | None, theme: str) -> Figure:
     """Accuracy and loss over steps, with the accuracy that cannot be exceeded."""
-    steps = [p["step"] for p in curve]
+    steps = [p.step for p in curve]
     data = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": "accuracy",
             "x": steps,
-            "y": [p["accuracy"] for p in curve],
+            "y": [p.accuracy for p in curve],
             "line": {"color": CATEGORIES[0], "width": 2},
         },
         {
@@ -30,7 +38,7 @@ def training_curve(curve: list[dict[str, Any]], ceiling: float | None, theme: st
             "mode": "lines",
             "name": "loss (nats)",
             "x": steps,
-            "y": [p["loss"] for p in curve],
+            "y": [p.loss for p in curve],
             "yaxis": "y2",
             "line": {"color": CATEGORIES[1], "width": 2, "dash": "dot"},
         },
@@ -68,16 +76,17 @@ def training_curve(curve: list[dict[str, Any]], ceiling: float | None, theme: st
     )
 
 
-def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) -> Figure:
+@view("validation/spectra", ToyTraining)
+def toy_spectra(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """Singular values of both contrasts on a logarithmic axis; a gap should stand at the true rank."""
     data, shapes = [], []
-    for i, (name, facts) in enumerate(latents.items()):
-        values = arrays[f"latents.{name}.singular_values"]
+    for i, (name, latent) in enumerate(toy.latents.items()):
+        values = latent.singular_values
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": f"{name}: rank {facts['rank']}, truth {facts['true_rank']}",
+                "name": f"{name}: rank {latent.rank}, truth {latent.true_rank}",
                 "x": list(range(1, len(values) + 1)),
                 "y": np.maximum(values, 1e-6),
                 "line": {"color": CATEGORIES[i]},
@@ -87,15 +96,16 @@ def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: s
         shapes.append(
             {
                 "type": "line",
-                "x0": facts["true_rank"] + 0.5,
-                "x1": facts["true_rank"] + 0.5,
+                "x0": latent.true_rank + 0.5,
+                "x1": latent.true_rank + 0.5,
                 "yref": "paper",
                 "y0": 0,
                 "y1": 1,
                 "line": {"color": CATEGORIES[i], "dash": "dash", "width": 1},
             }
         )
-    return figure(
+    untrained = " and ".join(f"{latent.untrained_rank} for {name}" for name, latent in toy.latents.items())
+    picture = figure(
         data,
         theme,
         shapes=shapes,
@@ -103,28 +113,35 @@ def toy_spectra(latents: dict[str, Any], arrays: dict[str, np.ndarray], theme: s
         yaxis={"type": "log", "title": {"text": "singular value (raw logit)"}, "exponentformat": "power"},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
+    return Drawing(
+        picture,
+        f"Dashed: the true ranks. {toy.samples:,} contrast triples. A rank alone proves little: untrained weights give "
+        f"{untrained} as well.",
+    )
 
 
-def toy_swaps(swaps: list[dict[str, Any]], theme: str) -> Figure:
+@view("validation/swaps", ToyTraining)
+def toy_swaps(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """Attention on the original and target key after each swap (the paper's Figure 4)."""
     ticks = [
-        f"{'random' if s['kind'] == 'random' else _NAMES[s['condition']]}<br>rank {s['rank']}"
-        if s["rank"]
-        else "no swap"
-        for s in swaps
+        f"{'random' if s.kind == 'random' else _NAMES[s.condition]}<br>rank {s.rank}" if s.rank else "no swap"
+        for s in toy.swaps
     ]
     data = [
         {
             "type": "bar",
             "name": name,
             "x": ticks,
-            "y": [s[field] for s in swaps],
+            "y": values,
             "marker": {"color": colour},
             "hovertemplate": "%{x}<br>%{y:.3f}<extra>" + name + "</extra>",
         }
-        for name, field, colour in (("original key", "original", BEFORE), ("target key", "target", AFTER))
+        for name, values, colour in (
+            ("original key", [s.original for s in toy.swaps], BEFORE),
+            ("target key", [s.target for s in toy.swaps], AFTER),
+        )
     ]
-    return figure(
+    picture = figure(
         data,
         theme,
         barmode="group",
@@ -132,10 +149,17 @@ def toy_swaps(swaps: list[dict[str, Any]], theme: str) -> Figure:
         yaxis={"title": {"text": "mean attention"}, "range": [0, 1]},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
+    return Drawing(
+        picture,
+        f"{toy.swap_rows:,} sequences; the target shares neither code with the query. Random subspaces of rank as "
+        "large as half the head move much attention too, which is why they stand beside.",
+    )
 
 
-def toy_interaction(matrix: np.ndarray, names: list[str], theme: str) -> Figure:
+@view("validation/interaction", ToyTraining)
+def toy_interaction(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """G = (W_Q B)^T (W_K A): which latent of the query meets which latent of the key (Figure 5)."""
+    matrix, names = toy.interaction.matrix, list(toy.interaction.names)
     top = float(np.abs(matrix).max()) or 1.0
     data = [
         {
@@ -152,17 +176,19 @@ def toy_interaction(matrix: np.ndarray, names: list[str], theme: str) -> Figure:
             "colorbar": {"title": {"text": "raw logit", "side": "right"}, "thickness": 12, "outlinewidth": 0},
         }
     ]
-    return figure(
+    picture = figure(
         data,
         theme,
         xaxis={"title": {"text": "latent of the key"}, "showgrid": False},
         yaxis={"title": {"text": "latent of the query"}, "autorange": "reversed", "showgrid": False},
     )
+    return Drawing(picture, f"{toy.interaction.diagonal_share:.1%} of the squared norm lies on the diagonal.")
 
 
-def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) -> Figure:
+@view("validation/map", ToyTraining)
+def toy_map(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """Queries and keys in z1's subspace, three principal axes, cube edges between codes one bit apart (Figure 3)."""
-    points, codes, roles = arrays["map.points"], arrays["map.code"].astype(int), arrays["map.role"]
+    points, codes, roles, names = toy.map.points, toy.map.code.astype(int), toy.map.role, toy.map.code_names
     palette = [*CATEGORIES, "#F0E442", "#8a8f98"]
     data: list[Any] = []
     for role, name, symbol, size in ((0, "query", "x", 3), (1, "key", "circle", 3)):
@@ -170,7 +196,7 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
             at = np.flatnonzero((codes == code) & (roles.astype(int) == role))
             if not len(at):
                 continue
-            label = facts["code_names"][code] if code < len(facts["code_names"]) else str(code)
+            label = names[code] if code < len(names) else str(code)
             data.append(
                 {
                     "type": "scatter3d",
@@ -185,27 +211,25 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
                     "hovertemplate": f"{name}, code {label}<extra></extra>",
                 }
             )
-    means = arrays.get("map.code_means")
-    for a, b in facts.get("edges") or []:
-        if means is not None:
-            ends = means[[int(a), int(b)]]
-            data.append(
-                {
-                    "type": "scatter3d",
-                    "mode": "lines",
-                    "x": ends[:, 0],
-                    "y": ends[:, 1],
-                    "z": ends[:, 2],
-                    "line": {"color": "#8a8f98", "width": 4},
-                    "showlegend": False,
-                    "hoverinfo": "skip",
-                }
-            )
+    for edge in toy.map.edges:
+        ends = toy.map.code_means[list(edge)]
+        data.append(
+            {
+                "type": "scatter3d",
+                "mode": "lines",
+                "x": ends[:, 0],
+                "y": ends[:, 1],
+                "z": ends[:, 2],
+                "line": {"color": "#8a8f98", "width": 4},
+                "showlegend": False,
+                "hoverinfo": "skip",
+            }
+        )
     axes = {
         f"{n}axis": {"title": {"text": f"axis {i + 1} ({share:.0%})"}}
-        for i, (n, share) in enumerate(zip("xyz", arrays["map.shares"].tolist(), strict=False))
+        for i, (n, share) in enumerate(zip("xyz", toy.map.shares.tolist(), strict=False))
     }
-    return figure(
+    picture = figure(
         data,
         theme,
         scene=axes,
@@ -213,41 +237,8 @@ def toy_map(facts: dict[str, Any], arrays: dict[str, np.ndarray], theme: str) ->
         uirevision="toy-map",
         legend={"itemsizing": "constant", "title": {"text": "code of z1"}},
     )
-
-
-def invariant_table(rows: list[dict[str, Any]]) -> Any:
-    """Claims with measured errors, tolerances, and the variant that breaks them."""
-    head = html.Tr(
-        [html.Th(t, scope="col") for t in ("claim", "measured error", "allowed", "a variant that must fail", "")]
+    return Drawing(
+        picture,
+        "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ in one "
+        "bit.",
     )
-    body = [
-        html.Tr(
-            [
-                html.Td(r["claim"]),
-                html.Td(f"{r['error']:.1e}"),
-                html.Td(f"{r['tolerance']:.0e}"),
-                html.Td("none on this model" if r["broken"] is None else f"{r['variant']}: {r['broken']:.2g}"),
-                html.Td(_outcome(r), className="attune-good" if r["holds"] else "attune-bad"),
-            ]
-        )
-        for r in rows
-    ]
-    return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")
-
-
-def _outcome(row: dict[str, Any]) -> str:
-    """Whether an identity holds; one whose wrong variant passes as well was not put to the test."""
-    if row["holds"]:
-        return "holds" if row["broken"] is not None else "holds (nothing to tell it from)"
-    return "not tested: the wrong variant passes too" if row["error"] <= row["tolerance"] else "FAILS"
-
-
-def checks_table(rows: list[tuple[str, str, str, bool | None]]) -> Any:
-    """Measured against expected: (quantity, measured, expected, verdict)."""
-    words = {True: ("as expected", "attune-good"), False: ("not as expected", "attune-bad"), None: ("", "")}
-    head = html.Tr([html.Th(t, scope="col") for t in ("quantity", "measured", "expected", "")])
-    body = [
-        html.Tr([html.Td(q), html.Td(m), html.Td(e), html.Td(words[v][0], className=words[v][1])])
-        for q, m, e, v in rows
-    ]
-    return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")

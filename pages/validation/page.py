@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
 
+from analysis.engine.client import Reply
+from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from analysis.qk.ops.validation import Invariants, TrainToy
-from components.kit.figure_card import figure_card
+from analysis.qk.toy.settings import Task
+from components.kit.card import Card
+from components.kit.field import choice_field, number_field
 from components.kit.panels import empty
+from components.kit.types import Json, Node, Relay, Typed
 from components.qk.validation_figures import (
-    checks_table,
-    invariant_table,
     toy_interaction,
     toy_map,
     toy_spectra,
     toy_swaps,
+    toy_training,
     training_curve,
 )
-from pages.common import attempt, attempt_job, client, spec_of
+from components.qk.validation_tables import checks_table, invariant_table, toy_checks
+from pages.cards import card_callbacks, content
+from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.frame.background import current_job
 from pages.manifest import PageManifest
 
 PATH = "/validation"
+TASKS = {"binary": "binary codes", "gaussian": "Gaussian codes"}
+RECIPES = {"fast": "fast recipe", "reference": "the paper's recipe (minutes)"}
+CURVE = Card("toy-curve", "Training", 340)
+SPECTRA = Card("toy-spectra", "Singular values", 340)
+MAP = Card("toy-map", "Queries and keys in the subspace of z1", 460)
+SWAPS = Card("toy-swaps", "Swapping two keys", 460)
+INTERACTION = Card("toy-interaction", "Which latent meets which", 420)
+card_callbacks(CURVE, SPECTRA, MAP, SWAPS, INTERACTION)
 
 
-def layout(**_query: Any) -> Any:
+def layout(**_query: str) -> Node:
     """Toy model first, invariants below."""
     return html.Div(
         [
@@ -49,32 +64,12 @@ def layout(**_query: Any) -> Any:
                     ),
                     html.Div(
                         [
-                            _field("rank of z1", "toy-n1", 3),
-                            _field("rank of z2", "toy-n2", 5),
-                            _field("head width", "toy-width", 16),
-                            _field("seed", "toy-seed", 11),
-                            dcc.Dropdown(
-                                [
-                                    {"label": "binary codes", "value": "binary"},
-                                    {"label": "Gaussian codes", "value": "gaussian"},
-                                ],
-                                "binary",
-                                id="toy-task",
-                                clearable=False,
-                                searchable=False,
-                                className="attune-pick",
-                            ),
-                            dcc.Dropdown(
-                                [
-                                    {"label": "fast recipe", "value": "fast"},
-                                    {"label": "the paper's recipe (minutes)", "value": "reference"},
-                                ],
-                                "fast",
-                                id="toy-recipe",
-                                clearable=False,
-                                searchable=False,
-                                className="attune-pick",
-                            ),
+                            number_field(TrainToy, "n1", "toy-n1", "rank of z1"),
+                            number_field(TrainToy, "n2", "toy-n2", "rank of z2"),
+                            number_field(TrainToy, "d_head", "toy-width", "head width"),
+                            number_field(TrainToy, "seed", "toy-seed", "seed"),
+                            choice_field(TrainToy, "task", "toy-task", TASKS),
+                            choice_field(TrainToy, "recipe", "toy-recipe", RECIPES),
                             html.Button(
                                 "Train", id="toy-train", className="attune-button attune-primary", type="button"
                             ),
@@ -99,21 +94,9 @@ def layout(**_query: Any) -> Any:
                 ],
                 className="attune-card",
             ),
-            html.Div(
-                [figure_card("toy-curve", "Training", "", 340), figure_card("toy-spectra", "Singular values", "", 340)],
-                className="attune-two",
-            ),
-            html.Div(
-                [
-                    figure_card("toy-map", "Queries and keys in the subspace of z1", "", 460),
-                    figure_card("toy-swaps", "Swapping two keys", "", 460),
-                ],
-                className="attune-two",
-            ),
-            html.Div(
-                [figure_card("toy-interaction", "Which latent meets which", "", 420), _invariants()],
-                className="attune-two",
-            ),
+            html.Div([CURVE.layout(), SPECTRA.layout()], className="attune-two"),
+            html.Div([MAP.layout(), SWAPS.layout()], className="attune-two"),
+            html.Div([INTERACTION.layout(), _invariants()], className="attune-two"),
         ],
         className="attune-page",
     )
@@ -122,18 +105,7 @@ def layout(**_query: Any) -> Any:
 MANIFEST = PageManifest("Validation", PATH, order=70, layout=layout, needs="invariants")
 
 
-def _field(label: str, name: str, value: int) -> Any:
-    return html.Div(
-        [
-            dbc.Label(label, html_for=name),
-            # Without bounds, so that the server, which checks, learns what was typed and can say what is wrong.
-            dbc.Input(id=name, type="number", value=value, step="any", size="sm", className="attune-number"),
-        ],
-        className="attune-inline",
-    )
-
-
-def _invariants() -> Any:
+def _invariants() -> Node:
     return html.Section(
         [
             html.Div(
@@ -175,153 +147,64 @@ def _invariants() -> Any:
     prevent_initial_call=True,
 )
 def train(
-    set_progress: Any,
-    clicks: Any,
-    n1: Any,
-    n2: Any,
-    width: Any,
-    seed: Any,
-    task: str,
+    set_progress: Relay,
+    clicks: int | None,
+    n1: Typed,
+    n2: Typed,
+    width: Typed,
+    seed: Typed,
+    task: Task,
     recipe: str,
     theme: str,
     session: str,
-) -> tuple[Any, Any]:
+) -> tuple[Json, Node]:
     """Train the toy model, its curve drawn as it grows."""
     if not clicks:
         return no_update, no_update
 
     def relay(value: dict[str, Any]) -> None:
-        curve = value.get("curve") or []
-        thin = curve[:: max(1, len(curve) // 200)]
-        set_progress(
-            (str(round(100 * (value.get("share") or 0))), value.get("text", ""), training_curve(thin, None, theme))
-        )
+        points = [ToyPoint(**point) for point in value.get("curve") or []]
+        thin = points[:: max(1, len(points) // 200)]
+        bar = str(round(100 * (value.get("share") or 0)))
+        set_progress((bar, value.get("text", ""), training_curve(thin, None, theme)))
 
-    result, panel = attempt(
+    reply, panel = ask_for(
         lambda: TrainToy(n1, n2, width, task, seed, recipe),
         session,
-        "",
         link=PATH,
         token=current_job.get() or None,
         on_progress=relay,
     )
-    return (no_update, panel) if result is None else ({"key": result.key}, None)
+    return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 
 @callback(
-    Output("toy-bar", "value", allow_duplicate=True),
-    Output("toy-text", "children", allow_duplicate=True),
-    Output("toy-checks", "children"),
-    Output("toy-curve", "figure", allow_duplicate=True),
-    Output("toy-spectra", "figure"),
-    Output("toy-spectra-caption", "children"),
-    Output("toy-map", "figure"),
-    Output("toy-map-caption", "children"),
-    Output("toy-swaps", "figure"),
-    Output("toy-swaps-caption", "children"),
-    Output("toy-interaction", "figure"),
-    Output("toy-interaction-caption", "children"),
-    *[Output({"settings": n}, "data") for n in ("toy-curve", "toy-spectra", "toy-map", "toy-swaps", "toy-interaction")],
-    Input("toy", "data"),
-    State("theme", "data"),
+    output={
+        "bar": Output("toy-bar", "value", allow_duplicate=True),
+        "text": Output("toy-text", "children", allow_duplicate=True),
+        "checks": Output("toy-checks", "children"),
+        "curve": CURVE.more_outputs,
+        "spectra": SPECTRA.outputs,
+        "map": MAP.outputs,
+        "swaps": SWAPS.outputs,
+        "interaction": INTERACTION.outputs,
+    },
+    inputs={"question": Input("toy", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
-def show_toy(toy: Any, theme: str) -> tuple[Any, ...]:
+def show_toy(question: Json, theme: str) -> dict[str, Any]:
     """All figures of a trained toy, and its figures against what they ought to be."""
-    stored = client().store.get(toy["key"]) if toy else None
-    if stored is None:
-        return (no_update,) * 17
-    data, arrays = stored.data, stored.arrays
-    settings = {**data["settings"], "recipe": data["recipe"], "steps": data["steps"]}
-    g = data["interaction"]["diagonal_share"]
-    return (
-        "100",
-        f"trained in {data['steps']:,} steps",
-        checks_table(_checks(data)),
-        training_curve(data["curve"], data["ceiling"], theme),
-        toy_spectra(data["latents"], arrays, theme),
-        f"Dashed: the true ranks. {data['samples']:,} contrast triples. A rank alone proves little: untrained "
-        "weights give "
-        + " and ".join(f"{f['untrained_rank']} for {n}" for n, f in data["latents"].items())
-        + " as well.",
-        toy_map(data["map"], arrays, theme),
-        "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ "
-        "in one bit.",
-        toy_swaps(data["swaps"], theme),
-        f"{data['swap_rows']:,} sequences; the target shares neither code with the query. Random subspaces of "
-        "rank as large "
-        "as half the head move much attention too, which is why they stand beside.",
-        toy_interaction(arrays["interaction.matrix"], data["interaction"]["names"], theme),
-        f"{g:.1%} of the squared norm lies on the diagonal.",
-        *[settings] * 5,
-    )
-
-
-def _checks(data: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
-    settings = data["settings"]
-    fits = settings["n1"] + settings["n2"] <= settings["d_head"]
-    ceiling = data["ceiling"]
-    rows: list[tuple[str, str, str, bool | None]] = [
-        (
-            "accuracy",
-            f"{data['accuracy']:.3f}",
-            "no bound known" if ceiling is None else f"{ceiling:.3f} at most",
-            None if ceiling is None else abs(data["accuracy"] - ceiling) < 0.01,
-        )
-    ]
-    for name, facts in data["latents"].items():
-        expected = (
-            f"{facts['true_rank']}"
-            if fits
-            else f"at most {facts['true_rank']}: superposition in {settings['d_head']} dimensions"
-        )
-        rows.append(
-            (f"rank of {name}", str(facts["rank"]), expected, facts["rank"] == facts["true_rank"] if fits else None)
-        )
-        limit = max(0.03, facts["noise_share"] ** 0.5 * 1.5)
-        rows.append(
-            (
-                f"covariance of {name} against its closed form",
-                f"{facts['closed_form_error']:.1%}",
-                f"{limit:.1%} (sampling noise alone {facts['noise_share'] ** 0.5:.1%})",
-                facts["closed_form_error"] <= limit,
-            )
-        )
-        rows.append(
-            (
-                f"trace of {name} is the mean logit gap",
-                f"{facts['trace']:.4f}",
-                f"{facts['mean_gap']:.4f}",
-                abs(facts["trace"] - facts["mean_gap"]) < 1e-6,
-            )
-        )
-    both = next(s for s in data["swaps"] if s["condition"] == "z1+z2")
-    small = next(s for s in data["swaps"] if s["kind"] == "random")
-    rows.append(
-        (
-            "attention on the target after swapping z1 and z2",
-            f"{both['target']:.3f}",
-            "0.9 or more" if fits else "",
-            both["target"] >= 0.9 if fits else None,
-        )
-    )
-    rows.append(
-        (
-            f"the same in random subspaces of rank {small['rank']}",
-            f"{small['target']:.3f}",
-            "0.1 at most" if settings["n1"] <= settings["d_head"] // 5 + 1 else "",
-            small["target"] <= 0.1 if settings["n1"] <= settings["d_head"] // 5 + 1 else None,
-        )
-    )
-    rows.append(
-        (
-            "share of the interaction matrix on its diagonal",
-            f"{data['interaction']['diagonal_share']:.1%}",
-            "90 % or more" if fits else "",
-            data["interaction"]["diagonal_share"] >= 0.9 if fits else None,
-        )
-    )
-    return rows
+    reply: Reply[ToyTraining] = reply_of(question)
+    return {
+        "bar": "100",
+        "text": f"trained in {reply.answer.steps:,} steps",
+        "checks": checks_table(toy_checks(reply.answer)),
+        "curve": content(toy_training, reply, theme=theme),
+        "spectra": content(toy_spectra, reply, theme=theme),
+        "map": content(toy_map, reply, theme=theme),
+        "swaps": content(toy_swaps, reply, theme=theme),
+        "interaction": content(toy_interaction, reply, theme=theme),
+    }
 
 
 @callback(
@@ -338,12 +221,12 @@ def _checks(data: dict[str, Any]) -> list[tuple[str, str, str, bool | None]]:
     interval=300,
     prevent_initial_call=True,
 )
-def measure(set_progress: Any, clicks: Any, model: Any, session: str) -> tuple[Any, Any]:
+def measure(set_progress: Relay, clicks: int | None, model: Json, session: str) -> tuple[Json, Node]:
     """Measure the invariants on the model of this window."""
     if not clicks:
         return no_update, no_update
-    result, panel = attempt_job(lambda: Invariants(spec_of(model)), set_progress, session, PATH)
-    if result is None:
+    reply, panel = ask_job(lambda: Invariants(spec_of(model)), set_progress, session, PATH)
+    if reply is None:
         return no_update, panel
-    notes = [html.Div(text, className="attune-note") for text in result.data["notes"]]
-    return [invariant_table(result.data["invariants"]), *notes], None
+    notes = [html.Div(text, className="attune-note") for text in reply.answer.notes]
+    return [invariant_table(reply.answer.invariants), *notes], None

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.answer import plain_of
 from analysis.models import recording
 from analysis.qk import invariants
+from analysis.qk.answers.validation import Invariant
 from analysis.qk.contrasts.example import Example
-from analysis.qk.invariants import Invariant, measure_invariants
+from analysis.qk.invariants import Claim, measure_invariants
 from tests.unit.test_fit import UNLIKE_HEADS, loaded_of, loaded_tiny, random_examples
 from tests.unit.tiny_models import ARCHITECTURES, tiny_model
 
@@ -25,11 +27,11 @@ def examples() -> list[Example]:
     return random_examples(n=24, seed=11)
 
 
-def measured(name: str) -> dict[str, dict[str, Any]]:
-    return {i["claim"]: i for i in measure_invariants(loaded_tiny(name), IDS, examples())}
+def measured(name: str) -> dict[str, Invariant]:
+    return {i.claim: i for i in measure_invariants(loaded_tiny(name), IDS, examples()).invariants}
 
 
-def only(found: dict[str, dict[str, Any]], words: str) -> dict[str, Any]:
+def only(found: dict[str, Invariant], words: str) -> Invariant:
     (one,) = [i for claim, i in found.items() if words in claim]
     return one
 
@@ -40,12 +42,12 @@ def test_all_invariants_hold_and_all_variants_break(name: str) -> None:
     rotates = name != "gpt2"
     assert len(found) == 9 + 2 * rotates
     for claim, one in found.items():
-        assert one["holds"], one
-        assert one["error"] <= one["tolerance"]
-        assert one["broken"] is None or one["broken"] > one["tolerance"]
-        assert (one["broken"] is None) == (one["variant"] == ""), claim
-        assert one["layer"] == 2 and one["head"] == 3
-    json.dumps(list(found.values()), allow_nan=False)
+        assert one.holds, one
+        assert one.error <= one.tolerance
+        assert one.broken is None or one.broken > one.tolerance
+        assert (one.broken is None) == (one.variant == ""), claim
+        assert one.layer == 2 and one.head == 3
+    json.dumps(plain_of(list(found.values())), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -72,23 +74,21 @@ def test_what_is_claimed_of_a_rotation_and_what_is_not(name: str, settings: Any,
 
 
 def test_what_is_not_measured_is_handed_on() -> None:
-    notes: list[str] = []
-    measure_invariants(loaded_tiny("gpt2"), IDS, examples(), notes=notes)
-    assert len(notes) == 1 and notes[0].startswith("No rotary embedding")
-    measure_invariants(loaded_tiny("llama"), IDS, examples(), notes=notes)
-    assert len(notes) == 1
+    (note,) = measure_invariants(loaded_tiny("gpt2"), IDS, examples()).notes
+    assert note.startswith("No rotary embedding")
+    assert measure_invariants(loaded_tiny("llama"), IDS, examples()).notes == ()
 
 
 def test_the_invariants_hold_where_heads_differ_between_layers() -> None:
-    found = measure_invariants(loaded_of(tiny_model("gemma4_text", **UNLIKE_HEADS)), IDS, examples())
-    assert len(found) == 11 and all(one["holds"] for one in found)
+    found = measure_invariants(loaded_of(tiny_model("gemma4_text", **UNLIKE_HEADS)), IDS, examples()).invariants
+    assert len(found) == 11 and all(one.holds for one in found)
 
 
 def test_what_holds_by_accident_does_not_count() -> None:
-    assert Invariant("c", 0.0, 1.0, 2.0, "v").holds and Invariant("c", 0.0, 1.0, None, "").holds
-    assert not Invariant("c", 0.0, 1.0, 0.5, "v").holds
-    assert not Invariant("c", 2.0, 1.0, 3.0, "v").holds
-    assert not Invariant("c", float("nan"), 1.0, 3.0, "v").holds
+    assert Claim("c", 0.0, 1.0, 2.0, "v").holds and Claim("c", 0.0, 1.0, None, "").holds
+    assert not Claim("c", 0.0, 1.0, 0.5, "v").holds
+    assert not Claim("c", 2.0, 1.0, 3.0, "v").holds
+    assert not Claim("c", float("nan"), 1.0, 3.0, "v").holds
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def damaged(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, other: Any) 
 
 def test_a_lost_scaling_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     with damaged(monkeypatch, recording, "scaled_logits", lambda raw, scaling, softcap: raw * scaling * 1.05):
-        assert not only(measured("llama"), "equals the model's own")["holds"]
+        assert not only(measured("llama"), "equals the model's own").holds
 
 
 def test_a_wrong_swap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_a_wrong_swap_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with damaged(monkeypatch, invariants, "swap_keys", wrong):
         found = measured("llama")
-        assert not only(found, "full space")["holds"] and not only(found, "twice")["holds"]
-        assert only(found, "empty space")["holds"]
+        assert not only(found, "full space").holds and not only(found, "twice").holds
+        assert only(found, "empty space").holds
 
 
 def test_a_wrong_covariance_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +122,13 @@ def test_a_wrong_covariance_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with damaged(monkeypatch, invariants, "contrastive_covariance", uneven):
         found = measured("llama")
-        assert not only(found, "mean logit gap")["holds"] and not only(found, "rotated together")["holds"]
+        assert not only(found, "mean logit gap").holds and not only(found, "rotated together").holds
 
 
 def test_lost_parts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     true = invariants.attribute_logits
     with damaged(monkeypatch, invariants, "attribute_logits", lambda *a: true(*a)[:, 1:]):
-        assert not only(measured("llama"), "Parts plus remainder")["holds"]
+        assert not only(measured("llama"), "Parts plus remainder").holds
 
 
 def test_a_wrong_head_map_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_a_wrong_head_map_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         return self.queries[:, heads, rows].float() @ self.keys[:, index].float().mT
 
     with damaged(monkeypatch, recording.LayerAttention, "raw_logits", shifted):
-        assert not only(measured("llama"), "reads key head")["holds"]
+        assert not only(measured("llama"), "reads key head").holds
 
 
 def test_a_rotation_at_the_start_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +145,8 @@ def test_a_rotation_at_the_start_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     rotary: Any = loaded.model.base_model.rotary_emb
     true = rotary.forward
     with damaged(monkeypatch, rotary, "forward", lambda x, position_ids: true(x, position_ids + 1)):
-        assert not only(measured("llama"), "position 0 alone")["holds"]
-    assert only(measured("llama"), "position 0 alone")["holds"]
+        assert not only(measured("llama"), "position 0 alone").holds
+    assert only(measured("llama"), "position 0 alone").holds
 
 
 def test_progress_is_told_and_can_stop_the_measurement() -> None:
@@ -159,4 +159,4 @@ def test_progress_is_told_and_can_stop_the_measurement() -> None:
 def test_the_head_in_question_exists_whatever_the_layers() -> None:
     loaded = loaded_tiny("llama")
     one = replace(loaded, facts=replace(loaded.facts, heads=1))
-    assert {i["head"] for i in measure_invariants(one, IDS, examples())} == {0}
+    assert {i.head for i in measure_invariants(one, IDS, examples()).invariants} == {0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.answer import from_wire, to_wire
 from analysis.errors import Cancelled, UserError
+from analysis.qk.answers.validation import ToyReport, ToySwap
 from analysis.qk.toy import (
     ToySettings,
     TrainedToy,
@@ -30,100 +33,97 @@ def trained() -> TrainedToy:
 
 
 @pytest.fixture(scope="module")
-def report(trained: TrainedToy) -> dict[str, Any]:
+def report(trained: TrainedToy) -> ToyReport:
     return toy_report(trained)
 
 
 @pytest.fixture(scope="module")
-def swaps(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["condition"]: row for row in report["swaps"]}
+def swaps(report: ToyReport) -> dict[str, ToySwap]:
+    return {row.condition: row for row in report.swaps}
 
 
-def test_accuracy_reaches_the_ceiling(report: dict[str, Any]) -> None:
-    assert report["accuracy"] == pytest.approx(0.97, abs=0.01)
-    assert report["accuracy"] == pytest.approx(report["ceiling"], abs=0.005)
+def test_accuracy_reaches_the_ceiling(report: ToyReport) -> None:
+    assert report.accuracy == pytest.approx(0.97, abs=0.01)
+    assert report.accuracy == pytest.approx(report.ceiling, abs=0.005)
 
 
 @pytest.mark.parametrize(("latent", "width"), [("z1", 3), ("z2", 5)])
-def test_rank_gap_and_closed_form(report: dict[str, Any], latent: str, width: int) -> None:
-    found = report["latents"][latent]
-    assert found["rank"] == found["true_rank"] == width
-    assert found["singular_values"].shape == (16,)
-    assert found["gap"] >= 100
-    assert found["closed_form_error"] <= 0.03
-    assert found["noise_share"] < 0.01
-    assert found["trace"] == pytest.approx(found["mean_gap"], abs=1e-9)
-    assert found["trace"] > 10
+def test_rank_gap_and_closed_form(report: ToyReport, latent: str, width: int) -> None:
+    found = report.latents[latent]
+    assert found.rank == found.true_rank == width
+    assert found.singular_values.shape == (16,)
+    assert found.gap >= 100
+    assert found.closed_form_error <= 0.03
+    assert found.noise_share < 0.01
+    assert found.trace == pytest.approx(found.mean_gap, abs=1e-9)
+    assert found.trace > 10
 
 
-def test_swap_of_both_moves_the_attention_and_random_planes_do_not(swaps: dict[str, dict[str, Any]]) -> None:
+def test_swap_of_both_moves_the_attention_and_random_planes_do_not(swaps: dict[str, ToySwap]) -> None:
     both, nothing = swaps["z1+z2"], swaps["none"]
-    assert nothing["original"] > 0.9
-    assert nothing["target"] < 0.01
-    assert both["rank"] == 8
-    assert both["target"] >= 0.9
-    assert both["original"] < 0.01
-    assert both["argmax_target"] >= 0.9
-    assert swaps["random, rank of z1"]["target"] <= 0.1
+    assert nothing.original > 0.9
+    assert nothing.target < 0.01
+    assert both.rank == 8
+    assert both.target >= 0.9
+    assert both.original < 0.01
+    assert both.argmax_target >= 0.9
+    assert swaps["random, rank of z1"].target <= 0.1
     for name in ("z1", "z2"):
-        assert swaps[name]["target"] > swaps[f"random, rank of {name}"]["target"] + 0.05
-        assert swaps[name]["rank"] == swaps[f"random, rank of {name}"]["rank"]
-    assert 0 < swaps["z1"]["original"] < nothing["original"]
+        assert swaps[name].target > swaps[f"random, rank of {name}"].target + 0.05
+        assert swaps[name].rank == swaps[f"random, rank of {name}"].rank
+    assert 0 < swaps["z1"].original < nothing.original
 
 
-def test_interaction_is_nearly_diagonal(report: dict[str, Any]) -> None:
-    interaction = report["interaction"]
-    matrix = interaction["matrix"].astype(np.float64)
+def test_interaction_is_nearly_diagonal(report: ToyReport) -> None:
+    interaction = report.interaction
+    matrix = interaction.matrix.astype(np.float64)
     assert matrix.shape == (8, 8)
-    assert len(interaction["names"]) == 8
+    assert len(interaction.names) == 8
     share = (np.diag(matrix) ** 2).sum() / (matrix**2).sum()
-    assert interaction["diagonal_share"] == pytest.approx(share, rel=1e-5)
+    assert interaction.diagonal_share == pytest.approx(share, rel=1e-5)
     assert share >= 0.9
     assert (np.diag(matrix) > 1).all()
 
 
-def test_map_shows_a_cube(report: dict[str, Any]) -> None:
-    shown = report["map"]
-    assert shown["points"].shape == (3_200, 3)
-    assert shown["shares"].sum() == pytest.approx(1.0, abs=1e-5)
-    assert shown["role"].sum() == 1_600
-    assert len(shown["edges"]) == 12
-    lengths = [np.linalg.norm(shown["code_means"][a] - shown["code_means"][b]) for a, b in shown["edges"]]
+def test_map_shows_a_cube(report: ToyReport) -> None:
+    shown = report.map
+    assert shown.points.shape == (3_200, 3)
+    assert shown.shares.sum() == pytest.approx(1.0, abs=1e-5)
+    assert shown.role.sum() == 1_600
+    assert len(shown.edges) == 12
+    lengths = [np.linalg.norm(shown.code_means[a] - shown.code_means[b]) for a, b in shown.edges]
     assert min(lengths) > 0.6 * max(lengths)
-    codes = shown["code"][1_600:].astype(int)
-    away = np.linalg.norm(shown["points"][1_600:, None] - shown["code_means"][None], axis=-1)
+    codes = shown.code[1_600:].astype(int)
+    away = np.linalg.norm(shown.points[1_600:, None] - shown.code_means[None], axis=-1)
     assert (away.argmin(1) == codes).mean() > 0.95
 
 
-def test_attribution_adds_up(report: dict[str, Any]) -> None:
-    split = report["attribution"]
-    assert split["additivity_error"] < 1e-10
-    assert split["target"].sum() == pytest.approx(split["target_total"], rel=1e-4)
-    assert split["others"].sum() == pytest.approx(split["others_total"], abs=1e-3)
-    assert min(split["target"][:2]) > 3 * abs(split["target"][2])
-    assert split["energy_explained"] > 0.9
-    assert abs(split["others_total"]) < 0.1 * split["target_total"]
+def test_attribution_adds_up(report: ToyReport) -> None:
+    split = report.attribution
+    assert split.additivity_error < 1e-10
+    assert split.target.sum() == pytest.approx(split.target_total, rel=1e-4)
+    assert split.others.sum() == pytest.approx(split.others_total, abs=1e-3)
+    assert min(split.target[:2]) > 3 * abs(split.target[2])
+    assert split.energy_explained > 0.9
+    assert abs(split.others_total) < 0.1 * split.target_total
 
 
-def test_overlap_has_one_cosine_per_shared_rank(report: dict[str, Any]) -> None:
+def test_overlap_has_one_cosine_per_shared_rank(report: ToyReport) -> None:
     for side in ("query", "key"):
-        cosines = report["overlap"][side]
+        cosines = getattr(report.overlap, side)
         assert cosines.shape == (3,)
         assert ((cosines >= 0) & (cosines < 0.9)).all()
 
 
 def test_report_is_plain_and_seeded(trained: TrainedToy) -> None:
-    def leaves(value: Any) -> list[Any]:
-        if isinstance(value, dict):
-            return [leaf for part in value.values() for leaf in leaves(part)]
-        return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list) else [value]
-
     first, again, other = (toy_report(trained, samples=2_000, swap_rows=400, seed=seed) for seed in (5, 5, 6))
-    for leaf in leaves(first):
-        assert leaf is None or isinstance(leaf, int | float | str) or leaf.dtype == np.float32
-    assert first["swaps"] == again["swaps"]
-    assert first["swaps"] != other["swaps"]
-    assert np.array_equal(first["map"]["points"], again["map"]["points"])
+    data, arrays = to_wire(first)
+    json.dumps(data, allow_nan=False)
+    assert len(arrays) == 12 and all(array.dtype == np.float32 for array in arrays.values())
+    assert to_wire(from_wire(ToyReport, data, arrays)) == (data, arrays)
+    assert first.swaps == again.swaps
+    assert first.swaps != other.swaps
+    assert np.array_equal(first.map.points, again.map.points)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_report_is_plain_and_seeded(trained: TrainedToy) -> None:
 )
 def test_report_of_odd_shapes(settings: ToySettings) -> None:
     report = toy_report(train_toy(settings), samples=500, swap_rows=500, random_bases=1)
-    assert report["latents"]["z1"]["true_rank"] == min(settings.n1, settings.d_head)
-    assert (report["latents"]["z1"]["gap"] is None) == (settings.n1 >= settings.d_head)
-    assert np.isfinite(report["map"]["points"]).all()
-    assert (report["ceiling"] is None) == (settings.task == "gaussian")
-    assert 0 < report["swap_rows"] <= 500
+    assert report.latents["z1"].true_rank == min(settings.n1, settings.d_head)
+    assert (report.latents["z1"].gap is None) == (settings.n1 >= settings.d_head)
+    assert np.isfinite(report.map.points).all()
+    assert (report.ceiling is None) == (settings.task == "gaussian")
+    assert 0 < report.swap_rows <= 500
 
 
 @pytest.mark.slow
@@ -148,8 +148,8 @@ def test_report_of_odd_shapes(settings: ToySettings) -> None:
 def test_superposition_loses_ranks(seed: int) -> None:
     trained = train_toy(ToySettings(n1=5, n2=5, d_head=8, seed=seed))
     report = toy_report(trained)
-    assert report["accuracy"] > 0.98
-    ranks = [report["latents"][latent]["rank"] for latent in ("z1", "z2")]
+    assert report.accuracy > 0.98
+    ranks = [report.latents[latent].rank for latent in ("z1", "z2")]
     assert sum(ranks) <= 8
     assert min(ranks) < 5
 
@@ -158,9 +158,9 @@ def test_superposition_loses_ranks(seed: int) -> None:
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_gaussian_task_has_the_same_ranks(seed: int) -> None:
     report = toy_report(train_toy(ToySettings(task="gaussian", seed=seed)))
-    assert report["accuracy"] == pytest.approx(0.88, abs=0.02)
-    assert [report["latents"][latent]["rank"] for latent in ("z1", "z2")] == [3, 5]
-    assert report["map"]["edges"] == []
+    assert report.accuracy == pytest.approx(0.88, abs=0.02)
+    assert [report.latents[latent].rank for latent in ("z1", "z2")] == [3, 5]
+    assert report.map.edges == ()
 
 
 def test_training_repeats_for_a_seed_and_leaves_the_global_state_alone() -> None:

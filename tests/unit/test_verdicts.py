@@ -13,6 +13,7 @@ from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
 from analysis.faithfulness.forgetting import outcome
 from analysis.mfa.card import _facts
 from analysis.mfa.character import NO_THEME
+from analysis.qk.answers.validation import Invariant
 from analysis.rotate.ablation import _sentence
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
@@ -20,7 +21,7 @@ from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
 from components.faithfulness.board_table import _beats
-from components.qk.validation_figures import invariant_table
+from components.qk.validation_tables import invariant_table
 from pages.faithfulness import truth
 from pages.neurons.layermap import said_of
 from pages.steering.controls import _size_of
@@ -124,8 +125,7 @@ def test_unlearning_without_measurements_says_so() -> None:
 def test_an_identity_whose_wrong_variant_passes_was_not_tested() -> None:
     def said(error: float, broken: float | None) -> str:
         holds = error <= 1e-4 and (broken is None or broken > 1e-4)
-        row = {"claim": "c", "error": error, "tolerance": 1e-4, "broken": broken, "variant": "v", "holds": holds}
-        return text_of(invariant_table([row]))
+        return text_of(invariant_table([Invariant("c", error, 1e-4, broken, "v", holds, 0, 0)]))
 
     assert "not tested: the wrong variant passes too" in said(1e-6, 1e-5) and "FAILS" not in said(1e-6, 1e-5)
     assert "FAILS" in said(1e-2, 1.0) and "FAILS" in said(float("nan"), 1.0)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, get_args
 
-import numpy as np
-
+from analysis.answer import extended, plain_of
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.models.capabilities import require_attention
+from analysis.fields import Choice, Whole
 from analysis.models.spec import ModelSpec
+from analysis.qk.answers.validation import InvariantTable, ToyPoint, ToyTraining
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.toy.settings import Task
 
 INVARIANT_PROMPT = (
     "The water in the harbour was calm that morning. Anna carried the red box and Paul carried the blue box. When the "
@@ -23,70 +23,39 @@ INVARIANT_PROMPT = (
 
 
 @dataclass(frozen=True)
-class TrainToy(Operation):
+class TrainToy(Operation[ToyTraining]):
     """Train the toy model of arXiv 2602.04752 and report what its known answer is and what the method finds."""
 
     kind: ClassVar[Kind] = "job"
-    n1: int = 3
-    n2: int = 5
-    d_head: int = 16
-    task: str = "binary"
-    seed: int = 11
-    recipe: str = "fast"
-
-    def __post_init__(self) -> None:
-        whole(self.n1, 1, 12, "n1", "The width of z1")
-        whole(self.n2, 1, 12, "n2", "The width of z2")
-        whole(self.d_head, 2, 64, "d_head", "The head width")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
-        choice(self.task, ("binary", "gaussian"), "task", "The task")
-        choice(self.recipe, ("fast", "reference"), "recipe", "The recipe")
+    n1: Annotated[int, Whole(1, 12, words="The width of z1")] = 3
+    n2: Annotated[int, Whole(1, 12, words="The width of z2")] = 5
+    d_head: Annotated[int, Whole(2, 64, words="The head width")] = 16
+    task: Annotated[Task, Choice(get_args(Task), words="The task")] = "binary"
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 11
+    recipe: Annotated[str, Choice(("fast", "reference"), words="The recipe")] = "fast"
 
     def describe(self) -> str:
         return f"Train the toy model {self.n1}/{self.n2}/{self.d_head}, {self.task}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ToyTraining:
         from analysis.qk.toy import ToySettings, toy_report, train_toy
 
-        chosen: dict[str, Any] = {
-            "n1": self.n1,
-            "n2": self.n2,
-            "d_head": self.d_head,
-            "task": self.task,
-            "seed": self.seed,
-        }
-        settings = ToySettings.reference(**chosen) if self.recipe == "reference" else ToySettings(**chosen)
-        curve: list[dict[str, Any]] = []
+        recipe = ToySettings.reference if self.recipe == "reference" else ToySettings
+        settings = recipe(n1=self.n1, n2=self.n2, d_head=self.d_head, task=self.task, seed=self.seed)
+        curve: list[ToyPoint] = []
 
-        def progress(facts: dict[str, Any]) -> None:
-            curve.append({k: facts[k] for k in ("step", "loss", "accuracy")})
+        def progress(facts: dict[str, float]) -> None:
+            curve.append(ToyPoint(int(facts["step"]), facts["loss"], facts["accuracy"]))
             share = 0.9 * facts["step"] / facts["max_steps"]
-            context.progress(share, f"step {facts['step']:,}: accuracy {facts['accuracy']:.3f}", curve=curve)
+            context.progress(share, f"step {facts['step']:,}: accuracy {facts['accuracy']:.3f}", curve=plain_of(curve))
 
         trained = train_toy(settings, progress)
-        context.progress(0.92, "measuring", curve=curve)
-        report = toy_report(trained)
-        data, arrays = _split(report)
-        return Result({**data, "curve": curve, "steps": trained.steps, "recipe": self.recipe}, arrays)
-
-
-def _split(report: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A nested report as JSON data and arrays, the arrays under dotted names."""
-    data: dict[str, Any] = {}
-    arrays: dict[str, np.ndarray] = {}
-    for name, value in report.items():
-        if isinstance(value, np.ndarray):
-            arrays[prefix + name] = value
-        elif isinstance(value, dict):
-            data[name], inner = _split(value, f"{prefix}{name}.")
-            arrays |= inner
-        else:
-            data[name] = value
-    return data, arrays
+        context.progress(0.92, "measuring", curve=plain_of(curve))
+        return extended(ToyTraining, toy_report(trained), curve=tuple(curve), recipe=self.recipe)
 
 
 @dataclass(frozen=True)
-class Invariants(Operation):
+class Invariants(Operation[InvariantTable]):
     """Measure the identities of the method on the loaded model, each beside a variant that breaks it."""
 
     kind: ClassVar[Kind] = "job"
@@ -95,18 +64,19 @@ class Invariants(Operation):
     def describe(self) -> str:
         return f"Invariants on {self.model.label}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> InvariantTable:
+        from analysis.models.capabilities import capabilities
         from analysis.models.prompts import encode_prompt
         from analysis.qk.contrasts import build_examples
         from analysis.qk.invariants import measure_invariants
 
         loaded = context.model(self.model)
-        require_attention(loaded.facts_dict(), "The invariants need recorded attention.")
+        able = capabilities(loaded.facts_dict())[0]
+        if not able["works"]:
+            raise UserError(f"The invariants need recorded attention. {able['reason']}", "model")
         try:
             ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
         except UserError as error:
             raise UserError(f"The invariants are measured on an English text. {error.message}", "model") from None
         examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)
-        notes: list[str] = []
-        found = measure_invariants(loaded, ids, examples, context.progress, notes)
-        return Result({"invariants": found, "notes": notes})
+        return measure_invariants(loaded, ids, examples, context.progress)

@@ -1,14 +1,20 @@
 """The toy model of arXiv 2602.04752: a task with known latents, on which the method must give known answers.
 
-These names are all that the rest of the tree needs; the modules behind them may be rearranged. Importing them costs
-torch, so the web process leaves them alone.
+These names are all that the rest of the tree needs; the modules behind them may be rearranged. All but the settings
+cost torch, so they are loaded on first use.
 """
 
 from __future__ import annotations
 
-from analysis.qk.toy.data import ContrastBatch, ToyBatch, ToyEmbedding, ToySettings, sample_batch, sample_contrast
-from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, train_toy
-from analysis.qk.toy.report import toy_report
+from typing import TYPE_CHECKING
+
+from analysis.lazy import public
+
+if TYPE_CHECKING:
+    from analysis.qk.toy.data import ContrastBatch, ToyBatch, ToyEmbedding, sample_batch, sample_contrast
+    from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, train_toy
+    from analysis.qk.toy.report import toy_report
+    from analysis.qk.toy.settings import ToySettings
 
 __all__ = [
     "ContrastBatch",
@@ -23,3 +29,13 @@ __all__ = [
     "toy_report",
     "train_toy",
 ]
+
+__getattr__ = public(
+    __name__,
+    {
+        "data": "ContrastBatch ToyBatch ToyEmbedding sample_batch sample_contrast",
+        "model": "ToyHead TrainedToy accuracy_ceiling train_toy",
+        "report": "toy_report",
+        "settings": "ToySettings",
+    },
+)

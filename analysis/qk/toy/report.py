@@ -10,7 +10,6 @@ kept, sent and drawn without torch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +27,18 @@ from analysis.qk import (
     random_basis,
     swap_keys,
 )
-from analysis.qk.toy.data import ToyBatch, ToySettings, generator_for, latent_codes, sample_batch, sample_contrast
+from analysis.qk.answers.validation import (
+    ToyAttribution,
+    ToyInteraction,
+    ToyLatent,
+    ToyMap,
+    ToyOverlap,
+    ToyReport,
+    ToySwap,
+)
+from analysis.qk.toy.data import ToyBatch, generator_for, latent_codes, sample_batch, sample_contrast
 from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, evaluate, initial_head
+from analysis.qk.toy.settings import ToySettings
 
 _CHUNK = 2_048  # Rows with a whole context that are held at once.
 _PAIRS = 1_600  # Query-key pairs on the map, as in the paper's Figure 3.
@@ -42,7 +51,7 @@ _FACTORS: tuple[Literal["z1", "z2"], ...] = ("z1", "z2")
 @torch.no_grad()
 def toy_report(
     trained: TrainedToy, samples: int = 40_960, swap_rows: int = 20_000, seed: int = 0, random_bases: int = 5
-) -> dict[str, Any]:
+) -> ToyReport:
     """The evidence on a trained toy (arXiv 2602.04752, Figures 2 to 5; dossier 2.3, 2.4), in about a second.
 
     Args:
@@ -52,19 +61,7 @@ def toy_report(
         random_bases: how many random subspaces each random condition averages, 1 to 50.
 
     Returns:
-        Numbers, strings, lists of them, and numpy float32 arrays, under these keys. Logits are raw (not divided by
-        sqrt(d_head)), attention is a probability.
-
-        - ``settings``, ``steps``, ``seed``, ``samples``: what made it.
-        - ``accuracy``, ``ceiling``: of fresh rows, and the dossier's bound (None for the Gaussian task).
-        - ``latents``: for z1 and z2 the ``rank``, ``true_rank``, ``untrained_rank``, ``singular_values`` (d_head,),
-          ``gap`` (s_r / s_(r+1) at the true rank, None if the head is not wider), ``closed_form_error`` (relative,
-          Frobenius), ``trace``, ``mean_gap`` (of the logits; equals the trace), ``noise_share``.
-        - ``overlap``: principal cosines of the z1 and z2 subspaces, ``query`` and ``key``.
-        - ``swaps``: list of ``condition``, ``kind`` (none, latent, random), ``rank``, ``bases``, and the means
-          ``original``, ``target`` (attention), ``argmax_original``, ``argmax_target`` (shares of rows); ``swap_rows``.
-        - ``interaction``: ``matrix`` G (n1+n2, n1+n2), ``diagonal_share`` of its squared norm, ``names``.
-        - ``map``: see :func:`_map`. ``attribution``: see :func:`_attribution`.
+        The report; its arrays are float32.
 
     Raises:
         UserError: a number out of range.
@@ -78,35 +75,36 @@ def toy_report(
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise UserError(f"{name} must be a whole number from {low} to {high}; it is {value!r}.", name)
     generator = generator_for(seed, "report")
-    latents, subspaces = {}, []
+    latents: dict[str, ToyLatent] = {}
+    subspaces = []
     for factor in _FACTORS:
         latents[factor], subspace = _latent(trained, factor, samples, generator)
         subspaces.append(subspace)
     swaps, used = _swaps(trained, subspaces, swap_rows, random_bases, generator)
     first, second = subspaces
-    return {
-        "settings": asdict(trained.settings),
-        "steps": trained.steps,
-        "seed": seed,
-        "samples": samples,
-        "accuracy": _accuracy(trained, samples, generator),
-        "ceiling": accuracy_ceiling(trained.settings),
-        "latents": latents,
-        "overlap": {
-            "query": _array(principal_cosines(first.query_basis, second.query_basis)),
-            "key": _array(principal_cosines(first.key_basis, second.key_basis)),
-        },
-        "swaps": swaps,
-        "swap_rows": used,
-        "interaction": _interaction(trained),
-        "map": _map(trained, first, generator),
-        "attribution": _attribution(trained, subspaces, generator),
-    }
+    return ToyReport(
+        settings=trained.settings,
+        steps=trained.steps,
+        seed=seed,
+        samples=samples,
+        accuracy=_accuracy(trained, samples, generator),
+        ceiling=accuracy_ceiling(trained.settings),
+        latents=latents,
+        overlap=ToyOverlap(
+            _array(principal_cosines(first.query_basis, second.query_basis)),
+            _array(principal_cosines(first.key_basis, second.key_basis)),
+        ),
+        swaps=swaps,
+        swap_rows=used,
+        interaction=_interaction(trained),
+        map=_map(trained, first, generator),
+        attribution=_attribution(trained, subspaces, generator),
+    )
 
 
 def _latent(
     trained: TrainedToy, factor: Literal["z1", "z2"], samples: int, generator: torch.Generator
-) -> tuple[dict[str, Any], QKSubspace]:
+) -> tuple[ToyLatent, QKSubspace]:
     settings, embedding = trained.settings, trained.embedding
     triples = sample_contrast(settings, embedding, factor, samples, generator)
 
@@ -123,17 +121,17 @@ def _latent(
     true_rank = min(asked.shape[1], settings.d_head)
     values = subspace.singular_values
     spread = (float(query.square().sum(-1).mean()), float(difference.square().sum(-1).mean()))
-    return {
-        "rank": subspace.rank,
-        "true_rank": true_rank,
-        "untrained_rank": QKSubspace.from_covariance(contrast(initial_head(settings))[-1]).rank,
-        "singular_values": _array(values),
-        "gap": float(values[true_rank - 1] / values[true_rank]) if true_rank < len(values) else None,
-        "closed_form_error": float((delta - closed).norm() / closed.norm()),
-        "trace": subspace.trace,
-        "mean_gap": float((query * positive).sum(-1).mean() - (query * negative).sum(-1).mean()),
-        "noise_share": noise_share(*spread, float(delta.square().sum()), samples),
-    }, subspace
+    return ToyLatent(
+        rank=subspace.rank,
+        true_rank=true_rank,
+        untrained_rank=QKSubspace.from_covariance(contrast(initial_head(settings))[-1]).rank,
+        singular_values=_array(values),
+        gap=float(values[true_rank - 1] / values[true_rank]) if true_rank < len(values) else None,
+        closed_form_error=float((delta - closed).norm() / closed.norm()),
+        trace=subspace.trace,
+        mean_gap=float((query * positive).sum(-1).mean() - (query * negative).sum(-1).mean()),
+        noise_share=noise_share(*spread, float(delta.square().sum()), samples),
+    ), subspace
 
 
 def _accuracy(trained: TrainedToy, samples: int, generator: torch.Generator) -> float:
@@ -145,7 +143,7 @@ def _accuracy(trained: TrainedToy, samples: int, generator: torch.Generator) -> 
 
 def _swaps(
     trained: TrainedToy, subspaces: list[QKSubspace], rows: int, random_bases: int, generator: torch.Generator
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[tuple[ToySwap, ...], int]:
     """Attention before and after the asked key and a key that differs in both latents trade their coordinates."""
     width = trained.settings.d_head
     first, second = (subspace.key_basis for subspace in subspaces)
@@ -175,13 +173,11 @@ def _swaps(
         used += len(place)
     if not used:
         raise UserError("No row has a token that differs from the asked one in both latents. Use a longer context.")
-    names = ("original", "target", "argmax_original", "argmax_target")
-    table = [
-        {"condition": name, "kind": kind, "rank": int(bases[0].shape[1]), "bases": len(bases)}
-        | dict(zip(names, (total / used).tolist(), strict=True))
+    table = (
+        ToySwap(name, kind, int(bases[0].shape[1]), len(bases), *(total / used).tolist())
         for (name, kind, bases), total in zip(conditions, totals, strict=True)
-    ]
-    return table, used
+    )
+    return tuple(table), used
 
 
 def _swap_places(batch: ToyBatch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -194,29 +190,22 @@ def _swap_places(batch: ToyBatch, generator: torch.Generator) -> tuple[Tensor, T
     return batch.place[kept], target, kept
 
 
-def _interaction(trained: TrainedToy) -> dict[str, Any]:
+def _interaction(trained: TrainedToy) -> ToyInteraction:
     """G = (W_Q B)^T (W_K A): the logit of latents z* and z is z*^T G z (dossier 2.4, the paper's Figure 5)."""
     embedding = trained.embedding
     asked = trained.head.queries(torch.cat([embedding.b1, embedding.b2], dim=1).T).double()
     held = trained.head.keys(torch.cat([embedding.a1, embedding.a2], dim=1).T).double()
     matrix = asked @ held.T
     widths = zip(_FACTORS, (trained.settings.n1, trained.settings.n2), strict=True)
-    return {
-        "matrix": _array(matrix),
-        "diagonal_share": float(matrix.diagonal().square().sum() / matrix.square().sum()),
-        "names": [f"{factor}[{place}]" for factor, width in widths for place in range(width)],
-    }
+    return ToyInteraction(
+        matrix=_array(matrix),
+        diagonal_share=float(matrix.diagonal().square().sum() / matrix.square().sum()),
+        names=tuple(f"{factor}[{place}]" for factor, width in widths for place in range(width)),
+    )
 
 
-def _map(trained: TrainedToy, subspace: QKSubspace, generator: torch.Generator) -> dict[str, Any]:
-    """Queries and their target keys in z1's subspace, seen along three principal components (the paper's Figure 3).
-
-    ``points`` (2 * 1600, 3): first the queries, then the keys; ``role`` 0 for a query, 1 for a key, and ``code``, both
-    (2 * 1600,) float32. Binary: ``code`` is that of the first bits of z1 (at most five), ``code_names`` spells the
-    signs, ``code_means`` (codes, 3) are mean key positions (NaN for a code never drawn) and ``edges`` pairs of codes
-    that differ in one bit. Gaussian: ``code`` is one of eight quantile bins of z1's first coordinate, without edges.
-    ``shares``: the parts of the variance along the three components, padded with 0 where the rank is below 3.
-    """
+def _map(trained: TrainedToy, subspace: QKSubspace, generator: torch.Generator) -> ToyMap:
+    """Queries and their target keys in z1's subspace (the paper's Figure 3)."""
     settings = trained.settings
     batch = sample_batch(settings, trained.embedding, _PAIRS, generator)
     line = torch.arange(_PAIRS)
@@ -231,18 +220,18 @@ def _map(trained: TrainedToy, subspace: QKSubspace, generator: torch.Generator) 
     points[:, :shown], shares[:shown] = coordinates @ axes[:shown].T, energy[:shown]
     codes, names, edges = _codes(settings, batch.z1[line, batch.place])
     means = torch.stack([points[_PAIRS:][codes == code].mean(0) for code in range(len(names))])
-    return {
-        "points": _array(points),
-        "role": _array(torch.arange(2).repeat_interleave(_PAIRS)),
-        "code": _array(codes.repeat(2)),
-        "code_names": names,
-        "code_means": _array(means),
-        "edges": edges,
-        "shares": _array(shares),
-    }
+    return ToyMap(
+        points=_array(points),
+        role=_array(torch.arange(2).repeat_interleave(_PAIRS)),
+        code=_array(codes.repeat(2)),
+        code_names=tuple(names),
+        code_means=_array(means),
+        edges=tuple(edges),
+        shares=_array(shares),
+    )
 
 
-def _codes(settings: ToySettings, latents: Tensor) -> tuple[Tensor, list[str], list[list[int]]]:
+def _codes(settings: ToySettings, latents: Tensor) -> tuple[Tensor, list[str], list[tuple[int, int]]]:
     if settings.task == "gaussian":
         cuts = torch.quantile(latents[:, 0], torch.linspace(0, 1, _BINS + 1)[1:-1])
         return (
@@ -252,31 +241,26 @@ def _codes(settings: ToySettings, latents: Tensor) -> tuple[Tensor, list[str], l
         )
     bits = min(settings.n1, _CODE_BITS)
     names = ["".join("+" if code >> bit & 1 else "-" for bit in range(bits)) for code in range(2**bits)]
-    edges = [[code, code | 1 << bit] for code in range(2**bits) for bit in range(bits) if not code >> bit & 1]
+    edges = [(code, code | 1 << bit) for code in range(2**bits) for bit in range(bits) if not code >> bit & 1]
     return latent_codes(latents[:, :bits]), names, edges
 
 
-def _attribution(trained: TrainedToy, subspaces: list[QKSubspace], generator: torch.Generator) -> dict[str, Any]:
-    """Mean raw logit of the target key and of the other keys, split on the query side, z1 first (dossier 2.4 and 3.5).
-
-    ``names``; ``target`` and ``others`` (3,), each adding up to ``target_total`` and ``others_total``;
-    ``additivity_error``, the largest departure of a sum of parts from its logit; ``energy_explained``, one minus the
-    remainder's share of the squared logits.
-    """
+def _attribution(trained: TrainedToy, subspaces: list[QKSubspace], generator: torch.Generator) -> ToyAttribution:
+    """Raw logits split on the query side (dossier 2.4 and 3.5)."""
     batch = sample_batch(trained.settings, trained.embedding, _ATTRIBUTED, generator)
     queries, keys = trained.head.queries(batch.query).double(), trained.head.keys(batch.context).double()
     parts = torch.stack([attribute_logits(query, key, subspaces) for query, key in zip(queries, keys, strict=True)])
     logits = (keys @ queries.unsqueeze(-1)).squeeze(-1)
     asked = torch.arange(batch.context.shape[1]) == batch.place.unsqueeze(-1)
-    return {
-        "names": [*_FACTORS, "rest"],
-        "target": _array(parts[asked].mean(0)),
-        "others": _array(parts[~asked].mean(0)),
-        "target_total": float(logits[asked].mean()),
-        "others_total": float(logits[~asked].mean()),
-        "additivity_error": float((parts.sum(-1) - logits).abs().max()),
-        "energy_explained": float(1 - parts[..., -1].square().sum() / logits.square().sum()),
-    }
+    return ToyAttribution(
+        names=(*_FACTORS, "rest"),
+        target=_array(parts[asked].mean(0)),
+        others=_array(parts[~asked].mean(0)),
+        target_total=float(logits[asked].mean()),
+        others_total=float(logits[~asked].mean()),
+        additivity_error=float((parts.sum(-1) - logits).abs().max()),
+        energy_explained=float(1 - parts[..., -1].square().sum() / logits.square().sum()),
+    )
 
 
 def _chunks(trained: TrainedToy, rows: int, generator: torch.Generator) -> Iterator[ToyBatch]:

@@ -1,0 +1,67 @@
+"""A figure card that knows what it shows.
+
+The store ``{"settings": name}`` of a card holds the ViewRef of its figure: what export prints, what a link or a pin
+copies, and what draws the figure again in the other theme. A page's callbacks fill a card through :attr:`Card.outputs`
+with what :func:`pages.cards.content` gives, so the figure on screen and the ref beside it cannot part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from dash import Output, no_update
+
+from components.kit.figure_card import blank, figure_card
+
+CARDS: dict[str, Card] = {}
+
+
+class Content(TypedDict):
+    """What a card shows: figure, caption and ViewRef, as the values of :attr:`Card.outputs`."""
+
+    figure: Any
+    caption: Any
+    ref: Any
+
+
+UNCHANGED = Content(figure=no_update, caption=no_update, ref=no_update)
+"""A card that stays as it is."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card by the id of its graph. Making one registers it; ``height`` is that of its graph in pixels."""
+
+    name: str
+    title: str
+    height: int = 360
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name in CARDS:
+            raise ValueError(f"there are two cards called {self.name}")
+        CARDS[self.name] = self
+
+    def layout(self, controls: Any = None, title_id: str | None = None) -> Any:
+        """The card as it stands on the page."""
+        return figure_card(self.name, self.title, self.caption, self.height, controls, title_id)
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """What a callback writes that fills this card."""
+        return self._outputs(False)
+
+    @property
+    def more_outputs(self) -> dict[str, Output]:
+        """The same for a second callback that fills this card."""
+        return self._outputs(True)
+
+    def _outputs(self, again: bool) -> dict[str, Output]:
+        places = {"figure": (self.name, "figure"), "caption": (f"{self.name}-caption", "children")}
+        out = {part: Output(*place, allow_duplicate=again) for part, place in places.items()}
+        return out | {"ref": Output({"settings": self.name}, "data", allow_duplicate=again)}
+
+    def empty(self, text: str = "", caption: str = "") -> Content:
+        """No figure: a sentence in its place."""
+        return Content(figure=blank(self.height, text), caption=caption, ref=None)
