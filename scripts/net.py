@@ -22,11 +22,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pages.registry import pages
 from scripts.net_records import Net, beside, compare, kept_array, plain
 from scripts.net_requests import Request, Saved, Taken, chosen, with_needs
 
@@ -101,6 +101,11 @@ class Asker:
         return time.perf_counter() - began
 
     def _plain(self, request: Request, value: Any) -> Any:
+        if request.operation == "LoadModel" and "capabilities" in value:  # the net knows a need by the page that has it
+            named = {page.needs: page.name for page in pages()}
+            rows = [{"page": named[row["need"]], "works": row["works"], "reason": row["reason"]}
+                    for row in value["capabilities"]]  # fmt: skip
+            value = value | {"capabilities": rows}
         return plain(value, request.operation, {str(self.home): "<home>"})
 
     def _perform(self, request: Request, lines: list[Any]) -> Any:
@@ -131,11 +136,11 @@ class Asker:
 
 
 def view_of(address: str) -> Any:
-    """The state that a page reads from an address, as plain data. ModuleNotFoundError if there is no such page."""
+    """The state that a page reads from an address, as plain data. KeyError if there is no such page with a state."""
     parts = urlsplit(address)
-    state = import_module(f"pages.{parts.path.strip('/').replace('-', '_')}.state")
-    query = dict(parse_qsl(parts.query))
-    return json.loads(json.dumps(asdict(state.read_address(query))))  # nothing is left out of a view
+    read = {page.path: page.read_address for page in pages() if page.read_address is not None}[parts.path]
+    state = read(dict(parse_qsl(parts.query)))
+    return json.loads(json.dumps(asdict(state)))  # nothing is left out of a state
 
 
 def asked(names: set[str], say: Callable[[str], None]) -> Net:
