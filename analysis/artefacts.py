@@ -1,8 +1,8 @@
 """Two files that belong together: arrays without code in them, and a manifest in words with their checksum.
 
-What a method keeps beyond one run is written here, in one way for all that need no format of their own: under another
-name first, then renamed, the arrays' file named by its content, so that whoever reads meanwhile gets the old pair or
-the new one; and read back only if the checksum agrees.
+What a method keeps beyond one run is written here, in one way for all: under another name first, then renamed, the
+arrays' file named by its content, so that whoever reads meanwhile gets the old pair or the new one; and read back only
+if the checksum agrees. A manifest that names no file of arrays is of an older version, which named it as the manifest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +20,119 @@ from safetensors.numpy import load, save
 from analysis import foreign
 from analysis.errors import UserError
 
+Arrays = dict[str, np.ndarray]
+FORMAT = 1
 MAX_MANIFEST = 100_000_000
 MAX_ARRAYS = 8 << 30
 """Bytes of the two files of a pair."""
 
 
-def save_pair(path: Path, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
-    """Write ``<path>-<hash>.safetensors`` and ``<path>.json``; older arrays of the same path go."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    body = save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+@dataclass(frozen=True)
+class Wording:
+    """How a pair of one kind is refused. The sentences may name {file} (the file in question), {manifest}, {name} of
+    the artefact, and {why}, a clause.
+
+    ``subject``: what its manifest is called where an entry is missing. ``absent``: a file is not there. ``unreadable``:
+    it is no such file. ``changed``: the checksum is another. ``unusable``: what it holds does not fit together.
+    ``incomplete``: it lacks what it should hold.
+    """
+
+    field: str
+    subject: str
+    absent: str
+    unreadable: str
+    changed: str
+    unusable: str
+    incomplete: str
+
+    @classmethod
+    def of(cls, what: str, field: str) -> Wording:
+        """The usual sentences. ``what``: a plural, such as "measurements of this model's neurons"."""
+        return cls(
+            field=field,
+            subject=f"What is kept as {what}",
+            absent=f"There are no {what} yet.",
+            unreadable=f"The {what} cannot be read: the file is damaged. Make them again.",
+            changed=f"The {what} were changed after they were written. Make them again.",
+            unusable=f"The {what} cannot be used: {{why}}. Make them again.",
+            incomplete=f"The {what} lack what they should hold. Make them again.",
+        )
+
+    def refusal(self, sentence: str, path: Path, file: str = "", why: str = "") -> UserError:
+        """The error that says one of the sentences of the pair at ``path``."""
+        names = {"name": path.name, "manifest": manifest_path(path).name, "file": file, "why": why}
+        return UserError(sentence.format(**names), self.field)
+
+
+def save_pair(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
+    """Write ``<path>-<hash>.safetensors`` and ``<path>.json``; older arrays of the same path go.
+
+    Raises ValueError, and writes nothing, for a manifest with numbers that are not finite.
+    """
+    body = save({name: np.asarray(a, order="C") for name, a in arrays.items()})
     digest = hashlib.sha256(body).hexdigest()
     target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
-    record = {**manifest, "sha256": digest, "file": target.name}
+    record = {**manifest, "format": FORMAT, "sha256": digest, "file": target.name}
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(target, body)
-    write_whole(path.with_name(path.name + ".json"), text.encode())
-    for old in path.parent.glob(f"{path.name}-????????????.safetensors"):
+    write_whole(manifest_path(path), text.encode())
+    for old in (path.with_name(path.name + ".safetensors"), *path.parent.glob(f"{path.name}-????????????.safetensors")):
         if old != target:
             old.unlink(missing_ok=True)
 
 
-def load_pair(path: Path, what: str, field: str = "file") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and manifest. ``what``: their name in a sentence, such as "measurements of this model's neurons".
-
-    Raises UserError(field): missing, damaged, or changed after it was written.
-    """
-    path_of_manifest = path.with_name(path.name + ".json")
-    if not path_of_manifest.exists():
-        raise UserError(f"There are no {what} yet.", field)
-    damaged = f"The {what} cannot be read: the file is damaged. Make them again."
-    with foreign.reading(damaged, field):
-        try:
-            manifest = foreign.read_json(path_of_manifest, MAX_MANIFEST, field)
-            manifest = foreign.Record(dict(manifest), f"What is kept as {what}", field)
-        except (UserError, TypeError, ValueError) as error:
-            raise UserError(damaged, field) from error
-        target = path.with_name(Path(str(manifest["file"])).name)
+def load_pair(path: Path, wording: Wording) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and manifest. Raises UserError(wording.field): missing, damaged, of another format, or changed after it
+    was written."""
+    place = manifest_path(path)
+    if not place.exists():
+        raise wording.refusal(wording.absent, path, place.name)
+    fault = ""
+    try:
+        manifest = foreign.read_json(place, MAX_MANIFEST, wording.field)
+    except UserError as error:
+        fault = f"its manifest is not readable ({error.message.rstrip('.')})"
+    else:
+        if not isinstance(manifest, dict) or "sha256" not in manifest:
+            fault = "its manifest does not say which arrays are its own"
+        elif manifest.get("format", FORMAT) != FORMAT:
+            fault = f"it was written in format {str(manifest['format'])[:20]}, and this version reads format {FORMAT}"
+    if fault:
+        raise wording.refusal(wording.unreadable, path, place.name, fault)
+    damaged = wording.refusal(wording.unreadable, path, place.name, "its file of arrays is damaged")
+    with foreign.reading(damaged.message, wording.field):
+        target = _arrays_path(path, manifest)
         if not target.exists():
-            raise UserError(f"There are no {what} yet.", field)
-        body = foreign.read_bytes(target, MAX_ARRAYS, field)
+            raise wording.refusal(wording.absent, path, target.name)
+        body = foreign.read_bytes(target, MAX_ARRAYS, wording.field)
         if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
-            raise UserError(f"The {what} were changed after they were written. Make them again.", field)
-        return load(body), manifest
+            raise wording.refusal(wording.changed, path, target.name)
+        return load(body), foreign.Record(manifest, wording.subject, wording.field)
 
 
-def pair_files(path: Path) -> tuple[Path, ...]:
-    """The two files of a pair that is there: its manifest, and the arrays that the manifest names."""
-    found = read_manifest(path) or {}
-    return path.with_name(path.name + ".json"), path.with_name(Path(str(found.get("file", ""))).name or path.name)
+def pair_files(path: Path) -> tuple[Path, Path]:
+    """The two files of a pair that is there: its manifest, and its arrays."""
+    return manifest_path(path), _arrays_path(path, read_manifest(path) or {})
+
+
+def manifest_path(path: Path) -> Path:
+    """The manifest of a pair; names may have dots of their own."""
+    return path.with_name(path.name + ".json")
+
+
+def _arrays_path(path: Path, manifest: dict[str, Any]) -> Path:
+    """The file that a manifest names, in the folder of the pair wherever that name leads."""
+    return path.with_name(Path(str(manifest.get("file", f"{path.name}.safetensors"))).name)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest alone, or None if there is none that can be read."""
+    try:
+        found = foreign.read_json(manifest_path(path), MAX_MANIFEST, "file")
+        return found if isinstance(found, dict) else None
+    except UserError:
+        return None
 
 
 def state_of(path: Path) -> tuple[int, int] | None:
@@ -75,15 +141,6 @@ def state_of(path: Path) -> tuple[int, int] | None:
         facts = path.stat()
         return facts.st_mtime_ns, facts.st_size
     except OSError:
-        return None
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest alone, or None if there is none that can be read."""
-    try:
-        found = foreign.read_json(path.with_name(path.name + ".json"), MAX_MANIFEST, "file")
-        return found if isinstance(found, dict) else None
-    except UserError:
         return None
 
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.themes import themes
+from analysis.engine.memory import Memory
 from analysis.mfa.evaluate import PROMPTS, bootstrap, log_odds, word_ids
-from analysis.mfa.library import Opened, RegionSet, open_fit
+from analysis.mfa.library import RegionSet, open_fit
 from analysis.models.loader import load_model
 from analysis.steering import Add, Interpolate, Intervention, PromptCache
 
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rotations", type=int, default=4)
     parser.add_argument("--prompts", type=int, default=3)
     options = parser.parse_args()
-    loaded, fit = load_model("default"), open_fit(Opened(), options.fit)
+    loaded, fit = load_model("default"), open_fit(Memory(), options.fit)
     words = {f"{k.theme}: {k.name}": word_ids(loaded.tokenizer, k.words) for t in themes() for k in t.kinds}
     caches = [
         PromptCache(loaded, loaded.tokenizer(p)["input_ids"], [fit.site.layer]) for p in PROMPTS[: options.prompts]

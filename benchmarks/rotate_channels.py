@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.passages import bundled_corpus
+from analysis.engine.memory import Memory
 from analysis.models.loader import load_model
 from analysis.rotate.ablation import WHOLE, ablation_study
 from analysis.rotate.channels import VocabularyChannels
@@ -40,11 +41,6 @@ from analysis.rotate.vectors import NeuronVectors
 CLOSE = 0.01
 LEAST_STEPS = 2_000
 STARTS = 2
-
-
-class _Opened(dict[Any, Any]):
-    def put(self, key: Any, value: Any, _size: int) -> None:
-        self[key] = value
 
 
 def chosen(vectors: NeuronVectors, layer: int, kind: str, count: int) -> tuple[Tensor, list[str]]:
@@ -77,7 +73,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Losses, evaluations and seconds of both ways."""
     vectors = NeuronVectors(load_model("default"))
     U = vectors.projection(options.layer)
-    library = open_library(_Opened(), vectors.loaded.facts.fingerprint)
+    library = open_library(Memory(), vectors.loaded.facts.fingerprint)
     m = torch.ones(len(U)) if library is None else library.token_weights(library.projection_of(options.layer), len(U))
     numbers, groups = chosen(vectors, options.layer, "down", options.neurons)
     W = vectors.vectors(options.layer, "down")[numbers]
@@ -134,7 +130,7 @@ def _share(hit: Tensor, rows: Tensor) -> str:
 def ablation(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Drops of channels beyond the null, and of channels that are not, for what neurons write and what they read."""
     vectors = NeuronVectors(load_model("default"))
-    library = open_library(_Opened(), vectors.loaded.facts.fingerprint)
+    library = open_library(Memory(), vectors.loaded.facts.fingerprint)
     if library is None:
         raise SystemExit("The default model's neurons have not been measured: run python -m analysis.build rotate.")
     tokenizer: Any = vectors.loaded.tokenizer

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from analysis.corpora.passages import bundled_corpus
+from analysis.engine.memory import Memory
 from analysis.mfa.build import FITS
-from analysis.mfa.library import Opened, RegionSet, open_fit
+from analysis.mfa.library import RegionSet, open_fit
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.models.loaded_model import LoadedModel
@@ -127,7 +128,7 @@ def _rate(loaded: LoadedModel, ids: list[int], made: list[Intervention], count: 
 
 def main() -> dict[str, dict[str, Any]]:
     """All three on the default model with the bundled fits."""
-    loaded, opened = load_model("default"), Opened()
+    loaded, opened = load_model("default"), Memory()
     fits = [open_fit(opened, name) for name in FITS]
     found: dict[str, dict[str, Any]] = {
         "strength 0": {"bit-identical": untouched(loaded, fits[0])},

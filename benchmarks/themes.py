@@ -19,9 +19,10 @@ from torch import Tensor
 from analysis.activations.collect import collect
 from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.themes import themes
+from analysis.engine.memory import Memory
 from analysis.mfa.build import FITS, TOKENS
 from analysis.mfa.evaluate import PROMPTS, Gain, bootstrap, gain_at_kl, word_ids
-from analysis.mfa.library import Opened, RegionSet, open_fit
+from analysis.mfa.library import RegionSet, open_fit
 from analysis.mfa.pipeline import WINDOW
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--themes", type=int, default=20)
     parser.add_argument("--prompts", type=int, default=len(PROMPTS))
     options = parser.parse_args()
-    loaded, fit = load_model("default"), open_fit(Opened(), options.fit)
+    loaded, fit = load_model("default"), open_fit(Memory(), options.fit)
     means, counts, everything = theme_means(loaded, fit)
     largest = sorted(counts, key=lambda name: -counts[name])[: options.themes]
     words = {theme.key: theme.words for theme in themes()}

@@ -14,7 +14,7 @@ from pathlib import Path
 from analysis.faithfulness.board import board
 from analysis.faithfulness.costing import costs
 from analysis.faithfulness.forgetting import with_fur
-from analysis.faithfulness.library import BUNDLED, load_part, load_study, save_part, save_study
+from analysis.faithfulness.library import BUNDLED, STUDIES, load_part, save_part, save_study
 from analysis.faithfulness.parts import StudySettings, make_part, parts_of
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.study import Study, joined, with_continued
@@ -44,11 +44,11 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     """Make what is missing, then write the study."""
     loaded = load_model("default")
     if options.continued:
-        _write(with_continued(load_study(BUNDLED), ModelReader(loaded), progress))
+        _write(with_continued(STUDIES.read(BUNDLED), ModelReader(loaded), progress))
         return
     if not options.fur:
         _asked(loaded, options.fresh, progress)
-    _write(with_fur(load_study(BUNDLED), loaded, FUR_ITEMS, progress))
+    _write(with_fur(STUDIES.read(BUNDLED), loaded, FUR_ITEMS, progress))
 
 
 def _asked(loaded: LoadedModel, fresh: bool, progress: Progress) -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import lzma
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import foreign
-from analysis.artefacts import load_pair, read_manifest, save_pair
+from analysis.artefacts import Arrays, Wording, load_pair, save_pair
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.parts import Part
 from analysis.faithfulness.study import Study
-from analysis.home import folder
+from analysis.shelf import Misfit, Shelf
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "faithfulness" / "default"
 WHAT = "faithfulness scores"
 NEWEST = "newest"
 _MEASURE = {"name": str, "main": str, "family": str, "level": str}
@@ -39,37 +39,42 @@ def save_study(study: Study, path: Path) -> None:
         "step_scores": study.step_scores.astype(np.float32),
         "items": _packed(study.items),
     }
-    save_pair(path, arrays, study.manifest)
+    STUDIES.save(path, arrays, study.manifest)
 
 
-def load_study(path: Path) -> Study:
-    """Read a study. UserError if it is missing, damaged or was changed."""
-    arrays, manifest = load_pair(path, WHAT, "study")
-    with foreign.reading(f"The {WHAT} cannot be read: they lack what a study holds. Make them again.", "study"):
-        fault = foreign.misfit(manifest, _MANIFEST)
-        scores, steps = (arrays[name].astype(np.float64) for name in ("scores", "step_scores"))
-        items = _unpacked(arrays["items"])
-        if not fault and "measures" in manifest and scores.shape != (3, len(manifest["measures"]), len(items)):
-            fault = "they are of another number of measures or items than their scores"
-        if fault:
-            raise UserError(f"The {WHAT} cannot be used: {fault}. Make them again.", "study")
-        return Study(manifest, items, scores, steps)
+def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> Study:
+    scores, steps = (arrays[name].astype(np.float64) for name in ("scores", "step_scores"))
+    items = _unpacked(arrays["items"])
+    if "measures" in manifest and scores.shape != (3, len(manifest["measures"]), len(items)):
+        raise Misfit("they are of another number of measures or items than their scores")
+    return Study(manifest, items, scores, steps)
+
+
+STUDIES = Shelf(
+    kind="study",
+    place="faithfulness",
+    wording=Wording.of(WHAT, "study"),
+    contents=_MANIFEST,
+    decode=_decode,
+    size=lambda study: 4_000 * len(study.items) + study.scores.nbytes,
+)
+BUNDLED = STUDIES.bundled / "default"
 
 
 def save_part(part: Part, path: Path) -> None:
     """Write one part of a study."""
-    kept = {k: v for k, v in vars(part).items() if k not in ("items", "scores")}
-    save_pair(path, {"scores": part.scores, "items": _packed(part.items)}, kept)
+    facts = {k: v for k, v in vars(part).items() if k not in ("items", "scores")}
+    save_pair(path, {"scores": part.scores, "items": _packed(part.items)}, facts)
 
 
 def load_part(path: Path) -> Part | None:
     """A part that was written, or None."""
     try:
-        arrays, manifest = load_pair(path, WHAT, "study")
+        arrays, manifest = load_pair(path, STUDIES.wording)
     except UserError:
         return None
-    known = {k: v for k, v in manifest.items() if k not in ("sha256", "file")}
-    return Part(items=_unpacked(arrays["items"]), scores=arrays["scores"], **known)
+    facts = {f.name: manifest[f.name] for f in fields(Part) if f.name not in ("items", "scores")}
+    return Part(items=_unpacked(arrays["items"]), scores=arrays["scores"], **facts)
 
 
 def place(fingerprint: str, name: str) -> Path:
@@ -78,21 +83,16 @@ def place(fingerprint: str, name: str) -> Path:
         return BUNDLED
     if not NAME.fullmatch(name):
         raise UserError("A study's name has small letters, digits and hyphens only.", "study")
-    return folder("faithfulness", fingerprint[:32]) / name
+    return STUDIES.own(fingerprint[:32]) / name
 
 
 def studies(fingerprint: str) -> list[dict[str, Any]]:
     """Name, title and checksum of every study of a model, the bundled one first, then the newest."""
-    found = []
-    own = folder("faithfulness", fingerprint[:32])
-    newest = sorted(own.glob("*.json"), key=lambda p: -p.stat().st_mtime)
-    for path, name in [(BUNDLED, ""), *((p.with_suffix(""), p.stem) for p in newest)]:
-        manifest = read_manifest(path)
-        if manifest is not None and manifest.get("fingerprint") == fingerprint:
-            found.append(
-                {"name": name, "title": str(manifest.get("title", name)), "sha256": manifest.get("sha256", "")}
-            )
-    return found
+    rows = []
+    for entry in STUDIES.of_weights(fingerprint, fingerprint[:32]):
+        name = "" if entry.bundled else entry.name
+        rows.append({"name": name, "title": str(entry.manifest.get("title", name)), "sha256": entry.checksum})
+    return rows
 
 
 def resolved(fingerprint: str, name: str) -> str:
@@ -106,30 +106,20 @@ def resolved(fingerprint: str, name: str) -> str:
     return str(names[0]) if names else ""
 
 
-def open_study(memory: Any, fingerprint: str, name: str) -> Study:
+def open_study(memory: Memory, fingerprint: str, name: str) -> Study:
     """A study of a model, from memory if it was opened before; ``name`` as :func:`resolved` takes it. UserError if this
     model has none of that name."""
     name = resolved(fingerprint, name)
     path = place(fingerprint, name)
-    manifest = read_manifest(path)
-    if manifest is None or manifest.get("fingerprint") != fingerprint:
+    entry = STUDIES.entry(path)
+    if entry is None or entry.manifest.get("fingerprint") != fingerprint:
         raise UserError(
             "There are no scores of this model yet. Make them under Studies, or choose the default model."
             if not name
             else f"This model has no study called {name!r}. Choose another one.",
             "study",
         )
-    key = ("faithfulness", fingerprint, name, manifest.get("sha256", ""))
-    found: Study | None = memory.get(key)
-    if found is None:
-        found = load_study(path)
-        memory.put(key, found, 4_000 * len(found.items) + found.scores.nbytes)
-    return found
-
-
-def digest(fingerprint: str) -> str:
-    """What changes when a study of this model is added or made again."""
-    return " ".join(f"{row['name']}:{row['sha256']}" for row in studies(fingerprint))
+    return STUDIES.open(memory, path)
 
 
 def _packed(items: tuple[Item, ...]) -> np.ndarray:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from analysis import foreign
-from analysis.artefacts import MAX_MANIFEST, state_of
+from analysis.artefacts import Arrays, Wording, write_whole
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.corpora.sources import read_source
 from analysis.corpora.text_source import TextSource
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.mfa.artefact import load_mixture, save_mixture
+from analysis.mfa.artefact import decode, encode
 from analysis.mfa.density import Density
 from analysis.mfa.parameters import Parameters
 from analysis.mfa.rotations import rotate
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
+from analysis.shelf import Entry, Misfit, Shelf, is_name
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -52,9 +51,6 @@ class Opened:
         self._kept[key] = value
 
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "regions"
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
-"""Names of fits: also names of files, so nothing else may come in."""
 _REGION = {
     **dict.fromkeys(("label", "character", "search", "why"), str),
     **{"region": int, "size": float, "kinds": list},
@@ -168,62 +164,60 @@ class RegionSet:
         return rows
 
 
+def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> RegionSet:
+    parameters, extra = decode(arrays, manifest)
+    count, width = parameters.components, parameters.width
+    if "regions" in manifest and len(manifest["regions"]) != count:
+        raise Misfit("its rows are not those of its regions")
+    shapes = {"mean": (width,), "xy": (count, 2), "near": (count, -1), "promoted": (count, -1), "lifted": (count, -1)}
+    for array, shape in shapes.items():
+        actual = tuple(extra[array].shape) if array in extra else shape
+        if len(actual) != len(shape) or any(w not in (-1, n) for n, w in zip(actual, shape, strict=True)):
+            raise Misfit(f"its array “{array}” has another shape than its regions")
+    return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, _labels(name))
+
+
+REGION_SETS = Shelf(
+    kind="fit",
+    place="regions",
+    wording=Wording(
+        field="fit",
+        subject="This fit",
+        absent="There is no file {file}. A fit is a pair: .safetensors and .json.",
+        unreadable="This fit cannot be used: {why}. Copy both of its files again, or fit again.",
+        changed="{file} was changed after it was written: its checksum is not the one in {manifest}. Copy both files "
+        "again, or fit again.",
+        unusable="The fit “{name}” cannot be used: {why}. Fit again.",
+        incomplete="The fit “{name}” cannot be used: its file lacks what a fit holds. Fit again.",
+    ),
+    contents=_MANIFEST,
+    decode=_decode,
+    size=lambda fit: 16 * fit.parameters.loadings.numel(),
+)
+BUNDLED = REGION_SETS.bundled
+
+
 def listing(spec: ModelSpec) -> list[dict[str, str]]:
     """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first."""
-    found = []
-    for place, own in ((BUNDLED, False), (folder("regions"), True)):
-        for path in sorted(place.glob("*.json")) if place.is_dir() else []:
-            try:
-                m = foreign.read_json(path, MAX_MANIFEST, "fit")
-                if (
-                    foreign.misfit(m, _MANIFEST)
-                    or m["model_spec"]["source"] != spec.source
-                    or not _NAME.fullmatch(path.stem)
-                ):
-                    continue
-                where = f"{Site(m['layer'], m['site']).label}: {m['K']} regions"
-                title = f"{where}, {'own fit ' + path.stem[-6:] if own else 'bundled'}"
-                row = {"name": path.stem, "title": title}
-                found.append((own, -path.stat().st_mtime if own else int(not m.get("first")), m["layer"], row))
-            except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError):
-                continue
-    return [row for *_, row in sorted(found, key=lambda f: f[:3])]
+
+    def describe(entry: Entry) -> dict[str, str]:
+        m, end = entry.manifest, "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
+        return {"name": entry.name, "title": f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}"}
+
+    return REGION_SETS.listing(spec.source, describe)
 
 
-def open_fit(memory: Any, name: str) -> RegionSet:
+def open_fit(memory: Memory, name: str) -> RegionSet:
     """The fit of that name, from memory if it was opened before and its file is as it was then. Raises UserError."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UserError("Choose a fit above the map.", "fit")
-    states = {p: state for p in (BUNDLED, folder("regions")) if (state := state_of(p / f"{name}.json"))}
-    if not states:
+    path = REGION_SETS.find(name)
+    if path is None:
         raise UserError(f"The fit “{name}” is not in this data folder. Choose another above the map.", "fit")
-    place, state = next(iter(states.items()))
-    found: RegionSet | None = memory.get(("fit", name, state))
-    if found is None:
-        parameters, manifest, arrays = load_mixture(place / name)
-        with foreign.reading(f"The fit “{name}” cannot be used: its file lacks what a fit holds. Fit again.", "fit"):
-            found = _whole(RegionSet(name, parameters, arrays["mean"].float(), arrays, manifest, _labels(name)))
-        memory.put(("fit", name, state), found, 4 * parameters.loadings.numel() * 4)
-    return found
+    return REGION_SETS.open(memory, path)
 
 
-def _whole(fit: RegionSet) -> RegionSet:
-    """The fit, if what it says of itself is of the right kind and length. Raises UserError(field="fit")."""
-    fault = foreign.misfit(fit.manifest, _MANIFEST)
-    count, width = fit.parameters.components, fit.parameters.width
-    if not fault and "regions" in fit.manifest and len(fit.manifest["regions"]) != count:
-        fault = "its rows are not those of its regions"
-    shapes = {"mean": (width,), "xy": (count, 2), "near": (count, -1), "promoted": (count, -1), "lifted": (count, -1)}
-    for name, shape in shapes.items():
-        found = tuple(fit.arrays[name].shape) if name in fit.arrays else shape
-        if not fault and (len(found) != len(shape) or any(w not in (-1, n) for n, w in zip(found, shape, strict=True))):
-            fault = f"its array “{name}” has another shape than its regions"
-    if fault:
-        raise UserError(f"The fit “{fit.name}” cannot be used: {fault}. Fit again.", "fit")
-    return fit
-
-
-def fit_for(memory: Any, loaded: LoadedModel, name: str) -> RegionSet:
+def fit_for(memory: Memory, loaded: LoadedModel, name: str) -> RegionSet:
     """The fit of that name, once it is known to belong to the loaded model's weights. Raises UserError."""
     fit = open_fit(memory, name)
     if fit.manifest["fingerprint"] != loaded.facts.fingerprint:
@@ -243,11 +237,12 @@ def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None,
         keys = ("fingerprint", "layer", "site", "corpus", "seed", "rows")
         # Fits that differ in their noise alone must not share a name: one would take the place of the other.
         sizes = [fit.parameters.components, fit.parameters.factors, fit.parameters.noise.ndim]
-        facts = [*(str(m.get(k)) for k in keys), *sizes]
-        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        text = json.dumps([*(str(m.get(k)) for k in keys), *sizes])
+        digest = hashlib.sha256(text.encode()).hexdigest()
         kind = str(m["site"]).replace("_", "-")
         fit.name = f"{kind}-{m['layer']}-k{fit.parameters.components}-r{fit.parameters.factors}-{digest[:6]}"
-    save_mixture((place or folder("regions")) / fit.name, fit.parameters, m, extra_arrays=dict(fit.arrays), half=half)
+    arrays, facts = encode(fit.parameters, fit.arrays, half)
+    REGION_SETS.save((place or REGION_SETS.own()) / fit.name, arrays, m | facts)
     return fit.name
 
 
@@ -255,10 +250,7 @@ def keep_label(fit: RegionSet, region: int, label: str) -> None:
     """Keep a user's name for a region; an empty one forgets it."""
     labels = {**_labels(fit.name), str(region): label}
     fit.labels = {k: v for k, v in labels.items() if v}
-    path = folder("labels") / f"{fit.name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(fit.labels), encoding="utf-8")
-    os.replace(part, path)
+    write_whole(folder("labels") / f"{fit.name}.json", json.dumps(fit.labels).encode())
 
 
 def _labels(name: str) -> dict[str, str]:

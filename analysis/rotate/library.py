@@ -15,14 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis import foreign
-from analysis.artefacts import load_pair, read_manifest, save_pair
-from analysis.errors import UserError
-from analysis.home import folder
+from analysis.artefacts import Arrays, Wording
+from analysis.engine.memory import Memory
 from analysis.rotate.attractors import Attractor
 from analysis.rotate.null import ChannelNull
+from analysis.shelf import Misfit, Shelf
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "neurons" / "default"
 WHAT = "measurements of this model's neurons"
 CHANNEL_ARRAYS = (
     "channels", "loss", "cosine", "kurtosis", "skewness", "pole", "masked", "evaluations", "top", "top_z",
@@ -140,69 +138,39 @@ class NeuronLibrary:
 
     def save(self, path: Path | None = None) -> Path:
         """Write to the data folder, or to ``path``; where the pair lies."""
-        path = path or _own(self.manifest["fingerprint"])
-        save_pair(path, self.arrays, self.manifest)
+        path = path or MEASUREMENTS.own() / self.manifest["fingerprint"][:32]
+        MEASUREMENTS.save(path, self.arrays, self.manifest)
         return path
 
 
-def known(fingerprint: str) -> bool:
-    """Whether a model's neurons have been measured."""
-    return _place(fingerprint) is not None
+def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> NeuronLibrary:
+    """The measurements, once everything that a page reads of them is there."""
+    library = NeuronLibrary(manifest, arrays)
+    shape = arrays["kurtosis"].shape
+    if len(shape) != 3 or shape != arrays["skewness"].shape:
+        raise Misfit("their arrays do not fit together")
+    for name in manifest["projections"]:
+        _ = (library.null(name), library.band(name), arrays[f"{name}.low"], arrays[f"{name}.zero"])
+    if any(len(a) != len(library.made) for name, a in arrays.items() if name.startswith("made.")):
+        raise Misfit("their channels are of other neurons")
+    return library
 
 
-def digest(fingerprint: str) -> str:
-    """The checksum of a model's measurements; empty if there are none."""
-    place = _place(fingerprint)
-    return "" if place is None else str((read_manifest(place) or {}).get("sha256", ""))
+MEASUREMENTS = Shelf(
+    kind="neurons",
+    place="neurons",
+    wording=Wording.of(WHAT, "model"),
+    contents=_MANIFEST,
+    decode=_decode,
+    size=lambda library: 2 * sum(a.nbytes for a in library.arrays.values()),
+)
+BUNDLED = MEASUREMENTS.bundled / "default"
 
 
-def open_library(memory: Any, fingerprint: str) -> NeuronLibrary | None:
+def open_library(memory: Memory, fingerprint: str) -> NeuronLibrary | None:
     """The measurements of a model, from memory if they were opened before; None if there are none.
 
     Raises UserError if they are damaged.
     """
-    place = _place(fingerprint)
-    if place is None:
-        return None
-    sha = digest(fingerprint)
-    found: NeuronLibrary | None = memory.get(("neurons", fingerprint, sha))
-    if found is None:
-        found = load_library(place)
-        memory.put(("neurons", fingerprint, sha), found, 2 * sum(a.nbytes for a in found.arrays.values()))
-    return found
-
-
-def load_library(place: Path) -> NeuronLibrary:
-    """The measurements that lie in a pair of files. Raises UserError if they are damaged."""
-    arrays, manifest = load_pair(place, WHAT, "model")
-    with foreign.reading(f"The {WHAT} lack what they should hold. Make them again.", "model"):
-        return _whole(NeuronLibrary(manifest, arrays))
-
-
-def _whole(found: NeuronLibrary) -> NeuronLibrary:
-    """The measurements, once everything that a page reads of them is there. Raises UserError(field="model")."""
-    fault = foreign.misfit(found.manifest, _MANIFEST)
-    if fault:
-        raise UserError(f"The {WHAT} cannot be used: {fault}. Make them again.", "model")
-    shape = found.arrays["kurtosis"].shape
-    if len(shape) != 3 or shape != found.arrays["skewness"].shape:
-        raise UserError(f"The {WHAT} cannot be used: their arrays do not fit together. Make them again.", "model")
-    for name in found.manifest["projections"]:
-        _ = (found.null(name), found.band(name), found.arrays[f"{name}.low"], found.arrays[f"{name}.zero"])
-    made = {n: len(a) for n, a in found.arrays.items() if n.startswith("made.")}
-    if any(count != len(found.made) for count in made.values()):
-        raise UserError(f"The {WHAT} cannot be used: their channels are of other neurons. Make them again.", "model")
-    return found
-
-
-def _place(fingerprint: str) -> Path | None:
-    """Where the measurements of a model lie: those with Attune first."""
-    for path in (BUNDLED, _own(fingerprint)):
-        manifest = read_manifest(path)
-        if manifest is not None and manifest.get("fingerprint") == fingerprint:
-            return path
-    return None
-
-
-def _own(fingerprint: str) -> Path:
-    return folder("neurons") / fingerprint[:32]
+    entries = MEASUREMENTS.of_weights(fingerprint)
+    return MEASUREMENTS.open(memory, entries[0].path) if entries else None

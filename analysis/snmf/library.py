@@ -182,6 +182,7 @@ FACTORIZATIONS = Shelf(
     decode=_decode,
     size=lambda fit: sum(4 * level.components.numel() for level in fit.levels),
 )
+BUNDLED = FACTORIZATIONS.bundled
 
 
 def listing(spec: ModelSpec) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.artefacts import manifest_path
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
-from analysis.home import folder
 from analysis.othello.games import Labels
 from analysis.othello.model import build
 from analysis.othello.sources import OthelloSource, load_othello
@@ -25,17 +26,16 @@ from analysis.tpr.library import (
     BUNDLED,
     DEFAULT_KINDS,
     PAGE_KINDS,
+    PROBE_SETS,
     ProbeSet,
     fingerprint,
-    load_set,
     make_probe,
     new_set,
-    save_set,
     set_for,
 )
 from analysis.tpr.parametrization import Say
 from analysis.tpr.pipeline import MAX_ILLEGAL, fit_probes, play_figures, scored
-from analysis.tpr.room import Nothing, Room
+from analysis.tpr.room import Room
 from analysis.tpr.stories import STORIES, story_of
 
 ROLE_DIMS = (16, 32, 48, 56)
@@ -77,7 +77,7 @@ def fit_here(
         random_state=wanted.seed,
     )
     probes.manifest["play"] = play
-    save_set(probes, folder("othello") / room.fingerprint)
+    PROBE_SETS.save(PROBE_SETS.own() / room.fingerprint, probes.arrays, probes.manifest)
     room.probes = set_for(room.fingerprint)
     best = max((r for r in room.probes.rows if r["kind"] == "tpr"), key=lambda r: r["accuracy"])
     return {
@@ -94,8 +94,8 @@ class _Build:
         self.name = fingerprint(self.model)
         self.games, self.test_games, self.progress = games, test_games, progress
         self.probes = new_set(self.name)
-        if not fresh and BUNDLED.with_name(BUNDLED.name + ".json").exists():
-            kept = load_set(BUNDLED)
+        if not fresh and manifest_path(BUNDLED).exists():
+            kept = PROBE_SETS.read(BUNDLED)
             if kept.model == self.name:
                 self.probes = kept
 
@@ -103,7 +103,7 @@ class _Build:
         self.progress(None, text)
 
     def keep(self, _probes: ProbeSet | None = None) -> None:
-        save_set(self.probes, BUNDLED)
+        PROBE_SETS.save(BUNDLED, self.probes.arrays, self.probes.manifest)
 
     def step(self, name: str, make: Callable[[], Any]) -> None:
         """A figure of the manifest, made once."""
@@ -214,7 +214,7 @@ class _Build:
         found: dict[str, Any] = {}
         for name in STORIES:
             try:
-                found[name] = story_of(room, name, Nothing())
+                found[name] = story_of(room, name, Memory())
             except UserError as error:
                 self.say(error.message)
         return found

@@ -1,35 +1,26 @@
-"""Probe sets: all probes of one OthelloGPT in one safetensors file, with a manifest of what they are and how good.
+"""Probe sets: all probes of one OthelloGPT in one pair of files, with what they are and how good.
 
-A set belongs to weights, not to a path: its name begins with the fingerprint of the model it was fitted on, so that
-probes never read a network that they were not made for. The bundled model's set comes with Attune; sets fitted on the
-page lie in the data folder. Files are written under another name and renamed; they are read only if their checksum is
-the one in the manifest.
+A set belongs to weights, not to a path: its name is the fingerprint of the model it was fitted on, so that probes never
+read a network that they were not made for. The bundled model's set comes with Attune; sets fitted on the page lie in
+the data folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load, save_file
-
 from analysis import foreign
-from analysis.artefacts import MAX_ARRAYS, MAX_MANIFEST
+from analysis.artefacts import Arrays, Wording, manifest_path
 from analysis.errors import UserError
-from analysis.home import folder
+from analysis.shelf import Shelf
 
 if TYPE_CHECKING:
     from torch import nn
 
     from analysis.tpr.probes import Probe
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "othello" / "probes"
 _MANIFEST = {
     "model": str,
     "rows": [{"kind": str, "layer": int, "labels": str, "settings": dict, "accuracy": float, "macro_f1": float}],
@@ -80,7 +71,7 @@ class ProbeSet:
     """
 
     manifest: dict[str, Any]
-    arrays: dict[str, NDArray] = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
     _open: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -97,7 +88,7 @@ class ProbeSet:
         """Enter a fitted probe with its scores."""
         arrays, settings = probe.to_arrays()
         key = f"{kind}/{layer}/{labels}"
-        self.arrays |= {f"{key}/{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
+        self.arrays |= {f"{key}/{name}": value for name, value in arrays.items()}
         self.manifest["rows"] = [
             r for r in self.manifest["rows"] if (r["kind"], r["layer"], r["labels"]) != (kind, layer, labels)
         ]
@@ -134,62 +125,33 @@ class ProbeSet:
 
 def new_set(model: str, **facts: Any) -> ProbeSet:
     """An empty set for a model."""
-    return ProbeSet({"format": 1, "model": model, "rows": [], **facts})
+    return ProbeSet({"model": model, "rows": [], **facts})
 
 
-def save_set(probes: ProbeSet, path: Path) -> None:
-    """Write ``<path>.safetensors`` and ``<path>.json``; whoever reads meanwhile gets the old pair or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + f".{os.getpid()}.new")
-    save_file(probes.arrays, new)
-    digest = hashlib.sha256(new.read_bytes()).hexdigest()
-    target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
-    os.replace(new, target)
-    manifest = {**probes.manifest, "sha256": digest, "file": target.name}
-    text = path.with_name(path.name + f".{os.getpid()}.json.new")
-    text.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    os.replace(text, path.with_name(path.name + ".json"))
-    for old in path.parent.glob(f"{path.name}-*.safetensors"):
-        if old != target:
-            old.unlink(missing_ok=True)
-
-
-def load_set(path: Path) -> ProbeSet:
-    """Read a set back. Raises UserError(field="probe"): missing, damaged, or not such a set."""
-    record = path.with_name(path.name + ".json")
-    if not record.exists():
-        raise UserError("There are no probes for this model yet. Fit them under “Model and probes”.", "probe")
-    with foreign.reading("The file of probes cannot be read. Fit the probes again.", "probe"):
-        manifest = foreign.read_json(record, MAX_MANIFEST, "probe")
-        target = path.with_name(Path(str(manifest["file"])).name)
-        if not target.exists():
-            raise UserError("There are no probes for this model yet. Fit them under “Model and probes”.", "probe")
-        body = foreign.read_bytes(target, MAX_ARRAYS, "probe")
-        if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
-            raise UserError(
-                "The file of probes is not the one that its manifest describes. Fit the probes again.", "probe"
-            )
-        manifest = foreign.Record(manifest, "The file of probes", "probe")
-        fault = foreign.misfit(manifest, _MANIFEST)
-        if fault:
-            raise UserError(f"The file of probes cannot be used: {fault}. Fit the probes again.", "probe")
-        return ProbeSet(manifest, load(body))
-
-
-def place_of(model: str) -> Path:
-    """Where the set of a model lies: with Attune for the bundled model, else in the data folder."""
-    bundled = BUNDLED.with_name(BUNDLED.name + ".json")
-    if bundled.exists() and json.loads(bundled.read_text("utf-8")).get("model") == model:
-        return BUNDLED
-    return folder("othello") / model
+PROBE_SETS: Shelf[ProbeSet] = Shelf(
+    kind="probes",
+    place="othello",
+    wording=Wording(
+        field="probe",
+        subject="The file of probes",
+        absent="There are no probes for this model yet. Fit them under “Model and probes”.",
+        unreadable="The file of probes cannot be read. Fit the probes again.",
+        changed="The file of probes is not the one that its manifest describes. Fit the probes again.",
+        unusable="The file of probes cannot be used: {why}. Fit the probes again.",
+        incomplete="The file of probes cannot be read. Fit the probes again.",
+    ),
+    contents=_MANIFEST,
+    decode=lambda _name, arrays, manifest: ProbeSet(manifest, arrays),
+    size=lambda probes: sum(a.nbytes for a in probes.arrays.values()),
+    weights="model",
+)
+BUNDLED = PROBE_SETS.bundled / "probes"
 
 
 def set_for(model: str) -> ProbeSet:
     """The probes of a model: those fitted here over those that came with Attune. Empty if there are none."""
-    own = folder("othello") / model
-    if own.with_name(own.name + ".json").exists():
-        return load_set(own)
-    place = place_of(model)
-    if not place.with_name(place.name + ".json").exists():
-        return new_set(model)
-    return load_set(place)
+    own = PROBE_SETS.own() / model
+    if manifest_path(own).exists():
+        return PROBE_SETS.read(own)
+    entries = PROBE_SETS.of_weights(model)
+    return PROBE_SETS.read(entries[0].path) if entries else new_set(model)

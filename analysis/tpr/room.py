@@ -7,7 +7,7 @@ games is remembered and a click costs a few small products. Probabilities and bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,30 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource, load_othello
 from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, token_of
 from analysis.tpr.activations import read
 from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
-
-
-class Keeps(Protocol):
-    """The least that is asked of a memory."""
-
-    def get(self, key: Any) -> Any | None: ...
-    def put(self, key: Any, value: Any, size: int) -> None: ...
-
-
-class Nothing:
-    """A memory that keeps nothing, for use outside the worker."""
-
-    def get(self, key: Any) -> Any | None:
-        """None."""
-        return None
-
-    def put(self, key: Any, value: Any, size: int) -> None:
-        """Let go."""
 
 
 @dataclass
@@ -77,7 +60,7 @@ class Room:
         }
 
 
-def open_room(memory: Keeps, text: str) -> Room:
+def open_room(memory: Memory, text: str) -> Room:
     """The room of a source, opened once. Raises UserError(field="source") if it cannot be loaded."""
     source = OthelloSource(text)
     key = ("othello", source.text, source.stamp)
@@ -107,7 +90,7 @@ class GameRead:
         return board
 
 
-def read_game(memory: Keeps, room: Room, moves: tuple[int, ...]) -> GameRead:
+def read_game(memory: Memory, room: Room, moves: tuple[int, ...]) -> GameRead:
     """The pass over a game of at least one move; a game of sixty moves is read without its last one.
 
     Raises UserError(field="moves") for an illegal or an empty game.

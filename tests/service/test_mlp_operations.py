@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from analysis import shelf
 from analysis.corpora import passages as corpus
 from analysis.corpora.passages import Passage
 from analysis.engine.context import Context
@@ -86,7 +86,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("features") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
-        patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(shelf, "DATA", home / "none")
         patch.setattr(library, "bundled_corpus", passages)
         patch.setattr(corpus, "bundled_corpus", passages)
         tokenizer = _byte_level()
@@ -216,7 +216,7 @@ def test_own_passages_are_factorized_without_themes(bench: Bench) -> None:
     assert card["contexts"] and "dimensions" in card["sentence"]
     tree = bench.data(FeatureTree(SPEC, made["fit"]))
     assert tree["levels"] == [3] and tree["edges"] == [] and "no tree" in tree["sentence"]
-    (open_path := library.folder("features") / f"{made['fit']}.json").unlink()
+    (open_path := library.FACTORIZATIONS.own() / f"{made['fit']}.json").unlink()
     assert not open_path.exists()
 
 
@@ -254,10 +254,10 @@ def test_a_fit_can_be_cancelled_while_it_runs(bench: Bench, monkeypatch: pytest.
             raise Cancelled
 
     monkeypatch.setattr(bench.context, "on_progress", stop)
-    before = sorted(p.name for p in (Path(library.folder("features"))).iterdir())
+    before = sorted(p.name for p in library.FACTORIZATIONS.own().iterdir())
     with pytest.raises(Cancelled):
         bench.perform(dataclasses.replace(FIT, seed=5))
-    assert sorted(p.name for p in (Path(library.folder("features"))).iterdir()) == before
+    assert sorted(p.name for p in library.FACTORIZATIONS.own().iterdir()) == before
 
 
 BAD: list[tuple[type[Operation], dict[str, Any], str]] = [

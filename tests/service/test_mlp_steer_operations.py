@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from analysis import shelf
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -94,7 +95,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("steer") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
-        patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(shelf, "DATA", home / "none")
         patch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
         tokenizer = _byte_level()
         model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
@@ -280,10 +281,11 @@ def test_what_was_measured_is_said_of_that_factorization_only(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert measured(bench.fit) is None
-    monkeypatch.setattr(library, "BUNDLED", tmp_path)
+    monkeypatch.setattr(shelf, "DATA", tmp_path)
     rows = [{"fit": "themed", "gain": 1.0}, {"fit": "all", "gain": 2.0}]
     table = {"fits": [{"name": "themed", "sha256": bench.fit.key[1]}], "rows": rows, "command": "a test"}
-    path = tmp_path / "steering.json"
+    path = tmp_path / "features" / "steering.json"
+    path.parent.mkdir()
     path.write_text(json.dumps({**table, "sentences": {"themed": "much was gained."}}))
     found = measured(bench.fit)
     assert found is not None and found["rows"] == rows[:1]

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from analysis import shelf
 from analysis.activations.collect import collect
-from analysis.artefacts import state_of
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -25,7 +25,7 @@ from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa import library
-from analysis.mfa.library import RegionSet, open_fit, save_fit
+from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
 from analysis.mfa.ops.regions import (
@@ -115,7 +115,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("steering") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
-        patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(shelf, "DATA", home / "none")
         patch.setattr(library, "bundled_corpus", passages)
         loaded, site = tiny(), Site(LAYER)
         store = collect(loaded, passages(), [site], max_tokens=2000, window=WINDOW)
@@ -446,8 +446,7 @@ def test_a_set_up_whose_fit_is_gone_or_another_says_so(
     body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
     fit = bench.fit
     moved = dataclasses.replace(fit, parameters=dataclasses.replace(fit.parameters, means=fit.parameters.means + 1))
-    state = state_of(folder("regions") / f"{bench.name}.json")
-    bench.context.memory.put(("fit", bench.name, state), moved, 1)
+    bench.context.memory.put(REGION_SETS.key(REGION_SETS.own() / bench.name), moved, 1)
     assert "other vectors now" in opened(bench, body)["remarks"][0]
     bench.context.memory = type(bench.context.memory)()
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))

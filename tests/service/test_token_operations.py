@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis import shelf
 from analysis.activations.collect import collect
 from analysis.corpora import passages as corpus
 from analysis.engine.context import Context
@@ -36,7 +37,6 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.evidence import subspace_of
 from analysis.qk.ops.features import FitContrast, fit_of
 from analysis.qk.subspace import random_basis
-from analysis.rotate import library as neuron_library
 from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.null import FIGURES, ChannelNull
 from analysis.snmf import library as feature_library
@@ -107,8 +107,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("token") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
-        for library in (region_library, feature_library, neuron_library):
-            patch.setattr(library, "BUNDLED", home / "none")
+        patch.setattr(shelf, "DATA", home / "none")
         for module in (region_library, feature_library, corpus):
             patch.setattr(module, "bundled_corpus", passages)
         loaded, site = tiny(), Site(1)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.artefacts import load_pair, read_manifest, save_pair, write_whole
+from analysis.artefacts import Wording, load_pair, read_manifest, save_pair, write_whole
 from analysis.errors import UserError
 
-WHAT = "measurements of this test"
+WORDING = Wording.of("measurements of this test", "model")
 
 
 def saved(folder: Path, seed: int = 0) -> Path:
@@ -21,7 +21,7 @@ def saved(folder: Path, seed: int = 0) -> Path:
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    arrays, manifest = load_pair(saved(tmp_path), WHAT)
+    arrays, manifest = load_pair(saved(tmp_path), WORDING)
     assert np.array_equal(arrays["a"], np.random.default_rng(0).random((3, 4), np.float32))
     assert arrays["b"].tolist() == [4, 3, 2, 1, 0] and manifest["seed"] == 0
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
@@ -29,7 +29,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 def test_a_second_writing_takes_the_place_of_the_first(tmp_path: Path) -> None:
     saved(tmp_path)
-    arrays, manifest = load_pair(saved(tmp_path, 1), WHAT)
+    arrays, manifest = load_pair(saved(tmp_path, 1), WORDING)
     assert manifest["seed"] == 1 and len(list(tmp_path.iterdir())) == 2
     assert np.array_equal(arrays["a"], np.random.default_rng(1).random((3, 4), np.float32))
 
@@ -41,14 +41,14 @@ def test_changed_damaged_and_missing_files_are_refused_in_words(tmp_path: Path) 
     body[-1] ^= 1
     data.write_bytes(bytes(body))
     with pytest.raises(UserError, match="were changed after they were written") as caught:
-        load_pair(path, WHAT, "model")
+        load_pair(path, WORDING)
     assert caught.value.field == "model"
     path.with_name(path.name + ".json").write_text("[1")
     with pytest.raises(UserError, match="the file is damaged"):
-        load_pair(path, WHAT)
+        load_pair(path, WORDING)
     assert read_manifest(path) is None
     with pytest.raises(UserError, match="There are no measurements of this test yet"):
-        load_pair(tmp_path / "nothing", WHAT)
+        load_pair(tmp_path / "nothing", WORDING)
 
 
 def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_manifest_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
     data.rename(tmp_path / data.name)
     text.write_text(text.read_text().replace(data.name, "../" + data.name))
     with pytest.raises(UserError, match="There are no"):
-        load_pair(path, WHAT)
+        load_pair(path, WORDING)
 
 
 def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:

@@ -47,9 +47,10 @@ class OnStudy(Operation):
 
     def reads(self, context: Context) -> str:
         """Names and checksums of the studies that the answer is read from."""
-        from analysis.faithfulness.library import digest
+        from analysis.faithfulness.library import STUDIES
 
-        return digest(context.residents.fingerprint(self.model) or "")
+        fingerprint = context.residents.fingerprint(self.model) or ""
+        return STUDIES.checksums(fingerprint, fingerprint[:32])
 
 
 def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:

@@ -124,9 +124,9 @@ class FindChannels(OfChannels):
 
     def reads(self, context: Context) -> str:
         """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
-        from analysis.rotate.library import digest
+        from analysis.rotate.library import MEASUREMENTS
 
-        return digest(context.residents.fingerprint(self.model) or "")
+        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.objective import kurtosis, z_scores

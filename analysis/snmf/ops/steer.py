@@ -191,10 +191,10 @@ def typical(fit: Factorization, feature: int) -> float:
 
 def measured(fit: Factorization) -> dict[str, Any] | None:
     """What the benchmark found with the features of a bundled factorization, on average; None for any other."""
-    from analysis.snmf.library import BUNDLED
+    from analysis.snmf.library import FACTORIZATIONS
 
     try:
-        found = json.loads((BUNDLED / "steering.json").read_text(encoding="utf-8"))
+        found = json.loads((FACTORIZATIONS.bundled / "steering.json").read_text(encoding="utf-8"))
         mine = {f["name"]: f["sha256"] for f in found["fits"]}
         ok = fit.key[1] != "" and mine.get(fit.name) == fit.key[1]
         rows = [row for row in found["rows"] if row["fit"] == fit.name]

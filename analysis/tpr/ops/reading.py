@@ -13,7 +13,6 @@ from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.home import folder
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES
@@ -249,7 +248,8 @@ class FitProbes(OfOthello):
 
     def run(self, context: Context) -> Result:
         from analysis.tpr.build import fit_here
+        from analysis.tpr.library import PROBE_SETS
 
         room = self.room(context)
         data = fit_here(room, self, context.progress, context.check)
-        return Result(data, files=names_of(*pair_files(folder("othello") / room.fingerprint)))
+        return Result(data, files=names_of(*pair_files(PROBE_SETS.own() / room.fingerprint)))

@@ -99,4 +99,4 @@ def test_a_study_is_written_only_if_it_can_be_read_again(tmp_path: Path, monkeyp
     for limit in (size + 1, 2 * size):
         monkeypatch.setattr(library, "MAX_ITEMS", limit)
         library.save_study(study, tmp_path / "study")
-        assert library.load_study(tmp_path / "study").items == items
+        assert library.STUDIES.read(tmp_path / "study").items == items

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.faithfulness import library, organisms
 from analysis.faithfulness.ask import AnswerAsk, ask_of
@@ -120,10 +121,6 @@ def test_studies_survive_the_disk_and_nothing_else(tmp_path: Path, monkeypatch: 
     study.manifest["fingerprint"] = "abc"
     place = library.place("abc", "study-1")
     library.save_study(study, place)
-
-    class Memory(dict[Any, Any]):
-        def put(self, key: Any, value: Any, size: int) -> None:
-            self[key] = value
 
     memory = Memory()
     again = library.open_study(memory, "abc", "study-1")

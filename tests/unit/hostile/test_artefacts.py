@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save, save_file
 
-from analysis.artefacts import load_pair, save_pair
+from analysis.artefacts import Wording, load_pair, save_pair
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
-from analysis.faithfulness.library import load_study, save_study
+from analysis.faithfulness.library import STUDIES, save_study
 from analysis.home import folder
 from analysis.mfa import library as regions
 from analysis.models.spec import ModelSpec
-from analysis.rotate import library as neurons
+from analysis.rotate.library import MEASUREMENTS
 from analysis.snmf import library as features
-from analysis.tpr.library import load_set
+from analysis.tpr.library import PROBE_SETS
 from tests.unit.hostile.watch import watched
 
 DATA = Path(regions.__file__).resolve().parent.parent / "data"
@@ -66,18 +67,18 @@ class Kept:
     def open(self) -> object:
         """Open it and ask for what the pages ask first."""
         if self.kind == "fit":
-            fit = regions.open_fit(regions.Opened(), "taken")
+            fit = regions.open_fit(Memory(), "taken")
             return fit.facts(), fit.rows(), fit.usable, fit.site, fit.skip_first, fit.manifest["fingerprint"]
         if self.kind == "factorization":
-            made = features.open_factorization(regions.Opened(), "taken")
+            made = features.open_factorization(Memory(), "taken")
             return made.facts(), made.rows(), made.skip_first, made.label(0), made.neurons(0)
         if self.kind == "probes":
-            probes = load_set(self.path)
+            probes = PROBE_SETS.read(self.path)
             return probes.rows, probes.layers("linear"), probes.probe("linear", 3)
         if self.kind == "study":
-            study = load_study(self.path)
+            study = STUDIES.read(self.path)
             return study.main(), study.manifest["tiers"], study.manifest["cost"], study.of("1")
-        found = neurons.load_library(self.path)
+        found = MEASUREMENTS.read(self.path)
         return found.made, found.projection_of(3), found.manifest["shares"], found.manifest["layers"]
 
 
@@ -86,7 +87,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     found = Kept(request.param)
     if found.kind == "study":  # eight items of it, for speed
-        study = load_study(found.path)
+        study = STUDIES.read(found.path)
         study.items, study.scores = study.items[:8], study.scores[:, :, :8]
         save_study(study, found.path)
         found.record = json.loads(found.path.with_name("taken.json").read_text("utf-8"))
@@ -248,4 +249,4 @@ def test_a_pair_whose_arrays_lie_elsewhere_is_not_followed(tmp_path: Path) -> No
     (tmp_path / "a" / record["file"]).rename(tmp_path / record["file"])
     (tmp_path / "a" / "made.json").write_text(json.dumps({**record, "file": f"../{record['file']}"}))
     with pytest.raises(UserError, match="There are no"):
-        load_pair(tmp_path / "a" / "made", "numbers")
+        load_pair(tmp_path / "a" / "made", Wording.of("numbers", "file"))

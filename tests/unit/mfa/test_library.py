@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from analysis import shelf
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
-from analysis.mfa import library
 from analysis.mfa.library import (
-    Opened,
     RegionSet,
     fit_for,
     keep_label,
@@ -37,7 +37,7 @@ SPEC = ModelSpec("default")
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A data folder of its own, and no bundled fits."""
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(library, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(shelf, "DATA", tmp_path / "bundled")
     return tmp_path / "home"
 
 
@@ -72,7 +72,7 @@ def test_a_fit_comes_back_as_it_was_saved(home: Path) -> None:
     fit = made_fit()
     name = save_fit(fit, PASSAGES)
     assert name == fit.name and name.startswith("residual-1-k7-r3-") and (home / "regions" / f"{name}.json").is_file()
-    found = open_fit(Opened(), name)
+    found = open_fit(Memory(), name)
     for one, other in zip(vars(fit.parameters).values(), vars(found.parameters).values(), strict=True):
         assert torch.equal(one, other)
     assert found.name == name and torch.equal(found.mean, fit.mean) and set(found.arrays) == set(fit.arrays)
@@ -102,9 +102,9 @@ def test_the_name_says_which_fit_it_is_and_another_fit_has_another() -> None:
 
 
 def test_an_opened_fit_is_read_once() -> None:
-    memory = Opened()
+    memory = Memory()
     name = save_fit(made_fit(), PASSAGES)
-    assert open_fit(memory, name) is open_fit(memory, name) is not open_fit(Opened(), name)
+    assert open_fit(memory, name) is open_fit(memory, name) is not open_fit(Memory(), name)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_opened_fit_is_read_once() -> None:
 )
 def test_names_that_are_not_names_are_refused(name: Any) -> None:
     with pytest.raises(UserError, match="Choose a fit") as caught:
-        open_fit(Opened(), name)
+        open_fit(Memory(), name)
     assert caught.value.field == "fit"
 
 
@@ -125,28 +125,28 @@ def test_a_fit_outside_the_folder_is_not_reached_by_its_name(home: Path) -> None
     assert (home / "x.json").is_file()
     for name in ("x", "../x", "regions/../../x"):
         with pytest.raises(UserError):
-            open_fit(Opened(), name)
+            open_fit(Memory(), name)
 
 
 def test_a_fit_that_is_gone_or_damaged_is_refused_in_words(home: Path) -> None:
     with pytest.raises(UserError, match="not in this data folder"):
-        open_fit(Opened(), "block-99")
+        open_fit(Memory(), "block-99")
     name = save_fit(made_fit(), PASSAGES)
-    path = home / "regions" / f"{name}.safetensors"
+    path = next((home / "regions").glob(f"{name}-*.safetensors"))
     body = bytearray(path.read_bytes())
     body[-1] ^= 1
     path.write_bytes(body)
     with pytest.raises(UserError, match="changed after it was written"):
-        open_fit(Opened(), name)
+        open_fit(Memory(), name)
 
 
 def test_a_model_with_other_weights_is_refused_and_both_are_named() -> None:
     loaded = loaded_tiny("llama")
     name = save_fit(made_fit(), PASSAGES)
-    assert fit_for(Opened(), loaded, name).name == name
+    assert fit_for(Memory(), loaded, name).name == name
     other = dataclasses.replace(loaded, facts=dataclasses.replace(loaded.facts, fingerprint="f" * 20, label="Other"))
     with pytest.raises(UserError, match=r"made for Tiny.*loaded model is Other.*Choose a fit") as caught:
-        fit_for(Opened(), other, name)
+        fit_for(Memory(), other, name)
     assert caught.value.field == "fit"
 
 
@@ -156,7 +156,7 @@ def test_the_listing_has_the_fits_of_one_model_and_steps_over_strange_files(home
     for n, name in enumerate(("block-20", "block-15")):
         bundled = made_fit(layer=3 - n, seed=7 + n, **({"first": True} if name == "block-20" else {}))
         bundled.name = name
-        save_fit(bundled, PASSAGES, tmp_path / "bundled", half=True)
+        save_fit(bundled, PASSAGES, tmp_path / "bundled" / "regions", half=True)
     for name, body in (("a.json", "{"), ("b.json", "[]"), ("c.json", "{}"), ("D d.json", "{}"), ("e.json", "\xff")):
         (home / "regions" / name).write_text(body, encoding="latin-1")
     rows = listing(SPEC)
@@ -168,8 +168,8 @@ def test_the_listing_has_the_fits_of_one_model_and_steps_over_strange_files(home
 def test_half_precision_changes_numbers_by_less_than_a_thousandth(tmp_path: Path) -> None:
     fit = made_fit()
     fit.name = "halved"
-    save_fit(fit, PASSAGES, tmp_path / "bundled", half=True)
-    found = open_fit(Opened(), "halved")
+    save_fit(fit, PASSAGES, tmp_path / "bundled" / "regions", half=True)
+    found = open_fit(Memory(), "halved")
     for name in ("means", "loadings"):
         one, other = getattr(fit.parameters, name), getattr(found.parameters, name)
         assert not torch.equal(one, other) and float((one - other).abs().max()) < 1e-3 * float(one.abs().max())
@@ -181,17 +181,17 @@ def test_half_precision_changes_numbers_by_less_than_a_thousandth(tmp_path: Path
 def test_users_names_are_kept_found_and_forgotten_without_touching_the_fit(home: Path) -> None:
     name = save_fit(made_fit(), PASSAGES)
     before = (home / "regions" / f"{name}.json").read_bytes()
-    fit = open_fit(Opened(), name)
+    fit = open_fit(Memory(), name)
     keep_label(fit, 2, "Baking bread")
     keep_label(fit, 4, "Ünïcode “name”")
-    again = open_fit(Opened(), name)
+    again = open_fit(Memory(), name)
     for one in (fit, again):
         assert one.label(2) == "Baking bread" and one.label(4) == "Ünïcode “name”" and one.label(3) == "label 3"
     row = again.rows()[2]
     assert row["own_label"] == row["label"] == "Baking bread"
     assert {"baking", "bread", "word2", "label", "2"} <= set(row["words"].split())
     keep_label(again, 2, "")
-    assert open_fit(Opened(), name).label(2) == "label 2" and open_fit(Opened(), name).label(4).startswith("Ü")
+    assert open_fit(Memory(), name).label(2) == "label 2" and open_fit(Memory(), name).label(4).startswith("Ü")
     assert (home / "regions" / f"{name}.json").read_bytes() == before
 
 
@@ -200,7 +200,7 @@ def test_a_damaged_file_of_names_does_no_harm(body: str, home: Path) -> None:
     name = save_fit(made_fit(), PASSAGES)
     (home / "labels").mkdir()
     (home / "labels" / f"{name}.json").write_text(body)
-    assert len(open_fit(Opened(), name).label(2)) <= 80
+    assert len(open_fit(Memory(), name).label(2)) <= 80
 
 
 def test_texts_that_have_changed_since_are_said_to_have() -> None:

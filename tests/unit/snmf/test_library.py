@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from analysis import shelf
+from analysis.artefacts import pair_files
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
@@ -80,7 +82,7 @@ def made(name: str = "") -> Factorization:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(library, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(shelf, "DATA", tmp_path / "bundled")
     monkeypatch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
     return tmp_path / "home" / "features"
 
@@ -130,7 +132,7 @@ def with_arrays(change: Callable[[dict[str, Tensor]], None]) -> Callable[[Path],
     """Rewrites the arrays and the checksum, as a foreign program would."""
 
     def spoil(path: Path) -> None:
-        data, manifest = path.with_suffix(".safetensors"), path.with_suffix(".json")
+        manifest, data = pair_files(path)
         arrays = load(data.read_bytes())
         change(arrays)
         data.write_bytes(save(arrays))
@@ -150,7 +152,7 @@ def with_record(**changes: Any) -> Callable[[Path], None]:
 
 
 def cut(path: Path) -> None:
-    data = path.with_suffix(".safetensors")
+    data = pair_files(path)[1]
     data.write_bytes(data.read_bytes()[:-1])
 
 
@@ -158,12 +160,13 @@ def cut(path: Path) -> None:
     ("spoil", "said"),
     [
         (cut, "checksum"),
-        (lambda path: path.with_suffix(".safetensors").unlink(), "There is no file"),
+        (lambda path: pair_files(path)[1].unlink(), "There is no file"),
         (lambda path: path.with_suffix(".json").write_text("{"), "not readable"),
-        (lambda path: path.with_suffix(".json").write_text("[]"), "which format"),
+        (lambda path: path.with_suffix(".json").write_text("[]"), "which arrays"),
         (with_record(format=99), "format 99"),
         (with_record(levels=[6, 3]), "what its features are"),
-        (with_record(levels="six"), "how many"),
+        (with_record(levels="six"), "“levels” is of another kind"),
+        (with_record(levels=["six"]), "how many"),
         (with_record(width=39), "neurons that the site does not have|width"),
         (with_record(rows=[]), "what its features are"),
         (with_record(extra=["gone"]), "gone is missing"),
@@ -212,7 +215,7 @@ def test_listing_has_bundled_ones_first_and_leaves_foreign_files_out(tmp_path: P
     deep.manifest |= {"layer": 1}
     first.manifest |= {"layer": 9, "first": True}
     for fit in (deep, first):
-        save_factorization(fit, PASSAGES, tmp_path / "bundled")
+        save_factorization(fit, PASSAGES, tmp_path / "bundled" / "features")
     save_factorization(made("own"), PASSAGES)
     other = made("other-model")
     other.manifest["model_spec"] = {"source": "hub"}
@@ -237,8 +240,8 @@ def test_detection_table_is_of_one_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing"):
         detection_table(SPEC)
     table = {"rows": [{"layer": 0}], "sentence": "s", "command": "c", "model": "m", "model_spec": {"source": "default"}}
-    (tmp_path / "bundled").mkdir()
-    (tmp_path / "bundled" / "detection.json").write_text(json.dumps(table))
+    (tmp_path / "bundled" / "features").mkdir(parents=True)
+    (tmp_path / "bundled" / "features" / "detection.json").write_text(json.dumps(table))
     assert detection_table(SPEC) == {"rows": [{"layer": 0}], "sentence": "s", "command": "c"}
     other = cast(ModelSpec, SimpleNamespace(source="hub"))
     with pytest.raises(UserError, match="for m only"):

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.catalogue import FitProbes, OthelloFacts
 from analysis.engine.context import Context
+from analysis.engine.memory import Memory
 from analysis.engine.store import ResultStore
 from analysis.models.capabilities import recorded_attention
 from analysis.models.loader import load_model
@@ -17,13 +18,13 @@ from analysis.othello.legality import legality
 from analysis.tpr.activations import collect
 from analysis.tpr.figures import figures_of
 from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS
-from analysis.tpr.room import Nothing, Room, open_room
+from analysis.tpr.room import Room, open_room
 from analysis.tpr.stories import STORIES, story_of
 
 
 @pytest.fixture(scope="module")
 def room() -> Room:
-    return open_room(Nothing(), "bundled")
+    return open_room(Memory(), "bundled")
 
 
 def test_every_block_has_its_probes(room: Room) -> None:
@@ -63,7 +64,7 @@ def test_the_figures_say_what_the_model_was_told(room: Room) -> None:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_stories_are_legal_positions(room: Room, name: str) -> None:
-    story = story_of(room, name, Nothing())
+    story = story_of(room, name, Memory())
     board = Board.start().after(story["moves"][: story["ply"]])
     assert "Criterion" in story["text"] and 0 <= story["layer"] < room.layers
     if name == "pass":

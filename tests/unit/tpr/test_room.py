@@ -19,6 +19,7 @@ from analysis.catalogue import (
     OthelloRoles,
 )
 from analysis.engine.context import Context
+from analysis.engine.memory import Memory
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.othello.board import Board
@@ -27,9 +28,9 @@ from analysis.othello.model import build, othello_config
 from analysis.othello.records import parse_moves
 from analysis.othello.squares import token_of
 from analysis.tpr.activations import collect, read, whole_games
-from analysis.tpr.library import ProbeSet, fingerprint, load_set, make_probe, new_set, save_set
+from analysis.tpr.library import PROBE_SETS, ProbeSet, fingerprint, make_probe, new_set
 from analysis.tpr.pipeline import constant_baseline, fit_probes, scored
-from analysis.tpr.room import Nothing, open_room, read_game, truth
+from analysis.tpr.room import open_room, read_game, truth
 
 MOVES = parse_moves("C4C3D3E3F5C5F3")
 
@@ -57,13 +58,13 @@ def fitted(place: Path, home: Path) -> Context:
     room = open_room(context.memory, str(place))
     wanted = [(k, layer, "parity") for k in ("linear", "tpr", "trilinear") for layer in (0, 1)]
     probes = fit_probes(room.model, [*wanted, ("tpr-r16", 1, "parity")], games=20, test_games=5)  # type: ignore[list-item]
-    save_set(probes, home / "othello" / room.fingerprint)
+    PROBE_SETS.save(home / "othello" / room.fingerprint, probes.arrays, probes.manifest)
     context = Context(store=ResultStore(home / "results"))
     return context
 
 
 def test_residuals_are_those_of_the_blocks_and_not_of_the_final_norm(place: Path) -> None:
-    model = open_room(Nothing(), str(place)).model
+    model = open_room(Memory(), str(place)).model
     ids = torch.tensor([[token_of(m) for m in MOVES]])
     found, logits = read(model, ids)
     assert not model.transformer.h[0]._forward_hooks
@@ -76,7 +77,7 @@ def test_residuals_are_those_of_the_blocks_and_not_of_the_final_norm(place: Path
 
 
 def test_rows_are_games_of_sixty_moves_with_the_board_after_each(place: Path) -> None:
-    model = open_room(Nothing(), str(place)).model
+    model = open_room(Memory(), str(place)).model
     boards = collect(model, 6, 3, [1], batch=4)
     assert boards.layer(1).shape == (6 * 59, 64) and boards.labels().shape == (6 * 59, 64)
     assert (whole_games(6, 3).length == 60).all() and boards.plies[60] == 1
@@ -91,26 +92,26 @@ def test_a_set_is_kept_and_read_back(tmp_path: Path) -> None:
     probes = new_set("abc")
     probes.add("tpr", 1, "parity", probe, accuracy=0.5)
     probes.add("tpr", 1, "parity", probe, accuracy=0.6)
-    save_set(probes, tmp_path / "set")
-    again = load_set(tmp_path / "set")
+    PROBE_SETS.save(tmp_path / "set", probes.arrays, probes.manifest)
+    again = PROBE_SETS.read(tmp_path / "set")
     assert len(again.rows) == 1 and again.rows[0]["accuracy"] == 0.6 and again.layers("tpr") == [1]
     h = torch.randn(3, 16)
     assert torch.allclose(again.probe("tpr", 1).logits(h), probe.logits(h), atol=1e-5)
     with pytest.raises(UserError, match="no linear probe of block 0"):
         again.probe("linear", 0)
-    save_set(again, tmp_path / "set")
+    PROBE_SETS.save(tmp_path / "set", again.arrays, again.manifest)
     assert len(list(tmp_path.glob("set-*.safetensors"))) == 1
     next(tmp_path.glob("set-*.safetensors")).write_bytes(b"spoiled")
     with pytest.raises(UserError, match="not the one that its manifest describes"):
-        load_set(tmp_path / "set")
+        PROBE_SETS.read(tmp_path / "set")
     with pytest.raises(UserError, match="no probes"):
-        load_set(tmp_path / "none")
+        PROBE_SETS.read(tmp_path / "none")
     with pytest.raises(UserError, match="no probe of the kind"):
         make_probe("cubic")
 
 
 def test_the_fingerprint_changes_with_any_weight(place: Path) -> None:
-    model = open_room(Nothing(), str(place)).model
+    model = open_room(Memory(), str(place)).model
     before = fingerprint(model)
     with torch.no_grad():
         model.lm_head.weight[3, 4] += 1e-3
@@ -195,7 +196,7 @@ def test_a_network_that_does_not_play_is_refused(place: Path, home: Path) -> Non
 
 
 def test_a_fit_can_be_cancelled(place: Path) -> None:
-    model = open_room(Nothing(), str(place)).model
+    model = open_room(Memory(), str(place)).model
     calls = 0
 
     def check() -> None:
