@@ -67,13 +67,13 @@ def edit_position(
         unit = edit_vector(method, probe, changes, classes, generator).float()
         lengths = torch.tensor([0.0, *scales]) * float(size[layer])
         vectors[layer] = torch.outer(lengths, unit)
-    ran = run_edited(room.model, moves, vectors)
-    shares = ran.probabilities.numpy()
+    run = run_edited(room.model, moves, vectors)
+    shares = run.probabilities.numpy()
     legal_after = edited_legal(board, tuple(edits), labels)
     mask = legal_mask(legal_after)
     counts = errors(shares, mask)
     at = 1 + int(np.argmin(counts.total[1:]))
-    repair, beliefs, clean = _repair(room, ran.residual[[0, at]], changes, labels)
+    repair, beliefs, clean = _repair(room, run.residual[[0, at]], changes, labels)
     talk = _cross_talk(room, changes, blocks, size, scales[at - 1], labels, method)
     after = shares[at]
     data = {

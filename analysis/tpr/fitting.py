@@ -76,7 +76,7 @@ def fit_fast(probe: Parametrization, h: Tensor, y: Tensor, say: Say, check: Chec
     if probe.kind == "linear":
         # What the three classes share is invisible to the loss, so it is noise of the steps: none is the least of it.
         parts = {name: value - value.mean(0) for name, value in parts.items()}
-    return unwhitened(probe, parts, data)
+    return unwhiten(probe, parts, data)
 
 
 def steps_of(probe: Parametrization, n: int) -> int:
@@ -170,7 +170,7 @@ def residual_(logits: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
-def unwhitened(probe: Parametrization, parts: Parts, data: Batches) -> Parts:
+def unwhiten(probe: Parametrization, parts: Parts, data: Batches) -> Parts:
     """The tensors for plain activations: the one that reads them absorbs the whitening, the bias the mean."""
     name = probe.tensors[0]
     value = parts[name].movedim(probe.axis, 0)

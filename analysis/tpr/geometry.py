@@ -1,8 +1,8 @@
 """Numbers and coordinates of the geometry of square embeddings, as the paper's figures have them.
 
 Every function takes points (64, k), one per square in the order A1 to H8, and knows nothing of where they come from:
-the roles of a fit, another gauge of them, effective directions, or the roles of a control. `readings` and `honest` put
-the same numbers side by side for all of these.
+the roles of a fit, another gauge of them, effective directions, or the roles of a control. `readings` and
+`geometry_rows` put the same numbers side by side for all of these.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def relation_matrix() -> NDArray[np.int64]:
 
 
 def _unit(points: ArrayLike) -> Array:
-    p = _checked(points)
+    p = _check_points(points)
     return np.asarray(p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-30))
 
 
-def _checked(points: ArrayLike) -> Array:
+def _check_points(points: ArrayLike) -> Array:
     p = np.asarray(points, dtype=np.float64)
     if p.ndim != 2 or len(p) != 64 or not np.isfinite(p).all():
         raise UserError("Square embeddings are 64 rows of finite numbers.", "roles")
@@ -129,11 +129,11 @@ def pca(points: ArrayLike, n: int = 3) -> tuple[Array, Array]:
 
     Fewer than ``n`` columns where the points have fewer coordinates. Raises UserError(field="roles") as `gram`.
     """
-    p = _checked(points)
+    p = _check_points(points)
     n = min(n, *p.shape)
     model = PCA(n, svd_solver="full").fit(p)
     scores = model.transform(p)
-    return _signed(scores), np.asarray(model.explained_variance_ratio_)
+    return _fix_signs(scores), np.asarray(model.explained_variance_ratio_)
 
 
 def isomap(
@@ -146,7 +146,7 @@ def isomap(
     are not 64 finite rows, (field="neighbours") or (field="components") for numbers that 60 points do not allow.
     """
     squares = [s for s in range(64) if not (drop_centre and s in CENTRE)]
-    p = _checked(points)[squares]
+    p = _check_points(points)[squares]
     for name, value in (("neighbours", neighbours), ("components", components)):
         if not 1 <= value < len(p):
             raise UserError(f"The number of {name} must lie between 1 and {len(p) - 1}.", name)
@@ -158,12 +158,12 @@ def isomap(
             "neighbours, or PCA.",
             "roles",
         )
-    return _signed(
+    return _fix_signs(
         Isomap(n_neighbors=neighbours, n_components=components, eigen_solver="dense").fit_transform(p)
     ), squares
 
 
-def _signed(points: Array) -> Array:
+def _fix_signs(points: Array) -> Array:
     top = points[np.abs(points).argmax(0), np.arange(points.shape[1])]
     return np.asarray(points * np.where(top < 0, -1.0, 1.0))
 
@@ -215,7 +215,7 @@ def readings(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[Reading
     ]
 
 
-def honest(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[dict[str, Any]]:
+def geometry_rows(m: ArrayLike, roles: ArrayLike, fillers: ArrayLike) -> list[dict[str, Any]]:
     """`readings` as rows of a table: key, title, gauge, r2, and the five shares by their names."""
     rows = []
     for reading in readings(m, roles, fillers):

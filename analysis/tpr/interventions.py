@@ -20,7 +20,7 @@ from analysis.othello.squares import POSITIONS, token_of
 
 
 @dataclass(frozen=True)
-class Ran:
+class EditedRun:
     """``logits`` (S, 61) at the last position; ``residual`` (S, L, d) after each block there, edits included.
 
     float64 for a model in float64, else float32.
@@ -38,7 +38,7 @@ class Ran:
 
 
 @torch.no_grad()
-def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor]) -> Ran:
+def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, Tensor]) -> EditedRun:
     """Play ``moves`` and read the last position S times, with ``vectors[layer]`` (S, d) added after that block.
 
     No vectors: one plain row. Rows whose vectors are all zero give exactly what a plain row of the same batch gives.
@@ -78,7 +78,7 @@ def run_edited(model: GPT2LMHeadModel, moves: Sequence[int], vectors: dict[int, 
         for handle in handles:
             handle.remove()
     residual = torch.stack([streams[i] for i in range(len(model.transformer.h))], 1)
-    return Ran(_wide(logits), _wide(residual))
+    return EditedRun(_wide(logits), _wide(residual))
 
 
 @torch.no_grad()

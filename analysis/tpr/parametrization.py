@@ -67,7 +67,7 @@ class Parametrization:
 
     # What a kind of probe has to say.
 
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         """Shapes of ``tensors`` at width d."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class Parametrization:
 
     def shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         """Shapes of all that is learned at width d, by name."""
-        return {**self.sized(d), **({"bias": (CLASSES, SQUARES)} if self.bias else {})}
+        return {**self.tensor_shapes(d), **({"bias": (CLASSES, SQUARES)} if self.bias else {})}
 
     def forward(self, parts: Parts, h: Tensor) -> Tensor:
         """Logits (n, 3, 64) from tensors and activations (n, d), bias included."""

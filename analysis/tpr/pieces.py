@@ -84,7 +84,9 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
         "geometry": rows,
         "gaps": gaps,
         "neighbours": bars,
-        "said": _said(gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2),
+        "said": _gauge_sentence(
+            gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2
+        ),
         "survives": f"PCA of the 64 directions just moved minus to move ({share[:2].sum():.0%} of the variance in two "
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
         "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
@@ -119,7 +121,7 @@ def _pca_words(shares: NDArray) -> str:
     return f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."
 
 
-def _said(gauge: int, change: float, rows: int, moved: float, roles: NDArray, roles2: NDArray) -> str:
+def _gauge_sentence(gauge: int, change: float, rows: int, moved: float, roles: NDArray, roles2: NDArray) -> str:
     if not gauge:
         return "The coordinates of the fit. Press the button: the predictions will stay and the pictures will not."
     return (

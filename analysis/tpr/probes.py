@@ -24,7 +24,7 @@ class LinearProbe(Probe):
     kind, tensors, axis = "linear", ("weights",), 2
     weights_: Tensor
 
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         return {"weights": (CLASSES, SQUARES, d)}
 
     def path(self, parts: Parts, h: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class LowRankProbe(Probe):
     def __init__(self, rank: int = 80, **settings: Any) -> None:
         super().__init__(rank=rank, **settings)
 
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         return {"inner": (self.sizes["rank"], d), "outer": (CLASSES * SQUARES, self.sizes["rank"])}
 
     def path(self, parts: Parts, h: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class TPRProbe(Probe):
     def __init__(self, role_dim: int = 52, filler_dim: int = 2, **settings: Any) -> None:
         super().__init__(role_dim=role_dim, filler_dim=filler_dim, **settings)
 
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         r, f = self.sizes["role_dim"], self.sizes["filler_dim"]
         return {"binding_map": (d, r, f), "roles": (SQUARES, r), "fillers": (CLASSES, f)}
 
@@ -110,7 +110,7 @@ class TrilinearProbe(Probe):
     def __init__(self, row_dim: int = 8, column_dim: int = 8, filler_dim: int = 2, **settings: Any) -> None:
         super().__init__(row_dim=row_dim, column_dim=column_dim, filler_dim=filler_dim, **settings)
 
-    def sized(self, d: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
         u, v, f = self.sizes["row_dim"], self.sizes["column_dim"], self.sizes["filler_dim"]
         shapes = {"binding_map": (d, u, v, f), "row_embeddings": (8, u), "column_embeddings": (8, v)}
         return {**shapes, "fillers": (CLASSES, f)}

@@ -116,8 +116,8 @@ def run_case(
     total = 1 + len(methods) * len(weights) * len(GRID)
     shares = []
     for start in range(0, total, _ROWS):
-        ran = run_edited(room.model, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
-        shares.append(ran.probabilities.numpy())
+        run = run_edited(room.model, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
+        shares.append(run.probabilities.numpy())
     return np.concatenate(shares), legal_mask(case.legal)
 
 

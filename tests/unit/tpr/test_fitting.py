@@ -185,7 +185,7 @@ def test_a_step_by_way_of_the_directions_has_the_gradient_of_the_probe_itself(pr
     fitting._gradients(probe, parts, data)
     for name, value in parts.items():
         assert value.grad is not None and torch.allclose(value.grad, true[name], atol=1e-10)
-    plain = fitting.unwhitened(probe, {k: v.detach() for k, v in parts.items()}, data)
+    plain = fitting.unwhiten(probe, {k: v.detach() for k, v in parts.items()}, data)
     assert torch.allclose(probe.forward(plain, h), probe.forward(parts, (h - mean) @ factor), atol=1e-9)
 
 

@@ -17,8 +17,8 @@ from analysis.tpr.geometry import (
     gap_map,
     gap_r2,
     geometry,
+    geometry_rows,
     gram,
-    honest,
     isomap,
     neighbour_shares,
     pca,
@@ -215,7 +215,7 @@ def test_readings_say_which_numbers_depend_on_coordinates(parts: tuple[np.ndarra
     m, roles, fillers = parts
     m2, roles2 = remix_roles(m, roles, random_change(12, 5))
     m2, fillers2 = remix_fillers(m2, fillers, random_change(2, 6))
-    before, after = honest(m, roles, fillers), honest(m2, roles2, fillers2)
+    before, after = geometry_rows(m, roles, fillers), geometry_rows(m2, roles2, fillers2)
     assert [row["key"] for row in before] == ["roles", "canonical", "projector", "colour", "empty"]
     for one, two in zip(before, after, strict=True):
         same = all(abs(one[name] - two[name]) < 1e-8 for name in ("r2", *RELATIONS))
@@ -227,14 +227,14 @@ def test_readings_of_as_many_roles_as_squares_do_not_depend_on_coordinates_eithe
     draw = np.random.default_rng(3)
     m, roles, fillers = draw.normal(size=(140, 64, 2)), draw.normal(size=(64, 64)), draw.normal(size=(3, 2))
     m2, roles2 = remix_roles(m, roles, random_change(64, 5))
-    for one, two in zip(honest(m, roles, fillers), honest(m2, roles2, fillers), strict=True):
+    for one, two in zip(geometry_rows(m, roles, fillers), geometry_rows(m2, roles2, fillers), strict=True):
         if not one["gauge"]:
             assert all(abs(one[name] - two[name]) < 1e-8 for name in ("r2", *RELATIONS)), one["key"]
-    assert honest(m, roles, fillers)[2]["neighbour"] == pytest.approx(chance_shares()["neighbour"])
+    assert geometry_rows(m, roles, fillers)[2]["neighbour"] == pytest.approx(chance_shares()["neighbour"])
 
 
 def test_a_table_row_holds_the_numbers_of_its_points(parts: tuple[np.ndarray, ...]) -> None:
-    for row, reading in zip(honest(*parts), readings(*parts), strict=True):
+    for row, reading in zip(geometry_rows(*parts), readings(*parts), strict=True):
         assert row["r2"] == reading.r2 == gap_r2(reading.points)
         assert row["neighbour"] == reading.neighbours
         assert sum(row[name] for name in RELATIONS) == pytest.approx(1)
