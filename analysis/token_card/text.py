@@ -54,16 +54,14 @@ class TokenText:
 
     def trace(self, context: Context, ids: list[int]) -> Trace:
         """The recorded pass over its tokens ``ids``; that of the Attention page if it has read this prompt."""
-        from analysis.models.capabilities import capabilities
+        from analysis.models.capabilities import require_attention
         from analysis.models.trace import trace_prompt
         from analysis.qk.ops.prompt import OnPrompt
 
         if self.text:
             return OnPrompt(self.model, self.text, self.chat, self.generate).trace(context)[0]
         loaded = context.model(self.model)
-        able = capabilities(loaded.facts_dict())[0]
-        if not able["works"]:
-            raise UserError(f"The Attention page does not work with this model. {able['reason']}", "model")
+        require_attention(loaded.facts_dict(), "The Attention page does not work with this model.")
         key = hash_of(["trace of tokens", loaded.facts.fingerprint, ids])
         trace: Trace | None = context.memory.get(key)
         if trace is None:
