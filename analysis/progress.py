@@ -31,7 +31,7 @@ def no_check() -> None:
     """A point at which nobody stops the work."""
 
 
-def part(progress: Progress, first: float = 0.0, last: float = 1.0, prefix: str = "") -> Progress:
+def portion(progress: Progress, first: float = 0.0, last: float = 1.0, prefix: str = "") -> Progress:
     """Progress of a part of the work: its shares 0 to 1 are ``first`` to ``last`` of the whole's, its texts begin with
     ``prefix``. A share of None stays None."""
 

@@ -69,11 +69,11 @@ def by_em(train: Tensor, held: Tensor, regions: int, factors: int) -> Rows:
     rows: Rows = []
     began = time.perf_counter()
 
-    def note(row: dict[str, Any]) -> None:
-        rows.append({"held_out": row["held_out"], "seconds": time.perf_counter() - began})
+    def note(share: float | None, text: str = "", **facts: Any) -> None:
+        rows.append({"held_out": facts["iteration"]["held_out"], "seconds": time.perf_counter() - began})
 
-    estimator = MixtureOfFactorAnalyzers(regions, factors, batch_size=BATCH, callback=note)
-    estimator.fit(train, validation=held)
+    estimator = MixtureOfFactorAnalyzers(regions, factors, batch_size=BATCH)
+    estimator.fit(train, validation=held, progress=note)
     _same(max(r["held_out"] for r in rows), Density(estimator.parameters_, train.mean(0)).score(held))
     return rows
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from analysis.models.frames import frame_ids
 from analysis.models.hooks import site_width
 from analysis.models.legible import check_corpus
 from analysis.models.sites import Site
+from analysis.progress import Check, Progress, no_check, silent
 from analysis.spoken import duration
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
 LOOKED_AT = 50  # passages, to see whether the model can read them at all
 _SHORT = {"residual": 1, "mlp_output": 1, "mlp_hidden": 4}  # usual widths, in units of the residual stream
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def collect(
     seed: int = 0,
     skip_first: int = 2,
     norm_guard: float = 20.0,
-    progress: Progress = lambda share, text: None,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = silent,
+    check: Check = no_check,
 ) -> ActivationStore:
     """At least ``max_tokens`` activations (fewer if the passages end) at each site, in a store; what it has is kept.
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from analysis import foreign
@@ -20,6 +20,7 @@ from analysis.corpora.passages import Passage, bundled_corpus, distinct
 from analysis.corpora.text_source import MAX_LABEL, TextSource, label_of, refusal
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.progress import Check, no_check
 
 MAX_BYTES = 20_000_000
 _MAX_KEPT = 20 * MAX_BYTES  # written again, with six letters for one at the most, and with what else a line has
@@ -62,7 +63,7 @@ def keep_upload(filename: str, data: bytes) -> TextSource:
     return TextSource("text", _keep(passages), label)
 
 
-def read_source(source: TextSource, check: Callable[[], None] = lambda: None) -> list[Passage]:
+def read_source(source: TextSource, check: Check = no_check) -> list[Passage]:
     """All passages of a source. A dataset is streamed from the hub when it is first read, up to DATASET_WORDS words,
     and ``check`` is called after each of its rows; it may raise to end the reading.
 

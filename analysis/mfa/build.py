@@ -17,7 +17,7 @@ from analysis.mfa.pipeline import WINDOW, Wanted, described, fit_store
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.progress import Progress, part
+from analysis.progress import Progress, portion
 
 TOKENS = 290_000
 FITS = {"block-10": (10, 512, 8), "block-15": (15, 192, 8), "block-20": (20, 192, 8)}
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     sites = [Site(layer) for layer, _, _ in FITS.values()]
     store = collect(loaded, passages, sites, max_tokens=TOKENS, window=WINDOW, progress=progress)
     for name, (layer, regions, factors) in FITS.items():
-        wanted, told = Wanted(Site(layer), TOKENS, regions, factors), part(progress, prefix=f"{name}: ")
+        wanted, told = Wanted(Site(layer), TOKENS, regions, factors), portion(progress, prefix=f"{name}: ")
         if (BUNDLED / f"{name}.json").is_file():
             if not options.describe:
                 continue

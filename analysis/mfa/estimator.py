@@ -1,4 +1,4 @@
-"""The mixture of factor analyzers as an estimator with the manners of scikit-learn, and without importing it.
+"""The mixture of factor analyzers as an estimator of scikit-learn's kind.
 
 The fit runs on centred activations divided by one scalar, so that floors, tolerances and single precision mean the
 same at every layer of every model; what it finds is folded back, so that attributes are in the units of the data.
@@ -7,13 +7,14 @@ Dimensions are not scaled one by one: that would change which directions count.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from analysis.errors import UserError
@@ -24,6 +25,7 @@ from analysis.mfa.start import Start, begin, too_few
 from analysis.mfa.stream import Activations, Stream, as_points, finite
 from analysis.mfa.training import Schedule, Stepwise, Trained, train
 from analysis.mfa.validation import check_settings, check_width
+from analysis.progress import Progress, silent
 
 HELD_ELEMENTS = 2**25  # of the activations held out: they stay in memory, 128 MB in float32
 FIRST_ROUNDS = 5  # of EM on the first activations that partial_fit sees
@@ -32,7 +34,7 @@ IMPORTED_BATCHES = 10.0  # how many batches stochastic EM takes given parameters
 Array = np.ndarray | Tensor
 
 
-class MixtureOfFactorAnalyzers:
+class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """p(x) = sum_k pi_k N(x | mu_k, W_k W_k^T + Psi), fitted by EM (arXiv 2602.02464 for the use).
 
     Args:
@@ -45,7 +47,6 @@ class MixtureOfFactorAnalyzers:
         batch_size: activations taken at a time. validation: share of them held out to decide when to stop.
         n_init: fits from different seeds, of which the best on held-out activations is kept.
         random_state: seed, None for another one every time.
-        callback: called each round with a copy of its row of ``history_``; what it raises ends the fit.
 
     Attributes, after a fit, in the units of the data and as numpy arrays or tensors, as the data were:
         weights_ (K,), means_ (K, D), loadings_ (K, D, R), noise_variance_ (D,) or (K, D); parameters_, the same as
@@ -69,7 +70,6 @@ class MixtureOfFactorAnalyzers:
         validation: float = 0.1,
         n_init: int = 1,
         random_state: int | None = 0,
-        callback: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.n_components = n_components
         self.n_factors = n_factors
@@ -83,7 +83,6 @@ class MixtureOfFactorAnalyzers:
         self.validation = validation
         self.n_init = n_init
         self.random_state = random_state
-        self.callback = callback
 
     @classmethod
     def from_parameters(cls, parameters: Parameters, center: Tensor | None = None) -> MixtureOfFactorAnalyzers:
@@ -102,12 +101,15 @@ class MixtureOfFactorAnalyzers:
         found._publish(parameters)
         return found
 
-    def fit(self, X: Activations, y: Any = None, *, validation: Activations | None = None) -> MixtureOfFactorAnalyzers:
+    def fit(
+        self, X: Activations, y: Any = None, *, validation: Activations | None = None, progress: Progress = silent
+    ) -> MixtureOfFactorAnalyzers:
         """Fit activations (N, D): an array, a tensor, or batches (M, D), in a list or from a function that starts anew.
 
         float64 stays, all else is computed in float32, on the device of the data; batches are converted one at a time,
         and need not fit in memory together. ``validation``: activations of other documents, in the place of a held-out
-        share of these. Settings, numbers that are not finite and too few activations raise UserError.
+        share of these. ``progress`` is told each row of ``history_`` as ``iteration``. Settings, numbers that are not
+        finite and too few activations raise UserError.
         """
         check_settings(self)
         seed = self._seed()
@@ -134,7 +136,7 @@ class MixtureOfFactorAnalyzers:
         for run in range(self.n_init):
             generator = torch.Generator().manual_seed(seed + run)
             first = self._begin(stream, rows, generator)
-            found = train(first, stream, held, schedule, generator, self.callback)
+            found = train(first, stream, held, schedule, generator, progress)
             best = found if best is None or found.score > best.score else best
         assert best is not None
         self._stepwise = self._online(best.parameters, best.sums, rows / self.batch_size)
@@ -143,7 +145,7 @@ class MixtureOfFactorAnalyzers:
         self._publish(best.parameters.scaled(self.scale_, center.to(best.parameters.means)))
         return self
 
-    def partial_fit(self, X: Activations, y: Any = None) -> MixtureOfFactorAnalyzers:
+    def partial_fit(self, X: Activations, y: Any = None, *, progress: Progress = silent) -> MixtureOfFactorAnalyzers:
         """Go on fitting with more activations, as in :meth:`fit`: each batch is read once (stochastic EM).
 
         The first call, unless there was a fit before, needs at least K of them, better 50 K: they give the start, the
@@ -159,14 +161,14 @@ class MixtureOfFactorAnalyzers:
             stream = stream.standardised(center, self.scale_)
             generator = torch.Generator().manual_seed(seed)
             schedule = Schedule(FIRST_ROUNDS, 0.0, self.top, -center.shape[0] * math.log(self.scale_))
-            found = train(self._begin(stream, rows, generator), stream, None, schedule, generator, self.callback)
+            found = train(self._begin(stream, rows, generator), stream, None, schedule, generator, progress)
             self._stepwise = self._online(found.parameters, found.sums, rows / self.batch_size)
             self.history_, self.converged_, self.reseeded_ = found.history, False, found.reseeded
             self.n_iter_, self.score_ = len(found.history) - 1, found.score
         else:
             self._stepwise.size, self._stepwise.top = self.batch_size, self.top
             for points in stream.standardised(self._shift, self.scale_):
-                self._learn(finite(points), seed)
+                progress(None, iteration=self._learn(finite(points), seed))
         self._publish(self._stepwise.parameters.scaled(self.scale_, self._shift.to(self._stepwise.parameters.means)))
         return self
 
@@ -202,7 +204,7 @@ class MixtureOfFactorAnalyzers:
     def sample(self, n: int = 1, *, random_state: int | None = None) -> tuple[Array, Array]:
         """``n`` activations (n, D) drawn from the mixture and the regions (n,) they came from; the seed is that of the
         estimator unless given."""
-        self._fitted()
+        check_is_fitted(self)
         if not isinstance(n, int) or n < 1:
             raise UserError(f"The number of samples must be a whole number from 1, not {n!r}.", "n")
         held = self.parameters_.to("cpu")
@@ -213,28 +215,6 @@ class MixtureOfFactorAnalyzers:
         points *= (held.noise if held.noise.ndim == 1 else held.noise[region]).sqrt()
         points += self._place(region.to(self.parameters_.means.device), factors, points)
         return self._given(points), self._given(region)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings by name."""
-        return {name: getattr(self, name) for name in list(inspect.signature(type(self).__init__).parameters)[1:]}
-
-    def set_params(self, **params: Any) -> MixtureOfFactorAnalyzers:
-        """Change settings; they act at the next fit. Raises UserError for a name that is none."""
-        unknown = set(params) - set(self.get_params())
-        if unknown:
-            raise UserError(f"The mixture has no setting {sorted(unknown)[0]!r}.", sorted(unknown)[0])
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's tools ask an estimator about itself."""
-        from sklearn.utils import Tags, TargetTags
-
-        return Tags(estimator_type="density_estimator", target_tags=TargetTags(required=False))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in self.get_params().items())})"
 
     def _measure(self, stream: Stream) -> tuple[int, Tensor]:
         rows, center, variance = stream.moments()
@@ -255,7 +235,8 @@ class MixtureOfFactorAnalyzers:
             rows=rows,
         )
 
-    def _learn(self, points: Tensor, seed: int) -> None:
+    def _learn(self, points: Tensor, seed: int) -> dict[str, Any]:
+        """A step of stochastic EM; its row of the history."""
         generator = torch.Generator().manual_seed(seed + self.n_iter_)
         gone = self._stepwise.reseeded
         score = self._stepwise.step(points, generator) - points.shape[1] * math.log(self.scale_)
@@ -263,8 +244,7 @@ class MixtureOfFactorAnalyzers:
         self.reseeded_ += self._stepwise.reseeded - gone
         row = {"iteration": self.n_iter_, "train": score, "held_out": None, "seconds": 0.0, "reseeded": self.reseeded_}
         self.history_.append(row)
-        if self.callback is not None:
-            self.callback(dict(row))
+        return dict(row)
 
     def _online(self, parameters: Parameters, sums: Statistics, seen: float) -> Stepwise:
         return Stepwise(parameters, sums, seen, self.batch_size, self.top, Floors())
@@ -302,13 +282,9 @@ class MixtureOfFactorAnalyzers:
         return found
 
     def _answer(self, X: Array, ask: Callable[[Tensor], Tensor]) -> Array:
-        self._fitted()
+        check_is_fitted(self)
         found = ask(finite(as_points(X)))
         return found if isinstance(X, Tensor) else found.cpu().numpy()
 
     def _given(self, held: Tensor) -> Array:
         return held if self._arrays == "torch" else held.cpu().numpy()
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "parameters_"):
-            raise UserError("The mixture has not been fitted yet. Call fit first.", "activations")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from analysis.errors import UserError
 from analysis.mfa.parameters import Noise, Parameters
+from analysis.progress import Progress, silent
 
 EPSILON = 1e-5  # the authors' only floor: of a noise variance and of the norm that a direction is divided by
 _ROWS, _EVALUATED = 8192, 512  # rows read at a time; rows evaluated at a time, N x K x R numbers each
@@ -148,7 +149,7 @@ def train_by_gradient(
     seconds_limit: float | None = None,
     target: float | None = None,
     seed: int = 0,
-    callback: Callable[[dict[str, Any]], None] | None = None,
+    progress: Progress = silent,
 ) -> GradientRun:
     """Minimise the mean negative log-likelihood with Adam at a constant rate (arXiv 2602.02464; dossier 1.3).
 
@@ -165,7 +166,7 @@ def train_by_gradient(
         evaluate_every: steps between evaluations; one per epoch if None.
         seconds_limit: training stops at the first step that ends after so many seconds of training.
         target: training stops when the held-out log-likelihood reaches it (nats per activation).
-        callback: gets each row of the history, and may raise to end the run.
+        progress: is told each row of the history as ``row``.
 
     Raises:
         UserError: sizes that do not fit, numbers that are not finite, a target without validation, or a run that
@@ -188,10 +189,10 @@ def train_by_gradient(
             raise UserError(f"The start has {initial.width} dimensions, the activations {data.shape[1]}.", "initial")
         inside = initial.to(data.device).to(units.shift.dtype).scaled(1 / units.one, -units.shift / units.one)
         model = GradientMixture.of(inside, min(EPSILON, float(inside.noise.min()) / 2))
-    progress = _Progress(model, units, held, target, callback)
-    going = progress.row(0, 0, None, 0.0)
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     per_epoch = math.ceil(len(data) / batch_size)
+    record = _Record(model, units, held, target, progress, per_epoch * epochs)
+    going = record.row(0, 0, None, 0.0)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     every = evaluate_every or per_epoch
     step, seen, seconds = 0, 0, 0.0
     total = torch.zeros((), dtype=torch.float64, device=data.device)
@@ -208,11 +209,11 @@ def train_by_gradient(
         train = float(total) / seen - units.nats if due else None  # waits for the device, so before the clock is read
         seconds += time.perf_counter() - began
         if due:
-            going = progress.row(step // per_epoch, step, train, seconds)
+            going = record.row(step // per_epoch, step, train, seconds)
             seen, total = 0, torch.zeros_like(total)
             if timed or not going:
                 break
-    return GradientRun(progress.best(), progress.history)
+    return GradientRun(record.best(), record.history)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class _Units:
         return (rows.to(self.shift) - self.shift) / self.one
 
 
-class _Progress:
+class _Record:
     """Evaluates, remembers the best state, and knows when there is nothing left to do."""
 
     def __init__(
@@ -247,9 +248,11 @@ class _Progress:
         units: _Units,
         held: Tensor | None,
         target: float | None,
-        callback: Callable[[dict[str, Any]], None] | None,
+        progress: Progress,
+        steps: int,
     ) -> None:
-        self.model, self.units, self.held, self.target, self.callback = model, units, held, target, callback
+        self.model, self.units, self.held, self.target = model, units, held, target
+        self.progress, self.steps = progress, steps
         self.history: list[dict[str, Any]] = []
         self._reached, self._state = -math.inf, {n: v.clone() for n, v in model.state_dict().items()}
 
@@ -265,8 +268,7 @@ class _Progress:
         self.history.append(row)
         if reached is not None and reached > self._reached:
             self._reached, self._state = reached, {n: v.clone() for n, v in self.model.state_dict().items()}
-        if self.callback is not None:
-            self.callback(dict(row))
+        self.progress(step / self.steps, f"step {step}", row=dict(row))
         return self.target is None or held_out is None or held_out < self.target
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,18 +31,13 @@ from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout
 from analysis.models.sites import Site
+from analysis.progress import Progress, portion
 from analysis.spoken import duration
 
 HELD_OUT = 0.1
 TOKENS_SHOWN, NEAR = 12, 6
 WINDOW = 256
 MIN_ROWS_PER_REGION = 3
-
-
-class Say(Protocol):
-    """Progress, and a safe point: share in [0, 1], a text, further facts."""
-
-    def __call__(self, share: float, text: str, **facts: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -93,21 +88,21 @@ def _matmul_rate(device: torch.device) -> float:
     return best
 
 
-def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, say: Say) -> RegionSet:
-    """Collect activations (those kept are not made again), fit, survey. Raises UserError, or what ``say`` raises."""
+def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, progress: Progress) -> RegionSet:
+    """Collect activations (those kept are not made again), fit, survey. Raises UserError and what ``progress`` does."""
     store = collect(
         loaded,
         passages,
         [wanted.site],
         max_tokens=wanted.tokens,
         window=WINDOW,
-        progress=lambda share, text: say(0.5 * share, text),
+        progress=portion(progress, 0.0, 0.5),
     )
-    return fit_store(loaded, passages, store, wanted, lambda share, text, **f: say(0.5 + 0.5 * share, text, **f))
+    return fit_store(loaded, passages, store, wanted, portion(progress, 0.5, 1.0))
 
 
 def fit_store(
-    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, say: Say
+    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, progress: Progress
 ) -> RegionSet:
     """Fit the first ``wanted.tokens`` activations of a store and survey them."""
     rows = min(store.rows, wanted.tokens)
@@ -120,38 +115,29 @@ def fit_store(
     kept, held = store.split(HELD_OUT, wanted.seed, rows)
     train, validation = store.read(wanted.site, kept), store.read(wanted.site, held)
     began = time.perf_counter()
-    history: list[dict[str, Any]] = []
-
-    def report(row: dict[str, Any]) -> None:
-        history.append(row)
-        share = min(0.8, 0.1 + 0.7 * len(history) / (wanted.iterations + 1))
-        text = f"iteration {row['iteration']}: held out {row['held_out']:.2f} nats per activation"
-        say(share, text, iteration={k: row[k] for k in ("iteration", "train", "held_out")})
-
-    say(0.02, "finding a start")
+    progress(0.02, "finding a start")
     estimator = MixtureOfFactorAnalyzers(
         wanted.regions,
         wanted.factors,
         noise=wanted.noise,
         max_iter=wanted.iterations,
         random_state=wanted.seed,
-        callback=report,
-    ).fit(train, validation=validation)
+    ).fit(train, validation=validation, progress=portion(progress, 0.1, 0.8))
     seconds = time.perf_counter() - began
     mean = estimator.center_.float() if isinstance(estimator.center_, Tensor) else torch.as_tensor(estimator.center_)
     parameters = estimator.parameters_.to(torch.float32)
     gaussian = gaussian_score(train, validation, Floors().noise * estimator.scale_**2)
     del train, validation
-    fit = described(loaded, passages, store, wanted, parameters, mean.float(), rows, say)
+    fit = described(loaded, passages, store, wanted, parameters, mean.float(), rows, progress)
     fit.manifest |= {
         "held_out": Density(parameters, mean).score(store.read(wanted.site, held)).double().mean().item(),
         "gaussian": gaussian,
         "n_iter": estimator.n_iter_,
         "reseeded": estimator.reseeded_,
         "fit_seconds": round(seconds, 1),
-        "history": [{k: row[k] for k in ("iteration", "train", "held_out")} for row in history],
+        "history": [{k: row[k] for k in ("iteration", "train", "held_out")} for row in estimator.history_],
     }
-    say(1.0, "done")
+    progress(1.0, "done")
     return fit
 
 
@@ -168,20 +154,21 @@ def gaussian_score(train: Tensor, validation: Tensor, floor: float) -> float:
 
 def described(
     loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, parameters: Parameters,
-    mean: Tensor, rows: int, say: Say,
+    mean: Tensor, rows: int, progress: Progress,
 ) -> RegionSet:  # fmt: skip
     """Survey a mixture over the store and put into words what its regions are."""
     tokens, documents, positions = store.index(rows)
     arrays: dict[str, Tensor] = {"mean": mean}
     found = None
-    for part, rotation in enumerate(("varimax", "principal")):
-        text = f"surveying the regions, {rotation} axes"
+    for number, rotation in enumerate(("varimax", "principal")):
+        first = 0.82 + 0.07 * number
         found = survey(
             rotate(parameters, rotation),  # type: ignore[arg-type]
             mean,
             store.batches(wanted.site, 4096, rows=rows),
             seed=wanted.seed,
-            check=lambda done, part=part, text=text: say(0.82 + 0.07 * (part + done / rows), text),  # type: ignore[misc]
+            rows=rows,
+            progress=portion(progress, first, first + 0.07, f"surveying the regions, {rotation} axes"),
         )
         arrays |= {
             f"{rotation}.spread": found.spread,
@@ -190,7 +177,7 @@ def described(
         }
     assert found is not None
     arrays |= {f"contexts.{n}": place_of_row(documents, positions, r) for n, r in found.contexts.items()}
-    say(0.97, "naming the regions")
+    progress(0.97, "naming the regions")
     lifted, lift = lifted_tokens(found.region, tokens, parameters.components, TOKENS_SHOWN)
     labels = [token_labels(loaded.tokenizer, [i for i in row if i >= 0]) for row in lifted.tolist()]
     labels = [[label.replace("␣", " ") for label in row] for row in labels]

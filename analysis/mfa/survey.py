@@ -6,7 +6,7 @@ activation itself, so that a fit on a stream larger than memory can be surveyed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from analysis.mfa.density import Density
 from analysis.mfa.parameters import Parameters
+from analysis.progress import Progress, silent
 
 CONTEXTS, ENDS = 8, 4
 
@@ -47,11 +48,12 @@ def survey(
     batches: Iterable[Tensor],
     *,
     seed: int = 0,
-    check: Callable[[float], None] = lambda share: None,
+    rows: int | None = None,
+    progress: Progress = silent,
 ) -> Survey:
     """Survey all activations (batches (M, D) float32) with a mixture and the data's mean (D,).
 
-    ``check`` is told the number of activations done, after each batch.
+    ``rows``: how many there are, if that is known; ``progress`` is told the share of them after each batch.
     """
     density = Density(parameters, mean)
     kept: list[tuple[Tensor, ...]] = []
@@ -75,7 +77,7 @@ def survey(
         left += torch.stack([p.square().sum(dtype=torch.float64) for p in (x - mean, x - centroid, rest)])
         kept.append((region.int(), share, own, z.half()))
         done += len(x)
-        check(done)
+        progress(done / rows if rows else None)
     region, share, own, z = (torch.cat(column) for column in zip(*kept, strict=True))
     return _ranked(parameters, region.long(), share, own, z.float(), mass, left, norms / max(done, 1), seed)
 

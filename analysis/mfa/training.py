@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +18,10 @@ from torch import Tensor
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors, Statistics, Worst, expect, maximise
 from analysis.mfa.parameters import Parameters
+from analysis.progress import Progress, silent
 
 CHANCES = 3  # how often one component is moved before it is left as it is
 WORST_PER_COMPONENT, WORST_AT_LEAST = 2, 64
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,10 @@ def train(
     held: Iterable[Tensor] | None,
     schedule: Schedule,
     generator: torch.Generator,
-    report: Report | None = None,
+    progress: Progress = silent,
 ) -> Trained:
-    """Fit from a start. ``kept`` and ``held`` are read once per round. What ``report`` raises ends the fit."""
+    """Fit from a start. ``kept`` and ``held`` are read once per round. ``progress`` is told each row of the
+    history as ``iteration``."""
     started = time.monotonic()
     history: list[dict[str, Any]] = []
     chances = torch.full((parameters.components,), CHANCES)
@@ -80,8 +80,9 @@ def train(
             "reseeded": reseeded,
         }
         history.append(row)
-        if report is not None:
-            report(dict(row))
+        measured = f"train {inside:.2f}" if outside is None else f"held out {outside:.2f}"
+        text = f"iteration {iteration}: {measured} nats per activation"
+        progress((iteration + 1) / (schedule.most + 1), text, iteration=dict(row))
         if best is None or now > best.score:
             best = Trained(parameters, sums.per_point(), now, history, False, 0)
         # A component that has just been moved has yet to find its shape; a gain says nothing until then.

@@ -35,7 +35,7 @@ from analysis.models.spec import ModelSpec, check_local
 from analysis.models.stamp import stamp_of, surroundings_of
 from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
-from analysis.progress import Progress, part, silent
+from analysis.progress import Progress, portion, silent
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def _device(spec: ModelSpec) -> torch.device:
 def _location(spec: ModelSpec, progress: Progress) -> tuple[_Place, str]:
     """Where the files are, and a note for the screen."""
     if spec.kind == "default":
-        path = prepare_default(part(progress, 0.0, 0.3))
+        path = prepare_default(portion(progress, 0.0, 0.3))
         manifest = read_manifest(path) or {}
         return _Place(str(path), {"local_files_only": True}), str(manifest.get("sentence", ""))
     local = check_local(spec)

@@ -7,7 +7,6 @@ a few heads at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped
+from analysis.progress import Check, no_check
 
 THUMBNAIL = 24
 SCORES = ("entropy", "sink", "previous", "induction", "self")
@@ -59,7 +59,7 @@ class Overview:
 
 
 def trace_prompt(
-    loaded: LoadedModel, ids: list[int], overview: bool = True, check: Callable[[], None] | None = None
+    loaded: LoadedModel, ids: list[int], overview: bool = True, check: Check = no_check
 ) -> tuple[Trace, Overview | None]:
     """Run the model once over token ids and keep what clicks will need.
 
@@ -79,8 +79,7 @@ def trace_prompt(
         logits = loaded.forward(torch.tensor([ids]), logits=True)
     if sorted(layers) != loaded.facts.attention_layers:
         raise RuntimeError(f"layers {sorted(set(loaded.facts.attention_layers) - set(layers))} did not report")
-    if check is not None:
-        check()
+    check()
     return Trace(ids, layers, logits[0, -1].float().cpu()), reducer.result() if reducer else None
 
 

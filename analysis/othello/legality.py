@@ -6,7 +6,6 @@ is the mean logarithm of their number, measured on the very games of the test.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from analysis.othello.games import Games, unpack
 from analysis.othello.squares import PLAYABLE, POSITIONS
+from analysis.progress import Check, no_check
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Legality:
 
 
 @torch.no_grad()
-def legality(model: nn.Module, games: Games, batch: int = 250, check: Callable[[], None] = lambda: None) -> Legality:
+def legality(model: nn.Module, games: Games, batch: int = 250, check: Check = no_check) -> Legality:
     """Play the prefixes of games through a model that maps ids (B, 59) to ``.logits`` (B, 59, 61)."""
     wrong, total = np.zeros(POSITIONS), np.zeros(POSITIONS, np.int64)
     loss = mass = floor = 0.0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.progress import Progress, part, silent
+from analysis.progress import Progress, portion, silent
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.moments import projected_moments
@@ -40,9 +40,9 @@ def measure(
     for number, name in enumerate(names):
         layer = embedding_layers[0] if name == "embedding" else vectors.layers[-1]
         U = vectors.projection(layer)
-        told = part(progress, 0.9 * number / len(names), 0.9 * (number + 1) / len(names))
-        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=part(told, 0.0, 0.4))
-        drawing = part(told, 0.4, 1.0, "random vectors: ")
+        told = portion(progress, 0.9 * number / len(names), 0.9 * (number + 1) / len(names))
+        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=portion(told, 0.0, 0.4))
+        drawing = portion(told, 0.4, 1.0, "random vectors: ")
         null = measure_null(U, weights.weights, vectors=count, rounds=rounds, seed=seed, progress=drawing)
         drawn = torch.randn(BAND, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
@@ -52,7 +52,7 @@ def measure(
         arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
         zero, low = weights.counts
         projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
-    arrays |= layer_map(vectors, part(progress, 0.9, 1.0))
+    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0))
     return NeuronLibrary(
         {
             "fingerprint": facts.fingerprint,

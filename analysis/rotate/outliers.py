@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.progress import Progress, part, silent
+from analysis.progress import Progress, portion, silent
 from analysis.rotate.attractors import attractors
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.objective import z_scores
@@ -83,5 +83,5 @@ def token_weights(
 
 
 def _of_pass(progress: Progress, number: int, passes: int) -> Progress:
-    told = part(progress, number / passes, (number + 1) / passes)
+    told = portion(progress, number / passes, (number + 1) / passes)
     return lambda share, text="", **facts: told(share, f"tokens that recur, pass {number + 1}", **facts)

@@ -24,7 +24,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.progress import Progress, part
+from analysis.progress import Progress, portion
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions
 from analysis.snmf.detection import Found, Rows, held_out, passage_scores, pick_for_themes, rows_of
 from analysis.snmf.learning import Learned, Wanted, learn
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         write_table(loaded, passages, store, progress)
         return
     for name in options.fits or FITS:
-        wanted, told = FITS[name], part(progress, prefix=f"{name}: ")
+        wanted, told = FITS[name], portion(progress, prefix=f"{name}: ")
         if (BUNDLED / f"{name}.json").is_file():
             if not options.describe:
                 continue
@@ -111,7 +111,7 @@ def write_table(loaded: LoadedModel, passages: list[Passage], store: ActivationS
         if any(row["layer"] == layer for row in rows):
             continue
         wanted = Wanted(Site(layer, "mlp_hidden"), FITTED, 100, held_out=FITTED)
-        rows += layer_rows(passages, store, wanted, part(progress, prefix=f"block {layer}: "))
+        rows += layer_rows(passages, store, wanted, portion(progress, prefix=f"block {layer}: "))
         table = {
             "model": loaded.facts.label,
             "model_spec": ModelSpec().to_dict(),

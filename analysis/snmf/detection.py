@@ -10,7 +10,7 @@ bound where the mean elsewhere is near zero, and says little there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
+from analysis.progress import Progress, silent
 from analysis.snmf.baselines import random_sparse, shuffled_neurons
 
 FLOOR = 1e-3
@@ -162,7 +163,7 @@ def intervals_of(scores: Floats, theme: Whole, pick: Whole, draws: int = 200, se
 
 def feature_detection(
     components: Tensor, fitted: Rows, held: Rows, names: Sequence[str], seed: int = 0,
-    say: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> tuple[list[dict[str, Any] | None], list[float] | None]:  # fmt: skip
     """Score every feature (K, d) for the one theme that it tells apart best on the fitted passages.
 
@@ -187,7 +188,7 @@ def feature_detection(
     random = own_theme(random_sparse(components, RANDOM_DIRECTIONS, seed))[2]
     shuffled = np.empty((SHUFFLES, len(components)))
     for draw in range(SHUFFLES):
-        say(draw / SHUFFLES)
+        progress(draw / SHUFFLES)
         shuffled[draw] = own_theme(shuffled_neurons(components, seed + draw))[2]
     pick, scores, area = own_theme(components)
     bounds = intervals_of(scores, held.theme, pick)

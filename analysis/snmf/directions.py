@@ -9,7 +9,7 @@ nothing else; how far to go is found for each by the divergence that it causes.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.frames import text_ids
+from analysis.progress import Check, no_check
 from analysis.snmf.baselines import random_sparse, shuffled_neurons
 from analysis.steering.controls import difference_of_means
 
@@ -34,10 +35,6 @@ ARMS = ("feature", *BASELINES)
 OWN_PASSAGES, POOL_PASSAGES, PIECE = 16, 1, 96
 """For a difference of means: passages of the theme, passages of each other theme, tokens of each that are read."""
 _BATCH = 16
-
-
-def _free() -> None:
-    """A safe point where nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def direction_of(
     fit: Factorization,
     feature: int,
     seed: int = 0,
-    check: Callable[[], None] = _free,
+    check: Check = no_check,
 ) -> Direction:
     """The direction of that name (one of ``ARMS``) for a feature of the lowest level.
 
@@ -131,7 +128,7 @@ def theme_of(fit: Factorization, feature: int) -> str:
 
 
 def theme_difference(
-    memory: Any, loaded: LoadedModel, fit: Factorization, theme: str, check: Callable[[], None] = _free
+    memory: Any, loaded: LoadedModel, fit: Factorization, theme: str, check: Check = no_check
 ) -> Tensor:
     """Unit direction (d,) at the fit's site: mean activation of tokens of a theme's passages minus that of the others'.
 
@@ -161,7 +158,7 @@ def _means(
     loaded: LoadedModel,
     fit: Factorization,
     groups: dict[tuple[str, str], list[int]],
-    check: Callable[[], None],
+    check: Check,
 ) -> dict[tuple[str, str], Tensor]:
     """Mean activation (d,) float64 over the tokens of each group of passages that has any, remembered."""
     keys = {which: ("mean activation", fit.key, loaded.facts.fingerprint, which) for which in groups}

@@ -9,7 +9,7 @@ Levels are counted from 1, the smallest concepts, wherever they have names, and 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.snmf.semi_nmf import Progress, SemiNMF, as_tensor, explained, squared
+from analysis.progress import Check, Progress, no_check, portion, silent
+from analysis.snmf.semi_nmf import SemiNMF, as_tensor, explained, squared
 from analysis.snmf.updates import least_squares, winner_take_all
 
 STARTS = 8
@@ -57,7 +58,7 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(
-        self, X: Any, y: Any = None, *, progress: Progress | None = None, check: Callable[[], None] | None = None
+        self, X: Any, y: Any = None, *, progress: Progress = silent, check: Check = no_check
     ) -> HierarchicalSemiNMF:
         """Learn all levels. Raises UserError as of SemiNMF, or if the ranks do not fall."""
         ranks = [int(r) for r in self.ranks]
@@ -72,7 +73,7 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
             starts = 1 if number == 0 else STARTS
             fitted = [
                 self._level(rank, start).fit(
-                    data, progress=_part(progress, number, len(ranks), start, starts), check=check
+                    data, progress=_of_start(progress, number, len(ranks), start, starts), check=check
                 )
                 for start in range(starts)
             ]
@@ -110,7 +111,7 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
             random_state=self.random_state + start,
         )
 
-    def _tune(self, X: Tensor, check: Callable[[], None] | None) -> tuple[float, float]:
+    def _tune(self, X: Tensor, check: Check) -> tuple[float, float]:
         chain = [self.levels_[0].activations_, *(w.T for w in self.weights_)]
         top = self.levels_[-1].components_
         before, after, parts = joint_descent(X, [*chain, top], self.fine_tune, check)
@@ -134,7 +135,7 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
 
 
 def joint_descent(
-    X: Tensor, parts: Sequence[Tensor], steps: int, check: Callable[[], None] | None = None
+    X: Tensor, parts: Sequence[Tensor], steps: int, check: Check = no_check
 ) -> tuple[float, float, list[Tensor]]:
     """Lower |X - P1 P2 ... F|^2 / 2 in all parts at once: all but the last stay >= 0, zeros of the last stay zero.
 
@@ -156,8 +157,7 @@ def joint_descent(
         before = best = squared(residual()) / 2
     kept = [part.detach().clone() for part in found]
     for _ in range(steps):
-        if check is not None:
-            check()
+        check()
         optimiser.zero_grad()
         with torch.enable_grad():
             value = residual().square().sum() / 2
@@ -173,16 +173,14 @@ def joint_descent(
     return before, best, kept
 
 
-def _part(progress: Progress | None, level: int, levels: int, start: int, starts: int) -> Progress | None:
-    if progress is None:
-        return None
-
-    def say(share: float, text: str, curve: dict[str, Any]) -> None:
-        # The first level holds nearly all of the work, and only its curve is shown.
-        whole = 0.9 * share if level == 0 else 0.9 + 0.1 * (level - 1 + (start + share) / starts) / (levels - 1)
-        progress(whole, f"level {level + 1} of {levels}, {text}", curve if level == 0 else {})
-
-    return say
+def _of_start(progress: Progress, level: int, levels: int, start: int, starts: int) -> Progress:
+    # The first level holds nearly all of the work, and only its curve is shown.
+    prefix = f"level {level + 1} of {levels}, "
+    if level == 0:
+        return portion(progress, 0.0, 0.9, prefix)
+    first, last = (0.9 + 0.1 * (level - 1 + n / starts) / (levels - 1) for n in (start, start + 1))
+    above = portion(progress, first, last, prefix)
+    return lambda share, text="", **_curve: above(share, text)
 
 
 def graph(

@@ -9,23 +9,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
 from analysis.models.sites import Site
+from analysis.progress import Progress
 from analysis.snmf.library import Level
 
 HELD_OUT = 9_000
 """Held-out activations for detection: at least so many, and at least half as many as are fitted."""
-
-
-class Say(Protocol):
-    """Progress, and a safe point: share in [0, 1], a text, further facts. May raise to end the work."""
-
-    def __call__(self, share: float, text: str, **facts: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -76,20 +71,17 @@ class Learned:
     curve: dict[str, Any]
 
 
-def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
+def learn(x: Tensor, wanted: Wanted, progress: Progress) -> Learned:
     """Factorize activations (n, d) into one level or several."""
     from analysis.snmf.hierarchy import HierarchicalSemiNMF
     from analysis.snmf.semi_nmf import SemiNMF
 
     done = 0.0
 
-    def progress(share: float, text: str, curve: dict[str, Any]) -> None:
+    def told(share: float | None, text: str = "", **facts: Any) -> None:
         nonlocal done
-        done = share = max(done, share)  # several starts of a level must not look like going back
-        if curve:  # the levels above the first have none of their own
-            say(share, text, curve=curve)
-        else:
-            say(share, text)
+        done = max(done, share or 0.0)  # several starts of a level must not look like going back
+        progress(done, text, **facts)
 
     ranks = wanted.ranks
     options: dict[str, Any] = {
@@ -98,12 +90,12 @@ def learn(x: Tensor, wanted: Wanted, say: Say) -> Learned:
         "max_iter": wanted.iterations,
         "random_state": wanted.seed,
     }
-    say(0.0, "finding a start")
+    progress(0.0, "finding a start")
     if len(ranks) == 1:
-        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=progress)
+        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=told)
         found, weights = [base], []
     else:
-        tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=progress)
+        tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=told)
         found, weights = list(tree.levels_), [w.float().cpu() for w in tree.weights_]
         base = found[0]
     components = [level.components_.float().cpu() for level in found]

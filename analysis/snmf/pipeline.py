@@ -22,10 +22,11 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout
+from analysis.progress import Progress, portion
 from analysis.snmf.card import Texts
 from analysis.snmf.describe import Description, Index, describe
 from analysis.snmf.detection import feature_detection, rows_of
-from analysis.snmf.learning import Learned, Say, Wanted, learn
+from analysis.snmf.learning import Learned, Wanted, learn
 from analysis.snmf.library import Factorization
 from analysis.snmf.reading import codes
 
@@ -34,8 +35,8 @@ PROMOTED, SNIPPETS = 20, 3
 _READ, _FIT = 0.35, 0.85
 
 
-def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, say: Say) -> Factorization:
-    """Collect activations (those kept are not made again), fit, describe. Raises UserError, or what ``say`` raises.
+def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, progress: Progress) -> Factorization:
+    """Collect activations (those kept are not made again), fit, describe. Raises UserError and what ``progress`` does.
 
     UserError: a model without the site, one passage only, too few tokens for so many features, activations that are no
     numbers, levels that do not fall.
@@ -47,15 +48,13 @@ def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, 
         [wanted.site],
         max_tokens=wanted.tokens + wanted.reserve(passages),
         window=WINDOW,
-        progress=lambda share, text: say(_READ * share, text),
+        progress=portion(progress, 0.0, _READ),
     )
-    return factorize_store(
-        loaded, passages, store, wanted, lambda share, text, **f: say(_READ + (1 - _READ) * share, text, **f)
-    )
+    return factorize_store(loaded, passages, store, wanted, portion(progress, _READ, 1.0))
 
 
 def factorize_store(
-    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, say: Say
+    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, progress: Progress
 ) -> Factorization:
     """Fit ``wanted.tokens`` activations of a store, describe the features, and score them on passages held out."""
     _check(passages, wanted)
@@ -79,36 +78,36 @@ def factorize_store(
     learned = learn(
         x.to(loaded.device) if loaded.device.type == "cuda" else x,
         wanted,
-        lambda share, text, **f: say(_FIT * share, text, **f),
+        portion(progress, 0.0, _FIT),
     )
     seconds = time.perf_counter() - began
-    return finished(loaded, passages, store, wanted, learned, seconds, say)
+    return finished(loaded, passages, store, wanted, learned, seconds, progress)
 
 
 def finished(
     loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, learned: Learned,
-    seconds: float, say: Say,
+    seconds: float, progress: Progress,
 ) -> Factorization:  # fmt: skip
     """Describe what was learned from the fitted activations of a store, and score it on those held out."""
     tokens, documents, positions = store.index()
     chosen, fresh = divide(store, passages, wanted)
     n = int(chosen.sum())
-    say(_FIT, "describing the features")
+    progress(_FIT, "describing the features")
     index = Index(tokens[chosen], documents[chosen], positions[chosen])
     x = store.read(wanted.site, chosen)
     fit = _described(loaded, passages, learned, x, index, wanted)
-    say(0.9, "scoring the features on passages that were held out")
+    progress(0.9, "scoring the features on passages that were held out")
     names: list[str] = fit.manifest["themes"]
     found: list[dict[str, Any] | None] = [None] * fit.features
     random_auc: list[float] | None = None
     if names != [""] and bool(fresh.any()):
         code = [names.index(p.theme) if p.theme in names else -1 for p in passages]
         fitted, held = (
-            rows_of(part, documents[rows], code)
-            for part, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
+            rows_of(activations, documents[rows], code)
+            for activations, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
         )
         found, random_auc = feature_detection(
-            fit.components, fitted, held, names, wanted.seed, lambda share: say(0.9 + 0.09 * share, "scoring features")
+            fit.components, fitted, held, names, wanted.seed, portion(progress, 0.9, 0.99, "scoring features")
         )
     for row, detected in zip(fit.manifest["rows"], found, strict=True):
         row |= {"auc": detected and detected["auc"], "detection": detected}
@@ -133,7 +132,7 @@ def finished(
         "fit_seconds": round(seconds, 1),
         "version": "0.1.0",
     }
-    say(1.0, "done")
+    progress(1.0, "done")
     return fit
 
 

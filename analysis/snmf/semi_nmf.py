@@ -9,7 +9,6 @@ Features have unit length here and activations carry the size: an activation is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.progress import Check, Progress, no_check, silent
 from analysis.snmf.plain import plain_step
 from analysis.snmf.start import KINDS, start_activations
 from analysis.snmf.updates import least_squares, nonnegative, products, rescale, winner_take_all
 
-Progress = Callable[[float, str, dict[str, Any]], None]
 SOLVERS = ("fast", "plain")
 SWEEPS = 2
 """Coordinate sweeps between two least-squares steps: fewer lose in iterations, more in time."""
@@ -62,17 +61,16 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.solver = solver
         self.random_state = random_state
 
-    def fit(
-        self, X: Any, y: Any = None, *, progress: Progress | None = None, check: Callable[[], None] | None = None
-    ) -> SemiNMF:
-        """Learn from tokens X (n, d). Raises UserError for bad settings, too few tokens, or no numbers."""
+    def fit(self, X: Any, y: Any = None, *, progress: Progress = silent, check: Check = no_check) -> SemiNMF:
+        """Learn from tokens X (n, d). ``progress`` is told, as ``curve``, the share explained by iteration.
+
+        Raises UserError for bad settings, too few tokens, or no numbers.
+        """
         self.fit_transform(X, y, progress=progress, check=check)
         return self
 
     @torch.no_grad()
-    def fit_transform(
-        self, X: Any, y: Any = None, *, progress: Progress | None = None, check: Callable[[], None] | None = None
-    ) -> Any:
+    def fit_transform(self, X: Any, y: Any = None, *, progress: Progress = silent, check: Check = no_check) -> Any:
         """As :meth:`fit`; the activations (n, K), of the type that came in."""
         data = as_tensor(X)
         self._check(data)
@@ -83,8 +81,7 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         best, kept, since, limit = math.inf, None, 0, math.inf
         self.converged_ = False
         for iteration in range(self.max_iter):
-            if check is not None:
-                check()
+            check()
             if self.solver == "plain":
                 G, F, loss = plain_step(data, G, self.sparsity)
             else:
@@ -96,8 +93,9 @@ class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 best, kept = loss, (F, G, iteration)
             since = 0 if loss < limit * (1 - self.tol) else since + 1
             limit = min(limit, loss) if since == 0 else limit
-            if progress is not None and (iteration % 5 == 0 or iteration == self.max_iter - 1):
-                progress((iteration + 1) / self.max_iter, f"iteration {iteration + 1}", _curve(curve, total, kept[2]))
+            if iteration % 5 == 0 or iteration == self.max_iter - 1:
+                share, text = (iteration + 1) / self.max_iter, f"iteration {iteration + 1}"
+                progress(share, text, curve=_curve(curve, total, kept[2]))
             if since >= self.patience:
                 self.converged_ = True
                 break

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.sites import Site
+from analysis.progress import Check, no_check
 from analysis.steering import Add, Calibration, Intervention, PromptCache, kl_divergence
 from analysis.steering.operators import MAX_FACTOR
 
@@ -53,7 +54,7 @@ def interventions_of(site: Site, direction: Tensor, pole: int, strength: float) 
 
 
 def divergence_of(
-    caches: Sequence[PromptCache], site: Site, direction: Tensor, pole: int, check: Callable[[], None] = lambda: None
+    caches: Sequence[PromptCache], site: Site, direction: Tensor, pole: int, check: Check = no_check
 ) -> Callable[[float], float]:
     """A function strength -> KL(base || steered) in nats of the next token, the mean over some prompts.
 

@@ -13,7 +13,7 @@ from analysis.engine.fields import choice, number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
-from analysis.progress import part
+from analysis.progress import portion
 from analysis.rotate.ops.neurons import OfNeuron
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ class FindChannels(OfChannels):
 
     def reads(self, context: Context) -> str:
         """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
-        from analysis.rotate.library import MEASUREMENTS
+        from analysis.rotate.library import digest
 
-        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
+        return digest(context.residents.fingerprint(self.model) or "")
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.objective import kurtosis, z_scores
@@ -180,7 +180,7 @@ class FindChannels(OfChannels):
                 library.token_weights(name, len(U)).to(U),
                 vectors=OFFICIAL_NULL if self.official else SMALL_NULL,
                 rounds=rounds,
-                progress=part(context.progress, 0.3, 1.0, "random vectors under these settings: "),
+                progress=portion(context.progress, 0.3, 1.0, "random vectors under these settings: "),
                 **manner,
             )
             context.memory.put(key, null, 8 * null.top.numel())
@@ -221,7 +221,7 @@ def _search(
     span = 1.0 if operation.usual else 0.3
     lines: list[list[float]] = []
 
-    told = part(context.progress, 0.0, span)
+    told = portion(context.progress, 0.0, span)
 
     def descent(share: float | None, text: str = "", **facts: Any) -> None:
         lines.append([facts["channel"], facts["step"], *facts["figures"]])

@@ -153,8 +153,9 @@ def test_best_parameters_are_kept_and_history_is_theirs() -> None:
     x, held = draw(truth, 200)[0], draw(truth, 100, seed=2)[0]
     rows: list[dict[str, Any]] = []
     run = train_by_gradient(
-        x, x[:4], 2, rate=1.0, epochs=6, batch_size=20, initial=truth, validation=held, callback=rows.append
-    )
+        x, x[:4], 2, rate=1.0, epochs=6, batch_size=20, initial=truth, validation=held,
+        progress=lambda share, text="", **facts: rows.append(facts["row"]),
+    )  # fmt: skip
     reached = [row["held_out"] for row in run.history]
     assert rows == run.history and [row["epoch"] for row in rows] == list(range(7)) and rows[2]["step"] == 20
     assert reached[-1] < max(reached) and all(a["seconds"] <= b["seconds"] for a, b in pairwise(rows))
@@ -179,7 +180,7 @@ def test_start_with_variances_below_the_authors_floor_is_that_start() -> None:
     assert run.history[0]["held_out"] == pytest.approx(float(dense_joint(truth, x).logsumexp(1).mean()), abs=1e-6)
 
 
-def test_run_ends_at_the_target_at_the_time_limit_and_when_the_callback_raises() -> None:
+def test_run_ends_at_the_target_at_the_time_limit_and_when_progress_raises() -> None:
     truth = random_mixture("shared")
     x = draw(truth, 400)[0]
     settings: dict[str, Any] = {"rate": 0.03, "epochs": 15, "batch_size": 40, "validation": x, "evaluate_every": 5}
@@ -192,11 +193,11 @@ def test_run_ends_at_the_target_at_the_time_limit_and_when_the_callback_raises()
     hasty = train_by_gradient(x, x[:4], 2, seconds_limit=1e-9, **settings).history
     assert [row["step"] for row in hasty] == [0, 1]
 
-    def stop(row: dict[str, Any]) -> None:
+    def stop(*_told: Any, **_facts: Any) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train_by_gradient(x, x[:4], 2, callback=stop, **settings)
+        train_by_gradient(x, x[:4], 2, progress=stop, **settings)
 
 
 def test_seed_decides_the_run_and_float16_is_read() -> None:

@@ -136,7 +136,7 @@ def test_progress_never_goes_back_and_arrays_are_taken() -> None:
     shares: list[float] = []
     X = families(2)[0][:300].numpy()
     found = HierarchicalSemiNMF((6, 4, 2), sparsity=0.05, max_iter=12).fit(
-        X, progress=lambda share, text, curve: shares.append(share)
+        X, progress=lambda share, text="", **facts: shares.append(share)
     )
     assert shares == sorted(shares) and 0.9 < shares[-1] <= 1
     with pytest.raises(UserError, match="3 levels"):

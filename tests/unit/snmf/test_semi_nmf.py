@@ -306,10 +306,12 @@ def test_it_has_the_manners_of_scikit_learn() -> None:
 
 
 def test_progress_and_cancel() -> None:
-    lines: list[Any] = []
-    SemiNMF(4, max_iter=12, patience=99).fit(data(), progress=lambda *line: lines.append(line))
-    assert [line[2]["iteration"][-1] for line in lines] == [1, 6, 11, 12]
-    assert all(len(line[2]["iteration"]) == len(line[2]["explained"]) for line in lines)
+    curves: list[Any] = []
+    SemiNMF(4, max_iter=12, patience=99).fit(
+        data(), progress=lambda share, text="", **facts: curves.append(facts["curve"])
+    )
+    assert [curve["iteration"][-1] for curve in curves] == [1, 6, 11, 12]
+    assert all(len(curve["iteration"]) == len(curve["explained"]) for curve in curves)
 
     def stop() -> None:
         raise KeyboardInterrupt
