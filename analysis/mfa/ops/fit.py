@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import ClassVar
 
+from analysis.artefacts import pair_files
 from analysis.corpora.sources import keep_upload, read_source
 from analysis.corpora.text_source import TextSource
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.home import folder
+from analysis.fields import choice, whole
 from analysis.mfa.settings import Noise
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
@@ -106,7 +106,7 @@ class FitRegions(OfFit):
         return f"Fit {self.regions} regions at block {self.layer}"
 
     def run(self, context: Context) -> Result:
-        from analysis.mfa.library import save_fit
+        from analysis.mfa.library import REGION_SETS, save_fit
         from analysis.mfa.pipeline import Wanted, fit_regions
 
         loaded = context.model(self.model)
@@ -130,6 +130,6 @@ class FitRegions(OfFit):
             f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "
             f"{facts['held_out']:.1f} nats per activation; a single diagonal Gaussian has {facts['gaussian']:.1f}."
         )
-        files = names_of(*(folder("regions") / f"{name}{end}" for end in (".json", ".safetensors")))
+        files = names_of(*pair_files(REGION_SETS.own() / name))
         data = {"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings}
         return Result(data, files=files)

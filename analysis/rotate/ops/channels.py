@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import choice, number, whole
 from analysis.progress import portion
 from analysis.rotate.ops.neurons import OfNeuron
 
@@ -124,9 +124,9 @@ class FindChannels(OfChannels):
 
     def reads(self, context: Context) -> str:
         """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
-        from analysis.rotate.library import digest
+        from analysis.rotate.library import MEASUREMENTS
 
-        return digest(context.residents.fingerprint(self.model) or "")
+        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.objective import kurtosis, z_scores

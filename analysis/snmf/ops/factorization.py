@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, number, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.home import folder
+from analysis.fields import choice, number, whole
 from analysis.models.prompts import check_prompt
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
@@ -248,7 +248,7 @@ class FitFactorization(Operation):
         from analysis.corpora.text_source import TextSource
         from analysis.models.hooks import site_width
         from analysis.snmf.learning import Wanted
-        from analysis.snmf.library import save_factorization
+        from analysis.snmf.library import FACTORIZATIONS, save_factorization
         from analysis.snmf.pipeline import factorize
 
         loaded = context.model(self.model)
@@ -276,5 +276,5 @@ class FitFactorization(Operation):
             f"Kept as {name}: {m['tokens']:,} tokens, {m['n_iter']} iterations in {m['fit_seconds']:g} s; "
             f"{m['explained']:.0%} of the squared length explained."
         )
-        files = names_of(*(folder("features") / f"{name}{end}" for end in (".json", ".safetensors")))
+        files = names_of(*pair_files(FACTORIZATIONS.own() / name))
         return Result({"fit": name, "sentence": sentence, "curve": m["curve"]}, files=files)
