@@ -15,7 +15,7 @@ from analysis.engine.context import Context
 from analysis.engine.operation import REGISTRY, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
-from analysis.faithfulness.library import load_study
+from analysis.faithfulness.library import STUDIES
 from scripts import net as command
 from scripts.net import ADDRESSES, KEPT, PLACE, main, view_of
 from scripts.net_records import WHOLE, Net, compare, distance, kept_array, masked, plain, sampled
@@ -240,7 +240,7 @@ def test_fits_of_an_earlier_version_answer_as_they_did(
 
 def test_a_study_of_an_earlier_version_is_read(kept: Net, saved: Path) -> None:
     (file,) = (saved / "faithfulness").glob("*/study-*.json")
-    study = load_study(file.with_suffix(""))
+    study = STUDIES.read(file.with_suffix(""))
     points = kept.answers["scores of the study"]["data"]["points"]
     assert [i.id for i in study.items if i.tier == "0"] == [p["item"] for p in points]
     board = kept.answers["board of the study"]["data"]
