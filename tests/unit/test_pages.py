@@ -143,7 +143,9 @@ def _paths() -> Iterator[tuple[str, str]]:
                     yield file.relative_to(ROOT).as_posix(), node.value
 
 
-def test_the_law_on_pages_names_all_of_them() -> None:
+def test_the_law_on_pages_spares_none_of_them() -> None:
     laws = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-    (law,) = [law for law in laws if law["name"] == "pages do not import each other"]
-    assert set(law["modules"]) == {page.layout.__module__.removesuffix(".page") for page in pages()}
+    (law,) = [law for law in laws if law.get("modules") == ["pages.*"]]
+    packages = {page.layout.__module__.removesuffix(".page") for page in pages()}
+    spared = [line for line in law["ignore_imports"] if ".".join(line.split()[-1].split(".")[:2]) in packages]
+    assert spared == ["pages.frame.token_card -> pages.attention.state"]
