@@ -1,112 +1,96 @@
-"""What an address may do to the Attention page: nothing but open a view, whatever stands in it."""
+"""Every state that a page can be in survives its address; what no page can be in is said, and left out."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Annotated, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from analysis.models.spec import ModelSpec
-from pages.address import LONG_TEXT, link_to, recall, remember
-from pages.attention.state import ADDRESS, View, read_address
-
-INDUCTION = {"kind": "induction", "n_examples": 64, "seed": 0, "options": {}}
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+from analysis.errors import UserError
+from analysis.fields import Choice, Flag, Real, Whole, fields_of
+from pages import state as codec
+from pages.registry import pages
+from pages.state import At, Entry, Model, Parsed, Prompt
 
 
-HOSTILE: list[dict[str, Any]] = [
-    {name: value}
-    for name in ADDRESS
-    for value in ("", "null", "{", "[" * 50_000, "-1", "1e999", "NaN", "\x00", "<script>", "\ud800", "9" * 5000, "١")
-    if name != "text"
-]
-ODD: list[dict[str, Any]] = [
-    {"head": '{"layer": "18", "head": 6}'},
-    {"head": '{"layer": 18}'},
-    {"head": "[18, 6]"},
-    {"features": '{"kind": "induction"}'},
-    {"features": '[{"kind": "induction", "n_examples": 1e12}, {"kind": ["induction"]}, null, "x", 7]'},
-    {"model": '{"source": {"a": 1}}'},
-    {"model": '{"source": "default", "trust_remote_code": true}'},
-    {"model": '{"source": "default", "device": "cuda; rm"}'},
-    {"chat": "1", "manual": "True", "tab": "WHY", "side": ["query"], "reference": {"a": 1}},
-    {"features": ["a", "b"], "model": ["c"], "text": ["d", "e"], "query": ["1", "2"], "score": ["s"]},
-]
+def pair(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(v) is int for v in value):
+        raise UserError("A pair is two whole numbers.")
+    return tuple(value)
 
 
-@pytest.mark.parametrize("query", HOSTILE + ODD, ids=lambda q: str(q)[:40])
-def test_no_address_can_break_the_view(query: dict[str, Any]) -> None:
-    view, usual = read_address(query), View()
-    assert view.model in (None, ModelSpec().to_dict()) and view.head is None
-    assert (view.tab, view.side, view.reference, view.text) == (usual.tab, usual.side, usual.reference, usual.text)
-    for name in ("generate", "active", "rank"):
-        assert 0 <= getattr(view, name) <= 4096
-    for name in ("query", "key"):
-        assert getattr(view, name) is None or getattr(view, name) >= 0
-    assert all(f["kind"] == "induction" for f in view.features)
-    assert not view.chat and not view.manual and len(view.score) < 40
-    json.dumps([vars(view)], allow_nan=False)
+@dataclasses.dataclass(frozen=True)
+class Small:
+    model: Annotated[dict[str, Any] | None, Model()] = None
+    layer: Annotated[int, Whole(0, 99)] | None = None
+    weight: Annotated[float, Real(0, 2), At("lk")] = 0.3
+    tab: Annotated[str, Choice(("a", "b"))] = "a"
+    chat: Annotated[bool, Flag()] = False
+    text: Annotated[str, Prompt()] = "start"
+    pair: Annotated[tuple[int, ...], Parsed(pair, survive=((1, 2), ()))] = ()
+    problems: tuple[str, ...] = ()
 
 
-def test_at_most_six_features_come_in_and_bad_ones_are_left_out() -> None:
-    bad = {**INDUCTION, "n_examples": 3}
-    features = [{**INDUCTION, "seed": s} for s in range(4)]
-    view = read_address({"features": json.dumps([*features, bad, *features])})
-    assert [f["seed"] for f in view.features] == [0, 1, 2, 3, 0]
+STATES = [Small, *(p.state for p in pages() if p.state is not None and codec.names_of(p.state))]
 
 
+def value_of(field: Any, default: Any) -> st.SearchStrategy[Any]:
+    if isinstance(field, Entry):
+        return st.sampled_from([*field.examples(), default])
+    if isinstance(field, Choice):
+        return st.sampled_from(field.options)
+    if isinstance(field, Flag):
+        return st.booleans()
+    if isinstance(field, Whole):
+        return st.integers(field.low, field.high)
+    if isinstance(field, Real):
+        return st.floats(field.low, field.high)
+    return st.text(min_size=1, max_size=10)
+
+
+@pytest.mark.parametrize("kind", STATES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_state_survives_its_address(kind: type, data: st.DataObject) -> None:
+    drawn = {}
+    for field in dataclasses.fields(kind):
+        if field.name in fields_of(kind):
+            default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+            drawn[field.name] = data.draw(value_of(fields_of(kind)[field.name][0], default))
+    state = kind(**drawn)
+    query = codec.write(state)
+    assert all(isinstance(v, str) for v in query.values()) and set(query) <= set(codec.names_of(kind))
+    again = codec.read(kind, query)
+    for name, value in drawn.items():
+        if value not in (None, "", False) and value != () and value != []:  # what is empty is left out: the default
+            assert getattr(again, name) == value, name
+    assert again.problems == ()
+
+
+@pytest.mark.parametrize("kind", STATES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 @pytest.mark.parametrize(
-    "name",
-    [
-        "@../secret", "@..%2Fsecret", "@/etc/passwd", "@" + "../" * 30 + "etc/passwd", "@" + "A" * 64, "@" + "a" * 63,
-        "@" + "a" * 65, "@" + "a" * 64 + "\n", "@" + "a" * 60 + "/../", "@" + "a" * 64 + "/../../secret",
-    ],
-)  # fmt: skip
-def test_only_a_hash_is_ever_looked_up(name: str, home: Path) -> None:
-    (home / "texts").mkdir(parents=True)
-    (home / "secret").write_text("a secret")
-    assert recall(name) == name, "it is a prompt that looks odd, and nothing more"
-
-
-def test_a_hash_that_is_not_here_is_an_empty_prompt() -> None:
-    assert recall("@" + "0" * 64) == ""
-
-
-@pytest.mark.parametrize(
-    "text", ["x" * LONG_TEXT, "x" * (LONG_TEXT + 1), "@home", "שלום " * 600, "line\nline\r\n" * 300]
+    "text", ["{", "-7", "[[[", "<b>", "1e999", "\x00", "x" * 5_000, "null", "true", "@" + "0" * 64]
 )
-def test_what_is_remembered_is_recalled_to_the_letter(text: str, home: Path) -> None:
-    name = remember(text)
-    assert len(name) <= LONG_TEXT and recall(name) == text
-    assert read_address({"text": name}).text == text
-    kept = list((home / "texts").iterdir()) if (home / "texts").exists() else []
-    assert len(kept) == (name != text) and all(p.parent == home / "texts" for p in kept)
+def test_an_odd_entry_costs_only_itself(kind: type, text: str) -> None:
+    for name in codec.names_of(kind):
+        state = codec.read(kind, {name: text})
+        assert state == dataclasses.replace(codec.read(kind, {}), **_changed(state, kind), problems=state.problems)
+        assert len(_changed(state, kind)) <= 1 and all(isinstance(p, str) and p for p in state.problems)
 
 
-def _query(link: str) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(link).query))
+def _changed(state: Any, kind: type) -> dict[str, Any]:
+    usual = codec.read(kind, {})
+    names = [f.name for f in dataclasses.fields(kind) if f.name != "problems"]
+    return {n: getattr(state, n) for n in names if getattr(state, n) != getattr(usual, n)}
 
 
-def test_the_link_of_a_reading_leads_to_what_is_read_and_not_to_what_was() -> None:
-    head = "%7B%22layer%22%3A1%2C%22head%22%3A2%7D"
-    before = f"/attention?text=old+words&query=7&key=3&chat=true&generate=5&tab=map&head={head}"
-    link = link_to(before, ModelSpec(), "new words & more", False, 0)
-    view = read_address(_query(link))
-    assert (view.text, view.query, view.key, view.chat, view.generate) == ("new words & more", None, None, False, 0)
-    assert view.tab == "map" and view.head == {"layer": 1, "head": 2} and view.model == ModelSpec().to_dict()
-    assert read_address(_query(link_to(link, ModelSpec(), "y " * 3000, True, 4))).text == "y " * 3000
-    assert _query(link_to("", ModelSpec(), "one two", True, 4))["chat"] == "true"
-
-
-@pytest.mark.parametrize("text", ["", "  ", "x" * 20_001, "\ud800 half", "bell\x07"])
-def test_a_prompt_that_is_refused_leaves_nothing_behind(text: str, home: Path) -> None:
-    assert link_to("/attention?text=old", ModelSpec(), text, False, 0) == "/attention"
-    assert not (home / "texts").exists()
+def test_what_cannot_be_used_is_said_with_what_can() -> None:
+    state = codec.read(Small, {"lk": "7", "layer": "x", "tab": "c", "pair": '"a"', "chat": "maybe", "other": "1"})
+    assert state.weight == 0.3 and state.layer is None and state.tab == "a" and len(state.problems) == 5
+    assert "The address gives lk as '7'; it must be a number from 0 to 2. The usual value" in " ".join(state.problems)
+    assert codec.names_of(Small) == ["model", "layer", "lk", "tab", "chat", "text", "pair"]
+    assert json.loads(codec.write(dataclasses.replace(Small(), pair=(1, 2)))["pair"]) == [1, 2]
