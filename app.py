@@ -61,8 +61,8 @@ RENDERER = """var renderer = new DashRenderer({
   request_post: (question, answer) => dash_clientside.attune.answered(question, answer),
   callback_resolved: (callback, result) => dash_clientside.attune.pressesResolved(callback, result),
 });"""
-"""What a hand has changed meanwhile is not overwritten by an older answer (assets/attune_answers.js); a press that was
-not answered does not wait for the next (assets/attune_presses.js)."""
+"""What a hand has changed meanwhile is not overwritten by an older answer (assets/frame/answers.js); a press that was
+not answered does not wait for the next (assets/frame/presses.js)."""
 
 
 def create_app(settings: Settings | None = None) -> Dash:
