@@ -11,7 +11,6 @@ from dash import Input, Output, State, callback, dcc, html, no_update
 from analysis.engine.client import Reply
 from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from analysis.qk.ops.validation import Invariants, TrainToy
-from analysis.qk.toy.settings import Task
 from components.kit.card import Card
 from components.kit.field import choice_field, number_field
 from components.kit.panels import empty
@@ -153,7 +152,7 @@ def train(
     n2: Typed,
     width: Typed,
     seed: Typed,
-    task: Task,
+    task: Typed,
     recipe: str,
     theme: str,
     session: str,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.qk.toy.settings import ToySettings
+from analysis.qk.toy_settings import ToySettings
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import choice, whole
 from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.fields import whole
 from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.fields import whole
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.prompt import OnHead, subspace_for
 

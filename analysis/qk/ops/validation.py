@@ -14,7 +14,7 @@ from analysis.fields import Choice, Whole
 from analysis.models.spec import ModelSpec
 from analysis.qk.answers.validation import InvariantTable, ToyPoint, ToyTraining
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.qk.toy.settings import Task
+from analysis.qk.toy_settings import Task
 
 INVARIANT_PROMPT = (
     "The water in the harbour was calm that morning. Anna carried the red box and Paul carried the blue box. When the "

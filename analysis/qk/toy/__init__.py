@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.lazy import public
+from analysis.qk.toy_settings import ToySettings
 
 if TYPE_CHECKING:
     from analysis.qk.toy.data import ContrastBatch, ToyBatch, ToyEmbedding, sample_batch, sample_contrast
     from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, train_toy
     from analysis.qk.toy.report import toy_report
-    from analysis.qk.toy.settings import ToySettings
 
 __all__ = [
     "ContrastBatch",
@@ -36,6 +36,5 @@ __getattr__ = public(
         "data": "ContrastBatch ToyBatch ToyEmbedding sample_batch sample_contrast",
         "model": "ToyHead TrainedToy accuracy_ceiling train_toy",
         "report": "toy_report",
-        "settings": "ToySettings",
     },
 )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.qk.toy.settings import ToySettings
+from analysis.qk.toy_settings import ToySettings
 
 Factor = Literal["z1", "z2", "both"]
 Stream = Literal["embedding", "weights", "training", "validation", "report"]

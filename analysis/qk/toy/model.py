@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from analysis.errors import UserError
 from analysis.qk.toy.data import ToyBatch, ToyEmbedding, draw_embedding, generator_for, sample_batch
-from analysis.qk.toy.settings import ToySettings
+from analysis.qk.toy_settings import ToySettings
 
 _WARM_UP = 100  # Steps of linear rise, so that AdamW has seen some gradients before it takes full steps.
 _DRAWN_AT_ONCE = 16  # Batches per draw: fewer, larger calls to the generators.

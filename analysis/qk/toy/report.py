@@ -38,7 +38,7 @@ from analysis.qk.answers.validation import (
 )
 from analysis.qk.toy.data import ToyBatch, generator_for, latent_codes, sample_batch, sample_contrast
 from analysis.qk.toy.model import ToyHead, TrainedToy, accuracy_ceiling, evaluate, initial_head
-from analysis.qk.toy.settings import ToySettings
+from analysis.qk.toy_settings import ToySettings
 
 _CHUNK = 2_048  # Rows with a whole context that are held at once.
 _PAIRS = 1_600  # Query-key pairs on the map, as in the paper's Figure 3.
