@@ -4,7 +4,7 @@ Tokens are sums of features, each a signed group of few neurons, used with activ
 features of one level are the data of the next, so that small concepts merge into larger ones::
 
     from analysis.models import load_model
-    from analysis.engine.context import Memory
+    from analysis.engine.memory import Memory
     from analysis.snmf.library import fit_for
     from analysis.snmf.semi_nmf import SemiNMF
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.context import Context
-from analysis.engine.fields import whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.fields import whole
 from analysis.models.prompts import MAX_TOKENS, check_prompt
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import choice, number, whole
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.engine.context import Context
-from analysis.engine.fields import whole
 from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.fields import whole
 from analysis.rotate.ops.channels import OfChannels, channels_of
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import choice, number, whole
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.steering.prompt import ReadPrompt, compared, read_prompt

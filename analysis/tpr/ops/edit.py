@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, number, whole
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.fields import choice, number, whole
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, square_name
 from analysis.tpr.ops.reading import LABELS, MAX_LAYER, OfGame, OfOthello

@@ -9,10 +9,10 @@ import numpy as np
 
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.fields import choice, whole
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
+from analysis.fields import choice, whole
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES
