@@ -19,7 +19,7 @@ from analysis.view_ref import QuestionRef
 from components.kit.panels import failure, note, user_error
 from components.kit.types import Json, Node, Relay
 from pages.controls import control_of
-from pages.frame.background import current_job
+from pages.job import current_job
 
 A = TypeVar("A")
 

@@ -27,11 +27,10 @@ import psutil
 from dash import DiskcacheManager
 from plotly.utils import PlotlyJSONEncoder
 
+from pages.job import current_job
+
 log = logging.getLogger(__name__)
 _MAX_REFUSED = 500
-
-# The token under which the body of the current background callback should ask, so that Dash's cancel finds it.
-current_job: contextvars.ContextVar[str] = contextvars.ContextVar("current_job", default="")
 
 
 class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]

@@ -26,7 +26,7 @@ from components.qk.validation_figures import (
 from components.qk.validation_tables import checks_table, invariant_table, toy_checks
 from pages.cards import card_callbacks, content
 from pages.common import ask_for, ask_job, reply_of, spec_of
-from pages.frame.background import current_job
+from pages.job import current_job
 from pages.manifest import PageManifest
 
 PATH = "/validation"

@@ -171,12 +171,12 @@ def test_a_study_has_the_published_forms_where_they_are_asked_for_and_no_other_n
     assert {MISTAKES, PARAPHRASING} < set(names)
     kept = [names.index(m.name) for m in ALL]
     np.testing.assert_allclose(both.scores[:, kept], plain.scores, atol=1e-4)
-    later = with_continued(plain, ModelReader(loaded), lambda share, text: None)
+    later = with_continued(plain, ModelReader(loaded))
     assert [m["name"] for m in later.manifest["measures"]] == [*(m.name for m in ALL), MISTAKES, PARAPHRASING]
     np.testing.assert_array_equal(later.scores[:, : len(ALL)], plain.scores)
     added = both.scores[:, [names.index(n) for n in (MISTAKES, PARAPHRASING)]]
     np.testing.assert_allclose(later.scores[:, len(ALL) :], added, atol=1e-4)
-    assert with_continued(later, ModelReader(loaded), lambda share, text: None) is later
+    assert with_continued(later, ModelReader(loaded)) is later
     assert [m.name for m in named(names)] == names and named([m.name for m in ALL]) == ALL
     for study in (plain, both, later):
         told = board(study)

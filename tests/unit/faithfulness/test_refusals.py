@@ -37,14 +37,14 @@ def chain_of(number: int, words: int) -> Item:
 def test_an_item_that_cannot_be_read_is_left_out_alone() -> None:
     reader = ModelReader(loaded_words(max_position_embeddings=64))
     items = (chain_of(1, 2), chain_of(2, 80), chain_of(3, 3))
-    study = score_items(reader, items, {"model": "tiny"}, None, lambda share, text: None)
+    study = score_items(reader, items, {"model": "tiny"}, None)
     assert [i.id for i in study.items] == ["file-1", "file-3"]
     ((name, why),) = study.manifest["refused"]
     assert name == "file-2" and "tokens" in why
-    alone = score_items(ModelReader(reader.loaded), items[2:], {"model": "tiny"}, None, lambda share, text: None)
+    alone = score_items(ModelReader(reader.loaded), items[2:], {"model": "tiny"}, None)
     np.testing.assert_allclose(study.scores[:, :, 1:], alone.scores, atol=1e-4)
     with pytest.raises(UserError, match="none of these chains"):
-        score_items(reader, items[1:2], {"model": "tiny"}, None, lambda share, text: None)
+        score_items(reader, items[1:2], {"model": "tiny"}, None)
 
 
 def test_fur_says_how_many_problems_it_needs() -> None:
@@ -53,7 +53,7 @@ def test_fur_says_how_many_problems_it_needs() -> None:
     part = StudyPart("1", 0, items, scores, len(items), {}, {}, 1, 1, 1, 1, 1.0)
     study = joined([part], StudySettings(tiers=("1",)), {"model": "tiny"})
     with pytest.raises(UserError, match=f"needs {forgetting.LEAST} problems"):
-        forgetting.with_fur(study, loaded_words(), 2, lambda share, text: None)
+        forgetting.with_fur(study, loaded_words(), 2)
 
 
 def test_what_the_demonstrations_show_is_no_item_and_no_swap() -> None:
@@ -89,10 +89,10 @@ def test_a_reader_goes_with_its_model_and_tasks_do_not_share_their_end() -> None
     mine, theirs = reader_for(context, loaded), reader_for(other, loaded)
     assert mine.check == context.check != theirs.check and mine.count is not theirs.count
     item = chain_of(1, 2)
-    score_items(mine, (item,), {}, None, lambda share, text: None)
+    score_items(mine, (item,), {}, None)
     spent = mine.count.copy()
     assert spent.passes > 0 == theirs.count.passes
-    score_items(theirs, (item,), {}, None, lambda share, text: None)
+    score_items(theirs, (item,), {}, None)
     assert theirs.count.passes == 0 and mine.count == spent  # what one read, the other need not
     gone = weakref.ref(loaded.model)
     del loaded, mine, theirs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.corpora.passages import Passage, corpus_hash
-from analysis.engine.context import Memory
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
