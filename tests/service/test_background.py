@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from dash import Dash, Input, Output, dcc, html
 
-from pages.frame.background import RelayManager, current_job, open_cache
+from pages.frame.background import RelayManager, open_cache
+from pages.job import current_job
 
 
 class App:
