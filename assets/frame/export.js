@@ -102,6 +102,20 @@
       ";Plotly.newPlot('f',f.data,f.layout,{displaylogo:false,modeBarButtonsToRemove:['sendChartToCloud']})</script>";
   }
 
+  // A card's store holds what draws its figure again: a view, the questions that it asks, and options. Flat, as settings
+  // are read by people; two questions that give one setting two values are told apart by their names.
+  function settingsOf(ref) {
+    if (!ref || !ref.questions) return ref || {};
+    const out = { view: ref.view, ...ref.options };
+    for (const { operation, params } of ref.questions) {
+      for (const [name, value] of Object.entries(params)) {
+        const other = name in out && JSON.stringify(out[name]) !== JSON.stringify(value);
+        out[other ? operation + "." + name : name] = value;
+      }
+    }
+    return out;
+  }
+
   async function exportFigure(clicks, settings, ids) {
     const trigger = triggeredId();
     if (!trigger || !clicks.some(Boolean)) return [none(), none()];
@@ -110,7 +124,7 @@
     if (!gd || !gd.data || !gd.data.length) return ["There is nothing to export yet.", true];
     const position = ids.findIndex((i) => i.settings === name);
     const made = Object.assign({ figure: name, exported_by: "Attune", date: new Date().toISOString() },
-      position >= 0 ? settings[position] : {});
+      position >= 0 ? settingsOf(settings[position]) : {});
     const file = "attune-" + name;
     if (trigger.format === "json") {
       download(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
@@ -127,5 +141,5 @@
     return ["Exported " + file + "." + trigger.format, true];
   }
 
-  register("attune", { exportFigure });
+  register("attune", { exportFigure, settingsOf });
 })();
