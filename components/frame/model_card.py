@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import html
 
-from analysis.models.capabilities import Need, capability
+from analysis.models.capabilities import Capability, Need, capability
 
 
 def size(count: float | None) -> str:
@@ -39,8 +39,15 @@ def estimate_card(data: dict[str, Any]) -> Any:
     return html.Div([html.P(data["verdict"], className=fits), _table(rows)])
 
 
+def _works(page: str, able: Capability) -> Any:
+    return html.Li(
+        [html.Strong(f"{page}: {'works' if able.works else 'does not work'}. "), able.reason],
+        className="attune-good" if able.works else "attune-bad",
+    )
+
+
 def facts_card(index: int, entry: dict[str, Any], used: bool, pages: list[tuple[str, Need]]) -> Any:
-    """A loaded model: its facts, what works with it, why one page does not."""
+    """A loaded model: its facts, and which pages work with it and why. ``pages``: the name of each and its need."""
     facts, spec = entry["facts"], entry["spec"]
     group = facts["heads"] // max(1, facts["key_heads"])
     heads = sorted(set(facts.get("layer_heads") or [facts["heads"]]))
@@ -64,13 +71,7 @@ def facts_card(index: int, entry: dict[str, Any], used: bool, pages: list[tuple[
         rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
     if facts["sliding_windows"]:
         rows.append(("Sliding window", f"{facts['sliding_windows'][0]:,} tokens in some layers"))
-    works = [
-        html.Li(
-            [html.Strong(f"{name}: {'works' if able.works else 'does not work'}. "), able.reason],
-            className="attune-good" if able.works else "attune-bad",
-        )
-        for name, able in [(name, capability(need, facts)) for name, need in pages]
-    ]
+    works = [_works(name, capability(need, facts)) for name, need in pages]
     button = (
         html.Span("in use here", className="attune-state attune-state-done")
         if used
