@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.faithfulness.ask import AnswerAsk, Reply, ask_of
@@ -13,8 +13,7 @@ from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.thinking import marks_of
 from analysis.models.generation import decode
 from analysis.models.loaded_model import LoadedModel
-
-Check = Callable[[], None]
+from analysis.progress import Check, no_check
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def ask_again(
     fresh: bool,
     tokens: int,
     packed: bool | None = None,
-    check: Check = lambda: None,
+    check: Check = no_check,
 ) -> Answers:
     """Ask an item under the present weights, and held-out items without their steps and with them.
 
@@ -78,7 +77,7 @@ def ask_again(
     return Answers(of(direct), of(chain) if fresh else None, text, [of(ask).best for ask in held])
 
 
-def fresh_chain(loaded: LoadedModel, item: Item, tokens: int = 160, check: Check = lambda: None) -> str:
+def fresh_chain(loaded: LoadedModel, item: Item, tokens: int = 160, check: Check = no_check) -> str:
     """What the model writes greedily after question and lead, up to where it comes to the cue: at most half as much
     again as the item's own chain has tokens, and at most ``tokens``."""
     reads = Tokens(loaded.tokenizer, loaded.facts.max_positions)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from analysis.faithfulness.rewriting import altered
 from analysis.faithfulness.splitting import split_steps
 from analysis.faithfulness.thinking import closing, ending, marks_of, part_thinking
 from analysis.faithfulness.values import distinct, same
+from analysis.progress import Check, Progress, no_check, silent
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -73,10 +74,10 @@ def sample_chains(
     temperature: float = 0.7,
     tokens: int = 160,
     seed: int = 0,
-    check: Callable[[], None] = lambda: None,
+    check: Check = no_check,
     *,
     plain: bool = False,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> Sampled:
     """Let a model answer a question ``samples`` times, each time in steps, and make an item of each chain.
 
@@ -86,7 +87,7 @@ def sample_chains(
         temperature: 0 takes the most likely tokens, and then there is only one chain to be had.
         tokens: at most so many are written per sample.
         seed: decides all samples.
-        check: a safe point between tokens, which may raise; ``progress`` is told the share that is done.
+        check: called between tokens, ``progress`` after each sample.
         plain: write the question as plain text, for models without a chat template.
 
     Raises:
@@ -159,7 +160,7 @@ def _written(
     temperature: float,
     seed: int,
     turn: str,
-    check: Callable[[], None],
+    check: Check,
 ) -> tuple[str, bool]:
     """What the model writes, and whether it was cut off; it is stopped behind the answer line of its reply."""
     from analysis.models.generation import decode

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from analysis.faithfulness.ask import ContinuedAsk
 from analysis.faithfulness.lines import Tokens
 from analysis.faithfulness.passes import Count
 from analysis.models.generation import decode
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, no_check
 
 SPARE = 8
 """Tokens that are left free: text that was written may have some more tokens when it is read again."""
 
 
 def written_on(
-    loaded: LoadedModel, tokens: Tokens, ask: ContinuedAsk, count: Count, check: Callable[[], None] = lambda: None
+    loaded: LoadedModel, tokens: Tokens, ask: ContinuedAsk, count: Count, check: Check = no_check
 ) -> tuple[str, bool]:
     """What the model writes greedily after the ask's chain, and whether it was stopped at a limit: the ask's, or that
     of what this model can read with the cue and the longest candidate behind it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.faithfulness.item import Item
@@ -12,10 +12,11 @@ from analysis.faithfulness.neutral import NeutralReader
 from analysis.faithfulness.parts import ALL, reader_of
 from analysis.faithfulness.reader import ModelReader
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, no_check
 
 
 def costs(
-    loaded: LoadedModel, items: Sequence[Item], check: Callable[[], None] = lambda: None
+    loaded: LoadedModel, items: Sequence[Item], check: Check = no_check
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """Per measure: passes, tokens and seconds per item, one forward pass for each context that it asks. And the sum of
     that for these items beside what reading them all together took."""

@@ -8,18 +8,18 @@ chain, a model that needs its steps has little to forget.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from analysis.errors import UserError
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.parts import FORMS, Progress
+from analysis.faithfulness.parts import FORMS
 from analysis.faithfulness.rate_sweep import choose_rate
 from analysis.faithfulness.study import Study
 from analysis.faithfulness.unlearning import Unlearner
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, Progress, no_check, portion, silent
 
 NAME = "FUR"
 RATES = (1e-6, 3e-6, 1e-5, 3e-5)
@@ -40,7 +40,7 @@ SENTENCE = (
 
 
 def with_fur(
-    study: Study, loaded: LoadedModel, count: int, say: Progress, check: Callable[[], None] = lambda: None
+    study: Study, loaded: LoadedModel, count: int, progress: Progress = silent, check: Check = no_check
 ) -> Study:
     """The study with a row for FUR: ``count`` items of tier 1 and as many of tier 2, as far as there are any.
 
@@ -67,7 +67,7 @@ def with_fur(
         form="chain",
         retain=retained,
         check=check,
-        progress=lambda share: say(0.3 * share, "Choosing the learning rate of FUR on items that are not scored"),
+        progress=portion(progress, 0.0, 0.3, "Choosing the learning rate of FUR on items that are not scored"),
         **MANNERS,
     )
     fur: dict[str, Any] = {
@@ -87,7 +87,7 @@ def with_fur(
         unlearner = Unlearner(loaded, sweep.rate, held_out=watched, retain=retained, **MANNERS)
         places = {item.id: at for at, item in enumerate(study.items)}
         for n, item in enumerate(chosen):
-            say(0.3 + 0.7 * n / len(chosen), f"FUR: item {n + 1} of {len(chosen)}")
+            progress(0.3 + 0.7 * n / len(chosen), f"FUR: item {n + 1} of {len(chosen)}")
             found = unlearner.measure(item, check)
             score = found.score("chain")
             row[:, places[item.id]] = [np.nan if v is None else v for v in (score.hard, score.soft, score.margin)]

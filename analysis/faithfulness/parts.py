@@ -7,7 +7,7 @@ hold the same problems. The asks of a few items are read at once, since what the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from analysis.faithfulness.masked import ChainBlind, QuestionBlind
 from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, Measure, asked, score_all, wanted
 from analysis.faithfulness.neutral import NeutralReader
 from analysis.faithfulness.reader import ModelReader
+from analysis.progress import Progress, silent
 
 ALL: tuple[Measure, ...] = (*MEASURES, *BASELINES)
 """What is measured in any case; the published forms that let the model write on come where they are asked for."""
@@ -29,7 +30,6 @@ FORMS = ("hard", "soft", "margin")
 TIERS = ("0", "1", "2", "Z", "G1")
 GROUP = 4
 """Items whose asks are read together: enough to fill a pass, few enough to show progress."""
-Progress = Callable[[float, str], None]
 MASKED = (
     (
         "chain only",
@@ -106,18 +106,16 @@ def parts_of(settings: StudySettings) -> list[tuple[str, int]]:
     ]
 
 
-def make_part(
-    reader: ModelReader, tier: str, seed: int, settings: StudySettings, say: Progress = lambda share, text: None
-) -> Part:
+def make_part(reader: ModelReader, tier: str, seed: int, settings: StudySettings, progress: Progress = silent) -> Part:
     """Make, certify and score the items of a tier under a demonstration seed."""
     began, before = time.perf_counter(), reader.count.copy()
-    say(0.0, f"Making and certifying items of tier {tier}, demonstrations {seed + 1}")
+    progress(0.0, f"Making and certifying items of tier {tier}, demonstrations {seed + 1}")
     if tier == "0":
         items, found = _masked(reader, settings)
     else:
         items, found = _certified(reader, tier, seed, settings)
     what = f"Scoring tier {tier}, demonstrations {seed + 1}"
-    result = scored(reader, items, say, what, measures=settings.measures)
+    result = scored(reader, items, progress, what, measures=settings.measures)
     spent = reader.count - before
     return Part(
         tier, seed, items, result.chains, found.made, found.failed, result.notes, result.asked,
@@ -207,7 +205,7 @@ class Scores:
 def scored(
     reader: ModelReader,
     items: tuple[Item, ...],
-    say: Progress,
+    progress: Progress,
     what: str,
     simulator: Reader | None = None,
     *,
@@ -222,7 +220,7 @@ def scored(
     neutral = NeutralReader(reader, items)
     for start in range(0, len(items), GROUP):
         group = items[start : start + GROUP]
-        say(start / max(1, len(items)), f"{what}: item {start + 1} of {len(items)}")
+        progress(start / max(1, len(items)), f"{what}: item {start + 1} of {len(items)}")
         # One read warms the reader's memory for the whole group; the items then find their replies there.
         _warm(reader, group, neutral, measures)
         for at, item in enumerate(group, start):

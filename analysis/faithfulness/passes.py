@@ -9,7 +9,7 @@ that read positions otherwise, are found by comparing the two on a short example
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.faithfulness.lines import Line, Read
 from analysis.models.caching import way_of_going_on
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, no_check
 
 KEPT_TOKENS = 6_000
 """Tokens whose keys and values are kept, over all beginnings: a dozen sets of demonstrations."""
@@ -124,7 +125,7 @@ class Packed:
         """Drop the kept keys and values: the weights have changed, or memory is wanted."""
         self._kept.clear()
 
-    def run(self, lines: Sequence[Line], count: Count, check: Callable[[], None] = lambda: None) -> list[list[Read]]:
+    def run(self, lines: Sequence[Line], count: Count, check: Check = no_check) -> list[list[Read]]:
         """What is read off each line; what it took is added to ``count``; ``check`` is a safe point between passes."""
         held, cache = self._hold(lines, count)
         prefix = len(held)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.errors import UserError
-from analysis.faithfulness.asking_again import Check
 from analysis.faithfulness.forgotten import Form, mean_known
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.unlearning import Unlearner
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, Progress, no_check, silent
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def choose_rate(
     floor: float = 0.95,
     *,
     form: Form = "direct",
-    check: Check = lambda: None,
-    progress: Callable[[float], None] = lambda share: None,
+    check: Check = no_check,
+    progress: Progress = silent,
     **settings: Any,
 ) -> Sweep:
     """The largest learning rate at which held-out answers stay, at least a share ``floor`` of them (dossier M6).

@@ -8,7 +8,7 @@ really spent.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -19,6 +19,7 @@ from analysis.faithfulness.continuing import written_on
 from analysis.faithfulness.lines import Line, Plan, Read, Tokens
 from analysis.faithfulness.passes import TOLERANCE, Count, Packed, hiding_works, plain
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, no_check
 
 KEPT = 20_000
 _NO_HIDING = (
@@ -33,9 +34,7 @@ class ModelReader:
     ``packed`` None: packed passes if this model gives the same numbers that way, which is tried once.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, packed: bool | None = None, check: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, packed: bool | None = None, check: Check = no_check) -> None:
         self.loaded = loaded
         self.tokens = Tokens(loaded.tokenizer, loaded.facts.max_positions)
         self.count = Count()
@@ -44,7 +43,7 @@ class ModelReader:
         self._use = packed
         self._kept: OrderedDict[Ask, Reply | TextReply] = OrderedDict()
 
-    def under(self, check: Callable[[], None]) -> ModelReader:
+    def under(self, check: Check) -> ModelReader:
         """A reader with the same memory, and with a safe point and a count of its own.
 
         Tasks that run at one another's safe points share what was read, and neither the way to end them nor the bill.

@@ -8,7 +8,7 @@ others are read all the same. Altered versions of the steps are made by our rule
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from analysis.faithfulness.rewriting import altered
 from analysis.faithfulness.row_fields import value
 from analysis.faithfulness.splitting import split_steps
 from analysis.faithfulness.values import distinct, named
+from analysis.progress import Check, no_check
 
 MAX_BYTES = 5_000_000
 MAX_TOKENS = 3_800
@@ -55,7 +56,7 @@ def read_rows(
     tokenizer: Any = None,
     allow_unlabelled: bool = False,
     seed: int = 0,
-    check: Callable[[], None] = lambda: None,
+    check: Check = no_check,
 ) -> Rows:
     """Read the rows of a JSONL text into items of tier "file".
 

@@ -18,10 +18,11 @@ from analysis.errors import UserError
 from analysis.faithfulness.ask import ContinuedAsk, Reader
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures import BASELINES, CONTINUED, Measure, Score, wanted
-from analysis.faithfulness.parts import ALL, FORMS, Part, Progress, StudySettings, parts_of, scored
+from analysis.faithfulness.parts import ALL, FORMS, Part, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.scoring import auroc
+from analysis.progress import Progress, silent
 
 TOKENS_PER_ITEM = {"0": 330, "1": 330, "2": 620, "Z": 420, "G1": 420}
 """Tokens through the model per item that is made, drafts and certificates included; measured on the bundled study."""
@@ -184,7 +185,7 @@ def score_items(
     items: tuple[Item, ...],
     manifest: dict[str, Any],
     simulator: Reader | None,
-    say: Progress,
+    progress: Progress = silent,
     measures: tuple[Measure, ...] = ALL,
 ) -> Study:
     """A study of given items, such as a model's own chains: scored by ``measures``, not certified.
@@ -200,7 +201,7 @@ def score_items(
         raise UserError(
             f"This model can read none of these chains. {refused[0][1]}" if refused else "No chains.", "text"
         )
-    found = scored(reader, items, say, "Scoring", simulator, measures=measures)
+    found = scored(reader, items, progress, "Scoring", simulator, measures=measures)
     spent = reader.count - before
     cost = {
         "asked": found.asked, "distinct": found.distinct, "passes": spent.passes, "tokens": spent.tokens,
@@ -220,12 +221,12 @@ def _fault(reader: ModelReader, item: Item, measures: Sequence[Measure] = ALL) -
     return ""
 
 
-def with_continued(study: Study, reader: ModelReader, say: Progress) -> Study:
+def with_continued(study: Study, reader: ModelReader, progress: Progress = silent) -> Study:
     """A study with the published forms that let the model write on; every other number stays as it is."""
     began = time.perf_counter()
     if any(m["name"] == CONTINUED[0].name for m in study.manifest["measures"]):
         return study
-    found = scored(reader, study.items, say, "Letting the model write on", measures=CONTINUED)
+    found = scored(reader, study.items, progress, "Letting the model write on", measures=CONTINUED)
     rows = measure_rows(found.notes, CONTINUED)
     manifest = {**study.manifest, "measures": [*study.manifest["measures"], *rows]}
     manifest["continued"] = {"asked": found.asked, "seconds": round(time.perf_counter() - began, 1)}

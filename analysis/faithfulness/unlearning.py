@@ -10,7 +10,7 @@ result; it is therefore chosen on items that are not scored, by how much else th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.faithfulness.asking_again import Answers, Check, ask_again, compared
+from analysis.faithfulness.asking_again import Answers, ask_again, compared
 from analysis.faithfulness.forgotten import Forgotten, Unlearned
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.lines import Tokens
@@ -29,6 +29,7 @@ from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.trained_weights import TrainedWeights, projections, weights_hash
 from analysis.faithfulness.unlearning_loss import content_spans, divergence, npo
 from analysis.models.loaded_model import LoadedModel
+from analysis.progress import Check, Progress, no_check, silent
 
 Average = Literal["positions", "batch"]
 
@@ -107,10 +108,8 @@ class Unlearner:
 
     # What is asked
 
-    def measure(
-        self, item: Item, check: Check = lambda: None, progress: Callable[[float], None] = lambda s: None
-    ) -> Unlearned:
-        """Unlearn the steps of an item one by one. ``check``: a safe point; ``progress`` is told the share done.
+    def measure(self, item: Item, check: Check = no_check, progress: Progress = silent) -> Unlearned:
+        """Unlearn the steps of an item one by one.
 
         Raises RuntimeError if the weights afterwards are not those before, which nothing should be able to cause.
         """
@@ -158,7 +157,7 @@ class Unlearner:
             said.append(f"{len(chosen)} of {len(able)} steps were unlearned, evenly spaced.")
         return " ".join(said)
 
-    def _ask(self, item: Item, others: Sequence[Item], check: Check = lambda: None) -> Answers:
+    def _ask(self, item: Item, others: Sequence[Item], check: Check = no_check) -> Answers:
         return ask_again(
             self.loaded, item, others, fresh=self.fresh, tokens=self.tokens, packed=self._packed, check=check
         )
@@ -166,7 +165,7 @@ class Unlearner:
     # What is trained
 
     @contextmanager
-    def forgotten(self, item: Item, step: int, check: Check = lambda: None) -> Iterator[Trained]:
+    def forgotten(self, item: Item, step: int, check: Check = no_check) -> Iterator[Trained]:
         """The model without a step (from 0) inside the context; at its end the weights are the old ones, bit for bit.
 
         ``check`` is called between epochs, each time with the old weights in the model. Raises UserError(field="steps")

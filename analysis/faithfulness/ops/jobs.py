@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.fields import number, whole
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.faithfulness.ops.study import reader_for
+from analysis.fields import number, whole
 from analysis.models.spec import ModelSpec
+from analysis.progress import portion
 
 if TYPE_CHECKING:
     from analysis.faithfulness.item import Item
@@ -102,11 +103,8 @@ class FaithStudy(OfStudy):
         span = 0.7 if self.fur else 1.0
         parts = []
         for k, (tier, seed) in enumerate(wanted):
-
-            def say(share: float, text: str, k: int = k) -> None:
-                context.progress(span * (k + share) / len(wanted), text)
-
-            parts.append(make_part(reader, tier, seed, settings, say))
+            of_part = portion(context.progress, span * k / len(wanted), span * (k + 1) / len(wanted))
+            parts.append(make_part(reader, tier, seed, settings, of_part))
         name = f"study-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         study = joined(
             parts, settings, _manifest(loaded, f"tiers {', '.join(self.tiers)}, {self.seeds} seeds", "the Studies tab")
@@ -115,13 +113,7 @@ class FaithStudy(OfStudy):
         without = ""
         if self.fur:
             try:
-                study = with_fur(
-                    study,
-                    loaded,
-                    self.fur,
-                    lambda share, text: context.progress(span + (1 - span) * share, text),
-                    context.check,
-                )
+                study = with_fur(study, loaded, self.fur, portion(context.progress, span, 1.0), context.check)
                 files = keep(study, loaded, name)
             except UserError as error:
                 without = f" FUR was not measured: {error.message}"
@@ -183,7 +175,7 @@ class FaithOwn(Operation):
         listed = _listed(self.candidates)
         found = sample_chains(
             loaded, self.question, self.hint, listed, self.samples, self.temperature, self.tokens, self.seed,
-            context.check, plain=self.plain, progress=lambda share: context.progress(0.5 * share, "Writing chains"),
+            context.check, plain=self.plain, progress=portion(context.progress, 0.0, 0.5, "Writing chains"),
         )  # fmt: skip
         if not found.items:
             raise UserError(
@@ -315,11 +307,8 @@ def scored(
             raise UserError(error.message, "simulator") from error
         second, said = reader_for(context, other), f"The simulator is {other.facts.label}."
 
-    def say(share: float, text: str) -> None:
-        context.progress(start + (1 - start) * share, text)
-
     manifest = _manifest(loaded, title, command) | {"simulator": said}
-    return score_items(reader, items, manifest, second, say, chosen(continued))
+    return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued))
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:
