@@ -9,7 +9,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from analysis.fields import Choice, fields_of
+from analysis.fields import Choice, Text, fields_of
 
 
 def number_field(owner: type, name: str, control: str, label: str, value: Any = None, **more: Any) -> Any:
@@ -23,6 +23,18 @@ def number_field(owner: type, name: str, control: str, label: str, value: Any = 
             dbc.Input(id=control, type="number", value=start, step="any", size="sm", className="attune-number", **more),
         ],
         className="attune-inline",
+    )
+
+
+def text_field(owner: type, name: str, control: str, label: str, value: str | None = None, **more: Any) -> Any:
+    """A labelled line of text, no longer than the field allows."""
+    field, _ = fields_of(owner)[name]
+    if not isinstance(field, Text):
+        raise TypeError(f"{owner.__name__}.{name} is no text")
+    start = _default(owner, name) if value is None else value
+    given = {"debounce": True, "maxLength": field.most, "size": "sm"} | more
+    return html.Div(
+        [dbc.Label(label, html_for=control), dbc.Input(id=control, value=start, **given)], className="attune-inline"
     )
 
 
