@@ -1,27 +1,21 @@
 """The fits that there are: those that come with Attune and those made here, and what is known of each region.
 
-A fit is opened from its artefact alone, so its map is on screen before any model is loaded; a model is only asked for
-when words in context are wanted, and then refused if its weights are not those of the fit. Users' own names for
-regions lie beside the fits, never in them.
+Users' own names for regions lie beside the fits, never in them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import Tensor
 
+from analysis.activations.fits import ActivationFit, FitShelf, fit_name
 from analysis.artefacts import Arrays, Wording, write_whole
-from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
-from analysis.corpora.sources import read_source
-from analysis.corpora.text_source import TextSource
-from analysis.engine.memory import Memory
+from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa.artefact import decode, encode
@@ -30,26 +24,7 @@ from analysis.mfa.parameters import Parameters
 from analysis.mfa.rotations import rotate
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.shelf import Entry, Misfit, Shelf, is_name
-
-if TYPE_CHECKING:
-    from analysis.models.loaded_model import LoadedModel
-
-
-class Opened:
-    """Fits that were opened: the least that :func:`open_fit` asks of a memory, for use outside the worker."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
-
-    def get(self, key: Any) -> Any | None:
-        """The value under a key, or None."""
-        return self._kept.get(key)
-
-    def put(self, key: Any, value: Any, _size: int) -> None:
-        """Remember a value."""
-        self._kept[key] = value
-
+from analysis.shelf import Entry, Misfit
 
 _REGION = {
     **dict.fromkeys(("label", "character", "search", "why"), str),
@@ -65,7 +40,7 @@ _MANIFEST = {
 
 
 @dataclass
-class RegionSet:
+class RegionSet(ActivationFit):
     """One fit: parameters (principal loadings), what was found out about its regions, and where it comes from.
 
     ``mean`` (D,): the mean activation that the fit was centred by. ``arrays``: what :mod:`analysis.mfa.pipeline`
@@ -78,11 +53,7 @@ class RegionSet:
     arrays: dict[str, Tensor]
     manifest: dict[str, Any]
     labels: dict[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def site(self) -> Site:
-        """Where the activations come from."""
-        return Site(int(self.manifest["layer"]), str(self.manifest["site"]))
+    texts_changed = "The texts of this fit have changed since, so its contexts cannot be shown."
 
     @cached_property
     def density(self) -> Density:
@@ -109,24 +80,10 @@ class RegionSet:
         """Standard deviation of each local factor among the region's own points, (K, R)."""
         return self.arrays[f"{rotation}.spread"].float()
 
-    @property
-    def skip_first(self) -> int:
-        """How many first positions of a text the fit has not seen."""
-        return int(self.manifest["skip_first"])
-
     @cached_property
     def usable(self) -> list[int]:
         """Regions with enough points to be a control."""
         return [r["region"] for r in self.manifest["regions"] if r["character"] != "small"]
-
-    @cached_property
-    def passages(self) -> list[Passage]:
-        """The texts of the fit; UserError if they are gone or are others."""
-        source = TextSource.from_dict(self.manifest["source"])
-        texts = bundled_corpus() if source.kind == "bundled" else read_source(source)
-        if corpus_hash(texts) != self.manifest["corpus"]:
-            raise UserError("The texts of this fit have changed since, so its contexts cannot be shown.", "fit")
-        return texts
 
     def check_region(self, region: int) -> None:
         """UserError unless there is such a region."""
@@ -177,7 +134,7 @@ def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> RegionSet:
     return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, _labels(name))
 
 
-REGION_SETS = Shelf(
+REGION_SETS = FitShelf(
     kind="fit",
     place="regions",
     wording=Wording(
@@ -193,8 +150,14 @@ REGION_SETS = Shelf(
     contents=_MANIFEST,
     decode=_decode,
     size=lambda fit: 16 * fit.parameters.loadings.numel(),
+    choose="Choose a fit above the map.",
+    missing="The fit “{name}” is not in this data folder. Choose another above the map.",
+    other_weights="This fit was made for {made_for}, and the loaded model is {loaded} with other weights. Choose a fit "
+    "of this model above the map, or load that model on the Model page.",
 )
 BUNDLED = REGION_SETS.bundled
+open_fit = REGION_SETS.named
+fit_for = REGION_SETS.for_model
 
 
 def listing(spec: ModelSpec) -> list[dict[str, str]]:
@@ -207,40 +170,16 @@ def listing(spec: ModelSpec) -> list[dict[str, str]]:
     return REGION_SETS.listing(spec.source, describe)
 
 
-def open_fit(memory: Memory, name: str) -> RegionSet:
-    """The fit of that name, from memory if it was opened before and its file is as it was then. Raises UserError."""
-    if not is_name(name):
-        raise UserError("Choose a fit above the map.", "fit")
-    path = REGION_SETS.find(name)
-    if path is None:
-        raise UserError(f"The fit “{name}” is not in this data folder. Choose another above the map.", "fit")
-    return REGION_SETS.open(memory, path)
-
-
-def fit_for(memory: Memory, loaded: LoadedModel, name: str) -> RegionSet:
-    """The fit of that name, once it is known to belong to the loaded model's weights. Raises UserError."""
-    fit = open_fit(memory, name)
-    if fit.manifest["fingerprint"] != loaded.facts.fingerprint:
-        raise UserError(
-            f"This fit was made for {fit.manifest['model']}, and the loaded model is {loaded.facts.label} with other "
-            "weights. Choose a fit of this model above the map, or load that model on the Model page.",
-            "fit",
-        )
-    return fit
-
-
 def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None, half: bool = False) -> str:
     """Write a fit to the data folder (or to ``place``); its name, which says site and sizes and ends in a hash."""
     m = fit.manifest
     m["corpus"] = corpus_hash(passages)
     if not fit.name:
-        keys = ("fingerprint", "layer", "site", "corpus", "seed", "rows")
+        settings = ("fingerprint", "layer", "site", "corpus", "seed", "rows")
         # Fits that differ in their noise alone must not share a name: one would take the place of the other.
-        sizes = [fit.parameters.components, fit.parameters.factors, fit.parameters.noise.ndim]
-        text = json.dumps([*(str(m.get(k)) for k in keys), *sizes])
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        kind = str(m["site"]).replace("_", "-")
-        fit.name = f"{kind}-{m['layer']}-k{fit.parameters.components}-r{fit.parameters.factors}-{digest[:6]}"
+        p = fit.parameters
+        sizes = (p.components, p.factors, p.noise.ndim)
+        fit.name = fit_name(m, settings, sizes, f"k{p.components}-r{p.factors}")
     arrays, facts = encode(fit.parameters, fit.arrays, half)
     REGION_SETS.save((place or REGION_SETS.own()) / fit.name, arrays, m | facts)
     return fit.name
@@ -259,11 +198,3 @@ def _labels(name: str) -> dict[str, str]:
         return {str(k): str(v)[:80] for k, v in data.items()}
     except (OSError, ValueError, AttributeError):
         return {}
-
-
-def place_of_row(documents: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
-    """(…, 2): document and position of each row, -1 staying -1; int16 if they fit, as those of the bundled fits do."""
-    safe = rows.clamp(min=0)
-    both = torch.stack([documents[safe], positions[safe]], -1).int()
-    both = both.masked_fill((rows < 0)[..., None], -1)
-    return both.to(torch.int16) if int(both.max()) < 2**15 else both

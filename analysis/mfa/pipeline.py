@@ -13,6 +13,7 @@ from torch import Tensor
 
 from analysis.activations.collect import collect
 from analysis.activations.collect import estimate as estimate_collection
+from analysis.activations.fits import place_of_row
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
@@ -20,7 +21,7 @@ from analysis.mfa.character import lifted_tokens, meanings
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
-from analysis.mfa.library import RegionSet, place_of_row
+from analysis.mfa.library import RegionSet
 from analysis.mfa.mapping import map_of, nearest
 from analysis.mfa.parameters import Noise, Parameters
 from analysis.mfa.rotations import rotate

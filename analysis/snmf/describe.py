@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.snmf.library import place_of_row
+from analysis.activations.fits import place_of_row
 
 LARGEST, PER_PASSAGE, RANDOM = 24, 2, 4
 """Contexts kept of each feature: its largest, at most two of one passage; and some drawn from all that are active."""

@@ -1,36 +1,26 @@
 """The factorizations that there are: those that come with Attune and those made here, and what is known of each.
 
-A factorization is opened from its artefact alone, so the list of its features and its tree are on screen before any
-model is loaded; a model is asked for only where words in context or logits are wanted, and then refused if its weights
-are not those of the factorization. Features have unit length: how much of one a token uses is all in the activation.
+Features have unit length: how much of one a token uses is all in the activation.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import Tensor
 
+from analysis.activations.fits import ActivationFit, FitShelf, fit_name
 from analysis.artefacts import Arrays, Wording
-from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
-from analysis.corpora.sources import read_source
-from analysis.corpora.text_source import TextSource
-from analysis.engine.memory import Memory
+from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.shelf import Entry, Misfit, Shelf, is_name
+from analysis.shelf import Entry, Misfit
 from analysis.snmf.artefact import decode, encode
-
-if TYPE_CHECKING:
-    from analysis.models.loaded_model import LoadedModel
 
 _ROW = {
     **dict.fromkeys(("label", "words", "character"), str),
@@ -55,7 +45,7 @@ class Level:
 
 
 @dataclass
-class Factorization:
+class Factorization(ActivationFit):
     """One factorization: its levels, the smallest concepts first, and what was found out about its features.
 
     ``arrays``: what :mod:`analysis.snmf.pipeline` computed about the features, by name. ``manifest["rows"]`` has one
@@ -66,16 +56,12 @@ class Factorization:
     levels: list[Level]
     arrays: dict[str, Tensor]
     manifest: dict[str, Any]
+    texts_changed = "The texts of this factorization have changed, so its contexts cannot be shown."
 
     @property
     def components(self) -> Tensor:
         """The features of the lowest level, (K, d) float32, signed, of unit length."""
         return self.levels[0].components
-
-    @cached_property
-    def site(self) -> Site:
-        """Where the activations come from."""
-        return Site(int(self.manifest["layer"]), str(self.manifest["site"]))
 
     @property
     def features(self) -> int:
@@ -83,26 +69,9 @@ class Factorization:
         return len(self.components)
 
     @property
-    def skip_first(self) -> int:
-        """How many first positions of a text the factorization has not seen."""
-        return int(self.manifest["skip_first"])
-
-    @property
     def key(self) -> tuple[str, str]:
         """Names this factorization and its content: for what is remembered of it."""
         return self.name, str(self.manifest.get("sha256", ""))
-
-    @cached_property
-    def passages(self) -> list[Passage]:
-        """The texts of the factorization; UserError if they are gone or are others."""
-        if "passages" in self.manifest:  # typed in, and kept with what was made from them
-            texts = [Passage(str(t)) for t in self.manifest["passages"]]
-        else:
-            source = TextSource.from_dict(self.manifest["source"])
-            texts = bundled_corpus() if source.kind == "bundled" else read_source(source)
-        if corpus_hash(texts) != self.manifest["corpus"]:
-            raise UserError("The texts of this factorization have changed, so its contexts cannot be shown.", "fit")
-        return texts
 
     def check_feature(self, feature: int) -> None:
         """UserError unless there is such a feature."""
@@ -165,7 +134,7 @@ def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> Factorizatio
     return fit
 
 
-FACTORIZATIONS = Shelf(
+FACTORIZATIONS = FitShelf(
     kind="factorization",
     place="features",
     wording=Wording(
@@ -181,8 +150,14 @@ FACTORIZATIONS = Shelf(
     contents=_MANIFEST,
     decode=_decode,
     size=lambda fit: sum(4 * level.components.numel() for level in fit.levels),
+    choose="Choose a factorization at the top of the page.",
+    missing="The factorization “{name}” is not in this data folder. Choose another.",
+    other_weights="This factorization was made for {made_for}, and the loaded model is {loaded} with other weights. "
+    "Choose a factorization of this model, or load that model on the Model page.",
 )
 BUNDLED = FACTORIZATIONS.bundled
+open_factorization = FACTORIZATIONS.named
+fit_for = FACTORIZATIONS.for_model
 
 
 def listing(spec: ModelSpec) -> list[dict[str, Any]]:
@@ -202,29 +177,6 @@ def listing(spec: ModelSpec) -> list[dict[str, Any]]:
         }
 
     return FACTORIZATIONS.listing(spec.source, describe)
-
-
-def open_factorization(memory: Memory, name: str) -> Factorization:
-    """The factorization of that name, from memory if it was opened before and its file is as it was. Raises
-    UserError."""
-    if not is_name(name):
-        raise UserError("Choose a factorization at the top of the page.", "fit")
-    path = FACTORIZATIONS.find(name)
-    if path is None:
-        raise UserError(f"The factorization “{name}” is not in this data folder. Choose another.", "fit")
-    return FACTORIZATIONS.open(memory, path)
-
-
-def fit_for(memory: Memory, loaded: LoadedModel, name: str) -> Factorization:
-    """The factorization of that name, once it is known to belong to the loaded model's weights. Raises UserError."""
-    fit = open_factorization(memory, name)
-    if fit.manifest["fingerprint"] != loaded.facts.fingerprint:
-        raise UserError(
-            f"This factorization was made for {fit.manifest['model']}, and the loaded model is {loaded.facts.label} "
-            "with other weights. Choose a factorization of this model, or load that model on the Model page.",
-            "fit",
-        )
-    return fit
 
 
 def detection_table(spec: ModelSpec) -> dict[str, Any]:
@@ -248,21 +200,11 @@ def save_factorization(fit: Factorization, passages: Sequence[Passage], place: P
     m = fit.manifest
     m["corpus"] = corpus_hash(passages)
     if not fit.name:
-        keys = ("fingerprint", "layer", "site", "corpus", "seed", "tokens", "kept", "init", "iterations")
+        settings = ("fingerprint", "layer", "site", "corpus", "seed", "tokens", "kept", "init", "iterations")
         sizes = [len(level.components) for level in fit.levels]
-        text = json.dumps([*(str(m.get(k)) for k in keys), *sizes])
-        kind = str(m["site"]).replace("_", "-")
-        ranks = "-".join(f"k{n}" for n in sizes[:4])
-        fit.name = f"{kind}-{m['layer']}-{ranks}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        fit.name = fit_name(m, settings, sizes, "-".join(f"k{n}" for n in sizes[:4]))
     components = [level.components for level in fit.levels]
     weights = [level.weights for level in fit.levels[1:] if level.weights is not None]
     arrays, facts = encode(components, weights, fit.arrays)
     FACTORIZATIONS.save((place or FACTORIZATIONS.own()) / fit.name, arrays, m | facts)
     return fit.name
-
-
-def place_of_row(documents: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
-    """(…, 2): document and position of each row, -1 staying -1; int16 where they fit."""
-    safe = rows.clamp(min=0)
-    both = torch.stack([documents[safe], positions[safe]], -1).int().masked_fill((rows < 0)[..., None], -1)
-    return both.to(torch.int16) if not both.numel() or int(both.max()) < 2**15 else both

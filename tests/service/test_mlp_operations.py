@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from analysis import shelf
+from analysis.activations import fits
 from analysis.corpora import passages as corpus
 from analysis.corpora.passages import Passage
 from analysis.engine.context import Context
@@ -87,7 +88,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         home = tmp_path_factory.mktemp("features") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
         patch.setattr(shelf, "DATA", home / "none")
-        patch.setattr(library, "bundled_corpus", passages)
+        patch.setattr(fits, "bundled_corpus", passages)
         patch.setattr(corpus, "bundled_corpus", passages)
         tokenizer = _byte_level()
         model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)

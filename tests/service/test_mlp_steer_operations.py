@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis import shelf
+from analysis.activations import fits
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -23,7 +24,6 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.snmf import library
 from analysis.snmf.directions import ARMS, direction_of
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
 from analysis.snmf.ops.steer import BASELINES, FeatureEffect, FeatureText, measured, typical
@@ -96,7 +96,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         home = tmp_path_factory.mktemp("steer") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
         patch.setattr(shelf, "DATA", home / "none")
-        patch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
+        patch.setattr(fits, "bundled_corpus", lambda: list(PASSAGES))
         tokenizer = _byte_level()
         model = tiny_model("llama", vocab_size=4000, max_position_embeddings=256)
         ids = torch.tensor([tokenizer(TEXT)["input_ids"]])

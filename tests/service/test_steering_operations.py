@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from analysis import shelf
+from analysis.activations import fits
 from analysis.activations.collect import collect
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
@@ -24,7 +25,6 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.mfa import library
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
@@ -116,7 +116,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         home = tmp_path_factory.mktemp("steering") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
         patch.setattr(shelf, "DATA", home / "none")
-        patch.setattr(library, "bundled_corpus", passages)
+        patch.setattr(fits, "bundled_corpus", passages)
         loaded, site = tiny(), Site(LAYER)
         store = collect(loaded, passages(), [site], max_tokens=2000, window=WINDOW)
         said: list[float] = []

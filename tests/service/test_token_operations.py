@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from analysis import shelf
+from analysis.activations import fits
 from analysis.activations.collect import collect
 from analysis.corpora import passages as corpus
 from analysis.engine.context import Context
@@ -21,7 +22,6 @@ from analysis.engine.operation import Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
-from analysis.mfa import library as region_library
 from analysis.mfa.library import open_fit, save_fit
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.reading import explain
@@ -39,7 +39,6 @@ from analysis.qk.ops.features import FitContrast, fit_of
 from analysis.qk.subspace import random_basis
 from analysis.rotate.library import NeuronLibrary, open_library
 from analysis.rotate.null import FIGURES, ChannelNull
-from analysis.snmf import library as feature_library
 from analysis.snmf.library import open_factorization
 from analysis.snmf.ops.factorization import FitFactorization
 from analysis.snmf.reading import activations_of, codes
@@ -108,7 +107,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         home = tmp_path_factory.mktemp("token") / "home"
         patch.setenv("ATTUNE_HOME", str(home))
         patch.setattr(shelf, "DATA", home / "none")
-        for module in (region_library, feature_library, corpus):
+        for module in (fits, corpus):
             patch.setattr(module, "bundled_corpus", passages)
         loaded, site = tiny(), Site(1)
         store = collect(loaded, passages(), [site], max_tokens=2000, window=WINDOW)

@@ -20,7 +20,6 @@ from analysis.mfa.library import (
     keep_label,
     listing,
     open_fit,
-    place_of_row,
     save_fit,
 )
 from analysis.mfa.rotations import rotate
@@ -227,11 +226,3 @@ def test_rotations_share_densities_but_not_factors() -> None:
     assert torch.allclose(one, other, atol=1e-4)
     assert not torch.allclose(fit.rotated("varimax").loadings, fit.rotated("principal").loadings, atol=0.1)
     assert torch.equal(fit.spread("varimax"), fit.arrays["varimax.spread"])
-
-
-def test_rows_become_places_and_missing_ones_stay_missing() -> None:
-    documents, positions = torch.tensor([5, 5, 9]), torch.tensor([0, 1, 7])
-    found = place_of_row(documents, positions, torch.tensor([[2, -1], [0, 1]]))
-    assert found.tolist() == [[[9, 7], [-1, -1]], [[5, 0], [5, 1]]] and found.dtype == torch.int16
-    many = place_of_row(documents + 40_000, positions, torch.tensor([2, -1]))
-    assert many.tolist() == [[40_009, 7], [-1, -1]]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from analysis.activations import fits
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.models.facts import describe as model_facts
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.snmf import library
 from analysis.snmf.card import Texts, card_of
 from analysis.snmf.describe import ACTIVE, LARGEST, NEAR, Description, Index, describe, lower_share
 from analysis.snmf.library import Factorization, Level
@@ -192,7 +192,7 @@ def test_a_snippet_marks_its_token(loaded: LoadedModel) -> None:
 
 
 def test_a_card_shows_what_is_stored(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "bundled_corpus", lambda: list(PAPERS))
+    monkeypatch.setattr(fits, "bundled_corpus", lambda: list(PAPERS))
     site, generator = Site(1, "mlp_hidden"), torch.Generator().manual_seed(0)
     components = torch.zeros(2, 64)
     components[0, 5], components[0, 9], components[1, 3] = -0.8, 0.6, 1.0

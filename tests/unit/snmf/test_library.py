@@ -16,13 +16,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from analysis import shelf
+from analysis.activations import fits
 from analysis.artefacts import pair_files
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.snmf import library
 from analysis.snmf.learning import Wanted, unit_levels
 from analysis.snmf.library import (
     Factorization,
@@ -31,7 +31,6 @@ from analysis.snmf.library import (
     fit_for,
     listing,
     open_factorization,
-    place_of_row,
     save_factorization,
 )
 from analysis.snmf.search import search_features
@@ -83,7 +82,7 @@ def made(name: str = "") -> Factorization:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(shelf, "DATA", tmp_path / "bundled")
-    monkeypatch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
+    monkeypatch.setattr(fits, "bundled_corpus", lambda: list(PASSAGES))
     return tmp_path / "home" / "features"
 
 
@@ -123,7 +122,7 @@ def test_own_passages_are_kept_and_changed_texts_are_noticed(monkeypatch: pytest
     save_factorization(fit, texts)
     assert open_factorization(Memory(), "own").passages == texts
     save_factorization(made("other"), PASSAGES)
-    monkeypatch.setattr(library, "bundled_corpus", lambda: [PASSAGES[0]])
+    monkeypatch.setattr(fits, "bundled_corpus", lambda: [PASSAGES[0]])
     with pytest.raises(UserError, match="have changed"):
         _ = open_factorization(Memory(), "other").passages
 
@@ -246,13 +245,6 @@ def test_detection_table_is_of_one_model(tmp_path: Path) -> None:
     other = cast(ModelSpec, SimpleNamespace(source="hub"))
     with pytest.raises(UserError, match="for m only"):
         detection_table(other)
-
-
-def test_places_are_small_where_they_fit() -> None:
-    documents, positions = torch.tensor([3, 40_000]), torch.tensor([7, 8])
-    assert place_of_row(documents, positions, torch.tensor([[0, -1]])).tolist() == [[[3, 7], [-1, -1]]]
-    assert place_of_row(documents, positions, torch.tensor([0])).dtype == torch.int16
-    assert place_of_row(documents, positions, torch.tensor([1])).tolist() == [[40_000, 8]]
 
 
 def test_unit_features_are_the_same_factorization() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from analysis.activations import fits
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
@@ -17,7 +18,7 @@ from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.snmf import directions, library
+from analysis.snmf import directions
 from analysis.snmf.directions import (
     ARMS,
     BASELINES,
@@ -91,7 +92,7 @@ def loaded() -> LoadedModel:
 
 @pytest.fixture
 def fit(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Factorization:
-    monkeypatch.setattr(library, "bundled_corpus", lambda: list(PASSAGES))
+    monkeypatch.setattr(fits, "bundled_corpus", lambda: list(PASSAGES))
     return made(loaded, sparse())
 
 
