@@ -7,5 +7,5 @@ from analysis import catalogue
 from analysis.engine import worker
 
 if __name__ == "__main__":
-    assert catalogue.__all__, "importing the catalogue makes its operations known"
+    assert catalogue.NAMES, "importing the catalogue makes its operations known"
     worker.main()

@@ -15,45 +15,40 @@ import pytest
 import torch
 
 from analysis import catalogue
-from analysis.catalogue import (
-    Alignment,
-    AttentionRow,
-    Evidence,
-    FaithIntervene,
-    FeatureOverlap,
-    FeatureScores,
-    FeatureStatus,
-    FitContrast,
-    HeadAttention,
-    HeldOut,
-    Invariants,
-    LoadModel,
-    Overlap,
-    PlaceOnMap,
-    PreviewContrast,
-    SwapPrediction,
-    SwapRow,
-    TracePrompt,
-)
 from analysis.engine import keys
 from analysis.engine.context import Context
 from analysis.engine.keys import content_key
+from analysis.engine.loading import LoadModel
 from analysis.engine.operation import REGISTRY, Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
+from analysis.faithfulness.ops.item import FaithIntervene
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.features import (
+    Evidence,
+    FeatureScores,
+    FeatureStatus,
+    FitContrast,
+    HeldOut,
+    Overlap,
+    PreviewContrast,
+)
+from analysis.qk.ops.prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
+from analysis.qk.ops.swap import SwapPrediction, SwapRow
+from analysis.qk.ops.validation import Invariants
+from analysis.snmf.ops.factorization import FeatureOverlap
 from analysis.tpr.ops.reading import OfGame, OfOthello
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 
 TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
 FEATURE = ContrastSpec("induction", 24)
-NAMES = sorted(catalogue.__all__)
+NAMES = sorted(catalogue.NAMES)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {

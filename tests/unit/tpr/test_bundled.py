@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.catalogue import FitProbes, OthelloFacts
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.store import ResultStore
@@ -18,6 +17,7 @@ from analysis.othello.legality import legality
 from analysis.tpr.activations import collect
 from analysis.tpr.figures import figures_of
 from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS
+from analysis.tpr.ops.reading import FitProbes, OthelloFacts
 from analysis.tpr.room import Room, open_room
 from analysis.tpr.stories import STORIES, story_of
 

@@ -8,16 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.catalogue import (
-    FitProbes,
-    OpenOthello,
-    OthelloBinding,
-    OthelloDirections,
-    OthelloEdit,
-    OthelloFacts,
-    OthelloReading,
-    OthelloRoles,
-)
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.store import ResultStore
@@ -29,6 +19,16 @@ from analysis.othello.records import parse_moves
 from analysis.othello.squares import token_of
 from analysis.tpr.activations import collect, read, whole_games
 from analysis.tpr.library import PROBE_SETS, ProbeSet, fingerprint, make_probe, new_set
+from analysis.tpr.ops.edit import OthelloEdit
+from analysis.tpr.ops.reading import (
+    FitProbes,
+    OpenOthello,
+    OthelloBinding,
+    OthelloDirections,
+    OthelloFacts,
+    OthelloReading,
+    OthelloRoles,
+)
 from analysis.tpr.pipeline import constant_baseline, fit_probes, scored
 from analysis.tpr.room import open_room, read_game, truth
 
