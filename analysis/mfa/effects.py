@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from analysis.engine.memory import Memory
 from analysis.models.frames import text_ids
 from analysis.models.legible import check_corpus
 from analysis.models.loaded_model import LoadedModel
@@ -29,7 +30,7 @@ LIKELY = 2e-4
 class Effects:
     """Effects of the regions of one fit on the loaded model; the neutral prompts are read once and remembered."""
 
-    def __init__(self, loaded: LoadedModel, fit: RegionSet, memory: Any) -> None:
+    def __init__(self, loaded: LoadedModel, fit: RegionSet, memory: Memory) -> None:
         self._loaded, self._fit, self._memory = loaded, fit, memory
 
     def _caches(self, count: int) -> list[PromptCache]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.capture import capture
 from analysis.models.frames import text_ids
@@ -48,7 +49,7 @@ class Direction:
 
 def direction_of(
     name: str,
-    memory: Any,
+    memory: Memory,
     loaded: LoadedModel,
     fit: Factorization,
     feature: int,
@@ -128,7 +129,7 @@ def theme_of(fit: Factorization, feature: int) -> str:
 
 
 def theme_difference(
-    memory: Any, loaded: LoadedModel, fit: Factorization, theme: str, check: Check = no_check
+    memory: Memory, loaded: LoadedModel, fit: Factorization, theme: str, check: Check = no_check
 ) -> Tensor:
     """Unit direction (d,) at the fit's site: mean activation of tokens of a theme's passages minus that of the others'.
 
@@ -154,7 +155,7 @@ def theme_difference(
 
 
 def _means(
-    memory: Any,
+    memory: Memory,
     loaded: LoadedModel,
     fit: Factorization,
     groups: dict[tuple[str, str], list[int]],

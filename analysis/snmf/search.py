@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.snmf.library import listing, open_factorization
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 MOST = 60
 
 
-def search_features(memory: Any, spec: ModelSpec, text: str) -> dict[str, Any]:
+def search_features(memory: Memory, spec: ModelSpec, text: str) -> dict[str, Any]:
     """``rows`` (best ranks first) and a sentence. A token matches if it is the text, blanks and case left aside.
 
     ``where`` is "promotes" (among the 20 tokens that the feature pushes up most, by the unembedding; ``value`` is the

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Part = tuple[list[dict[str, Any]], str]
 """Rows, and the sentence above them."""
 
 
-def usable_fits(open_one: Callable[..., Any], memory: Any, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
+def usable_fits(open_one: Callable[..., Any], memory: Memory, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
     """The first fits that belong to these weights: one that does not, or is damaged, must not hide the others."""
     fits = []
     for entry in entries:
