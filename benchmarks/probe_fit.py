@@ -22,6 +22,7 @@ from torch import Tensor
 
 from analysis.othello.games import board_labels
 from analysis.othello.sources import OthelloSource, bundled_folder, load_othello
+from analysis.progress import no_check, silent
 from analysis.tpr.activations import PROBE_SEED, collect, whole_games
 from analysis.tpr.base import Probe
 from analysis.tpr.codes import encode, random_codes
@@ -71,7 +72,7 @@ def by_reference(kind: str, data: Data, limit: float) -> tuple[Curve, float]:
         curve.append((seconds, _accuracy(make_probe(kind).take(parts), data)))
         return seconds > limit
 
-    parts = fit_reference(probe, data.h, data.y, data.held, lambda text, share: None, lambda: None, look)
+    parts = fit_reference(probe, data.h, data.y, data.held, silent, no_check, look)
     return curve, _accuracy(probe.take(parts), data)
 
 

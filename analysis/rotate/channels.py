@@ -104,6 +104,7 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
             if name != "traces_":
                 setattr(self, name, torch.cat([p[name] for p in parts]))
         self.traces_ = parts[0]["traces_"] if len(parts) == 1 else []
+        self.n_features_in_ = W.shape[1]
         return self
 
     def _check(self, W: Tensor, U: Tensor) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from analysis.errors import UserError
@@ -84,10 +85,12 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
         self.tuned_: tuple[float, float] | None = None
         if self.fine_tune > 0 and len(ranks) > 1:
             self.tuned_ = self._tune(X, check)
+        self.n_features_in_ = X.shape[1]
         return self
 
     def concept_tokens(self, level: int) -> Tensor:
         """How much each token holds of each concept of ``levels_[level]``: (n, K) >= 0, the product of activations."""
+        check_is_fitted(self)
         if not 0 <= level < len(self.levels_):
             raise UserError(f"There are {len(self.levels_)} levels. Choose one of them.", "levels")
         found: Tensor = self.levels_[0].activations_
@@ -97,6 +100,7 @@ class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
 
     def tree(self, threshold: float = 0.15, max_children: int | None = None) -> dict[str, Any]:
         """Nodes, edges and shared children of the graph of levels; see :func:`graph`."""
+        check_is_fitted(self)
         return graph([len(level.components_) for level in self.levels_], self.weights_, threshold, max_children)
 
     def _level(self, rank: int, start: int) -> SemiNMF:

@@ -18,6 +18,7 @@ from transformers import GPT2LMHeadModel
 from analysis.errors import UserError
 from analysis.othello.games import Games, Labels, board_labels, random_games
 from analysis.othello.squares import MOVES, POSITIONS
+from analysis.progress import Check, Progress, no_check, silent
 
 PROBE_SEED = 30_000
 """The seed of the games on which probes are trained; those on which they are tested have the next one."""
@@ -60,8 +61,8 @@ def collect(
     seed: int = PROBE_SEED,
     layers: Sequence[int] | None = None,
     batch: int = 100,
-    progress: Callable[[str, float | None], None] = lambda text, share: None,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = silent,
+    check: Check = no_check,
 ) -> Boards:
     """Play ``n`` games of sixty moves through the model and keep the residual stream after the blocks named (all).
 
@@ -79,7 +80,7 @@ def collect(
         rows = slice(start * POSITIONS, start * POSITIONS + ids.numel())
         for layer in blocks:
             activations[layer][rows] = streams[layer].flatten(0, 1).half().cpu()
-        progress("playing games through the model", min(1.0, (start + batch) / n))
+        progress(min(1.0, (start + batch) / n), "playing games through the model")
     return Boards(activations, games)
 
 

@@ -8,62 +8,66 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.progress import Check, Progress, no_check, silent
 from analysis.tpr import scores
 from analysis.tpr.fitting import fit_fast
-from analysis.tpr.parametrization import SQUARES, Activations, Check, Parametrization, Parts, Say
+from analysis.tpr.parametrization import SQUARES, Activations, Parametrization, Parts
 from analysis.tpr.reference import fit_reference
 from analysis.tpr.start import check_data
 
 CHUNK = 16_384
 
 
-class Probe(Parametrization):
-    """What all probes share. Learned tensors end in an underscore; settings as :class:`Parametrization` has them."""
+class Probe(Parametrization, BaseEstimator):
+    """What all probes share: an estimator of scikit-learn's kind, with the settings of :class:`Parametrization`."""
 
     kinds: ClassVar[dict[str, type[Probe]]] = {}
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         Probe.kinds[cls.kind] = cls
 
     def fit(
         self,
-        activations: Activations,
-        boards: Activations,
+        X: Activations,
+        y: Activations,
         *,
         validation: tuple[Activations, Activations] | None = None,
-        progress: Say | None = None,
-        check: Check | None = None,
+        progress: Progress = silent,
+        check: Check = no_check,
     ) -> Self:
-        """Learn from activations (n, d) and boards (n, 64) of classes 0 to 2; returns self.
+        """Learn from activations X (n, d) and boards y (n, 64) of classes 0 to 2; returns self.
 
-        float64 activations give a float64 probe, all others a float32 one. ``check`` is called at each step and may
-        raise to stop; ``progress`` gets (text, share). ``validation`` is (activations, boards) for the early stop of
-        the reference recipe (without it the last rows serve); the fast recipe has no use for it.
+        float64 activations give a float64 probe, all others a float32 one. ``check`` is called at each step.
+        ``validation`` is (activations, boards) for the early stop of the reference recipe (without it the last rows
+        serve); the fast recipe has no use for it.
 
-        Raises UserError(field="boards") or (field="activations"): too few rows, wrong shapes, other classes, numbers
-        that are not finite.
+        Raises UserError(field="probe"): settings that make no probe; (field="boards") or (field="activations"): too few
+        rows, wrong shapes, other classes, numbers that are not finite.
         """
-        h, y = check_data(activations, boards)
+        self.check_settings()
+        h, boards = check_data(X, y)
         held_out = None if validation is None else check_data(*validation, width=h.shape[1])
-        say, stop = progress or (lambda text, share: None), check or (lambda: None)
         if self.recipe == "reference":
-            return self.take(fit_reference(self, h, y, held_out, say, stop))
-        return self.take(fit_fast(self, h, y, say, stop))
+            return self.take(fit_reference(self, h, boards, held_out, progress, check))
+        return self.take(fit_fast(self, h, boards, progress, check))
 
     def take(self, parts: Parts) -> Self:
         """Take learned tensors over, by name without underscore."""
         for name in self.names:
             setattr(self, name + "_", parts[name].detach())
+        self.n_features_in_ = self.width
         return self
 
     @property
     def parts(self) -> Parts:
-        """The learned tensors by name. Raises UserError(field="probe") before ``fit``."""
-        if not hasattr(self, self.names[0] + "_"):
-            raise UserError("This probe has not been fitted yet.", "probe")
+        """The learned tensors by name. Raises NotFittedError before ``fit``."""
+        check_is_fitted(self)
         return {name: getattr(self, name + "_") for name in self.names}
 
     # Reading.
@@ -142,7 +146,11 @@ class Probe(Parametrization):
         cls = Probe.kinds.get(str(rest.pop("kind", "")))
         if cls is None:
             raise UserError("These arrays are no probe of a known kind.", "probe")
+        unknown = set(rest) - set(cls().get_params())
+        if unknown:
+            raise UserError(f"The {cls.kind} probe has no setting {sorted(unknown)[0][:40]!r}.", "probe")
         probe = cls(**rest)
+        probe.check_settings()
         first = np.asarray(arrays.get(cls.tensors[0], 0.0))
         shapes = probe.shapes(int(first.shape[cls.axis])) if first.ndim else {}
         parts = {name: torch.from_numpy(np.array(arrays[name])) for name in probe.names if name in arrays}

@@ -7,7 +7,6 @@ square by square, or drawn square by square, comes from nothing but the probe.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.othello.games import board_labels
+from analysis.progress import Progress, silent
 from analysis.tpr.activations import PROBE_SEED, whole_games
 from analysis.tpr.codes import encode, iid_boards, random_codes, shuffled_boards
 from analysis.tpr.geometry import gap_map, gap_r2, neighbour_shares
@@ -30,9 +30,7 @@ NOISE = 1.0
 SEED = 1111
 
 
-def measure(
-    d: int, games: int, say: Callable[[str], None] = lambda text: None
-) -> tuple[list[dict[str, Any]], dict[str, NDArray]]:
+def measure(d: int, games: int, progress: Progress = silent) -> tuple[list[dict[str, Any]], dict[str, NDArray]]:
     """Fit TPR 52 x 2 to each control at width ``d``; rows with accuracy and geometry, and the gap maps (8, 8)."""
     real = board_labels(whole_games(games, PROBE_SEED)).reshape(-1, 64)
     fresh = board_labels(whole_games(max(50, games // 5), PROBE_SEED + 1)).reshape(-1, 64)
@@ -56,7 +54,7 @@ def measure(
                 "noise": NOISE,
             }
         )
-        say(f"{title}: {rows[-1]['accuracy']:.4f}, R² {rows[-1]['gap_r2']:.3f}")
+        progress(len(rows) / len(NAMES), f"{title}: {rows[-1]['accuracy']:.4f}, R² {rows[-1]['gap_r2']:.3f}")
     return rows, arrays
 
 

@@ -1,7 +1,6 @@
 """The probes of the bundled Othello model, their baselines, and each figure that the page shows of it.
 
 Each step is kept as soon as it is done and is skipped the next time, so that the command may be stopped at any point.
-`fit_here` is the part of it that the page offers for other models.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from analysis.othello.sources import OthelloSource, load_othello
 from analysis.progress import Progress
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
+from analysis.tpr.editing import trial_table
+from analysis.tpr.geometry import gap_r2, neighbour_shares
 from analysis.tpr.library import (
     BUNDLED,
     DEFAULT_KINDS,
@@ -31,59 +32,17 @@ from analysis.tpr.library import (
     fingerprint,
     make_probe,
     new_set,
-    set_for,
 )
-from analysis.tpr.parametrization import Say
-from analysis.tpr.pipeline import MAX_ILLEGAL, fit_probes, play_figures, scored
+from analysis.tpr.pipeline import fit_probes, play_figures, scored
+from analysis.tpr.probes import LowRankProbe
 from analysis.tpr.room import Room
 from analysis.tpr.stories import STORIES, story_of
+from analysis.tpr.truncate import truncated_svd
 
 ROLE_DIMS = (16, 32, 48, 56)
 RANKS = (20, 40, 60, 80, 100, 104, 120, 128)
 TRAINED_RANKS = (40, 80, 120)
 SEEDS = 5
-MEASURED_WITH_PROBES = ("ranks", "seeds", "edits", "edits_more", "stories")
-"""Entries of the manifest that hold for the probes of the set and for no others."""
-
-
-def fit_here(
-    room: Room, wanted: Any, say: Callable[[float | None, str], None], check: Callable[[], None]
-) -> dict[str, Any]:
-    """Fit the page's probes of a room's blocks ``wanted.first`` to ``wanted.last`` and keep them in the data folder.
-
-    Raises UserError(field="source") for a model that does not play legally: its board would be no finding.
-    """
-    say(0.0, "playing fresh games")
-    play = play_figures(room.model, 200, check)
-    if play["illegal"] > MAX_ILLEGAL:
-        raise UserError(
-            f"This model's first choice is illegal at {play['illegal']:.1%} of positions. A probe on a model that does "
-            f"not play legally says nothing; train it until that is under {MAX_ILLEGAL:.0%}.",
-            "source",
-        )
-    layers = range(wanted.first, min(wanted.last, room.layers - 1) + 1)
-    todo: list[tuple[str, int, Labels]] = [(kind, layer, wanted.labels) for layer in layers for kind in PAGE_KINDS]
-    # Tables and stories that were measured with the probes to be replaced would no longer be true beside the new ones.
-    kept = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
-    probes = ProbeSet({**kept, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
-    fit_probes(
-        room.model,
-        todo,
-        games=wanted.games,
-        test_games=max(50, wanted.games // 5),
-        into=probes,
-        say=lambda text, share: say(share, text),
-        check=check,
-        random_state=wanted.seed,
-    )
-    probes.manifest["play"] = play
-    PROBE_SETS.save(PROBE_SETS.own() / room.fingerprint, probes.arrays, probes.manifest)
-    room.probes = set_for(room.fingerprint)
-    best = max((r for r in room.probes.rows if r["kind"] == "tpr"), key=lambda r: r["accuracy"])
-    return {
-        "sentence": f"Fitted {len(todo)} probes on {wanted.games:,} games. The TPR probe is best after block "
-        f"{best['layer']}: {best['accuracy']:.2%} of squares right on other games."
-    }
 
 
 class _Build:
@@ -117,16 +76,13 @@ class _Build:
         todo = [w for w in wanted if self.probes.find(*w) is None]
         if not todo:
             return
-        told: Say = lambda text, share: None  # noqa: E731
 
         def after(probes: ProbeSet) -> None:
             row = probes.rows[-1]
             self.say(f"{row['kind']} {row['layer']} {row['labels']}: {row['accuracy']:.4f} in {row['seconds']:.0f} s")
             self.keep()
 
-        fit_probes(
-            self.model, todo, games=self.games, test_games=self.test_games, into=self.probes, say=told, after=after
-        )
+        fit_probes(self.model, todo, games=self.games, test_games=self.test_games, into=self.probes, after=after)
 
     def run(self) -> None:
         layers = range(int(self.model.config.n_layer))
@@ -144,7 +100,7 @@ class _Build:
         self.step("stories", self._stories)
         if "baselines" not in self.probes.manifest:
             self.say("baselines")
-            rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.say)
+            rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.progress)
             self.probes.arrays |= arrays
             self.probes.manifest["baselines"] = rows
             self.keep()
@@ -156,8 +112,6 @@ class _Build:
 
     def _ranks(self, top: int) -> list[dict[str, Any]]:
         """Truncated SVD of the linear probe, and low-rank probes trained as such."""
-        from analysis.tpr.truncate import truncated_svd
-
         train, test = self._data(top)
         h, boards = test.layer(top), test.labels()
         directions = torch.as_tensor(self.probes.probe("linear", top).directions())
@@ -168,8 +122,6 @@ class _Build:
                 {"kind": "svd", "rank": rank, "parameters": rank * (h.shape[1] + 192), **_plain(scored(cut, h, boards))}
             )
         for rank in TRAINED_RANKS:
-            from analysis.tpr.probes import LowRankProbe
-
             probe = LowRankProbe(rank=rank).fit(train.layer(top), train.labels())
             rows.append(
                 {
@@ -184,8 +136,6 @@ class _Build:
 
     def _seeds(self, top: int) -> dict[str, Any]:
         """The main row, fitted from five starts: accuracy, and the geometry of its roles, which may differ."""
-        from analysis.tpr.geometry import gap_r2, neighbour_shares
-
         train, test = self._data(top)
         found: dict[str, Any] = {"layer": top, "accuracy": [], "gap_r2": [], "neighbours": []}
         for seed in range(SEEDS):
@@ -199,8 +149,6 @@ class _Build:
 
     def _edits(self, squares: int) -> dict[str, Any]:
         """The table of 200 edits of so many squares."""
-        from analysis.tpr.editing import trial_table
-
         room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
         layers = list(range(room.layers))
         found = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)

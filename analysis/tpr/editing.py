@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import PLAYABLE
+from analysis.progress import Check, Progress, no_check, silent
 from analysis.tpr.cases import edited_legal, edited_side, null_of_perfect, random_cases
 from analysis.tpr.edits import METHODS, PROBE_OF, RTOL, cross_talk, edit_vector
 from analysis.tpr.interventions import run_edited
@@ -174,8 +175,8 @@ def trial_table(
     seed: int,
     labels: str,
     layers: Sequence[int],
-    progress: Callable[[str, float | None], None] = lambda text, share: None,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = silent,
+    check: Check = no_check,
 ) -> dict[str, Any]:
     """Rows of `run_trials` for all methods whose probes are there, with a caption that says what was drawn."""
     methods = [m for m in METHODS if all(room.probes.find(PROBE_OF[m], n, labels) for n in layers)]

@@ -7,13 +7,13 @@ and the manifest says with what. A number that was not measured is absent, and t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from analysis.errors import UserError
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
 from analysis.othello.sources import bundled_folder
+from analysis.progress import Check
 from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES
 from analysis.tpr.pipeline import MAX_ILLEGAL, PLAY_SEED
 from analysis.tpr.room import Room
@@ -148,7 +148,7 @@ def accuracy_caption(room: Room) -> str:
     return text
 
 
-def opened(room: Room, check: Callable[[], None]) -> dict[str, Any]:
+def opened(room: Room, check: Check) -> dict[str, Any]:
     """How a model plays on 30 fresh games, in a sentence. Raises UserError(field="source") if it does not play."""
     score = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
     if score.illegal > 0.5:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.tpr.parametrization import CLASSES, SQUARES, Check, Parametrization, Parts, Say
+from analysis.progress import Check, Progress
+from analysis.tpr.parametrization import CLASSES, SQUARES, Parametrization, Parts
 from analysis.tpr.start import start_of
 
 BATCH = 1024
@@ -61,9 +62,9 @@ class Batches:
         return self.h.index_select(0, rows), self.y.index_select(0, rows).T.contiguous()
 
 
-def fit_fast(probe: Parametrization, h: Tensor, y: Tensor, say: Say, check: Check) -> Parts:
+def fit_fast(probe: Parametrization, h: Tensor, y: Tensor, progress: Progress, check: Check) -> Parts:
     """Learned tensors of a probe for activations (n, d) and classes (n, 64) uint8, in the type of the activations."""
-    say("whitening the activations", 0.0)
+    progress(0.0, "whitening the activations")
     check()
     generator = torch.Generator().manual_seed(probe.random_state)
     order = torch.randperm(len(h), generator=generator)
@@ -72,7 +73,7 @@ def fit_fast(probe: Parametrization, h: Tensor, y: Tensor, say: Say, check: Chec
     data = Batches(h, y, whitening(some, mean), mean, generator, order)
     weights, bias = least_squares(some, boards, data)
     parts = start_of(probe, weights.transpose(0, 1), generator) | ({"bias": bias} if probe.bias else {})
-    parts = descend(probe, parts, data, steps_of(probe, len(h)), say, check)
+    parts = descend(probe, parts, data, steps_of(probe, len(h)), progress, check)
     if probe.kind == "linear":
         # What the three classes share is invisible to the loss, so it is noise of the steps: none is the least of it.
         parts = {name: value - value.mean(0) for name, value in parts.items()}
@@ -115,7 +116,7 @@ def whitening(h: Tensor, mean: Tensor) -> Tensor:
     return factor
 
 
-def descend(probe: Parametrization, parts: Parts, data: Batches, steps: int, say: Say, check: Check) -> Parts:
+def descend(probe: Parametrization, parts: Parts, data: Batches, steps: int, progress: Progress, check: Check) -> Parts:
     """Adam on the summed cross-entropy, its rate warmed up and then let down to zero along a cosine."""
     learned = {name: value.clone().requires_grad_(True) for name, value in parts.items()}
     optimiser = torch.optim.AdamW(
@@ -129,7 +130,7 @@ def descend(probe: Parametrization, parts: Parts, data: Batches, steps: int, say
         _gradients(probe, learned, data)
         optimiser.step()
         if step % 25 == 0:
-            say(f"step {step} of {steps}", step / steps)
+            progress(step / steps, f"step {step} of {steps}")
     return {name: value.detach() for name, value in learned.items()}
 
 

@@ -8,7 +8,6 @@ amount to the same. The recipes of fitting need no more than this, so they stand
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ from torch import Tensor
 
 from analysis.errors import UserError
 
-Say = Callable[[str, float | None], None]
-Check = Callable[[], None]
 Parts = dict[str, Tensor]
 Activations = Tensor | NDArray[Any]
 SQUARES, CLASSES = 64, 3
@@ -30,7 +27,7 @@ class Parametrization:
     ``recipe``: ``"fast"`` (whitened activations, a start from a linear probe, a falling rate) or ``"reference"`` (the
     published one). ``weight_decay``: decoupled, None for the recipe's own (0 and 1e-2). ``bias``: one number more for
     each square and class, ``bias_`` (3, 64). ``max_epochs``: a limit on passes over the data; None: the recipe's own
-    end. Raises UserError(field="probe") for settings that make no probe.
+    end. Settings are taken as they come, and checked when they are used.
     """
 
     kind: ClassVar[str] = ""
@@ -48,22 +45,27 @@ class Parametrization:
         weight_decay: float | None = None,
         bias: bool = False,
         max_epochs: int | None = None,
-        **sizes: int,
     ) -> None:
-        if recipe not in RECIPES:
+        self.random_state, self.recipe, self.weight_decay = random_state, recipe, weight_decay
+        self.bias, self.max_epochs = bias, max_epochs
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The settings that ``limits`` names."""
+        return {name: getattr(self, name) for name in self.limits}
+
+    def check_settings(self) -> None:
+        """Raise UserError(field="probe") for settings that make no probe."""
+        if self.recipe not in RECIPES:
             raise UserError("The recipe is 'fast' or 'reference'.", "probe")
-        unknown = set(sizes) - set(self.limits)
-        if unknown:
-            raise UserError(f"The {self.kind} probe has no setting {sorted(unknown)[0][:40]!r}.", "probe")
-        for name, value in {**sizes, **({} if max_epochs is None else {"max_epochs": max_epochs})}.items():
+        epochs = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
+        for name, value in {**self.sizes, **epochs}.items():
             most = self.limits.get(name)
             if type(value) is not int or value < 1 or (most is not None and value > most):
                 upper = "" if most is None else f" to {most}"
                 raise UserError(f"{name} must be a whole number from 1{upper}, not {str(value)[:20]!r}.", "probe")
-        if weight_decay is not None and not (math.isfinite(weight_decay) and weight_decay >= 0):
+        if self.weight_decay is not None and not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise UserError("The weight decay must be a number from 0, or None.", "probe")
-        self.random_state, self.recipe, self.weight_decay = random_state, recipe, weight_decay
-        self.bias, self.max_epochs, self.sizes = bias, max_epochs, sizes
 
     # What a kind of probe has to say.
 

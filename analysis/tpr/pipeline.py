@@ -17,18 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from analysis.errors import UserError
 from analysis.othello.games import Labels, random_games
 from analysis.othello.legality import legality
 from analysis.othello.squares import POSITIONS
+from analysis.progress import Check, Progress, no_check, portion, silent
 from analysis.tpr import scores
 from analysis.tpr.activations import PROBE_SEED, Boards, collect
 from analysis.tpr.base import Probe
-from analysis.tpr.library import ProbeSet, fingerprint, make_probe, new_set
-from analysis.tpr.parametrization import Say
+from analysis.tpr.library import PAGE_KINDS, PROBE_SETS, ProbeSet, fingerprint, make_probe, new_set, set_for
+from analysis.tpr.room import Room
 
 PLAY_SEED = 40_000
 MAX_ILLEGAL = 0.05
 """Share of illegal first choices above which a model is not said to play, so that its board is no finding."""
+MEASURED_WITH_PROBES = ("ranks", "seeds", "edits", "edits_more", "stories")
+"""Entries of the manifest that hold for the probes of the set and for no others."""
 
 
 def scored(probe: Probe, activations: Tensor, boards: NDArray[np.uint8]) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def constant_baseline(train: Boards, test: Boards, labels: Labels = "parity") ->
     return float((test.labels(labels).reshape(-1, POSITIONS, 64) == best).mean())
 
 
-def play_figures(model: GPT2LMHeadModel, games: int = 1000, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def play_figures(model: GPT2LMHeadModel, games: int = 1000, check: Check = no_check) -> dict[str, Any]:
     """Legality and loss on fresh random games, which no training run and no probe has seen."""
     return asdict(legality(model, random_games(games, PLAY_SEED), check=check))
 
@@ -60,8 +64,8 @@ def fit_probes(
     games: int = 2000,
     test_games: int = 500,
     into: ProbeSet | None = None,
-    say: Say = lambda text, share: None,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = silent,
+    check: Check = no_check,
     random_state: int = 0,
     after: Callable[[ProbeSet], None] = lambda probes: None,
 ) -> ProbeSet:
@@ -71,8 +75,8 @@ def fit_probes(
     """
     probes = into if into is not None else new_set(fingerprint(model))
     layers = sorted({layer for _, layer, _ in wanted})
-    share = 0.25
-    train = collect(model, games, PROBE_SEED, layers, progress=lambda t, s: say(t, share * (s or 0.0)), check=check)
+    fits = portion(progress, 0.25, 1.0)
+    train = collect(model, games, PROBE_SEED, layers, progress=portion(progress, 0.0, 0.25), check=check)
     test = collect(model, test_games, PROBE_SEED + 1, layers, check=check)
     for row in probes.manifest["rows"]:  # what an earlier fit saw stays with its probes
         row.setdefault("games", probes.manifest.get("games"))
@@ -80,15 +84,9 @@ def fit_probes(
     for i, (kind, layer, labels) in enumerate(wanted):
         check()
         began = time.perf_counter()
-        done = share + (1 - share) * i / len(wanted)
-
-        def progress(
-            text: str, inner: float | None, done: float = done, what: str = f"{kind} at block {layer}"
-        ) -> None:
-            say(f"{what}: {text}", done + (1 - share) * (inner or 0.0) / len(wanted))
-
+        told = portion(fits, i / len(wanted), (i + 1) / len(wanted), f"{kind} at block {layer}: ")
         probe = make_probe(kind, random_state)
-        probe.fit(train.layer(layer), train.labels(labels), progress=progress, check=check)
+        probe.fit(train.layer(layer), train.labels(labels), progress=told, check=check)
         seconds = time.perf_counter() - began
         found = scored(probe, test.layer(layer), test.labels(labels))
         probes.add(
@@ -103,3 +101,41 @@ def fit_probes(
         )
         after(probes)
     return probes
+
+
+def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> dict[str, Any]:
+    """Fit the page's probes of a room's blocks ``wanted.first`` to ``wanted.last`` and keep them in the data folder.
+
+    Raises UserError(field="source") for a model that does not play legally: its board would be no finding.
+    """
+    progress(0.0, "playing fresh games")
+    play = play_figures(room.model, 200, check)
+    if play["illegal"] > MAX_ILLEGAL:
+        raise UserError(
+            f"This model's first choice is illegal at {play['illegal']:.1%} of positions. A probe on a model that does "
+            f"not play legally says nothing; train it until that is under {MAX_ILLEGAL:.0%}.",
+            "source",
+        )
+    layers = range(wanted.first, min(wanted.last, room.layers - 1) + 1)
+    todo: list[tuple[str, int, Labels]] = [(kind, layer, wanted.labels) for layer in layers for kind in PAGE_KINDS]
+    # Tables and stories that were measured with the probes to be replaced would no longer be true beside the new ones.
+    kept = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
+    probes = ProbeSet({**kept, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
+    fit_probes(
+        room.model,
+        todo,
+        games=wanted.games,
+        test_games=max(50, wanted.games // 5),
+        into=probes,
+        progress=progress,
+        check=check,
+        random_state=wanted.seed,
+    )
+    probes.manifest["play"] = play
+    PROBE_SETS.save(PROBE_SETS.own() / room.fingerprint, probes.arrays, probes.manifest)
+    room.probes = set_for(room.fingerprint)
+    best = max((r for r in room.probes.rows if r["kind"] == "tpr"), key=lambda r: r["accuracy"])
+    return {
+        "sentence": f"Fitted {len(todo)} probes on {wanted.games:,} games. The TPR probe is best after block "
+        f"{best['layer']}: {best['accuracy']:.2%} of squares right on other games."
+    }

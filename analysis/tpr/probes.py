@@ -7,7 +7,7 @@ of a row and a column; the other two know no binding and serve to compare.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,11 +41,23 @@ class LowRankProbe(Probe):
     inner_: Tensor
     outer_: Tensor
 
-    def __init__(self, rank: int = 80, **settings: Any) -> None:
-        super().__init__(rank=rank, **settings)
+    def __init__(
+        self,
+        rank: int = 80,
+        *,
+        random_state: int = 0,
+        recipe: str = "fast",
+        weight_decay: float | None = None,
+        bias: bool = False,
+        max_epochs: int | None = None,
+    ) -> None:
+        super().__init__(
+            random_state=random_state, recipe=recipe, weight_decay=weight_decay, bias=bias, max_epochs=max_epochs
+        )
+        self.rank = rank
 
     def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
-        return {"inner": (self.sizes["rank"], d), "outer": (CLASSES * SQUARES, self.sizes["rank"])}
+        return {"inner": (self.rank, d), "outer": (CLASSES * SQUARES, self.rank)}
 
     def path(self, parts: Parts, h: Tensor) -> Tensor:
         return (h @ parts["inner"].T @ parts["outer"].T).view(-1, CLASSES, SQUARES)
@@ -54,7 +66,7 @@ class LowRankProbe(Probe):
         return (parts["outer"] @ parts["inner"]).view(CLASSES, SQUARES, -1)
 
     def gauge(self, width: int) -> int:
-        return self.sizes["rank"] ** 2
+        return self.rank**2
 
 
 class TPRProbe(Probe):
@@ -66,11 +78,24 @@ class TPRProbe(Probe):
     roles_: Tensor
     fillers_: Tensor
 
-    def __init__(self, role_dim: int = 52, filler_dim: int = 2, **settings: Any) -> None:
-        super().__init__(role_dim=role_dim, filler_dim=filler_dim, **settings)
+    def __init__(
+        self,
+        role_dim: int = 52,
+        filler_dim: int = 2,
+        *,
+        random_state: int = 0,
+        recipe: str = "fast",
+        weight_decay: float | None = None,
+        bias: bool = False,
+        max_epochs: int | None = None,
+    ) -> None:
+        super().__init__(
+            random_state=random_state, recipe=recipe, weight_decay=weight_decay, bias=bias, max_epochs=max_epochs
+        )
+        self.role_dim, self.filler_dim = role_dim, filler_dim
 
     def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
-        r, f = self.sizes["role_dim"], self.sizes["filler_dim"]
+        r, f = self.role_dim, self.filler_dim
         return {"binding_map": (d, r, f), "roles": (SQUARES, r), "fillers": (CLASSES, f)}
 
     def path(self, parts: Parts, h: Tensor) -> Tensor:
@@ -80,7 +105,7 @@ class TPRProbe(Probe):
         return bound_directions(parts["binding_map"], parts["roles"], parts["fillers"])
 
     def gauge(self, width: int) -> int:
-        r, f = self.sizes["role_dim"], self.sizes["filler_dim"]
+        r, f = self.role_dim, self.filler_dim
         # Three fillers span three dimensions at most; coordinates beyond that carry nothing.
         g = min(f, CLASSES)
         return r * r + g * g + (f - g) * (width * r + CLASSES)
@@ -107,11 +132,25 @@ class TrilinearProbe(Probe):
     column_embeddings_: Tensor
     fillers_: Tensor
 
-    def __init__(self, row_dim: int = 8, column_dim: int = 8, filler_dim: int = 2, **settings: Any) -> None:
-        super().__init__(row_dim=row_dim, column_dim=column_dim, filler_dim=filler_dim, **settings)
+    def __init__(
+        self,
+        row_dim: int = 8,
+        column_dim: int = 8,
+        filler_dim: int = 2,
+        *,
+        random_state: int = 0,
+        recipe: str = "fast",
+        weight_decay: float | None = None,
+        bias: bool = False,
+        max_epochs: int | None = None,
+    ) -> None:
+        super().__init__(
+            random_state=random_state, recipe=recipe, weight_decay=weight_decay, bias=bias, max_epochs=max_epochs
+        )
+        self.row_dim, self.column_dim, self.filler_dim = row_dim, column_dim, filler_dim
 
     def tensor_shapes(self, d: int) -> dict[str, tuple[int, ...]]:
-        u, v, f = self.sizes["row_dim"], self.sizes["column_dim"], self.sizes["filler_dim"]
+        u, v, f = self.row_dim, self.column_dim, self.filler_dim
         shapes = {"binding_map": (d, u, v, f), "row_embeddings": (8, u), "column_embeddings": (8, v)}
         return {**shapes, "fillers": (CLASSES, f)}
 
@@ -122,7 +161,7 @@ class TrilinearProbe(Probe):
         return bound_directions(*_flat(parts))
 
     def gauge(self, width: int) -> int:
-        u, v, f = self.sizes["row_dim"], self.sizes["column_dim"], self.sizes["filler_dim"]
+        u, v, f = self.row_dim, self.column_dim, self.filler_dim
         g = min(f, CLASSES)
         return u * u + v * v + g * g + (f - g) * (width * u * v + CLASSES)
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from analysis.tpr.parametrization import Check, Parametrization, Parts, Say
+from analysis.progress import Check, Progress
+from analysis.tpr.parametrization import Parametrization, Parts
 from analysis.tpr.start import random_parts
 
 RATE, DECAY, BETAS = 1e-2, 1e-2, (0.9, 0.99)
@@ -30,7 +31,7 @@ def fit_reference(
     h: Tensor,
     y: Tensor,
     validation: tuple[Tensor, Tensor] | None,
-    say: Say,
+    progress: Progress,
     check: Check,
     look: Look | None = None,
 ) -> Parts:
@@ -57,7 +58,7 @@ def fit_reference(
             check()
             if batches % EVERY == 0:
                 loss = _loss(probe, learned, *validation)
-                say(f"batch {batches}: {loss:.3f} nats on held-out boards", None)
+                progress(None, f"batch {batches}: {loss:.3f} nats on held-out boards")
                 without = 0 if loss < lowest else without + 1
                 if loss < lowest:
                     lowest, best = loss, _copy(learned)

@@ -6,7 +6,6 @@ told in the story's text; if none does within the games searched, the story says
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN, square_name
+from analysis.progress import Check, no_check
 from analysis.tpr.activations import whole_games
 from analysis.tpr.room import Room, read_game
 
@@ -25,7 +25,7 @@ NEAR = 0.01
 """Probability that counts as predicted, as in the papers' metric of edits."""
 
 
-def story_of(room: Room, story: str, memory: Memory, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def story_of(room: Room, story: str, memory: Memory, check: Check = no_check) -> dict[str, Any]:
     """``moves``, ``ply``, ``edits``, ``layer``, ``labels``, ``tab`` and ``text`` of a story for this model, remembered.
 
     Those of the bundled model were found when its probes were built; for another model the search takes up to a minute.
@@ -55,7 +55,7 @@ def _story(moves: tuple[int, ...], ply: int, text: str, **more: Any) -> dict[str
     return {"moves": list(moves), "ply": ply, "text": text, "edits": [], "labels": "parity", "tab": "binding", **more}
 
 
-def _line(room: Room, memory: Memory, check: Callable[[], None]) -> dict[str, Any] | None:
+def _line(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
     """A move that turns four discs or more on one diagonal, of which one block reads half wrong, the next all right."""
     layers = [n for n in room.probes.layers("tpr") if n + 1 in room.probes.layers("tpr")]
     for moves in _games():
@@ -99,7 +99,7 @@ def _longest_diagonal(move: int, flipped: tuple[int, ...]) -> list[int]:
     return best
 
 
-def _edit(room: Room, memory: Memory, check: Callable[[], None]) -> dict[str, Any] | None:
+def _edit(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
     """Flipping one square makes a move legal that was not, and the model follows with fixed scale."""
     from analysis.tpr.editing import edit_position, fixed_scale
 
@@ -133,7 +133,7 @@ def _edit(room: Room, memory: Memory, check: Callable[[], None]) -> dict[str, An
     return None
 
 
-def _pass(room: Room, memory: Memory, check: Callable[[], None]) -> dict[str, Any] | None:
+def _pass(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
     """The first position after a forced pass that parity gets wrong, as early in a game as these games have it."""
     best: tuple[int, tuple[int, ...]] | None = None
     for moves in _games():

@@ -9,7 +9,7 @@ prediction against the board as it is: what the model gets wrong by itself, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import TOKEN_OF_SQUARE
+from analysis.progress import Check, Progress, no_check, silent
 from analysis.tpr.cases import EditCase, random_cases
 from analysis.tpr.edits import PROBE_OF, TITLES, Weights, edit_vector
 from analysis.tpr.interventions import run_edited
@@ -130,8 +131,8 @@ def run_trials(
     layers: Sequence[int],
     labels: str = "parity",
     weights: Sequence[Weights] | None = None,
-    progress: Callable[[str, float | None], None] = lambda text, share: None,
-    check: Callable[[], None] = lambda: None,
+    progress: Progress = silent,
+    check: Check = no_check,
 ) -> list[dict[str, Any]]:
     """One row per method and way to choose the scale, with mean errors, a 95 % interval, the null and ``own``.
 
@@ -155,7 +156,7 @@ def run_trials(
     for i, case in enumerate(everything):
         check()
         if i % 5 == 0:
-            progress(f"case {i} of {len(everything)}", i / len(everything))
+            progress(i / len(everything), f"case {i} of {len(everything)}")
         # Only "best", which tuning has no use for, looks beyond the first weights.
         candidates = tuples if i >= first else tuples[:1]
         shares, legal = run_case(room, case, methods, layers, labels, i, candidates)

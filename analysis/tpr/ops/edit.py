@@ -124,9 +124,6 @@ class OthelloTrials(OfOthello):
 
         room = self.room(context)
 
-        def progress(text: str, share: float | None) -> None:
-            context.progress(share, text)
-
         layers = list(range(self.first, min(self.last, room.layers - 1) + 1))
         return Result(
             trial_table(
@@ -136,7 +133,7 @@ class OthelloTrials(OfOthello):
                 seed=self.seed,
                 labels=self.labels,
                 layers=layers,
-                progress=progress,
+                progress=context.progress,
                 check=context.check,
             )
         )

@@ -247,8 +247,8 @@ class FitProbes(OfOthello):
         return "Fit board probes"
 
     def run(self, context: Context) -> Result:
-        from analysis.tpr.build import fit_here
         from analysis.tpr.library import PROBE_SETS
+        from analysis.tpr.pipeline import fit_here
 
         room = self.room(context)
         data = fit_here(room, self, context.progress, context.check)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from analysis.errors import Cancelled, UserError
@@ -295,9 +296,11 @@ def test_a_fit_can_be_stopped_at_any_step(recipe: str) -> None:
 
     probe = TPRProbe(8, 2, recipe=recipe)
     with pytest.raises(Cancelled):
-        probe.fit(h[:2000], boards[:2000], check=check, progress=lambda text, share: shares.append((text, share)))
+        probe.fit(
+            h[:2000], boards[:2000], check=check, progress=lambda share, text="", **facts: shares.append((text, share))
+        )
     assert len(calls) == 7 and shares and all(text and (s is None or 0 <= s <= 1) for text, s in shares)
-    with pytest.raises(UserError, match="not been fitted"):
+    with pytest.raises(NotFittedError):
         probe.logits(h)
 
 

@@ -169,7 +169,7 @@ def test_safe_points_come_with_no_hook_and_may_stop_it(room: Room) -> None:
 
     with pytest.raises(InterruptedError):
         run_trials(room, random_cases(4, 1, 8), random_cases(2, 1, 9), ("tpr",), layers=[0], check=check,
-                   progress=lambda text, share: said.append(share))  # fmt: skip
+                   progress=lambda share, text="", **facts: said.append(share))  # fmt: skip
     assert calls == 4 and said == [0.0]
     assert not any(block._forward_hooks for block in room.model.transformer.h)
 
