@@ -53,7 +53,7 @@ def run(
 
     result = interleaved(bare, fitted, rounds)
     began = time.perf_counter()
-    reduce_sums(kept["sums"], (len(examples) + 1) // 2, len(examples) // 2, lambda share, text: None)
+    reduce_sums(kept["sums"], (len(examples) + 1) // 2, len(examples) // 2)
     spectra = time.perf_counter() - began
     if device.type == "cuda":
         result["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30

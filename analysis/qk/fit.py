@@ -6,7 +6,7 @@ centring without the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import comb, nan
@@ -20,11 +20,11 @@ from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.rotation import no_rotation
+from analysis.progress import Progress, silent
 from analysis.qk.accumulate import LayerSums, on_device
 from analysis.qk.batching import Batch, batches
 from analysis.qk.contrasts.example import Example
 
-Progress = Callable[[float | None, str], None]
 # Accumulators of the null may take this much; larger models get fewer relabellings, and the page says how many.
 NULL_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 
@@ -106,21 +106,20 @@ def fit_contrast(
     seed: int = 0,
     rotary: str = "post",
     max_tokens: int = 512,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ContrastFit:
     """Stream the examples through the model once and reduce (arXiv 2602.04752; dossier 1.2, clean form by default).
 
     Args:
         permutations: relabellings for the null, fewer where their accumulators would exceed :data:`NULL_BYTES`.
         rotary: "post" for the vectors whose product is the raw logit, "pre" for those before the rotary embedding.
-        max_tokens: tokens of one padded batch; ``progress`` (share, text) is called between batches, with no tap open.
+        max_tokens: tokens of one padded batch; ``progress`` is told between batches, with no tap open.
 
     Raises:
         UserError(field="rotary"): vectors before the rotary embedding of a model that has none, or that cannot be had.
         UserError(field="model"): heads that differ in number or width between layers.
         RuntimeError: a layer with softmax attention did not report.
     """
-    tell = progress or (lambda share, text: None)
     permutations = affordable_permutations(loaded, permutations, loaded.device.type)
     sums: dict[int, LayerSums] = {}
     turned: set[int] = set()
@@ -130,11 +129,11 @@ def fit_contrast(
         if not done:
             _check_layers(sums, turned, rotary)
         done += batch.examples
-        tell(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
+        progress(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
     missing = set(loaded.facts.attention_layers) - set(sums)
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not report")
-    fit = reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, tell)
+    fit = reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, progress)
     still = np.array([rotary == "pre" and n not in turned for n in fit.layers])
     return replace(fit, **_candidates(examples), still=still)
 
@@ -205,7 +204,7 @@ def _on_cpu(record: LayerAttention) -> LayerAttention:
     return replace(record, **moved, unrotated=None if before is None else (before[0].cpu(), before[1].cpu()))
 
 
-def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress) -> ContrastFit:
+def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, progress: Progress = silent) -> ContrastFit:
     """Averages, null spectra and scores from the sums; frees the accumulators as it goes."""
     layers = sorted(sums)
     n = even + odd
@@ -240,7 +239,7 @@ def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, tell: Progress)
         keep("attention", s.attention / torch.tensor([s.scored, s.compared]).to(s.attention))
         keep("hits", s.hits / torch.tensor(s.compared).to(s.hits))
         keep("scaling", torch.tensor(s.scaling))
-        tell(0.95 + 0.05 * (index + 1) / len(layers), "singular values of the null")
+        progress(0.95 + 0.05 * (index + 1) / len(layers), "singular values of the null")
     arrays: dict[str, Any] = {name: np.stack(values) for name, values in parts.items()}
     return ContrastFit(layers=layers, counts=(even, odd), **arrays)
 

@@ -6,7 +6,7 @@ map, a basis that is not orthonormal, a swap with the wrong sign. The page shows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -18,6 +18,7 @@ from analysis.models.facts import recording_error
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.trace import Trace, trace_prompt
+from analysis.progress import Progress, silent
 from analysis.qk.answers.validation import Invariant, InvariantTable
 from analysis.qk.attribution import attribute_logits
 from analysis.qk.contrasts.example import Example
@@ -25,8 +26,6 @@ from analysis.qk.covariance import contrastive_covariance
 from analysis.qk.heldout import HeadSamples, collect
 from analysis.qk.subspace import QKSubspace, random_basis, swap_keys
 from analysis.qk.swap import row_softmax
-
-Progress = Callable[[float | None, str], None]
 
 
 @dataclass(frozen=True)
@@ -50,23 +49,22 @@ def measure_invariants(
     loaded: LoadedModel,
     ids: list[int],
     examples: Sequence[Example],
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> InvariantTable:
     """All invariants of dossier 6.3 on a loaded model. ``ids``: a prompt; ``examples``: of a contrast."""
-    tell = progress or (lambda share, text: None)
     layer = loaded.facts.attention_layers[len(loaded.facts.attention_layers) // 2]
-    tell(0.05, "recording a prompt")
+    progress(0.05, "recording a prompt")
     trace, _ = trace_prompt(loaded, ids, overview=False)
     # Layers may differ in the number of their heads.
     head = min(loaded.facts.heads, trace.layers[layer].queries.shape[1]) // 2
-    tell(0.3, "queries and keys of a contrast")
+    progress(0.3, "queries and keys of a contrast")
     samples = collect(loaded, examples, layer, head)
-    tell(0.5, "the model's own attention")
+    progress(0.5, "the model's own attention")
     claims = [_recording(loaded, ids), _grouping(loaded, trace, layer), _parts(trace, layer, head)]
-    tell(0.7, "rotary embedding")
+    progress(0.7, "rotary embedding")
     rotation, note = _rotation(loaded, ids)
     claims += [*rotation, *_swaps(trace, layer, head)]
-    tell(0.9, "covariance identities")
+    progress(0.9, "covariance identities")
     claims += [_trace_identity(samples), _gauge(samples), _projector(samples)]
     measured = (Invariant(**asdict(c), holds=c.holds, layer=layer, head=head) for c in claims)
     return InvariantTable(tuple(measured), (note,) if note else ())

@@ -312,7 +312,9 @@ def test_planted_signal_lies_far_outside_the_null(name: str) -> None:
 
 def test_progress_rises_to_one_and_cancelling_stops_the_pass() -> None:
     shares: list[float | None] = []
-    fit_contrast(loaded_tiny("llama"), random_examples(), 1, max_tokens=64, progress=lambda s, _: shares.append(s))
+    fit_contrast(
+        loaded_tiny("llama"), random_examples(), 1, max_tokens=64, progress=lambda share, text: shares.append(share)
+    )
     numbers = [s for s in shares if s is not None]
     assert len(numbers) > 6 and numbers == sorted(numbers) and numbers[-1] == pytest.approx(1)
 
