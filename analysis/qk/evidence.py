@@ -7,11 +7,14 @@ conclusion.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from analysis.qk.answers.evidence import HeadEvidence
+from analysis.qk.answers.features import SubspaceOverlap
 from analysis.qk.contrasts.spec import MAX_EXAMPLES
 from analysis.qk.covariance import noise_share
 from analysis.qk.fit import ContrastFit
@@ -42,20 +45,13 @@ def head_evidence(
     centred: bool = False,
     energy: float = 0.99,
     rotary: str = "post",
-) -> dict[str, Any]:
-    """Everything the evidence panel shows of one head (dossier 7.2 item 4); JSON-able.
-
-    Singular values and null quantiles are in units of the raw logit; ``trace_nats`` is the mean logit gap as the
-    softmax sees it (before any soft-cap). ``above_null`` counts the singular values above the null's 95 % point of the
-    same index; ``null_rank_mean`` and ``null_rank_sd`` are the ranks that the energy rule gives to relabelled spectra.
-    ``first_is_shared`` says that the first raw singular value lies within the null and the first centred one does not.
-    Quantities that need a null are None without one, ``noise_share`` where the covariance is zero, and ``hits`` and the
-    attentions where the query's own prompt has no such keys. ``rotary`` says which vectors were fitted, for the words.
-    """
+) -> HeadEvidence:
+    """Everything the evidence panel shows of one head (dossier 7.2 item 4). ``rotary`` says which vectors were fitted,
+    for the words."""
     i = fit.layers.index(layer)
-    whole = subspace_of(fit, layer, head, None, centred, energy)
-    chosen = whole if rank is None else whole.with_rank(min(rank, whole.singular_values.shape[0]))
-    values = whole.singular_values.numpy()
+    by_rule = subspace_of(fit, layer, head, None, centred, energy)
+    chosen = by_rule if rank is None else by_rule.with_rank(min(rank, by_rule.singular_values.shape[0]))
+    values = by_rule.singular_values.numpy()
     null = _null(fit, i, head, centred)
     band = np.quantile(null, [0.05, 0.5, 0.95], axis=0) if len(null) else None
     null_ranks = np.array([rank_by_energy(torch.from_numpy(spectrum), energy) for spectrum in null], float)
@@ -63,43 +59,43 @@ def head_evidence(
     null_trace = fit.null_trace[i, head]
     halves = [QKSubspace.from_covariance(fit.delta(layer, head, centred, half), energy) for half in (0, 1)]
     r = max(1, chosen.rank)
-    facts: dict[str, Any] = {
-        "layer": layer,
-        "head": head,
-        "centred": centred,
-        "examples": fit.examples,
-        "rank": chosen.rank,
-        "rank_by_rule": whole.rank,
-        "energy": energy,
-        "singular_values": values.round(5).tolist(),
-        "null_band": None if band is None else band.round(5).tolist(),
-        "permutations": len(null),
-        "above_null": None if band is None else int(_above(values, null).sum()),
-        "null_rank_mean": float(null_ranks.mean()) if len(null) else None,
-        "null_rank_sd": float(null_ranks.std(ddof=1)) if len(null) > 1 else None,
-        "first_is_shared": _first_is_shared(fit, i, head, layer),
-        "trace": trace,
-        "trace_error": error,
-        "trace_nats": trace * float(fit.scaling[i]),
-        "trace_null_mean": float(null_trace.mean()) if len(null) else None,
-        "trace_null_sd": float(null_trace.std(ddof=1)) if len(null) > 1 else None,
-        "direction_trace": whole.direction_trace.numpy().round(5).tolist(),
-        "trace_in_rank": float(chosen.direction_trace[: chosen.rank].sum()),
-        "noise_share": _noise(fit, i, layer, head, centred),
-        "split_half_query": float((halves[0].left[:, 0] @ halves[1].left[:, 0]).abs()),
-        "split_half_key": float((halves[0].right[:, 0] @ halves[1].right[:, 0]).abs()),
-        "split_half_subspace": float(
+    facts = HeadEvidence(
+        layer=layer,
+        head=head,
+        centred=centred,
+        examples=fit.examples,
+        rank=chosen.rank,
+        rank_by_rule=by_rule.rank,
+        energy=energy,
+        singular_values=tuple(values.round(5).tolist()),
+        null_band=None if band is None else tuple(band.round(5).tolist()),
+        permutations=len(null),
+        above_null=None if band is None else int(_above(values, null).sum()),
+        null_rank_mean=float(null_ranks.mean()) if len(null) else None,
+        null_rank_sd=float(null_ranks.std(ddof=1)) if len(null) > 1 else None,
+        first_is_shared=_first_is_shared(fit, i, head, layer),
+        trace=trace,
+        trace_error=error,
+        trace_nats=trace * float(fit.scaling[i]),
+        trace_null_mean=float(null_trace.mean()) if len(null) else None,
+        trace_null_sd=float(null_trace.std(ddof=1)) if len(null) > 1 else None,
+        direction_trace=tuple(by_rule.direction_trace.numpy().round(5).tolist()),
+        trace_in_rank=float(chosen.direction_trace[: chosen.rank].sum()),
+        noise_share=_noise(fit, i, layer, head, centred),
+        split_half_query=float((halves[0].left[:, 0] @ halves[1].left[:, 0]).abs()),
+        split_half_key=float((halves[0].right[:, 0] @ halves[1].right[:, 0]).abs()),
+        split_half_subspace=float(
             principal_cosines(halves[0].with_rank(r).key_basis, halves[1].with_rank(r).key_basis).mean()
         ),
-        "attention_positive": _number(fit.attention[i, head, 0]),
-        "attention_negative": _number(fit.attention[i, head, 1]),
-        "hits": _number(fit.hits[i, head]),
-        "chance": _number(fit.chance),
-        "candidates": list(fit.candidates) if np.isfinite(fit.candidates).all() else None,
-        "rotary": rotary,
-    }
-    facts["verdict"], facts["remarks"] = verdict(facts)
-    return facts
+        attention_positive=_number(fit.attention[i, head, 0]),
+        attention_negative=_number(fit.attention[i, head, 1]),
+        hits=_number(fit.hits[i, head]),
+        chance=_number(fit.chance),
+        candidates=fit.candidates if np.isfinite(fit.candidates).all() else None,
+        rotary=rotary,
+    )
+    first, remarks = verdict(facts)
+    return replace(facts, verdict=first, remarks=tuple(remarks))
 
 
 def matching_attention(fit: ContrastFit) -> np.ndarray:
@@ -146,53 +142,53 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def verdict(facts: dict[str, Any]) -> tuple[str, list[str]]:
+def verdict(facts: HeadEvidence) -> tuple[str, list[str]]:
     """One sentence for whether the head carries the feature, and the warnings that belong to it.
 
     A gap in the logits alone carries nothing: softmax can give the matching key next to no attention all the same,
     where other tokens have larger logits still. So the verdict asks for both.
     """
-    mean, sd = facts["trace_null_mean"], facts["trace_null_sd"]
+    mean, sd = facts.trace_null_mean, facts.trace_null_sd
     first, side = _gap_sentence(facts)
     real = side != 0
-    if facts["permutations"] < FEW_RELABELLINGS:
+    if facts.permutations < FEW_RELABELLINGS:
         mean = sd = None
     remarks = []
     if not real:
         remarks.append(
-            f"The energy rule still reports rank {facts['rank_by_rule']}: it measures how spread out the estimate is, "
+            f"The energy rule still reports rank {facts.rank_by_rule}: it measures how spread out the estimate is, "
             "not whether there is a signal. Read nothing into that rank."
         )
     if sd is not None:
         remarks.append(
             f"With shuffled labels the mean gap is {mean:.1f} ± {sd:.1f}, and the energy rule still reports rank "
-            f"{facts['null_rank_mean']:.1f} ± {facts['null_rank_sd']:.1f}: the rank alone is no evidence."
+            f"{facts.null_rank_mean:.1f} ± {facts.null_rank_sd:.1f}: the rank alone is no evidence."
         )
-    if facts["above_null"] is not None and facts["rank_by_rule"] > facts["above_null"] and real:
+    if facts.above_null is not None and facts.rank_by_rule > facts.above_null and real:
         remarks.append(
-            f"{facts['above_null']} of {len(facts['singular_values'])} singular values rise above the null's 95 % "
-            f"point at the same index; the energy rule counts {facts['rank_by_rule']}."
+            f"{facts.above_null} of {len(facts.singular_values)} singular values rise above the null's 95 % "
+            f"point at the same index; the energy rule counts {facts.rank_by_rule}."
         )
-    if facts["first_is_shared"] and not facts["centred"]:
+    if facts.first_is_shared and not facts.centred:
         remarks.append("The first direction is shared with the null: it holds the mean key. Centring removes it.")
-    if facts["noise_share"] is None:
+    if facts.noise_share is None:
         remarks.append("The covariance of this head is zero, so there is no direction to speak of.")
-    elif facts["noise_share"] > NOISE_LIMIT:
-        wanted = int(np.ceil(facts["examples"] * facts["noise_share"] / NOISE_LIMIT / 100) * 100)
+    elif facts.noise_share > NOISE_LIMIT:
+        wanted = int(np.ceil(facts.examples * facts.noise_share / NOISE_LIMIT / 100) * 100)
         beyond = ", more than can be asked for" if wanted > MAX_EXAMPLES else ""
         remarks.append(
-            f"Sampling noise is {facts['noise_share']:.0%} of the squared norm, above the 1 % that the energy rule "
+            f"Sampling noise is {facts.noise_share:.0%} of the squared norm, above the 1 % that the energy rule "
             f"needs; about {wanted:,} examples would reach it{beyond}."
         )
     return first, remarks
 
 
-def _gap_sentence(facts: dict[str, Any]) -> tuple[str, int]:
+def _gap_sentence(facts: HeadEvidence) -> tuple[str, int]:
     """The verdict, and on which side of nothing the gap is: 1 or -1 if it is more than four standard deviations of its
     null (without one: four standard errors) away, else 0."""
-    trace, error = facts["trace"], facts["trace_error"]
-    mean, sd, count = facts["trace_null_mean"], facts["trace_null_sd"], facts["permutations"]
-    gap = "The mean logit gap" if facts["rotary"] == "post" else "The mean gap before the rotary embedding"
+    trace, error = facts.trace, facts.trace_error
+    mean, sd, count = facts.trace_null_mean, facts.trace_null_sd, facts.permutations
+    gap = "The mean logit gap" if facts.rotary == "post" else "The mean gap before the rotary embedding"
     if count < FEW_RELABELLINGS or mean is None or sd is None:
         why = "no null was computed" if not count else f"{count} relabellings are too few for a null"
         side = int(np.sign(trace)) if abs(trace) > 4 * error else 0
@@ -208,14 +204,14 @@ def _gap_sentence(facts: dict[str, Any]) -> tuple[str, int]:
     return f"{compared}: {_attention(facts, side)}", side
 
 
-def _attention(facts: dict[str, Any], side: int) -> str:
+def _attention(facts: HeadEvidence, side: int) -> str:
     """What the head's attention makes of a gap on one side of nothing: the second half of the verdict."""
-    positive, negative = facts["attention_positive"], facts["attention_negative"]
+    positive, negative = facts.attention_positive, facts.attention_negative
     if side == 0:
         return "no sign that this head carries the feature."
     if positive is None:
         return "the keys differ in this head's logits; its attention to them cannot be measured here."
-    many, others = facts["candidates"] or (1.0, 1.0)
+    many, others = facts.candidates or (1.0, 1.0)
     what = "the matching key" if many <= 1 else "a matching key"
     than = "" if negative is None else f", {negative:.1%} to another"
     gives = f"it gives {what} {positive:.1%} of its attention{than}"
@@ -232,13 +228,8 @@ def _attention(facts: dict[str, Any], side: int) -> str:
     return f"the keys differ in this head's logits, but not in its attention: {gives}."
 
 
-def overlap(bases: list[QKSubspace]) -> dict[str, Any]:
-    """Mean principal cosine of every pair of features on each side, and U^T V between them (dossier 7.2, 6).
-
-    ``query`` and ``key`` (F, F): mean cosine of the principal angles over the smaller rank. ``interaction`` (F, F):
-    Frobenius norm of ``U_a^T V_b`` over the square root of the smaller rank: how strongly queries of feature a meet
-    keys of feature b.
-    """
+def overlap(bases: list[QKSubspace], names: Sequence[str]) -> SubspaceOverlap:
+    """Mean principal cosine of every pair of features on each side, and U^T V between them (dossier 7.2, 6)."""
     count = len(bases)
     query, key, meet = (np.zeros((count, count)) for _ in range(3))
     for a in range(count):
@@ -247,4 +238,4 @@ def overlap(bases: list[QKSubspace]) -> dict[str, Any]:
             query[a, b] = float(principal_cosines(bases[a].query_basis, bases[b].query_basis).sum()) / small
             key[a, b] = float(principal_cosines(bases[a].key_basis, bases[b].key_basis).sum()) / small
             meet[a, b] = float(torch.linalg.norm(bases[a].query_basis.mT @ bases[b].key_basis)) / small**0.5
-    return {"query": query.tolist(), "key": key.tolist(), "interaction": meet.tolist()}
+    return SubspaceOverlap(tuple(query.tolist()), tuple(key.tolist()), tuple(meet.tolist()), tuple(names))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.rotation import no_rotation
+from analysis.qk.answers.evidence import MapLegend, RankSwap, SubspaceMap, SwapTable
 from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example
 from analysis.qk.subspace import QKSubspace, random_basis, swap_keys
@@ -121,15 +121,10 @@ def collect(
     return HeadSamples(torch.stack(queries), keys, visible, own, other, [e.label for e in examples], names, slim, head)
 
 
-def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> dict[str, Any]:
-    """Swap the positive key with a random negative one, by rank (dossier 2.4 and 6.4 b); JSON-able.
+def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> SwapTable:
+    """Swap the positive key with a random negative one, by rank (dossier 2.4 and 6.4 b).
 
-    Only keys that the query can see take part: a swap would let a masked one in. Each row: rank, mean attention on
-    the original and on the target, share of examples whose most attended candidate becomes the target (``flip``), and
-    for ranks above 0 the same for random subspaces. Rank 0 is no swap. Also ``share_query``, ``share_key``,
-    ``share_both``: part of the mean logit gap that the subspace holds when the query, the key, or both are projected;
-    None where there is no gap. ``gap`` and ``gap_error``: that mean, in raw logits, and its standard error over the
-    pairs. Without any pair there are no rows, and both are None.
+    Only keys that the query can see take part: a swap would let a masked one in.
     """
     rng = np.random.default_rng(seed)
     pairs = []
@@ -143,19 +138,24 @@ def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5
     rows = []
     for rank in ranks:
         cut = subspace.with_rank(rank)
-        orig, target, flip = _swap_means(samples, pairs, cut.key_basis)
-        row: dict[str, Any] = {"rank": rank, "orig": orig, "target": target, "flip": flip}
+        row = RankSwap(rank, *_swap_means(samples, pairs, cut.key_basis))
         if rank:
             draws = [_swap_means(samples, pairs, random_basis(d, rank, generator)) for _ in range(random_bases)]
-            row |= {
-                f"random_{n}": float(np.mean([x[j] for x in draws])) for j, n in enumerate(("orig", "target", "flip"))
-            }
-            row |= {"random_target_min": min(x[1] for x in draws), "random_target_max": max(x[1] for x in draws)}
-            row |= gap_shares(samples, pairs, cut)
+            query, key, both = gap_shares(samples, pairs, cut)
+            row = replace(
+                row,
+                random_original=float(np.mean([x[0] for x in draws])),
+                random_target=float(np.mean([x[1] for x in draws])),
+                random_flip=float(np.mean([x[2] for x in draws])),
+                random_target_min=min(x[1] for x in draws),
+                random_target_max=max(x[1] for x in draws),
+                share_query=query,
+                share_key=key,
+                share_both=both,
+            )
         rows.append(row)
     gap, error = _gap(samples, pairs)
-    told = {"rule_rank": subspace.rank, "random_bases": random_bases, "gap": gap, "gap_error": error}
-    return {"rows": rows, "pairs": len(pairs), **told}
+    return SwapTable(tuple(rows), len(pairs), subspace.rank, random_bases, gap, error)
 
 
 def _gap(samples: HeadSamples, pairs: list[tuple[int, int, int]]) -> tuple[float | None, float | None]:
@@ -189,30 +189,29 @@ def _swap_means(samples: HeadSamples, pairs: list[tuple[int, int, int]], basis: 
 
 def gap_shares(
     samples: HeadSamples, pairs: list[tuple[int, int, int]], subspace: QKSubspace
-) -> dict[str, float | None]:
-    """Share of the samples' mean logit gap (positive minus mean negative) kept by projecting query, key or both."""
+) -> tuple[float | None, float | None, float | None]:
+    """Share of the samples' mean logit gap (positive minus mean negative) kept by projecting query, key and both; None
+    where there is no gap."""
     u, v = subspace.query_basis, subspace.key_basis
     q = torch.stack([samples.queries[i] for i, _, _ in pairs])
     difference = torch.stack(
         [samples.keys[i][own].mean(0) - samples.keys[i][other].mean(0) for i, own, other in _places(samples, pairs)]
     )
-    whole = float((q * difference).sum(-1).mean())
+    gap = float((q * difference).sum(-1).mean())
     q_in, k_in = (q @ u) @ u.mT, (difference @ v) @ v.mT
-    parts = {"share_query": (q_in * difference), "share_key": (q * k_in), "share_both": (q_in * k_in)}
-    return {name: float(part.sum(-1).mean()) / whole if whole else None for name, part in parts.items()}
+    query, key, both = (
+        float(part.sum(-1).mean()) / gap if gap else None for part in (q_in * difference, q * k_in, q_in * k_in)
+    )
+    return query, key, both
 
 
 def _places(samples: HeadSamples, pairs: list[tuple[int, int, int]]) -> list[tuple[int, list[int], list[int]]]:
     return [(i, samples.positive[i], samples.negative[i]) for i, _, _ in pairs]
 
 
-def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> dict[str, Any]:
-    """Queries and keys in the subspace, on three common principal axes (the paper's Figures 6 and 8).
-
-    Returns arrays, float32: ``points`` (m, 3), ``centre`` (r,) and ``axes`` (r, up to 3), by which other coordinates
-    get their place; and JSON of length m: ``labels`` and ``kinds`` ("query", "positive", "negative"; at most two of
-    the last per example); also ``explained`` (3,), the share of the coordinates' variance.
-    """
+def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> SubspaceMap:
+    """Queries and keys in the subspace, on three common principal axes (the paper's Figures 6 and 8); at most two
+    negative keys per example."""
     u, v = subspace.query_basis, subspace.key_basis
     coordinates, labels, kinds = [], [], []
     for i in range(min(limit, len(samples.keys))):
@@ -235,11 +234,5 @@ def map_points(samples: HeadSamples, subspace: QKSubspace, limit: int = 400) -> 
     points = torch.zeros(len(stacked), 3, dtype=torch.float64)
     points[:, : min(3, axes.shape[0])] = stacked @ axes[:3].mT
     explained = (values**2 / (values**2).sum().clamp_min(1e-30))[:3].tolist()
-    return {
-        "points": points.float().numpy(),
-        "centre": centre.float().numpy(),
-        "axes": axes[:3].mT.float().numpy(),
-        "labels": labels,
-        "kinds": kinds,
-        "explained": [*explained, 0.0, 0.0, 0.0][:3],
-    }
+    legend = MapLegend(tuple(labels), tuple(kinds), (*explained, 0.0, 0.0, 0.0)[:3])
+    return SubspaceMap(legend, points.float().numpy(), centre.float().numpy(), axes[:3].mT.float().numpy())

@@ -7,14 +7,13 @@ this query is computed from the new row.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, scaled_logits, tapped
 from analysis.models.trace import Trace
+from analysis.qk.answers.prompt import PredictionChange
 from analysis.qk.subspace import random_basis, swap_keys
 
 
@@ -75,11 +74,11 @@ def predictions_after(loaded: LoadedModel, trace: Trace, layer: int, head: int, 
     return logits[0, query].float().cpu()
 
 
-def compare_predictions(before: Tensor, after: Tensor, top: int = 8) -> dict[str, Any]:
-    """Probabilities before and after for the tokens that lead either, and KL(before || after) in nats; JSON-able."""
+def compare_predictions(before: Tensor, after: Tensor, top: int = 8) -> PredictionChange:
+    """Probabilities before and after for the tokens that lead either, and KL(before || after) in nats."""
     p, q = torch.softmax(before.double(), -1), torch.softmax(after.double(), -1)
     top = min(top, p.shape[0])
     ids = torch.unique(torch.cat([p.topk(top).indices, q.topk(top).indices]))
     ids = ids[torch.maximum(p, q)[ids].argsort(descending=True)][:top]
     kl = float((p * (p.clamp_min(1e-300).log() - q.clamp_min(1e-300).log())).sum())
-    return {"ids": ids.tolist(), "before": p[ids].tolist(), "after": q[ids].tolist(), "kl": max(0.0, kl)}
+    return PredictionChange(tuple(ids.tolist()), tuple(p[ids].tolist()), tuple(q[ids].tolist()), max(0.0, kl))

@@ -18,6 +18,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from analysis.answer import plain_of
 from analysis.errors import UserError
 from analysis.qk.contrasts import (
     CONTRAST_KINDS,
@@ -221,7 +222,7 @@ def test_exactly_the_positive_keys_of_a_preset_carry_the_label(
 @pytest.mark.parametrize("made", ALL, ids=lambda s: s.kind)
 def test_describe_is_json_and_shows_the_tokens(made: ContrastSpec, tokenizer: PreTrainedTokenizerFast) -> None:
     example = build_examples(made, tokenizer)[0]
-    shown = json.loads(json.dumps(describe(example, tokenizer)))
+    shown = json.loads(json.dumps(plain_of(describe(example, tokenizer))))
     assert [len(tokens) for tokens in shown["prompts"]] == [len(ids) for ids in example.prompts]
     assert shown["query"]["token"] == shown["prompts"][example.query.prompt][example.query.position]
     assert (shown["negative_query"] is None) == (example.negative_query is None)
@@ -556,7 +557,7 @@ def test_unicode_and_right_to_left_words_find_their_last_token(byte_level: PreTr
     for example in build_examples(made, byte_level):
         for place, word in zip(example.positive + example.negative, example.key_labels, strict=True):
             assert byte_level.decode(list(example.prompts[0][: place.position + 1])).endswith(word)
-        json.dumps(describe(example, byte_level)).encode("utf-8")
+        json.dumps(plain_of(describe(example, byte_level)), ensure_ascii=False).encode("utf-8")
 
 
 @pytest.mark.parametrize("name", ["metaspace", "word_level"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.answer import to_wire
 from analysis.errors import UserError
 from analysis.models.trace import Trace, trace_prompt
 from analysis.qk import QKSubspace, random_basis
@@ -238,12 +239,12 @@ def test_compared_predictions() -> None:
     found = compare_predictions(before, after, top=3)
     p = [math.exp(x) / sum(math.exp(y) for y in before.tolist()) for x in before.tolist()]
     q = [math.exp(x) / sum(math.exp(y) for y in after.tolist()) for x in after.tolist()]
-    assert found["ids"] == sorted(range(5), key=lambda i: -max(p[i], q[i]))[:3] == [2, 0, 1]
-    assert np.allclose(found["before"], [p[i] for i in found["ids"]], atol=1e-6)
-    assert np.allclose(found["after"], [q[i] for i in found["ids"]], atol=1e-6)
-    assert found["kl"] == pytest.approx(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)), abs=1e-6)
-    assert compare_predictions(before, before)["kl"] == 0.0
-    assert len(compare_predictions(before, after, top=50)["ids"]) == 5
+    assert list(found.ids) == sorted(range(5), key=lambda i: -max(p[i], q[i]))[:3] == [2, 0, 1]
+    assert np.allclose(found.before, [p[i] for i in found.ids], atol=1e-6)
+    assert np.allclose(found.after, [q[i] for i in found.ids], atol=1e-6)
+    assert found.kl == pytest.approx(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)), abs=1e-6)
+    assert compare_predictions(before, before).kl == 0.0
+    assert len(compare_predictions(before, after, top=50).ids) == 5
 
 
 # Held-out examples
@@ -279,8 +280,8 @@ def test_key_labels_go_with_the_keys_that_are_kept() -> None:
     samples = collect(loaded_tiny("llama"), [example], 0, 0)
     assert (samples.positive, samples.negative) == ([[3]], [[4, 6]])
     found = map_points(samples, subspace(8, 3))
-    assert found["labels"] == ["x", "near", "four", "six"]
-    assert found["kinds"] == ["query", "positive", "negative", "negative"]
+    assert found.map.labels == ("x", "near", "four", "six")
+    assert found.map.kinds == ("query", "positive", "negative", "negative")
 
 
 def test_no_examples_are_an_error() -> None:
@@ -294,14 +295,14 @@ def test_swap_table_at_its_ends_and_against_loops(name: str) -> None:
     d = samples.queries.shape[1]
     found = subspace(d, 3)
     table = swap_table(samples, found, random_bases=2, seed=4)
-    by_rank = {row["rank"]: row for row in table["rows"]}
-    assert list(by_rank) == sorted({0, 3, d, *[r for r in RANKS if r < d]}) and table["rule_rank"] == 3
+    by_rank = {row.rank: row for row in table.rows}
+    assert list(by_rank) == sorted({0, 3, d, *[r for r in RANKS if r < d]}) and table.rule_rank == 3
     rng, pairs = np.random.default_rng(4), []
     for i in range(len(samples.keys)):
         own, other = ([p for p in s[i] if samples.visible[i][p]] for s in (samples.positive, samples.negative))
         if own and other:
             pairs.append((i, own[0], int(rng.choice(other))))
-    assert table["pairs"] == len(pairs) > 10
+    assert table.pairs == len(pairs) > 10
     for rank in (0, 2, d):
         basis = found.right[:, :rank]
         sums = np.zeros(3)
@@ -314,16 +315,16 @@ def test_swap_table_at_its_ends_and_against_loops(name: str) -> None:
             row = row_softmax(raw, samples.record, samples.head)
             candidates = samples.positive[i] + samples.negative[i]
             sums += [row[a], row[b], max(candidates, key=lambda p, row=row: float(row[p])) == b]
-        got = [by_rank[rank][n] for n in ("orig", "target", "flip")]
+        got = [by_rank[rank].original, by_rank[rank].target, by_rank[rank].flip]
         assert np.allclose(got, sums / len(pairs), atol=1e-9)
     none, full = by_rank[0], by_rank[d]
-    assert full["orig"] == pytest.approx(none["target"], abs=1e-9)
-    assert full["target"] == pytest.approx(none["orig"], abs=1e-9)
-    assert full["random_target"] == pytest.approx(full["target"], abs=1e-9)
-    assert "random_orig" not in none and set(by_rank[2]) >= {"random_orig", "random_target", "random_flip"}
-    assert by_rank[2]["random_target_min"] <= by_rank[2]["random_target"] <= by_rank[2]["random_target_max"]
-    assert abs(by_rank[2]["random_target"] - by_rank[2]["target"]) > 1e-6
-    json.dumps(table, allow_nan=False)
+    assert full.original == pytest.approx(none.target, abs=1e-9)
+    assert full.target == pytest.approx(none.original, abs=1e-9)
+    assert full.random_target == pytest.approx(full.target, abs=1e-9)
+    assert none.random_original is None and None not in (by_rank[2].random_original, by_rank[2].random_flip)
+    assert by_rank[2].random_target_min <= by_rank[2].random_target <= by_rank[2].random_target_max
+    assert abs(by_rank[2].random_target - by_rank[2].target) > 1e-6
+    json.dumps(to_wire(table)[0], allow_nan=False)
 
 
 def test_swap_tables_are_seeded() -> None:
@@ -338,21 +339,21 @@ def test_keys_outside_the_window_are_not_swapped() -> None:
         for i in range(6)
     ]
     narrow, wide = (swap_table(collect(loaded_tiny("gemma2"), examples, i, 0), subspace(16, 2), 1) for i in (0, 1))
-    assert narrow["pairs"] == wide["pairs"] == 6
+    assert narrow.pairs == wide.pairs == 6
     samples = collect(loaded_tiny("gemma2"), examples, 0, 0)
     one = np.mean([float(row_softmax(samples.logits(i), samples.record, 0)[10]) for i in range(6)])
-    assert narrow["rows"][0]["target"] == pytest.approx(one, abs=1e-9)
+    assert narrow.rows[0].target == pytest.approx(one, abs=1e-9)
     hidden = [replace(e, negative=(Place(0, 2),), key_labels=("k", "k")) for e in examples]
     nothing = swap_table(collect(loaded_tiny("gemma2"), hidden, 0, 0), subspace(16, 2), 1)
-    assert nothing["pairs"] == 0 and nothing["rows"] == []
+    assert nothing.pairs == 0 and nothing.rows == ()
 
 
 def test_gap_shares() -> None:
     samples = held_out()
     pairs = [(i, samples.positive[i][0], samples.negative[i][0]) for i in range(len(samples.keys))]
     found = subspace(8, 8)
-    assert all(v == pytest.approx(1.0, abs=1e-9) for v in gap_shares(samples, pairs, found).values())
-    assert all(v == pytest.approx(0.0, abs=1e-12) for v in gap_shares(samples, pairs, found.with_rank(0)).values())
+    assert all(v == pytest.approx(1.0, abs=1e-9) for v in gap_shares(samples, pairs, found))
+    assert all(v == pytest.approx(0.0, abs=1e-12) for v in gap_shares(samples, pairs, found.with_rank(0)))
     u, v = found.left[:, :3], found.right[:, :3]
     whole = query = key = both = 0.0
     for i, _, _ in pairs:
@@ -364,17 +365,17 @@ def test_gap_shares() -> None:
         key += float(q @ (v @ v.mT @ gap))
         both += float((u @ u.mT @ q) @ (v @ v.mT @ gap))
     shares = gap_shares(samples, pairs, found.with_rank(3))
-    assert shares["share_query"] == pytest.approx(query / whole)
-    assert shares["share_key"] == pytest.approx(key / whole)
-    assert shares["share_both"] == pytest.approx(both / whole)
+    assert shares[0] == pytest.approx(query / whole)
+    assert shares[1] == pytest.approx(key / whole)
+    assert shares[2] == pytest.approx(both / whole)
 
 
 def test_shares_of_no_gap_are_none() -> None:
     samples = held_out()
     flat = replace(samples, keys=[torch.ones_like(k) for k in samples.keys])
     pairs = [(i, samples.positive[i][0], samples.negative[i][0]) for i in range(len(samples.keys))]
-    assert set(gap_shares(flat, pairs, subspace(8, 2)).values()) == {None}
-    json.dumps(swap_table(flat, subspace(8, 2), 1), allow_nan=False)
+    assert set(gap_shares(flat, pairs, subspace(8, 2))) == {None}
+    json.dumps(to_wire(swap_table(flat, subspace(8, 2), 1))[0], allow_nan=False)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 3, 8])
@@ -382,9 +383,9 @@ def test_map_points(rank: int) -> None:
     samples, found = held_out(), subspace(8, rank)
     shown = map_points(samples, found, limit=12)
     count = sum(1 + len(samples.positive[i]) + min(2, len(samples.negative[i])) for i in range(12))
-    assert shown["points"].shape == (count, 3) and shown["points"].dtype == np.float32
-    assert len(shown["labels"]) == len(shown["kinds"]) == count and shown["kinds"].count("query") == 12
-    assert len(shown["explained"]) == 3 and shown["explained"] == sorted(shown["explained"], reverse=True)
+    assert shown.points.shape == (count, 3) and shown.points.dtype == np.float32
+    assert len(shown.map.labels) == len(shown.map.kinds) == count and shown.map.kinds.count("query") == 12
+    assert len(shown.map.explained) == 3 and list(shown.map.explained) == sorted(shown.map.explained, reverse=True)
     coordinates = []
     for i in range(12):
         coordinates.append(samples.queries[i] @ found.query_basis)
@@ -393,11 +394,11 @@ def test_map_points(rank: int) -> None:
     if rank:
         spread = np.linalg.eigvalsh(np.atleast_2d(np.cov(torch.stack(coordinates).numpy().T)))[::-1]
         expected = [*(spread / spread.sum()), 0, 0][:3]
-        assert np.allclose(shown["explained"], expected, atol=1e-9)
+        assert np.allclose(shown.map.explained, expected, atol=1e-9)
     else:
-        assert shown["explained"] == [0.0, 0.0, 0.0] and not shown["points"].any()
+        assert shown.map.explained == (0.0, 0.0, 0.0) and not shown.points.any()
     if rank in (1, 2, 3):
         # Three axes hold all of it, so that distances are those of the coordinates.
         query, key = samples.queries[0] @ found.query_basis, samples.keys[0][samples.positive[0][0]] @ found.key_basis
-        distance = np.linalg.norm(shown["points"][0] - shown["points"][1])
+        distance = np.linalg.norm(shown.points[0] - shown.points[1])
         assert distance == pytest.approx(float((query - key).norm()), rel=1e-4)

@@ -7,9 +7,9 @@ break them unnoticed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from analysis.errors import UserError
+from analysis.qk.answers.features import ExampleKey, ExampleToken, ShownExample
 from analysis.qk.contrasts import boxes, presets
 from analysis.qk.contrasts.drafts import Draft, Misplaced, encoded, place
 from analysis.qk.contrasts.example import Example, Place
@@ -67,30 +67,26 @@ def check_example(example: Example) -> None:
                 raise ValueError(f"the key at {key} is not visible to the query at {query}")
 
 
-def describe(example: Example, tokenizer: FastTokenizer) -> dict[str, Any]:
-    """A preview in plain JSON types: the token strings of each prompt, and the places with their tokens and labels.
+def describe(example: Example, tokenizer: FastTokenizer) -> ShownExample:
+    """An example as a preview shows it: the token strings of each prompt, and the places with tokens and labels."""
+    prompts = tuple(token_texts(tokenizer, ids) for ids in example.prompts)
 
-    ``prompts``: a list of lists of strings. ``query`` and ``negative_query`` (None if the query serves both):
-    ``prompt``, ``position``, ``token``. ``positive`` and ``negative``: lists of the same, with ``label``.
-    """
-    prompts = [token_texts(tokenizer, ids) for ids in example.prompts]
+    def at(spot: Place) -> ExampleToken:
+        return ExampleToken(*spot, prompts[spot.prompt][spot.position])
 
-    def told(spot: Place) -> dict[str, Any]:
-        return {"prompt": spot.prompt, "position": spot.position, "token": prompts[spot.prompt][spot.position]}
-
+    keys = [
+        ExampleKey(*spot, prompts[spot.prompt][spot.position], label)
+        for spot, label in zip((*example.positive, *example.negative), example.key_labels, strict=True)
+    ]
     count = len(example.positive)
-    return {
-        "prompts": prompts,
-        "label": example.label,
-        "query": told(example.query),
-        "negative_query": None if example.negative_query is None else told(example.negative_query),
-        "positive": _labelled(example.positive, example.key_labels[:count], told),
-        "negative": _labelled(example.negative, example.key_labels[count:], told),
-    }
-
-
-def _labelled(places: tuple[Place, ...], labels: tuple[str, ...], told: Any) -> list[dict[str, Any]]:
-    return [{**told(spot), "label": label} for spot, label in zip(places, labels, strict=True)]
+    return ShownExample(
+        prompts=prompts,
+        label=example.label,
+        query=at(example.query),
+        negative_query=None if example.negative_query is None else at(example.negative_query),
+        positive=tuple(keys[:count]),
+        negative=tuple(keys[count:]),
+    )
 
 
 def _placed(drafts: Iterator[Draft], tokenizer: FastTokenizer) -> list[Example]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from analysis.answer import extended
 from analysis.engine.context import Context
-from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.operation import A, Operation
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole, whole
 from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
+from analysis.qk.answers.evidence import HeadEvidence, SubspaceTest
+from analysis.qk.answers.features import ContrastPreview, FeatureHeads, FitFlags, FittedContrast, SubspaceOverlap
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 
@@ -33,15 +36,12 @@ def feature_name(contrast: ContrastSpec) -> str:
 
 
 @dataclass(frozen=True)
-class OnContrast(Operation):
+class OnContrast(Operation[A]):
     """A contrast on a model."""
 
     model: ModelSpec = ModelSpec("default")
     contrast: ContrastSpec = ContrastSpec("induction")
-    rotary: str = "post"
-
-    def __post_init__(self) -> None:
-        choice(self.rotary, ("post", "pre"), "rotary", "The vectors")
+    rotary: Annotated[str, Choice(("post", "pre"), words="The vectors")] = "post"
 
     def examples(self, context: Context, contrast: ContrastSpec | None = None) -> list[Example]:
         """The examples of the contrast for this model's tokenizer, those that are held back from a fit among them."""
@@ -68,10 +68,10 @@ def _check_lengths(examples: list[Example], most: int, kind: str) -> None:
 
 
 @dataclass(frozen=True)
-class PreviewContrast(OnContrast):
+class PreviewContrast(OnContrast[ContrastPreview]):
     """A few examples of a contrast with their tokens, and what fitting it will cost."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ContrastPreview:
         from analysis.qk.contrasts import describe, held_back
 
         loaded = context.model(self.model)
@@ -81,48 +81,38 @@ class PreviewContrast(OnContrast):
         held = len(held_back(self.contrast))
         count = len(few) - held if own else self.contrast.n_examples
         tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * count
-        shown = [describe(e, loaded.tokenizer) for e in few[:3]]
+        shown = tuple(describe(e, loaded.tokenizer) for e in few[:3])
         seconds = tokens * loaded.facts.seconds_per_token * 1.2
-        return Result({"examples": shown, "count": count, "held_back": held, "tokens": int(tokens), "seconds": seconds})
+        return ContrastPreview(shown, count, held, int(tokens), seconds)
 
 
 @dataclass(frozen=True)
-class FitContrast(OnContrast):
+class FitContrast(OnContrast[FittedContrast]):
     """Fit a contrast on every head of every layer from one stream of forward passes."""
 
     kind: ClassVar[Kind] = "job"
-    permutations: int = PERMUTATIONS
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.permutations, 0, 100, "permutations", "The number of relabellings")
+    permutations: Annotated[int, Whole(0, 100, words="The number of relabellings")] = PERMUTATIONS
 
     def describe(self) -> str:
         return f"Fit {feature_name(self.contrast)} on {self.model.label}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FittedContrast:
         from analysis.qk.contrasts import fitted_examples
         from analysis.qk.fit import fit_contrast
 
         loaded = context.model(self.model)
-        require_attention(loaded.facts_dict(), "Features cannot be fitted on this model.")
+        require_attention(loaded.facts, "Features cannot be fitted on this model.")
         context.progress(0.0, "building examples")
         examples = fitted_examples(self.contrast, loaded.tokenizer)
         _check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
-        plain = ("layers", "counts", "candidates", "chance")
-        arrays = {f.name: getattr(fit, f.name) for f in fields(fit) if f.name not in plain}
-        data = {
-            "layers": fit.layers,
-            "counts": list(fit.counts),
-            # NaN is no JSON: what is not defined is left out.
-            **({} if np.isnan(fit.chance) else {"candidates": list(fit.candidates), "chance": fit.chance}),
-            "name": feature_name(self.contrast),
-            "still": [n for n, still in zip(fit.layers, arrays["still"], strict=True) if still],
-        }
-        return Result(data, arrays)
+        kept = {f.name: getattr(fit, f.name) for f in fields(fit)}
+        if np.isnan(fit.chance):  # NaN is no JSON
+            kept |= {"candidates": None, "chance": None}
+        still = tuple(n for n, flag in zip(fit.layers, kept["still"], strict=True) if flag)
+        return FittedContrast(**kept, name=feature_name(self.contrast), still_layers=still)
 
 
 def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:
@@ -131,45 +121,40 @@ def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: s
 
     operation = FitContrast(model, contrast, rotary)
     key = context.key_of(operation)
-    found = context.memory.get(("fit", key)) if key else None
-    if found is not None:
-        return found  # type: ignore[no-any-return]
+    recent = context.memory.get(("fit", key)) if key else None
+    if recent is not None:
+        return recent  # type: ignore[no-any-return]
     result = context.store.get(key) if key else None
     if result is None:
         raise UserError(f"“{feature_name(contrast)}” has not been fitted on this model yet. Press Fit.", "features")
-    known: dict[str, Any] = dict(result.arrays)
-    if "chance" in result.data:
-        known |= {"chance": result.data["chance"], "candidates": tuple(result.data["candidates"])}
-    fit = ContrastFit(
-        layers=result.data["layers"],
-        counts=tuple(result.data["counts"]),
-        **known,
-    )
+    answer = FitContrast.answer_from(result)
+    defined = {f.name: getattr(answer, f.name) for f in fields(ContrastFit) if getattr(answer, f.name) is not None}
+    fit = ContrastFit(**defined)
     context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
     return fit
 
 
 @dataclass(frozen=True)
-class FeatureStatus(Operation):
+class FeatureStatus(Operation[FitFlags]):
     """Which of some features are fitted on a model."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
     features: tuple[ContrastSpec, ...] = ()
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FitFlags:
         keys = [context.key_of(FitContrast(self.model, f)) for f in self.features]
-        return Result({"fitted": [k is not None and context.store.has(k) for k in keys]})
+        return FitFlags(tuple(k is not None and context.store.has(k) for k in keys))
 
 
 @dataclass(frozen=True)
-class FeatureScores(OnContrast):
+class FeatureScores(OnContrast[FeatureHeads]):
     """Per layer and head: trace in nats, its distance from the null, attention contrast, hit rate, and how much
     attention the matching keys get together; NaN elsewhere, and for the distance where relabellings are too few."""
 
     kind: ClassVar[Kind] = "read"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FeatureHeads:
         from analysis.qk.evidence import FEW_RELABELLINGS, LOOKS, matching_attention
 
         fit = fit_of(context, self.model, self.contrast, self.rotary)
@@ -185,19 +170,17 @@ class FeatureScores(OnContrast):
             "hits": fit.hits,
             "matching": matching_attention(fit),
         }
-        whole_grid = {}
+        grids = {}
         for name, values in scores.items():
             grid = np.full((facts.layers, facts.heads), np.nan, np.float32)
             grid[fit.layers] = values
-            whole_grid[name] = grid
+            grids[name] = grid
         chance = None if np.isnan(fit.chance) else fit.chance
-        told = {"examples": fit.examples, "permutations": fit.null_trace.shape[-1], "chance": chance}
-        told["looks"] = LOOKS
-        return Result(told, whole_grid)
+        return FeatureHeads(fit.examples, fit.null_trace.shape[-1], chance, LOOKS, **grids)
 
 
 @dataclass(frozen=True)
-class Evidence(OnContrast):
+class Evidence(OnContrast[HeadEvidence]):
     """What supports a feature's subspace on one head: spectrum with null, trace, noise share, split halves."""
 
     kind: ClassVar[Kind] = "read"
@@ -206,7 +189,7 @@ class Evidence(OnContrast):
     rank: int = -1
     centred: bool = False
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> HeadEvidence:
         from analysis.qk.contrasts import held_back
         from analysis.qk.evidence import head_evidence
 
@@ -214,11 +197,11 @@ class Evidence(OnContrast):
         check_head(fit, self.layer, self.head)
         rank = None if self.rank < 0 else self.rank
         facts = head_evidence(fit, self.layer, self.head, rank, self.centred, rotary=self.rotary)
-        return Result({**facts, "held_back": len(held_back(self.contrast))})
+        return replace(facts, held_back=len(held_back(self.contrast)))
 
 
 @dataclass(frozen=True)
-class Overlap(Operation):
+class Overlap(Operation[SubspaceOverlap]):
     """How far the subspaces of several features coincide on one head."""
 
     kind: ClassVar[Kind] = "read"
@@ -227,35 +210,31 @@ class Overlap(Operation):
     layer: int = 0
     head: int = 0
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SubspaceOverlap:
         from analysis.qk.evidence import overlap, subspace_of
 
         fits = [fit_of(context, self.model, f) for f in self.features]
         for fit in fits:
             check_head(fit, self.layer, self.head)
-        found = overlap([subspace_of(f, self.layer, self.head) for f in fits])
-        return Result({**found, "names": [feature_name(f) for f in self.features]})
+        subspaces = [subspace_of(f, self.layer, self.head) for f in fits]
+        return overlap(subspaces, [feature_name(f) for f in self.features])
 
 
 @dataclass(frozen=True)
-class HeldOut(OnContrast):
+class HeldOut(OnContrast[SubspaceTest]):
     """A head's subspace on examples that the fit has not seen, where there are any: swaps by rank with random controls,
     and the map. ``in_sample`` and ``basis`` of the answer say which examples these were."""
 
     kind: ClassVar[Kind] = "job"
     layer: int = 0
     head: int = 0
-    examples_count: int = 150
+    examples_count: Annotated[int, Whole(20, 2000, words="The number of examples to test on")] = 150
     centred: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.examples_count, 20, 2000, "examples_count", "The number of examples to test on")
 
     def describe(self) -> str:
         return f"Swap test of {feature_name(self.contrast)} on layer {self.layer}, head {self.head}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SubspaceTest:
         from analysis.qk.contrasts import trial_of
         from analysis.qk.evidence import subspace_of
         from analysis.qk.heldout import collect, map_points, swap_table
@@ -279,9 +258,8 @@ class HeldOut(OnContrast):
         if self.rotary == "post" and any(samples.negative):
             context.progress(0.85, "swaps by rank")
             table = swap_table(samples, subspace)
-        arrays = {name: points.pop(name) for name in ("points", "centre", "axes")}
-        told = {"in_sample": trial.in_sample, "basis": trial.basis, "examples": len(trial.examples)}
-        return Result({"swaps": table, "map": points, **told}, arrays)
+        where = {"in_sample": trial.in_sample, "basis": trial.basis, "examples": len(trial.examples)}
+        return extended(SubspaceTest, points, swaps=table, **where)
 
 
 def check_head(fit: ContrastFit, layer: int, head: int) -> None:

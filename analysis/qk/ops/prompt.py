@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
-from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.operation import A, Operation
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole, whole
 from analysis.models.capabilities import require_attention
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
+from analysis.qk.answers.prompt import HeadCells, MapPlaces, NextTokens, QueryRow, Reading, SignedCells
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import HeldOut, feature_name, fit_of
 
@@ -27,17 +28,17 @@ MAX_CELLS = 512
 
 
 @dataclass(frozen=True)
-class OnPrompt(Operation):
+class OnPrompt(Operation[A]):
     """A prompt in a model: raw text or a chat turn, with ``generate`` tokens of the model's own (greedy) after it."""
 
     model: ModelSpec = ModelSpec("default")
     text: str = ""
     chat: bool = False
-    generate: int = 0
+    generate: Annotated[int, Whole(0, 200, words="The number of generated tokens")] = 0
 
     def __post_init__(self) -> None:
         check_prompt(self.text)
-        whole(self.generate, 0, 200, "generate", "The number of generated tokens")
+        super().__post_init__()
 
     def trace(self, context: Context, overview: bool = False) -> tuple[Trace, Overview | None, int]:
         """The recorded pass (from memory if it is there), the overview if asked for, and the length of the prompt."""
@@ -46,27 +47,27 @@ class OnPrompt(Operation):
         from analysis.models.trace import trace_prompt
 
         loaded = context.model(self.model)
-        require_attention(loaded.facts_dict(), "The Attention page does not work with this model.")
+        require_attention(loaded.facts, "The Attention page does not work with this model.")
         prompt = [self.text, self.chat, self.generate]
         key = hash_of(["trace", context.residents.identity(self.model), *prompt])
-        found = context.memory.get(key)
-        if found is not None and not overview:
-            return found[0], None, found[1]
-        ids = encode_prompt(loaded, self.text, self.chat)
-        count, everything = len(ids), list(found[0].ids) if found is not None else list(ids)
-        if found is None:
+        earlier = context.memory.get(key)
+        if earlier is not None and not overview:
+            return earlier[0], None, earlier[1]
+        prompt_ids = encode_prompt(loaded, self.text, self.chat)
+        count, ids = len(prompt_ids), list(earlier[0].ids) if earlier is not None else list(prompt_ids)
+        if earlier is None:
             context.progress(0.1, f"{count} tokens")
-            for n, token in enumerate(generate_stream(loaded, ids, self.generate), start=1):
-                everything.append(token)
+            for n, token in enumerate(generate_stream(loaded, prompt_ids, self.generate), start=1):
+                ids.append(token)
                 context.progress(0.1 + 0.5 * n / self.generate, f"generated {n} of {self.generate} tokens")
         context.progress(0.6, "recording all layers")
-        trace, seen = trace_prompt(loaded, everything, overview)
+        trace, scores = trace_prompt(loaded, ids, overview)
         context.memory.put(key, (trace, count), trace.size)
-        return trace, seen, count
+        return trace, scores, count
 
 
 @dataclass(frozen=True)
-class TracePrompt(OnPrompt):
+class TracePrompt(OnPrompt[Reading]):
     """Read a prompt: its tokens, what the model predicts next, scores and thumbnails of every head."""
 
     kind: ClassVar[Kind] = "job"
@@ -74,7 +75,7 @@ class TracePrompt(OnPrompt):
     def describe(self) -> str:
         return f"Read “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Reading:
         from analysis.models.legible import legibility_notes
         from analysis.models.prompts import encoded_prompt, prompt_notes, token_labels
 
@@ -84,38 +85,36 @@ class TracePrompt(OnPrompt):
         probabilities = trace.next_logits.double().softmax(-1)
         top = probabilities.topk(min(10, probabilities.shape[0]))
         labels = token_labels(loaded.tokenizer, trace.ids)
-        data = {
-            "labels": labels,
-            "ids": trace.ids,
-            "prompt_tokens": count,
-            "notes": [
+        following = token_labels(loaded.tokenizer, top.indices.tolist())
+        return Reading(
+            labels=tuple(labels),
+            ids=tuple(trace.ids),
+            prompt_tokens=count,
+            notes=(
                 *encoded_prompt(loaded, self.text, self.chat).notes,
                 *legibility_notes(loaded.tokenizer, self.text),
                 *prompt_notes(self.text, labels),
-            ],
-            "next": {
-                "labels": token_labels(loaded.tokenizer, top.indices.tolist()),
-                "probabilities": top.values.tolist(),
-            },
-            "layers": loaded.facts.layers,
-            "heads": loaded.facts.heads,
-            "head_width": loaded.facts.head_width,
-            "attention_layers": loaded.facts.attention_layers,
-        }
-        return Result(data, {**overview.scores, "thumbnails": overview.thumbnails})
+            ),
+            next=NextTokens(tuple(following), tuple(top.values.tolist())),
+            layers=loaded.facts.layers,
+            heads=loaded.facts.heads,
+            head_width=loaded.facts.head_width,
+            attention_layers=tuple(loaded.facts.attention_layers),
+            entropy=overview.scores["entropy"],
+            sink=overview.scores["sink"],
+            previous=overview.scores["previous"],
+            induction=overview.scores["induction"],
+            itself=overview.scores["self"],
+            thumbnails=overview.thumbnails,
+        )
 
 
 @dataclass(frozen=True)
-class OnHead(OnPrompt):
+class OnHead(OnPrompt[A]):
     """One head of one layer on a prompt."""
 
-    layer: int = 0
-    head: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.layer, 0, 10_000, "layer", "The layer")
-        whole(self.head, 0, 10_000, "head", "The head")
+    layer: Annotated[int, Whole(0, 10_000, words="The layer")] = 0
+    head: Annotated[int, Whole(0, 10_000, words="The head")] = 0
 
     def recorded(self, context: Context, *positions: int) -> Trace:
         """The trace, once layer, head and token positions are known to exist in it."""
@@ -131,10 +130,10 @@ class OnHead(OnPrompt):
 
 
 @dataclass(frozen=True)
-class HeadAttention(OnHead):
+class HeadAttention(OnHead[HeadCells]):
     """All attention of one head as 8-bit numbers, max-pooled when there are more than 512 tokens."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> HeadCells:
         import torch
 
         matrix = self.recorded(context).matrix(self.layer, self.head)
@@ -144,11 +143,11 @@ class HeadAttention(OnHead):
             matrix = torch.nn.functional.max_pool2d(matrix[None, None], pool, ceil_mode=True)[0, 0]
         top = float(matrix.max())
         cells = (matrix / max(top, 1e-12) * 255).round().to(torch.uint8).numpy()
-        return Result({"max": top, "pool": pool, "tokens": tokens}, {"cells": cells})
+        return HeadCells(top, pool, tokens, cells)
 
 
 @dataclass(frozen=True)
-class AttentionRow(OnHead):
+class AttentionRow(OnHead[QueryRow]):
     """One query's row: attention, logits, and what each feature contributes to them.
 
     ``key`` -1 is the key with the most attention, the first token and the query itself aside. ``ranks`` has one entry
@@ -159,22 +158,20 @@ class AttentionRow(OnHead):
     key: int = 0
     features: tuple[ContrastSpec, ...] = ()
     ranks: tuple[int, ...] = ()
-    side: str = "query"
+    side: Annotated[str, Choice(("query", "key", "both"), words="The side that is split")] = "query"
     orthogonalise: bool = False
-    reference: str = "others"
+    reference: Annotated[str, Choice(("others", "token", "none"), words="The reference")] = "others"
     reference_token: int = 0
     skip_first: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice(self.side, ("query", "key", "both"), "side", "The side that is split")
-        choice(self.reference, ("others", "token", "none"), "reference", "The reference")
         if len(self.features) > 6:
             raise UserError("At most six features can be compared at once.", "features")
         for rank in self.ranks:
             whole(rank, -1, 4096, "rank", "The rank")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> QueryRow:
         from analysis.models.prompts import token_labels
         from analysis.qk.why import row_parts, sentence
 
@@ -196,26 +193,21 @@ class AttentionRow(OnHead):
             else sentence(spoken, key, names, labels, self.query)
         )
         record = trace.layers[self.layer]
-        data = {
-            "sentence": text,
-            "key": key,
-            "names": names,
-            "ranks": [s.rank for s in subspaces],
-            "sum_error": row.error,
-            "scaling": record.scaling,
-            "softcap": record.softcap,
-            "masked": masked,
-        }
         finite = row.nats.masked_fill(~row.nats.isfinite(), np.nan)
-        return Result(
-            data,
-            {
-                "attention": row.attention.float().numpy(),
-                "nats": finite.float().numpy(),
-                "parts": row.parts.float().numpy(),
-                "total": row.total.float().numpy(),
-                "candidates": row.candidates.numpy().astype(np.uint8),
-            },
+        return QueryRow(
+            sentence=text,
+            key=key,
+            names=tuple(names),
+            ranks=tuple(s.rank for s in subspaces),
+            sum_error=row.error,
+            scaling=record.scaling,
+            softcap=record.softcap,
+            masked=masked,
+            attention=row.attention.float().numpy(),
+            nats=finite.float().numpy(),
+            parts=row.parts.float().numpy(),
+            total=row.total.float().numpy(),
+            candidates=row.candidates.numpy().astype(np.uint8),
         )
 
     def _subspaces(self, context: Context) -> list[QKSubspace]:
@@ -224,20 +216,20 @@ class AttentionRow(OnHead):
 
 
 @dataclass(frozen=True)
-class PlaceOnMap(OnHead):
+class PlaceOnMap(OnHead[MapPlaces]):
     """Where one query of the prompt and the keys that it sees lie on the map of a held-out test of the same head."""
 
     query: int = 0
     held_out: HeldOut = HeldOut()
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> MapPlaces:
         import torch
 
         from analysis.qk.evidence import subspace_of
 
         trace, held = self.recorded(context, self.query), self.held_out
-        tested = context.stored(held)
-        if tested is None or held.rotary != "post" or (held.layer, held.head) != (self.layer, self.head):
+        stored = context.stored(held)
+        if stored is None or held.rotary != "post" or (held.layer, held.head) != (self.layer, self.head):
             raise UserError("The map belongs to another head or to other vectors. Test this one first.", "map")
         fit = fit_of(context, self.model, held.contrast, held.rotary)
         subspace = subspace_of(fit, self.layer, self.head, None, held.centred)
@@ -246,10 +238,11 @@ class PlaceOnMap(OnHead):
         seen = torch.nonzero(raw.isfinite())[:, 0]
         keys = record.keys[0, self.head // record.group].double()[seen] @ subspace.key_basis
         query = record.queries[0, self.head, self.query].double() @ subspace.query_basis
-        centre, axes = (torch.from_numpy(tested.arrays[n]).double() for n in ("centre", "axes"))
+        test = HeldOut.answer_from(stored)
+        centre, axes = torch.from_numpy(test.centre).double(), torch.from_numpy(test.axes).double()
         places = torch.zeros(len(seen) + 1, 3, dtype=torch.float64)
         places[:, : axes.shape[1]] = (torch.cat([query[None], keys]) - centre) @ axes
-        return Result({"positions": [self.query, *seen.tolist()]}, {"places": places.float().numpy()})
+        return MapPlaces((self.query, *seen.tolist()), places.float().numpy())
 
 
 def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
@@ -261,13 +254,13 @@ def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
 
 
 @dataclass(frozen=True)
-class Alignment(OnHead):
+class Alignment(OnHead[SignedCells]):
     """The part of every logit that one feature's subspace makes, tokens x tokens, as 8-bit signed numbers in nats."""
 
     feature: ContrastSpec = ContrastSpec("induction")
-    rank: int = -1
+    rank: Annotated[int, Whole(-1, 4096, words="The rank")] = -1
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SignedCells:
         import torch
 
         from analysis.qk.why import alignment_matrix
@@ -288,13 +281,12 @@ class Alignment(OnHead):
         top = float(matrix.nan_to_num(0).abs().max())
         scaled = (matrix / max(top, 1e-12) * 127).round()
         cells = scaled.nan_to_num(-128).to(torch.int8).numpy()
-        data = {"max": top, "pool": pool, "tokens": tokens, "rank": subspace.rank, "name": feature_name(self.feature)}
-        return Result(data, {"cells": cells})
+        return SignedCells(top, pool, tokens, cells, subspace.rank, feature_name(self.feature))
 
 
-def subspace_for(context: Context, on: OnHead, feature: ContrastSpec, rank: int) -> QKSubspace:
-    """The fitted subspace of a feature on the operation's head; UserError if the feature is not fitted yet."""
+def subspace_for(context: Context, on: OnHead[Any], feature: ContrastSpec, rank: int) -> QKSubspace:
+    """The fitted subspace of a feature on the operation's head, of the energy rule's rank for -1; UserError if the
+    feature is not fitted yet."""
     from analysis.qk.evidence import subspace_of
 
-    whole(rank, -1, 4096, "rank", "The rank")
     return subspace_of(fit_of(context, on.model, feature), on.layer, on.head, None if rank < 0 else rank)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from analysis.answer import extended
 from analysis.engine.context import Context
-from analysis.engine.question import Result
+from analysis.engine.operation import A
 from analysis.errors import UserError
-from analysis.fields import whole
+from analysis.fields import Whole
+from analysis.qk.answers.prompt import KeySwap, SwapEffect
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.prompt import OnHead, subspace_for
 
@@ -20,18 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OnSwap(OnHead):
+class OnSwap(OnHead[A]):
     """Two keys, a feature and a rank (-1: by the energy rule), seen from one query."""
 
     query: int = 0
     a: int = 0
     b: int = 1
     feature: ContrastSpec = ContrastSpec("induction")
-    rank: int = -1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.rank, -1, 4096, "rank", "The rank")
+    rank: Annotated[int, Whole(-1, 4096, words="The rank")] = -1
 
     def checked(self, context: Context) -> tuple[Trace, QKSubspace]:
         """Trace and subspace, once the two keys are known to be visible and different."""
@@ -45,16 +43,12 @@ class OnSwap(OnHead):
 
 
 @dataclass(frozen=True)
-class SwapRow(OnSwap):
+class SwapRow(OnSwap[KeySwap]):
     """This head's attention after two keys have traded their coordinates, beside random subspaces of equal rank."""
 
-    draws: int = 50
+    draws: Annotated[int, Whole(5, 200, words="The number of random subspaces")] = 50
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.draws, 5, 200, "draws", "The number of random subspaces")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> KeySwap:
         from analysis.qk.swap import random_rows, swapped_row
 
         trace, subspace = self.checked(context)
@@ -64,23 +58,24 @@ class SwapRow(OnSwap):
         random = random_rows(*at, subspace.rank, self.draws)
         band = np.quantile(random.numpy(), [0.05, 0.5, 0.95], axis=0)
         a, b = self.a, self.b
-        data = {
-            "rank": subspace.rank,
-            "width": int(subspace.singular_values.shape[0]),
-            "rule_rank": subspace_for(context, self, self.feature, -1).rank,
-            "draws": self.draws,
-            "a": [float(before[a]), float(after[a]), *band[:, a].tolist()],
-            "b": [float(before[b]), float(after[b]), *band[:, b].tolist()],
-        }
-        arrays = {"before": before.float().numpy(), "after": after.float().numpy(), "band": band.astype(np.float32)}
-        return Result(data, arrays)
+        return KeySwap(
+            rank=subspace.rank,
+            width=int(subspace.singular_values.shape[0]),
+            rule_rank=subspace_for(context, self, self.feature, -1).rank,
+            draws=self.draws,
+            a=(float(before[a]), float(after[a]), *band[:, a].tolist()),
+            b=(float(before[b]), float(after[b]), *band[:, b].tolist()),
+            before=before.float().numpy(),
+            after=after.float().numpy(),
+            band=band.astype(np.float32),
+        )
 
 
 @dataclass(frozen=True)
-class SwapPrediction(OnSwap):
+class SwapPrediction(OnSwap[SwapEffect]):
     """What the whole model predicts after the query when this one head attends by the swapped row."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SwapEffect:
         import torch
 
         from analysis.models.prompts import token_labels
@@ -95,8 +90,11 @@ class SwapPrediction(OnSwap):
         basis = random_basis(subspace.left.shape[0], subspace.rank, torch.Generator().manual_seed(0))
         after = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, subspace.key_basis))
         control = predictions_after(loaded, *at, swapped_row(*at, self.a, self.b, basis))
-        compared = compare_predictions(before, after)
-        compared["labels"] = token_labels(loaded.tokenizer, compared["ids"])
-        compared["kl_random"] = compare_predictions(before, control)["kl"]
-        compared["rank"] = subspace.rank
-        return Result(compared)
+        change = compare_predictions(before, after)
+        return extended(
+            SwapEffect,
+            change,
+            labels=tuple(token_labels(loaded.tokenizer, list(change.ids))),
+            kl_random=compare_predictions(before, control).kl,
+            rank=subspace.rank,
+        )

@@ -65,15 +65,13 @@ class Invariants(Operation[InvariantTable]):
         return f"Invariants on {self.model.label}"
 
     def run(self, context: Context) -> InvariantTable:
-        from analysis.models.capabilities import capabilities
+        from analysis.models.capabilities import require_attention
         from analysis.models.prompts import encode_prompt
         from analysis.qk.contrasts import build_examples
         from analysis.qk.invariants import measure_invariants
 
         loaded = context.model(self.model)
-        able = capabilities(loaded.facts_dict())[0]
-        if not able["works"]:
-            raise UserError(f"The invariants need recorded attention. {able['reason']}", "model")
+        require_attention(loaded.facts, "The invariants need recorded attention.")
         try:
             ids = encode_prompt(loaded, INVARIANT_PROMPT, chat=False)
         except UserError as error:
