@@ -48,7 +48,7 @@ def run(clicks: int = 40) -> dict[str, Any]:
             **_clicks(client, text, tokens, feature, clicks),
         }
         results |= _sizes(client, text, pack_cells)
-        worker = psutil.Process(client.status()["pid"])
+        worker = psutil.Process(client.status().pid)
         results |= _memory(client, worker)
         return results
     finally:

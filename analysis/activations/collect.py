@@ -31,8 +31,8 @@ from analysis.progress import Check, Progress, no_check, silent
 from analysis.spoken import duration
 
 if TYPE_CHECKING:
-    from analysis.models.facts import ModelFacts
     from analysis.models.loaded_model import LoadedModel
+    from analysis.models.model_facts import ModelFacts
 
 CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
 LOOKED_AT = 50  # passages, to see whether the model can read them at all

@@ -17,8 +17,9 @@ from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+from analysis.answer import from_wire
 from analysis.engine import protocol
-from analysis.engine.jobs import read_book
+from analysis.engine.jobs import read_book, row_of
 from analysis.engine.keys import hash_of
 from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation, rebuild
@@ -27,6 +28,7 @@ from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError
 from analysis.home import folder, home
+from analysis.status import JobRow, WorkerStatus
 from analysis.view_ref import QuestionRef
 
 log = logging.getLogger(__name__)
@@ -197,20 +199,20 @@ class Client:
         """Cancel a question by its token. True if it was still waiting or running."""
         return bool(self._control({"type": "cancel", "token": token}).get("found"))
 
-    def jobs(self) -> list[dict[str, Any]]:
+    def jobs(self) -> list[JobRow]:
         """The recent jobs, newest first; from the book on disk while there is no worker."""
         try:
-            return list(self._control({"type": "jobs"}, patience=0.3)["jobs"])
+            return [JobRow(**row) for row in self._control({"type": "jobs"}, patience=0.3)["jobs"]]
         except WorkerGone:
-            rows = [r.row() for r in read_book(self.home / "jobs.json")]
-            return sorted(rows, key=lambda r: -r["started"])
+            rows = [row_of(record) for record in read_book(self.home / "jobs.json")]
+            return sorted(rows, key=lambda row: -row.started)
 
-    def status(self) -> dict[str, Any]:
-        """What the worker is doing and which models it holds; ``{"phase": ...}`` alone while there is none."""
+    def status(self) -> WorkerStatus:
+        """What the worker is doing and which models it holds; only a phase while there is none."""
         try:
-            return self._control({"type": "status"}, patience=0.3)
+            return from_wire(WorkerStatus, self._control({"type": "status"}, patience=0.3)["status"], {})
         except WorkerGone as error:
-            return {"phase": str(error), "loaded": [], "loading": None, "pid": None, "busy": ""}
+            return WorkerStatus(str(error))
 
     def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
         connection, address = self._connect(patience)

@@ -12,38 +12,21 @@ import os
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.home import home
+from analysis.status import JobRecord, JobRow
 
 log = logging.getLogger(__name__)
 KEPT = 40
 ENDED = ("done", "failed", "cancelled")
 
 
-@dataclass
-class JobRecord:
-    """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown;
-    ``files``: what it wrote to the data folder, as names below it."""
-
-    id: str
-    operation: str
-    title: str
-    link: str
-    session: str
-    state: str = "queued"
-    share: float | None = None
-    text: str = ""
-    reason: str = ""
-    started: float = 0.0
-    changed: float = 0.0
-    files: list[str] = field(default_factory=list)
-
-    def row(self) -> dict[str, Any]:
-        """The record as plain data, with ``gone``: whether a file that it made is no longer there."""
-        return asdict(self) | {"gone": any(not (home() / str(name)).is_file() for name in self.files)}
+def row_of(record: JobRecord) -> JobRow:
+    """The record as it is shown."""
+    return JobRow(**asdict(record), gone=any(not (home() / str(name)).is_file() for name in record.files))
 
 
 class JobBook:
@@ -85,10 +68,10 @@ class JobBook:
             if "state" in changes or record.changed - self._written > 0.5:
                 self._write()
 
-    def listing(self) -> list[dict[str, Any]]:
-        """All records, newest first, as plain data."""
+    def listing(self) -> list[JobRow]:
+        """All records, newest first."""
         with self._lock:
-            return [r.row() for r in sorted(self._records.values(), key=lambda r: -r.started)]
+            return [row_of(r) for r in sorted(self._records.values(), key=lambda r: -r.started)]
 
     def _write(self) -> None:
         """Rewrite the file. A full disk costs the tray its memory, not the worker its life."""

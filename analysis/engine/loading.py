@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
-from analysis.models.capabilities import capabilities
+from analysis.engine.question import Kind
+from analysis.models.capabilities import MetNeed, capabilities
+from analysis.models.model_facts import ModelEstimate, ModelFacts
 from analysis.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
-class EstimateModel(Operation):
+class LoadReport:
+    """A model that is in memory now, and what works with it."""
+
+    facts: ModelFacts
+    capabilities: tuple[MetNeed, ...]
+
+
+@dataclass(frozen=True)
+class EstimateModel(Operation[ModelEstimate]):
     """Parameters and memory of a model from its metadata alone, against what the machine has."""
 
     kind: ClassVar[Kind] = "read"
     candidate: ModelSpec = ModelSpec("default")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ModelEstimate:
         from analysis.models.metadata import estimate
 
-        return Result(asdict(estimate(self.candidate)))
+        return estimate(self.candidate)
 
 
 @dataclass(frozen=True)
-class LoadModel(Operation):
-    """Load a model, or read it again if its files were saved over; describe it, and say which pages work with it."""
+class LoadModel(Operation[LoadReport]):
+    """Load a model, or read it again if its files were saved over; describe it, and say what works with it."""
 
     kind: ClassVar[Kind] = "job"
     reread: ClassVar[bool] = True
@@ -43,6 +52,6 @@ class LoadModel(Operation):
 
         return hash_of([list(entry) for entry in stamp_of(self.model)])
 
-    def run(self, context: Context) -> Result:
-        facts = context.model(self.model).facts_dict()
-        return Result({"facts": facts, "capabilities": capabilities(facts)})
+    def run(self, context: Context) -> LoadReport:
+        facts = context.model(self.model).facts
+        return LoadReport(facts, capabilities(facts))

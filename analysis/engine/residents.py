@@ -17,6 +17,7 @@ from analysis.engine.keys import hash_of
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import stamp_of
 from analysis.progress import Progress, silent
+from analysis.status import Loading, Resident
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -31,7 +32,7 @@ class Residents:
         self.limit = limit or max(1, int(os.environ.get("ATTUNE_MODELS", "2")))
         self._lock = threading.Lock()
         self._loaded: OrderedDict[ModelSpec, LoadedModel] = OrderedDict()
-        self._loading: tuple[ModelSpec, str, float | None] | None = None
+        self._loading: Loading | None = None
 
     def get(self, spec: ModelSpec, progress: Progress = silent, *, fresh: bool = False) -> LoadedModel:
         """The loaded model, loading it first if need be. ``fresh``: read it again if its files were saved over.
@@ -47,12 +48,12 @@ class Residents:
         if known is not None and not (fresh and changed_on_disk(known)):
             return known
         with self._lock:
-            self._loading = (spec, "starting", 0.0)
+            self._loading = Loading(spec, "starting", 0.0)
         from analysis.models.loader import load_model
 
         def told(share: float | None, text: str = "", **facts: Any) -> None:
             with self._lock:
-                self._loading = (spec, text, share)
+                self._loading = Loading(spec, text, share)
             progress(share, text, **facts)
 
         try:
@@ -108,17 +109,11 @@ class Residents:
         with self._lock:
             self._loaded[loaded.spec] = loaded
 
-    def listing(self) -> dict[str, Any]:
-        """What is loaded, newest use last, and what is being loaded; plain data."""
+    def listing(self) -> tuple[tuple[Resident, ...], Loading | None]:
+        """What is loaded, newest use last, and what is being loaded."""
         with self._lock:
-            loading = self._loading
-            return {
-                "loaded": [
-                    {"spec": s.to_dict(), "facts": m.facts_dict(), "changed": changed_on_disk(m)}
-                    for s, m in self._loaded.items()
-                ],
-                "loading": loading and {"spec": loading[0].to_dict(), "text": loading[1], "share": loading[2]},
-            }
+            loaded = tuple(Resident(s, m.facts, changed_on_disk(m)) for s, m in self._loaded.items())
+            return loaded, self._loading
 
 
 def changed_on_disk(loaded: LoadedModel) -> bool:

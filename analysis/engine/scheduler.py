@@ -21,7 +21,7 @@ from typing import Any
 
 from analysis.disk import FULL, full_disk
 from analysis.engine.context import Context
-from analysis.engine.jobs import JobBook, JobRecord
+from analysis.engine.jobs import JobBook
 from analysis.engine.keys import hash_of
 from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation
@@ -29,6 +29,7 @@ from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.status import JobRecord
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")

@@ -20,6 +20,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
 
+from analysis.answer import plain_of
 from analysis.engine import protocol
 from analysis.engine.jobs import JobBook
 from analysis.engine.operation import rebuild
@@ -29,6 +30,7 @@ from analysis.errors import UserError
 from analysis.home import folder
 from analysis.logs import cut, log_to
 from analysis.models.spec import ModelSpec
+from analysis.status import WorkerStatus
 
 log = logging.getLogger("attune.worker")
 
@@ -143,10 +145,11 @@ class Server:
         if message.get("type") == "cancel":
             return {"type": "ok", "found": self.scheduler.leave(str(message.get("token")), "cancelled")}
         if message.get("type") == "jobs":
-            return {"type": "ok", "jobs": self.scheduler.book.listing()}
+            return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing())}
         if message.get("type") == "status":
-            listing = self.scheduler.residents.listing()
-            return {"type": "ok", "pid": os.getpid(), "phase": self.starting, "busy": self.scheduler.busy, **listing}
+            models = self.scheduler.residents.listing()
+            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models)
+            return {"type": "ok", "status": plain_of(status)}
         return {"type": "error", "kind": "user", "text": "The worker does not know this message.", "field": None}
 
 

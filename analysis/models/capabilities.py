@@ -5,11 +5,12 @@ No page is known here: a page names what it needs of a model in one of these wor
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from analysis.errors import UserError
 from analysis.models.legible import UNREAD_LIMIT
+from analysis.models.model_facts import ModelFacts
 
 # Recorded attention may differ from the model's own by rounding of the dtype that it computes in.
 TOLERANCE = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
@@ -33,9 +34,9 @@ class Capability:
     reason: str
 
 
-def capability(need: Need, facts: dict[str, Any]) -> Capability:
-    """Whether a model has what is needed. ``facts`` as of ModelFacts."""
-    english = facts.get("unread_english", 0.0) <= UNREAD_LIMIT
+def capability(need: Need, facts: ModelFacts) -> Capability:
+    """Whether a model has what is needed."""
+    english = facts.unread_english <= UNREAD_LIMIT
     own = "" if english else " The bundled texts are English, which this model cannot read: bring texts of its own."
     attention = recorded_attention(facts)
     match need:
@@ -85,31 +86,39 @@ def capability(need: Need, facts: dict[str, Any]) -> Capability:
             )
 
 
-def capabilities(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry per need: ``need``, ``works``, ``reason``."""
-    return [{"need": need, **asdict(capability(need, facts))} for need in get_args(Need)]
+@dataclass(frozen=True)
+class MetNeed(Capability):
+    """A capability with the need that it is of."""
+
+    need: Need
 
 
-def require_attention(facts: dict[str, Any], refusal: str) -> None:
+def capabilities(facts: ModelFacts) -> tuple[MetNeed, ...]:
+    """One entry per need."""
+    rows = ((need, capability(need, facts)) for need in get_args(Need))
+    return tuple(MetNeed(row.works, row.reason, need) for need, row in rows)
+
+
+def require_attention(facts: ModelFacts, refusal: str) -> None:
     """Raises UserError (field ``model``) with this sentence and the reason, if attention cannot be recorded."""
     attention = recorded_attention(facts)
     if not attention.works:
         raise UserError(f"{refusal} {attention.reason}", "model")
 
 
-def recorded_attention(facts: dict[str, Any]) -> Capability:
+def recorded_attention(facts: ModelFacts) -> Capability:
     """Whether recorded queries and keys reproduce the model's own attention."""
-    if not facts["attention_layers"]:
+    if not facts.attention_layers:
         return Capability(
             False, "No layer of this model computes softmax attention through transformers' attention interface."
         )
-    if facts["missing_layers"]:
-        layers = ", ".join(map(str, facts["missing_layers"]))
+    if facts.missing_layers:
+        layers = ", ".join(map(str, facts.missing_layers))
         return Capability(
             False,
             f"Layers {layers} compute their attention in a way that cannot be recorded; none is skipped silently.",
         )
-    tolerance, error = TOLERANCE.get(facts["dtype"], 4e-2), facts["recording_error"]
+    tolerance, error = TOLERANCE.get(facts.dtype, 4e-2), facts.recording_error
     if error is None or not error <= tolerance:
         size = "no finite number" if error is None else f"{error:.1e}"
         return Capability(
@@ -119,8 +128,8 @@ def recorded_attention(facts: dict[str, Any]) -> Capability:
         )
     text = (
         f"Recorded queries and keys reproduce the model's own attention to {error:.1e} on "
-        f"{facts['probe_tokens']} tokens, all {len(facts['attention_layers'])} layers."
+        f"{facts.probe_tokens} tokens, all {len(facts.attention_layers)} layers."
     )
-    if facts["other_layers"]:
-        text += f" {len(facts['other_layers'])} layers have no softmax attention and are not shown."
+    if facts.other_layers:
+        text += f" {len(facts.other_layers)} layers have no softmax attention and are not shown."
     return Capability(True, text)

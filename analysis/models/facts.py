@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.models.legible import unread
+from analysis.models.model_facts import ModelFacts
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
 from analysis.models.spec import ModelSpec
 
@@ -26,55 +27,6 @@ log = logging.getLogger(__name__)
 _PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
 _PROBE_TOKENS = 64
 _LIMITS = ("max_position_embeddings", "max_seq_len", "max_target_positions", "n_positions", "n_ctx")
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a page may know about a loaded model; plain data.
-
-    ``attention_layers`` lists the layers that have a softmax attention which was seen to report; ``missing_layers``
-    those that should have and did not. ``heads``, ``key_heads`` and ``head_width`` are the largest of any layer;
-    ``layer_heads`` has the query heads of each attention layer, in order. ``max_positions``: the longest input, of the
-    configuration or of learned positions, whichever is less; 0 for no limit. ``embeddings``: tokens that the embedding
-    has. ``recording_error`` is the largest absolute difference between attention
-    weights recomputed from recorded queries and keys and the model's own eager weights, over all layers and heads, on
-    a probe of ``probe_tokens`` tokens. ``seconds_per_token`` is the time of that probe's forward pass, for estimates.
-    ``fingerprint`` identifies the weights. ``unread_english``: share of an English text, in [0, 1], that the tokenizer
-    does not know. ``proof``: sentences on what loading has proved; ``proof_seconds``: what it
-    took.
-    """
-
-    label: str
-    source: str
-    model_type: str
-    architecture: str
-    parameters: int
-    layers: int
-    heads: int
-    key_heads: int
-    head_width: int
-    hidden: int
-    vocabulary: int
-    max_positions: int
-    dtype: str
-    device: str
-    chat_template: bool
-    softcap: float | None
-    sliding_windows: list[int]
-    attention_layers: list[int]
-    missing_layers: list[int]
-    other_layers: list[int]
-    recording_error: float
-    probe_tokens: int
-    fingerprint: str
-    seconds_per_token: float
-    note: str = ""
-    revision: str = ""
-    layer_heads: list[int] = field(default_factory=list)
-    embeddings: int = 0
-    unread_english: float = 0.0
-    proof: list[str] = field(default_factory=list)
-    proof_seconds: float = 0.0
 
 
 def probe_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> Tensor:
@@ -120,6 +72,7 @@ def describe(
     heads, key_heads, width = (max((shapes[i][k] for i in seen), default=0) for k in range(3))
     limits = [*_named_limits(config), *tables]
     embedding: Any = model.get_input_embeddings()
+    error = recording_error(model, ids)
     return ModelFacts(
         label=spec.label,
         source=spec.source,
@@ -141,7 +94,7 @@ def describe(
         attention_layers=seen,
         missing_layers=[i for i in wanted if i not in shapes],
         other_layers=[i for i in range(layers) if i not in wanted],
-        recording_error=recording_error(model, ids),
+        recording_error=error if math.isfinite(error) else None,
         probe_tokens=int(ids.shape[1]),
         seconds_per_token=seconds / ids.numel(),
         fingerprint=fingerprint(model),

@@ -5,9 +5,8 @@ It stands apart from the loader, so that what reads a prompt or hooks a layer do
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.errors import UserError
-from analysis.models.facts import ModelFacts
+from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
 from analysis.models.stamp import Stamp
 
@@ -85,11 +84,3 @@ class LoadedModel:
             raise UserError(
                 f"The text is {tokens:,} tokens long; this model reads at most {most:,}. Shorten it.", "text"
             )
-
-    def facts_dict(self) -> dict[str, Any]:
-        """The facts as JSON-able data; a recording error that is no finite number is None."""
-        facts = asdict(self.facts)
-        return {
-            **facts,
-            "recording_error": facts["recording_error"] if math.isfinite(facts["recording_error"]) else None,
-        }

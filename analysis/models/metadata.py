@@ -9,7 +9,6 @@ memory and a verdict. No code of a model repository is ever run.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from analysis.models.default import SMOLLM2, default_folder, read_manifest
@@ -18,45 +17,11 @@ from analysis.models.metadata_facts import Facts, Stored, gb
 from analysis.models.metadata_folder import from_folder
 from analysis.models.metadata_gguf import from_gguf
 from analysis.models.metadata_hub import from_hub
+from analysis.models.model_facts import ModelEstimate
 from analysis.models.spec import ModelSpec, check_local
 
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _ROOM = 256_000_000
-
-
-@dataclass(frozen=True)
-class ModelEstimate:
-    """What is known of a model before it is loaded. Plain data; bytes are bytes, not MB.
-
-    ``parameters`` counts each weight once: an unembedding that is tied to the embedding is not counted again, and
-    stored buffers (causal masks, rotary frequencies) are not counted. ``stored_dtypes`` counts the same parameters by
-    the type in the file. ``bytes_needed`` is for the weights alone in ``dtype``; ``peak_bytes`` is the most that
-    loading takes in host memory, computed as ``peak_how`` says. ``gpus`` has index, name, free, total. ``notes`` are
-    sentences that the screen shows as they are.
-    """
-
-    parameters: int
-    bytes_on_disk: int | None
-    stored_dtypes: dict[str, int]
-    dtype: str
-    bytes_needed: int
-    peak_bytes: int
-    peak_how: str
-    architecture: str
-    model_type: str
-    layers: int | None
-    heads: int | None
-    origin: str
-    host_total: int
-    host_free: int
-    gpus: list[dict[str, Any]]
-    fits: bool
-    verdict: str
-    notes: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON-able data."""
-        return asdict(self)
 
 
 def estimate(spec: ModelSpec) -> ModelEstimate:

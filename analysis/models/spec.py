@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from analysis.errors import UserError
 from analysis.models.config_limits import check_config
-from analysis.models.default import SMOLLM2
+from analysis.models.default_source import SMOLLM2
 from analysis.models.folder_files import check_folder_files
 from analysis.models.gguf_parts import gguf_parts, whole_name
 

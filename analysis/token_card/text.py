@@ -61,7 +61,7 @@ class TokenText:
         if self.text:
             return OnPrompt(self.model, self.text, self.chat, self.generate).trace(context)[0]
         loaded = context.model(self.model)
-        require_attention(loaded.facts_dict(), "The Attention page does not work with this model.")
+        require_attention(loaded.facts, "The Attention page does not work with this model.")
         key = hash_of(["trace of tokens", loaded.facts.fingerprint, ids])
         trace: Trace | None = context.memory.get(key)
         if trace is None:

@@ -8,6 +8,8 @@ from typing import Any
 from dash import html
 
 from analysis.models.capabilities import Capability, Need, capability
+from analysis.models.model_facts import ModelEstimate
+from analysis.status import Resident
 
 
 def size(count: float | None) -> str:
@@ -25,18 +27,18 @@ def _table(rows: list[tuple[str, str]]) -> Any:
     return html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts")
 
 
-def estimate_card(data: dict[str, Any]) -> Any:
+def estimate_card(data: ModelEstimate) -> Any:
     """Parameters and memory needed, against what the machine has."""
     rows = [
-        ("Parameters", f"{data['parameters']:,}"),
-        ("Architecture", f"{data['architecture']} ({data['model_type']})"),
-        ("Layers, heads", f"{data['layers']}, {data['heads']}"),
-        ("Weights in memory", size(data["bytes_needed"])),
-        ("At most while loading", size(data["peak_bytes"])),
-        ("On disk", size(data["bytes_on_disk"])),
+        ("Parameters", f"{data.parameters:,}"),
+        ("Architecture", f"{data.architecture} ({data.model_type})"),
+        ("Layers, heads", f"{data.layers}, {data.heads}"),
+        ("Weights in memory", size(data.bytes_needed)),
+        ("At most while loading", size(data.peak_bytes)),
+        ("On disk", size(data.bytes_on_disk)),
     ]
-    fits = "attune-good" if data["fits"] else "attune-bad"
-    return html.Div([html.P(data["verdict"], className=fits), _table(rows)])
+    fits = "attune-good" if data.fits else "attune-bad"
+    return html.Div([html.P(data.verdict, className=fits), _table(rows)])
 
 
 def _works(page: str, able: Capability) -> Any:
@@ -46,55 +48,54 @@ def _works(page: str, able: Capability) -> Any:
     )
 
 
-def facts_card(index: int, entry: dict[str, Any], used: bool, pages: list[tuple[str, Need]]) -> Any:
+def facts_card(index: int, model: Resident, used: bool, pages: list[tuple[str, Need]]) -> Any:
     """A loaded model: its facts, and which pages work with it and why. ``pages``: the name of each and its need."""
-    facts, spec = entry["facts"], entry["spec"]
-    group = facts["heads"] // max(1, facts["key_heads"])
-    heads = sorted(set(facts.get("layer_heads") or [facts["heads"]]))
+    facts = model.facts
+    group = facts.heads // max(1, facts.key_heads)
+    heads = sorted(set(facts.layer_heads or [facts.heads]))
     rows = [
-        ("Parameters", f"{facts['parameters']:,}, {facts['dtype']} on {facts['device']}"),
+        ("Parameters", f"{facts.parameters:,}, {facts.dtype} on {facts.device}"),
         (
             "Layers, query heads, key heads",
-            f"{facts['layers']}, {facts['heads']}, {facts['key_heads']} ({group} queries per key head)"
+            f"{facts.layers}, {facts.heads}, {facts.key_heads} ({group} queries per key head)"
             if len(heads) == 1
-            else f"{facts['layers']}, {' or '.join(map(str, heads))} by layer, up to {facts['key_heads']}",
+            else f"{facts.layers}, {' or '.join(map(str, heads))} by layer, up to {facts.key_heads}",
         ),
-        ("Head width, hidden size", f"{facts['head_width']}, {facts['hidden']}"),
-        ("Longest input", f"{facts['max_positions']:,} tokens" if facts["max_positions"] else "no limit of its own"),
-        ("Chat template", "yes" if facts["chat_template"] else "no"),
+        ("Head width, hidden size", f"{facts.head_width}, {facts.hidden}"),
+        ("Longest input", f"{facts.max_positions:,} tokens" if facts.max_positions else "no limit of its own"),
+        ("Chat template", "yes" if facts.chat_template else "no"),
         (
             "Speed of a pass",
-            f"{1000 * facts['seconds_per_token']:.2f} ms per token, measured on {facts['probe_tokens']} tokens",
+            f"{1000 * facts.seconds_per_token:.2f} ms per token, measured on {facts.probe_tokens} tokens",
         ),
     ]
-    if facts["softcap"]:
-        rows.append(("Soft-cap of attention logits", f"±{facts['softcap']:g}"))
-    if facts["sliding_windows"]:
-        rows.append(("Sliding window", f"{facts['sliding_windows'][0]:,} tokens in some layers"))
+    if facts.softcap:
+        rows.append(("Soft-cap of attention logits", f"±{facts.softcap:g}"))
+    if facts.sliding_windows:
+        rows.append(("Sliding window", f"{facts.sliding_windows[0]:,} tokens in some layers"))
     works = [_works(name, capability(need, facts)) for name, need in pages]
+    chosen = {"use": json.dumps(model.spec.to_dict(), sort_keys=True)}
     button = (
         html.Span("in use here", className="attune-state attune-state-done")
         if used
-        else html.Button(
-            "Use in this window", id={"use": json.dumps(spec, sort_keys=True)}, className="attune-button", type="button"
-        )
+        else html.Button("Use in this window", id=chosen, className="attune-button", type="button")
     )
     return html.Div(
         [
-            html.Div([html.Strong(facts["label"]), button], className="attune-job-head"),
+            html.Div([html.Strong(facts.label), button], className="attune-job-head"),
             html.P(
-                f"Proved at loading: {' '.join(facts['proof'])} This took "
-                + (f"{facts['proof_seconds']:.1f} s." if facts["proof_seconds"] >= 0.05 else "less than 0.1 s."),
+                f"Proved at loading: {' '.join(facts.proof)} This took "
+                + (f"{facts.proof_seconds:.1f} s." if facts.proof_seconds >= 0.05 else "less than 0.1 s."),
                 className="attune-note",
             )
-            if facts.get("proof")
+            if facts.proof
             else None,
-            html.P(facts["note"], className="attune-note") if facts["note"] else None,
+            html.P(facts.note, className="attune-note") if facts.note else None,
             html.P(
                 "The files were saved over since this model was read. Load it again for the weights in them now.",
                 className="attune-bad",
             )
-            if entry.get("changed")
+            if model.changed
             else None,
             html.Ul(works, className="attune-works"),
             _table(rows),

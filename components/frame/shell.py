@@ -9,6 +9,8 @@ import dash
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.models.spec import ModelSpec
+from analysis.status import JobRow, WorkerStatus
 from components.frame.token_card import token_drawer
 from components.kit.links import local
 from components.kit.theme import TEMPLATES
@@ -85,44 +87,51 @@ def nav_id(path: str) -> str:
     return f"nav-{path[1:]}"
 
 
-def job_rows(jobs: list[dict[str, Any]], session: str) -> list[Any]:
+def job_rows(jobs: list[JobRow], session: str) -> list[Any]:
     """The job tray: what runs, how far, how it ended, with a way to cancel or to go there."""
     if not jobs:
         return [html.P("No jobs yet. Reading a prompt or fitting a feature makes one.", className="attune-note")]
-    return [_row(job, mine=job["session"] == session) for job in jobs]
+    return [_row(job, mine=job.session == session) for job in jobs]
 
 
-def _row(job: dict[str, Any], mine: bool) -> Any:
-    state = job["state"]
+def _row(job: JobRow, mine: bool) -> Any:
+    state = job.state
     parts: list[Any] = [
         html.Div(
-            [html.Strong(job["title"]), html.Span(state, className=f"attune-state attune-state-{state}")],
+            [html.Strong(job.title), html.Span(state, className=f"attune-state attune-state-{state}")],
             className="attune-job-head",
         )
     ]
     if state in ("queued", "running"):
-        share = job["share"]
+        share = job.share
         parts.append(
-            dbc.Progress(value=100 * (share or 0), striped=share is None, animated=share is None, className="mb-1")
+            dbc.Progress(
+                value=100 * (share or 0),
+                striped=share is None,
+                animated=share is None,
+                label=job.title,
+                hide_label=True,
+                className="mb-1",
+            )
         )
         parts.append(
             html.Div(
                 [
-                    html.Span(job["text"] or "waiting for its turn"),
-                    html.Button("Cancel", id={"cancel-job": job["id"]}, className="attune-button", type="button"),
+                    html.Span(job.text or "waiting for its turn"),
+                    html.Button("Cancel", id={"cancel-job": job.id}, className="attune-button", type="button"),
                 ],
                 className="attune-job-foot",
             )
         )
-    elif job["reason"] and state != "done":
-        parts.append(html.P(job["reason"], className="attune-note"))
-    if state == "done" and job["gone"]:
+    elif job.reason and state != "done":
+        parts.append(html.P(job.reason, className="attune-note"))
+    if state == "done" and job.gone:
         parts.append(html.P("What it made was deleted since; asked again, it is made again.", className="attune-note"))
-    elif state == "done" and is_own_path(job["link"]):
-        parts.append(dcc.Link("Open the result", href=local(job["link"]), refresh=True))
+    elif state == "done" and is_own_path(job.link):
+        parts.append(dcc.Link("Open the result", href=local(job.link), refresh=True))
     if not mine:
         parts.append(html.P("asked for in another window", className="attune-note"))
-    return html.Div(parts, className="attune-job", key=job["id"])
+    return html.Div(parts, className="attune-job", key=job.id)
 
 
 def is_own_path(link: Any) -> bool:
@@ -136,27 +145,25 @@ def is_own_path(link: Any) -> bool:
     )
 
 
-def tray_label(jobs: list[dict[str, Any]]) -> str:
+def tray_label(jobs: list[JobRow]) -> str:
     """The tray's button: how many run, and how far the first is."""
-    active = [j for j in jobs if j["state"] in ("queued", "running")]
+    active = [j for j in jobs if j.state in ("queued", "running")]
     if not active:
         return "Jobs"
-    running = next((j for j in active if j["state"] == "running"), active[0])
-    share = "" if running["share"] is None else f" {running['share']:.0%}"
+    running = next((j for j in active if j.state == "running"), active[0])
+    share = "" if running.share is None else f" {running.share:.0%}"
     return f"Jobs: {len(active)},{share or ' starting'}"
 
 
-def badge(status: dict[str, Any], spec: dict[str, Any]) -> tuple[str, str]:
+def badge(status: WorkerStatus, spec: ModelSpec) -> tuple[str, str]:
     """Text and class of the model badge: which model this window uses, and whether it is ready."""
-    name = "SmolLM2-135M-Instruct" if spec["source"] == "default" else spec["source"].rstrip("/").split("/")[-1]
-    loading = status.get("loading")
-    if loading and loading["spec"] == spec:
-        return f"{name}: {loading['text']}", "attune-badge attune-waiting"
-    if any(entry["spec"] == spec for entry in status.get("loaded", [])):
-        facts = next(e["facts"] for e in status["loaded"] if e["spec"] == spec)
-        return f"{name} · {facts['dtype']} · {facts['device']}" + (
-            " · was 4-bit" if "4-bit" in facts["note"] else ""
-        ), "attune-badge attune-ready"
-    if status.get("pid") is None or status.get("phase") not in ("ready",):
-        return f"{name}: {status.get('phase', 'starting')}", "attune-badge attune-waiting"
+    name = "SmolLM2-135M-Instruct" if spec.source == "default" else spec.source.rstrip("/").split("/")[-1]
+    if status.loading is not None and status.loading.spec == spec:
+        return f"{name}: {status.loading.text}", "attune-badge attune-waiting"
+    model = status.resident(spec)
+    if model is not None:
+        origin = " · was 4-bit" if "4-bit" in model.facts.note else ""
+        return f"{name} · {model.facts.dtype} · {model.facts.device}{origin}", "attune-badge attune-ready"
+    if status.pid is None or status.phase != "ready":
+        return f"{name}: {status.phase}", "attune-badge attune-waiting"
     return f"{name}: not loaded yet", "attune-badge attune-waiting"

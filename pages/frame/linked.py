@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from analysis.engine.loading import LoadModel
@@ -21,6 +20,7 @@ from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.othello.sources import OthelloSource
 from analysis.tpr.ops.reading import OpenOthello
 from components.kit.links import local
+from components.kit.names import progress
 from pages.address import parse_json
 from pages.common import attempt_job, client
 
@@ -33,7 +33,7 @@ def may_open(spec: ModelSpec) -> bool:
     """Whether an address may name this model: the app's own, a bundled one, or one that is in memory now."""
     if spec in (ModelSpec(), ModelSpec(OTHELLO), *_own):
         return True
-    return any(entry.get("spec") == spec.to_dict() for entry in client().status().get("loaded", []))
+    return client().status().resident(spec) is not None
 
 
 def opened(source: str) -> None:
@@ -95,7 +95,7 @@ def _card(name: str, wanted: dict[str, Any], otherwise: str) -> Any:
                             html.Button(
                                 "Cancel", id="linked-cancel", className="attune-button", type="button", disabled=True
                             ),
-                            dbc.Progress(id="linked-bar", value=0, className="attune-bar"),
+                            progress("linked-bar", "loading the model"),
                         ],
                         className="attune-row",
                     ),

@@ -7,7 +7,7 @@ from typing import Any
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
 from components.frame.shell import badge, job_rows, nav_id, tray_label
-from pages.common import client
+from pages.common import client, spec_of
 from pages.frame.token_card import register_token_card
 from pages.manifest import PageManifest
 
@@ -59,7 +59,7 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
     )
     def show_state(_pulse: int, spec: dict[str, Any], opened: bool, session: str) -> tuple[Any, ...]:
         jobs, status = client().jobs(), client().status()
-        return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec))
+        return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec_of(spec)))
 
     app.clientside_callback(
         "(clicks, open) => dash_clientside.attune.toggle('tray-panel', clicks, open)",

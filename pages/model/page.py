@@ -12,14 +12,16 @@ from analysis.engine.loading import EstimateModel, LoadModel
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from components.frame.model_card import estimate_card, facts_card
+from components.kit.names import progress
 from components.kit.panels import empty, note
-from pages.common import attempt, attempt_job, client, refusal
+from components.kit.types import Json, Node, Relay, Typed
+from pages.common import ask_for, ask_job, client, refusal, spec_of
 from pages.manifest import PageManifest
 
 PATH = "/model"
 
 
-def layout(**_query: Any) -> Any:
+def layout(**_query: str) -> Node:
     """Picker on the left, what is known on the right."""
     return html.Div(
         [
@@ -70,7 +72,7 @@ def layout(**_query: Any) -> Any:
                                         type="button",
                                         disabled=True,
                                     ),
-                                    dbc.Progress(id="load-bar", value=0, className="attune-bar"),
+                                    progress("load-bar", "loading the model"),
                                 ],
                                 className="attune-row",
                             ),
@@ -104,7 +106,7 @@ def layout(**_query: Any) -> Any:
 MANIFEST = PageManifest("Model", PATH, order=80, layout=layout)
 
 
-def _field(label: str, component: Any) -> Any:
+def _field(label: str, component: Node) -> Node:
     return html.Div([dbc.Label(label), component])
 
 
@@ -129,11 +131,11 @@ def _spec(source: str, revision: str, dtype: str, device: str, device_map: str) 
     State("session", "data"),
     prevent_initial_call=True,
 )
-def check_size(_clicks: int, *form: Any) -> tuple[Any, Any]:
+def check_size(_clicks: int, *form: Typed) -> tuple[Node, Node]:
     """Parameters and memory, from metadata alone."""
     *values, session = form
-    result, panel = attempt(lambda: EstimateModel(_spec(*values)), session, "estimate", EstimateModel)
-    return (None, panel) if result is None else (estimate_card(result.data), None)
+    reply, panel = ask_for(lambda: EstimateModel(_spec(*values)), session, "estimate", EstimateModel)
+    return (None, panel) if reply is None else (estimate_card(reply.answer), None)
 
 
 # What was said of one model does not stand below the name of another.
@@ -165,7 +167,7 @@ clientside_callback(
     interval=300,
     prevent_initial_call=True,
 )
-def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
+def load(set_progress: Relay, clicks: int | None, *form: Typed) -> tuple[Json, Node]:
     """Load a model and use it in this window."""
     if not clicks:
         return no_update, no_update
@@ -174,8 +176,8 @@ def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
         spec = _spec(*values)
     except UserError as error:
         return no_update, refusal(error, LoadModel)
-    result, panel = attempt_job(lambda: LoadModel(spec), set_progress, session, PATH)
-    if result is None:
+    reply, panel = ask_job(lambda: LoadModel(spec), set_progress, session, PATH)
+    if reply is None:
         return no_update, panel
     return spec.to_dict(), note(f"{spec.label} is loaded and in use in this window.")
 
@@ -186,14 +188,13 @@ def load(set_progress: Any, clicks: Any, *form: Any) -> tuple[Any, Any]:
     Input("model", "data"),
     State("residents", "children"),
 )
-def show_residents(_pulse: int, model: Any, _shown: Any) -> Any:
+def show_residents(_pulse: int, model: Json, _shown: Node) -> Node:
     """What is in memory, with what works and why not."""
-    listing = client().status()
-    loaded = listing.get("loaded", [])
-    if not loaded:
-        return empty(f"Nothing is loaded yet: {listing.get('phase', '')}")
+    status = client().status()
+    if not status.loaded:
+        return empty(f"Nothing is loaded yet: {status.phase}")
     pages = [(page["name"], page["needs"]) for page in page_registry.values() if page["needs"]]
-    return [facts_card(i, entry, entry["spec"] == model, pages) for i, entry in enumerate(reversed(loaded))]
+    return [facts_card(i, m, m.spec == spec_of(model), pages) for i, m in enumerate(reversed(status.loaded))]
 
 
 @callback(

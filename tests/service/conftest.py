@@ -24,6 +24,7 @@ from analysis.engine.question import Result
 from analysis.engine.scheduler import Scheduler
 from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import Supervisor, whereabouts
+from analysis.status import JobRow
 
 EXTRA = "tests.service.operations_for_tests"
 
@@ -65,19 +66,19 @@ class Service:
 
     def pid(self) -> int:
         """Process id of the worker, once it is there."""
-        return int(until(lambda: self.client.status().get("pid"), what="the worker is there"))
+        return int(until(lambda: self.client.status().pid, what="the worker is there"))
 
     def ready(self) -> None:
         """Wait until the worker computes."""
-        until(lambda: self.client.status()["phase"] == "ready", 40, "the worker is ready")
+        until(lambda: self.client.status().phase == "ready", 40, "the worker is ready")
 
     def ask(self, operation: Operation, **options: Any) -> Future[Result]:
         """Ask in a thread."""
         return self._threads.submit(self.client.ask, operation, **options)
 
-    def job(self, token: str) -> dict[str, Any]:
+    def job(self, token: str) -> JobRow:
         """The entry of a job in the book, or an empty one."""
-        return next((row for row in self.client.jobs() if row["id"] == token), {})
+        return next((row for row in self.client.jobs() if row.id == token), JobRow(token, "", "", "", "", state=""))
 
     def log(self) -> str:
         """What the worker has logged."""
@@ -182,7 +183,7 @@ class Desk:
 
     def state(self, token: str) -> str:
         """What the book says."""
-        return str(next(row["state"] for row in self.book.listing() if row["id"] == token))
+        return str(next(row.state for row in self.book.listing() if row.id == token))
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.engine.jobs import KEPT, JobBook, JobRecord, read_book
+from analysis.engine.jobs import KEPT, JobBook, read_book
 from analysis.home import folder
+from analysis.status import JobRecord
 from components.frame.shell import job_rows
 
 
@@ -30,14 +31,14 @@ def test_book_survives_and_says_what_became_of_each(path: Path) -> None:
         if name != "queued":
             book.change(name, state=name)
     book.change("failed", reason="its own reason")
-    again = {r["id"]: r for r in JobBook(path, died="killed by SIGKILL").listing()}
-    assert {n: r["state"] for n, r in again.items()} == {
+    again = {r.id: r for r in JobBook(path, died="killed by SIGKILL").listing()}
+    assert {n: r.state for n, r in again.items()} == {
         "queued": "failed", "running": "failed", "done": "done", "failed": "failed", "cancelled": "cancelled",
     }  # fmt: skip
-    assert again["running"]["reason"] == "killed by SIGKILL"
-    assert "had not begun" not in again["running"]["reason"] and "had begun" in again["queued"]["reason"]
-    assert again["done"]["title"] == "Job done" and again["done"]["link"] == "/features"
-    assert {r.id: r.state for r in read_book(path)} == {n: r["state"] for n, r in again.items()}
+    assert again["running"].reason == "killed by SIGKILL"
+    assert "had not begun" not in again["running"].reason and "had begun" in again["queued"].reason
+    assert again["done"].title == "Job done" and again["done"].link == "/features"
+    assert {r.id: r.state for r in read_book(path)} == {n: r.state for n, r in again.items()}
 
 
 def test_a_job_whose_file_was_deleted_is_not_offered_to_be_opened(
@@ -49,10 +50,10 @@ def test_a_job_whose_file_was_deleted_is_not_offered_to_be_opened(
     book = JobBook(path)
     book.add(record("fit"))
     book.change("fit", state="done", files=["regions/a.json"])
-    assert "/features" in str(job_rows(book.listing(), "session")) and not book.listing()[0]["gone"]
+    assert "/features" in str(job_rows(book.listing(), "session")) and not book.listing()[0].gone
     fit.unlink()
     rows = JobBook(path).listing()
-    assert rows[0]["gone"] and "deleted" in str(job_rows(rows, "session"))
+    assert rows[0].gone and "deleted" in str(job_rows(rows, "session"))
     assert "/features" not in str(job_rows(rows, "session"))
 
 
@@ -60,7 +61,7 @@ def test_running_job_without_known_reason_has_a_sentence(path: Path) -> None:
     book = JobBook(path)
     book.add(record("a"))
     book.change("a", state="running")
-    assert JobBook(path).listing()[0]["reason"] == "The worker stopped before this job had ended."
+    assert JobBook(path).listing()[0].reason == "The worker stopped before this job had ended."
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"id": 1}', '[{"id": "a"}]', '[{"unknown": 1}]', "\x00"])
@@ -79,7 +80,7 @@ def test_newest_come_first_and_old_ended_ones_are_forgotten(path: Path) -> None:
         book.add(record(f"j{n}"))
         book.change(f"j{n}", state="done")
     book.add(record("last"))
-    names = [r["id"] for r in book.listing()]
+    names = [r.id for r in book.listing()]
     assert names[:2] == ["last", f"j{KEPT + 9}"] and names[-1] == "waits"
     assert len(names) == KEPT + 2
 
@@ -91,7 +92,7 @@ def test_job_that_is_asked_again_is_new(path: Path) -> None:
     book = JobBook(path, died="killed")
     book.add(record("b"))
     book.add(record("a"))
-    assert [(r["id"], r["state"], r["reason"]) for r in book.listing()] == [("a", "queued", ""), ("b", "queued", "")]
+    assert [(r.id, r.state, r.reason) for r in book.listing()] == [("a", "queued", ""), ("b", "queued", "")]
 
 
 def test_book_is_private_and_leaves_no_scraps(path: Path) -> None:
@@ -111,7 +112,7 @@ def test_states_reach_the_disk_at_once_and_progress_seldom(path: Path) -> None:
     first = os.stat(path).st_ino
     for n in range(50):
         book.change("a", share=n / 50)
-    assert os.stat(path).st_ino == first and book.listing()[0]["share"] == 0.98
+    assert os.stat(path).st_ino == first and book.listing()[0].share == 0.98
     book.change("a", state="done")
     assert json.loads(path.read_text())[0]["state"] == "done"
 
@@ -123,7 +124,7 @@ def test_folder_that_is_gone_does_not_end_the_worker(tmp_path: Path) -> None:
     book.path.parent.rmdir()
     book.add(record("a"))
     book.change("a", state="done")
-    assert book.listing()[0]["state"] == "done"
+    assert book.listing()[0].state == "done"
 
 
 def test_many_threads_lose_nothing(path: Path) -> None:

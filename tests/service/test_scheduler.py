@@ -222,7 +222,7 @@ def test_failure_reaches_the_asker_and_the_next_task_runs(desk: Desk, operation:
 def test_share_that_is_no_number_is_unknown(desk: Desk) -> None:
     token, inbox = desk.submit(FailJob(how="share"))
     assert inbox.end() == "result"
-    texts = [row["text"] for row in desk.book.listing() if row["id"] == token]
+    texts = [row.text for row in desk.book.listing() if row.id == token]
     assert texts == ["not a share"] and desk.state(token) == "done"
 
 
@@ -303,7 +303,7 @@ def test_random_traffic_gives_each_request_exactly_one_end(desk: Desk, journal: 
         assert end in ("result", "cancelled", "superseded") or "queue is full" in inbox.messages[-1][0]["text"]
         assert [k for k in inbox.kinds() if k != "started"] == [end]
         if isinstance(operation, EchoJob):
-            rows = [row["state"] for row in desk.book.listing() if row["id"] == token]
+            rows = [row.state for row in desk.book.listing() if row.id == token]
             assert rows in ([], ["done"], ["cancelled"], ["failed"])
     until(lambda: desk.scheduler.busy == "")
     assert desk.scheduler._tasks == {} and not any(desk.scheduler._queues.values())

@@ -73,7 +73,7 @@ try:
         "same": same,
         "refused": json.dumps(refused["norms-error"]["children"]),
         "kept": "norms-bars" not in refused,
-        "jobs": [[j["title"], j["state"], j["link"]] for j in jobs],
+        "jobs": [[j.title, j.state, j.link] for j in jobs],
         "row": texts(job_rows(jobs, "s")[0]),
         "view": "norms/bars" in VIEWS,
         "torch": "torch" in sys.modules,

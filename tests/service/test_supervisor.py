@@ -53,9 +53,9 @@ def journal(tmp_path: Path) -> str:
 
 def test_killed_worker_is_reported_and_replaced(own_service: Service, gate: Path, journal: str) -> None:
     running = own_service.ask(GatedJob("running", str(gate), journal), token="running")
-    until(lambda: own_service.job("running").get("state") == "running", 40)
+    until(lambda: own_service.job("running").state == "running", 40)
     queued = own_service.ask(GatedJob("queued", "", journal), token="queued")
-    until(lambda: own_service.job("queued").get("state") == "queued")
+    until(lambda: own_service.job("queued").state == "queued")
     killed = own_service.pid()
     os.kill(killed, signal.SIGKILL)
     began = time.monotonic()
@@ -65,18 +65,18 @@ def test_killed_worker_is_reported_and_replaced(own_service: Service, gate: Path
     assert queued.result(40).data["name"] == "queued"
     assert lines(journal) == ["running", "queued"]
     row = own_service.job("running")
-    assert row["state"] == "failed" and "SIGKILL" in row["reason"]
-    assert own_service.job("queued")["state"] == "done"
+    assert row.state == "failed" and "SIGKILL" in row.reason
+    assert own_service.job("queued").state == "done"
     assert own_service.pid() != killed and dead(killed)
     # The reason belongs to that death: a later one has its own.
     gate.unlink(missing_ok=True)
     second = own_service.ask(GatedJob("second", str(gate), journal), token="second")
-    until(lambda: own_service.job("second").get("state") == "running")
+    until(lambda: own_service.job("second").state == "running")
     os.kill(own_service.pid(), signal.SIGTERM)
     with pytest.raises(WorkerGone, match="killed by SIGTERM"):
         second.result(10)
-    until(lambda: own_service.job("second").get("state") == "failed")
-    assert "SIGTERM" in own_service.job("second")["reason"] and "SIGKILL" in own_service.job("running")["reason"]
+    until(lambda: own_service.job("second").state == "failed")
+    assert "SIGTERM" in own_service.job("second").reason and "SIGKILL" in own_service.job("running").reason
 
 
 @pytest.mark.parametrize("how", ["at once", "writing"])
@@ -87,7 +87,7 @@ def test_job_that_kills_its_worker_is_not_tried_again_and_leaves_no_result(
         own_service.ask(KillWorker("poison", how, journal), token="poison").result(60)
     own_service.ready()
     assert lines(journal) == ["poison"]
-    assert own_service.job("poison")["state"] == "failed"
+    assert own_service.job("poison").state == "failed"
     results = own_service.home / "results"
     assert not list(results.glob("??/[0-9a-f]*"))
     assert len(list(results.glob("??/.part-*"))) == (how == "writing")
@@ -135,10 +135,8 @@ def test_stop_leaves_nothing_running(
         job.result(10)
     with pytest.raises(WorkerGone, match="is starting"):
         service.client.ask(Echo("nobody is there"))
-    assert service.client.status()["pid"] is None
-    assert [row["state"] for row in service.client.jobs()] == [
-        "running"
-    ]  # as the book on disk has it, until it is opened
+    assert service.client.status().pid is None
+    assert [row.state for row in service.client.jobs()] == ["running"]  # as the book on disk has it, until it is opened
     service.close()
 
 
@@ -155,7 +153,7 @@ def test_supervisor_may_be_stopped_at_any_moment(
         supervisor.stop()
         supervisor.stop()
     supervisor.start()
-    assert until(lambda: Client().status()["pid"])
+    assert until(lambda: Client().status().pid)
     supervisor.stop()
 
 
@@ -180,7 +178,7 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subproce
 
 
 def test_worker_ends_with_its_parent(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    pid = until(lambda: Client().status()["pid"])
+    pid = until(lambda: Client().status().pid)
     address = Path(json.loads(whereabouts(tmp_path / "home").read_text())["address"])
     assert pid in {p.pid for p in psutil.Process(parent.pid).children()}
     parent.kill()
@@ -193,7 +191,7 @@ def test_second_supervisor_shares_the_worker_and_takes_over(
     parent: subprocess.Popen[bytes], tmp_path: Path, journal: str
 ) -> None:
     client = Client()
-    pid = until(lambda: client.status()["pid"])
+    pid = until(lambda: client.status().pid)
     second = Supervisor(preload=[], threads=1)
     second.start()
     time.sleep(1.0)
@@ -205,10 +203,10 @@ def test_second_supervisor_shares_the_worker_and_takes_over(
         with pytest.raises(WorkerGone, match="stopped while this job ran"):
             job.result(10)
     assert client.ask(Echo("x")).data["pid"] != pid
-    row = next(r for r in client.jobs() if r["id"] == "job")
-    assert row["state"] == "failed" and row["reason"]
+    row = next(r for r in client.jobs() if r.id == "job")
+    assert row.state == "failed" and row.reason
     second.stop()
-    assert client.status()["pid"] is None
+    assert client.status().pid is None
 
 
 def test_second_supervisor_in_the_same_process(own_service: Service) -> None:
@@ -218,9 +216,9 @@ def test_second_supervisor_in_the_same_process(own_service: Service) -> None:
     time.sleep(0.3)
     assert own_service.pid() == pid
     own_service.supervisor.stop()
-    assert until(lambda: own_service.client.status()["pid"]) != pid
+    assert until(lambda: own_service.client.status().pid) != pid
     second.stop()
-    assert own_service.client.status()["pid"] is None
+    assert own_service.client.status().pid is None
 
 
 @pytest.mark.parametrize(
@@ -241,7 +239,7 @@ def test_stale_whereabouts_confuse_nobody(tmp_path: Path, monkeypatch: pytest.Mo
         left.bind(f"{folder}/s")
     whereabouts(tmp_path / "home").write_text(stale.replace("SOCKET", f"{folder}/s"))
     client = Client()
-    assert client.status()["pid"] is None
+    assert client.status().pid is None
     service = Service(tmp_path / "home")
     try:
         assert service.client.ask(ReadOnly("hello")).data["name"] == "hello"

@@ -133,7 +133,7 @@ def test_progress_arrives_in_order_and_the_job_is_in_the_book(service: Service) 
     )
     assert [h["share"] for h in heard] == [0.2, 0.4, 0.6, 0.8, 1.0]
     row = service.job("told")
-    assert (row["state"], row["operation"], row["link"], row["session"]) == ("done", "SleepSteps", "/features", "s")
+    assert (row.state, row.operation, row.link, row.session) == ("done", "SleepSteps", "/features", "s")
     assert service.client.ask(SleepSteps("told", 5, 0.005)).key == found.key
 
 
@@ -193,7 +193,7 @@ def test_superseded_and_live_answers_while_a_job_runs(service: Service, gate: Pa
 
 def test_equal_requests_of_two_processes_share_and_one_may_cancel(service: Service, gate: Path, journal: str) -> None:
     askers = [service.ask(GatedJob("shared", str(gate), journal), token=f"shared{n}") for n in range(3)]
-    until(lambda: all(service.job(f"shared{n}").get("state") == "running" for n in range(3)))
+    until(lambda: all(service.job(f"shared{n}").state == "running" for n in range(3)))
     assert Client().cancel("shared1")
     with pytest.raises(Cancelled):
         askers[1].result(5)
@@ -201,7 +201,7 @@ def test_equal_requests_of_two_processes_share_and_one_may_cancel(service: Servi
     gate.touch()
     assert [askers[n].result(10).data["name"] for n in (0, 2)] == ["shared", "shared"]
     assert lines(journal) == ["shared"]
-    assert [service.job(f"shared{n}")["state"] for n in range(3)] == ["done", "cancelled", "done"]
+    assert [service.job(f"shared{n}").state for n in range(3)] == ["done", "cancelled", "done"]
 
 
 def test_closed_connection_cancels(service: Service, journal: str) -> None:
@@ -209,12 +209,12 @@ def test_closed_connection_cancels(service: Service, journal: str) -> None:
     protocol.send(connection, request(SleepSteps("left", 1000, 0.02, journal), token="left"))
     until(lambda: len(lines(journal)) > 2)
     connection.close()
-    until(lambda: service.client.status()["busy"] == "", 2)
+    until(lambda: service.client.status().busy == "", 2)
     count = len(lines(journal))
     assert count < 100 and service.client.ask(EchoJob("next")).data["echo"] == "next"
     assert len(lines(journal)) == count
     row = service.job("left")
-    assert row["state"] == "cancelled" and "closed" in row["reason"]
+    assert row.state == "cancelled" and "closed" in row.reason
 
 
 def test_trouble_of_the_listener_is_its_own_and_cancels(service: Service, journal: str) -> None:
@@ -225,7 +225,7 @@ def test_trouble_of_the_listener_is_its_own_and_cancels(service: Service, journa
 
     with pytest.raises(BrokenPipeError, match="browser"):
         service.client.ask(SleepSteps("unheard", 500, 0.02, journal), on_progress=broken, token="unheard")
-    until(lambda: service.job("unheard").get("state") == "cancelled", 2)
+    until(lambda: service.job("unheard").state == "cancelled", 2)
     assert [line for line in lines(journal) if line == "unheard 0"] == ["unheard 0"]
 
 
@@ -247,7 +247,7 @@ def test_asker_knows_that_its_job_has_begun_before_the_job_runs() -> None:
 def test_asker_that_does_not_read_holds_up_nobody(service: Service) -> None:
     deaf = dial(service)
     protocol.send(deaf, request(ManyMessages(3000, 10_000), token="deaf"))
-    until(lambda: service.job("deaf").get("state") == "done", 20, "30 MB of progress to someone who does not read")
+    until(lambda: service.job("deaf").state == "done", 20, "30 MB of progress to someone who does not read")
     assert service.ask(Echo("others")).result(5).data["echo"] == "others"
     kinds = []
     while not kinds or kinds[-1] in ("started", "progress"):

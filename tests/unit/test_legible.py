@@ -219,7 +219,7 @@ def test_no_page_measures_a_model_on_words_that_it_cannot_read(tmp_path: Path) -
 
 
 def test_the_model_card_says_what_a_model_that_reads_no_english_cannot_do() -> None:
-    facts = loaded_tiny("gpt2").facts_dict()
+    facts = loaded_tiny("gpt2").facts
     needs: list[tuple[Need, bool]] = [
         ("recorded attention", True),
         ("residual stream", True),
@@ -228,7 +228,7 @@ def test_the_model_card_says_what_a_model_that_reads_no_english_cannot_do() -> N
         ("invariants", False),
     ]
     for need, still in needs:
-        plain, mute = capability(need, facts), capability(need, {**facts, "unread_english": 1.0})
+        plain, mute = capability(need, facts), capability(need, replace(facts, unread_english=1.0))
         assert plain.works and "cannot read" not in plain.reason
         assert mute.works == still and "English, which this model cannot read" in mute.reason
     loaded = loaded_tiny("gpt2")

@@ -137,9 +137,9 @@ def test_a_folder_that_was_saved_over_is_read_again_on_load_and_it_is_said(path)
     context, spec = Context(), ModelSpec(str(path))
     first = context.perform(LoadModel(spec)).data["facts"]
     assert context.perform(LoadModel(spec)).data["facts"] == first
-    assert not context.residents.listing()["loaded"][0]["changed"]
+    assert not context.residents.listing()[0][0].changed
     saved(tiny("llama", seed=2), path)
-    assert context.residents.listing()["loaded"][0]["changed"]
+    assert context.residents.listing()[0][0].changed
     assert context.model(spec).facts.fingerprint == first["fingerprint"]  # pages go on with what they had
     again = context.perform(LoadModel(spec)).data["facts"]
     assert again["fingerprint"] == fingerprint(tiny("llama", seed=2)) != first["fingerprint"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_safetensors_count_equals_the_loaded_module(tmp_path: Path, tied: bool, 
     assert found.bytes_on_disk == sum(f.stat().st_size for f in files) and (len(files) > 1) == shards
     assert (found.architecture, found.model_type, found.layers, found.heads) == ("LlamaForCausalLM", "llama", 2, 4)
     assert found.fits and "It fits." in found.verdict and 0 < found.host_free <= found.host_total
-    assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
+    assert json.loads(json.dumps(asdict(found))) == asdict(found)
     as_stored = estimate(ModelSpec(str(tmp_path), device="cpu"))
     assert as_stored.dtype == "bfloat16" and as_stored.peak_bytes == as_stored.bytes_needed == 2 * found.parameters
 
@@ -266,6 +267,7 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, LlamaForCausalLM]]:
 
 ASK = """
 import json, sys, time
+from dataclasses import asdict
 from analysis.errors import UserError
 from analysis.models import metadata, metadata_hub
 from analysis.models.spec import ModelSpec
@@ -276,7 +278,7 @@ for name in sys.argv[1:]:
     metadata_hub.HUB_SECONDS = 6.0 if source == "tiny/slow" else 60.0
     start = time.monotonic()
     try:
-        answers[name] = metadata.estimate(ModelSpec(source, revision=revision or None)).to_dict()
+        answers[name] = asdict(metadata.estimate(ModelSpec(source, revision=revision or None)))
     except UserError as error:
         answers[name] = error.message
     assert source != "tiny/slow" or time.monotonic() - start < 20, name

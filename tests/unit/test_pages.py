@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from analysis.models.capabilities import capability
+from analysis.models.model_facts import ModelFacts
 from pages.registry import pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,19 +31,29 @@ from pages.manifest import PageManifest
 MANIFEST = PageManifest("Guests", "/guests", order=25, layout=lambda **query: html.P("at the guests'", id="guests"),
                         needs="residual stream")
 """
+
+
+def no_attention() -> ModelFacts:
+    """Facts of a model whose attention cannot be recorded."""
+    sizes = {"parameters": 1, "layers": 2, "heads": 4, "key_heads": 4, "head_width": 4, "hidden": 8, "vocabulary": 9}
+    lists = {n: [] for n in ("sliding_windows", "attention_layers", "missing_layers", "other_layers")}
+    return ModelFacts("m", "m", "gpt2", "GPT2", **sizes, max_positions=9, dtype="float32", device="cpu",
+                      chat_template=False, softcap=None, **lists, recording_error=None, probe_tokens=3,
+                      fingerprint="f", seconds_per_token=0.1)  # type: ignore[arg-type]  # fmt: skip
+
+
 LOOK = """
 import json
 from app import create_app
 import dash
+from analysis.models.spec import ModelSpec
+from analysis.status import Resident, WorkerStatus
+from tests.unit.test_pages import no_attention
 from pages.model import page as model
 
 class Worker:
     def status(self):
-        facts = {"label": "m", "heads": 4, "key_heads": 4, "parameters": 1, "dtype": "float32", "device": "cpu",
-                 "layers": 2, "head_width": 4, "hidden": 8, "max_positions": 9, "chat_template": False, "note": "",
-                 "seconds_per_token": 0.1, "probe_tokens": 3, "softcap": None, "sliding_windows": [],
-                 "attention_layers": [], "missing_layers": [], "recording_error": None}
-        return {"loaded": [{"facts": facts, "spec": {"source": "m"}}]}
+        return WorkerStatus("ready", 1, "", (Resident(ModelSpec("m"), no_attention(), False),))
 
 app = create_app()
 browser = app.server.test_client()
@@ -113,7 +124,7 @@ def test_what_manifests_say_fits_together() -> None:
     found = pages()
     for values in ([page.path for page in found], [page.name for page in found], [page.order for page in found]):
         assert len(set(values)) == len(values)
-    facts = {"attention_layers": [], "missing_layers": [], "recording_error": None}
+    facts = no_attention()
     for page in found:
         assert re.fullmatch(r"/[a-z][a-z-]*", page.path) and (page.state is None) == (page.read_address is None)
         if page.needs is not None:

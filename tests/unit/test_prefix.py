@@ -18,12 +18,12 @@ PREFIX = "/lab/user/proxy/8050/"
 LOOK = """
 import json
 from app import create_app
+from analysis.status import JobRow
 from components.frame.shell import job_rows
 app = create_app()
 client = app.server.test_client()
 base = "http://127.0.0.1:8050"
-job = {"id": "1", "title": "t", "state": "done", "share": 1, "text": "", "reason": "", "link": "/steering?tab=region",
-       "session": "s", "gone": False}
+job = JobRow("1", "Op", "t", "/steering?tab=region", "s", "done", 1)
 whole = {"start": client.get("/", base_url=base).headers["Location"],
          "page": client.get("/attention", base_url=base).get_data(as_text=True),
          "frame": json.dumps(app.layout().to_plotly_json(), default=lambda part: part.to_plotly_json()),

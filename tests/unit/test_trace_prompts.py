@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,7 +14,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from analysis.answer import plain_of
 from analysis.errors import UserError
+from analysis.models import facts as model_facts
 from analysis.models.capabilities import capability, recorded_attention
 from analysis.models.generation import generate_stream
 from analysis.models.prompts import (
@@ -25,7 +28,7 @@ from analysis.models.prompts import (
     token_labels,
 )
 from analysis.models.trace import THUMBNAIL, trace_prompt
-from tests.unit.test_fit import loaded_tiny
+from tests.unit.test_fit import loaded_of, loaded_tiny
 from tests.unit.tiny_models import tiny_model
 
 # Thirty tokens, some of which come again, so that there is something to induce.
@@ -312,7 +315,7 @@ class _Ending:
 
 
 def test_capabilities_follow_the_facts() -> None:
-    facts = loaded_tiny("gemma2").facts_dict()
+    facts = loaded_tiny("gemma2").facts
     attention = recorded_attention(facts)
     assert attention.works and "all 4 layers" in attention.reason and capability("invariants", facts).works
     for change, words in (
@@ -321,16 +324,15 @@ def test_capabilities_follow_the_facts() -> None:
         ({"recording_error": 2e-4}, "2.0e-04, allowed 1e-04"),
         ({"recording_error": None}, "no finite number"),
     ):
-        refused = capability("recorded attention", {**facts, **change})
+        refused = capability("recorded attention", replace(facts, **change))
         assert not refused.works and words in refused.reason
-        assert not capability("invariants", {**facts, **change}).works
-    half = recorded_attention({**facts, "recording_error": 2e-4, "dtype": "bfloat16", "other_layers": [1]})
+        assert not capability("invariants", replace(facts, **change)).works
+    half = recorded_attention(replace(facts, recording_error=2e-4, dtype="bfloat16", other_layers=[1]))
     assert half.works and "1 layers have no softmax attention" in half.reason
 
 
-def test_facts_are_json_even_where_the_recording_failed() -> None:
-    loaded = loaded_tiny("llama")
-    broken = replace(loaded, facts=replace(loaded.facts, recording_error=float("inf")))
-    assert broken.facts_dict()["recording_error"] is None
-    assert loaded.facts_dict()["recording_error"] == loaded.facts.recording_error
-    assert not recorded_attention(broken.facts_dict()).works
+def test_facts_are_json_even_where_the_recording_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_facts, "recording_error", lambda *_: float("inf"))
+    facts = loaded_of(tiny_model("llama")).facts
+    assert facts.recording_error is None and json.loads(json.dumps(plain_of(facts)))["layers"] == facts.layers
+    assert not recorded_attention(facts).works

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from analysis.answer import extended, plain_of
 from analysis.engine.context import Context
@@ -12,6 +12,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
 from analysis.models.spec import ModelSpec
+from analysis.progress import portion
 from analysis.qk.answers.validation import InvariantTable, ToyPoint, ToyTraining
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.toy_settings import Task
@@ -44,10 +45,11 @@ class TrainToy(Operation[ToyTraining]):
         settings = recipe(n1=self.n1, n2=self.n2, d_head=self.d_head, task=self.task, seed=self.seed)
         curve: list[ToyPoint] = []
 
-        def progress(facts: dict[str, float]) -> None:
-            curve.append(ToyPoint(int(facts["step"]), facts["loss"], facts["accuracy"]))
-            share = 0.9 * facts["step"] / facts["max_steps"]
-            context.progress(share, f"step {facts['step']:,}: accuracy {facts['accuracy']:.3f}", curve=plain_of(curve))
+        training = portion(context.progress, 0.0, 0.9)
+
+        def progress(share: float | None, text: str = "", **facts: Any) -> None:
+            curve.append(ToyPoint(**facts))
+            training(share, text, curve=plain_of(curve))
 
         trained = train_toy(settings, progress)
         context.progress(0.92, "measuring", curve=plain_of(curve))

@@ -20,12 +20,13 @@ import json, sys
 from urllib.parse import urlencode
 from app import create_app, Settings
 from analysis.models.spec import ModelSpec
+from analysis.status import Resident, WorkerStatus
 from pages import common
 from pages.frame import linked
 
 class Worker:  # stands for a running worker; what a page asks of it beside its status is an error
     def status(self):
-        return {"loaded": [{"spec": ModelSpec("owner/there").to_dict()}], "phase": "ready", "pid": 1, "loading": None}
+        return WorkerStatus("ready", 1, "", (Resident(ModelSpec("owner/there"), None, False),))
     def jobs(self):
         return []
 

@@ -21,6 +21,7 @@ from analysis.engine.scheduler import bug
 from analysis.engine.supervisor import QUIET_HUB, Supervisor
 from analysis.home import folder, home
 from analysis.logs import PrivateFormatter, log_to, private
+from analysis.status import JobRow
 from components.frame.shell import is_own_path, job_rows
 from pages.frame.security import secret_key
 
@@ -184,8 +185,7 @@ def test_logs_are_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 )  # fmt: skip
 def test_a_jobs_link_leads_nowhere_else(link: Any) -> None:
     assert not is_own_path(link)
-    job = {"id": "1", "title": "t", "state": "done", "share": 1.0, "text": "", "reason": "", "link": link,
-           "session": "", "gone": False}  # fmt: skip
+    job = JobRow("1", "Op", "t", link, "", "done", 1.0)  # type: ignore[arg-type]
     assert "Open the result" not in str(job_rows([job], ""))
 
 

@@ -1,0 +1,68 @@
+"""What the worker says of itself: the models that it holds, what it loads, and its jobs. Plain data, read by pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from analysis.models.model_facts import ModelFacts
+from analysis.models.spec import ModelSpec
+
+
+@dataclass
+class JobRecord:
+    """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown;
+    ``files``: what it wrote to the data folder, as names below it; times in seconds since 1970."""
+
+    id: str
+    operation: str
+    title: str
+    link: str
+    session: str
+    state: str = "queued"
+    share: float | None = None
+    text: str = ""
+    reason: str = ""
+    started: float = 0.0
+    changed: float = 0.0
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass
+class JobRow(JobRecord):
+    """A job as it is shown. ``gone``: a file that it made is no longer there."""
+
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A model in memory. ``changed``: its files were saved over, or are gone, since they were read."""
+
+    spec: ModelSpec
+    facts: ModelFacts
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A model that is being loaded; ``share`` in [0, 1] or None if unknown."""
+
+    spec: ModelSpec
+    text: str
+    share: float | None
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """``phase``: "ready", what the worker does before, or why there is none; ``pid``: None while there is none;
+    ``busy``: what it computes; ``loaded``: newest use last."""
+
+    phase: str
+    pid: int | None = None
+    busy: str = ""
+    loaded: tuple[Resident, ...] = ()
+    loading: Loading | None = None
+
+    def resident(self, spec: ModelSpec) -> Resident | None:
+        """The model of that specification, if it is in memory."""
+        return next((model for model in self.loaded if model.spec == spec), None)
