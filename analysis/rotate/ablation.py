@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from analysis.models.hooks import hooked
 from analysis.models.prompts import token_labels
 from analysis.models.sites import Site
 from analysis.progress import Progress, silent
+from analysis.rotate.answers.channels import Ablation, Arm, SentenceActivation, TokenLogit
 from analysis.rotate.contexts import SHOWN, SKIPPED, block, hidden, padded, strongest, windows_of
 from analysis.rotate.removal import ARMS, Case, controls, replaced, without
 from analysis.rotate.vectors import NeuronVectors
@@ -45,8 +46,8 @@ def ablate(
     texts: Sequence[Sequence[int]] = (),
     *,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Take a channel out and say what fell, as plain data.
+) -> Ablation:
+    """Take a channel out and say what fell.
 
     ``ids``: tokens of a text, in which a down vector's effect is measured at the positions where the neuron is most
     active. ``texts``: rows of token ids, among which the sentences for a gate, up or in vector are looked for.
@@ -54,7 +55,7 @@ def ablate(
     Drops of a down vector are in logits (less their mean over the vocabulary), counted positive where they undo what
     the neuron does; those of the other vectors are in units of the neuron's mean activation over all sentences, since
     one that is hardly active in a sentence has no share to lose there. Intervals are of 95 %, by drawing tokens and
-    positions, or sentences, anew. Under "whole", what falls without the neuron.
+    positions, or sentences, anew. ``whole``: what falls without the neuron.
 
     Raises UserError(field="channel") if fewer than three sentences of a sort are found, (field="text") for a text of
     fewer than two tokens.
@@ -67,38 +68,40 @@ def ablate(
     skipped = SKIPPED if len(row) > 2 * SKIPPED else 0
     order = (activation[skipped:].abs().argsort(descending=True) + skipped)[:SHOWN].tolist()
     rng = np.random.default_rng(seed)
-    data: dict[str, Any] = {
-        "kind": "output" if case.writes else "input",
-        "labels": token_labels(loaded.tokenizer, row),
-        "activation": activation.tolist(),
-        "shown": order,
-        "tokens": [],
-        "sentences": [],
-    }
+    tokens: tuple[TokenLogit, ...] = ()
+    sentences: tuple[SentenceActivation, ...] = ()
     if case.writes:
-        found = _written(vectors, case, [row], [(0, p) for p in order], seed)
-        before, after = found.logits
+        effect = _written(vectors, case, [row], [(0, p) for p in order], seed)
+        before, after = effect.logits
         labels = token_labels(loaded.tokenizer, list(case.tokens))
-        data["tokens"] = [
-            {"id": t, "token": label, "before": float(before[0, i]), "after": float(after[0, i])}
+        tokens = tuple(
+            TokenLogit(t, label, float(before[0, i]), float(after[0, i]))
             for i, (t, label) in enumerate(zip(case.tokens, labels, strict=True))
-        ]
+        )
     else:
         windows = windows_of(case, texts, seed)
-        found = _read(vectors, case, windows, seed)
-        data["sentences"] = [
-            {
-                "labels": token_labels(loaded.tokenizer, window),
-                "before": float(values[0, i]),
-                "after": float(values[1, i]),
-                "own": own,
-            }
-            for group, values, own in zip(windows, found.activations, (True, False), strict=True)
+        effect = _read(vectors, case, windows, seed)
+        sentences = tuple(
+            SentenceActivation(
+                tuple(token_labels(loaded.tokenizer, window)), float(values[0, i]), float(values[1, i]), own
+            )
+            for group, values, own in zip(windows, effect.activations, (True, False), strict=True)
             for i, window in enumerate(group)
-        ]
-    data["arms"] = [found.arm(name, rng) for name in ARMS]
-    data["whole"] = found.arm(WHOLE, rng)
-    return data | {"unit": "logits" if case.writes else "mean activation", "sentence": _sentence(data)}
+        )
+    kind: Literal["output", "input"] = "output" if case.writes else "input"
+    arms, whole = tuple(effect.arm(name, rng) for name in ARMS), effect.arm(WHOLE, rng)
+    return Ablation(
+        kind=kind,
+        labels=tuple(token_labels(loaded.tokenizer, row)),
+        activation=tuple(activation.tolist()),
+        shown=tuple(order),
+        tokens=tokens,
+        sentences=sentences,
+        arms=arms,
+        whole=whole,
+        unit="logits" if case.writes else "mean activation",
+        sentence=_sentence(kind, arms, whole),
+    )
 
 
 @dataclass(frozen=True)
@@ -114,24 +117,17 @@ class Effect:
         """Mean drop on own (0) or other (1) tokens or sentences."""
         return float(self.drops[arm][side].mean())
 
-    def arm(self, name: str, rng: np.random.Generator) -> dict[str, Any]:
+    def arm(self, name: str, rng: np.random.Generator) -> Arm:
         """Drops with bootstrap intervals."""
         own, other = self.drop(name, 0), self.drop(name, 1)
-        spread = [self._interval(name, side, rng) for side in (0, 1)]
-        return {
-            "name": name,
-            "own": own,
-            "other": other,
-            "score": own - other,
-            "own_interval": spread[0],
-            "other_interval": spread[1],
-        }
+        return Arm(name, own, other, own - other, self._interval(name, 0, rng), self._interval(name, 1, rng))
 
-    def _interval(self, name: str, side: int, rng: np.random.Generator) -> list[float]:
+    def _interval(self, name: str, side: int, rng: np.random.Generator) -> tuple[float, float]:
         drop = self.drops[name][side].double().numpy()
         rows = rng.integers(0, drop.shape[0], (_DRAWS, drop.shape[0], 1))
         columns = rng.integers(0, drop.shape[1], (_DRAWS, 1, drop.shape[1]))
-        return [float(v) for v in np.quantile(drop[rows, columns].mean((1, 2)), [0.025, 0.975])]
+        low, high = np.quantile(drop[rows, columns].mean((1, 2)), [0.025, 0.975])
+        return float(low), float(high)
 
 
 def ablation_study(
@@ -159,34 +155,34 @@ def ablation_study(
         try:
             if case.writes:
                 ends = [(i, len(r) - 1) for i, r in enumerate(contexts[number])]
-                found = _written(vectors, case, contexts[number], ends, seed + number)
+                effect = _written(vectors, case, contexts[number], ends, seed + number)
             else:
-                found = _read(vectors, case, windows_of(case, texts, seed), seed + number)
+                effect = _read(vectors, case, windows_of(case, texts, seed), seed + number)
         except UserError:
             continue
-        both = {a: [found.drop(a, side) for side in (0, 1)] for a in (*ARMS, WHOLE)}
-        made = {a: {"own": own, "other": other, "score": own - other} for a, (own, other) in both.items()}
-        rows.append({"case": number, "arms": {a: made[a] for a in ARMS}, "whole": made[WHOLE]})
+        both = {a: [effect.drop(a, side) for side in (0, 1)] for a in (*ARMS, WHOLE)}
+        drops = {a: {"own": own, "other": other, "score": own - other} for a, (own, other) in both.items()}
+        rows.append({"case": number, "arms": {a: drops[a] for a in ARMS}, "whole": drops[WHOLE]})
     return {"rows": rows, "left_out": len(cases) - len(rows), "arms": _means(rows, seed) if rows else {}}
 
 
 def _means(rows: list[dict[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
     drawn = np.random.default_rng(seed).integers(0, len(rows), (_DRAWS, len(rows)))
-    found: dict[str, dict[str, Any]] = {}
+    means: dict[str, dict[str, Any]] = {}
     for arm in (*ARMS, WHOLE):
         parts = [row["whole"] if arm == WHOLE else row["arms"][arm] for row in rows]
-        found[arm] = {}
+        means[arm] = {}
         for figure in ("own", "other", "score"):
             values = np.array([part[figure] for part in parts])
             interval = np.quantile(values[drawn].mean(1), [0.025, 0.975])
-            found[arm] |= {figure: float(values.mean()), f"{figure}_interval": [float(v) for v in interval]}
+            means[arm] |= {figure: float(values.mean()), f"{figure}_interval": [float(v) for v in interval]}
         own, whole = (np.array([p["own"] for p in ps]) for ps in (parts, [row["whole"] for row in rows]))
-        found[arm]["of_whole"] = float(own.mean() / whole.mean())
+        means[arm]["of_whole"] = float(own.mean() / whole.mean())
         interval = np.quantile(own[drawn].mean(1) / whole[drawn].mean(1), [0.025, 0.975])
-        found[arm]["of_whole_interval"] = [float(v) for v in interval]
+        means[arm]["of_whole_interval"] = [float(v) for v in interval]
         ahead = [row["arms"]["channel"]["score"] > part["score"] for row, part in zip(rows, parts, strict=True)]
-        found[arm]["channel_ahead"] = float(np.mean(ahead))
-    return found
+        means[arm]["channel_ahead"] = float(np.mean(ahead))
+    return means
 
 
 @torch.no_grad()
@@ -201,9 +197,9 @@ def _written(
     ids, mask = padded(rows)
 
     def logits() -> list[Tensor]:
-        found = loaded.forward(ids, mask, logits=True)[at].float()
-        found = (found - found.mean(-1, keepdim=True)).cpu()
-        return [found[:, tokens] for tokens in wanted]
+        values = loaded.forward(ids, mask, logits=True)[at].float()
+        values = (values - values.mean(-1, keepdim=True)).cpu()
+        return [values[:, tokens] for tokens in wanted]
 
     active: list[Tensor] = []
     with hooked(loaded, {Site(case.layer, "mlp_hidden"): lambda x: active.append(x[at][:, case.neuron])}):
@@ -213,13 +209,13 @@ def _written(
     drops: dict[str, tuple[Tensor, Tensor]] = {}
     after = before
     for name, directions in (controls(vectors, case, seed) | {WHOLE: [w]}).items():
-        made = []
+        passes = []
         for direction in directions:
             with replaced(weight, case.neuron, without(w, direction)):
-                made.append(logits())
+                passes.append(logits())
         if name == "channel":
-            after = made[0]
-        own, other = (torch.stack([sign * (before[i] - m[i]) for m in made]).mean(0) for i in (0, 1))
+            after = passes[0]
+        own, other = (torch.stack([sign * (before[i] - m[i]) for m in passes]).mean(0) for i in (0, 1))
         drops[name] = own, other
     nothing = (torch.zeros(0), torch.zeros(0))
     return Effect(drops, (before[0], after[0]), nothing)
@@ -246,44 +242,43 @@ def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], li
     drops: dict[str, tuple[Tensor, Tensor]] = {}
     after = before
     for name, directions in (controls(vectors, case, seed) | {WHOLE: [w]}).items():
-        made = []
+        passes = []
         for direction in directions:
             with replaced(weight, case.neuron, without(w, direction)):
-                made.append(sign * again()[at][:, case.neuron].float().cpu())
+                passes.append(sign * again()[at][:, case.neuron].float().cpu())
         if name == "channel":
-            after = made[0]
-        drop = (before - torch.stack(made).mean(0)) / before.mean().clamp(min=1e-12)
+            after = passes[0]
+        drop = (before - torch.stack(passes).mean(0)) / before.mean().clamp(min=1e-12)
         drops[name] = drop[None, : len(own)], drop[None, len(own) :]
     both = torch.stack([before, after])
     nothing = torch.zeros(0)
     return Effect(drops, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
 
 
-def _sentence(data: dict[str, Any]) -> str:
+def _sentence(kind: Literal["output", "input"], arms: Sequence[Arm], whole: Arm) -> str:
     """What fell, in words, beside the best control and the whole neuron."""
-    channel, best = data["arms"][0], max(data["arms"][1:], key=lambda arm: arm["score"])
-    whole = data["whole"]["own"]
-    output = data["kind"] == "output"
+    channel, best = arms[0], max(arms[1:], key=lambda arm: arm.score)
+    output = kind == "output"
 
-    def said(value: float) -> str:
+    def size(value: float) -> str:
         return f"{0.0 if abs(value) < 0.005 else value:.2f}".replace("-", "−")
 
     def moves(value: float) -> str:
         """A drop in words; what rises has not fallen by less than nothing."""
-        return f"{'rise' if value < 0 else 'fall'}{'' if output else 's'} by {said(abs(value))}"
+        return f"{'rise' if value < 0 else 'fall'}{'' if output else 's'} by {size(abs(value))}"
 
     if output:
         text = (
-            f"Without the channel the logits of its tokens {moves(channel['own'])} and those of the neuron's "
-            f"other tokens {moves(channel['other'])}"
+            f"Without the channel the logits of its tokens {moves(channel.own)} and those of the neuron's "
+            f"other tokens {moves(channel.other)}"
         )
     else:
         text = (
-            f"In units of the mean activation, it {moves(channel['own'])} without the channel in sentences "
-            f"with its tokens and {moves(channel['other'])} in sentences with others"
+            f"In units of the mean activation, it {moves(channel.own)} without the channel in sentences "
+            f"with its tokens and {moves(channel.other)} in sentences with others"
         )
-    text += f"; of the controls, {_CALLED[best['name']]} does best ({said(best['own'])} and {said(best['other'])})"
-    text += "." if channel["score"] > best["score"] else ", no worse than the channel."
-    if channel["own"] > 2 * abs(whole):
-        text += f" The whole neuron accounts for {said(whole)} only: more is taken than the neuron put there."
+    text += f"; of the controls, {_CALLED[best.name]} does best ({size(best.own)} and {size(best.other)})"
+    text += "." if channel.score > best.score else ", no worse than the channel."
+    if channel.own > 2 * abs(whole.own):
+        text += f" The whole neuron accounts for {size(whole.own)} only: more is taken than the neuron put there."
     return text

@@ -1,4 +1,4 @@
-"""What is said of a weight vector and of its channels, as plain data for a page, a notebook or a table.
+"""What is said of a weight vector and of its channels, as answers for a page, a notebook or a table.
 
 Every figure of a channel comes with its place among the channels of random vectors, and the words are chosen by that
 place: by kurtosis alone, hardly any vector would look empty.
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from analysis.models.prompts import token_labels
-from analysis.rotate.attractors import Attractor
+from analysis.rotate import attractors
+from analysis.rotate.answers.channels import Attractor, Channel, ChannelToken
+from analysis.rotate.answers.neurons import Band, TokenScore, VectorCard
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.objective import kurtosis, skewness, z_scores
 
@@ -22,18 +24,17 @@ LEVEL = 0.05
 """A channel counts if at most this share of random vectors has one as good."""
 
 
-def token_rows(tokenizer: Any, ids: Sequence[int], **numbers: Sequence[float]) -> list[dict[str, Any]]:
-    """Rows of id, label and further numbers by name."""
+def token_rows(tokenizer: Any, ids: Sequence[int], z: Sequence[float]) -> tuple[TokenScore, ...]:
+    """Tokens with their labels and z-scores."""
     labels = token_labels(tokenizer, list(ids))
-    return [
-        {"id": int(i), "token": label, **{k: round(float(v[n]), 4) for k, v in numbers.items()}}
-        for n, (i, label) in enumerate(zip(ids, labels, strict=True))
-    ]
+    return tuple(
+        TokenScore(int(i), label, round(float(value), 4)) for i, label, value in zip(ids, labels, z, strict=True)
+    )
 
 
 def vector_card(
     tokenizer: Any, w: Tensor, U: Tensor, layer_kurtosis: np.ndarray | None, band: list[float] | None, shown: int = 15
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> VectorCard:
     """A weight vector w (d,) under the projection U (V, d): moments, tokens of both ends, a histogram of z-scores.
 
     ``layer_kurtosis``: the kurtosis of its kind in its block; ``band``: 5 %, 50 %, 95 % of random vectors'.
@@ -55,17 +56,18 @@ def vector_card(
         sentence += f" That is {where} the band of random vectors ({band[0]:.2f} to {band[2]:.2f})"
         sentence += "." if place is None else f" and above {place:.0f} % of its block."
     counts, edges = histogram(z[None])
-    data = {
-        "kurtosis": kurt,
-        "skewness": skew,
-        "norm": float(w.norm()),
-        "in_layer": place,
-        "band": None if band is None else {"low": band[0], "median": band[1], "high": band[2]},
-        "high": token_rows(tokenizer, high.indices.tolist(), z=high.values.tolist()),
-        "low": token_rows(tokenizer, low.indices.tolist(), z=low.values.tolist()),
-        "sentence": sentence,
-    }
-    return data, {"edges": edges, "counts": counts[0]}
+    return VectorCard(
+        kurtosis=kurt,
+        skewness=skew,
+        norm=float(w.norm()),
+        in_layer=place,
+        band=None if band is None else Band(*band),
+        high=token_rows(tokenizer, high.indices.tolist(), high.values.tolist()),
+        low=token_rows(tokenizer, low.indices.tolist(), low.values.tolist()),
+        sentence=sentence,
+        edges=edges,
+        counts=counts[0],
+    )
 
 
 def histogram(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -79,57 +81,71 @@ def histogram(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def channel_rows(
-    tokenizer: Any, found: dict[str, Tensor], null: ChannelNull, groups: list[Attractor]
-) -> list[dict[str, Any]]:
-    """One row per channel of one neuron; ``found`` by the estimator's names, (C, …)."""
-    own = found["own_z"].cpu()[None]
+    tokenizer: Any,
+    channels: dict[str, Tensor],
+    unweighted: Sequence[float],
+    null: ChannelNull,
+    groups: list[attractors.Attractor],
+) -> tuple[Channel, ...]:
+    """The channels of one neuron; ``channels`` by the estimator's names, (C, …), ``unweighted``: their kurtosis
+    without token weights, which is the figure that the paper reports."""
+    own = channels["own_z"].cpu()[None]
     percentile, p = null.percentile(own)[0], null.p_value(own)[0]
     rows = []
-    for c in range(len(found["own_z"])):
-        group = next((g for g in groups if g.holds(found["top"][c])), None)
-        row = {
-            "number": c + 1,
-            **{k: float(found[k][c]) for k in ("kurtosis", "skewness", "cosine", "loss", "own_z")},
-            "percentile": float(percentile[c]),
-            "p": float(p[c]),
-            "beyond": bool(p[c] <= LEVEL),
-            "attractor": None if group is None else _attractor(tokenizer, group, null),
-            "pole": int(found["pole"][c]),
-            "masked": int(found["masked"][c]),
-            "evaluations": int(found["evaluations"][c]),
-            "tokens": token_rows(
-                tokenizer,
-                found["top"][c].tolist(),
-                z=found["top_z"][c].tolist(),
-                own=found["top_own_z"][c].tolist(),
+    for c in range(len(channels["own_z"])):
+        group = next((g for g in groups if g.holds(channels["top"][c])), None)
+        scores = token_rows(tokenizer, channels["top"][c].tolist(), channels["top_z"][c].tolist())
+        in_neuron = channels["top_own_z"][c].tolist()
+        kurt, skew, cosine, loss, own_z = (
+            float(channels[name][c]) for name in ("kurtosis", "skewness", "cosine", "loss", "own_z")
+        )
+        beyond = bool(p[c] <= LEVEL)
+        row = Channel(
+            number=c + 1,
+            kurtosis=kurt,
+            skewness=skew,
+            cosine=cosine,
+            loss=loss,
+            own_z=own_z,
+            percentile=float(percentile[c]),
+            p=float(p[c]),
+            beyond=beyond,
+            attractor=None if group is None else _attractor(tokenizer, group, null),
+            pole=int(channels["pole"][c]),
+            masked=int(channels["masked"][c]),
+            evaluations=int(channels["evaluations"][c]),
+            tokens=tuple(
+                ChannelToken(t.id, t.token, t.z, round(float(value), 4))
+                for t, value in zip(scores, in_neuron, strict=True)
             ),
-        }
-        rows.append({**row, "sentence": _sentence(row, null)})
-    return rows
+            sentence=_sentence(own_z, float(p[c]), beyond, null),
+            unweighted=unweighted[c],
+        )
+        rows.append(row)
+    return tuple(rows)
 
 
-def _attractor(tokenizer: Any, group: Attractor, null: ChannelNull) -> dict[str, Any]:
+def _attractor(tokenizer: Any, group: attractors.Attractor, null: ChannelNull) -> Attractor:
     words = ", ".join(token_labels(tokenizer, list(group.tokens[:4])))
-    return {
-        "share": group.share,
-        "sentence": f"Also {group.share:.0%} of {null.vectors} random vectors land on these tokens ({words} …).",
-    }
+    return Attractor(
+        group.share, f"Also {group.share:.0%} of {null.vectors} random vectors land on these tokens ({words} …)."
+    )
 
 
-def _sentence(row: dict[str, Any], null: ChannelNull) -> str:
-    own, others = row["own_z"], round(row["p"] * (1 + null.vectors)) - 1
+def _sentence(own: float, p: float, beyond: bool, null: ChannelNull) -> str:
+    others = round(p * (1 + null.vectors)) - 1
     if own != own:
         return "How far the neuron itself favours these tokens is no number: it gives all tokens the same."
     start = f"The neuron itself favours these tokens by {own:.1f} standard deviations"
-    if row["beyond"]:
+    if beyond:
         return f"{start}; of {null.vectors} random vectors {others or 'none'} have any channel with as much."
     return f"{start}, no more than random vectors do: {others} of {null.vectors} have a channel with as much."
 
 
-def verdict(rows: list[dict[str, Any]], null: ChannelNull | None = None) -> tuple[bool, str]:
+def verdict(rows: Sequence[Channel], null: ChannelNull | None = None) -> tuple[bool, str]:
     """Whether there is nothing in the neuron, and that in words. ``null``: what the rows were held against; the words
     say where it is too small for a verdict."""
-    beyond = [r for r in rows if r["beyond"]]
+    beyond = [r for r in rows if r.beyond]
     if null is not None and 1 / (1 + null.vectors) > LEVEL:
         return True, (
             f"Nothing can be said: {null.vectors} random vectors are too few to tell a channel from chance, whatever "
@@ -146,14 +162,16 @@ def verdict(rows: list[dict[str, Any]], null: ChannelNull | None = None) -> tupl
             f"Nothing in it: none of its {len(rows)} channels holds more than a random vector's would, whatever their "
             "kurtosis. The tokens below were found in this vector, not by it."
         )
-    words = "; ".join(", ".join(t["token"].strip() for t in r["tokens"][:3]) for r in beyond[:3])
+    words = "; ".join(", ".join(t.token.strip() for t in r.tokens[:3]) for r in beyond[:3])
     count = "One channel is" if len(beyond) == 1 else f"{len(beyond)} channels are"
     rest = len(rows) - len(beyond)
     tail = "" if not rest else f" The other {rest} {'is' if rest == 1 else 'are'} like those of random vectors."
     return False, f"{count} beyond the null ({words}).{tail}{more}"
 
 
-def left_out(tokenizer: Any, w: Tensor, U: Tensor, weights: Tensor, shown: int = 8) -> tuple[list[dict[str, Any]], str]:
+def left_out(
+    tokenizer: Any, w: Tensor, U: Tensor, weights: Tensor, shown: int = 8
+) -> tuple[tuple[TokenScore, ...], str]:
     """Tokens that w (d,) itself has far out (beyond four deviations) but that had no part in the search, and a
     sentence on them; empty if there are none. A neuron may be about such tokens: here that cannot be told from chance.
     """
@@ -162,9 +180,9 @@ def left_out(tokenizer: Any, w: Tensor, U: Tensor, weights: Tensor, shown: int =
     top = far.topk(min(shown, len(far)))
     ids = top.indices[top.values > 4].tolist()
     if not ids:
-        return [], ""
-    rows = token_rows(tokenizer, ids, z=z[ids].tolist())
-    words = ", ".join(f"{r['token']} ({r['z']:+.1f})" for r in rows[:4])
+        return (), ""
+    rows = token_rows(tokenizer, ids, z[ids].tolist())
+    words = ", ".join(f"{r.token} ({r.z:+.1f})" for r in rows[:4])
     return rows, (
         f" It also has tokens far out that were left out of the search, since random vectors land on them too: {words}."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from analysis.mfa.card import _facts
 from analysis.mfa.character import NO_THEME
 from analysis.qk.answers.validation import Invariant
 from analysis.rotate.ablation import _sentence
+from analysis.rotate.answers.channels import Arm, Channel, ChannelToken
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import vector_card, verdict
@@ -33,26 +34,29 @@ def null_of(vectors: int, rounds: int = 3) -> ChannelNull:
     return ChannelNull(own, own, own, own, torch.zeros(vectors, rounds, 20, dtype=torch.long))
 
 
-def channels(count: int, beyond: int) -> list[dict[str, Any]]:
-    tokens = [{"token": t} for t in ("one", "two", "three")]
-    return [{"beyond": c < beyond, "tokens": tokens, "own_z": 5.0, "p": 0.001} for c in range(count)]
+def channels(count: int, beyond: int) -> list[Channel]:
+    tokens = tuple(ChannelToken(i, t, 5.0, 5.0) for i, t in enumerate(("one", "two", "three")))
+    return [
+        Channel(c + 1, 9.0, 0.0, 0.7, -1.0, 5.0, 99.0, 0.001, c < beyond, None, 1, 0, 9, tokens, "")
+        for c in range(count)
+    ]
 
 
 def test_a_vector_without_a_deviation_is_not_beyond_the_null() -> None:
     """A neuron of zeros has no z-scores: NaN is not larger than what random vectors have."""
     p = null_of(200).p_value(torch.tensor([[float("nan"), 5.0]]))[0]
     assert p[0] == 1 and p[1] == pytest.approx(1 / 201)
-    row = {"own_z": float("nan"), "p": 1.0, "beyond": False}
-    assert "is no number" in channel_sentence(row, null_of(200)) and "nan" not in channel_sentence(row, null_of(200))
+    said = channel_sentence(float("nan"), 1.0, False, null_of(200))
+    assert "is no number" in said and "nan" not in said
 
 
 def test_a_vector_that_gives_every_token_the_same_has_no_kurtosis() -> None:
     words = tokenizer()
     for fill in (0.0, 0.05):
-        card, _ = vector_card(words, torch.randn(8), torch.full((40, 8), fill), None, [-0.5, 0.0, 0.5])
-        assert "not defined" in card["sentence"] and "-3.00" not in card["sentence"]
-    card, _ = vector_card(words, torch.randn(8), torch.randn(40, 8), None, [-0.5, 0.0, 0.5])
-    assert "band of random vectors" in card["sentence"]
+        card = vector_card(words, torch.randn(8), torch.full((40, 8), fill), None, [-0.5, 0.0, 0.5])
+        assert "not defined" in card.sentence and "-3.00" not in card.sentence
+    card = vector_card(words, torch.randn(8), torch.randn(40, 8), None, [-0.5, 0.0, 0.5])
+    assert "band of random vectors" in card.sentence
 
 
 @pytest.mark.parametrize(("vectors", "said"), [(5, True), (18, True), (19, False), (200, False)])
@@ -67,12 +71,12 @@ def test_more_channels_than_random_vectors_had_are_said() -> None:
     assert "searched for 1 channel each" in verdict(channels(2, 1), null_of(200, 1))[1]
 
 
-def ablated(own: float, other: float, control: float, kind: str = "output") -> str:
-    def arm(name: str, a: float, b: float) -> dict[str, Any]:
-        return {"name": name, "own": a, "other": b, "score": a - b}
+def ablated(own: float, other: float, control: float, kind: Literal["output", "input"] = "output") -> str:
+    def arm(name: str, a: float, b: float) -> Arm:
+        return Arm(name, a, b, a - b, (a, a), (b, b))
 
     arms = [arm("channel", own, other), arm("random direction", control, 0.0), arm("svd", -1.0, 0.0)]
-    return _sentence({"arms": arms, "whole": {"own": 1.0}, "kind": kind})
+    return _sentence(kind, arms, arm("whole neuron", 1.0, 0.0))
 
 
 def test_what_rises_has_not_fallen_and_a_better_control_is_named_so() -> None:

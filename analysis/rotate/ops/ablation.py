@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from analysis.engine.context import Context
-from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.fields import whole
+from analysis.rotate.answers.channels import Ablation
 from analysis.rotate.ops.channels import OfChannels, channels_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LONGEST = 200
 
 
 @dataclass(frozen=True)
-class AblateChannel(OfChannels):
+class AblateChannel(OfChannels[Ablation]):
     """What falls without one channel, beside controls that take as much out of the neuron.
 
     ``channel`` counts from 1. ``text``: where a down vector's effect is looked at; empty takes the context of the
@@ -36,7 +36,7 @@ class AblateChannel(OfChannels):
         if not isinstance(self.text, str) or len(self.text) > 20_000:
             raise UserError("The text has more than 20,000 characters. Cut it down.", "text")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Ablation:
         from analysis.models.prompts import encode_prompt
         from analysis.rotate.ablation import ablate
         from analysis.rotate.contexts import strongest
@@ -45,16 +45,16 @@ class AblateChannel(OfChannels):
         vectors, library = self.measured(context)
         loaded = vectors.loaded
         w, U = self.weight(vectors)
-        found, _, _ = channels_of(self, context, vectors, library)
+        channels, _, _ = channels_of(self, context, vectors, library)
         at = self.channel - 1
         usable = library.token_weights(library.projection_of(self.layer), len(U)) == 1
-        channel, pole = found["channels"][at].to(w), int(found["pole"][at])
+        channel, pole = channels["channels"][at].to(w), int(channels["pole"][at])
         case = Case(
             self.layer,
             self.vector,
             self.neuron,
             channel,
-            tuple(found["top"][at].tolist()),
+            tuple(channels["top"][at].tolist()),
             other_tokens(w, U, channel, pole, usable=usable, mask_z=self.mask_z),
             pole,
         )
@@ -69,8 +69,8 @@ class AblateChannel(OfChannels):
                 f"This text has {len(ids):,} tokens; the ablation looks at up to {LONGEST}. Shorten it.", "text"
             )
         context.check()
-        data = ablate(vectors, case, ids, rows, seed=self.seed)
-        return Result({**data, "text": "" if self.text.strip() else loaded.tokenizer.decode(ids), "tokens_own": pole})
+        answer = ablate(vectors, case, ids, rows, seed=self.seed)
+        return replace(answer, text="" if self.text.strip() else loaded.tokenizer.decode(ids), tokens_own=pole)
 
 
 def corpus_rows(context: Context, loaded: LoadedModel) -> list[list[int]]:

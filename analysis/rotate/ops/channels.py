@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, number, whole
+from analysis.fields import Choice, Real, Whole, whole
 from analysis.progress import portion
+from analysis.rotate.answers.channels import DescentPart, NeuronChannels, NullBands
+from analysis.rotate.answers.neurons import Quantiles
 from analysis.rotate.ops.neurons import OfNeuron
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from analysis.rotate.attractors import Attractor
     from analysis.rotate.library import NeuronLibrary
     from analysis.rotate.null import ChannelNull
     from analysis.rotate.vectors import NeuronVectors
 
+A = TypeVar("A")
 OPTIMISERS = ("lbfgs", "adamw")
 MANNERS = {"lbfgs": "L-BFGS, least loss", "adamw": "the same official recipe"}
 """How the random vectors' channels were found, in words: always as the channels that they stand beside."""
@@ -43,7 +48,7 @@ as good means p below 0.05."""
 
 
 @dataclass(frozen=True)
-class OfChannels(OfNeuron):
+class OfChannels(OfNeuron[A]):
     """One weight vector, and how its channels are looked for.
 
     ``optimiser`` "lbfgs": two starts, the least loss is kept, masks only lower a weight. "adamw": the official recipe
@@ -51,23 +56,17 @@ class OfChannels(OfNeuron):
     as in the official code.
     """
 
-    channels: int = 5
-    kurtosis_weight: float = 0.3
-    cosine_weight: float = 1.0
-    mask_z: float = 4.0
-    optimiser: str = "lbfgs"
-    seed: int = 0
+    channels: Annotated[int, Whole(1, MAX_CHANNELS, words="The number of channels")] = 5
+    kurtosis_weight: Annotated[float, Real(0.0, 100.0, words="The weight of kurtosis")] = 0.3
+    cosine_weight: Annotated[float, Real(0.001, 100.0, words="The weight of the cosine")] = 1.0
+    mask_z: Annotated[float, Real(1.0, 50.0, words="The z-score from which tokens are masked")] = 4.0
+    optimiser: Annotated[str, Choice(OPTIMISERS, words="The optimiser")] = "lbfgs"
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
     excluded: tuple[int, ...] = ()
     fresh: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.channels, 1, MAX_CHANNELS, "channels", "The number of channels")
-        number(self.kurtosis_weight, 0.0, 100.0, "kurtosis_weight", "The weight of kurtosis")
-        number(self.cosine_weight, 0.001, 100.0, "cosine_weight", "The weight of the cosine")
-        number(self.mask_z, 1.0, 50.0, "mask_z", "The z-score from which tokens are masked")
-        choice(self.optimiser, OPTIMISERS, "optimiser", "The optimiser")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
         if not isinstance(self.excluded, tuple) or len(self.excluded) > MAX_EXCLUDED:
             raise UserError(f"At most {MAX_EXCLUDED} tokens can be left out.", "excluded")
         for token in self.excluded:
@@ -114,7 +113,7 @@ class OfChannels(OfNeuron):
 
 
 @dataclass(frozen=True)
-class FindChannels(OfChannels):
+class FindChannels(OfChannels[NeuronChannels]):
     """The vocabulary channels of a weight vector, each with its place among those of random vectors."""
 
     kind: ClassVar[Kind] = "job"
@@ -128,42 +127,42 @@ class FindChannels(OfChannels):
 
         return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> NeuronChannels:
         from analysis.rotate.objective import kurtosis, z_scores
         from analysis.rotate.reading import channel_rows, geometry, histogram, left_out, verdict
 
         vectors, library = self.measured(context)
         w, U = self.weight(vectors)
         began = time.perf_counter()
-        found, trace, source = channels_of(self, context, vectors, library)
+        channels, trace, source = channels_of(self, context, vectors, library)
         null, groups = self._null(context, library, U)
-        rows = channel_rows(vectors.loaded.tokenizer, found, null, groups)
+        import torch
+
+        z = z_scores(torch.cat([w[None], channels["channels"].to(w)]) @ U.T)
+        rows = channel_rows(vectors.loaded.tokenizer, channels, kurtosis(z[1:]).tolist(), null, groups)
         nothing, sentence = verdict(rows, null)
         weights = library.token_weights(library.projection_of(self.layer), len(U))
         hidden, remark = left_out(vectors.loaded.tokenizer, w, U, weights)
-        import torch
-
-        z = z_scores(torch.cat([w[None], found["channels"].to(w)]) @ U.T)
         counts, edges = histogram(z)
-        cosines, rebuilt = geometry(w.cpu(), found["channels"].cpu().float())
-        for row, unweighted in zip(rows, kurtosis(z[1:]).tolist(), strict=True):
-            row["unweighted"] = unweighted  # the figure that the paper reports
-        data = {
-            "channels": rows,
-            "nothing": nothing,
-            "verdict": sentence + remark,
-            "left_out": hidden,
-            "null": {k: null.band(k) for k in ("own_z", "cosine", "loss", "kurtosis")}
-            | {"vectors": null.vectors, "manner": MANNERS[self.optimiser]},
-            "recipe": RECIPE if self.official else "",
-            "source": source,
-            "seconds": time.perf_counter() - began,
-            "settings": self.settings(),
-        }
-        arrays = {"edges": edges, "counts": counts, "cosines": cosines, "reconstruction": rebuilt, "trace": trace}
-        return Result(data, arrays)
+        cosines, rebuilt = geometry(w.cpu(), channels["channels"].cpu().float())
+        return NeuronChannels(
+            channels=rows,
+            nothing=nothing,
+            verdict=sentence + remark,
+            null=_bands(null, MANNERS[self.optimiser]),
+            recipe=RECIPE if self.official else "",
+            source=source,
+            seconds=time.perf_counter() - began,
+            settings=self.settings(),
+            edges=edges,
+            counts=counts,
+            cosines=cosines,
+            reconstruction=rebuilt,
+            trace=trace,
+            left_out=hidden,
+        )
 
-    def _null(self, context: Context, library: NeuronLibrary, U: Tensor) -> tuple[ChannelNull, Any]:
+    def _null(self, context: Context, library: NeuronLibrary, U: Tensor) -> tuple[ChannelNull, list[Attractor]]:
         """The kept null; or, for another search than its own, one measured by that search, smaller and remembered."""
         name = library.projection_of(self.layer)
         if self.usual:
@@ -187,27 +186,35 @@ class FindChannels(OfChannels):
         return null, null.attractors()
 
 
+def _bands(null: ChannelNull, manner: str) -> NullBands:
+    def band(figure: str) -> Quantiles:
+        low, median, high = null.band(figure)
+        return low, median, high
+
+    return NullBands(band("own_z"), band("cosine"), band("loss"), band("kurtosis"), null.vectors, manner)
+
+
 def channels_of(
-    operation: OfChannels, context: Context, vectors: NeuronVectors, library: NeuronLibrary
+    operation: OfChannels[Any], context: Context, vectors: NeuronVectors, library: NeuronLibrary
 ) -> tuple[dict[str, torch.Tensor], np.ndarray, str]:
     """Channels by the estimator's names, (C, …), the descent (S, 5), and where they come from: made beforehand,
     remembered, or found now."""
-    made = library.found(operation.layer, operation.vector, operation.neuron) if operation.ready else None
-    if made is not None and len(made["own_z"]) >= operation.channels:
-        part = {name: value[: operation.channels] for name, value in made.items()}
+    ready = library.found(operation.layer, operation.vector, operation.neuron) if operation.ready else None
+    if ready is not None and len(ready["own_z"]) >= operation.channels:
+        part = {name: value[: operation.channels] for name, value in ready.items()}
         trace = library.trace(operation.layer, operation.vector, operation.neuron)
         source = f"made beforehand by {library.manifest.get('command', 'the build')}"
         return part, trace[trace[:, 0] <= operation.channels], source
     key = operation.key(library.manifest["fingerprint"])
-    found = context.memory.get(key)
-    if found is None:
-        found = _search(operation, context, vectors, library)
-        context.memory.put(key, found, sum(v.nbytes for v in found[0].values()) + found[1].nbytes)
-    return (*found, "computed here")
+    known = context.memory.get(key)
+    if known is None:
+        known = _search(operation, context, vectors, library)
+        context.memory.put(key, known, sum(v.nbytes for v in known[0].values()) + known[1].nbytes)
+    return (*known, "computed here")
 
 
 def _search(
-    operation: OfChannels, context: Context, vectors: NeuronVectors, library: NeuronLibrary
+    operation: OfChannels[Any], context: Context, vectors: NeuronVectors, library: NeuronLibrary
 ) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     from analysis.rotate.channels import VocabularyChannels
     from analysis.rotate.library import CHANNEL_ARRAYS
@@ -219,15 +226,13 @@ def _search(
             raise UserError(f"There is no token {token:,}; this model has {len(U):,}.", "excluded")
         weights[token] = 0.0
     span = 1.0 if operation.usual else 0.3
-    lines: list[list[float]] = []
-
-    told = portion(context.progress, 0.0, span)
+    lines: list[tuple[Any, ...]] = []
+    relay = portion(context.progress, 0.0, span)
 
     def descent(share: float | None, text: str = "", **facts: Any) -> None:
-        lines.append([facts["channel"], facts["step"], *facts["figures"]])
-        rows = [row[1:] for row in lines if row[0] == facts["channel"]]
-        columns = dict(zip(("step", "loss", "kurtosis", "cosine"), zip(*rows, strict=True), strict=True))
-        told(share, text, trace={"channel": facts["channel"], **{k: list(v) for k, v in columns.items()}})
+        lines.append((facts["channel"], facts["step"], *facts["figures"]))
+        columns = zip(*(line[1:] for line in lines if line[0] == facts["channel"]), strict=True)
+        relay(share, text, trace=plain_of(DescentPart(facts["channel"], *columns)))
 
     fitted = VocabularyChannels(
         operation.channels,

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from analysis.answer import from_wire, to_wire
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole
 from analysis.models.spec import ModelSpec
+from analysis.rotate.answers.neurons import (
+    Band,
+    ChannelMatch,
+    ChannelSearch,
+    KnownNull,
+    LayerMap,
+    LayerShare,
+    Measurement,
+    NeuronsKnown,
+    Place,
+    ReadyNeuron,
+    Token,
+    TokenGroup,
+    VectorCard,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +38,7 @@ if TYPE_CHECKING:
     from analysis.rotate.library import NeuronLibrary
     from analysis.rotate.vectors import NeuronVectors
 
+A = TypeVar("A")
 KINDS = ("gate", "up", "down", "in")
 
 
@@ -35,7 +52,7 @@ def vectors_of(loaded: LoadedModel) -> NeuronVectors:
 
 
 @dataclass(frozen=True)
-class OnNeurons(Operation):
+class OnNeurons(Operation[A]):
     """A model with its neurons."""
 
     model: ModelSpec = ModelSpec("default")
@@ -60,41 +77,54 @@ class OnNeurons(Operation):
 
 
 @dataclass(frozen=True)
-class NeuronFacts(OnNeurons):
+class NeuronFacts(OnNeurons[NeuronsKnown]):
     """Which vectors a model has, what is known of random ones, and which neurons' channels are ready."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> NeuronsKnown:
         vectors, library = self.opened(context)
         facts = vectors.loaded.facts
-        data: dict[str, Any] = {
-            "layers": len(vectors.layers),
-            "layer_numbers": vectors.layers,
-            "neurons": vectors.neurons,
-            "vectors": list(vectors.kinds),
-            "hidden": facts.hidden,
-            "vocabulary": facts.vocabulary,
-            "projection": vectors.said(),
-            "measured": library is not None,
-            "why_not": "" if library else "The neurons of this model have not been measured yet.",
-            "estimate": estimate(vectors),
-            "null": None,
-            "start": {"layer": vectors.layers[-1], "vector": "down", "neuron": 0},
-            "bundled": [],
-            "shares": [],
-            "caption": f"{len(vectors.layers)} blocks of {vectors.neurons:,} neurons with the vectors "
+        first = Place(vectors.layers[-1], "down", 0)
+        known = NeuronsKnown(
+            layers=len(vectors.layers),
+            layer_numbers=tuple(vectors.layers),
+            neurons=vectors.neurons,
+            vectors=tuple(vectors.kinds),
+            hidden=facts.hidden,
+            vocabulary=facts.vocabulary,
+            projection=vectors.said(),
+            measured=library is not None,
+            why_not="" if library else "The neurons of this model have not been measured yet.",
+            estimate=estimate(vectors),
+            null=None,
+            start=first,
+            bundled=(),
+            shares=(),
+            caption=f"{len(vectors.layers)} blocks of {vectors.neurons:,} neurons with the vectors "
             f"{', '.join(vectors.kinds)}, read through {vectors.said()}.",
-        }
-        if library is not None:
-            data |= _known(vectors.loaded, library)
-        return Result(data)
+        )
+        return known if library is None else _with_measurements(known, vectors.loaded, library)
 
 
-def _known(loaded: LoadedModel, library: NeuronLibrary) -> dict[str, Any]:
-    from analysis.models.prompts import token_labels
+def _with_measurements(known: NeuronsKnown, loaded: LoadedModel, library: NeuronLibrary) -> NeuronsKnown:
     from analysis.rotate.reading import LEVEL
 
-    rows = [_bundled_row(row, LEVEL) for row in library.made]
-    null, groups = library.null("unembedding"), library.attractors("unembedding")
+    rows = tuple(_ready(row, LEVEL) for row in library.made)
+    best = max(rows, key=lambda r: (r.beyond, r.own_z), default=None)
+    command = library.manifest.get("command", "the Measure button of this page")
+    return replace(
+        known,
+        null=_null(loaded, library),
+        bundled=rows,
+        shares=tuple(_share(row, library) for row in library.manifest.get("shares", [])),
+        start=known.start if best is None else Place(best.layer, best.vector, best.neuron),
+        caption=f"Null, layer map and {len(rows)} neurons' channels were made by: {command}.",
+    )
+
+
+def _null(loaded: LoadedModel, library: NeuronLibrary) -> KnownNull:
+    from analysis.models.prompts import token_labels
+
+    null = library.null("unembedding")
     counts = library.manifest["projections"]["unembedding"]
     low, middle, high = null.band("own_z")
     sentence = (
@@ -103,61 +133,42 @@ def _known(loaded: LoadedModel, library: NeuronLibrary) -> dict[str, Any]:
         f"{counts['zero']:,} tokens on which random vectors land again and again, and {counts['low']:,} of outlying "
         "norm."
     )
-    best = max(rows, key=lambda r: (r["beyond"], r["own_z"]), default=None)
-    made = library.manifest.get("command", "the Measure button of this page")
-    return {
-        "null": {
-            "vectors": null.vectors,
-            "rounds": null.rounds,
-            "sentence": sentence,
-            "own_z": [low, middle, high],
-            "attractors": [
-                {
-                    "tokens": [
-                        {"id": i, "token": t}
-                        for i, t in zip(g.tokens, token_labels(loaded.tokenizer, list(g.tokens)), strict=True)
-                    ],
-                    "share": g.share,
-                }
-                for g in groups
-            ],
-        },
-        "bundled": rows,
-        "shares": [_share(row, library) for row in library.manifest.get("shares", [])],
-        "start": (
-            {k: best[k] for k in ("layer", "vector", "neuron")}
-            if best is not None
-            else {"layer": vectors_of(loaded).layers[-1], "vector": "down", "neuron": 0}
-        ),
-        "caption": f"Null, layer map and {len(rows)} neurons' channels were made by: {made}.",
-    }
+    groups = tuple(
+        TokenGroup(tuple(map(Token, g.tokens, token_labels(loaded.tokenizer, list(g.tokens)))), g.share)
+        for g in library.attractors("unembedding")
+    )
+    return KnownNull(null.vectors, null.rounds, sentence, (low, middle, high), groups)
 
 
-def _share(row: dict[str, Any], library: NeuronLibrary) -> dict[str, Any]:
+def _share(row: dict[str, Any], library: NeuronLibrary) -> LayerShare:
     """A row of the table of shares, with the stricter null where there is one."""
-    like = library.arrays.get(f"like.{row['layer']}.own_z")
-    if row["vector"] != "down" or like is None:
-        return row
-    own = library.null(library.projection_of(row["layer"])).own_z.numpy()
+    share = from_wire(LayerShare, row, {})
+    like = library.arrays.get(f"like.{share.layer}.own_z")
+    if share.vector != "down" or like is None:
+        return share
+    own = library.null(library.projection_of(share.layer)).own_z.numpy()
     limit = np.quantile(own[:, : like.shape[1]], 0.95, axis=0)
-    return {**row, "like_layer": float((like > limit).mean())}
+    return replace(share, like_layer=float((like > limit).mean()))
 
 
-def _bundled_row(row: dict[str, Any], level: float) -> dict[str, Any]:
+def _ready(row: dict[str, Any], level: float) -> ReadyNeuron:
     channels = row["channels"]
     best = max(channels, key=lambda c: c["own_z"])
     beyond = [c for c in channels if c["p"] <= level]
     words = " ".join(t for c in (beyond or [best]) for t in c["tokens"]).replace("␣", "").lower()
-    return {
-        **{k: row[k] for k in ("layer", "vector", "neuron", "kurtosis")},
-        "own_z": best["own_z"],
-        "percentile": best["percentile"],
-        "beyond": len(beyond),
-        "channels": len(channels),
-        "nothing": not beyond,
-        "top": best["tokens"][:5],
-        "words": f"{row['layer']} {row['vector']} {row['neuron']} {words}",
-    }
+    return ReadyNeuron(
+        layer=row["layer"],
+        vector=row["vector"],
+        neuron=row["neuron"],
+        kurtosis=row["kurtosis"],
+        own_z=best["own_z"],
+        percentile=best["percentile"],
+        beyond=len(beyond),
+        channels=len(channels),
+        nothing=not beyond,
+        top=tuple(best["tokens"][:5]),
+        words=f"{row['layer']} {row['vector']} {row['neuron']} {words}",
+    )
 
 
 def estimate(vectors: NeuronVectors) -> str:
@@ -174,46 +185,37 @@ def estimate(vectors: NeuronVectors) -> str:
 
 
 @dataclass(frozen=True)
-class NeuronMap(OnNeurons):
+class NeuronMap(OnNeurons[LayerMap]):
     """Kurtosis of all neurons by block and kind of vector, beside the band of random vectors."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> LayerMap:
         vectors, library = self.measured(context)
         values = library.arrays["kurtosis"].astype(np.float32)
-        band = library.band("unembedding")
         sentence = (
             "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of 2,000 random vectors; "
             "a block whose median and 95 % line lie in it is not told apart from chance by this figure."
         )
-        data = {
-            "vectors": library.manifest["vectors"],
-            "layers": vectors.layers,
-            "band": {"low": band[0], "median": band[1], "high": band[2]},
-            "sentence": sentence,
-        }
         with np.errstate(invalid="ignore"):
-            arrays = {
-                "median": np.nanmedian(values, 2),
-                "upper": np.nanquantile(values, 0.95, axis=2),
-                "top": np.nanmax(values, 2),
-            }
-        return Result(data, {k: v.astype(np.float32) for k, v in arrays.items()})
+            return LayerMap(
+                vectors=tuple(library.manifest["vectors"]),
+                layers=tuple(vectors.layers),
+                band=Band(*library.band("unembedding")),
+                sentence=sentence,
+                median=np.nanmedian(values, 2).astype(np.float32),
+                upper=np.nanquantile(values, 0.95, axis=2).astype(np.float32),
+                top=np.nanmax(values, 2).astype(np.float32),
+            )
 
 
 @dataclass(frozen=True)
-class MeasureNull(OnNeurons):
+class MeasureNull(OnNeurons[Measurement]):
     """Measure a model's neurons: tokens to leave out, channels of random vectors, the layer map. Kept in the data
     folder."""
 
     kind: ClassVar[Kind] = "job"
-    vectors: int = 200
-    rounds: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        whole(self.vectors, 40, 2_000, "vectors", "The number of random vectors")
-        whole(self.rounds, 1, 20, "rounds", "The number of channels of each")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+    vectors: Annotated[int, Whole(40, 2_000, words="The number of random vectors")] = 200
+    rounds: Annotated[int, Whole(1, 20, words="The number of channels of each")] = 5
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
 
     def describe(self) -> str:
         return f"Measure the neurons of {self.model.label}"
@@ -233,21 +235,16 @@ class MeasureNull(OnNeurons):
         files = names_of(*pair_files(library.save()))
         null = library.null("unembedding")
         sentence = f"Measured: {null.vectors} random vectors with {null.rounds} channels each."
-        return Result({"sentence": sentence}, files=files)
+        return Result(*to_wire(Measurement(sentence)), files=files)
 
 
 @dataclass(frozen=True)
-class OfNeuron(OnNeurons):
+class OfNeuron(OnNeurons[A]):
     """One weight vector."""
 
-    layer: int = 0
-    vector: str = "down"
-    neuron: int = 0
-
-    def __post_init__(self) -> None:
-        whole(self.layer, 0, 9_999, "layer", "The block")
-        choice(self.vector, KINDS, "vector", "The vector")
-        whole(self.neuron, 0, 10_000_000, "neuron", "The neuron")
+    layer: Annotated[int, Whole(0, 9_999, words="The block")] = 0
+    vector: Annotated[str, Choice(KINDS, words="The vector")] = "down"
+    neuron: Annotated[int, Whole(0, 10_000_000, words="The neuron")] = 0
 
     def weight(self, vectors: NeuronVectors) -> tuple[Tensor, Tensor]:
         """The vector (d,) and its projection (V, d); UserError if there is no such neuron."""
@@ -255,10 +252,10 @@ class OfNeuron(OnNeurons):
 
 
 @dataclass(frozen=True)
-class NeuronVector(OfNeuron):
+class NeuronVector(OfNeuron[VectorCard]):
     """A weight vector over the vocabulary: moments, tokens of both ends, histogram."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> VectorCard:
         from analysis.rotate.reading import vector_card
 
         vectors, library = self.opened(context)
@@ -267,12 +264,11 @@ class NeuronVector(OfNeuron):
         if library is not None:
             place = vectors.layers.index(self.layer), list(vectors.kinds).index(self.vector)
             row, band = library.arrays["kurtosis"][place], library.band(library.projection_of(self.layer))
-        data, arrays = vector_card(vectors.loaded.tokenizer, w, U, row, band)
-        return Result(data, arrays)
+        return vector_card(vectors.loaded.tokenizer, w, U, row, band)
 
 
 @dataclass(frozen=True)
-class SearchChannels(OnNeurons):
+class SearchChannels(OnNeurons[ChannelSearch]):
     """Channels made beforehand among whose tokens a typed one is."""
 
     text: str = ""
@@ -281,7 +277,7 @@ class SearchChannels(OnNeurons):
         if not isinstance(self.text, str) or not self.text.strip() or len(self.text) > 80:
             raise UserError("Type a word or a token to look for, at most 80 characters.", "search")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ChannelSearch:
         from analysis.models.prompts import token_labels
         from analysis.rotate.reading import LEVEL
 
@@ -290,7 +286,7 @@ class SearchChannels(OnNeurons):
         # The same word is a token of its own at the start of a text and after a space.
         forms = {self.text, self.text.strip(), " " + self.text.strip()}
         ids = {e[0] for f in forms if len(e := tokenizer(f, add_special_tokens=False)["input_ids"]) == 1}
-        rows = []
+        rows: list[ChannelMatch] = []
         for token in sorted(ids):
             label = token_labels(tokenizer, [token])[0]
             for row in library.search(token):
@@ -299,8 +295,8 @@ class SearchChannels(OnNeurons):
                     for r in library.made
                     if all(r[k] == row[k] for k in ("layer", "vector", "neuron"))
                 )
-                rows.append({**row, "token": label, "id": token, "beyond": row["p"] <= LEVEL, "top": top})
-        rows.sort(key=lambda r: (not r["beyond"], -r["own_z"]))
+                rows.append(ChannelMatch(**row, token=label, id=token, beyond=row["p"] <= LEVEL, top=tuple(top)))
+        rows.sort(key=lambda r: (not r.beyond, -r.own_z))
         count = len(library.made)
         if not ids:
             sentence = f"“{self.text.strip()}” is more than one token of this model; look for one of its pieces."
@@ -308,4 +304,4 @@ class SearchChannels(OnNeurons):
             sentence = f"No channel of the {count} neurons that were looked at holds this token."
         else:
             sentence = f"{len(rows)} channels of the {count} neurons that were looked at hold it."
-        return Result({"rows": rows, "sentence": sentence})
+        return ChannelSearch(tuple(rows), sentence)

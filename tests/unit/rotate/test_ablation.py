@@ -148,8 +148,8 @@ def test_output_drops_are_those_of_a_pass_with_the_written_vector_changed(layer:
         before = v.loaded.forward(row, logits=True)[0]
     h = seen[0]
     order = h[2:].abs().argsort(descending=True)[:SHOWN] + 2
-    assert data["kind"] == "output" and data["unit"] == "logits" and data["shown"] == order.tolist()
-    assert data["activation"] == pytest.approx(h.tolist(), abs=1e-5) and len(data["labels"]) == len(ids)
+    assert data.kind == "output" and data.unit == "logits" and list(data.shown) == order.tolist()
+    assert list(data.activation) == pytest.approx(h.tolist(), abs=1e-5) and len(data.labels) == len(ids)
     w = v.read(layer, "down", NEURON)
     for arm, directions in controls(v, case, 2).items():
         drops = []
@@ -160,18 +160,18 @@ def test_output_drops_are_those_of_a_pass_with_the_written_vector_changed(layer:
             fall = (before - before.mean(1, keepdim=True)) - (after - after.mean(1, keepdim=True))
             drops.append(h.sign()[:, None] * fall)
         drop = torch.stack(drops).mean(0)[order]
-        said = next(a for a in data["arms"] if a["name"] == arm)
-        assert said["own"] == pytest.approx(float(drop[:, A].mean()), abs=1e-4)
-        assert said["other"] == pytest.approx(float(drop[:, B].mean()), abs=1e-4)
-        assert said["score"] == pytest.approx(said["own"] - said["other"])
-        assert said["own_interval"][0] <= said["own"] <= said["own_interval"][1]
+        said = next(a for a in data.arms if a.name == arm)
+        assert said.own == pytest.approx(float(drop[:, A].mean()), abs=1e-4)
+        assert said.other == pytest.approx(float(drop[:, B].mean()), abs=1e-4)
+        assert said.score == pytest.approx(said.own - said.other)
+        assert said.own_interval[0] <= said.own <= said.own_interval[1]
     with hooked(v.loaded, {Site(layer, "mlp_hidden"): lambda x: x * (torch.arange(x.shape[-1]) != NEURON)}):
         gone = v.loaded.forward(row, logits=True)[0]
     fall = h.sign()[:, None] * ((before - before.mean(1, keepdim=True)) - (gone - gone.mean(1, keepdim=True)))
-    assert data["whole"]["own"] == pytest.approx(float(fall[order][:, A].mean()), abs=1e-4)
+    assert data.whole.own == pytest.approx(float(fall[order][:, A].mean()), abs=1e-4)
     centred = before - before.mean(1, keepdim=True)
-    assert [t["id"] for t in data["tokens"]] == list(A)
-    assert [t["before"] for t in data["tokens"]] == pytest.approx(centred[order[0]][list(A)].tolist(), abs=1e-4)
+    assert [t.id for t in data.tokens] == list(A)
+    assert [t.before for t in data.tokens] == pytest.approx(centred[order[0]][list(A)].tolist(), abs=1e-4)
 
 
 def test_a_negative_pole_turns_the_sign_of_what_counts_as_a_drop() -> None:
@@ -180,7 +180,7 @@ def test_a_negative_pole_turns_the_sign_of_what_counts_as_a_drop() -> None:
     other = Case(LAYER, "down", NEURON, one.channel, A, B, pole=-1)
     ids = texts(1, seed=9)[0]
     plus, minus = ablate(v, one, ids), ablate(v, other, ids)
-    assert plus["arms"][0]["own"] == pytest.approx(-minus["arms"][0]["own"]) != 0
+    assert plus.arms[0].own == pytest.approx(-minus.arms[0].own) != 0
 
 
 @pytest.mark.parametrize("vector", ["gate", "up"])
@@ -191,7 +191,7 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
     rows = texts()
     data = ablate(v, case, texts(1, seed=9)[0], rows, seed=1)
     windows = windows_of(case, rows, 1)
-    assert data["kind"] == "input" and data["tokens"] == [] and len(data["sentences"]) == sum(map(len, windows))
+    assert data.kind == "input" and data.tokens == () and len(data.sentences) == sum(map(len, windows))
     w, x_of = v.read(2, vector, NEURON), what_is_read(v, 2)
     fixed = v.read(2, "up" if vector == "gate" else "gate", NEURON)
 
@@ -200,7 +200,7 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
         return float(silu(x @ gate) * (x @ up))
 
     befores, drops = [], {arm: [[], []] for arm in ("channel", WHOLE)}  # type: ignore[var-annotated]
-    sentences = iter(data["sentences"])
+    sentences = iter(data.sentences)
     for side, group in enumerate(windows):
         for window in group:
             said = next(sentences)
@@ -211,13 +211,13 @@ def test_input_drops_are_those_of_the_formula(vector: str) -> None:
             befores.append(abs(values[at]))
             for arm, new in (("channel", without(w, case.channel)), (WHOLE, torch.zeros_like(w))):
                 drops[arm][side].append(befores[-1] - sign * activation(pair[at], new))
-            assert said["own"] == (side == 0) and said["before"] == pytest.approx(befores[-1], abs=1e-4)
-            assert said["after"] == pytest.approx(befores[-1] - drops["channel"][side][-1], abs=1e-4)
+            assert said.own == (side == 0) and said.before == pytest.approx(befores[-1], abs=1e-4)
+            assert said.after == pytest.approx(befores[-1] - drops["channel"][side][-1], abs=1e-4)
     scale = sum(befores) / len(befores)
-    for arm, found in (("channel", data["arms"][0]), (WHOLE, data["whole"])):
+    for arm, found in (("channel", data.arms[0]), (WHOLE, data.whole)):
         means = [sum(d) / len(d) / scale for d in drops[arm]]
-        assert [found["own"], found["other"]] == pytest.approx(means, abs=1e-3)
-    whole = data["whole"]["own"] * len(windows[0]) + data["whole"]["other"] * len(windows[1])
+        assert [found.own, found.other] == pytest.approx(means, abs=1e-3)
+    whole = data.whole.own * len(windows[0]) + data.whole.other * len(windows[1])
     assert whole == pytest.approx(len(befores), rel=1e-3), "without a vector nothing is left"
 
 
@@ -252,11 +252,11 @@ def written() -> tuple[NeuronVectors, Case]:
 def test_the_channel_of_one_of_two_concepts_takes_only_that_one() -> None:
     v, case = written()
     data = ablate(v, case, texts(1, seed=3)[0])
-    channel, random, whole = data["arms"][0], data["arms"][1], data["whole"]
-    assert whole["own"] > 0.2 and whole["other"] > 0.2, "the neuron promotes both"
-    assert channel["own"] == pytest.approx(whole["own"], rel=0.25)
-    assert abs(channel["other"]) < 0.25 * whole["other"] and channel["own_interval"][0] > channel["other_interval"][1]
-    assert abs(random["score"]) < 0.6 * channel["score"] and "only" not in data["sentence"]
+    channel, random, whole = data.arms[0], data.arms[1], data.whole
+    assert whole.own > 0.2 and whole.other > 0.2, "the neuron promotes both"
+    assert channel.own == pytest.approx(whole.own, rel=0.25)
+    assert abs(channel.other) < 0.25 * whole.other and channel.own_interval[0] > channel.other_interval[1]
+    assert abs(random.score) < 0.6 * channel.score and "only" not in data.sentence
 
 
 def test_a_channel_that_is_not_the_neurons_is_said_to_take_more_than_was_there() -> None:
@@ -269,7 +269,7 @@ def test_a_channel_that_is_not_the_neurons_is_said_to_take_more_than_was_there()
     taste = z_scores(normalize(foreign, dim=0) @ U.T) - 3 * z_scores(w @ U.T).abs()
     tokens = tuple(taste.topk(10).indices.tolist())
     data = ablate(v, Case(LAYER, "down", NEURON, channel, tokens, case.others), texts(1, seed=3)[0])
-    assert data["arms"][0]["own"] > 2 * abs(data["whole"]["own"]) and "only" in data["sentence"]
+    assert data.arms[0].own > 2 * abs(data.whole.own) and "only" in data.sentence
 
 
 def test_other_tokens_are_the_neurons_and_not_the_channels() -> None:

@@ -83,9 +83,9 @@ def test_vocabularies_shorter_than_a_list(tokens: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for place in ("analysis.rotate.reading.token_labels", "analysis.models.prompts.token_labels"):
             patch.setattr(place, lambda _tokenizer, ids: [f"t{i}" for i in ids])
-        card, _ = vector_card(names, w, U, None, None)
+        card = vector_card(names, w, U, None, None)
         shown = compared(labels, base, steered)  # type: ignore[arg-type]
-    high, low = ([row["id"] for row in card[end]] for end in ("high", "low"))
+    high, low = ([row.id for row in rows] for rows in (card.high, card.low))
     order = (U @ w).argsort(descending=True).tolist()
     assert high == order[: len(high)] and low == order[::-1][: len(low)]
     assert len(high) == len(low) == min(15, max(1, tokens // 2)) and not set(high) & set(low)
