@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import analysis.catalogue  # noqa: F401  # makes all operations known
 from pages.registry import pages
 from scripts.net_records import Net, beside, compare, kept_array, plain
 from scripts.net_requests import Request, Saved, Taken, chosen, with_needs
