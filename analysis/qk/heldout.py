@@ -7,7 +7,7 @@ One pass per call, stopped after the layer in question, keeps queries and keys o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped, with_unrotated
 from analysis.models.rotation import no_rotation
+from analysis.progress import Progress, silent
 from analysis.qk.answers.evidence import MapLegend, RankSwap, SubspaceMap, SwapTable
 from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example
@@ -59,7 +60,7 @@ def collect(
     layer: int,
     head: int,
     rotary: str = "post",
-    progress: Callable[[float | None, str], None] | None = None,
+    progress: Progress = silent,
 ) -> HeadSamples:
     """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out.
 
@@ -95,8 +96,7 @@ def collect(
             visible.append(mask[prompt, 0, position, :length].cpu())
             base += len(example.prompts)
         last, done = record, done + batch.examples
-        if progress is not None:
-            progress(done / len(examples), f"{done} of {len(examples)} examples")
+        progress(done / len(examples), f"{done} of {len(examples)} examples")
     if last is None:
         raise ValueError("there are no examples to collect")
     slim = LayerAttention(

@@ -175,13 +175,13 @@ def test_training_repeats_for_a_seed_and_leaves_the_global_state_alone() -> None
 
 def test_progress_gets_plain_facts_and_may_cancel() -> None:
     seen: list[dict[str, Any]] = []
-    trained = train_toy(TINY, seen.append)
+    trained = train_toy(TINY, lambda share, text="", **facts: seen.append({"share": share, **facts}))
     assert [fact["step"] for fact in seen] == [20, 40, 60]
-    assert set(seen[0]) == {"step", "max_steps", "loss", "accuracy"}
+    assert set(seen[0]) == {"share", "step", "loss", "accuracy"}
     assert all(type(value) in (int, float) for fact in seen for value in fact.values())
     assert trained.loss == min(fact["loss"] for fact in seen)
 
-    def stop(fact: dict[str, Any]) -> None:
+    def stop(share: float | None, text: str = "", **facts: Any) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -191,7 +191,7 @@ def test_progress_gets_plain_facts_and_may_cancel() -> None:
 def test_patience_stops_early_and_keeps_the_best_weights() -> None:
     seen: list[dict[str, Any]] = []
     settings = ToySettings(max_steps=400, check_every=20, check_rows=512, batch=16, patience=2, tolerance=10.0)
-    trained = train_toy(settings, seen.append)
+    trained = train_toy(settings, lambda share, text="", **facts: seen.append(facts))
     assert trained.steps == 60
     assert trained.loss == min(fact["loss"] for fact in seen)
 

@@ -15,6 +15,7 @@ from analysis.errors import UserError
 from analysis.fields import Choice, Whole, whole
 from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
+from analysis.progress import portion
 from analysis.qk.answers.evidence import HeadEvidence, SubspaceTest
 from analysis.qk.answers.features import ContrastPreview, FeatureHeads, FitFlags, FittedContrast, SubspaceOverlap
 from analysis.qk.contrasts import CONTRAST_KINDS
@@ -251,7 +252,7 @@ class HeldOut(OnContrast[SubspaceTest]):
             self.layer,
             self.head,
             self.rotary,
-            lambda share, text: context.progress(None if share is None else 0.8 * share, text),
+            portion(context.progress, 0.0, 0.8),
         )
         points = map_points(samples, subspace)
         table = None

@@ -3,22 +3,23 @@
 The head is four matrices in a plain tuple and not a module: the report needs the matrices themselves, and a trained
 toy must travel as arrays together with its embedding. The loop contracts the query into token space before it meets
 the context and pools the context before it meets W_V, which gives the same numbers as the textbook order at a
-fraction of the work; that is what lets a page train it while someone waits. It reports plain dicts and lets whatever
-the callback raises pass through, so that cancelling needs no flag here.
+fraction of the work; that is what lets a page train it while someone waits. What ``progress`` raises passes
+through, so that cancelling needs no flag here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from analysis.errors import UserError
+from analysis.progress import Progress, silent
 from analysis.qk.toy.data import ToyBatch, ToyEmbedding, draw_embedding, generator_for, sample_batch
 from analysis.qk.toy_settings import ToySettings
 
@@ -131,11 +132,11 @@ def accuracy_ceiling(settings: ToySettings) -> float | None:
     return 1 - lost
 
 
-def train_toy(settings: ToySettings, progress: Callable[[dict[str, Any]], None] | None = None) -> TrainedToy:
+def train_toy(settings: ToySettings, progress: Progress = silent) -> TrainedToy:
     """Train one head with AdamW and cross-entropy (dossier 2.2). A seed gives the same weights again on one machine.
 
-    At each check ``progress`` gets {"step", "max_steps", "loss", "accuracy"} of the validation rows; it may raise to
-    cancel, and what it raises is passed on. The weights of the check with the lowest loss are kept.
+    At each check ``progress`` is told the ``step``, and ``loss`` and ``accuracy`` on the validation rows. The weights
+    of the check with the lowest loss are kept.
     """
     embedding = draw_embedding(settings, generator_for(settings.seed, "embedding"))
     checks = sample_batch(settings, embedding, settings.check_rows, generator_for(settings.seed, "validation"))
@@ -155,8 +156,8 @@ def train_toy(settings: ToySettings, progress: Callable[[dict[str, Any]], None] 
             idle = 0 if loss < best_loss - settings.tolerance else idle + 1
             if loss < best_loss:
                 best, best_loss, best_accuracy = _copy(head), loss, accuracy
-            if progress is not None:
-                progress({"step": step, "max_steps": settings.max_steps, "loss": loss, "accuracy": accuracy})
+            text = f"step {step:,}: accuracy {accuracy:.3f}"
+            progress(step / settings.max_steps, text, step=step, loss=loss, accuracy=accuracy)
             if idle >= settings.patience:
                 break
     return TrainedToy(settings, embedding, _copy(best), best_loss, best_accuracy, step)
