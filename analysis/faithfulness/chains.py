@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import UserError
-from analysis.faithfulness.answers import find_answer
+from analysis.faithfulness.answer_text import find_answer
 from analysis.faithfulness.framing import candidates_for, framed, instruction_for, question_parts
 from analysis.faithfulness.item import MAX_CANDIDATES, Item, Part, check_item
 from analysis.faithfulness.lines import Tokens

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis.faithfulness.answers import answer_alone
+from analysis.faithfulness.answer_text import answer_alone
 from analysis.faithfulness.splitting import spans, split_steps
 from analysis.faithfulness.values import reading
 

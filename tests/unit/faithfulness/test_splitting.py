@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from analysis.faithfulness.answers import find_answer, named
+from analysis.faithfulness.answer_text import find_answer, named
 from analysis.faithfulness.splitting import marker_of, numbers_in, spans, split_steps
 
 # A bar stands where a step ends.

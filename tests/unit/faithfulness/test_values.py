@@ -8,7 +8,7 @@ import time
 import pytest
 
 from analysis.errors import UserError
-from analysis.faithfulness.answers import answer_alone, find_answer
+from analysis.faithfulness.answer_text import answer_alone, find_answer
 from analysis.faithfulness.ops.jobs import _listed
 from analysis.faithfulness.row_fields import MAX_GIVEN
 from analysis.faithfulness.rows import read_rows
