@@ -33,10 +33,10 @@ S = TypeVar("S", bound="State")
 class State(Protocol):
     """What every state has beside its own fields: sentences on what an address said and could not be used."""
 
-    problems: tuple[str, ...]
+    @property
+    def problems(self) -> tuple[str, ...]: ...
 
     def __init__(self, **fields: Any) -> None: ...
-
 
 
 @dataclass(frozen=True)
