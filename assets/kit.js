@@ -91,6 +91,15 @@
       if (target) then(target, event);
     });
   }
+  /** Call `then` before the next picture, at most once for each, whenever the page has changed as `what` says. */
+  function whenChanged(then, what) {
+    let planned = false;
+    new MutationObserver(() => {
+      if (planned) return;
+      planned = true;
+      window.requestAnimationFrame(() => { planned = false; then(); });
+    }).observe(document.documentElement, what);
+  }
   const DOWN = { ArrowDown: 1, ArrowUp: -1 };
   const ALONG = { ArrowRight: 1, ArrowLeft: -1 };
   /** Keys walk through the rows of a list, as in a list box: `steps` says how far each key goes. */
@@ -168,5 +177,5 @@
 
   register("attune_kit", { ALONG, bare, byId, bytesOf, download, element, escape, grown, list, local, none, on, picked,
     pickedFirst, read, register, same, save, set, short, stream, tell, triggered, triggeredId, turn,
-    unpack, walk });
+    unpack, walk, whenChanged });
 })();

@@ -3,17 +3,17 @@
 // takes them away nor trips over them; and they are drawn again whenever the page changes, since a tab or a form may
 // come later than the sentence.
 (function () {
+  const { byId, whenChanged } = window.dash_clientside.attune_kit;
   const INSIDE = "input, textarea, select, button, [role=slider], [role=combobox]";
-  let count = 0, planned = false;
+  let count = 0;
 
   // The part of a control that has the keyboard: dropdowns, sliders and uploads are boxes around it.
   const inner = (box) => (box.matches(INSIDE) ? box : box.querySelector(INSIDE) || box);
 
   function draw() {
-    planned = false;
     const wanted = new Map();
     document.querySelectorAll("[data-refuses]").forEach((said) => {
-      const box = document.getElementById(said.dataset.refuses);
+      const box = byId(said.dataset.refuses);
       if (!box) return;
       if (!said.id) said.id = "refusal-" + (count += 1);
       wanted.set(box, said);
@@ -35,7 +35,5 @@
     ["aria-describedby", "aria-invalid"].forEach((name) => field.removeAttribute(name));
     if (field.refusal) { field.removeAttribute("title"); field.refusal = ""; }
   }
-  const plan = () => { if (!planned) { planned = true; window.requestAnimationFrame(draw); } };
-  new MutationObserver(plan).observe(document.documentElement,
-    { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-refuses"] });
+  whenChanged(draw, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ["data-refuses"] });
 })();

@@ -90,7 +90,7 @@
       const hidden = hideFirst && j === 0;
       const strength = top > 0 && !hidden ? Math.sqrt(value / top) : 0;
       button.style.setProperty("--shade", strength.toFixed(3));
-      button.classList.toggle("attune-strong", strength > 0.55);
+      button.classList.toggle("attune-strong", strength > 0.924);
       button.classList.toggle("attune-masked", !visible);
       button.classList.toggle("attune-picked", j === key);
       button.title = visible ? (100 * value).toFixed(1) + " % of the attention" : "masked: comes after the query";

@@ -25,7 +25,7 @@
     if (!host || !rows) return none();
     if (drawn.get(host) !== rows) {
       drawn.set(host, rows);
-      list(host, rows.length ? rows.map(line) : [element("p", { class: "attune-note" }, "No feature matches.")]);
+      list(host, rows.length ? rows.map(line) : [element("p", { class: "attune-note", role: "listitem" }, "No feature matches.")]);
     }
     const inside = new Set(members || []);
     host.querySelectorAll(".mlp-row").forEach((open) => {

@@ -14,8 +14,12 @@
     const a = rgb(scale[i]), b = rgb(scale[i + 1]), f = x - i;
     return a.map((v, k) => Math.round(v + (b[k] - v) * f));
   }
-  // Text on a square is black or white, whichever reads better on its colour.
-  const ink = (c) => (0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2] > 140 ? "#101214" : "#ffffff");
+  // Text on a square is black or white, whichever has more contrast to its colour: at least 4.5 to any.
+  const luminance = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, part, i) => {
+    const v = c[i] / 255;
+    return sum + part * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const ink = (c) => (luminance(c) > 0.179 ? "#000000" : "#ffffff");
 
   function build(host) {
     const corner = (text) => element("span", { class: "attune-edge", "aria-hidden": "true" }, text);

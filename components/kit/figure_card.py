@@ -1,8 +1,8 @@
 """A figure as every page shows it: title, graph, caption, export menu.
 
 The menu works on what the browser holds (assets/frame/export.js): PNG and SVG with the settings printed below the
-picture, standalone HTML, CSV and JSON with the settings in them. ``settings`` is whatever made the figure; pages write it to the
-card's store together with the figure.
+picture, standalone HTML, CSV and JSON with the settings in them. ``settings`` is whatever made the figure; pages write
+it to the card's store together with the figure.
 """
 
 from __future__ import annotations

@@ -198,8 +198,11 @@ def region_rows(regions: list[dict[str, Any]], chosen: int | None, limit: int = 
                     ),
                 ],
                 className="attune-region-row",
+                role="listitem",
             )
         )
     if len(regions) > limit:
-        rows.append(html.P(f"{len(regions) - limit} more; search to narrow the list.", className="attune-note"))
-    return rows or [html.P("No region matches.", className="attune-note")]
+        rows.append(
+            html.P(f"{len(regions) - limit} more; search to narrow the list.", className="attune-note", role="listitem")
+        )
+    return rows or [html.P("No region matches.", className="attune-note", role="listitem")]

@@ -1,8 +1,8 @@
 """A neuron's channels as cards, and the lists beside them: tokens with bars, neurons that are ready, what was left out.
 
-Lists have no ids of their own: rows carry data attributes for the one listener in assets/pages/neurons.js, since Dash looks
-at every component with an id at every change. Each card says first how it stands against random vectors, because its
-kurtosis alone would make any vector look as if it held something.
+Lists have no ids of their own: rows carry data attributes for the one listener in assets/pages/neurons.js, since Dash
+looks at every component with an id at every change. Each card says first how it stands against random vectors, because
+its kurtosis alone would make any vector look as if it held something.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a feature is, in words and contexts: tokens coloured by its activation, output tokens, themes, detection.
 
 Dash asks every component on the page at every change, so what is long, the list of features and the tokens of
-contexts, goes to the browser as plain rows and is drawn there (assets/pages/features.js); as components it took seconds.
+contexts, goes to the browser as plain rows and is drawn there (assets/pages/features.js); as components it took
+seconds.
 Rows carry data attributes for one listener, and tokens whose id is known carry it, for the token card.
 """
 

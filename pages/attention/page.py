@@ -10,6 +10,7 @@ from dash import dcc, html
 
 from analysis.qk.contrasts import CONTRAST_KINDS
 from components.kit.figure_card import figure_card
+from components.kit.names import named, progress
 from components.kit.panels import empty
 from pages.attention import answer, features, heads, overlap, proof, reading
 from pages.attention.state import ADDRESS, PATH, TABS, View, read_address
@@ -115,7 +116,7 @@ def _prompt(view: View) -> Any:
                 [
                     html.Button("Read", id="read", className="attune-button attune-primary", type="button"),
                     html.Button("Cancel", id="read-cancel", className="attune-button", type="button", disabled=True),
-                    dbc.Progress(id="read-bar", value=0, className="attune-bar"),
+                    progress("read-bar", "reading the prompt"),
                 ],
                 className="attune-row",
             ),
@@ -213,7 +214,7 @@ def _features(view: View) -> Any:
                     html.Button("Define a feature", id="define", className="attune-button", type="button"),
                     html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
                     html.Button("Cancel", id="fit-cancel", className="attune-button", type="button", disabled=True),
-                    dbc.Progress(id="fit-bar", value=0, className="attune-bar"),
+                    progress("fit-bar", "fitting the features"),
                     html.Span(id="fit-text", className="attune-note", **{"aria-live": "polite"}),
                 ],
                 className="attune-row",
@@ -228,7 +229,8 @@ def _features(view: View) -> Any:
                         className="attune-pick",
                     ),
                     dbc.Switch(id="manual-rank", value=view.manual, label="set the rank by hand"),
-                    html.Div(
+                    named(
+                        "rank",
                         dcc.Slider(
                             0,
                             64,
@@ -239,7 +241,7 @@ def _features(view: View) -> Any:
                             disabled=not view.manual,
                             updatemode="mouseup",
                         ),
-                        className="attune-slider",
+                        "attune-slider",
                     ),
                     dbc.RadioItems(
                         id="rotary",
@@ -331,7 +333,7 @@ def _map() -> Any:
         [
             html.Button("Test by swaps", id="held-out", className="attune-button attune-primary", type="button"),
             html.Button("Cancel", id="held-out-cancel", className="attune-button", type="button", disabled=True),
-            dbc.Progress(id="held-out-bar", value=0, className="attune-bar"),
+            progress("held-out-bar", "measuring on held-out examples"),
             html.Span(id="held-out-text", className="attune-note"),
         ],
         className="attune-row",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
-from pages.faithfulness.board_tab import choice, named
+from components.kit.names import named
+from pages.faithfulness.board_tab import choice
 
 if TYPE_CHECKING:
     from pages.faithfulness.state import View

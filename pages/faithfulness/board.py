@@ -132,7 +132,7 @@ def offer(
     return studies, board["study"] or "default", options, shown, options, open_tier, board["source"]
 
 
-# Not an Output: whatever reads the study would wait for this callback's own waiting (see assets/pages/faithfulness/board.js).
+# Not an Output: whatever reads the study would wait for this callback's own waiting (see its script, board.js).
 clientside_callback(
     "dash_clientside.attune_faithboard.study",
     Output("fth-board-sink", "title"),

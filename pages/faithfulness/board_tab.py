@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
+from components.kit.names import named
 from components.kit.panels import empty
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ def choice(label: str, name: str, value: str | None = None, options: Any = (), w
     picker = dcc.Dropdown(list(options), value, id=name, clearable=False, searchable=False)
     box = html.Div(picker, className="attune-pick fthb-wide" if wide else "attune-pick")
     return named(label, [html.Span(label), box], "attune-inline")
-
-
-def named(label: str, content: Any, classes: str) -> Any:
-    """Controls that have no label of their own, under a name that is read out."""
-    return html.Div(content, className=classes, role="group", **{"aria-label": label})
 
 
 def board_tab(view: View) -> Any:

@@ -8,7 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.faithfulness.ops.jobs import MAX_FILE
-from pages.faithfulness.board_tab import named
+from components.kit.names import named, progress
 
 if TYPE_CHECKING:
     from pages.faithfulness.state import View
@@ -54,7 +54,7 @@ def job(name: str, text: str) -> list[Any]:
             [
                 html.Button(text, id=f"{name}-go", className="attune-button attune-primary", type="button"),
                 html.Button("Cancel", id=f"{name}-stop", className="attune-button", type="button", disabled=True),
-                dbc.Progress(id=f"{name}-bar", value=0, className="attune-bar"),
+                progress(f"{name}-bar", text),
             ],
             className="attune-row",
         ),

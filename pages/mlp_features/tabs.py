@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
+from components.kit.names import named, progress
 from components.kit.panels import empty
 from pages.mlp_features.state import View
 from pages.presses import press
@@ -126,7 +127,8 @@ def tree_tab(view: View) -> Any:
                     ),
                     dbc.Switch(id="mlp-root-only", value=False, label="only those with the open feature"),
                     html.Span("threshold"),
-                    html.Div(
+                    named(
+                        "threshold",
                         dcc.Slider(
                             0,
                             1,
@@ -137,7 +139,7 @@ def tree_tab(view: View) -> Any:
                             updatemode="drag",
                             allow_direct_input=False,
                         ),
-                        className="attune-slider mlp-threshold",
+                        "attune-slider mlp-threshold",
                     ),
                     html.Span(id="mlp-threshold-said", className="mlp-value"),
                 ],
@@ -214,7 +216,7 @@ def fit_tab() -> Any:
                         [
                             button("mlp-new-go", "Fit", primary=True),
                             button("mlp-new-stop", "Cancel", disabled=True),
-                            dbc.Progress(id="mlp-new-bar", value=0, className="attune-bar"),
+                            progress("mlp-new-bar", "fitting the features"),
                         ],
                         className="attune-row",
                     ),

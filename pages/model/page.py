@@ -107,7 +107,7 @@ MANIFEST = PageManifest("Model", PATH, order=80, layout=layout)
 
 
 def _field(label: str, component: Node) -> Node:
-    return html.Div([dbc.Label(label), component])
+    return html.Div([dbc.Label(label, html_for=component.id), component])
 
 
 _FORM = [

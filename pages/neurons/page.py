@@ -10,6 +10,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
+from components.kit.names import progress
 from components.kit.panels import user_error
 from components.rotate.cards import ORDERS
 from pages.frame.drawn import draw_into, stores
@@ -119,7 +120,7 @@ def _picker(view: View) -> Any:
                         [
                             button("nrn-measure", "Measure", primary=True),
                             button("nrn-measure-stop", "Cancel", disabled=True),
-                            dbc.Progress(id="nrn-measure-bar", value=0, className="attune-bar"),
+                            progress("nrn-measure-bar", "measuring the model"),
                         ],
                         className="attune-row",
                     ),

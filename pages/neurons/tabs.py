@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
+from components.kit.names import progress
 from components.kit.panels import empty
 from pages.neurons.state import View
 
@@ -83,7 +84,7 @@ def channels_tab(view: View) -> Any:
                                 [
                                     button("nrn-go", "Run", primary=True),
                                     button("nrn-stop", "Cancel", disabled=True),
-                                    dbc.Progress(id="nrn-bar", value=0, className="attune-bar"),
+                                    progress("nrn-bar", "running the ablation"),
                                 ],
                                 className="attune-row",
                             ),

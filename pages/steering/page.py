@@ -10,6 +10,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.figure_card import figure_card
+from components.kit.names import progress
 from components.kit.panels import empty, user_error
 from components.mfa.sliders import more_options
 from pages.manifest import PageManifest
@@ -459,7 +460,7 @@ def _fit() -> Any:
                             html.Button(
                                 "Cancel", id="fit-stop", className="attune-button", type="button", disabled=True
                             ),
-                            dbc.Progress(id="regions-bar", value=0, className="attune-bar"),
+                            progress("regions-bar", "fitting the regions"),
                         ],
                         className="attune-row",
                     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
 
 from analysis.engine.client import Reply
@@ -13,6 +12,7 @@ from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from analysis.qk.ops.validation import Invariants, TrainToy
 from components.kit.card import Card
 from components.kit.field import choice_field, number_field
+from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.validation_figures import (
@@ -80,7 +80,7 @@ def layout(**_query: str) -> Node:
                     ),
                     html.Div(
                         [
-                            dbc.Progress(id="toy-bar", value=0, className="attune-bar"),
+                            progress("toy-bar", "training the toy"),
                             html.Span(id="toy-text", className="attune-note"),
                         ],
                         className="attune-row",
@@ -112,7 +112,7 @@ def _invariants() -> Node:
                     html.H3("Invariants on the loaded model"),
                     html.Button("Measure", id="measure", className="attune-button attune-primary", type="button"),
                     html.Button("Cancel", id="measure-cancel", className="attune-button", type="button", disabled=True),
-                    dbc.Progress(id="measure-bar", value=0, className="attune-bar"),
+                    progress("measure-bar", "measuring the invariants"),
                 ],
                 className="attune-card-head",
             ),

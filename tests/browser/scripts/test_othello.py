@@ -93,7 +93,7 @@ def test_heat_has_a_legend_and_a_colour_on_which_text_reads(page: Page) -> None:
     heat = [1.0] + [0.0] * 63
     page.evaluate(DRAW, {"plain": board_data(EMPTY, heat=heat, legend="% of all")})
     style = "(e) => [e.style.getPropertyValue('--heat'), e.style.getPropertyValue('--ink')]"
-    assert page.locator(square("plain", 0)).evaluate(style) == ["rgb(254,232,56)", "#101214"]
+    assert page.locator(square("plain", 0)).evaluate(style) == ["rgb(254,232,56)", "#000000"]
     assert page.locator(square("plain", 1)).evaluate(style)[1] == "#ffffff"
     assert page.locator("#plain .attune-legend span").all_inner_texts() == ["0 %", "100 % · % of all"]
 

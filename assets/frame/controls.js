@@ -1,0 +1,38 @@
+// What Dash's controls lack for whoever does not see them: names of sliders and bars, tabs that point nowhere, and a hidden
+// element of its dropdowns that takes the keyboard. A name stands in the page as a label, or on a group around the
+// control. Attributes are set that React does not manage, or sets only once.
+(function () {
+  const { byId, whenChanged } = window.dash_clientside.attune_kit;
+  let count = 0;
+
+  const labelOf = (id) => (id ? document.querySelector('label[for="' + CSS.escape(id) + '"]') : null);
+  function give(control, name) {
+    if (name) control.setAttribute("aria-label", name);
+  }
+  function slider(part) {
+    const label = labelOf(part.closest(".dash-slider-container").id), group = part.closest("[role=group][aria-label]");
+    give(part, label ? label.textContent : group && group.getAttribute("aria-label"));
+  }
+  // The button of a dropdown is where the keyboard should stop; Dash has an invisible element before it do that.
+  function dropdown(target) {
+    const button = target.nextElementSibling, label = labelOf(button.id);
+    target.inert = true;
+    button.tabIndex = 0;
+    if (!label) return;
+    if (!label.id) label.id = "label-" + (count += 1);
+    button.setAttribute("aria-labelledby", label.id + " " + button.getAttribute("aria-labelledby"));
+  }
+  function draw() {
+    document.querySelectorAll(".dash-dropdown-focus-target:not([inert])").forEach(dropdown);
+    document.querySelectorAll(".dash-slider-container :is([role=slider], input):not([aria-label])").forEach(slider);
+    document.querySelectorAll("[role=progressbar]:not([aria-label])").forEach((bar) => give(bar, bar.textContent));
+    // A file is chosen by the button that stands in its box; the field itself is invisible.
+    document.querySelectorAll("input[type=file]:not([aria-label])").forEach((field) => give(field, field.parentElement.textContent));
+    document.querySelectorAll(".toast-header svg:not([aria-hidden])").forEach((icon) => icon.setAttribute("aria-hidden", "true"));
+    // The panels of these tabs are the page's own, and no part of the component.
+    document.querySelectorAll("[role=tab][aria-controls]").forEach((tab) => {
+      if (!byId(tab.getAttribute("aria-controls"))) tab.removeAttribute("aria-controls");
+    });
+  }
+  whenChanged(draw, { childList: true, subtree: true });
+})();

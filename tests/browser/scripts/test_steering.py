@@ -1,0 +1,107 @@
+"""pages/steering.js: what the sliders say together, at most one question in a while; what a hand has moved stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+Scripted = Callable[..., Page]
+# The arguments of gather: strengths dragged and released, factors dragged and released, and the rest.
+GATHER = """({ changed = [], dragged = [null], released = [0.5] }) => {
+  dash_clientside.callback_context.triggered = changed.map((name) => ({ prop_id: '{"strength":7}.' + name, value: 1 }));
+  return dash_clientside.attune.gather(dragged, released, [null, null], [0.1, -0.2], "add", "all", null, true, "fit",
+    [{ region: 7 }], [{ strength: 7 }], [{ factor: 0, region: 7 }, { factor: 1, region: 7 }]); }"""
+DRAWN = {
+    "props": {
+        "children": [{"props": {"id": {"strength": 7}, "value": 0.1}}, {"props": {"id": "other", "value": 3}}, "text"]
+    }
+}
+
+
+def strength(steer: Any) -> float:
+    return float(steer["regions"][0]["strength"])
+
+
+def test_sliders_become_one_plain_question(scripted: Scripted) -> None:
+    assert scripted().evaluate(GATHER, {}) == {
+        "fit": "fit", "mode": "add", "where": "all", "layers": [], "rotation": True,
+        "regions": [{"region": 7, "strength": 0.5, "factors": [0.1, -0.2]}],
+    }  # fmt: skip
+
+
+def test_nothing_is_asked_until_the_sliders_stand_there(scripted: Scripted) -> None:
+    call = "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, {}, {}, [], [])"
+    page = scripted()
+    page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
+    assert page.evaluate(call.format("'fit'", "[{ region: 7 }]")) == "unchanged"
+    assert page.evaluate(call.format("'fit'", "[]"))["regions"] == []
+    assert page.evaluate(call.format("null", "[]")) == "unchanged"
+
+
+def test_dragging_asks_for_the_latest_and_not_for_each(scripted: Scripted) -> None:
+    page = scripted()
+    page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
+    page.evaluate(GATHER, {})
+    # Two moves within one frame: the second is what the one question is about.
+    asked = page.evaluate(
+        f"() => {{ const gather = {GATHER}; gather({{ changed: ['drag_value'], dragged: [0.6] }});"
+        "gather({ changed: ['drag_value'], dragged: [0.9] }); return put.length; }"
+    )
+    page.wait_for_function("() => data('steer')")
+    page.wait_for_timeout(100)
+    assert asked == 0 and strength(page.evaluate("data('steer')")) == 0.9
+    assert page.evaluate("put.length") == 1
+    assert strength(page.evaluate(GATHER, {"changed": ["value"], "dragged": [0.9], "released": [1.0]})) == 1.0
+
+
+def test_what_a_hand_has_moved_stays_when_sliders_are_drawn_anew(scripted: Scripted) -> None:
+    page, draw = scripted(), "(drawn) => dash_clientside.attune.underHand(drawn)"
+    assert page.evaluate(draw, DRAWN) == DRAWN and page.evaluate(draw, None) == "unchanged"
+    page.evaluate(GATHER, {"changed": ["value"], "released": [1.5]})
+    children = page.evaluate(draw, DRAWN)["props"]["children"]
+    assert [c["props"]["value"] for c in children[:2]] == [1.5, 3] and children[2] == "text"
+    page.evaluate("() => dash_clientside.attune.rowsSet()")
+    assert page.evaluate(draw, DRAWN) == DRAWN
+
+
+def test_rows_that_no_press_has_touched_keep_what_a_hand_made_of_them(scripted: Scripted) -> None:
+    page = scripted()
+    page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
+    page.evaluate(GATHER, {"released": [2.0]})
+    state = page.evaluate(
+        """() => { const row = (region, strength) => ({ fit: "fit", region, strength, factors: [] });
+        dash_clientside.set_props("on-sliders", { data: [row(7, 0.5)] });
+        const start = [row(7, 0.5), row(8, 1)];
+        dash_clientside.attune.press("on-sliders", { kind: "add", region: 9 });
+        dash_clientside.attune.settle("on-sliders", { to: 1, from: [row(7, 0.5)], start,
+          state: [row(7, 0.5), row(8, 3), row(9, 1)] });
+        return data("on-sliders"); }"""
+    )
+    assert [(r["region"], r["strength"]) for r in state] == [(7, 2.0), (8, 3), (9, 1)]
+
+
+def test_lists_and_the_map_pick_regions(scripted: Scripted) -> None:
+    kinds = {"a": "choose='3'", "b": "add='4'", "c": "use='k'"}
+    page = scripted("".join(f"<button id={name} data-{kind}>{name}</button>" for name, kind in kinds.items()))
+    for name in "abc":
+        page.click("#" + name)
+    assert page.evaluate("data('picked').region") == 3
+    presses = page.evaluate("dash_clientside.attune.pressed('on-sliders').map((p) => [p.kind, p.region ?? p.context])")
+    assert presses == [["add", 4], ["use", "k"]]
+    click = "(c) => dash_clientside.attune.mapClick(c)"
+    assert page.evaluate(click, {"points": [{"customdata": [12]}]}) == 12
+    assert page.evaluate(click, {"points": [{"customdata": 0}]}) == 0
+    assert page.evaluate(click, {"points": [{}]}) == page.evaluate(click, None) == "unchanged"
+
+
+def test_bytes_are_saved_under_their_name(scripted: Scripted) -> None:
+    page = scripted()
+    with page.expect_download() as made:
+        page.evaluate("() => { dash_clientside.attune.saveBytes({ name: 'v.bin', bytes: 'AAEC' }); }")
+    assert made.value.suggested_filename == "v.bin" and Path(made.value.path()).read_bytes() == b"\x00\x01\x02"
+    assert page.evaluate("dash_clientside.attune.saveBytes(null)") == "unchanged"
