@@ -34,7 +34,7 @@ IMPORTED_BATCHES = 10.0  # how many batches stochastic EM takes given parameters
 Array = np.ndarray | Tensor
 
 
-class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):  # type: ignore[misc]
+class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):
     """p(x) = sum_k pi_k N(x | mu_k, W_k W_k^T + Psi), fitted by EM (arXiv 2602.02464 for the use).
 
     Args:

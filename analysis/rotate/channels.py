@@ -17,7 +17,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.progress import Progress, silent
-from analysis.rotate.descent import Descent, adamw
+from analysis.rotate.descent import Descent, Look, adamw
 from analysis.rotate.lbfgs import lbfgs
 from analysis.rotate.objective import Objective, kurtosis, skewness, z_scores
 
@@ -30,7 +30,7 @@ ONE_SIDED = 10.0
 BATCH = 32
 
 
-class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
+class VocabularyChannels(BaseEstimator):
     """Channels of weight vectors.
 
     ``n_channels`` rounds; ``kurtosis_weight`` and ``cosine_weight``: the two terms of the loss; ``mask_z``: tokens
@@ -131,13 +131,13 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
         for number in range(self.n_channels):
             objective = Objective(W, U, weights, self.kurtosis_weight, self.cosine_weight)
 
-            def say(step: int, figures: Tensor, number: int = number) -> None:
+            def look(step: int, figures: Tensor, number: int = number) -> None:
                 inside = min(step / self._expected(), 0.95)
                 share = (rows.start + len(rows) * (number + inside) / self.n_channels) / total
                 text = f"channel {number + 1} of {self.n_channels}, step {step}"
                 progress(share, text, channel=number + 1, step=step, figures=figures[0].tolist())
 
-            made = self._descend(objective, rows, number, say)
+            made = self._descend(objective, rows, number, look)
             channel, weights = self._describe(made, W, U, own, weights)
             traces.append((made.steps, made.trace))
             found.append(channel)
@@ -146,13 +146,13 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
             result["weights_"] = weights.expand(len(W), -1)
         return result | {"traces_": traces}
 
-    def _descend(self, objective: Objective, rows: range, number: int, say: Any) -> Descent:
+    def _descend(self, objective: Objective, rows: range, number: int, look: Look) -> Descent:
         """The best of several starts for every neuron of a batch."""
         n, d = objective.w.shape
         start = torch.cat([self._start(row, number, d) for row in rows]).to(objective.w)
         neuron = torch.arange(n, device=start.device).repeat_interleave(self.starts)
         if self.optimiser == "lbfgs":
-            made = lbfgs(objective, start, neuron, say=say)
+            made = lbfgs(objective, start, neuron, look=look)
         else:
             made = adamw(
                 objective,
@@ -162,7 +162,7 @@ class VocabularyChannels(BaseEstimator):  # type: ignore[misc]
                 max_steps=self.max_steps,
                 first_check=min(2_000, self.max_steps),
                 by_kurtosis=self.compatible,
-                say=say,
+                look=look,
             )
         # Reference mode with one start has nothing to choose; ties go to the first start.
         best = made.loss.view(n, self.starts).argmin(1) + torch.arange(n, device=start.device) * self.starts

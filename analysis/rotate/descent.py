@@ -18,7 +18,7 @@ from analysis.rotate.objective import Objective, kurtosis, reflect
 
 WINDOW = 100
 """Steps over which the loss must have settled."""
-Say = Callable[[int, "Tensor"], None]
+Look = Callable[[int, "Tensor"], None]
 """Called with the step and a (B, 3) tensor of loss, kurtosis and cosine of every row; may raise to cancel."""
 
 
@@ -50,7 +50,7 @@ def adamw(
     settled: float = 1e-4,
     first_check: int = 2_000,
     by_kurtosis: bool = False,
-    say: Say | None = None,
+    look: Look | None = None,
 ) -> Descent:
     """The reference: AdamW on u from ``start`` (B, d), with the recipe of the official code (arXiv 2604.06005).
 
@@ -88,8 +88,8 @@ def adamw(
             best[better], kept[better] = score[better], u[better]
             steps.append(step)
             trace.append(torch.stack([value.loss, value.kurtosis, value.cosine], 1))
-            if say is not None:
-                say(step, trace[-1])
+            if look is not None:
+                look(step, trace[-1])
         lr = rate * min(1.0, step / warm_up) if warm_up else rate
         u *= 1 - lr * decay
         mean.lerp_(value.gradient, 0.1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from analysis.rotate.descent import Descent, Say
+from analysis.rotate.descent import Descent, Look
 from analysis.rotate.objective import Objective, Value, reflect
 
 _ENOUGH, _STEEP = 1e-4, 0.9  # of the Wolfe conditions: sufficient decrease, curvature
@@ -25,7 +25,7 @@ def lbfgs(
     history: int = 12,
     max_evaluations: int = 150,
     tolerance: float = 3e-6,
-    say: Say | None = None,
+    look: Look | None = None,
 ) -> Descent:
     """Descend from ``start`` (B, d) for the neurons ``neuron`` (B,), each row until three steps in a row gain less than
     ``tolerance`` of loss, or until ``max_evaluations``."""
@@ -39,8 +39,8 @@ def lbfgs(
         state.judge(live, trial, objective.value_and_gradient(trial, neuron[live]), tolerance)
         trace.append(state.figures())
         steps.append(step)
-        if say is not None:
-            say(step, trace[-1])
+        if look is not None:
+            look(step, trace[-1])
     at = state.at
     vectors = reflect(objective.w[neuron], state.u)
     return Descent(

@@ -26,7 +26,7 @@ STARTS = 8
 """Starts of each level above the first, of which the best is kept."""
 
 
-class HierarchicalSemiNMF(BaseEstimator):  # type: ignore[misc]
+class HierarchicalSemiNMF(BaseEstimator):
     """Factorize tokens X (n, d) into ``ranks[0]`` features, these into ``ranks[1]``, and so on.
 
     Other settings as of :class:`SemiNMF`, the same for all levels. ``fine_tune``: steps of Adam on all levels at once.

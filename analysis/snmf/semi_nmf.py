@@ -28,7 +28,7 @@ SWEEPS = 2
 """Coordinate sweeps between two least-squares steps: fewer lose in iterations, more in time."""
 
 
-class SemiNMF(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class SemiNMF(TransformerMixin, BaseEstimator):
     """Factorize activations.
 
     ``n_components`` K; ``sparsity``: share p of neurons that a feature keeps (1.0: all); ``init``: "kmeans", "random"

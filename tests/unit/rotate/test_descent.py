@@ -212,7 +212,7 @@ def test_a_listener_sees_the_trace_and_can_end_the_descent(way: str) -> None:
 
     settings: dict[str, Any] = {"interval": 5} if way == "adamw" else {}
     with pytest.raises(InterruptedError):
-        DOWN[way](Objective(p.vectors, p.projection), starts(2, 32), torch.arange(2), say=listen, **settings)
+        DOWN[way](Objective(p.vectors, p.projection), starts(2, 32), torch.arange(2), look=listen, **settings)
     assert len(said) == 3 and said[0][0] < said[1][0] < said[2][0] and said[0][1].shape == (2, 3)
 
 
