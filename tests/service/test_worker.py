@@ -122,7 +122,7 @@ def test_strange_request_is_answered_and_not_dropped(
     message, _ = protocol.receive(connection)
     assert (message["type"], message["kind"]) == ("error", kind) and text in message["text"]
     protocol.send(connection, {"type": "status"})
-    assert protocol.receive(connection)[0]["pid"] == service.pid()
+    assert protocol.receive(connection)[0]["status"]["pid"] == service.pid()
     connection.close()
 
 
