@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from analysis.activations.collect import start_tokens, tokens_of
+from analysis.errors import UserError
+from analysis.mfa.answers.regions import ContextLine, Factor, RegionFacts, TokenValue
 from analysis.mfa.character import NO_THEME
 from analysis.mfa.reading import activations_of
 from analysis.models.loaded_model import LoadedModel
@@ -25,13 +27,13 @@ BEFORE, AFTER = 60, 30
 END_WORDS = 3
 
 
-def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> dict[str, Any]:
-    """What the page shows of one region at once; plain data."""
+def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> RegionFacts:
+    """What the page shows of one region at once."""
     row, arrays = fit.manifest["regions"][region], fit.arrays
-    kept = {name: arrays[f"contexts.{name}"][region] for name in ("likelihood", "responsibility", "random")}
+    samples = {name: arrays[f"contexts.{name}"][region] for name in ("likelihood", "responsibility", "random")}
     ends = {end: arrays[f"{rotation}.{end}"][region] for end in ("low", "high")}
     texts = _Texts(loaded, fit)
-    texts.load([*kept.values(), *(e.flatten(0, 1) for e in ends.values())])
+    texts.load([*samples.values(), *(e.flatten(0, 1) for e in ends.values())])
     spread = fit.spread(rotation)[region]
     # A column's length times the spread of its score: how far the factor really moves the region's points.
     lengths = fit.rotated(rotation).loadings[region].norm(dim=0) * spread
@@ -39,40 +41,28 @@ def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> 
     factors = []
     for j in range(fit.parameters.factors):
         low, high = (texts.lines(ends[end][j], region) for end in ("low", "high"))
-        factors.append(
-            {
-                "spread": float(spread[j]),
-                "share": shares[j],
-                "low": _end(low),
-                "high": _end(high),
-                "low_title": _title(low),
-                "high_title": _title(high),
-                "low_contexts": low,
-                "high_contexts": high,
-            }
-        )
-    return {
-        "region": region,
-        "label": fit.label(region),
-        "own_label": fit.labels.get(str(region), ""),
-        "contexts": {name: texts.lines(places, region) for name, places in kept.items()},
-        "readout": fit.manifest.get("readout", ""),
-        "unembedded": _tokens(loaded, arrays["promoted"][region], arrays["promoted_value"][region]),
-        "lifted": _tokens(loaded, arrays["lifted"][region], arrays["lifted_value"][region]),
-        "factors": factors,
-        "facts": _facts(fit, row),
-    }
+        factors.append(Factor(float(spread[j]), shares[j], _end(low), _end(high), _title(low), _title(high), low, high))
+    return RegionFacts(
+        region=region,
+        label=fit.label(region),
+        own_label=fit.labels.get(str(region), ""),
+        contexts={name: texts.lines(places, region) for name, places in samples.items()},
+        readout=fit.manifest.get("readout", ""),
+        unembedded=_tokens(loaded, arrays["promoted"][region], arrays["promoted_value"][region]),
+        lifted=_tokens(loaded, arrays["lifted"][region], arrays["lifted_value"][region]),
+        factors=tuple(factors),
+        facts=_facts(fit, row),
+    )
 
 
-def factors_of_row(loaded: LoadedModel, fit: RegionSet, region: int, row: int, rotation: str) -> list[float]:
+def factors_of_row(loaded: LoadedModel, fit: RegionSet, region: int, row: int, rotation: str) -> tuple[float, ...]:
     """The local factors, in spreads, of a context of the card: ``row`` is document times 4,096 plus position."""
     document, position = divmod(row, 4096)
     texts = _Texts(loaded, fit)
     ids, place = texts.window(document, position)
     x = activations_of(loaded, fit, ids)[place : place + 1]
     z = fit.density_of(rotation).posterior(x, torch.tensor([region]))[0]
-    values: list[float] = (z / fit.spread(rotation)[region].clamp(min=1e-6)).tolist()
-    return values
+    return tuple((z / fit.spread(rotation)[region].clamp(min=1e-6)).tolist())
 
 
 class _Texts:
@@ -91,8 +81,6 @@ class _Texts:
 
     def window(self, document: int, position: int) -> tuple[list[int], int]:
         """Token ids up to the position, as the model read them, and the place of the token among them."""
-        from analysis.errors import UserError
-
         if not 0 <= document < len(self._fit.passages):
             raise UserError("This context is not in the texts of the fit.", "row")
         self.load([torch.tensor([[document, position]])])
@@ -106,9 +94,9 @@ class _Texts:
         first = max(len(ids) * i // pieces for i in range(pieces) if len(ids) * i // pieces <= position)
         return [*prefix, *ids[first : position + 1]], len(prefix) + position - first
 
-    def lines(self, places: Tensor, region: int) -> list[dict[str, Any]]:
+    def lines(self, places: Tensor, region: int) -> tuple[ContextLine, ...]:
         """Contexts at places (n, 2) as text before, the token, and text after."""
-        found = []
+        lines = []
         decode = self._loaded.tokenizer.decode
         for document, position in places.tolist():
             if document < 0:
@@ -116,23 +104,23 @@ class _Texts:
             ids, passage = self._ids[document], self._fit.passages[document]
             before, after = decode(ids[max(0, position - 24) : position]), decode(ids[position + 1 : position + 12])
             token = decode([ids[position]])
-            found.append(
-                {
-                    "before": ("…" if len(before) > BEFORE else "") + before[-BEFORE:],
-                    "token": token if token.strip() else token_labels(self._loaded.tokenizer, [ids[position]])[0],
-                    "word": _word(before, token, after),
-                    "after": after[:AFTER] + ("…" if len(after) > AFTER else ""),
-                    "source": f"{passage.theme}: {passage.kind}" if passage.theme else "",
-                    "region": region,
-                    "row": document * 4096 + position,
-                }
+            lines.append(
+                ContextLine(
+                    before=("…" if len(before) > BEFORE else "") + before[-BEFORE:],
+                    token=token if token.strip() else token_labels(self._loaded.tokenizer, [ids[position]])[0],
+                    word=_word(before, token, after),
+                    after=after[:AFTER] + ("…" if len(after) > AFTER else ""),
+                    source=f"{passage.theme}: {passage.kind}" if passage.theme else "",
+                    region=region,
+                    row=document * 4096 + position,
+                )
             )
-        return found
+        return tuple(lines)
 
 
-def _end(lines: list[dict[str, Any]]) -> str:
+def _end(lines: tuple[ContextLine, ...]) -> str:
     """A name for an end of a factor: the words that its furthest members are in."""
-    words = dict.fromkeys(line["word"] for line in lines)
+    words = dict.fromkeys(line.word for line in lines)
     return ", ".join(list(words)[:END_WORDS]) or "no members"
 
 
@@ -145,14 +133,14 @@ def _word(before: str, token: str, after: str) -> str:
     return f"{head}{token.strip()}{tail}"
 
 
-def _title(lines: list[dict[str, Any]]) -> str:
-    return "\n".join(f"{c['before']}[{c['token'].strip()}]{c['after']}" for c in lines)
+def _title(lines: tuple[ContextLine, ...]) -> str:
+    return "\n".join(f"{c.before}[{c.token.strip()}]{c.after}" for c in lines)
 
 
-def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> list[dict[str, Any]]:
+def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> tuple[TokenValue, ...]:
     pairs = [(i, v) for i, v in zip(ids.tolist(), values.tolist(), strict=True) if i >= 0]
     labels = token_labels(loaded.tokenizer, [i for i, _ in pairs])
-    return [{"token": label, "value": value} for label, (_, value) in zip(labels, pairs, strict=True)]
+    return tuple(TokenValue(i, label, value) for label, (i, value) in zip(labels, pairs, strict=True))
 
 
 def _why(row: dict[str, Any]) -> str:
@@ -160,7 +148,7 @@ def _why(row: dict[str, Any]) -> str:
     return NO_THEME if row["character"] == "grammar" and row["theme"] else str(row["why"])
 
 
-def _facts(fit: RegionSet, row: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(fit: RegionSet, row: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Character", f"{row['character']}: {_why(row)}"),
         ("Size", f"{row['size']:,} of {fit.manifest['rows']:,} activations; expected {row['mass']:,.0f}"),
@@ -172,4 +160,4 @@ def _facts(fit: RegionSet, row: dict[str, Any]) -> list[tuple[str, str]]:
     if row["kinds"]:
         facts.append(("Kinds", ", ".join(f"{name} {share:.0%}" for name, share in row["kinds"])))
     near = ", ".join(f"{k}: {fit.label(k)}" for k in fit.arrays["near"][row["region"]].tolist())
-    return [*facts, ("Nearest", near)]
+    return (*facts, ("Nearest", near))

@@ -5,12 +5,13 @@ vector off the unembedding, which knows nothing of the blocks between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from analysis.engine.memory import Memory
+from analysis.mfa.answers.regions import Effects, TokenValue
 from analysis.models.frames import text_ids
 from analysis.models.legible import check_corpus
 from analysis.models.loaded_model import LoadedModel
@@ -27,7 +28,7 @@ LIKELY = 2e-4
 """Tokens below this probability in both distributions are no news, however their ratio has changed."""
 
 
-class Effects:
+class EffectMeasurement:
     """Effects of the regions of one fit on the loaded model; the neutral prompts are read once and remembered."""
 
     def __init__(self, loaded: LoadedModel, fit: RegionSet, memory: Memory) -> None:
@@ -36,28 +37,34 @@ class Effects:
     def _caches(self, count: int) -> list[PromptCache]:
         block = self._fit.site.layer - (self._fit.site.kind != "residual")
         key = ("neutral", self._loaded.facts.fingerprint, block)
-        found: list[PromptCache] | None = self._memory.get(key)
-        if found is None:
+        caches: list[PromptCache] | None = self._memory.get(key)
+        if caches is None:
             check_corpus(self._loaded.tokenizer, NEUTRAL, "model")
             most = self._loaded.facts.max_positions or None
             rows = [text_ids(self._loaded.tokenizer, text)[:most] for text in NEUTRAL]
-            found = [PromptCache(self._loaded, row, [block]) for row in rows]
-            self._memory.put(key, found, sum(c.nbytes for c in found))
-        return found[:count]
+            caches = [PromptCache(self._loaded, row, [block]) for row in rows]
+            self._memory.put(key, caches, sum(c.nbytes for c in caches))
+        return caches[:count]
 
-    def of_centroid(self, region: int) -> dict[str, list[dict[str, Any]]]:
+    def of_centroid(self, region: int) -> Effects:
         """Tokens promoted and suppressed by interpolating to the centroid at STRENGTH, with mean changes in nats."""
         made: list[Intervention] = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
         change, likely = self._change(made, [], len(NEUTRAL))
-        return {"promoted": self._top(change, likely, 1.0), "suppressed": self._top(change, likely, -1.0)}
+        return Effects(promoted=self._top(change, likely, 1.0), suppressed=self._top(change, likely, -1.0))
 
-    def of_factor(self, region: int, rotation: str, factor: int, sign: float) -> list[str]:
+    def of_factors(self, region: int, rotation: str) -> Effects:
+        """Labels of the tokens that each factor promotes at either end."""
+        count = self._fit.parameters.factors
+        ends = [tuple(self._of_factor(region, rotation, j, sign) for sign in (-1.0, 1.0)) for j in range(count)]
+        return Effects(factors=tuple((low, high) for low, high in ends))
+
+    def _of_factor(self, region: int, rotation: str, factor: int, sign: float) -> tuple[str, ...]:
         """Labels of the tokens that three spreads of a factor promote, beside the centroid at the same strength."""
         parameters = self._fit.rotated(rotation)
         step = parameters.loadings[region, :, factor] * self._fit.spread(rotation)[region, factor] * SPREADS * sign
         centre: list[Intervention] = [Interpolate(self._fit.site, parameters.means[region], STRENGTH)]
         change, likely = self._change([*centre, Add(self._fit.site, step)], centre, 1)
-        return [row["token"] for row in self._top(change, likely, 1.0)[:NAMED]]
+        return tuple(row.token for row in self._top(change, likely, 1.0)[:NAMED])
 
     def _change(self, made: list[Intervention], beside: list[Intervention], prompts: int) -> tuple[Tensor, Tensor]:
         """Mean change of log-probabilities (V,) from one steering to another, and which tokens are ever likely."""
@@ -69,8 +76,8 @@ class Effects:
             likely = likely | (torch.maximum(after, before).exp() > LIKELY)
         return total, likely
 
-    def _top(self, change: Tensor, likely: Tensor, sign: float) -> list[dict[str, Any]]:
+    def _top(self, change: Tensor, likely: Tensor, sign: float) -> tuple[TokenValue, ...]:
         best = (sign * change).masked_fill(~likely, -torch.inf).topk(min(SHOWN, int(likely.sum())))
         ids = best.indices[best.values > 0].tolist()
         labels = token_labels(self._loaded.tokenizer, ids)
-        return [{"token": label, "value": float(change[i])} for label, i in zip(labels, ids, strict=True)]
+        return tuple(TokenValue(i, label, float(change[i])) for label, i in zip(labels, ids, strict=True))

@@ -6,7 +6,7 @@ Users' own names for regions lie beside the fits, never in them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from analysis.artefacts import Arrays, Wording, write_whole
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.mfa.answers.regions import FitFacts, FitTitle, Region
 from analysis.mfa.artefact import decode, encode
 from analysis.mfa.density import Density
 from analysis.mfa.parameters import Parameters
@@ -94,7 +95,7 @@ class RegionSet(ActivationFit):
         """The user's own name of a region, or the computed one."""
         return self.labels.get(str(region)) or str(self.manifest["regions"][region]["label"])
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> FitFacts:
         """What the page says about the whole fit."""
         m = self.manifest
         noun = "held-out log-likelihood"
@@ -104,10 +105,9 @@ class RegionSet(ActivationFit):
             f"variance, centroids leave {m['fvu_centroid']:.0%} unexplained, with local offsets {m['fvu_local']:.0%}. "
             f"Made by: {m['command']}."
         )
-        keys = ("K", "R", "D", "model", "rows", "held_out", "gaussian", "seed", "command", "layer", "site", "layers")
-        return {"caption": caption, **{k: m[k] for k in keys}}
+        return FitFacts(caption, **{f.name: m[f.name] for f in fields(FitFacts) if f.name != "caption"})
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> tuple[Region, ...]:
         """One row per region for the map and the list, with the words by which it is found."""
         xy, near = self.arrays["xy"].tolist(), self.arrays["near"].tolist()
         rows = []
@@ -116,9 +116,13 @@ class RegionSet(ActivationFit):
             label, own = self.label(number), self.labels.get(str(number), "")
             words = " ".join([str(number), label, row["label"], row["character"], row["search"]]).lower()
             keys = ("region", "character", "size", "score", "purity", "theme", "entropy")
-            kept = {k: row[k] for k in keys} | {"label": label, "own_label": own, "words": words}
-            rows.append(kept | {"x": round(place[0], 3), "y": round(place[1], 3), "near": others})
-        return rows
+            x, y = (round(part, 3) for part in place)
+            rows.append(
+                Region(
+                    **{k: row[k] for k in keys}, label=label, own_label=own, words=words, x=x, y=y, near=tuple(others)
+                )
+            )
+        return tuple(rows)
 
 
 def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> RegionSet:
@@ -160,14 +164,14 @@ open_fit = REGION_SETS.named
 fit_for = REGION_SETS.for_model
 
 
-def listing(spec: ModelSpec) -> list[dict[str, str]]:
+def listing(spec: ModelSpec) -> tuple[FitTitle, ...]:
     """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first."""
 
-    def describe(entry: Entry) -> dict[str, str]:
+    def describe(entry: Entry) -> FitTitle:
         m, end = entry.manifest, "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
-        return {"name": entry.name, "title": f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}"}
+        return FitTitle(entry.name, f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}")
 
-    return REGION_SETS.listing(spec.source, describe)
+    return tuple(REGION_SETS.listing(spec.source, describe))
 
 
 def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None, half: bool = False) -> str:

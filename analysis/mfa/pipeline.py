@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from analysis.activations.fits import place_of_row
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
+from analysis.mfa.answers.regions import FitEstimate
 from analysis.mfa.character import lifted_tokens, meanings
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors
@@ -54,7 +54,7 @@ class Wanted:
     iterations: int = 15
 
 
-def estimate_fit(loaded: LoadedModel, site: Site, tokens: int, regions: int, factors: int) -> dict[str, Any]:
+def estimate_fit(loaded: LoadedModel, site: Site, tokens: int, regions: int, factors: int) -> FitEstimate:
     """Seconds, bytes of memory and disk of a fit, with a sentence. Raises UserError for a site that is not there.
 
     The fit's time is counted in multiplications at the rate of this machine, measured on the spot: 15 iterations whose
@@ -74,7 +74,7 @@ def estimate_fit(loaded: LoadedModel, site: Site, tokens: int, regions: int, fac
         f"{reading['bytes'] / 1e6:,.0f} MB of disk. The activations are kept, "
         "so a second fit of the same block starts with the fit."
     )
-    return {"seconds": seconds, "memory": memory, "disk": reading["bytes"], "sentence": sentence}
+    return FitEstimate(seconds, memory, reading["bytes"], sentence)
 
 
 def _matmul_rate(device: torch.device) -> float:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.mfa.answers.regions import TokenParts
 from analysis.models.capture import capture
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.prompts import token_labels
 
 if TYPE_CHECKING:
     from analysis.mfa.library import RegionSet
@@ -18,24 +20,18 @@ if TYPE_CHECKING:
 
 def activations_of(loaded: LoadedModel, fit: RegionSet, ids: list[int]) -> Tensor:
     """Activations (T, D) float32 of all tokens of a text at the fit's site, the first ones included."""
-    found = next(capture(loaded, [([0], [ids])], [fit.site], skip_first=0, norm_guard=None))
-    return found.activations[fit.site].float()
+    captured = next(capture(loaded, [([0], [ids])], [fit.site], skip_first=0, norm_guard=None))
+    return captured.activations[fit.site].float()
 
 
 def responsibilities_of(loaded: LoadedModel, fit: RegionSet, ids: list[int]) -> np.ndarray:
     """p(region | activation) of all tokens of a text, (T, K) float32."""
-    found: np.ndarray = fit.density.responsibilities(activations_of(loaded, fit, ids)).numpy()
-    return found
+    shares: np.ndarray = fit.density.responsibilities(activations_of(loaded, fit, ids)).numpy()
+    return shares
 
 
-def explain(loaded: LoadedModel, fit: RegionSet, ids: list[int], rotation: str) -> dict[str, np.ndarray]:
-    """The split of every token of a text; arrays over T.
-
-    ``region`` and ``second`` with ``responsibility`` and ``second_share``; ``log_density`` in nats; the norms
-    ``centroid`` (from the mean activation), ``local``, ``rest`` and ``norm`` (of the activation minus the mean), in
-    activation units; ``factors`` (T, R) in spreads; ``path_x``, ``path_y`` (T, 4): the mean, the centroid, the centroid
-    with the local offset, and the activation, in the plane that holds these four best.
-    """
+def explain(loaded: LoadedModel, fit: RegionSet, ids: list[int], rotation: str) -> TokenParts:
+    """The split of every token of a text, numbers to four places."""
     x = activations_of(loaded, fit, ids)
     parameters = fit.rotated(rotation)
     shares = fit.density.responsibilities(x)
@@ -48,20 +44,33 @@ def explain(loaded: LoadedModel, fit: RegionSet, ids: list[int], rotation: str) 
     rest = x - centroid - local
     points = torch.stack([fit.mean.expand_as(x), centroid, centroid + local, x], 1)  # (T, 4, D)
     flat = _planes(points)
-    return {
-        "region": region.numpy(),
-        "second": second.numpy(),
-        "responsibility": top.values[:, 0].numpy(),
-        "second_share": top.values[:, -1].numpy(),
-        "log_density": fit.density.score(x).numpy(),
-        "centroid": (centroid - fit.mean).norm(dim=1).numpy(),
-        "local": local.norm(dim=1).numpy(),
-        "rest": rest.norm(dim=1).numpy(),
-        "norm": (x - fit.mean).norm(dim=1).numpy(),
-        "factors": (z / fit.spread(rotation)[region].clamp(min=1e-6)).numpy(),
-        "path_x": flat[..., 0].numpy(),
-        "path_y": flat[..., 1].numpy(),
-    }
+    regions, seconds = region.tolist(), second.tolist()
+    return TokenParts(
+        labels=tuple(token_labels(loaded.tokenizer, ids)),
+        region=tuple(regions),
+        region_labels=tuple(fit.label(k) for k in regions),
+        second=tuple(seconds),
+        second_labels=tuple(fit.label(k) for k in seconds),
+        responsibility=_numbers(top.values[:, 0]),
+        second_share=_numbers(top.values[:, -1]),
+        log_density=_numbers(fit.density.score(x)),
+        centroid=_numbers((centroid - fit.mean).norm(dim=1)),
+        local=_numbers(local.norm(dim=1)),
+        rest=_numbers(rest.norm(dim=1)),
+        norm=_numbers((x - fit.mean).norm(dim=1)),
+        factors=_rows(z / fit.spread(rotation)[region].clamp(min=1e-6)),
+        path_x=_rows(flat[..., 0]),
+        path_y=_rows(flat[..., 1]),
+        outside=fit.skip_first,
+    )
+
+
+def _numbers(values: Tensor) -> tuple[float, ...]:
+    return tuple(np.round(values.numpy(), 4).tolist())
+
+
+def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in np.round(values.numpy(), 4).tolist())
 
 
 def _planes(points: Tensor) -> Tensor:

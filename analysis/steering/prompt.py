@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.models.spec import ModelSpec
+from analysis.steering.answers import NextTokenShift
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +52,8 @@ def read_prompt(
     return prompt
 
 
-def compared(loaded: LoadedModel, base: Tensor, steered: Tensor) -> dict[str, Any]:
-    """Leading tokens of either distribution, their probabilities and changes in nats, KL and entropies."""
+def next_token_shift(loaded: LoadedModel, base: Tensor, steered: Tensor) -> NextTokenShift:
+    """Leading tokens of two distributions given by logits (V,), their probabilities and changes, KL and entropies."""
     import torch
 
     from analysis.models.prompts import token_labels
@@ -63,12 +64,13 @@ def compared(loaded: LoadedModel, base: Tensor, steered: Tensor) -> dict[str, An
     lead = torch.cat([s.topk(count).indices, b.topk(count).indices]).tolist()
     ids = list(dict.fromkeys(lead))[: SHOWN + SHOWN // 2]
     ids.sort(key=lambda i: -float(torch.maximum(b[i], s[i])))
-    return {
-        "labels": token_labels(loaded.tokenizer, ids),
-        "base": b[ids].exp().tolist(),
-        "steered": s[ids].exp().tolist(),
-        "change": (s[ids] - b[ids]).tolist(),
-        "kl": kl_divergence(base, steered),
-        "entropy": [float(-(b.exp() * b).sum()), float(-(s.exp() * s).sum())],
-        "same": bool(torch.equal(base, steered)),
-    }
+    return NextTokenShift(
+        labels=tuple(token_labels(loaded.tokenizer, ids)),
+        ids=tuple(ids),
+        base=tuple(b[ids].exp().tolist()),
+        steered=tuple(s[ids].exp().tolist()),
+        change=tuple((s[ids] - b[ids]).tolist()),
+        kl=kl_divergence(base, steered),
+        entropy=(float(-(b.exp() * b).sum()), float(-(s.exp() * s).sum())),
+        same=bool(torch.equal(base, steered)),
+    )

@@ -19,6 +19,7 @@ from analysis.models.caching import way_of_going_on
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, generate_stream, repeated_share
+from analysis.steering.answers import WrittenText, WrittenTexts
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -32,7 +33,7 @@ class Text:
     def __init__(self, name: str, steps: Iterator[Any] | None) -> None:
         self.name, self.steps = name, steps
         self.ids: list[int] = []
-        self.said = ""
+        self.decoded = ""
         self.logits: list[Tensor] = []
         self.kl: list[float] = []
         self.surprise: list[float] = []
@@ -69,7 +70,7 @@ class Reader:
 
 
 class Writer:
-    """Writes the arms of one request and says each token as a line of the stream."""
+    """Writes the arms of one request and sends each token as a line of the stream."""
 
     def __init__(
         self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec
@@ -79,8 +80,8 @@ class Writer:
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
         self.key = hash_of(["base text", context.residents.identity(model), *mine])
 
-    def write(self, arms: dict[str, list[Intervention]]) -> dict[str, Any]:
-        """All texts by name ("base" among them), each a dict of ids, labels, text, kl, surprise and readouts."""
+    def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
+        """Write the arms, "steered" and perhaps "control", beside the unsteered text."""
         remembered = self.context.memory.get(self.key)
         texts = [Text(name, self._steps(made)) for name, made in arms.items()]
         base = Text("base", None if remembered is not None else self._steps([]))
@@ -104,9 +105,17 @@ class Writer:
         else:
             self._price(base, readers["base"])
         rate = self.written / max(time.perf_counter() - self.began, 1e-9)
-        return {"rate": rate, "base_remembered": remembered is not None} | {
-            t.name: self._facts(t) for t in (*texts, base)
-        }
+        written = {text.name: self._measured(text) for text in (*texts, base)}
+        return WrittenTexts(
+            base=written["base"],
+            steered=written["steered"],
+            control=written.get("control"),
+            control_note=control_note,
+            rate=rate,
+            base_remembered=remembered is not None,
+            sentence=f"{len(written['steered'].ids)} steered tokens, {rate:.1f} a second.",
+            done=True,
+        )
 
     def _steps(self, made: list[Intervention]) -> Iterator[Any]:
         s = self.settings
@@ -125,10 +134,10 @@ class Writer:
         if logits is not None:
             text.logits.append(logits)
             self.written += 1
-        said = self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)
-        # A character may take several tokens; it is said when it is whole.
-        new = "" if said.endswith("\ufffd") else said[len(text.said) :]
-        text.said = text.said if said.endswith("\ufffd") else said
+        decoded = self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)
+        # A character may take several tokens; it is sent when it is complete.
+        new = "" if decoded.endswith("\ufffd") else decoded[len(text.decoded) :]
+        text.decoded = text.decoded if decoded.endswith("\ufffd") else decoded
         rate = self.written / max(time.perf_counter() - self.began, 1e-9)
         self.context.line(piece={"of": text.name, "text": new}, rate=rate)
 
@@ -150,16 +159,16 @@ class Writer:
         text.kl += kl.tolist()
         self.context.line(marks={"of": text.name, "start": start, "kl": kl.tolist(), "surprise": (-picked).tolist()})
 
-    def _facts(self, text: Text) -> dict[str, Any]:
+    def _measured(self, text: Text) -> WrittenText:
         count = max(1, len(text.ids))
         mean = sum(text.surprise) / count
-        return {
-            "ids": text.ids,
-            "text": text.said,
-            "labels": token_labels(self.loaded.tokenizer, text.ids),
-            "kl": text.kl,
-            "surprise": text.surprise,
-            "mean_kl": sum(text.kl) / count,
-            "perplexity": float(torch.tensor(mean).exp()) if text.ids else None,
-            "repetition": repeated_share(text.ids),
-        }
+        return WrittenText(
+            ids=tuple(text.ids),
+            text=text.decoded,
+            labels=tuple(token_labels(self.loaded.tokenizer, text.ids)),
+            kl=tuple(text.kl),
+            surprise=tuple(text.surprise),
+            mean_kl=sum(text.kl) / count,
+            perplexity=float(torch.tensor(mean).exp()) if text.ids else None,
+            repetition=repeated_share(text.ids),
+        )

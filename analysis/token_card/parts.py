@@ -141,13 +141,15 @@ class TokenParts:
     def _regions(self) -> list[Any]:
         from analysis.mfa.library import fit_for, listing
 
-        return usable_fits(fit_for, self.context.memory, self.loaded, listing(self.text.model))
+        names = [fit.name for fit in listing(self.text.model)]
+        return usable_fits(fit_for, self.context.memory, self.loaded, names)
 
     @cached_property
     def _factorizations(self) -> list[Any]:
         from analysis.snmf.library import fit_for, listing
 
-        return usable_fits(fit_for, self.context.memory, self.loaded, listing(self.text.model))
+        names = [fit["name"] for fit in listing(self.text.model)]
+        return usable_fits(fit_for, self.context.memory, self.loaded, names)
 
     def regions(self) -> Part:
         """The region of the token where it stands; without a context, the regions whose leading tokens it is among."""

@@ -18,12 +18,12 @@ Part = tuple[list[dict[str, Any]], str]
 """Rows, and the sentence above them."""
 
 
-def usable_fits(open_one: Callable[..., Any], memory: Memory, loaded: LoadedModel, entries: list[Any]) -> list[Any]:
+def usable_fits(open_one: Callable[..., Any], memory: Memory, loaded: LoadedModel, names: list[str]) -> list[Any]:
     """The first fits that belong to these weights: one that does not, or is damaged, must not hide the others."""
     fits = []
-    for entry in entries:
+    for name in names:
         with suppress(UserError):
-            fits.append(open_one(memory, loaded, entry["name"]))
+            fits.append(open_one(memory, loaded, name))
         if len(fits) == FITS:
             break
     return fits

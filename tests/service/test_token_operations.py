@@ -195,13 +195,13 @@ def test_shares_in_a_subspace_are_those_of_a_projection(bench: Bench) -> None:
 
 def test_a_region_is_the_one_that_the_steering_page_names(bench: Bench) -> None:
     fit = open_fit(bench.context.memory, bench.regions)
-    whole = explain(bench.loaded, fit, bench.ids, "principal")
+    parts = explain(bench.loaded, fit, bench.ids, "principal")
     for at in (0, AT, len(bench.ids) - 1):
         (row,) = bench.part("Regions", text=TEXT, position=at)["rows"]
-        assert row["region"] == int(whole["region"][at]) and row["second"] == int(whole["second"][at])
-        assert row["responsibility"] == pytest.approx(float(whole["responsibility"][at]), abs=1e-4)
-        assert row["typical"] == pytest.approx(float(np.sort(whole["responsibility"][: at + 1])[at // 2]), abs=1e-4)
-        assert row["local"] == pytest.approx(float(whole["local"][at] / whole["norm"][at]), rel=1e-3)
+        assert row["region"] == parts.region[at] and row["second"] == parts.second[at]
+        assert row["responsibility"] == pytest.approx(parts.responsibility[at], abs=1e-4)
+        assert row["typical"] == pytest.approx(float(np.sort(parts.responsibility[: at + 1])[at // 2]), abs=1e-4)
+        assert row["local"] == pytest.approx(parts.local[at] / parts.norm[at], rel=1e-3)
         assert row["outside"] == (at < fit.skip_first)
         assert row["link"]["query"]["steer"]["regions"][0]["region"] == row["region"]
     sizes = [r["size"] for r in fit.manifest["regions"]]

@@ -19,7 +19,7 @@ from analysis.corpora.passages import Passage
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.faithfulness.lines import Tokens
-from analysis.mfa.effects import Effects
+from analysis.mfa.effects import EffectMeasurement
 from analysis.models.capabilities import Need, capability
 from analysis.models.facts import describe
 from analysis.models.legible import check_corpus, check_legible, legibility_notes, unknown_ids, unread
@@ -208,7 +208,7 @@ def test_no_page_measures_a_model_on_words_that_it_cannot_read(tmp_path: Path) -
         lambda: measured_effects(loaded, site, torch.zeros(1, 48)),
         lambda: encode_sentences_mean(loaded, ["The ferry passed the quay."], site),
         lambda: Tokens(loaded.tokenizer).encode(["Question: how many are there?", "Answer: four"]),
-        lambda: Effects(loaded, SimpleNamespace(site=site), Memory())._caches(1),  # type: ignore[arg-type]
+        lambda: EffectMeasurement(loaded, SimpleNamespace(site=site), Memory())._caches(1),  # type: ignore[arg-type]
     ]
     for ask in asked:
         with pytest.raises(UserError, match="This model cannot read"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Generic, TypeVar, get_args
 
+from analysis.answer import to_wire
 from analysis.artefacts import pair_files
 from analysis.corpora.sources import keep_upload, read_source
 from analysis.corpora.text_source import TextSource
@@ -13,14 +14,15 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole
+from analysis.mfa.answers.regions import FitEstimate, Iteration, KeptTexts, NewFit
 from analysis.mfa.settings import Noise
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
-class KeepTexts(Operation):
+class KeepTexts(Operation[KeptTexts]):
     """Take in a text file, or check the name of a dataset; answers with the source that stands for it."""
 
     kind: ClassVar[Kind] = "read"
@@ -28,7 +30,7 @@ class KeepTexts(Operation):
     text: str = ""
     dataset: str = ""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> KeptTexts:
         if self.dataset:
             source = TextSource("dataset", self.dataset)
             sentence = f"The dataset {self.dataset} will be read from the hub when the fit starts."
@@ -37,7 +39,7 @@ class KeepTexts(Operation):
             passages = read_source(source)
             words = sum(len(p.text.split()) for p in passages)
             sentence = f"{source.label}: {len(passages):,} passages, {words:,} words."
-        return Result({"source": json.dumps(source.to_dict()), "label": source.label, "sentence": sentence})
+        return KeptTexts(json.dumps(source.to_dict()), source.label, sentence)
 
 
 def source_of(text: str) -> TextSource:
@@ -50,28 +52,25 @@ def source_of(text: str) -> TextSource:
         raise UserError("Choose the texts to fit on.", "texts") from error
 
 
+A = TypeVar("A")
+
+
 @dataclass(frozen=True)
-class OfFit(Operation):
+class OfFit(Operation[A], Generic[A]):
     """A fit as the form describes it."""
 
     model: ModelSpec = ModelSpec("default")
     source: str = "bundled"
-    site: str = "residual"
-    layer: int = 10
-    tokens: int = 30_000
-    regions: int = 64
-    factors: int = 8
-    noise: Noise = "shared"
-    seed: int = 0
+    site: Annotated[str, Choice(KINDS, words="The site")] = "residual"
+    noise: Annotated[Noise, Choice(get_args(Noise), words="The noise")] = "shared"
+    layer: Annotated[int, Whole(0, 9_999, words="The block")] = 10
+    tokens: Annotated[int, Whole(1_000, 20_000_000, words="The number of tokens")] = 30_000
+    regions: Annotated[int, Whole(1, 65_536, words="The number of regions K")] = 64
+    factors: Annotated[int, Whole(0, 64, words="The number of local factors R")] = 8
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
 
     def __post_init__(self) -> None:
-        choice(self.site, KINDS, "site", "The site")
-        choice(self.noise, ("shared", "component"), "noise", "The noise")
-        whole(self.layer, 0, 9_999, "layer", "The block")
-        whole(self.tokens, 1_000, 20_000_000, "tokens", "The number of tokens")
-        whole(self.regions, 1, 65_536, "regions", "The number of regions K")
-        whole(self.factors, 0, 64, "factors", "The number of local factors R")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        super().__post_init__()
         source_of(self.source)
         if self.regions * (self.factors + 2) > self.tokens:
             raise UserError(
@@ -87,17 +86,17 @@ class OfFit(Operation):
 
 
 @dataclass(frozen=True)
-class EstimateFit(OfFit):
+class EstimateFit(OfFit[FitEstimate]):
     """Minutes, memory and disk of a fit, before it starts."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FitEstimate:
         from analysis.mfa.pipeline import estimate_fit
 
-        return Result(estimate_fit(context.model(self.model), self.place, self.tokens, self.regions, self.factors))
+        return estimate_fit(context.model(self.model), self.place, self.tokens, self.regions, self.factors)
 
 
 @dataclass(frozen=True)
-class FitRegions(OfFit):
+class FitRegions(OfFit[NewFit]):
     """Collect activations, fit the mixture, describe its regions, keep the fit in the data folder."""
 
     kind: ClassVar[Kind] = "job"
@@ -126,10 +125,10 @@ class FitRegions(OfFit):
         name = save_fit(fitted, passages)
         facts = fitted.manifest
         settings = {**self.to_params(), "fit": name, "history": facts["history"]}
+        history = tuple(Iteration(**row) for row in facts["history"])
         sentence = (
             f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "
             f"{facts['held_out']:.1f} nats per activation; a single diagonal Gaussian has {facts['gaussian']:.1f}."
         )
         files = names_of(*pair_files(REGION_SETS.own() / name))
-        data = {"fit": name, "history": facts["history"], "sentence": sentence, "settings": settings}
-        return Result(data, files=files)
+        return Result(*to_wire(NewFit(name, history, sentence, settings)), files=files)

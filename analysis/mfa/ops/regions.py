@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
 
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole
+from analysis.mfa.answers.regions import ContextFactors, Effects, FitList, FitMap, RegionFacts, RegionName, TokenParts
 from analysis.mfa.settings import ROTATIONS
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
@@ -21,71 +20,70 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
 MAX_EXPLAINED = 200
+A = TypeVar("A")
+RegionNumber = Annotated[int, Whole(0, 100_000, words="The region")]
+Rotation = Annotated[str, Choice(ROTATIONS, words="The rotation")]
 
 
 @dataclass(frozen=True)
-class ListFits(Operation):
+class ListFits(Operation[FitList]):
     """The fits that belong to a model, the one to open on first."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FitList:
         from analysis.mfa.library import listing
 
-        return Result({"fits": listing(self.model)})
+        return FitList(listing(self.model))
 
 
 @dataclass(frozen=True)
-class RegionMap(Operation):
+class RegionMap(Operation[FitMap]):
     """All regions of a fit, ready to draw: place, size, what it is about, nearest regions."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FitMap:
         from analysis.mfa.library import open_fit
 
         fit = open_fit(context.memory, self.fit)
-        return Result({"fit": fit.name, "facts": fit.facts(), "regions": fit.rows()})
+        return FitMap(fit.name, fit.facts(), fit.rows())
 
 
 @dataclass(frozen=True)
-class RenameRegion(Operation):
+class RenameRegion(Operation[RegionName]):
     """Keep a user's own name for a region; an empty one brings the computed name back."""
 
     kind: ClassVar[Kind] = "read"
     fit: str = ""
-    region: int = 0
+    region: RegionNumber = 0
     label: str = ""
 
     def __post_init__(self) -> None:
-        whole(self.region, 0, 100_000, "region", "The region")
+        super().__post_init__()
         if not isinstance(self.label, str) or len(self.label) > 80:
             raise UserError("A name has at most 80 characters.", "label")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> RegionName:
         from analysis.mfa.library import keep_label, open_fit
 
         fit = open_fit(context.memory, self.fit)
         fit.check_region(self.region)
         keep_label(fit, self.region, " ".join(self.label.split()))
-        return Result({"label": fit.label(self.region)})
+        return RegionName(fit.label(self.region))
 
 
 @dataclass(frozen=True)
-class OfRegion(Operation):
+class OfRegion(Operation[A], Generic[A]):
     """One region of a fit, with the local factors in one rotation."""
 
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
-    region: int = 0
-    rotation: str = "principal"
-
-    def __post_init__(self) -> None:
-        whole(self.region, 0, 100_000, "region", "The region")
-        choice(self.rotation, ROTATIONS, "rotation", "The rotation")
+    region: RegionNumber = 0
+    rotation: Rotation = "principal"
 
     def opened(self, context: Context) -> tuple[LoadedModel, RegionSet]:
         """Model and fit, once they are known to belong together and to have this region."""
@@ -98,80 +96,68 @@ class OfRegion(Operation):
 
 
 @dataclass(frozen=True)
-class RegionCard(OfRegion):
+class RegionCard(OfRegion[RegionFacts]):
     """What a region is: facts, contexts of three samples, tokens, local factors with named ends."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> RegionFacts:
         from analysis.mfa.card import card_of
 
         loaded, fit = self.opened(context)
-        return Result(card_of(loaded, fit, self.region, self.rotation))
+        return card_of(loaded, fit, self.region, self.rotation)
 
 
 @dataclass(frozen=True)
-class RegionEffects(OfRegion):
+class RegionEffects(OfRegion[Effects]):
     """What steering to a region makes more and less likely, or (``factors``) along each of its factors: measured,
     remembered. The factors take some twenty passes."""
 
     factors: bool = False
 
-    def run(self, context: Context) -> Result:
-        from analysis.mfa.effects import Effects
+    def run(self, context: Context) -> Effects:
+        from analysis.mfa.effects import EffectMeasurement
 
         loaded, fit = self.opened(context)
         key = ("effects", fit.name, fit.manifest["sha256"], self.region, self.rotation, self.factors)
-        found = context.memory.get(key)
-        if found is None:
-            effects = Effects(loaded, fit, context.memory)
-            factors = (
-                []
-                if not self.factors
-                else [
-                    [effects.of_factor(self.region, self.rotation, factor, sign) for sign in (-1.0, 1.0)]
-                    for factor in range(fit.parameters.factors)
-                ]
+        effects: Effects | None = context.memory.get(key)
+        if effects is None:
+            measured = EffectMeasurement(loaded, fit, context.memory)
+            effects = (
+                measured.of_factors(self.region, self.rotation) if self.factors else measured.of_centroid(self.region)
             )
-            found = {"factors": factors} if self.factors else effects.of_centroid(self.region)
-            context.memory.put(key, found, 20_000)
-        return Result(found)
+            context.memory.put(key, effects, 20_000)
+        return effects
 
 
 @dataclass(frozen=True)
-class FactorsOfContext(OfRegion):
+class FactorsOfContext(OfRegion[ContextFactors]):
     """Where an example token lies in its region: the value of every local factor, in spreads."""
 
-    row: int = 0
+    row: Annotated[int, Whole(0, 2**31 - 1, words="The example")] = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.row, 0, 2**31 - 1, "row", "The example")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ContextFactors:
         from analysis.mfa.card import factors_of_row
 
         loaded, fit = self.opened(context)
-        return Result(
-            {"region": self.region, "factors": factors_of_row(loaded, fit, self.region, self.row, self.rotation)}
-        )
+        return ContextFactors(self.region, factors_of_row(loaded, fit, self.region, self.row, self.rotation))
 
 
 @dataclass(frozen=True)
-class ExplainTokens(Operation):
+class ExplainTokens(Operation[TokenParts]):
     """Every token of a text: its region, responsibility, and the split of its activation; one token's two segments."""
 
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
     text: str = ""
-    rotation: str = "principal"
+    rotation: Rotation = "principal"
 
     def __post_init__(self) -> None:
         check_prompt(self.text)
-        choice(self.rotation, ROTATIONS, "rotation", "The rotation")
+        super().__post_init__()
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> TokenParts:
         from analysis.mfa.library import fit_for
         from analysis.mfa.reading import explain
-        from analysis.models.prompts import encode_prompt, token_labels
+        from analysis.models.prompts import encode_prompt
 
         loaded = context.model(self.model)
         fit = fit_for(context.memory, loaded, self.fit)
@@ -180,15 +166,4 @@ class ExplainTokens(Operation):
             raise UserError(
                 f"This text has {len(ids):,} tokens; {MAX_EXPLAINED} can be explained at once. Shorten it.", "text"
             )
-        parts = explain(loaded, fit, ids, self.rotation)
-        regions = parts["region"].tolist()
-        data: dict[str, Any] = {
-            "labels": token_labels(loaded.tokenizer, ids),
-            "region": regions,
-            "region_labels": [fit.label(k) for k in regions],
-            "second": parts["second"].tolist(),
-            "second_labels": [fit.label(k) for k in parts["second"].tolist()],
-            **{n: np.round(v, 4).tolist() for n, v in parts.items() if n not in ("region", "second")},
-            "outside": fit.skip_first,
-        }
-        return Result(data)
+        return explain(loaded, fit, ids, self.rotation)

@@ -6,29 +6,33 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
-from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.mfa.answers.steering import Generation, OpenedSetup, SetupFile
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from analysis.models.loaded_model import LoadedModel
+    from analysis.steering import SteeringSetup
 
 MAX_FILE = 16 << 20
 
 
 @dataclass(frozen=True)
-class SaveSetup(Operation):
+class SaveSetup(Operation[SetupFile]):
     """The file of a set-up. ``generation``: JSON of the page's fields (prompt, chat, tokens, temperature, ...)."""
 
     model: ModelSpec = ModelSpec("default")
     steer: SteeringSettings = SteeringSettings()
     generation: str = "{}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SetupFile:
         from analysis.mfa.library import fit_for
         from analysis.mfa.steering import interventions_of
         from analysis.steering import save_setup, setup_for
@@ -54,12 +58,12 @@ class SaveSetup(Operation):
             **numbers,
         )
         body = save_setup(None, setup)
-        data = {"name": f"{fit.name}.attune.safetensors", "interventions": len(setup.interventions)}
-        return Result(data, {"file": np.frombuffer(body, np.uint8)})
+        name = f"{fit.name}.attune.safetensors"
+        return SetupFile(name, len(setup.interventions), np.frombuffer(body, np.uint8))
 
 
 @dataclass(frozen=True)
-class OpenSetup(Operation):
+class OpenSetup(Operation[OpenedSetup]):
     """A set-up file (base64), checked against the loaded model; the sliders that it came from, if it names them."""
 
     model: ModelSpec = ModelSpec("default")
@@ -69,7 +73,7 @@ class OpenSetup(Operation):
         if not isinstance(self.file, str) or len(self.file) > 4 * MAX_FILE // 3 + 8:
             raise UserError("A set-up file has at most 16 MB.", "file")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> OpenedSetup:
         from analysis.steering import check_setup, load_setup
 
         try:
@@ -82,25 +86,11 @@ class OpenSetup(Operation):
         steer = _steer(setup.notes)
         if steer is not None:
             remarks += _changed(context, loaded, steer, setup)
-        generation = {
-            "steer-prompt": setup.prompt,
-            "steer-chat": setup.chat,
-            "count": setup.generate,
-            "temperature": setup.temperature,
-            "top-p": setup.top_p,
-            "seed": setup.seed,
-        }
-        return Result(
-            {
-                "steer": steer.to_dict() if steer else None,
-                "generation": generation,
-                "interventions": len(setup.interventions),
-                "remarks": remarks,
-            }
-        )
+        generation = Generation(setup.prompt, setup.chat, setup.generate, setup.temperature, setup.top_p, setup.seed)
+        return OpenedSetup(steer, generation, len(setup.interventions), tuple(remarks))
 
 
-def _changed(context: Context, loaded: Any, steer: SteeringSettings, setup: Any) -> list[str]:
+def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, setup: SteeringSetup) -> list[str]:
     """Whether the fit of that name still gives the vectors in the file."""
     from analysis.mfa.library import fit_for
     from analysis.mfa.steering import interventions_of

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from analysis.answer import extended
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, number, whole
+from analysis.fields import Choice, Flag, Real, Whole
+from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredNext, SteeredTexts, Strength
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
-from analysis.steering.prompt import ReadPrompt, compared, read_prompt
+from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,21 +30,22 @@ if TYPE_CHECKING:
     from analysis.steering import Intervention
 
 CONTROLS = ("none", "region", "direction", "means")
+A = TypeVar("A")
+Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
 
 
 @dataclass(frozen=True)
-class UnderSteering(Operation):
+class UnderSteering(Operation[A], Generic[A]):
     """A prompt and a set-up of one fit."""
 
     model: ModelSpec = ModelSpec("default")
     text: str = ""
-    chat: bool = False
+    chat: Annotated[bool, Flag(words="The chat template")] = False
     steer: SteeringSettings = SteeringSettings()
 
     def __post_init__(self) -> None:
         check_prompt(self.text)
-        if not isinstance(self.chat, bool):
-            raise UserError("The chat template is either on or off.", "chat")
+        super().__post_init__()
 
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""
@@ -59,35 +63,33 @@ class UnderSteering(Operation):
 
 
 @dataclass(frozen=True)
-class SteerNext(UnderSteering):
+class SteerNext(UnderSteering[SteeredNext]):
     """The next token's distribution, unsteered and steered: what a moving slider asks."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SteeredNext:
         from analysis.mfa.steering import interventions_of
 
         loaded, fit, prompt = self.prepared(context)
         began = time.perf_counter()
         steered = prompt.cache.next_logits(interventions_of(self.steer, fit))
         seconds = time.perf_counter() - began
-        data = compared(loaded, prompt.base, steered)
-        data |= {"seconds": seconds, "full_seconds": prompt.seconds, "tokens": len(prompt.ids)}
-        return Result(data)
+        shift = next_token_shift(loaded, prompt.base, steered)
+        return extended(SteeredNext, shift, seconds=seconds, full_seconds=prompt.seconds, tokens=len(prompt.ids))
 
 
 @dataclass(frozen=True)
-class SteerControls(UnderSteering):
+class SteerControls(UnderSteering[ControlTable]):
     """The KL of the set-up beside that of controls of equal norm: random region and direction, means of sentences."""
 
-    seed: int = 0
+    seed: Seed = 0
     positive: str = ""
     negative: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
         _check_sentences(self.positive, self.negative)
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ControlTable:
         from analysis.mfa.steering import interventions_of
 
         loaded, fit, prompt = self.prepared(context)
@@ -110,10 +112,10 @@ class SteerControls(UnderSteering):
                     continue
                 if factors and kind != "direction":
                     note += "; local factors left out, so it is not of the set-up's size"
-            data = compared(loaded, prompt.base, prompt.cache.next_logits(made))
-            rows.append({"name": name, "own": kind == "own", "note": note, **data})
+            shift = next_token_shift(loaded, prompt.base, prompt.cache.next_logits(made))
+            rows.append(extended(Control, shift, name=name, own=kind == "own", note=note))
             context.check()
-        return Result({"rows": rows, "left_out": left_out, "factors": factors})
+        return ControlTable(tuple(rows), tuple(left_out), factors)
 
 
 def control_for(
@@ -146,15 +148,15 @@ def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: 
     from analysis.steering.controls import encode_sentences_mean
 
     key = hash_of(["means", loaded.facts.fingerprint, fit.site.to_dict(), positive, negative])
-    found = context.memory.get(key)
-    if found is None:
+    direction: Tensor | None = context.memory.get(key)
+    if direction is None:
         sides = [[s.strip() for s in text.splitlines() if s.strip()] for text in (positive, negative)]
         means = [encode_sentences_mean(loaded, side, fit.site) for side in sides]
-        found = means[0] - means[1]
-        if not float(found.norm()) > 0:
+        direction = means[0] - means[1]
+        if not float(direction.norm()) > 0:
             raise UserError("The two sides have the same mean activation. Write different sentences.", "negative")
-        context.memory.put(key, found, found.numel() * 4)
-    return found
+        context.memory.put(key, direction, direction.numel() * 4)
+    return direction
 
 
 def _check_sentences(positive: str, negative: str) -> None:
@@ -166,15 +168,14 @@ def _check_sentences(positive: str, negative: str) -> None:
 
 
 @dataclass(frozen=True)
-class StrengthForKL(UnderSteering):
+class StrengthForKL(UnderSteering[Strength]):
     """The strength at which one region of the set-up reaches a KL at the end of the prompt, the others kept."""
 
     region: int = 0
-    target: float = 0.25
+    target: Annotated[float, Real(0.001, 20.0, words="The target KL")] = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        number(self.target, 0.001, 20.0, "target", "The target KL")
         if all(r.region != self.region for r in self.steer.regions):
             raise UserError("This region is not on the sliders. Add it first.", "region")
 
@@ -187,7 +188,7 @@ class StrengthForKL(UnderSteering):
         ]
         return replace(self.steer, regions=tuple(rows))
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Strength:
         from analysis.mfa.steering import interventions_of
         from analysis.steering.calibrate import kl_divergence, strength_for_kl
 
@@ -197,41 +198,28 @@ class StrengthForKL(UnderSteering):
             context.check()
             return kl_divergence(prompt.base, prompt.cache.next_logits(interventions_of(self.at(strength), fit)))
 
-        found = strength_for_kl(price, self.target)
-        return Result(
-            {
-                "strength": found.strength,
-                "kl": found.kl,
-                "met": found.met,
-                "sentence": found.sentence,
-                "region": self.region,
-            }
-        )
+        nearest = strength_for_kl(price, self.target)
+        return Strength(nearest.strength, nearest.kl, nearest.met, nearest.sentence, self.region)
 
 
 @dataclass(frozen=True)
-class SteerText(UnderSteering):
+class SteerText(UnderSteering[SteeredTexts]):
     """Unsteered and steered text side by side, a control if wanted, token by token, with what each token costs."""
 
     kind: ClassVar[Kind] = "stream"
-    count: int = 40
-    temperature: float = 0.7
-    top_p: float = 0.95
-    seed: int = 0
-    control: str = "none"
+    count: Annotated[int, Whole(1, 400, words="The number of tokens")] = 40
+    temperature: Annotated[float, Real(0.0, 2.0, words="The temperature")] = 0.7
+    top_p: Annotated[float, Real(0.05, 1.0, words="Top-p")] = 0.95
+    seed: Seed = 0
+    control: Annotated[str, Choice(CONTROLS, words="The control")] = "none"
     positive: str = ""
     negative: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.count, 1, 400, "count", "The number of tokens")
-        number(self.temperature, 0.0, 2.0, "temperature", "The temperature")
-        number(self.top_p, 0.05, 1.0, "top_p", "Top-p")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
-        choice(self.control, CONTROLS, "control", "The control")
         _check_sentences(self.positive, self.negative)
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SteeredTexts:
         from analysis.mfa.steering import interventions_of
         from analysis.steering.writing import Writer
 
@@ -241,15 +229,13 @@ class SteerText(UnderSteering):
         note = ""
         if self.control != "none" and not self.steer.idle:
             arms["control"], note = control_for(context, loaded, self, fit, self.control, self.seed)
-        data = writer.write(arms)
-        data["presence"] = presence(loaded, fit, self.steer, prompt.ids, data)
-        sentence = f"{len(data['steered']['ids'])} steered tokens, {data['rate']:.1f} a second."
-        return Result({**data, "done": True, "control_note": note, "sentence": sentence})
+        texts = writer.write(arms, note)
+        return extended(SteeredTexts, texts, presence=presence(loaded, fit, self.steer, prompt.ids, texts))
 
 
 def presence(
-    loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings, prompt: list[int], data: dict[str, Any]
-) -> dict[str, Any]:
+    loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings, prompt: list[int], texts: WrittenTexts
+) -> Presence:
     """Mean responsibility of the steered regions over written tokens, read without steering at the fit's own block.
 
     Steering is not applied while reading, so that a text has to carry the region by its words.
@@ -257,12 +243,12 @@ def presence(
     from analysis.mfa.reading import responsibilities_of
 
     numbers = [r.region for r in steer.regions if not r.idle]
-    rows: dict[str, Any] = {"labels": [f"{k}: {fit.label(k)}" for k in numbers]}
-    for key in ("base", "steered"):
-        ids = [*prompt, *data[key]["ids"]]
-        if len(ids) == len(prompt) or not numbers:
-            rows[key] = [0.0] * len(numbers)
-            continue
-        shares = responsibilities_of(loaded, fit, ids)[len(prompt) :]
-        rows[key] = np.asarray(shares[:, numbers].mean(0), np.float64).tolist()
-    return rows
+
+    def shares_in(text: WrittenText) -> tuple[float, ...]:
+        if not text.ids or not numbers:
+            return (0.0,) * len(numbers)
+        shares = responsibilities_of(loaded, fit, [*prompt, *text.ids])[len(prompt) :]
+        return tuple(np.asarray(shares[:, numbers].mean(0), np.float64).tolist())
+
+    labels = tuple(f"{k}: {fit.label(k)}" for k in numbers)
+    return Presence(labels, shares_in(texts.base), shares_in(texts.steered))

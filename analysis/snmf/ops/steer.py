@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from analysis.answer import to_wire
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
@@ -19,7 +20,7 @@ from analysis.errors import UserError
 from analysis.fields import choice, number, whole
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
-from analysis.steering.prompt import ReadPrompt, compared, read_prompt
+from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,10 +88,10 @@ class FeatureEffect(WithFeature):
                 arms.append(arm)
                 if name == "feature" and logits is not None:
                     steered = logits
-            shown = compared(loaded, prompt.base, steered)
+            shown = next_token_shift(loaded, prompt.base, steered)
             data = {
                 "arms": arms,
-                **{k: shown[k] for k in ("labels", "base", "steered", "change")},
+                **{k: list(getattr(shown, k)) for k in ("labels", "ids", "base", "steered", "change")},
                 "tokens": len(prompt.ids),
                 "label": fit.label(self.feature),
                 "site": fit.site.label,
@@ -177,9 +178,7 @@ class FeatureText(WithFeature):
             found = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
             arms[arm] = interventions_of(fit.site, found.vector, self.pole, strength)
             note = found.note if arm == "control" else note
-        data = Writer(context, loaded, prompt.ids, self, self.model).write(arms)
-        sentence = f"{len(data['steered']['ids'])} steered tokens, {data['rate']:.1f} a second."
-        return Result({**data, "done": True, "control_note": note, "sentence": sentence})
+        return Result(*to_wire(Writer(context, loaded, prompt.ids, self, self.model).write(arms, note)))
 
 
 def typical(fit: Factorization, feature: int) -> float:

@@ -1,0 +1,1 @@
+"""Answers about regions of activations, as frozen dataclasses: no torch here."""

@@ -1,0 +1,101 @@
+"""Answers on steering with regions: the next token, its controls, a strength, texts, and set-up files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from analysis.answer import Key
+from analysis.mfa.settings import SteeringSettings
+from analysis.steering.answers import NextTokenShift, WrittenTexts
+
+
+@dataclass(frozen=True)
+class SteeredNext(NextTokenShift):
+    """The next token under a set-up: computed in ``seconds``, where a full pass over the prompt's ``tokens`` takes
+    ``full_seconds``."""
+
+    seconds: float
+    full_seconds: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Control(NextTokenShift):
+    """The set-up (``own``) or a control of it, by ``name``, with a ``note`` on what it is."""
+
+    name: str
+    own: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class ControlTable:
+    """The set-up and its controls. ``left_out``: names of controls of which nothing is left without local factors;
+    ``factors``: whether the set-up has any."""
+
+    rows: tuple[Control, ...]
+    left_out: tuple[str, ...]
+    factors: bool
+
+
+@dataclass(frozen=True)
+class Strength:
+    """The ``strength`` at which a region reaches a KL, the ``kl`` there (nats), whether the target was ``met``, and the
+    same as a ``sentence``."""
+
+    strength: float
+    kl: float
+    met: bool
+    sentence: str
+    region: int
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Mean responsibility of the steered regions over the tokens of the unsteered and of the steered text."""
+
+    labels: tuple[str, ...]
+    base: tuple[float, ...]
+    steered: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SteeredTexts(WrittenTexts):
+    """Texts, and how much of the regions they carry."""
+
+    presence: Presence
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How a text was generated, under the names of the page's controls."""
+
+    prompt: Annotated[str, Key("steer-prompt")]
+    chat: Annotated[bool, Key("steer-chat")]
+    count: int
+    temperature: float
+    top_p: Annotated[float, Key("top-p")]
+    seed: int
+
+
+@dataclass(frozen=True)
+class SetupFile:
+    """A set-up file: its ``name``, how many ``interventions`` are in it, and its bytes, ``file`` (N,) uint8."""
+
+    name: str
+    interventions: int
+    file: np.ndarray
+
+
+@dataclass(frozen=True)
+class OpenedSetup:
+    """A set-up file, read: what stands on the sliders (None if the file does not say), how its text was generated, and
+    remarks on whether it fits the loaded model."""
+
+    steer: SteeringSettings | None
+    generation: Generation
+    interventions: int
+    remarks: tuple[str, ...]
