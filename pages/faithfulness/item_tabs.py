@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import html
+from dash import dcc, html
 
 from components.kit.figure_card import figure_card
 from pages.faithfulness.intervene import HEIGHT
@@ -65,6 +65,7 @@ def intervene_tab() -> Any:
             html.Section(
                 [
                     html.Div([html.H3("Change the chain or the key")], className="attune-card-head"),
+                    dcc.Store(id="fth-draft"),
                     html.Div(id="fth-form", className="fth-form"),
                     html.Div(
                         [

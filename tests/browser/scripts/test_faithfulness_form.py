@@ -74,3 +74,58 @@ def test_what_could_not_be_applied_can_be_tried_again(scripted: Scripted) -> Non
     assert told[:3] == [[False], [["keep", "corrupt"], True], [False]]
     assert told[3] == [True]  # it went well: the same once more would say the same
     assert told[4] == [{"data": None}, False]  # what was said of the last item goes, the edits stay
+
+
+def test_what_the_form_holds_is_in_the_pages_store(scripted: Scripted) -> None:
+    told = played(
+        scripted(BODY),
+        """
+      page.form(item("R", "K", "4"), null);
+      edit(1, "text"); type("7");
+      const own = byId("fth-form").querySelectorAll("textarea")[1];
+      own.value = "So 5."; own.dispatchEvent(new Event("input"));
+      tell(data("fth-draft").edits, data("fth-draft").texts, data("fth-draft").key);
+      page.reset(1); tell(data("fth-draft").edits, data("fth-draft").key, said(), last("fth-apply").disabled);
+      page.form(null, null); tell(byId("fth-form").children.length, page.apply(1)[0]);
+    """,
+    )
+    assert told[0] == [["keep", "text"], ["a.", "So 5."], "7"]
+    assert told[1] == [["keep", "keep"], "4", "", True] and told[2] == [0, "unchanged"]
+
+
+def test_a_page_that_is_opened_begins_with_the_edits_of_its_address_once(scripted: Scripted) -> None:
+    told = played(
+        scripted(BODY),
+        """
+      const start = { item: "R", edits: ["text:x", "delete"], key: "9" };
+      page.failed(null); page.form(null, start);
+      page.form(item("R", "K", "4"), start); tell(last("fth-asked").data.edits, data("fth-draft").key);
+      page.form(item("S", "T", "4"), start); tell(last("fth-asked").data, data("fth-draft").edits);
+      page.form(item("R", "K", "4"), start); tell(last("fth-asked").data, data("fth-draft").edits);
+    """,
+    )
+    assert told[0] == [["text:x", "delete"], "9"]
+    assert told[1] == told[2] == [None, ["keep", "keep"]]
+
+
+def test_edits_go_along_to_the_same_text_under_another_mechanism_only(scripted: Scripted) -> None:
+    told = played(
+        scripted(BODY),
+        """
+      page.form(item("R", "K", "4"), null); edit(0, "delete"); page.apply(1);
+      page.form(item("K", "R", "5"), null);
+      tell(last("fth-asked").data.item, data("fth-draft").edits, data("fth-draft").key);
+      page.form(item("Z", "Y", "5"), null); tell(last("fth-asked").data, data("fth-draft").edits);
+    """,
+    )
+    assert told == [["K", ["delete", "keep"], "5"], [None, ["keep", "keep"]]]
+
+
+def test_the_address_names_edits_of_the_open_item_only(scripted: Scripted) -> None:
+    call = """([item, asked]) => dash_clientside.attune_faith.address(item, "intervene", "1", "", asked, null,
+      ["model", "study", "item", "tab", "tier", "measure", "edits", "key"])"""
+    page = scripted()
+    open_, asked = {"item": "i", "study": "s"}, {"item": "i", "study": "s", "edits": ["keep", "delete"], "key": "k"}
+    assert page.evaluate(call, [open_, asked]).endswith("&edits=%5B%22keep%22%2C%22delete%22%5D&key=k")
+    assert page.evaluate(call, [open_, asked | {"item": "j"}]) == "/?study=s&item=i&tab=intervene&tier=1"
+    assert page.evaluate(call, [None, asked]) == "unchanged"
