@@ -149,7 +149,7 @@ def _reader(hint: Any) -> _Reader:
     if origin in (Union, types.UnionType):
         kinds = [p for p in parts if p is not types.NoneType]
         if len(kinds) > 1:
-            return _same
+            return _union_reader(kinds) if all(map(dataclasses.is_dataclass, kinds)) else _same
         inner = _reader(kinds[0])
         return (
             inner
@@ -161,6 +161,26 @@ def _reader(hint: Any) -> _Reader:
 
 def _same(value: Any, arrays: Arrays, path: str) -> Any:
     return value
+
+
+def _union_reader(kinds: list[Any]) -> _Reader:
+    """One of several classes: the first whose fields are those that came."""
+
+    def fits(kind: Any, value: Any) -> bool:
+        names = {field.wire: field for field in _fields(kind)}
+        needed = {wire for wire, f in names.items() if not (f.default or f.absent or f.array or f.of_arrays)}
+        return bool(needed <= value.keys() <= names.keys())
+
+    def read(value: Any, arrays: Arrays, path: str) -> Any:
+        if value is None:
+            return None
+        kind = next((kind for kind in kinds if fits(kind, value)), None)
+        if kind is None:
+            raise TypeError(f"{sorted(value)} are the fields of none of {', '.join(k.__name__ for k in kinds)}")
+        reader: Any = _object_reader
+        return reader(kind)(value, arrays, path)
+
+    return read
 
 
 @cache

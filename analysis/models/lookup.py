@@ -12,6 +12,7 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.models.prompts import token_labels
+from analysis.models.token_name import TokenName
 
 MAX_TYPED = 400
 _MARKS = str.maketrans({"␣": " ", "⏎": "\n", "⇥": "\t", "␍": "\r"})
@@ -68,6 +69,6 @@ def forms(tokenizer: Any, word: str, but: int | None = None) -> list[int]:
     return [i for i in ids if i != but and _is(tokenizer, i, word)]
 
 
-def rows_of(tokenizer: Any, ids: list[int]) -> list[dict[str, Any]]:
-    """Tokens as plain rows: ``id`` and ``token``, the label."""
-    return [{"id": i, "token": t} for i, t in zip(ids, token_labels(tokenizer, ids), strict=True)]
+def names_of(tokenizer: Any, ids: list[int]) -> tuple[TokenName, ...]:
+    """Tokens by number and label."""
+    return tuple(TokenName(i, t) for i, t in zip(ids, token_labels(tokenizer, ids), strict=True))

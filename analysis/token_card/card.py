@@ -8,27 +8,31 @@ as a path and the entries of a query, since only the web process knows how an ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
-from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.fields import whole
 from analysis.models.prompts import MAX_TOKENS, check_prompt
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.token_card.answers import TokenCardAnswer, TokenContext
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
+MOVES = (
+    "The tokens of this model are moves of Othello, each named by its square; the Othello page shows what the model "
+    "makes of them."
+)
 AROUND = 18
 """Tokens of context shown on either side."""
 
 
 @dataclass(frozen=True)
-class TokenCard(Operation):
+class TokenCard(Operation[TokenCardAnswer]):
     """What the four decompositions say of one token.
 
     The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
@@ -63,8 +67,8 @@ class TokenCard(Operation):
 
             check_typed(self.token)
 
-    def run(self, context: Context) -> Result:
-        from analysis.models.lookup import relatives, rows_of
+    def run(self, context: Context) -> TokenCardAnswer:
+        from analysis.models.lookup import names_of, relatives
         from analysis.token_card.parts import TokenParts
         from analysis.token_card.text import TokenText
 
@@ -73,20 +77,16 @@ class TokenCard(Operation):
         ids = text.ids(context, loaded)
         token = ids[self.position] if ids else self._token(loaded)
         if token is None:
-            return Result(self._offer(loaded))
-        card = TokenParts(text, self.contrasts, context, loaded, token, ids)
-        data = rows_of(loaded.tokenizer, [token])[0] | {
-            "forms": rows_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
-            "context": self._context(loaded, ids) if ids else None,
-            "note": (
-                "The tokens of this model are moves of Othello, each named by its square; the Othello page shows what "
-                "the model makes of them."
-                if self.model.source == OTHELLO
-                else ""
-            ),
-            "parts": card.parts(),
-        }
-        return Result(data)
+            return self._offer(loaded)
+        (name,) = names_of(loaded.tokenizer, [token])
+        return TokenCardAnswer(
+            token,
+            name.token,
+            names_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
+            self._context(loaded, ids) if ids else None,
+            MOVES if self.model.source == OTHELLO else "",
+            TokenParts(text, self.contrasts, context, loaded, token, ids).parts(),
+        )
 
     def _token(self, loaded: LoadedModel) -> int | None:
         from analysis.models.lookup import single
@@ -97,27 +97,25 @@ class TokenCard(Operation):
             raise UserError(f"This model has tokens 0 to {loaded.facts.vocabulary - 1:,}.", "token")
         return self.token_id
 
-    def _offer(self, loaded: LoadedModel) -> dict[str, Any]:
+    def _offer(self, loaded: LoadedModel) -> TokenCardAnswer:
         """What was typed is no single token: its pieces, each of which has the typed text around it."""
-        from analysis.models.lookup import forms, pieces, rows_of
+        from analysis.models.lookup import forms, names_of, pieces
         from analysis.models.prompts import encode_prompt
 
-        if len(pieces(loaded.tokenizer, self.token)) == 1 and self.token.strip():
-            word = self.token.strip()[:60]
-            raise UserError(f"“{word}” is no word that this model's tokenizer knows. Type another.", "token")
+        word = self.token.strip()
+        if len(pieces(loaded.tokenizer, self.token)) == 1 and word:
+            raise UserError(f"“{word[:60]}” is no word that this model's tokenizer knows. Type another.", "token")
         ids = encode_prompt(loaded, self.token, False)
-        rows = [row | {"position": i} for i, row in enumerate(rows_of(loaded.tokenizer, ids))]
-        sentence = f"“{self.token.strip()[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
-        other = rows_of(loaded.tokenizer, forms(loaded.tokenizer, self.token.strip()))
-        return {"id": None, "token": "", "text": self.token, "pieces": rows, "forms": other, "sentence": sentence}
+        parts = tuple(replace(name, position=i) for i, name in enumerate(names_of(loaded.tokenizer, ids)))
+        sentence = f"“{word[:60]}” is {len(ids)} tokens of this model. Choose one to see it in this text."
+        other = names_of(loaded.tokenizer, forms(loaded.tokenizer, word))
+        return TokenCardAnswer(None, "", other, text=self.token, pieces=parts, sentence=sentence)
 
-    def _context(self, loaded: LoadedModel, ids: list[int]) -> dict[str, Any]:
+    def _context(self, loaded: LoadedModel, ids: list[int]) -> TokenContext:
         """The tokens around the one asked about, and what opens the card for another one of them."""
-        from analysis.models.lookup import rows_of
+        from analysis.models.lookup import names_of
 
         first = max(0, self.position - AROUND)
-        around = ids[first : self.position + AROUND + 1]
-        own = {} if self.text else {"ids": ids}
-        return {"tokens": rows_of(loaded.tokenizer, around), "first": first, "at": self.position, "count": len(ids)} | {
-            "text": self.text, "chat": self.chat, "generate": self.generate, **own,
-        }  # fmt: skip
+        around = names_of(loaded.tokenizer, ids[first : self.position + AROUND + 1])
+        own = None if self.text else tuple(ids)
+        return TokenContext(around, first, self.position, len(ids), self.text, self.chat, self.generate, own)

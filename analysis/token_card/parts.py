@@ -14,7 +14,18 @@ from analysis.errors import UserError
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FitContrast, feature_name, fit_of
-from analysis.token_card.rows import ROWS, Part, amount, feature_row, region_row, usable_fits
+from analysis.token_card.answers import (
+    ChannelRow,
+    LeadingRegionRow,
+    Place,
+    PromotingFeatureRow,
+    RegionRow,
+    Row,
+    SubspaceRow,
+    TokenPart,
+    UsedFeatureRow,
+)
+from analysis.token_card.rows import ROWS, Part, amount, feature_facts, region_facts, usable_fits
 from analysis.token_card.text import TokenText
 
 if TYPE_CHECKING:
@@ -38,7 +49,7 @@ class TokenParts:
     token: int
     ids: list[int]
 
-    def parts(self) -> list[dict[str, Any]]:
+    def parts(self) -> tuple[TokenPart, ...]:
         """The four parts, in the order of the pages."""
         plan: tuple[tuple[str, str, Callable[[], Part]], ...] = (
             ("QK subspaces", "/attention", self.subspaces),
@@ -53,11 +64,8 @@ class TokenParts:
                 rows, sentence = make()
             except UserError as error:
                 rows, sentence = [], error.message
-            link = rows[0]["link"] if rows else {"path": path, "query": {}}
-            parts.append(
-                {"title": title, "rows": rows, "sentence": sentence, "link": {"path": path, "query": {}} | link}
-            )
-        return parts
+            parts.append(TokenPart(title, tuple(rows), sentence, rows[0].link if rows else Place(path)))
+        return tuple(parts)
 
     @cached_property
     def _link(self) -> dict[str, Any]:
@@ -96,7 +104,7 @@ class TokenParts:
         key = self.context.key_of(FitContrast(self.text.model, contrast))
         return key is not None and self.context.store.has(key)
 
-    def _heads(self, fit: Any, contrast: ContrastSpec, trace: Trace, count: int) -> list[dict[str, Any]]:
+    def _heads(self, fit: Any, contrast: ContrastSpec, trace: Trace, count: int) -> list[SubspaceRow]:
         from analysis.qk.evidence import subspace_of
 
         nats = fit.trace * fit.scaling[:, None]
@@ -110,21 +118,21 @@ class TokenParts:
             null = fit.null_trace[i, head] * fit.scaling[i]
             query = {"head": {"layer": layer, "head": head}, "features": [contrast.to_dict()], **self._link}
             rows.append(
-                {
-                    "feature": feature_name(contrast),
-                    "layer": layer,
-                    "head": head,
-                    "trace": float(nats[i, head]),
-                    "null_trace": [float(null.mean()), float(null.std())] if len(null) else None,
-                    "rank": subspace.rank,
-                    "width": len(queries[1]),
-                    "expected": subspace.rank / len(queries[1]),
-                    "query": float(queries[0][at]),
-                    "key": float(keys[0][at]),
-                    "query_typical": float(np.median(queries[0])),
-                    "key_typical": float(np.median(keys[0])),
-                    "link": {"path": "/attention", "query": query},
-                }
+                SubspaceRow(
+                    feature=feature_name(contrast),
+                    layer=layer,
+                    head=head,
+                    trace=float(nats[i, head]),
+                    null_trace=(float(null.mean()), float(null.std())) if len(null) else None,
+                    rank=subspace.rank,
+                    width=len(queries[1]),
+                    expected=subspace.rank / len(queries[1]),
+                    query=float(queries[0][at]),
+                    key=float(keys[0][at]),
+                    query_typical=float(np.median(queries[0])),
+                    key_typical=float(np.median(keys[0])),
+                    link=Place("/attention", query),
+                )
             )
         return rows
 
@@ -166,7 +174,7 @@ class TokenParts:
             "offset is a share of the distance from the mean."
         )
 
-    def _split(self, fit: Any) -> dict[str, Any]:
+    def _split(self, fit: Any) -> RegionRow:
         """Region, second region and local offset of the token, as on the Steering page."""
         x = self._activations[fit.site].float()
         shares = fit.density.responsibilities(x)
@@ -174,19 +182,21 @@ class TokenParts:
         z = fit.density.posterior(x[-1:], shares[-1:].argmax(1))[0]
         local, norm = (fit.parameters.loadings[region] @ z).norm(), (x[-1] - fit.mean).norm()
         row = fit.manifest["regions"][region]
-        return region_row(fit, region) | {
-            "responsibility": first,
-            "typical": float(shares.max(1).values.median()),
-            "expected": row["size"] / max(1, fit.manifest["rows"]),
-            "second": others[0] if others else region,
-            "second_label": fit.label(others[0] if others else region),
-            "second_share": more[0] if more else 0.0,
-            "local": float(local / norm.clamp(min=1e-12)),
-            "outside": self.text.position < fit.skip_first,
-        }
+        return RegionRow(
+            **region_facts(fit, region),
+            responsibility=first,
+            typical=float(shares.max(1).values.median()),
+            expected=row["size"] / max(1, fit.manifest["rows"]),
+            second=others[0] if others else region,
+            second_label=fit.label(others[0] if others else region),
+            second_share=more[0] if more else 0.0,
+            local=float(local / norm.clamp(min=1e-12)),
+            outside=self.text.position < fit.skip_first,
+        )
 
     def _leading_regions(self) -> Part:
-        rows, tried = [], 0.0
+        rows: list[LeadingRegionRow] = []
+        tried = 0.0
         for fit in self._regions:
             for why, name in (
                 ("over-represented among its tokens", "lifted"),
@@ -195,8 +205,8 @@ class TokenParts:
                 top = fit.arrays[name].long()
                 tried += top.numel() / self.loaded.facts.vocabulary
                 for region, rank in (top == self.token).nonzero().tolist():
-                    rows.append(region_row(fit, region) | {"why": why, "rank": rank + 1})
-        rows.sort(key=lambda r: (r["rank"], r["fit"]))
+                    rows.append(LeadingRegionRow(**region_facts(fit, region), why=why, rank=rank + 1))
+        rows.sort(key=lambda r: (r.rank, r.fit))
         return rows[:ROWS], (
             f"{amount(len(rows), 'region has', 'regions have')} it among the leading tokens; of a token drawn at "
             f"random one would expect {tried:.1f}. Which region it lies in itself depends on the text around it."
@@ -204,7 +214,7 @@ class TokenParts:
 
     def channels(self) -> Part:
         """Channels made beforehand with this token among their 20, and how often random vectors land on it."""
-        from analysis.models.lookup import relatives, rows_of
+        from analysis.models.lookup import names_of, relatives
         from analysis.rotate.library import open_library
         from analysis.rotate.reading import LEVEL
 
@@ -223,14 +233,13 @@ class TokenParts:
                 f"neuron. {tail}"
             )
         tokenizer, rows = self.loaded.tokenizer, []
-        for form in rows_of(tokenizer, [self.token, *relatives(tokenizer, self.token)]):
-            for row in library.search(form["id"]):
-                link = {k: row[k] for k in ("layer", "vector", "neuron", "channel")}
-                more = {"beyond": row["p"] <= LEVEL, "link": {"path": "/neurons", "query": link}}
-                rows.append(row | form | more)
-        own = [row for row in rows if row["id"] == self.token]
-        rows.sort(key=lambda r: (r["id"] != self.token, not r["beyond"], -r["own_z"]))
-        tally = f"{amount(len(own), 'holds', 'hold')} this very token, {sum(r['beyond'] for r in own)} beyond the null"
+        for form in names_of(tokenizer, [self.token, *relatives(tokenizer, self.token)]):
+            for row in library.search(form.id):
+                place = Place("/neurons", {k: row[k] for k in ("layer", "vector", "neuron", "channel")})
+                rows.append(ChannelRow(**row, id=form.id, token=form.token, beyond=row["p"] <= LEVEL, link=place))
+        own = [row for row in rows if row.id == self.token]
+        rows.sort(key=lambda r: (r.id != self.token, not r.beyond, -r.own_z))
+        tally = f"{amount(len(own), 'holds', 'hold')} this very token, {sum(r.beyond for r in own)} beyond the null"
         sentence = f"Of the channels of {len(library.made)} neurons, {tally if own else 'none holds this very token'}"
         others = len(rows) - len(own)
         sentence += f", and {amount(others, 'holds', 'hold')} another form of the word. " if others else ". "
@@ -244,14 +253,15 @@ class TokenParts:
                 "No MLP features have been made for the weights of this model yet. Open the MLP features page, tab "
                 "“Fit another”, and press Fit."
             )
-        rows, outside = [], 0
+        users: list[UsedFeatureRow] = []
+        outside = 0
         for fit in fits if self.ids else ():
             used = self._used(fit)
             outside += used is None
-            rows += used or []
+            users += used or []
         promoting, tried = self._promoting(fits)
-        rows.sort(key=lambda r: r["share"])
-        rows = [*rows[: ROWS - min(2, len(promoting))], *promoting][:ROWS]
+        users.sort(key=lambda r: r.share)
+        rows: list[Row] = [*users[: ROWS - min(2, len(promoting))], *promoting]
         sentence = "Which features it uses itself depends on the text around it. "
         if self.ids:
             sentence = (
@@ -260,12 +270,12 @@ class TokenParts:
             )
         if outside:
             sentence += f"{outside} of {len(fits)} factorizations have not seen activations like this one's. "
-        return rows, sentence + (
+        return rows[:ROWS], sentence + (
             f"{amount(len(promoting), 'feature has', 'features have')} it among the 20 tokens that they push up; of a "
             f"token drawn at random one would expect {tried:.1f}."
         )
 
-    def _used(self, fit: Any) -> list[dict[str, Any]] | None:
+    def _used(self, fit: Any) -> list[UsedFeatureRow] | None:
         """The three features of a fit that are most unusual to be this active; None where it saw no such token.
 
         ``share``: on how many of all tokens the feature is at least as active, from the deciles kept with the fit.
@@ -288,11 +298,12 @@ class TokenParts:
                 continue
             below = float(np.interp(value, deciles[k].numpy(), np.linspace(0, 1, deciles.shape[1])))
             share = max(row["active"] * (1 - below), 1 / max(1, fit.manifest["tokens"]))
-            more = {"value": value / max(float(scale[k]), 1e-12), "share": share, "expected": 1 / fit.features}
-            rows.append(feature_row(fit, k, "active here") | more)
-        return sorted(rows, key=lambda r: r["share"])[:3]
+            usual = value / max(float(scale[k]), 1e-12)
+            facts = feature_facts(fit, k, "active here")
+            rows.append(UsedFeatureRow(**facts, value=usual, share=share, expected=1 / fit.features))
+        return sorted(rows, key=lambda r: r.share)[:3]
 
-    def _promoting(self, fits: list[Any]) -> tuple[list[dict[str, Any]], float]:
+    def _promoting(self, fits: list[Any]) -> tuple[list[PromotingFeatureRow], float]:
         """Rows of features with this very token among the 20 that they push up, and how many chance would give."""
         from analysis.models.prompts import token_labels
 
@@ -303,8 +314,9 @@ class TokenParts:
                 if label in row["plus"]:
                     rank = row["plus"].index(label)
                     value = float(fit.arrays["plus_value"][row["feature"], rank])
-                    rows.append(feature_row(fit, row["feature"], "promotes") | {"rank": rank + 1, "value": value})
-        return sorted(rows, key=lambda r: r["rank"]), tried
+                    facts = feature_facts(fit, row["feature"], "promotes")
+                    rows.append(PromotingFeatureRow(**facts, rank=rank + 1, value=value))
+        return sorted(rows, key=lambda r: r.rank), tried
 
 
 def _shares(vectors: Any, basis: Any) -> tuple[np.ndarray, Any]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.token_card.answers import Place, Row
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
 FITS, ROWS = 3, 6
 """Fits of a kind that are asked, rows of a part."""
-Part = tuple[list[dict[str, Any]], str]
+Part = tuple[Sequence[Row], str]
 """Rows, and the sentence above them."""
 
 
@@ -34,8 +35,8 @@ def amount(number: int, one: str, more: str) -> str:
     return f"{number} {one if number == 1 else more}"
 
 
-def region_row(fit: Any, region: int) -> dict[str, Any]:
-    """What every row on a region says of it, and the link that opens it on the Steering page."""
+def region_facts(fit: Any, region: int) -> dict[str, Any]:
+    """The fields of :class:`NamedRegion`: what every row on a region says of it, and the link to the Steering page."""
     steer = {"fit": fit.name, "regions": [{"region": region, "strength": 0.0, "factors": []}]}
     row = fit.manifest["regions"][region]
     return {
@@ -46,12 +47,12 @@ def region_row(fit: Any, region: int) -> dict[str, Any]:
         "label": fit.label(region),
         "theme": row["theme"],
         "purity": row["purity"],
-        "link": {"path": "/steering", "query": {"steer": steer}},
+        "link": Place("/steering", {"steer": steer}),
     }
 
 
-def feature_row(fit: Any, feature: int, how: str) -> dict[str, Any]:
-    """The same of an MLP feature; ``how`` the token meets it: "active here" or "promotes"."""
+def feature_facts(fit: Any, feature: int, how: str) -> dict[str, Any]:
+    """The fields of :class:`NamedFeature`; ``how`` the token meets it: "active here" or "promotes"."""
     return {
         "fit": fit.name,
         "where": fit.site.label,
@@ -60,5 +61,5 @@ def feature_row(fit: Any, feature: int, how: str) -> dict[str, Any]:
         "label": fit.label(feature),
         "how": how,
         "active": fit.manifest["rows"][feature]["active"],
-        "link": {"path": "/mlp-features", "query": {"fit": fit.name, "feature": feature}},
+        "link": Place("/mlp-features", {"fit": fit.name, "feature": feature}),
     }

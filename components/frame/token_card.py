@@ -7,13 +7,27 @@ would put it, so that no number stands without its null.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from dash import dcc, html
 
+from analysis.models.token_name import TokenName
+from analysis.token_card.answers import (
+    ChannelRow,
+    LeadingRegionRow,
+    Place,
+    PromotingFeatureRow,
+    RegionRow,
+    Row,
+    SubspaceRow,
+    TokenCardAnswer,
+    TokenContext,
+    TokenPart,
+    UsedFeatureRow,
+)
 from components.kit.links import local
 from components.kit.panels import note
+from components.kit.types import Node
 
 HINT = (
     "Click a token in a list, on any page. In a prompt, where a click means something else, double-click it, or press "
@@ -22,7 +36,7 @@ HINT = (
 TITLES = ("QK subspaces", "Regions", "Neuron channels", "MLP features")
 
 
-def token_drawer() -> Any:
+def token_drawer() -> Node:
     """The closed card, for the frame around every page."""
     return html.Section(
         [
@@ -67,148 +81,150 @@ def token_drawer() -> Any:
     )  # fmt: skip
 
 
-def token_button(row: dict[str, Any], look: str = "attune-token", **more: Any) -> Any:
+def token_button(row: TokenName, look: str = "attune-token", **more: str) -> Node:
     """A token that opens the card of itself."""
     return html.Button(
-        row["token"], type="button", className=f"{look} attune-tok", **{"data-token-id": str(row["id"]), **more}
+        row.token, type="button", className=f"{look} attune-tok", **{"data-token-id": str(row.id), **more}
     )
 
 
-def context_strip(context: dict[str, Any]) -> Any:
-    """The tokens around the one asked about, which is marked; each opens its own card in the same context."""
-    first, at = context["first"], context["at"]
-    end = first + len(context["tokens"])
+def context_strip(context: TokenContext, count: int) -> Node:
+    """The tokens around the one asked about, which is marked; each opens its own card in the same context. ``count``:
+    how many tokens the text has."""
+    end = context.first + len(context.tokens)
     tokens = [
         token_button(
-            row,
-            "attune-token" + (" attune-picked" if first + i == at else ""),
-            **{"data-token-position": str(first + i)} | ({"aria-current": "true"} if first + i == at else {}),
+            name,
+            "attune-token" + (" attune-picked" if position == context.at else ""),
+            **{"data-token-position": str(position)} | ({"aria-current": "true"} if position == context.at else {}),
         )
-        for i, row in enumerate(context["tokens"])
+        for position, name in enumerate(context.tokens, context.first)
     ]
-    where = {"data-token-text": context["text"]} if context["text"] else {}
-    where |= {"data-token-ids": ",".join(map(str, context["ids"]))} if "ids" in context else {}
-    where |= {"data-token-chat": "1"} if context.get("chat") else {}
-    where |= {"data-token-generate": str(context["generate"])} if context.get("generate") else {}
+    where = {"data-token-text": context.text} if context.text else {}
+    where |= {} if context.ids is None else {"data-token-ids": ",".join(map(str, context.ids))}
+    where |= {"data-token-chat": "1"} if context.chat else {}
+    where |= {"data-token-generate": str(context.generate)} if context.generate else {}
     dots = [html.Span("…", className="attune-note")]
     return html.Div(
-        [*(dots if first else []), *tokens, *(dots if end < context.get("count", end) else [])],
+        [*(dots if context.first else []), *tokens, *(dots if end < count else [])],
         className="card-tok-context",
         role="group",
         **{"aria-label": "the text around the token", **where},
     )
 
 
-def head(data: dict[str, Any]) -> list[Any]:
+def head(card: TokenCardAnswer) -> list[Node]:
     """Below the token: its number and other forms, its context, a remark."""
-    context, forms = data["context"], data["forms"]
+    context = card.context
     place = ", without a text around it"
-    if context:
-        place = f" at position {context['at']} (of 0 to {context['count'] - 1})"
-    rows = [html.Div(_forms(f"Token {data['id']}{place}. ", forms), className="attune-note")]
-    if context:
-        rows.append(context_strip(context))
-    return [*rows, *([note(data["note"])] if data["note"] else [])]
+    if context is not None:
+        place = f" at position {context.at} (of 0 to {context.count - 1})"
+    rows = [html.Div(_forms(f"Token {card.id}{place}. ", card.forms), className="attune-note")]
+    if context is not None:
+        rows.append(context_strip(context, context.count))
+    return [*rows, *([note(card.note)] if card.note else [])]
 
 
-def offer(data: dict[str, Any]) -> list[Any]:
+def offer(card: TokenCardAnswer) -> list[Node]:
     """What was typed is several tokens: these, each to be chosen in the text that they make."""
-    context = {"tokens": data["pieces"], "first": 0, "at": -1, "text": data["text"]}
-    forms = [html.Div(_forms("", data["forms"]), className="attune-note")] if data["forms"] else []
-    return [note(data["sentence"]), context_strip(context), *forms]
+    context = TokenContext(card.pieces, 0, -1, len(card.pieces), card.text, False, 0)
+    forms = [html.Div(_forms("", card.forms), className="attune-note")] if card.forms else []
+    return [note(card.sentence), context_strip(context, len(card.pieces)), *forms]
 
 
-def _forms(text: str, forms: list[dict[str, Any]]) -> list[Any]:
-    more = ["Other forms of the word: ", *(token_button(row) for row in forms)] if forms else []
+def _forms(text: str, forms: Sequence[TokenName]) -> list[Node]:
+    more = ["Other forms of the word: ", *(token_button(name) for name in forms)] if forms else []
     return [text, *more]
 
 
-def empty_part(title: str) -> Any:
+def empty_part(title: str) -> Node:
     """The frame of a part before anything has been asked."""
     return html.Section(html.H3(title), className="card-tok-part", **{"aria-label": title})
 
 
-def part(data: dict[str, Any], href: Callable[[dict[str, Any]], str]) -> Any:
+def part(data: TokenPart, href: Callable[[Place], str]) -> Node:
     """One decomposition: its rows, each a link to where it is shown, and the sentence that says how to read them."""
-    row = {
-        "QK subspaces": _subspace,
-        "Regions": _region,
-        "Neuron channels": _channel,
-        "MLP features": _feature,
-    }[data["title"]]
     return html.Section(
         [
             html.Div(
                 [
-                    html.H3(data["title"]),
-                    dcc.Link(
-                        "open", href=local(href(data["link"])), **{"title": f"Open {data['title']} for this token"}
-                    ),
+                    html.H3(data.title),
+                    dcc.Link("open", href=local(href(data.link)), **{"title": f"Open {data.title} for this token"}),
                 ],
                 className="card-tok-part-head",
             ),
-            *[dcc.Link(row(r), href=local(href(r["link"])), className="card-tok-row") for r in data["rows"]],
-            html.P(data["sentence"], className="attune-note"),
+            *[dcc.Link(_row(r), href=local(href(r.link)), className="card-tok-row") for r in data.rows],
+            html.P(data.sentence, className="attune-note"),
         ],
         className="card-tok-part",
-        **{"aria-label": data["title"]},
+        **{"aria-label": data.title},
     )
 
 
-def _subspace(r: dict[str, Any]) -> list[Any]:
-    trace = f"trace {_signed(r['trace'])} nats"
-    if r["null_trace"]:
-        trace += f" (relabelled {_signed(r['null_trace'][0])} ± {r['null_trace'][1]:.2f})"
+def _row(r: Row) -> list[Node]:
+    match r:
+        case SubspaceRow():
+            return _subspace(r)
+        case RegionRow() | LeadingRegionRow():
+            return _region(r)
+        case ChannelRow():
+            return _channel(r)
+        case UsedFeatureRow() | PromotingFeatureRow():
+            return _feature(r)
+
+
+def _subspace(r: SubspaceRow) -> list[Node]:
+    trace = f"trace {_signed(r.trace)} nats"
+    if r.null_trace:
+        trace += f" (relabelled {_signed(r.null_trace[0])} ± {r.null_trace[1]:.2f})"
     return [
-        _line(f"layer {r['layer']}, head {r['head']}", r["feature"]),
-        *[
-            _bar(side, r[side], r["expected"], f"{r[side]:.0%}", f"median {r[f'{side}_typical']:.0%}")
-            for side in ("query", "key")
-        ],
-        _small(f"rank {r['rank']}, random subspace {r['expected']:.0%}; {trace}"),
+        _line(f"layer {r.layer}, head {r.head}", r.feature),
+        _bar("query", r.query, r.expected, f"{r.query:.0%}", f"median {r.query_typical:.0%}"),
+        _bar("key", r.key, r.expected, f"{r.key:.0%}", f"median {r.key_typical:.0%}"),
+        _small(f"rank {r.rank}, random subspace {r.expected:.0%}; {trace}"),
     ]
 
 
-def _region(r: dict[str, Any]) -> list[Any]:
-    top = _line(f"{r['region']}: {r['label']}", f"block {r['layer']}", r["where"])
-    if "why" in r:
-        return [top, _small(f"rank {r['rank']} among the tokens {r['why']}")]
-    sure = f"{r['responsibility']:.1%}"
+def _region(r: RegionRow | LeadingRegionRow) -> list[Node]:
+    top = _line(f"{r.region}: {r.label}", f"block {r.layer}", r.where)
+    if isinstance(r, LeadingRegionRow):
+        return [top, _small(f"rank {r.rank} among the tokens {r.why}")]
+    sure = f"{r.responsibility:.1%}"
     second = (
-        f"next {r['second']} ({r['second_label']}) {r['second_share']:.1%}"
-        if r["second_share"] >= 0.001
+        f"next {r.second} ({r.second_label}) {r.second_share:.1%}"
+        if r.second_share >= 0.001
         else "no other region above 0.1%"
     )
     rows = [
         top,
-        _bar("responsibility", r["responsibility"], r["expected"], sure, f"median {r['typical']:.1%}"),
-        _small(f"{r['expected']:.1%} of all tokens lie there; {second}; local offset {r['local']:.0%}"),
+        _bar("responsibility", r.responsibility, r.expected, sure, f"median {r.typical:.1%}"),
+        _small(f"{r.expected:.1%} of all tokens lie there; {second}; local offset {r.local:.0%}"),
     ]
-    return [*rows, *([_small("The fit has not seen first positions such as this one.")] if r["outside"] else [])]
+    return [*rows, *([_small("The fit has not seen first positions such as this one.")] if r.outside else [])]
 
 
-def _channel(r: dict[str, Any]) -> list[Any]:
-    verdict = "beyond the null" if r["beyond"] else "not beyond the null"
+def _channel(r: ChannelRow) -> list[Node]:
+    verdict = "beyond the null" if r.beyond else "not beyond the null"
     return [
-        _line(f"{r['vector']} {r['neuron']}, channel {r['channel']}", f"block {r['layer']}"),
-        _bar("percentile", r["percentile"] / 100, 0.95, f"{r['percentile']:.0f}", verdict),
-        _small(f"“{r['token']}” z {r['z']:+.1f} on the channel; the neuron's own z {r['own_z']:.1f}"),
+        _line(f"{r.vector} {r.neuron}, channel {r.channel}", f"block {r.layer}"),
+        _bar("percentile", r.percentile / 100, 0.95, f"{r.percentile:.0f}", verdict),
+        _small(f"“{r.token}” z {r.z:+.1f} on the channel; the neuron's own z {r.own_z:.1f}"),
     ]
 
 
-def _feature(r: dict[str, Any]) -> list[Any]:
-    top = _line(f"{r['feature']}: {r['label']}", f"block {r['layer']}", r["where"])
-    if r["how"] == "promotes":
-        return [top, _small(f"pushes this token up, rank {r['rank']}, logit {r['value']:+.2f}")]
-    rarer = f"{r['share']:.1%} of tokens" if r["share"] >= 0.001 else "under 0.1% of tokens"
+def _feature(r: UsedFeatureRow | PromotingFeatureRow) -> list[Node]:
+    top = _line(f"{r.feature}: {r.label}", f"block {r.layer}", r.where)
+    if isinstance(r, PromotingFeatureRow):
+        return [top, _small(f"pushes this token up, rank {r.rank}, logit {r.value:+.2f}")]
+    rarer = f"{r.share:.1%} of tokens" if r.share >= 0.001 else "under 0.1% of tokens"
     return [
         top,
-        _bar("percentile", 1 - r["share"], 1 - r["expected"], f"{100 * (1 - r['share']):.1f}", rarer),
-        _small(f"chance: one feature at {r['expected']:.1%}; {r['value']:.0%} of its usual activation"),
+        _bar("percentile", 1 - r.share, 1 - r.expected, f"{100 * (1 - r.share):.1f}", rarer),
+        _small(f"chance: one feature at {r.expected:.1%}; {r.value:.0%} of its usual activation"),
     ]
 
 
-def _line(name: str, where: str, title: str = "") -> Any:
+def _line(name: str, where: str, title: str = "") -> Node:
     return html.Span(
         [html.Strong(name), html.Span(where, className="card-tok-where")],
         className="card-tok-line",
@@ -216,7 +232,7 @@ def _line(name: str, where: str, title: str = "") -> Any:
     )
 
 
-def _bar(name: str, share: float, null: float, value: str, beside: str) -> Any:
+def _bar(name: str, share: float, null: float, value: str, beside: str) -> Node:
     """A share as a bar from 0 to 1, a tick where its null lies, the number, and what it is to be held against."""
     inside = [
         html.I(style={"width": f"{100 * min(1.0, max(0.0, share)):.1f}%"}),
@@ -237,5 +253,5 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def _small(text: str) -> Any:
+def _small(text: str) -> Node:
     return html.Span(text, className="card-tok-small")

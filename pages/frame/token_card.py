@@ -14,12 +14,14 @@ from dash import Dash, Input, Output, State, ctx, no_update
 
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.token_card.answers import Place
 from analysis.token_card.card import TokenCard
 from components.frame.token_card import HINT, TITLES, empty_part, head, offer, part
 from components.kit.panels import note
 from pages.address import remember
-from pages.attention.state import features_of, read_address
-from pages.common import attempt, spec_of
+from pages.attention.state import AttentionState, features_of
+from pages.common import ask_for, spec_of
+from pages.state import read as read_state
 
 CLASS = "card-tok"
 OTHER_MODEL = "The model has changed, and this token was one of the other model's. Choose a token again, or type one."
@@ -50,14 +52,13 @@ def register_token_card(app: Dash) -> None:
         if moved and (shown or {}).get("model") != model and not ask.get("token"):
             return "", note(OTHER_MODEL), no_parts(), None, here
         spec = spec_of(model)
-        result, panel = attempt(lambda: asked(spec, ask, way_back), session, "token-card")
-        if result is None:
+        reply, panel = ask_for(lambda: asked(spec, ask, way_back), session, "token-card")
+        if reply is None:
             return "", note(HINT), no_parts(), panel, here
-        data = result.data
-        if data["id"] is None:
-            return data["text"].strip(), offer(data), no_parts(), None, here
-        parts = [part(p, lambda link: href(link, spec)) for p in data["parts"]]
-        return data["token"], head(data), parts, None, here
+        card = reply.answer
+        if card.id is None:
+            return card.text.strip(), offer(card), no_parts(), None, here
+        return card.token, head(card), [part(p, lambda place: href(place, spec)) for p in card.parts], None, here
 
 
 def no_parts() -> list[Any]:
@@ -82,23 +83,23 @@ def asked(model: ModelSpec, ask: dict[str, Any], way_back: str | None) -> TokenC
 
 def contrasts_of(way_back: str | None) -> tuple[ContrastSpec, ...]:
     """The features that the Attention page shows, or would show when one goes back to it."""
-    return features_of(read_address(dict(parse_qsl(urlsplit(way_back or "").query))).features)
+    return features_of(read_state(AttentionState, dict(parse_qsl(urlsplit(way_back or "").query))).features)
 
 
-def href(link: dict[str, Any], model: ModelSpec) -> str:
+def href(place: Place, model: ModelSpec) -> str:
     """The address of a place: a path, and entries that the page of that path reads back. A long text is kept as a file,
     as on the page itself."""
-    if not link["query"]:
-        return str(link["path"])
+    if not place.query:
+        return place.path
     entries = {"model": json.dumps(model.to_dict())}
-    for name, value in link["query"].items():
+    for name, value in place.query.items():
         if isinstance(value, str):
             entries[name] = remember(value) if name == "text" else value
         elif isinstance(value, bool):
             entries |= {name: "true"} if value else {}
         else:
             entries[name] = json.dumps(value)
-    return f"{link['path']}?{urlencode(entries)}"
+    return f"{place.path}?{urlencode(entries)}"
 
 
 def _whole(value: Any) -> int:

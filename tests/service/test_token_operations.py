@@ -282,7 +282,7 @@ def test_channels_of_the_token_come_before_those_of_its_other_forms(bench: Bench
 # ---- how a token is named ----
 def test_a_typed_text_of_several_tokens_is_offered_in_pieces(bench: Bench) -> None:
     data = bench.card(token="the lamp is kept")
-    assert data["id"] is None and "parts" not in data
+    assert data["id"] is None and not data["parts"]
     ids = encode_prompt(bench.loaded, "the lamp is kept", False)
     assert [(p["id"], p["position"]) for p in data["pieces"]] == [(t, i) for i, t in enumerate(ids)]
     chosen = bench.card(text=data["text"], position=2)

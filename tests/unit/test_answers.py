@@ -82,12 +82,6 @@ def test_what_is_no_such_answer_is_refused(change: dict[str, Any]) -> None:
         from_wire(Tree, data, arrays)
 
 
-def test_progress_has_no_place_for_arrays() -> None:
-    assert plain_of([Leaf("a", np.zeros(0))][:0]) == []
-    with pytest.raises(ValueError, match="values"):
-        plain_of(Leaf("a", np.zeros(2)))
-
-
 @dataclass(frozen=True)
 class Settings:
     count: Annotated[int, Whole(1, 12, words="The count")] = 3
@@ -96,6 +90,26 @@ class Settings:
     on: Annotated[bool, Flag(words="The switch")] = False
     text: Annotated[str, Text(20, words="The text")] = ""
     head: Annotated[int, Whole(0, 9, words="The head")] | None = None
+
+
+@dataclass(frozen=True)
+class Box:
+    rows: tuple[Leaf | Settings, ...]
+
+
+def test_one_of_several_classes_is_told_by_its_fields() -> None:
+    box = Box((Leaf("a", np.ones(1)), Settings(4)))
+    data, arrays = to_wire(box)
+    again = from_wire(Box, json.loads(json.dumps(data)), arrays)
+    assert [type(row) for row in again.rows] == [Leaf, Settings] and again.rows[1] == box.rows[1]
+    with pytest.raises(TypeError, match="are the fields of none of Leaf, Settings"):
+        from_wire(Box, {"rows": [{"other": 1}]}, {})
+
+
+def test_progress_has_no_place_for_arrays() -> None:
+    assert plain_of([Leaf("a", np.zeros(0))][:0]) == []
+    with pytest.raises(ValueError, match="values"):
+        plain_of(Leaf("a", np.zeros(2)))
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Settings)])

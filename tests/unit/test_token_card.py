@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -10,19 +11,33 @@ import pytest
 from dash import dcc
 
 from analysis.errors import UserError
-from analysis.models.lookup import check_typed, forms, pieces, relatives, rows_of, single
+from analysis.models.lookup import check_typed, forms, names_of, pieces, relatives, single
 from analysis.models.spec import ModelSpec
+from analysis.models.token_name import TokenName
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.token_card.answers import (
+    ChannelRow,
+    LeadingRegionRow,
+    Place,
+    PromotingFeatureRow,
+    RegionRow,
+    Row,
+    SubspaceRow,
+    TokenCardAnswer,
+    TokenContext,
+    TokenPart,
+    UsedFeatureRow,
+)
 from components.frame import token_card as card
-from pages.attention.state import read_address as read_attention
+from pages.attention.state import AttentionState
 from pages.frame import token_card as page
 from pages.mlp_features.state import read_address as read_features
-from pages.neurons.state import read_address as read_neurons
+from pages.neurons.state import NeuronsState
+from pages.state import read
 from pages.steering.state import read_address as read_steering
 from tests.unit.test_contrasts import _byte_level
 
-HERE = {"path": "/attention", "query": {}}
-NOTHING = {"link": HERE, "sentence": "Read it so."}
+HERE = Place("/attention")
 
 
 def inside(component: Any) -> list[Any]:
@@ -48,10 +63,10 @@ def test_a_label_is_found_like_the_text_it_stands_for() -> None:
     assert single(tokenizer, "␣the") == single(tokenizer, " the") == space
     assert single(tokenizer, "the") not in (space, None)
     assert single(tokenizer, "the lamp is kept") is None
-    for row in rows_of(tokenizer, list(range(300))):  # every label on screen that is no byte leads back to a token
-        if "‹" not in row["token"] and row["token"] != "<|end|>":
-            found = single(tokenizer, row["token"])
-            assert found is not None and rows_of(tokenizer, [found])[0]["token"] == row["token"]
+    for name in names_of(tokenizer, list(range(300))):  # every label on screen that is no byte leads back to a token
+        if "‹" not in name.token and name.token != "<|end|>":
+            token = single(tokenizer, name.token)
+            assert token is not None and names_of(tokenizer, [token])[0].token == name.token
 
 
 def test_relatives_are_the_same_word_and_never_the_token_itself() -> None:
@@ -82,28 +97,24 @@ def test_every_link_reads_back_as_the_place_it_means(tmp_path: Path, monkeypatch
     spec = ModelSpec("owner/name")
     contrast = ContrastSpec("induction", n_examples=64)
     for text in ("a & b = <c> §", "word " * 1000):  # the second is too long for an address
-        link = {
-            "path": "/attention",
-            "query": {"text": text, "chat": True, "generate": 3, "query": 2, "head": {"layer": 4, "head": 1},
-                      "features": [contrast.to_dict()]},
-        }  # fmt: skip
-        address = page.href(link, spec)
-        view = read_attention(query_of(address))
+        query = {"text": text, "chat": True, "generate": 3, "query": 2, "head": {"layer": 4, "head": 1}}
+        address = page.href(Place("/attention", query | {"features": [contrast.to_dict()]}), spec)
+        view = read(AttentionState, query_of(address))
         assert (view.text, view.chat, view.generate, view.query) == (text, True, 3, 2) and len(address) < 9_000
         assert view.head == {"layer": 4, "head": 1} and view.features == [contrast.to_dict()]
         assert view.model == spec.to_dict()
         # The same features are looked at when the card is opened after that.
         assert page.contrasts_of(address) == (contrast,)
     steer = {"fit": "block-10", "regions": [{"region": 7, "strength": 0.0, "factors": []}]}
-    steering = read_steering(query_of(page.href({"path": "/steering", "query": {"steer": steer}}, spec)))
+    steering = read_steering(query_of(page.href(Place("/steering", {"steer": steer}), spec)))
     assert not steering.problems and steering.steer is not None
     assert steering.steer["fit"] == "block-10" and [r["region"] for r in steering.steer["regions"]] == [7]
     neuron = {"layer": 28, "vector": "down", "neuron": 12, "channel": 3}
-    neurons = read_neurons(query_of(page.href({"path": "/neurons", "query": neuron}, spec)))
+    neurons = read(NeuronsState, query_of(page.href(Place("/neurons", neuron), spec)))
     assert not neurons.problems and {k: getattr(neurons, k) for k in neuron} == neuron
-    features = read_features(query_of(page.href({"path": "/mlp-features", "query": {"fit": "f", "feature": 0}}, spec)))
+    features = read_features(query_of(page.href(Place("/mlp-features", {"fit": "f", "feature": 0}), spec)))
     assert not features.problems and (features.fit, features.feature) == ("f", 0)
-    assert page.href({"path": "/neurons", "query": {}}, spec) == "/neurons"
+    assert page.href(Place("/neurons", {}), spec) == "/neurons"
 
 
 @pytest.mark.parametrize("way", [None, "", "/attention", "/attention?features=%5B1%2C2", "/attention?features=%5B7%5D"])
@@ -142,9 +153,9 @@ def test_the_card_is_closed_at_first_and_no_modal() -> None:
 
 
 def test_tokens_of_the_context_say_where_they_are() -> None:
-    tokens = [{"id": 9, "token": "<b>"}, {"id": 8, "token": "␣x"}, {"id": 7, "token": "y"}]
-    context = {"tokens": tokens, "first": 4, "at": 5, "count": 30, "text": "some text", "chat": True, "generate": 2}
-    strip = card.context_strip(context)
+    tokens = (TokenName(9, "<b>"), TokenName(8, "␣x"), TokenName(7, "y"))
+    context = TokenContext(tokens, 4, 5, 30, "some text", True, 2)
+    strip = card.context_strip(context, context.count)
     buttons = [x for x in inside(strip) if "attune-tok" in str(getattr(x, "className", ""))]
     assert [attribute(b, "data-token-position") for b in buttons] == ["4", "5", "6"]
     assert [attribute(b, "data-token-id") for b in buttons] == ["9", "8", "7"]
@@ -152,31 +163,18 @@ def test_tokens_of_the_context_say_where_they_are() -> None:
     assert attribute(strip, "data-token-text") == "some text" and attribute(strip, "data-token-ids") is None
     assert attribute(strip, "data-token-chat") == "1" and attribute(strip, "data-token-generate") == "2"
     assert said(strip).split().count("…") == 2 and buttons[0].children == "<b>"  # a child, not HTML
-    own = card.context_strip({**context, "text": "", "ids": [1, 2, 3], "first": 0, "count": 3})
+    own = card.context_strip(replace(context, text="", ids=(1, 2, 3), first=0), 3)
     assert attribute(own, "data-token-ids") == "1,2,3" and attribute(own, "data-token-text") is None
     assert "…" not in said(own)
 
 
-def rows() -> dict[str, dict[str, Any]]:
-    """One row of each part."""
-    return {
-        "QK subspaces": {
-            "feature": "Induction", "layer": 3, "head": 2, "trace": 1.5, "null_trace": [-0.1, 0.2], "rank": 4,
-            "width": 16, "expected": 0.25, "query": 0.5, "key": 0.75, "query_typical": 0.41, "key_typical": 0.42,
-        },
-        "Regions": {
-            "layer": 1, "where": "somewhere", "region": 5, "label": "ships", "responsibility": 0.9, "typical": 0.999,
-            "expected": 0.02, "second": 6, "second_label": "cars", "second_share": 0.1, "local": 0.33, "outside": True,
-        },
-        "Neuron channels": {
-            "layer": 2, "vector": "down", "neuron": 7, "channel": 1, "percentile": 97.0, "beyond": False, "z": 5.0,
-            "own_z": 2.0, "token": "␣x", "id": 3,
-        },
-        "MLP features": {
-            "layer": 2, "where": "somewhere", "feature": 8, "label": "food", "how": "active here", "value": 1.7,
-            "active": 0.11, "share": 0.02, "expected": 0.01,
-        },
-    }  # fmt: skip
+SUBSPACE = SubspaceRow("Induction", 3, 2, 1.5, (-0.1, 0.2), 4, 16, 0.25, 0.5, 0.75, 0.41, 0.42, HERE)
+REGION = RegionRow(
+    "f", "somewhere", 1, 5, "ships", "", 0.0, HERE, 0.9, 0.999, 0.02, 6, "cars", 0.1, local=0.33, outside=True
+)
+CHANNEL = ChannelRow(2, "down", 7, 1, 5.0, 2.0, 0.1, 97.0, 0.0, 3, "␣x", False, HERE)
+FEATURE = UsedFeatureRow("f", "somewhere", 2, 8, "food", "active here", 0.11, HERE, 1.7, 0.02, 0.01)
+ROWS = dict(zip(card.TITLES, (SUBSPACE, REGION, CHANNEL, FEATURE), strict=True))
 
 
 def test_no_number_stands_without_what_chance_gives() -> None:
@@ -186,8 +184,8 @@ def test_no_number_stands_without_what_chance_gives() -> None:
         "Neuron channels": ("not beyond the null",),
         "MLP features": ("98.0", "2.0% of tokens", "one feature at 1.0%", "170% of its usual activation"),
     }
-    for title, row in rows().items():
-        part = card.part({"title": title, "rows": [{**row, "link": HERE}], **NOTHING}, lambda link: link["path"])
+    for title, row in ROWS.items():
+        part = card.part(TokenPart(title, (row,), "Read it so.", HERE), lambda place: place.path)
         text = said(part)
         assert all(words in text for words in (*beside[title], title, "Read it so.")), text
         links = [x for x in inside(part) if isinstance(x, dcc.Link)]
@@ -195,8 +193,8 @@ def test_no_number_stands_without_what_chance_gives() -> None:
 
 
 def test_bars_and_ticks_stay_on_their_scale() -> None:
-    row = {**rows()["Regions"], "responsibility": 1.2, "expected": 0.11, "link": HERE}
-    part = card.part({"title": "Regions", "rows": [row], **NOTHING}, lambda link: "")
+    row = replace(REGION, responsibility=1.2, expected=0.11)
+    part = card.part(TokenPart("Regions", (row,), "Read it so.", HERE), lambda place: "")
     (bar,) = [x for x in inside(part) if type(x).__name__ == "I"]
     (tick,) = [x for x in inside(part) if type(x).__name__ == "B"]
     assert bar.style == {"width": "100.0%"} and tick.style == {"left": "11.0%"}
@@ -205,25 +203,26 @@ def test_bars_and_ticks_stay_on_their_scale() -> None:
 
 def test_a_part_without_rows_still_says_why() -> None:
     for title in card.TITLES:
-        part = card.part({"title": title, "rows": [], "sentence": "Press Fit.", "link": HERE}, lambda link: "/there")
+        part = card.part(TokenPart(title, (), "Press Fit.", HERE), lambda place: "/there")
         assert "Press Fit." in said(part) and attribute(part, "aria-label") == title
 
 
 def test_lists_where_the_token_leads_are_rows_too() -> None:
-    region = {"layer": 1, "where": "w", "region": 5, "label": "l", "why": "promoted by its centroid", "rank": 2}
-    feature = {**rows()["MLP features"], "how": "promotes", "rank": 3, "value": 4.5}
-    for title, row, words in (
+    region = LeadingRegionRow("f", "w", 1, 5, "l", "", 0.0, HERE, "promoted by its centroid", 2)
+    feature = PromotingFeatureRow("f", "w", 2, 8, "food", "promotes", 0.11, HERE, 3, 4.5)
+    places: tuple[tuple[str, Row, str], ...] = (
         ("Regions", region, "rank 2 among the tokens promoted by its centroid"),
         ("MLP features", feature, "rank 3, logit +4.50"),
-    ):
-        part = card.part({"title": title, "rows": [{**row, "link": HERE}], **NOTHING}, lambda link: "")
+    )
+    for title, row, words in places:
+        part = card.part(TokenPart(title, (row,), "Read it so.", HERE), lambda place: "")
         assert words in said(part)
 
 
 def test_typed_pieces_are_offered_in_the_text_that_they_make() -> None:
-    pieces_ = [{"id": 1, "token": "un", "position": 0}, {"id": 2, "token": "do", "position": 1}]
-    data = {"sentence": "Two tokens.", "pieces": pieces_, "text": "undo", "forms": [{"id": 5, "token": "␣undo"}]}
-    found = card.offer(data)
+    parts = (TokenName(1, "un", 0), TokenName(2, "do", 1))
+    forms_ = (TokenName(5, "␣undo"),)
+    found = card.offer(TokenCardAnswer(None, "", forms_, text="undo", pieces=parts, sentence="Two tokens."))
     strip = next(x for x in inside(found) if attribute(x, "data-token-text") == "undo")
     assert [attribute(x, "data-token-position") for x in inside(strip) if attribute(x, "data-token-id")] == ["0", "1"]
     assert "␣undo" in said(found) and "Two tokens." in said(found)
