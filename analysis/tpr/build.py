@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.answer import plain_of
 from analysis.artefacts import manifest_path
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
@@ -147,25 +148,25 @@ class _Build:
             self.say(f"seed {seed}: {found['accuracy'][-1]:.4f}")
         return found
 
-    def _edits(self, squares: int) -> dict[str, Any]:
+    def _edits(self, squares: int) -> Any:
         """The table of 200 edits of so many squares."""
         room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
         layers = list(range(room.layers))
-        found = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)
-        for r in found["rows"]:
-            self.say(f"{squares}: {r['method']}, {r['choice']}: {r['mean']:.2f} (null {r['null']:.2f})")
-        return found
+        table = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)
+        for r in table.rows:
+            self.say(f"{squares}: {r.method}, {r.choice}: {r.mean:.2f} (null {r.null:.2f})")
+        return plain_of(table)
 
     def _stories(self) -> dict[str, Any]:
         """The three positions that the page tells about; a story without a position stays out."""
         room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
-        found: dict[str, Any] = {}
+        stories: dict[str, Any] = {}
         for name in STORIES:
             try:
-                found[name] = story_of(room, name, Memory())
+                stories[name] = plain_of(story_of(room, name, Memory()))
             except UserError as error:
                 self.say(error.message)
-        return found
+        return stories
 
     def _random_network(self, top: int) -> dict[str, Any]:
         """The same probes on a network of the same shape that was never trained."""

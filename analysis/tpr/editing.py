@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +12,12 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import PLAYABLE
 from analysis.progress import Check, Progress, no_check, silent
+from analysis.tpr.answers.edit import PositionEdit, RepairRow, TrialSettings, TrialTable
 from analysis.tpr.cases import edited_legal, edited_side, null_of_perfect, random_cases
 from analysis.tpr.edits import METHODS, PROBE_OF, RTOL, cross_talk, edit_vector
 from analysis.tpr.interventions import run_edited
 from analysis.tpr.room import GameRead, Room
 from analysis.tpr.trials import GRID, THRESHOLD, errors, legal_mask, run_trials, tuning_cases, units
-
-Answer = tuple[dict[str, Any], dict[str, NDArray]]
 
 
 def usable_layers(room: Room, method: str, layers: Sequence[int] | None, labels: str) -> list[int]:
@@ -48,7 +46,7 @@ def edit_position(
     layers: Sequence[int] | None = None,
     labels: str = "parity",
     seed: int = 0,
-) -> Answer:
+) -> PositionEdit:
     """Edit the position after ply ``row`` (from 0); ``edits`` are (square, target class).
 
     The vector of a block has the length ``scale`` x `units` (times the square root of the squares for the linear
@@ -75,30 +73,26 @@ def edit_position(
     counts = errors(shares, mask)
     at = 1 + int(np.argmin(counts.total[1:]))
     repair, beliefs, clean = _repair(room, run.residual[[0, at]], changes, labels)
-    talk = _cross_talk(room, changes, blocks, size, scales[at - 1], labels, method)
     after = shares[at]
-    data = {
-        "scale": scales[at - 1],
-        "unit": [float(v) for v in size],
-        "layers": blocks,
-        "legal_before": list(board.legal),
-        "legal_after": list(legal_after),
-        "side_before": board.side,
-        "side_after": edited_side(board, tuple(edits), labels),
-        "null": int(counts.total[0]),
-        "errors_after": int(counts.total[at]),
-        "false_positives": [s for s, t in _squares() if after[t] > THRESHOLD and s not in legal_after],
-        "false_negatives": [s for s, t in _squares() if after[t] <= THRESHOLD and s in legal_after],
-        "repair": repair,
-    }
-    arrays = {
-        "before": _by_square(shares[0]),
-        "after": _by_square(after),
-        "beliefs": beliefs,
-        "clean": clean,
-        "crosstalk": talk,
-    }
-    return data, arrays
+    return PositionEdit(
+        scale=scales[at - 1],
+        unit=tuple(float(v) for v in size),
+        layers=tuple(blocks),
+        legal_before=tuple(board.legal),
+        legal_after=tuple(legal_after),
+        side_before=board.side,
+        side_after=edited_side(board, tuple(edits), labels),
+        null=int(counts.total[0]),
+        errors_after=int(counts.total[at]),
+        false_positives=tuple(s for s, t in _squares() if after[t] > THRESHOLD and s not in legal_after),
+        false_negatives=tuple(s for s, t in _squares() if after[t] <= THRESHOLD and s in legal_after),
+        repair=repair,
+        before=_by_square(shares[0]),
+        after=_by_square(after),
+        beliefs=beliefs,
+        clean=clean,
+        crosstalk=_cross_talk(room, changes, blocks, size, scales[at - 1], labels, method),
+    )
 
 
 def _squares() -> list[tuple[int, int]]:
@@ -113,7 +107,7 @@ def _by_square(shares: NDArray) -> NDArray[np.float32]:
 
 def _repair(
     room: Room, residual: torch.Tensor, changes: Sequence[tuple[int, int, int]], labels: str
-) -> tuple[list[dict[str, Any]], NDArray, NDArray]:
+) -> tuple[tuple[RepairRow, ...], NDArray, NDArray]:
     """What the TPR probe (the linear one where there is none) reads after each block, edited and not."""
     rows, edited, plain = [], [], []
     squares = [s for s, _, _ in changes]
@@ -128,16 +122,10 @@ def _repair(
         plain.append(both[0])
         edited.append(both[1])
         was, now = both[0].argmax(-1), both[1].argmax(-1)
-        rows.append(
-            {
-                "layer": layer,
-                "target": int(sum(now[s] == t for s, _, t in changes)),
-                "edited": len(changes),
-                "same": int((was[others] == now[others]).sum()),
-                "others": len(others),
-            }
-        )
-    return rows, np.stack(edited), np.stack(plain)
+        target = int(sum(now[s] == t for s, _, t in changes))
+        same = int((was[others] == now[others]).sum())
+        rows.append(RepairRow(layer, target, len(changes), same, len(others)))
+    return tuple(rows), np.stack(edited), np.stack(plain)
 
 
 def _cross_talk(
@@ -177,7 +165,7 @@ def trial_table(
     layers: Sequence[int],
     progress: Progress = silent,
     check: Check = no_check,
-) -> dict[str, Any]:
+) -> TrialTable:
     """Rows of `run_trials` for all methods whose probes are there, with a caption that says what was drawn."""
     methods = [m for m in METHODS if all(room.probes.find(PROBE_OF[m], n, labels) for n in layers)]
     if not methods or not layers:
@@ -189,12 +177,12 @@ def trial_table(
     )  # fmt: skip
     perfect = null_of_perfect(drawn)
     plural = "s" if squares > 1 else ""
-    return {
-        "rows": rows,
-        "perfect": perfect,
-        "caption": f"{cases} cases of {squares} square{plural}, seed {seed}, edited after blocks {layers[0]} to "
-        f"{layers[-1]}. Without an edit: {rows[0]['null']:.2f} errors (a perfect player that ignores the edit: "
-        f"{perfect:.2f}); against the board as it is the model makes {rows[0]['own']:.2f}, which no edit can mend. "
+    return TrialTable(
+        rows=rows,
+        perfect=perfect,
+        caption=f"{cases} cases of {squares} square{plural}, seed {seed}, edited after blocks {layers[0]} to "
+        f"{layers[-1]}. Without an edit: {rows[0].null:.2f} errors (a perfect player that ignores the edit: "
+        f"{perfect:.2f}); against the board as it is the model makes {rows[0].own:.2f}, which no edit can mend. "
         "Bars: 95 % bootstrap intervals. Scales are in tenths of the stream's median length.",
-        "settings": {"cases": cases, "squares": squares, "seed": seed, "labels": labels, "layers": list(layers)},
-    }
+        settings=TrialSettings(cases, squares, seed, labels, tuple(layers)),
+    )

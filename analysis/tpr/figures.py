@@ -7,64 +7,78 @@ and the manifest says with what. A number that was not measured is absent, and t
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TypeVar
 
+from analysis.answer import from_wire
 from analysis.errors import UserError
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
 from analysis.othello.sources import bundled_folder
 from analysis.progress import Check
+from analysis.tpr.answers.edit import TrialTable
+from analysis.tpr.answers.model import ModelCheck, ModelFigures, Play, ProbeRow, RandomNetwork, TrainingLog
 from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES
 from analysis.tpr.pipeline import MAX_ILLEGAL, PLAY_SEED
 from analysis.tpr.room import Room
 
+A = TypeVar("A")
 
-def figures_of(room: Room) -> dict[str, Any]:
-    """Everything that the tabs Figures, Directions and Model need; plain data."""
+
+def figures_of(room: Room) -> ModelFigures:
+    """Everything that the tabs Figures, Directions and Model need."""
     manifest = room.probes.manifest
     rows = [r for r in room.probes.rows if r["labels"] == "parity"]
     accuracy = {
-        KIND_NAMES[kind]: [
+        KIND_NAMES[kind]: tuple(
             next((r["accuracy"] for r in rows if r["kind"] == kind and r["layer"] == layer), None)
             for layer in range(room.layers)
-        ]
+        )
         for kind in DEFAULT_KINDS
         if any(r["kind"] == kind for r in rows)
     }
     training = training_log(room)
-    play = manifest.get("play")
-    return {
-        "words": words(room, training),
-        "play": play,
-        "play_caption": play_caption(play),
-        "training": training,
-        "training_caption": training_caption(training),
-        "accuracy": accuracy,
-        "constant": manifest.get("constant"),
-        "random_network": manifest.get("random_network"),
-        "accuracy_caption": accuracy_caption(room),
-        "edits": manifest.get("edits"),
-        "edits_by_squares": [t for t in (manifest.get("edits"), *(manifest.get("edits_more") or [])) if t],
-        "probes": probe_rows(room),
-        "role_dims": role_dims(room),
-    }
+    play = from_manifest(Play, room, "play")
+    edits = from_manifest(TrialTable, room, "edits")
+    more = tuple(from_wire(TrialTable, table, {}) for table in manifest.get("edits_more") or [])
+    return ModelFigures(
+        facts=room.facts(),
+        words=words(room, training, play),
+        play=play,
+        play_caption=play_caption(play),
+        training=training,
+        training_caption=training_caption(training),
+        accuracy=accuracy,
+        constant=manifest.get("constant"),
+        random_network=from_manifest(RandomNetwork, room, "random_network"),
+        accuracy_caption=accuracy_caption(room),
+        edits=edits,
+        edits_by_squares=more if edits is None else (edits, *more),
+        probes=probe_rows(room),
+        role_dims=role_dims(room),
+    )
 
 
-def role_dims(room: Room) -> list[tuple[int, str]]:
+def from_manifest(kind: type[A], room: Room, name: str) -> A | None:
+    """An entry of the manifest of a model's probes; None where it was not measured."""
+    entry = room.probes.manifest.get(name)
+    return from_wire(kind, entry, {}) if entry else None
+
+
+def role_dims(room: Room) -> tuple[tuple[int, str], ...]:
     """(role dimension, kind) of all TPR probes of the set, ascending."""
     kinds = {r["kind"] for r in room.probes.rows if r["kind"].startswith("tpr")}
     sizes = {"tpr": 52, "tpr-full": 64}
-    return sorted((sizes.get(k) or int(k[5:]), k) for k in kinds)
+    return tuple(sorted((sizes.get(k) or int(k[5:]), k) for k in kinds))
 
 
-def probe_rows(room: Room) -> list[dict[str, Any]]:
+def probe_rows(room: Room) -> tuple[ProbeRow, ...]:
     """One row per probe, by kind, block and labels."""
     names = ("layer", "labels", "parameters", "accuracy", "macro_f1", "seconds")
     rows = sorted(room.probes.rows, key=lambda r: (r["labels"], r["kind"], r["layer"]))
-    return [{"title": KIND_NAMES.get(r["kind"], r["kind"])} | {n: r[n] for n in names} for r in rows]
+    return tuple(ProbeRow(KIND_NAMES.get(r["kind"], r["kind"]), *(r[n] for n in names)) for r in rows)
 
 
-def training_log(room: Room) -> dict[str, Any] | None:
+def training_log(room: Room) -> TrainingLog | None:
     """Curves of the training log, for the bundled model only."""
     path = bundled_folder().parent / "training.jsonl"
     if room.source.text != "bundled" or not path.exists():
@@ -73,56 +87,54 @@ def training_log(room: Room) -> dict[str, Any] | None:
     tests = [line for line in lines if "loss" in line]
     starts = [line["recipe"] for line in lines if line.get("event") == "start"]
     turn = next((e["games"] for e in lines if e.get("event") == "start" and e["recipe"]["target"] == "legal"), None)
-    return {
-        "games": [line["games"] for line in tests],
-        "above": [line["above"] for line in tests],
-        "illegal": [line["illegal"] for line in tests],
-        "recipe": starts[-1] if starts else {},
-        "told_from": turn,
-    }
+    return TrainingLog(
+        games=tuple(line["games"] for line in tests),
+        above=tuple(line["above"] for line in tests),
+        illegal=tuple(line["illegal"] for line in tests),
+        recipe=starts[-1] if starts else {},
+        told_from=turn,
+    )
 
 
-def words(room: Room, training: dict[str, Any] | None) -> list[str]:
+def words(room: Room, training: TrainingLog | None, play: Play | None) -> tuple[str, ...]:
     """The model in a few sentences."""
     facts = room.facts()
     lines = [
-        f"{facts['label']}: {facts['layers']} blocks of width {facts['width']}, {facts['heads']} heads, "
-        f"{facts['parameters']:,} parameters; weights {facts['fingerprint']}."
+        f"{facts.label}: {facts.layers} blocks of width {facts.width}, {facts.heads} heads, "
+        f"{facts.parameters:,} parameters; weights {facts.fingerprint}."
     ]
-    play = room.probes.manifest.get("play")
     if play:
         lines.append(
-            f"On {play['games']:,} fresh random games its most likely move is illegal at {play['illegal']:.2%} of "
-            f"{play['positions']:,} positions; it puts {play['mass']:.2%} of its probability on illegal moves. Its "
-            f"loss is {play['loss']:.4f} nats per move, {play['loss'] - play['floor']:.4f} above the floor of random "
-            f"play ({play['floor']:.4f})."
+            f"On {play.games:,} fresh random games its most likely move is illegal at {play.illegal:.2%} of "
+            f"{play.positions:,} positions; it puts {play.mass:.2%} of its probability on illegal moves. Its "
+            f"loss is {play.loss:.4f} nats per move, {play.loss - play.floor:.4f} above the floor of random "
+            f"play ({play.floor:.4f})."
         )
     else:
         lines.append("How legally it plays has not been measured with its probes; fitting probes measures it.")
-    if training and training["recipe"]:
-        turn = training["told_from"]
+    if training and training.recipe:
         target = "the move that was played, as in the papers"
-        if turn is not None:
+        if training.told_from is not None:
             target += (
-                f", for the first {turn:,} games, and from there on the uniform distribution over the legal moves: the "
-                "same expected loss with less noise, but the model has been told the legal set"
+                f", for the first {training.told_from:,} games, and from there on the uniform distribution over the "
+                "legal moves: the same expected loss with less noise, but the model has been told the legal set"
             )
         lines.append(
-            f"Trained by this project on {training['games'][-1]:,} random games, none seen twice; the target was "
+            f"Trained by this project on {training.games[-1]:,} random games, none seen twice; the target was "
             f"{target}. The paper's model has 8 blocks of width 512 and saw 20 million games: this one is smaller, and "
             "its figures are its own."
         )
-    return lines
+    return tuple(lines)
 
 
-def play_caption(play: dict[str, Any] | None) -> str:
+def play_caption(play: Play | None) -> str:
     """Sample count and seed of the legality figure."""
     if not play:
         return "Not measured for this model yet."
-    return f"Most likely move after each ply, {play['games']:,} fresh games (seed {PLAY_SEED})."
+    return f"Most likely move after each ply, {play.games:,} fresh games (seed {PLAY_SEED})."
 
 
-def training_caption(training: dict[str, Any] | None) -> str:
+def training_caption(training: TrainingLog | None) -> str:
     """What the curve is measured on."""
     if not training:
         return ""
@@ -148,7 +160,7 @@ def accuracy_caption(room: Room) -> str:
     return text
 
 
-def opened(room: Room, check: Check) -> dict[str, Any]:
+def check_play(room: Room, check: Check) -> ModelCheck:
     """How a model plays on 30 fresh games, in a sentence. Raises UserError(field="source") if it does not play."""
     score = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
     if score.illegal > 0.5:
@@ -159,10 +171,10 @@ def opened(room: Room, check: Check) -> dict[str, Any]:
         )
     facts = room.facts()
     text = (
-        f"{facts['label']}: {facts['layers']} blocks of width {facts['width']}; on 30 fresh games its first choice is "
+        f"{facts.label}: {facts.layers} blocks of width {facts.width}; on 30 fresh games its first choice is "
         f"illegal at {score.illegal:.2%} of positions."
     )
     if score.illegal > MAX_ILLEGAL:
         text += " That is too often for its boards to be taken as those of a player."
     text += " It has probes." if room.probes.rows else " It has no probes yet: fit them below."
-    return {"sentence": text, "facts": facts}
+    return ModelCheck(text, facts)

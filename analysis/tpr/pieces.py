@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.tpr.answers.reading import CurvePoint, GapTitle, GeometryRow, NeighbourRow, ProbeDirections, ProbeRoles
 from analysis.tpr.directions import cosines
 from analysis.tpr.gauge import (
     effective_directions,
@@ -36,10 +37,8 @@ from analysis.tpr.geometry import (
 from analysis.tpr.library import KIND_NAMES
 from analysis.tpr.room import Room, bilinear
 
-Answer = tuple[dict[str, Any], dict[str, NDArray]]
 
-
-def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: str) -> Answer:
+def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: str) -> ProbeRoles:
     """Pictures of the roles in the coordinates of a gauge (0: those of the fit), and of what all gauges share.
 
     ``activations`` (n, d): the rows on which the logits of both coordinates are compared. ``embedding``: ``"pca"`` or
@@ -54,71 +53,71 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
     h = activations.double().numpy()
     before, after = h @ effective_directions(m, roles, fillers).reshape(192, -1).T, _logits(h, m2, roles2, fillers2)
     change = float(np.abs(before - after).max())
-    squares = list(range(64))
     points, shares = pca(roles2)
-    arrays = {"pca.roles": points, "gram": gram(roles2)}
-    words = {"pca": _pca_words(shares)}
-    squares_of = {"pca": squares}
-    if embedding == "isomap":
-        _add_isomap(arrays, squares_of, words, roles2, points)
+    embedding_map = _isomap(roles2, points) if embedding == "isomap" else None
     w = effective_directions(m2, roles2, fillers2)
-    arrays["pca.directions"], share = pca(w[:, 1] - w[:, 2])
+    directions, share = pca(w[:, 1] - w[:, 2])
     read = readings(m2, roles2, fillers2)
-    rows = [{"key": r.key, "title": r.title, "neighbours": r.neighbours, "r2": r.r2, "gauge": r.gauge} for r in read]
-    gaps = [{"key": r.key, "title": f"{r.title}: R² {r.r2:.2f}"} for r in (read[0], read[3])]
-    for r in (read[0], read[3]):
-        arrays[f"gap.{r.key}"] = gap_map(r.points)
+    rows = tuple(GeometryRow(r.key, r.title, r.neighbours, r.r2, r.gauge) for r in read)
+    gaps = [GapTitle(rows[i].key, f"{rows[i].title}: R² {rows[i].r2:.2f}") for i in (0, 3)]
+    maps = {read[i].key: gap_map(read[i].points) for i in (0, 3)}
     bars = [
-        {"title": "roles, these coordinates", **neighbour_shares(roles2)},
-        {"title": "directions, any coordinates", **neighbour_shares(read[3].points)},
+        NeighbourRow("roles, these coordinates", **neighbour_shares(roles2)),
+        NeighbourRow("directions, any coordinates", **neighbour_shares(read[3].points)),
     ]
     baselines = room.probes.manifest.get("baselines") or []
     for row in baselines:
-        gaps.append({"key": row["key"], "title": f"{row['title']}: R² {row['gap_r2']:.2f}"})
-        arrays[f"gap.{row['key']}"] = room.probes.arrays[f"baseline/{row['key']}/gap"]
-        bars.append({"title": row["title"], **row["neighbours"]})
-    bars.append({"title": "chance", **chance_shares()})
-    data = {
-        "squares": squares_of,
-        "embedding": words,
-        "geometry": rows,
-        "gaps": gaps,
-        "neighbours": bars,
-        "said": _gauge_sentence(
-            gauge, change, len(h), float(np.abs(projector(roles) - projector(roles2)).max()), roles, roles2
-        ),
-        "survives": f"PCA of the 64 directions just moved minus to move ({share[:2].sum():.0%} of the variance in two "
+        gaps.append(GapTitle(row["key"], f"{row['title']}: R² {row['gap_r2']:.2f}"))
+        maps[row["key"]] = room.probes.arrays[f"baseline/{row['key']}/gap"]
+        bars.append(NeighbourRow(row["title"], **row["neighbours"]))
+    bars.append(NeighbourRow("chance", **chance_shares()))
+    words = {"pca": f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."}
+    squares = {"pca": tuple(range(64))}
+    if embedding_map is not None:
+        _, squares["isomap"], words["isomap"] = embedding_map
+    moved = float(np.abs(projector(roles) - projector(roles2)).max())
+    return ProbeRoles(
+        squares=squares,
+        embedding=words,
+        geometry=rows,
+        gaps=tuple(gaps),
+        neighbours=tuple(bars),
+        said=_gauge_sentence(gauge, change, len(h), moved, roles, roles2),
+        survives=f"PCA of the 64 directions just moved minus to move ({share[:2].sum():.0%} of the variance in two "
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
-        "gap_caption": f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
+        gap_caption=f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
         f"all 2,016 pairs the gaps explain; points without structure give {EXPECTED_R2:.3f}. The left map is drawn "
         "from the coordinates and changes with them; the second cannot. The rest are controls without structure: "
         "where random codes of real boards do as well, the pattern belongs to the boards and not to the model."
         + ("" if baselines else " Controls were not measured for this model."),
-        "neighbour_caption": "For each square its nearest points by cosine, as many as it has neighbours.",
-    }
-    return data, {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
+        neighbour_caption="For each square its nearest points by cosine, as many as it has neighbours.",
+        gram=_single(gram(roles2)),
+        pca=_single(points),
+        directions=_single(directions),
+        gap={key: _single(grid) for key, grid in maps.items()},
+        isomap=None if embedding_map is None else _single(embedding_map[0]),
+    )
 
 
-def _add_isomap(
-    arrays: dict[str, NDArray], squares_of: dict[str, list[int]], words: dict[str, str], roles: NDArray, points: NDArray
-) -> None:
-    """The paper's embedding of the roles, or PCA's ``points`` with the reason where it cannot be made."""
+def _single(array: NDArray) -> NDArray[np.float32]:
+    return np.asarray(array, dtype=np.float32)
+
+
+def _isomap(roles: NDArray, points: NDArray) -> tuple[NDArray, tuple[int, ...], str]:
+    """The paper's embedding of the roles, its squares and caption; PCA's ``points`` with the reason where it cannot be
+    made."""
     try:
-        arrays["isomap.roles"], squares_of["isomap"] = isomap(roles)
-        words["isomap"] = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
+        sheet, squares = isomap(roles)
     except UserError as error:
-        arrays["isomap.roles"], squares_of["isomap"] = points, list(range(64))
-        words["isomap"] = f"{error.message} PCA is shown in its place."
+        return points, tuple(range(64)), f"{error.message} PCA is shown in its place."
+    caption = "Isomap, 16 neighbours, three components, without the four centre squares, as in the paper."
+    return sheet, tuple(squares), caption
 
 
 def _logits(h: NDArray, m: NDArray, roles: NDArray, fillers: NDArray) -> NDArray[np.float64]:
     """Logits (n, 192) by the unbinding path."""
     bound = np.einsum("nd,drf->nrf", h, m, optimize=True)
     return np.asarray(np.einsum("nrf,sr,cf->nsc", bound, roles, fillers, optimize=True).reshape(len(h), -1))
-
-
-def _pca_words(shares: NDArray) -> str:
-    return f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."
 
 
 def _gauge_sentence(gauge: int, change: float, rows: int, moved: float, roles: NDArray, roles2: NDArray) -> str:
@@ -132,8 +131,8 @@ def _gauge_sentence(gauge: int, change: float, rows: int, moved: float, roles: N
     )
 
 
-def directions_against_linear(room: Room, layer: int, kind: str, labels: str) -> Answer:
-    """Centred cosines (64, 3) of a probe's directions with the linear probe's at a block, and the rows of the curve.
+def directions_against_linear(room: Room, layer: int, kind: str, labels: str) -> ProbeDirections:
+    """A probe's directions beside the linear probe's at a block, and the rows of the curve.
 
     Raises UserError(field="layer") where there is no such probe; the role dimensions other than 52 and 64 are kept for
     one block only.
@@ -150,37 +149,35 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
     cos = cosines(torch.as_tensor(probe.directions()).double(), torch.as_tensor(linear.directions()).double())
     row, base = room.probes.find(kind, layer, labels), room.probes.find("linear", layer, labels)
     assert row is not None and base is not None
-    curve = curve_rows(room, layer, labels)
-    return (
-        {
-            "caption": f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
-            f"after block {layer}. Mean {float(cos.mean()):.3f}, least {float(cos.min()):.3f}. The centre squares "
-            "are never empty, so their direction for empty means nothing.",
-            "said": f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
-            f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
-            f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
-            "curve": curve,
-            "curve_caption": curve_caption(room, layer),
-        },
-        {"cosines": cos.float().numpy()},
+    return ProbeDirections(
+        caption=f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
+        f"after block {layer}. Mean {float(cos.mean()):.3f}, least {float(cos.min()):.3f}. The centre squares "
+        "are never empty, so their direction for empty means nothing.",
+        said=f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
+        f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
+        f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
+        curve=curve_rows(room, layer, labels),
+        curve_caption=curve_caption(room, layer),
+        cosines=cos.float().numpy(),
     )
 
 
-def curve_rows(room: Room, layer: int, labels: str) -> list[dict[str, Any]]:
+def curve_rows(room: Room, layer: int, labels: str) -> tuple[CurvePoint, ...]:
     """Accuracy against parameters at a block: probes of the set, truncated SVDs and trained low-rank probes."""
     rows = [
-        {"kind": "tpr" if r["kind"].startswith("tpr") else r["kind"], "name": KIND_NAMES.get(r["kind"], r["kind"]),
-         "parameters": r["parameters"], "accuracy": r["accuracy"]}
+        CurvePoint(
+            KIND_NAMES.get(r["kind"], r["kind"]),
+            "tpr" if r["kind"].startswith("tpr") else r["kind"],
+            r["parameters"],
+            r["accuracy"],
+        )
         for r in room.probes.rows
         if r["layer"] == layer and r["labels"] == labels
-    ]  # fmt: skip
+    ]
     ranks = room.probes.manifest.get("ranks") or {"layer": -1, "rows": []}
     if ranks["layer"] == layer and labels == "parity":
-        rows += [
-            {"name": f"rank {r['rank']}", **{k: r[k] for k in ("kind", "parameters", "accuracy")}}
-            for r in ranks["rows"]
-        ]
-    return sorted(rows, key=lambda r: (r["kind"], r["parameters"]))
+        rows += [CurvePoint(f"rank {r['rank']}", r["kind"], r["parameters"], r["accuracy"]) for r in ranks["rows"]]
+    return tuple(sorted(rows, key=lambda r: (r.kind, r.parameters)))
 
 
 def curve_caption(room: Room, layer: int) -> str:

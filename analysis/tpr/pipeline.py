@@ -24,6 +24,7 @@ from analysis.othello.squares import POSITIONS
 from analysis.progress import Check, Progress, no_check, portion, silent
 from analysis.tpr import scores
 from analysis.tpr.activations import PROBE_SEED, Boards, collect
+from analysis.tpr.answers.model import ProbeFit
 from analysis.tpr.base import Probe
 from analysis.tpr.library import PAGE_KINDS, PROBE_SETS, ProbeSet, fingerprint, make_probe, new_set, set_for
 from analysis.tpr.room import Room
@@ -103,7 +104,7 @@ def fit_probes(
     return probes
 
 
-def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> dict[str, Any]:
+def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> ProbeFit:
     """Fit the page's probes of a room's blocks ``wanted.first`` to ``wanted.last`` and keep them in the data folder.
 
     Raises UserError(field="source") for a model that does not play legally: its board would be no finding.
@@ -135,7 +136,7 @@ def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> dict[
     PROBE_SETS.save(PROBE_SETS.own() / room.fingerprint, probes.arrays, probes.manifest)
     room.probes = set_for(room.fingerprint)
     best = max((r for r in room.probes.rows if r["kind"] == "tpr"), key=lambda r: r["accuracy"])
-    return {
-        "sentence": f"Fitted {len(todo)} probes on {wanted.games:,} games. The TPR probe is best after block "
+    return ProbeFit(
+        f"Fitted {len(todo)} probes on {wanted.games:,} games. The TPR probe is best after block "
         f"{best['layer']}: {best['accuracy']:.2%} of squares right on other games."
-    }
+    )

@@ -21,6 +21,7 @@ from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource, load_othello
 from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, token_of
 from analysis.tpr.activations import read
+from analysis.tpr.answers.model import ModelFacts
 from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
 
 
@@ -44,20 +45,20 @@ class Room:
         rows = [r for r in self.probes.rows if r["kind"] == "linear" and r["labels"] == "parity"]
         return int(max(rows, key=lambda r: r["accuracy"])["layer"]) if rows else max(0, self.layers - 2)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelFacts:
         """What a page may say about it."""
         config = self.model.config
-        return {
-            "label": self.source.label,
-            "source": self.source.text,
-            "fingerprint": self.fingerprint,
-            "layers": self.layers,
-            "heads": int(config.n_head),
-            "width": int(config.n_embd),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "headline": self.headline,
-            "kinds": sorted({r["kind"] for r in self.probes.rows}),
-        }
+        return ModelFacts(
+            label=self.source.label,
+            source=self.source.text,
+            fingerprint=self.fingerprint,
+            layers=self.layers,
+            heads=int(config.n_head),
+            width=int(config.n_embd),
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            headline=self.headline,
+            kinds=tuple(sorted({r["kind"] for r in self.probes.rows})),
+        )
 
 
 def open_room(memory: Memory, text: str) -> Room:
@@ -110,17 +111,19 @@ def read_game(memory: Memory, room: Room, moves: tuple[int, ...]) -> GameRead:
     return reading
 
 
-def beliefs(room: Room, game: GameRead, layer: int, ply: int, kinds: tuple[str, ...], labels: str) -> dict[str, Any]:
-    """The board that each probe reads at a block and ply: probabilities (64, 3) by kind, missing probes by sentence."""
-    answer: dict[str, Any] = {}
+def beliefs(
+    room: Room, game: GameRead, layer: int, ply: int, kinds: tuple[str, ...], labels: str
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """The board that each probe reads at a block and ply, probabilities (64, 3) by kind; missing probes by sentence."""
+    boards, missing = {}, {}
     for kind in kinds:
         try:
             probe = room.probes.probe(kind, layer, labels)
         except UserError as error:
-            answer[kind] = error.message
+            missing[kind] = error.message
             continue
-        answer[kind] = np.asarray(probe.probabilities(game.residual[layer, ply : ply + 1])[0], dtype=np.float32)
-    return answer
+        boards[kind] = np.asarray(probe.probabilities(game.residual[layer, ply : ply + 1])[0], dtype=np.float32)
+    return boards, missing
 
 
 def truth(moves: tuple[int, ...], ply: int, labels: str) -> NDArray[np.uint8]:

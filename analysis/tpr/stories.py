@@ -6,16 +6,16 @@ told in the story's text; if none does within the games searched, the story says
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from analysis.answer import from_wire
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN, square_name
 from analysis.progress import Check, no_check
 from analysis.tpr.activations import whole_games
+from analysis.tpr.answers.edit import Story
 from analysis.tpr.room import Room, read_game
 
 STORIES = ("line", "edit", "pass")
@@ -25,8 +25,8 @@ NEAR = 0.01
 """Probability that counts as predicted, as in the papers' metric of edits."""
 
 
-def story_of(room: Room, story: str, memory: Memory, check: Check = no_check) -> dict[str, Any]:
-    """``moves``, ``ply``, ``edits``, ``layer``, ``labels``, ``tab`` and ``text`` of a story for this model, remembered.
+def story_of(room: Room, story: str, memory: Memory, check: Check = no_check) -> Story:
+    """A story for this model, remembered.
 
     Those of the bundled model were found when its probes were built; for another model the search takes up to a minute.
 
@@ -34,7 +34,7 @@ def story_of(room: Room, story: str, memory: Memory, check: Check = no_check) ->
     """
     key = ("othello-story", room.fingerprint, room.probes.manifest.get("sha256"), story)
     bundled = (room.probes.manifest.get("stories") or {}).get(story)
-    answer: dict[str, Any] | None = bundled or memory.get(key)
+    answer: Story | None = from_wire(Story, bundled, {}) if bundled else memory.get(key)
     if answer is None:
         answer = {"line": _line, "edit": _edit, "pass": _pass}[story](room, memory, check)
         if answer is None:
@@ -51,11 +51,18 @@ def _games() -> list[tuple[int, ...]]:
     return [tuple(int(SQUARE_OF_TOKEN[t]) for t in row) for row in games.tokens]
 
 
-def _story(moves: tuple[int, ...], ply: int, text: str, **more: Any) -> dict[str, Any]:
-    return {"moves": list(moves), "ply": ply, "text": text, "edits": [], "labels": "parity", "tab": "binding", **more}
+def _story(
+    moves: tuple[int, ...],
+    ply: int,
+    text: str,
+    layer: int,
+    edits: tuple[tuple[int, int], ...] = (),
+    tab: str = "binding",
+) -> Story:
+    return Story(moves, ply, text, edits, "parity", tab, layer)
 
 
-def _line(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
+def _line(room: Room, memory: Memory, check: Check) -> Story | None:
     """A move that turns four discs or more on one diagonal, of which one block reads half wrong, the next all right."""
     layers = [n for n in room.probes.layers("tpr") if n + 1 in room.probes.layers("tpr")]
     for moves in _games():
@@ -99,7 +106,7 @@ def _longest_diagonal(move: int, flipped: tuple[int, ...]) -> list[int]:
     return best
 
 
-def _edit(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
+def _edit(room: Room, memory: Memory, check: Check) -> Story | None:
     """Flipping one square makes a move legal that was not, and the model follows with fixed scale."""
     from analysis.tpr.editing import edit_position, fixed_scale
 
@@ -113,12 +120,12 @@ def _edit(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
             if classes != board.classes("mover"):
                 continue
             for square in [s for s in range(64) if classes[s] and s not in CENTRE][:8]:
-                data, arrays = edit_position(
+                edit = edit_position(
                     room, game, ply - 1, [(square, 3 - classes[square])], method="tpr", scale=scale, labels="parity"
                 )
-                new = [s for s in data["legal_after"] if s not in data["legal_before"]]
-                good = [s for s in new if arrays["before"][s] < NEAR and arrays["after"][s] > 5 * NEAR]
-                if good and data["errors_after"] == 0 and data["null"] >= 2:
+                new = [s for s in edit.legal_after if s not in edit.legal_before]
+                good = [s for s in new if edit.before[s] < NEAR and edit.after[s] > 5 * NEAR]
+                if good and edit.errors_after == 0 and edit.null >= 2:
                     names = ", ".join(square_name(s) for s in good)
                     return _story(
                         moves,
@@ -127,13 +134,13 @@ def _edit(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
                         "legal on the edited board, and the model, which gave it under 1 %, now gives it over 5 %. "
                         "Criterion: fixed scale, no error left on the edited board, two or more without the edit.",
                         layer=room.headline,
-                        edits=[[square, 3 - classes[square]]],
+                        edits=((square, 3 - classes[square]),),
                         tab="edit",
                     )
     return None
 
 
-def _pass(room: Room, memory: Memory, check: Check) -> dict[str, Any] | None:
+def _pass(room: Room, memory: Memory, check: Check) -> Story | None:
     """The first position after a forced pass that parity gets wrong, as early in a game as these games have it."""
     best: tuple[int, tuple[int, ...]] | None = None
     for moves in _games():

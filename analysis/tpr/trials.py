@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import TOKEN_OF_SQUARE
 from analysis.progress import Check, Progress, no_check, silent
+from analysis.tpr.answers.edit import TrialRow
 from analysis.tpr.cases import EditCase, random_cases
 from analysis.tpr.edits import PROBE_OF, TITLES, Weights, edit_vector
 from analysis.tpr.interventions import run_edited
@@ -133,7 +133,7 @@ def run_trials(
     weights: Sequence[Weights] | None = None,
     progress: Progress = silent,
     check: Check = no_check,
-) -> list[dict[str, Any]]:
+) -> tuple[TrialRow, ...]:
     """One row per method and way to choose the scale, with mean errors, a 95 % interval, the null and ``own``.
 
     ``own``: mean errors of the unedited prediction against the board as it is. ``tuning``: other cases, on which the
@@ -178,23 +178,23 @@ def run_trials(
             pick = (np.arange(first, len(everything)), np.full(len(cases), m), weight, scale)
             low, high = interval(total[pick])
             rows.append(
-                {
-                    "method": method,
-                    "title": TITLES[method],
-                    "choice": choice,
-                    "mean": float(total[pick].mean()),
-                    "low": low,
-                    "high": high,
-                    "null": float(null[first:].mean()),
-                    "null_top_n": float(null_top[first:].mean()),
-                    "own": float(own[first:].mean()),
-                    "exact": float((total[pick] == 0).mean()),
-                    "top_n": float(top[pick].mean()),
-                    "scale": float(np.array(GRID)[scale].mean()),
-                    "cases": len(cases),
-                }
+                TrialRow(
+                    method=method,
+                    title=TITLES[method],
+                    choice=choice,
+                    mean=float(total[pick].mean()),
+                    low=low,
+                    high=high,
+                    null=float(null[first:].mean()),
+                    null_top_n=float(null_top[first:].mean()),
+                    own=float(own[first:].mean()),
+                    exact=float((total[pick] == 0).mean()),
+                    top_n=float(top[pick].mean()),
+                    scale=float(np.array(GRID)[scale].mean()),
+                    cases=len(cases),
+                )
             )
-    return rows
+    return tuple(rows)
 
 
 def best_fixed_scale(total: NDArray) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from analysis.engine.context import Context
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, number, whole
+from analysis.fields import Choice, Real, Whole, whole
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, square_name
+from analysis.tpr.answers.edit import PositionEdit, Story, TrialTable
 from analysis.tpr.ops.reading import LABELS, MAX_LAYER, OfGame, OfOthello
 
 METHODS = ("tpr", "linear", "linear-minus", "trilinear", "random", "wrong-square")
@@ -41,37 +42,30 @@ def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> No
 
 
 @dataclass(frozen=True)
-class OthelloEdit(OfGame):
+class OthelloEdit(OfGame[PositionEdit]):
     """Edit up to four squares of one position and look at everything that follows.
 
     ``edits``: (square, target class) pairs. ``scale``: length of the vector added, with ``choose`` "fixed"; with
     "best" the scale of the grid with the fewest errors is taken, by looking at the answer, and the result says so.
-    ``first`` and ``last``: the blocks after which it is added. Arrays: ``before``, ``after`` (64,) probabilities;
-    ``beliefs`` (L, 64, 3) TPR reading after each block; ``crosstalk`` (64,) predicted change of each square's
-    target-minus-source logit; ``clean`` (L, 64, 3) the same reading without the edit.
+    ``first`` and ``last``: the blocks after which it is added.
     """
 
     edits: tuple[Any, ...] = ()
-    method: str = "tpr"
-    scale: float = 1.0
-    choose: str = "fixed"
-    first: int = 0
+    method: Annotated[str, Choice(METHODS, words="The method")] = "tpr"
+    scale: Annotated[float, Real(0.0, 50.0, words="The scale")] = 1.0
+    choose: Annotated[str, Choice(("fixed", "best"), words="The way to choose the scale")] = "fixed"
+    first: Annotated[int, Whole(0, MAX_LAYER, words="The first block")] = 0
     last: int = 199
-    seed: int = 0
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.edits, tuple):  # JSON knows no tuples inside of lists
             object.__setattr__(self, "edits", tuple(tuple(e) if isinstance(e, list) else e for e in self.edits))
         check_edits(self.moves, self.ply, self.edits, self.labels)
-        choice(self.method, METHODS, "method", "The method")
-        choice(self.choose, ("fixed", "best"), "choose", "The way to choose the scale")
-        number(self.scale, 0.0, 50.0, "scale", "The scale")
-        whole(self.first, 0, MAX_LAYER, "first", "The first block")
         whole(self.last, self.first, MAX_LAYER, "last", "The last block")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> PositionEdit:
         from analysis.tpr.editing import edit_position
 
         room, game, row = self.read(context)
@@ -79,77 +73,63 @@ class OthelloEdit(OfGame):
         layers = range(self.first, min(self.last, room.layers - 1) + 1)
         if not layers:
             raise UserError(f"This model has blocks 0 to {room.layers - 1}.", "layer")
-        return Result(
-            *edit_position(
-                room,
-                game,
-                row,
-                edits,
-                method=self.method,
-                scale=self.scale,
-                best=self.choose == "best",
-                layers=list(layers),
-                labels=self.labels,
-                seed=self.seed,
-            )
+        return edit_position(
+            room,
+            game,
+            row,
+            edits,
+            method=self.method,
+            scale=self.scale,
+            best=self.choose == "best",
+            layers=list(layers),
+            labels=self.labels,
+            seed=self.seed,
         )
 
 
 @dataclass(frozen=True)
-class OthelloTrials(OfOthello):
+class OthelloTrials(OfOthello[TrialTable]):
     """Many random edits by all methods: mean errors with intervals, the null, the controls."""
 
     kind: ClassVar[Kind] = "job"
-    cases: int = 200
-    squares: int = 1
-    seed: int = 44
-    labels: str = "parity"
-    first: int = 0
+    cases: Annotated[int, Whole(20, 2000, words="The number of cases")] = 200
+    squares: Annotated[int, Whole(1, MAX_EDITS, words="The number of squares")] = 1
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 44
+    labels: Annotated[str, Choice(LABELS, words="The labels")] = "parity"
+    first: Annotated[int, Whole(0, MAX_LAYER, words="The first block")] = 0
     last: int = 199
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.cases, 20, 2000, "cases", "The number of cases")
-        whole(self.squares, 1, MAX_EDITS, "squares", "The number of squares")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
-        choice(self.labels, LABELS, "labels", "The labels")
-        whole(self.first, 0, MAX_LAYER, "first", "The first block")
         whole(self.last, self.first, MAX_LAYER, "last", "The last block")
 
     def describe(self) -> str:
         return f"{self.cases} edits of {self.squares} square{'s' if self.squares > 1 else ''}"
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> TrialTable:
         from analysis.tpr.editing import trial_table
 
         room = self.room(context)
-
         layers = list(range(self.first, min(self.last, room.layers - 1) + 1))
-        return Result(
-            trial_table(
-                room,
-                cases=self.cases,
-                squares=self.squares,
-                seed=self.seed,
-                labels=self.labels,
-                layers=layers,
-                progress=context.progress,
-                check=context.check,
-            )
+        return trial_table(
+            room,
+            cases=self.cases,
+            squares=self.squares,
+            seed=self.seed,
+            labels=self.labels,
+            layers=layers,
+            progress=context.progress,
+            check=context.check,
         )
 
 
 @dataclass(frozen=True)
-class OthelloStory(OfOthello):
+class OthelloStory(OfOthello[Story]):
     """A position worth showing, found for this model by a search whose criterion is said in its text."""
 
-    story: str = "line"
+    story: Annotated[str, Choice(STORIES, words="The story")] = "line"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choice(self.story, STORIES, "story", "The story")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Story:
         from analysis.tpr.stories import story_of
 
-        return Result(story_of(self.room(context), self.story, context.memory, context.check))
+        return story_of(self.room(context), self.story, context.memory, context.check)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
+from analysis.answer import to_wire
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
-from analysis.engine.operation import Operation
+from analysis.engine.operation import A, Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import choice, whole
+from analysis.fields import Choice, Whole, whole
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES
+from analysis.tpr.answers.model import ModelCheck, ModelFigures, ProbeFit
+from analysis.tpr.answers.reading import GameBinding, GameReading, ProbeDirections, ProbeRoles
 
 if TYPE_CHECKING:
     from analysis.tpr.room import GameRead, Room
@@ -34,13 +37,14 @@ def check_moves(moves: Any) -> None:
 
 
 @dataclass(frozen=True)
-class OfOthello(Operation):
+class OfOthello(Operation[A]):
     """Something about one OthelloGPT."""
 
     source: str = "bundled"
 
     def __post_init__(self) -> None:
         OthelloSource(self.source)
+        super().__post_init__()
 
     def reads(self, context: Context) -> str:
         """Which weights and which probes a kept result belongs to."""
@@ -57,41 +61,38 @@ class OfOthello(Operation):
 
 
 @dataclass(frozen=True)
-class OthelloFacts(OfOthello):
+class OthelloFacts(OfOthello[ModelFigures]):
     """What the model is, how well it plays, how good its probes are: the figures kept beside weights and probes."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ModelFigures:
         from analysis.tpr.figures import figures_of
 
-        room = self.room(context)
-        return Result({"facts": room.facts(), **figures_of(room)})
+        return figures_of(self.room(context))
 
 
 @dataclass(frozen=True)
-class OpenOthello(OfOthello):
+class OpenOthello(OfOthello[ModelCheck]):
     """Load a model and see that it plays: what it is, and its share of illegal first choices on some fresh games."""
 
-    def run(self, context: Context) -> Result:
-        from analysis.tpr.figures import opened
+    def run(self, context: Context) -> ModelCheck:
+        from analysis.tpr.figures import check_play
 
-        return Result(opened(self.room(context), context.check))
+        return check_play(self.room(context), context.check)
 
 
 @dataclass(frozen=True)
-class OfGame(OfOthello):
+class OfGame(OfOthello[A]):
     """Something about one position: ``ply`` counts the moves that have been played, 1 or more."""
 
     moves: tuple[int, ...] = ()
     ply: int = 1
-    layer: int = 0
-    labels: str = "parity"
+    layer: Annotated[int, Whole(0, MAX_LAYER, words="The block")] = 0
+    labels: Annotated[str, Choice(LABELS, words="The labels")] = "parity"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_moves(self.moves)
         whole(self.ply, 1, max(1, len(self.moves)), "ply", "The ply")
-        whole(self.layer, 0, MAX_LAYER, "layer", "The block")
-        choice(self.labels, LABELS, "labels", "The labels")
+        super().__post_init__()
 
     def read(self, context: Context) -> tuple[Room, GameRead, int]:
         """Room, pass over the game, and the row of this ply."""
@@ -107,39 +108,34 @@ class OfGame(OfOthello):
 
 
 @dataclass(frozen=True)
-class OthelloReading(OfGame):
-    """What the model would play next, and the board that linear, TPR and trilinear probes read at a block.
+class OthelloReading(OfGame[GameReading]):
+    """What the model would play next, and the board that linear, TPR and trilinear probes read at a block."""
 
-    Arrays: ``next`` (64,) probability by square; ``truth`` (64,); ``linear``, ``tpr``, ``trilinear`` (64, 3).
-    """
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> GameReading:
         from analysis.tpr.room import beliefs, truth
 
         room, game, row = self.read(context)
         shares = game.next_probabilities(row)
-        legal = list(Board.start().after(self.moves[: self.ply]).legal)
-        off = 1.0 - float(shares[legal].sum()) if legal else 1.0
+        legal = Board.start().after(self.moves[: self.ply]).legal
         positive = shares[shares > 0]
-        found = beliefs(room, game, self.layer, row, PROBES, self.labels)
+        boards, missing = beliefs(room, game, self.layer, row, PROBES, self.labels)
         classes = truth(self.moves, row, self.labels)
-        arrays = {k: v for k, v in found.items() if not isinstance(v, str)}
-        right = {k: int((v.argmax(-1) == classes).sum()) for k, v in arrays.items()}
-        by_layer = {
-            kind: [_right(room, game, kind, layer, row, self.labels, classes) for layer in range(room.layers)]
-            for kind in PROBES
-        }
-        data = {
-            "layers": room.layers,
-            "missing": {k: v for k, v in found.items() if isinstance(v, str)},
-            "right": right,
-            "right_by_layer": by_layer,
-            "legal": legal,
-            "illegal_mass": off,
-            "entropy": float(-(positive * np.log(positive)).sum()),
-            "log_legal": float(np.log(len(legal))) if legal else 0.0,
-        }
-        return Result(data, {"next": shares.astype(np.float32), "truth": classes, **arrays})
+        return GameReading(
+            layers=room.layers,
+            missing=missing,
+            right={kind: int((board.argmax(-1) == classes).sum()) for kind, board in boards.items()},
+            right_by_layer={
+                kind: tuple(_right(room, game, kind, layer, row, self.labels, classes) for layer in range(room.layers))
+                for kind in PROBES
+            },
+            legal=tuple(legal),
+            illegal_mass=1.0 - float(shares[list(legal)].sum()) if legal else 1.0,
+            entropy=float(-(positive * np.log(positive)).sum()),
+            log_legal=float(np.log(len(legal))) if legal else 0.0,
+            next=shares.astype(np.float32),
+            truth=classes,
+            **boards,
+        )
 
 
 def _right(room: Room, game: GameRead, kind: str, layer: int, row: int, labels: str, classes: np.ndarray) -> int | None:
@@ -150,36 +146,29 @@ def _right(room: Room, game: GameRead, kind: str, layer: int, row: int, labels: 
 
 
 @dataclass(frozen=True)
-class OthelloBinding(OfGame):
-    """The binding of one position at a block. Arrays: ``binding`` (r, f), ``unbound`` (64, f), ``fillers`` (3, f),
-    ``logits`` (64, 3), ``truth`` (64,)."""
+class OthelloBinding(OfGame[GameBinding]):
+    """The binding of one position at a block."""
 
-    probe: str = "tpr"
+    probe: Annotated[str, Choice(BINDING_PROBES, words="The probe")] = "tpr"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choice(self.probe, BINDING_PROBES, "probe", "The probe")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> GameBinding:
         from analysis.tpr.room import bound, truth
 
         room, game, row = self.read(context)
-        probe = room.probes.probe(self.probe, self.layer, self.labels)
-        found = bound(probe, game.residual[self.layer, row])
-        arrays = {
-            "binding": found.binding,
-            "unbound": found.unbound,
-            "fillers": found.fillers,
-            "logits": found.logits,
-        }
-        return Result(
-            {"probe": self.probe, "layer": self.layer},
-            {n: a.astype(np.float32) for n, a in arrays.items()} | {"truth": truth(self.moves, row, self.labels)},
+        parts = bound(room.probes.probe(self.probe, self.layer, self.labels), game.residual[self.layer, row])
+        return GameBinding(
+            probe=self.probe,
+            layer=self.layer,
+            binding=parts.binding.astype(np.float32),
+            unbound=parts.unbound.astype(np.float32),
+            fillers=parts.fillers.astype(np.float32),
+            logits=parts.logits.astype(np.float32),
+            truth=truth(self.moves, row, self.labels),
         )
 
 
 @dataclass(frozen=True)
-class OthelloRoles(OfGame):
+class OthelloRoles(OfGame[ProbeRoles]):
     """Roles and fillers of a probe in one choice of coordinates, and what the choice leaves alone.
 
     ``gauge``: 0 for the coordinates of the fit, else the seed of a random invertible change of basis of roles and
@@ -187,61 +176,47 @@ class OthelloRoles(OfGame):
     change are compared.
     """
 
-    probe: str = "tpr"
-    gauge: int = 0
-    embedding: str = "pca"
+    probe: Annotated[str, Choice(BINDING_PROBES, words="The probe")] = "tpr"
+    gauge: Annotated[int, Whole(0, 2**31 - 1, words="The seed of the change of coordinates")] = 0
+    embedding: Annotated[str, Choice(("pca", "isomap"), words="The embedding")] = "pca"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choice(self.probe, BINDING_PROBES, "probe", "The probe")
-        choice(self.embedding, ("pca", "isomap"), "embedding", "The embedding")
-        whole(self.gauge, 0, 2**31 - 1, "gauge", "The seed of the change of coordinates")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ProbeRoles:
         from analysis.tpr.pieces import pieces
 
         room, game, _row = self.read(context)
         probe = room.probes.probe(self.probe, self.layer, self.labels)
-        return Result(*pieces(room, probe, game.residual[self.layer], self.gauge, self.embedding))
+        return pieces(room, probe, game.residual[self.layer], self.gauge, self.embedding)
 
 
 @dataclass(frozen=True)
-class OthelloDirections(OfOthello):
+class OthelloDirections(OfOthello[ProbeDirections]):
     """The 192 directions of a TPR probe against those of the linear probe, and accuracy against parameters."""
 
-    layer: int = 0
+    layer: Annotated[int, Whole(0, MAX_LAYER, words="The block")] = 0
     probe: str = "tpr"
-    labels: str = "parity"
+    labels: Annotated[str, Choice(LABELS, words="The labels")] = "parity"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole(self.layer, 0, MAX_LAYER, "layer", "The block")
-        choice(self.labels, LABELS, "labels", "The labels")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ProbeDirections:
         from analysis.tpr.pieces import directions_against_linear
 
-        return Result(*directions_against_linear(self.room(context), self.layer, self.probe, self.labels))
+        return directions_against_linear(self.room(context), self.layer, self.probe, self.labels)
 
 
 @dataclass(frozen=True)
-class FitProbes(OfOthello):
+class FitProbes(OfOthello[ProbeFit]):
     """Fit the default probes of a model's blocks on fresh games, and keep them for this model."""
 
     kind: ClassVar[Kind] = "job"
-    games: int = 1000
+    games: Annotated[int, Whole(100, 20_000, words="The number of games")] = 1000
     first: int = 0
     last: int = 199
-    labels: str = "parity"
-    seed: int = 0
+    labels: Annotated[str, Choice(LABELS, words="The labels")] = "parity"
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self.games, 100, 20_000, "games", "The number of games")
         whole(self.first, 0, MAX_LAYER, "layer", "The first block")
         whole(self.last, self.first, MAX_LAYER, "layer", "The last block")
-        choice(self.labels, LABELS, "labels", "The labels")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
 
     def describe(self) -> str:
         return "Fit board probes"
@@ -251,5 +226,5 @@ class FitProbes(OfOthello):
         from analysis.tpr.pipeline import fit_here
 
         room = self.room(context)
-        data = fit_here(room, self, context.progress, context.check)
-        return Result(data, files=names_of(*pair_files(PROBE_SETS.own() / room.fingerprint)))
+        fit = fit_here(room, self, context.progress, context.check)
+        return Result(*to_wire(fit), files=names_of(*pair_files(PROBE_SETS.own() / room.fingerprint)))

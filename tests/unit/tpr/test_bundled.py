@@ -57,16 +57,16 @@ def test_controls_fall_behind_the_edits(room: Room) -> None:
 
 def test_the_figures_say_what_the_model_was_told(room: Room) -> None:
     figures = figures_of(room)
-    assert any("has been told the legal set" in line for line in figures["words"])
-    assert figures["training"]["games"] == sorted(figures["training"]["games"])
-    assert {t["settings"]["squares"] for t in figures["edits_by_squares"]} == {1, 2, 3, 4}
+    assert any("has been told the legal set" in line for line in figures.words)
+    assert figures.training is not None and list(figures.training.games) == sorted(figures.training.games)
+    assert {t.settings.squares for t in figures.edits_by_squares} == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_stories_are_legal_positions(room: Room, name: str) -> None:
     story = story_of(room, name, Memory())
-    board = Board.start().after(story["moves"][: story["ply"]])
-    assert "Criterion" in story["text"] and 0 <= story["layer"] < room.layers
+    board = Board.start().after(story.moves[: story.ply])
+    assert "Criterion" in story.text and 0 <= story.layer < room.layers
     if name == "pass":
         assert board.classes("parity") != board.classes("mover")
 

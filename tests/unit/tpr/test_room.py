@@ -143,7 +143,7 @@ def test_every_question_about_a_game_is_answered(fitted: Context, place: Path) -
     assert np.allclose(shares / shares.sum(-1, keepdims=True), reading.arrays["tpr"], atol=1e-3)
     facts = fitted.perform(OthelloFacts(str(place))).data
     assert facts["facts"]["layers"] == 2 and facts["training"] is None and len(facts["probes"]) == 7
-    assert facts["role_dims"] == [(16, "tpr-r16"), (52, "tpr")]
+    assert facts["role_dims"] == [[16, "tpr-r16"], [52, "tpr"]]
     with pytest.raises(UserError, match="blocks 0 to 1"):
         fitted.perform(OthelloReading(**{**at, "layer": 2}))
     with pytest.raises(UserError, match="mover labels"):

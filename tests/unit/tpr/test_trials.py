@@ -82,7 +82,7 @@ def test_the_table_is_a_recount(room: Room) -> None:
     methods = ("linear", "linear-minus", "tpr", "trilinear")
     cases, tuning = random_cases(4, 2, 12), random_cases(3, 2, 9)
     rows = run_trials(room, cases, tuning, methods, layers=range(LAYERS))
-    assert [(r["method"], r["choice"][:5]) for r in rows] == [(m, c) for m in methods for c in ("fixed", "best ")]
+    assert [(r.method, r.choice[:5]) for r in rows] == [(m, c) for m in methods for c in ("fixed", "best ")]
     null = [recount(slow_shares(room, c.moves, {}), set(c.legal)) for c in cases]
     own = [recount(slow_shares(room, c.moves, {}), set(c.before))[0] for c in cases]
     assert sum(own) != sum(e for e, _ in null)
@@ -96,24 +96,24 @@ def test_the_table_is_a_recount(room: Room) -> None:
         best = [min(GRID, key=lambda scale: (count[i, scale][0], scale)) for i in range(3, 7)]
         for row, chosen in ((rows[2 * m], [fixed] * 4), (rows[2 * m + 1], best)):
             found = [count[3 + i, scale] for i, scale in enumerate(chosen)]
-            assert row["mean"] == pytest.approx(np.mean([e for e, _ in found]))
-            assert row["top_n"] == pytest.approx(np.mean([t for _, t in found]))
-            assert row["exact"] == pytest.approx(np.mean([e == 0 for e, _ in found]))
-            assert row["scale"] == pytest.approx(np.mean(chosen))
-            assert row["null"] == pytest.approx(np.mean([e for e, _ in null]))
-            assert row["null_top_n"] == pytest.approx(np.mean([t for _, t in null]))
-            assert row["own"] == pytest.approx(np.mean(own))
-            assert row["low"] <= row["mean"] <= row["high"] and row["cases"] == 4
-            assert row["title"] == TITLES[method]
+            assert row.mean == pytest.approx(np.mean([e for e, _ in found]))
+            assert row.top_n == pytest.approx(np.mean([t for _, t in found]))
+            assert row.exact == pytest.approx(np.mean([e == 0 for e, _ in found]))
+            assert row.scale == pytest.approx(np.mean(chosen))
+            assert row.null == pytest.approx(np.mean([e for e, _ in null]))
+            assert row.null_top_n == pytest.approx(np.mean([t for _, t in null]))
+            assert row.own == pytest.approx(np.mean(own))
+            assert row.low <= row.mean <= row.high and row.cases == 4
+            assert row.title == TITLES[method]
 
 
 def test_best_never_has_more_errors_than_fixed_and_tuning_does_not_move_it(room: Room) -> None:
     cases = random_cases(6, 1, 20)
     one, two = (run_trials(room, cases, tuning_cases(1, s, "parity", 4), METHODS, layers=[0, 1]) for s in (20, 30))
     for fixed, best in zip(one[::2], one[1::2], strict=True):
-        assert best["mean"] <= fixed["mean"] and best["exact"] >= fixed["exact"]
-    deterministic = [r for r in one[1::2] if r["method"] not in ("random", "wrong-square")]
-    assert deterministic == [r for r in two[1::2] if r["method"] not in ("random", "wrong-square")]
+        assert best.mean <= fixed.mean and best.exact >= fixed.exact
+    deterministic = [r for r in one[1::2] if r.method not in ("random", "wrong-square")]
+    assert deterministic == [r for r in two[1::2] if r.method not in ("random", "wrong-square")]
     again = run_trials(room, cases, tuning_cases(1, 20, "parity", 4), METHODS, layers=[0, 1])
     assert again == one
 
@@ -124,7 +124,7 @@ def test_weights_widen_the_choice_of_best_only(room: Room) -> None:
     plain = run_trials(room, cases, tuning, ("linear", "tpr"), layers=[0, 1])
     wide = run_trials(room, cases, tuning, ("linear", "tpr"), layers=[0, 1], weights=weights)
     assert wide[::2] == plain[::2]
-    assert all(a["mean"] <= b["mean"] for a, b in zip(wide[1::2], plain[1::2], strict=True))
+    assert all(a.mean <= b.mean for a, b in zip(wide[1::2], plain[1::2], strict=True))
     for method, row in (("linear", wide[1]), ("tpr", wide[3])):
         total, scales = [], []
         for c in cases:
@@ -136,7 +136,7 @@ def test_weights_widen_the_choice_of_best_only(room: Room) -> None:
             chosen = min(tried, key=lambda k: (tried[k], k[0], weights.index(k[1])))
             total.append(tried[chosen])
             scales.append(chosen[0])
-        assert row["mean"] == pytest.approx(np.mean(total)) and row["scale"] == pytest.approx(np.mean(scales))
+        assert row.mean == pytest.approx(np.mean(total)) and row.scale == pytest.approx(np.mean(scales))
 
 
 def test_more_candidates_than_one_batch_holds_change_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
