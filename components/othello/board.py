@@ -1,8 +1,8 @@
 """Othello boards as plain data, and the container into which the browser draws them.
 
 A page shows a dozen boards of 64 squares; as Dash components they would be a thousand elements for its renderer to walk
-at every change. So React gets one empty element per board and the squares are drawn by `assets/pages/othello.js` from the
-data made here, which is checked here and says each square in words as well, for a screen reader and the tooltip.
+at every change. So React gets one empty element per board and the squares are drawn by `assets/pages/othello.js` from
+the data made here, which is checked here and says each square in words as well, for a screen reader and the tooltip.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def by_square(shares: Any) -> np.ndarray:
     """Probabilities (64,) by square, from those or from (61,) by token: 0 padding, then the squares off the centre."""
     p = np.asarray(shares, dtype=float)
     if p.shape == (61,):
-        found = np.zeros(64)
-        found[[s for s in range(64) if s not in CENTRE]] = p[1:]
-        return found
+        board_shares = np.zeros(64)
+        board_shares[[s for s in range(64) if s not in CENTRE]] = p[1:]
+        return board_shares
     if p.shape != (64,):
         raise ValueError(f"probabilities must be (64,) by square or (61,) by token, not {p.shape}")
     return p
@@ -111,8 +111,8 @@ def belief_board(probabilities: Any, truth: Any, just_moved: int) -> dict[str, A
     labels = []
     for s in range(64):
         shares = ", ".join(f"{COLOURS[colour[c]]} {p[s, c]:.0%}" for c in np.argsort(-p[s]))
-        said = f"{NAMES[s]}: read as {COLOURS[colour[read[s]]]} ({shares})"
-        labels.append(said if read[s] == true[s] else f"{said}; wrong, it is {COLOURS[colour[int(true[s])]]}")
+        words = f"{NAMES[s]}: read as {COLOURS[colour[read[s]]]} ({shares})"
+        labels.append(words if read[s] == true[s] else f"{words}; wrong, it is {COLOURS[colour[int(true[s])]]}")
     return board_data(
         discs=[colour[c] for c in read],
         shades=[float(p[s, read[s]]) for s in range(64)],

@@ -1,7 +1,7 @@
 """The figures of how the model plays and follows edits: moves, legality, training, accuracy, errors by method.
 
-One function a figure; each returns a plotly figure dict. Before is blue and after orange as on the other pages, and
-whatever a colour says, a symbol, a hatch or a name says too.
+One function a figure; each returns a plotly figure dict, and `views` says what of an answer it draws. Before is blue
+and after orange as on the other pages, and whatever a colour says, a symbol, a hatch or a name says too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.tpr.answers.edit import TrialRow
+from analysis.tpr.answers.model import RandomNetwork
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, MARK, THRESHOLD, dashed_line, hatched, numbers, shaped, titled, wrapped
@@ -70,7 +72,7 @@ def before_after_bars(
     data = []
     for name, values, legal, colour in (("without the edit", p, was, BEFORE), ("with the edit", q, now, AFTER)):
         hatch = ["" if s in legal else "/" for s in order]
-        said = ["legal" if s in legal else "illegal" for s in order]
+        words = ["legal" if s in legal else "illegal" for s in order]
         marker = {"color": colour, "pattern": hatched(hatch)}
         data.append(
             {
@@ -79,7 +81,7 @@ def before_after_bars(
                 "x": ticks,
                 "y": numbers(values[order]),
                 "marker": marker,
-                "customdata": said,
+                "customdata": words,
             }
             | {"hovertemplate": "%{x}: %{y:.2%}, %{customdata}<extra>" + name + "</extra>"}
         )
@@ -105,9 +107,9 @@ def legality_by_ply(
     """
     y, count = shaped(illegal, (None,), "illegal"), shaped(positions, (len(illegal),), "positions")
     x = list(range(1, len(y) + 1))
-    said = [f"{round(s * c):,} of {int(c):,}" for s, c in zip(y, count, strict=True)]
+    words = [f"{round(s * c):,} of {int(c):,}" for s, c in zip(y, count, strict=True)]
     data: list[Any] = [
-        {"type": "bar", "name": "this model", "x": x, "y": numbers(y, 6), "customdata": said}
+        {"type": "bar", "name": "this model", "x": x, "y": numbers(y, 6), "customdata": words}
         | {"marker": {"color": BEFORE}, "hovertemplate": "ply %{x}: %{y:.2%}<br>%{customdata}<extra></extra>"}
     ]
     if reference is not None:
@@ -157,13 +159,12 @@ def training_curve(games: Sequence[int], above: Sequence[float], illegal: Sequen
 def accuracy_by_layer(
     accuracy: Mapping[str, Sequence[float | None]],
     constant: float | None,
-    random_network: Mapping[str, Any] | None,
+    random_network: RandomNetwork | None,
     theme: str,
 ) -> Figure:
     """Share of squares read rightly after each block, a line per probe; None leaves a gap.
 
-    ``constant``: the baseline that never looks, dashed. ``random_network``: the same probes on an untrained network, by
-    kind, at the block ``"layer"``.
+    ``constant``: the baseline that never looks, dashed. ``random_network``: the same probes on an untrained network.
     """
     symbols = ("circle", "square", "diamond", "triangle-up", "x", "star")
     dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -176,12 +177,12 @@ def accuracy_by_layer(
             | {"y": shown, "line": line, "marker": {"symbol": symbols[i % 6], "size": 8}}
             | {"hovertemplate": "block %{x}: %{y:.2%}<extra>" + escaped(name, 40) + "</extra>"}
         )
-    kinds = {"linear": ("linear", "circle-open"), "tpr": ("TPR", "square-open")}
-    for kind, (name, symbol) in kinds.items():
-        if random_network and kind in random_network:
+    if random_network is not None:
+        shares = (("linear", "circle-open", random_network.linear), ("TPR", "square-open", random_network.tpr))
+        for name, symbol, share in shares:
             data.append(
                 {"type": "scatter", "mode": "markers", "name": f"untrained network, {name}"}
-                | {"x": [int(random_network["layer"])], "y": [round(float(random_network[kind]), 5)]}
+                | {"x": [random_network.layer], "y": [round(share, 5)]}
                 | {"marker": {"symbol": symbol, "size": 11, "color": REMAINDER, "line": {"width": 2}}}
                 | {"hovertemplate": "block %{x}: %{y:.2%}<extra>untrained network, " + name + "</extra>"}
             )
@@ -201,33 +202,31 @@ def accuracy_by_layer(
     )
 
 
-def edit_errors(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
-    """Mean errors per edited case with their 95 % interval, by method and by how the scale was chosen.
-
-    ``rows``: ``title``, ``choice``, ``mean``, ``low``, ``high``, ``null`` (the same without an edit, drawn as a tick).
-    """
-    titles = list(dict.fromkeys(str(r["title"]) for r in rows))
-    choices = list(dict.fromkeys(str(r.get("choice", "")) for r in rows))
+def edit_errors(rows: Sequence[TrialRow], theme: str) -> Figure:
+    """Mean errors per edited case with their 95 % interval, by method and by how the scale was chosen; the same without
+    an edit is drawn as a tick."""
+    titles = list(dict.fromkeys(r.title for r in rows))
+    choices = list(dict.fromkeys(r.choice for r in rows))
     looks = (("circle", BEFORE), ("square-open", AFTER), ("diamond", "#009E73"))
     data: list[Any] = []
     for i, choice in enumerate(choices):
-        mine = [r for r in rows if str(r.get("choice", "")) == choice]
-        mean, low, high = (numbers([r[k] for r in mine], 3) for k in ("mean", "low", "high"))
+        mine = [r for r in rows if r.choice == choice]
+        mean, low, high = (numbers(part, 3) for part in zip(*((r.mean, r.low, r.high) for r in mine), strict=True))
         bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "thickness": 2}
         symbol, colour = looks[i % 3]
         shift = 0.26 * (i - (len(choices) - 1) / 2)
-        said = [f"{escaped(str(r['title']), 60)}<br>{r['low']:.2f} to {r['high']:.2f}" for r in mine]
+        words = [f"{escaped(r.title, 60)}<br>{r.low:.2f} to {r.high:.2f}" for r in mine]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"scale {escaped(choice, 40)}" if choice else "with the edit",
             }
-            | {"x": mean, "y": [round(titles.index(str(r["title"])) + shift, 3) for r in mine], "error_x": bars}
-            | {"marker": {"symbol": symbol, "color": colour, "size": 10, "line": {"width": 2}}, "text": said}
+            | {"x": mean, "y": [round(titles.index(r.title) + shift, 3) for r in mine], "error_x": bars}
+            | {"marker": {"symbol": symbol, "color": colour, "size": 10, "line": {"width": 2}}, "text": words}
             | {"hovertemplate": "%{text}<br>mean %{x:.2f} errors<extra></extra>"}
         )
-    nulls = [next(r["null"] for r in rows if r["title"] == t) for t in titles]
+    nulls = [next(r.null for r in rows if r.title == t) for t in titles]
     tick = {"symbol": "line-ns", "size": 22, "line": {"width": 2.5, "color": REMAINDER}}
     data.append(
         {"type": "scatter", "mode": "markers", "name": "without an edit", "x": numbers(nulls, 3), "marker": tick}
@@ -239,31 +238,5 @@ def edit_errors(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
         theme,
         xaxis=titled("errors per case (false positives + false negatives)") | {"rangemode": "tozero"},
         yaxis=ticks | {"range": [len(titles) - 0.5, -0.5], "zeroline": False, "tickfont": {"size": 11.5}},
-        legend=ABOVE,
-    )
-
-
-def repair_curve(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
-    """After each block, the share of edited squares read as the target and of the others read as without the edit.
-
-    ``rows``: ``layer``, ``target`` of ``edited``, ``same`` of ``others``.
-    """
-    data = []
-    for name, part, whole, colour, dash, symbol in (
-        ("edited squares read as the target", "target", "edited", AFTER, "solid", "circle"),
-        ("other squares read as before", "same", "others", BEFORE, "dash", "square"),
-    ):
-        said = [f"{r[part]} of {r[whole]}" for r in rows]
-        data.append(
-            {"type": "scatter", "mode": "lines+markers", "name": name, "x": [int(r["layer"]) for r in rows]}
-            | {"y": numbers([r[part] / max(r[whole], 1) for r in rows]), "customdata": said}
-            | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 8}}
-            | {"hovertemplate": "block %{x}: %{customdata}<extra>" + name + "</extra>"}
-        )
-    return figure(
-        data,
-        theme,
-        xaxis=titled("after block") | {"dtick": 1},
-        yaxis=titled("share of squares") | {"range": [-0.03, 1.05], "tickformat": ".0%"},
         legend=ABOVE,
     )

@@ -1,17 +1,18 @@
 """The figures of what a probe is made of: binding, plane of the fillers, roles, Gram matrix, gaps, neighbours, rank.
 
-One function a figure; each returns a plotly figure dict. Traces of squares carry ``meta`` "squares" and the square's
-number as customdata, and each such figure ends with an empty trace ``meta`` "lit", into which the browser
-(assets/pages/othello.js) puts the point of the square that is pointed at on a board.
+One function a figure; each returns a plotly figure dict, and `views` says what of an answer it draws. Traces of squares
+carry ``meta`` "squares" and the square's number as customdata, and each such figure ends with an empty trace ``meta``
+"lit", into which the browser (assets/pages/othello.js) puts the point of the square that is pointed at on a board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from analysis.tpr.answers.reading import CurvePoint, NeighbourRow
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, MARK, colour_bar, hatched, numbers, shaped, titled, wrapped
@@ -68,11 +69,11 @@ def sectors(fillers: Any) -> list[tuple[int, float, float]]:
             if ray @ f[a] >= ray @ f[third] - 1e-12:
                 edges.add(round(angle % (2 * np.pi), 12))
     around = sorted(edges)
-    found = []
+    regions = []
     for start, stop in zip(around, [*around[1:], *(e + 2 * np.pi for e in around[:1])], strict=True):
         middle = (start + stop) / 2
-        found.append((int((f @ [np.cos(middle), np.sin(middle)]).argmax()), start, stop))
-    return found
+        regions.append((int((f @ [np.cos(middle), np.sin(middle)]).argmax()), start, stop))
+    return regions
 
 
 def _stretch(vectors: np.ndarray, fillers: np.ndarray) -> float:
@@ -113,7 +114,7 @@ def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], t
             {"x": x0, "y": y0, "text": f"reads {CLASSES[c]}", "showarrow": False, "font": {"size": 12}}
             | _inwards(x0, reach)
         )
-    said = [
+    words = [
         f"{escaped(names[s])}: {CLASSES[true[s]]}<br>"
         + "<br>".join(f"{CLASSES[c]} v·F = {dots[s, c]:.2f}" for c in range(3))
         for s in range(64)
@@ -121,7 +122,7 @@ def filler_plane(unbound: Any, fillers: Any, truth: Any, names: Sequence[str], t
     for c, name in enumerate(CLASSES):
         rows = np.flatnonzero(true == c)
         marker = {"symbol": CLASS_SYMBOLS[c], "color": CLASS_COLOURS[c], "size": 9, "line": {"width": 1.5}}
-        data.append(_squares(rows, v[rows], [said[s] for s in rows]) | {"name": f"truly {name}", "marker": marker})
+        data.append(_squares(rows, v[rows], [words[s] for s in rows]) | {"name": f"truly {name}", "marker": marker})
     wrong = np.flatnonzero(dots.argmax(1) != true)
     cross = {"symbol": "x-thin", "size": 11, "line": {"width": 2.5, "color": MARK}}
     data.append(
@@ -152,11 +153,11 @@ def _inwards(x: float, reach: float) -> dict[str, Any]:
     return {"xanchor": "right" if x > 0.6 * reach else "left" if x < -0.6 * reach else "center"}
 
 
-def _squares(squares: Any, points: np.ndarray, said: list[str]) -> dict[str, Any]:
+def _squares(squares: Any, points: np.ndarray, words: list[str]) -> dict[str, Any]:
     """A trace of squares: customdata is the square, hovertext what is said of it. Lists, which the browser looks up."""
     axes = dict(zip("xyz", numbers(points).T.tolist(), strict=False))
     kind = "scatter3d" if points.shape[1] == 3 else "scatter"
-    return {"type": kind, "mode": "markers", **axes, "customdata": [int(s) for s in squares], "hovertext": said} | {
+    return {"type": kind, "mode": "markers", **axes, "customdata": [int(s) for s in squares], "hovertext": words} | {
         "hovertemplate": "%{hovertext}<extra></extra>",
         "meta": "squares",
     }
@@ -279,14 +280,14 @@ def gap_heatmaps(maps: Sequence[tuple[str, Any]], theme: str) -> Figure:
     return figure(data, theme, annotations=notes, coloraxis=scale, margin={"l": 48, "r": 8, "t": 60, "b": 44}, **layout)
 
 
-def neighbour_bars(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
-    """What the nearest points of a square are to it: a bar per row (``title`` and a share for each of RELATIONS)."""
-    titles = [wrapped(str(r["title"]), 26) for r in rows]
+def neighbour_bars(rows: Sequence[NeighbourRow], theme: str) -> Figure:
+    """What the nearest points of a square are to it: a bar per row, with a share for each of RELATIONS."""
+    titles = [wrapped(r.title, 26) for r in rows]
     hatches = ("", "/", "\\", "x", "")
     colours = (BEFORE, "#56B4E9", "#009E73", "#CC79A7", REMAINDER)
     data = []
     for (key, name), colour, hatch in zip(RELATIONS.items(), colours, hatches, strict=True):
-        shares = numbers([r[key] for r in rows])
+        shares = numbers([getattr(r, key) for r in rows])
         marker = {"color": colour, "pattern": hatched(hatch)}
         data.append(
             {"type": "bar", "orientation": "h", "name": name, "y": titles, "x": shares, "marker": marker}
@@ -304,32 +305,29 @@ def neighbour_bars(rows: Sequence[Mapping[str, Any]], theme: str) -> Figure:
     )
 
 
-def rank_curve(rows: Sequence[Mapping[str, Any]], theme: str, main: str = "TPR, 52 × 2") -> Figure:
-    """Accuracy against parameters: rows of ``kind`` (of RANK_KINDS), ``name``, ``parameters``, ``accuracy``.
-
-    The row called ``main`` gets a ring and its name.
-    """
+def rank_curve(rows: Sequence[CurvePoint], theme: str, main: str = "TPR, 52 × 2") -> Figure:
+    """Accuracy against parameters, a curve for each of RANK_KINDS. The row called ``main`` gets a ring and its name."""
     data: list[Any] = []
     for kind, (title, colour, symbol) in RANK_KINDS.items():
-        mine = sorted((r for r in rows if r["kind"] == kind), key=lambda r: r["parameters"])
+        mine = sorted((r for r in rows if r.kind == kind), key=lambda r: r.parameters)
         if not mine:
             continue
         dash = {"svd": "dot", "low-rank": "dash"}.get(kind, "solid")
         data.append(
-            {"type": "scatter", "mode": "lines+markers", "name": title, "x": [int(r["parameters"]) for r in mine]}
-            | {"y": [round(float(r["accuracy"]), 5) for r in mine], "text": [escaped(r["name"], 40) for r in mine]}
+            {"type": "scatter", "mode": "lines+markers", "name": title, "x": [r.parameters for r in mine]}
+            | {"y": [round(r.accuracy, 5) for r in mine], "text": [escaped(r.name, 40) for r in mine]}
             | {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 9}}
             | {"hovertemplate": "%{text}<br>%{x:,} parameters<br>%{y:.2%} of squares right<extra></extra>"}
         )
     notes = []
-    for r in (r for r in rows if r["name"] == main):
+    for r in (r for r in rows if r.name == main):
         ring = {"symbol": "circle-open", "size": 18, "color": MARK, "line": {"width": 3}}
         data.append(
-            {"type": "scatter", "mode": "markers", "x": [int(r["parameters"])], "y": [round(float(r["accuracy"]), 5)]}
+            {"type": "scatter", "mode": "markers", "x": [r.parameters], "y": [round(r.accuracy, 5)]}
             | {"marker": ring, "hoverinfo": "skip", "showlegend": False, "name": escaped(main, 40), "meta": "main"}
         )
         # A logarithmic axis takes its notes in powers of ten.
-        place = {"x": float(np.log10(r["parameters"])), "y": float(r["accuracy"]), "ax": 0, "ay": 34}
+        place = {"x": float(np.log10(r.parameters)), "y": r.accuracy, "ax": 0, "ay": 34}
         notes.append(place | {"text": escaped(main, 40), "showarrow": True, "arrowhead": 0})
     return figure(
         data,

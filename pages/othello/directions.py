@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from dash import Input, Output, State, callback, no_update
+from dash.exceptions import PreventUpdate
 
+from analysis.engine.client import Reply
+from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.ops.reading import OthelloDirections
+from components.kit.card import UNCHANGED
+from components.kit.types import Json, Typed
 from components.othello.board import cosine_board
-from components.othello.pieces import rank_curve
-from pages.common import attempt
+from components.othello.views import accuracy_by_parameters
+from pages.cards import content
+from pages.common import ask_for, reply_of
+from pages.othello.cards import RANKS
 
 CLASSES = ("empty", "moved", "turn")
+MAIN = 52
 
 
 @callback(
@@ -21,51 +29,59 @@ CLASSES = ("empty", "moved", "turn")
     Input("oth-facts", "data"),
     State("oth-roles-dim", "value"),
 )
-def sizes(facts: Any, value: Any) -> tuple[Any, Any, Any]:
+def sizes(figures: Json, value: Typed) -> tuple[int, dict[str, str], Typed]:
     """The role dimensions that there are probes of."""
-    if facts is None:
-        return no_update, no_update, no_update
-    found = facts["role_dims"]
-    marks = {str(i): str(r) for i, (r, _kind) in enumerate(found)}
-    main = next((i for i, (r, _kind) in enumerate(found) if r == 52), len(found) - 1)
-    return max(1, len(found) - 1), marks, main if value is None or int(value) >= len(found) else value
+    if figures is None:
+        raise PreventUpdate
+    kinds = role_dims(figures)
+    marks = {str(i): str(size) for i, (size, _kind) in enumerate(kinds)}
+    main = next((i for i, (size, _kind) in enumerate(kinds) if size == MAIN), len(kinds) - 1)
+    return max(1, len(kinds) - 1), marks, main if value is None or int(value) >= len(kinds) else value
+
+
+def role_dims(figures: Json) -> tuple[tuple[int, str], ...]:
+    """(role dimension, kind) of the TPR probes of the model on the page."""
+    reply: Reply[ModelFigures] = reply_of(figures)
+    return reply.answer.role_dims
 
 
 @callback(
-    Output("oth-board-directions", "data"),
-    Output("oth-cosine-caption", "children"),
-    Output("oth-directions-said", "children"),
-    Output("oth-rank", "figure"),
-    Output("oth-rank-caption", "children"),
-    Output({"settings": "oth-rank"}, "data"),
-    Output("oth-directions-error", "children"),
-    Input("oth-roles-dim", "value"),
-    Input("oth-layer", "value"),
-    Input("oth-labels", "value"),
-    Input("oth-tab", "active_tab"),
-    Input("oth-facts", "data"),
-    Input("theme", "data"),
-    State("oth-source", "data"),
-    State("session", "data"),
+    output={
+        "boards": Output("oth-board-directions", "data"),
+        "caption": Output("oth-cosine-caption", "children"),
+        "words": Output("oth-directions-said", "children"),
+        "ranks": RANKS.outputs,
+        "error": Output("oth-directions-error", "children"),
+    },
+    inputs={
+        "size": Input("oth-roles-dim", "value"),
+        "layer": Input("oth-layer", "value"),
+        "labels": Input("oth-labels", "value"),
+        "tab": Input("oth-tab", "active_tab"),
+        "figures": Input("oth-facts", "data"),
+        "theme": State("theme", "data"),
+        "source": State("oth-source", "data"),
+        "session": State("session", "data"),
+    },
 )
 def show_directions(
-    size: Any, layer: Any, labels: str, tab: str, facts: Any, theme: str, source: str, session: str
-) -> tuple[Any, ...]:
+    size: Typed, layer: Typed, labels: str, tab: str, figures: Json, theme: str, source: str, session: str
+) -> dict[str, Any]:
     """Three cosine boards of the probe with that many role coordinates, and the curve of all of them."""
-    if tab != "directions" or facts is None or layer is None or not facts["role_dims"]:
-        return (no_update,) * 7
-    _roles, kind = facts["role_dims"][min(int(size or 0), len(facts["role_dims"]) - 1)]
-    result, panel = attempt(lambda: OthelloDirections(source, int(layer), kind, labels), session, "oth-directions")
-    if result is None:
-        return (*[no_update] * 6, panel)
-    data, arrays = result.data, result.arrays
-    boards = {f"oth-cosine-{name}": cosine_board(arrays["cosines"][:, i], name) for i, name in enumerate(CLASSES)}
-    return (
-        boards,
-        data["caption"],
-        data["said"],
-        rank_curve(data["curve"], theme),
-        data["curve_caption"],
-        {"model": facts["facts"]["label"], "layer": layer, "probe": kind, "rows": data["curve"]},
-        None,
-    )
+    if tab != "directions" or figures is None or layer is None:
+        raise PreventUpdate
+    kinds = role_dims(figures)
+    if not kinds:
+        raise PreventUpdate
+    _size, kind = kinds[min(int(size or 0), len(kinds) - 1)]
+    reply, panel = ask_for(lambda: OthelloDirections(source, int(layer), kind, labels), session, "oth-directions")
+    if reply is None:
+        return {"boards": no_update, "caption": no_update, "words": no_update, "ranks": UNCHANGED, "error": panel}
+    cosines = reply.answer.cosines
+    return {
+        "boards": {f"oth-cosine-{name}": cosine_board(cosines[:, i], name) for i, name in enumerate(CLASSES)},
+        "caption": reply.answer.caption,
+        "words": reply.answer.said,
+        "ranks": content(accuracy_by_parameters, reply, theme=theme),
+        "error": None,
+    }

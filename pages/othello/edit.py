@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from dash import Input, Output, State, callback, html, no_update
+from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import square_name
-from analysis.tpr.ops.edit import OthelloEdit, check_edits
-from components.kit.figure_card import blank
+from analysis.tpr.answers.edit import PositionEdit, RepairRow
+from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
+from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
+from components.kit.types import Json, Node, Typed
 from components.othello.board import belief_board, board_data, difference_board, next_move_board, value_board
-from components.othello.figures import before_after_bars
-from pages.common import attempt, refusal
+from components.othello.views import EditWay, edited_moves
+from pages.cards import content
+from pages.common import ask_for, refusal
+from pages.othello.cards import EDIT
 from pages.othello.reading import NO_MOVE, colour_just_moved
-from pages.othello.state import MAX_EDITS
+from pages.othello.state import Edits, Game
 from pages.presses import Press, queue_callbacks, settle
 
 NAMES = ("empty", "black", "white")
+BOARDS = ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")
+
+
+def edits_of(data: Json) -> Edits:
+    """What the page's store holds."""
+    return tuple((int(square), int(target)) for square, target in data or ())
 
 
 @callback(
@@ -31,55 +43,55 @@ NAMES = ("empty", "black", "white")
     State("oth-labels", "value"),
     prevent_initial_call=True,
 )
-def change_edits(asked: Any, game: Any, labels: str) -> tuple[Any, Any]:
+def change_edits(presses: Json, data: Json, labels: str) -> tuple[Json, Node]:
     """The edits after all that was pressed, and why the last press was refused, if it was."""
-    if not asked:
+    if not presses:
         return no_update, no_update
-    said: list[str] = [""]
+    game, notice = Game.from_dict(data), ""
 
-    def one(edits: Any, press: Press) -> Any:
-        after, said[0] = edited(edits, press, game, labels)
+    def step(edits: Json, press: Press) -> Json:
+        nonlocal notice
+        after, notice = edits_after(edits_of(edits), press, game, labels)
         return after
 
-    done, refused = settle(asked, one)
-    return done, refusal(refused) if refused is not None else user_error(said[0]) if said[0] else None
+    answer, refused = settle(presses, step)
+    return answer, refusal(refused) if refused is not None else user_error(notice) if notice else None
 
 
 queue_callbacks("oth-edits")
 
 
-def edited(edits: Any, press: Press, game: Any, labels: str) -> tuple[list[list[int]], str]:
+def edits_after(edits: Edits, press: Press, game: Game, labels: str) -> tuple[Edits, str]:
     """Pressing a square goes through its other states and back to its own; the edits, and a sentence if one was taken
     back. Raises UserError."""
     if press["kind"] == "clear":
-        return [], ""
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    if ply == 0:
+        return (), ""
+    if game.ply == 0:
         raise UserError(NO_MOVE, "moves")
     square = int(press["square"])
-    classes = Board.start().after(moves[:ply]).classes(labels)
-    now = dict(map(tuple, edits or []))
+    classes = game.board.classes(labels)
+    targets = dict(edits)
     order = [c for c in (1, 2, 0) if c != classes[square]]
-    if square in now:
-        at = order.index(now[square]) + 1 if now[square] in order else len(order)
+    if square in targets:
+        at = order.index(targets[square]) + 1 if targets[square] in order else len(order)
         new = order[at] if at < len(order) else None
     else:
         new = order[0]
     if new is None:
-        now.pop(square)
+        targets.pop(square)
     else:
-        now[square] = new
-    if len(now) > MAX_EDITS:
+        targets[square] = new
+    if len(targets) > MAX_EDITS:
         raise UserError("At most four squares can be edited at once. Press an edited one to take it back.", "edits")
     try:
-        if now:
-            check_edits(moves, ply, tuple((s, c) for s, c in now.items()), labels)
+        if targets:
+            check_edits(game.moves, game.ply, tuple(targets.items()), labels)
     except UserError as error:
-        if new == 0 and square in now:  # the centre cannot be emptied: the next press takes the edit back
-            now.pop(square)
-            return [list(e) for e in now.items()], error.message
+        if new == 0 and square in targets:  # the centre cannot be emptied: the next press takes the edit back
+            targets.pop(square)
+            return tuple(targets.items()), error.message
         raise
-    return [list(e) for e in now.items()], ""
+    return tuple(targets.items()), ""
 
 
 @callback(
@@ -89,14 +101,14 @@ def edited(edits: Any, press: Press, game: Any, labels: str) -> tuple[list[list[
     State("oth-edits", "data"),
     prevent_initial_call=True,
 )
-def drop_stale(game: Any, labels: str, edits: Any) -> Any:
+def drop_stale(data: Json, labels: str, edits: Json) -> Json:
     """Edits that no longer change anything at the new ply go."""
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    if not edits or ply == 0:
+    game = Game.from_dict(data)
+    if not edits or game.ply == 0:
         return [] if edits else no_update
-    classes = Board.start().after(moves[:ply]).classes(labels)
-    kept = [e for e in edits if classes[e[0]] != e[1]]
-    return no_update if len(kept) == len(edits) else kept
+    classes = game.board.classes(labels)
+    rest = [e for e in edits_of(edits) if classes[e[0]] != e[1]]
+    return no_update if len(rest) == len(edits) else rest
 
 
 @callback(
@@ -105,96 +117,97 @@ def drop_stale(game: Any, labels: str, edits: Any) -> Any:
     Input("oth-edits", "data"),
     Input("oth-labels", "value"),
 )
-def show_edited(game: Any, edits: Any, labels: str) -> Any:
+def show_edited(data: Json, edits: Json, labels: str) -> dict[str, Any]:
     """The board as edited, by colours; edited squares outlined."""
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    board = Board.start().after(moves[:ply])
+    board = Game.from_dict(data).board
     discs, moved = list(board.discs), colour_just_moved(board, labels)
-    wanted = {int(s): (0, moved, 3 - moved)[c] for s, c in edits or []}
-    labels_said = []
+    targets = {square: (0, moved, 3 - moved)[target] for square, target in edits_of(edits)}
+    words = []
     for square in range(64):
         text = f"{square_name(square)}, {NAMES[discs[square]]}"
-        if square in wanted:
-            text += f", edited to {NAMES[wanted[square]]}"
-            discs[square] = wanted[square]
-        labels_said.append(text)
-    return {"oth-edit-board": board_data(discs=discs, selected=list(wanted), labels=labels_said)}
+        if square in targets:
+            text += f", edited to {NAMES[targets[square]]}"
+            discs[square] = targets[square]
+        words.append(text)
+    return {"oth-edit-board": board_data(discs=discs, selected=list(targets), labels=words)}
 
 
 @callback(
-    Output("oth-board-after", "data"),
-    Output("oth-edit-said", "children"),
-    Output("oth-edit-bars", "figure"),
-    Output("oth-edit-bars-caption", "children"),
-    Output({"settings": "oth-edit-bars"}, "data"),
-    Output("oth-repair-table", "children"),
-    Output("oth-edit-error", "children", allow_duplicate=True),
-    Input("oth-edits", "data"),
-    Input("oth-game", "data"),
-    Input("oth-method", "value"),
-    Input("oth-scale", "value"),
-    Input("oth-choose", "value"),
-    Input("oth-blocks", "value"),
-    Input("oth-labels", "value"),
-    Input("oth-tab", "active_tab"),
-    Input("oth-facts", "data"),
-    Input("theme", "data"),
-    State("oth-layer", "value"),
-    State("oth-source", "data"),
-    State("session", "data"),
+    output={
+        "boards": Output("oth-board-after", "data"),
+        "words": Output("oth-edit-said", "children"),
+        "moves": EDIT.outputs,
+        "repair": Output("oth-repair-table", "children"),
+        "error": Output("oth-edit-error", "children", allow_duplicate=True),
+    },
+    inputs={
+        "edits": Input("oth-edits", "data"),
+        "data": Input("oth-game", "data"),
+        "method": Input("oth-method", "value"),
+        "scale": Input("oth-scale", "value"),
+        "choose": Input("oth-choose", "value"),
+        "blocks": Input("oth-blocks", "value"),
+        "labels": Input("oth-labels", "value"),
+        "tab": Input("oth-tab", "active_tab"),
+        "figures": Input("oth-facts", "data"),
+        "theme": State("theme", "data"),
+        "layer": State("oth-layer", "value"),
+        "source": State("oth-source", "data"),
+        "session": State("session", "data"),
+    },
     prevent_initial_call="initial_duplicate",
 )
 def ask_edit(
-    edits: Any, game: Any, method: str, scale: float, choose: str, blocks: Any, labels: str, tab: str, facts: Any,
-    theme: str, layer: Any, source: str, session: str,
-) -> tuple[Any, ...]:  # fmt: skip
+    edits: Json, data: Json, method: str, scale: Typed, choose: str, blocks: list[int], labels: str, tab: str,
+    figures: Json, theme: str, layer: Typed, source: str, session: str,
+) -> dict[str, Any]:  # fmt: skip
     """Run the edit and show everything that follows from it."""
-    if tab != "edit" or facts is None:
-        return (no_update,) * 7
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    if not edits or not 1 <= ply <= 59:
+    if tab != "edit" or figures is None:
+        raise PreventUpdate
+    game, rows = Game.from_dict(data), edits_of(edits)
+    if not rows or not game.readable:
         why = "Press one to four squares of the first board: each press goes to the next state of the square."
-        empty = {
-            n: board_data(discs=[0] * 64) for n in ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")
+        return {
+            "boards": {name: board_data(discs=[0] * 64) for name in BOARDS},
+            "words": why if game.ply else NO_MOVE,
+            "moves": EDIT.empty(),
+            "repair": "",
+            "error": None,
         }
-        return empty, why if ply else NO_MOVE, blank(340, ""), "", {}, "", None
-    rows = tuple((int(s), int(c)) for s, c in edits)
-    result, panel = attempt(
+    reply, panel = ask_for(
         lambda: OthelloEdit(
-            source, moves, ply, int(layer or 0), labels, edits=rows, method=method, scale=scale, choose=choose,
-            first=blocks[0], last=blocks[1],
+            source, game.moves, game.ply, int(layer or 0), labels, edits=rows, method=method, scale=scale,
+            choose=choose, first=blocks[0], last=blocks[1],
         ),
         session,
         "oth-edit",
     )  # fmt: skip
-    if result is None:
-        return (*[no_update] * 6, panel)
-    data, arrays = result.data, result.arrays
-    board = Board.start().after(moves[:ply])
-    moved = colour_just_moved(board, labels)
-    edited = edited_classes(board, rows, labels)
-    discs = [(0, moved, 3 - moved)[int(c)] for c in edited]
-    boards = {
-        "oth-after": next_move_board(arrays["after"], data["legal_after"], discs, None),
-        "oth-difference": difference_board(
-            arrays["before"], arrays["after"], data["legal_before"], data["legal_after"]
-        ),
-        "oth-crosstalk": value_board(arrays["crosstalk"], True, "change of log-odds"),
-        "oth-repair-board": belief_board(arrays["beliefs"][-1], np.asarray(edited), moved),
+    if reply is None:
+        return {"boards": no_update, "words": no_update, "moves": UNCHANGED, "repair": no_update, "error": panel}
+    return {
+        "boards": edit_boards(reply.answer, game.board, rows, labels),
+        "words": edit_words(reply.answer),
+        "moves": content(edited_moves, reply, options=EditWay(method, choose == "best"), theme=theme),
+        "repair": repair_table(reply.answer.repair),
+        "error": None,
     }
-    return (
-        boards,
-        said(data),
-        before_after_bars(arrays["before"], arrays["after"], data["legal_before"], data["legal_after"], theme),
-        f"Method {method}, scale {data['scale']:g}"
-        + (" (the best of the grid for this case, chosen by looking at the answer)" if choose == "best" else ""),
-        {"moves": list(moves[:ply]), "edits": [list(r) for r in rows], "method": method, "scale": data["scale"]},
-        repair_table(data["repair"]),
-        None,
+
+
+def edit_boards(edit: PositionEdit, board: Board, rows: Edits, labels: str) -> dict[str, Any]:
+    """The four boards of an edit, by the ids of their containers."""
+    moved = colour_just_moved(board, labels)
+    classes = classes_with(board, rows, labels)
+    discs = [(0, moved, 3 - moved)[c] for c in classes]
+    boards = (
+        next_move_board(edit.after, edit.legal_after, discs, None),
+        difference_board(edit.before, edit.after, edit.legal_before, edit.legal_after),
+        value_board(edit.crosstalk, True, "change of log-odds"),
+        belief_board(edit.beliefs[-1], np.asarray(classes), moved),
     )
+    return dict(zip(BOARDS, boards, strict=True))
 
 
-def edited_classes(board: Board, rows: tuple[tuple[int, int], ...], labels: str) -> list[int]:
+def classes_with(board: Board, rows: Edits, labels: str) -> list[int]:
     """The true classes with the edits put in."""
     classes = list(board.classes(labels))
     for square, target in rows:
@@ -202,32 +215,29 @@ def edited_classes(board: Board, rows: tuple[tuple[int, int], ...], labels: str)
     return classes
 
 
-def said(data: dict[str, Any]) -> Any:
+def edit_words(edit: PositionEdit) -> Node:
     """Errors before and after in words."""
-    names = {"false_positives": "gives 1 % or more to", "false_negatives": "gives under 1 % to legal"}
-    side = data["side_after"].capitalize()
-    other = "" if data["side_after"] == data["side_before"] else f" (on the real board {data['side_before']})"
+    other = "" if edit.side_after == edit.side_before else f" (on the real board {edit.side_before})"
     parts = [
-        f"{side} moves on the edited board{other}. "
-        f"Legal there: {', '.join(square_name(s) for s in data['legal_after']) or 'none'}. ",
-        html.Strong(f"Errors {data['null']} without the edit, {data['errors_after']} with it"),
-        f" (scale {data['scale']:g}).",
+        f"{edit.side_after.capitalize()} moves on the edited board{other}. "
+        f"Legal there: {', '.join(square_name(s) for s in edit.legal_after) or 'none'}. ",
+        html.Strong(f"Errors {edit.null} without the edit, {edit.errors_after} with it"),
+        f" (scale {edit.scale:g}).",
     ]
-    for key, words in names.items():
-        if data[key]:
-            parts.append(f" It {words} {', '.join(square_name(s) for s in data[key])}.")
+    for squares, words in (
+        (edit.false_positives, "gives 1 % or more to"),
+        (edit.false_negatives, "gives under 1 % to legal"),
+    ):
+        if squares:
+            parts.append(f" It {words} {', '.join(square_name(s) for s in squares)}.")
     return parts
 
 
-def repair_table(rows: list[dict[str, Any]]) -> Any:
+def repair_table(rows: Sequence[RepairRow]) -> Node:
     """By block: how many of the edited squares are read as the target, and how many of the others still rightly."""
-    head = html.Tr(
-        [html.Th(t) for t in ("after block", "edited squares read as the target", "other squares read as before")]
-    )
+    titles = ("after block", "edited squares read as the target", "other squares read as before")
     body = [
-        html.Tr(
-            [html.Td(r["layer"]), html.Td(f"{r['target']} of {r['edited']}"), html.Td(f"{r['same']} of {r['others']}")]
-        )
+        html.Tr([html.Td(r.layer), html.Td(f"{r.target} of {r.edited}"), html.Td(f"{r.same} of {r.others}")])
         for r in rows
     ]
-    return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")
+    return html.Table([html.Thead(html.Tr([html.Th(t) for t in titles])), html.Tbody(body)], className="attune-table")

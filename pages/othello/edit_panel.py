@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from analysis.tpr.ops.edit import OthelloTrials
+from components.kit.field import number_field
+from components.kit.names import named, progress
+from components.kit.types import Node
 from components.othello.board import board
+from pages.othello.cards import EDIT, TRIALS
 from pages.presses import press
 
 METHODS = [
@@ -21,11 +23,11 @@ METHODS = [
 ]
 
 
-def _box(name: str, title: str) -> Any:
+def _box(name: str, title: str) -> Node:
     return html.Div([html.H4(title, className="attune-board-title"), board(name, title)], className="attune-board-box")
 
 
-def edit_panel() -> Any:
+def edit_panel() -> Node:
     """Boards of one edit, its distribution, and the table of many."""
     return html.Div(
         [
@@ -54,9 +56,10 @@ def edit_panel() -> Any:
                                     {"label": "best of the grid (looks at the answer)", "value": "best"},
                                 ],
                             ),
-                            html.Div(
+                            named(
+                                "scale",
                                 dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
-                                className="attune-slider",
+                                "attune-slider",
                             ),
                             html.Div(
                                 [
@@ -124,7 +127,7 @@ def edit_panel() -> Any:
                         className="attune-card",
                         **{"aria-label": "Does the edit last?"},
                     ),
-                    figure_card("oth-edit-bars", "Before and after, move by move", "", 340),
+                    EDIT.layout(),
                 ],
                 className="attune-two",
             ),
@@ -133,33 +136,9 @@ def edit_panel() -> Any:
                     html.Div(
                         [
                             html.H3("Many edits"),
-                            dbc.Label("cases", html_for="oth-cases"),
-                            dbc.Input(
-                                id="oth-cases",
-                                type="number",
-                                step="any",
-                                value=200,
-                                size="sm",
-                                className="attune-number",
-                            ),
-                            dbc.Label("squares", html_for="oth-squares"),
-                            dbc.Input(
-                                id="oth-squares",
-                                type="number",
-                                step="any",
-                                value=1,
-                                size="sm",
-                                className="attune-number",
-                            ),
-                            dbc.Label("seed", html_for="oth-trial-seed"),
-                            dbc.Input(
-                                id="oth-trial-seed",
-                                type="number",
-                                step="any",
-                                value=44,
-                                size="sm",
-                                className="attune-number",
-                            ),
+                            number_field(OthelloTrials, "cases", "oth-cases", "cases"),
+                            number_field(OthelloTrials, "squares", "oth-squares", "squares"),
+                            number_field(OthelloTrials, "seed", "oth-trial-seed", "seed"),
                             html.Button(
                                 "Run them", id="oth-trials", className="attune-button attune-primary", type="button"
                             ),
@@ -170,7 +149,7 @@ def edit_panel() -> Any:
                                 type="button",
                                 disabled=True,
                             ),
-                            dbc.Progress(id="oth-trials-bar", value=0, className="attune-bar"),
+                            progress("oth-trials-bar", "running the trials"),
                             html.Span(id="oth-trials-text", className="attune-note", **{"aria-live": "polite"}),
                         ],
                         className="attune-card-head",
@@ -181,7 +160,7 @@ def edit_panel() -> Any:
                 className="attune-card",
                 **{"aria-label": "Many edits"},
             ),
-            figure_card("oth-trials-figure", "Errors by method", "Press “Run them”.", 340),
+            TRIALS.layout(),
         ],
         className="attune-stack",
     )

@@ -4,20 +4,23 @@ beside this one."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
 from components.kit.panels import user_error
+from components.kit.types import Node
 from components.othello.board import board
 from pages.manifest import PageManifest
 from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
+from pages.othello.cards import MOVES
 from pages.othello.edit_panel import edit_panel
-from pages.othello.state import ADDRESS, PATH, TABS, View, read_address
+from pages.othello.state import PATH, TABS, OthelloState
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
 from pages.presses import press, queue_stores
+from pages.state import names_of
+from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (binding, directions, edit, figures, play, reading, roles, trials)
@@ -29,16 +32,16 @@ STORIES = [
 ]
 
 
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read_state(OthelloState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("Which board does OthelloGPT believe in?", className="attune-title"),
-            html.Div([user_error(p) for p in view.problems], id="oth-problems"),
+            html.Div([user_error(p) for p in state.refusals], id="oth-problems"),
             html.Div([_play(), _next()], className="attune-two attune-two-play"),
-            _believed(view),
+            _believed(state),
             dbc.Tabs(
                 [
                     dbc.Tab(binding_tab(), tab_id="binding", label="Binding"),
@@ -46,10 +49,10 @@ def layout(**query: Any) -> Any:
                     dbc.Tab(directions_tab(), tab_id="directions", label="Directions"),
                     dbc.Tab(edit_panel(), tab_id="edit", label="Edit"),
                     dbc.Tab(figures_tab(), tab_id="figures", label="Figures"),
-                    dbc.Tab(model_tab(view), tab_id="model", label="Model and probes"),
+                    dbc.Tab(model_tab(state.source), tab_id="model", label="Model and probes"),
                 ],
                 id="oth-tab",
-                active_tab=view.tab,
+                active_tab=state.tab,
             ),
         ],
         className="attune-page",
@@ -62,25 +65,26 @@ MANIFEST = PageManifest(
     order=30,
     layout=layout,
     needs="no model in use",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=OthelloState,
+    address=names_of(OthelloState),
+    read_address=partial(read_state, OthelloState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
+def _stores(state: OthelloState) -> list[Node]:
     return [
-        dcc.Store(id="oth-game", data={"moves": list(view.moves), "ply": view.ply}),
-        dcc.Store(id="oth-source", data=view.source),
+        dcc.Store(id="oth-game", data=state.game.to_dict()),
+        dcc.Store(id="oth-source", data=state.source),
         dcc.Store(id="oth-facts"),
-        dcc.Store(id="oth-start", data={"layer": view.layer}),
+        dcc.Store(id="oth-start", data=state.layer),
         *queue_stores("oth-game"),
         *queue_stores("oth-edits"),
         html.Div(id="oth-hand-sink", hidden=True),
         dcc.Store(id="oth-line"),
-        dcc.Store(id="oth-edits", data=view.edits),
+        dcc.Store(id="oth-edits", data=state.edits),
         dcc.Store(id="oth-reading"),
+        dcc.Store(id="oth-trials-question"),
         dcc.Store(id="oth-board-play"),
         dcc.Store(id="oth-board-next"),
         dcc.Store(id="oth-board-believed"),
@@ -91,7 +95,7 @@ def _stores(view: View) -> list[Any]:
     ]
 
 
-def _play() -> Any:
+def _play() -> Node:
     return html.Section(
         [
             html.Div(
@@ -167,7 +171,7 @@ def _play() -> Any:
     )
 
 
-def _next() -> Any:
+def _next() -> Node:
     return html.Section(
         [
             html.Div(
@@ -177,7 +181,7 @@ def _next() -> Any:
             html.Div(
                 [
                     html.Div(board("oth-next", "Probability of each next move"), className="attune-board-box"),
-                    figure_card("oth-bars", "Most likely moves", "", 330),
+                    MOVES.layout(),
                 ],
                 className="attune-next",
             ),
@@ -188,8 +192,8 @@ def _next() -> Any:
     )
 
 
-def _believed(view: View) -> Any:
-    def one(name: str, title: str) -> Any:
+def _believed(state: OthelloState) -> Node:
+    def one(name: str, title: str) -> Node:
         return html.Div(
             [
                 html.H4(title, className="attune-board-title"),
@@ -208,7 +212,7 @@ def _believed(view: View) -> Any:
                         [
                             dbc.Label("after block", html_for="oth-layer"),
                             html.Div(
-                                dcc.Slider(0, 5, 1, value=view.layer or 0, id="oth-layer", updatemode="drag"),
+                                dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag"),
                                 className="attune-slider",
                             ),
                         ],
@@ -222,7 +226,7 @@ def _believed(view: View) -> Any:
                                     0,
                                     60,
                                     1,
-                                    value=view.ply,
+                                    value=state.game.ply,
                                     id="oth-ply",
                                     marks=None,
                                     updatemode="drag",
@@ -236,7 +240,7 @@ def _believed(view: View) -> Any:
                     dbc.RadioItems(
                         id="oth-labels",
                         inline=True,
-                        value=view.labels,
+                        value=state.labels,
                         options=[
                             {"label": "parity labels", "value": "parity"},
                             {"label": "true mover", "value": "mover"},

@@ -3,10 +3,12 @@ an illegal click is answered without asking a model."""
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from analysis.errors import UserError
@@ -15,12 +17,16 @@ from analysis.othello.records import format_moves, parse_moves
 from analysis.othello.squares import square_name
 from analysis.tpr.ops.edit import OthelloStory
 from analysis.tpr.ops.reading import OthelloReading
+from analysis.view_ref import QuestionRef
+from components.kit.types import Json, Node
 from components.othello.board import board_data
-from pages.common import attempt, refusal
-from pages.othello.state import ADDRESS
+from pages.common import ask_for, refusal, reply_of
+from pages.othello.state import Game, OthelloState, text_of
 from pages.presses import Press, queue_callbacks, settle
+from pages.state import names_of
 
-Game = dict[str, Any]
+Shares = Sequence[float] | np.ndarray
+"""Probabilities (64,) of the squares as the next move."""
 
 
 @callback(
@@ -32,38 +38,45 @@ Game = dict[str, Any]
     State("session", "data"),
     prevent_initial_call=True,
 )
-def change_game(asked: Any, reading: Any, source: str, session: str) -> tuple[Any, Any]:
+def change_game(presses: Json, reading: Json, source: str, session: str) -> tuple[Json, Node]:
     """The game after all that was pressed, or a sentence why not; the moves after the cursor stay until another is
     made."""
-    if not asked:
+    if not presses:
         return no_update, no_update
 
-    def best(moves: tuple[int, ...]) -> list[float] | None:
+    def best(moves: tuple[int, ...]) -> Shares | None:
         return shares_after(moves, reading, source, session)
 
     def tale(name: str) -> Game | None:
-        found, _ = attempt(lambda: OthelloStory(source, name), session, "story-game")
-        return None if found is None else {"moves": found.data["moves"], "ply": found.data["ply"]}
+        reply, _ = ask_for(lambda: OthelloStory(source, name), session, "story-game")
+        return None if reply is None else Game(reply.answer.moves, reply.answer.ply)
 
-    done, refused = settle(asked, lambda game, press: changed(game, press, best, tale))
+    def step(game: Json, press: Press) -> dict[str, Any]:
+        return game_after(Game.from_dict(game), press, best, tale).to_dict()
+
+    answer, refused = settle(presses, step)
     if refused is None:
-        return done, None
+        return answer, None
     # Only a pasted list stands in a box; a pressed square does not.
-    return done, refusal(refused, OthelloReading if asked["list"][-1]["kind"] == "paste" else None)
+    return answer, refusal(refused, OthelloReading if presses["list"][-1]["kind"] == "paste" else None)
 
 
-def shares_after(moves: tuple[int, ...], reading: Any, source: str, session: str) -> list[float] | None:
-    """What the model gives each square next: from the reading on screen if it is of this position, else asked for."""
-    if reading and reading.get("moves") == list(moves):
-        return list(reading["next"])
-    found, _ = attempt(lambda: OthelloReading(source, moves, len(moves)), session, "best-move")
-    return None if found is None else [float(s) for s in found.arrays["next"]]
+def shares_after(moves: tuple[int, ...], reading: Json, source: str, session: str) -> Shares | None:
+    """What the model gives each square next: from the reading on screen if it is of this position, else asked for.
+    ``reading``: the question that it answers."""
+    if reading:
+        operation = OthelloReading.from_params(QuestionRef.from_dict(reading).params)
+        if (operation.source, operation.moves[: operation.ply]) == (source, moves):
+            shares: Shares = reply_of(reading).answer.next
+            return shares
+    reply, _ = ask_for(lambda: OthelloReading(source, moves, len(moves)), session, "best-move")
+    return None if reply is None else reply.answer.next
 
 
-def changed(
+def game_after(
     game: Game,
     press: Press,
-    best: Callable[[tuple[int, ...]], list[float] | None],
+    best: Callable[[tuple[int, ...]], Shares | None],
     tale: Callable[[str], Game | None],
 ) -> Game:
     """The game after one press. Raises UserError for what the rules do not allow.
@@ -71,38 +84,37 @@ def changed(
     ``best``: shares of the 64 squares as the next move after a line; ``tale``: the game of a story. Both give None if
     the model has no answer.
     """
-    moves, at, kind = tuple(game["moves"]), int(game["ply"]), press["kind"]
+    kind = press["kind"]
     if kind == "ply" or kind in _STEPS:
-        to = int(press["ply"] or 0) if kind == "ply" else _STEPS[kind](at, len(moves))
-        return {"moves": list(moves), "ply": max(0, min(to, len(moves)))}
+        to = int(press["ply"] or 0) if kind == "ply" else _STEPS[kind](game.ply, len(game.moves))
+        return Game(game.moves, max(0, min(to, len(game.moves))))
     if kind == "clear":
-        return {"moves": [], "ply": 0}
+        return Game()
     if kind == "story":
         return tale(str(press["story"])) or game
     if kind == "paste":
-        found = parse_moves(press.get("text") or "", press.get("notation") or "rows")
-        return {"moves": list(found), "ply": len(found)}
+        moves = parse_moves(press.get("text") or "", press.get("notation") or "rows")
+        return Game(moves, len(moves))
     if kind == "square":
-        return played(game, int(press["square"]))
-    now = Board.start().after(moves[:at])
-    if now.over:
+        return with_move(game, int(press["square"]))
+    board = game.board
+    if board.over:
         raise UserError("The game is over: neither side can move. Go back, or start a new game.", "moves")
     if kind == "best":
-        if at == 0:
+        if game.ply == 0:
             raise UserError("The model has not answered about this position; it needs at least one move.", "moves")
-        shares = best(moves[:at])
+        shares = best(game.played)
         if shares is None:
             raise UserError("The model has not answered about this position yet. Press again.", "moves")
-        return played(game, max(now.legal, key=lambda s: shares[s]))
+        return with_move(game, max(board.legal, key=lambda s: shares[s]))
     # Seeded by the press, so that it is the same move if the question is asked again.
     chance = random.Random(int(press.get("seed") or 0))  # noqa: S311
     count = 1 if kind == "random" else 60
-    board = now
     for _ in range(count):
         if board.over:
             break
         board = board.play(chance.choice(board.legal))
-    return {"moves": list(board.moves), "ply": len(board.moves) if count > 1 else at + 1}
+    return Game(tuple(board.moves), len(board.moves) if count > 1 else game.ply + 1)
 
 
 _STEPS = {
@@ -113,34 +125,32 @@ _STEPS = {
 }
 
 
-def played(game: Game, square: int) -> Game:
+def with_move(game: Game, square: int) -> Game:
     """The game with one move more at the cursor; if it is the one that stood there, the later moves stay."""
-    moves, at = tuple(game["moves"]), int(game["ply"])
-    if at < len(moves) and moves[at] == square:
-        return {"moves": list(moves), "ply": at + 1}
-    now = Board.start().after(moves[:at])
-    if square not in now.legal:
-        raise UserError(now.why_illegal(square), "moves")
-    return {"moves": [*moves[:at], square], "ply": at + 1}
+    if game.ply < len(game.moves) and game.moves[game.ply] == square:
+        return Game(game.moves, game.ply + 1)
+    board = game.board
+    if square not in board.legal:
+        raise UserError(board.why_illegal(square), "moves")
+    return Game((*game.played, square), game.ply + 1)
 
 
 def status(board: Board, total: int) -> str:
     """Where the game stands, in words."""
     ply = len(board.moves)
     black, white = board.score
-    start = f"Ply {ply} of {total}: " if total else "The start: "
-    said = start
+    words = f"Ply {ply} of {total}: " if total else "The start: "
     if ply:
-        said += f"{'Black' if board.just_moved == 'black' else 'White'} played {square_name(board.moves[-1])}"
-        said += f", {len(board.flipped)} turned. "
+        words += f"{'Black' if board.just_moved == 'black' else 'White'} played {square_name(board.moves[-1])}"
+        words += f", {len(board.flipped)} turned. "
     if board.over:
         end = "Black wins" if black > white else "White wins" if white > black else "a draw"
-        return f"{said}The game is over: {black} to {white}, {end}."
+        return f"{words}The game is over: {black} to {white}, {end}."
     side = "Black" if board.side == "black" else "White"
     if ply and board.just_moved == board.side:
         other = "White" if board.side == "black" else "Black"
-        said += f"{other} cannot move and must pass. "
-    return f"{said}{side} to move, {len(board.legal)} legal moves. Black {black}, White {white}."
+        words += f"{other} cannot move and must pass. "
+    return f"{words}{side} to move, {len(board.legal)} legal moves. Black {black}, White {white}."
 
 
 @callback(
@@ -150,18 +160,18 @@ def status(board: Board, total: int) -> str:
     Input("oth-game", "data"),
     State("oth-notation", "value"),
 )
-def show_game(game: Game, notation: str) -> tuple[Any, ...]:
+def show_game(data: Json, notation: str) -> tuple[dict[str, Any], str, str]:
     """The board of the cursor's ply, and the move list up to the end of the line. Slider and buttons follow the game in
     the browser, where the newest press is known."""
-    moves, at = tuple(game["moves"]), int(game["ply"])
-    board = Board.start().after(moves[:at])
-    data = board_data(
+    game = Game.from_dict(data)
+    board = game.board
+    squares = board_data(
         discs=board.discs,
         legal=list(board.legal),
         last=board.moves[-1] if board.moves else None,
         labels=play_labels(board),
     )
-    return {"oth-play": data}, status(board, len(moves)), format_moves(moves, notation)
+    return {"oth-play": squares}, status(board, len(game.moves)), format_moves(game.moves, notation)
 
 
 def play_labels(board: Board) -> list[str]:
@@ -184,9 +194,9 @@ def play_labels(board: Board) -> list[str]:
     State("oth-game", "data"),
     prevent_initial_call=True,
 )
-def other_notation(notation: str, game: Game) -> str:
+def other_notation(notation: str, game: Json) -> str:
     """The same game in the other notation."""
-    return format_moves(tuple(game["moves"]), notation)
+    return format_moves(Game.from_dict(game).moves, notation)
 
 
 @callback(
@@ -200,15 +210,15 @@ def other_notation(notation: str, game: Game) -> str:
     State("session", "data"),
     prevent_initial_call=True,
 )
-def tell(story: str | None, source: str, session: str) -> tuple[Any, ...]:
+def tell(story: str | None, source: str, session: str) -> tuple[Json, Json, Json, Json, Node]:
     """A story sets block and edits, and says what to look at; its game comes through the queue, with other presses."""
     if not story:
-        return (*[no_update] * 4, "")
-    result, panel = attempt(lambda: OthelloStory(source, story), session, "story")
-    if result is None:
-        return (*[no_update] * 4, panel)
-    data = result.data
-    return data["edits"], data["layer"], data["tab"], data["labels"], data["text"]
+        return no_update, no_update, no_update, no_update, ""
+    reply, panel = ask_for(lambda: OthelloStory(source, story), session, "story")
+    if reply is None:
+        return no_update, no_update, no_update, no_update, panel
+    tale = reply.answer
+    return tale.edits, tale.layer, tale.tab, tale.labels, tale.text
 
 
 queue_callbacks("oth-game")
@@ -248,7 +258,7 @@ for _store, _ids in {
     )
 
 clientside_callback(
-    "function(...values) { return dash_clientside.attune.address(...values, " + str(ADDRESS).replace("'", '"') + "); }",
+    f"(...values) => dash_clientside.attune.address(...values, {json.dumps(names_of(OthelloState))})",
     Output("address", "data", allow_duplicate=True),
     Input("oth-source", "data"),
     Input("oth-words", "data"),
@@ -263,6 +273,6 @@ clientside_callback(
 
 
 @callback(Output("oth-words", "data"), Input("oth-game", "data"))
-def words_for_address(game: Game) -> str:
-    """The whole line as text for the address; a dash stands for the empty game."""
-    return format_moves(tuple(game["moves"]), "rows").replace(" ", "") or " "
+def words_for_address(game: Json) -> str:
+    """The whole line as text for the address."""
+    return text_of(Game.from_dict(game).moves)

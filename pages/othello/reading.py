@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dash import Input, Output, State, callback, no_update
+from dash.exceptions import PreventUpdate
 
 from analysis.othello.board import Board
 from analysis.othello.squares import square_name
-from analysis.tpr.ops.reading import OthelloFacts, OthelloReading
-from components.kit.figure_card import blank
+from analysis.tpr.ops.reading import PROBES, OthelloFacts, OthelloReading
+from analysis.view_ref import QuestionRef
+from components.kit.types import Json, Node, Typed
 from components.othello.board import belief_board, board_data, next_move_board
-from components.othello.figures import move_bars
-from pages.common import attempt
+from components.othello.views import AtPly, likely_moves
+from pages.cards import content
+from pages.common import ask_for
+from pages.othello.cards import MOVES
+from pages.othello.state import Game
 
-PROBES = ("linear", "tpr", "trilinear")
 NO_MOVE = "The model has no token for the empty board: it reads from the first move on. Play one."
 
 
@@ -32,94 +37,98 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_facts(source: str, _fitted: Any, layer: Any, start: Any, before: Any, session: str) -> tuple[Any, ...]:
-    """The model's facts and figures; the block to open on is the address's, else where the linear probe is best."""
-    result, panel = attempt(lambda: OthelloFacts(source), session, "oth-facts")
-    if result is None:
-        return *[no_update] * 4, panel
-    facts = result.data["facts"]
-    top = facts["layers"] - 1
-    wanted = start.get("layer") if before is None else layer
-    if wanted is None or (before is not None and before["facts"]["fingerprint"] != facts["fingerprint"]):
-        wanted = facts["headline"]
+def load_facts(
+    source: str, _fit: Node, layer: Typed, start: int | None, before: Json, session: str
+) -> tuple[Json, Json, Json, Json, Node]:
+    """The question of the model's facts and figures; the block to open on is the address's, else where the linear probe
+    is best."""
+    reply, panel = ask_for(lambda: OthelloFacts(source), session, "oth-facts")
+    if reply is None:
+        return no_update, no_update, no_update, no_update, panel
+    facts = reply.answer.facts
+    top = facts.layers - 1
+    wanted = start if before is None else layer
+    if wanted is None or (before is not None and QuestionRef.from_dict(before).params != reply.question.params):
+        wanted = facts.headline
     marks = {str(i): str(i) for i in range(top + 1)}
-    return result.data, max(top, 1), marks, min(int(wanted), top), None
+    return asdict(reply.question), max(top, 1), marks, min(int(wanted), top), None
 
 
 @callback(
-    Output("oth-reading", "data"),
-    Output("oth-board-next", "data"),
-    Output("oth-board-believed", "data"),
-    Output("oth-bars", "figure"),
-    Output("oth-bars-caption", "children"),
-    Output({"settings": "oth-bars"}, "data"),
-    Output("oth-next-said", "children"),
-    *[Output(f"oth-right-{name}", "children") for name in ("truth", *PROBES)],
-    Output("oth-next-error", "children"),
-    Output("oth-belief-error", "children"),
-    Input("oth-game", "data"),
-    Input("oth-layer", "value"),
-    Input("oth-labels", "value"),
-    Input("oth-facts", "data"),
-    Input("theme", "data"),
-    State("oth-source", "data"),
-    State("session", "data"),
+    output={
+        "question": Output("oth-reading", "data"),
+        "next": Output("oth-board-next", "data"),
+        "boards": Output("oth-board-believed", "data"),
+        "moves": MOVES.outputs,
+        "words": Output("oth-next-said", "children"),
+        "truth": Output("oth-right-truth", "children"),
+        "counts": {name: Output(f"oth-right-{name}", "children") for name in PROBES},
+        "next_error": Output("oth-next-error", "children"),
+        "belief_error": Output("oth-belief-error", "children"),
+    },
+    inputs={
+        "data": Input("oth-game", "data"),
+        "layer": Input("oth-layer", "value"),
+        "labels": Input("oth-labels", "value"),
+        "figures": Input("oth-facts", "data"),
+        "theme": State("theme", "data"),
+        "source": State("oth-source", "data"),
+        "session": State("session", "data"),
+    },
 )
-def read(game: Any, layer: Any, labels: str, facts: Any, theme: str, source: str, session: str) -> tuple[Any, ...]:
+def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, source: str, session: str) -> dict[str, Any]:
     """Ask for the position under the cursor."""
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    if facts is None or layer is None:
-        return (no_update,) * 13
-    board = Board.start().after(moves[:ply])
-    if ply == 0 or ply > 59:
-        why = (
-            NO_MOVE
-            if ply == 0
-            else "All sixty squares are filled: there is no next move to predict, and no position for it."
-        )
-        return nothing(board, why)
-    result, panel = attempt(lambda: OthelloReading(source, moves, ply, int(layer), labels), session, "oth-reading")
-    if result is None:
-        empty = nothing(board, "")
-        return (*empty[:11], panel, None)
-    data, arrays = result.data, result.arrays
-    shares = arrays["next"]
-    bars = move_bars(shares, data["legal"], theme)
-    boards = {"oth-belief-truth": true_board(board)}
-    said = {}
-    for name in PROBES:
-        if name not in arrays:
-            boards[f"oth-belief-{name}"] = board_data(discs=[0] * 64)
-            said[name] = data["missing"][name]
-            continue
-        boards[f"oth-belief-{name}"] = belief_board(arrays[name], arrays["truth"], colour_just_moved(board, labels))
-        by_layer = data["right_by_layer"][name]
-        said[name] = f"{data['right'][name]} of 64 right · by block: " + " ".join(
-            "–" if n is None else str(n) for n in by_layer
-        )
-    next_board = next_move_board(shares, data["legal"], board.discs, board.moves[-1])
-    return (
-        {"next": [float(s) for s in shares], "ply": ply, "moves": list(moves[:ply])},
-        {"oth-next": next_board},
-        boards,
-        bars,
-        f"After ply {ply}. Dashed: the 1 % that counts as predicted. Hatched bars are illegal moves.",
-        {"model": facts["facts"]["label"], "moves": list(moves[:ply]), "ply": ply},
-        f"illegal mass {data['illegal_mass']:.2%} · entropy {data['entropy']:.2f} nats, "
-        f"{data['log_legal']:.2f} if all {len(data['legal'])} legal moves were equally likely",
-        truth_words(board, labels),
-        *[said[name] for name in PROBES],
-        None,
-        None,
+    if figures is None or layer is None:
+        raise PreventUpdate
+    game = Game.from_dict(data)
+    board = game.board
+    if game.ply == 0:
+        return no_reading(board, NO_MOVE)
+    if not game.readable:
+        why = "All sixty squares are filled: there is no next move to predict, and no position for it."
+        return no_reading(board, why)
+    reply, panel = ask_for(
+        lambda: OthelloReading(source, game.moves, game.ply, int(layer), labels), session, "oth-reading"
     )
+    if reply is None:
+        return no_reading(board, "") | {"next_error": panel}
+    answer = reply.answer
+    boards, counts = {"oth-belief-truth": true_board(board)}, {}
+    for name, belief in answer.beliefs.items():
+        if belief is None:
+            boards[f"oth-belief-{name}"], counts[name] = board_data(discs=[0] * 64), answer.missing[name]
+            continue
+        boards[f"oth-belief-{name}"] = belief_board(belief, answer.truth, colour_just_moved(board, labels))
+        by_layer = " ".join("–" if n is None else str(n) for n in answer.right_by_layer[name])
+        counts[name] = f"{answer.right[name]} of 64 right · by block: {by_layer}"
+    return {
+        "question": asdict(reply.question),
+        "next": {"oth-next": next_move_board(answer.next, answer.legal, board.discs, board.moves[-1])},
+        "boards": boards,
+        "moves": content(likely_moves, reply, options=AtPly(game.ply), theme=theme),
+        "words": f"illegal mass {answer.illegal_mass:.2%} · entropy {answer.entropy:.2f} nats, "
+        f"{answer.log_legal:.2f} if all {len(answer.legal)} legal moves were equally likely",
+        "truth": truth_words(board, labels),
+        "counts": counts,
+        "next_error": None,
+        "belief_error": None,
+    }
 
 
-def nothing(board: Board, why: str) -> tuple[Any, ...]:
+def no_reading(board: Board, why: str) -> dict[str, Any]:
     """What stands there when nothing can be read."""
-    plain = board_data(discs=board.discs)
-    blank_board = board_data(discs=[0] * 64)
-    boards = {"oth-belief-truth": true_board(board)} | {f"oth-belief-{n}": blank_board for n in PROBES}
-    return (None, {"oth-next": plain}, boards, blank(330, ""), "", {}, why, "", "", "", "", None, None)
+    bare = board_data(discs=[0] * 64)
+    return {
+        "question": None,
+        "next": {"oth-next": board_data(discs=board.discs)},
+        "boards": {"oth-belief-truth": true_board(board)} | {f"oth-belief-{n}": bare for n in PROBES},
+        "moves": MOVES.empty(),
+        "words": why,
+        "truth": "",
+        "counts": dict.fromkeys(PROBES, ""),
+        "next_error": None,
+        "belief_error": None,
+    }
 
 
 def true_board(board: Board) -> dict[str, Any]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash.exceptions import PreventUpdate
 
+from analysis.othello.squares import POSITIONS
+from analysis.tpr.answers.reading import GeometryRow
 from analysis.tpr.ops.reading import OthelloRoles
-from components.kit.figure_card import blank
-from components.othello.pieces import gap_heatmaps, gram_heatmap, neighbour_bars, role_scatter
-from pages.common import attempt
+from components.kit.card import UNCHANGED
+from components.kit.types import Json, Node, Typed
+from components.othello.views import Embedding, direction_map, gap_maps, nearest_roles, role_cosines, role_map
+from pages.cards import content
+from pages.common import ask_for
+from pages.othello.cards import GAPS, GRAM, NEIGHBOURS, ROLES, SURVIVES
+from pages.othello.state import Game
 
 # Another change of basis with each press; 0 is the basis of the fit. Counted in the browser, where no press is lost.
 clientside_callback(
@@ -23,108 +31,81 @@ clientside_callback(
 
 
 @callback(
-    Output("oth-roles-map", "figure"),
-    Output("oth-roles-map-caption", "children"),
-    Output({"settings": "oth-roles-map"}, "data"),
-    Output("oth-survives", "figure"),
-    Output("oth-survives-caption", "children"),
-    Output({"settings": "oth-survives"}, "data"),
-    Output("oth-gaps", "figure"),
-    Output("oth-gaps-caption", "children"),
-    Output({"settings": "oth-gaps"}, "data"),
-    Output("oth-gram", "figure"),
-    Output("oth-gram-caption", "children"),
-    Output({"settings": "oth-gram"}, "data"),
-    Output("oth-neighbours", "figure"),
-    Output("oth-neighbours-caption", "children"),
-    Output({"settings": "oth-neighbours"}, "data"),
-    Output("oth-geometry-table", "children"),
-    Output("oth-roles-said", "children"),
-    Output("oth-roles-error", "children"),
-    Input("oth-gauge", "data"),
-    Input("oth-embedding", "value"),
-    Input("oth-layer", "value"),
-    Input("oth-labels", "value"),
-    Input("oth-probe", "value"),
-    Input("oth-tab", "active_tab"),
-    Input("oth-facts", "data"),
-    Input("theme", "data"),
-    State("oth-game", "data"),
-    State("oth-source", "data"),
-    State("session", "data"),
+    output={
+        "roles": ROLES.outputs,
+        "survives": SURVIVES.outputs,
+        "gaps": GAPS.outputs,
+        "gram": GRAM.outputs,
+        "neighbours": NEIGHBOURS.outputs,
+        "table": Output("oth-geometry-table", "children"),
+        "words": Output("oth-roles-said", "children"),
+        "error": Output("oth-roles-error", "children"),
+    },
+    inputs={
+        "gauge": Input("oth-gauge", "data"),
+        "embedding": Input("oth-embedding", "value"),
+        "layer": Input("oth-layer", "value"),
+        "labels": Input("oth-labels", "value"),
+        "probe": Input("oth-probe", "value"),
+        "tab": Input("oth-tab", "active_tab"),
+        "figures": Input("oth-facts", "data"),
+        "theme": State("theme", "data"),
+        "data": State("oth-game", "data"),
+        "source": State("oth-source", "data"),
+        "session": State("session", "data"),
+    },
 )
 def show_roles(
-    gauge: int, embedding: str, layer: Any, labels: str, probe: str, tab: str, facts: Any, theme: str, game: Any,
+    gauge: int, embedding: str, layer: Typed, labels: str, probe: str, tab: str, figures: Json, theme: str, data: Json,
     source: str, session: str,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """Draw the shared pieces of the probe of a block in the present coordinates."""
-    if tab != "roles" or facts is None or layer is None:
-        return (no_update,) * 18
-    moves, ply = tuple(game["moves"]), int(game["ply"])
-    if not moves:
-        empty = blank(440, "Play a move first.")
-        card: tuple[Any, ...] = (empty, "", {})
-        return *card, *card, blank(330), "", {}, *card, *card, None, "", None
-    result, panel = attempt(
+    if tab != "roles" or figures is None or layer is None:
+        raise PreventUpdate
+    game = Game.from_dict(data)
+    if not game.moves:
+        why = "Play a move first."
+        return {
+            "roles": ROLES.empty(why), "survives": SURVIVES.empty(why), "gaps": GAPS.empty(), "gram": GRAM.empty(why),
+            "neighbours": NEIGHBOURS.empty(why), "table": None, "words": "", "error": None,
+        }  # fmt: skip
+    ply = max(1, min(game.ply, len(game.moves), POSITIONS))
+    reply, panel = ask_for(
         lambda: OthelloRoles(
-            source,
-            moves,
-            max(1, min(ply, len(moves), 59)),
-            int(layer),
-            labels,
-            probe=probe,
-            gauge=int(gauge),
-            embedding=embedding,
+            source, game.moves, ply, int(layer), labels, probe=probe, gauge=int(gauge), embedding=embedding
         ),
         session,
         "oth-roles",
     )
-    if result is None:
-        return (*[no_update] * 17, panel)
-    data, arrays = result.data, result.arrays
-    settings = {"model": facts["facts"]["label"], "layer": layer, "labels": labels, "probe": probe, "gauge": gauge}
-    points = arrays[f"{embedding}.roles"]
-    points = points[:, :2] if embedding == "pca" else points  # Isomap's sheet bends in three
-    words = data["embedding"][embedding]
-    return (
-        role_scatter(points, data["squares"][embedding], theme),
-        words,
-        settings | {"embedding": embedding},
-        role_scatter(arrays["pca.directions"][:, :2], list(range(64)), theme),
-        data["survives"],
-        settings,
-        gap_heatmaps([(row["title"], arrays[f"gap.{row['key']}"]) for row in data["gaps"]], theme),
-        data["gap_caption"],
-        settings,
-        gram_heatmap(arrays["gram"], theme),
-        "Cosines of the 64 role vectors in these coordinates; squares in the order A1, A2, … H8.",
-        settings,
-        neighbour_bars(data["neighbours"], theme),
-        data["neighbour_caption"],
-        settings,
-        geometry_table(data["geometry"]),
-        data["said"],
-        None,
-    )
+    if reply is None:
+        return {
+            "roles": UNCHANGED, "survives": UNCHANGED, "gaps": UNCHANGED, "gram": UNCHANGED, "neighbours": UNCHANGED,
+            "table": no_update, "words": no_update, "error": panel,
+        }  # fmt: skip
+    return {
+        "roles": content(role_map, reply, options=Embedding(embedding), theme=theme),
+        "survives": content(direction_map, reply, theme=theme),
+        "gaps": content(gap_maps, reply, theme=theme),
+        "gram": content(role_cosines, reply, theme=theme),
+        "neighbours": content(nearest_roles, reply, theme=theme),
+        "table": geometry_table(reply.answer.geometry),
+        "words": reply.answer.said,
+        "error": None,
+    }
 
 
-def geometry_table(rows: list[dict[str, Any]]) -> Any:
+def geometry_table(rows: Sequence[GeometryRow]) -> Node:
     """Each number of the geometry in each reading, so that it shows which depend on the coordinates."""
-    head = html.Tr(
-        [
-            html.Th(t)
-            for t in ("reading", "true neighbours among the nearest", "R² of the gap map", "depends on coordinates")
-        ]
-    )
+    titles = ("reading", "true neighbours among the nearest", "R² of the gap map", "depends on coordinates")
     body = [
         html.Tr(
             [
-                html.Td(r["title"]),
-                html.Td(f"{r['neighbours']:.1%}"),
-                html.Td(f"{r['r2']:.3f}"),
-                html.Td("yes" if r["gauge"] else "no"),
+                html.Td(r.title),
+                html.Td(f"{r.neighbours:.1%}"),
+                html.Td(f"{r.r2:.3f}"),
+                html.Td("yes" if r.gauge else "no"),
             ]
         )
         for r in rows
     ]
-    return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")
+    return html.Table([html.Thead(html.Tr([html.Th(t) for t in titles])), html.Tbody(body)], className="attune-table")

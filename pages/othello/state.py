@@ -1,95 +1,108 @@
-"""What the address of the Othello page says, read defensively: what cannot be used is left out, and said."""
+"""State of the Othello page: what stands in its address, and the game that its queue of presses changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from analysis.errors import UserError
-from analysis.othello.records import parse_moves
+from analysis.fields import Choice, Whole
+from analysis.othello.board import Board
+from analysis.othello.records import format_moves, parse_moves
 from analysis.othello.sources import OthelloSource
-from pages.address import parse_json
+from analysis.othello.squares import MOVES, POSITIONS
+from analysis.tpr.ops.edit import MAX_EDITS
+from analysis.tpr.ops.reading import BINDING_PROBES, LABELS, MAX_LAYER
+from components.kit.types import Json
+from pages.state import At, Parsed
 
 PATH = "/othello"
-# The state that travels in the address, in the order of the inputs of the address callback.
-ADDRESS = ["othello", "moves", "ply", "layer", "labels", "probe", "edits", "tab"]
 TABS = ("binding", "roles", "directions", "edit", "figures", "model")
-PROBES = ("tpr", "tpr-full", "trilinear")
-START = "C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4"
+START = parse_moves("C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4")
 """A game to open on, in the convention of this page: letter = row."""
-MAX_EDITS = 4
+Edits = tuple[tuple[int, int], ...]
+"""(square, target class) pairs."""
 
 
 @dataclass(frozen=True)
-class View:
-    """The page's state at opening. ``layer`` None: the block at which the model's linear probe is best."""
+class Game:
+    """A line of moves, and how many of them have been played at the cursor."""
 
-    source: str = "bundled"
     moves: tuple[int, ...] = ()
     ply: int = 0
-    layer: int | None = None
-    labels: str = "parity"
-    probe: str = "tpr"
-    edits: list[list[int]] = field(default_factory=list)
-    tab: str = "binding"
-    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Game:
+        """What the page's store holds."""
+        return cls(tuple(data["moves"]), int(data["ply"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return {"moves": list(self.moves), "ply": self.ply}
+
+    @property
+    def played(self) -> tuple[int, ...]:
+        """The moves up to the cursor."""
+        return self.moves[: self.ply]
+
+    @property
+    def board(self) -> Board:
+        """The board at the cursor."""
+        return Board.start().after(self.played)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the model can read the position: it has no token for the empty board, and reads 59 moves."""
+        return 1 <= self.ply <= POSITIONS
 
 
-def read_address(query: dict[str, Any]) -> View:
-    """A view from the query of an address, with a sentence for each entry that could not be used."""
-    problems: list[str] = []
-    fields: dict[str, Any] = {}
-    source = query.get("othello")
-    if isinstance(source, str) and source:
-        try:
-            fields["source"] = OthelloSource(source).text
-        except UserError as error:
-            problems.append(error.message)
-    text = query.get("moves")
-    moves = parse_moves(START)
-    if isinstance(text, str):
-        try:
-            moves = parse_moves(text) if text.strip() else ()
-        except UserError as error:
-            problems.append(f"The game in the address cannot be used. {error.message}")
-    fields["moves"] = moves
-    fields["ply"] = len(moves)
-    for name, high in (("ply", len(moves)), ("layer", 200)):
-        if query.get(name) is not None:
-            value = _whole(query[name])
-            if value is None or not 0 <= value <= high:
-                problems.append(f"The address gives {name} as {str(query[name])[:20]!r}; it must be 0 to {high}.")
-            else:
-                fields[name] = value
-    for name, allowed in (("labels", ("parity", "mover")), ("probe", PROBES), ("tab", TABS)):
-        if query.get(name) in allowed:
-            fields[name] = query[name]
-        elif query.get(name) is not None:
-            problems.append(f"The address gives {name} as {str(query[name])[:20]!r}; it was left out.")
-    if query.get("edits") is not None:
-        fields["edits"] = _edits(parse_json(query["edits"]), problems)
-    return View(**fields, problems=problems)
+def text_of(moves: tuple[int, ...]) -> str:
+    """A line in the address; a space stands for the empty one, which else would be left out."""
+    return format_moves(moves, "rows").replace(" ", "") or " "
 
 
-def _edits(data: Any, problems: list[str]) -> list[list[int]]:
-    rows = data if isinstance(data, list) else []
-    good = [
-        row
-        for row in rows
-        if isinstance(row, list)
-        and len(row) == 2
-        and all(type(v) is int for v in row)
-        and 0 <= row[0] < 64
-        and 0 <= row[1] < 3
-    ]
-    if good != data or len(good) > MAX_EDITS or len({row[0] for row in good}) < len(good):
-        problems.append("Not all edits of the address can be used: an edit is a square 0 to 63 and a class 0 to 2.")
-    seen: dict[int, list[int]] = {row[0]: row for row in good}
-    return list(seen.values())[:MAX_EDITS]
-
-
-def _whole(text: Any) -> int | None:
+def _moves(text: str) -> tuple[int, ...]:
     try:
-        return int(text)
-    except (TypeError, ValueError, OverflowError):
-        return None
+        return parse_moves(text) if text.strip() else ()
+    except UserError as error:
+        raise UserError(f"The game in the address cannot be used. {error.message}") from None
+
+
+def _source(text: str) -> str:
+    return OthelloSource(text).text
+
+
+def _edits(data: Any) -> Edits:
+    rows = [tuple(row) if isinstance(row, list) else () for row in data] if isinstance(data, list) else [()]
+    known = all(len(r) == 2 and all(type(v) is int for v in r) and 0 <= r[0] < 64 and 0 <= r[1] < 3 for r in rows)
+    if not known or len(rows) > MAX_EDITS or len({r[0] for r in rows}) < len(rows):
+        raise UserError("The edits of the address cannot be used: an edit is a square 0 to 63 and a class 0 to 2.")
+    return tuple((square, target) for square, target in rows)
+
+
+@dataclass(frozen=True)
+class OthelloState:
+    """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best."""
+
+    source: Annotated[str, At("othello"), Parsed(_source, ("owner/name", "bundled"), raw=True)] = "bundled"
+    moves: Annotated[tuple[int, ...], Parsed(_moves, (START[:5], START), raw=True, form=text_of)] = START
+    ply: Annotated[int, Whole(0, MOVES)] | None = None
+    layer: Annotated[int, Whole(0, MAX_LAYER)] | None = None
+    labels: Annotated[str, Choice(LABELS)] = "parity"
+    probe: Annotated[str, Choice(BINDING_PROBES)] = "tpr"
+    edits: Annotated[Edits, Parsed(_edits, (((19, 2), (20, 0)), ()))] = ()
+    tab: Annotated[str, Choice(TABS)] = "binding"
+    problems: tuple[str, ...] = ()
+
+    @property
+    def game(self) -> Game:
+        """The game to open on; a ply past its end is its end."""
+        return Game(self.moves, len(self.moves) if self.ply is None else min(self.ply, len(self.moves)))
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """What could not be used of an address: ``problems``, and a ply past the end of the game."""
+        last = len(self.moves)
+        if self.ply is None or self.ply <= last:
+            return self.problems
+        return (*self.problems, f"The address gives ply as '{self.ply}'; it must be 0 to {last}.")

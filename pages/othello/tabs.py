@@ -7,10 +7,26 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from analysis.tpr.ops.reading import FitProbes
+from components.kit.field import number_field
+from components.kit.names import named, progress
 from components.kit.panels import empty
+from components.kit.types import Node
 from components.othello.board import board
-from pages.othello.state import View
+from pages.othello.cards import (
+    ACCURACY,
+    EDITS,
+    GAPS,
+    GRAM,
+    LEGALITY,
+    MATRIX,
+    NEIGHBOURS,
+    PLANE,
+    RANKS,
+    ROLES,
+    SURVIVES,
+    TRAINING,
+)
 
 PROBES = [
     {"label": "TPR, 52 roles × 2 fillers", "value": "tpr"},
@@ -19,18 +35,18 @@ PROBES = [
 ]
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False, **more: Any) -> Any:
+def button(name: str, text: str, label: str = "", primary: bool = False, **more: Any) -> Node:
     """A button; ``label`` says in words what a symbol means; ``more``: further attributes."""
     extra = ({"aria-label": label, "title": label} if label else {}) | more
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", **extra)
 
 
-def _probe_choice(name: str, value: str = "tpr") -> Any:
+def _probe_choice(name: str, value: str = "tpr") -> Node:
     return html.Div(dcc.Dropdown(PROBES, value, id=name, clearable=False, searchable=False), className="attune-pick")
 
 
-def binding_tab() -> Any:
+def binding_tab() -> Node:
     """The plane of the fillers and the binding matrix."""
     return html.Div(
         [
@@ -44,8 +60,8 @@ def binding_tab() -> Any:
             ),
             html.Div(
                 [
-                    figure_card("oth-plane", "The 64 unbound squares and the three colours", "", 520),
-                    figure_card("oth-matrix", "Binding matrix of this ply", "", 520),
+                    PLANE.layout(),
+                    MATRIX.layout(),
                 ],
                 className="attune-two",
             ),
@@ -55,7 +71,7 @@ def binding_tab() -> Any:
     )
 
 
-def roles_tab() -> Any:
+def roles_tab() -> Node:
     """Square embeddings in the present coordinates, beside what every choice of them shares."""
     return html.Div(
         [
@@ -83,16 +99,16 @@ def roles_tab() -> Any:
             dcc.Store(id="oth-gauge", data=0),
             html.Div(
                 [
-                    figure_card("oth-roles-map", "Square embeddings (roles)", "", 440),
-                    figure_card("oth-survives", "What every choice of coordinates shares", "", 440),
+                    ROLES.layout(),
+                    SURVIVES.layout(),
                 ],
                 className="attune-two",
             ),
-            figure_card("oth-gaps", "Similarity of two squares by how far apart they are", "", 330),
+            GAPS.layout(),
             html.Div(
                 [
-                    figure_card("oth-gram", "Gram matrix of the roles", "", 440),
-                    figure_card("oth-neighbours", "Whose neighbours are the nearest roles?", "", 440),
+                    GRAM.layout(),
+                    NEIGHBOURS.layout(),
                 ],
                 className="attune-two",
             ),
@@ -103,10 +119,10 @@ def roles_tab() -> Any:
     )
 
 
-def directions_tab() -> Any:
+def directions_tab() -> Node:
     """Cosines with the linear probe, and accuracy against parameters."""
 
-    def one(name: str, title: str) -> Any:
+    def one(name: str, title: str) -> Node:
         return html.Div(
             [html.H4(title, className="attune-board-title"), board(f"oth-cosine-{name}", title)],
             className="attune-board-box",
@@ -117,7 +133,8 @@ def directions_tab() -> Any:
             html.Div(
                 [
                     html.Span("roles"),
-                    html.Div(
+                    named(
+                        "roles",
                         dcc.Slider(
                             0,
                             5,
@@ -128,7 +145,7 @@ def directions_tab() -> Any:
                             marks=None,
                             updatemode="drag",
                         ),
-                        className="attune-slider",
+                        "attune-slider",
                     ),
                     html.Span(id="oth-directions-said", className="attune-note", **{"aria-live": "polite"}),
                 ],
@@ -149,29 +166,29 @@ def directions_tab() -> Any:
                 className="attune-card",
                 **{"aria-label": "Cosines of the directions"},
             ),
-            figure_card("oth-rank", "Accuracy against parameters", "", 420),
+            RANKS.layout(),
             html.Div(id="oth-directions-error"),
         ],
         className="attune-stack",
     )
 
 
-def figures_tab() -> Any:
+def figures_tab() -> Node:
     """What was measured of this model and its probes."""
     return html.Div(
         [
             html.Div(id="oth-card", className="attune-card attune-numbers"),
             html.Div(
                 [
-                    figure_card("oth-legality", "Illegal first choices by ply", "", 340),
-                    figure_card("oth-training", "Training", "", 340),
+                    LEGALITY.layout(),
+                    TRAINING.layout(),
                 ],
                 className="attune-two",
             ),
             html.Div(
                 [
-                    figure_card("oth-accuracy", "Squares right by block", "", 380),
-                    figure_card("oth-edit-table", "Edits: error by method", "", 380),
+                    ACCURACY.layout(),
+                    EDITS.layout(),
                 ],
                 className="attune-two",
             ),
@@ -181,7 +198,7 @@ def figures_tab() -> Any:
     )
 
 
-def model_tab(view: View) -> Any:
+def model_tab(source: str) -> Node:
     """Another model, and the fit of its probes."""
     return html.Section(
         [
@@ -194,7 +211,7 @@ def model_tab(view: View) -> Any:
             html.Div(
                 [
                     dbc.Label("Model", html_for="oth-source-text", className="visually-hidden"),
-                    dbc.Input(id="oth-source-text", value=view.source, size="sm", maxLength=500),
+                    dbc.Input(id="oth-source-text", value=source, size="sm", maxLength=500),
                     button("oth-open", "Open", primary=True),
                     button("oth-bundled", "The bundled model"),
                 ],
@@ -205,17 +222,11 @@ def model_tab(view: View) -> Any:
             html.Hr(),
             html.Div(
                 [
-                    dbc.Label("games", html_for="oth-fit-games"),
-                    dbc.Input(
-                        id="oth-fit-games", type="number", step="any", value=1000, size="sm", className="attune-number"
-                    ),
-                    dbc.Label("seed", html_for="oth-fit-seed"),
-                    dbc.Input(
-                        id="oth-fit-seed", type="number", step="any", value=0, size="sm", className="attune-number"
-                    ),
+                    number_field(FitProbes, "games", "oth-fit-games", "games"),
+                    number_field(FitProbes, "seed", "oth-fit-seed", "seed"),
                     button("oth-fit", "Fit the probes of all blocks", primary=True),
                     html.Button("Cancel", id="oth-fit-cancel", className="attune-button", type="button", disabled=True),
-                    dbc.Progress(id="oth-fit-bar", value=0, className="attune-bar"),
+                    progress("oth-fit-bar", "fitting the probe"),
                     html.Span(id="oth-fit-text", className="attune-note", **{"aria-live": "polite"}),
                 ],
                 className="attune-row",

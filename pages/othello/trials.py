@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
+from analysis.engine.client import Reply
+from analysis.tpr.answers.edit import TrialRow, TrialTable
 from analysis.tpr.ops.edit import OthelloTrials
-from components.othello.figures import edit_errors
-from pages.common import attempt_job
+from components.kit.types import Json, Node, Relay, Typed
+from components.othello.views import trial_errors
+from pages.cards import content
+from pages.common import ask_job, reply_of
+from pages.othello.cards import TRIALS
 from pages.othello.state import PATH
 
 COLUMNS = (
-    ("method", "method"),
-    ("mean", "errors"),
-    ("interval", "95 % interval"),
-    ("null", "without edit"),
-    ("exact", "exact boards"),
-    ("top_n", "errors, top-N"),
-    ("scale", "scale"),
-    ("choice", "scale chosen"),
+    "method",
+    "errors",
+    "95 % interval",
+    "without edit",
+    "exact boards",
+    "errors, top-N",
+    "scale",
+    "scale chosen",
 )
 
 
 @callback(
-    Output("oth-trials-table", "children"),
-    Output("oth-trials-figure", "figure"),
-    Output("oth-trials-figure-caption", "children"),
-    Output({"settings": "oth-trials-figure"}, "data"),
+    Output("oth-trials-question", "data"),
     Output("oth-trials-error", "children"),
     Input("oth-trials", "n_clicks"),
     State("oth-cases", "value"),
@@ -36,7 +40,6 @@ COLUMNS = (
     State("oth-labels", "value"),
     State("oth-blocks", "value"),
     State("oth-source", "data"),
-    State("theme", "data"),
     State("session", "data"),
     background=True,
     progress=[Output("oth-trials-bar", "value"), Output("oth-trials-text", "children")],
@@ -48,13 +51,13 @@ COLUMNS = (
     prevent_initial_call=True,
 )
 def run_trials(
-    set_progress: Any, clicks: Any, cases: Any, squares: Any, seed: Any, labels: str, blocks: Any, source: str,
-    theme: str, session: str,
-) -> tuple[Any, ...]:  # fmt: skip
+    set_progress: Relay, clicks: int | None, cases: Typed, squares: Typed, seed: Typed, labels: str, blocks: list[int],
+    source: str, session: str,
+) -> tuple[Json, Node]:  # fmt: skip
     """Run them as a job."""
     if not clicks:
-        return (no_update,) * 5
-    result, panel = attempt_job(
+        return no_update, no_update
+    reply, panel = ask_job(
         lambda: OthelloTrials(
             source, cases=cases, squares=squares, seed=seed, labels=labels, first=blocks[0], last=blocks[1]
         ),
@@ -62,32 +65,34 @@ def run_trials(
         session,
         f"{PATH}?tab=edit",
     )
-    if result is None:
-        return (*[no_update] * 4, panel)
-    data = result.data
-    return (
-        table(data["rows"]),
-        edit_errors(data["rows"], theme),
-        data["caption"],
-        {"settings": data["settings"]},
-        None,
-    )
+    return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 
-def table(rows: list[dict[str, Any]]) -> Any:
-    """Method by method; every number said with its interval or its control."""
+@callback(
+    output={"table": Output("oth-trials-table", "children"), "figure": TRIALS.outputs},
+    inputs={"question": Input("oth-trials-question", "data"), "theme": State("theme", "data")},
+    prevent_initial_call=True,
+)
+def show_trials(question: Json, theme: str) -> dict[str, Any]:
+    """The table, and its figure."""
+    reply: Reply[TrialTable] = reply_of(question)
+    return {"table": table(reply.answer.rows), "figure": content(trial_errors, reply, theme=theme)}
+
+
+def table(rows: Sequence[TrialRow]) -> Node:
+    """Method by method; every number stands with its interval or its control."""
     body = []
     for r in rows:
-        words = {
-            "method": r["title"],
-            "mean": f"{r['mean']:.2f}",
-            "interval": f"{r['low']:.2f} to {r['high']:.2f}",
-            "null": f"{r['null']:.2f}",
-            "exact": f"{r['exact']:.0%}",
-            "top_n": f"{r['top_n']:.2f}",
-            "scale": f"{r['scale']:.2f}",
-            "choice": r["choice"],
-        }
-        body.append(html.Tr([html.Td(words[key]) for key, _ in COLUMNS]))
-    head = html.Tr([html.Th(title) for _, title in COLUMNS])
+        words = (
+            r.title,
+            f"{r.mean:.2f}",
+            f"{r.low:.2f} to {r.high:.2f}",
+            f"{r.null:.2f}",
+            f"{r.exact:.0%}",
+            f"{r.top_n:.2f}",
+            f"{r.scale:.2f}",
+            r.choice,
+        )
+        body.append(html.Tr([html.Td(cell) for cell in words]))
+    head = html.Tr([html.Th(title) for title in COLUMNS])
     return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")

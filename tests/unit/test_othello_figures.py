@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from dash._utils import to_json
 
+from analysis.tpr.answers.edit import TrialRow
+from analysis.tpr.answers.model import RandomNetwork
+from analysis.tpr.answers.reading import CurvePoint, NeighbourRow
 from components.kit.theme import TEMPLATES
 from components.othello import figures as f
 from components.othello import pieces as g
@@ -25,22 +28,21 @@ UNBOUND = RNG.normal(0, 5, (64, 2))
 TRUTH = RNG.integers(0, 3, 64)
 POINTS = RNG.normal(size=(64, 3))
 GAP = np.where(np.arange(64).reshape(8, 8) == 0, np.nan, RNG.normal(0, 0.2, (8, 8)))
-NEAR = [
-    {"title": "roles", "neighbour": 0.5, "row": 0.1, "column": 0.1, "diagonal": 0.1, "unrelated": 0.2},
-    {"title": EVIL, "neighbour": 0.1, "row": 0.1, "column": 0.1, "diagonal": 0.1, "unrelated": 0.6},
-]
+NEAR = [NeighbourRow("roles", 0.5, 0.1, 0.1, 0.1, 0.2), NeighbourRow(EVIL, 0.1, 0.1, 0.1, 0.1, 0.6)]
 RANKS = [
-    {"kind": "svd", "name": "rank 80", "parameters": 25600, "accuracy": 0.85},
-    {"kind": "svd", "name": "rank 40", "parameters": 12800, "accuracy": 0.7},
-    {"kind": "tpr", "name": "TPR, 52 × 2", "parameters": 16646, "accuracy": 0.97},
-    {"kind": "linear", "name": EVIL, "parameters": 24576, "accuracy": 0.98},
+    CurvePoint("rank 80", "svd", 25600, 0.85),
+    CurvePoint("rank 40", "svd", 12800, 0.7),
+    CurvePoint("TPR, 52 × 2", "tpr", 16646, 0.97),
+    CurvePoint(EVIL, "linear", 24576, 0.98),
 ]
 EDITS = [
-    {"title": "TPR", "choice": "fixed", "mean": 0.5, "low": 0.4, "high": 0.7, "null": 1.4},
-    {"title": "TPR", "choice": "best", "mean": 0.2, "low": 0.1, "high": 0.3, "null": 1.4},
-    {"title": EVIL, "choice": "fixed", "mean": 1.6, "low": 1.3, "high": 1.9, "null": 1.4},
+    TrialRow("tpr", title, choice, mean, low, high, 1.4, 1.4, 0.5, 1.0, 1.0, 200)
+    for title, choice, mean, low, high in (
+        ("TPR", "fixed", 0.5, 0.4, 0.7),
+        ("TPR", "best", 0.2, 0.1, 0.3),
+        (EVIL, "fixed", 1.6, 1.3, 1.9),
+    )
 ]
-REPAIR = [{"layer": i, "target": i, "edited": 2, "same": 62 - i, "others": 62} for i in range(3)]
 ACCURACY = {"linear": [0.8, 0.9], EVIL: [None, 0.85]}
 
 
@@ -50,7 +52,7 @@ def figures(theme: str) -> dict[str, dict[str, Any]]:
         "before_after": f.before_after_bars(SHARES, OTHER, LEGAL, LEGAL[:1], theme),
         "legality": f.legality_by_ply([0.0, 0.5], [100, 50], theme, reference=[0.9, 0.9]),
         "training": f.training_curve([1, 2, 3], [1.0, 0.1, -0.01], [0.5, 0.1, 0.0], theme),
-        "accuracy": f.accuracy_by_layer(ACCURACY, 0.62, {"layer": 1, "linear": 0.7, "tpr": 0.69}, theme),
+        "accuracy": f.accuracy_by_layer(ACCURACY, 0.62, RandomNetwork(1, 1000, 0.7, 0.69), theme),
         "binding": g.binding_heatmap(RNG.normal(size=(52, 2)), theme),
         "plane": g.filler_plane(UNBOUND, FILLERS, TRUTH, NAMES, theme),
         "roles2": g.role_scatter(POINTS[:, :2], list(range(64)), theme),
@@ -60,7 +62,6 @@ def figures(theme: str) -> dict[str, dict[str, Any]]:
         "neighbours": g.neighbour_bars(NEAR, theme),
         "ranks": g.rank_curve(RANKS, theme),
         "edits": f.edit_errors(EDITS, theme),
-        "repair": f.repair_curve(REPAIR, theme),
     }
 
 
@@ -273,9 +274,3 @@ def test_edits_carry_interval_and_null_of_their_method() -> None:
     assert round(fixed["y"][0]) == round(best["y"][0]) == 0 and fixed["y"][0] != best["y"][0]
     null = meta(LIGHT["edits"], "null")[0]
     assert null["x"].tolist() == [1.4, 1.4] and null["y"] == [0, 1]
-
-
-def test_repair_counts_become_shares() -> None:
-    target, same = LIGHT["repair"]["data"]
-    assert target["y"].tolist() == [0, 0.5, 1] and target["customdata"] == ["0 of 2", "1 of 2", "2 of 2"]
-    assert same["y"][0] == 1 and same["x"] == [0, 1, 2]

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
-from analysis.othello.records import parse_moves
-from pages.othello.edit import edited, edited_classes, said
+from analysis.tpr.answers.edit import PositionEdit, TrialRow, TrialSettings, TrialTable
+from analysis.tpr.answers.model import ProbeRow
+from pages.othello.edit import classes_with, edit_words, edits_after
 from pages.othello.figures import edit_table, probe_table
-from pages.othello.play import changed, play_labels, played, status
-from pages.othello.reading import colour_just_moved, nothing, truth_words
-from pages.othello.state import START, View, read_address
+from pages.othello.play import game_after, play_labels, status, with_move
+from pages.othello.reading import colour_just_moved, no_reading, truth_words
+from pages.othello.state import START as MOVES
+from pages.othello.state import Game, OthelloState, text_of
 from pages.presses import settle
+from pages.state import read
 
-MOVES = parse_moves(START)
+
+def read_address(query: dict[str, str]) -> OthelloState:
+    return read(OthelloState, query)
 
 
 def test_an_empty_address_opens_on_a_legal_game() -> None:
     view = read_address({})
-    assert view.moves == MOVES and view.ply == len(MOVES) and view.problems == [] and view.layer is None
+    assert view.game == Game(MOVES, len(MOVES)) and view.refusals == () and view.layer is None
 
 
 def test_an_address_is_read_back() -> None:
-    query = {"othello": "owner/name", "moves": START[:12], "ply": "3", "layer": "2", "labels": "mover"}
+    query = {"othello": "owner/name", "moves": text_of(MOVES[:6]), "ply": "3", "layer": "2", "labels": "mover"}
     view = read_address({**query, "probe": "trilinear", "edits": "[[19,2],[20,0]]", "tab": "edit"})
-    assert view == View("owner/name", MOVES[:6], 3, 2, "mover", "trilinear", [[19, 2], [20, 0]], "edit", [])
-    assert read_address({"moves": " "}).moves == () and read_address({"moves": " "}).ply == 0
+    assert view == OthelloState("owner/name", MOVES[:6], 3, 2, "mover", "trilinear", ((19, 2), (20, 0)), "edit")
+    assert view.game == Game(MOVES[:6], 3) and read_address({"moves": " "}).game == Game()
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,7 @@ def test_an_address_is_read_back() -> None:
         ({"moves": "A1"}, "game in the address"),
         ({"moves": "<script>"}, "game in the address"),
         ({"ply": "99"}, "ply"),
+        ({"ply": "40"}, "ply as '40'; it must be 0 to 17"),
         ({"ply": "x"}, "ply"),
         ({"layer": "-1"}, "layer"),
         ({"labels": "colour"}, "labels"),
@@ -51,54 +58,57 @@ def test_an_address_is_read_back() -> None:
 )
 def test_what_an_address_cannot_say_is_left_out_and_named(query: dict, word: str) -> None:
     view = read_address(query)
-    assert len(view.problems) == 1 and word in view.problems[0]
-    assert view.moves == MOVES and len(view.edits) <= 4 and view.source == "bundled"
+    assert len(view.refusals) == 1 and word in view.refusals[0]
+    assert view.game == Game(MOVES, len(MOVES)) and view.edits == () and view.source == "bundled"
 
 
 def test_moves_keep_or_cut_the_line() -> None:
-    game = {"moves": list(MOVES), "ply": 3}
-    assert played(game, MOVES[3]) == {"moves": list(MOVES), "ply": 4}
+    game = Game(MOVES, 3)
+    assert with_move(game, MOVES[3]) == Game(MOVES, 4)
     other = next(s for s in Board.start().after(MOVES[:3]).legal if s != MOVES[3])
-    assert played(game, other) == {"moves": [*MOVES[:3], other], "ply": 4}
+    assert with_move(game, other) == Game((*MOVES[:3], other), 4)
     with pytest.raises(UserError, match="already has a disc"):
-        played(game, 27)
+        with_move(game, 27)
 
 
-def press(game: dict, kind: str, shares: list[float] | None = None, **said: Any) -> dict:
-    return changed(game, {"kind": kind, "n": 1, "seed": 3, **said}, lambda _: shares, lambda _: None)
+def press(game: Game, kind: str, shares: list[float] | None = None, **said: Any) -> Game:
+    return game_after(game, {"kind": kind, "n": 1, "seed": 3, **said}, lambda _: shares, lambda _: None)
 
 
 def test_buttons() -> None:
-    game = {"moves": list(MOVES), "ply": 5}
-    assert press(game, "first")["ply"] == 0 and press(game, "last")["ply"] == len(MOVES)
-    assert press(game, "undo")["ply"] == 4 and press(game, "redo")["ply"] == 6
-    assert press(game, "ply", ply=99)["ply"] == len(MOVES) and press(game, "clear") == {"moves": [], "ply": 0}
+    game = Game(MOVES, 5)
+    assert press(game, "first").ply == 0 and press(game, "last").ply == len(MOVES)
+    assert press(game, "undo").ply == 4 and press(game, "redo").ply == 6
+    assert press(game, "ply", ply=99).ply == len(MOVES) and press(game, "clear") == Game()
     after = press(game, "end")
-    assert after["moves"][:5] == list(MOVES[:5]) and Board.start().after(tuple(after["moves"])).over
+    assert after.moves[:5] == MOVES[:5] and Board.start().after(after.moves).over
     assert press(game, "end") == after, "asked again, a press is the same press"
     assert press(game, "end", seed=4) != after
     one = press(game, "random")
-    assert one["ply"] == 6 and len(one["moves"]) == 6
-    assert press(game, "paste", text="f5d6c3", notation="rows")["ply"] == 3
+    assert one.ply == 6 and len(one.moves) == 6
+    assert press(game, "paste", text="f5d6c3", notation="rows").ply == 3
     with pytest.raises(UserError, match="at least one move"):
-        press({"moves": [], "ply": 0}, "best", [0.0] * 64)
+        press(Game(), "best", [0.0] * 64)
     with pytest.raises(UserError, match="not answered"):
         press(game, "best", None)
     shares = [0.0] * 64
     best = Board.start().after(MOVES[:5]).legal[-1]
     shares[best], shares[0] = 0.5, 0.9  # the likeliest square of all is not legal
-    assert press(game, "best", shares)["moves"][5] == best
-    over = {"moves": after["moves"], "ply": len(after["moves"])}
+    assert press(game, "best", shares).moves[5] == best
+    over = Game(after.moves, len(after.moves))
     with pytest.raises(UserError, match="over"):
         press(over, "random")
 
 
 def test_all_presses_that_wait_are_answered_in_their_order() -> None:
-    game = {"moves": list(MOVES), "ply": 5}
+    game = Game(MOVES, 5).to_dict()
+    assert game == {"moves": list(MOVES), "ply": 5} and Game.from_dict(game) == Game(MOVES, 5)
 
     def ask(*kinds: str) -> tuple[dict, UserError | None]:
         asked = {"state": game, "list": [{"n": n, "kind": k, "seed": n} for n, k in enumerate(kinds, 4)]}
-        return settle(asked, lambda now, what: changed(now, what, lambda _: None, lambda _: None))
+        return settle(
+            asked, lambda now, what: game_after(Game.from_dict(now), what, lambda _: None, lambda _: None).to_dict()
+        )
 
     done, refused = ask("undo", "undo", "redo", "redo", "redo")
     assert done == {"to": 8, "from": game, "state": {"moves": list(MOVES), "ply": 6}} and refused is None
@@ -109,18 +119,18 @@ def test_all_presses_that_wait_are_answered_in_their_order() -> None:
 
 
 def test_edits_pressed_quickly_are_all_taken_in() -> None:
-    game = {"moves": list(MOVES), "ply": 5}
+    game = Game(MOVES, 5)
     squares = [s for s, c in enumerate(Board.start().after(MOVES[:5]).classes("parity")) if c == 0][:5]
-    edits: list = []
+    edits: tuple[tuple[int, int], ...] = ()
     for square in squares[:4]:
-        edits, said = edited(edits, {"kind": "square", "square": square}, game, "parity")
+        edits, said = edits_after(edits, {"kind": "square", "square": square}, game, "parity")
         assert not said
     assert [e[0] for e in edits] == squares[:4]
     with pytest.raises(UserError, match="At most four"):
-        edited(edits, {"kind": "square", "square": squares[4]}, game, "parity")
-    assert edited(edits, {"kind": "clear"}, game, "parity") == ([], "")
+        edits_after(edits, {"kind": "square", "square": squares[4]}, game, "parity")
+    assert edits_after(edits, {"kind": "clear"}, game, "parity") == ((), "")
     with pytest.raises(UserError):
-        edited([], {"kind": "square", "square": 0}, {"moves": [], "ply": 0}, "parity")
+        edits_after((), {"kind": "square", "square": 0}, Game(), "parity")
 
 
 def test_the_status_tells_of_turns_passes_and_ends() -> None:
@@ -150,35 +160,36 @@ def test_colours_follow_the_labels() -> None:
     assert "says the opposite" not in truth_words(board, "parity")
     classes = board.classes()
     square = classes.index(1)
-    assert edited_classes(board, ((square, 0),), "parity")[square] == 0
-    assert len(nothing(board, "why")) == 13
+    assert classes_with(board, ((square, 0),), "parity")[square] == 0
+    assert no_reading(board, "why")["words"] == "why"
 
 
 def test_an_edit_is_said_in_words() -> None:
-    data = {
-        "legal_after": [1, 2], "null": 3, "errors_after": 1, "scale": 2.0, "false_positives": [5],
-        "false_negatives": [], "side_before": "white", "side_after": "white",
-    }  # fmt: skip
+    def text(side_after: str) -> str:
+        edit = PositionEdit(
+            scale=2.0, unit=(), layers=(), legal_before=(), legal_after=(1, 2), side_before="white",
+            side_after=side_after, null=3, errors_after=1, false_positives=(5,), false_negatives=(), repair=(),
+            **dict.fromkeys(("before", "after", "beliefs", "clean", "crosstalk"), np.zeros(64)),
+        )  # fmt: skip
+        return "".join(p if isinstance(p, str) else str(p.children) for p in edit_words(edit))
 
-    def text(**more: Any) -> str:
-        return "".join(p if isinstance(p, str) else str(p.children) for p in said({**data, **more}))
-
-    same, turned = text(), text(side_after="black")
+    same, turned = text("white"), text("black")
     assert "A2, A3" in same and "Errors 3 without the edit, 1 with it" in same and "1 % or more to A6" in same
     assert "White moves on the edited board." in same
     assert "Black moves on the edited board (on the real board white)." in turned
 
 
 def test_tables_hold_every_row() -> None:
-    def table(squares: int, mean: float) -> dict:
-        rows = [
-            {"method": "tpr", "title": "TPR", "choice": choice, "mean": value, "null": 9.0}
+    def table(squares: int, mean: float) -> TrialTable:
+        rows = tuple(
+            TrialRow("tpr", "TPR", choice, value, 0.0, 9.0, 9.0, 9.0, 0.5, 1.0, 1.0, 200)
             for choice, value in (("fixed, from other cases", mean), ("best for each case", mean / 2))
-        ]
-        return {"rows": rows, "perfect": 1.5, "settings": {"squares": squares}}
+        )
+        return TrialTable(rows, 1.5, "", TrialSettings(200, squares, 44, "parity", (0, 1)))
 
-    found = str(edit_table([table(1, 4.0), table(2, 6.0)]))
-    assert "4.00 (best 2.00)" in found and "6.00 (best 3.00)" in found and "9.00" in found and "1.50" in found
+    words = str(edit_table([table(1, 4.0), table(2, 6.0)]))
+    assert "4.00 (best 2.00)" in words and "6.00 (best 3.00)" in words and "9.00" in words and "1.50" in words
+    assert "'–'" in words, "what no model was measured for"
     assert edit_table([]) is None
-    row = {"title": "linear", "layer": 2, "labels": "parity", "parameters": 24576, "accuracy": 0.9, "macro_f1": 0.8}
-    assert "24,576" in str(probe_table([{**row, "seconds": 3.0}])) and "no probes" in str(probe_table([]))
+    row = ProbeRow("linear", 2, "parity", 24576, 0.9, 0.8, 3.0)
+    assert "24,576" in str(probe_table([row])) and "no probes" in str(probe_table([]))

@@ -1,0 +1,27 @@
+"""The figure cards of the Othello page."""
+
+from __future__ import annotations
+
+from components.kit.card import Card
+from pages.cards import card_callbacks
+
+MOVES = Card("oth-bars", "Most likely moves", 330)
+PLANE = Card("oth-plane", "The 64 unbound squares and the three colours", 520)
+MATRIX = Card("oth-matrix", "Binding matrix of this ply", 520)
+ROLES = Card("oth-roles-map", "Square embeddings (roles)", 440)
+SURVIVES = Card("oth-survives", "What every choice of coordinates shares", 440)
+GAPS = Card("oth-gaps", "Similarity of two squares by how far apart they are", 330)
+GRAM = Card("oth-gram", "Gram matrix of the roles", 440)
+NEIGHBOURS = Card("oth-neighbours", "Whose neighbours are the nearest roles?", 440)
+RANKS = Card("oth-rank", "Accuracy against parameters", 420)
+EDIT = Card("oth-edit-bars", "Before and after, move by move", 340)
+TRIALS = Card("oth-trials-figure", "Errors by method", 340, "Press “Run them”.")
+LEGALITY = Card("oth-legality", "Illegal first choices by ply", 340)
+TRAINING = Card("oth-training", "Training", 340)
+ACCURACY = Card("oth-accuracy", "Squares right by block", 380)
+EDITS = Card("oth-edit-table", "Edits: error by method", 380)
+
+card_callbacks(
+    MOVES, PLANE, MATRIX, ROLES, SURVIVES, GAPS, GRAM, NEIGHBOURS, RANKS, EDIT, TRIALS, LEGALITY, TRAINING, ACCURACY,
+    EDITS,
+)  # fmt: skip
