@@ -31,7 +31,6 @@ def run(clicks: int = 40) -> dict[str, Any]:
     from analysis.qk.contrasts.spec import ContrastSpec
     from analysis.qk.ops.features import FitContrast
     from analysis.qk.ops.prompt import TracePrompt
-    from components.kit.cells import pack_cells
 
     supervisor = Supervisor([ModelSpec()], int(os.environ.get("ATTUNE_THREADS", "2")))
     supervisor.start()
@@ -40,14 +39,14 @@ def run(clicks: int = 40) -> dict[str, Any]:
         feature = ContrastSpec("induction", 48)
         client.ask(FitContrast(contrast=feature))
         text = _text(512)
-        reading = client.ask(TracePrompt(text=text))
-        tokens = len(reading.data["labels"])
+        reading = _reply(client, TracePrompt(text=text))
+        tokens = len(reading.answer.labels)
         results: dict[str, Any] = {
             "first page after the start, s": first,
             "tokens": tokens,
-            **_clicks(client, text, tokens, feature, clicks),
+            **_clicks(client, text, reading, feature, clicks),
         }
-        results |= _sizes(client, text, pack_cells)
+        results |= _sizes(client, text, reading)
         worker = psutil.Process(client.status().pid)
         results |= _memory(client, worker)
         return results
@@ -70,30 +69,46 @@ def _first_page() -> float:
         process.wait(30)
 
 
-def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> dict[str, Any]:
-    from analysis.qk.ops.features import Evidence
-    from analysis.qk.ops.prompt import AttentionRow, HeadAttention
-    from analysis.qk.ops.swap import SwapRow
-    from components.kit.cells import pack_cells
-    from components.qk.evidence_figures import spectrum
-    from components.qk.figures import attribution_bars, swap_bars
+def _reply(client: Any, operation: Any) -> Any:
+    """The typed answer, as pages get it."""
+    return client.remember(operation, client.ask(operation))
 
-    labels = client.ask(_trace(text)).data["labels"]
+
+def _matrix(client: Any, text: str, reading: Any, layer: int, head: int) -> str:
+    """An opened head as it is sent."""
+    from analysis.qk.ops.prompt import HeadAttention
+    from components.qk.token_matrix import attention_matrix, for_browser
+
+    reply = _reply(client, HeadAttention(text=text, layer=layer, head=head))
+    ref = attention_matrix.ref([reading.question, reply.question])
+    return json.dumps(for_browser(reading.answer, reply.answer, ref))
+
+
+def _clicks(client: Any, text: str, reading: Any, feature: Any, clicks: int) -> dict[str, Any]:
+    from analysis.qk.ops.features import Evidence
+    from analysis.qk.ops.prompt import AttentionRow
+    from analysis.qk.ops.swap import SwapRow
+    from components.kit.view import NoOptions
+    from components.qk.evidence_figures import spectrum
+    from components.qk.figures import RowOptions, SwapOptions, key_swap, row_bars
+
+    last = len(reading.answer.labels) - 1
+    at: dict[str, Any] = {"text": text, "layer": 18, "head": 6}
 
     def head(i: int) -> None:
-        found = client.ask(HeadAttention(text=text, layer=i % 30, head=i % 9))
-        json.dumps(pack_cells(found.arrays["cells"]) | found.data)
+        _matrix(client, text, reading, i % 30, i % 9)
 
     def row(i: int) -> None:
-        found = client.ask(AttentionRow(text=text, layer=18, head=6, query=tokens - 1 - i, key=-1, features=(feature,)))
-        attribution_bars(found.arrays["parts"], found.data["names"], labels, list(range(48)), 3, "nats", "light")
+        reply = _reply(client, AttentionRow(**at, query=last - i, key=-1, features=(feature,)))
+        row_bars(reading.answer, reply.answer, RowOptions(last - i), "light")
 
     def evidence(i: int) -> None:
-        spectrum(client.ask(Evidence(contrast=feature, layer=i % 30, head=i % 9)).data, "light")
+        reply = _reply(client, Evidence(contrast=feature, layer=i % 30, head=i % 9))
+        spectrum(reply.answer, NoOptions(), "light")
 
     def swap(i: int) -> None:
-        found = client.ask(SwapRow(text=text, layer=18, head=6, query=tokens - 1, a=5 + i, b=2, feature=feature))
-        swap_bars(found.arrays["before"], found.arrays["after"], found.arrays["band"], labels, [2, 5 + i], "light")
+        reply = _reply(client, SwapRow(**at, query=last, a=5 + i, b=2, feature=feature))
+        key_swap(reading.answer, reply.answer, SwapOptions(last, 5 + i, 2), "light")
 
     report: dict[str, Any] = {}
     for name, click in (("open a head", head), ("choose a token", row), ("evidence", evidence), ("swap", swap)):
@@ -109,14 +124,8 @@ def _clicks(client: Any, text: str, tokens: int, feature: Any, clicks: int) -> d
     return report
 
 
-def _sizes(client: Any, text: str, pack_cells: Any) -> dict[str, Any]:
-    from analysis.qk.ops.prompt import HeadAttention
-
-    sizes = []
-    for layer in range(30):
-        for head in range(9):
-            found = client.ask(HeadAttention(text=text, layer=layer, head=head))
-            sizes.append(len(json.dumps(pack_cells(found.arrays["cells"]) | found.data)))
+def _sizes(client: Any, text: str, reading: Any) -> dict[str, Any]:
+    sizes = [len(_matrix(client, text, reading, layer, head)) for layer in range(30) for head in range(9)]
     return {"opened head, largest of 270, bytes": max(sizes), "opened head, median bytes": statistics.median(sizes)}
 
 

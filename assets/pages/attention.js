@@ -1,20 +1,16 @@
 // The Attention page in the browser: the head's heatmap, clicks in it, and the strips of tokens.
 (function () {
-  const { ALONG, byId, element, escape, none, register, save, short, unpack, walk } = window.dash_clientside.attune_kit;
+  const { ALONG, byId, element, none, register, save, unpack, walk } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
-  function poolLabels(labels, pool) {
-    if (pool === 1) return labels.map((l, i) => i + " " + escape(short(l, 14)));
-    const out = [];
-    for (let i = 0; i < labels.length; i += pool) out.push(i + "–" + Math.min(i + pool, labels.length));
-    return out;
-  }
-
-  // A head's attention (or a feature's signed part of the logits) as a figure: queries down, keys across.
-  async function heatmap(packed, reading, templates, name, skipFirst) {
-    if (!packed || !reading || !packed.cells) return none();
+  // The matrix of a head: its words come with it (components/qk/token_matrix.py), its numbers are unpacked here. Gives
+  // the figure, and what draws the same on the server.
+  async function matrix(packed, skipFirst, templates) {
+    if (!packed) return [none(), none()];
+    const [frame] = packed.figure.data, { layout } = packed.figure, { ref } = packed;
     let z = await unpack(packed), top = packed.max;
-    if (skipFirst && !packed.signed && packed.size > 2) {
+    const skip = skipFirst && !packed.signed;
+    if (skip && packed.size > 2) {
       // The sink would otherwise take the whole scale; the rest is drawn on a scale of its own.
       z = z.map((row, i) => { const copy = row.slice(); if (i > 0) copy[0] = NaN; return copy; });
       top = 0;
@@ -22,36 +18,18 @@
       z[0] = z[0].slice().fill(NaN);
       top = top || packed.max;
     }
-    const ticks = poolLabels(reading.labels, packed.pool);
-    const signed = packed.signed;
-    const hover = signed
-      ? "query %{y}<br>key %{x}<br>%{z:.2f} nats<extra></extra>"
-      : "query %{y}<br>key %{x}<br>attention %{z:.3f}<extra></extra>";
-    const few = ticks.length <= 30;
-    const axis = { type: "category", showgrid: false, zeroline: false, tickfont: { size: few ? 11 : 10 },
-      nticks: few ? ticks.length : 24, ticks: "" };
-    return {
-      data: [{
-        type: "heatmap", z: z, x: ticks, y: ticks, hovertemplate: hover, xgap: 0, ygap: 0,
-        colorscale: signed
-          ? [[0, "#b35806"], [0.25, "#f1a340"], [0.5, "#f7f7f7"], [0.75, "#67a9cf"], [1, "#1f4e8c"]] : "Cividis",
-        zmin: signed ? -top : 0, zmax: top,
-        colorbar: { title: { text: signed ? "nats" : "attention", side: "right" }, thickness: 12, outlinewidth: 0 },
-      }],
-      layout: {
-        template: templates[attune.currentTheme()], uirevision: name + (reading.key || ""),
-        margin: { l: 8, r: 8, t: 8, b: 8 },
-        xaxis: Object.assign({}, axis, { title: { text: "key: token attended to" }, tickangle: few ? -60 : -45, automargin: true }),
-        yaxis: Object.assign({}, axis, { title: { text: "query: token that attends" }, autorange: "reversed", automargin: true }),
-      },
-    };
+    const options = packed.signed ? ref.options : { ...ref.options, skip_first: Boolean(skip) };
+    return [{
+      data: [{ ...frame, y: frame.x, z: z, zmin: packed.signed ? -top : 0, zmax: top }],
+      // What was zoomed into stays while another head of the same prompt is looked at.
+      layout: { ...layout, uirevision: layout.uirevision + ref.questions[0].key, template: templates[attune.currentTheme()] },
+    }, { ...ref, options }];
   }
 
   function cellClick(click, packed) {
     if (!click || !packed) return [none(), none()];
-    const point = click.points[0];
-    const at = (label) => parseInt(String(label).split(/[ –]/)[0], 10);
-    const query = at(point.y), key = at(point.x);
+    const point = click.points[0], ticks = packed.figure.data[0].x;
+    const query = ticks.indexOf(point.y) * packed.pool, key = ticks.indexOf(point.x) * packed.pool;
     return key > query ? [none(), none()] : [query, key];
   }
 
@@ -64,10 +42,10 @@
   }
 
   // ---- token strips ----
-  function strip(host, reading, kind, pick) {
-    const labels = reading.labels;
+  function strip(host, prompt, kind, pick) {
+    const labels = prompt.labels;
     // What the token card needs to open on a token of this prompt.
-    Object.assign(host.dataset, { tokenText: reading.text || "", tokenChat: reading.chat ? "1" : "", tokenGenerate: reading.generate || 0 });
+    Object.assign(host.dataset, { tokenText: prompt.text || "", tokenChat: prompt.chat ? "1" : "", tokenGenerate: prompt.generate || 0 });
     const signature = labels.join("\u0001");
     if (host.dataset.signature === signature) return;
     host.dataset.signature = signature;
@@ -97,18 +75,18 @@
     });
   }
 
-  async function tokens(reading, packed, query, key, hideFirst) {
+  async function tokens(prompt, packed, query, key, hideFirst) {
     const asks = byId("query-strip"), gets = byId("key-strip");
-    if (!asks || !gets || !reading || !reading.labels) return none();
-    strip(asks, reading, "query token", (i) => { save("key", null); save("query", i); });
-    strip(gets, reading, "key token", (i) => save("key", i));
-    const same = packed && packed.cells && packed.tokens === reading.labels.length;
+    if (!asks || !gets || !prompt) return none();
+    strip(asks, prompt, "query token", (i) => { save("key", null); save("query", i); });
+    strip(gets, prompt, "key token", (i) => save("key", i));
+    const same = packed && packed.cells && packed.tokens === prompt.labels.length;
     const rows = same ? await unpack(packed) : null;
     const rowOf = (q) => {
       if (!rows) return null;
       if (packed.pool === 1) return rows[q];
       const pooled = rows[Math.floor(q / packed.pool)];
-      return Float32Array.from(reading.labels, (_, j) => pooled[Math.floor(j / packed.pool)] || 0);
+      return Float32Array.from(prompt.labels, (_, j) => pooled[Math.floor(j / packed.pool)] || 0);
     };
     const show = (q) => {
       shade(gets, rowOf(q), q, key, hideFirst);
@@ -127,5 +105,5 @@
     return none();
   }
 
-  register("attune", { cellClick, headClick, heatmap, tokens });
+  register("attune", { cellClick, headClick, matrix, tokens });
 })();

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.qk.answers.features import ContrastPreview
 from analysis.qk.contrasts import CONTRAST_KINDS, TEMPLATE_HELP, ContrastKind, Option
+from components.kit.types import Node
 
 
-def contrast_form(kind: str) -> Any:
+def contrast_form(kind: str) -> Node:
     """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``.
 
     Numbers have no bounds in the browser: it would send nothing for a number outside them, and the server, which
@@ -59,9 +59,9 @@ def contrast_form(kind: str) -> Any:
     )
 
 
-def _row(option: Option) -> Any:
+def _row(option: Option) -> Node:
     name = {"option": option.name}
-    field: Any
+    field: Node
     if option.type == "integer":
         field = dbc.Input(
             id=name,
@@ -85,14 +85,14 @@ def _row(option: Option) -> Any:
     )
 
 
-def preview(data: dict[str, Any]) -> Any:
+def preview(examples: ContrastPreview) -> Node:
     """Examples with their query, matching and other keys marked by colour, border and letter."""
-    rows: list[Any] = []
-    for example in data["examples"]:
-        marks = {(p["prompt"], p["position"]): kind for kind in ("negative", "positive") for p in example[kind]}
-        query = example["query"]
-        marks[(query["prompt"], query["position"])] = "query"
-        for i, tokens in enumerate(example["prompts"]):
+    rows: list[Node] = []
+    for example in examples.examples:
+        marks = {(key.prompt, key.position): "negative" for key in example.negative}
+        marks |= {(key.prompt, key.position): "positive" for key in example.positive}
+        marks[(example.query.prompt, example.query.position)] = "query"
+        for i, tokens in enumerate(example.prompts):
             rows.append(
                 html.Div(
                     [
@@ -103,11 +103,11 @@ def preview(data: dict[str, Any]) -> Any:
                 )
             )
     cost = (
-        f"About {data['tokens']:,} tokens for {data['count']:,} examples, roughly "
-        f"{max(1, round(data['seconds']))} s on this machine."
+        f"About {examples.tokens:,} tokens for {examples.count:,} examples, roughly "
+        f"{max(1, round(examples.seconds))} s on this machine."
     )
-    if data["held_back"]:
-        cost += f" {data['held_back']:,} more lines are held back, to test the fit on."
+    if examples.held_back:
+        cost += f" {examples.held_back:,} more lines are held back, to test the fit on."
     legend = html.Div(
         [
             html.Span("query", className="attune-mark attune-mark-query"),

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import html
 
+from analysis.qk.answers.evidence import HeadEvidence, SwapTable
+from components.kit.types import Node
 
-def said(value: float | None, form: str, missing: str = "not defined here") -> str:
+
+def place_name(layer: int, head: int) -> str:
+    """How a head is called in a sentence."""
+    return f"layer {layer}, head {head}"
+
+
+def number_or(value: float | None, form: str, missing: str = "not defined here") -> str:
     """A number in a format, or the words for its absence."""
     return missing if value is None else format(value, form)
 
 
-def evidence_card(facts: dict[str, Any], name: str) -> Any:
+def evidence_card(facts: HeadEvidence, name: str) -> Node:
     """Verdict, remarks, and the table of figures behind them."""
-    both = (
-        f"{said(facts['attention_positive'], '.3f')} / {said(facts['attention_negative'], '.3f', 'in another prompt')}"
-    )
-    noise, chance, held = facts["noise_share"], facts["chance"], facts["held_back"]
-    gap = f"{facts['trace']:.2f} ± {facts['trace_error']:.2f} raw, {facts['trace_nats']:.2f} nats"
+    matching = number_or(facts.attention_positive, ".3f")
+    other = number_or(facts.attention_negative, ".3f", "in another prompt")
+    noise, chance, held = facts.noise_share, facts.chance, facts.held_back
+    gap = f"{facts.trace:.2f} ± {facts.trace_error:.2f} raw, {facts.trace_nats:.2f} nats"
     cosine = (
-        f"{facts['split_half_query']:.2f} on the query side, {facts['split_half_key']:.2f} on the key side; "
-        f"whole key subspace {facts['split_half_subspace']:.2f}"
+        f"{facts.split_half_query:.2f} on the query side, {facts.split_half_key:.2f} on the key side; "
+        f"whole key subspace {facts.split_half_subspace:.2f}"
     )
-    name_of_gap = "Mean logit gap" if facts["rotary"] == "post" else "Mean gap before the rotary embedding"
-    wins = "not defined here" if facts["hits"] is None else f"{facts['hits']:.0%} of examples"
-    if facts["hits"] is not None and chance is not None:
+    name_of_gap = "Mean logit gap" if facts.rotary == "post" else "Mean gap before the rotary embedding"
+    wins = "not defined here" if facts.hits is None else f"{facts.hits:.0%} of examples"
+    if facts.hits is not None and chance is not None:
         wins += f" (by chance {chance:.0%})"
     rows = [
-        ("Attention on a matching key / another", both),
-        (f"{name_of_gap}, not centred (trace)" if facts["centred"] else f"{name_of_gap} (trace)", gap),
+        ("Attention on a matching key / another", f"{matching} / {other}"),
+        (f"{name_of_gap}, not centred (trace)" if facts.centred else f"{name_of_gap} (trace)", gap),
         ("Matching keys win, by however little", wins),
-        ("Rank by the 99 % energy rule", str(facts["rank_by_rule"])),
-        ("Singular values above the null's 95 %", said(facts["above_null"], "d", "no null")),
+        ("Rank by the 99 % energy rule", str(facts.rank_by_rule)),
+        ("Singular values above the null's 95 %", number_or(facts.above_null, "d", "no null")),
         ("Split-half cosine of the first pair", cosine),
         ("Sampling noise", "not defined here" if noise is None else f"{noise:.1%} of the squared norm"),
-        ("Examples", f"{facts['examples']:,}" + (f"; {held:,} lines of the file are held back" if held else "")),
+        ("Examples", f"{facts.examples:,}" + (f"; {held:,} lines of the file are held back" if held else "")),
     ]
     warn = " attune-warn" if noise is None or noise > 0.01 else ""
     return html.Div(
         [
-            html.P([html.Strong(f"{name}, layer {facts['layer']}, head {facts['head']}. "), facts["verdict"]]),
-            html.Ul([html.Li(r) for r in facts["remarks"]], className="attune-remarks" + warn),
+            html.P([html.Strong(f"{name}, {place_name(facts.layer, facts.head)}. "), facts.verdict]),
+            html.Ul([html.Li(r) for r in facts.remarks], className="attune-remarks" + warn),
             html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
         ],
         className="attune-card",
@@ -57,26 +62,26 @@ def trial_title(in_sample: bool) -> str:
     )
 
 
-def swap_sentence(table: dict[str, Any], place: str, in_sample: bool) -> str:
+def swap_sentence(table: SwapTable, place: str, in_sample: bool) -> str:
     """What swapping keys did, at the rank of the energy rule, beside random subspaces; ``in_sample``: on the examples
     that were fitted."""
-    none = table["rows"][0]
-    rule = next((r for r in table["rows"] if r["rank"] == table["rule_rank"]), none)
+    none = table.rows[0]
+    rule = next((r for r in table.rows if r.rank == table.rule_rank), none)
     text = (
-        f"{place}, {table['pairs']} {'fitted ' if in_sample else ''}examples: original / target attention "
-        f"{none['orig']:.3f} / {none['target']:.3f} without "
-        f"a swap, {rule['orig']:.3f} / {rule['target']:.3f} at rank {table['rule_rank']} (dashed)"
+        f"{place}, {table.pairs} {'fitted ' if in_sample else ''}examples: original / target attention "
+        f"{none.original:.3f} / {none.target:.3f} without "
+        f"a swap, {rule.original:.3f} / {rule.target:.3f} at rank {table.rule_rank} (dashed)"
     )
-    if "random_orig" not in rule:
+    if rule.random_original is None:
         return text + "."
-    text += f", {rule['random_orig']:.3f} / {rule['random_target']:.3f} in random subspaces of that rank. "
-    gap, error = table["gap"], table["gap_error"]
+    text += f", {rule.random_original:.3f} / {rule.random_target:.3f} in random subspaces of that rank. "
+    gap, error = table.gap, table.gap_error
     which = "the gap in these fitted examples" if in_sample else "the held-out gap"
     if gap is None or error is None or abs(gap) <= 2 * error:
         about = "not measured on one example" if error is None else f"{gap:.2f} ± {error:.2f}, no different from none"
         return f"{text}The logit gap here is {about}, so nothing is said of how much of {which} the subspace keeps."
     shares = [
-        f"{said(rule[field], '.0%')} ({side})"
-        for field, side in (("share_query", "query side"), ("share_key", "key side"), ("share_both", "both"))
+        f"{number_or(share, '.0%')} ({side})"
+        for share, side in ((rule.share_query, "query side"), (rule.share_key, "key side"), (rule.share_both, "both"))
     ]
     return f"{text}At this rank the subspace keeps {', '.join(shares)} of {which}."

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.qk.answers.evidence import HeadEvidence, SubspaceTest, SwapTable
 from components.kit.figure import AFTER, BAND, BEFORE, Figure, figure
+from components.kit.figure_card import blank
 from components.kit.theme import CATEGORIES, REMAINDER
+from components.kit.view import Drawing, NoOptions, view
+from components.qk.evidence_card import place_name, swap_sentence
+
+MOST_PAIRS = 32
+"""Singular pairs that are drawn."""
+SWAP_HEIGHT = 460
+"""Pixels of the card of swaps by rank, which an empty figure keeps."""
 
 
-def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
+@view("attention/spectrum", HeadEvidence)
+def spectrum(evidence: HeadEvidence, options: NoOptions, theme: str) -> Drawing:
     """Singular values with the band of relabelled data (5 to 95 %), and the rank in use."""
-    values = facts["singular_values"][:limit]
+    values = evidence.singular_values[:MOST_PAIRS]
     index = list(range(1, len(values) + 1))
     data: list[Any] = []
-    if facts["null_band"] is not None:
-        low, middle, high = (row[:limit] for row in facts["null_band"])
+    if evidence.null_band is not None:
+        low, middle, high = (row[:MOST_PAIRS] for row in evidence.null_band)
         data += [
             {
                 "type": "scatter",
@@ -36,7 +47,7 @@ def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
                 "line": {"width": 0},
                 "fill": "tonexty",
                 "fillcolor": BAND,
-                "name": f"shuffled labels, 5 to 95 % ({facts['permutations']} relabellings)",
+                "name": f"shuffled labels, 5 to 95 % ({evidence.permutations} relabellings)",
                 "hoverinfo": "skip",
             },
             {
@@ -60,7 +71,7 @@ def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
             "hovertemplate": "singular value %{x}: %{y:.2f}<extra></extra>",
         }
     )
-    rank = facts["rank"]
+    rank = evidence.rank
     shapes = [
         {
             "type": "line",
@@ -83,7 +94,7 @@ def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
             "font": {"color": "#D55E00"},
         }
     ]
-    return figure(
+    picture = figure(
         data,
         theme,
         shapes=shapes,
@@ -92,13 +103,21 @@ def spectrum(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
         yaxis={"title": {"text": "singular value (raw logit)"}, "rangemode": "tozero"},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
+    vectors = "after" if evidence.rotary == "post" else "before"
+    moments = "centred" if evidence.centred else "not centred (second moments, as in the paper)"
+    return Drawing(
+        picture,
+        f"Vectors {vectors} the rotary embedding, {moments}, {evidence.examples:,} examples. Dashed line: the rank in "
+        "use.",
+    )
 
 
-def direction_bars(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure:
+@view("attention/directions", HeadEvidence)
+def direction_bars(evidence: HeadEvidence, options: NoOptions, theme: str) -> Drawing:
     """What each singular pair adds to the trace, the mean logit gap; pairs outside the rank are pale."""
-    values = np.array(facts["direction_trace"][:limit])
-    inside = [CATEGORIES[0] if i < facts["rank"] else "rgba(138,143,152,0.6)" for i in range(len(values))]
-    share = 100 * values / facts["trace"] if facts["trace"] else values * 0
+    values = np.array(evidence.direction_trace[:MOST_PAIRS])
+    inside = [CATEGORIES[0] if i < evidence.rank else "rgba(138,143,152,0.6)" for i in range(len(values))]
+    share = 100 * values / evidence.trace if evidence.trace else values * 0
     data = [
         {
             "type": "bar",
@@ -110,24 +129,53 @@ def direction_bars(facts: dict[str, Any], theme: str, limit: int = 32) -> Figure
             "hovertemplate": "pair %{x}: %{y:.2f} of the raw logit gap (%{customdata:.1f} %)<extra></extra>",
         }
     ]
-    return figure(
+    picture = figure(
         data,
         theme,
         xaxis={"title": {"text": "singular pair"}},
         yaxis={"title": {"text": "share of the mean gap (raw logit)"}},
     )
+    return Drawing(
+        picture,
+        f"Pair i adds s u·v to the mean logit gap of {evidence.trace:.2f}; blue pairs are inside the rank and hold "
+        f"{evidence.trace_in_rank:.2f} of it.",
+    )
 
 
-def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
+@dataclass(frozen=True)
+class TrialOptions:
+    """Which head was tested, with vectors after ("post") or before ("pre") the rotary embedding."""
+
+    layer: int
+    head: int
+    rotary: str = "post"
+
+
+@view("attention/swaps by rank", SubspaceTest, options=TrialOptions)
+def swap_test(test: SubspaceTest, options: TrialOptions, theme: str) -> Drawing:
+    """What swapping keys did, rank by rank, or why there is nothing to swap."""
+    if test.swaps is not None and test.swaps.rows:
+        where = place_name(options.layer, options.head)
+        return Drawing(swaps_by_rank(test.swaps, theme), swap_sentence(test.swaps, where, test.in_sample))
+    if options.rotary == "pre":
+        text = "Before the rotary embedding there is no logit to swap."
+    elif test.swaps is None:
+        text = "The other keys of this contrast lie in another prompt, so there is nothing to swap within one."
+    else:
+        text = "No query of these examples sees both a matching key and another one, so there is nothing to swap."
+    return Drawing(blank(SWAP_HEIGHT, text), text)
+
+
+def swaps_by_rank(table: SwapTable, theme: str) -> Figure:
     """Swaps: attention on the original and on the target as the rank grows, beside random subspaces."""
-    rows = table["rows"]
-    ranked = [r for r in rows if r["rank"]]
-    x, all_x = [r["rank"] for r in ranked], [r["rank"] for r in rows]
+    rows = table.rows
+    ranked = [r for r in rows if r.rank]
+    x, all_x = [r.rank for r in ranked], [r.rank for r in rows]
     data: list[Any] = [
         {
             "type": "scatter",
             "x": x,
-            "y": [r["random_target_max"] for r in ranked],
+            "y": [r.random_target_max for r in ranked],
             "mode": "lines",
             "line": {"width": 0},
             "showlegend": False,
@@ -137,18 +185,18 @@ def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
         {
             "type": "scatter",
             "x": x,
-            "y": [r["random_target_min"] for r in ranked],
+            "y": [r.random_target_min for r in ranked],
             "mode": "lines",
             "line": {"width": 0},
             "fill": "tonexty",
             "fillcolor": BAND,
-            "name": f"target, {table['random_bases']} random subspaces",
+            "name": f"target, {table.random_bases} random subspaces",
             "hoverinfo": "skip",
         },
         {
             "type": "scatter",
             "x": x,
-            "y": [r["random_orig"] for r in ranked],
+            "y": [r.random_original for r in ranked],
             "mode": "lines",
             "name": "original, random subspaces",
             "line": {"color": BEFORE, "dash": "dot", "width": 1.5},
@@ -156,7 +204,7 @@ def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
         {
             "type": "scatter",
             "x": all_x,
-            "y": [r["orig"] for r in rows],
+            "y": [r.original for r in rows],
             "mode": "lines+markers",
             "name": "original key",
             "line": {"color": BEFORE, "width": 2},
@@ -164,13 +212,13 @@ def swaps_by_rank(table: dict[str, Any], theme: str) -> Figure:
         {
             "type": "scatter",
             "x": all_x,
-            "y": [r["target"] for r in rows],
+            "y": [r.target for r in rows],
             "mode": "lines+markers",
             "name": "target key",
             "line": {"color": AFTER, "width": 2},
         },
     ]
-    rule = table["rule_rank"]
+    rule = table.rule_rank
     shapes = [
         {
             "type": "line",

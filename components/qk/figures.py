@@ -1,4 +1,4 @@
-"""The figures of the attention page, from plain numbers. One function a figure; each returns a plotly figure dict.
+"""What one query of one head attends to, and what a swap of two keys does to it.
 
 Colours mean the same everywhere: a feature keeps its colour, what is unexplained is grey, before is blue and after is
 orange, the null and the random controls are a grey band.
@@ -6,123 +6,71 @@ orange, the null and the random controls are a grey band.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.qk.answers.prompt import KeySwap, QueryRow, Reading, SwapEffect
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped, numbered
-from components.kit.png import CIVIDIS, png_uri
-from components.kit.theme import CATEGORIES, DIVERGING, REMAINDER, SEQUENTIAL
+from components.kit.theme import CATEGORIES, REMAINDER
+from components.kit.view import Drawing, view
+
+MOST_BARS = 48
 
 
-def head_grid(
-    scores: np.ndarray,
-    name: str,
-    theme: str,
-    chosen: tuple[int, int] | None,
-    thumbnails: np.ndarray | None = None,
-    ranked: bool = False,
-    signed: bool = False,
-    order: np.ndarray | None = None,
-) -> Figure:
-    """All heads in one picture: a score per cell, or a thumbnail of each head's attention, by place or by rank.
+@dataclass(frozen=True)
+class RowOptions:
+    """``query``: the position that asks. ``side`` and ``reference``: as they were asked for. ``unit``: "nats" or "raw".
+    ``skip_first``: the first token is left out."""
 
-    ``scores`` (L, H) with NaN for layers without attention; ``thumbnails`` uint8 (L, H, s, s). In rank order, cells run
-    from the highest score, or the highest ``order`` (L, H) if that is given, left to right and then down. Each cell's
-    customdata is (layer, head).
-    """
-    layers, heads = scores.shape
-    where = np.stack(np.meshgrid(np.arange(layers), np.arange(heads)), -1)  # (H, L, 2): heads down, layers across
-    values, thumbs = scores.T, None if thumbnails is None else thumbnails.transpose(1, 0, 2, 3)
-    if ranked:
-        by = values if order is None else order.T
-        places = np.argsort(np.where(np.isnan(by), -np.inf, by), axis=None)[::-1]
-        where = where.reshape(-1, 2)[places].reshape(where.shape)
-        values = values.ravel()[places].reshape(values.shape)
-        thumbs = None if thumbs is None else thumbs.reshape(-1, *thumbs.shape[2:])[places].reshape(thumbs.shape)
-    text = [
-        [f"layer {a}, head {b}<br>{escaped(name, 40)}: {v:.3f}" for (a, b), v in zip(line, row, strict=True)]
-        for line, row in zip(where.tolist(), values.tolist(), strict=True)
-    ]
-    top = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
-    low = -top if signed else min(0.0, float(np.nanmin(values))) if np.isfinite(values).any() else 0.0
-    trace = {
-        "type": "heatmap",
-        "z": values.astype(np.float32),
-        "customdata": where.astype(np.int32).tolist(),
-        "text": text,
-        "hovertemplate": "%{text}<extra></extra>",
-        "colorscale": DIVERGING if signed else SEQUENTIAL,
-        "zmin": low,
-        "zmax": top if top > low else low + 1,
-        "xgap": 1,
-        "ygap": 1,
-        "colorbar": {
-            "title": {"text": escaped(name.split(":")[0], 30), "side": "right"},
-            "thickness": 12,
-            "outlinewidth": 0,
-        },
-    }
-    images: list[Any] = []
-    if thumbs is not None:
-        trace |= {"opacity": 0.0, "showscale": False, "xgap": 0, "ygap": 0}
-        images = [
-            {
-                "source": png_uri(_mosaic(thumbs), CIVIDIS),
-                "xref": "x",
-                "yref": "y",
-                "x": -0.5,
-                "y": -0.5,
-                "sizex": layers,
-                "sizey": heads,
-                "sizing": "stretch",
-                "layer": "below",
-                "xanchor": "left",
-                "yanchor": "top",
-            }
-        ]
-    shapes = []
-    at = np.argwhere((where == np.array(chosen)).all(-1)) if chosen else np.zeros((0, 2), int)
-    for row, column in at.tolist():
-        shapes.append(
-            {
-                "type": "rect",
-                "x0": column - 0.5,
-                "x1": column + 0.5,
-                "y0": row - 0.5,
-                "y1": row + 0.5,
-                "line": {"color": "#D55E00", "width": 3},
-            }
-        )
-    ticks = {"showgrid": False, "zeroline": False, "dtick": max(1, layers // 15)}
-    x_axis = {**ticks, "title": {"text": "layer"}, "range": [-0.5, layers - 0.5]}
-    y_axis = {
-        "showgrid": False,
-        "zeroline": False,
-        "dtick": max(1, heads // 12),
-        "title": {"text": "head"},
-        "range": [heads - 0.5, -0.5],
-    }
-    if ranked:
-        x_axis |= {
-            "title": {"text": "heads from the highest score (left to right, then down)"},
-            "showticklabels": False,
-        }
-        y_axis |= {"title": {"text": ""}, "showticklabels": False}
-    return figure([trace], theme, xaxis=x_axis, yaxis=y_axis, images=images, shapes=shapes, uirevision="heads")
+    query: int
+    side: str = "query"
+    reference: str = "others"
+    unit: str = "nats"
+    skip_first: bool = True
 
 
-def _mosaic(thumbs: np.ndarray) -> np.ndarray:
-    """(H, L, s, s) as one picture with a line of black between cells."""
-    heads, layers, size, _ = thumbs.shape
-    canvas = np.zeros((heads, size + 1, layers, size + 1), np.uint8)
-    canvas[:, :size, :, :size] = thumbs.transpose(0, 2, 1, 3)
-    return canvas.reshape(heads * (size + 1), layers * (size + 1))
+@view("attention/bars", Reading, QueryRow, options=RowOptions)
+def row_bars(reading: Reading, row: QueryRow, options: RowOptions, theme: str) -> Drawing:
+    """What the logits of one query are made of."""
+    raw, visible = options.unit == "raw", options.query + 1
+    unit = "raw logit" if raw else "nats"
+    parts = row.parts * np.float32(1.0 / row.scaling if raw else 1.0)
+    shown = shown_positions(row.attention, visible, row.key, options.skip_first)
+    against = {
+        "others": "Difference to the mean of the other candidates",
+        "token": "Difference to the chosen token",
+        "none": "Not a difference: features may hold the mean key, which says nothing about this token",
+    }[options.reference]
+    sides = "both sides" if options.side == "both" else f"the {options.side} side"
+    notes = [f"{against}, in {unit}, split on {sides}."]
+    if len(row.names) > 1:
+        notes.append("Features take their share in the order of the list; what overlaps goes to the first.")
+    if row.softcap:
+        notes.append(f"This model caps its logits at ±{row.softcap:g} afterwards; the bars are before the cap.")
+    if len(shown) < visible - options.skip_first:
+        notes.append(f"The {len(shown)} tokens with most attention of {visible} are drawn.")
+    if options.skip_first:
+        notes.append("The first token is left out, here and in the mean.")
+    if row.names:
+        notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {row.sum_error:.1e}.")
+    return Drawing(attribution_bars(parts, row.names, reading.labels, shown, row.key, unit, theme), " ".join(notes))
+
+
+def shown_positions(attention: np.ndarray, visible: int, asked: int, skip_first: bool) -> list[int]:
+    """The positions drawn: all of them in a short prompt, else those with most attention, in order, and ``asked``."""
+    positions = list(range(1 if skip_first and visible > 2 else 0, visible))
+    if len(positions) <= MOST_BARS:
+        return positions
+    best = sorted(positions, key=lambda i: -attention[i])[:MOST_BARS]
+    return sorted({*best, *([asked] if asked in positions else [])})
 
 
 def attribution_bars(
-    parts: np.ndarray, names: list[str], labels: list[str], shown: list[int], key: int, unit: str, theme: str
+    parts: np.ndarray, names: Sequence[str], labels: Sequence[str], shown: list[int], key: int, unit: str, theme: str
 ) -> Figure:
     """The paper's Figure 10: per key token, what each feature adds to its logit, stacked, with the total as a line.
 
@@ -186,7 +134,7 @@ def attribution_bars(
 
 
 def swap_bars(
-    before: np.ndarray, after: np.ndarray, band: np.ndarray, labels: list[str], shown: list[int], theme: str
+    before: np.ndarray, after: np.ndarray, band: np.ndarray, labels: Sequence[str], shown: list[int], theme: str
 ) -> Figure:
     """Attention before and after a swap, and where random subspaces of the same rank take it (5 to 95 %)."""
     ticks = [numbered(labels)[i] for i in shown]
@@ -222,26 +170,67 @@ def swap_bars(
     )
 
 
-def prediction_bars(compared: dict[str, Any], theme: str) -> Figure:
-    """Next-token probabilities of the whole model before and after."""
-    ticks = [f"{escaped(t)} " for t in compared["labels"]]
+@dataclass(frozen=True)
+class SwapOptions:
+    """Positions of the query and of the two keys that are swapped."""
+
+    query: int
+    a: int
+    b: int
+
+
+@view("attention/swap", Reading, KeySwap, options=SwapOptions)
+def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) -> Drawing:
+    """Attention of this head after two keys have traded places, for them and the six others with the most of it."""
+    a, b = options.a, options.b
+    others = np.argsort(-np.maximum(swap.before, swap.after))
+    shown = [a, b, *[int(i) for i in others if i not in (a, b) and i <= options.query][:6]]
+    by_rule = swap.rank == swap.rule_rank
+    rule = "the energy rule's" if by_rule else f"the energy rule gives {swap.rule_rank}"
+    caption = (
+        f"Rank {swap.rank} ({rule}) of {swap.width}. “{reading.labels[a]}” goes from {swap.a[0]:.1%} to "
+        f"{swap.a[1]:.1%} of the attention, “{reading.labels[b]}” from {swap.b[0]:.1%} to {swap.b[1]:.1%}; "
+        f"{swap.draws} random subspaces of the same rank leave them at {swap.a[3]:.1%} and {swap.b[3]:.1%} (medians). "
+        "Keys are swapped for this query of this head only; the read-out is the head's own attention."
+    )
+    return Drawing(swap_bars(swap.before, swap.after, swap.band, reading.labels, shown, theme), caption)
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """The position after which the model predicts."""
+
+    query: int
+
+
+@view("attention/prediction", SwapEffect, options=PredictionOptions)
+def prediction_bars(effect: SwapEffect, options: PredictionOptions, theme: str) -> Drawing:
+    """Next-token probabilities of the whole model before and after; each bar carries its token's id."""
+    ticks = [f"{escaped(t)} " for t in effect.labels]
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": name,
             "y": ticks,
-            "x": compared[field],
+            "x": values,
+            "customdata": effect.ids,
             "marker": {"color": colour},
             "hovertemplate": "%{y}<br>%{x:.4f}<extra>" + name + "</extra>",
         }
-        for name, field, colour in (("before", "before", BEFORE), ("after the swap", "after", AFTER))
+        for name, values, colour in (("before", effect.before, BEFORE), ("after the swap", effect.after, AFTER))
     ]
-    return figure(
+    picture = figure(
         data,
         theme,
         barmode="group",
         yaxis={"autorange": "reversed", "type": "category"},
         xaxis={"title": {"text": "probability of the next token"}, "rangemode": "tozero"},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+    )
+    return Drawing(
+        picture,
+        f"After token {options.query}, with this one head attending by the swapped row and everything else the model's "
+        f"own. KL to the unswapped prediction {effect.kl:.2e} nats; a random subspace of rank {effect.rank} gives "
+        f"{effect.kl_random:.2e}. One head of many often changes little.",
     )

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.qk.answers.evidence import SubspaceTest
+from analysis.qk.answers.features import SubspaceOverlap
+from analysis.qk.answers.prompt import MapPlaces, Reading
 from components.kit.figure import Figure, figure
 from components.kit.labels import escaped
-from components.kit.theme import CATEGORIES, DIVERGING, SEQUENTIAL
+from components.kit.theme import CATEGORIES, SEQUENTIAL
+from components.kit.view import Drawing, NoOptions, view
+from components.qk.evidence_card import place_name
+
+MOST_VALUES = 12
+"""Values of a feature that are told apart by colour."""
 
 # Colour and shape both tell the kinds apart, so neither has to be seen alone.
 KINDS = {
@@ -18,24 +28,47 @@ KINDS = {
 }
 
 
-def subspace_map(
-    points: np.ndarray,
-    labels: list[str],
-    kinds: list[str],
-    explained: list[float],
-    deep: bool,
-    by_label: bool,
-    theme: str,
-    own: tuple[np.ndarray, list[str], int] | None = None,
-) -> Figure:
-    """Queries (crosses) and keys (circles) on the common principal axes, 2-D or 3-D (the paper's Figures 6 and 8).
+@dataclass(frozen=True)
+class MapOptions:
+    """Which head was tested; 2-D or ``deep``; coloured by the feature's value, where there are at most twelve; which
+    token of the prompt was ``asked`` about."""
 
-    ``own`` places the reader's prompt on it: coordinates (m, 3) of the query and then its keys, their labels, and which
-    of them was asked about (0 for none). ``by_label`` colours by the feature's value where there
-    are at most twelve of them.
-    """
+    layer: int
+    head: int
+    deep: bool = False
+    by_label: bool = False
+    asked: int | None = None
+
+
+@view("attention/map", SubspaceTest, options=MapOptions)
+def trial_map(test: SubspaceTest, options: MapOptions, theme: str) -> Drawing:
+    """Queries and keys of the examples in the subspace."""
+    return Drawing(_map(test, options, theme, []), _caption(test, options))
+
+
+@view("attention/map with the prompt", SubspaceTest, Reading, MapPlaces, options=MapOptions)
+def prompt_map(test: SubspaceTest, reading: Reading, places: MapPlaces, options: MapOptions, theme: str) -> Drawing:
+    """The same with a query of the prompt and the keys that it sees."""
+    labels = [f"{p} {reading.labels[p]}" for p in places.positions]
+    keys = places.positions[1:]
+    asked = 1 + keys.index(options.asked) if options.asked in keys else 0
+    own = _own_points(places.places, labels, asked, options.deep)
+    return Drawing(_map(test, options, theme, own), _caption(test, options))
+
+
+def _caption(test: SubspaceTest, options: MapOptions) -> str:
+    where = place_name(options.layer, options.head)
+    caption = f"{where}: coordinates in the query and key bases, on common principal axes. {test.basis}"
+    if options.by_label and len(set(test.map.labels)) > MOST_VALUES:
+        caption += " More than twelve values: coloured by kind instead."
+    return caption
+
+
+def _map(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) -> Figure:
+    """Queries (crosses) and keys (circles) on the common principal axes, 2-D or 3-D (the paper's Figures 6 and 8)."""
+    points, labels, kinds, deep = test.points, test.map.labels, test.map.kinds, options.deep
     values = sorted(set(labels))
-    coloured = by_label and len(values) <= 12
+    coloured = options.by_label and len(values) <= MOST_VALUES
     data: list[Any] = []
     for kind, (name, symbol, colour) in KINDS.items():
         for value in values if coloured else [None]:
@@ -56,8 +89,8 @@ def subspace_map(
             if deep:
                 trace["z"] = points[at, 2]
             data.append(trace)
-    data += _own_points(own, deep) if own is not None else []
-    titles = [f"axis {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(explained)]
+    data += own
+    titles = [f"axis {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(test.map.explained)]
     if deep:
         axes = {f"{n}axis": {"title": {"text": t}} for n, t in zip("xyz", titles, strict=False)}
         return figure(
@@ -79,8 +112,8 @@ def subspace_map(
     )
 
 
-def _own_points(own: tuple[np.ndarray, list[str], int], deep: bool) -> list[Any]:
-    places, labels, asked = own
+def _own_points(places: np.ndarray, labels: list[str], asked: int, deep: bool) -> list[Any]:
+    """Traces of the prompt's query, at ``places`` (m, 3) first, and its keys; ``asked``: which of them, 0 for none."""
     groups = [
         ("this prompt: keys", [i for i in range(1, len(labels)) if i != asked], "diamond-open", "#56B4E9", 9),
         ("this prompt: the key asked about", [asked] if asked else [], "diamond", "#E69F00", 14),
@@ -118,7 +151,24 @@ def _hue(index: int, count: int) -> str:
     return stops[round(index * (len(stops) - 1) / max(1, count - 1))]
 
 
-def matrices(panels: list[tuple[str, np.ndarray]], names: list[str], theme: str, signed: bool = False) -> Figure:
+@view("attention/overlap", SubspaceOverlap)
+def overlap_matrices(overlap: SubspaceOverlap, options: NoOptions, theme: str) -> Drawing:
+    """How far features coincide on a head, on either side, and how strongly they meet."""
+    panels = [
+        ("queries", np.array(overlap.query)),
+        ("keys", np.array(overlap.key)),
+        ("UᵀV", np.array(overlap.interaction)),
+    ]
+    text = (
+        "Queries and keys: mean cosine of the principal angles, 1 the same subspace, 0 orthogonal. UᵀV: how strongly "
+        "queries in the row's subspace meet keys in the column's. "
+    )
+    if len(overlap.names) == 1:
+        text += "Fit a second feature to compare."
+    return Drawing(matrices(panels, overlap.names, theme), text)
+
+
+def matrices(panels: list[tuple[str, np.ndarray]], names: Sequence[str], theme: str) -> Figure:
     """Small square matrices of features side by side, numbers printed, one common scale."""
     short = [escaped(f"{i + 1} {n}", 18) for i, n in enumerate(names)]
     top = max(float(np.abs(m).max()) for _, m in panels) or 1.0
@@ -135,8 +185,8 @@ def matrices(panels: list[tuple[str, np.ndarray]], names: list[str], theme: str,
                 "y": short,
                 "xaxis": f"x{suffix}",
                 "yaxis": f"y{suffix}",
-                "colorscale": DIVERGING if signed else SEQUENTIAL,
-                "zmin": -top if signed else 0,
+                "colorscale": SEQUENTIAL,
+                "zmin": 0,
                 "zmax": top,
                 "texttemplate": "%{z:.2f}",
                 "showscale": i == len(panels) - 1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from functools import partial
-from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update, set_props
 from dash.exceptions import PreventUpdate
@@ -14,13 +13,11 @@ from analysis.errors import UserError, empty_number, is_empty
 from analysis.qk.contrasts.spec import MAX_EXAMPLES, MAX_SEED, MIN_EXAMPLES, ContrastSpec
 from analysis.qk.ops.features import FeatureStatus, FitContrast, PreviewContrast, feature_name
 from components.kit.panels import note, user_error
+from components.kit.types import Json, Node, Relay, Typed
 from components.qk.contrast_form import contrast_form, preview
-from pages.address import remember
-from pages.attention.state import features_of
-from pages.common import attempt, attempt_job, refusal, spec_of
+from pages.attention.state import MOST_FEATURES, features_of, text_of
+from pages.common import ask_for, attempt_job, refusal, spec_of
 from pages.presses import Press, press, queue_callbacks, settle
-
-MOST = 6
 
 
 @callback(
@@ -30,7 +27,7 @@ MOST = 6
     State("contrast-form", "children"),
     prevent_initial_call=True,
 )
-def open_form(kind: str, _clicks: int, shown: Any) -> Any:
+def open_form(kind: str, _clicks: int, shown: Node) -> Node:
     """The form of a kind of contrast; what was typed into it stays when it is closed and opened again."""
     return no_update if ctx.triggered_id == "define" and shown else contrast_form(kind)
 
@@ -47,7 +44,9 @@ clientside_callback(
 )
 
 
-def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: list[dict[str, str]]) -> ContrastSpec:
+def contrast_of(
+    kind: str, examples: Typed, seed: Typed, values: list[Typed], ids: list[dict[str, str]]
+) -> ContrastSpec:
     """The contrast that the form describes. Raises UserError."""
     options = {i["option"]: v for i, v in zip(ids, values, strict=True)}
     if is_empty(examples):  # which would be the kind's default
@@ -76,17 +75,17 @@ def contrast_of(kind: str, examples: Any, seed: Any, values: list[Any], ids: lis
     prevent_initial_call=True,
 )
 def add_feature(
-    _add: Any,
-    _preview: Any,
+    _add: int | None,
+    _preview: int | None,
     kind: str,
-    examples: Any,
-    seed: Any,
-    values: list[Any],
-    ids: list[Any],
-    features: Any,
-    model: Any,
+    examples: Typed,
+    seed: Typed,
+    values: list[Typed],
+    ids: list[dict[str, str]],
+    features: Json,
+    model: Json,
     session: str,
-) -> tuple[Any, ...]:
+) -> tuple[Json, Node, Node, bool]:
     """Preview what the form describes, or add it to the list; refusals stand under the form and lose nothing."""
     if not ctx.triggered or not ctx.triggered[0]["value"]:
         raise PreventUpdate
@@ -98,20 +97,20 @@ def add_feature(
     if ctx.triggered_id == "add-feature":
         if contrast.to_dict() in known:
             return no_update, note("This feature is in the list already."), no_update, no_update
-        if len(known) >= MOST:
+        if len(known) >= MOST_FEATURES:
             return (
                 no_update,
-                user_error(f"At most {MOST} features fit side by side. Remove one first."),
+                user_error(f"At most {MOST_FEATURES} features fit side by side. Remove one first."),
                 no_update,
                 no_update,
             )
     # Building a few examples shows whether words and positions work for this model's tokenizer.
-    result, panel = attempt(lambda: PreviewContrast(spec_of(model), contrast), session, "preview")
-    if result is None:
+    reply, panel = ask_for(lambda: PreviewContrast(spec_of(model), contrast), session, "preview")
+    if reply is None:
         return no_update, panel, no_update, no_update
     if ctx.triggered_id == "add-feature":
         return {"feature": contrast.to_dict(), "turn": _add}, None, no_update, False
-    return no_update, None, preview(result.data), no_update
+    return no_update, None, preview(reply.answer), no_update
 
 
 @callback(
@@ -119,7 +118,7 @@ def add_feature(
     Input("jsonl-upload", "contents"),
     prevent_initial_call=True,
 )
-def upload(contents: str | None) -> Any:
+def upload(contents: str | None) -> Node:
     """Put an uploaded JSONL file into the form, where it can be read before it is used."""
     try:
         text = base64.b64decode((contents or "").partition(",")[2], validate=True).decode("utf-8")
@@ -140,17 +139,17 @@ clientside_callback(
 
 
 @callback(Output("features-done", "data"), Input("features-presses", "data"), prevent_initial_call=True)
-def reorder(asked: Any) -> Any:
+def reorder(asked: Json) -> Json:
     """The list after all that was pressed: a feature joins it, leaves it, or moves up; the order decides who takes its
     share first."""
     return settle(asked, rearranged)[0] if asked else no_update
 
 
-def rearranged(features: Any, press: Press) -> list[Any]:
+def rearranged(features: Json, press: Press) -> list[Json]:
     """The list after one press. A press names the feature itself, since its place may change before it is answered."""
     feature, known = press["feature"], list(features or [])
     if press["kind"] == "add":
-        return known if feature in known or len(known) >= MOST else [*known, feature]
+        return known if feature in known or len(known) >= MOST_FEATURES else [*known, feature]
     if feature not in known:
         return known
     index = known.index(feature)
@@ -177,23 +176,23 @@ queue_callbacks("features")
     State("model", "data"),
 )
 def show_features(
-    features: Any, reading: Any, _fit: Any, fitted: dict[str, Any], active: Any, model: Any
-) -> tuple[Any, ...]:
+    features: Json, question: Json, _fit: Node, fitted: Json, active: int | None, model: Json
+) -> tuple[Node, Json, list[Json], int, str]:
     """The list with what is fitted; asked anew when a fit ends and when the model is there."""
     chosen = features_of(features)
-    flags = [False] * len(chosen)
-    if reading:
-        result, _ = attempt(lambda: FeatureStatus(spec_of(model), chosen))
-        flags = result.data["fitted"] if result else flags
+    flags = (False,) * len(chosen)
+    if question:
+        reply, _ = ask_for(lambda: FeatureStatus(spec_of(model), chosen))
+        flags = reply.answer.fitted if reply else flags
     chips = [_chip(i, f, done) for i, (f, done) in enumerate(zip(chosen, flags, strict=True))]
     options = [{"label": f"{i + 1} {feature_name(f)}", "value": i} for i, f in enumerate(chosen)]
     state = {"flags": flags, "turn": fitted["turn"] + 1}
     empty = html.Span("No features yet. Define one.", className="attune-note")
     place = active if active is not None and active < len(chosen) else 0
-    return chips or empty, state, options, place, remember(json.dumps(features or [], separators=(",", ":")))
+    return chips or empty, state, options, place, text_of(features)
 
 
-def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
+def _chip(index: int, contrast: ContrastSpec, done: bool) -> Node:
     name = f"{index + 1} {feature_name(contrast)}"
     named = {"with": json.dumps({"feature": contrast.to_dict()})}
     return html.Div(
@@ -240,24 +239,32 @@ def _chip(index: int, contrast: ContrastSpec, done: bool) -> Any:
     prevent_initial_call=True,
 )
 def fit_features(
-    set_progress: Any, clicks: Any, features: Any, active: Any, rotary: str, model: Any, session: str, address: str
-) -> tuple[Any, Any]:
+    set_progress: Relay,
+    clicks: int | None,
+    features: Json,
+    active: int | None,
+    rotary: str,
+    model: Json,
+    session: str,
+    address: str,
+) -> tuple[Node, str]:
     """Fit what is not fitted yet, one job each; fits come from the store when they are there."""
     if not clicks:
         return no_update, no_update
     chosen = features_of(features)
     if not chosen:
         return user_error("There is no feature to fit. Define one first."), no_update
+    place = active or 0
     if rotary == "pre":
-        chosen = chosen[active : active + 1]
-    still: list[int] = []
+        chosen = chosen[place : place + 1]
+    still: tuple[int, ...] = ()
     for contrast in chosen:
         result, panel = attempt_job(
             partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address
         )
         if result is None:
             return panel, no_update
-        still = result.data["still"]
+        still = FitContrast.answer_from(result).still_layers  # the fit itself stays in the store: it is large
     same = (
         f" Nothing rotates in layers {', '.join(map(str, still))}: their vectors before are those after."
         if still
@@ -266,7 +273,5 @@ def fit_features(
     names = ", ".join(feature_name(c) for c in chosen)
     return note(f"Fitted {names} on every head, vectors {rotary}-rotary.{same}"), (
         # Negative keys in another prompt get no attention to compare, so there the logit gap is the score.
-        f"{'trace' if chosen[active or 0].kind == 'lexical' else 'gap'}:{active or 0}"
-        if rotary == "post"
-        else no_update
+        f"{'trace' if chosen[place].kind == 'lexical' else 'gap'}:{place}" if rotary == "post" else no_update
     )

@@ -3,47 +3,49 @@ token, why. The callbacks are in the modules beside this one."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.qk.contrasts import CONTRAST_KINDS
-from components.kit.figure_card import figure_card
 from components.kit.names import named, progress
-from components.kit.panels import empty
+from components.kit.panels import user_error
+from components.kit.types import Node
 from pages.attention import answer, features, heads, overlap, proof, reading
-from pages.attention.state import ADDRESS, PATH, TABS, View, read_address
+from pages.attention.cards import GRID, MATRIX
+from pages.attention.state import PATH, TABS, AttentionState
+from pages.attention.tabs import evidence_tab, map_tab, overlap_tab, swap_tab, why_tab
 from pages.manifest import PageManifest
 from pages.presses import queue_stores
+from pages.state import names_of
+from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (answer, features, heads, overlap, proof, reading)
 
-_SIDES = [("query", "query"), ("key", "key"), ("both", "both")]
-_REFERENCES = [("mean of the others", "others"), ("a chosen token", "token"), ("nothing (raw)", "none")]
 
-
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read_state(AttentionState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("Why did this head attend to that token?", className="attune-title"),
-            html.Div([_prompt(view), _heads(view)], className="attune-two attune-two-prompt"),
-            html.Div([_tokens(), _matrix()], className="attune-two"),
-            _features(view),
+            html.Div([user_error(p) for p in state.problems], id="attention-problems"),
+            html.Div([_prompt(state), _heads(state)], className="attune-two attune-two-prompt"),
+            html.Div([_tokens(), MATRIX.layout()], className="attune-two"),
+            _features(state),
             dbc.Tabs(
                 [
-                    dbc.Tab(_why(view), tab_id="why", label="Attribution"),
-                    dbc.Tab(_swap(), tab_id="swap", label="What if"),
-                    dbc.Tab(_evidence(), tab_id="evidence", label="Evidence"),
-                    dbc.Tab(_map(), tab_id="map", label="Map"),
-                    dbc.Tab(_overlap(), tab_id="overlap", label="Alignment and overlap"),
+                    dbc.Tab(why_tab(state), tab_id="why", label="Attribution"),
+                    dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
+                    dbc.Tab(evidence_tab(), tab_id="evidence", label="Evidence"),
+                    dbc.Tab(map_tab(), tab_id="map", label="Map"),
+                    dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                 ],
                 id="tab",
-                active_tab=view.tab,
+                active_tab=state.tab,
             ),
         ],
         className="attune-page",
@@ -56,22 +58,23 @@ MANIFEST = PageManifest(
     order=10,
     layout=layout,
     needs="recorded attention",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=AttentionState,
+    address=names_of(AttentionState),
+    read_address=partial(read_state, AttentionState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
+def _stores(state: AttentionState) -> list[Node]:
     return [
-        dcc.Store(id="start", data={"model": view.model, "text": view.text}),
+        dcc.Store(id="start", data={"model": state.model, "text": state.text}),
         dcc.Store(id="reading"),
+        dcc.Store(id="tokens"),
         dcc.Store(id="packed"),
-        dcc.Store(id="head", data=view.head),
-        dcc.Store(id="query", data=view.query),
-        dcc.Store(id="key", data=view.key),
-        dcc.Store(id="features", data=view.features),
+        dcc.Store(id="head", data=state.head),
+        dcc.Store(id="query", data=state.query),
+        dcc.Store(id="key", data=state.key),
+        dcc.Store(id="features", data=state.features),
         dcc.Store(id="feature-made"),
         *queue_stores("features"),
         dcc.Store(id="fitted", data={"flags": [], "turn": 0}),
@@ -83,17 +86,17 @@ def _stores(view: View) -> list[Any]:
     ]
 
 
-def _prompt(view: View) -> Any:
+def _prompt(state: AttentionState) -> Node:
     return html.Section(
         [
             html.Div([html.H3("Prompt")], className="attune-card-head"),
             dcc.Dropdown(id="preset", placeholder="Presets", clearable=True, searchable=False),
             html.Div(id="preset-why", className="attune-note"),
             dbc.Label("Text", html_for="prompt", className="visually-hidden"),
-            dbc.Textarea(id="prompt", value=view.text, rows=6, spellCheck=False, className="attune-prompt"),
+            dbc.Textarea(id="prompt", value=state.text, rows=6, spellCheck=False, className="attune-prompt"),
             html.Div(
                 [
-                    dbc.Switch(id="chat", value=view.chat, label="Chat template"),
+                    dbc.Switch(id="chat", value=state.chat, label="Chat template"),
                     html.Div(
                         [
                             dbc.Label("Generate", html_for="generate"),
@@ -101,7 +104,7 @@ def _prompt(view: View) -> Any:
                                 id="generate",
                                 type="number",
                                 step="any",
-                                value=view.generate,
+                                value=state.generate,
                                 size="sm",
                                 className="attune-number",
                             ),
@@ -130,15 +133,15 @@ def _prompt(view: View) -> Any:
     )
 
 
-def _heads(view: View) -> Any:
+def _heads(state: AttentionState) -> Node:
     controls = [
         dcc.Dropdown(
             id="score",
-            value=view.score,
+            value=state.score,
             clearable=False,
             searchable=False,
             className="attune-pick",
-            options=[{"label": view.score, "value": view.score}],
+            options=[{"label": state.score, "value": state.score}],
         ),
         dbc.RadioItems(
             id="grid-mode",
@@ -150,15 +153,13 @@ def _heads(view: View) -> Any:
     ]
     return html.Div(
         [
-            figure_card(
-                "grid", "Heads", "Click a head to open it.", 330, html.Div(controls, className="attune-inline")
-            ),
+            GRID.layout(html.Div(controls, className="attune-inline")),
             html.Div(id="top-heads", className="attune-top"),
         ]
     )
 
 
-def _tokens() -> Any:
+def _tokens() -> Node:
     return html.Section(
         [
             html.Div(
@@ -186,11 +187,7 @@ def _tokens() -> Any:
     )
 
 
-def _matrix() -> Any:
-    return figure_card("matrix", "Attention of this head", "", 470)
-
-
-def _features(view: View) -> Any:
+def _features(state: AttentionState) -> Node:
     kinds = [{"label": k.title, "value": name} for name, k in CONTRAST_KINDS.items()]
     return html.Section(
         [
@@ -225,20 +222,20 @@ def _features(view: View) -> Any:
                 [
                     dbc.Label("Active feature", html_for="active"),
                     html.Div(
-                        dcc.Dropdown(id="active", value=view.active, clearable=False, searchable=False),
+                        dcc.Dropdown(id="active", value=state.active, clearable=False, searchable=False),
                         className="attune-pick",
                     ),
-                    dbc.Switch(id="manual-rank", value=view.manual, label="set the rank by hand"),
+                    dbc.Switch(id="manual-rank", value=state.manual, label="set the rank by hand"),
                     named(
                         "rank",
                         dcc.Slider(
                             0,
                             64,
                             1,
-                            value=max(0, view.rank),
+                            value=max(0, state.rank),
                             id="rank",
                             marks=None,
-                            disabled=not view.manual,
+                            disabled=not state.manual,
                             updatemode="mouseup",
                         ),
                         "attune-slider",
@@ -260,115 +257,3 @@ def _features(view: View) -> Any:
         className="attune-card",
         **{"aria-label": "Features"},
     )
-
-
-def _why(view: View) -> Any:
-    controls = html.Div(
-        [
-            html.Span("split the"),
-            dbc.RadioItems(
-                id="side", inline=True, value=view.side, options=[{"label": a, "value": b} for a, b in _SIDES]
-            ),
-            html.Span("relative to"),
-            dcc.Dropdown(
-                [{"label": a, "value": b} for a, b in _REFERENCES],
-                view.reference,
-                id="reference",
-                clearable=False,
-                searchable=False,
-                className="attune-pick",
-            ),
-            dcc.Dropdown(id="reference-token", placeholder="token", clearable=False, className="attune-pick"),
-            dbc.RadioItems(
-                id="unit",
-                inline=True,
-                value="nats",
-                options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}],
-            ),
-            dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
-        ],
-        className="attune-inline attune-wrap",
-    )
-    return [figure_card("bars", "What the logits are made of", "", 400, controls), html.Div(id="bars-error")]
-
-
-def _swap() -> Any:
-    controls = html.Div(
-        [
-            html.Span("swap"),
-            dcc.Dropdown(id="swap-a", clearable=False, className="attune-pick"),
-            html.Span("with"),
-            dcc.Dropdown(id="swap-b", clearable=False, className="attune-pick"),
-            html.Button("Ask the whole model", id="ask-model", className="attune-button", type="button"),
-        ],
-        className="attune-inline attune-wrap",
-    )
-    return [
-        html.Div(
-            [
-                figure_card("swap", "Swap two keys inside this feature", "", 380, controls),
-                figure_card("prediction", "What the whole model would say next", "Press “Ask the whole model”.", 380),
-            ],
-            className="attune-two",
-        ),
-        html.Div(id="swap-error"),
-    ]
-
-
-def _evidence() -> Any:
-    return [
-        html.Div(id="evidence-text", children=empty("Fit a feature to see what supports it.")),
-        html.Div(
-            [
-                figure_card("spectrum", "Singular values and the null", "", 360),
-                figure_card("directions", "Share of the mean logit gap, by singular pair", "", 360),
-            ],
-            className="attune-two",
-        ),
-    ]
-
-
-def _map() -> Any:
-    controls = html.Div(
-        [
-            html.Button("Test by swaps", id="held-out", className="attune-button attune-primary", type="button"),
-            html.Button("Cancel", id="held-out-cancel", className="attune-button", type="button", disabled=True),
-            progress("held-out-bar", "measuring on held-out examples"),
-            html.Span(id="held-out-text", className="attune-note"),
-        ],
-        className="attune-row",
-    )
-    switches = html.Div(
-        [
-            dbc.Switch(id="map-deep", label="3-D", value=False),
-            dbc.Switch(id="map-by-label", label="colour by value", value=False),
-            dbc.Switch(id="map-own", label="show this prompt", value=True),
-        ],
-        className="attune-inline",
-    )
-    return [
-        controls,
-        html.Div(id="held-out-error"),
-        html.Div(id="held-basis", className="attune-note", **{"aria-live": "polite"}),
-        dcc.Store(id="held"),
-        html.Div(
-            [
-                figure_card("map", "Queries and keys in the subspace", "", 460, switches),
-                figure_card("by-rank", "Swapping keys", "", 460, title_id="by-rank-title"),
-            ],
-            className="attune-two",
-        ),
-    ]
-
-
-def _overlap() -> Any:
-    return [
-        html.Div(
-            [
-                figure_card("alignment", "This feature's part of every logit", "", 460),
-                figure_card("overlap", "How far the features coincide on this head", "", 460),
-            ],
-            className="attune-two",
-        ),
-        html.Div(id="overlap-error"),
-    ]

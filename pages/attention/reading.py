@@ -1,26 +1,50 @@
-"""From a prompt to a reading: the job that records it, presets, what the model would say next, the address."""
+"""From a prompt to a reading: the job that records it, presets, what the model would say next, the address.
+
+The store of a reading holds its question. What the browser draws tokens from (labels, and where they come from for the
+token card) has a store of its own, which never goes up.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
+from analysis.engine.client import Reply
 from analysis.models.spec import OTHELLO
+from analysis.qk.answers.prompt import Reading
 from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
 from analysis.qk.ops.prompt import TracePrompt
 from components.kit.panels import note
+from components.kit.types import Json, Node, Relay, Typed
+from components.qk.heads import prompt_score
 from pages.address import link_to, remember
-from pages.attention.state import ADDRESS
-from pages.common import attempt_job, spec_of
+from pages.attention.state import AttentionState
+from pages.common import ask_job, reply_of, spec_of
+from pages.state import names_of
 
-SCORE_NAMES = {
-    "induction": "induction: attention to what followed this token before",
-    "previous": "previous token: attention one step back",
-    "sink": "sink: attention on the first token",
-    "entropy": "entropy of attention (nats)",
-    "self": "attention on the token itself",
-}
+NEXT_TOKENS = 6
+PROMPTS = [*PRESET_PROMPTS, *MOVE_PROMPTS]
+Head = dict[str, int]
+
+
+def reading_of(question: Json) -> Reply[Reading]:
+    """The reading whose question a store holds."""
+    return reply_of(question)
+
+
+def on_prompt(reading: Reply[Reading]) -> dict[str, Any]:
+    """The arguments that say which prompt in which model an operation is asked about."""
+    prompt = TracePrompt.from_params(reading.question.params)
+    return {"model": prompt.model, "text": prompt.text, "chat": prompt.chat, "generate": prompt.generate}
+
+
+def on_head(reading: Reply[Reading], head: Head) -> dict[str, Any]:
+    """The arguments that say which head of which reading."""
+    return {**on_prompt(reading), "layer": head["layer"], "head": head["head"]}
 
 
 @callback(
@@ -29,16 +53,13 @@ SCORE_NAMES = {
     State("model", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def model_from_address(start: dict[str, Any], current: dict[str, Any]) -> Any:
+def model_from_address(start: Json, current: Json) -> Json:
     """A link may name another model than the one this window used last."""
     return start["model"] if start and start["model"] and start["model"] != current else no_update
 
 
-PROMPTS = [*PRESET_PROMPTS, *MOVE_PROMPTS]
-
-
 @callback(Output("preset", "options"), Input("model", "data"))
-def preset_options(model: Any) -> list[dict[str, Any]]:
+def preset_options(model: Json) -> list[dict[str, Any]]:
     """The presets that a model can read: moves for the one that knows only moves, texts for all others."""
     moves = spec_of(model).source == OTHELLO
     return [{"label": p["title"], "value": i} for i, p in enumerate(PROMPTS) if (p in MOVE_PROMPTS) == moves]
@@ -53,7 +74,7 @@ def preset_options(model: Any) -> list[dict[str, Any]]:
     State("chat", "value"),
     prevent_initial_call=True,
 )
-def choose_preset(index: int | None, text: str, chat: bool) -> Any:
+def choose_preset(index: int | None, text: str, chat: bool) -> tuple[str, str, bool]:
     """Put a preset into the prompt and say what to look at in it."""
     if index is None or not 0 <= index < len(PROMPTS):
         return text, "", chat
@@ -63,6 +84,7 @@ def choose_preset(index: int | None, text: str, chat: bool) -> Any:
 
 @callback(
     Output("reading", "data"),
+    Output("tokens", "data"),
     Output("prompt-error", "children"),
     Output("address-text", "data"),
     Input("read", "n_clicks"),
@@ -80,67 +102,62 @@ def choose_preset(index: int | None, text: str, chat: bool) -> Any:
     interval=300,
 )
 def read_prompt(
-    set_progress: Any,
+    set_progress: Relay,
     _clicks: int | None,
-    model: Any,
+    model: Json,
     text: str | None,
     chat: bool,
-    generate: Any,
+    generate: Typed,
     session: str,
     address: str,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Json, Json, Node, Json]:
     """Record the prompt in the model; the reading is kept by content, so an equal one comes from the store."""
     spec = spec_of(model)
     set_progress(("0", "waiting for the model"))
-    result, panel = attempt_job(
+    reply, panel = ask_job(
         lambda: TracePrompt(spec, text or "", bool(chat), generate),
         set_progress,
         session,
         link_to(address or "", spec, text or "", bool(chat), generate or 0),
     )
-    if result is None:
+    if reply is None:
         hint = "The model “othello” reads moves, such as F5 D6 C3. There are presets of moves above."
-        return no_update, [panel, note(hint)] if spec.source == OTHELLO else panel, no_update
-    scores = {
-        n: [[None if v != v else round(float(v), 4) for v in row] for row in a.tolist()]
-        for n, a in result.arrays.items()
-        if n != "thumbnails"
-    }
-    reading = {
-        **result.data,
-        "scores": scores,
-        "key": result.key,
-        "model": spec.to_dict(),
-        "text": text,
-        "chat": bool(chat),
-        "generate": generate or 0,
-        # A prompt that was typed is asked about from its end; one that came with an address keeps the address's tokens.
-        "typed": ctx.triggered_id == "read",
-    }
-    return reading, None, remember(text or "")
+        return no_update, no_update, [panel, note(hint)] if spec.source == OTHELLO else panel, no_update
+    # A prompt that was typed is asked about from its end; one that came with an address keeps the address's tokens.
+    question = asdict(reply.question) | {"typed": ctx.triggered_id == "read"}
+    tokens = {"labels": reply.answer.labels, "text": text, "chat": bool(chat), "generate": generate or 0}
+    return question, tokens, None, remember(text or "")
 
 
 @callback(Output("prompt-notes", "children"), Output("next-tokens", "children"), Input("reading", "data"))
-def describe_reading(reading: dict[str, Any] | None) -> tuple[Any, Any]:
+def describe_reading(question: Json) -> tuple[Node, Node]:
     """Remarks on the prompt, and the model's next-token distribution as small bars."""
-    if not reading:
+    if not question:
         return "", ""
-    made = len(reading["labels"]) - reading["prompt_tokens"]
-    count = f"{len(reading['labels'])} tokens" + (f", {made} of them generated (greedy)" if made else "")
-    following = reading["next"]
-    top = max(following["probabilities"][0], 1e-9)
+    reading = reading_of(question).answer
+    tokens = len(reading.labels)
+    generated = tokens - reading.prompt_tokens
+    count = f"{tokens} tokens" + (f", {generated} of them generated (greedy)" if generated else "")
+    top = max(reading.next.probabilities[0], 1e-9)
     rows = [
         html.Div(
             [
-                html.Span(label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token": label}),
+                html.Span(
+                    label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token-id": str(token_id)}
+                ),
                 html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
                 html.Span(f"{p:.1%}", className="attune-next-share"),
             ],
             className="attune-next-row",
         )
-        for label, p in list(zip(following["labels"], following["probabilities"], strict=True))[:6]
+        for token_id, label, p in zip(
+            reading.next.ids[:NEXT_TOKENS],
+            reading.next.labels[:NEXT_TOKENS],
+            reading.next.probabilities[:NEXT_TOKENS],
+            strict=True,
+        )
     ]
-    return " ".join([count + ".", *reading["notes"]]), [
+    return " ".join([count + ".", *reading.notes]), [
         html.Div("The model would continue with", className="attune-note"),
         *rows,
     ]
@@ -157,38 +174,34 @@ def describe_reading(reading: dict[str, Any] | None) -> tuple[Any, Any]:
     prevent_initial_call=True,
 )
 def choose_defaults(
-    reading: dict[str, Any] | None, query: int | None, key: int | None, head: Any
-) -> tuple[Any, Any, Any]:
+    question: Json, query: int | None, key: int | None, head: Head | None
+) -> tuple[int | None, int | None, Head | None]:
     """Keep what still exists in the new reading; otherwise the last prompt token, and the strongest induction head."""
-    if not reading:
+    if not question:
         return no_update, no_update, no_update
-    count = len(reading["labels"])
-    new_query, new_key = reading["prompt_tokens"] - 1, None
-    if isinstance(query, int) and query < count and not reading.get("typed"):
+    reading = reading_of(question).answer
+    new_query, new_key = reading.prompt_tokens - 1, None
+    if isinstance(query, int) and query < len(reading.labels) and not question.get("typed"):
         new_query, new_key = query, key if isinstance(key, int) and key <= query else None
-    exists = head and head["layer"] in reading["attention_layers"] and head["head"] < reading["heads"]
+    exists = head and head["layer"] in reading.attention_layers and head["head"] < reading.heads
     return new_query, new_key, head if exists else best_head(reading)
 
 
-def best_head(reading: dict[str, Any]) -> dict[str, int]:
-    """The head with the strongest induction score, or, where nothing repeats, the strongest previous-token score."""
+def best_head(reading: Reading) -> Head:
+    """The head with the strongest induction score, or, where nothing repeats, the strongest previous-token score; of
+    equal ones the last."""
     for name in ("induction", "previous"):
-        cells = [
-            (v, layer, head)
-            for layer, row in enumerate(reading["scores"][name])
-            for head, v in enumerate(row)
-            if v is not None
-        ]
-        if cells:
-            _, layer, head = max(cells)
+        values = prompt_score(reading, name).values
+        if np.isfinite(values).any():
+            layer, head = np.argwhere(values == np.nanmax(values))[-1].tolist()
             return {"layer": layer, "head": head}
-    return {"layer": reading["attention_layers"][0], "head": 0}
+    return {"layer": reading.attention_layers[0], "head": 0}
 
 
 clientside_callback(
     # The model is a state: as an input it would call this on every page, also where the other inputs are not.
     "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
-    + str(ADDRESS).replace("'", '"')
+    + json.dumps(names_of(AttentionState))
     + "); }",
     Output("address", "data"),
     Input("address-text", "data"),

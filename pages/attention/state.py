@@ -1,100 +1,78 @@
-"""What the address of the Attention page says, read defensively: anything odd falls back to the default.
-
-The names are those that the page writes back (see ADDRESS), so that a copied link reopens the view. A prompt too long
-for an address is kept as a file in the data folder and named by its hash.
-"""
+"""State of the Attention page: what stands in its address. Anything odd there falls back to the usual, with a word."""
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from analysis.errors import UserError, empty_number, is_empty
-from analysis.models.spec import ModelSpec
+from analysis.fields import Choice, Flag, Text, Whole
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
-from pages.address import parse_json, recall
+from components.kit.types import Json, Typed
+from pages.address import parse_json, recall, remember
+from pages.state import Model, Parsed, Prompt
 
 PATH = "/attention"
-# The state that travels in the address, in the order of the inputs of the address callback.
-ADDRESS = [
-    "model",
-    "text",
-    "chat",
-    "generate",
-    "head",
-    "query",
-    "key",
-    "features",
-    "active",
-    "manual",
-    "rank",
-    "side",
-    "reference",
-    "tab",
-    "score",
-]
 TABS = ("why", "swap", "evidence", "map", "overlap")
+MOST_FEATURES = 6
+_USUAL = ContrastSpec("induction").to_dict()
+
+
+def _head(data: Json) -> dict[str, int]:
+    numbers = {name: data.get(name) for name in ("layer", "head")} if isinstance(data, dict) else {}
+    head = {name: value for name, value in numbers.items() if type(value) is int and value >= 0}
+    if len(head) < 2:
+        raise UserError("The head in the address cannot be used; the strongest one of the prompt is opened.")
+    return head
+
+
+def _features(text: str) -> list[dict[str, Any]]:
+    data = parse_json(recall(text))
+    if not isinstance(data, list):
+        raise UserError("The features in the address cannot be used; the usual one is in the list.")
+    return [f for f in map(_feature, data[:MOST_FEATURES]) if f]
+
+
+def _feature(data: Json) -> dict[str, Any] | None:
+    try:
+        return ContrastSpec.from_dict(data).to_dict()
+    except UserError:
+        return None
+
+
+def text_of(features: Json) -> str:
+    """The list of features in an address: itself, or the hash of a file that holds it."""
+    return remember(json.dumps(features or [], separators=(",", ":")))
 
 
 @dataclass(frozen=True)
-class View:
-    """The page's state at opening."""
+class AttentionState:
+    """``head``: layer and head that are open, ``query`` and ``key``: positions of the chosen tokens; None: not chosen.
+    ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``)."""
 
-    model: dict[str, Any] | None = None
-    text: str = PRESET_PROMPTS[0]["text"]
-    chat: bool = False
-    generate: int = 0
-    head: dict[str, int] | None = None
-    query: int | None = None
-    key: int | None = None
-    features: list[dict[str, Any]] = field(default_factory=lambda: [ContrastSpec("induction").to_dict()])
-    active: int = 0
-    manual: bool = False
-    rank: int = 8
-    side: str = "query"
-    reference: str = "others"
-    tab: str = "why"
-    score: str = "induction"
-
-
-def read_address(query: dict[str, Any]) -> View:
-    """A view from the query of an address; unknown or broken entries are left at their defaults."""
-    fields: dict[str, Any] = {}
-    model = parse_json(query.get("model"))
-    if isinstance(model, dict):
-        try:
-            fields["model"] = ModelSpec.from_dict(model).to_dict()
-        except UserError:
-            pass
-    if isinstance(query.get("text"), str) and query["text"]:
-        fields["text"] = recall(query["text"])
-    for name in ("chat", "manual"):
-        fields[name] = query.get(name) == "true"
-    for name, high in (("generate", 200), ("query", 10**6), ("key", 10**6), ("active", 5), ("rank", 4096)):
-        value = _whole(query.get(name))
-        if value is not None and 0 <= value <= high:
-            fields[name] = value
-    head = parse_json(query.get("head"))
-    if isinstance(head, dict) and all(isinstance(head.get(k), int) and head[k] >= 0 for k in ("layer", "head")):
-        fields["head"] = {"layer": head["layer"], "head": head["head"]}
-    features = parse_json(recall(query["features"])) if isinstance(query.get("features"), str) else None
-    if isinstance(features, list):
-        fields["features"] = [f for f in map(_feature, features[:6]) if f]
-    for name, allowed in (
-        ("side", ("query", "key", "both")),
-        ("reference", ("others", "token", "none")),
-        ("tab", TABS),
-    ):
-        if query.get(name) in allowed:
-            fields[name] = query[name]
-    if isinstance(query.get("score"), str) and len(query["score"]) < 40:
-        fields["score"] = query["score"]
-    return View(**fields)
+    model: Annotated[dict[str, Any] | None, Model()] = None
+    text: Annotated[str, Prompt()] = PRESET_PROMPTS[0]["text"]
+    chat: Annotated[bool, Flag()] = False
+    generate: Annotated[int, Whole(0, 200)] = 0
+    head: Annotated[dict[str, int] | None, Parsed(_head, ({"layer": 18, "head": 6}, None))] = None
+    query: Annotated[int, Whole(0, 10**6)] | None = None
+    key: Annotated[int, Whole(0, 10**6)] | None = None
+    features: Annotated[list[dict[str, Any]], Parsed(_features, ([_USUAL], []), raw=True, form=text_of)] = field(
+        default_factory=lambda: [_USUAL]
+    )
+    active: Annotated[int, Whole(0, MOST_FEATURES - 1)] = 0
+    manual: Annotated[bool, Flag()] = False
+    rank: Annotated[int, Whole(0, 4096)] = 8
+    side: Annotated[str, Choice(("query", "key", "both"))] = "query"
+    reference: Annotated[str, Choice(("others", "token", "none"))] = "others"
+    tab: Annotated[str, Choice(TABS)] = "why"
+    score: Annotated[str, Text(39)] = "induction"
+    problems: tuple[str, ...] = ()
 
 
-def rank_of(rank: Any, manual: bool) -> int:
+def rank_of(rank: Typed, manual: bool) -> int:
     """The rank that is set by hand, or -1 for the energy rule's. Raises UserError for an emptied one."""
     if not manual:
         return -1
@@ -103,17 +81,6 @@ def rank_of(rank: Any, manual: bool) -> int:
     return int(rank)
 
 
-def features_of(data: Any) -> tuple[ContrastSpec, ...]:
+def features_of(data: Json) -> tuple[ContrastSpec, ...]:
     """The contrasts in the page's store."""
     return tuple(ContrastSpec.from_dict(f) for f in data or [])
-
-
-def _feature(data: Any) -> dict[str, Any] | None:
-    try:
-        return ContrastSpec.from_dict(data).to_dict()
-    except UserError:
-        return None
-
-
-def _whole(text: Any) -> int | None:
-    return int(text) if isinstance(text, str) and re.fullmatch(r"-?\d{1,7}", text) else None

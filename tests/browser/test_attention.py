@@ -170,7 +170,7 @@ def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -
         page.wait_for_timeout(400)
     assert found["png"][:8] == b"\x89PNG\r\n\x1a\n"
     svg = found["svg"].decode()
-    assert svg.startswith("<svg") and "default" in svg and "prompt" in svg
+    assert svg.startswith("<svg") and "default" in svg and "view: attention/bars" in svg
     html = found["html"].decode()
     assert (
         "Plotly.newPlot" in html
@@ -178,7 +178,7 @@ def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -
         and not re.search(r"<(script|link)[^>]+(src|href)=.https?:", html)
     )
     data = json.loads(found["json"])
-    assert data["settings"]["layer"] == 18 and data["settings"]["head"] == 6 and data["settings"]["prompt"]
+    assert data["settings"]["layer"] == 18 and data["settings"]["head"] == 6 and data["settings"]["text"]
     total = next(t for t in data["traces"] if t["name"] == "total")
     shown = page.evaluate("() => Array.from(document.querySelector('#bars .js-plotly-plot').data.at(-1).y)")
     assert total["y"] == pytest.approx(shown)

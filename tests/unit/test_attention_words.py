@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from analysis.qk.answers.evidence import HeadEvidence, RankSwap, SwapTable
+from analysis.qk.answers.features import FeatureHeads
 from components.qk.evidence_card import evidence_card, swap_sentence, trial_title
-from components.qk.figures import head_grid
-from pages.attention.heads import HeadScore, _top, score_caption
+from components.qk.heads import SCORE_NAMES, HeadScore, feature_score, head_grid, prompt_score
+from pages.attention.heads import best_heads
+from tests.unit.test_attention_views import reading
 
 
 def text_of(component: Any) -> str:
@@ -21,11 +25,10 @@ def text_of(component: Any) -> str:
     return text_of(getattr(component, "children", None) or "")
 
 
-def table(gap: float | None = 2.0, error: float | None = 0.1) -> dict[str, Any]:
-    rows = [{"rank": 0, "orig": 0.6, "target": 0.1}]
-    rows.append(rows[0] | {"rank": 2, "random_orig": 0.5, "random_target": 0.2, "share_query": 1.01} | {
-        "share_key": 0.9, "share_both": None})  # fmt: skip
-    return {"rows": rows, "rule_rank": 2, "pairs": 36, "gap": gap, "gap_error": error}
+def table(gap: float | None = 2.0, error: float | None = 0.1) -> SwapTable:
+    none = RankSwap(0, 0.6, 0.1, 0.0)
+    rule = replace(none, rank=2, random_original=0.5, random_target=0.2, share_query=1.01, share_key=0.9)
+    return SwapTable((none, rule), 36, 2, 5, gap, error)
 
 
 def test_a_test_on_fitted_examples_is_never_called_held_out() -> None:
@@ -44,13 +47,16 @@ def test_no_share_is_said_of_a_gap_that_is_not_there(gap: float, error: float | 
     assert "101%" not in said and "nothing is said of how much" in said
 
 
-def facts(**changes: Any) -> dict[str, Any]:
-    return {
-        "layer": 9, "head": 2, "attention_positive": 0.5, "attention_negative": 0.1, "noise_share": 0.01, "trace": 1.0,
-        "trace_error": 0.1, "trace_nats": 0.1, "split_half_query": 1.0, "split_half_key": 1.0, "centred": False,
-        "split_half_subspace": 1.0, "hits": 0.95, "chance": 1 / 3, "rank_by_rule": 1, "above_null": 1, "examples": 80,
-        "held_back": 20, "verdict": "v", "remarks": [], "rotary": "post",
-    } | changes  # fmt: skip
+def facts(**changes: Any) -> HeadEvidence:
+    evidence = HeadEvidence(
+        layer=9, head=2, centred=False, examples=80, rank=1, rank_by_rule=1, energy=0.99, singular_values=(1.0,),
+        null_band=None, permutations=0, above_null=1, null_rank_mean=None, null_rank_sd=None, first_is_shared=None,
+        trace=1.0, trace_error=0.1, trace_nats=0.1, trace_null_mean=None, trace_null_sd=None, direction_trace=(1.0,),
+        trace_in_rank=1.0, noise_share=0.01, split_half_query=1.0, split_half_key=1.0, split_half_subspace=1.0,
+        attention_positive=0.5, attention_negative=0.1, hits=0.95, chance=1 / 3, candidates=(1.0, 2.0), rotary="post",
+        verdict="v", held_back=20,
+    )  # fmt: skip
+    return replace(evidence, **changes)
 
 
 def test_the_evidence_says_what_chance_would_win_and_what_is_held_back() -> None:
@@ -70,23 +76,23 @@ def won(**changes: Any) -> HeadScore:
 
 def test_a_head_that_hardly_looks_is_ranked_after_those_that_do() -> None:
     found = won(chance=1 / 3)
-    buttons = _top(found.order, found.name, None, found.values, found.matching)[1:]
+    buttons = best_heads(found, None)[1:]
     assert [b.children for b in buttons] == [
         "L0 H1  0.95, attention 52%", "L1 H0  0.60, attention 30%", "L0 H0  1.00, attention 2%"
     ]  # fmt: skip
     figure = head_grid(found.values, found.name, "light", None, None, True, False, found.order)
     assert np.asarray(figure["data"][0]["customdata"]).reshape(-1, 2).tolist()[:3] == [[0, 1], [1, 0], [0, 0]]
     assert np.asarray(figure["data"][0]["z"]).ravel()[:3] == pytest.approx([0.95, 0.6, 1.0])
-    caption = score_caption(found, "hits")
-    assert "by chance 33%" in caption and "less than 10% of their attention are ranked last" in caption
+    assert "by chance 33%" in found.caption
+    assert "less than 10% of their attention are ranked last" in found.caption
     negative = won(values=np.array([[-1.0, -5.0], [3.0, -2.0]]), matching=np.array([[0.0, 0.5], [0.0, 0.5]]))
     assert np.argsort(-negative.order, axis=None).tolist() == [3, 1, 2, 0]
 
 
 def test_a_score_of_attention_itself_is_ranked_by_itself() -> None:
     found = won(matching=None)
-    assert found.order is found.values and _top(found.order, found.name, None)[1].children == "L0 H0  1.00"
-    assert score_caption(found, "gap") == "Click a head to open it."
+    assert found.order is found.values and best_heads(found, None)[1].children == "L0 H0  1.00"
+    assert found.caption == "Click a head to open it."
 
 
 @pytest.mark.parametrize(
@@ -94,4 +100,9 @@ def test_a_score_of_attention_itself_is_ranked_by_itself() -> None:
     [("induction", "Nothing in this prompt repeats"), ("z", "Too few relabellings"), ("hits", "in another prompt")],
 )
 def test_a_score_that_nobody_has_says_why(short: str, words: str) -> None:
-    assert words in score_caption(HeadScore(np.full((2, 2), np.nan), "s", False), short)
+    nowhere = np.full((2, 2), np.nan, np.float32)
+    if short in SCORE_NAMES:
+        score = prompt_score(replace(reading(["a", "b"]), induction=nowhere), short)
+    else:
+        score = feature_score(FeatureHeads(40, 2, None, 0.1, *[nowhere] * 5), short, "Induction")
+    assert words in score.caption

@@ -21,6 +21,7 @@ from app import create_app
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from components.qk.contrast_form import contrast_form
+from components.qk.heads import HeadScore
 from analysis.status import JobRow
 from components.frame.shell import job_rows, shell
 
@@ -50,7 +51,8 @@ frame = shell([(page.name, page.path) for page in pages()], {})
 layouts = {page.path: page.layout() for page in pages()}
 job = JobRow("1", "Op", "t", "", "", "running", 0.5)
 made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
-        features._chip(0, ContrastSpec("induction"), True), *heads._top(np.zeros((2, 2)), "s", None)[1:],
+        features._chip(0, ContrastSpec("induction"), True),
+        *heads.best_heads(HeadScore(np.zeros((2, 2)), "s", False), None)[1:],
         region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
                         "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]

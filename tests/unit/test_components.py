@@ -14,7 +14,8 @@ from components.kit.cells import LIMIT, pack_cells, unpack_cells
 from components.kit.figure_card import blank
 from components.kit.labels import escaped, numbered
 from components.kit.png import CIVIDIS, png_uri
-from components.qk.figures import attribution_bars, head_grid, swap_bars
+from components.qk.figures import attribution_bars, swap_bars
+from components.qk.heads import head_grid
 
 
 @pytest.mark.parametrize("size", [1, 2, 37, 256])

@@ -32,7 +32,8 @@ def test_a_second_part_that_begins_at_nothing_is_timed_anew() -> None:
 
 def test_features_are_moved_and_removed_by_what_they_are() -> None:
     """Their places in the list on screen may be those of an older list."""
-    from pages.attention.features import MOST, rearranged
+    from pages.attention.features import rearranged
+    from pages.attention.state import MOST_FEATURES
 
     a, b, c = ({"kind": "induction", "seed": seed} for seed in range(3))
     assert rearranged([a, b, c], {"kind": "raise", "feature": c}) == [a, c, b]
@@ -41,5 +42,5 @@ def test_features_are_moved_and_removed_by_what_they_are() -> None:
     assert rearranged([a], {"kind": "add", "feature": b}) == [a, b] and rearranged(
         [a], {"kind": "add", "feature": a}
     ) == [a]
-    full = [{"kind": "induction", "seed": seed} for seed in range(MOST)]
+    full = [{"kind": "induction", "seed": seed} for seed in range(MOST_FEATURES)]
     assert rearranged(full, {"kind": "add", "feature": {"kind": "previous"}}) == full

@@ -17,8 +17,9 @@ from app import create_app, main
 from components.frame.shell import shell
 from pages.address import LONG_TEXT, recall, remember
 from pages.attention import page as attention
-from pages.attention.state import read_address
+from pages.attention.state import AttentionState
 from pages.registry import pages
+from pages.state import read as read_state
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_ids_are_unique_on_every_page() -> None:
     ],
 )
 def test_broken_addresses_open_the_default_view(query: dict[str, str]) -> None:
-    view = read_address(query)
+    view = read_state(AttentionState, query)
     assert view.head is None and view.tab == "why" and view.side == "query" and view.model is None
     assert 0 <= view.generate <= 200 and not view.chat and len(view.score) < 40
     attention.layout(**query)
@@ -107,7 +108,7 @@ def test_a_long_prompt_is_kept_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     text = "a long prompt " * LONG_TEXT
     name = remember(text)
-    assert len(name) == 65 and recall(name) == text and read_address({"text": name}).text == text
+    assert len(name) == 65 and recall(name) == text and read_state(AttentionState, {"text": name}).text == text
     assert remember("short") == "short" and recall(remember("@looks like a name")) == "@looks like a name"
     for hostile in ("@../secret", "@" + "g" * 64, "@/etc/passwd"):
         assert recall(hostile) == hostile, "only a hash is ever looked up"
@@ -115,7 +116,8 @@ def test_a_long_prompt_is_kept_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_view_survives_its_address() -> None:
     feature = {"kind": "order", "n_examples": 50, "seed": 3, "options": {}}
-    view = read_address(
+    view = read_state(
+        AttentionState,
         {
             "head": '{"layer": 18, "head": 6}',
             "query": "20",
@@ -128,7 +130,7 @@ def test_a_view_survives_its_address() -> None:
             "manual": "true",
             "rank": "5",
             "text": "hello there",
-        }
+        },
     )
     assert view.head == {"layer": 18, "head": 6} and (view.query, view.key, view.rank, view.manual) == (20, 4, 5, True)
     assert view.features[0]["kind"] == "order" and view.features[0]["n_examples"] == 50

@@ -12,10 +12,11 @@ from analysis.answer import Key
 
 @dataclass(frozen=True)
 class NextTokens:
-    """The most probable next tokens, most probable first."""
+    """The most probable next tokens, most probable first; ``ids`` are those of the vocabulary."""
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)

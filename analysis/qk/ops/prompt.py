@@ -95,7 +95,7 @@ class TracePrompt(OnPrompt[Reading]):
                 *legibility_notes(loaded.tokenizer, self.text),
                 *prompt_notes(self.text, labels),
             ),
-            next=NextTokens(tuple(following), tuple(top.values.tolist())),
+            next=NextTokens(tuple(following), tuple(top.values.tolist()), tuple(top.indices.tolist())),
             layers=loaded.facts.layers,
             heads=loaded.facts.heads,
             head_width=loaded.facts.head_width,

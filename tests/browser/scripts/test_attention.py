@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,61 +10,94 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from components.kit.cells import pack_cells
+from analysis.qk.answers.prompt import HeadCells, SignedCells
+from analysis.view_ref import QuestionRef
+from components.kit.cells import unpack_cells
+from components.kit.view import VIEWS
+from components.qk.token_matrix import TokenMatrix, alignment_matrix, attention_matrix, for_browser
+from tests.unit.test_attention_views import reading
 
 pytestmark = pytest.mark.browser
 Scripted = Callable[..., Page]
 EVIL = "<img src=x onerror='alert(1)'>"
 LABELS = ["<s>", EVIL, "c", "d"]
 STRIPS = "<div id='query-strip'></div><div id='key-strip'></div>"
+QUESTIONS = [QuestionRef("TracePrompt", {}, "k"), QuestionRef("HeadAttention", {})]
 TEMPLATES = {"light": {"name": "L"}, "dark": {"name": "D"}}
 
 
-def packed(rows: list[list[int]], pool: int = 1, tokens: int = 4, top: float = 1.0) -> dict[str, Any]:
-    return pack_cells(np.array(rows, np.uint8)) | {"max": top, "pool": pool, "tokens": tokens}
+def packed(rows: list[list[int]], pool: int = 1, top: float = 1.0, signed: bool = False) -> TokenMatrix:
+    """The cells of a prompt of four tokens, as the server sends them."""
+    prompt = reading(LABELS)
+    if signed:
+        part = SignedCells(top, pool, 4, np.array(rows, np.int8), 2, "f")
+        return for_browser(prompt, part, alignment_matrix.ref(QUESTIONS))
+    head = HeadCells(top, pool, 4, np.array(rows, np.uint8))
+    return for_browser(prompt, head, attention_matrix.ref(QUESTIONS))
 
 
 ROWS = [[255, 0, 0, 0], [204, 51, 0, 0], [153, 51, 51, 0], [127, 64, 32, 32]]
 
 
-def heatmap(page: Page, cells: Any, skip: bool = False) -> Any:
-    reading = {"labels": LABELS, "key": "k"}
+def drawn(page: Page, cells: Any, skip: bool = False) -> Any:
+    """The figure, NaN as None, and what draws the same on the server."""
     return page.evaluate(
-        """async ([cells, reading, templates, skip]) => {
-        const figure = await dash_clientside.attune.heatmap(cells, reading, templates, "name", skip);
-        return figure.data ? { ...figure.data[0], layout: figure.layout,
-          z: figure.data[0].z.map((r) => Array.from(r, (v) => (Number.isNaN(v) ? null : v))) } : figure; }""",
-        [cells, reading, TEMPLATES, skip],
+        """async ([cells, templates, skip]) => {
+        const [figure, ref] = await dash_clientside.attune.matrix(cells, skip, templates);
+        if (figure.data) figure.data[0].z = figure.data[0].z.map((r) => Array.from(r, (v) => (isNaN(v) ? null : v)));
+        return [figure, ref]; }""",
+        [cells, TEMPLATES, skip],
     )
 
 
-def test_the_heatmap_shows_the_causal_half_under_escaped_labels(scripted: Scripted) -> None:
-    page = scripted()
-    drawn = heatmap(page, packed(ROWS))
-    assert drawn["z"][1] == [pytest.approx(0.8), pytest.approx(0.2), None, None]
-    assert drawn["x"][1] == "1 &lt;img src=x on…" and drawn["zmax"] == 1 and drawn["zmin"] == 0
-    assert drawn["layout"]["template"] == {"name": "L"} and drawn["layout"]["uirevision"] == "namek"
-    assert heatmap(page, None) == "unchanged"
+def as_json(figure: Any) -> Any:
+    """A figure of the server as the browser would tell it, without what belongs to the window."""
+    plain = json.loads(json.dumps(figure, default=np.ndarray.tolist).replace("NaN", "null"))
+    return plain | {"layout": {k: v for k, v in plain["layout"].items() if k not in ("template", "uirevision")}}
 
 
-def test_without_the_first_key_the_rest_has_a_scale_of_its_own(scripted: Scripted) -> None:
-    drawn = heatmap(scripted(), packed(ROWS), skip=True)
-    assert drawn["z"][0] == [None] * 4 and drawn["z"][1] == [None, pytest.approx(0.2), None, None]
-    assert drawn["zmax"] == pytest.approx(64 / 255)
+@pytest.mark.parametrize(
+    ("cells", "skip"),
+    [
+        (packed(ROWS), False),
+        (packed(ROWS), True),
+        (packed([[255, 0], [51, 204]], pool=2), False),
+        (packed([[127, 0], [-128, -64]], pool=2, top=3.0, signed=True), True),
+    ],
+    ids=["all", "without the first key", "pooled", "signed"],
+)
+def test_the_browser_draws_what_the_ref_draws(scripted: Scripted, cells: TokenMatrix, skip: bool) -> None:
+    figure, ref = drawn(scripted(), cells, skip)
+    kind = SignedCells if cells["signed"] else HeadCells
+    more = {"rank": 2, "name": "f"} if cells["signed"] else {}
+    answer = kind(cells["max"], cells["pool"], cells["tokens"], unpack_cells(cells), **more)  # type: ignore[arg-type]
+    view = VIEWS[ref["view"]]
+    server = view.draw(reading(LABELS), answer, view.options_from(ref["options"]), "light").figure
+    assert figure["layout"]["template"] == {"name": "L"} and figure["layout"]["uirevision"].endswith("k")
+    here, there = as_json(figure), as_json(server)
+    assert here["data"][0].pop("zmax") == pytest.approx(there["data"][0].pop("zmax"))
+    assert np.allclose(
+        np.array(here["data"][0].pop("z"), float), np.array(there["data"][0].pop("z"), float), equal_nan=True
+    )
+    assert here == there and ref["options"].get("skip_first", skip) is skip
 
 
-def test_a_signed_part_of_the_logits_has_a_scale_around_zero(scripted: Scripted) -> None:
-    cells = pack_cells(np.array([[127, 0], [-127, 64]], np.int8)) | {"max": 3.0, "pool": 2, "tokens": 4}
-    drawn = heatmap(scripted(), cells)
-    assert (drawn["zmin"], drawn["zmax"]) == (-3, 3) and drawn["x"] == ["0–2", "2–4"]
-    assert "nats" in drawn["hovertemplate"]
+def test_without_a_head_nothing_changes(scripted: Scripted) -> None:
+    assert drawn(scripted(), None) == ["unchanged", "unchanged"]
+
+
+def test_labels_are_escaped(scripted: Scripted) -> None:
+    figure, _ = drawn(scripted(), packed(ROWS))
+    assert figure["data"][0]["x"][1] == "1 &lt;img src=x on…"
 
 
 def test_a_click_names_query_and_key_or_head(scripted: Scripted) -> None:
     page = scripted()
-    cell = "([x, y]) => dash_clientside.attune.cellClick({ points: [{ x, y }] }, {})"
-    assert page.evaluate(cell, ["1 a", "3 b"]) == [3, 1] and page.evaluate(cell, ["4–8", "8–12"]) == [8, 4]
-    assert page.evaluate(cell, ["3 b", "1 a"]) == ["unchanged", "unchanged"], "no key comes after its query"
+    cell = "([x, y, cells]) => dash_clientside.attune.cellClick({ points: [{ x, y }] }, cells)"
+    ticks = packed(ROWS)["figure"]["data"][0]["x"]
+    assert page.evaluate(cell, [ticks[1], ticks[3], packed(ROWS)]) == [3, 1]
+    assert page.evaluate(cell, ["0–2", "2–4", packed([[255, 0], [51, 204]], pool=2)]) == [2, 0]
+    assert page.evaluate(cell, [ticks[3], ticks[1], packed(ROWS)]) == ["unchanged", "unchanged"], "no key comes later"
     head = """([x, y]) => dash_clientside.attune.headClick({ points: [{ x, y }] },
       { data: [{ customdata: [[[0, 1]], []] }] })"""
     assert page.evaluate(head, [0, 0]) == {"layer": 0, "head": 1} and page.evaluate(head, [0, 1]) == "unchanged"
@@ -73,9 +107,9 @@ def test_a_click_names_query_and_key_or_head(scripted: Scripted) -> None:
 def strips(scripted: Scripted) -> Page:
     """Strips of four tokens at query 2, key 1."""
     page = scripted(STRIPS)
-    reading = {"labels": LABELS, "text": "t", "chat": True, "generate": 5}
+    prompt = {"labels": LABELS, "text": "t", "chat": True, "generate": 5}
     page.evaluate(
-        "([reading, cells]) => dash_clientside.attune.tokens(reading, cells, 2, 1, false)", [reading, packed(ROWS)]
+        "([prompt, cells]) => dash_clientside.attune.tokens(prompt, cells, 2, 1, false)", [prompt, packed(ROWS)]
     )
     return page
 
@@ -122,7 +156,7 @@ def test_pooled_cells_shade_every_token_of_their_pool(scripted: Scripted) -> Non
     page = scripted(STRIPS)
     cells = packed([[255, 0], [51, 204]], pool=2)
     page.evaluate(
-        "([reading, cells]) => dash_clientside.attune.tokens(reading, cells, 3, null, false)",
+        "([prompt, cells]) => dash_clientside.attune.tokens(prompt, cells, 3, null, false)",
         [{"labels": LABELS}, cells],
     )
     assert shades(page) == pytest.approx([0.5, 0.5, 1, 1], abs=1e-3)

@@ -1,0 +1,255 @@
+"""All heads in one picture: by a score of the prompt or of a feature, or as thumbnails of their attention.
+
+A score says by itself how heads are ranked by it: a gap in the logits, or a race won by a hair, need not move the
+attention, so heads that hardly look at their matching keys come last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.qk.answers.features import FeatureHeads
+from analysis.qk.answers.prompt import Reading
+from components.kit.figure import Figure, figure
+from components.kit.labels import escaped
+from components.kit.png import CIVIDIS, png_uri
+from components.kit.theme import DIVERGING, SEQUENTIAL
+from components.kit.view import Drawing, view
+
+SCORE_NAMES = {
+    "induction": "induction: attention to what followed this token before",
+    "previous": "previous token: attention one step back",
+    "sink": "sink: attention on the first token",
+    "entropy": "entropy of attention (nats)",
+    "self": "attention on the token itself",
+}
+# What the attention itself does comes first.
+FEATURE_SCORES = {
+    "gap": "attention contrast: {}",
+    "trace": "logit gap, nats: {}",
+    "z": "gap in null sd: {}",
+    "hits": "share won: {}",
+}
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """A score of every head: ``values`` (L, H), its name, whether it is signed, and for a feature's logit scores what
+    attention its matching keys get, ``matching`` (L, H); below ``looks`` it counts as none. ``chance``: the share won
+    if keys came in any order. ``nowhere``: why it is not defined, where no head has it."""
+
+    values: np.ndarray
+    name: str
+    signed: bool
+    matching: np.ndarray | None = None
+    chance: float | None = None
+    looks: float = 0.1
+    nowhere: str = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
+
+    @property
+    def order(self) -> np.ndarray:
+        """By what heads are ranked: heads that hardly look at their matching keys come after those that do."""
+        if self.matching is None:
+            return self.values
+        finite = self.values[np.isfinite(self.values)]
+        lift = float(np.ptp(finite)) + 1.0 if finite.size else 1.0
+        order: np.ndarray = self.values + lift * (self.matching >= self.looks)
+        return order
+
+    @property
+    def best(self) -> list[tuple[int, int]]:
+        """(layer, head) of the eight heads that come first."""
+        order = self.order
+        places = np.argsort(np.where(np.isnan(order), -np.inf, order), axis=None)[::-1][:8]
+        return [divmod(int(i), order.shape[1]) for i in places if np.isfinite(self.values.ravel()[i])]
+
+    @property
+    def caption(self) -> str:
+        """What a reader must know of a score before ranking heads by it."""
+        if not np.isfinite(self.values).any():
+            return self.nowhere
+        text = "Click a head to open it."
+        if self.chance is not None:
+            text += (
+                " Share won: how often all matching keys get more attention than any other key, by however little; by "
+                f"chance {self.chance:.0%}."
+            )
+        if self.matching is not None:
+            text += (
+                f" Heads that give their matching keys less than {self.looks:.0%} of their attention are ranked last."
+            )
+        return text
+
+
+def prompt_score(reading: Reading, short: str) -> HeadScore:
+    """A score of the prompt itself; KeyError for none of SCORE_NAMES."""
+    values = {
+        "induction": reading.induction,
+        "previous": reading.previous,
+        "sink": reading.sink,
+        "entropy": reading.entropy,
+        "self": reading.itself,
+    }[short]
+    return HeadScore(values.astype(float).round(4), SCORE_NAMES[short], False)
+
+
+def feature_score(heads: FeatureHeads, short: str, feature: str) -> HeadScore:
+    """A score of a feature, which is called ``feature``; KeyError for none of FEATURE_SCORES."""
+    values = {"gap": heads.contrast, "trace": heads.trace_nats, "z": heads.trace_z, "hits": heads.hits}[short]
+    return HeadScore(
+        values.astype(float),
+        FEATURE_SCORES[short].format(feature),
+        short != "hits",
+        None if short == "gap" else heads.matching.astype(float),
+        heads.chance if short == "hits" else None,
+        heads.looks,
+        "Too few relabellings fitted into memory for a null. Take the logit gap."
+        if short == "z"
+        else "This score is not defined for this feature: its other keys lie in another prompt. Take the logit gap.",
+    )
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """``score``: its short name; ``feature``: what the feature is called, if it is one of a feature; ``patterns``:
+    thumbnails in place of numbers; ``ranked``: in order of the score; ``chosen``: (layer, head) of the opened head."""
+
+    score: str = "induction"
+    feature: str = ""
+    patterns: bool = False
+    ranked: bool = False
+    chosen: tuple[int, int] | None = None
+
+
+@view("attention/heads", Reading, options=HeadOptions)
+def heads_of_prompt(reading: Reading, options: HeadOptions, theme: str) -> Drawing:
+    """All heads by a score of the prompt."""
+    return _drawing(reading, prompt_score(reading, options.score), options, theme)
+
+
+@view("attention/heads of a feature", Reading, FeatureHeads, options=HeadOptions)
+def heads_of_feature(reading: Reading, heads: FeatureHeads, options: HeadOptions, theme: str) -> Drawing:
+    """All heads by a score of a feature."""
+    return _drawing(reading, feature_score(heads, options.score, options.feature), options, theme)
+
+
+def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: str) -> Drawing:
+    thumbnails = reading.thumbnails if options.patterns else None
+    picture = head_grid(
+        score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order
+    )
+    caption = score.caption
+    if options.patterns and np.isfinite(score.values).any():
+        caption = (
+            "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
+            "brightness is the square root of the share. " + caption
+        )
+    return Drawing(picture, caption)
+
+
+def head_grid(
+    scores: np.ndarray,
+    name: str,
+    theme: str,
+    chosen: tuple[int, int] | None,
+    thumbnails: np.ndarray | None = None,
+    ranked: bool = False,
+    signed: bool = False,
+    order: np.ndarray | None = None,
+) -> Figure:
+    """All heads in one picture: a score per cell, or a thumbnail of each head's attention, by place or by rank.
+
+    ``scores`` (L, H) with NaN for layers without attention; ``thumbnails`` uint8 (L, H, s, s). In rank order, cells run
+    from the highest score, or the highest ``order`` (L, H) if that is given, left to right and then down. Each cell's
+    customdata is (layer, head).
+    """
+    layers, heads = scores.shape
+    where = np.stack(np.meshgrid(np.arange(layers), np.arange(heads)), -1)  # (H, L, 2): heads down, layers across
+    values, thumbs = scores.T, None if thumbnails is None else thumbnails.transpose(1, 0, 2, 3)
+    if ranked:
+        by = values if order is None else order.T
+        places = np.argsort(np.where(np.isnan(by), -np.inf, by), axis=None)[::-1]
+        where = where.reshape(-1, 2)[places].reshape(where.shape)
+        values = values.ravel()[places].reshape(values.shape)
+        thumbs = None if thumbs is None else thumbs.reshape(-1, *thumbs.shape[2:])[places].reshape(thumbs.shape)
+    text = [
+        [f"layer {a}, head {b}<br>{escaped(name, 40)}: {v:.3f}" for (a, b), v in zip(line, row, strict=True)]
+        for line, row in zip(where.tolist(), values.tolist(), strict=True)
+    ]
+    top = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
+    low = -top if signed else min(0.0, float(np.nanmin(values))) if np.isfinite(values).any() else 0.0
+    trace = {
+        "type": "heatmap",
+        "z": values.astype(np.float32),
+        "customdata": where.astype(np.int32).tolist(),
+        "text": text,
+        "hovertemplate": "%{text}<extra></extra>",
+        "colorscale": DIVERGING if signed else SEQUENTIAL,
+        "zmin": low,
+        "zmax": top if top > low else low + 1,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {
+            "title": {"text": escaped(name.split(":")[0], 30), "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+    }
+    images: list[Any] = []
+    if thumbs is not None:
+        trace |= {"opacity": 0.0, "showscale": False, "xgap": 0, "ygap": 0}
+        images = [
+            {
+                "source": png_uri(_mosaic(thumbs), CIVIDIS),
+                "xref": "x",
+                "yref": "y",
+                "x": -0.5,
+                "y": -0.5,
+                "sizex": layers,
+                "sizey": heads,
+                "sizing": "stretch",
+                "layer": "below",
+                "xanchor": "left",
+                "yanchor": "top",
+            }
+        ]
+    shapes = []
+    at = np.argwhere((where == np.array(chosen)).all(-1)) if chosen else np.zeros((0, 2), int)
+    for row, column in at.tolist():
+        shapes.append(
+            {
+                "type": "rect",
+                "x0": column - 0.5,
+                "x1": column + 0.5,
+                "y0": row - 0.5,
+                "y1": row + 0.5,
+                "line": {"color": "#D55E00", "width": 3},
+            }
+        )
+    ticks = {"showgrid": False, "zeroline": False, "dtick": max(1, layers // 15)}
+    x_axis = {**ticks, "title": {"text": "layer"}, "range": [-0.5, layers - 0.5]}
+    y_axis = {
+        "showgrid": False,
+        "zeroline": False,
+        "dtick": max(1, heads // 12),
+        "title": {"text": "head"},
+        "range": [heads - 0.5, -0.5],
+    }
+    if ranked:
+        x_axis |= {
+            "title": {"text": "heads from the highest score (left to right, then down)"},
+            "showticklabels": False,
+        }
+        y_axis |= {"title": {"text": ""}, "showticklabels": False}
+    return figure([trace], theme, xaxis=x_axis, yaxis=y_axis, images=images, shapes=shapes, uirevision="heads")
+
+
+def _mosaic(thumbs: np.ndarray) -> np.ndarray:
+    """(H, L, s, s) as one picture with a line of black between cells."""
+    heads, layers, size, _ = thumbs.shape
+    canvas = np.zeros((heads, size + 1, layers, size + 1), np.uint8)
+    canvas[:, :size, :, :size] = thumbs.transpose(0, 2, 1, 3)
+    return canvas.reshape(heads * (size + 1), layers * (size + 1))

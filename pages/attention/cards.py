@@ -1,0 +1,22 @@
+"""The figure cards of the Attention page."""
+
+from __future__ import annotations
+
+from components.kit.card import Card
+from components.qk.evidence_figures import SWAP_HEIGHT
+from pages.cards import card_callbacks
+
+GRID = Card("grid", "Heads", 330, "Click a head to open it.")
+MATRIX = Card("matrix", "Attention of this head", 470)
+BARS = Card("bars", "What the logits are made of", 400)
+SWAP = Card("swap", "Swap two keys inside this feature", 380)
+PREDICTION = Card("prediction", "What the whole model would say next", 380, "Press “Ask the whole model”.")
+SPECTRUM = Card("spectrum", "Singular values and the null")
+DIRECTIONS = Card("directions", "Share of the mean logit gap, by singular pair")
+MAP = Card("map", "Queries and keys in the subspace", 460)
+BY_RANK = Card("by-rank", "Swapping keys", SWAP_HEIGHT)
+ALIGNMENT = Card("alignment", "This feature's part of every logit", 460)
+OVERLAP = Card("overlap", "How far the features coincide on this head", 460)
+
+# The two that the browser draws take the template of the other theme there, without a megabyte of cells.
+card_callbacks(GRID, BARS, SWAP, PREDICTION, SPECTRUM, DIRECTIONS, MAP, BY_RANK, OVERLAP)

@@ -1,0 +1,173 @@
+"""Every figure of the Attention page is drawn again from its JSON; what the browser draws, from the same cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.qk.answers.evidence import HeadEvidence, MapLegend, RankSwap, SubspaceTest, SwapTable
+from analysis.qk.answers.features import FeatureHeads, SubspaceOverlap
+from analysis.qk.answers.prompt import (
+    HeadCells,
+    KeySwap,
+    MapPlaces,
+    NextTokens,
+    QueryRow,
+    Reading,
+    SignedCells,
+    SwapEffect,
+)
+from analysis.view_ref import QuestionRef, ViewRef
+from components.kit.view import VIEWS, NoOptions, View
+from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
+from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
+from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
+from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
+from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
+from pages.attention.reading import best_head
+
+WORDS = ["the", "<b>", "cat", "the", "<b>"]
+RANDOM = np.random.default_rng(0)
+
+
+def reading(labels: Sequence[str], heads: int = 3) -> Reading:
+    """A prompt in a model of two layers."""
+    scores = [RANDOM.random((2, heads)).astype(np.float32) for _ in range(5)]
+    return Reading(
+        tuple(labels), tuple(range(len(labels))), len(labels), (), NextTokens(("a",), (1.0,), (7,)), 2, heads, 4,
+        (0, 1), *scores, RANDOM.integers(0, 255, (2, heads, 4, 4)).astype(np.uint8),
+    )  # fmt: skip
+
+
+def row(tokens: int, features: int = 2, **changes: Any) -> QueryRow:
+    parts = RANDOM.normal(size=(tokens, features + 1)).astype(np.float32)
+    attention = RANDOM.random(tokens).astype(np.float32)
+    names = tuple("abcdef"[:features])
+    answer = QueryRow("s", 2, names, (1,) * features, 1e-15, 0.125, None, False, attention, attention, parts,
+                      parts.sum(1), np.ones(tokens, np.uint8))  # fmt: skip
+    return replace(answer, **changes)
+
+
+def cells(kind: type = HeadCells, size: int = 5, pool: int = 1, **more: Any) -> Any:
+    low, dtype = (-127, np.int8) if kind is SignedCells else (0, np.uint8)
+    return kind(0.5, pool, size * pool, np.tril(RANDOM.integers(low, 127, (size, size))).astype(dtype), **more)
+
+
+SWAP = KeySwap(2, 4, 2, 50, (0.5, 0.1, 0.2, 0.3, 0.4), (0.1, 0.5, 0.05, 0.1, 0.2), np.array([0.2, 0.5, 0.1, 0.1, 0.1]),
+               np.array([0.2, 0.1, 0.5, 0.1, 0.1]), RANDOM.random((3, 5)))  # fmt: skip
+TABLE = SwapTable((RankSwap(0, 0.6, 0.1, 0.0), RankSwap(2, 0.2, 0.5, 0.9, 0.5, 0.2, 0.1, 0.1, 0.3, 1.0, 0.9, 0.8)), 36,
+                  2, 5, 2.0, 0.1)  # fmt: skip
+TEST = SubspaceTest(MapLegend(("x", "x", "y"), ("query", "positive", "negative"), (0.5, 0.3, 0.2)), np.eye(3),
+                    np.zeros(2), np.eye(2), TABLE, False, "On new examples.", 40)  # fmt: skip
+EVIDENCE = HeadEvidence(
+    9, 2, False, 80, 1, 1, 0.99, (2.0, 1.0), ([0.1, 0.1], [0.2, 0.2], [0.3, 0.3]), 20, 1, 1.0, 0.1, False, 3.0, 0.1,
+    0.4, 0.0, 0.1, (2.0, 1.0), 2.0, 0.01, 1.0, 1.0, 1.0, 0.5, 0.1, 0.95, 0.3, (1.0, 2.0), "post",
+)  # fmt: skip
+READING = reading(WORDS)
+SCORES = FeatureHeads(40, 20, 0.3, 0.1, *[RANDOM.random((2, 3)).astype(np.float32) for _ in range(5)])
+DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
+    (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
+    (heads_of_feature, (READING, SCORES), HeadOptions("trace", "Induction", ranked=True)),
+    (attention_matrix, (READING, cells()), MatrixOptions(True)),
+    (alignment_matrix, (READING, cells(SignedCells, rank=3, name="Induction")), NoOptions()),
+    (row_bars, (READING, row(5)), RowOptions(4, unit="raw")),
+    (key_swap, (READING, SWAP), SwapOptions(4, 1, 2)),
+    (prediction_bars, (SwapEffect((4, 9), (0.5, 0.1), (0.1, 0.5), 0.3, ("x", "<y>"), 0.01, 2),), PredictionOptions(4)),
+    (spectrum, (EVIDENCE,), NoOptions()),
+    (direction_bars, (EVIDENCE,), NoOptions()),
+    (trial_map, (TEST,), MapOptions(9, 2, deep=True, by_label=True)),
+    (prompt_map, (TEST, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, asked=1)),
+    (swap_test, (TEST,), TrialOptions(9, 2)),
+    (overlap_matrices, (SubspaceOverlap(([1.0],), ([1.0],), ([0.5],), ("Induction",)),), NoOptions()),
+]
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, default=np.ndarray.tolist)
+
+
+def test_every_view_of_the_page_is_here() -> None:
+    assert {view.name for view, _, _ in DRAWN} == {name for name in VIEWS if name.startswith("attention/")}
+
+
+@pytest.mark.parametrize(("view", "answers", "options"), DRAWN, ids=[view.name for view, _, _ in DRAWN])
+def test_a_figure_is_drawn_again_from_its_json(view: View[Any], answers: tuple[Any, ...], options: Any) -> None:
+    ref = view.ref([QuestionRef("Q", {})] * len(answers), options)
+    again = ViewRef.from_dict(json.loads(json.dumps(ref.to_dict())))
+    one = view.draw(*answers, options, "light")
+    two = VIEWS[again.view].draw(*answers, VIEWS[again.view].options_from(again.options), "light")
+    assert as_json(one.figure) == as_json(two.figure) and one.caption == two.caption != "" and one.figure["data"]
+    assert as_json(view.draw(*answers, options, "dark").figure) != as_json(one.figure)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("pool", [1, 3])
+def test_a_matrix_is_what_its_packed_cells_say(skip: bool, pool: int) -> None:
+    head, prompt = cells(pool=pool), reading([f"t{i}" for i in range(5 * pool)])
+    trace = attention_matrix.draw(prompt, head, MatrixOptions(skip), "light").figure["data"][0]
+    seen = np.tril(np.ones((5, 5), bool))
+    wanted = np.where(seen, head.cells / 255 * 0.5, np.nan)
+    if skip:
+        wanted[:, 0] = wanted[0] = np.nan
+    assert np.allclose(trace["z"], wanted, equal_nan=True) and trace["x"] == trace["y"]
+    assert trace["zmax"] == pytest.approx(np.nanmax(wanted) if skip else 0.5)
+    assert trace["x"][1] == ("1 t1" if pool == 1 else "3–6")
+    packed = for_browser(prompt, head, attention_matrix.ref([QuestionRef("Q", {})] * 2))
+    assert packed["tokens"] == 5 * pool and packed["figure"]["data"][0]["x"] == trace["x"]
+    assert "z" not in packed["figure"]["data"][0] and packed["ref"]["view"] == "attention/matrix"
+
+
+def test_what_is_masked_in_a_signed_matrix_is_empty() -> None:
+    masked = SignedCells(2.0, 1, 2, np.array([[127, 0], [-128, -127]], np.int8), 3, "f")
+    trace = alignment_matrix.draw(reading(["a", "b"]), masked, NoOptions(), "light").figure["data"][0]
+    assert np.allclose(trace["z"], [[2, np.nan], [np.nan, -2]], equal_nan=True)
+    assert (trace["zmin"], trace["zmax"]) == (-2, 2) and "nats" in trace["hovertemplate"]
+
+
+def test_the_caption_of_bars_says_what_is_left_out_and_added() -> None:
+    long = reading([f"t{i}" for i in range(80)])
+    text = row_bars.draw(long, row(80, softcap=30.0), RowOptions(79, "both", "token"), "light").caption
+    for words in (
+        "Difference to the chosen token, in nats, split on both sides.",
+        "what overlaps goes to the first",
+        "±30",
+        "The 48 tokens with most attention of 80",
+        "The first token is left out",
+        "Sum check",
+    ):
+        assert words in text
+    plain = row_bars.draw(READING, row(5, 0), RowOptions(4, skip_first=False), "light").caption
+    assert plain == "Difference to the mean of the other candidates, in nats, split on the query side."
+
+
+def test_a_bar_of_the_prediction_carries_its_token() -> None:
+    view, answers, options = DRAWN[6]
+    assert [t["customdata"] for t in view.draw(*answers, options, "light").figure["data"]] == [(4, 9)] * 2
+
+
+@pytest.mark.parametrize(
+    ("test", "rotary", "words"),
+    [
+        (TEST, "post", "original / target attention"),
+        (replace(TEST, swaps=None), "pre", "there is no logit to swap"),
+        (replace(TEST, swaps=None), "post", "lie in another prompt"),
+        (replace(TEST, swaps=replace(TABLE, rows=())), "post", "No query of these examples sees both"),
+    ],
+)
+def test_a_test_without_swaps_says_why(test: SubspaceTest, rotary: str, words: str) -> None:
+    drawing = swap_test.draw(test, TrialOptions(9, 2, rotary), "light")
+    assert words in drawing.caption and bool(drawing.figure["data"]) == (words == "original / target attention")
+
+
+def test_the_best_head_is_the_last_of_the_strongest_or_of_those_that_look_back() -> None:
+    scores = np.array([[0.1, 0.9, 0.90001], [np.nan, 0.2, 0.3]], np.float32)
+    assert best_head(replace(READING, induction=scores)) == {"layer": 0, "head": 2}
+    nothing = np.full((2, 3), np.nan, np.float32)
+    assert best_head(replace(READING, induction=nothing, previous=scores.T.reshape(2, 3))) == {"layer": 1, "head": 1}
+    assert best_head(replace(READING, induction=nothing, previous=nothing)) == {"layer": 0, "head": 0}
+    assert prompt_score(READING, "self").values.shape == (2, 3)
