@@ -23,10 +23,11 @@ from analysis.faithfulness.ops.item import _scores, tokens_of
 from analysis.models.spec import ModelSpec
 from app import create_app
 from components.faithfulness import item as faith_item
-from pages.attention.state import read_address as read_attention
+from pages.attention.state import AttentionState
 from pages.faithfulness import intervene, item, pick, trace
 from pages.faithfulness.state import ADDRESS, MOST_STEPS, TABS, View, is_edit, read_address
 from pages.frame.drawn import tree
+from pages.state import read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -307,7 +308,8 @@ def test_the_certificate_shows_what_came_and_what_is_not_claimed() -> None:
 def test_the_prompt_goes_to_the_attention_page(client: FlaskClient) -> None:
     def opened(**more: Any) -> tuple[str, str]:
         link, said = item.attention_link(answer(**more), ModelSpec("default"))
-        return read_attention({k: v[0] for k, v in parse_qs(urlsplit(link.href).query).items()}).text, text_of(said)
+        query = {k: v[0] for k, v in parse_qs(urlsplit(link.href).query).items()}
+        return read(AttentionState, query).text, text_of(said)
 
     assert opened() == ("whole\nAnswer: ", "") and client is not None
     assert opened(text="x" * 6_000)[0] == "x" * 6_000  # too long for an address, kept as a file
