@@ -1,0 +1,66 @@
+"""No page has a serious or critical barrier that axe-core finds: in both themes, on each of its tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from pages.registry import pages
+
+pytestmark = pytest.mark.browser
+
+# What stands on a page once it has answered about what it opens with.
+ANSWERED = {
+    "/attention": ".attune-answer p",
+    "/steering": "#stream-state:has-text('a second.')",
+    "/othello": "#oth-right-tpr:has-text('of 64 right')",
+    "/neurons": "#nrn-ends .nrn-end",
+    "/mlp-features": "#mlp-contexts-top .mlp-context",
+    "/faithfulness": "#fth-list .fth-row",
+    "/validation": "#toy-train",
+    "/model": "#source",
+}
+# No callback has been under way for half a second; ten seconds at most, since some ask at an interval.
+QUIET = """() => new Promise((resolve) => { let quiet = 0, waited = 0; const look = () => {
+  quiet = window.store.getState().isLoading ? 0 : quiet + 1; waited += 1;
+  if (quiet >= 5 || waited > 100) resolve(); else setTimeout(look, 100); }; look(); })"""
+THEME = "document.documentElement.dataset.bsTheme"
+
+
+def barriers(page: Page, tab: str) -> list[str]:
+    """The serious and critical violations of what the page shows, in the theme that it has and then in the other."""
+    lines = []
+    for turn in range(2):
+        if turn:
+            page.click("#theme-toggle")
+        page.evaluate(QUIET)
+        theme = page.evaluate(THEME)
+        found: list[dict[str, Any]] = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        lines += [
+            f"{theme}, tab {tab}: {rule['id']} ({rule['impact']}) at {' '.join(map(str, node['target']))}: "
+            + " ".join(node["failureSummary"].split())[:240]
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+    return lines
+
+
+def test_every_page_is_looked_at() -> None:
+    assert {page.path for page in pages()} == set(ANSWERED)
+
+
+@pytest.mark.parametrize("path", ANSWERED)
+def test_nobody_meets_a_grave_barrier(open_page: Callable[..., Page], path: str) -> None:
+    page = open_page(path, width=1440, height=900)
+    page.wait_for_selector(ANSWERED[path])
+    lines = barriers(page, "first")
+    tabs = page.locator(".nav-tabs .nav-link:not(.active)")
+    for name in [name for name in tabs.all_inner_texts() if name]:
+        page.locator(".nav-tabs .nav-link", has_text=name).first.click()
+        lines += barriers(page, name)
+    assert not lines, f"{len(lines)} violations:\n" + "\n".join(lines)
