@@ -17,6 +17,7 @@ import numpy as np
 from analysis.artefacts import Arrays, Wording, load_pair, save_pair
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.faithfulness.answers.board import StudyName
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.parts import Part
 from analysis.faithfulness.study import Study
@@ -86,12 +87,12 @@ def place(fingerprint: str, name: str) -> Path:
     return STUDIES.own(fingerprint[:32]) / name
 
 
-def studies(fingerprint: str) -> list[dict[str, Any]]:
+def studies(fingerprint: str) -> list[StudyName]:
     """Name, title and checksum of every study of a model, the bundled one first, then the newest."""
     rows = []
     for entry in STUDIES.of_weights(fingerprint, fingerprint[:32]):
         name = "" if entry.bundled else entry.name
-        rows.append({"name": name, "title": str(entry.manifest.get("title", name)), "sha256": entry.checksum})
+        rows.append(StudyName(name, str(entry.manifest.get("title", name)), entry.checksum))
     return rows
 
 
@@ -100,10 +101,10 @@ def resolved(fingerprint: str, name: str) -> str:
     newest; :data:`NEWEST` is the newest that was made here. Any other name stays, also where there is no such study."""
     if name not in ("", "default", NEWEST):
         return name
-    names = [row["name"] for row in studies(fingerprint)]
+    names = [row.name for row in studies(fingerprint)]
     if name == NEWEST:
         names.sort(key=lambda n: not n)  # the bundled one last
-    return str(names[0]) if names else ""
+    return names[0] if names else ""
 
 
 def open_study(memory: Memory, fingerprint: str, name: str) -> Study:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.faithfulness.answers.item import Option, TraceLine, TracePoint
 from analysis.faithfulness.ask import AnswerAsk, Reader, Reply, ask_of
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures.base import probed
@@ -72,11 +73,11 @@ def _said(sentence: str, versions: Sequence[str], what: str) -> str:
     return f"{sentence} {without} of {len(versions)} steps have no {what} and stand as written."
 
 
-def traced(item: Item, reader: Reader) -> list[dict[str, object]]:
+def traced(item: Item, reader: Reader) -> tuple[TraceLine, ...]:
     """Every line with its points: step, probability of the item's answer, altered text, options; one pooled read."""
     chosen = lines(item)
     replies = reader.read([ask for line in chosen for ask in line.asks if ask is not None])
-    rows: list[dict[str, object]] = []
+    rows = []
     for line in chosen:
         points = []
         for k, ask in enumerate(line.asks):
@@ -84,19 +85,13 @@ def traced(item: Item, reader: Reader) -> list[dict[str, object]]:
                 continue
             reply = replies[ask]
             assert isinstance(reply, Reply)
-            points.append(
-                {
-                    "step": k,
-                    "p": reply.p(item.answer),
-                    "text": "".join(ask.chain[1:]).strip() or "no step yet",
-                    "options": options(reply),
-                }
-            )
-        rows.append({"name": line.name, "sentence": line.sentence, "points": points})
-    return rows
+            text = "".join(ask.chain[1:]).strip() or "no step yet"
+            points.append(TracePoint(k, reply.p(item.answer), text, options(reply)))
+        rows.append(TraceLine(line.name, line.sentence, tuple(points)))
+    return tuple(rows)
 
 
-def options(reply: Reply, most: int = 9) -> list[dict[str, object]]:
+def options(reply: Reply, most: int = 9) -> tuple[Option, ...]:
     """The likeliest candidates with their probabilities, at most ``most`` of them."""
     order = (-reply.probabilities).argsort()[:most]
-    return [{"candidate": reply.candidates[i].strip(), "probability": float(reply.probabilities[i])} for i in order]
+    return tuple(Option(reply.candidates[i].strip(), float(reply.probabilities[i])) for i in order)

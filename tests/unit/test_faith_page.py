@@ -418,8 +418,8 @@ def test_the_medians_of_a_withheld_tier_stay_withheld(shown: bool, seen: list[An
         manifest={"measures": [measure | {"sentence": "s."}], "board": {"tiers": [{"tier": "2", "shown": shown}]}},
         kept=lambda _: kept,
     )
-    (found_,) = _scores(study, SimpleNamespace(tier="2"), kept)  # type: ignore[arg-type]
-    assert [found_["median_faithful"], found_["median_unfaithful"]] == seen and found_["value"] == 0.25
+    (row_,) = _scores(study, SimpleNamespace(tier="2"), kept)  # type: ignore[arg-type]
+    assert [row_.median_faithful, row_.median_unfaithful] == seen and row_.value == 0.25
 
 
 def test_the_bar_between_the_medians_claims_no_more_than_it_shows() -> None:

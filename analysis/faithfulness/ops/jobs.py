@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
+from analysis.answer import to_wire
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
+from analysis.faithfulness.answers.jobs import (
+    AnswerCount,
+    FileStudy,
+    NewStudy,
+    OwnChain,
+    OwnChains,
+    RefusedLine,
+    StudyEstimate,
+)
 from analysis.faithfulness.ops.study import reader_for
-from analysis.fields import number, whole
+from analysis.fields import Real, Whole
 from analysis.models.spec import ModelSpec
 from analysis.progress import portion
 
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from analysis.faithfulness.parts import StudySettings
     from analysis.models.loaded_model import LoadedModel
 
+A = TypeVar("A")
 RANKED = ("0", "1", "2", "Z", "G1")
 MAX_FILE = 5_000_000
 MAX_ITEMS = 2_000
@@ -29,23 +40,20 @@ MAX_ITEMS = 2_000
 
 
 @dataclass(frozen=True)
-class OfStudy(Operation):
+class OfStudy(Operation[A]):
     """What a study is to be made of."""
 
     model: ModelSpec = ModelSpec("default")
-    seeds: int = 5
-    problems: int = 10
+    seeds: Annotated[int, Whole(1, 20, words="The number of demonstration seeds")] = 5
+    problems: Annotated[int, Whole(2, 60, words="The number of problems")] = 10
     tiers: tuple[str, ...] = ("1", "2")
-    fur: int = 0
-    seed: int = 0
+    fur: Annotated[int, Whole(0, 200, words="The number of items for FUR")] = 0
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
     continued: bool = False
 
     def __post_init__(self) -> None:
         _either(self.continued)
-        whole(self.seeds, 1, 20, "seeds", "The number of demonstration seeds")
-        whole(self.problems, 2, 60, "problems", "The number of problems")
-        whole(self.fur, 0, 200, "fur", "The number of items for FUR")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        super().__post_init__()
         if not isinstance(self.tiers, tuple) or not self.tiers or set(self.tiers) - set(RANKED):
             raise UserError(f"Choose at least one of the tiers {', '.join(RANKED)}.", "tiers")
         if self.fur and "1" not in self.tiers:
@@ -59,10 +67,10 @@ class OfStudy(Operation):
 
 
 @dataclass(frozen=True)
-class FaithEstimate(OfStudy):
+class FaithEstimate(OfStudy[StudyEstimate]):
     """How long a study would take on this model, before it is begun."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> StudyEstimate:
         from analysis.faithfulness.board_words import few_seeds
         from analysis.faithfulness.forgetting import TOKENS_UNLEARNED, unlearned
         from analysis.faithfulness.study import estimate_tokens
@@ -79,11 +87,11 @@ class FaithEstimate(OfStudy):
         )
         sentence = f"Up to {items} items, {tokens / 1000:,.0f} thousand tokens through the model: {words}."
         sentence += few_seeds(self.seeds) if set(self.tiers) & {"1", "2"} else ""
-        return Result({"sentence": sentence, "seconds": seconds, "items": items})
+        return StudyEstimate(sentence, seconds, items)
 
 
 @dataclass(frozen=True)
-class FaithStudy(OfStudy):
+class FaithStudy(OfStudy[NewStudy]):
     """Make, certify and score items with this model; the answer names the study that was kept."""
 
     kind: ClassVar[Kind] = "job"
@@ -123,11 +131,11 @@ class FaithStudy(OfStudy):
             sentence += (
                 f" Nothing could be certified in tier {', '.join(left)}: this model does not follow the examples."
             )
-        return Result({"study": name, "sentence": sentence + without, "items": len(study.items)}, files=files)
+        return Result(*to_wire(NewStudy(name, sentence + without, len(study.items))), files=files)
 
 
 @dataclass(frozen=True)
-class FaithOwn(Operation):
+class FaithOwn(Operation[OwnChains]):
     """Chains that the model writes itself, split into steps and measured; they have no label."""
 
     kind: ClassVar[Kind] = "job"
@@ -135,10 +143,10 @@ class FaithOwn(Operation):
     question: str = ""
     candidates: str = ""
     hint: str = ""
-    samples: int = 4
-    temperature: float = 0.7
-    tokens: int = 160
-    seed: int = 0
+    samples: Annotated[int, Whole(1, 32, words="The number of samples")] = 4
+    temperature: Annotated[float, Real(0, 5, words="The temperature")] = 0.7
+    tokens: Annotated[int, Whole(8, 1_024, words="The number of tokens")] = 160
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
     simulator: str = ""
     plain: bool = False
     continued: bool = False
@@ -158,10 +166,7 @@ class FaithOwn(Operation):
         count = len(_listed(self.candidates))
         if count > MAX_CANDIDATES:
             raise UserError(f"There are {count} candidate answers. Name at most {MAX_CANDIDATES}.", "candidates")
-        whole(self.samples, 1, 32, "samples", "The number of samples")
-        number(self.temperature, 0, 5, "temperature", "The temperature")
-        whole(self.tokens, 8, 1_024, "tokens", "The number of tokens")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        super().__post_init__()
         if not isinstance(self.plain, bool):
             raise UserError("The chat template is either used or not.", "plain")
 
@@ -173,38 +178,28 @@ class FaithOwn(Operation):
 
         loaded = context.model(self.model)
         listed = _listed(self.candidates)
-        found = sample_chains(
+        sample = sample_chains(
             loaded, self.question, self.hint, listed, self.samples, self.temperature, self.tokens, self.seed,
             context.check, plain=self.plain, progress=portion(context.progress, 0.0, 0.5, "Writing chains"),
         )  # fmt: skip
-        if not found.items:
+        if not sample.items:
             raise UserError(
-                f"{found.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
+                f"{sample.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
             )
-        study = scored(context, loaded, found.items, self.simulator, "own chains", "the model's own chains", 0.5,
+        study = scored(context, loaded, sample.items, self.simulator, "own chains", "the model's own chains", 0.5,
                        self.continued)  # fmt: skip
         name = f"own-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         files = keep(study, loaded, name)
-        rows = [
-            {"item": i.id, "chain": list(i.steps), "answer": i.answer.strip(), "text": "".join(i.steps)}
-            for i in study.items
-        ]
+        rows = tuple(OwnChain(i.id, i.steps, i.answer.strip(), "".join(i.steps)) for i in study.items)
         refused = study.manifest["refused"]
-        said = f" {len(refused)} could not be measured: {refused[0][1]}" if refused else ""
-        return Result(
-            {
-                "study": name,
-                "items": rows,
-                "sentence": found.sentence + said,
-                "answers": [{"answer": a.strip(), "count": n} for a, n in found.answers],
-                "texts": list(found.texts),
-            },
-            files=files,
-        )
+        left = f" {len(refused)} could not be measured: {refused[0][1]}" if refused else ""
+        counts = tuple(AnswerCount(a.strip(), n) for a, n in sample.answers)
+        answer = OwnChains(name, rows, sample.sentence + left, counts, tuple(sample.texts))
+        return Result(*to_wire(answer), files=files)
 
 
 @dataclass(frozen=True)
-class FaithFile(Operation):
+class FaithFile(Operation[FileStudy]):
     """Rows in the shape of the published benchmark, checked and measured."""
 
     kind: ClassVar[Kind] = "job"
@@ -230,9 +225,9 @@ class FaithFile(Operation):
 
         loaded = context.model(self.model)
         rows = read_rows(self.text, loaded.tokenizer, self.unlabelled, check=context.check)
-        refused: list[dict[str, Any]] = [{"line": line, "sentence": sentence} for line, sentence in rows.refused]
+        refused = [RefusedLine(line, sentence) for line, sentence in rows.refused]
         if not rows.items:
-            first = f" Line {refused[0]['line']}: {refused[0]['sentence']}" if refused else ""
+            first = f" Line {refused[0].line}: {refused[0].sentence}" if refused else ""
             raise UserError(f"None of these rows can be used.{first}", "text")
         if len(rows.items) > MAX_ITEMS:
             raise UserError(
@@ -242,12 +237,12 @@ class FaithFile(Operation):
             )
         study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0, self.continued)
         lines = {item.id: int(item.facts["line"]) for item in rows.items}
-        refused += [{"line": lines[item], "sentence": sentence} for item, sentence in study.manifest["refused"]]
-        refused.sort(key=lambda row: row["line"])
+        refused += [RefusedLine(lines[item], sentence) for item, sentence in study.manifest["refused"]]
+        refused.sort(key=lambda row: row.line)
         name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         files = keep(study, loaded, name)
-        data = {"study": name, "items": len(study.items), "refused": refused, "sentence": rows.sentence}
-        return Result(data, files=files)
+        answer = FileStudy(name, len(study.items), tuple(refused), rows.sentence)
+        return Result(*to_wire(answer), files=files)
 
 
 def _either(continued: Any) -> None:
@@ -299,15 +294,15 @@ def scored(
     from analysis.faithfulness.study import score_items
 
     reader = reader_for(context, loaded)
-    second, said = None, "Simulatability needs a second model; none was given."
+    second, words = None, "Simulatability needs a second model; none was given."
     if simulator.strip():
         try:
             other = context.model(ModelSpec(simulator.strip()))
         except UserError as error:
             raise UserError(error.message, "simulator") from error
-        second, said = reader_for(context, other), f"The simulator is {other.facts.label}."
+        second, words = reader_for(context, other), f"The simulator is {other.facts.label}."
 
-    manifest = _manifest(loaded, title, command) | {"simulator": said}
+    manifest = _manifest(loaded, title, command) | {"simulator": words}
     return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued))
 
 

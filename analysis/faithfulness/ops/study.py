@@ -3,15 +3,24 @@ the operations that ask the model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from analysis.answer import from_wire
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
-from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.faithfulness.answers.board import (
+    Board,
+    ItemList,
+    ItemRow,
+    ScorePoint,
+    StudyList,
+    TierScores,
+    TwinName,
+)
 from analysis.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from analysis.faithfulness.study import Study
     from analysis.models.loaded_model import LoadedModel
 
+A = TypeVar("A")
 TIERS = ("0", "1", "2", "Z", "G1", "own", "file")
 IMPORTANCE = "Adding Mistakes"
 """The measure whose score stands for importance on the map of importance and truth."""
@@ -28,7 +38,7 @@ READER = "faithfulness reader"
 
 
 @dataclass(frozen=True)
-class OnStudy(Operation):
+class OnStudy(Operation[A]):
     """A kept study of a model; "" is the one that comes with Attune."""
 
     model: ModelSpec = ModelSpec("default")
@@ -60,8 +70,8 @@ def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:
     reader = loaded.extras.get(READER)
     if reader is None:
         reader = loaded.extras[READER] = ModelReader(loaded)
-    found: ModelReader = reader.under(context.check)
-    return found
+    task_reader: ModelReader = reader.under(context.check)
+    return task_reader
 
 
 def unlabelled(items: tuple[Item, ...]) -> bool:
@@ -70,10 +80,10 @@ def unlabelled(items: tuple[Item, ...]) -> bool:
 
 
 @dataclass(frozen=True)
-class FaithBoard(OnStudy):
+class FaithBoard(OnStudy[Board]):
     """The leaderboard of a study and all that stands beside it."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Board:
         from analysis.faithfulness.library import resolved, studies
 
         loaded, study = self.opened(context)
@@ -83,13 +93,13 @@ class FaithBoard(OnStudy):
         name = resolved(fingerprint, self.study)
         whence = "Made here" if name else "Comes with Attune"
         data = {
-            "studies": studies(fingerprint),
+            "studies": [asdict(study) for study in studies(fingerprint)],
             "fingerprint": fingerprint,
             "study": name,
             "source": f"{whence}: {m['command']}, {m['model']}, {took}.",
             **current(m["board"]),
         }
-        return Result(data)
+        return from_wire(Board, data, {})
 
 
 def current(board: dict[str, Any]) -> dict[str, Any]:
@@ -111,20 +121,20 @@ def current(board: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class FaithStudies(Operation):
+class FaithStudies(Operation[StudyList]):
     """The kept studies of a model: what can be chosen where the one that was asked for cannot be opened."""
 
     model: ModelSpec = ModelSpec("default")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> StudyList:
         from analysis.faithfulness.library import studies
 
         fingerprint = context.model(self.model).facts.fingerprint
-        return Result({"studies": studies(fingerprint), "fingerprint": fingerprint})
+        return StudyList(tuple(studies(fingerprint)), fingerprint)
 
 
 @dataclass(frozen=True)
-class FaithScores(OnStudy):
+class FaithScores(OnStudy[TierScores]):
     """Every item of a tier with all its scores."""
 
     tier: str = "1"
@@ -134,7 +144,7 @@ class FaithScores(OnStudy):
         if self.tier not in TIERS:
             raise UserError(f"Choose one of the tiers {', '.join(TIERS)}.", "tier")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> TierScores:
         _, study = self.opened(context)
         main, measures = study.main(), study.manifest["measures"]
         names = [m["name"] for m in measures]
@@ -143,34 +153,30 @@ class FaithScores(OnStudy):
             item = study.items[at]
             scores = {name: _number(main[row, at]) for row, name in enumerate(names)}
             points.append(
-                {
-                    "item": item.id, "label": item.label, "regime": item.regime, "problem": item.problem,
-                    "demos": item.demos, "text": short(item), "steps": len(item.steps), "scores": scores,
-                    "importance": scores.get(IMPORTANCE),
-                }
+                ScorePoint(
+                    item.id, item.label, item.regime, item.problem, item.demos, short(item), len(item.steps), scores,
+                    scores.get(IMPORTANCE),
+                )
             )  # fmt: skip
         thresholds = {m["name"]: m["threshold"] for m in measures if m["thresholded"]}
-        return Result(
-            {"points": points, "measures": names, "thresholds": thresholds, "importance": IMPORTANCE, "tier": self.tier}
-        )
+        return TierScores(tuple(points), tuple(names), thresholds, IMPORTANCE, self.tier)
 
 
 @dataclass(frozen=True)
-class FaithItems(OnStudy):
+class FaithItems(OnStudy[ItemList]):
     """The items of a study, each with its twins: the same problem under the same demonstrations."""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ItemList:
         _, study = self.opened(context)
-        return Result({"rows": [item_row(study, item) for item in study.items]})
+        return ItemList(tuple(item_row(study, item) for item in study.items))
 
 
-def item_row(study: Study, item: Item) -> dict[str, Any]:
+def item_row(study: Study, item: Item) -> ItemRow:
     """A row of the list of items."""
-    return {
-        "item": item.id, "tier": item.tier, "regime": item.regime, "label": item.label, "problem": item.problem,
-        "demos": item.demos, "text": short(item), "answer": item.answer.strip(),
-        "twins": [{"item": t.id, "regime": t.regime} for t in study.twins(item)],
-    }  # fmt: skip
+    twins = tuple(TwinName(t.id, t.regime) for t in study.twins(item))
+    return ItemRow(
+        item.id, item.tier, item.regime, item.label, item.problem, item.demos, short(item), item.answer.strip(), twins
+    )
 
 
 def short(item: Item) -> str:

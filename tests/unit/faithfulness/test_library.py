@@ -56,7 +56,7 @@ def test_the_bundled_study_comes_first_where_it_fits_and_last_among_the_newest()
     assert library.resolved(BUNDLED, "newest") == library.resolved(BUNDLED, "") == ""
     kept(BUNDLED, "own-1", 0)
     assert [library.resolved(BUNDLED, n) for n in ("", "default", "newest")] == ["", "", "own-1"]
-    assert [row["name"] for row in library.studies(BUNDLED)] == ["", "own-1"]
+    assert [row.name for row in library.studies(BUNDLED)] == ["", "own-1"]
 
 
 def test_a_model_without_studies_is_told_to_make_one() -> None:
@@ -68,9 +68,9 @@ def test_a_model_without_studies_is_told_to_make_one() -> None:
 def test_the_board_names_the_study_that_it_is_of() -> None:
     kept("abc", "own-1", 0)
     for asked in ("", "newest", "own-1"):
-        data = FaithBoard(study=asked).run(context_of("abc")).data
-        assert data["study"] == "own-1" and data["source"].startswith("Made here") and data["fingerprint"] == "abc"
-    assert FaithBoard().run(context_of(BUNDLED)).data["study"] == ""
+        board = FaithBoard(study=asked).run(context_of("abc"))
+        assert board.study == "own-1" and board.source.startswith("Made here") and board.fingerprint == "abc"
+    assert FaithBoard().run(context_of(BUNDLED)).study == ""
 
 
 def test_studies_are_listed_also_where_the_first_is_damaged() -> None:
@@ -80,6 +80,6 @@ def test_studies_are_listed_also_where_the_first_is_damaged() -> None:
     arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError):
         FaithBoard().run(context_of("abc"))
-    found = FaithStudies().run(context_of("abc")).data
-    assert [row["name"] for row in found["studies"]] == ["own-2", "own-1"] and found["fingerprint"] == "abc"
-    assert FaithStudies().run(context_of("none")).data["studies"] == []
+    listed = FaithStudies().run(context_of("abc"))
+    assert [row.name for row in listed.studies] == ["own-2", "own-1"] and listed.fingerprint == "abc"
+    assert FaithStudies().run(context_of("none")).studies == ()

@@ -127,7 +127,7 @@ def test_studies_survive_the_disk_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert again.items == study.items and again.item(study.items[3].id).certificate == study.items[3].certificate
     np.testing.assert_allclose(again.scores, study.scores.astype(np.float32))
     assert library.open_study(memory, "abc", "study-1") is again
-    assert [row["name"] for row in library.studies("abc")] == ["study-1"]
+    assert [row.name for row in library.studies("abc")] == ["study-1"]
     with pytest.raises(UserError, match="no study called"):
         library.open_study(memory, "abd", "study-1")
     for bad in ("../study-1", "A", "a/b", "x" * 80):
@@ -172,16 +172,16 @@ ITEM = organisms.drafts("R", 0, organisms.problems(9))[0].item
 
 
 def test_the_trace_of_a_reader_of_steps() -> None:
-    rows = {row["name"]: row["points"] for row in traced(ITEM, Rule("steps"))}
+    rows = {row.name: row.points for row in traced(ITEM, Rule("steps"))}
     assert set(rows) == {"true", "corrupted", "filler", "attention blocked", "paraphrased"}
-    assert [point["step"] for point in rows["true"]] == list(range(len(ITEM.steps) + 1))
-    assert rows["true"][-1]["p"] > 0.9 > 0.1 > rows["corrupted"][-1]["p"]
-    assert len({row[0]["p"] for row in rows.values()}) == 1  # no step yet: all chains are one
-    assert rows["corrupted"][1]["text"] == ITEM.mistakes[0].strip()
+    assert [point.step for point in rows["true"]] == list(range(len(ITEM.steps) + 1))
+    assert rows["true"][-1].p > 0.9 > 0.1 > rows["corrupted"][-1].p
+    assert len({row[0].p for row in rows.values()}) == 1  # no step yet: all chains are one
+    assert rows["corrupted"][1].text == ITEM.mistakes[0].strip()
     hidden = next(line for line in lines(ITEM) if line.name == "attention blocked")
     last = hidden.asks[-1]
     assert last is not None and last.hidden == tuple(range(1, len(ITEM.steps) + 1)) and last.chain == ITEM.chain
-    assert sum(option["probability"] for option in rows["true"][0]["options"]) == pytest.approx(1)
+    assert sum(option.probability for option in rows["true"][0].options) == pytest.approx(1)
 
 
 def test_the_trace_says_what_it_lacks_and_ends_in_time() -> None:

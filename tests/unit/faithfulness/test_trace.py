@@ -37,15 +37,14 @@ def test_a_trace_ends_whatever_the_chain(count: int) -> None:
     item, reader = chain_of(count), Counting()
     rows = traced(item, reader)
     assert len(rows) == 5 and len(reader.asked) <= 5 * MOST_PLACES
-    said = str(rows[0]["sentence"])
+    said = rows[0].sentence
     for row in rows:
-        steps = [p["step"] for p in row["points"]]  # type: ignore[attr-defined]
+        steps = [p.step for p in row.points]
         assert steps[0] == 0 and steps[-1] == count and len(steps) == min(count + 1, MOST_PLACES)
         assert np.ptp(np.diff(steps)) <= 1  # evenly spaced
     if count + 1 <= MOST_PLACES:
         assert steps == list(range(count + 1)) and "places" not in said
     else:
         assert f"Of {count + 1} places, {MOST_PLACES} are read, evenly spaced" in said and said.endswith(".")
-    points: list[dict[str, object]] = rows[0]["points"]  # type: ignore[assignment]
-    assert points[-1]["text"] == "".join(item.steps).strip()
+    assert rows[0].points[-1].text == "".join(item.steps).strip()
     assert all(len(line.asks) == count + 1 for line in lines(item))

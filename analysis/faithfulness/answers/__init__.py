@@ -1,0 +1,1 @@
+"""Answers of chain-of-thought faithfulness, as pages, figures and notebooks read them."""
