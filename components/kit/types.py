@@ -15,3 +15,7 @@ Relay: TypeAlias = Callable[[Any], None]
 """Takes the values of a background callback's progress outputs."""
 Facts: TypeAlias = Mapping[str, Any]
 """What a job says of itself while it runs."""
+Outputs: TypeAlias = dict[str, Any]
+"""What a callback with named outputs gives, by their names."""
+Query: TypeAlias = Mapping[str, Any]
+"""The entries of an address, as anyone may have written them."""

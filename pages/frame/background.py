@@ -36,7 +36,7 @@ _MAX_REFUSED = 500
 class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]
     """JSON on disk, never pickle; components and arrays are written as Dash would send them."""
 
-    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
+    def store(self, value: object, read: bool, key: object = diskcache.UNKNOWN) -> Any:
         """Encode a value."""
         if not read:
             value = zlib.compress(_encode(value), self.compress_level)
@@ -46,11 +46,11 @@ class PlainDisk(diskcache.JSONDisk):  # type: ignore[misc]
 class PatientCache(diskcache.Cache):  # type: ignore[misc]
     """A cache that keeps in memory what a full disk refuses: an answer that cannot be left leaves a page waiting."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        self._refused: dict[Any, Any] = {}
+    def __init__(self, *args: object, **settings: object) -> None:
+        self._refused: dict[object, object] = {}
         super().__init__(*args, **settings)
 
-    def set(self, key: Any, value: Any, *args: Any, **more: Any) -> bool:
+    def set(self, key: object, value: object, *args: object, **more: object) -> bool:
         """Keep a value, on the disk if there is room."""
         self._refused.pop(key, None)
         try:
@@ -62,7 +62,7 @@ class PatientCache(diskcache.Cache):  # type: ignore[misc]
             self._refused[key] = json.loads(_encode(value))
             return True
 
-    def add(self, key: Any, value: Any, *args: Any, **more: Any) -> bool:
+    def add(self, key: object, value: object, *args: object, **more: object) -> bool:
         """Keep a value if there is none under that key yet."""
         if key in self._refused:
             return False
@@ -71,7 +71,7 @@ class PatientCache(diskcache.Cache):  # type: ignore[misc]
         except (OSError, sqlite3.Error, diskcache.Timeout):
             return self.get(key) is None and self.set(key, value)
 
-    def get(self, key: Any, default: Any = None, *args: Any, **more: Any) -> Any:
+    def get(self, key: object, default: object = None, *args: object, **more: object) -> Any:
         """The value under a key."""
         if key in self._refused:
             return self._refused[key]
@@ -80,7 +80,7 @@ class PatientCache(diskcache.Cache):  # type: ignore[misc]
         except (OSError, sqlite3.Error, diskcache.Timeout):
             return default
 
-    def pop(self, key: Any, default: Any = None, *args: Any, **more: Any) -> Any:
+    def pop(self, key: object, default: object = None, *args: object, **more: object) -> Any:
         """The value under a key, taken out."""
         if key in self._refused:
             return self._refused.pop(key)
@@ -89,7 +89,7 @@ class PatientCache(diskcache.Cache):  # type: ignore[misc]
         except (OSError, sqlite3.Error, diskcache.Timeout):
             return default
 
-    def delete(self, key: Any, *args: Any, **more: Any) -> bool:
+    def delete(self, key: object, *args: object, **more: object) -> bool:
         """Drop a key; on a full disk the old value stays until it expires."""
         there = self._refused.pop(key, None) is not None
         try:
@@ -98,7 +98,7 @@ class PatientCache(diskcache.Cache):  # type: ignore[misc]
             return there
 
 
-def _encode(value: Any) -> bytes:
+def _encode(value: object) -> bytes:
     return json.dumps(value, cls=PlotlyJSONEncoder).encode()
 
 
@@ -116,15 +116,15 @@ def open_cache(folder: Path) -> diskcache.Cache:
 class RelayManager(DiskcacheManager):  # type: ignore[misc]
     """Runs the bodies of background callbacks in daemon threads; ``cancel`` ends the worker's side of one."""
 
-    def __init__(self, cache: diskcache.Cache, cancel: Callable[[str], Any]) -> None:
+    def __init__(self, cache: diskcache.Cache, cancel: Callable[[str], object]) -> None:
         super().__init__(cache)
         self._cancel = cancel
 
-    def build_cache_key(self, *args: Any, **kwargs: Any) -> str:
+    def build_cache_key(self, *args: object, **kwargs: object) -> str:
         """Never share a result key between two requests, even with equal inputs."""
         return str(super().build_cache_key(*args, **kwargs)) + uuid.uuid4().hex
 
-    def call_job_fn(self, key: str, job_fn: Callable[..., None], args: Any, context: Any) -> str:
+    def call_job_fn(self, key: str, job_fn: Callable[..., None], args: object, context: object) -> str:
         """Start the body; the id returned is also the token under which it asks the worker."""
         job = uuid.uuid4().hex
         self.handle.set("job:" + job, os.getpid(), expire=12 * 3600)
@@ -144,16 +144,16 @@ class RelayManager(DiskcacheManager):  # type: ignore[misc]
         threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True).start()
         return job
 
-    def terminate_job(self, job: Any) -> None:
+    def terminate_job(self, job: object) -> None:
         """Cancel, whichever web process the click reached: the id is looked up in the worker."""
         if job and self.handle.pop("job:" + str(job)) is not None:
             self._cancel(str(job))
 
-    def job_running(self, job: Any) -> bool:
+    def job_running(self, job: object) -> bool:
         """Whether the process that relays for this job is still there."""
         pid = self.handle.get("job:" + str(job)) if job else None
         return bool(pid) and psutil.pid_exists(int(pid or 0))
 
-    def terminate_unhealthy_job(self, job: Any) -> bool:
+    def terminate_unhealthy_job(self, job: object) -> bool:
         """A thread is never half dead; nothing to do."""
         return False

@@ -9,16 +9,17 @@ Text goes in as text, never as markup.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dash import Input, Output, State, clientside_callback, dcc, html
+
+from components.kit.types import Json, Node
 
 _TAGS = frozenset("div span button section h4 p i b strong table thead tbody tr th td details summary".split())
 _NAMES = {"className": "class", "tabIndex": "tabindex"}
 _ATTRIBUTES = frozenset(("class", "tabindex", "title", "type", "role", "hidden"))
 
 
-def tree(component: Any) -> Any:
+def tree(component: Node) -> Json:
     """A component of plain HTML as a tree: text, a list, or ``{"t": tag, "a": attributes, "s": style, "c": content}``.
 
     An alert becomes the element that it would be drawn as. Raises ValueError for what is not plain HTML, or has an id:
@@ -36,7 +37,7 @@ def tree(component: Any) -> Any:
         tag = "div"
     if tag not in _TAGS or getattr(component, "id", None) is not None:
         raise ValueError(f"{tag} cannot be drawn as plain HTML")
-    made: dict[str, Any] = {"t": tag}
+    made: dict[str, Json] = {"t": tag}
     attributes = {}
     for name in component.to_plotly_json()["props"]:
         value = getattr(component, name)
@@ -61,7 +62,7 @@ def store_of(host: str) -> str:
     return f"{host}-tree"
 
 
-def stores(hosts: Sequence[str]) -> list[Any]:
+def stores(hosts: Sequence[str]) -> list[Node]:
     """One store for each element that is drawn into."""
     return [dcc.Store(id=store_of(host)) for host in hosts]
 

@@ -15,14 +15,16 @@ from urllib.parse import urlencode
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from analysis.engine.loading import LoadModel
+from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.othello.sources import OthelloSource
 from analysis.tpr.ops.reading import OpenOthello
 from components.kit.links import local
 from components.kit.names import progress
+from components.kit.types import Json, Node, Query, Relay
 from pages.address import parse_json
-from pages.common import attempt_job, client
+from pages.common import ask_job, client
 
 _MAX_OPENED = 1000
 _own: list[ModelSpec] = []
@@ -43,7 +45,7 @@ def opened(source: str) -> None:
         del _opened[next(iter(_opened))]
 
 
-def stand_in(query: dict[str, Any], path: str) -> Any | None:
+def stand_in(query: Query, path: str) -> Node:
     """What stands in for a page whose address names a model that it may not load; None where the page may open."""
     named = _model_of(query)
     if named is not None and not may_open(named):
@@ -54,7 +56,7 @@ def stand_in(query: dict[str, Any], path: str) -> Any | None:
     return None
 
 
-def _model_of(query: dict[str, Any]) -> ModelSpec | None:
+def _model_of(query: Query) -> ModelSpec | None:
     data = parse_json(query.get("model"))
     try:
         return None if data is None else ModelSpec.from_dict(data)
@@ -62,7 +64,7 @@ def _model_of(query: dict[str, Any]) -> ModelSpec | None:
         return None
 
 
-def _checkpoint_of(query: dict[str, Any]) -> OthelloSource | None:
+def _checkpoint_of(query: Query) -> OthelloSource | None:
     text = query.get("othello")
     try:
         return OthelloSource(text) if isinstance(text, str) and text else None
@@ -70,11 +72,11 @@ def _checkpoint_of(query: dict[str, Any]) -> OthelloSource | None:
         return None
 
 
-def _without(query: dict[str, Any], name: str, path: str) -> str:
+def _without(query: Query, name: str, path: str) -> str:
     return path + "?" + urlencode({k: v for k, v in query.items() if k != name})
 
 
-def _card(name: str, wanted: dict[str, Any], otherwise: str) -> Any:
+def _card(name: str, wanted: Json, otherwise: str) -> Node:
     return html.Div(
         [
             dcc.Store(id="linked-wanted", data=wanted),
@@ -114,10 +116,10 @@ def _card(name: str, wanted: dict[str, Any], otherwise: str) -> Any:
     )
 
 
-def guarded(layout: Callable[..., Any], path: str) -> Callable[..., Any]:
+def guarded(layout: Callable[..., Node], path: str) -> Callable[..., Node]:
     """The layout of a page behind its address: it is made only where the address may be opened."""
 
-    def behind(**query: Any) -> Any:
+    def behind(**query: str) -> Node:
         held = stand_in(query, path)
         return layout(**query) if held is None else held
 
@@ -151,18 +153,18 @@ def register_linked(app: Dash, own: ModelSpec) -> None:
         interval=300,
         prevent_initial_call=True,
     )
-    def load(set_progress: Any, clicks: int | None, wanted: dict[str, Any], session: str) -> tuple[Any, Any]:
+    def load(set_progress: Relay, clicks: int | None, wanted: Json, session: str) -> tuple[Json, Node]:
         """Load what the address names; the browser then opens the address again."""
         if not clicks or not isinstance(wanted, dict):
             return no_update, no_update
         source = wanted.get("othello")
-        make: Callable[[], Any] = (
+        make: Callable[[], Operation[Any]] = (
             (lambda: LoadModel(ModelSpec.from_dict(wanted.get("model"))))
             if source is None
             else (lambda: OpenOthello(source))
         )
-        result, panel = attempt_job(make, set_progress, session, "")
-        if result is None:
+        reply, panel = ask_job(make, set_progress, session, "")
+        if reply is None:
             return no_update, panel
         if source is not None:
             opened(source)

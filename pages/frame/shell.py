@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
 from components.frame.shell import badge, job_rows, nav_id, tray_label
+from components.kit.types import Json, Node
 from pages.common import client, spec_of
 from pages.frame.token_card import register_token_card
 from pages.manifest import PageManifest
@@ -57,7 +56,7 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
         Input("tray-panel", "is_open"),
         State("session", "data"),
     )
-    def show_state(_pulse: int, spec: dict[str, Any], opened: bool, session: str) -> tuple[Any, ...]:
+    def show_state(_pulse: int, spec: Json, opened: bool, session: str) -> tuple[Node, ...]:
         jobs, status = client().jobs(), client().status()
         return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec_of(spec)))
 
@@ -75,7 +74,7 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
         Input({"cancel-job": ALL}, "n_clicks"),
         prevent_initial_call=True,
     )
-    def cancel(clicks: list[int | None]) -> tuple[Any, Any]:
+    def cancel(clicks: list[int | None]) -> tuple[Node, Node]:
         if not any(clicks) or not ctx.triggered_id:
             return no_update, no_update
         found = client().cancel(ctx.triggered_id["cancel-job"])

@@ -7,7 +7,6 @@ from the way back to that page, which the frame keeps in its navigation: no page
 from __future__ import annotations
 
 import json
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dash import Dash, Input, Output, State, ctx, no_update
@@ -18,6 +17,7 @@ from analysis.token_card.answers import Place
 from analysis.token_card.card import TokenCard
 from components.frame.token_card import HINT, TITLES, empty_part, head, offer, part
 from components.kit.panels import note
+from components.kit.types import Json, Node
 from pages.address import remember
 from pages.attention.state import AttentionState, features_of
 from pages.common import ask_for, spec_of
@@ -44,7 +44,7 @@ def register_token_card(app: Dash) -> None:
         running=[(Output("card-tok", "className"), f"{CLASS} card-tok-busy", CLASS)],
         prevent_initial_call=True,
     )
-    def show(ask: Any, model: Any, shown: Any, session: str, way_back: str | None) -> tuple[Any, ...]:
+    def show(ask: Json, model: Json, shown: Json, session: str, way_back: str | None) -> tuple[Node, ...]:
         if not isinstance(ask, dict):
             return (no_update,) * 5
         here = {"turn": ask.get("turn"), "model": model}
@@ -61,12 +61,12 @@ def register_token_card(app: Dash) -> None:
         return card.token, head(card), [part(p, lambda place: href(place, spec)) for p in card.parts], None, here
 
 
-def no_parts() -> list[Any]:
+def no_parts() -> list[Node]:
     """The four frames with nothing in them."""
     return [empty_part(title) for title in TITLES]
 
 
-def asked(model: ModelSpec, ask: dict[str, Any], way_back: str | None) -> TokenCard:
+def asked(model: ModelSpec, ask: Json, way_back: str | None) -> TokenCard:
     """The question that the browser asks. Raises UserError for what cannot be used."""
     return TokenCard(
         model,
@@ -102,5 +102,5 @@ def href(place: Place, model: ModelSpec) -> str:
     return f"{place.path}?{urlencode(entries)}"
 
 
-def _whole(value: Any) -> int:
+def _whole(value: Json) -> int:
     return value if type(value) is int else -1
