@@ -10,7 +10,7 @@ needs steps: at least 2,000, since it is not asked before then whether the loss 
 which this batch had settled. Both are given; so is the loss that the recipe has reached after its least number of
 steps. One start is counted for the loop, as the paper has one, and two for the fast way.
 
-With ``--ablation`` the study of the README as well: what falls in the running model without a channel.
+With ``--ablation`` the study of docs/neurons.md as well: what falls in the running model without a channel.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Does a region steer to its theme? ``python -m benchmarks.themes [--fit block-10] [--themes 20]``: the README's table.
+"""Does a region steer to its theme? ``python -m benchmarks.themes [--fit block-10] [--themes 20]``.
 
 For the largest themes of the bundled corpus, the log-odds of the theme's own words at equal price (a KL of the
 next-token distribution from the unsteered one) are compared between the theme's region, controls, and the difference of
 means that was told the themes. The word lists come with the corpus and the region is chosen by the low end of its
-purity; no fit or choice has seen a gain.
+purity; no fit or choice has seen a gain. The figures stand in docs/steering.md.
 """
 
 from __future__ import annotations
