@@ -49,7 +49,7 @@ def vector_card(
         others = layer_kurtosis[np.isfinite(layer_kurtosis)].astype(np.float64)
         place = 100 * float((others < kurt).mean()) if len(others) else None
     sentence = f"Excess kurtosis {kurt:.2f}, skewness {skew:+.2f}."
-    if kurt < -2.01:  # which no distribution has: without a spread the moments are those of zeros
+    if float(projected.std()) <= 1e-6 * float(projected.abs().max()):  # what is left of a spread is rounding
         sentence = "Every token gets the same value, so kurtosis and skewness are not defined, and no token stands out."
     elif band is not None:
         where = "above" if kurt > band[2] else "below" if kurt < band[0] else "inside"

@@ -23,10 +23,10 @@
     return Array.isArray(data) ? { layer: data[0], vector: data[1], turn: turn() } : none();
   }
 
-  // What a job found goes to the page if its neuron is still the open one.
-  function take(answer, neuron) {
-    const open = answer && neuron && ["layer", "vector", "neuron"].every((k) => answer.of[k] === neuron[k]);
-    if (open) save("nrn-found", answer);
+  // The question that a job has answered goes to the page if its neuron is still the open one.
+  function take(question, neuron) {
+    const open = question && neuron && ["layer", "vector", "neuron"].every((k) => question.params[k] === neuron[k]);
+    if (open) save("nrn-found", question);
     return none();
   }
 

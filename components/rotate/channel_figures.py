@@ -1,4 +1,4 @@
-"""The figures of a neuron's channels, from plain numbers: descent, what they share, what falls without one.
+"""The figures of a neuron's channels: descent, what they share, what they rebuild.
 
 Colours are those of :mod:`components.rotate.neuron_figures`.
 """
@@ -7,40 +7,57 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.rotate.answers.channels import NeuronChannels, NullBands
+from analysis.rotate.answers.neurons import Quantiles
 from components.kit.beside import FLOOR, level_box, panel_title, panels
 from components.kit.figure import AFTER, BEFORE, Figure, figure
-from components.kit.labels import escaped
-from components.kit.style import ABOVE, MARK, colour_bar, dashed_line, numbers
+from components.kit.style import ABOVE, MARK, colour_bar, numbers
 from components.kit.theme import DIVERGING, REMAINDER
-
-ARMS = {
-    "channel": "this channel",
-    "random direction": "null: random direction",
-    "logit lens": "logit-lens tokens",
-    "svd": "SVD of the layer",
-    "whole neuron": "the whole neuron",
-}
-"""What the arms of an ablation are called, in the order in which they stand."""
+from components.kit.view import Drawing, NoOptions, view
 
 
-def descent(
-    trace: Sequence[Sequence[float]], chosen: int | None, null: dict[str, Any] | None, theme: str, limit: int = 12
+@dataclass(frozen=True)
+class OpenChannel:
+    """The number of the open channel, from 1; None if none is."""
+
+    channel: int | None = None
+
+
+@view("neurons/descent", NeuronChannels, options=OpenChannel)
+def descent(answer: NeuronChannels, options: OpenChannel, theme: str) -> Drawing:
+    """The descent to all channels of a neuron."""
+    return Drawing(
+        descent_lines(answer.trace, options.channel, answer.null, theme),
+        f"Grey: where the best channels of {answer.null.vectors} random vectors end, 90 % of them; dashed, half. "
+        f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work.",
+    )
+
+
+def descent_lines(
+    trace: np.ndarray | Sequence[Sequence[float]],
+    chosen: int | None,
+    null: NullBands | None,
+    theme: str,
+    limit: int = 12,
 ) -> Figure:
     """Loss, kurtosis and cosine against the step, a line for each channel, the chosen one vermilion.
 
-    ``trace``: rows of channel (from 1), step, loss, kurtosis, cosine. ``null``: under those names 5 %, 50 % and 95 % of
-    where the best channels of random vectors end. Of more than ``limit`` channels, the chosen and the last are drawn.
+    ``trace``: rows of channel (from 1), step, loss, kurtosis, cosine. ``null``: where the best channels of random
+    vectors end. Of more than ``limit`` channels, the chosen and the last are drawn.
     """
+    bands: tuple[Quantiles | None, ...] = (None,) * 3 if null is None else (null.loss, null.kurtosis, null.cosine)
     table = np.asarray(trace, np.float64).reshape(-1, 5)
     channels = sorted(set(table[:, 0].astype(int).tolist()))
     shown = [c for c in channels if c in channels[-limit:] or c == chosen]
     data, layout = [], panels(3, 0.09, own=True)
     shapes: list[Any] = []
-    for column, (key, name) in enumerate((("loss", "loss"), ("kurtosis", "excess kurtosis"), ("cosine", "cosine"))):
+    for column, (name, band) in enumerate(zip(("loss", "excess kurtosis", "cosine"), bands, strict=True)):
+        positive = name == "excess kurtosis"
         suffix = str(column + 1) if column else ""
         for channel in sorted(shown, key=lambda c: c == chosen):
             mine = table[table[:, 0] == channel]
@@ -53,7 +70,7 @@ def descent(
                     "name": f"channel {channel}",
                     "showlegend": False,
                     "x": mine[:, 1].astype(int).tolist(),
-                    "y": numbers(np.maximum(values, FLOOR) if key == "kurtosis" else values),
+                    "y": numbers(np.maximum(values, FLOOR) if positive else values),
                     "xaxis": f"x{suffix}",
                     "yaxis": f"y{suffix}",
                     "opacity": 1.0 if here else 0.75,
@@ -61,9 +78,9 @@ def descent(
                     "hovertemplate": f"channel {channel}, step %{{x}}<br>{name} %{{y:.3f}}<extra></extra>",
                 }
             )
-        low, middle, high = (null or {}).get(key) or (None, None, None)
-        if low is not None and middle is not None and high is not None:
-            floor = FLOOR if key == "kurtosis" else -math.inf
+        if band is not None:
+            low, middle, high = band
+            floor = FLOOR if positive else -math.inf
             across = {"xref": f"x{suffix} domain", "x0": 0, "x1": 1}
             shapes.append(level_box(f"y{suffix}", max(low, floor), max(high, floor)) | across)
             at = max(middle, floor)
@@ -75,7 +92,7 @@ def descent(
         drawn = np.maximum(table[:, column + 2], FLOOR)
         # Whole powers of ten alone would leave a narrow range without a number.
         wide = len(drawn) > 0 and drawn.max() > 30 * drawn.min()
-        scale = {"type": "log", **({"dtick": 1} if wide else {})} if key == "kurtosis" else {"type": "linear"}
+        scale = {"type": "log", **({"dtick": 1} if wide else {})} if positive else {"type": "linear"}
         layout[f"yaxis{suffix}"] = {"anchor": f"x{suffix}", **scale}
     return figure(
         data,
@@ -89,16 +106,28 @@ def descent(
     )
 
 
+@view("neurons/cosines", NeuronChannels)
+def cosines(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawing:
+    """Cosines of the neuron and its channels, with those of random vectors in words."""
+    low, middle, high = answer.null.cosine
+    return Drawing(
+        cosine_map(answer.cosines, theme),
+        f"Channels of one neuron may overlap: each starts from the whole vector. Null: the best channels of "
+        f"{answer.null.vectors} random vectors have cosine {low:.2f} to {high:.2f} with theirs, half of them "
+        f"below {middle:.2f}.",
+    )
+
+
 def cosine_map(cosines: np.ndarray, theme: str) -> Figure:
     """Cosines between the neuron and its channels, (C+1, C+1), the neuron first."""
-    found = np.asarray(cosines, np.float64)
-    names = ["neuron", *[str(i) for i in range(1, len(found))]]
-    few = len(found) <= 9
+    values = np.asarray(cosines, np.float64)
+    names = ["neuron", *[str(i) for i in range(1, len(values))]]
+    few = len(values) <= 9
     return figure(
         [
             {
                 "type": "heatmap",
-                "z": numbers(found, 3),
+                "z": numbers(values, 3),
                 "x": names,
                 "y": names,
                 "colorscale": DIVERGING,
@@ -115,12 +144,12 @@ def cosine_map(cosines: np.ndarray, theme: str) -> Figure:
             {
                 "x": names[j],
                 "y": names[i],
-                "text": f"{round(found[i, j], 2) + 0.0:.2f}",
+                "text": f"{round(values[i, j], 2) + 0.0:.2f}",
                 "showarrow": False,
-                "font": {"size": 12, "color": "#ffffff" if abs(found[i, j]) > 0.6 else "#14181d"},
+                "font": {"size": 12, "color": "#ffffff" if abs(values[i, j]) > 0.6 else "#14181d"},
             }
-            for i in range(len(found) if few else 0)
-            for j in range(len(found))
+            for i in range(len(values) if few else 0)
+            for j in range(len(values))
         ],
         xaxis={"type": "category", "showgrid": False, "title": {"text": "channel"}},
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
@@ -129,11 +158,21 @@ def cosine_map(cosines: np.ndarray, theme: str) -> Figure:
     )
 
 
-def rebuilding(parts: np.ndarray, theme: str) -> Figure:
+@view("neurons/rebuilding", NeuronChannels)
+def rebuilding(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawing:
+    """How much of the neuron its channels rebuild."""
+    return Drawing(
+        rebuilt_shares(answer.reconstruction, theme),
+        "Least squares on the first channels. The null is what as many unrelated vectors at the same cosines would "
+        "rebuild: being near the neuron is enough for that, whatever the channels mean.",
+    )
+
+
+def rebuilt_shares(parts: np.ndarray, theme: str) -> Figure:
     """How much of the neuron its first channels rebuild: (C, 3) cosine, explained share of squared length, and that
     share for unrelated vectors at the same cosines with the neuron (the null); or (C, 2) without the last."""
-    found = np.asarray(parts, np.float64)
-    steps = list(range(1, len(found) + 1))
+    values = np.asarray(parts, np.float64)
+    steps = list(range(1, len(values) + 1))
     lines = (
         ("cosine", BEFORE, "solid", "circle"),
         ("explained share of squared length", AFTER, "solid", "square"),
@@ -145,118 +184,21 @@ def rebuilding(parts: np.ndarray, theme: str) -> Figure:
             "mode": "lines+markers",
             "name": name,
             "x": steps,
-            "y": numbers(found[:, i]),
+            "y": numbers(values[:, i]),
             "line": {"color": colour, "dash": dash, "width": 2},
             "marker": {"symbol": symbol, "size": 8},
             "hovertemplate": "%{x} channels<br>" + name + " %{y:.3f}<extra></extra>",
         }
-        for i, (name, colour, dash, symbol) in enumerate(lines[: found.shape[1]])
+        for i, (name, colour, dash, symbol) in enumerate(lines[: values.shape[1]])
     ]
     return figure(
         data,
         theme,
-        xaxis={"title": {"text": "channels, in the order found"}, "dtick": max(1, len(found) // 10)},
+        xaxis={"title": {"text": "channels, in the order values"}, "dtick": max(1, len(values) // 10)},
         yaxis={"range": [0, 1.03]},
         legend=ABOVE | {"font": {"size": 12}},
         margin={"l": 48, "r": 8, "t": 8, "b": 48},
         uirevision="rebuilding",
-    )
-
-
-def ablation_arms(arms: Sequence[dict[str, Any]], unit: str, theme: str) -> Figure:
-    """What falls on the channel's own tokens (or sentences) and on others, with 95 % intervals, for each arm.
-
-    Rows: "name", "own", "other", "own_interval", "other_interval".
-    """
-    order = [name for name in ARMS if any(a["name"] == name for a in arms)]
-    found = {a["name"]: a for a in arms}
-    data = []
-    for shift, side, name, colour, symbol in (
-        (-0.14, "own", "the channel's own", MARK, "circle"),
-        (0.14, "other", "others", BEFORE, "square-open"),
-    ):
-        rows = [found[n] for n in order]
-        value = np.array([r[side] for r in rows], np.float64)
-        interval = np.array([r[f"{side}_interval"] for r in rows], np.float64).reshape(-1, 2)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": numbers(value),
-                "y": [i + shift for i in range(len(order))],
-                "text": [ARMS[n] for n in order],
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": numbers(interval[:, 1] - value),
-                    "arrayminus": numbers(value - interval[:, 0]),
-                    "thickness": 2,
-                    "width": 4,
-                },
-                "marker": {"color": colour, "symbol": symbol, "size": 10},
-                "hovertemplate": "%{text}<br>" + name + ": %{x:.3f} " + unit + "<extra></extra>",
-            }
-        )
-    line, _ = dashed_line("x", 0.0)
-    return figure(
-        data,
-        theme,
-        xaxis={"title": {"text": f"what falls ({unit})"}, "zeroline": False},
-        yaxis={
-            "tickvals": list(range(len(order))),
-            "ticktext": [ARMS[n] for n in order],
-            "range": [len(order) - 0.5, -0.5],
-            "showgrid": False,
-            "zeroline": False,
-            "ticksuffix": " ",
-        },
-        shapes=[line],
-        legend=ABOVE,
-        margin={"l": 170, "r": 16, "t": 8, "b": 48},
-        hovermode="closest",
-        uirevision="arms",
-    )
-
-
-def before_after(rows: Sequence[dict[str, Any]], unit: str, theme: str) -> Figure:
-    """A line from before to after for each token or sentence. Rows: "label", "before", "after", "own" (bool), and "id"
-    of a token where it is one, which becomes the customdata."""
-    names = [f"{escaped(str(r['label']), 44)}{chr(0x200B) * i}" for i, r in enumerate(rows)]
-    joints: dict[str, list[Any]] = {"x": [], "y": []}
-    for name, r in zip(names, rows, strict=True):
-        joints["x"] += [round(float(r["before"]), 4), round(float(r["after"]), 4), None]
-        joints["y"] += [name, name, None]
-    line = {"type": "scatter", "mode": "lines", **joints, "line": {"color": REMAINDER, "width": 2}}
-    data: list[Any] = [line | {"hoverinfo": "skip", "showlegend": False}]
-    for key, colour, symbol in (("before", BEFORE, "circle"), ("after", AFTER, "square")):
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": key,
-                "x": numbers([r[key] for r in rows]),
-                "y": names,
-                "customdata": [r.get("id") for r in rows],
-                "marker": {
-                    "color": [colour if r.get("own", True) else "rgba(0,0,0,0)" for r in rows],
-                    "line": {"color": colour, "width": 1.5},
-                    "symbol": symbol,
-                    "size": 8,
-                },
-                "hovertemplate": "%{y}<br>" + key + " %{x:.3f}<extra></extra>",
-            }
-        )
-    return figure(
-        data,
-        theme,
-        xaxis={"title": {"text": unit}, "side": "bottom"},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticksuffix": " ", "dtick": 1}
-        | {"tickfont": {"size": 11.5}},
-        legend=ABOVE,
-        margin={"l": 150, "r": 12, "t": 8, "b": 44},
-        hovermode="closest",
-        uirevision="before-after",
     )
 
 

@@ -1,4 +1,4 @@
-"""The figures of neurons, from plain numbers: a weight vector over the vocabulary, and where in the model to look.
+"""The figures of neurons: a weight vector over the vocabulary, and where in the model to look.
 
 Colours mean one thing on the whole page: the neuron (or before) is blue, its channel (or after) orange, what is being
 looked at vermilion, and what random vectors do is grey. Every number that has a null stands in the same figure as it.
@@ -8,23 +8,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analysis.rotate.answers.channels import NeuronChannels
+from analysis.rotate.answers.neurons import KnownNull, LayerMap, LayerShare, NeuronsKnown, VectorCard
 from components.kit.beside import FLOOR, level_box, panel_title, panels
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, MARK, dashed_line, numbers, shaped
 from components.kit.theme import CATEGORIES, REMAINDER
+from components.kit.view import Drawing, NoOptions, view
+from components.rotate.channel_figures import OpenChannel
 
 _BOTTOM = -0.3
 """Where the logarithmic axis of counts begins: a bin without tokens lies below it."""
 
 
+@dataclass(frozen=True)
+class OpenVector:
+    """The block and kind of vector that are open, if any."""
+
+    layer: int | None = None
+    vector: str | None = None
+
+
+@view("neurons/histogram", VectorCard)
+def vector_histogram(card: VectorCard, options: NoOptions, theme: str) -> Drawing:
+    """A weight vector over the vocabulary."""
+    return Drawing(token_histogram(card.edges, card.counts, None, theme), _moments(card))
+
+
+@view("neurons/channel-histogram", VectorCard, NeuronChannels, options=OpenChannel)
+def channel_histogram(card: VectorCard, answer: NeuronChannels, options: OpenChannel, theme: str) -> Drawing:
+    """A weight vector over the vocabulary, and one of its channels over it."""
+    number = options.channel or 1
+    figure = token_histogram(answer.edges, answer.counts[0], answer.counts[number], theme, f"channel {number}")
+    return Drawing(
+        figure, _moments(card) + tail_words(number, answer.channels[number - 1].kurtosis, answer.null.kurtosis)
+    )
+
+
+def _moments(card: VectorCard) -> str:
+    return f"{card.sentence} Dashed: a normal distribution."
+
+
+def tail_words(channel: int, kurtosis: float, null: Sequence[float]) -> str:
+    """A channel's kurtosis beside those of random vectors' channels (``null``: low end, median, high end)."""
+    low, _, high = null
+    text = f" Channel {channel} has kurtosis {kurtosis:.1f}; "
+    if kurtosis <= high:
+        return f"{text}channels of random vectors reach {low:.0f} to {high:.0f}, so a tail alone says nothing."
+    return f"{text}9 in 10 channels of random vectors have {low:.0f} to {high:.0f}: this tail is heavier."
+
+
 def token_histogram(
-    edges: Sequence[float], neuron: Sequence[int], channel: Sequence[int] | None, theme: str, name: str = "channel"
+    edges: np.ndarray, neuron: np.ndarray, channel: np.ndarray | None, theme: str, name: str = "channel"
 ) -> Figure:
     """How many tokens have which z-score, on a logarithmic axis: the neuron, and a channel of it where there is one.
 
@@ -92,25 +134,20 @@ def _outline(x: np.ndarray, counts: np.ndarray, name: str) -> dict[str, Any]:
     }
 
 
-def layer_map(
-    layers: Sequence[int],
-    vectors: Sequence[str],
-    arrays: dict[str, np.ndarray],
-    band: dict[str, float],
-    chosen: tuple[int, str] | None,
-    theme: str,
-) -> Figure:
+@view("neurons/layers", LayerMap, options=OpenVector)
+def layer_map(answer: LayerMap, options: OpenVector, theme: str) -> Drawing:
     """Kurtosis of all neurons by layer, a panel for each vector: median, 95 % and the highest, on the band of random
-    vectors. ``arrays``: "median", "upper", "top", each (L, V). A point's customdata is (layer, vector)."""
+    vectors; the open layer is marked. A point's customdata is (layer, vector)."""
+    layers, vectors, band = answer.layers, answer.vectors, answer.band
     shape = (len(layers), len(vectors))
     data, layout = [], panels(len(vectors), 0.05)
     for column, vector in enumerate(vectors):
-        for key, name, colour, symbol in (
-            ("median", "median", BEFORE, "circle"),
-            ("upper", "95 %", AFTER, "square"),
-            ("top", "highest neuron", MARK, "triangle-up"),
+        for name, numbers_of, colour, symbol in (
+            ("median", answer.median, BEFORE, "circle"),
+            ("95 %", answer.upper, AFTER, "square"),
+            ("highest neuron", answer.top, MARK, "triangle-up"),
         ):
-            values = shaped(arrays[key], shape, key)[:, column]
+            values = shaped(numbers_of, shape, name)[:, column]
             data.append(
                 {
                     "type": "scatter",
@@ -129,17 +166,23 @@ def layer_map(
                 }
             )
     shapes: list[Any] = [
-        level_box("y", max(band["low"], FLOOR), max(band["high"], FLOOR)) | {"xref": "paper", "x0": 0, "x1": 1}
+        level_box("y", max(band.low, FLOOR), max(band.high, FLOOR)) | {"xref": "paper", "x0": 0, "x1": 1}
     ]
-    if chosen is not None and chosen[1] in vectors:
-        axis = list(vectors).index(chosen[1])
+    if options.layer is not None and options.vector in vectors:
+        axis = vectors.index(options.vector)
         shapes.append(
-            {"type": "line", "xref": f"x{axis + 1}" if axis else "x", "yref": "paper", "x0": chosen[0], "x1": chosen[0]}
-            | {"y0": 0, "y1": 1, "line": {"color": REMAINDER, "width": 2, "dash": "dot"}}
+            {"type": "line", "xref": f"x{axis + 1}" if axis else "x", "yref": "paper"}
+            | {
+                "x0": options.layer,
+                "x1": options.layer,
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": REMAINDER, "width": 2, "dash": "dot"},
+            }
         )
     for name in layout:
         layout[name] |= {"title": {"text": "layer"}, "zeroline": False}
-    return figure(
+    picture = figure(
         data,
         theme,
         **layout,
@@ -151,35 +194,56 @@ def layer_map(
         hovermode="closest",
         uirevision="layers",
     )
+    return Drawing(picture, f"{answer.sentence} Dotted: the open neuron. Click a point to go to its layer and vector.")
 
 
-def shares_beyond(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
+@view("neurons/shares", NeuronsKnown)
+def shares_by_layer(known: NeuronsKnown, options: NoOptions, theme: str) -> Drawing:
+    """Channels beyond the null, by layer."""
+    return Drawing(shares_beyond(known.shares, theme), shares_words(known.shares, known.null))
+
+
+def shares_words(rows: Sequence[LayerShare], null: KnownNull | None) -> str:
+    """What the shares say, the early layers as plainly as the late ones."""
+    if not rows or null is None:
+        return "Shares are measured for the default model only."
+    above, below = sum(r.low > 0.05 for r in rows), sum(r.high < 0.05 for r in rows)
+    fewer = f"in {below} it lies below, where there are fewer than by chance; " if below else ""
+    return (
+        f"{min(r.neurons for r in rows)} random neurons of each layer and vector, with 95 % intervals over neurons; "
+        f"the null: {null.vectors} random vectors with {null.rounds} channels each. In {above} of {len(rows)} places "
+        f"the whole interval lies above 5 %; {fewer}the others are not told apart from chance. Crosses: random "
+        "mixtures of a late layer's own vectors, a stricter null."
+    )
+
+
+def shares_beyond(rows: Sequence[LayerShare], theme: str) -> Figure:
     """Share of channels beyond the null's 95th percentile among random neurons of each layer, with 95 % intervals.
 
-    Rows: "layer", "vector", "beyond", "low", "high", "neurons", and "like_layer" (the same share among vectors drawn to
-    be like the layer's own) where it was measured. The dashed line is what random vectors give by definition.
+    The dashed line is what random vectors give by definition; crosses stand where it was measured for vectors drawn to
+    be like the layer's own.
     """
-    vectors = list(dict.fromkeys(r["vector"] for r in rows))
+    vectors = list(dict.fromkeys(r.vector for r in rows))
     if not vectors:
         return blank(380, "not measured for this model")
     data = []
     for i, vector in enumerate(vectors):
-        mine = sorted((r for r in rows if r["vector"] == vector), key=lambda r: r["layer"])
-        value = np.array([r["beyond"] for r in mine], np.float64)
+        mine = sorted((r for r in rows if r.vector == vector), key=lambda r: r.layer)
+        value = np.array([r.beyond for r in mine], np.float64)
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": escaped(vector),
-                "x": [r["layer"] + 0.16 * (i - (len(vectors) - 1) / 2) for r in mine],
+                "x": [r.layer + 0.16 * (i - (len(vectors) - 1) / 2) for r in mine],
                 "y": numbers(value),
-                "customdata": [[r["layer"], vector] for r in mine],
-                "text": [f"layer {r['layer']}, {r['neurons']} neurons" for r in mine],
+                "customdata": [[r.layer, vector] for r in mine],
+                "text": [f"layer {r.layer}, {r.neurons} neurons" for r in mine],
                 "error_y": {
                     "type": "data",
                     "symmetric": False,
-                    "array": numbers([r["high"] - r["beyond"] for r in mine]),
-                    "arrayminus": numbers([r["beyond"] - r["low"] for r in mine]),
+                    "array": numbers([r.high - r.beyond for r in mine]),
+                    "arrayminus": numbers([r.beyond - r.low for r in mine]),
                     "thickness": 1.5,
                     "width": 3,
                 },
@@ -188,16 +252,16 @@ def shares_beyond(rows: Sequence[dict[str, Any]], theme: str) -> Figure:
                 "hovertemplate": escaped(vector) + ", %{text}<br>%{y:.0%} of their channels<extra></extra>",
             }
         )
-    like = [r for r in rows if r.get("like_layer") is not None]
+    like = [r for r in rows if r.like_layer is not None]
     if like:
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": "null: mixtures of the layer's own down vectors",
-                "x": [r["layer"] for r in like],
-                "y": numbers([r["like_layer"] for r in like]),
-                "customdata": [[r["layer"], r["vector"]] for r in like],
+                "x": [r.layer for r in like],
+                "y": numbers([r.like_layer for r in like]),
+                "customdata": [[r.layer, r.vector] for r in like],
                 "marker": {"size": 11, "color": REMAINDER, "symbol": "x"},
                 "hovertemplate": "random mixtures, layer %{x}<br>%{y:.0%} of their channels<extra></extra>",
             }

@@ -1,38 +1,53 @@
-"""Callbacks of the search for channels: the job and its descent, cards, exclusions, what channels have in common."""
+"""Callbacks of the search for channels: the job and its descent, cards, exclusions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
-from analysis.rotate.ops.channels import FindChannels, OfChannels
+from analysis.rotate.answers.channels import Channel, DescentPart, NullBands
+from analysis.rotate.answers.neurons import NeuronsKnown, Place
+from analysis.rotate.ops.channels import FindChannels
+from analysis.rotate.ops.neurons import NeuronVector
+from components.kit.card import Content
 from components.kit.figure_card import blank
 from components.kit.panels import empty
-from components.rotate.cards import banner, channel_cards, channel_choice, chips
-from components.rotate.channel_figures import cosine_map, descent, rebuilding
-from pages.common import attempt_job, refusal, spec_of
+from components.kit.types import Facts, Json, Node, Relay, Typed
+from components.rotate.cards import banner, channel_cards, channel_choice
+from components.rotate.channel_figures import OpenChannel, descent, descent_lines
+from components.rotate.lists import chips
+from pages.cards import content
+from pages.common import ask_job, refusal
 from pages.frame.drawn import tree
-from pages.neurons.state import PATH, SETTINGS, asked
+from pages.neurons.cards import DESCENT
+from pages.neurons.state import (
+    PATH,
+    SETTINGS,
+    Autostart,
+    Pick,
+    asked_by,
+    channels_of,
+    known_of,
+    neuron_of,
+    pick_of,
+    place_of,
+    search_of,
+    tokens_of,
+)
 from pages.presses import Press, queue_callbacks, settle
 
-NAMES = ("layer", "vector", "neuron")
-_DIGITS = {"edges": 3, "counts": 0, "cosines": 4, "reconstruction": 4, "trace": 4}
 WAITING = "the descent is drawn while it runs"
 
 
-def found_of(found: Any, neuron: Any) -> Any:
-    """What was found, if it was found in the open neuron; else None."""
-    if not found or not neuron or any(found["of"][k] != neuron[k] for k in (*NAMES, "model")):
-        return None
-    return found
-
-
-def ready(facts: Any, neuron: Any, fields: dict[str, Any]) -> bool:
-    """Whether channels made beforehand answer these settings."""
-    row = next((r for r in facts["bundled"] if all(r[k] == neuron[k] for k in NAMES)), None)
-    return row is not None and fields["channels"] <= row["channels"] and OfChannels(**fields).ready
+def is_ready(known: NeuronsKnown, search: FindChannels) -> bool:
+    """Whether channels made beforehand answer a search."""
+    place = place_of(search)
+    row = next((r for r in known.bundled if place == Place(r.layer, r.vector, r.neuron)), None)
+    return row is not None and search.channels <= row.channels and search.ready
 
 
 @callback(
@@ -46,43 +61,44 @@ def ready(facts: Any, neuron: Any, fields: dict[str, Any]) -> bool:
     *[State(f"nrn-{name}", "value") for name in SETTINGS],
     prevent_initial_call=True,
 )
-def prepare(neuron: Any, excluded: Any, facts: Any, start: Any, auto: Any, *values: Any) -> tuple[Any, Any]:
+def prepare(neuron: Json, excluded: Json, facts: Json, start: Json, auto: Json, *values: Typed) -> tuple[Json, Json]:
     """Which tokens are left out; and whether to begin unasked: where the answer is there already, or where the address
     names a channel, so that it was computed before."""
-    excluded = list(excluded or [])
-    if not neuron or not facts:
+    vector, known, last = neuron_of(neuron), known_of(facts), Autostart.from_dict(auto)
+    if vector is None or known is None:
         return no_update, no_update
-    first = auto is None
-    if not first and auto["of"] != {k: neuron[k] for k in NAMES}:
-        excluded = []  # tokens are left out of one neuron's search
+    place = place_of(vector)
+    rows = excluded or []
+    if last is not None and last.place != place:
+        rows = []  # tokens are left out of one neuron's search
     try:
-        answer = ready(facts, neuron, asked(values, excluded))
+        go = is_ready(known, search_of(vector, values, tokens_of(rows)))
     except UserError:
-        answer = False
-    linked = first and (start or {}).get("channel") is not None and facts["measured"]
-    begun = {"of": {k: neuron[k] for k in NAMES}, "go": bool(answer or linked), "turn": (auto or {}).get("turn", 0) + 1}
-    return begun, excluded
+        go = False
+    if last is None:
+        go = go or (pick_of(start).channel is not None and known.measured)
+    return asdict(Autostart(place, go, 1 if last is None else last.turn + 1)), rows
 
 
 @callback(Output("nrn-excluded-done", "data"), Input("nrn-excluded-presses", "data"), prevent_initial_call=True)
-def change_excluded(asked_of: Any) -> Any:
+def change_excluded(presses: Json) -> Json:
     """The tokens left out after all that was pressed."""
-    return settle(asked_of, left_out)[0] if asked_of else no_update
+    return settle(presses, exclusions)[0] if presses else no_update
 
 
-def left_out(excluded: Any, press: Press) -> list[dict[str, Any]]:
+def exclusions(excluded: Json, press: Press) -> Json:
     """The tokens left out after one press, each with its id and its text."""
-    kept = [row for row in excluded or [] if row["id"] != press["id"]]
-    return [*kept, {"id": int(press["id"]), "token": str(press["token"])}] if press["kind"] == "skip" else kept
+    others = [row for row in excluded or [] if row["id"] != press["id"]]
+    return [*others, {"id": int(press["id"]), "token": str(press["token"])}] if press["kind"] == "skip" else others
 
 
 queue_callbacks("nrn-excluded", Input("nrn-neuron", "data"))
 
 
 @callback(Output("nrn-chips", "children"), Input("nrn-excluded", "data"), prevent_initial_call=True)
-def draw_chips(excluded: Any) -> Any:
+def draw_chips(excluded: Json) -> Node:
     """The tokens left out, each with a button that takes it back."""
-    return chips(excluded or [])
+    return chips(tokens_of(excluded))
 
 
 # The answer goes through the browser into its store. Named as an output, all that shows channels would wait for the
@@ -106,7 +122,6 @@ clientside_callback(
     State("nrn-facts", "data"),
     State("nrn-found", "data"),
     *[State(f"nrn-{name}", "value") for name in SETTINGS],
-    State("model", "data"),
     State("theme", "data"),
     State("session", "data"),
     background=True,
@@ -122,39 +137,44 @@ clientside_callback(
     prevent_initial_call=True,
 )
 def find(
-    set_progress: Any, clicks: int | None, auto: Any, neuron: Any, excluded: Any, facts: Any, before: Any, *rest: Any
-) -> tuple[Any, Any]:
+    set_progress: Relay, clicks: int | None, auto: Json, neuron: Json, excluded: Json, facts: Json, before: Json,
+    *rest: Any,
+) -> tuple[Json, Node]:  # fmt: skip
     """The job, with the descent drawn as it runs; pressed where an answer is ready, it is computed all the same."""
-    *values, model, theme, session = rest
+    *values, theme, session = rest
     pressed = ctx.triggered_id == "nrn-go"
-    if not neuron or (not pressed and not (auto or {}).get("go")):
+    vector, known, start = neuron_of(neuron), known_of(facts), Autostart.from_dict(auto)
+    if vector is None or known is None or not (pressed or (start is not None and start.go)):
         return no_update, None
     try:
-        fields = asked(tuple(values), excluded)
+        search = search_of(vector, values, tokens_of(excluded))
     except UserError as error:
         return no_update, refusal(error, FindChannels)
-    place = {k: neuron[k] for k in NAMES}
-    fields |= place | {"fresh": pressed and ready(facts, neuron, fields)}
-    # Random vectors end where they did in the last run, unless the weights have changed.
-    null = before["null"] if before and OfChannels(**fields).usual and before["usual"] else None
-    trace: dict[int, list[list[float]]] = {}
+    if pressed and is_ready(known, search):
+        search = replace(search, fresh=True)
+    null = last_null(before, search)
+    trace: dict[int, list[tuple[float, ...]]] = {}
 
-    def relay(progress: tuple[str, str], said: dict[str, Any]) -> None:
-        part = said.get("trace")
-        if part:
-            rows = zip(part["step"], part["loss"], part["kurtosis"], part["cosine"], strict=True)
-            trace[part["channel"]] = [[part["channel"], *row] for row in rows]
-        drawn = [row for lines in trace.values() for row in lines]
-        set_progress((*progress, descent(drawn, max(trace), null, theme) if trace else no_update))
+    def relay(bar: tuple[str, str], facts: Facts) -> None:
+        if facts.get("trace"):
+            part = DescentPart(**facts["trace"])
+            rows = zip(part.step, part.loss, part.kurtosis, part.cosine, strict=True)
+            trace[part.channel] = [(part.channel, *row) for row in rows]
+        lines = [row for rows in trace.values() for row in rows]
+        set_progress((*bar, descent_lines(lines, max(trace), null, theme) if trace else no_update))
 
-    link = PATH + "?layer={layer}&vector={vector}&neuron={neuron}&channel=1".format(**place)
-    result, panel = attempt_job(lambda: FindChannels(spec_of(model), **fields), set_progress, session, link, relay)
-    if result is None:
-        return no_update, panel
-    plain = {k: v.round(_DIGITS.get(k, 4)).tolist() for k, v in result.arrays.items()}
-    usual = OfChannels(**fields).usual
-    fields["excluded"] = list(fields["excluded"])
-    return {**result.data, **plain, "of": {**place, "model": neuron["model"]}, "fields": fields, "usual": usual}, None
+    link = f"{PATH}?layer={search.layer}&vector={search.vector}&neuron={search.neuron}&channel=1"
+    reply, panel = ask_job(lambda: search, set_progress, session, link, relay)
+    return (no_update, panel) if reply is None else (asdict(reply.question), None)
+
+
+def last_null(question: Json, search: FindChannels) -> NullBands | None:
+    """Where random vectors ended in the last run, if they were searched alike: they end there again, unless the weights
+    have changed."""
+    last = channels_of(question, question and question["params"])
+    if last is None or asked_by(last).model != search.model or not (search.usual and asked_by(last).usual):
+        return None
+    return last.answer.null
 
 
 @callback(
@@ -168,33 +188,50 @@ def find(
     State("nrn-start", "data"),
     prevent_initial_call=True,
 )
-def choose_channel(found: Any, pressed: Any, picked: Any, neuron: Any, now: int | None, start: Any) -> tuple[Any, Any]:
+def choose_channel(
+    search: Json, pressed: Json, picked: Json, neuron: Json, now: int | None, start: Json
+) -> tuple[int | None, str]:
     """The channel that histogram, descent and ablation are about."""
-    found = found_of(found, neuron)
-    triggers = set(ctx.triggered_prop_ids.values())
-    if not found:
+    channels, vector = channels_of(search, neuron), neuron_of(neuron)
+    if channels is None or vector is None:
         return None, no_update
-    channel = chosen_channel(triggers, found, pressed, picked, neuron, now, start or {})
-    tab = "ablation" if "nrn-asked" in triggers and (pressed or {}).get("ablate") else no_update
+    triggers = set(ctx.triggered_prop_ids.values())
+    press = ChannelPress(**pressed) if pressed and "nrn-asked" in triggers else None
+    channel = chosen_channel(channels.answer.channels, vector, press, pick_of(picked), now, pick_of(start))
+    tab = "ablation" if press is not None and press.ablate else no_update
     return (no_update if channel == now else channel), tab
 
 
+@dataclass(frozen=True)
+class ChannelPress:
+    """A press on a channel's card: to show it, or to take it out."""
+
+    channel: int
+    turn: float = 0
+    ablate: bool = False
+
+
 def chosen_channel(
-    triggers: set[str], found: Any, pressed: Any, picked: Any, neuron: Any, now: int | None, start: dict[str, Any]
+    channels: Sequence[Channel],
+    neuron: NeuronVector,
+    press: ChannelPress | None,
+    picked: Pick,
+    now: int | None,
+    start: Pick,
 ) -> int:
     """The number of the channel that is open after what was pressed: that which was asked for, else the first that is
     beyond the null, else the first."""
-    count = len(found["channels"])
-    wanted: list[Any] = []
-    if "nrn-asked" in triggers and pressed:
-        wanted.append(pressed["channel"])
-    if picked and all(picked.get(k) == neuron[k] for k in NAMES) and "nrn-asked" not in triggers:
-        wanted.append(picked.get("channel"))
-    if all(start.get(k) in (None, neuron[k]) for k in NAMES) and now is None:
-        wanted.append(start.get("channel"))
+    place = place_of(neuron)
+    wanted: list[int | None] = []
+    if press is not None:
+        wanted.append(press.channel)
+    elif (picked.layer, picked.vector, picked.neuron) == (place.layer, place.vector, place.neuron):
+        wanted.append(picked.channel)
+    if now is None and start.completed(place) == place:
+        wanted.append(start.channel)
     wanted.append(now)
-    first = next((c["number"] for c in found["channels"] if c["beyond"]), 1)
-    return next((n for n in wanted if n is not None and 1 <= n <= count), first)
+    first = next((c.number for c in channels if c.beyond), 1)
+    return next((n for n in wanted if n is not None and 1 <= n <= len(channels)), first)
 
 
 @callback(
@@ -207,95 +244,47 @@ def chosen_channel(
     State("nrn-facts", "data"),
     prevent_initial_call=True,
 )
-def show_channels(found: Any, chosen: int | None, neuron: Any, facts: Any) -> tuple[Any, Any, Any]:
+def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -> tuple[Node, Json, Node]:
     """The verdict and the cards of the open neuron."""
-    found = found_of(found, neuron)
-    if not found:
-        measured = (facts or {}).get("measured")
-        said = (
+    reply = channels_of(search, neuron)
+    if reply is None:
+        known = known_of(facts)
+        words = (
             "No channels of this neuron yet: press Run."
-            if measured
+            if known is not None and known.measured
             else "Channels can be judged once this model's neurons have been measured: press Measure above."
         )
-        return empty(said), [], empty(said)
-    null = found["null"]
-    low, middle, high = null["own_z"]
-    said = (
-        f"Null: the best channels of {null['vectors']} random vectors, found by {null['manner']}; their own z is "
+        return empty(words), [], empty(words)
+    answer = reply.answer
+    null = answer.null
+    low, middle, high = null.own_z
+    words = (
+        f"Null: the best channels of {null.vectors} random vectors, found by {null.manner}; their own z is "
         f"{low:.1f} to {high:.1f}, half of them below {middle:.1f}. Own z is the mean z of the neuron itself on a "
-        f"channel's tokens. {found['source'][:1].upper()}{found['source'][1:]}."
+        f"channel's tokens. {answer.source[:1].upper()}{answer.source[1:]}."
     )
-    if found["recipe"]:
-        said = f"{found['recipe']} {said}"
-    top = banner(found["verdict"], found["nothing"], found.get("left_out", []), said)
-    return top, tree(channel_cards(found["channels"], null, chosen)), channel_choice(found["channels"], chosen)
+    if answer.recipe:
+        words = f"{answer.recipe} {words}"
+    top = banner(answer.verdict, answer.nothing, answer.left_out, words)
+    return top, tree(channel_cards(answer.channels, null, chosen)), channel_choice(answer.channels, chosen)
 
 
 @callback(
-    Output("nrn-descent", "figure"),
-    Output("nrn-descent-caption", "children"),
-    Output({"settings": "nrn-descent"}, "data"),
-    Input("nrn-found", "data"),
-    Input("nrn-channel", "data"),
-    Input("nrn-neuron", "data"),
-    Input("theme", "data"),
+    output=DESCENT.outputs,
+    inputs={
+        "search": Input("nrn-found", "data"),
+        "chosen": Input("nrn-channel", "data"),
+        "neuron": Input("nrn-neuron", "data"),
+        "theme": State("theme", "data"),
+    },
     prevent_initial_call=True,
 )
-def show_descent(found: Any, chosen: int | None, neuron: Any, theme: str) -> tuple[Any, Any, Any]:
+def show_descent(search: Json, chosen: int | None, neuron: Json, theme: str) -> Content:
     """The descent of all channels of the open neuron."""
-    found = found_of(found, neuron)
-    if not found:
-        return blank(290, WAITING), "", None
-    caption = (
-        f"Grey: where the best channels of {found['null']['vectors']} random vectors end, 90 % of them; dashed, half. "
-        f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work."
-    )
-    settings = {**found["of"], **found["settings"], "source": found["source"], "seconds": round(found["seconds"], 2)}
-    return descent(found["trace"], chosen, found["null"], theme), caption, settings
-
-
-@callback(
-    Output("nrn-cosines", "figure"),
-    Output("nrn-cosines-caption", "children"),
-    Output({"settings": "nrn-cosines"}, "data"),
-    Output("nrn-rebuilding", "figure"),
-    Output("nrn-rebuilding-caption", "children"),
-    Output({"settings": "nrn-rebuilding"}, "data"),
-    Input("nrn-found", "data"),
-    Input("nrn-neuron", "data"),
-    Input("nrn-tab", "active_tab"),
-    Input("theme", "data"),
-    prevent_initial_call=True,
-)
-def show_geometry(found: Any, neuron: Any, tab: str, theme: str) -> tuple[Any, ...]:
-    """Cosines between channels, and how much of the neuron they rebuild."""
-    if tab != "geometry":
-        return (no_update,) * 6
-    found = found_of(found, neuron)
-    if not found:
-        empty_one = blank(440, "press Run on the tab Channels")
-        return empty_one, "", None, empty_one, "", None
-    import numpy as np
-
-    settings = {**found["of"], **found["settings"]}
-    low, middle, high = found["null"]["cosine"]
-    about = (
-        f"Channels of one neuron may overlap: each starts from the whole vector. Null: the best channels of "
-        f"{found['null']['vectors']} random vectors have cosine {low:.2f} to {high:.2f} with theirs, half of them "
-        f"below {middle:.2f}."
-    )
-    rest = (
-        "Least squares on the first channels. The null is what as many unrelated vectors at the same cosines would "
-        "rebuild: being near the neuron is enough for that, whatever the channels mean."
-    )
-    return (
-        cosine_map(np.asarray(found["cosines"]), theme),
-        about,
-        settings,
-        rebuilding(np.asarray(found["reconstruction"]), theme),
-        rest,
-        settings,
-    )
+    channels = channels_of(search, neuron)
+    if channels is None:
+        return DESCENT.empty(WAITING)
+    return content(descent, channels, options=OpenChannel(chosen), theme=theme)
 
 
 @callback(
@@ -307,14 +296,14 @@ def show_geometry(found: Any, neuron: Any, tab: str, theme: str) -> tuple[Any, .
     *[Input(f"nrn-{name}", "value") for name in SETTINGS],
     prevent_initial_call=True,
 )
-def say_stale(found: Any, excluded: Any, neuron: Any, *values: Any) -> tuple[str, str]:
+def say_stale(search: Json, excluded: Json, neuron: Json, *values: Typed) -> tuple[str, str]:
     """Whether the channels shown are those of the settings shown."""
-    found = found_of(found, neuron)
-    if not found:
+    channels = channels_of(search, neuron)
+    if channels is None:
         return "", "Run"
-    now = {**dict(zip(SETTINGS, values, strict=True)), "excluded": [r["id"] for r in excluded or []]}
-    if all(found["fields"][k] == v for k, v in now.items()):
-        return "", "Run again" if found["source"] == "computed here" else "Run here"
-    without = len(now["excluded"]) != len(found["fields"]["excluded"])
-    said = "with other tokens left out" if without else "with other settings"
-    return f"The channels shown were found {said}.", "Run again"
+    shown, without = asked_by(channels), tuple(token.id for token in tokens_of(excluded))
+    typed = dict(zip(SETTINGS, values, strict=True)) | {"excluded": without}
+    if all(getattr(shown, name) == value for name, value in typed.items()):
+        return "", "Run again" if channels.answer.source == "computed here" else "Run here"
+    difference = "other tokens left out" if len(without) != len(shown.excluded) else "other settings"
+    return f"The channels shown were found with {difference}.", "Run again"

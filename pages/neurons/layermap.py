@@ -1,16 +1,24 @@
-"""Callback of the layers: kurtosis against the band of random vectors, and channels beyond the null."""
+"""Callbacks of the layers: kurtosis against the band of random vectors, and channels beyond the null."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from dash import Input, Output, State, callback, no_update
 
 from analysis.rotate.ops.neurons import NeuronMap
-from components.kit.figure_card import blank
-from components.rotate.neuron_figures import layer_map, shares_beyond
-from pages.common import attempt, spec_of
+from components.kit.types import Json, Node
+from components.rotate.neuron_figures import OpenVector, layer_map, shares_by_layer
+from pages.cards import content
+from pages.common import ask_for, reply_of, spec_of
+from pages.neurons.cards import MAP, SHARES
+from pages.neurons.state import neuron_of
+
+
+def same_model(question: Json, other: Json) -> bool:
+    """Whether two questions, of which a model is the only setting, are about one model."""
+    return bool(question and other and question["params"] == other["params"])
 
 
 @callback(
@@ -23,59 +31,32 @@ from pages.common import attempt, spec_of
     State("session", "data"),
     prevent_initial_call=True,
 )
-def load_map(tab: str, facts: Any, known: Any, model: Any, session: str) -> tuple[Any, Any]:
+def load_map(tab: str, facts: Json, layers: Json, model: Json, session: str) -> tuple[Json, Node]:
     """The layer map, asked for when it is looked at and kept."""
-    if tab != "layers" or not facts or (known and known["model"] == facts["model"]):
+    if tab != "layers" or not facts or same_model(layers, facts):
         return no_update, no_update
-    result, panel = attempt(lambda: NeuronMap(spec_of(model)), session, "nrn-map")
-    if result is None:
-        return None, panel
-    arrays = {k: np.round(v.astype(np.float64), 4).tolist() for k, v in result.arrays.items()}
-    return {**result.data, **arrays, "model": facts["model"]}, None
+    reply, panel = ask_for(lambda: NeuronMap(spec_of(model)), session, "nrn-map")
+    return (None, panel) if reply is None else (asdict(reply.question), None)
 
 
 @callback(
-    Output("nrn-map", "figure"),
-    Output("nrn-map-caption", "children"),
-    Output({"settings": "nrn-map"}, "data"),
-    Output("nrn-shares", "figure"),
-    Output("nrn-shares-caption", "children"),
-    Output({"settings": "nrn-shares"}, "data"),
-    Input("nrn-map-data", "data"),
-    Input("nrn-neuron", "data"),
-    Input("theme", "data"),
-    State("nrn-facts", "data"),
+    output={"map": MAP.outputs, "shares": SHARES.outputs},
+    inputs={
+        "layers": Input("nrn-map-data", "data"),
+        "neuron": Input("nrn-neuron", "data"),
+        "facts": State("nrn-facts", "data"),
+        "theme": State("theme", "data"),
+    },
     prevent_initial_call=True,
 )
-def draw_map(known: Any, neuron: Any, theme: str, facts: Any) -> tuple[Any, ...]:
+def draw_map(layers: Json, neuron: Json, facts: Json, theme: str) -> dict[str, Any]:
     """Both figures; the open neuron's layer is marked."""
-    if not known or not facts or known["model"] != facts["model"]:
-        empty = blank(400, "not measured for this model")
-        return empty, "", None, empty, "", None
-    chosen = (neuron["layer"], neuron["vector"]) if neuron else None
-    arrays = {k: np.asarray(known[k]) for k in ("median", "upper", "top")}
-    caption = f"{known['sentence']} Dotted: the open neuron. Click a point to go to its layer and vector."
-    rows, null = facts["shares"], facts["null"]
-    return (
-        layer_map(known["layers"], known["vectors"], arrays, known["band"], chosen, theme),
-        caption,
-        {"band": known["band"], "layers": known["layers"]},
-        shares_beyond(rows, theme),
-        said_of(rows, null),
-        {"rows": rows},
-    )
-
-
-def said_of(rows: list[dict[str, Any]], null: Any) -> str:
-    """What the shares say, the early layers as plainly as the late ones."""
-    if not rows or not null:
-        return "Shares are measured for the default model only."
-    counts = sorted({r["neurons"] for r in rows})
-    told, below = sum(r["low"] > 0.05 for r in rows), sum(r.get("high", 1.0) < 0.05 for r in rows)
-    fewer = f"in {below} it lies below, where there are fewer than by chance; " if below else ""
-    return (
-        f"{counts[0]} random neurons of each layer and vector, with 95 % intervals over neurons; the null: "
-        f"{null['vectors']} random vectors with {null['rounds']} channels each. In {told} of {len(rows)} places the "
-        f"whole interval lies above 5 %; {fewer}the others are not told apart from chance. Crosses: random "
-        "mixtures of a late layer's own vectors, a stricter null."
-    )
+    if not same_model(layers, facts):
+        nothing = "not measured for this model"
+        return {"map": MAP.empty(nothing), "shares": SHARES.empty(nothing)}
+    place = neuron_of(neuron)
+    options = OpenVector() if place is None else OpenVector(place.layer, place.vector)
+    return {
+        "map": content(layer_map, reply_of(layers), options=options, theme=theme),
+        "shares": content(shares_by_layer, reply_of(facts), theme=theme),
+    }

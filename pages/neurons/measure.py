@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, no_update
 
 from analysis.rotate.ops.neurons import MeasureNull
-from components.rotate.cards import attractor_table
-from pages.common import attempt_job, spec_of
+from components.kit.types import Json, Node, Relay
+from components.rotate.lists import attractor_table
+from pages.common import ask_job, spec_of
 from pages.frame.drawn import tree
-from pages.neurons.state import PATH
+from pages.neurons.state import PATH, known_of
 
 
 @callback(
@@ -31,24 +30,24 @@ from pages.neurons.state import PATH
     interval=500,
     prevent_initial_call=True,
 )
-def measure(set_progress: Any, clicks: int | None, turn: int, model: Any, session: str) -> tuple[Any, Any]:
+def measure(set_progress: Relay, clicks: int | None, turn: int, model: Json, session: str) -> tuple[Json, Node]:
     """The job; when it is done, what is known of the model is asked again."""
     if not clicks:
         return no_update, no_update
-    result, panel = attempt_job(lambda: MeasureNull(spec_of(model)), set_progress, session, PATH)
-    return (no_update, panel) if result is None else ((turn or 0) + 1, None)
+    reply, panel = ask_job(lambda: MeasureNull(spec_of(model)), set_progress, session, PATH)
+    return (no_update, panel) if reply is None else ((turn or 0) + 1, None)
 
 
 @callback(Output("nrn-null-said", "children"), Output("nrn-attractors-tree", "data"), Input("nrn-facts", "data"))
-def show_null(facts: Any) -> tuple[Any, Any]:
+def show_null(facts: Json) -> tuple[str, Json]:
     """What random vectors give, and the tokens on which they land."""
-    if not facts:
+    known = known_of(facts)
+    if known is None:
         return no_update, no_update
-    null = facts["null"]
-    if null is None:
-        return facts["why_not"], []
-    said = (
-        f"{null['sentence']} A channel counts as beyond the null if at most one in twenty of them has any channel that "
-        f"its own vector favours as much. {facts['caption']}"
+    if known.null is None:
+        return known.why_not, []
+    words = (
+        f"{known.null.sentence} A channel counts as beyond the null if at most one in twenty of them has any channel "
+        f"that its own vector favours as much. {known.caption}"
     )
-    return said, tree(attractor_table(null))
+    return words, tree(attractor_table(known.null.attractors))

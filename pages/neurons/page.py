@@ -4,49 +4,53 @@ to find. The callbacks are in the modules beside this one."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from components.kit.field import number_field
 from components.kit.names import progress
 from components.kit.panels import user_error
-from components.rotate.cards import ORDERS
+from components.kit.types import Node
+from components.rotate.lists import ORDERS
 from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
-from pages.neurons import ablation, channels, layermap, measure, pick, vector
-from pages.neurons.state import ADDRESS, PATH, TABS, View, read_address
-from pages.neurons.tabs import ablation_tab, button, channels_tab, field, geometry_tab, layers_tab, null_tab
+from pages.neurons import ablation, channels, geometry, layermap, measure, pick, vector
+from pages.neurons.cards import HISTOGRAM
+from pages.neurons.state import PATH, TABS, NeuronsState, Pick
+from pages.neurons.tabs import ablation_tab, button, channels_tab, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
+from pages.state import names_of, read
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (ablation, channels, layermap, measure, pick, vector)
+CALLBACKS = (ablation, channels, geometry, layermap, measure, pick, vector)
 
 DRAWN = ("nrn-list", "nrn-found-box", "nrn-ends", "nrn-cards", "nrn-attractors", "nrn-ab-strip", "nrn-arms-table")
 """Elements that are drawn from trees."""
 draw_into(DRAWN, "nrn-sink")
 
 
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read(NeuronsState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("What is this neuron's weight vector made of?", className="attune-title"),
-            html.Div([user_error(p) for p in view.problems], id="nrn-problems"),
-            html.Div([_picker(view), _vector()], className="nrn-top"),
+            html.Div([user_error(p) for p in state.problems], id="nrn-problems"),
+            html.Div([_picker(state), _vector()], className="nrn-top"),
             dbc.Tabs(
                 [
-                    dbc.Tab(channels_tab(view), tab_id="channels", label="Channels"),
-                    dbc.Tab(ablation_tab(view), tab_id="ablation", label="Ablation"),
+                    dbc.Tab(channels_tab(state), tab_id="channels", label="Channels"),
+                    dbc.Tab(ablation_tab(state), tab_id="ablation", label="Ablation"),
                     dbc.Tab(geometry_tab(), tab_id="geometry", label="Geometry"),
                     dbc.Tab(layers_tab(), tab_id="layers", label="Layers"),
                     dbc.Tab(null_tab(), tab_id="null", label="The null"),
                 ],
                 id="nrn-tab",
-                active_tab=view.tab,
+                active_tab=state.tab,
             ),
         ],
         className="attune-page",
@@ -59,23 +63,18 @@ MANIFEST = PageManifest(
     order=40,
     layout=layout,
     needs="MLP vectors",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=NeuronsState,
+    address=names_of(NeuronsState),
+    read_address=partial(read, NeuronsState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
-    start = {
-        "model": view.model,
-        "layer": view.layer,
-        "vector": view.vector,
-        "neuron": view.neuron,
-        "channel": view.channel,
-    }
+def _stores(state: NeuronsState) -> list[Node]:
+    start = Pick(state.layer, state.vector, state.neuron, state.channel)
     return [
-        dcc.Store(id="nrn-start", data=start),
+        dcc.Store(id="nrn-model", data=state.model),
+        dcc.Store(id="nrn-start", data=asdict(start)),
         dcc.Store(id="nrn-facts"),
         dcc.Store(id="nrn-picked"),
         dcc.Store(id="nrn-neuron"),
@@ -87,27 +86,27 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="nrn-asked"),
         dcc.Store(id="nrn-channel"),
         *queue_stores("nrn-excluded"),
-        dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in view.excluded]),
+        dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in state.excluded]),
         dcc.Store(id="nrn-map-data"),
         dcc.Store(id="nrn-measured", data=0),
         *stores(DRAWN),
     ]
 
 
-def _picker(view: View) -> Any:
-    orders = [{"label": text, "value": key} for key, text in ORDERS]
+def _picker(state: NeuronsState) -> Node:
+    orders = [{"label": text, "value": key} for key, text in ORDERS.items()]
     return html.Section(
         [
             html.Div(
                 [
-                    field("layer", "nrn-layer", view.layer, debounce=True),
+                    number_field(NeuronsState, "layer", "nrn-layer", "layer", state.layer, debounce=True),
                     html.Div(
                         dcc.Dropdown(
-                            [], view.vector, id="nrn-vector", clearable=False, searchable=False, placeholder="vector"
+                            [], state.vector, id="nrn-vector", clearable=False, searchable=False, placeholder="vector"
                         ),
                         className="attune-pick nrn-vector",
                     ),
-                    field("neuron", "nrn-index", view.neuron, debounce=True),
+                    number_field(NeuronsState, "neuron", "nrn-index", "neuron", state.neuron, debounce=True),
                     button("nrn-random", "Random", "A random neuron of this layer"),
                 ],
                 className="attune-row nrn-which",
@@ -142,7 +141,7 @@ def _picker(view: View) -> Any:
                         maxLength=80,
                     ),
                     html.Div(
-                        dcc.Dropdown(orders, view.order, id="nrn-order", clearable=False, searchable=False),
+                        dcc.Dropdown(orders, state.order, id="nrn-order", clearable=False, searchable=False),
                         className="attune-pick nrn-order",
                     ),
                 ],
@@ -167,10 +166,10 @@ def _picker(view: View) -> Any:
     )
 
 
-def _vector() -> Any:
+def _vector() -> Node:
     return html.Div(
         [
-            figure_card("nrn-histogram", "Its tokens", "", 330, html.Div(id="nrn-title", className="nrn-title")),
+            HISTOGRAM.layout(html.Div(id="nrn-title", className="nrn-title")),
             html.Section(
                 html.Div(id="nrn-ends"), className="attune-card nrn-ends-card", **{"aria-label": "Tokens of both ends"}
             ),

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import asdict
 from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash.exceptions import PreventUpdate
 
+from analysis.rotate.answers.neurons import NeuronsKnown, Place
 from analysis.rotate.ops.neurons import NeuronFacts, NeuronVector, SearchChannels
 from components.kit.panels import note
-from components.rotate.cards import found_rows, matching, neuron_rows, ordered
-from pages.common import attempt, spec_of
+from components.kit.types import Json, Node, Typed
+from components.rotate.lists import in_order, match_rows, neuron_rows, with_words
+from pages.common import ask_for, spec_of
 from pages.frame.drawn import tree
-from pages.neurons.state import ADDRESS, SETTINGS
+from pages.neurons.state import SETTINGS, NeuronsState, Pick, known_of, neuron_of, open_place, pick_of
+from pages.state import names_of
 
 
 @callback(
-    Output("model", "data", allow_duplicate=True), Input("nrn-start", "data"), State("model", "data"),
+    Output("model", "data", allow_duplicate=True), Input("nrn-model", "data"), State("model", "data"),
     prevent_initial_call="initial_duplicate",
 )  # fmt: skip
-def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
+def use_model_of_address(model: Json, current: Json) -> Json:
     """A link may name another model than the one this window used last."""
-    return start["model"] if start and start["model"] and start["model"] != current else no_update
+    return model if model and model != current else no_update
 
 
 @callback(
@@ -33,80 +39,98 @@ def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
     Input("model", "data"),
     Input("nrn-measured", "data"),
 )
-def load_facts(model: Any, _measured: Any) -> tuple[Any, ...]:
+def load_facts(model: Json, _measured: int) -> tuple[Json, Node, bool, str, Node]:
     """Which vectors the model has, and whether its neurons have been measured."""
-    result, panel = attempt(lambda: NeuronFacts(spec_of(model)))
-    if result is None:
+    reply, panel = ask_for(lambda: NeuronFacts(spec_of(model)))
+    if reply is None:
         return None, [], True, "", panel
-    facts = result.data
-    said = "" if facts["measured"] else f"{facts['why_not']} {facts['estimate']}"
-    return {**facts, "model": model}, facts["vectors"], facts["measured"], said, None
+    known = reply.answer
+    words = "" if known.measured else f"{known.why_not} {known.estimate}"
+    return asdict(reply.question), list(known.vectors), known.measured, words, None
 
 
 @callback(
-    Output("nrn-neuron", "data"),
-    Output("nrn-card", "data"),
-    Output("nrn-layer", "value"),
-    Output("nrn-vector", "value"),
-    Output("nrn-index", "value"),
-    Output("nrn-pick-error", "children", allow_duplicate=True),
-    Input("nrn-facts", "data"),
-    Input("nrn-layer", "value"),
-    Input("nrn-vector", "value"),
-    Input("nrn-index", "value"),
-    Input("nrn-picked", "data"),
-    Input("nrn-random", "n_clicks"),
-    State("nrn-neuron", "data"),
-    State("nrn-start", "data"),
-    State("model", "data"),
-    State("session", "data"),
+    output={
+        "neuron": Output("nrn-neuron", "data"),
+        "card": Output("nrn-card", "data"),
+        "layer": Output("nrn-layer", "value"),
+        "vector": Output("nrn-vector", "value"),
+        "index": Output("nrn-index", "value"),
+        "error": Output("nrn-pick-error", "children", allow_duplicate=True),
+    },
+    inputs={
+        "facts": Input("nrn-facts", "data"),
+        "layer": Input("nrn-layer", "value"),
+        "vector": Input("nrn-vector", "value"),
+        "index": Input("nrn-index", "value"),
+        "picked": Input("nrn-picked", "data"),
+        "_random": Input("nrn-random", "n_clicks"),
+        "neuron": State("nrn-neuron", "data"),
+        "start": State("nrn-start", "data"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     prevent_initial_call=True,
 )
 def choose_neuron(
-    facts: Any, layer: Any, vector: Any, index: Any, picked: Any, _random: Any, now: Any, start: Any, model: Any,
-    session: str,
-) -> tuple[Any, ...]:  # fmt: skip
+    facts: Json, layer: Typed, vector: Typed, index: Typed, picked: Json, _random: int | None, neuron: Json,
+    start: Json, model: Json, session: str,
+) -> dict[str, Any]:  # fmt: skip
     """The open neuron with its vector; what cannot be opened is said where it was typed, and the last one stays."""
-    if not facts:
-        return (no_update,) * 6
+    known, now = known_of(facts), neuron_of(neuron)
+    if known is None:
+        raise PreventUpdate
     trigger = {"nrn-facts", "nrn-picked", "nrn-random"} & set(ctx.triggered_prop_ids.values())
-    typed = {"layer": layer, "vector": vector, "neuron": index}
-    wanted = asked_neuron(trigger, facts, typed, picked, now, start or {})
+    typed = Place(layer, vector, index)
+    same = now is not None and now.model == NeuronFacts.from_params(facts["params"]).model
+    wanted = wanted_neuron(trigger, known, typed, pick_of(picked), open_place(neuron), same, pick_of(start))
     if wanted is None:
-        return (no_update,) * 6
+        raise PreventUpdate
     problem = None
-    for tried in wanted:
-        result, panel = attempt(lambda one=tried: NeuronVector(spec_of(model), **one), session, "nrn-vector")  # type: ignore[misc]
-        if result is not None:
-            card = {**result.data, **{k: v.tolist() for k, v in result.arrays.items()}}
-            fields = tuple(no_update if typed[k] == tried[k] else tried[k] for k in ("layer", "vector", "neuron"))
-            return {**tried, "model": facts["model"]}, card, *fields, problem
+    for place in wanted:
+        reply, panel = ask_for(
+            lambda p=place: NeuronVector(spec_of(model), p.layer, p.vector, p.neuron),  # type: ignore[misc]
+            session,
+            "nrn-vector",
+        )
+        if reply is not None:
+            return {
+                "neuron": reply.question.params,
+                "card": asdict(reply.question),
+                "layer": no_update if typed.layer == place.layer else place.layer,
+                "vector": no_update if typed.vector == place.vector else place.vector,
+                "index": no_update if typed.neuron == place.neuron else place.neuron,
+                "error": problem,
+            }
         problem = problem or panel
-    return *(no_update,) * 5, problem
+    return dict.fromkeys(("neuron", "card", "layer", "vector", "index"), no_update) | {"error": problem}
 
 
-def asked_neuron(
-    trigger: set[str], facts: dict[str, Any], typed: dict[str, Any], picked: Any, now: Any, start: dict[str, Any]
-) -> list[dict[str, Any]] | None:
-    """The neurons to try, the wanted one first, as fields of an operation; None if the open one is meant."""
-    names = ("layer", "vector", "neuron")
-    usual = facts["start"]
+def wanted_neuron(
+    trigger: set[str],
+    known: NeuronsKnown,
+    typed: Place,
+    picked: Pick,
+    now: Place | None,
+    same_model: bool,
+    start: Pick,
+) -> list[Place] | None:
+    """The neurons to try, the wanted one first; None if the open one is meant. ``same_model``: the open one is of the
+    model that is known."""
+    usual = known.start
     if "nrn-facts" in trigger:
-        if now and now.get("model") == facts["model"]:
-            return [{k: now[k] for k in names}, usual]
-        if now or all(start.get(k) is None for k in names):
+        if now is not None and same_model:
+            return [now, usual]
+        if now is not None or start.empty:
             return [usual]
         # An address may name a layer only; what it leaves out is that of the neuron one would start with.
-        return [{k: usual[k] if start.get(k) is None else start[k] for k in names}, usual]
-    if "nrn-picked" in trigger and picked:
-        # A point of the layer map has no neuron: its number stays.
-        return [{k: picked[k] if picked.get(k) is not None else (now or usual)[k] for k in names}]
+        return [start.completed(usual), usual]
+    here = now or usual
+    if "nrn-picked" in trigger and not picked.empty:
+        return [picked.completed(here)]  # a point of the layer map has no neuron: its number stays
     if "nrn-random" in trigger:
-        here = now or usual
-        return [{"layer": here["layer"], "vector": here["vector"], "neuron": random.randrange(facts["neurons"])}]  # noqa: S311
-    if now and all(typed[k] == now[k] for k in names):
-        return None
-    return [typed]
+        return [Place(here.layer, here.vector, random.randrange(known.neurons))]  # noqa: S311
+    return None if typed == now else [typed]
 
 
 @callback(
@@ -117,17 +141,18 @@ def asked_neuron(
     Input("nrn-order", "value"),
     Input("nrn-neuron", "data"),
 )
-def draw_list(facts: Any, words: str | None, order: str, chosen: Any) -> tuple[Any, Any]:
+def draw_list(facts: Json, words: str | None, order: str, neuron: Json) -> tuple[Json, str]:
     """Neurons whose channels are ready; a search leaves those that match."""
-    if not facts:
+    known = known_of(facts)
+    if known is None:
         return no_update, no_update
-    rows = facts["bundled"]
+    rows = known.bundled
     if not rows:
         return tree(note("No neuron's channels were made beforehand for this model. Choose any above.")), ""
-    found = matching(ordered(rows, order), words)
-    held = sum(not r["nothing"] for r in rows)
-    said = f"{len(found)} of {len(rows)} ready neurons; {held} hold something beyond the null."
-    return tree(neuron_rows(found, chosen)), said
+    shown = with_words(in_order(rows, order), words)
+    more = sum(not r.nothing for r in rows)
+    count = f"{len(shown)} of {len(rows)} ready neurons; {more} hold something beyond the null."
+    return tree(neuron_rows(shown, open_place(neuron))), count
 
 
 @callback(
@@ -138,15 +163,13 @@ def draw_list(facts: Any, words: str | None, order: str, chosen: Any) -> tuple[A
     State("session", "data"),
     prevent_initial_call=True,
 )
-def search_tokens(words: str | None, facts: Any, model: Any, session: str) -> Any:
+def search_tokens(words: str | None, facts: Json, model: Json, session: str) -> Json:
     """Below the list: channels among whose tokens the typed one is."""
-    text = (words or "").strip()
-    if not text or not (facts or {}).get("measured"):
+    text, known = (words or "").strip(), known_of(facts)
+    if not text or known is None or not known.measured:
         return []
-    result, panel = attempt(lambda: SearchChannels(spec_of(model), text), session, "nrn-search")
-    if result is None:
-        return tree(panel)
-    return tree([note(result.data["sentence"]), *found_rows(result.data["rows"])])
+    reply, panel = ask_for(lambda: SearchChannels(spec_of(model), text), session, "nrn-search")
+    return tree(panel if reply is None else [note(reply.answer.sentence), *match_rows(reply.answer.rows)])
 
 
 clientside_callback(
@@ -166,7 +189,7 @@ clientside_callback(
     "function(n, ...values) { if (!n) return dash_clientside.no_update;"
     "const model = values.pop(), without = values.splice(6, 1)[0];"
     "return dash_clientside.attune.address(model, n.layer, n.vector, n.neuron, ...values.slice(0, 6),"
-    "(without || []).map((row) => row.id), ...values.slice(6), " + str(ADDRESS).replace("'", '"') + "); }",
+    "(without || []).map((row) => row.id), ...values.slice(6), " + json.dumps(names_of(NeuronsState)) + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("nrn-neuron", "data"),
     *[Input(f"nrn-{name}", "value") for name in SETTINGS],

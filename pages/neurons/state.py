@@ -1,111 +1,158 @@
-"""What the address of the Neurons page says, read defensively: what cannot be used is left out, and said."""
+"""State of the Neurons page, in its address and in its stores.
+
+Stores hold the questions whose answers are shown, and never the answers: what goes up at a click stays small.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from analysis.rotate.ops.channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, OfChannels
-from analysis.rotate.ops.neurons import KINDS
-from pages.address import model_fields, number_of, parse_json, recall, short
+from analysis.answer import extended
+from analysis.engine.client import Reply
+from analysis.errors import UserError
+from analysis.fields import Choice, Real, Whole
+from analysis.rotate.answers.channels import NeuronChannels
+from analysis.rotate.answers.neurons import NeuronsKnown, Place, Token
+from analysis.rotate.ops.channels import MAX_CHANNELS, MAX_EXCLUDED, OPTIMISERS, FindChannels
+from analysis.rotate.ops.neurons import KINDS, NeuronVector, OfNeuron
+from analysis.view_ref import QuestionRef
+from components.kit.types import Json, Typed
+from components.rotate.lists import ORDERS
+from pages.common import reply_of
+from pages.state import At, Model, Parsed, Prompt
 
 PATH = "/neurons"
-# The state that travels in the address, in the order of the inputs of the address callback.
-ADDRESS = [
-    "model", "layer", "vector", "neuron", "channels", "lk", "lf", "mask", "optimiser", "seed", "without", "channel",
-    "text", "tab", "order",
-]  # fmt: skip
 TABS = ("channels", "ablation", "geometry", "layers", "null")
-ORDERS = ("beyond", "kurtosis", "layer")
 SETTINGS = ("channels", "kurtosis_weight", "cosine_weight", "mask_z", "optimiser", "seed")
 """Fields of the search for channels, in the order of the form."""
 
 
+def _tokens(data: Any) -> tuple[int, ...]:
+    rows = data if isinstance(data, list) else [None]
+    usable = all(type(n) is int and 0 <= n <= 10_000_000 for n in rows)
+    if not usable or len(set(rows)) < len(rows) or len(rows) > MAX_EXCLUDED:
+        raise UserError(
+            f"The tokens that the address leaves out cannot be used: at most {MAX_EXCLUDED} different numbers."
+        )
+    return tuple(rows)
+
+
 @dataclass(frozen=True)
-class View:
+class NeuronsState:
     """The page's state at opening. ``layer`` None: the neuron that most of the null lies below; ``channel`` None: none
     was open, so nothing is computed unasked."""
 
-    model: dict[str, Any] | None = None
+    model: Annotated[dict[str, Any] | None, Model()] = None
+    layer: Annotated[int, Whole(0, 9_999)] | None = None
+    vector: Annotated[str, Choice(KINDS)] | None = None
+    neuron: Annotated[int, Whole(0, 10_000_000)] | None = None
+    channels: Annotated[int, Whole(1, MAX_CHANNELS)] = 5
+    kurtosis_weight: Annotated[float, Real(0, 100), At("lk")] = 0.3
+    cosine_weight: Annotated[float, Real(0.001, 100), At("lf")] = 1.0
+    mask_z: Annotated[float, Real(1, 50), At("mask")] = 4.0
+    optimiser: Annotated[str, Choice(OPTIMISERS)] = "lbfgs"
+    seed: Annotated[int, Whole(0, 2**31 - 1)] = 0
+    excluded: Annotated[tuple[int, ...], At("without"), Parsed(_tokens, survive=((9, 4),))] = ()
+    channel: Annotated[int, Whole(1, MAX_CHANNELS)] | None = None
+    text: Annotated[str, Prompt()] = ""
+    tab: Annotated[str, Choice(TABS)] = "channels"
+    order: Annotated[str, Choice(tuple(ORDERS))] = "beyond"
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a click, or the address, names of a neuron and a channel of it; None for what it leaves open. ``turn`` tells
+    equal clicks apart."""
+
     layer: int | None = None
     vector: str | None = None
     neuron: int | None = None
-    channels: int = 5
-    kurtosis_weight: float = 0.3
-    cosine_weight: float = 1.0
-    mask_z: float = 4.0
-    optimiser: str = "lbfgs"
-    seed: int = 0
-    excluded: list[int] = field(default_factory=list)
     channel: int | None = None
-    text: str = ""
-    tab: str = "channels"
-    order: str = "beyond"
-    problems: list[str] = field(default_factory=list)
+    turn: float = 0
 
-
-# By name in the address: field, type, range.
-_NUMBERS: dict[str, tuple[str, type, float, float]] = {
-    "layer": ("layer", int, 0, 9_999),
-    "neuron": ("neuron", int, 0, 10_000_000),
-    "channels": ("channels", int, 1, MAX_CHANNELS),
-    "lk": ("kurtosis_weight", float, 0, 100),
-    "lf": ("cosine_weight", float, 0.001, 100),
-    "mask": ("mask_z", float, 1, 50),
-    "seed": ("seed", int, 0, 2**31 - 1),
-    "channel": ("channel", int, 1, MAX_CHANNELS),
-}
-_WORDS = {"vector": KINDS, "optimiser": OPTIMISERS, "tab": TABS, "order": ORDERS}
-
-
-def read_address(query: dict[str, Any]) -> View:
-    """A view from the query of an address, with a sentence for each entry that could not be used."""
-    problems: list[str] = []
-    fields = model_fields(query, problems)
-    for name, (key, kind, low, high) in _NUMBERS.items():
-        if query.get(name) is not None:
-            value = number_of(query[name], kind)
-            if value is None or not low <= value <= high:
-                problems.append(
-                    f"The address gives {name} as {short(query[name])}; it must be a number from {low:,g} to "
-                    f"{high:,.12g}."
-                )
-            else:
-                fields[key] = value
-    for name, allowed in _WORDS.items():
-        if query.get(name) is not None:
-            if query[name] in allowed:
-                fields[name] = query[name]
-            else:
-                problems.append(f"The address gives {name} as {short(query[name])}; it was left out.")
-    if query.get("without") is not None:
-        fields["excluded"] = _tokens(parse_json(query["without"]), problems)
-    if isinstance(query.get("text"), str) and query["text"]:
-        fields["text"] = recall(query["text"])
-        if not fields["text"]:
-            problems.append("The text that the address names is not in this data folder.")
-    return View(**fields, problems=problems)
-
-
-def settings_of(view: View) -> dict[str, Any]:
-    """How channels are looked for, as the operations' fields."""
-    return {name: getattr(view, name) for name in SETTINGS} | {"excluded": list(view.excluded)}
-
-
-def asked(values: tuple[Any, ...], excluded: Any) -> dict[str, Any]:
-    """The form's values (in the order of SETTINGS) and the tokens left out, as fields of an operation. Raises
-    UserError for what cannot be used."""
-    found: dict[str, Any] = dict(zip(SETTINGS, values, strict=True))
-    found["excluded"] = tuple(row["id"] for row in excluded or [])
-    OfChannels(**found)  # a refusal comes here, where the value was typed, and not from a job
-    return found
-
-
-def _tokens(data: Any, problems: list[str]) -> list[int]:
-    rows = data if isinstance(data, list) else []
-    good = list(dict.fromkeys(n for n in rows if type(n) is int and 0 <= n <= 10_000_000))
-    if good != data or len(good) > MAX_EXCLUDED:
-        problems.append(
-            f"Not all tokens that the address leaves out can be used: at most {MAX_EXCLUDED} different numbers."
+    def completed(self, usual: Place) -> Place:
+        """The neuron, with what is open taken from another."""
+        return Place(
+            usual.layer if self.layer is None else self.layer,
+            usual.vector if self.vector is None else self.vector,
+            usual.neuron if self.neuron is None else self.neuron,
         )
-    return good[:MAX_EXCLUDED]
+
+    @property
+    def empty(self) -> bool:
+        """Whether no neuron is named at all."""
+        return self.layer is None and self.vector is None and self.neuron is None
+
+
+def pick_of(data: Json) -> Pick:
+    """A pick from its store."""
+    return Pick(**(data or {}))
+
+
+@dataclass(frozen=True)
+class Autostart:
+    """Whether a search begins unasked for the open neuron; ``turn`` tells it from the last time."""
+
+    place: Place
+    go: bool
+    turn: int
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Autostart | None:
+        """What the page's store holds."""
+        return None if data is None else cls(Place(**data["place"]), data["go"], data["turn"])
+
+
+def neuron_of(data: Json) -> NeuronVector | None:
+    """The open neuron as the question of its vector."""
+    return NeuronVector.from_params(data) if data else None
+
+
+def place_of(neuron: OfNeuron[Any]) -> Place:
+    """Where the neuron of a question is."""
+    return Place(neuron.layer, neuron.vector, neuron.neuron)
+
+
+def open_place(data: Json) -> Place | None:
+    """Where the open neuron is."""
+    neuron = neuron_of(data)
+    return None if neuron is None else place_of(neuron)
+
+
+def known_of(question: Json) -> NeuronsKnown | None:
+    """What is known of the model's neurons."""
+    known: NeuronsKnown | None = reply_of(question).answer if question else None
+    return known
+
+
+def tokens_of(rows: Json) -> tuple[Token, ...]:
+    """The tokens that are left out of the search."""
+    return tuple(Token(**row) for row in rows or ())
+
+
+def search_of(neuron: NeuronVector, values: Sequence[Typed], excluded: Sequence[Token]) -> FindChannels:
+    """The search for channels of a neuron, from the form's values in the order of SETTINGS. Raises UserError for what
+    cannot be used: here, where it was typed, and not from a job."""
+    typed = dict(zip(SETTINGS, values, strict=True))
+    return extended(FindChannels, neuron, **typed, excluded=tuple(token.id for token in excluded))
+
+
+def channels_of(question: Json, neuron: Json) -> Reply[NeuronChannels] | None:
+    """The channels that were searched for, if they are those of the open neuron and still kept; else None."""
+    if not question or not neuron:
+        return None
+    ref = QuestionRef.from_dict(question)
+    if any(ref.params.get(name) != value for name, value in neuron.items()):
+        return None
+    try:
+        return reply_of(ref)
+    except UserError:
+        return None
+
+
+def asked_by(reply: Reply[NeuronChannels]) -> FindChannels:
+    """The search whose channels these are."""
+    return FindChannels.from_params(reply.question.params)

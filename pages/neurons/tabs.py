@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from components.kit.field import number_field
 from components.kit.names import progress
 from components.kit.panels import empty
-from pages.neurons.state import View
+from components.kit.types import Node
+from pages.neurons.cards import ARMS, BEFORE, COSINES, DESCENT, MAP, REBUILDING, SHARES
+from pages.neurons.state import NeuronsState
 
+NUMBERS = {
+    "channels": "channels",
+    "kurtosis_weight": "kurtosis weight",
+    "cosine_weight": "cosine weight",
+    "mask_z": "mask from z",
+    "seed": "seed",
+}
+"""Numbers of the form, in their order."""
 OPTIMISERS = [
     {"label": "L-BFGS, two starts (seconds)", "value": "lbfgs"},
     {"label": "AdamW, as in the paper (many times slower)", "value": "adamw"},
@@ -23,22 +31,15 @@ OPTIMISER_WORDS = (
 )
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Any:
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Node:
     """A button; ``label`` says in more words what it does."""
     extra = {"aria-label": label, "title": label} if label else {}
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
 
 
-def field(label: str, name: str, value: Any, **more: Any) -> Any:
-    """A labelled number. What it must be the server says, in a sentence."""
-    more = {"step": "any", "size": "sm", **more}
-    entry = dbc.Input(id=name, type="number", value=value, className="attune-number", **more)
-    return html.Div([dbc.Label(label, html_for=name), entry], className="attune-inline")
-
-
-def channels_tab(view: View) -> Any:
-    """The search for channels, its descent, and what it found."""
+def channels_tab(state: NeuronsState) -> Node:
+    """The search for channels, its descent, and the channels."""
     return html.Div(
         [
             html.Div(
@@ -48,18 +49,17 @@ def channels_tab(view: View) -> Any:
                             html.Div([html.H3("Find channels")], className="attune-card-head"),
                             html.Div(
                                 [
-                                    field("channels", "nrn-channels", view.channels),
-                                    field("kurtosis weight", "nrn-kurtosis_weight", view.kurtosis_weight),
-                                    field("cosine weight", "nrn-cosine_weight", view.cosine_weight),
-                                    field("mask from z", "nrn-mask_z", view.mask_z),
-                                    field("seed", "nrn-seed", view.seed),
+                                    *[
+                                        number_field(NeuronsState, name, f"nrn-{name}", label, getattr(state, name))
+                                        for name, label in NUMBERS.items()
+                                    ],
                                     html.Div(
                                         [
                                             html.Span("optimiser"),
                                             html.Div(
                                                 dcc.Dropdown(
                                                     OPTIMISERS,
-                                                    view.optimiser,
+                                                    state.optimiser,
                                                     id="nrn-optimiser",
                                                     clearable=False,
                                                     searchable=False,
@@ -84,7 +84,7 @@ def channels_tab(view: View) -> Any:
                                 [
                                     button("nrn-go", "Run", primary=True),
                                     button("nrn-stop", "Cancel", disabled=True),
-                                    progress("nrn-bar", "running the ablation"),
+                                    progress("nrn-bar", "looking for channels"),
                                 ],
                                 className="attune-row",
                             ),
@@ -95,7 +95,7 @@ def channels_tab(view: View) -> Any:
                         className="attune-card",
                         **{"aria-label": "Find channels"},
                     ),
-                    figure_card("nrn-descent", "The descent", "", 290),
+                    DESCENT.layout(),
                 ],
                 className="nrn-run-row",
             ),
@@ -106,7 +106,7 @@ def channels_tab(view: View) -> Any:
     )
 
 
-def ablation_tab(view: View) -> Any:
+def ablation_tab(state: NeuronsState) -> Node:
     """One channel taken out of the running model."""
     return html.Div(
         [
@@ -125,7 +125,7 @@ def ablation_tab(view: View) -> Any:
                     ),
                     dbc.Textarea(
                         id="nrn-text",
-                        value=view.text,
+                        value=state.text,
                         rows=2,
                         debounce=0.6,
                         spellCheck=False,
@@ -140,8 +140,8 @@ def ablation_tab(view: View) -> Any:
             ),
             html.Div(
                 [
-                    figure_card("nrn-arms", "What falls without it, and without controls", "", 400),
-                    figure_card("nrn-before", "Before and after", "", 400),
+                    ARMS.layout(),
+                    BEFORE.layout(),
                 ],
                 className="attune-two",
             ),
@@ -155,30 +155,30 @@ def ablation_tab(view: View) -> Any:
     )
 
 
-def geometry_tab() -> Any:
+def geometry_tab() -> Node:
     """How channels stand to the neuron and to one another."""
     return html.Div(
         [
-            figure_card("nrn-cosines", "Cosines of neuron and channels", "", 440),
-            figure_card("nrn-rebuilding", "How much of the neuron they rebuild", "", 440),
+            COSINES.layout(),
+            REBUILDING.layout(),
         ],
         className="attune-two",
     )
 
 
-def layers_tab() -> Any:
+def layers_tab() -> Node:
     """Where in the model neurons differ from random vectors."""
     return html.Div(
         [
             html.Div(id="nrn-map-error"),
-            figure_card("nrn-map", "Kurtosis by layer", "", 400),
-            figure_card("nrn-shares", "Channels beyond the null, by layer", "", 380),
+            MAP.layout(),
+            SHARES.layout(),
         ],
         className="attune-stack",
     )
 
 
-def null_tab() -> Any:
+def null_tab() -> Node:
     """What random vectors give."""
     return html.Section(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +14,41 @@ from dash import dcc, html
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.answer import from_wire, to_wire
+from analysis.rotate.answers.channels import (
+    Ablation,
+    Arm,
+    Attractor,
+    Channel,
+    ChannelToken,
+    NeuronChannels,
+    NullBands,
+    TokenLogit,
+)
+from analysis.rotate.answers.neurons import (
+    Band,
+    ChannelMatch,
+    KnownNull,
+    LayerMap,
+    LayerShare,
+    NeuronsKnown,
+    Place,
+    ReadyNeuron,
+    Token,
+    TokenGroup,
+    TokenScore,
+    VectorCard,
+)
+from analysis.view_ref import QuestionRef, ViewRef
 from components.kit.beside import FLOOR
 from components.kit.figure import AFTER
 from components.kit.theme import REMAINDER
+from components.kit.view import VIEWS, NoOptions
+from components.rotate import ablation_figures, channel_figures, lists, neuron_figures
 from components.rotate import cards as channel_cards
-from components.rotate import channel_figures, neuron_figures
+from components.rotate.ablation_figures import Change
+from components.rotate.channel_figures import OpenChannel
+from components.rotate.neuron_figures import OpenVector
 from pages.frame.drawn import tree
 
 HOSTILE = "<b>x</b>&<script>"
@@ -67,11 +98,13 @@ def test_a_histogram_shows_the_counts_beside_as_many_normal_numbers(theme: str) 
 @pytest.mark.parametrize("vectors", [("gate", "up", "down"), ("in", "down")])
 def test_the_layer_map_has_a_panel_for_each_vector_and_one_band(vectors: tuple[str, ...]) -> None:
     shape = (4, len(vectors))
-    arrays = {"median": np.full(shape, -0.1), "upper": np.full(shape, 2.0), "top": np.full(shape, 30.0)}
-    arrays["median"][2, 1] = 0.7
-    band = {"low": 0.1, "median": 0.2, "high": 0.4}
-    figure = checked(neuron_figures.layer_map([0, 1, 2, 5], vectors, arrays, band, (5, "down"), "dark"))
-    raw = neuron_figures.layer_map([0, 1, 2, 5], vectors, arrays, band, (5, "down"), "dark")
+    median = np.full(shape, -0.1)
+    median[2, 1] = 0.7
+    layers = LayerMap(
+        vectors, (0, 1, 2, 5), Band(0.1, 0.2, 0.4), "Kurtosis.", median, np.full(shape, 2.0), np.full(shape, 30.0)
+    )
+    raw = neuron_figures.layer_map(layers, OpenVector(5, "down"), "dark").figure
+    figure = checked(raw)
     assert len(raw["data"]) == 3 * len(vectors) and sum(t["showlegend"] for t in raw["data"]) == 3
     medians = [t for t in raw["data"] if t["name"] == "median"]
     assert np.asarray(medians[0]["y"]).tolist() == [FLOOR] * 4 and medians[0]["text"][0] == "-0.10"  # drawn, said truly
@@ -82,14 +115,14 @@ def test_the_layer_map_has_a_panel_for_each_vector_and_one_band(vectors: tuple[s
     ends = [figure["layout"][f"xaxis{i + 1 if i else ''}"]["domain"] for i in range(len(vectors))]
     assert all(a[1] < b[0] for a, b in pairwise(ends)) and ends[-1][1] == pytest.approx(1.0)
     with pytest.raises(ValueError, match="shape"):
-        neuron_figures.layer_map([0, 1], vectors, arrays, band, None, "light")
+        neuron_figures.layer_map(replace(layers, layers=(0, 1)), OpenVector(), "light")
 
 
 def test_shares_stand_with_their_intervals_and_the_line_of_chance() -> None:
     rows = [
-        {"layer": 27, "vector": "down", "beyond": 0.3, "low": 0.2, "high": 0.45, "neurons": 24, "like_layer": 0.12},
-        {"layer": 0, "vector": "down", "beyond": 0.04, "low": 0.0, "high": 0.1, "neurons": 24},
-        {"layer": 0, "vector": "gate", "beyond": 0.06, "low": 0.0, "high": 0.1, "neurons": 24, "like_layer": None},
+        LayerShare(27, "down", 24, 120, 0.3, 0.2, 0.45, 0.2, 0.05, 0.12),
+        LayerShare(0, "down", 24, 120, 0.04, 0.0, 0.1, 0.1, 0.05),
+        LayerShare(0, "gate", 24, 120, 0.06, 0.0, 0.1, 0.1, 0.05),
     ]
     figure = neuron_figures.shares_beyond(rows, "light")
     down, gate, like = figure["data"]
@@ -102,17 +135,12 @@ def test_shares_stand_with_their_intervals_and_the_line_of_chance() -> None:
     assert "not measured" in texts(neuron_figures.shares_beyond([], "dark"))
 
 
-NULL = {
-    "loss": [-0.9, -0.6, -0.3],
-    "kurtosis": [3.0, 20.0, 50.0],
-    "cosine": [0.55, 0.65, 0.85],
-    "own_z": [1.9, 2.4, 3.1],
-}
+NULL = NullBands((1.9, 2.4, 3.1), (0.55, 0.65, 0.85), (-0.9, -0.6, -0.3), (3.0, 20.0, 50.0), 200, "L-BFGS")
 TRACE = [[c, s, -0.1 * s * c, 2.0**s, 1 - s / 10] for c in (1, 2) for s in range(5)]
 
 
 def test_the_descent_is_drawn_by_channel_on_the_band_of_the_null() -> None:
-    raw = channel_figures.descent(TRACE, 2, NULL, "light")
+    raw = channel_figures.descent_lines(TRACE, 2, NULL, "light")
     assert len(raw["data"]) == 6
     loss = [t for t in raw["data"] if t["yaxis"] == "y"]
     wide = {t["name"]: t["line"]["width"] for t in loss}
@@ -122,14 +150,14 @@ def test_the_descent_is_drawn_by_channel_on_the_band_of_the_null() -> None:
     assert boxes == {"y": (-0.9, -0.3), "y2": (3.0, 50.0), "y3": (0.55, 0.85)}
     assert raw["layout"]["xaxis3"]["anchor"] == "y3" and raw["layout"]["yaxis2"]["type"] == "log"
     checked(raw)
-    alone = channel_figures.descent(TRACE, None, None, "dark")
+    alone = channel_figures.descent_lines(TRACE, None, None, "dark")
     assert alone["layout"]["shapes"] == [] and len(checked(alone)["data"]) == 6
-    assert checked(channel_figures.descent([], 1, NULL, "dark"))["data"] == []
+    assert checked(channel_figures.descent_lines([], 1, NULL, "dark"))["data"] == []
 
 
 def test_of_many_channels_the_last_and_the_chosen_are_drawn() -> None:
     trace = [[c, 0, 0.0, 1.0, 1.0] for c in range(1, 31)]
-    names = {t["name"] for t in channel_figures.descent(trace, 2, None, "light", limit=4)["data"]}
+    names = {t["name"] for t in channel_figures.descent_lines(trace, 2, None, "light", limit=4)["data"]}
     assert names == {"channel 2", "channel 27", "channel 28", "channel 29", "channel 30"}
 
 
@@ -142,29 +170,28 @@ def test_cosines_and_what_they_rebuild() -> None:
     checked(figure)
     assert checked(channel_figures.cosine_map(np.eye(21), "light"))["layout"]["annotations"] == []
     parts = np.array([[0.8, 0.64, 0.64], [0.9, 0.81, 0.85]])
-    lines = channel_figures.rebuilding(parts, "light")["data"]
+    lines = channel_figures.rebuilt_shares(parts, "light")["data"]
     np.testing.assert_allclose([t["y"] for t in lines], parts.T)
     assert lines[2]["name"].startswith("null") and lines[2]["line"]["color"] == REMAINDER
-    assert len(checked(channel_figures.rebuilding(parts[:, :2], "dark"))["data"]) == 2
+    assert len(checked(channel_figures.rebuilt_shares(parts[:, :2], "dark"))["data"]) == 2
 
 
-def arm(name: str, own: float, other: float) -> dict[str, Any]:
-    near = {"own_interval": [own - 0.2, own + 0.1], "other_interval": [other - 0.3, other + 0.4]}
-    return {"name": name, "own": own, "other": other, "score": own - other, **near}
+def arm(name: str, own: float, other: float) -> Arm:
+    return Arm(name, own, other, own - other, (own - 0.2, own + 0.1), (other - 0.3, other + 0.4))
 
 
 ARMS = [arm("whole neuron", 2.0, 1.5), arm("random direction", 0.3, 0.2), arm("channel", 1.0, 0.1)]
 
 
 def test_arms_stand_in_one_order_with_their_intervals() -> None:
-    figure = channel_figures.ablation_arms(ARMS, "logits", "light")
+    figure = ablation_figures.arms_figure(ARMS, "logits", "light")
     own, other = figure["data"]
     assert own["text"] == ["this channel", "null: random direction", "the whole neuron"]
     np.testing.assert_allclose(own["x"], [1.0, 0.3, 2.0])
     np.testing.assert_allclose(own["x"] - own["error_x"]["arrayminus"], [0.8, 0.1, 1.8])
     np.testing.assert_allclose(other["x"] + other["error_x"]["array"], [0.5, 0.6, 1.9])
     checked(figure)
-    table = channel_cards.arms_table(ARMS)
+    table = ablation_figures.arms_table(ARMS)
     rows = [texts(r) for r in table.children[1].children]
     assert "+1.000" in rows[0] and "+0.900" in rows[0] and "null: random" in rows[1] and "whole" in rows[2]
     assert [r.className for r in table.children[1].children] == ["nrn-own", "", ""]
@@ -172,31 +199,65 @@ def test_arms_stand_in_one_order_with_their_intervals() -> None:
 
 def test_before_and_after_keep_equal_tokens_apart_and_hollow_what_is_not_the_channels() -> None:
     rows = [
-        {"label": HOSTILE, "before": 1.0, "after": 0.5, "own": True, "id": 7},
-        {"label": HOSTILE, "before": 0.2, "after": 0.3, "own": False, "id": None},
+        Change(HOSTILE, 1.0, 0.5, True, 7),
+        Change(HOSTILE, 0.2, 0.3, False),
     ]
-    figure = channel_figures.before_after(rows, "logit", "dark")
+    figure = ablation_figures.change_lines(rows, "logit", "dark")
     joints, before, after = figure["data"]
     assert len(set(before["y"])) == 2 and joints["x"] == [1.0, 0.5, None, 0.2, 0.3, None]
     assert before["customdata"] == [7, None] and np.asarray(after["x"]).tolist() == [0.5, 0.3]
     assert before["marker"]["color"][1] != before["marker"]["color"][0]
     assert "<script" not in json.dumps(checked(figure))
-    checked(channel_figures.before_after([], "logit", "light"))
+    checked(ablation_figures.change_lines([], "logit", "light"))
+
+
+# Views
+
+
+def an_answer(kind: type) -> Any:
+    """A small answer of each class that the page draws."""
+    near = (0.5, 0.6, 0.8)
+    if kind is VectorCard:
+        return VectorCard(2.0, 0.1, 1.0, None, None, (), (), "Kurtosis 2.", np.linspace(-3, 3, 5), np.arange(4))
+    if kind is LayerMap:
+        values = np.arange(4.0).reshape(2, 2)
+        return LayerMap(("in", "down"), (0, 3), Band(*near), "Kurtosis.", values, values + 1, values + 2)
+    if kind is NeuronsKnown:
+        shares = (LayerShare(3, "down", 24, 120, 0.3, 0.2, 0.45, 0.2, 0.05),)
+        null = KnownNull(200, 5, "Null.", near, ())
+        start = Place(3, "down", 0)
+        return NeuronsKnown(2, (0, 3), 8, ("in", "down"), 6, 9, "it", True, "", "", null, start, (), shares, "Made.")
+    if kind is Ablation:
+        token = TokenLogit(7, "but", 1.0, 0.5)
+        return Ablation("output", ("a",), (1.0,), (0,), (token,), (), tuple(ARMS[1:]), ARMS[0], "logits", "Falls.")
+    assert kind is NeuronChannels
+    counts, cosines, parts = np.ones((3, 4), int), np.eye(3), np.full((2, 3), 0.5)
+    arrays = (np.linspace(-3, 3, 5), counts, cosines, parts, np.asarray(TRACE, np.float32))
+    return NeuronChannels((channel(1), channel(2)), False, "Two.", NULL, "", "computed here", 1.0, {}, *arrays)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in VIEWS if name.startswith("neurons/")))
+def test_every_view_draws_again_from_its_json(name: str) -> None:
+    view = VIEWS[name]
+    answers = [an_answer(kind) for kind in view.answers]
+    again = [from_wire(type(a), json.loads(json.dumps(to_wire(a)[0])), to_wire(a)[1]) for a in answers]
+    chosen = {OpenChannel: OpenChannel(2), OpenVector: OpenVector(3, "down"), NoOptions: NoOptions()}[view.options]
+    ref = view.ref([QuestionRef("Any", {})] * len(answers), chosen)
+    options = view.options_from(ViewRef.from_dict(json.loads(json.dumps(ref.to_dict()))).options)
+    first, second = view.draw(*answers, chosen, "light"), view.draw(*again, options, "light")
+    assert checked(first.figure) == checked(second.figure) and first.figure["data"]
+    assert first.caption == second.caption and first.caption.endswith(".")
 
 
 # Cards
 
 
-def channel(number: int, **more: Any) -> dict[str, Any]:
-    rows = [
-        {"id": 100 * number + i, "token": HOSTILE if i == 0 else f"t{i}", "z": 20.0 - i, "own": 8.0 - i}
-        for i in range(20)
-    ]
-    return {
-        "number": number, "kurtosis": 40.0, "skewness": 3.0, "cosine": 0.7, "loss": -1.0, "own_z": 5.0,
-        "percentile": 99.5, "p": 0.005, "beyond": True, "attractor": None, "pole": 1, "masked": 30, "evaluations": 60,
-        "tokens": rows, "sentence": "The neuron itself favours these.", **more,
-    }  # fmt: skip
+def channel(number: int, **more: Any) -> Channel:
+    rows = tuple(ChannelToken(100 * number + i, HOSTILE if i == 0 else f"t{i}", 20.0 - i, 8.0 - i) for i in range(20))
+    row = Channel(
+        number, 40.0, 3.0, 0.7, -1.0, 5.0, 99.5, 0.005, True, None, 1, 30, 60, rows, "The neuron itself favours these."
+    )
+    return replace(row, **more)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +265,8 @@ def channel(number: int, **more: Any) -> dict[str, Any]:
     [
         (True, None, ["beyond the null"]),
         (False, None, ["like a random vector"]),
-        (True, {"share": 0.1, "sentence": "Also 10 %."}, ["beyond the null", "attractor"]),
-        (False, {"share": 0.1, "sentence": "Also 10 %."}, ["like a random vector", "attractor"]),
+        (True, Attractor(0.1, "Also 10 %."), ["beyond the null", "attractor"]),
+        (False, Attractor(0.1, "Also 10 %."), ["like a random vector", "attractor"]),
     ],
 )
 def test_a_card_says_how_its_channel_stands(beyond: bool, attractor: Any, badges: list[str]) -> None:
@@ -234,8 +295,8 @@ def test_own_z_lies_on_the_scale_where_its_null_does(own: float) -> None:
 
 def test_a_bar_never_leaves_its_box_and_follows_the_sign() -> None:
     row = channel(1)
-    row["tokens"][5] |= {"z": 3.0, "own": -9.0}
-    row["tokens"][6] |= {"z": 3.0, "own": 90.0}
+    low, high = (replace(token, z=3.0, own=own) for token, own in zip(row.tokens[5:7], (-9.0, 90.0), strict=True))
+    row = replace(row, tokens=(*row.tokens[:5], low, high, *row.tokens[7:]))
     widths = [
         s["width"]
         for c in channel_cards.channel_card(row, NULL, False)._traverse()
@@ -247,45 +308,32 @@ def test_a_bar_never_leaves_its_box_and_follows_the_sign() -> None:
 
 ROWS = ((27, 3, 9.0, 5.0, 1, "but yet"), (24, 8, 40.0, 2.0, 0, "xyz"), (29, 1, 1.0, 9.0, 1, "but"))
 READY = [
-    {"layer": layer, "vector": "down", "neuron": n, "kurtosis": k, "own_z": z, "percentile": 90.0, "beyond": b,
-     "channels": 5, "nothing": b == 0, "top": [HOSTILE, " a"], "words": f"{layer} down {n} {w}"}
+    ReadyNeuron(layer, "down", n, k, z, 90.0, b, 5, b == 0, (HOSTILE, " a"), f"{layer} down {n} {w}")
     for layer, n, k, z, b, w in ROWS
-]  # fmt: skip
+]
 
 
 def test_neurons_are_ordered_searched_and_opened_by_their_place() -> None:
     def of(order: str) -> list[int]:
-        return [r["neuron"] for r in channel_cards.ordered(READY, order)]
+        return [r.neuron for r in lists.in_order(READY, order)]
 
     assert (of("beyond"), of("kurtosis"), of("layer")) == ([1, 3, 8], [8, 3, 1], [8, 3, 1])
-    assert [r["neuron"] for r in channel_cards.matching(READY, " BUT yet")] == [3]
-    assert len(channel_cards.matching(READY, None)) == 3
-    rows = channel_cards.neuron_rows(READY, {"layer": 24, "vector": "down", "neuron": 8})
+    assert [r.neuron for r in lists.with_words(READY, " BUT yet")] == [3]
+    assert len(lists.with_words(READY, None)) == 3
+    rows = lists.neuron_rows(READY, Place(24, "down", 8))
     places = [r.to_plotly_json()["props"]["data-nrn-open"] for r in rows]
     assert places == ["27:down:3", "24:down:8", "29:down:1"]
     assert [r.to_plotly_json()["props"]["aria-current"] for r in rows] == ["false", "true", "false"]
     assert "nothing" in texts(rows[1]) and "1 of 5" in texts(rows[0])
-    assert "1 more" in texts(channel_cards.neuron_rows(READY, None, limit=2)[-1])
-    assert "matches" in texts(channel_cards.neuron_rows([], None))
-    found = [
-        {
-            "layer": 27,
-            "vector": "up",
-            "neuron": 3,
-            "channel": 2,
-            "token": "x",
-            "z": 4.0,
-            "percentile": 10.0,
-            "beyond": False,
-            "top": [],
-        }
-    ]
-    row = channel_cards.found_rows(found)[0]
+    assert "1 more" in texts(lists.neuron_rows(READY, None, limit=2)[-1])
+    assert "matches" in texts(lists.neuron_rows([], None))
+    found = [ChannelMatch(27, "up", 3, 2, 4.0, 10.0, 0.9, 1.0, 0.7, "x", 5, False, ())]
+    row = lists.match_rows(found)[0]
     assert row.to_plotly_json()["props"]["data-nrn-open"] == "27:up:3:2" and "like random" in texts(row)
 
 
 def test_nothing_is_said_where_it_is_seen() -> None:
-    left = [{"id": 5, "token": "except", "z": 5.0}]
+    left = [TokenScore(5, "except", 5.0)]
     full, bare = (
         channel_cards.banner("One channel.", False, left, "Null."),
         channel_cards.banner("Nothing in it.", True, [], "Null."),
@@ -297,19 +345,14 @@ def test_nothing_is_said_where_it_is_seen() -> None:
 def test_small_lists() -> None:
     chosen = channel_cards.channel_choice([channel(1), channel(2, beyond=False)], 2)
     assert ["attune-chosen" in b.className for b in chosen] == [False, True] and "like random" in texts(chosen[1])
-    chips = channel_cards.chips([{"id": 4, "token": HOSTILE}])
-    assert attributes(html.Div(chips), "data-nrn-keep") == ["4"] and "none" in texts(channel_cards.chips([]))
-    null = {
-        "attractors": [
-            {"share": 0.02, "tokens": [{"id": 1, "token": "a"}]},
-            {"share": 0.2, "tokens": [{"id": 2, "token": "b"}]},
-        ]
-    }
-    assert attributes(channel_cards.attractor_table(null), "data-token-id") == ["2", "1"]
-    assert "None" in texts(channel_cards.attractor_table(None))
-    strip = channel_cards.activation_strip(["a", HOSTILE, "c"], [0.0, -2.0, 1.0], [1])
+    chips = lists.chips([Token(4, HOSTILE)])
+    assert attributes(html.Div(chips), "data-nrn-keep") == ["4"] and "none" in texts(lists.chips([]))
+    groups = [TokenGroup((Token(1, "a"),), 0.02), TokenGroup((Token(2, "b"),), 0.2)]
+    assert attributes(lists.attractor_table(groups), "data-token-id") == ["2", "1"]
+    assert "None" in texts(lists.attractor_table([]))
+    strip = ablation_figures.activation_strip(["a", HOSTILE, "c"], [0.0, -2.0, 1.0], [1])
     assert [s.style["--shade"] for s in strip] == ["0.000", "1.000", "0.500"] and "nrn-used" in strip[1].className
-    ends = channel_cards.ends([{"id": 1, "token": "x", "z": 4.0}], [{"id": 2, "token": "y", "z": -8.0}])
+    ends = lists.ends([TokenScore(1, "x", 4.0)], [TokenScore(2, "y", -8.0)])
     assert attributes(ends, "data-token-id") == ["1", "2"] and "50%" in texts(ends) and "-8.0" in texts(ends)
 
 
@@ -339,11 +382,11 @@ def test_what_could_do_more_than_show_is_no_tree(bad: Any) -> None:
 
 
 def test_all_that_is_drawn_can_be_drawn() -> None:
-    cards = channel_cards.channel_cards([channel(1), channel(2, attractor={"share": 0.1, "sentence": "s"})], NULL, 1)
+    cards = channel_cards.channel_cards([channel(1), channel(2, attractor=Attractor(0.1, "s"))], NULL, 1)
     for part in (
         cards,
-        channel_cards.neuron_rows(READY, None),
-        channel_cards.arms_table(ARMS),
-        channel_cards.attractor_table(None),
+        lists.neuron_rows(READY, None),
+        ablation_figures.arms_table(ARMS),
+        lists.attractor_table([]),
     ):
         assert json.dumps(tree(part))

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.engine.client import Reply
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
+from analysis.rotate.answers.channels import (
+    Ablation,
+    Arm,
+    Channel,
+    NeuronChannels,
+    NullBands,
+    SentenceActivation,
+    TokenLogit,
+)
+from analysis.rotate.answers.neurons import KnownNull, LayerShare, NeuronsKnown, Place, ReadyNeuron, Token
+from analysis.rotate.ops.channels import FindChannels
+from analysis.rotate.ops.neurons import NeuronVector
+from analysis.view_ref import QuestionRef
 from app import create_app
-from pages.neurons import ablation, channels, layermap, pick, vector
-from pages.neurons.state import ADDRESS, SETTINGS, View, asked, read_address
+from components.rotate.ablation_figures import changes, changes_words
+from components.rotate.neuron_figures import shares_words, tail_words
+from pages.neurons import channels, pick
+from pages.neurons.state import SETTINGS, NeuronsState, Pick, asked_by, channels_of, search_of
+from pages.state import names_of, read
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +47,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 
 
 def test_an_empty_address_opens_the_usual_view() -> None:
-    assert read_address({}) == View() and View().layer is None and View().channel is None
+    assert read(NeuronsState, {}) == NeuronsState() and NeuronsState().layer is None and NeuronsState().channel is None
 
 
 def test_a_view_survives_its_address() -> None:
@@ -38,11 +57,11 @@ def test_a_view_survives_its_address() -> None:
         "lf": "2", "mask": "6", "optimiser": "adamw", "seed": "7", "without": "[9,4]", "channel": "2", "text": "Once",
         "tab": "geometry", "order": "layer",
     }  # fmt: skip
-    assert list(query) == ADDRESS
-    wanted = View(
-        model, 27, "gate", 5, 3, 0.5, 2.0, 6.0, "adamw", 7, [9, 4], 2, "Once", "geometry", "layer", []
+    assert list(query) == names_of(NeuronsState)
+    wanted = NeuronsState(
+        model, 27, "gate", 5, 3, 0.5, 2.0, 6.0, "adamw", 7, (9, 4), 2, "Once", "geometry", "layer", ()
     )  # fmt: skip
-    assert read_address(query) == wanted
+    assert read(NeuronsState, query) == wanted
 
 
 @pytest.mark.parametrize(
@@ -51,21 +70,20 @@ def test_a_view_survives_its_address() -> None:
         ({"layer": "-1"}, "layer"), ({"layer": "2.5"}, "layer"), ({"neuron": "1e9"}, "neuron"), ({"lk": "nan"}, "lk"),
         ({"lk": "-1"}, "lk"), ({"lf": "0"}, "lf"), ({"lf": "inf"}, "lf"), ({"mask": "0.5"}, "mask"),
         ({"channels": "0"}, "channels"), ({"channels": "51"}, "channels"), ({"seed": "x"}, "seed"),
-        ({"vector": "side"}, "vector"), ({"optimiser": "sgd"}, "optimiser"), ({"tab": []}, "tab"),
+        ({"vector": "side"}, "vector"), ({"optimiser": "sgd"}, "optimiser"), ({"tab": "x"}, "tab"),
         ({"order": "../"}, "order"), ({"without": "[1,1]"}, "tokens"), ({"without": "{"}, "tokens"),
         ({"without": "[true]"}, "tokens"), ({"without": json.dumps(list(range(201)))}, "tokens"),
         ({"channel": "0"}, "channel"), ({"text": "@" + "0" * 64}, "text"),
     ],
 )  # fmt: skip
 def test_what_an_address_cannot_say_is_left_out_and_named(query: dict[str, Any], word: str) -> None:
-    view = read_address(query)
-    assert len(view.problems) == 1 and word in view.problems[0] and len(view.problems[0]) < 200
-    assert (view.layer, view.neuron, view.kurtosis_weight, view.tab) == (None, None, 0.3, "channels")
-    assert len(view.excluded) <= 200 and len(set(view.excluded)) == len(view.excluded)
+    state = read(NeuronsState, query)
+    assert len(state.problems) == 1 and word in state.problems[0] and len(state.problems[0]) < 200
+    assert replace(state, problems=()) == NeuronsState()
 
 
 @pytest.mark.parametrize("value", ["", "null", "{", "NaN", "\x00", "<script>", "١", '{"a": 1}', "[" * 9000])
-@pytest.mark.parametrize("name", [*ADDRESS, "unknown"])
+@pytest.mark.parametrize("name", [*names_of(NeuronsState), "unknown"])
 def test_whatever_stands_in_the_address_the_page_opens(name: str, value: str, client: FlaskClient) -> None:
     from pages.neurons import page
 
@@ -84,49 +102,49 @@ def test_all_that_is_drawn_has_its_place_and_its_tree(client: FlaskClient) -> No
 # Which neuron
 
 
-FACTS = {
-    "model": {"source": "a"},
-    "neurons": 8,
-    "measured": True,
-    "start": {"layer": 27, "vector": "down", "neuron": 6},
-    "bundled": [{"layer": 27, "vector": "down", "neuron": 6, "channels": 5}],
-}
-OPEN = {"layer": 3, "vector": "up", "neuron": 4, "model": {"source": "a"}}
-NOWHERE = {"layer": None, "vector": None, "neuron": None}
+USUAL = Place(27, "down", 6)
+READY = ReadyNeuron(27, "down", 6, 9.0, 5.0, 99.0, 1, 5, False, (" but",), "but")
+KNOWN = NeuronsKnown(
+    30, (0, 29), 8, ("up", "down"), 576, 49_152, "the unembedding", True, "", "", None, USUAL, (READY,), (), "Made."
+)
+OPEN = NeuronVector(ModelSpec("a"), 3, "up", 4)
+NOWHERE = Pick()
 
 
-def place(layer: Any, vector: Any, neuron: Any) -> dict[str, Any]:
-    return {"layer": layer, "vector": vector, "neuron": neuron}
+def pick_at(layer: Any, vector: Any = None, neuron: Any = None, channel: int | None = None) -> Pick:
+    return Pick(layer, vector, neuron, channel)
 
 
-USUAL = place(27, "down", 6)
+EMPTY = Place(None, None, None)  # type: ignore[arg-type]
+HERE = Place(3, "up", 4)
 
 
 @pytest.mark.parametrize(
-    ("trigger", "typed", "picked", "now", "start", "wanted"),
+    ("trigger", "typed", "picked", "now", "same", "start", "wanted"),
     [
-        ({"nrn-facts"}, NOWHERE, None, None, NOWHERE, [USUAL]),
-        ({"nrn-facts"}, NOWHERE, None, None, place(5, "gate", 1), [place(5, "gate", 1), USUAL]),
-        ({"nrn-facts"}, NOWHERE, None, None, place(5, None, None), [place(5, "down", 6), USUAL]),
-        ({"nrn-facts"}, NOWHERE, None, OPEN, place(5, "gate", 1), [place(3, "up", 4), USUAL]),  # measured meanwhile
-        ({"nrn-facts"}, NOWHERE, None, {**OPEN, "model": {"source": "b"}}, NOWHERE, [USUAL]),  # another model
-        ({"nrn-picked"}, NOWHERE, {**place(9, "down", 2), "channel": 1}, OPEN, NOWHERE, [place(9, "down", 2)]),
-        ({"nrn-picked"}, NOWHERE, {"layer": 9, "vector": "down"}, OPEN, NOWHERE, [place(9, "down", 4)]),  # a layer
-        (set(), place(3, "up", 4), None, OPEN, NOWHERE, None),  # the echo of what the server set
-        (set(), place(3, "up", 5), None, OPEN, NOWHERE, [place(3, "up", 5)]),
-        (set(), place(3, "up", None), None, OPEN, NOWHERE, [place(3, "up", None)]),  # an empty field is refused
+        ({"nrn-facts"}, EMPTY, NOWHERE, None, False, NOWHERE, [USUAL]),
+        ({"nrn-facts"}, EMPTY, NOWHERE, None, False, pick_at(5, "gate", 1), [Place(5, "gate", 1), USUAL]),
+        ({"nrn-facts"}, EMPTY, NOWHERE, None, False, pick_at(5), [Place(5, "down", 6), USUAL]),
+        ({"nrn-facts"}, EMPTY, NOWHERE, HERE, True, pick_at(5, "gate", 1), [HERE, USUAL]),  # measured meanwhile
+        ({"nrn-facts"}, EMPTY, NOWHERE, HERE, False, NOWHERE, [USUAL]),  # another model
+        ({"nrn-picked"}, EMPTY, pick_at(9, "down", 2, 1), HERE, True, NOWHERE, [Place(9, "down", 2)]),
+        ({"nrn-picked"}, EMPTY, pick_at(9, "down"), HERE, True, NOWHERE, [Place(9, "down", 4)]),  # a layer
+        (set(), HERE, NOWHERE, HERE, True, NOWHERE, None),  # the echo of what the server set
+        (set(), Place(3, "up", 5), NOWHERE, HERE, True, NOWHERE, [Place(3, "up", 5)]),
+        # An empty field is refused.
+        (set(), Place(3, "up", None), NOWHERE, HERE, True, NOWHERE, [Place(3, "up", None)]),  # type: ignore[arg-type]
     ],
 )
 def test_which_neuron_is_asked_for(
-    trigger: set[str], typed: Any, picked: Any, now: Any, start: Any, wanted: Any
+    trigger: set[str], typed: Place, picked: Pick, now: Place | None, same: bool, start: Pick, wanted: Any
 ) -> None:
-    assert pick.asked_neuron(trigger, FACTS, typed, picked, now, start) == wanted
+    assert pick.wanted_neuron(trigger, KNOWN, typed, picked, now, same, start) == wanted
 
 
 def test_a_random_neuron_is_one_of_its_layer() -> None:
-    drawn = [pick.asked_neuron({"nrn-random"}, FACTS, NOWHERE, None, OPEN, NOWHERE) for _ in range(60)]
-    assert {(d[0]["layer"], d[0]["vector"]) for d in drawn if d} == {(3, "up")}
-    assert {d[0]["neuron"] for d in drawn if d} <= set(range(8)) and len({d[0]["neuron"] for d in drawn if d}) > 3
+    drawn = [pick.wanted_neuron({"nrn-random"}, KNOWN, EMPTY, NOWHERE, HERE, True, NOWHERE) for _ in range(60)]
+    assert {(d[0].layer, d[0].vector) for d in drawn if d} == {(3, "up")}
+    assert {d[0].neuron for d in drawn if d} <= set(range(8)) and len({d[0].neuron for d in drawn if d}) > 3
 
 
 # Which channels
@@ -135,55 +153,93 @@ def test_a_random_neuron_is_one_of_its_layer() -> None:
 FORM = (5, 0.3, 1.0, 4.0, "lbfgs", 0)
 
 
-def found(**more: Any) -> dict[str, Any]:
-    rows = [{"number": n, "beyond": n == 3} for n in (1, 2, 3)]
-    fields = {**place(3, "up", 4), **dict(zip(SETTINGS, FORM, strict=True)), "excluded": []}
-    return {"of": OPEN, "channels": rows, "fields": fields, "source": "computed here", **more}
+BANDS = NullBands((1.9, 2.4, 3.1), (0.5, 0.6, 0.8), (-0.9, -0.6, -0.3), (3.0, 20.0, 50.0), 200, "L-BFGS")
+ROWS = tuple(Channel(n, 9.0, 0.0, 0.7, -1.0, 5.0, 99.0, 0.01, n == 3, None, 1, 0, 9, (), "") for n in (1, 2, 3))
 
 
-def test_what_was_found_in_another_neuron_is_not_shown() -> None:
-    assert channels.found_of(found(), OPEN) is not None
-    for other in ({**OPEN, "neuron": 5}, {**OPEN, "vector": "down"}, {**OPEN, "model": {"source": "b"}}, None):
-        assert channels.found_of(found(), other) is None
-    assert channels.found_of(None, OPEN) is None
+def shown(search: FindChannels, source: str = "computed here") -> Reply[NeuronChannels]:
+    """What a job gave, remembered as the client does."""
+    nothing = np.zeros(0)
+    answer = NeuronChannels(ROWS, False, "", BANDS, "", source, 1.0, {}, *[nothing] * 5)
+    return Reply(answer, QuestionRef("FindChannels", search.to_params(), "key"))
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make a reply the one that a question in a store leads to; gives what the store holds."""
+
+    def remember(reply: Reply[NeuronChannels]) -> dict[str, Any]:
+        monkeypatch.setattr("pages.neurons.state.reply_of", lambda question: reply)
+        return asdict(reply.question)
+
+    return remember
+
+
+SEARCH = search_of(OPEN, FORM, ())
+
+
+def test_what_was_found_in_another_neuron_is_not_shown(remembered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    question, here = remembered(shown(SEARCH)), OPEN.to_params()
+    found = channels_of(question, here)
+    assert found is not None and found.answer.channels == ROWS and asked_by(found) == SEARCH
+    for other in (
+        replace(OPEN, neuron=5),
+        replace(OPEN, vector="down"),
+        replace(OPEN, model=ModelSpec("b")),
+    ):
+        assert channels_of(question, other.to_params()) is None
+    assert channels_of(question, None) is None and channels_of(None, here) is None
+
+    def gone(question: QuestionRef) -> Reply[Any]:
+        raise UserError("The answer is not kept any more.")
+
+    monkeypatch.setattr("pages.neurons.state.reply_of", gone)
+    assert channels_of(question, here) is None, "what is not kept any more is searched for again"
 
 
 @pytest.mark.parametrize(
-    ("triggers", "pressed", "picked", "now", "start", "number"),
+    ("press", "picked", "now", "start", "number"),
     [
-        ({"nrn-found"}, None, None, None, NOWHERE, 3),  # the first beyond the null
-        ({"nrn-found"}, None, None, 1, NOWHERE, 1),
-        ({"nrn-found"}, None, None, 9, NOWHERE, 3),  # there are no nine
-        ({"nrn-found"}, None, None, None, {**NOWHERE, "channel": 2}, 2),
-        ({"nrn-found"}, None, None, None, {**place(3, "up", 7), "channel": 2}, 3),  # the address is of another neuron
-        ({"nrn-found"}, None, {**place(3, "up", 4), "channel": 2}, 1, NOWHERE, 2),  # found by its token
-        ({"nrn-found"}, None, {**place(3, "up", 7), "channel": 2}, 1, NOWHERE, 1),
-        ({"nrn-asked"}, {"channel": 1}, {**place(3, "up", 4), "channel": 2}, 3, NOWHERE, 1),
-        ({"nrn-asked"}, {"channel": 0}, None, 2, NOWHERE, 2),
+        (None, NOWHERE, None, NOWHERE, 3),  # the first beyond the null
+        (None, NOWHERE, 1, NOWHERE, 1),
+        (None, NOWHERE, 9, NOWHERE, 3),  # there are no nine
+        (None, NOWHERE, None, Pick(channel=2), 2),
+        (None, NOWHERE, None, pick_at(3, "up", 7, 2), 3),  # the address is of another neuron
+        (None, pick_at(3, "up", 4, 2), 1, NOWHERE, 2),  # found by its token
+        (None, pick_at(3, "up", 7, 2), 1, NOWHERE, 1),
+        (channels.ChannelPress(1), pick_at(3, "up", 4, 2), 3, NOWHERE, 1),
+        (channels.ChannelPress(0), NOWHERE, 2, NOWHERE, 2),
     ],
 )
-def test_which_channel_is_open(
-    triggers: set[str], pressed: Any, picked: Any, now: int | None, start: Any, number: int
-) -> None:
-    assert channels.chosen_channel(triggers, found(), pressed, picked, OPEN, now, start) == number
+def test_which_channel_is_open(press: Any, picked: Pick, now: int | None, start: Pick, number: int) -> None:
+    assert channels.chosen_channel(ROWS, OPEN, press, picked, now, start) == number
 
 
 def test_what_is_ready_is_shown_unasked_and_nothing_else() -> None:
-    here = {**USUAL, "model": {"source": "a"}}
-    fields = asked(FORM, [])
-    assert channels.ready(FACTS, here, fields)
-    assert channels.ready(FACTS, here, {**fields, "channels": 2})
-    assert not channels.ready(FACTS, OPEN, fields)
+    here = replace(OPEN, layer=27, vector="down", neuron=6)
+    search = search_of(here, FORM, ())
+    assert channels.is_ready(KNOWN, search)
+    assert channels.is_ready(KNOWN, replace(search, channels=2))
+    assert not channels.is_ready(KNOWN, SEARCH)
     for change in ({"channels": 6}, {"seed": 1}, {"mask_z": 5.0}, {"excluded": (3,)}, {"optimiser": "adamw"}):
-        assert not channels.ready(FACTS, here, {**fields, **change})
+        assert not channels.is_ready(KNOWN, replace(search, **change))
+
+
+def test_random_vectors_end_where_they_did_if_they_are_searched_alike(remembered: Any) -> None:
+    question = remembered(shown(SEARCH))
+    assert channels.last_null(question, replace(SEARCH, neuron=9)) == BANDS and channels.last_null(None, SEARCH) is None
+    for other in (replace(SEARCH, mask_z=5.0), replace(SEARCH, model=ModelSpec("b"))):
+        assert channels.last_null(question, other) is None
+    assert channels.last_null(remembered(shown(replace(SEARCH, optimiser="adamw"))), SEARCH) is None
 
 
 def test_the_form_becomes_an_operations_fields() -> None:
-    made = asked((3, 0.5, 2.0, 6.0, "adamw", 9), [{"id": 7, "token": "x"}])
-    assert made == {
-        "channels": 3, "kurtosis_weight": 0.5, "cosine_weight": 2.0, "mask_z": 6.0, "optimiser": "adamw", "seed": 9,
-        "excluded": (7,),
-    }  # fmt: skip
+    search = search_of(OPEN, (3, 0.5, 2.0, 6.0, "adamw", 9), (Token(7, "x"),))
+    assert search == FindChannels(
+        ModelSpec("a"), 3, "up", 4, channels=3, kurtosis_weight=0.5, cosine_weight=2.0, mask_z=6.0, optimiser="adamw",
+        seed=9, excluded=(7,),
+    )  # fmt: skip
+    assert {f.name for f in fields(FindChannels)} >= set(SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -193,63 +249,64 @@ def test_what_a_form_cannot_say_is_refused_in_a_sentence(at: int, value: Any) ->
     values = [*FORM]
     values[at] = value
     with pytest.raises(UserError) as caught:
-        asked(tuple(values), [])
+        search_of(OPEN, values, ())
     assert caught.value.message.endswith(".") and len(caught.value.message) < 200
 
 
-def test_it_is_said_when_the_channels_are_not_those_of_the_form() -> None:
-    def said(result: Any, excluded: Any = (), form: tuple[Any, ...] = FORM) -> tuple[str, str]:
-        return channels.say_stale(result, list(excluded), OPEN, *form)
+def test_it_is_said_when_the_channels_are_not_those_of_the_form(remembered: Any) -> None:
+    def words(reply: Any, excluded: Any = (), form: tuple[Any, ...] = FORM) -> tuple[str, str]:
+        return channels.say_stale(reply and remembered(reply), list(excluded), OPEN.to_params(), *form)
 
-    assert said(found()) == ("", "Run again") and said(found(source="made beforehand")) == ("", "Run here")
-    assert "other settings" in said(found(), form=(4, *FORM[1:]))[0]
-    assert "tokens" in said(found(), [{"id": 5, "token": "x"}])[0]
-    assert said(None) == ("", "Run") and said(found(of={**OPEN, "neuron": 1})) == ("", "Run")
+    assert words(shown(SEARCH)) == ("", "Run again") and words(shown(SEARCH, "made beforehand")) == ("", "Run here")
+    assert "other settings" in words(shown(SEARCH), form=(4, *FORM[1:]))[0]
+    assert "tokens" in words(shown(SEARCH), [{"id": 5, "token": "x"}])[0]
+    assert words(None) == ("", "Run") and words(shown(replace(SEARCH, neuron=1))) == ("", "Run")
 
 
 # What it says
 
 
+def arm(name: str) -> Arm:
+    return Arm(name, 1.0, 0.0, 1.0, (0.5, 1.5), (-0.5, 0.5))
+
+
 def test_tokens_and_sentences_before_and_after() -> None:
-    token = {"id": 3, "token": "but", "before": 2.0, "after": 1.0}
-    out = {
-        "kind": "output",
-        "tokens": [token],
-        "sentences": [],
-        "labels": ["a", "b"],
-        "activation": [0.5, -2.0],
-        "shown": [1, 0],
-    }
-    assert ablation.shown_rows(out) == [{"label": "but", "own": True, "id": 3, "before": 2.0, "after": 1.0}]
-    said = ablation.rows_caption(out)
-    assert "“b”" in said and "-2.00" in said and "presses down" in said
-    assert "presses down" not in ablation.rows_caption({**out, "shown": [0]})
-    sentences = [
-        {"labels": ["␣x"], "before": 1.0, "after": 0.0, "own": False},
-        {"labels": ["A", "␣long", "␣" + "b" * 60], "before": -0.5, "after": 0.0, "own": True},
-        {"labels": ["y"], "before": 2.0, "after": 0.0, "own": True},
-    ]
-    rows = ablation.shown_rows({"kind": "input", "sentences": sentences})
-    assert [r["before"] for r in rows] == [2.0, -0.5, 1.0] and rows[1]["label"].startswith("…")
-    assert len(rows[1]["label"]) == 34 and rows[2]["label"] == "x"
+    out = Ablation(
+        "output", ("a", "b"), (0.5, -2.0), (1, 0), (TokenLogit(3, "but", 2.0, 1.0),), (), (arm("channel"),),
+        arm("whole neuron"), "logits", "Falls.",
+    )  # fmt: skip
+    (row,) = changes(out)
+    assert (row.label, row.own, row.id, row.before, row.after) == ("but", True, 3, 2.0, 1.0)
+    words = changes_words(out)
+    assert "“b”" in words and "-2.00" in words and "presses down" in words
+    assert "presses down" not in changes_words(replace(out, shown=(0,)))
+    sentences = (
+        SentenceActivation(("␣x",), 1.0, 0.0, False),
+        SentenceActivation(("A", "␣long", "␣" + "b" * 60), -0.5, 0.0, True),
+        SentenceActivation(("y",), 2.0, 0.0, True),
+    )
+    rows = changes(replace(out, kind="input", sentences=sentences))
+    assert [r.before for r in rows] == [2.0, -0.5, 1.0] and rows[1].label.startswith("…")
+    assert len(rows[1].label) == 34 and rows[2].label == "x"
 
 
 def test_the_shares_are_said_as_they_are() -> None:
-    rows = [{"neurons": 24, "low": 0.02}, {"neurons": 24, "low": 0.2}, {"neurons": 24, "low": 0.0}]
-    said = layermap.said_of(rows, {"vectors": 200, "rounds": 5})
-    assert "In 1 of 3 places" in said and "200 random vectors" in said
-    assert "default model" in layermap.said_of([], {"vectors": 200, "rounds": 5})
+    rows = [LayerShare(0, "down", 24, 120, 0.1, low, 0.5, 0.1, 0.05) for low in (0.02, 0.2, 0.0)]
+    null = KnownNull(200, 5, "", (1.0, 2.0, 3.0), ())
+    words = shares_words(rows, null)
+    assert "In 1 of 3 places" in words and "200 random vectors" in words
+    assert "default model" in shares_words([], null)
 
 
 def test_tokens_left_out_quickly_are_all_left_out() -> None:
     rows: list[dict[str, Any]] = []
     for token, text in ((3, "a"), (4, "b"), (3, "a")):
-        rows = channels.left_out(rows, {"kind": "skip", "id": token, "token": text})
+        rows = channels.exclusions(rows, {"kind": "skip", "id": token, "token": text})
     assert rows == [{"id": 4, "token": "b"}, {"id": 3, "token": "a"}]
-    assert channels.left_out(rows, {"kind": "keep", "id": 4}) == [{"id": 3, "token": "a"}]
+    assert channels.exclusions(rows, {"kind": "keep", "id": 4}) == [{"id": 3, "token": "a"}]
 
 
 def test_a_tail_beyond_those_of_random_vectors_is_not_called_nothing() -> None:
-    assert vector.tail_words(1, 40.0, [3.0, 9.0, 51.0]).endswith("so a tail alone says nothing.")
-    beyond = vector.tail_words(1, 70.6, [3.0, 9.0, 51.0])
+    assert tail_words(1, 40.0, [3.0, 9.0, 51.0]).endswith("so a tail alone says nothing.")
+    beyond = tail_words(1, 70.6, [3.0, 9.0, 51.0])
     assert "nothing" not in beyond and beyond.endswith("have 3 to 51: this tail is heavier.")

@@ -11,21 +11,23 @@ import torch
 
 from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
 from analysis.faithfulness.forgetting import outcome
+from analysis.mfa.answers.steering import ControlTable
 from analysis.mfa.card import _facts
 from analysis.mfa.character import NO_THEME
 from analysis.qk.answers.validation import Invariant
 from analysis.rotate.ablation import _sentence
 from analysis.rotate.answers.channels import Arm, Channel, ChannelToken
+from analysis.rotate.answers.neurons import KnownNull, LayerShare
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
 from components.faithfulness.board_table import _beats
+from components.mfa.steering_figures import size_of_controls
 from components.qk.validation_tables import invariant_table
+from components.rotate.neuron_figures import shares_words
 from pages.faithfulness import truth
-from pages.neurons.layermap import said_of
-from pages.steering.controls import _size_of
 from tests.unit.test_attention_words import text_of
 
 
@@ -87,10 +89,12 @@ def test_what_rises_has_not_fallen_and_a_better_control_is_named_so() -> None:
 
 
 def test_places_with_fewer_channels_than_chance_are_told_apart() -> None:
-    rows = [{"neurons": 50, "low": low, "high": high} for low, high in ((0.1, 0.3), (0.0, 0.04), (0.02, 0.2))]
-    said = said_of(rows, {"vectors": 200, "rounds": 5})
+    ends = ((0.1, 0.3), (0.0, 0.04), (0.02, 0.2))
+    rows = [LayerShare(0, "down", 50, 250, 0.1, low, high, 0.1, 0.05) for low, high in ends]
+    null = KnownNull(200, 5, "", (1.0, 2.0, 3.0), ())
+    said = shares_words(rows, null)
     assert "In 1 of 3 places the whole interval lies above 5 %" in said and "in 1 it lies below" in said
-    assert "lies below" not in said_of(rows[:1], {"vectors": 200, "rounds": 5})
+    assert "lies below" not in shares_words(rows[:1], null)
 
 
 def study(**tiers: Any) -> Any:
@@ -155,9 +159,9 @@ def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
 
 
 def test_controls_of_another_size_are_not_called_equal() -> None:
-    assert "each push has the distance" in _size_of({"rows": [], "left_out": [], "factors": False})
-    said = _size_of({"rows": [], "left_out": ["random region"], "factors": True})
-    assert "but for the set-up's local factors" in said and "Left out" in said and "random region" in said
+    assert "each push has the distance" in size_of_controls(ControlTable((), (), False))
+    sentence = size_of_controls(ControlTable((), ("random region",), True))
+    assert "but for the set-up's local factors" in sentence and "Left out" in sentence and "random region" in sentence
 
 
 def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_chance() -> None:

@@ -23,7 +23,7 @@ from analysis.rotate.objective import z_scores
 from analysis.rotate.reading import vector_card
 from analysis.rotate.removal import other_tokens
 from analysis.rotate.vectors import NeuronVectors
-from analysis.steering.prompt import compared
+from analysis.steering.prompt import next_token_shift
 from tests.unit.rotate.test_vectors import Sized
 
 
@@ -84,14 +84,14 @@ def test_vocabularies_shorter_than_a_list(tokens: int) -> None:
         for place in ("analysis.rotate.reading.token_labels", "analysis.models.prompts.token_labels"):
             patch.setattr(place, lambda _tokenizer, ids: [f"t{i}" for i in ids])
         card = vector_card(names, w, U, None, None)
-        shown = compared(labels, base, steered)  # type: ignore[arg-type]
+        shown = next_token_shift(labels, base, steered)  # type: ignore[arg-type]
     high, low = ([row.id for row in rows] for rows in (card.high, card.low))
     order = (U @ w).argsort(descending=True).tolist()
     assert high == order[: len(high)] and low == order[::-1][: len(low)]
     assert len(high) == len(low) == min(15, max(1, tokens // 2)) and not set(high) & set(low)
-    assert len(set(shown["labels"])) == len(shown["labels"]) <= 12
-    assert (sum(shown["base"]) == pytest.approx(1)) == (len(shown["labels"]) == tokens)
-    assert (len(shown["labels"]) == tokens) == (tokens <= 8)
+    assert len(set(shown.labels)) == len(shown.labels) <= 12
+    assert (sum(shown.base) == pytest.approx(1)) == (len(shown.labels) == tokens)
+    assert (len(shown.labels) == tokens) == (tokens <= 8)
     found = VocabularyChannels(2).fit(w[None], U)
     assert found.top_.shape == (1, 2, min(20, tokens))
     assert int(_sample(base[None], generator)) in range(tokens)

@@ -1,0 +1,16 @@
+"""The figure cards of the Neurons page."""
+
+from __future__ import annotations
+
+from components.kit.card import Card
+from pages.cards import card_callbacks
+
+HISTOGRAM = Card("nrn-histogram", "Its tokens", 330)
+DESCENT = Card("nrn-descent", "The descent", 290)
+ARMS = Card("nrn-arms", "What falls without it, and without controls", 400)
+BEFORE = Card("nrn-before", "Before and after", 400)
+COSINES = Card("nrn-cosines", "Cosines of neuron and channels", 440)
+REBUILDING = Card("nrn-rebuilding", "How much of the neuron they rebuild", 440)
+MAP = Card("nrn-map", "Kurtosis by layer", 400)
+SHARES = Card("nrn-shares", "Channels beyond the null, by layer", 380)
+card_callbacks(HISTOGRAM, DESCENT, ARMS, BEFORE, COSINES, REBUILDING, MAP, SHARES)
