@@ -12,23 +12,26 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+A = TypeVar("A")
 
 
 def run(clicks: int = 40) -> dict[str, Any]:
     """p50 and p95 in milliseconds of a move, a step, a block, a re-mix, an edit, and a best-scale edit."""
     os.environ["ATTUNE_HOME"] = tempfile.mkdtemp(prefix="attune-")
     from analysis.engine.client import Client
+    from analysis.engine.operation import Operation
     from analysis.engine.supervisor import Supervisor
     from analysis.othello.games import random_games
     from analysis.othello.squares import SQUARE_OF_TOKEN
     from analysis.tpr.ops.edit import OthelloEdit
     from analysis.tpr.ops.reading import OthelloBinding, OthelloReading, OthelloRoles
+    from components.kit.view import NoOptions
+    from components.othello import views
     from components.othello.board import belief_board, next_move_board
-    from components.othello.figures import before_after_bars, move_bars
-    from components.othello.pieces import binding_heatmap, filler_plane, gram_heatmap
 
     supervisor = Supervisor([], int(os.environ.get("ATTUNE_THREADS", "2")))
     supervisor.start()
@@ -36,27 +39,28 @@ def run(clicks: int = 40) -> dict[str, Any]:
         client = Client(patience=120)
         games = [tuple(int(SQUARE_OF_TOKEN[t]) for t in row[:50]) for row in random_games(clicks + 2, 91).tokens]
 
+        def ask(operation: Operation[A]) -> A:
+            return client.remember(operation, client.ask(operation)).answer
+
         def reading(moves: tuple[int, ...], ply: int, layer: int) -> None:
-            found = client.ask(OthelloReading("bundled", moves, ply, layer))
-            arrays = found.arrays
-            boards = [belief_board(arrays[k], arrays["truth"], 1) for k in ("linear", "tpr", "trilinear")]
-            boards.append(next_move_board(arrays["next"], found.data["legal"], [0] * 64, None))
-            json.dumps([boards, _plain(move_bars(arrays["next"], found.data["legal"], "light"))])
+            answer = ask(OthelloReading("bundled", moves, ply, layer))
+            boards = [belief_board(belief, answer.truth, 1) for belief in answer.beliefs.values()]
+            boards.append(next_move_board(answer.next, answer.legal, [0] * 64, None))
+            json.dumps([boards, _plain(views.likely_moves(answer, views.AtPly(ply), "light").figure)])
 
         def binding(i: int) -> None:
-            found = client.ask(OthelloBinding("bundled", games[0], 10 + i, 3)).arrays
-            plane = filler_plane(found["unbound"], found["fillers"], found["truth"], ["A1"] * 64, "light")
-            json.dumps(_plain([plane, binding_heatmap(found["binding"], "light")]))
+            answer = ask(OthelloBinding("bundled", games[0], 10 + i, 3))
+            drawings = [draw(answer, NoOptions(), "light") for draw in (views.unbound_squares, views.binding_matrix)]
+            json.dumps(_plain([drawing.figure for drawing in drawings]))
 
         def remix(i: int) -> None:
-            found = client.ask(OthelloRoles("bundled", games[0], 20, 3, gauge=i + 1))
-            json.dumps(_plain(gram_heatmap(found.arrays["gram"], "light")))
+            answer = ask(OthelloRoles("bundled", games[0], 20, 3, gauge=i + 1))
+            json.dumps(_plain(views.role_cosines(answer, NoOptions(), "light").figure))
 
         def edit(i: int, choose: str) -> None:
             moves = games[i % len(games)]
-            found = client.ask(OthelloEdit("bundled", moves, 30, 3, edits=((moves[20], 0),), choose=choose))
-            legal = (found.data["legal_before"], found.data["legal_after"])
-            json.dumps(_plain(before_after_bars(found.arrays["before"], found.arrays["after"], *legal, "light")))
+            answer = ask(OthelloEdit("bundled", moves, 30, 3, edits=((moves[20], 0),), choose=choose))
+            json.dumps(_plain(views.edited_moves(answer, views.EditWay("tpr", choose == "best"), "light").figure))
 
         reading(games[-1], 5, 0)  # opens model and probes
         remix(clicks + 1)

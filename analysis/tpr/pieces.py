@@ -71,18 +71,18 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
         maps[row["key"]] = room.probes.arrays[f"baseline/{row['key']}/gap"]
         bars.append(NeighbourRow(row["title"], **row["neighbours"]))
     bars.append(NeighbourRow("chance", **chance_shares()))
-    words = {"pca": f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."}
+    captions = {"pca": f"PCA of the 64 roles: {shares[0]:.0%}, {shares[1]:.0%} and {shares[2]:.0%} of the variance."}
     squares = {"pca": tuple(range(64))}
     if embedding_map is not None:
-        _, squares["isomap"], words["isomap"] = embedding_map
+        _, squares["isomap"], captions["isomap"] = embedding_map
     moved = float(np.abs(projector(roles) - projector(roles2)).max())
     return ProbeRoles(
         squares=squares,
-        embedding=words,
+        embedding=captions,
         geometry=rows,
         gaps=tuple(gaps),
         neighbours=tuple(bars),
-        said=_gauge_sentence(gauge, change, len(h), moved, roles, roles2),
+        words=_gauge_sentence(gauge, change, len(h), moved, roles, roles2),
         survives=f"PCA of the 64 directions just moved minus to move ({share[:2].sum():.0%} of the variance in two "
         "axes). The probe's predictions are made of these, so no change of coordinates moves a point.",
         gap_caption=f"Mean cosine of two squares by row gap (down) and column gap (across). R² says how much of "
@@ -153,7 +153,7 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
         caption=f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
         f"after block {layer}. Mean {float(cos.mean()):.3f}, least {float(cos.min()):.3f}. The centre squares "
         "are never empty, so their direction for empty means nothing.",
-        said=f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
+        words=f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
         f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
         f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
         curve=curve_rows(room, layer, labels),

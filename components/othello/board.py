@@ -8,7 +8,7 @@ the data made here, which is checked here and says each square in words as well,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from dash import html
@@ -16,6 +16,27 @@ from dash import html
 NAMES = tuple("ABCDEFGH"[s // 8] + str(s % 8 + 1) for s in range(64))
 CENTRE = (27, 28, 35, 36)
 COLOURS = ("empty", "black", "white")
+
+
+class BoardData(TypedDict):
+    """What the browser draws on one board, as :func:`board_data` checks and makes it."""
+
+    discs: list[int]
+    shades: list[float] | None
+    heat: list[float | None] | None
+    kind: str
+    max: float
+    legend: str
+    legal: list[int]
+    wrong: list[int]
+    last: int | None
+    selected: list[int]
+    texts: list[str] | None
+    labels: list[str]
+
+
+Boards = dict[str, BoardData]
+"""Boards by the ids of their containers."""
 
 
 def board(name: str, label: str, playable: bool = False, queue: str = "", edits: str = "") -> Any:
@@ -43,7 +64,7 @@ def board_data(
     selected: Sequence[int] = (),
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> BoardData:
     """What one board shows.
 
     ``discs``: 64 of 0 none, 1 black, 2 white. ``shades``: opacity of each disc in 0..1. ``heat``: a number on each
@@ -96,7 +117,7 @@ def by_square(shares: Any) -> np.ndarray:
     return p
 
 
-def belief_board(probabilities: Any, truth: Any, just_moved: int) -> dict[str, Any]:
+def belief_board(probabilities: Any, truth: Any, just_moved: int) -> BoardData:
     """The board that a probe reads: probabilities (64, 3) of empty, just moved, to move; ``just_moved`` is 1 or 2.
 
     Opacity is the probability of the class read, where that is a disc; wrong squares get a cross.
@@ -121,7 +142,7 @@ def belief_board(probabilities: Any, truth: Any, just_moved: int) -> dict[str, A
     )
 
 
-def next_move_board(shares: Any, legal: Sequence[int], discs: Sequence[int], last: int | None) -> dict[str, Any]:
+def next_move_board(shares: Any, legal: Sequence[int], discs: Sequence[int], last: int | None) -> BoardData:
     """Probability of each next move as heat and number, legal squares outlined, the discs in place."""
     p = by_square(shares)
     open_squares = set(legal)
@@ -144,9 +165,7 @@ def next_move_board(shares: Any, legal: Sequence[int], discs: Sequence[int], las
     )
 
 
-def difference_board(
-    before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int]
-) -> dict[str, Any]:
+def difference_board(before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int]) -> BoardData:
     """Change of the next-move probabilities; squares legal on the edited board are outlined."""
     change = by_square(after) - by_square(before)
     became, ceased = set(legal_after) - set(legal_before), set(legal_before) - set(legal_after)
@@ -167,7 +186,7 @@ def difference_board(
     )
 
 
-def value_board(values: Any, diverging: bool, title: str) -> dict[str, Any]:
+def value_board(values: Any, diverging: bool, title: str) -> BoardData:
     """Any number per square."""
     v = np.asarray(values, dtype=float)
     top = float(np.nanmax(np.abs(v))) if np.isfinite(v).any() else 1.0
@@ -182,7 +201,7 @@ def value_board(values: Any, diverging: bool, title: str) -> dict[str, Any]:
     )
 
 
-def cosine_board(values: Any, name: str) -> dict[str, Any]:
+def cosine_board(values: Any, name: str) -> BoardData:
     """Cosines from -1 to 1, one per square."""
     v = np.asarray(values, dtype=float)
     return board_data(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback
 from dash.exceptions import PreventUpdate
 
 from analysis.tpr.ops.reading import OthelloBinding
-from components.kit.types import Json, Typed
+from components.kit.types import Json, Outputs, Typed
 from components.othello.views import binding_matrix, unbound_squares
 from pages.cards import content
 from pages.common import ask_for
@@ -37,7 +35,7 @@ from pages.othello.state import Game
 )
 def show_binding(
     data: Json, layer: Typed, labels: str, probe: str, tab: str, figures: Json, theme: str, source: str, session: str
-) -> dict[str, Any]:
+) -> Outputs:
     """Take the residual vector under the cursor apart."""
     if tab != "binding" or figures is None or layer is None:
         raise PreventUpdate

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
 
@@ -11,7 +9,7 @@ from analysis.engine.client import Reply
 from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.ops.reading import OthelloDirections
 from components.kit.card import UNCHANGED
-from components.kit.types import Json, Typed
+from components.kit.types import Json, Outputs, Typed
 from components.othello.board import cosine_board
 from components.othello.views import accuracy_by_parameters
 from pages.cards import content
@@ -66,7 +64,7 @@ def role_dims(figures: Json) -> tuple[tuple[int, str], ...]:
 )
 def show_directions(
     size: Typed, layer: Typed, labels: str, tab: str, figures: Json, theme: str, source: str, session: str
-) -> dict[str, Any]:
+) -> Outputs:
     """Three cosine boards of the probe with that many role coordinates, and the curve of all of them."""
     if tab != "directions" or figures is None or layer is None:
         raise PreventUpdate
@@ -81,7 +79,7 @@ def show_directions(
     return {
         "boards": {f"oth-cosine-{name}": cosine_board(cosines[:, i], name) for i, name in enumerate(CLASSES)},
         "caption": reply.answer.caption,
-        "words": reply.answer.said,
+        "words": reply.answer.words,
         "ranks": content(accuracy_by_parameters, reply, theme=theme),
         "error": None,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from dash import Input, Output, State, callback, html, no_update
@@ -16,8 +15,8 @@ from analysis.tpr.answers.edit import PositionEdit, RepairRow
 from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
-from components.kit.types import Json, Node, Typed
-from components.othello.board import belief_board, board_data, difference_board, next_move_board, value_board
+from components.kit.types import Json, Node, Outputs, Typed
+from components.othello.board import Boards, belief_board, board_data, difference_board, next_move_board, value_board
 from components.othello.views import EditWay, edited_moves
 from pages.cards import content
 from pages.common import ask_for, refusal
@@ -117,7 +116,7 @@ def drop_stale(data: Json, labels: str, edits: Json) -> Json:
     Input("oth-edits", "data"),
     Input("oth-labels", "value"),
 )
-def show_edited(data: Json, edits: Json, labels: str) -> dict[str, Any]:
+def show_edited(data: Json, edits: Json, labels: str) -> Boards:
     """The board as edited, by colours; edited squares outlined."""
     board = Game.from_dict(data).board
     discs, moved = list(board.discs), colour_just_moved(board, labels)
@@ -160,7 +159,7 @@ def show_edited(data: Json, edits: Json, labels: str) -> dict[str, Any]:
 def ask_edit(
     edits: Json, data: Json, method: str, scale: Typed, choose: str, blocks: list[int], labels: str, tab: str,
     figures: Json, theme: str, layer: Typed, source: str, session: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> Outputs:  # fmt: skip
     """Run the edit and show everything that follows from it."""
     if tab != "edit" or figures is None:
         raise PreventUpdate
@@ -193,7 +192,7 @@ def ask_edit(
     }
 
 
-def edit_boards(edit: PositionEdit, board: Board, rows: Edits, labels: str) -> dict[str, Any]:
+def edit_boards(edit: PositionEdit, board: Board, rows: Edits, labels: str) -> Boards:
     """The four boards of an edit, by the ids of their containers."""
     moved = colour_just_moved(board, labels)
     classes = classes_with(board, rows, labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dash import Input, Output, State, callback, ctx, html, no_update
 from dash.exceptions import PreventUpdate
@@ -13,7 +12,7 @@ from analysis.tpr.answers.edit import TrialTable
 from analysis.tpr.answers.model import ModelFigures, ProbeRow
 from analysis.tpr.ops.reading import FitProbes, OpenOthello
 from components.kit.panels import note
-from components.kit.types import Json, Node, Relay, Typed
+from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.othello.views import edit_table_errors, legality, probe_accuracy, training
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of
@@ -38,7 +37,7 @@ from pages.othello.state import PATH
         "theme": State("theme", "data"),
     },
 )
-def show_figures(question: Json, tab: str, theme: str) -> dict[str, Any]:
+def show_figures(question: Json, tab: str, theme: str) -> Outputs:
     """All figures that are kept beside weights and probes; what is missing says how it is made."""
     if question is None or tab not in ("figures", "model"):
         raise PreventUpdate
@@ -121,12 +120,12 @@ def open_model(
     _open: int | None, _bundled: int | None, _enter: int | None, text: str | None, before: str, session: str
 ) -> tuple[Json, Json, Node, Node]:
     """Another model is taken only once it has been loaded and seen to be an OthelloGPT."""
-    wanted = "bundled" if ctx.triggered_id == "oth-bundled" else (text or "").strip()
-    reply, panel = ask_for(lambda: OpenOthello(wanted), session, "oth-open")
+    source = "bundled" if ctx.triggered_id == "oth-bundled" else (text or "").strip()
+    reply, panel = ask_for(lambda: OpenOthello(source), session, "oth-open")
     if reply is None:
         return no_update, no_update, None, panel
-    opened(wanted)
-    return (wanted if wanted != before else no_update), wanted, reply.answer.sentence, None
+    opened(source)
+    return (source if source != before else no_update), source, reply.answer.sentence, None
 
 
 @callback(

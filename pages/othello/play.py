@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, no_update
@@ -19,7 +18,7 @@ from analysis.tpr.ops.edit import OthelloStory
 from analysis.tpr.ops.reading import OthelloReading
 from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Node
-from components.othello.board import board_data
+from components.othello.board import Boards, board_data
 from pages.common import ask_for, refusal, reply_of
 from pages.othello.state import Game, OthelloState, text_of
 from pages.presses import Press, queue_callbacks, settle
@@ -51,7 +50,7 @@ def change_game(presses: Json, reading: Json, source: str, session: str) -> tupl
         reply, _ = ask_for(lambda: OthelloStory(source, name), session, "story-game")
         return None if reply is None else Game(reply.answer.moves, reply.answer.ply)
 
-    def step(game: Json, press: Press) -> dict[str, Any]:
+    def step(game: Json, press: Press) -> Json:
         return game_after(Game.from_dict(game), press, best, tale).to_dict()
 
     answer, refused = settle(presses, step)
@@ -160,7 +159,7 @@ def status(board: Board, total: int) -> str:
     Input("oth-game", "data"),
     State("oth-notation", "value"),
 )
-def show_game(data: Json, notation: str) -> tuple[dict[str, Any], str, str]:
+def show_game(data: Json, notation: str) -> tuple[Boards, str, str]:
     """The board of the cursor's ply, and the move list up to the end of the line. Slider and buttons follow the game in
     the browser, where the newest press is known."""
     game = Game.from_dict(data)

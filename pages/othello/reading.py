@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
@@ -12,8 +11,8 @@ from analysis.othello.board import Board
 from analysis.othello.squares import square_name
 from analysis.tpr.ops.reading import PROBES, OthelloFacts, OthelloReading
 from analysis.view_ref import QuestionRef
-from components.kit.types import Json, Node, Typed
-from components.othello.board import belief_board, board_data, next_move_board
+from components.kit.types import Json, Node, Outputs, Typed
+from components.othello.board import BoardData, belief_board, board_data, next_move_board
 from components.othello.views import AtPly, likely_moves
 from pages.cards import content
 from pages.common import ask_for
@@ -47,11 +46,11 @@ def load_facts(
         return no_update, no_update, no_update, no_update, panel
     facts = reply.answer.facts
     top = facts.layers - 1
-    wanted = start if before is None else layer
-    if wanted is None or (before is not None and QuestionRef.from_dict(before).params != reply.question.params):
-        wanted = facts.headline
+    block = start if before is None else layer
+    if block is None or (before is not None and QuestionRef.from_dict(before).params != reply.question.params):
+        block = facts.headline
     marks = {str(i): str(i) for i in range(top + 1)}
-    return asdict(reply.question), max(top, 1), marks, min(int(wanted), top), None
+    return asdict(reply.question), max(top, 1), marks, min(int(block), top), None
 
 
 @callback(
@@ -76,7 +75,7 @@ def load_facts(
         "session": State("session", "data"),
     },
 )
-def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, source: str, session: str) -> dict[str, Any]:
+def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, source: str, session: str) -> Outputs:
     """Ask for the position under the cursor."""
     if figures is None or layer is None:
         raise PreventUpdate
@@ -115,7 +114,7 @@ def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, sourc
     }
 
 
-def no_reading(board: Board, why: str) -> dict[str, Any]:
+def no_reading(board: Board, why: str) -> Outputs:
     """What stands there when nothing can be read."""
     bare = board_data(discs=[0] * 64)
     return {
@@ -131,7 +130,7 @@ def no_reading(board: Board, why: str) -> dict[str, Any]:
     }
 
 
-def true_board(board: Board) -> dict[str, Any]:
+def true_board(board: Board) -> BoardData:
     """The real discs."""
     names = ("empty", "black", "white")
     return board_data(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
@@ -12,7 +11,7 @@ from analysis.othello.squares import POSITIONS
 from analysis.tpr.answers.reading import GeometryRow
 from analysis.tpr.ops.reading import OthelloRoles
 from components.kit.card import UNCHANGED
-from components.kit.types import Json, Node, Typed
+from components.kit.types import Json, Node, Outputs, Typed
 from components.othello.views import Embedding, direction_map, gap_maps, nearest_roles, role_cosines, role_map
 from pages.cards import content
 from pages.common import ask_for
@@ -58,7 +57,7 @@ clientside_callback(
 def show_roles(
     gauge: int, embedding: str, layer: Typed, labels: str, probe: str, tab: str, figures: Json, theme: str, data: Json,
     source: str, session: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> Outputs:  # fmt: skip
     """Draw the shared pieces of the probe of a block in the present coordinates."""
     if tab != "roles" or figures is None or layer is None:
         raise PreventUpdate
@@ -89,7 +88,7 @@ def show_roles(
         "gram": content(role_cosines, reply, theme=theme),
         "neighbours": content(nearest_roles, reply, theme=theme),
         "table": geometry_table(reply.answer.geometry),
-        "words": reply.answer.said,
+        "words": reply.answer.words,
         "error": None,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
@@ -36,7 +36,7 @@ class Game:
         """What the page's store holds."""
         return cls(tuple(data["moves"]), int(data["ply"]))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """As JSON-able data."""
         return {"moves": list(self.moves), "ply": self.ply}
 
@@ -72,7 +72,7 @@ def _source(text: str) -> str:
     return OthelloSource(text).text
 
 
-def _edits(data: Any) -> Edits:
+def _edits(data: Json) -> Edits:
     rows = [tuple(row) if isinstance(row, list) else () for row in data] if isinstance(data, list) else [()]
     known = all(len(r) == 2 and all(type(v) is int for v in r) and 0 <= r[0] < 64 and 0 <= r[1] < 3 for r in rows)
     if not known or len(rows) > MAX_EDITS or len({r[0] for r in rows}) < len(rows):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from dash import Input, Output, State, callback, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.tpr.answers.edit import TrialRow, TrialTable
 from analysis.tpr.ops.edit import OthelloTrials
-from components.kit.types import Json, Node, Relay, Typed
+from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.othello.views import trial_errors
 from pages.cards import content
 from pages.common import ask_job, reply_of
@@ -73,7 +72,7 @@ def run_trials(
     inputs={"question": Input("oth-trials-question", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
-def show_trials(question: Json, theme: str) -> dict[str, Any]:
+def show_trials(question: Json, theme: str) -> Outputs:
     """The table, and its figure."""
     reply: Reply[TrialTable] = reply_of(question)
     return {"table": table(reply.answer.rows), "figure": content(trial_errors, reply, theme=theme)}

@@ -96,7 +96,7 @@ class ProbeRoles:
     """Roles of a probe in one choice of coordinates, and what every choice shares.
 
     By embedding ("pca", "isomap" where it was asked for): ``squares`` that its points belong to, and its caption in
-    ``embedding``. ``said``: what the change of coordinates did. Points are (64, 3) by PCA (fewer columns for fewer
+    ``embedding``. ``words``: what the change of coordinates did. Points are (64, 3) by PCA (fewer columns for fewer
     coordinates), of the roles and of the ``directions`` just moved minus to move, (60, 3) by Isomap; ``gram`` (64, 64)
     cosines of the roles; ``gap`` (8, 8) mean cosines by row gap and column gap, by key, NaN at no gap.
     """
@@ -106,7 +106,7 @@ class ProbeRoles:
     geometry: tuple[GeometryRow, ...]
     gaps: tuple[GapTitle, ...]
     neighbours: tuple[NeighbourRow, ...]
-    said: str
+    words: Annotated[str, Key("said")]
     survives: str
     gap_caption: str
     neighbour_caption: str
@@ -133,7 +133,7 @@ class ProbeDirections:
     ``curve`` of accuracy against parameters."""
 
     caption: str
-    said: str
+    words: Annotated[str, Key("said")]
     curve: tuple[CurvePoint, ...]
     curve_caption: str
     cosines: np.ndarray
