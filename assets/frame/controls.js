@@ -1,8 +1,8 @@
-// What Dash's controls lack for whoever does not see them: names of sliders and bars, tabs that point nowhere, and a hidden
-// element of its dropdowns that takes the keyboard. A name stands in the page as a label, or on a group around the
-// control. Attributes are set that React does not manage, or sets only once.
+// What Dash's controls lack for whoever does not see them: names of sliders and bars, tabs that point at their panels,
+// dropdowns without a hidden element that takes the keyboard. A name stands in the page as a label, or on a group around
+// the control. Attributes are set that React does not manage, or sets only once.
 (function () {
-  const { byId, whenChanged } = window.dash_clientside.attune_kit;
+  const { whenChanged } = window.dash_clientside.attune_kit;
   let count = 0;
 
   const labelOf = (id) => (id ? document.querySelector('label[for="' + CSS.escape(id) + '"]') : null);
@@ -22,6 +22,13 @@
     if (!label.id) label.id = "label-" + (count += 1);
     button.setAttribute("aria-labelledby", label.id + " " + button.getAttribute("aria-labelledby"));
   }
+  // All tabs have one id, and point at a panel of no name; their panels have names of their own, in the same order.
+  function tab(link) {
+    const list = link.closest(".nav-tabs"), panels = list.nextElementSibling.children;
+    const panel = panels[Array.from(list.querySelectorAll("[role=tab]")).indexOf(link)];
+    link.id = panel.getAttribute("aria-labelledby");
+    link.setAttribute("aria-controls", panel.id);
+  }
   function draw() {
     document.querySelectorAll(".dash-dropdown-focus-target:not([inert])").forEach(dropdown);
     document.querySelectorAll(".dash-slider-container :is([role=slider], input):not([aria-label])").forEach(slider);
@@ -29,10 +36,7 @@
     // A file is chosen by the button that stands in its box; the field itself is invisible.
     document.querySelectorAll("input[type=file]:not([aria-label])").forEach((field) => give(field, field.parentElement.textContent));
     document.querySelectorAll(".toast-header svg:not([aria-hidden])").forEach((icon) => icon.setAttribute("aria-hidden", "true"));
-    // The panels of these tabs are the page's own, and no part of the component.
-    document.querySelectorAll("[role=tab][aria-controls]").forEach((tab) => {
-      if (!byId(tab.getAttribute("aria-controls"))) tab.removeAttribute("aria-controls");
-    });
+    document.querySelectorAll('.nav-tabs [role=tab][aria-controls$="-null"]').forEach(tab);
   }
   whenChanged(draw, { childList: true, subtree: true });
 })();
