@@ -47,6 +47,14 @@ class At:
 
 
 @dataclass(frozen=True)
+class Partly:
+    """What of an entry can be used, and sentences on the rest: what ``load`` may give in place of a value."""
+
+    value: Any
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Entry(Field):
     """A field with a form of its own in an address. ``load`` raises UserError, with a whole sentence, for what cannot
     be used; ``examples`` are values that must survive."""
@@ -128,9 +136,14 @@ def read(state: type[S], query: Mapping[str, Any]) -> S:
         if not isinstance(text, str) or not text:
             continue
         try:
-            values[attribute] = _load(field, text, name)
+            value = _load(field, text, name)
         except UserError as error:
             problems.append(error.message)
+            continue
+        if isinstance(value, Partly):
+            problems += value.problems
+            value = value.value
+        values[attribute] = value
     return state(**values, problems=tuple(problems))
 
 

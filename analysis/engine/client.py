@@ -123,7 +123,8 @@ class Client:
     def stream(
         self, operation: Operation, *, session: str = "", widget: str = "", token: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Ask an operation of kind "stream" and yield its lines as they come; the last one is its result's data.
+        """Ask an operation of kind "stream" and yield its lines as they come; the last one is its result's data. A
+        typed answer is remembered, so that :meth:`reply` has it.
 
         Closing the iterator drops the connection, and so stops the worker at its next safe point. Raises as
         :meth:`ask`.
@@ -137,7 +138,10 @@ class Client:
                     if "line" in message["value"]:
                         yield message["value"]["line"]
                 elif message["type"] != "started":
-                    yield self._end(message, arrays).data
+                    result = self._end(message, arrays)
+                    if operation.answer is not None:
+                        self.remember(operation, result)
+                    yield result.data
                     return
         except (EOFError, OSError) as error:
             raise WorkerGone(self._why_gone(address)) from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.errors import UserError
@@ -19,6 +20,19 @@ _SHOWN = (
     ("A story with spells", 424, 0.7, "Tell me a short story.", True),
 )
 """Name, region of the bundled fit of block 10, strength when added, prompt, chat template."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A set-up under a name. ``generation``: what stood in the controls of generation, by their names; ``own``: kept by
+    the user, not one that comes with Attune."""
+
+    key: str
+    name: str
+    steer: SteeringSettings
+    generation: dict[str, Any]
+    summary: str
+    own: bool
 
 
 def keep_preset(name: str, settings: SteeringSettings, generation: dict[str, Any]) -> str:
@@ -43,9 +57,8 @@ def delete_preset(key: str) -> None:
         (folder("presets") / f"{key}.json").unlink(missing_ok=True)
 
 
-def presets() -> list[dict[str, Any]]:
-    """The bundled presets, then one's own by name, each with key, name, steer, generation, a summary and whether it is
-    one's own; damaged files are left out."""
+def presets() -> list[Preset]:
+    """The bundled presets, then one's own by name; damaged files are left out."""
     bundled = []
     for name, region, strength, prompt, chat in _SHOWN:
         settings = SteeringSettings("block-10", (RegionSetting(region, strength),), "add")
@@ -57,18 +70,16 @@ def presets() -> list[dict[str, Any]]:
             "top-p": 0.95,
             "seed": 1,
         }
-        row = {"key": f"bundled-{region}", "name": name, "steer": settings.to_dict(), "generation": generation}
-        bundled.append(row | {"summary": f"block-10: region {region} added at {strength:g}", "own": False})
-    found = []
+        summary = f"block-10: region {region} added at {strength:g}"
+        bundled.append(Preset(f"bundled-{region}", name, settings, generation, summary, own=False))
+    own = []
     for path in folder("presets").glob("*.json"):
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             settings = SteeringSettings.from_dict(data["steer"])
             regions = ", ".join(f"{r.region} at {r.strength:g}" for r in settings.regions)
-            row = {"key": path.stem, "name": str(data["name"]), "steer": settings.to_dict()}
-            found.append(
-                row | {"generation": dict(data["generation"]), "summary": f"{settings.fit}: {regions}", "own": True}
-            )
+            summary = f"{settings.fit}: {regions}"
+            own.append(Preset(path.stem, str(data["name"]), settings, dict(data["generation"]), summary, own=True))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
-    return bundled + sorted(found, key=lambda p: str(p["name"]).lower())
+    return bundled + sorted(own, key=lambda p: p.name.lower())

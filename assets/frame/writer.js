@@ -7,7 +7,8 @@
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
-   * control-text; what is said of them goes to stream-state and stream-error, the end of all of them to written.
+   * control-text; what is said of them goes to stream-state and stream-error. At the end of all of them their question
+   * goes to written: the server has the answer.
    */
   function writer(prefix) {
     const box = (of) => byId(prefix + of + "-text");
@@ -40,7 +41,7 @@
       } else if (line.marks) mark(line.marks);
       else if (line.error) say("", line.error);
       else if (line.done) {
-        save(prefix + "written", line);
+        save(prefix + "written", { operation: mine.asked.operation || "SteerText", params: mine.asked.params });
         say(line.sentence);
       }
     }

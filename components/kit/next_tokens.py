@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from analysis.steering.answers import NextTokens
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
 
 
-def next_tokens(answer: dict[str, Any], theme: str) -> Figure:
-    """Probability of the next token, unsteered and steered, for the tokens that lead either list."""
-    labels = [_unique(i, t) for i, t in enumerate(answer["labels"])]
-    changes = [f"{c:+.2f} nats" for c in answer["change"]]
+def next_tokens(answer: NextTokens, theme: str) -> Figure:
+    """Probability of the next token, unsteered and steered, for the tokens that lead either list. Bars carry the id
+    of their token as the first of their customdata."""
+    labels = [_unique(i, t) for i, t in enumerate(answer.labels)]
+    changes = [f"{c:+.2f} nats" for c in answer.change]
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": name,
             "y": labels,
-            "x": np.array(answer[key], np.float32),
+            "x": np.array(shares, np.float32),
             "marker": {"color": colour},
-            "customdata": changes,
-            "hovertemplate": "%{y}<br>" + name + " %{x:.4f}<br>log-probability %{customdata}<extra></extra>",
+            "customdata": list(zip(answer.ids, changes, strict=True)),
+            "hovertemplate": "%{y}<br>" + name + " %{x:.4f}<br>log-probability %{customdata[1]}<extra></extra>",
         }
-        for name, key, colour in (("unsteered", "base", BEFORE), ("steered", "steered", AFTER))
+        for name, shares, colour in (("unsteered", answer.base, BEFORE), ("steered", answer.steered, AFTER))
     ]
-    top = max([*answer["base"], *answer["steered"], 1e-6])
+    top = max([*answer.base, *answer.steered, 1e-6])
     notes = [
         {
             "x": max(b, s) + top * 0.015,
@@ -37,7 +37,7 @@ def next_tokens(answer: dict[str, Any], theme: str) -> Figure:
             "xanchor": "left",
             "font": {"size": 11},
         }
-        for label, change, b, s in zip(labels, changes, answer["base"], answer["steered"], strict=True)
+        for label, change, b, s in zip(labels, changes, answer.base, answer.steered, strict=True)
     ]
     return figure(
         data,

@@ -7,10 +7,14 @@ warning zone of the strength is where the fluency of a text usually breaks.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
+
+from analysis.mfa.answers.regions import Factor, RegionFacts
+from components.kit.types import Node
 
 FEW = 4
 WARNINGS = {"interpolate": 0.4, "add": 0.8}
@@ -20,16 +24,16 @@ END = 4
 """Ends of a factor's slider, in spreads."""
 
 
-def region_sliders(region: dict[str, Any], strength: float, factors: list[float], mode: str) -> Any:
-    """The block of one region. ``region``: region, label, factors (each low, high, share), as RegionCard gives it."""
-    number = region["region"]
-    rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region["factors"])]
+def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float], mode: str) -> Node:
+    """The block of one region. ``factors``: their values in spreads, those that are left out at 0."""
+    number = region.region
+    rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region.factors)]
     return html.Section(
         [
             html.Div(
                 [
                     html.Button(
-                        region["label"],
+                        region.label,
                         id={"open-region": number},
                         className="attune-link attune-strong",
                         type="button",
@@ -69,7 +73,7 @@ def region_sliders(region: dict[str, Any], strength: float, factors: list[float]
         ],
         className="attune-steer",
         key=f"region-{number}",
-        **{"aria-label": f"Sliders of {region['label']}"},
+        **{"aria-label": f"Sliders of {region.label}"},
     )
 
 
@@ -79,10 +83,10 @@ def _zone(mode: str) -> dict[float, Any]:
     return {0: "0", 0.2: "0.2", **({warning: mark} if warning < 1 else {}), 1: "1"}
 
 
-def _factor(region: int, index: int, row: dict[str, Any], value: float) -> Any:
+def _factor(region: int, index: int, factor: Factor, value: float) -> Node:
     return html.Div(
         [
-            html.Span(row["low"], className="attune-end attune-end-low", title=row["low_title"]),
+            html.Span(factor.low, className="attune-end attune-end-low", title=factor.low_title),
             _slider(
                 {"factor": index, "region": region},
                 -END,
@@ -90,15 +94,15 @@ def _factor(region: int, index: int, row: dict[str, Any], value: float) -> Any:
                 0.1,
                 value,
                 f"local factor {index} of region {region}, in spreads",
-                {-END: f"−{END}", 0: f"factor {index} · {row['share']:.0%}", END: f"+{END}"},
+                {-END: f"−{END}", 0: f"factor {index} · {factor.share:.0%}", END: f"+{END}"},
             ),
-            html.Span(row["high"], className="attune-end", title=row["high_title"]),
+            html.Span(factor.high, className="attune-end", title=factor.high_title),
         ],
         className="attune-slider-row",
     )
 
 
-def _slider(name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[Any, Any]) -> Any:
+def _slider(name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[Any, Any]) -> Node:
     return html.Div(
         dcc.Slider(
             id=name,
@@ -118,7 +122,7 @@ def _slider(name: Any, low: float, high: float, step: float, value: float, label
     )
 
 
-def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], blocks: list[int]) -> Any:
+def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], blocks: list[int]) -> Node:
     """How, where and at which further blocks the regions act."""
     return html.Div(
         [
@@ -143,5 +147,5 @@ def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], bloc
     )
 
 
-def _labelled(text: str, field: Any) -> Any:
+def _labelled(text: str, field: Node) -> Node:
     return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")

@@ -9,10 +9,13 @@ from dash import Input, Output, State, callback, clientside_callback, html, no_u
 
 from analysis.errors import UserError
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
+from analysis.steering.answers import NextTokens
 from components.kit.next_tokens import next_tokens
 from components.kit.panels import user_error
+from components.kit.readouts import readouts
 from components.kit.token import token
-from pages.common import attempt, refusal, spec_of
+from components.kit.types import Json, Node
+from pages.common import attempt, refusal, reply_of, spec_of
 
 NAMES = {
     "feature": "this feature",
@@ -67,8 +70,9 @@ def show_effect(
         f"{_said(own['kl'], '.3f')} nats. "
         "The null, other directions at the same KL, is in the table above."
     )
+    shift = NextTokens(*(data[name] for name in ("labels", "ids", "base", "steered", "change")))
     kept = {**asked, "strengths": {n: a["strength"] for n, a in arms.items() if usable(a)}}
-    return kept, arms_table(data["arms"]), data["sentence"], next_tokens(data, theme), caption, asked, None
+    return kept, arms_table(data["arms"]), data["sentence"], next_tokens(shift, theme), caption, asked, None
 
 
 def usable(arm: dict[str, Any]) -> bool:
@@ -186,24 +190,9 @@ clientside_callback(
 
 
 @callback(Output("mlp-readouts", "children"), Input("mlp-written", "data"), prevent_initial_call=True)
-def show_readouts(written: Any) -> Any:
+def show_readouts(question: Json) -> Node:
     """The numbers beside the texts."""
-    names = [("base", "unsteered"), ("steered", "with the feature"), ("control", "baseline")]
-    rows = [(title, written[key]) for key, title in names if (written or {}).get(key)]
-    titles = ("", "mean KL per token", "perplexity, unsteered model", "repetition")
-    body = [
-        html.Tr(
-            [
-                html.Th(title),
-                html.Td(f"{row['mean_kl']:.3f} nats"),
-                html.Td("no text" if row["perplexity"] is None else f"{row['perplexity']:.1f}"),
-                html.Td(f"{row['repetition']:.0%} of 3-grams"),
-            ]
-        )
-        for title, row in rows
-    ]
-    head = html.Thead(html.Tr([html.Th(t) for t in titles]))
-    return html.Table([head, html.Tbody(body)], className="attune-table") if body else []
+    return readouts(reply_of(question).answer, "with the feature", "baseline") if question else []
 
 
 @callback(Output("mlp-control-panel", "hidden"), Input("mlp-baseline", "value"))

@@ -6,55 +6,64 @@ from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.mfa.answers.steering import SteeredNext
 from analysis.mfa.ops.steer import SteerNext
 from analysis.mfa.settings import SteeringSettings
-from components.kit.next_tokens import next_tokens
-from pages.common import attempt, spec_of
+from components.kit.card import UNCHANGED, Card
+from components.kit.types import Json, Node
+from components.mfa.steering_figures import NextOptions, steered_next
+from pages.cards import content
+from pages.common import ask_for, spec_of
+
+NEXT = Card("next", "Next token", 500)
 
 
 @callback(
-    Output("next", "figure"),
-    Output("next-price", "children"),
-    Output("next-caption", "children"),
-    Output({"settings": "next"}, "data"),
-    Output("next-error", "children"),
-    Input("steer", "data"),
-    Input("steer-prompt", "value"),
-    Input("steer-chat", "value"),
-    Input("theme", "data"),
-    State("model", "data"),
-    State("session", "data"),
+    output={
+        "card": NEXT.outputs,
+        "price": Output("next-price", "children"),
+        "problem": Output("next-error", "children"),
+    },
+    inputs={
+        "steer": Input("steer", "data"),
+        "text": Input("steer-prompt", "value"),
+        "chat": Input("steer-chat", "value"),
+        "theme": State("theme", "data"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     prevent_initial_call=True,
 )
-def show_next(
-    steer: Any, text: str | None, chat: bool, theme: str, model: Any, session: str
-) -> tuple[Any, Any, Any, Any, Any]:
+def show_next(steer: Json, text: str | None, chat: bool, theme: str, model: Json, session: str) -> dict[str, Any]:
     """The distribution of the next token, unsteered and steered."""
+    nothing = {"card": UNCHANGED, "price": no_update, "problem": no_update}
     if not steer or not steer.get("fit"):
-        return no_update, no_update, no_update, no_update, no_update
-    result, panel = attempt(
+        return nothing
+    reply, panel = ask_for(
         lambda: SteerNext(spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer)), session, "next"
     )
-    if result is None:
-        return no_update, no_update, no_update, no_update, panel
-    answer = result.data
-    price = [
+    if reply is None:
+        return nothing | {"problem": panel}
+    options = NextOptions((text or "")[-50:])
+    return {
+        "card": content(steered_next, reply, options=options, theme=theme),
+        "price": price(reply.answer),
+        "problem": None,
+    }
+
+
+def price(shift: SteeredNext) -> Node:
+    """What steering costs at the next token."""
+    return [
         html.Span("KL ", className="attune-note"),
-        html.Strong(f"{answer['kl']:.3f} nats"),
-        html.Span(" · bit for bit the unsteered one" if answer["same"] else "", className="attune-note"),
+        html.Strong(f"{shift.kl:.3f} nats"),
+        html.Span(" · bit for bit the unsteered one" if shift.same else "", className="attune-note"),
     ]
-    caption = (
-        f"After “{(text or '')[-50:]}”. Entropy {answer['entropy'][0]:.2f} → {answer['entropy'][1]:.2f} nats. Computed "
-        f"in {1000 * answer['seconds']:.0f} ms; a full pass over {answer['tokens']} tokens takes "
-        f"{1000 * answer['full_seconds']:.0f} ms."
-    )
-    settings = {"prompt": text, "chat": bool(chat), "steer": steer, "model": model, "kl": answer["kl"]}
-    return next_tokens(answer, theme), price, caption, settings, None
 
 
 # A bar is a token, so a click opens the token card of it.
 clientside_callback(
-    "dash_clientside.attune_token.bar",
+    "dash_clientside.attune_token.clicked",
     Output("steer-sink", "dir"),
     Input("next", "clickData"),
     prevent_initial_call=True,

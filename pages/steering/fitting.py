@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import asdict
 from typing import Any
 
-from dash import Input, Output, State, callback, no_update
+from dash import Input, Output, State, callback, ctx, no_update
 
+from analysis.engine.client import Reply
+from analysis.mfa.answers.regions import Iteration, NewFit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
+from components.kit.card import Card
 from components.kit.panels import user_error
-from components.mfa.figures import fit_curve
-from pages.common import attempt, attempt_job, spec_of
+from components.kit.types import Facts, Json, Node, Relay, Typed
+from components.mfa.region_figures import fit_curve, new_fit
+from pages.cards import content
+from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.steering.state import PATH
 
-FIELDS = ("fit-source", "fit-site", "fit-layer", "fit-tokens", "fit-regions", "fit-factors", "fit-seed", "fit-noise")
+CURVE = Card("fit-curve", "Log-likelihood", 330)
+FIELDS = ("source", "site", "layer", "tokens", "regions", "factors", "seed", "noise")
+Form = dict[str, Typed]
 
 
-def _asked(model: Any, values: tuple[Any, ...]) -> dict[str, Any]:
-    source, site, layer, tokens, regions, factors, seed, noise = values
-    numbers = {"layer": layer, "tokens": tokens, "regions": regions, "factors": factors, "seed": seed}
-    return {"model": spec_of(model), "source": source or "", "site": site, "noise": noise, **numbers}
+def _settings(model: Json, form: Form) -> dict[str, Any]:
+    """What the form asks for, as fields of an operation."""
+    return form | {"model": spec_of(model), "source": form.get("source") or ""}
 
 
 @callback(
     Output("fit-estimate", "children"),
-    Input("model", "data"),
-    *[Input(name, "value") for name in FIELDS],
-    State("session", "data"),
+    inputs={
+        "model": Input("model", "data"),
+        "form": {name: Input(f"fit-{name}", "value") for name in FIELDS},
+        "session": State("session", "data"),
+    },
 )
-def estimate(model: Any, *values: Any) -> Any:
+def estimate(model: Json, form: Form, session: str) -> Node:
     """Minutes and memory of the fit as it stands in the form, before it starts."""
-    session = values[-1]
-    result, panel = attempt(lambda: EstimateFit(**_asked(model, values[:-1])), session, "estimate")
-    return result.data["sentence"] if result else panel
+    reply, panel = ask_for(lambda: EstimateFit(**_settings(model, form)), session, "estimate")
+    return panel if reply is None else reply.answer.sentence
 
 
 @callback(
@@ -46,39 +54,37 @@ def estimate(model: Any, *values: Any) -> Any:
     State("fit-source", "options"),
     prevent_initial_call=True,
 )
-def bring(contents: str | None, dataset: str | None, name: str | None, options: list[Any]) -> tuple[Any, Any, Any]:
+def bring(contents: str | None, dataset: str | None, name: str | None, options: Json) -> tuple[Json, str, Node]:
     """Take in a text file or the name of a dataset."""
-    from dash import ctx
-
     if ctx.triggered_id == "corpus-upload":
         try:
             raw = base64.b64decode((contents or "").partition(",")[2], validate=True)
             text = raw.decode("utf-8")
         except (binascii.Error, ValueError):
             return no_update, no_update, user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
-        result, panel = attempt(lambda: KeepTexts(name=(name or "text.txt")[:120], text=text))
+        make = lambda: KeepTexts(name=(name or "text.txt")[:120], text=text)  # noqa: E731
     else:
         if not (dataset or "").strip():
             return no_update, no_update, no_update
-        result, panel = attempt(lambda: KeepTexts(dataset=(dataset or "").strip()))
-    if result is None:
+        make = lambda: KeepTexts(dataset=(dataset or "").strip())  # noqa: E731
+    reply, panel = ask_for(make)
+    if reply is None:
         return no_update, no_update, panel
-    entry = {"label": result.data["label"], "value": result.data["source"]}
-    rest = [o for o in options if o["value"] != entry["value"]]
-    return [*rest, entry], entry["value"], result.data["sentence"]
+    texts = reply.answer
+    rest = [option for option in options if option["value"] != texts.source]
+    return [*rest, {"label": texts.label, "value": texts.source}], texts.source, texts.sentence
 
 
 @callback(
+    Output("new-fit", "data"),
     Output("fit-problem", "children"),
-    Output("fits-changed", "data"),
-    Output("fit-curve", "figure"),
-    Output("fit-curve-caption", "children"),
-    Output({"settings": "fit-curve"}, "data"),
-    Input("fit-start", "n_clicks"),
-    *[State(name, "value") for name in FIELDS],
-    State("model", "data"),
-    State("theme", "data"),
-    State("session", "data"),
+    inputs={
+        "clicks": Input("fit-start", "n_clicks"),
+        "form": {name: State(f"fit-{name}", "value") for name in FIELDS},
+        "model": State("model", "data"),
+        "theme": State("theme", "data"),
+        "session": State("session", "data"),
+    },
     background=True,
     progress=[
         Output("regions-bar", "value"),
@@ -91,18 +97,28 @@ def bring(contents: str | None, dataset: str | None, name: str | None, options: 
     interval=500,
     prevent_initial_call=True,
 )
-def fit(set_progress: Any, _clicks: int | None, *values: Any) -> tuple[Any, ...]:
+def fit(
+    set_progress: Relay, clicks: int | None, form: Form, model: Json, theme: str, session: str
+) -> tuple[Json, Node]:
     """The job; its curve is drawn while it runs."""
-    *fields, model, theme, session = values
-    curve: list[dict[str, Any]] = []
+    curve: list[Iteration] = []
 
-    def relay(progress: tuple[str, str], facts: dict[str, Any]) -> None:
-        if facts.get("iteration"):
-            curve.append(facts["iteration"])
+    def relay(progress: tuple[str, str], facts: Facts) -> None:
+        row = facts.get("iteration")
+        if row:
+            curve.append(Iteration(row["iteration"], row["train"], row.get("held_out")))
         set_progress((*progress, fit_curve(curve, theme)))
 
-    result, panel = attempt_job(lambda: FitRegions(**_asked(model, tuple(fields))), set_progress, session, PATH, relay)
-    if result is None:
-        return panel, no_update, no_update, no_update, no_update
-    data = result.data
-    return None, data["fit"], fit_curve(data["history"], theme), data["sentence"], data["settings"]
+    reply, panel = ask_job(lambda: FitRegions(**_settings(model, form)), set_progress, session, PATH, relay)
+    return (no_update, panel) if reply is None else (asdict(reply.question), None)
+
+
+@callback(
+    output={"card": CURVE.outputs, "changed": Output("fits-changed", "data")},
+    inputs={"question": Input("new-fit", "data"), "theme": State("theme", "data")},
+    prevent_initial_call=True,
+)
+def show_fit(question: Json, theme: str) -> dict[str, Any]:
+    """The curve of a fit that was made; it is opened above."""
+    reply: Reply[NewFit] = reply_of(question)
+    return {"card": content(new_fit, reply, theme=theme), "changed": reply.answer.fit}

@@ -4,22 +4,32 @@ beside this one."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
-from components.kit.names import progress
-from components.kit.panels import empty, user_error
+from components.kit.panels import user_error
+from components.kit.types import Node
+from components.mfa.region_list import ORDERS
 from components.mfa.sliders import more_options
+from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
-from pages.steering import answer, controls, fitting, keep, regions, sliders, tokens, writing
-from pages.steering.state import ADDRESS, PATH, TABS, View, read_address
+from pages.state import names_of, read
+from pages.steering import keep, sliders
+from pages.steering.answer import NEXT
+from pages.steering.controls import CONTROLS
+from pages.steering.fitting import CURVE
+from pages.steering.regions import MAP
+from pages.steering.state import PATH, TABS, SteeringState
+from pages.steering.tabs import tabs
+from pages.steering.tokens import PARTS, SEGMENTS
+from pages.steering.writing import PRESENCE, PRICE
 
-# Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, controls, fitting, keep, regions, sliders, tokens, writing)
+# Importing these registers their callbacks; naming them here keeps the import from looking unused.
+CALLBACKS = (keep, sliders)
+card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE)
 
 MODES = [
     {"label": "add the centroid minus the mean", "value": "add"},
@@ -40,28 +50,17 @@ CONTROL_TEXTS = [
 ]
 
 
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read(SteeringState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("What happens if it is steered here?", className="attune-title"),
-            html.Div([user_error(p) for p in view.problems], id="address-problems"),
+            html.Div([user_error(p) for p in state.problems], id="address-problems"),
             html.Div([_regions(), _steer(), _next()], className="attune-cockpit"),
-            _texts(view),
-            dbc.Tabs(
-                [
-                    dbc.Tab(_card(), tab_id="region", label="What is this region?"),
-                    dbc.Tab(_prices(), tab_id="prices", label="Prices"),
-                    dbc.Tab(_token(), tab_id="token", label="What is this token?"),
-                    dbc.Tab(_controls(), tab_id="controls", label="Controls"),
-                    dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
-                    dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
-                ],
-                id="steer-tab",
-                active_tab=view.tab,
-            ),
+            _texts(state),
+            tabs(state.tab),
         ],
         className="attune-page",
     )
@@ -73,16 +72,16 @@ MANIFEST = PageManifest(
     order=20,
     layout=layout,
     needs="residual stream",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=SteeringState,
+    address=names_of(SteeringState),
+    read_address=partial(read, SteeringState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
+def _stores(state: SteeringState) -> list[Node]:
     return [
-        dcc.Store(id="start-steer", data={"model": view.model, "steer": view.steer}),
+        dcc.Store(id="start-steer", data={"model": state.model, "steer": state.steer}),
         dcc.Store(id="regions"),
         dcc.Store(id="chosen-region"),
         dcc.Store(id="picked"),
@@ -94,30 +93,27 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="steer"),
         dcc.Store(id="written"),
         dcc.Store(id="ask-text"),
-        dcc.Store(id="parts"),
+        dcc.Store(id="explained"),
+        dcc.Store(id="explained-token"),
+        dcc.Store(id="new-fit"),
         dcc.Store(id="saved-file"),
         dcc.Store(id="fits-changed", data=0),
         html.Div(id="steer-sink", hidden=True),
     ]
 
 
-def _regions() -> Any:
+def _regions() -> Node:
     return html.Div(
         [
             dcc.Dropdown(id="region-fit", clearable=False, searchable=False, className="attune-wide"),
-            figure_card("region-map", "Regions", "Waiting for the fit …", 270),
+            MAP.layout(),
             html.Section(
                 [
                     html.Div(
                         [
                             dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
                             dcc.Dropdown(
-                                [
-                                    {"label": "themes first", "value": "theme"},
-                                    {"label": "single tokens", "value": "token"},
-                                    {"label": "grammar", "value": "grammar"},
-                                    {"label": "largest first", "value": "size"},
-                                ],
+                                [{"label": label, "value": value} for value, label in ORDERS.items()],
                                 "theme",
                                 id="order",
                                 clearable=False,
@@ -137,33 +133,7 @@ def _regions() -> Any:
     )
 
 
-def _card() -> Any:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Region", id="card-title"),
-                    html.Button(
-                        "Steer here",
-                        id="steer-here",
-                        className="attune-button attune-primary",
-                        type="button",
-                        **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
-                    ),
-                    dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
-                ],
-                className="attune-card-head",
-            ),
-            html.Div(id="label-said", className="attune-note"),
-            html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
-            html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Region"},
-    )
-
-
-def _steer() -> Any:
+def _steer() -> Node:
     return html.Section(
         [
             html.Div(
@@ -198,16 +168,16 @@ def _steer() -> Any:
     )
 
 
-def _next() -> Any:
+def _next() -> Node:
     return html.Div(
         [
-            figure_card("next", "Next token", "", 500, html.Div(id="next-price", className="attune-price")),
+            NEXT.layout(html.Div(id="next-price", className="attune-price")),
             html.Div(id="next-error"),
         ]
     )
 
 
-def _texts(view: View) -> Any:
+def _texts(state: SteeringState) -> Node:
     return html.Section(
         [
             html.Div(
@@ -221,14 +191,14 @@ def _texts(view: View) -> Any:
                 className="attune-card-head",
             ),
             dbc.Label("Prompt", html_for="steer-prompt", className="visually-hidden"),
-            dbc.Textarea(id="steer-prompt", value=view.text, rows=2, spellCheck=False, className="attune-prompt"),
+            dbc.Textarea(id="steer-prompt", value=state.text, rows=2, spellCheck=False, className="attune-prompt"),
             html.Div(
                 [
-                    dbc.Switch(id="steer-chat", value=view.chat, label="Chat template"),
-                    *_number("tokens", "count", view.count),
-                    *_number("temperature", "temperature", view.temperature),
-                    *_number("top-p", "top-p", view.top_p),
-                    *_number("seed", "seed", view.seed),
+                    dbc.Switch(id="steer-chat", value=state.chat, label="Chat template"),
+                    *_number("tokens", "count", state.count),
+                    *_number("temperature", "temperature", state.temperature),
+                    *_number("top-p", "top-p", state.top_p),
+                    *_number("seed", "seed", state.seed),
                     dcc.Dropdown(
                         CONTROL_TEXTS, "none", id="control", clearable=False, searchable=False, className="attune-pick"
                     ),
@@ -258,17 +228,7 @@ def _texts(view: View) -> Any:
     )
 
 
-def _prices() -> Any:
-    return html.Div(
-        [
-            figure_card("price", "Price of each token", "Write a text first.", 300),
-            figure_card("presence", "Is the region in the text?", "Write a text first.", 300),
-        ],
-        className="attune-two",
-    )
-
-
-def _text(title: str, name: str, panel: str = "") -> Any:
+def _text(title: str, name: str, panel: str = "") -> Node:
     extra = {"id": panel} if panel else {}
     return html.Div(
         [
@@ -280,7 +240,7 @@ def _text(title: str, name: str, panel: str = "") -> Any:
     )
 
 
-def _number(label: str, name: str, value: float) -> list[Any]:
+def _number(label: str, name: str, value: float) -> list[Node]:
     return [
         html.Div(
             [
@@ -291,239 +251,3 @@ def _number(label: str, name: str, value: float) -> list[Any]:
             className="attune-inline",
         )
     ]
-
-
-def _token() -> Any:
-    return html.Div(
-        [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Text"),
-                            html.Button(
-                                "Explain", id="explain", className="attune-button attune-primary", type="button"
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    dbc.Label("Text to explain", html_for="explain-text", className="visually-hidden"),
-                    dbc.Textarea(
-                        id="explain-text",
-                        value="The surgeon washed her hands, and the nurse gave the patient an injection.",
-                        rows=3,
-                        spellCheck=False,
-                        className="attune-prompt",
-                    ),
-                    html.Div(id="explain-error"),
-                    html.Div(id="token-strip", className="attune-strip", role="group", **{"aria-label": "tokens"}),
-                    html.Div(id="token-facts", className="attune-answer", **{"aria-live": "polite"}),
-                    html.Button(
-                        "Steer with this token's region and local place",
-                        id="steer-like",
-                        className="attune-button",
-                        type="button",
-                        disabled=True,
-                    ),
-                ],
-                className="attune-card",
-            ),
-            html.Div(
-                [
-                    figure_card("token-parts", "Centroid, local offset and rest", "", 360),
-                    figure_card("segments", "Two segments", "", 360),
-                ],
-                className="attune-two",
-            ),
-        ],
-        className="attune-column",
-    )
-
-
-def _controls() -> Any:
-    return html.Div(
-        [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Seen against its null"),
-                            html.Button(
-                                "Compare", id="compare", className="attune-button attune-primary", type="button"
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.P(
-                        "The same set-up with a random region, and with a random direction, at equal distance from the "
-                        "mean activation; and, if you give sentences, with the difference of their means.",
-                        className="attune-note",
-                    ),
-                    html.Div(
-                        [
-                            _sentences("Sentences with the concept, one on a line", "positive"),
-                            _sentences("Sentences without it", "negative"),
-                        ],
-                        className="attune-two-tight",
-                    ),
-                    html.Div(id="controls-error"),
-                    html.Div(id="controls-table"),
-                ],
-                className="attune-card",
-            ),
-            figure_card("controls-figure", "Price at the end of the prompt", "", 300),
-        ],
-        className="attune-two",
-    )
-
-
-def _sentences(label: str, name: str) -> Any:
-    return html.Div(
-        [
-            dbc.Label(label, html_for=name),
-            dbc.Textarea(id=name, value="", rows=4, spellCheck=False, className="attune-prompt"),
-        ]
-    )
-
-
-def _fit() -> Any:
-    return html.Div(
-        [
-            html.Section(
-                [
-                    html.Div([html.H3("Fit a mixture of factor analyzers")], className="attune-card-head"),
-                    html.Div(
-                        [
-                            _labelled(
-                                "Texts",
-                                dcc.Dropdown(
-                                    [{"label": "bundled corpus", "value": "bundled"}],
-                                    "bundled",
-                                    id="fit-source",
-                                    clearable=False,
-                                    searchable=False,
-                                ),
-                            ),
-                            _labelled(
-                                "Site",
-                                dcc.Dropdown(
-                                    [
-                                        {"label": "residual stream", "value": "residual"},
-                                        {"label": "hidden layer of the MLP", "value": "mlp_hidden"},
-                                        {"label": "output of the MLP", "value": "mlp_output"},
-                                    ],
-                                    "residual",
-                                    id="fit-site",
-                                    clearable=False,
-                                    searchable=False,
-                                ),
-                            ),
-                            _labelled("Block", _typed("fit-layer", 10)),
-                            _labelled("Tokens", _typed("fit-tokens", 30_000)),
-                            _labelled("Regions K", _typed("fit-regions", 64)),
-                            _labelled("Local factors R", _typed("fit-factors", 8)),
-                            _labelled("Seed", _typed("fit-seed", 0)),
-                            _labelled(
-                                "Noise",
-                                dcc.Dropdown(
-                                    [
-                                        {"label": "shared (the paper's)", "value": "shared"},
-                                        {"label": "of each region", "value": "component"},
-                                    ],
-                                    "shared",
-                                    id="fit-noise",
-                                    clearable=False,
-                                    searchable=False,
-                                ),
-                            ),
-                        ],
-                        className="attune-options",
-                    ),
-                    html.Div(
-                        [
-                            dcc.Upload(
-                                html.Button("Bring .txt or .jsonl", className="attune-button", type="button"),
-                                id="corpus-upload",
-                                max_size=32 << 20,
-                            ),
-                            dbc.Input(
-                                id="dataset-name", placeholder="or a Hugging Face dataset id", size="sm", debounce=True
-                            ),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="source-said", className="attune-note"),
-                    html.Div(id="fit-estimate", className="attune-note"),
-                    html.Div(
-                        [
-                            html.Button("Fit", id="fit-start", className="attune-button attune-primary", type="button"),
-                            html.Button(
-                                "Cancel", id="fit-stop", className="attune-button", type="button", disabled=True
-                            ),
-                            progress("regions-bar", "fitting the regions"),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="fit-state", className="attune-note", **{"aria-live": "polite"}),
-                    html.Div(id="fit-problem"),
-                ],
-                className="attune-card",
-            ),
-            figure_card("fit-curve", "Log-likelihood", "", 330),
-        ],
-        className="attune-two",
-    )
-
-
-def _typed(name: str, value: int) -> Any:
-    return dbc.Input(id=name, type="number", step="any", value=value, size="sm")
-
-
-def _labelled(text: str, field: Any) -> Any:
-    return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")
-
-
-def _keep() -> Any:
-    return html.Div(
-        [
-            html.Section(
-                [
-                    html.Div([html.H3("Presets")], className="attune-card-head"),
-                    html.Div(
-                        [
-                            dbc.Input(id="preset-name", placeholder="Name", size="sm", maxLength=60),
-                            html.Button("Keep as preset", id="preset-keep", className="attune-button", type="button"),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="preset-said", className="attune-note"),
-                    html.Div(id="preset-list"),
-                ],
-                className="attune-card",
-            ),
-            html.Section(
-                [
-                    html.Div([html.H3("The whole set-up as a file")], className="attune-card-head"),
-                    html.P(
-                        "Vectors in safetensors with a manifest and checksums. A notebook applies it with "
-                        "analysis.steering; see docs/notebook.md.",
-                        className="attune-note",
-                    ),
-                    html.Div(
-                        [
-                            html.Button("Save file", id="save-file", className="attune-button", type="button"),
-                            dcc.Upload(
-                                html.Button("Open file", className="attune-button", type="button"),
-                                id="open-file",
-                                max_size=16 << 20,
-                            ),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="file-said"),
-                ],
-                className="attune-card",
-            ),
-        ],
-        className="attune-two",
-    )

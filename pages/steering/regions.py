@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
+from analysis.engine.client import Reply
+from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
-from components.mfa.card import factor_effects, region_card, region_effects, region_rows
-from components.mfa.figures import region_map
-from pages.common import attempt, spec_of
+from components.kit.card import UNCHANGED, Card
+from components.kit.panels import user_error
+from components.kit.types import Json, Node
+from components.mfa.card import factor_effects, region_card, region_effects
+from components.mfa.region_figures import MapOptions, region_map
+from components.mfa.region_list import matching, ranked, region_rows
+from pages.cards import content
+from pages.common import ask_for, reply_of, spec_of
+from pages.steering.state import rows_of, rows_on, settings_of
 
-_ORDERS = ("theme", "token", "grammar", "size")
+MAP = Card("region-map", "Regions", 270, "Waiting for the fit …")
+_OF_REGION = {
+    "region": State("chosen-region", "data"),
+    "fit": State("region-fit", "value"),
+    "rotation": State("rotation", "value"),
+    "model": State("model", "data"),
+    "session": State("session", "data"),
+}
 
 
 @callback(
     Output("model", "data", allow_duplicate=True), Input("start-steer", "data"), State("model", "data"),
     prevent_initial_call="initial_duplicate",
 )  # fmt: skip
-def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
+def use_model_of_address(start: Json, current: Json) -> Json:
     """A link may name another model than the one this window used last."""
-    return start["model"] if start and start["model"] and start["model"] != current else no_update
+    model = start["model"] if start else None
+    return model if model and model != current else no_update
 
 
 @callback(
@@ -33,28 +50,25 @@ def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
     State("region-fit", "value"),
     prevent_initial_call="initial_duplicate",
 )
-def list_fits(model: Any, changed: Any, start: dict[str, Any], chosen: str | None) -> tuple[Any, Any, Any]:
+def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tuple[Json, str | None, Node]:
     """The fits of the model in use; a new one is opened as soon as it is there."""
-    result, panel = attempt(lambda: ListFits(spec_of(model)))
-    if result is None:
+    reply, panel = ask_for(lambda: ListFits(spec_of(model)))
+    if reply is None:
         return [], None, panel
-    fits = result.data["fits"]
-    names = [f["name"] for f in fits]
-    options = [{"label": f["title"], "value": f["name"]} for f in fits]
-    asked = (start.get("steer") or {}).get("fit") if chosen is None else None
+    fits = reply.answer.fits
+    names = [fit.name for fit in fits]
+    options = [{"label": fit.title, "value": fit.name} for fit in fits]
+    settings = settings_of(start["steer"]) if chosen is None else None
+    named = settings.fit if settings else ""
     newest = changed if isinstance(changed, str) and ctx.triggered_id == "fits-changed" else None
-    value = next((n for n in (newest, chosen, asked) if n in names), names[0] if names else None)
+    value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
     problem = None
-    if asked and asked not in names:
-        from components.kit.panels import user_error
-
+    if not fits:
+        problem = user_error("There is no fit for this model yet. Open the tab “Fit another” below and press Fit.")
+    elif named and named not in names:
         problem = user_error(
             "The fit that the address names is not in this data folder; the first one is open instead."
         )
-    if not fits:
-        from components.kit.panels import user_error
-
-        problem = user_error("There is no fit for this model yet. Open the tab “Fit another” below and press Fit.")
     return options, value, problem
 
 
@@ -66,52 +80,36 @@ def list_fits(model: Any, changed: Any, start: dict[str, Any], chosen: str | Non
     State("model", "data"),
     prevent_initial_call=True,
 )
-def load_map(fit: str | None, _renamed: Any, model: Any) -> tuple[Any, Any]:
-    """All regions of the fit as plain rows; drawn and searched from there."""
+def load_map(fit: str | None, _renamed: Node, model: Json) -> tuple[Json, Node]:
+    """The question whose answer is all regions of the fit; asked anew after a renaming."""
     if not fit:
         return None, no_update
-    result, panel = attempt(lambda: RegionMap(spec_of(model), fit))
-    return (result.data, None) if result else (None, panel)
+    reply, panel = ask_for(lambda: RegionMap(spec_of(model), fit))
+    return (None, panel) if reply is None else (asdict(reply.question), None)
 
 
 @callback(
-    Output("region-map", "figure"),
-    Output("region-map-caption", "children"),
-    Output({"settings": "region-map"}, "data"),
-    Output("region-list", "children"),
-    Input("regions", "data"),
-    Input("search", "value"),
-    Input("order", "value"),
-    Input("chosen-region", "data"),
-    Input("on-sliders", "data"),
-    Input("theme", "data"),
+    output={"card": MAP.outputs, "list": Output("region-list", "children")},
+    inputs={
+        "question": Input("regions", "data"),
+        "words": Input("search", "value"),
+        "order": Input("order", "value"),
+        "chosen": Input("chosen-region", "data"),
+        "active": Input("on-sliders", "data"),
+        "theme": State("theme", "data"),
+    },
     prevent_initial_call=True,
 )
 def draw_map(
-    data: dict[str, Any] | None, words: str | None, order: str, chosen: int | None, active: Any, theme: str
-) -> tuple[Any, ...]:
+    question: Json, words: str | None, order: str, chosen: int | None, active: Json, theme: str
+) -> dict[str, Any]:
     """The map and the ranked list; a search leaves the matching regions and makes the others faint."""
-    if not data:
-        return no_update, no_update, no_update, no_update
-    rows = ranked(data["regions"], order)
-    found = matching(rows, words)
-    shown = {r["region"] for r in found} if (words or "").strip() else None
-    on = [r["region"] for r in active or []]
-    figure = region_map(data["regions"], theme, chosen, on, shown)
-    return figure, data["facts"]["caption"], {**data["facts"], "fit": data["fit"]}, region_rows(found, chosen)
-
-
-def ranked(rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
-    """Regions in the order chosen: those of one character first, by their score, or by size."""
-    if order == "size" or order not in _ORDERS:
-        return sorted(rows, key=lambda r: -r["size"])
-    return sorted(rows, key=lambda r: (r["character"] != order, -r["score"]))
-
-
-def matching(rows: list[dict[str, Any]], words: str | None) -> list[dict[str, Any]]:
-    """Regions whose label, themes, kinds or tokens hold all the words."""
-    wanted = (words or "").lower().split()
-    return [r for r in rows if all(w in r["words"] for w in wanted)]
+    if not question:
+        return {"card": UNCHANGED, "list": no_update}
+    reply: Reply[FitMap] = reply_of(question)
+    options = MapOptions(chosen, tuple(row.region for row in rows_of(active)), words or "")
+    rows = matching(ranked(reply.answer.regions, order), words)
+    return {"card": content(region_map, reply, options=options, theme=theme), "list": region_rows(rows, chosen)}
 
 
 @callback(
@@ -124,19 +122,20 @@ def matching(rows: list[dict[str, Any]], words: str | None) -> list[dict[str, An
     State("on-sliders", "data"),
     prevent_initial_call=True,
 )
-def choose_region(picked: Any, _open: Any, data: Any, chosen: int | None, start: Any, active: Any) -> Any:
+def choose_region(picked: Json, _open: Json, question: Json, chosen: int | None, start: Json, active: Json) -> Json:
     """The region whose card is open; at opening, that of the address, else the most thematic one."""
     if isinstance(ctx.triggered_id, dict):
         return ctx.triggered_id["open-region"] if ctx.triggered[0]["value"] else no_update
     if ctx.triggered_id == "picked":
         return picked["region"] if picked else no_update
-    if not data:
+    if not question:
         return None
-    numbers = {r["region"] for r in data["regions"]}
-    asked = [r["region"] for r in (active or (start.get("steer") or {}).get("regions") or [])]
+    regions = reply_of(question).answer.regions
+    numbers = {r.region for r in regions}
     if chosen in numbers:
         return no_update
-    return next((n for n in asked if n in numbers), ranked(data["regions"], "theme")[0]["region"])
+    asked = [row.region for row in rows_of(active) or rows_on(settings_of(start["steer"]))]
+    return next((n for n in asked if n in numbers), ranked(regions, "theme")[0].region)
 
 
 clientside_callback(
@@ -160,56 +159,46 @@ clientside_callback(
     prevent_initial_call=True,
 )
 def show_card(
-    region: int | None, fit: str | None, rotation: str, _renamed: Any, model: Any, session: str
-) -> tuple[Any, Any, Any]:
+    region: int | None, fit: str | None, rotation: str, _renamed: Node, model: Json, session: str
+) -> tuple[Node, Node, str]:
     """What the chosen region is."""
     if region is None or not fit:
         return no_update, no_update, no_update
-    result, panel = attempt(lambda: RegionCard(spec_of(model), fit, region, rotation), session, "card")
-    if result is None:
+    reply, panel = ask_for(lambda: RegionCard(spec_of(model), fit, region, rotation), session, "card")
+    if reply is None:
         return panel, "Region", no_update
-    card = result.data
+    facts: RegionFacts = reply.answer
     # A name that is being typed is left alone unless another region has come.
     renewed = {"chosen-region.data", "region-fit.value", "label-said.children"} & set(ctx.triggered_prop_ids)
-    return region_card(card), f"{region}: {card['label']}", card["own_label"] if renewed else no_update
+    return region_card(facts), f"{region}: {facts.label}", facts.own_label if renewed else no_update
 
 
 @callback(
     Output("card-effects", "children"),
-    Input("card-title", "children"),
-    State("chosen-region", "data"),
-    State("region-fit", "value"),
-    State("rotation", "value"),
-    State("model", "data"),
-    State("session", "data"),
+    inputs={"_title": Input("card-title", "children"), **_OF_REGION},
     prevent_initial_call=True,
 )
-def show_effects(_title: str, region: int | None, fit: str | None, rotation: str, model: Any, session: str) -> Any:
+def show_effects(_title: Node, region: int | None, fit: str | None, rotation: str, model: Json, session: str) -> Node:
     """What steering there does; asked after the card, because it runs the model."""
     if region is None or not fit:
         return no_update
-    result, panel = attempt(lambda: RegionEffects(spec_of(model), fit, region, rotation), session, "effects")
-    return region_effects(result.data) if result else panel
+    reply, panel = ask_for(lambda: RegionEffects(spec_of(model), fit, region, rotation), session, "effects")
+    return panel if reply is None else region_effects(reply.answer)
 
 
 @callback(
     Output("factor-effects", "children"),
-    Input("measure-factors", "n_clicks"),
-    State("chosen-region", "data"),
-    State("region-fit", "value"),
-    State("rotation", "value"),
-    State("model", "data"),
-    State("session", "data"),
+    inputs={"clicks": Input("measure-factors", "n_clicks"), **_OF_REGION},
     prevent_initial_call=True,
 )
 def show_factor_effects(
-    clicks: int | None, region: int | None, fit: str | None, rotation: str, model: Any, session: str
-) -> Any:
+    clicks: int | None, region: int | None, fit: str | None, rotation: str, model: Json, session: str
+) -> Node:
     """What each factor adds; a second or two of passes, so only when asked for."""
     if not clicks or region is None or not fit:
         return no_update
-    result, panel = attempt(lambda: RegionEffects(spec_of(model), fit, region, rotation, True), session, "effects")
-    return factor_effects(result.data) if result else panel
+    reply, panel = ask_for(lambda: RegionEffects(spec_of(model), fit, region, rotation, True), session, "effects")
+    return panel if reply is None else factor_effects(reply.answer)
 
 
 @callback(
@@ -220,11 +209,13 @@ def show_factor_effects(
     State("regions", "data"),
     prevent_initial_call=True,
 )
-def rename(label: str | None, region: int | None, fit: str | None, data: Any) -> Any:
+def rename(label: str | None, region: int | None, fit: str | None, question: Json) -> Node:
     """Keep the name that was typed."""
-    row = next((r for r in (data or {}).get("regions", []) if r["region"] == region), None)
-    if row is None or not fit or region is None or (label or "") == row["own_label"]:
+    if not question or not fit or region is None:
         return no_update
-    number: int = region
-    result, panel = attempt(lambda: RenameRegion(fit, number, label or ""))
-    return f"Region {region} is called “{result.data['label']}” now." if result else panel
+    own = {r.region: r.own_label for r in reply_of(question).answer.regions}
+    number, name = region, label or ""
+    if own.get(number, name) == name:
+        return no_update
+    reply, panel = ask_for(lambda: RenameRegion(fit, number, name))
+    return panel if reply is None else f"Region {region} is called “{reply.answer.label}” now."

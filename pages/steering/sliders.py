@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
+from analysis.errors import UserError
+from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import FactorsOfContext, RegionCard
 from analysis.mfa.ops.steer import StrengthForKL
 from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
 from components.kit.panels import empty, user_error
+from components.kit.types import Json, Node, Typed
 from components.mfa.sliders import END, region_sliders
-from pages.common import attempt, spec_of
+from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
-from pages.steering.state import ADDRESS
+from pages.state import names_of
+from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_of
 
 START_STRENGTH, START_MODE = 0.6, "add"
-Rows = list[dict[str, Any]]
+FactorsOf = Callable[[str], tuple[int, Sequence[float]] | None]
+"""Region and local factors of a context, "region:row"; None if they cannot be had."""
 
 
 @callback(
@@ -29,11 +35,28 @@ Rows = list[dict[str, Any]]
     State("region-fit", "value"),
     prevent_initial_call=True,
 )
-def open_fit(data: Any, before: Rows | None, start: Any, fit: str | None) -> tuple[Any, Any]:
+def open_fit(question: Json, before: Json, start: Json, fit: str | None) -> tuple[Json, Node]:
     """What stands on the sliders once a fit is there."""
-    if not data or not fit:
+    if not question or not fit:
         return no_update, no_update
-    return opening(data, before, start, fit, {r["region"] for r in data["regions"]})
+    rows_before = None if before is None else rows_of(before)
+    rows, problem = opening(reply_of(question).answer, rows_before, settings_of(start["steer"]))
+    return no_update if rows is None else plain_rows(rows), problem
+
+
+def opening(fit: FitMap, before: Sequence[Row] | None, start: SteeringSettings | None) -> tuple[list[Row] | None, Node]:
+    """What stands on the sliders when a fit is opened, None for what stands there already; and what is left out."""
+    numbers = {r.region for r in fit.regions}
+    if before is None and start is not None and start.fit in ("", fit.fit):
+        rows = [replace(row, fit=fit.fit) for row in rows_on(start) if row.region in numbers]
+        if len(rows) < len(start.regions):
+            return rows, user_error("The address names regions that this fit does not have; they were left out.")
+        if rows:
+            return rows, None
+    if before and before[0].fit in ("", fit.fit):
+        return None, None
+    best = max(fit.regions, key=lambda r: (r.character == "theme", r.score))
+    return [Row(best.region, START_STRENGTH, (), fit.fit)], None
 
 
 @callback(
@@ -47,94 +70,72 @@ def open_fit(data: Any, before: Rows | None, start: Any, fit: str | None) -> tup
     State("session", "data"),
     prevent_initial_call=True,
 )
-def change_regions(asked: Any, steer: Any, fit: str | None, rotation: str, model: Any, session: str) -> tuple[Any, Any]:
+def change_regions(
+    asked: Json, steer: Json, fit: str | None, rotation: str, model: Json, session: str
+) -> tuple[Json, Node]:
     """The regions on the sliders after all that was pressed; the values under the hand are kept."""
     if not asked or not fit:
         return no_update, no_update
-    said: list[Any] = [None]
+    panel: Node = None
 
-    def factors_of(context: str) -> tuple[int, list[float] | None]:
+    def factors_of(context: str) -> tuple[int, Sequence[float]] | None:
+        nonlocal panel
         region, row = (int(part) for part in context.split(":"))
         ask = lambda: FactorsOfContext(spec_of(model), fit, region, rotation, row)  # noqa: E731
-        result, said[0] = attempt(ask, session, "factors")
-        return region, None if result is None else result.data["factors"]
+        reply, panel = ask_for(ask, session, "factors")
+        return None if reply is None else (region, reply.answer.factors)
 
-    def one(now: Rows, press: Press) -> Rows:
-        said[0] = None
-        rows, problem = pressed(now, press, factors_of)
-        said[0] = problem or said[0]
-        return now if rows is no_update else of_fit((rows, None), fit)[0]  # type: ignore[no-any-return]
+    def one(now: Json, press: Press) -> Json:
+        nonlocal panel
+        panel = None
+        rows = pressed(rows_of(now), press, factors_of)
+        return plain_rows([replace(row, fit=fit) for row in rows])
 
-    done, _ = settle(asked, one, current(asked["state"], steer, fit))
-    return done, said[0]
+    now = current(rows_of(asked["state"]), settings_of(steer), fit)
+    done, refused = settle(asked, one, plain_rows(now))
+    return done, panel if refused is None else user_error(refused.message)
 
 
 queue_callbacks("on-sliders", Input("region-fit", "value"))
 
 
-def pressed(now: Rows, press: Press, factors_of: Callable[[str], tuple[int, list[float] | None]]) -> tuple[Any, Any]:
-    """The rows after one press, or no_update, and what is to be said. ``factors_of``: region and local factors of a
-    context, "region:row"; None if they cannot be had."""
+def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
+    """The rows after one press. Raises UserError for one that cannot be followed."""
     kind, region = press["kind"], press.get("region")
     if kind == "reset":
-        return [{**r, "strength": 0.0, "factors": []} for r in now], None
+        return [replace(row, strength=0.0, factors=()) for row in now]
     if kind == "remove":
-        return [r for r in now if r["region"] != region], None
+        return [row for row in now if row.region != region]
     if kind == "strength":
-        return [{**r, "strength": press["strength"]} if r["region"] == region else r for r in now], None
+        return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
     if kind == "use":
-        number, factors = factors_of(str(press["context"]))
-        return (no_update, None) if factors is None else with_factors(now, number, factors)
+        place = factors_of(str(press["context"]))
+        return now if place is None else with_factors(now, *place)
     return added(now, region)
 
 
-def opening(data: Any, before: Rows | None, start: Any, fit: str, numbers: set[int]) -> tuple[Any, Any]:
-    """What stands on the sliders when a fit is opened."""
-    asked = start.get("steer") or {}
-    if before is None and asked and asked.get("fit") in ("", fit):
-        rows = [{**r, "fit": fit} for r in asked["regions"] if r["region"] in numbers]
-        if len(rows) < len(asked["regions"]):
-            return rows, user_error("The address names regions that this fit does not have; they were left out.")
-        if rows:
-            return rows, None
-    if before and data.get("fit") == before[0].get("fit", data.get("fit")):
-        return no_update, None
-    best = max(data["regions"], key=lambda r: (r["character"] == "theme", r["score"]))
-    return [{"region": best["region"], "strength": START_STRENGTH, "factors": [], "fit": data["fit"]}], None
-
-
-def of_fit(answer: tuple[Any, Any], fit: str) -> tuple[Any, Any]:
-    """The answer with the fit said in each row: a number means another region in another fit."""
-    rows, said = answer
-    return rows if rows is no_update else [{**r, "fit": fit} for r in rows], said
-
-
-def current(before: Rows | None, steer: Any, fit: str) -> Rows:
+def current(before: Sequence[Row], steer: SteeringSettings | None, fit: str) -> list[Row]:
     """The rows with the values that the sliders have now."""
-    values = {r["region"]: r for r in (steer or {}).get("regions", [])} if (steer or {}).get("fit") == fit else {}
-    return [{"fit": fit, **r, **values.get(r["region"], {})} for r in before or []]
+    values = {row.region: row for row in rows_on(steer)} if steer is not None and steer.fit == fit else {}
+    return [replace(values.get(row.region, row), fit=row.fit or fit) for row in before]
 
 
-def added(now: Rows, region: int | None) -> tuple[Any, Any]:
-    """One region more, at the strength to start from."""
-    if region is None or any(r["region"] == region for r in now):
-        return no_update, None
+def added(now: list[Row], region: int | None) -> list[Row]:
+    """One region more, at the strength to start from. Raises UserError where there are too many."""
+    if region is None or any(row.region == region for row in now):
+        return now
     if len(now) >= MAX_REGIONS:
-        return no_update, user_error(f"At most {MAX_REGIONS} regions can steer at once. Remove one first.")
-    return [*now, {"region": region, "strength": START_STRENGTH if not now else 0.2, "factors": []}], None
+        raise UserError(f"At most {MAX_REGIONS} regions can steer at once. Remove one first.")
+    return [*now, Row(region, 0.2 if now else START_STRENGTH)]
 
 
-def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any]:
-    """All local factors of a region set at once; the region joins the sliders if it is not there."""
-    limited = [max(-END, min(END, round(f, 2))) for f in factors]
-    if all(r["region"] != region for r in now):
-        rows, problem = added(now, region)
-        if rows is no_update:
-            return no_update, problem
-        now = rows
-    return [{**r, "factors": limited} if r["region"] == region else r for r in now], None
+def with_factors(now: list[Row], region: int, factors: Sequence[float]) -> list[Row]:
+    """All local factors of a region set at once; the region joins the sliders if it is not there. Raises as
+    :func:`added`."""
+    limited = tuple(max(-END, min(END, round(f, 2))) for f in factors)
+    return [replace(row, factors=limited) if row.region == region else row for row in added(now, region)]
 
 
 @callback(
@@ -147,20 +148,25 @@ def with_factors(now: Rows, region: int, factors: list[float]) -> tuple[Any, Any
     State("model", "data"),
     prevent_initial_call=True,
 )
-def draw_sliders(rows: Rows | None, rotation: str, mode: str, steer: Any, fit: str | None, model: Any) -> Any:
+def draw_sliders(data: Json, rotation: str, mode: str, steer: Json, fit: str | None, model: Json) -> Node:
     """A block of sliders for each region; the ends named from its card."""
-    if rows is None or not fit:
+    if data is None or not fit:
         return no_update
+    rows = rows_of(data)
     if ctx.triggered_id != "on-sliders":
-        rows = current(rows, steer, fit)
+        rows = current(rows, settings_of(steer), fit)
     if not rows:
         return empty("No region is on the sliders. Choose one and press Steer here.")
     blocks = []
     for row in rows:
         # Asked without a widget, so that the cards of several regions do not replace each other.
-        result, panel = attempt(lambda row=row: RegionCard(spec_of(model), fit, row["region"], rotation))  # type: ignore[misc]
-        blocks.append(region_sliders(result.data, row["strength"], row.get("factors") or [], mode) if result else panel)
+        reply, panel = ask_for(lambda row=row: RegionCard(spec_of(model), fit, row.region, rotation))  # type: ignore[misc]
+        blocks.append(panel if reply is None else _block(reply.answer, row, mode))
     return blocks
+
+
+def _block(region: RegionFacts, row: Row, mode: str) -> Node:
+    return region_sliders(region, row.strength, row.factors, mode)
 
 
 # What a hand has moved since the rows were set is not set back by the drawing of them.
@@ -202,25 +208,19 @@ clientside_callback(
     Output("rotation", "value"),
     Input("start-steer", "data"),
 )
-def options_of_address(start: Any) -> tuple[Any, ...]:
+def options_of_address(start: Json) -> tuple[str, str, list[int], str]:
     """How, where and at which blocks, as the address says."""
-    steer = start.get("steer") or {}
-    defaults = SteeringSettings()
-    return (
-        steer.get("mode", defaults.mode if steer else START_MODE),
-        steer.get("where", defaults.where),
-        list(steer.get("layers", [])),
-        steer.get("rotation", defaults.rotation),
-    )
+    steer = settings_of(start["steer"]) or SteeringSettings(mode=START_MODE)
+    return steer.mode, steer.where, list(steer.layers), steer.rotation
 
 
 @callback(Output("layers", "options"), Input("regions", "data"), prevent_initial_call=True)
-def block_options(data: Any) -> Any:
+def block_options(question: Json) -> Json:
     """The blocks of the model beside the fit's own."""
-    if not data:
+    if not question:
         return no_update
-    facts = data["facts"]
-    return [{"label": f"block {b}", "value": b} for b in range(facts["layers"]) if b != facts["layer"]]
+    facts = reply_of(question).answer.facts
+    return [{"label": f"block {b}", "value": b} for b in range(facts.layers) if b != facts.layer]
 
 
 @callback(
@@ -237,13 +237,13 @@ def block_options(data: Any) -> Any:
     prevent_initial_call=True,
 )
 def reach_target(
-    clicks: int | None, target: Any, rows: Any, steer: Any, text: str | None, chat: bool, model: Any, session: str
-) -> tuple[Any, Any]:
+    clicks: int | None, target: Typed, data: Json, steer: Json, text: str | None, chat: bool, model: Json, session: str
+) -> tuple[Json, Node]:
     """Set the strength of the first region so that the next token costs the wanted KL."""
-    if not clicks or not rows or not steer:
+    if not clicks or not data or not steer:
         return no_update, "Put a region on the sliders first." if clicks else no_update
-    region = rows[0]["region"]
-    result, panel = attempt(
+    region = rows_of(data)[0].region
+    reply, panel = ask_for(
         lambda: StrengthForKL(
             spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), region,
             target,
@@ -251,16 +251,16 @@ def reach_target(
         session,
         "target",
     )  # fmt: skip
-    if result is None:
+    if reply is None:
         return no_update, panel
-    strength = round(result.data["strength"], 3)
-    return {"kind": "strength", "region": region, "strength": strength, "turn": clicks}, result.data["sentence"]
+    strength = round(reply.answer.strength, 3)
+    return {"kind": "strength", "region": region, "strength": strength, "turn": clicks}, reply.answer.sentence
 
 
-# What a question found out joins the presses on the sliders.
+# The answer to a question joins the presses on the sliders.
 for _store in ("reached", "liked"):
     clientside_callback(
-        "(found) => { if (found) dash_clientside.attune.press('on-sliders', found);"
+        "(answer) => { if (answer) dash_clientside.attune.press('on-sliders', answer);"
         " return dash_clientside.no_update; }",
         Output("on-sliders-sink", "className", allow_duplicate=True),
         Input(_store, "data"),
@@ -271,7 +271,7 @@ for _store in ("reached", "liked"):
 clientside_callback(
     # The model is a state: as an input it would call this on every page, also where the other inputs are not.
     "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
-    + str(ADDRESS).replace("'", '"')
+    + json.dumps(names_of(SteeringState))
     + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("steer", "data"),

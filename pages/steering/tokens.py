@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dash import ALL, Input, Output, State, callback, ctx, html, no_update
 
+from analysis.engine.client import Reply
+from analysis.mfa.answers.regions import TokenParts
 from analysis.mfa.ops.regions import ExplainTokens
+from analysis.view_ref import QuestionRef
+from components.kit.card import UNCHANGED, Card
 from components.kit.panels import user_error
-from components.mfa.figures import token_parts, two_segments
-from pages.common import attempt, spec_of
+from components.kit.types import Json, Node
+from components.mfa.region_figures import TokenOptions, token_parts, two_segments
+from pages.cards import content
+from pages.common import ask_for, reply_of, spec_of
+
+PARTS = Card("token-parts", "Centroid, local offset and rest")
+SEGMENTS = Card("segments", "Two segments")
 
 
 @callback(
-    Output("parts", "data"),
+    Output("explained", "data"),
+    Output("explained-token", "data"),
     Output("explain-error", "children"),
     Input("explain", "n_clicks"),
     Input("region-fit", "value"),
@@ -23,110 +34,121 @@ from pages.common import attempt, spec_of
     State("session", "data"),
     prevent_initial_call=True,
 )
-def explain(_clicks: Any, fit: str | None, rotation: str, text: Any, model: Any, session: str) -> tuple[Any, Any]:
+def explain(
+    _clicks: int | None, fit: str | None, rotation: str, text: str | None, model: Json, session: str
+) -> tuple[Json, Json, Node]:
     """Every token of the text, split."""
     if not fit:
-        return no_update, no_update
-    result, panel = attempt(lambda: ExplainTokens(spec_of(model), fit, text or "", rotation), session, "explain")
-    if result is None:
-        return no_update, panel
-    return {**result.data, "chosen": _longest(result.data), "fit": fit, "text": text}, None
+        return no_update, no_update, no_update
+    reply, panel = ask_for(lambda: ExplainTokens(spec_of(model), fit, text or "", rotation), session, "explain")
+    if reply is None:
+        return no_update, no_update, panel
+    return asdict(reply.question), _longest(reply.answer), None
 
 
-def _longest(parts: dict[str, Any]) -> int:
+def _longest(parts: TokenParts) -> int:
     """The token to open on: the one with the longest local offset that lies within what the fit has seen."""
-    places = range(min(parts["outside"], len(parts["labels"]) - 1), len(parts["labels"]))
-    return max(places, key=lambda i: parts["local"][i])
+    places = range(min(parts.outside, len(parts.labels) - 1), len(parts.labels))
+    return max(places, key=lambda i: parts.local[i])
 
 
 @callback(
-    Output("parts", "data", allow_duplicate=True),
+    Output("explained-token", "data", allow_duplicate=True),
     Input({"part": ALL}, "n_clicks"),
     Input("token-parts", "clickData"),
-    State("parts", "data"),
+    State("explained-token", "data"),
     prevent_initial_call=True,
 )
-def choose(clicks: Any, figure_click: Any, parts: Any) -> Any:
+def choose(_clicks: Json, click: Json, chosen: int | None) -> Json:
     """Choose a token on the strip or in the figure."""
-    if not parts:
-        return no_update
     if isinstance(ctx.triggered_id, dict):
-        if not ctx.triggered[0]["value"]:
-            return no_update
-        chosen = ctx.triggered_id["part"]
+        place = ctx.triggered_id["part"] if ctx.triggered[0]["value"] else None
     else:
-        chosen = (figure_click or {}).get("points", [{}])[0].get("pointNumber")
-    valid = isinstance(chosen, int) and 0 <= chosen < len(parts["labels"])
-    return {**parts, "chosen": chosen} if valid and chosen != parts["chosen"] else no_update
+        place = (click or {}).get("points", [{}])[0].get("pointNumber")
+    return place if isinstance(place, int) and place != chosen else no_update
 
 
 @callback(
-    Output("token-strip", "children"),
-    Output("token-facts", "children"),
-    Output("token-parts", "figure"),
-    Output("token-parts-caption", "children"),
-    Output({"settings": "token-parts"}, "data"),
-    Output("segments", "figure"),
-    Output("segments-caption", "children"),
-    Output({"settings": "segments"}, "data"),
-    Output("steer-like", "disabled"),
-    Input("parts", "data"),
-    Input("theme", "data"),
+    output={
+        "strip": Output("token-strip", "children"),
+        "facts": Output("token-facts", "children"),
+        "parts": PARTS.outputs,
+        "segments": SEGMENTS.outputs,
+        "like": Output("steer-like", "disabled"),
+    },
+    inputs={
+        "question": Input("explained", "data"),
+        "token": Input("explained-token", "data"),
+        "theme": State("theme", "data"),
+    },
     prevent_initial_call=True,
 )
-def show(parts: Any, theme: str) -> tuple[Any, ...]:
+def show(question: Json, token: int | None, theme: str) -> dict[str, Any]:
     """Strip, sentence and both figures of the chosen token."""
-    if not parts:
-        return (no_update,) * 9
-    i = parts["chosen"]
-    strip = [
+    if not question or token is None:
+        return {"strip": no_update, "facts": no_update, "parts": UNCHANGED, "segments": UNCHANGED, "like": no_update}
+    reply: Reply[TokenParts] = reply_of(question)
+    options = TokenOptions(min(token, len(reply.answer.labels) - 1))
+    return {
+        "strip": strip(reply.answer, options.token, reply.question.params["text"]),
+        "facts": facts(reply.answer, options.token),
+        "parts": content(token_parts, reply, options=options, theme=theme),
+        "segments": content(two_segments, reply, options=options, theme=theme),
+        "like": False,
+    }
+
+
+def strip(parts: TokenParts, chosen: int, text: str) -> Node:
+    """The tokens of a text, shaded by how sure they are of their region."""
+    buttons = [
         html.Button(
             label,
             id={"part": n},
-            className="attune-token attune-tok" + (" attune-picked" if n == i else ""),
+            className="attune-token attune-tok" + (" attune-picked" if n == chosen else ""),
             type="button",
             **{"data-token-position": str(n), "data-token-soft": ""},
-            title=f"{parts['region'][n]}: {parts['region_labels'][n]}",
-            style={"--shade": round(0.8 * parts["responsibility"][n] * (n >= parts["outside"]), 3)},
+            title=f"{region}: {name}",
+            style={"--shade": round(0.8 * share * (n >= parts.outside), 3)},
         )
-        for n, label in enumerate(parts["labels"])
+        for n, (label, region, name, share) in enumerate(
+            zip(parts.labels, parts.region, parts.region_labels, parts.responsibility, strict=True)
+        )
     ]
-    whole = max(parts["norm"][i] ** 2, 1e-12)
-    text = html.P(
+    # The token card needs the text; the wrapper that holds it has no box of its own.
+    return [html.Div(buttons, style={"display": "contents"}, **{"data-token-text": text})]
+
+
+def facts(parts: TokenParts, i: int) -> Node:
+    """Where a token lies, in a sentence."""
+    square = max(parts.norm[i] ** 2, 1e-12)
+    return html.P(
         [
-            html.Strong(f"“{parts['labels'][i]}”"),
-            f" lies in region {parts['region'][i]} (",
-            html.Strong(parts["region_labels"][i]),
-            f") with responsibility {parts['responsibility'][i]:.3f}; next is {parts['second'][i]} "
-            f"({parts['second_labels'][i]}) with {parts['second_share'][i]:.3f}. Of its squared distance from the "
-            f"mean, the rest takes {parts['rest'][i] ** 2 / whole:.0%}. log p = {parts['log_density'][i]:.0f} nats.",
-            " The fit has not seen first positions such as this one." if i < parts["outside"] else "",
+            html.Strong(f"“{parts.labels[i]}”"),
+            f" lies in region {parts.region[i]} (",
+            html.Strong(parts.region_labels[i]),
+            f") with responsibility {parts.responsibility[i]:.3f}; next is {parts.second[i]} "
+            f"({parts.second_labels[i]}) with {parts.second_share[i]:.3f}. Of its squared distance from the "
+            f"mean, the rest takes {parts.rest[i] ** 2 / square:.0%}. log p = {parts.log_density[i]:.0f} nats.",
+            " The fit has not seen first positions such as this one." if i < parts.outside else "",
         ]
     )
-    settings = {"text": parts["text"], "fit": parts["fit"], "token": i, "label": parts["labels"][i]}
-    path = {"x": parts["path_x"][i], "y": parts["path_y"][i]}
-    whole_text = "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar."
-    plane_text = f"Token {i}, “{parts['labels'][i]}”: the plane that holds its points best."
-    first = (token_parts(parts, theme, i), whole_text, settings)
-    second = (two_segments(path, theme), plane_text, settings)
-    # The token card needs the text; the wrapper that holds it has no box of its own.
-    strip = [html.Div(strip, style={"display": "contents"}, **{"data-token-text": parts["text"]})]
-    return (strip, text, *first, *second, False)
 
 
 @callback(
     Output("liked", "data"),
     Output("explain-error", "children", allow_duplicate=True),
     Input("steer-like", "n_clicks"),
-    State("parts", "data"),
+    State("explained", "data"),
+    State("explained-token", "data"),
     State("region-fit", "value"),
     prevent_initial_call=True,
 )
-def steer_like(clicks: int | None, parts: Any, fit: str | None) -> tuple[Any, Any]:
+def steer_like(clicks: int | None, question: Json, token: int | None, fit: str | None) -> tuple[Json, Node]:
     """Put the token's region on the sliders, with all local factors as they are at that token."""
-    if not clicks or not parts or not fit:
+    if not clicks or not question or token is None or not fit:
         return no_update, no_update
-    i = parts["chosen"]
-    if parts["fit"] != fit:
+    if QuestionRef.from_dict(question).params["fit"] != fit:
         return no_update, user_error("This text was explained with another fit. Explain it again.")
-    return {"kind": "factors", "region": parts["region"][i], "factors": parts["factors"][i], "turn": clicks}, None
+    parts = reply_of(question).answer
+    press = {"kind": "factors", "region": parts.region[token], "factors": list(parts.factors[token]), "turn": clicks}
+    return press, None

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
+from analysis.engine.client import Reply
 from analysis.errors import UserError
+from analysis.mfa.answers.steering import SteeredTexts
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
-from components.mfa.figures import price_per_token, region_presence
-from pages.common import refusal, spec_of
+from components.kit.card import UNCHANGED, Card
+from components.kit.readouts import readouts
+from components.kit.types import Json, Node, Typed
+from components.mfa.steering_figures import price_per_token, region_presence
+from pages.cards import content
+from pages.common import refusal, reply_of, spec_of
+
+PRICE = Card("price", "Price of each token", 300, "Write a text first.")
+PRESENCE = Card("presence", "Is the region in the text?", 300, "Write a text first.")
 
 
 @callback(
@@ -33,9 +42,9 @@ from pages.common import refusal, spec_of
     prevent_initial_call=True,
 )
 def ask(
-    _clicks: Any, steer: Any, on_release: bool, text: Any, chat: bool, count: Any, temperature: Any, top_p: Any,
-    seed: Any, control: str, positive: Any, negative: Any, before: Any, model: Any,
-) -> tuple[Any, Any]:  # fmt: skip
+    _clicks: int | None, steer: Json, on_release: bool, text: str | None, chat: bool, count: Typed, temperature: Typed,
+    top_p: Typed, seed: Typed, control: str, positive: str | None, negative: str | None, before: Json, model: Json,
+) -> tuple[Json, Node]:  # fmt: skip
     """What the stream is to be asked; checked here, so that a refusal stands where the value was typed."""
     if not steer or (ctx.triggered_id == "steer" and not on_release):
         return no_update, no_update
@@ -68,55 +77,20 @@ clientside_callback(
 
 
 @callback(
-    Output("readouts", "children"),
-    Output("price", "figure"),
-    Output("price-caption", "children"),
-    Output({"settings": "price"}, "data"),
-    Output("presence", "figure"),
-    Output("presence-caption", "children"),
-    Output({"settings": "presence"}, "data"),
-    Input("written", "data"),
-    Input("theme", "data"),
-    State("ask-text", "data"),
+    output={"table": Output("readouts", "children"), "price": PRICE.outputs, "presence": PRESENCE.outputs},
+    inputs={"question": Input("written", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
-def show_readouts(written: Any, theme: str, asked: Any) -> tuple[Any, ...]:
-    """The numbers beside the texts."""
-    if not written:
-        return (no_update,) * 7
-    names = [("base", "unsteered"), ("steered", "steered"), ("control", "control")]
-    rows = [(title, written[key]) for key, title in names if written.get(key)]
-    table = html.Table(
-        [
-            html.Thead(
-                html.Tr([html.Th(t) for t in ("", "mean KL per token", "perplexity, unsteered model", "repetition")])
-            ),
-            html.Tbody(
-                [
-                    html.Tr(
-                        [
-                            html.Th(title),
-                            html.Td(f"{row['mean_kl']:.3f} nats"),
-                            html.Td("no text" if row["perplexity"] is None else f"{row['perplexity']:.1f}"),
-                            html.Td(f"{row['repetition']:.0%} of 3-grams"),
-                        ]
-                    )
-                    for title, row in rows
-                ]
-            ),
-        ],
-        className="attune-table",
-    )
-    note = f"Control: {written['control_note']}." if written.get("control_note") else ""
-    settings = {
-        **(asked or {}).get("params", {}),
-        "texts": {key: row["text"] for (key, _), (_, row) in zip(names, rows, strict=False)},
+def show_readouts(question: Json, theme: str) -> dict[str, Any]:
+    """The numbers beside the texts that the browser has just got."""
+    if not question:
+        return {"table": no_update, "price": UNCHANGED, "presence": UNCHANGED}
+    reply: Reply[SteeredTexts] = reply_of(question)
+    return {
+        "table": readouts(reply.answer, "steered", "control"),
+        "price": content(price_per_token, reply, theme=theme),
+        "presence": content(region_presence, reply, theme=theme),
     }
-    caption = "Price along the steered text, each token given the tokens before it. " + note
-    here = "The unsteered model reads each text; mean responsibility over its written tokens at the fit's block."
-    return (
-        table, price_per_token(written, theme), caption, settings, region_presence(written, theme), here, settings
-    )  # fmt: skip
 
 
 @callback(Output("control-panel", "hidden"), Input("control", "value"))

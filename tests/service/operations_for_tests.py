@@ -104,7 +104,12 @@ class SleepSteps(Operation):
 
 
 @dataclass(frozen=True)
-class SayLines(Operation):
+class Lines:
+    said: int
+
+
+@dataclass(frozen=True)
+class SayLines(Operation[Lines]):
     """A stream of numbered lines; a line of the journal for each."""
 
     kind: ClassVar[Kind] = "stream"
@@ -113,12 +118,12 @@ class SayLines(Operation):
     seconds: float = 0.01
     journal: str = ""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> Lines:
         for n in range(self.count):
             _enter(self.journal, f"{self.name} {n}")
             time.sleep(self.seconds)
             context.line(n=n)
-        return Result({"said": self.count})
+        return Lines(self.count)
 
 
 @dataclass(frozen=True)

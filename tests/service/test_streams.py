@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.engine.client import Superseded
+from analysis.engine.client import Client, Superseded
 from analysis.errors import Cancelled
+from analysis.view_ref import QuestionRef
 from tests.service.conftest import Desk, Service, lines, until
 from tests.service.operations_for_tests import Echo, GatedJob, SayLines, SleepSteps, SlowLive
 
@@ -67,6 +68,14 @@ def test_equal_streams_are_not_shared(desk: Desk, journal: str) -> None:
 def test_lines_arrive_through_the_client_complete_and_in_order(service: Service) -> None:
     got = list(service.client.stream(SayLines("all", 500, 0.0)))
     assert got == [*({"n": n} for n in range(500)), {"said": 500}]
+
+
+def test_the_answer_of_a_stream_is_there_without_asking_again(service: Service, journal: str) -> None:
+    operation = SayLines("once", 3, 0.0, journal)
+    question = QuestionRef("SayLines", operation.to_params())
+    assert len(list(service.client.stream(operation))) == 4
+    assert service.client.reply(question).answer.said == 3 and len(lines(journal)) == 3
+    assert Client().reply(question).answer.said == 3 and len(lines(journal)) == 6, "another client asks"
 
 
 def test_closing_the_iterator_stops_the_worker_and_the_next_request_starts(service: Service, journal: str) -> None:

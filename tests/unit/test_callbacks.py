@@ -33,6 +33,7 @@ from pages.attention import features, heads
 from pages.registry import pages
 from components.mfa.card import region_effects
 from components.mfa.sliders import region_sliders
+from analysis.mfa.answers.regions import Effects, Factor, RegionFacts
 import numpy as np
 
 def ids(component):
@@ -53,8 +54,8 @@ job = JobRow("1", "Op", "t", "", "", "running", 0.5)
 made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
         features._chip(0, ContrastSpec("induction"), True),
         *heads.best_heads(HeadScore(np.zeros((2, 2)), "s", False), None)[1:],
-        region_sliders({"region": 1, "label": "l", "factors": [{"low": "a", "high": "b", "share": 1.0, "low_title": "",
-                        "high_title": ""}]}, 0.5, [], "add"), region_effects({"promoted": [], "suppressed": []}),
+        region_sliders(RegionFacts(1, "l", "", {}, "", (), (), (Factor(1.0, 1.0, "a", "b", "", "", (), ()),), ()),
+                       0.5, (), "add"), region_effects(Effects((), ())),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
 print(json.dumps({
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dash import no_update
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
+from analysis.mfa.answers.regions import (
+    ContextLine,
+    Effects,
+    Factor,
+    FitFacts,
+    FitMap,
+    Iteration,
+    NewFit,
+    Region,
+    RegionFacts,
+    TokenParts,
+    TokenValue,
+)
+from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredTexts
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
+from analysis.steering.answers import NextTokens, WrittenText
 from app import create_app
 from components.kit.next_tokens import next_tokens
-from components.mfa import figures as region_figures
-from components.mfa.card import factor_effects, region_card, region_effects, region_rows
+from components.kit.readouts import readouts
+from components.kit.view import NoOptions
+from components.mfa import region_figures, steering_figures
+from components.mfa.card import factor_effects, region_card, region_effects
+from components.mfa.region_figures import MapOptions, TokenOptions
+from components.mfa.region_list import matching, ranked, region_rows
 from components.mfa.sliders import END, more_options, region_sliders
+from components.mfa.steering_figures import ControlOptions
 from pages.frame import streams as route
-from pages.steering.state import START_TEXT, View, read_address
+from pages.state import read
+from pages.steering.state import START_TEXT, Row, SteeringState, plain_rows, rows_of, rows_on
+from tests.unit.test_attention_words import text_of
 
 STEER = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)), RegionSetting(8, 0.5)), "add", "generated", (4,), "varimax"
@@ -51,7 +73,11 @@ def steer_with(**changes: Any) -> dict[str, Any]:
     return {"steer": json.dumps({**STEER.to_dict(), **changes})}
 
 
-def regions_of(view: View) -> list[int]:
+def read_address(query: dict[str, Any]) -> SteeringState:
+    return read(SteeringState, query)
+
+
+def regions_of(view: SteeringState) -> list[int]:
     return [r["region"] for r in (view.steer or {}).get("regions", [])]
 
 
@@ -63,21 +89,24 @@ def test_a_view_survives_its_address() -> None:
             "seed": "7", "temperature": "0.25", "top_p": "0.5", "count": "60", "tab": "controls",
         }
     )  # fmt: skip
-    assert view.problems == [] and view.model == model and SteeringSettings.from_dict(view.steer) == STEER
+    assert view.problems == () and view.model == model and SteeringSettings.from_dict(view.steer) == STEER
     assert (view.text, view.chat, view.seed, view.temperature) == ("Once", True, 7, 0.25)
     assert (view.top_p, view.count, view.tab) == (0.5, 60, "controls")
 
 
 def test_an_empty_address_opens_the_usual_view() -> None:
-    assert read_address({}) == View() and View().steer is None and View().text == START_TEXT
+    assert read_address({}) == SteeringState()
+    assert SteeringState().steer is None and SteeringState().text == START_TEXT
 
 
 @pytest.mark.parametrize("name", ["seed", "count", "temperature", "top_p"])
-@pytest.mark.parametrize("value", ["NaN", "nan", "1e9", "-1", "inf", "-Infinity", "x", "", "9" * 5000, "1_0e400", []])
+@pytest.mark.parametrize("value", ["NaN", "nan", "1e9", "-1", "inf", "-Infinity", "x", "9" * 5000, "1_0e400"])
 def test_numbers_that_cannot_be_used_are_said_and_the_rest_is_kept(name: str, value: Any) -> None:
     view = read_address({name: value, "text": "Once", **steer_with()})
     (problem,) = view.problems
-    assert getattr(view, name) == getattr(View(), name) and name.replace("_", "-") in problem and len(problem) < 200
+    assert (
+        getattr(view, name) == getattr(SteeringState(), name) and f"gives {name} as" in problem and len(problem) < 200
+    )
     assert view.text == "Once" and regions_of(view) == [3, 8]
 
 
@@ -117,7 +146,7 @@ def test_an_option_that_cannot_be_used_is_left_out_and_said(changes: dict[str, A
 @pytest.mark.parametrize(
     "steer",
     [
-        "", "null", "{", "3", "[]", "[" * 50_000, '{"a":' * 5000,
+        "null", "{", "3", "[]", "[" * 50_000, '{"a":' * 5000,
         json.dumps({"regions": [{"region": 1}, {"region": 1}]}), json.dumps({"layers": list(range(65))}),
         json.dumps({"regions": [{"region": k} for k in range(MAX_REGIONS + 1)]}), json.dumps({"fit": "x" * 300}),
     ],
@@ -164,111 +193,125 @@ def test_a_prompt_whose_file_is_gone_is_said() -> None:
 # Sliders and regions as data
 
 
-def some_regions(count: int = 6, fit: str = "f") -> dict[str, Any]:
+def some_regions(count: int = 6, fit: str = "f") -> FitMap:
     characters = ["token", "theme", "grammar", "theme", "small", "mixed"]
     rows = [
-        {
-            "region": k, "label": f"label {k} <b>", "own_label": "", "character": characters[k % 6], "score": k / 10,
-            "size": 100 * (k + 1) % 370, "purity": 0.5, "theme": "baking" if k % 2 else "", "entropy": 3.0,
-            "words": f"{k} label baking flour{k}", "x": float(k), "y": -float(k), "near": [(k + 1) % count, 99],
-        }
+        Region(
+            region=k, label=f"label {k} <b>", own_label="", character=characters[k % 6], score=k / 10,
+            size=100 * (k + 1) % 370, purity=0.5, theme="baking" if k % 2 else "", entropy=3.0,
+            words=f"{k} label baking flour{k}", x=float(k), y=-float(k), near=((k + 1) % count, 99),
+        )
         for k in range(count)
     ]  # fmt: skip
-    facts = {"caption": "c", "layers": 4, "layer": 1}
-    return {"fit": fit, "facts": facts, "regions": rows}
+    facts = FitFacts("c", count, 2, 8, "Tiny", 1000, -1.0, -2.0, 0, "a test", 1, "residual", 4)
+    return FitMap(fit, facts, tuple(rows))
 
 
-def numbers(rows: list[dict[str, Any]]) -> list[int]:
-    return [r["region"] for r in rows]
+def numbers(rows: Sequence[Region | Row]) -> list[int]:
+    return [r.region for r in rows]
 
 
-def test_the_list_is_ranked_by_character_then_score_or_by_size(client: FlaskClient) -> None:
-    from pages.steering.regions import ranked
-
-    rows = some_regions()["regions"]
+def test_the_list_is_ranked_by_character_then_score_or_by_size() -> None:
+    rows = some_regions().regions
     assert numbers(ranked(rows, "theme")) == [3, 1, 5, 4, 2, 0]
     assert numbers(ranked(rows, "grammar"))[0] == 2 and numbers(ranked(rows, "token"))[:2] == [0, 5]
     by_size = ranked(rows, "size")
-    assert [r["size"] for r in by_size] == sorted((r["size"] for r in rows), reverse=True)
+    assert [r.size for r in by_size] == sorted((r.size for r in rows), reverse=True)
     assert ranked(rows, "evil") == by_size and ranked([], "theme") == []
 
 
-def test_a_search_needs_every_word(client: FlaskClient) -> None:
-    from pages.steering.regions import matching
-
-    rows = some_regions()["regions"]
+def test_a_search_needs_every_word() -> None:
+    rows = some_regions().regions
     assert numbers(matching(rows, "Baking FLOUR3")) == [3] and matching(rows, "flour3 flour4") == []
-    assert matching(rows, None) == matching(rows, "   ") == rows
+    assert matching(rows, None) == matching(rows, "   ") == list(rows)
 
 
 def test_values_under_the_hand_are_kept_if_they_are_of_this_fit(client: FlaskClient) -> None:
     from pages.steering.sliders import current
 
-    before = [{"region": 1, "strength": 0.6, "factors": []}, {"region": 2, "strength": 0.2, "factors": []}]
-    steer = {"fit": "f", "regions": [{"region": 1, "strength": 0.9, "factors": [1.0]}]}
-    assert current(before, steer, "f") == [
-        {"fit": "f", "region": 1, "strength": 0.9, "factors": [1.0]},
-        {"fit": "f", "region": 2, "strength": 0.2, "factors": []},
-    ]
-    assert [r["strength"] for r in current(before, {**steer, "fit": "g"}, "f")] == [0.6, 0.2]
-    assert current(None, None, "f") == [] and current(before, None, "f")[0]["strength"] == 0.6
+    before = [Row(1, 0.6), Row(2, 0.2)]
+    steer = SteeringSettings("f", (RegionSetting(1, 0.9, (1.0,)),))
+    assert current(before, steer, "f") == [Row(1, 0.9, (1.0,), "f"), Row(2, 0.2, (), "f")]
+    assert [r.strength for r in current(before, dataclasses.replace(steer, fit="g"), "f")] == [0.6, 0.2]
+    assert current([], None, "f") == [] and current(before, None, "f")[0].strength == 0.6
+
+
+def test_rows_survive_the_store_of_the_sliders() -> None:
+    rows = [Row(1, 0.9, (1.0, -0.5), "f"), Row(2)]
+    assert rows_of(json.loads(json.dumps(plain_rows(rows)))) == rows and rows_of(None) == []
+    assert rows_on(SteeringSettings("f", (RegionSetting(1, 0.9, (1.0, -0.5)),))) == rows[:1] and rows_on(None) == []
 
 
 def test_a_region_is_added_once_and_not_beyond_the_limit(client: FlaskClient) -> None:
     from pages.steering.sliders import START_STRENGTH, added
 
-    rows, said = added([], 3)
-    assert said is None and numbers(rows) == [3] and rows[0]["strength"] == START_STRENGTH
-    rows, said = added(rows, 4)
-    assert numbers(rows) == [3, 4] and rows[1]["strength"] < START_STRENGTH
-    assert added(rows, 3)[0] is no_update and added(rows, None)[0] is no_update
-    full = [{"region": k, "strength": 0.1, "factors": []} for k in range(MAX_REGIONS)]
-    rows, said = added(full, 99)
-    assert rows is no_update and f"At most {MAX_REGIONS}" in said.children
+    rows = added([], 3)
+    assert numbers(rows) == [3] and rows[0].strength == START_STRENGTH
+    rows = added(rows, 4)
+    assert numbers(rows) == [3, 4] and rows[1].strength < START_STRENGTH
+    assert added(rows, 3) == rows and added(rows, None) == rows
+    full = [Row(k, 0.1) for k in range(MAX_REGIONS)]
+    with pytest.raises(UserError, match=f"At most {MAX_REGIONS}"):
+        added(full, 99)
 
 
 def test_factors_of_a_token_are_set_at_once_within_the_sliders(client: FlaskClient) -> None:
     from pages.steering.sliders import with_factors
 
-    now = [{"region": 1, "strength": 0.3, "factors": [9.0]}, {"region": 2, "strength": 0.2, "factors": [0.5]}]
-    rows, _ = with_factors(now, 1, [0.126, -7.5, 30.0])
-    assert rows[0] == {"region": 1, "strength": 0.3, "factors": [0.13, -END, END]} and rows[1] == now[1]
-    rows, _ = with_factors(now, 5, [1.0])
-    assert numbers(rows) == [1, 2, 5] and rows[2]["factors"] == [1.0] and now[0]["factors"] == [9.0]
-    full = [{"region": k, "strength": 0.1, "factors": []} for k in range(MAX_REGIONS)]
-    assert with_factors(full, 99, [1.0])[0] is no_update
-    assert with_factors(full, 2, [1.0])[0][2]["factors"] == [1.0]
+    now = [Row(1, 0.3, (9.0,)), Row(2, 0.2, (0.5,))]
+    rows = with_factors(now, 1, [0.126, -7.5, 30.0])
+    assert rows[0] == Row(1, 0.3, (0.13, -END, END)) and rows[1] == now[1]
+    rows = with_factors(now, 5, [1.0])
+    assert numbers(rows) == [1, 2, 5] and rows[2].factors == (1.0,) and now[0].factors == (9.0,)
+    full = [Row(k, 0.1) for k in range(MAX_REGIONS)]
+    with pytest.raises(UserError, match=f"At most {MAX_REGIONS}"):
+        with_factors(full, 99, [1.0])
+    assert with_factors(full, 2, [1.0])[2].factors == (1.0,)
+
+
+def test_presses_are_followed_one_after_the_other(client: FlaskClient) -> None:
+    from pages.steering.sliders import pressed
+
+    now = [Row(1, 0.3, (2.0,)), Row(2, 0.2)]
+
+    def press(factors_of: Any = None, **what: Any) -> list[Row]:
+        return pressed(now, what, factors_of)
+
+    assert press(kind="reset") == [Row(1), Row(2)] and press(kind="remove", region=1) == now[1:]
+    assert press(kind="strength", region=2, strength=0.7) == [now[0], Row(2, 0.7)]
+    assert press(kind="factors", region=2, factors=[1]) == [now[0], Row(2, 0.2, (1,))]
+    assert press(lambda context: (int(context[0]), [3.0]), kind="use", context="1:77") == [Row(1, 0.3, (3.0,)), now[1]]
+    assert press(lambda context: None, kind="use", context="1:77") == now
+    assert numbers(press(kind="add", region=5)) == [1, 2, 5]
 
 
 def opened(before: Any, start: Any, fit: str = "f") -> tuple[Any, Any]:
     from pages.steering.sliders import opening
 
-    data = some_regions(fit=fit)
-    return opening(data, before, {"steer": start}, fit, set(numbers(data["regions"])))
+    return opening(some_regions(fit=fit), before, start)
 
 
 def test_a_page_opens_on_what_the_address_says_or_on_the_best_theme(client: FlaskClient) -> None:
-    asked = {"fit": "f", "regions": [{"region": 2, "strength": 0.3, "factors": []}]}
-    rows, said = opened(None, asked)
-    assert numbers(rows) == [2] and rows[0]["strength"] == 0.3 and said is None
-    some = {**asked, "regions": [*asked["regions"], {"region": 77, "strength": 0.3, "factors": []}]}
-    rows, said = opened(None, some)
-    assert numbers(rows) == [2] and "left out" in said.children
-    for start in (None, {**asked, "fit": "other"}, {**asked, "regions": []}):
+    asked = SteeringSettings("f", (RegionSetting(2, 0.3),))
+    rows, problem = opened(None, asked)
+    assert rows == [Row(2, 0.3, (), "f")] and problem is None
+    rows, problem = opened(None, SteeringSettings("f", (*asked.regions, RegionSetting(77, 0.3))))
+    assert numbers(rows) == [2] and "left out" in problem.children
+    for start in (None, SteeringSettings("other", asked.regions), SteeringSettings("f")):
         assert numbers(opened(None, start)[0]) == [3]
 
 
 def test_another_fit_takes_the_regions_of_the_last_one_off_the_sliders(client: FlaskClient) -> None:
-    from pages.steering.sliders import added, current, of_fit
+    from pages.steering.sliders import added, current
 
-    asked = {"fit": "f", "regions": [{"region": 2, "strength": 0.3, "factors": []}]}
+    asked = SteeringSettings("f", (RegionSetting(2, 0.3),))
     by_address, _ = opened(None, asked)
-    by_hand, _ = of_fit(added([], 2), "f")
+    by_hand = [dataclasses.replace(row, fit="f") for row in added([], 2)]
     by_itself, _ = opened(None, None)
     for rows in (by_address, by_hand, by_itself, current(by_address, None, "f")):
-        assert opened(rows, asked)[0] is no_update  # the map came anew, after a renaming
+        assert opened(rows, asked)[0] is None  # the map came anew, after a renaming
         other, _ = opened(rows, asked, "g")
-        assert numbers(other) == [3] and other[0]["fit"] == "g"
+        assert numbers(other) == [3] and other[0].fit == "g"
 
 
 # Figures and components
@@ -294,8 +337,11 @@ def values(array: Any) -> list[float]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
-    rows = some_regions()["regions"]
-    figure = plain(region_figures.region_map(rows, theme, 3, [1, 77], {3, 5}))
+    fit = some_regions()
+    rows = tuple(dataclasses.replace(r, words=f"{r.words} odd") if r.region in (3, 5) else r for r in fit.regions)
+    drawing = region_figures.region_map(dataclasses.replace(fit, regions=rows), MapOptions(3, (1, 77), "odd"), theme)
+    figure = plain(drawing.figure)
+    assert drawing.caption == "c"
     at = {}
     for trace in figure["data"]:
         if trace["mode"] != "markers":
@@ -305,7 +351,7 @@ def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
         )
         at |= {n: (x, y, opacity > 0.5) for n, x, y, opacity in places}
         assert all("<b>" not in text for text in trace["text"])
-    assert at == {r["region"]: (r["x"], r["y"], r["region"] in (3, 5)) for r in rows}
+    assert at == {r.region: (r.x, r.y, r.region in (3, 5)) for r in rows}
     rings = next(t for t in figure["data"] if t["mode"] == "markers+text")
     assert rings["customdata"] == [1, 3]
     edges = next(t for t in figure["data"] if t["mode"] == "lines")
@@ -313,65 +359,78 @@ def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
 
 
 def test_an_empty_map_is_drawn() -> None:
-    assert plain(region_figures.region_map([], "light", None, [], None))["data"] == []
+    empty = dataclasses.replace(some_regions(), regions=())
+    assert plain(region_figures.region_map(empty, MapOptions(), "light").figure)["data"] == []
 
 
 def test_next_tokens_keep_equal_labels_apart_and_show_both_probabilities() -> None:
-    answer = {"labels": ["<b>", "<b>", "c"], "base": [0.5, 0.25, 0.1], "steered": [0.1, 0.3, 0.4]}
-    answer["change"] = [math.log(s / b) for b, s in zip(answer["base"], answer["steered"], strict=True)]  # type: ignore[arg-type]
-    figure = plain(next_tokens(answer, "light"))
+    base, steered = (0.5, 0.25, 0.1), (0.1, 0.3, 0.4)
+    change = tuple(math.log(s / b) for b, s in zip(base, steered, strict=True))
+    figure = plain(next_tokens(NextTokens(("<b>", "<b>", "c"), (7, 8, 9), base, steered, change), "light"))
     first, second = figure["data"]
-    assert values(first["x"]) == pytest.approx(answer["base"]) and values(second["x"]) == pytest.approx(
-        answer["steered"]
-    )
+    assert values(first["x"]) == pytest.approx(base) and values(second["x"]) == pytest.approx(steered)
     assert len(set(first["y"])) == 3 and not any("<b>" in label for label in first["y"])
+    assert [point[0] for point in second["customdata"]] == [7, 8, 9], "a click says which token it is by its id"
     assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61 nats", "+0.18 nats", "+1.39 nats"]
 
 
+def some_text(*kl: float) -> WrittenText:
+    labels = ("a", "<i>")[: len(kl)]
+    return WrittenText((3, 4)[: len(kl)], "a<i>", labels, kl, kl, 0.2, 5.5 if kl else None, 0.0)
+
+
 def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
-    text = {"kl": [0.1, 0.3], "labels": ["a", "<i>"]}
-    written = {"steered": text, "control": {"kl": [], "labels": []}}
-    (trace,) = plain(region_figures.price_per_token(written, "dark"))["data"]
+    shares = Presence(("3: <b>",), (0.1,), (0.7,))
+    texts = SteeredTexts(some_text(0, 0), some_text(0.1, 0.3), some_text(), "", 9.0, False, "s", True, shares)
+    (trace,) = plain(steering_figures.price_per_token(texts, NoOptions(), "dark").figure)["data"]
     assert values(trace["y"]) == pytest.approx([0.1, 0.3]) and trace["x"] == [1, 2] and trace["text"][1] != "<i>"
-    assert len(plain(region_figures.price_per_token({"steered": text, "control": text}, "dark"))["data"]) == 2
-    presence = {"presence": {"labels": ["3: <b>"], "base": [0.1], "steered": [0.7]}}
-    bars = plain(region_figures.region_presence(presence, "light"))["data"]
+    both = dataclasses.replace(texts, control=texts.steered, control_note="a push")
+    drawing = steering_figures.price_per_token(both, NoOptions(), "dark")
+    assert len(plain(drawing.figure)["data"]) == 2 and drawing.caption.endswith("Control: a push.")
+    bars = plain(steering_figures.region_presence(texts, NoOptions(), "light").figure)["data"]
     assert [values(b["y"])[0] for b in bars] == pytest.approx([0.1, 0.7])
-    rows = [{"name": "the set-up", "own": True, "kl": 0.25}, {"name": "random <b>", "own": False, "kl": 0.5}]
-    (bars,) = plain(region_figures.controls_bars(rows, "light"))["data"]
+    shift: tuple[Any, ...] = ((), (), (), (), ())
+    rows = (
+        Control(*shift, 0.25, (1.0, 2.0), False, "the set-up", True, ""),
+        Control(*shift, 0.5, (1.0, 2.0), False, "random <b>", False, ""),
+    )
+    drawing = steering_figures.controls_bars(ControlTable(rows, (), False), ControlOptions("Once", 3), "light")
+    (bars,) = plain(drawing.figure)["data"]
     assert values(bars["x"]) == [0.25, 0.5] and len(set(bars["marker"]["color"])) == 2 and "<b>" not in bars["y"][1]
-    parts = {
-        "labels": ["a", "a"], "region_labels": ["r", "<b>"], "centroid": [1.0, 2.0], "local": [3.0, 4.0],
-        "rest": [5.0, 6.0],
-    }  # fmt: skip
-    data = plain(region_figures.token_parts(parts, "light", 1))["data"]
+    assert "“Once”" in drawing.caption and drawing.caption.endswith("Seed 3.")
+    path = ((0.0, 1.0, 1.5, 2.0), (0.0, 0.5, 1.0, 0.0))
+    parts = TokenParts(
+        ("a", "a"), (0, 1), ("r", "<b>"), (1, 0), ("<b>", "r"), (0.9, 0.8), (0.1, 0.2), (-5.0, -6.0), (1.0, 2.0),
+        (3.0, 4.0), (5.0, 6.0), (6.0, 7.0), ((), ()), (path[0], (0.0,) * 4), (path[1], (0.0,) * 4), 1,
+    )  # fmt: skip
+    data = plain(region_figures.token_parts(parts, TokenOptions(1), "light").figure)["data"]
     assert [values(t["y"]) for t in data[:3]] == [[1, 2], [3, 4], [5, 6]] and len(set(data[0]["x"])) == 2
-    path = {"x": [0.0, 1.0, 1.5, 2.0], "y": [0.0, 0.5, 1.0, 0.0]}
-    plain(region_figures.two_segments(path, "light"))
-    plain(region_figures.two_segments({"x": [0.0] * 4, "y": [0.0] * 4}, "dark"))
-    history = [{"iteration": 0, "train": -5.0, "held_out": None}, {"iteration": 1, "train": -4.0, "held_out": -4.5}]
-    train, held = plain(region_figures.fit_curve(history, "light"))["data"]
-    assert train["y"] == [-5.0, -4.0] and held["y"] == [None, -4.5]
+    for token, theme in ((0, "light"), (1, "dark")):
+        drawing = region_figures.two_segments(parts, TokenOptions(token), theme)
+        plain(drawing.figure)
+        assert drawing.caption.startswith(f"Token {token}, “a”")
+    fit = NewFit("f", (Iteration(0, -5.0, None), Iteration(1, -4.0, -4.5)), "Kept.", {})
+    drawing = region_figures.new_fit(fit, NoOptions(), "light")
+    train, held = plain(drawing.figure)["data"]
+    assert train["y"] == [-5.0, -4.0] and held["y"] == [None, -4.5] and drawing.caption == "Kept."
 
 
-CONTEXT = {
-    "region": 3,
-    "row": 4097,
-    "token": "<b>",
-    "word": "w",
-    "before": "…before ",
-    "after": " after…",
-    "source": "x",
-}
-FACTOR = {
-    "spread": 1.5, "share": 0.25, "low": "lo", "high": "hi", "low_title": "l", "high_title": "h",
-    "low_contexts": [CONTEXT], "high_contexts": [],
-}  # fmt: skip
-CARD = {
-    "region": 3, "label": "Label", "own_label": "", "facts": [("Character", "theme"), ("Size", "5")],
-    "contexts": {"random": [CONTEXT], "likelihood": [CONTEXT, CONTEXT], "responsibility": []},
-    "lifted": [{"token": "x", "value": 1.5}], "unembedded": [], "readout": "", "factors": [FACTOR] * 6,
-}  # fmt: skip
+def test_numbers_of_texts_stand_in_a_row_each() -> None:
+    shares = Presence((), (), ())
+    texts = SteeredTexts(some_text(0, 0), some_text(), None, "", 9.0, False, "s", True, shares)
+    two = text_of(readouts(texts, "steered", "control"))
+    assert "unsteered 0.200 nats 5.5" in two and "steered 0.200 nats no text" in two and "control" not in two
+    three = text_of(readouts(dataclasses.replace(texts, control=texts.base), "steered", "control"))
+    assert "control 0.200 nats 5.5" in three
+
+
+CONTEXT = ContextLine("…before ", "<b>", "w", " after…", "x", 3, 4097)
+FACTOR = Factor(1.5, 0.25, "lo", "hi", "l", "h", (CONTEXT,), ())
+CARD = RegionFacts(
+    region=3, label="Label", own_label="", facts=(("Character", "theme"), ("Size", "5")),
+    contexts={"random": (CONTEXT,), "likelihood": (CONTEXT, CONTEXT), "responsibility": ()},
+    lifted=(TokenValue(5, "x", 1.5),), unembedded=(), readout="", factors=(FACTOR,) * 6,
+)  # fmt: skip
 
 
 def ids_in(component: Any) -> list[Any]:
@@ -387,15 +446,15 @@ def marked(component: Any, name: str) -> list[str]:
 def test_a_card_can_be_sent_and_its_buttons_name_their_contexts() -> None:
     card = region_card(CARD)
     plain(card)
-    assert marked(card, "data-use") == ["3:4097"] * 9
-    effects = {"promoted": [{"token": "a", "value": 1.0}], "suppressed": []}
-    assert "+1.00" in json.dumps(plain(region_effects(effects)))
-    text = json.dumps(plain(factor_effects({"factors": [[["x", "y"], []]] * 2})))
+    assert marked(card, "data-use") == ["3:4097"] * 9 and marked(card, "data-token-id") == ["5"]
+    effects = region_effects(Effects((TokenValue(8, "a", 1.0),), ()))
+    assert "+1.00" in json.dumps(plain(effects)) and marked(effects, "data-token-id") == ["8"]
+    text = json.dumps(plain(factor_effects(Effects(factors=((("x", "y"), ()),) * 2))))
     assert "factor 1" in text and "x, y" in text and "nothing" in text
 
 
 def test_rows_open_and_add_their_region_and_long_lists_say_how_many_are_left() -> None:
-    *rows, rest = region_rows(some_regions(90)["regions"], 2, limit=80)
+    *rows, rest = region_rows(some_regions(90).regions, 2, limit=80)
     plain(rows)
     for name in ("data-choose", "data-add"):
         assert [marked(row, name) for row in rows] == [[str(n)] for n in range(80)]

@@ -34,7 +34,7 @@ from pages.frame import token_card as page
 from pages.mlp_features.state import read_address as read_features
 from pages.neurons.state import NeuronsState
 from pages.state import read
-from pages.steering.state import read_address as read_steering
+from pages.steering.state import SteeringState
 from tests.unit.test_contrasts import _byte_level
 
 HERE = Place("/attention")
@@ -106,7 +106,7 @@ def test_every_link_reads_back_as_the_place_it_means(tmp_path: Path, monkeypatch
         # The same features are looked at when the card is opened after that.
         assert page.contrasts_of(address) == (contrast,)
     steer = {"fit": "block-10", "regions": [{"region": 7, "strength": 0.0, "factors": []}]}
-    steering = read_steering(query_of(page.href(Place("/steering", {"steer": steer}), spec)))
+    steering = read(SteeringState, query_of(page.href(Place("/steering", {"steer": steer}), spec)))
     assert not steering.problems and steering.steer is not None
     assert steering.steer["fit"] == "block-10" and [r["region"] for r in steering.steer["regions"]] == [7]
     neuron = {"layer": 28, "vector": "down", "neuron": 12, "channel": 3}

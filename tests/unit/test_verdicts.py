@@ -11,6 +11,7 @@ import torch
 
 from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
 from analysis.faithfulness.forgetting import outcome
+from analysis.mfa.answers.steering import ControlTable
 from analysis.mfa.card import _facts
 from analysis.mfa.character import NO_THEME
 from analysis.qk.answers.validation import Invariant
@@ -23,10 +24,10 @@ from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
 from components.faithfulness.board_table import _beats
+from components.mfa.steering_figures import size_of_controls
 from components.qk.validation_tables import invariant_table
 from components.rotate.neuron_figures import shares_words
 from pages.faithfulness import truth
-from pages.steering.controls import _size_of
 from tests.unit.test_attention_words import text_of
 
 
@@ -158,9 +159,9 @@ def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
 
 
 def test_controls_of_another_size_are_not_called_equal() -> None:
-    assert "each push has the distance" in _size_of({"rows": [], "left_out": [], "factors": False})
-    said = _size_of({"rows": [], "left_out": ["random region"], "factors": True})
-    assert "but for the set-up's local factors" in said and "Left out" in said and "random region" in said
+    assert "each push has the distance" in size_of_controls(ControlTable((), (), False))
+    sentence = size_of_controls(ControlTable((), ("random region",), True))
+    assert "but for the set-up's local factors" in sentence and "Left out" in sentence and "random region" in sentence
 
 
 def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_chance() -> None:

@@ -20,6 +20,7 @@ from analysis.errors import UserError
 from analysis.fields import choice, number, whole
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
+from analysis.steering.answers import WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class FeatureText(WithFeature):
     """
 
     kind: ClassVar[Kind] = "stream"
+    answer: ClassVar[type | None] = WrittenTexts
     strength: float = 0.0
     text: str = ""
     count: int = 40

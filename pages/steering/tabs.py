@@ -1,0 +1,292 @@
+"""The tabs of the Steering page: what a region is, prices, what a token is made of, controls, fitting, and keeping."""
+
+from __future__ import annotations
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from components.kit.names import progress
+from components.kit.panels import empty
+from components.kit.types import Node, Typed
+from pages.presses import press
+from pages.steering.controls import CONTROLS
+from pages.steering.fitting import CURVE
+from pages.steering.tokens import PARTS, SEGMENTS
+from pages.steering.writing import PRESENCE, PRICE
+
+
+def tabs(open_tab: str) -> Node:
+    """All tabs, one of them open."""
+    return dbc.Tabs(
+        [
+            dbc.Tab(_card(), tab_id="region", label="What is this region?"),
+            dbc.Tab(
+                html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
+            ),
+            dbc.Tab(_token(), tab_id="token", label="What is this token?"),
+            dbc.Tab(_controls(), tab_id="controls", label="Controls"),
+            dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
+            dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
+        ],
+        id="steer-tab",
+        active_tab=open_tab,
+    )
+
+
+def _card() -> Node:
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H3("Region", id="card-title"),
+                    html.Button(
+                        "Steer here",
+                        id="steer-here",
+                        className="attune-button attune-primary",
+                        type="button",
+                        **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
+                    ),
+                    dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
+                ],
+                className="attune-card-head",
+            ),
+            html.Div(id="label-said", className="attune-note"),
+            html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
+            html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
+        ],
+        className="attune-card",
+        **{"aria-label": "Region"},
+    )
+
+
+def _token() -> Node:
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Text"),
+                            html.Button(
+                                "Explain", id="explain", className="attune-button attune-primary", type="button"
+                            ),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    dbc.Label("Text to explain", html_for="explain-text", className="visually-hidden"),
+                    dbc.Textarea(
+                        id="explain-text",
+                        value="The surgeon washed her hands, and the nurse gave the patient an injection.",
+                        rows=3,
+                        spellCheck=False,
+                        className="attune-prompt",
+                    ),
+                    html.Div(id="explain-error"),
+                    html.Div(id="token-strip", className="attune-strip", role="group", **{"aria-label": "tokens"}),
+                    html.Div(id="token-facts", className="attune-answer", **{"aria-live": "polite"}),
+                    html.Button(
+                        "Steer with this token's region and local place",
+                        id="steer-like",
+                        className="attune-button",
+                        type="button",
+                        disabled=True,
+                    ),
+                ],
+                className="attune-card",
+            ),
+            html.Div(
+                [PARTS.layout(), SEGMENTS.layout()],
+                className="attune-two",
+            ),
+        ],
+        className="attune-column",
+    )
+
+
+def _controls() -> Node:
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div(
+                        [
+                            html.H3("Seen against its null"),
+                            html.Button(
+                                "Compare", id="compare", className="attune-button attune-primary", type="button"
+                            ),
+                        ],
+                        className="attune-card-head",
+                    ),
+                    html.P(
+                        "The same set-up with a random region, and with a random direction, at equal distance from the "
+                        "mean activation; and, if you give sentences, with the difference of their means.",
+                        className="attune-note",
+                    ),
+                    html.Div(
+                        [
+                            _sentences("Sentences with the concept, one on a line", "positive"),
+                            _sentences("Sentences without it", "negative"),
+                        ],
+                        className="attune-two-tight",
+                    ),
+                    html.Div(id="controls-error"),
+                    html.Div(id="controls-table"),
+                ],
+                className="attune-card",
+            ),
+            CONTROLS.layout(),
+        ],
+        className="attune-two",
+    )
+
+
+def _sentences(label: str, name: str) -> Node:
+    return html.Div(
+        [
+            dbc.Label(label, html_for=name),
+            dbc.Textarea(id=name, value="", rows=4, spellCheck=False, className="attune-prompt"),
+        ]
+    )
+
+
+def _fit() -> Node:
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div([html.H3("Fit a mixture of factor analyzers")], className="attune-card-head"),
+                    html.Div(
+                        [
+                            _labelled(
+                                "Texts",
+                                dcc.Dropdown(
+                                    [{"label": "bundled corpus", "value": "bundled"}],
+                                    "bundled",
+                                    id="fit-source",
+                                    clearable=False,
+                                    searchable=False,
+                                ),
+                            ),
+                            _labelled(
+                                "Site",
+                                dcc.Dropdown(
+                                    [
+                                        {"label": "residual stream", "value": "residual"},
+                                        {"label": "hidden layer of the MLP", "value": "mlp_hidden"},
+                                        {"label": "output of the MLP", "value": "mlp_output"},
+                                    ],
+                                    "residual",
+                                    id="fit-site",
+                                    clearable=False,
+                                    searchable=False,
+                                ),
+                            ),
+                            _labelled("Block", _typed("fit-layer", 10)),
+                            _labelled("Tokens", _typed("fit-tokens", 30_000)),
+                            _labelled("Regions K", _typed("fit-regions", 64)),
+                            _labelled("Local factors R", _typed("fit-factors", 8)),
+                            _labelled("Seed", _typed("fit-seed", 0)),
+                            _labelled(
+                                "Noise",
+                                dcc.Dropdown(
+                                    [
+                                        {"label": "shared (the paper's)", "value": "shared"},
+                                        {"label": "of each region", "value": "component"},
+                                    ],
+                                    "shared",
+                                    id="fit-noise",
+                                    clearable=False,
+                                    searchable=False,
+                                ),
+                            ),
+                        ],
+                        className="attune-options",
+                    ),
+                    html.Div(
+                        [
+                            dcc.Upload(
+                                html.Button("Bring .txt or .jsonl", className="attune-button", type="button"),
+                                id="corpus-upload",
+                                max_size=32 << 20,
+                            ),
+                            dbc.Input(
+                                id="dataset-name", placeholder="or a Hugging Face dataset id", size="sm", debounce=True
+                            ),
+                        ],
+                        className="attune-row",
+                    ),
+                    html.Div(id="source-said", className="attune-note"),
+                    html.Div(id="fit-estimate", className="attune-note"),
+                    html.Div(
+                        [
+                            html.Button("Fit", id="fit-start", className="attune-button attune-primary", type="button"),
+                            html.Button(
+                                "Cancel", id="fit-stop", className="attune-button", type="button", disabled=True
+                            ),
+                            progress("regions-bar", "fitting the regions"),
+                        ],
+                        className="attune-row",
+                    ),
+                    html.Div(id="fit-state", className="attune-note", **{"aria-live": "polite"}),
+                    html.Div(id="fit-problem"),
+                ],
+                className="attune-card",
+            ),
+            CURVE.layout(),
+        ],
+        className="attune-two",
+    )
+
+
+def _typed(name: str, value: Typed) -> Node:
+    return dbc.Input(id=name, type="number", step="any", value=value, size="sm")
+
+
+def _labelled(text: str, field: Node) -> Node:
+    return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")
+
+
+def _keep() -> Node:
+    return html.Div(
+        [
+            html.Section(
+                [
+                    html.Div([html.H3("Presets")], className="attune-card-head"),
+                    html.Div(
+                        [
+                            dbc.Input(id="preset-name", placeholder="Name", size="sm", maxLength=60),
+                            html.Button("Keep as preset", id="preset-keep", className="attune-button", type="button"),
+                        ],
+                        className="attune-row",
+                    ),
+                    html.Div(id="preset-said", className="attune-note"),
+                    html.Div(id="preset-list"),
+                ],
+                className="attune-card",
+            ),
+            html.Section(
+                [
+                    html.Div([html.H3("The whole set-up as a file")], className="attune-card-head"),
+                    html.P(
+                        "Vectors in safetensors with a manifest and checksums. A notebook applies it with "
+                        "analysis.steering; see docs/notebook.md.",
+                        className="attune-note",
+                    ),
+                    html.Div(
+                        [
+                            html.Button("Save file", id="save-file", className="attune-button", type="button"),
+                            dcc.Upload(
+                                html.Button("Open file", className="attune-button", type="button"),
+                                id="open-file",
+                                max_size=16 << 20,
+                            ),
+                        ],
+                        className="attune-row",
+                    ),
+                    html.Div(id="file-said"),
+                ],
+                className="attune-card",
+            ),
+        ],
+        className="attune-two",
+    )
