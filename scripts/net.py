@@ -28,7 +28,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import analysis.catalogue  # noqa: F401  # makes all operations known
 from pages.registry import pages
-from scripts.net_records import Net, beside, compare, kept_array, plain
+from scripts.net_records import Net, beside, compare, kept_array, plain, without_empty_problems
 from scripts.net_requests import Request, Saved, Taken, chosen, with_needs
 
 PLACE = Path(__file__).resolve().parent.parent / "tests" / "data" / "net"
@@ -141,7 +141,7 @@ def view_of(address: str) -> Any:
     parts = urlsplit(address)
     read = {page.path: page.read_address for page in pages() if page.read_address is not None}[parts.path]
     state = read(dict(parse_qsl(parts.query)))
-    return json.loads(json.dumps(asdict(state)))  # nothing is left out of a state
+    return without_empty_problems(json.loads(json.dumps(asdict(state))))  # nothing else is left out of a state
 
 
 def asked(names: set[str], say: Callable[[str], None]) -> Net:

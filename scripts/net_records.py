@@ -154,7 +154,8 @@ class Net:
         body = json.loads(lzma.decompress(path.read_bytes()).decode("utf-8", "surrogatepass"))
         with np.load(beside(path), allow_pickle=False) as file:
             values = {name: file[name] for name in file.files}
-        return cls(body["made"], body["answers"], body["views"], values)
+        views = {address: without_empty_problems(view) for address, view in body["views"].items()}
+        return cls(body["made"], body["answers"], views, values)
 
     def part(self, names: set[str]) -> Net:
         """The answers of some requests only, and no views."""
@@ -166,6 +167,11 @@ class Net:
 def beside(path: Path) -> Path:
     """The file of values that belongs to a net's JSON file."""
     return path.with_name(path.name.split(".")[0] + ".npz")
+
+
+def without_empty_problems(view: dict[str, Any]) -> dict[str, Any]:
+    """A state without its list of problems where that is empty: not every page had one when the net was kept."""
+    return {name: value for name, value in view.items() if name != "problems" or value}
 
 
 def compare(old: Net, new: Net, tolerance: float) -> list[Difference]:

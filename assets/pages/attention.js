@@ -8,21 +8,20 @@
   async function matrix(packed, skipFirst, templates) {
     if (!packed) return [none(), none()];
     const [frame] = packed.figure.data, { layout } = packed.figure, { ref } = packed;
-    let z = await unpack(packed), top = packed.max;
-    const skip = skipFirst && !packed.signed;
+    // Plain rows: a figure is a value, which goes into JSON like any other.
+    const z = (await unpack(packed)).map((row) => Array.from(row)), skip = skipFirst && !packed.signed;
+    let top = packed.max;
     if (skip && packed.size > 2) {
       // The sink would otherwise take the whole scale; the rest is drawn on a scale of its own.
-      z = z.map((row, i) => { const copy = row.slice(); if (i > 0) copy[0] = NaN; return copy; });
+      z.forEach((row, i) => { row[0] = NaN; if (i === 0) row.fill(NaN); });
       top = 0;
-      z.forEach((row) => row.forEach((v, j) => { if (j > 0 && v > top) top = v; }));
-      z[0] = z[0].slice().fill(NaN);
+      z.forEach((row) => row.forEach((v) => { if (v > top) top = v; }));
       top = top || packed.max;
     }
     const options = packed.signed ? ref.options : { ...ref.options, skip_first: Boolean(skip) };
     return [{
       data: [{ ...frame, y: frame.x, z: z, zmin: packed.signed ? -top : 0, zmax: top }],
-      // What was zoomed into stays while another head of the same prompt is looked at.
-      layout: { ...layout, uirevision: layout.uirevision + ref.questions[0].key, template: templates[attune.currentTheme()] },
+      layout: { ...layout, template: templates[attune.currentTheme()] },
     }, { ...ref, options }];
   }
 

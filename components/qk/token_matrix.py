@@ -7,6 +7,7 @@ server, from the same packed cells.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,8 @@ def _frame(reading: Reading, cells: HeadCells) -> Figure:
         numbered(reading.labels, 14) if pool == 1 else [f"{i}–{min(i + pool, count)}" for i in range(0, count, pool)]
     )
     few = len(ticks) <= FEW
+    # What was zoomed into stays while another head of the same prompt is looked at.
+    prompt = zlib.crc32(" ".join(reading.labels).encode("utf-8", "replace"))
     axis = {
         "type": "category",
         "showgrid": False,
@@ -123,7 +126,7 @@ def _frame(reading: Reading, cells: HeadCells) -> Figure:
         "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12, "outlinewidth": 0},
     }
     layout = {
-        "uirevision": "aligned" if signed else "head",
+        "uirevision": f"{'aligned' if signed else 'head'} {prompt}",
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "xaxis": axis | {"title": {"text": "key: token attended to"}, "tickangle": -60 if few else -45},
         "yaxis": axis | {"title": {"text": "query: token that attends"}, "autorange": "reversed"},
