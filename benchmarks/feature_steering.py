@@ -25,7 +25,7 @@ from torch import Tensor
 
 from analysis.activations.collect import tokens_of
 from analysis.corpora.passages import bundled_corpus
-from analysis.engine.context import Memory
+from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
@@ -102,7 +102,7 @@ def measure(
     lowest = fit.site.layer - (fit.site.kind != "residual")
     caches = [PromptCache(loaded, loaded.tokenizer(text)["input_ids"], [lowest]) for text in PROMPTS]
     base = torch.stack([cache.base_logits for cache in caches])
-    able = [row["feature"] for row in fit.rows() if row["theme"] and fit.neurons(row["feature"])]
+    able = [row.feature for row in fit.rows() if row.theme and fit.neurons(row.feature)]
     drawn = sorted(np.random.default_rng(0).permutation(able)[:features].tolist())
     found, began = [], time.perf_counter()
     for number, feature in enumerate(drawn):

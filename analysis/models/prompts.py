@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import UserError
+from analysis.fields import Field
 from analysis.models.frames import brought, frame_ids, with_start
 from analysis.models.legible import check_legible
 from analysis.models.templates import chat_text, special_ids, turn_end
@@ -27,6 +28,26 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
 _ENDS = "end tokens"
 _CUT = re.compile(r"‹[0-9A-F]{2}( [0-9A-F]{2})*›")
 _MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
+
+
+@dataclass(frozen=True)
+class PromptText(Field):
+    """In an annotation: a text that can be a prompt."""
+
+    def check(self, value: Any, name: str) -> None:
+        try:
+            check_prompt(value)
+        except UserError as error:
+            raise UserError(error.message, name) from error
+
+    def read(self, text: str) -> str:
+        return text
+
+    def rule(self) -> str:
+        return f"a text of at most {MAX_CHARACTERS:,} characters"
+
+    def wrong(self) -> tuple[Any, ...]:
+        return (None, "", " ", 5, "\x00", "x" * (MAX_CHARACTERS + 1))
 
 
 def check_prompt(text: str) -> str:

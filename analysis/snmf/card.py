@@ -16,6 +16,14 @@ from analysis.activations.collect import tokens_of
 from analysis.corpora.passages import Passage
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import token_labels
+from analysis.snmf.answers.factorization import (
+    Detection,
+    FeatureContext,
+    FeatureFacts,
+    NeuronWeight,
+    ThemeShare,
+    TokenLogit,
+)
 from analysis.snmf.describe import NEAR, PER_PASSAGE
 
 if TYPE_CHECKING:
@@ -38,27 +46,27 @@ class Texts:
         rows = tokens_of(self._loaded, [self._passages[d] for d in missing])
         self._ids |= dict(zip(missing, rows, strict=True))
 
-    def contexts(self, places: Tensor, near: Tensor, values: Tensor) -> list[dict[str, Any]]:
+    def contexts(self, places: Tensor, near: Tensor, values: Tensor) -> tuple[FeatureContext, ...]:
         """Contexts at places (C, 2) with the activations around them, ``near`` (C, 25) in 255ths of the largest."""
         self.load(places)
-        found = []
+        rows = []
         for (document, position), around, value in zip(places.tolist(), near.tolist(), values.tolist(), strict=True):
             if document < 0:
                 continue
             ids = self._ids[document]
             first, last = max(0, position - NEAR), min(len(ids), position + NEAR + 1)
             shift = NEAR - position
-            found.append(
-                {
-                    "tokens": token_labels(self._loaded.tokenizer, ids[first:last]),
-                    "ids": list(ids[first:last]),
-                    "values": [round(around[i + shift] / 255, 4) for i in range(first, last)],
-                    "at": position - first,
-                    "theme": self._passages[document].theme,
-                    "value": value,
-                }
+            rows.append(
+                FeatureContext(
+                    tokens=tuple(token_labels(self._loaded.tokenizer, ids[first:last])),
+                    ids=tuple(ids[first:last]),
+                    values=tuple(round(around[i + shift] / 255, 4) for i in range(first, last)),
+                    at=position - first,
+                    theme=self._passages[document].theme,
+                    value=value,
+                )
             )
-        return found
+        return tuple(rows)
 
     def snippet(self, place: Sequence[int], before: int = 8, after: int = 5) -> str:
         """One context as plain text, the token in square brackets; empty for a place that is none."""
@@ -74,54 +82,52 @@ class Texts:
         return " ".join(f"{head}{blank}[{token.strip() or '␣'}]{tail}".split())
 
 
-def card_of(loaded: LoadedModel, fit: Factorization, feature: int) -> dict[str, Any]:
-    """What the page shows of one feature of the lowest level at once; plain data.
+def card_of(loaded: LoadedModel, fit: Factorization, feature: int) -> FeatureFacts:
+    """What the page shows of one feature of the lowest level at once.
 
     Raises UserError(field="fit") if the texts of the factorization are gone.
     """
     arrays, row = fit.arrays, fit.manifest["rows"][feature]
     texts = Texts(loaded, fit.passages)
-    kept = {
-        name: texts.contexts(*(arrays[f"{prefix}{part}"][feature][:most] for part in ("place", "near", "value")))
-        for name, prefix, most in (("contexts", "", CONTEXTS), ("random_contexts", "random_", CONTEXTS))
-    }
+    largest, drawn = (
+        texts.contexts(*(arrays[f"{prefix}{part}"][feature][:CONTEXTS] for part in ("place", "near", "value")))
+        for prefix in ("", "random_")
+    )
     weights = fit.components[feature]
     shares = arrays["themes"][feature].float()
     order = shares.argsort(descending=True)[:THEMES].tolist()
     names = fit.manifest["themes"]
-    return {
-        "feature": feature,
-        "label": fit.label(feature),
-        "sentence": _sentence(fit, feature, row),
-        **kept,
-        "neurons": [{"neuron": i, "weight": float(weights[i])} for i in fit.neurons(feature)],
-        "readout": fit.manifest.get("readout", ""),
-        **{end: _tokens(loaded, arrays[end][feature], arrays[f"{end}_value"][feature]) for end in ("plus", "minus")},
-        "themes": [{"theme": names[i], "share": float(shares[i])} for i in order if names[i] and shares[i] > 0],
-        "detection": detection_of(fit, row),
-        "scale": float(arrays["scale"][feature]),
-        "deciles": [float(v) for v in arrays["deciles"][feature]],
-        "active": row["active"],
-    }
+    return FeatureFacts(
+        feature=feature,
+        label=fit.label(feature),
+        sentence=_sentence(fit, feature, row),
+        contexts=largest,
+        random_contexts=drawn,
+        neurons=tuple(NeuronWeight(i, float(weights[i])) for i in fit.neurons(feature)),
+        readout=fit.manifest.get("readout", ""),
+        plus=_tokens(loaded, arrays["plus"][feature], arrays["plus_value"][feature]),
+        minus=_tokens(loaded, arrays["minus"][feature], arrays["minus_value"][feature]),
+        themes=tuple(ThemeShare(names[i], float(shares[i])) for i in order if names[i] and shares[i] > 0),
+        detection=detection_of(fit, row),
+        scale=float(arrays["scale"][feature]),
+        deciles=tuple(float(v) for v in arrays["deciles"][feature]),
+        active=row["active"],
+    )
 
 
-def detection_of(fit: Factorization, row: dict[str, Any]) -> dict[str, Any]:
+def detection_of(fit: Factorization, row: dict[str, Any]) -> Detection:
     """The detection numbers of a feature with their nulls, or None in place of each and the reason as ``sentence``."""
     random = fit.manifest.get("random_auc")
-    found = row.get("detection")
-    if not found:
+    scores = row.get("detection")
+    if not scores:
         why = "The texts have no themes" if fit.manifest["themes"] == [""] else "Too few held-out passages of its theme"
-        empty = dict.fromkeys(("score", "auc", "interval", "shuffled_auc"))
-        return {"theme": row["theme"], **empty, "random_auc": random, "sentence": f"{why}, so detection is not scored."}
-    return {
-        **found,
-        "random_auc": random,
-        "sentence": (
-            f"On {found['passages']} passages of the theme and {found['others']} others that the fit has not seen, by "
-            "the largest cosine with a token; the theme was chosen on passages of the fit. The score is inflated "
-            "where the mean elsewhere is near zero; trust the area under the curve, and only beyond the random band."
-        ),
-    }
+        return Detection(row["theme"], None, None, None, None, random, f"{why}, so detection is not scored.")
+    sentence = (
+        f"On {scores['passages']} passages of the theme and {scores['others']} others that the fit has not seen, by "
+        "the largest cosine with a token; the theme was chosen on passages of the fit. The score is inflated where the "
+        "mean elsewhere is near zero; trust the area under the curve, and only beyond the random band."
+    )
+    return Detection(**scores, random_auc=random, sentence=sentence)
 
 
 def _sentence(fit: Factorization, feature: int, row: dict[str, Any]) -> str:
@@ -135,7 +141,8 @@ def _sentence(fit: Factorization, feature: int, row: dict[str, Any]) -> str:
     )
 
 
-def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> list[dict[str, Any]]:
-    kept = ids.tolist()[:LOGITS]
-    labels = token_labels(loaded.tokenizer, kept)
-    return [{"id": i, "token": t, "logit": float(v)} for i, t, v in zip(kept, labels, values[: len(kept)], strict=True)]
+def _tokens(loaded: LoadedModel, ids: Tensor, values: Tensor) -> tuple[TokenLogit, ...]:
+    leading = ids.tolist()[:LOGITS]
+    labels = token_labels(loaded.tokenizer, leading)
+    rows = zip(leading, labels, values[: len(leading)].tolist(), strict=True)
+    return tuple(TokenLogit(i, label, value) for i, label, value in rows)

@@ -14,12 +14,20 @@ from typing import Any
 from torch import Tensor
 
 from analysis.activations.fits import ActivationFit, FitShelf, fit_name
+from analysis.answer import from_wire
 from analysis.artefacts import Arrays, Wording
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.shelf import Entry, Misfit
+from analysis.snmf.answers.factorization import (
+    DetectionComparison,
+    ExplainedCurve,
+    FactorizationSummary,
+    FactorizationTitle,
+    FeatureRow,
+)
 from analysis.snmf.artefact import decode, encode
 
 _ROW = {
@@ -87,8 +95,8 @@ class Factorization(ActivationFit):
         row = self.components[feature].abs()
         return [int(i) for i in row.argsort(descending=True) if row[i] > 0]
 
-    def facts(self) -> dict[str, Any]:
-        """What the page says about the whole factorization."""
+    def facts(self) -> FactorizationSummary:
+        """What is known about the whole factorization."""
         m = self.manifest
         sizes = [len(level.components) for level in self.levels]
         tree = f", merged into {' and '.join(map(str, sizes[1:]))} larger ones" if len(sizes) > 1 else ""
@@ -99,25 +107,46 @@ class Factorization(ActivationFit):
             f"{m['width']:,} {unit}. Fitted to {m['tokens']:,} tokens, of whose squared length it explains "
             f"{m['explained']:.0%} (the mean is not taken off). Made by: {m['command']}."
         )
-        return {
-            "fit": self.name,
-            "layer": self.site.layer,
-            "site": self.site.kind,
-            "width": m["width"],
-            "features": sizes[0],
-            "kept": m["kept"],
-            "tokens": m["tokens"],
-            "explained": m["explained"],
-            "caption": caption,
-            "command": m["command"],
-            "levels": sizes,
-            "curve": m["curve"],
-            "random_auc": m.get("random_auc"),
-        }
+        return FactorizationSummary(
+            fit=self.name,
+            layer=self.site.layer,
+            site=self.site.kind,
+            width=m["width"],
+            features=sizes[0],
+            kept=m["kept"],
+            tokens=m["tokens"],
+            explained=m["explained"],
+            caption=caption,
+            command=m["command"],
+            levels=tuple(sizes),
+            curve=curve_of(m["curve"]),
+            random_auc=m.get("random_auc"),
+        )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row for each feature of the lowest level, with the words by which it is found."""
-        return [dict(row) for row in self.manifest["rows"]]
+    def rows(self) -> tuple[FeatureRow, ...]:
+        """One row for each feature of the lowest level, with the words by which a search meets it."""
+        return tuple(_row(row) for row in self.manifest["rows"])
+
+
+def curve_of(curve: dict[str, Any] | None) -> ExplainedCurve:
+    """A curve as a manifest keeps it, or as a fit tells it while it runs; an empty one for None."""
+    curve = curve or {}
+    return ExplainedCurve(tuple(curve.get("iteration") or ()), tuple(curve.get("explained") or ()), curve.get("best"))
+
+
+def _row(row: dict[str, Any]) -> FeatureRow:
+    return FeatureRow(
+        feature=row["feature"],
+        label=row["label"],
+        top=tuple(row["top"]),
+        active=row["active"],
+        theme=row.get("theme", ""),
+        purity=row.get("purity", 0.0),
+        auc=row.get("auc"),
+        words=row["words"],
+        character=row["character"],
+        auc_theme=(row.get("detection") or {}).get("theme", ""),
+    )
 
 
 def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> Factorization:
@@ -160,39 +189,33 @@ open_factorization = FACTORIZATIONS.named
 fit_for = FACTORIZATIONS.for_model
 
 
-def listing(spec: ModelSpec) -> list[dict[str, Any]]:
+def listing(spec: ModelSpec) -> tuple[FactorizationTitle, ...]:
     """The factorizations of a model: the bundled ones, the one to open on first, then one's own, newest first."""
 
-    def describe(entry: Entry) -> dict[str, Any]:
+    def describe(entry: Entry) -> FactorizationTitle:
         site, sizes = Site(entry.manifest["layer"], entry.manifest["site"]), [int(n) for n in entry.manifest["levels"]]
         tree = f" in a tree of {len(sizes)} levels" if len(sizes) > 1 else ""
         end = "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
-        return {
-            "name": entry.name,
-            "title": f"{site.label}: {sizes[0]} features{tree}, {end}",
-            "layer": site.layer,
-            "site": site.kind,
-            "features": sizes[0],
-            "levels": sizes,
-        }
+        title = f"{site.label}: {sizes[0]} features{tree}, {end}"
+        return FactorizationTitle(entry.name, title, site.layer, site.kind, sizes[0], tuple(sizes))
 
-    return FACTORIZATIONS.listing(spec.source, describe)
+    return tuple(FACTORIZATIONS.listing(spec.source, describe))
 
 
-def detection_table(spec: ModelSpec) -> dict[str, Any]:
-    """The bundled comparison of features with baselines, layer by layer: ``rows``, ``sentence``, ``command``.
+def detection_table(spec: ModelSpec) -> DetectionComparison:
+    """The bundled comparison of features with baselines, layer by layer.
 
     Raises UserError(field="model") for a model that it was not made for.
     """
     try:
-        found: dict[str, Any] = json.loads((FACTORIZATIONS.bundled / "detection.json").read_text(encoding="utf-8"))
-        mine = found["model_spec"]["source"] == spec.source
+        table: dict[str, Any] = json.loads((FACTORIZATIONS.bundled / "detection.json").read_text(encoding="utf-8"))
+        mine = table["model_spec"]["source"] == spec.source
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError("The table of detection is missing from this installation. Install Attune again.") from error
     if not mine:
         command = "python -m analysis.build snmf --detection"
-        raise UserError(f"Detection was measured for {found['model']} only, by: {command}.", "model")
-    return {key: found[key] for key in ("rows", "sentence", "command")}
+        raise UserError(f"Detection was measured for {table['model']} only, by: {command}.", "model")
+    return from_wire(DetectionComparison, {key: table[key] for key in ("rows", "sentence", "command")}, {})
 
 
 def save_factorization(fit: Factorization, passages: Sequence[Passage], place: Path | None = None) -> str:

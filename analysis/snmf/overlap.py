@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from analysis.models.legible import check_corpus
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import straight
 from analysis.models.prompts import token_labels
+from analysis.snmf.answers.factorization import EffectAxes, FeatureName, NeuronOverlap, RelatedPair
 
 if TYPE_CHECKING:
     from analysis.models.sites import Site
@@ -111,11 +111,8 @@ def related_pairs(components: Tensor, most: int = PAIRS) -> list[tuple[int, int,
     return [(a, b, n) for (a, b), n in pairs]
 
 
-def overlap_of(
-    loaded: LoadedModel, fit: Factorization, features: Sequence[int]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the page shows of some features' neurons: plain data; arrays ``shared`` (F, F), ``effects`` and ``direct``
-    (F + 1, columns), measured and by the direct path. Raises UserError(field="features")."""
+def overlap_of(loaded: LoadedModel, fit: Factorization, features: Sequence[int]) -> NeuronOverlap:
+    """What the page shows of some features' neurons. Raises UserError(field="features")."""
     if not FEWEST <= len(features) <= MOST or len(set(features)) < len(features):
         raise UserError(f"Choose {FEWEST} to {MOST} different features to compare.", "features")
     for feature in features:
@@ -130,30 +127,21 @@ def overlap_of(
     signs = components[:, core].sign()
     opposed = int(((signs > 0).any(0) & (signs < 0).any(0)).sum())
     unit = "neurons" if fit.site.kind == "mlp_hidden" else "dimensions"
-    data = {
-        "features": [{"feature": k, "label": label} for k, label in zip(chosen, labels, strict=True)],
-        "core": core,
-        "exclusive": own,
-        "effects": {
-            "rows": ["core", *(f"only {label}" for label in labels)],
-            "columns": token_labels(loaded.tokenizer, ids),
-            "ids": ids,
-        },
-        "related": [
-            {"a": a, "b": b, "shared": n, "labels": [fit.label(a), fit.label(b)]}
-            for a, b, n in related_pairs(fit.components)
-        ],
-        "sentence": (
+    rows = ("core", *(f"only {label}" for label in labels))
+    return NeuronOverlap(
+        features=tuple(map(FeatureName, chosen, labels)),
+        core=tuple(core),
+        exclusive=tuple(map(tuple, own)),
+        axes=EffectAxes(rows, tuple(token_labels(loaded.tokenizer, ids)), tuple(ids)),
+        related=tuple(RelatedPair(a, b, n, (fit.label(a), fit.label(b))) for a, b, n in related_pairs(fit.components)),
+        sentence=(
             f"The core, {unit} that at least half of these features (two or more) keep: {len(core)}"
             + (f", of which with opposite signs, so that they cancel: {opposed}" if opposed else "")
             + ". Effects are measured: the part of the feature, at its typical large activation, is added on the last "
             f"token of {len(NEUTRAL)} short neutral texts, and the mean change of the next token's logits is shown, "
             "less that of the average token."
         ),
-    }
-    arrays = {
-        "shared": shared_counts(components).numpy(),
-        "effects": measured[:, ids].numpy(),
-        "direct": direct[:, ids].numpy(),
-    }
-    return data, arrays
+        shared=shared_counts(components).numpy(),
+        effects=measured[:, ids].numpy(),
+        direct=direct[:, ids].numpy(),
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.models.capture import capture
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.prompts import token_labels
+from analysis.snmf.answers.factorization import FeatureName, TextReading
 
 if TYPE_CHECKING:
     from analysis.snmf.library import Factorization
@@ -22,8 +23,8 @@ OUTSIDE = 20.0
 
 def activations_of(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> Tensor:
     """Activations (T, d) float32 of all tokens of a text at the factorization's site, the first ones included."""
-    found = next(capture(loaded, [([0], [list(ids)])], [fit.site], skip_first=0, norm_guard=None))
-    return found.activations[fit.site].float()
+    batch = next(capture(loaded, [([0], [list(ids)])], [fit.site], skip_first=0, norm_guard=None))
+    return batch.activations[fit.site].float()
 
 
 def codes(components: Tensor, x: Tensor) -> Tensor:
@@ -32,12 +33,11 @@ def codes(components: Tensor, x: Tensor) -> Tensor:
 
     estimator = SemiNMF(n_components=len(components))
     estimator.components_ = components
-    found = estimator.transform(x)
-    return torch.as_tensor(found)
+    return torch.as_tensor(estimator.transform(x))
 
 
-def read_text(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> tuple[dict[str, Any], np.ndarray]:
-    """The features that a text uses most: ``features``, ``sentence``, ``outside``; activations (T, shown) float32.
+def read_text(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> TextReading:
+    """The features that a text uses most.
 
     Features are ordered by their largest activation relative to what is typical of them, so that a feature with small
     numbers is not hidden by one with large ones. Tokens at positions that the fit never saw (the first of a text, and
@@ -47,19 +47,25 @@ def read_text(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> tu
     norms = x.norm(dim=1)
     place = torch.arange(len(x))
     inside = (place >= fit.skip_first) & (norms <= OUTSIDE * norms.median())
-    found = torch.zeros(len(x), fit.features)
+    used = torch.zeros(len(x), fit.features)
     if bool(inside.any()):
-        found[inside] = codes(fit.components, x[inside]).float()
-    relative = (found / fit.arrays["scale"].float().clamp(min=1e-12)).amax(0)
+        used[inside] = codes(fit.components, x[inside]).float()
+    relative = (used / fit.arrays["scale"].float().clamp(min=1e-12)).amax(0)
     shown = [int(k) for k in relative.argsort(descending=True)[:SHOWN] if relative[k] > 0]
-    residual = x[inside] - found[inside] @ fit.components
+    residual = x[inside] - used[inside] @ fit.components
     explained = 1 - float(residual.double().square().sum() / x[inside].double().square().sum().clamp(min=1e-30))
     sentence = (
         f"{len(shown)} of {fit.features} features, the most active first relative to what is typical of each. All "
         f"features together explain {max(explained, 0):.0%} of the squared length of these activations."
     )
-    outside = [int(i) for i in (~inside).nonzero()[:, 0]]
+    outside = tuple(int(i) for i in (~inside).nonzero()[:, 0])
     if outside:
         sentence += f" {len(outside)} tokens lie outside of what the fit has seen and are left empty."
-    rows = [{"feature": k, "label": fit.label(k)} for k in shown]
-    return {"features": rows, "outside": outside, "sentence": sentence}, found[:, shown].numpy()
+    return TextReading(
+        labels=tuple(token_labels(loaded.tokenizer, list(ids))),
+        ids=tuple(ids),
+        features=tuple(FeatureName(k, fit.label(k)) for k in shown),
+        outside=outside,
+        sentence=sentence,
+        activations=used[:, shown].numpy(),
+    )

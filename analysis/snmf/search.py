@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
+from analysis.snmf.answers.factorization import SearchAnswer, SearchHit
 from analysis.snmf.library import listing, open_factorization
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 MOST = 60
 
 
-def search_features(memory: Memory, spec: ModelSpec, text: str) -> dict[str, Any]:
-    """``rows`` (best ranks first) and a sentence. A token matches if it is the text, blanks and case left aside.
+def search_features(memory: Memory, spec: ModelSpec, text: str) -> SearchAnswer:
+    """The features that have a token among those that lead them, best ranks first. A token matches if it is the text,
+    blanks and case left aside.
 
     ``where`` is "promotes" (among the 20 tokens that the feature pushes up most, by the unembedding; ``value`` is the
     logit) or "active on" (among the 20 tokens that stand out in what it is active on; ``value`` is the share of tokens
@@ -25,35 +27,34 @@ def search_features(memory: Memory, spec: ModelSpec, text: str) -> dict[str, Any
     wanted = _plain(text) if isinstance(text, str) else ""
     if not wanted:
         raise UserError("Type a token or a word to look for.", "text")
-    rows: list[dict[str, Any]] = []
+    rows: list[SearchHit] = []
     for entry in listing(spec):
         try:
-            fit = open_factorization(memory, entry["name"])
+            fit = open_factorization(memory, entry.name)
         except UserError:  # a damaged one says so when it is opened, and must not hide the others
             continue
         rows += rows_of(fit, wanted)
-    rows.sort(key=lambda r: (r["rank"], r["where"], -r["value"]))
+    rows.sort(key=lambda r: (r.rank, r.where, -r.value))
     more = f", the first {MOST} shown" if len(rows) > MOST else ""
     sentence = (
         f"{len(rows)} places among the leading tokens of the features of this model{more}."
         if rows
         else f"No feature of this model leads with “{text.strip()[:40]}”. Try a shorter word, or a part of it."
     )
-    return {"rows": rows[:MOST], "sentence": sentence}
+    return SearchAnswer(tuple(rows[:MOST]), sentence)
 
 
-def rows_of(fit: Factorization, wanted: str) -> list[dict[str, Any]]:
+def rows_of(fit: Factorization, wanted: str) -> list[SearchHit]:
     """The rows of one factorization for a text in lower case, without blanks."""
-    found = []
+    hits = []
     for row in fit.manifest["rows"]:
         k = row["feature"]
         for where, tokens in (("promotes", row["plus"]), ("active on", row["on"])):
             rank = next((i for i, token in enumerate(tokens, start=1) if _plain(token) == wanted), 0)
             if rank:
                 value = float(fit.arrays["plus_value"][k, rank - 1]) if where == "promotes" else row["active"]
-                own = {"fit": fit.name, "feature": k, "label": row["label"]}
-                found.append({**own, "where": where, "rank": rank, "value": value})
-    return found
+                hits.append(SearchHit(fit.name, k, row["label"], where, rank, value))
+    return hits
 
 
 def _plain(token: str) -> str:

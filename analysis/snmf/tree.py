@@ -6,17 +6,18 @@ next, and a small concept may go into several larger ones. So this is a graph, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.errors import UserError
+from analysis.snmf.answers.factorization import Concept, ConceptEdge, ConceptGraph
 from analysis.snmf.hierarchy import graph
 
 if TYPE_CHECKING:
     from analysis.snmf.library import Factorization
 
 
-def tree_of(fit: Factorization, threshold: float = 0.15) -> dict[str, Any]:
-    """``levels``, ``nodes``, ``edges``, ``shared`` and a sentence; plain data.
+def tree_of(fit: Factorization, threshold: float = 0.15) -> ConceptGraph:
+    """The concepts of all levels and the edges that reach a threshold.
 
     An edge's ``weight`` is the weight of the child in the parent as a share of the parent's largest; edges below
     ``threshold`` are left out. Level 1 has the smallest concepts; a node is named "level:number".
@@ -25,17 +26,16 @@ def tree_of(fit: Factorization, threshold: float = 0.15) -> dict[str, Any]:
     if not isinstance(threshold, (int, float)) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
         raise UserError("The threshold is a share of a concept's largest weight, from 0 to 1.", "threshold")
     rows = [fit.manifest["rows"], *fit.manifest.get("upper", [])]
-    nodes = [
-        {"id": f"{level}:{k}", "level": level, "number": k, "label": row["label"], "top": row["top"]}
-        | {"contexts": row["contexts"]}
+    nodes = tuple(
+        Concept(f"{level}:{k}", level, k, row["label"], tuple(row["top"]), tuple(row["contexts"]))
         for level, part in enumerate(rows, start=1)
         for k, row in enumerate(part)
-    ]
+    )
     weights = [level.weights for level in fit.levels[1:] if level.weights is not None]
-    found = graph([len(level.components) for level in fit.levels], weights, float(threshold))
-    edges = [{**edge, "weight": round(edge["weight"], 4)} for edge in found["edges"]]
-    shared, parents = found["shared"], {edge["child"] for edge in edges}
-    sizes = [len(level.components) for level in fit.levels]
+    sizes = tuple(len(level.components) for level in fit.levels)
+    links = graph(sizes, weights, float(threshold))
+    edges = tuple(ConceptEdge(e["parent"], e["child"], round(e["weight"], 4)) for e in links["edges"])
+    shared, parents = tuple(links["shared"]), {edge.child for edge in edges}
     if len(sizes) < 2:
         sentence = "This factorization has one level, so there is no tree. Fit one with further levels."
     else:
@@ -44,4 +44,4 @@ def tree_of(fit: Factorization, threshold: float = 0.15) -> dict[str, Any]:
             f"{' to '.join(map(str, sizes))} concepts, the smallest first. {len(edges)} weights reach {threshold:.0%} "
             f"of their parent's largest; {len(shared)} concepts go into more than one, {alone} into none."
         )
-    return {"levels": sizes, "nodes": nodes, "edges": edges, "shared": shared, "sentence": sentence}
+    return ConceptGraph(sizes, nodes, edges, shared, sentence)

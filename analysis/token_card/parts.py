@@ -156,7 +156,7 @@ class TokenParts:
     def _factorizations(self) -> list[Any]:
         from analysis.snmf.library import fit_for, listing
 
-        names = [fit["name"] for fit in listing(self.text.model)]
+        names = [fit.name for fit in listing(self.text.model)]
         return usable_fits(fit_for, self.context.memory, self.loaded, names)
 
     def regions(self) -> Part:

@@ -26,7 +26,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.snmf.directions import ARMS, direction_of
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
-from analysis.snmf.ops.steer import BASELINES, FeatureEffect, FeatureText, measured, typical
+from analysis.snmf.ops.steer import BASELINES, FeatureEffect, FeatureText, benchmark_sentence, typical
 from analysis.snmf.steering import interventions_of
 from analysis.steering import generate_stream, steer
 from tests.unit.test_contrasts import _byte_level
@@ -280,18 +280,16 @@ def test_a_search_begins_at_what_the_feature_does_by_itself(bench: Bench) -> Non
 def test_what_was_measured_is_said_of_that_factorization_only(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert measured(bench.fit) is None
+    assert benchmark_sentence(bench.fit) is None
     monkeypatch.setattr(shelf, "DATA", tmp_path)
-    rows = [{"fit": "themed", "gain": 1.0}, {"fit": "all", "gain": 2.0}]
-    table = {"fits": [{"name": "themed", "sha256": bench.fit.key[1]}], "rows": rows, "command": "a test"}
+    table = {"fits": [{"name": "themed", "sha256": bench.fit.key[1]}], "rows": [], "command": "a test"}
     path = tmp_path / "features" / "steering.json"
     path.parent.mkdir()
     path.write_text(json.dumps({**table, "sentences": {"themed": "much was gained."}}))
-    found = measured(bench.fit)
-    assert found is not None and found["rows"] == rows[:1]
+    assert benchmark_sentence(bench.fit) == "much was gained."
     assert "much was gained." in bench.data(FeatureEffect(SPEC, bench.name, 0, 1, 0.25, TEXT))["sentence"]
-    assert measured(open_factorization(bench.context.memory, bench.plain)) is None
+    assert benchmark_sentence(open_factorization(bench.context.memory, bench.plain)) is None
     path.write_text(json.dumps({**table, "fits": [{"name": "themed", "sha256": "other"}], "sentences": {}}))
-    assert measured(bench.fit) is None
+    assert benchmark_sentence(bench.fit) is None
     path.write_text("[")
-    assert measured(bench.fit) is None
+    assert benchmark_sentence(bench.fit) is None

@@ -6,17 +6,29 @@ What an artefact holds is read beside the compute thread and needs no model; con
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
 
+from analysis.answer import extended, to_wire
 from analysis.artefacts import pair_files
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import choice, number, whole
-from analysis.models.prompts import check_prompt
+from analysis.fields import Choice, Real, Whole, whole
+from analysis.models.prompts import PromptText
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
+from analysis.snmf.answers.factorization import (
+    ConceptGraph,
+    DetectionComparison,
+    FactorizationList,
+    FeatureFacts,
+    FeatureTable,
+    NeuronOverlap,
+    NewFactorization,
+    SearchAnswer,
+    TextReading,
+)
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -25,44 +37,42 @@ if TYPE_CHECKING:
 MAX_READ = 200
 MAX_TEXTS = 2_000_000
 INITS = ("kmeans", "random", "svd")
+SEARCH = "Words of labels, of leading tokens and of themes are searched; the number of a feature finds it too."
+A = TypeVar("A")
+FeatureNumber = Annotated[int, Whole(0, 1_000_000, words="The feature")]
+Threshold = Annotated[float, Real(0, 1, words="The threshold")]
 
 
 @dataclass(frozen=True)
-class ListFactorizations(Operation):
+class ListFactorizations(Operation[FactorizationList]):
     """The factorizations that belong to a model, the one to open on first."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FactorizationList:
         from analysis.snmf.library import listing
 
-        return Result({"fits": listing(self.model)})
+        return FactorizationList(listing(self.model))
 
 
 @dataclass(frozen=True)
-class FactorizationFacts(Operation):
+class FactorizationFacts(Operation[FeatureTable]):
     """What a factorization is as a whole, and one row for each of its features."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FeatureTable:
         from analysis.snmf.library import open_factorization
 
         fit = open_factorization(context.memory, self.fit)
-        keys = ("feature", "label", "top", "active", "theme", "purity", "auc", "words", "character")
-        rows = [
-            {**{key: row[key] for key in keys}, "auc_theme": (row["detection"] or {}).get("theme", "")}
-            for row in fit.rows()
-        ]
-        search = "Words of labels, of leading tokens and of themes are searched; the number of a feature finds it too."
-        return Result({**fit.facts(), "rows": rows, "search": search})
+        return extended(FeatureTable, fit.facts(), rows=fit.rows(), search=SEARCH)
 
 
 @dataclass(frozen=True)
-class OfFactorization(Operation):
+class OfFactorization(Operation[A], Generic[A]):
     """A factorization together with the model that it was made for."""
 
     model: ModelSpec = ModelSpec("default")
@@ -77,36 +87,27 @@ class OfFactorization(Operation):
 
 
 @dataclass(frozen=True)
-class FeatureCard(OfFactorization):
+class FeatureCard(OfFactorization[FeatureFacts]):
     """What a feature is: contexts, neurons, tokens of both poles, themes, detection."""
 
-    feature: int = 0
+    feature: FeatureNumber = 0
 
-    def __post_init__(self) -> None:
-        whole(self.feature, 0, 1_000_000, "feature", "The feature")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> FeatureFacts:
         from analysis.snmf.card import card_of
 
         loaded, fit = self.opened(context)
         fit.check_feature(self.feature)
-        return Result(card_of(loaded, fit, self.feature))
+        return card_of(loaded, fit, self.feature)
 
 
 @dataclass(frozen=True)
-class FeatureReading(OfFactorization):
+class FeatureReading(OfFactorization[TextReading]):
     """A typed sentence as tokens x features, the features held fixed."""
 
-    text: str = ""
+    text: Annotated[str, PromptText()] = ""
 
-    def __post_init__(self) -> None:
-        try:
-            check_prompt(self.text)
-        except UserError as error:
-            raise UserError(error.message, "text") from error
-
-    def run(self, context: Context) -> Result:
-        from analysis.models.prompts import encode_prompt, token_labels
+    def run(self, context: Context) -> TextReading:
+        from analysis.models.prompts import encode_prompt
         from analysis.snmf.reading import read_text
 
         loaded, fit = self.opened(context)
@@ -116,13 +117,11 @@ class FeatureReading(OfFactorization):
             raise UserError(error.message, "text") from error
         if len(ids) > MAX_READ:
             raise UserError(f"This text has {len(ids):,} tokens; {MAX_READ} can be read at once. Shorten it.", "text")
-        data, activations = read_text(loaded, fit, ids)
-        labels = token_labels(loaded.tokenizer, ids)
-        return Result({"labels": labels, "ids": ids, **data}, {"activations": activations})
+        return read_text(loaded, fit, ids)
 
 
 @dataclass(frozen=True)
-class FeatureOverlap(OfFactorization):
+class FeatureOverlap(OfFactorization[NeuronOverlap]):
     """Which neurons some features share, and what the core and each one's own neurons do to the logits."""
 
     features: tuple[int, ...] = ()
@@ -133,52 +132,49 @@ class FeatureOverlap(OfFactorization):
         for feature in self.features:
             whole(feature, 0, 1_000_000, "features", "A feature")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> NeuronOverlap:
         from analysis.snmf.overlap import overlap_of
 
         loaded, fit = self.opened(context)
         key = ("overlap", fit.key, self.features)
-        found = context.memory.get(key)
-        if found is None:
-            found = overlap_of(loaded, fit, self.features)
-            context.memory.put(key, found, 50_000)
-        return Result(*found)
+        overlap: NeuronOverlap | None = context.memory.get(key)
+        if overlap is None:
+            overlap = overlap_of(loaded, fit, self.features)
+            context.memory.put(key, overlap, 50_000)
+        return overlap
 
 
 @dataclass(frozen=True)
-class FeatureTree(Operation):
+class FeatureTree(Operation[ConceptGraph]):
     """How small concepts go into larger ones: a graph whose edges reach a threshold."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
-    threshold: float = 0.15
+    threshold: Threshold = 0.15
 
-    def __post_init__(self) -> None:
-        number(self.threshold, 0, 1, "threshold", "The threshold")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> ConceptGraph:
         from analysis.snmf.library import open_factorization
         from analysis.snmf.tree import tree_of
 
-        return Result(tree_of(open_factorization(context.memory, self.fit), self.threshold))
+        return tree_of(open_factorization(context.memory, self.fit), self.threshold)
 
 
 @dataclass(frozen=True)
-class DetectionTable(Operation):
+class DetectionTable(Operation[DetectionComparison]):
     """How well features tell themes apart, layer by layer, beside all baselines: measured for the default model."""
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> DetectionComparison:
         from analysis.snmf.library import detection_table
 
-        return Result(detection_table(self.model))
+        return detection_table(self.model)
 
 
 @dataclass(frozen=True)
-class SearchFeatures(Operation):
+class SearchFeatures(Operation[SearchAnswer]):
     """Features that push a token up, or that are active on it."""
 
     kind: ClassVar[Kind] = "read"
@@ -189,14 +185,14 @@ class SearchFeatures(Operation):
         if not isinstance(self.text, str) or not self.text.strip() or len(self.text) > 200:
             raise UserError("Type a token or a word to look for.", "text")
 
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SearchAnswer:
         from analysis.snmf.search import search_features
 
-        return Result(search_features(context.memory, self.model, self.text))
+        return search_features(context.memory, self.model, self.text)
 
 
 @dataclass(frozen=True)
-class FitFactorization(Operation):
+class FitFactorization(Operation[NewFactorization]):
     """Collect activations, factorize them, describe and score the features, keep all of it in the data folder.
 
     ``levels``: sizes of all levels of a tree or of those above ``features``; empty for none. ``texts``: own passages,
@@ -205,26 +201,19 @@ class FitFactorization(Operation):
 
     kind: ClassVar[Kind] = "job"
     model: ModelSpec = ModelSpec("default")
-    layer: int = 25
-    site: str = "mlp_hidden"
-    features: int = 100
-    kept: float = 0.01
-    init: str = "kmeans"
-    iterations: int = 400
-    tokens: int = 9_000
-    seed: int = 0
+    layer: Annotated[int, Whole(0, 9_999, words="The block")] = 25
+    site: Annotated[str, Choice(KINDS, words="The site")] = "mlp_hidden"
+    features: Annotated[int, Whole(1, 4_000, words="The number of features K")] = 100
+    kept: Annotated[float, Real(1e-4, 1, words="The share of neurons kept")] = 0.01
+    init: Annotated[str, Choice(INITS, words="The start")] = "kmeans"
+    iterations: Annotated[int, Whole(1, 20_000, words="The number of iterations")] = 400
+    tokens: Annotated[int, Whole(2, 1_000_000, words="The number of tokens")] = 9_000
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
     levels: tuple[int, ...] = ()
     texts: str = ""
 
     def __post_init__(self) -> None:
-        whole(self.layer, 0, 9_999, "layer", "The block")
-        choice(self.site, KINDS, "site", "The site")
-        whole(self.features, 1, 4_000, "features", "The number of features K")
-        number(self.kept, 1e-4, 1, "kept", "The share of neurons kept")
-        choice(self.init, INITS, "init", "The start")
-        whole(self.iterations, 1, 20_000, "iterations", "The number of iterations")
-        whole(self.tokens, 2, 1_000_000, "tokens", "The number of tokens")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
+        super().__post_init__()
         if not isinstance(self.levels, tuple) or len(self.levels) > 6:
             raise UserError(
                 "A tree has at most six levels, given as numbers of concepts, such as 200, 100, 50.", "levels"
@@ -248,7 +237,7 @@ class FitFactorization(Operation):
         from analysis.corpora.text_source import TextSource
         from analysis.models.hooks import site_width
         from analysis.snmf.learning import Wanted
-        from analysis.snmf.library import FACTORIZATIONS, save_factorization
+        from analysis.snmf.library import FACTORIZATIONS, curve_of, save_factorization
         from analysis.snmf.pipeline import factorize
 
         loaded = context.model(self.model)
@@ -277,4 +266,4 @@ class FitFactorization(Operation):
             f"{m['explained']:.0%} of the squared length explained."
         )
         files = names_of(*pair_files(FACTORIZATIONS.own() / name))
-        return Result({"fit": name, "sentence": sentence, "curve": m["curve"]}, files=files)
+        return Result(*to_wire(NewFactorization(name, sentence, curve_of(m["curve"]))), files=files)

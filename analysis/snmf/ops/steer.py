@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
-from analysis.answer import to_wire
+from annotated_types import Predicate
+
+from analysis.answer import extended
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
-from analysis.engine.question import Kind, Result
+from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import choice, number, whole
-from analysis.models.prompts import check_prompt
+from analysis.fields import Choice, Field, Real, Whole
+from analysis.models.prompts import PromptText
 from analysis.models.spec import ModelSpec
-from analysis.steering.answers import WrittenTexts
+from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
+from analysis.snmf.ops.factorization import FeatureNumber
+from analysis.steering.answers import NextTokens, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 
 if TYPE_CHECKING:
@@ -32,21 +37,42 @@ if TYPE_CHECKING:
 
 BASELINES = ("none", "DiffMean", "single neuron", "random sparse", "shuffled neurons")
 MAX_STRENGTH = 10_000.0
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
-class WithFeature(Operation):
+class Pole(Field):
+    """One of the two ends of a feature, 1 or -1."""
+
+    def check(self, value: Any, name: str) -> None:
+        if value not in (1, -1) or isinstance(value, bool):
+            raise UserError("The pole of a feature is 1 or -1.", name)
+
+    def read(self, text: str) -> int:
+        return int(text)
+
+    def rule(self) -> str:
+        return "1 or -1"
+
+    def wrong(self) -> tuple[Any, ...]:
+        return (None, 0, 2, True, "1")
+
+    def __iter__(self) -> Iterator[object]:
+        yield Predicate((1, -1).__contains__)
+
+
+PoleNumber = Annotated[int, Pole()]
+Target = Annotated[float, Real(0.001, 20.0, words="The target KL")]
+
+
+@dataclass(frozen=True)
+class WithFeature(Operation[A], Generic[A]):
     """A prompt, and one pole of a feature to steer with."""
 
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
-    feature: int = 0
-    pole: int = 1
-
-    def __post_init__(self) -> None:
-        whole(self.feature, 0, 1_000_000, "feature", "The feature")
-        if self.pole not in (1, -1) or isinstance(self.pole, bool):
-            raise UserError("The pole of a feature is 1 or -1.", "pole")
+    feature: FeatureNumber = 0
+    pole: PoleNumber = 1
 
     def opened(self, context: Context, text: str) -> tuple[LoadedModel, Factorization, ReadPrompt]:
         """Model, factorization and the prompt, read; UserError if they do not belong together."""
@@ -64,80 +90,74 @@ class WithFeature(Operation):
 
 
 @dataclass(frozen=True)
-class FeatureEffect(WithFeature):
+class FeatureEffect(WithFeature[SteeringComparison]):
     """What the feature and its baselines do to the next token, each at the strength where it costs ``target`` nats."""
 
-    target: float = 0.25
-    text: str = ""
+    target: Target = 0.25
+    text: Annotated[str, PromptText()] = ""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.target, 0.001, 20.0, "target", "The target KL")
-        _check_text(self.text)
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> SteeringComparison:
         from analysis.snmf.directions import ARMS, feature_direction
 
         loaded, fit, prompt = self.opened(context, self.text)
         feature_direction(fit.components[self.feature])  # refused before anything is computed
         key = ("feature effect", fit.key, loaded.facts.fingerprint, hash_of(self.to_params()))
-        data: dict[str, Any] | None = context.memory.get(key)
-        if data is None:
+        comparison: SteeringComparison | None = context.memory.get(key)
+        if comparison is None:
             arms, steered = [], prompt.base
             for name in ARMS:
                 arm, logits = self.arm(context, loaded, fit, prompt, name)
                 arms.append(arm)
                 if name == "feature" and logits is not None:
                     steered = logits
-            shown = next_token_shift(loaded, prompt.base, steered)
-            data = {
-                "arms": arms,
-                **{k: list(getattr(shown, k)) for k in ("labels", "ids", "base", "steered", "change")},
-                "tokens": len(prompt.ids),
-                "label": fit.label(self.feature),
-                "site": fit.site.label,
-                "sentence": _sentence(fit, self.target, arms),
-            }
-            context.memory.put(key, data, 30_000)
-        return Result(data)
+            shift = next_token_shift(loaded, prompt.base, steered)
+            comparison = extended(
+                SteeringComparison,
+                NextTokens(shift.labels, shift.ids, shift.base, shift.steered, shift.change),
+                arms=tuple(arms),
+                tokens=len(prompt.ids),
+                label=fit.label(self.feature),
+                site=fit.site.label,
+                sentence=_sentence(fit, self.target, arms),
+            )
+            context.memory.put(key, comparison, 30_000)
+        return comparison
 
     def arm(
         self, context: Context, loaded: LoadedModel, fit: Factorization, prompt: ReadPrompt, name: str
-    ) -> tuple[dict[str, Any], Tensor | None]:
+    ) -> tuple[SteeringArm, Tensor | None]:
         """A row of the table, and the steered logits (V,); a direction that cannot be had is a row without numbers."""
         from analysis.models.prompts import token_labels
         from analysis.snmf.directions import direction_of
         from analysis.snmf.steering import calibrated, changes, divergence_of, interventions_of
 
         try:
-            found = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
+            direction = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
         except UserError as error:
-            none: dict[str, Any] = {"strength": None, "kl": None, "met": False, "up": [], "down": [], "note": ""}
-            return {"name": name, **none, "sentence": error.message}, None
-        price = divergence_of([prompt.cache], fit.site, found.vector, self.pole, context.check)
+            return SteeringArm(name, None, None, False, error.message), None
+        price = divergence_of([prompt.cache], fit.site, direction.vector, self.pole, context.check)
         calibration = calibrated(price, self.target, typical(fit, self.feature))
-        made = interventions_of(fit.site, found.vector, self.pole, calibration.strength)
-        logits = prompt.cache.next_logits(made)
-        rows = []
+        interventions = interventions_of(fit.site, direction.vector, self.pole, calibration.strength)
+        logits = prompt.cache.next_logits(interventions)
+        sides = []
         for side in changes(prompt.base, logits):
-            ids = [c.token for c in side]
-            labels = token_labels(loaded.tokenizer, ids)
-            rows.append([{"id": c.token, "token": t, "change": c.change} for c, t in zip(side, labels, strict=True)])
-        arm = {
-            "name": name,
-            "strength": calibration.strength,
-            "kl": calibration.kl if math.isfinite(calibration.kl) else None,
-            "met": calibration.met,
-            "sentence": _said(calibration),
-            "up": rows[0],
-            "down": rows[1],
-            "note": found.note,
-        }
+            labels = token_labels(loaded.tokenizer, [c.token for c in side])
+            sides.append(tuple(TokenChange(c.token, t, c.change) for c, t in zip(side, labels, strict=True)))
+        arm = SteeringArm(
+            name=name,
+            strength=calibration.strength,
+            kl=calibration.kl if math.isfinite(calibration.kl) else None,
+            met=calibration.met,
+            sentence=_calibration_sentence(calibration),
+            up=sides[0],
+            down=sides[1],
+            note=direction.note,
+        )
         return arm, logits
 
 
 @dataclass(frozen=True)
-class FeatureText(WithFeature):
+class FeatureText(WithFeature[WrittenTexts]):
     """Unsteered and steered text side by side, one of a baseline if wanted, as ``SteerText`` says them.
 
     ``strength`` and ``baseline_strength``: factors of the unit directions, as :class:`FeatureEffect` finds them; both
@@ -145,28 +165,16 @@ class FeatureText(WithFeature):
     """
 
     kind: ClassVar[Kind] = "stream"
-    answer: ClassVar[type | None] = WrittenTexts
-    strength: float = 0.0
-    text: str = ""
-    count: int = 40
-    temperature: float = 0.7
-    top_p: float = 0.95
-    seed: int = 0
-    baseline: str = "none"
-    baseline_strength: float = 0.0
+    strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength")] = 0.0
+    text: Annotated[str, PromptText()] = ""
+    count: Annotated[int, Whole(1, 400, words="The number of tokens")] = 40
+    temperature: Annotated[float, Real(0.0, 2.0, words="The temperature")] = 0.7
+    top_p: Annotated[float, Real(0.05, 1.0, words="Top-p")] = 0.95
+    seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
+    baseline: Annotated[str, Choice(BASELINES, words="The baseline")] = "none"
+    baseline_strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength of the baseline")] = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.strength, 0.0, MAX_STRENGTH, "strength", "The strength")
-        _check_text(self.text)
-        whole(self.count, 1, 400, "count", "The number of tokens")
-        number(self.temperature, 0.0, 2.0, "temperature", "The temperature")
-        number(self.top_p, 0.05, 1.0, "top_p", "Top-p")
-        whole(self.seed, 0, 2**31 - 1, "seed", "The seed")
-        choice(self.baseline, BASELINES, "baseline", "The baseline")
-        number(self.baseline_strength, 0.0, MAX_STRENGTH, "baseline_strength", "The strength of the baseline")
-
-    def run(self, context: Context) -> Result:
+    def run(self, context: Context) -> WrittenTexts:
         from analysis.snmf.directions import direction_of
         from analysis.snmf.steering import interventions_of
         from analysis.steering.writing import Writer
@@ -177,10 +185,10 @@ class FeatureText(WithFeature):
             wanted["control"] = (self.baseline, self.baseline_strength)
         arms, note = {}, ""
         for arm, (name, strength) in wanted.items():
-            found = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
-            arms[arm] = interventions_of(fit.site, found.vector, self.pole, strength)
-            note = found.note if arm == "control" else note
-        return Result(*to_wire(Writer(context, loaded, prompt.ids, self, self.model).write(arms, note)))
+            direction = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
+            arms[arm] = interventions_of(fit.site, direction.vector, self.pole, strength)
+            note = direction.note if arm == "control" else note
+        return Writer(context, loaded, prompt.ids, self, self.model).write(arms, note)
 
 
 def typical(fit: Factorization, feature: int) -> float:
@@ -190,41 +198,34 @@ def typical(fit: Factorization, feature: int) -> float:
     return scale if math.isfinite(scale) and scale > 0 else 1.0
 
 
-def measured(fit: Factorization) -> dict[str, Any] | None:
-    """What the benchmark found with the features of a bundled factorization, on average; None for any other."""
+def benchmark_sentence(fit: Factorization) -> str | None:
+    """What the benchmark says of the features of a bundled factorization, on average; None for any other."""
     from analysis.snmf.library import FACTORIZATIONS
 
     try:
-        found = json.loads((FACTORIZATIONS.bundled / "steering.json").read_text(encoding="utf-8"))
-        mine = {f["name"]: f["sha256"] for f in found["fits"]}
-        ok = fit.key[1] != "" and mine.get(fit.name) == fit.key[1]
-        rows = [row for row in found["rows"] if row["fit"] == fit.name]
-        return {"sentence": found["sentences"][fit.name], "command": found["command"], "rows": rows} if ok else None
+        table = json.loads((FACTORIZATIONS.bundled / "steering.json").read_text(encoding="utf-8"))
+        sums = {f["name"]: f["sha256"] for f in table["fits"]}
+        if fit.key[1] == "" or sums.get(fit.name) != fit.key[1]:
+            return None
+        return str(table["sentences"][fit.name])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _said(calibration: Calibration) -> str:
+def _calibration_sentence(calibration: Calibration) -> str:
     if calibration.met and calibration.kl:
         return calibration.sentence
     return calibration.sentence + " The rest of this row is at that strength."
 
 
-def _sentence(fit: Factorization, target: float, arms: list[dict[str, Any]]) -> str:
-    met = [a["name"] for a in arms if a["met"]]
-    others = [a["name"] for a in arms if not a["met"]]
+def _sentence(fit: Factorization, target: float, arms: Sequence[SteeringArm]) -> str:
+    met = [a.name for a in arms if a.met]
+    others = [a.name for a in arms if not a.met]
     unmet = f" not reached by: {', '.join(others)};" if others else ""
-    average = measured(fit)
+    average = benchmark_sentence(fit)
     return (
         f"Each direction is added at every position of the {fit.site.label}, at the strength where the next token "
         f"moves by {target:g} nats (met, within 5 %, by {len(met)} of {len(arms)};{unmet} strengths are for this "
         "prompt and pole). Listed: changes of log-probability, in nats, of tokens with probability 0.00001 or more."
-        + (f" On average over features and prompts: {average['sentence']}" if average else "")
+        + (f" On average over features and prompts: {average}" if average else "")
     )
-
-
-def _check_text(text: str) -> None:
-    try:
-        check_prompt(text)
-    except UserError as error:
-        raise UserError(error.message, "text") from error

@@ -171,12 +171,12 @@ def test_contexts_are_the_tokens_around_a_place(loaded: LoadedModel) -> None:
     assert len(found) == 1
     ids = list(loaded.tokenizer(PAPERS[1].text)["input_ids"])
     line = found[0]
-    assert line["at"] == 4 and line["theme"] == "odd" and line["value"] == 2.5
-    assert len(line["tokens"]) == len(line["values"]) == min(len(ids), 4 + NEAR + 1)
-    plain = "".join(line["tokens"]).replace("␣", " ")
+    assert line.at == 4 and line.theme == "odd" and line.value == 2.5
+    assert len(line.tokens) == len(line.values) == min(len(ids), 4 + NEAR + 1)
+    plain = "".join(line.tokens).replace("␣", " ")
     assert PAPERS[1].text.startswith(plain.split("‹")[0])
     # The first value shown is that of position 0, twelve less four places into the stored window.
-    assert line["values"] == pytest.approx([(NEAR - 4 + i) / 255 for i in range(len(line["tokens"]))], abs=1e-4)
+    assert line.values == pytest.approx([(NEAR - 4 + i) / 255 for i in range(len(line.tokens))], abs=1e-4)
 
 
 def test_a_snippet_marks_its_token(loaded: LoadedModel) -> None:
@@ -210,19 +210,22 @@ def test_a_card_shows_what_is_stored(loaded: LoadedModel, monkeypatch: pytest.Mo
     manifest |= {"source": {"kind": "bundled"}, "corpus": corpus_hash(PAPERS), "random_auc": [0.4, 0.6]}
     fit = Factorization("x", [Level(components)], arrays, manifest)
     card = card_of(loaded, fit, 0)
-    assert [n["neuron"] for n in card["neurons"]] == [5, 9]
-    assert [n["weight"] for n in card["neurons"]] == pytest.approx([-0.8, 0.6])
-    assert 0 < len(card["contexts"]) <= 12 and len(card["random_contexts"]) == 4
-    assert [t["id"] for t in card["plus"]] == up[0, :12].tolist()
-    assert [t["logit"] for t in card["minus"]] == pytest.approx(down_value[0, :12].tolist())
+    assert [n.neuron for n in card.neurons] == [5, 9]
+    assert [n.weight for n in card.neurons] == pytest.approx([-0.8, 0.6])
+    assert 0 < len(card.contexts) <= 12 and len(card.random_contexts) == 4
+    assert [t.id for t in card.plus] == up[0, :12].tolist()
+    assert [t.logit for t in card.minus] == pytest.approx(down_value[0, :12].tolist())
     down_column = loaded.model.model.layers[1].mlp.down_proj.weight
     stream = (down_column[:, 9] * 0.6 - down_column[:, 5] * 0.8) * loaded.model.model.norm.weight
     logits = (stream @ loaded.model.get_output_embeddings().weight.T).detach()
-    assert card["plus"][0]["logit"] == pytest.approx(float(logits.max()), rel=1e-3)
-    assert card["detection"]["auc"] is None and card["detection"]["sentence"]
-    fit.manifest["rows"][0]["detection"] = {"theme": "odd", "auc": 0.9, "passages": 5, "others": 9}
-    assert card_of(loaded, fit, 0)["detection"]["random_auc"] == [0.4, 0.6]
-    value = card["contexts"][0]["value"]
-    assert value == pytest.approx(float(g[:, 0].max()), rel=1e-3) and card["contexts"][0]["values"][
-        card["contexts"][0]["at"]
+    assert card.plus[0].logit == pytest.approx(float(logits.max()), rel=1e-3)
+    assert card.detection.auc is None and card.detection.sentence
+    fit.manifest["rows"][0]["detection"] = {
+        **{"theme": "odd", "score": 0.4, "auc": 0.9, "interval": [0.8, 1.0], "shuffled_auc": 0.5},
+        **{"passages": 5, "others": 9},
+    }
+    assert card_of(loaded, fit, 0).detection.random_auc == [0.4, 0.6]
+    value = card.contexts[0].value
+    assert value == pytest.approx(float(g[:, 0].max()), rel=1e-3) and card.contexts[0].values[
+        card.contexts[0].at
     ] == pytest.approx(1, abs=0.01)

@@ -23,6 +23,7 @@ from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
+from analysis.snmf.answers.factorization import DetectionComparison, FactorizationTitle, MethodScore, SearchHit
 from analysis.snmf.learning import Wanted, unit_levels
 from analysis.snmf.library import (
     Factorization,
@@ -103,7 +104,7 @@ def test_what_is_saved_comes_back() -> None:
     assert again.neurons(1) == [] and len(again.neurons(0)) == KEPT
     sizes = [float(again.components[0, n].abs()) for n in again.neurons(0)]
     assert sizes == sorted(sizes, reverse=True)
-    assert again.facts()["levels"] == list(SIZES) and "a test" in again.facts()["caption"]
+    assert again.facts().levels == SIZES and "a test" in again.facts().caption
 
 
 def test_fits_of_other_settings_have_other_names() -> None:
@@ -222,10 +223,8 @@ def test_listing_has_bundled_ones_first_and_leaves_foreign_files_out(tmp_path: P
     (home / "steering.json").write_text("[1]")
     (home / "broken.json").write_text("{")
     found = listing(SPEC)
-    assert [f["name"] for f in found] == ["first", "deep", "own"]
-    assert found[0] | {"title": ""} == {
-        "name": "first", "title": "", "layer": 9, "site": "mlp_hidden", "features": 6, "levels": [6, 3, 2],
-    }  # fmt: skip
+    assert [f.name for f in found] == ["first", "deep", "own"]
+    assert found[0] == FactorizationTitle("first", found[0].title, 9, "mlp_hidden", 6, (6, 3, 2))
 
 
 @pytest.mark.parametrize("feature", [-1, 6, True, 1.0, "1"])
@@ -238,10 +237,11 @@ def test_features_that_are_not_there_are_refused(feature: Any) -> None:
 def test_detection_table_is_of_one_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="missing"):
         detection_table(SPEC)
-    table = {"rows": [{"layer": 0}], "sentence": "s", "command": "c", "model": "m", "model_spec": {"source": "default"}}
+    row = {"layer": 0, "method": "SNMF", "candidates": 9, "auc": 0.6}
+    table = {"rows": [row], "sentence": "s", "command": "c", "model": "m", "model_spec": {"source": "default"}}
     (tmp_path / "bundled" / "features").mkdir(parents=True)
     (tmp_path / "bundled" / "features" / "detection.json").write_text(json.dumps(table))
-    assert detection_table(SPEC) == {"rows": [{"layer": 0}], "sentence": "s", "command": "c"}
+    assert detection_table(SPEC) == DetectionComparison((MethodScore(0, "SNMF", 9, auc=0.6),), "s", "c")
     other = cast(ModelSpec, SimpleNamespace(source="hub"))
     with pytest.raises(UserError, match="for m only"):
         detection_table(other)
@@ -287,22 +287,22 @@ def test_the_tree_has_all_edges_above_the_threshold() -> None:
                 for child, weight in enumerate(line):
                     if weight / max(line) >= threshold:
                         wanted[f"{level + 1}:{parent}", f"{level}:{child}"] = weight / max(line)
-        assert {(e["parent"], e["child"]): e["weight"] for e in found["edges"]} == pytest.approx(wanted, abs=1e-4)
+        assert {(e.parent, e.child): e.weight for e in found.edges} == pytest.approx(wanted, abs=1e-4)
         children = [child for _, child in wanted]
-        assert set(found["shared"]) == {c for c in children if children.count(c) > 1}
-    assert [n["id"] for n in found["nodes"]] == [f"{i}:{k}" for i, n in enumerate(SIZES, 1) for k in range(n)]
-    assert len(found["edges"]) >= SIZES[1] + SIZES[2]  # at 1 each parent keeps its largest
+        assert set(found.shared) == {c for c in children if children.count(c) > 1}
+    assert [n.id for n in found.nodes] == [f"{i}:{k}" for i, n in enumerate(SIZES, 1) for k in range(n)]
+    assert len(found.edges) >= SIZES[1] + SIZES[2]  # at 1 each parent keeps its largest
     with pytest.raises(UserError, match="threshold"):
         tree_of(fit, 1.5)
 
 
 def test_search_finds_tokens_on_both_sides() -> None:
     save_factorization(made("mine"), PASSAGES)
-    found = search_features(Memory(), SPEC, "  moon ")["rows"]
-    assert [(r["feature"], r["where"], r["rank"]) for r in found] == [(k, "promotes", 1) for k in (5, 4, 3, 2, 1, 0)]
-    assert found[0] == {"fit": "mine", "feature": 5, "label": "label 5", "where": "promotes", "rank": 1, "value": 10.0}
-    assert {r["where"] for r in search_features(Memory(), SPEC, "dog")["rows"]} == {"active on"}
+    found = search_features(Memory(), SPEC, "  moon ").rows
+    assert [(r.feature, r.where, r.rank) for r in found] == [(k, "promotes", 1) for k in (5, 4, 3, 2, 1, 0)]
+    assert found[0] == SearchHit("mine", 5, "label 5", "promotes", 1, 10.0)
+    assert {r.where for r in search_features(Memory(), SPEC, "dog").rows} == {"active on"}
     nothing = search_features(Memory(), SPEC, "xyzzy")
-    assert nothing["rows"] == [] and "xyzzy" in nothing["sentence"]
+    assert nothing.rows == () and "xyzzy" in nothing.sentence
     with pytest.raises(UserError):
         search_features(Memory(), SPEC, " ")

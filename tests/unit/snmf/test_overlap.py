@@ -139,18 +139,18 @@ def fit() -> Factorization:
 
 
 def test_the_page_gets_core_own_and_effects(loaded: LoadedModel) -> None:
-    data, arrays = overlap_of(loaded, fit(), (0, 2, 1))
-    assert data["core"] == [0, 1, 2, 3] and data["exclusive"] == [[10, 11], [14, 15], [12, 13]]
-    assert data["effects"]["rows"] == ["core", "only day 0", "only day 2", "only day 1"]
-    ids = data["effects"]["ids"]
-    assert len(set(ids)) == len(ids) == 8 == len(data["effects"]["columns"])
-    assert arrays["effects"].shape == arrays["direct"].shape == (4, 8)
-    assert arrays["shared"].tolist() == [[6, 4, 4], [4, 6, 4], [4, 4, 6]]
-    assert data["related"][0]["shared"] == 4 and len(data["related"]) == 6
+    overlap = overlap_of(loaded, fit(), (0, 2, 1))
+    assert overlap.core == (0, 1, 2, 3) and overlap.exclusive == ((10, 11), (14, 15), (12, 13))
+    assert overlap.axes.rows == ("core", "only day 0", "only day 2", "only day 1")
+    ids = list(overlap.axes.ids)
+    assert len(set(ids)) == len(ids) == 8 == len(overlap.axes.columns)
+    assert overlap.effects.shape == overlap.direct.shape == (4, 8)
+    assert overlap.shared.tolist() == [[6, 4, 4], [4, 6, 4], [4, 4, 6]]
+    assert overlap.related[0].shared == 4 and len(overlap.related) == 6
     whole = measured_effects(loaded, Site(LAYER, "mlp_hidden"), parts_of(days()[[0, 2, 1]], torch.ones(3)))
-    assert np.allclose(arrays["effects"], whole[:, ids].numpy(), atol=1e-6)
-    opposed, _ = overlap_of(loaded, fit(), (0, 3))
-    assert opposed["core"] == [0, 1] and "opposite signs" in opposed["sentence"]
+    assert np.allclose(overlap.effects, whole[:, ids].numpy(), atol=1e-6)
+    opposed = overlap_of(loaded, fit(), (0, 3))
+    assert opposed.core == (0, 1) and "opposite signs" in opposed.sentence
 
 
 @pytest.mark.parametrize("features", [(0,), (0, 0), tuple(range(9)), (0, 5), (0, -1)])

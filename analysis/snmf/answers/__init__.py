@@ -1,0 +1,1 @@
+"""Answers on MLP features, as frozen dataclasses: no torch here."""
