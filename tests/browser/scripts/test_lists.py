@@ -62,11 +62,11 @@ def test_an_answer_goes_to_the_neuron_that_is_still_open(scripted: Scripted) -> 
     page = scripted()
     open_, other = {"layer": 1, "vector": "in", "neuron": 2}, {"layer": 1, "vector": "in", "neuron": 3}
     take = "([answer, neuron]) => dash_clientside.attune_neurons.take(answer, neuron)"
-    page.evaluate(take, [{"of": open_, "x": 1}, other])
+    page.evaluate(take, [{"params": open_}, other])
     page.evaluate(take, [None, open_])
     assert page.evaluate("put") == []
-    page.evaluate(take, [{"of": open_, "x": 1}, open_])
-    assert page.evaluate("data('nrn-found').x") == 1
+    page.evaluate(take, [{"params": open_}, open_])
+    assert page.evaluate("data('nrn-found')") == {"params": open_}
     layer = page.evaluate("dash_clientside.attune_neurons.layer({ points: [{ customdata: [4, 'out'] }] })")
     assert layer.pop("turn") and layer == {"layer": 4, "vector": "out"}
 
