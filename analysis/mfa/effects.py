@@ -48,8 +48,8 @@ class EffectMeasurement:
 
     def of_centroid(self, region: int) -> Effects:
         """Tokens promoted and suppressed by interpolating to the centroid at STRENGTH, with mean changes in nats."""
-        made: list[Intervention] = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
-        change, likely = self._change(made, [], len(NEUTRAL))
+        towards: list[Intervention] = [Interpolate(self._fit.site, self._fit.parameters.means[region], STRENGTH)]
+        change, likely = self._change(towards, [], len(NEUTRAL))
         return Effects(promoted=self._top(change, likely, 1.0), suppressed=self._top(change, likely, -1.0))
 
     def of_factors(self, region: int, rotation: str) -> Effects:
@@ -66,11 +66,13 @@ class EffectMeasurement:
         change, likely = self._change([*centre, Add(self._fit.site, step)], centre, 1)
         return tuple(row.token for row in self._top(change, likely, 1.0)[:NAMED])
 
-    def _change(self, made: list[Intervention], beside: list[Intervention], prompts: int) -> tuple[Tensor, Tensor]:
+    def _change(
+        self, interventions: list[Intervention], beside: list[Intervention], prompts: int
+    ) -> tuple[Tensor, Tensor]:
         """Mean change of log-probabilities (V,) from one steering to another, and which tokens are ever likely."""
         total, likely = torch.zeros(()), torch.zeros((), dtype=torch.bool)
         for cache in self._caches(prompts):
-            after = cache.next_logits(made).log_softmax(-1)
+            after = cache.next_logits(interventions).log_softmax(-1)
             before = (cache.next_logits(beside) if beside else cache.base_logits).log_softmax(-1)
             total = total + (after - before) / prompts
             likely = likely | (torch.maximum(after, before).exp() > LIKELY)

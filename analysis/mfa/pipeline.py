@@ -113,8 +113,8 @@ def fit_store(
             f"{rows // MIN_ROWS_PER_REGION:,} regions, or more text.",
             "regions",
         )
-    kept, held = store.split(HELD_OUT, wanted.seed, rows)
-    train, validation = store.read(wanted.site, kept), store.read(wanted.site, held)
+    rows_to_fit, rows_apart = store.split(HELD_OUT, wanted.seed, rows)
+    train, validation = store.read(wanted.site, rows_to_fit), store.read(wanted.site, rows_apart)
     began = time.perf_counter()
     progress(0.02, "finding a start")
     estimator = MixtureOfFactorAnalyzers(
@@ -131,7 +131,7 @@ def fit_store(
     del train, validation
     fit = described(loaded, passages, store, wanted, parameters, mean.float(), rows, progress)
     fit.manifest |= {
-        "held_out": Density(parameters, mean).score(store.read(wanted.site, held)).double().mean().item(),
+        "held_out": Density(parameters, mean).score(store.read(wanted.site, rows_apart)).double().mean().item(),
         "gaussian": gaussian,
         "n_iter": estimator.n_iter_,
         "reseeded": estimator.reseeded_,
@@ -160,10 +160,10 @@ def described(
     """Survey a mixture over the store and put into words what its regions are."""
     tokens, documents, positions = store.index(rows)
     arrays: dict[str, Tensor] = {"mean": mean}
-    found = None
+    outcome = None
     for number, rotation in enumerate(("varimax", "principal")):
         first = 0.82 + 0.07 * number
-        found = survey(
+        outcome = survey(
             rotate(parameters, rotation),  # type: ignore[arg-type]
             mean,
             store.batches(wanted.site, 4096, rows=rows),
@@ -172,17 +172,17 @@ def described(
             progress=portion(progress, first, first + 0.07, f"surveying the regions, {rotation} axes"),
         )
         arrays |= {
-            f"{rotation}.spread": found.spread,
-            f"{rotation}.low": place_of_row(documents, positions, found.low),
-            f"{rotation}.high": place_of_row(documents, positions, found.high),
+            f"{rotation}.spread": outcome.spread,
+            f"{rotation}.low": place_of_row(documents, positions, outcome.low),
+            f"{rotation}.high": place_of_row(documents, positions, outcome.high),
         }
-    assert found is not None
-    arrays |= {f"contexts.{n}": place_of_row(documents, positions, r) for n, r in found.contexts.items()}
+    assert outcome is not None
+    arrays |= {f"contexts.{n}": place_of_row(documents, positions, r) for n, r in outcome.contexts.items()}
     progress(0.97, "naming the regions")
-    lifted, lift = lifted_tokens(found.region, tokens, parameters.components, TOKENS_SHOWN)
+    lifted, lift = lifted_tokens(outcome.region, tokens, parameters.components, TOKENS_SHOWN)
     labels = [token_labels(loaded.tokenizer, [i for i in row if i >= 0]) for row in lifted.tolist()]
     labels = [[label.replace("␣", " ") for label in row] for row in labels]
-    regions = meanings(found.region, found.size, found.mass, tokens, documents, passages, labels)
+    regions = meanings(outcome.region, outcome.size, outcome.mass, tokens, documents, passages, labels)
     arrays |= {"lifted": lifted, "lifted_value": lift.half()}
     arrays |= vocabulary_of(loaded, wanted.site, parameters, mean)
     arrays["xy"] = map_of(parameters.means, mean, wanted.seed)
@@ -198,9 +198,9 @@ def described(
         "rows": rows,
         "window": store.recipe.window,
         "skip_first": store.recipe.skip_first,
-        "fvu_centroid": found.fvu_centroid,
-        "fvu_local": found.fvu_local,
-        "norms": list(found.norms),
+        "fvu_centroid": outcome.fvu_centroid,
+        "fvu_local": outcome.fvu_local,
+        "norms": list(outcome.norms),
         "regions": regions,
         "readout": readout(loaded).note,
         "version": "0.1.0",

@@ -34,23 +34,23 @@ def build(
     settings: SteeringSettings, fit: RegionSet, targets: list[Tensor], offsets: list[Tensor], strengths: list[float]
 ) -> list[Intervention]:
     """Interventions for centroids (D,), local offsets (D,) and strengths, by the mode of the settings."""
-    made: list[Intervention] = []
+    interventions: list[Intervention] = []
     for site in _sites(settings, fit):
         for target, offset, strength in zip(targets, offsets, strengths, strict=True):
             away = target - fit.mean
             if settings.mode == "interpolate" and strength:
-                made.append(Interpolate(site, target, strength, where=settings.where))
+                interventions.append(Interpolate(site, target, strength, where=settings.where))
             elif settings.mode == "add" and strength:
-                made.append(Add(site, away, strength, where=settings.where))
+                interventions.append(Add(site, away, strength, where=settings.where))
             elif settings.mode == "project_out" and strength:
-                made.append(ProjectOut(site, away[None], strength, where=settings.where))
+                interventions.append(ProjectOut(site, away[None], strength, where=settings.where))
             elif settings.mode == "clamp" and strength:
                 unit = away / away.norm()
                 value = float(fit.mean @ unit + strength * away.norm())
-                made.append(Clamp(site, unit, value, where=settings.where))
+                interventions.append(Clamp(site, unit, value, where=settings.where))
             if bool(offset.any()):
-                made.append(Add(site, offset, 1.0, where=settings.where))
-    return made
+                interventions.append(Add(site, offset, 1.0, where=settings.where))
+    return interventions
 
 
 def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tuple[list[Intervention], list[int]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.mfa.answers.steering import SteeredNext
 from analysis.mfa.ops.steer import SteerNext
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
-from components.kit.types import Json, Node
+from components.kit.types import Json, Node, Outputs
 from components.mfa.steering_figures import NextOptions, steered_next
 from pages.cards import content
 from pages.common import ask_for, spec_of
@@ -34,7 +32,7 @@ NEXT = Card("next", "Next token", 500)
     },
     prevent_initial_call=True,
 )
-def show_next(steer: Json, text: str | None, chat: bool, theme: str, model: Json, session: str) -> dict[str, Any]:
+def show_next(steer: Json, text: str | None, chat: bool, theme: str, model: Json, session: str) -> Outputs:
     """The distribution of the next token, unsteered and steered."""
     nothing = {"card": UNCHANGED, "price": no_update, "problem": no_update}
     if not steer or not steer.get("fit"):

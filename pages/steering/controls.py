@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, html, no_update
 
 from analysis.mfa.answers.steering import Control, ControlTable
 from analysis.mfa.ops.steer import SteerControls
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
-from components.kit.types import Json, Node, Typed
+from components.kit.types import Json, Node, Outputs, Typed
 from components.mfa.steering_figures import ControlOptions, controls_bars
 from pages.cards import content
 from pages.common import ask_for, spec_of
@@ -41,7 +39,7 @@ CONTROLS = Card("controls-figure", "Price at the end of the prompt", 300)
 def compare(
     clicks: int | None, theme: str, steer: Json, text: str | None, chat: bool, seed: Typed, positive: str | None,
     negative: str | None, model: Json, session: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> Outputs:  # fmt: skip
     """The price and the leading tokens of the set-up and of its controls."""
     nothing = {"table": no_update, "card": UNCHANGED, "problem": no_update}
     if not clicks or not steer:

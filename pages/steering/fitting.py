@@ -14,7 +14,7 @@ from analysis.mfa.answers.regions import Iteration, NewFit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
 from components.kit.card import Card
 from components.kit.panels import user_error
-from components.kit.types import Facts, Json, Node, Relay, Typed
+from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
 from components.mfa.region_figures import fit_curve, new_fit
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of, spec_of
@@ -118,7 +118,7 @@ def fit(
     inputs={"question": Input("new-fit", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
-def show_fit(question: Json, theme: str) -> dict[str, Any]:
+def show_fit(question: Json, theme: str) -> Outputs:
     """The curve of a fit that was made; it is opened above."""
     reply: Reply[NewFit] = reply_of(question)
     return {"card": content(new_fit, reply, theme=theme), "changed": reply.answer.fit}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
@@ -15,7 +14,7 @@ from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.presets import delete_preset, keep_preset, presets
 from analysis.mfa.settings import SteeringSettings
 from components.kit.panels import note, user_error
-from components.kit.types import Json, Node, Typed
+from components.kit.types import Json, Node, Outputs, Typed
 from pages.common import ask_for, spec_of
 from pages.steering.state import plain_rows, rows_on
 
@@ -100,7 +99,7 @@ def _rows() -> Node:
     },
     prevent_initial_call=True,
 )
-def use(clicks: Json, contents: str | None, fit: str | None, model: Json, session: str) -> dict[str, Any]:
+def use(clicks: Json, contents: str | None, fit: str | None, model: Json, session: str) -> Outputs:
     """Take a preset or a file back onto the page; a refusal leaves everything as it is."""
     if isinstance(ctx.triggered_id, dict):
         if not any(clicks):
@@ -123,7 +122,7 @@ def use(clicks: Json, contents: str | None, fit: str | None, model: Json, sessio
 
 def _onto(
     steer: SteeringSettings | None, generation: dict[str, Typed], fit: str | None, place: str, message: Node
-) -> dict[str, Any]:
+) -> Outputs:
     """A set-up with how its text was generated, on the controls of the page, and a message at its place; or there why
     it cannot stand there."""
     if steer is None:

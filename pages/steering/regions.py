@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
@@ -12,13 +11,13 @@ from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
 from components.kit.card import UNCHANGED, Card
 from components.kit.panels import user_error
-from components.kit.types import Json, Node
+from components.kit.types import Json, Node, Outputs
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.region_figures import MapOptions, region_map
 from components.mfa.region_list import matching, ranked, region_rows
 from pages.cards import content
 from pages.common import ask_for, reply_of, spec_of
-from pages.steering.state import rows_of, rows_on, settings_of
+from pages.steering.state import rows_of, rows_on, settings_at_start
 
 MAP = Card("region-map", "Regions", 270, "Waiting for the fit …")
 _OF_REGION = {
@@ -58,7 +57,7 @@ def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tu
     fits = reply.answer.fits
     names = [fit.name for fit in fits]
     options = [{"label": fit.title, "value": fit.name} for fit in fits]
-    settings = settings_of(start["steer"]) if chosen is None else None
+    settings = settings_at_start(start) if chosen is None else None
     named = settings.fit if settings else ""
     newest = changed if isinstance(changed, str) and ctx.triggered_id == "fits-changed" else None
     value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
@@ -100,9 +99,7 @@ def load_map(fit: str | None, _renamed: Node, model: Json) -> tuple[Json, Node]:
     },
     prevent_initial_call=True,
 )
-def draw_map(
-    question: Json, words: str | None, order: str, chosen: int | None, active: Json, theme: str
-) -> dict[str, Any]:
+def draw_map(question: Json, words: str | None, order: str, chosen: int | None, active: Json, theme: str) -> Outputs:
     """The map and the ranked list; a search leaves the matching regions and makes the others faint."""
     if not question:
         return {"card": UNCHANGED, "list": no_update}
@@ -134,7 +131,7 @@ def choose_region(picked: Json, _open: Json, question: Json, chosen: int | None,
     numbers = {r.region for r in regions}
     if chosen in numbers:
         return no_update
-    asked = [row.region for row in rows_of(active) or rows_on(settings_of(start["steer"]))]
+    asked = [row.region for row in rows_of(active) or rows_on(settings_at_start(start))]
     return next((n for n in asked if n in numbers), ranked(regions, "theme")[0].region)
 
 

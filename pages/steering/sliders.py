@@ -19,7 +19,7 @@ from components.mfa.sliders import END, region_sliders
 from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.state import names_of
-from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_of
+from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_at_start, settings_of
 
 START_STRENGTH, START_MODE = 0.6, "add"
 FactorsOf = Callable[[str], tuple[int, Sequence[float]] | None]
@@ -40,7 +40,7 @@ def open_fit(question: Json, before: Json, start: Json, fit: str | None) -> tupl
     if not question or not fit:
         return no_update, no_update
     rows_before = None if before is None else rows_of(before)
-    rows, problem = opening(reply_of(question).answer, rows_before, settings_of(start["steer"]))
+    rows, problem = opening(reply_of(question).answer, rows_before, settings_at_start(start))
     return no_update if rows is None else plain_rows(rows), problem
 
 
@@ -210,7 +210,7 @@ clientside_callback(
 )
 def options_of_address(start: Json) -> tuple[str, str, list[int], str]:
     """How, where and at which blocks, as the address says."""
-    steer = settings_of(start["steer"]) or SteeringSettings(mode=START_MODE)
+    steer = settings_at_start(start) or SteeringSettings(mode=START_MODE)
     return steer.mode, steer.where, list(steer.layers), steer.rotation
 
 

@@ -104,3 +104,8 @@ def plain_rows(rows: Sequence[Row]) -> Json:
 def settings_of(data: Json) -> SteeringSettings | None:
     """The set-up in a store, None where there is none. Raises UserError for one that cannot be used."""
     return SteeringSettings.from_dict(data) if data else None
+
+
+def settings_at_start(start: Json) -> SteeringSettings | None:
+    """The set-up in the store of what the page opened on."""
+    return settings_of(start["steer"])

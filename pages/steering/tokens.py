@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from dash import ALL, Input, Output, State, callback, ctx, html, no_update
 
@@ -13,7 +12,7 @@ from analysis.mfa.ops.regions import ExplainTokens
 from analysis.view_ref import QuestionRef
 from components.kit.card import UNCHANGED, Card
 from components.kit.panels import user_error
-from components.kit.types import Json, Node
+from components.kit.types import Json, Node, Outputs
 from components.mfa.region_figures import TokenOptions, token_parts, two_segments
 from pages.cards import content
 from pages.common import ask_for, reply_of, spec_of
@@ -83,7 +82,7 @@ def choose(_clicks: Json, click: Json, chosen: int | None) -> Json:
     },
     prevent_initial_call=True,
 )
-def show(question: Json, token: int | None, theme: str) -> dict[str, Any]:
+def show(question: Json, token: int | None, theme: str) -> Outputs:
     """Strip, sentence and both figures of the chosen token."""
     if not question or token is None:
         return {"strip": no_update, "facts": no_update, "parts": UNCHANGED, "segments": UNCHANGED, "like": no_update}

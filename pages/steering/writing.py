@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.engine.client import Reply
@@ -13,7 +11,7 @@ from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
 from components.kit.readouts import readouts
-from components.kit.types import Json, Node, Typed
+from components.kit.types import Json, Node, Outputs, Typed
 from components.mfa.steering_figures import price_per_token, region_presence
 from pages.cards import content
 from pages.common import refusal, reply_of, spec_of
@@ -81,7 +79,7 @@ clientside_callback(
     inputs={"question": Input("written", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
-def show_readouts(question: Json, theme: str) -> dict[str, Any]:
+def show_readouts(question: Json, theme: str) -> Outputs:
     """The numbers beside the texts that the browser has just got."""
     if not question:
         return {"table": no_update, "price": UNCHANGED, "presence": UNCHANGED}

@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.answer import from_wire, to_wire
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
 from analysis.mfa.answers.regions import (
@@ -29,21 +30,22 @@ from analysis.mfa.answers.regions import (
     TokenParts,
     TokenValue,
 )
-from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredTexts
+from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredNext, SteeredTexts
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.steering.answers import NextTokens, WrittenText
+from analysis.view_ref import QuestionRef, ViewRef
 from app import create_app
 from components.kit.next_tokens import next_tokens
 from components.kit.readouts import readouts
-from components.kit.view import NoOptions
+from components.kit.view import NoOptions, View, view_called
 from components.mfa import region_figures, steering_figures
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.region_figures import MapOptions, TokenOptions
 from components.mfa.region_list import matching, ranked, region_rows
 from components.mfa.sliders import END, more_options, region_sliders
-from components.mfa.steering_figures import ControlOptions
+from components.mfa.steering_figures import ControlOptions, NextOptions
 from pages.frame import streams as route
 from pages.state import read
 from pages.steering.state import START_TEXT, Row, SteeringState, plain_rows, rows_of, rows_on
@@ -379,45 +381,74 @@ def some_text(*kl: float) -> WrittenText:
     return WrittenText((3, 4)[: len(kl)], "a<i>", labels, kl, kl, 0.2, 5.5 if kl else None, 0.0)
 
 
+TEXTS = SteeredTexts(
+    some_text(0, 0), some_text(0.1, 0.3), some_text(), "", 9.0, False, "s", True, Presence(("3: <b>",), (0.1,), (0.7,))
+)  # fmt: skip
+_SHIFT = ((), (), (), (), (), 0.25, (1.0, 2.0), False)
+CONTROLS = ControlTable(
+    (Control(*_SHIFT, "the set-up", True, ""), Control(*_SHIFT[:5], 0.5, *_SHIFT[6:], "random <b>", False, "")),
+    (),
+    False,
+)
+PARTS = TokenParts(
+    ("a", "a"), (0, 1), ("r", "<b>"), (1, 0), ("<b>", "r"), (0.9, 0.8), (0.1, 0.2), (-5.0, -6.0), (1.0, 2.0),
+    (3.0, 4.0), (5.0, 6.0), (6.0, 7.0), ((), ()), ((0.0, 1.0, 1.5, 2.0), (0.0,) * 4),
+    ((0.0, 0.5, 1.0, 0.0), (0.0,) * 4), 1,
+)  # fmt: skip
+FIT = NewFit("f", (Iteration(0, -5.0, None), Iteration(1, -4.0, -4.5)), "Kept.", {"layer": 3})
+NEXT = SteeredNext(("<b>", "c"), (7, 8), (0.5, 0.1), (0.4, 0.2), (-0.2, 0.7), 0.3, (1.5, 1.25), False, 0.01, 0.05, 9)
+
+
 def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
-    shares = Presence(("3: <b>",), (0.1,), (0.7,))
-    texts = SteeredTexts(some_text(0, 0), some_text(0.1, 0.3), some_text(), "", 9.0, False, "s", True, shares)
-    (trace,) = plain(steering_figures.price_per_token(texts, NoOptions(), "dark").figure)["data"]
+    (trace,) = plain(steering_figures.price_per_token(TEXTS, NoOptions(), "dark").figure)["data"]
     assert values(trace["y"]) == pytest.approx([0.1, 0.3]) and trace["x"] == [1, 2] and trace["text"][1] != "<i>"
-    both = dataclasses.replace(texts, control=texts.steered, control_note="a push")
+    both = dataclasses.replace(TEXTS, control=TEXTS.steered, control_note="a push")
     drawing = steering_figures.price_per_token(both, NoOptions(), "dark")
     assert len(plain(drawing.figure)["data"]) == 2 and drawing.caption.endswith("Control: a push.")
-    bars = plain(steering_figures.region_presence(texts, NoOptions(), "light").figure)["data"]
+    bars = plain(steering_figures.region_presence(TEXTS, NoOptions(), "light").figure)["data"]
     assert [values(b["y"])[0] for b in bars] == pytest.approx([0.1, 0.7])
-    shift: tuple[Any, ...] = ((), (), (), (), ())
-    rows = (
-        Control(*shift, 0.25, (1.0, 2.0), False, "the set-up", True, ""),
-        Control(*shift, 0.5, (1.0, 2.0), False, "random <b>", False, ""),
-    )
-    drawing = steering_figures.controls_bars(ControlTable(rows, (), False), ControlOptions("Once", 3), "light")
+    drawing = steering_figures.controls_bars(CONTROLS, ControlOptions("Once", 3), "light")
     (bars,) = plain(drawing.figure)["data"]
     assert values(bars["x"]) == [0.25, 0.5] and len(set(bars["marker"]["color"])) == 2 and "<b>" not in bars["y"][1]
     assert "“Once”" in drawing.caption and drawing.caption.endswith("Seed 3.")
-    path = ((0.0, 1.0, 1.5, 2.0), (0.0, 0.5, 1.0, 0.0))
-    parts = TokenParts(
-        ("a", "a"), (0, 1), ("r", "<b>"), (1, 0), ("<b>", "r"), (0.9, 0.8), (0.1, 0.2), (-5.0, -6.0), (1.0, 2.0),
-        (3.0, 4.0), (5.0, 6.0), (6.0, 7.0), ((), ()), (path[0], (0.0,) * 4), (path[1], (0.0,) * 4), 1,
-    )  # fmt: skip
-    data = plain(region_figures.token_parts(parts, TokenOptions(1), "light").figure)["data"]
+    data = plain(region_figures.token_parts(PARTS, TokenOptions(1), "light").figure)["data"]
     assert [values(t["y"]) for t in data[:3]] == [[1, 2], [3, 4], [5, 6]] and len(set(data[0]["x"])) == 2
     for token, theme in ((0, "light"), (1, "dark")):
-        drawing = region_figures.two_segments(parts, TokenOptions(token), theme)
+        drawing = region_figures.two_segments(PARTS, TokenOptions(token), theme)
         plain(drawing.figure)
         assert drawing.caption.startswith(f"Token {token}, “a”")
-    fit = NewFit("f", (Iteration(0, -5.0, None), Iteration(1, -4.0, -4.5)), "Kept.", {})
-    drawing = region_figures.new_fit(fit, NoOptions(), "light")
+    drawing = region_figures.new_fit(FIT, NoOptions(), "light")
     train, held = plain(drawing.figure)["data"]
     assert train["y"] == [-5.0, -4.0] and held["y"] == [None, -4.5] and drawing.caption == "Kept."
+    caption = steering_figures.steered_next(NEXT, NextOptions("Once"), "light").caption
+    assert caption.startswith("After “Once”. Entropy 1.50 → 1.25 nats. Computed in 10 ms; a full pass over 9 tokens")
+
+
+@pytest.mark.parametrize(
+    ("shown", "answer", "options"),
+    [
+        (region_figures.region_map, some_regions(), MapOptions(3, (1,), "flour3")),
+        (region_figures.token_parts, PARTS, TokenOptions(1)),
+        (region_figures.two_segments, PARTS, TokenOptions(1)),
+        (region_figures.new_fit, FIT, NoOptions()),
+        (steering_figures.steered_next, NEXT, NextOptions("Once")),
+        (steering_figures.price_per_token, TEXTS, NoOptions()),
+        (steering_figures.region_presence, TEXTS, NoOptions()),
+        (steering_figures.controls_bars, CONTROLS, ControlOptions("Once", 3)),
+    ],
+    ids=lambda part: getattr(part, "name", ""),
+)
+def test_every_figure_is_drawn_again_from_json(shown: View[Any], answer: Any, options: Any) -> None:
+    ref = ViewRef.from_dict(json.loads(json.dumps(shown.ref([QuestionRef("Asked", {})], options).to_dict())))
+    data, arrays = to_wire(answer)
+    again = from_wire(type(answer), json.loads(json.dumps(data)), arrays)
+    drawn = view_called(ref.view).draw(again, shown.options_from(ref.options), "dark")
+    first = shown.draw(answer, options, "dark")
+    assert again == answer and drawn.caption == first.caption and plain(drawn.figure) == plain(first.figure)
 
 
 def test_numbers_of_texts_stand_in_a_row_each() -> None:
-    shares = Presence((), (), ())
-    texts = SteeredTexts(some_text(0, 0), some_text(), None, "", 9.0, False, "s", True, shares)
+    texts = dataclasses.replace(TEXTS, steered=some_text(), control=None)
     two = text_of(readouts(texts, "steered", "control"))
     assert "unsteered 0.200 nats 5.5" in two and "steered 0.200 nats no text" in two and "control" not in two
     three = text_of(readouts(dataclasses.replace(texts, control=texts.base), "steered", "control"))

@@ -100,8 +100,8 @@ def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, set
         now = setup_for(loaded.facts, interventions_of(steer, fit_for(context.memory, loaded, steer.fit)))
     except UserError as error:
         return [error.message]
-    kept = [row["sha256"] for row in setup.manifest()["interventions"]]
-    if kept != [row["sha256"] for row in now.manifest()["interventions"]]:
+    in_file = [row["sha256"] for row in setup.manifest()["interventions"]]
+    if in_file != [row["sha256"] for row in now.manifest()["interventions"]]:
         return ["The fit of that name gives other vectors now; the sliders show the fit that is here."]
     return ["The vectors are those of the fit that is here."]
 
