@@ -55,9 +55,9 @@ class _Build:
         self.games, self.test_games, self.progress = games, test_games, progress
         self.probes = new_set(self.name)
         if not fresh and manifest_path(BUNDLED).exists():
-            kept = PROBE_SETS.read(BUNDLED)
-            if kept.model == self.name:
-                self.probes = kept
+            bundled = PROBE_SETS.read(BUNDLED)
+            if bundled.model == self.name:
+                self.probes = bundled
 
     def say(self, text: str) -> None:
         self.progress(None, text)
@@ -138,15 +138,15 @@ class _Build:
     def _seeds(self, top: int) -> dict[str, Any]:
         """The main row, fitted from five starts: accuracy, and the geometry of its roles, which may differ."""
         train, test = self._data(top)
-        found: dict[str, Any] = {"layer": top, "accuracy": [], "gap_r2": [], "neighbours": []}
+        figures: dict[str, Any] = {"layer": top, "accuracy": [], "gap_r2": [], "neighbours": []}
         for seed in range(SEEDS):
             probe: Any = make_probe("tpr", seed).fit(train.layer(top), train.labels())
             roles = np.asarray(probe.roles_, dtype=np.float64)
-            found["accuracy"].append(scored(probe, test.layer(top), test.labels())["accuracy"])
-            found["gap_r2"].append(float(gap_r2(roles)))
-            found["neighbours"].append(float(neighbour_shares(roles)["neighbour"]))
-            self.say(f"seed {seed}: {found['accuracy'][-1]:.4f}")
-        return found
+            figures["accuracy"].append(scored(probe, test.layer(top), test.labels())["accuracy"])
+            figures["gap_r2"].append(float(gap_r2(roles)))
+            figures["neighbours"].append(float(neighbour_shares(roles)["neighbour"]))
+            self.say(f"seed {seed}: {figures['accuracy'][-1]:.4f}")
+        return figures
 
     def _edits(self, squares: int) -> Any:
         """The table of 200 edits of so many squares."""
@@ -179,8 +179,8 @@ class _Build:
         return {"layer": top, "games": games, **{r["kind"]: r["accuracy"] for r in fitted.rows}}
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in found.items() if k != "by_square"}
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k != "by_square"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

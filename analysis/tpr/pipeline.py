@@ -38,11 +38,11 @@ MEASURED_WITH_PROBES = ("ranks", "seeds", "edits", "edits_more", "stories")
 
 def scored(probe: Probe, activations: Tensor, boards: NDArray[np.uint8]) -> dict[str, Any]:
     """Accuracy, macro F1 and accuracy by square (64) on rows (n, d) with boards (n, 64), from one prediction."""
-    found = probe.predict(activations)
+    classes = probe.predict(activations)
     return {
-        "accuracy": scores.accuracy(found, boards),
-        "macro_f1": scores.macro_f1(found, boards),
-        "by_square": [round(float(v), 5) for v in scores.square_accuracy(found, boards)],
+        "accuracy": scores.accuracy(classes, boards),
+        "macro_f1": scores.macro_f1(classes, boards),
+        "by_square": [round(float(v), 5) for v in scores.square_accuracy(classes, boards)],
     }
 
 
@@ -85,11 +85,11 @@ def fit_probes(
     for i, (kind, layer, labels) in enumerate(wanted):
         check()
         began = time.perf_counter()
-        told = portion(fits, i / len(wanted), (i + 1) / len(wanted), f"{kind} at block {layer}: ")
+        of_probe = portion(fits, i / len(wanted), (i + 1) / len(wanted), f"{kind} at block {layer}: ")
         probe = make_probe(kind, random_state)
-        probe.fit(train.layer(layer), train.labels(labels), progress=told, check=check)
+        probe.fit(train.layer(layer), train.labels(labels), progress=of_probe, check=check)
         seconds = time.perf_counter() - began
-        found = scored(probe, test.layer(layer), test.labels(labels))
+        figures = scored(probe, test.layer(layer), test.labels(labels))
         probes.add(
             kind,
             layer,
@@ -98,7 +98,7 @@ def fit_probes(
             seconds=round(seconds, 2),
             parameters=probe.parameter_count(),
             games=games,
-            **found,
+            **figures,
         )
         after(probes)
     return probes
@@ -120,8 +120,8 @@ def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> Probe
     layers = range(wanted.first, min(wanted.last, room.layers - 1) + 1)
     todo: list[tuple[str, int, Labels]] = [(kind, layer, wanted.labels) for layer in layers for kind in PAGE_KINDS]
     # Tables and stories that were measured with the probes to be replaced would no longer be true beside the new ones.
-    kept = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
-    probes = ProbeSet({**kept, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
+    manifest = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
+    probes = ProbeSet({**manifest, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
     fit_probes(
         room.model,
         todo,

@@ -16,6 +16,7 @@ from analysis.othello.squares import CENTRE, SQUARE_OF_TOKEN, square_name
 from analysis.progress import Check, no_check
 from analysis.tpr.activations import whole_games
 from analysis.tpr.answers.edit import Story
+from analysis.tpr.editing import edit_position, fixed_scale
 from analysis.tpr.room import Room, read_game
 
 STORIES = ("line", "edit", "pass")
@@ -108,8 +109,6 @@ def _longest_diagonal(move: int, flipped: tuple[int, ...]) -> list[int]:
 
 def _edit(room: Room, memory: Memory, check: Check) -> Story | None:
     """Flipping one square makes a move legal that was not, and the model follows with fixed scale."""
-    from analysis.tpr.editing import edit_position, fixed_scale
-
     scale = fixed_scale(room, "tpr")
     for moves in _games():
         check()

@@ -21,6 +21,7 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import TOKEN_OF_SQUARE
 from analysis.progress import Check, Progress, no_check, silent
+from analysis.tpr.activations import collect
 from analysis.tpr.answers.edit import TrialRow
 from analysis.tpr.cases import EditCase, random_cases
 from analysis.tpr.edits import PROBE_OF, TITLES, Weights, edit_vector
@@ -76,8 +77,6 @@ def units(room: Room) -> NDArray[np.float64]:
     """(L,): a tenth of the median length of the residual stream after each block, over thirty random games."""
     lengths: NDArray[np.float64] | None = getattr(room, "_units", None)
     if lengths is None:
-        from analysis.tpr.activations import collect
-
         boards = collect(room.model, 30, 70_000)
         lengths = np.array([0.1 * float(boards.layer(i).norm(dim=-1).median()) for i in range(room.layers)])
         room._units = lengths  # type: ignore[attr-defined]
