@@ -464,7 +464,7 @@ def test_progress_reaches_the_listener(context: Context) -> None:
 
 
 def test_a_model_that_cannot_be_recorded_is_still_described(tmp_path: Path) -> None:
-    facts = dataclasses.replace(tiny().facts, missing_layers=[1], recording_error=float("inf"))
+    facts = dataclasses.replace(tiny().facts, missing_layers=[1], recording_error=None)
     residents = Residents(limit=1)
     residents.put(dataclasses.replace(tiny(), facts=facts))
     context = Context(residents, ResultStore(tmp_path))
