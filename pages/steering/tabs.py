@@ -5,9 +5,10 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.mfa.ops.fit import FitRegions
 from components.kit.names import progress
 from components.kit.panels import empty
-from components.kit.types import Node, Typed
+from components.kit.types import Node
 from pages.presses import press
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -161,7 +162,7 @@ def _fit() -> Node:
                                 "Texts",
                                 dcc.Dropdown(
                                     [{"label": "bundled corpus", "value": "bundled"}],
-                                    "bundled",
+                                    FitRegions.source,
                                     id="fit-source",
                                     clearable=False,
                                     searchable=False,
@@ -175,17 +176,17 @@ def _fit() -> Node:
                                         {"label": "hidden layer of the MLP", "value": "mlp_hidden"},
                                         {"label": "output of the MLP", "value": "mlp_output"},
                                     ],
-                                    "residual",
+                                    FitRegions.site,
                                     id="fit-site",
                                     clearable=False,
                                     searchable=False,
                                 ),
                             ),
-                            _labelled("Block", _typed("fit-layer", 10)),
-                            _labelled("Tokens", _typed("fit-tokens", 30_000)),
-                            _labelled("Regions K", _typed("fit-regions", 64)),
-                            _labelled("Local factors R", _typed("fit-factors", 8)),
-                            _labelled("Seed", _typed("fit-seed", 0)),
+                            _labelled("Block", _typed("layer")),
+                            _labelled("Tokens", _typed("tokens")),
+                            _labelled("Regions K", _typed("regions")),
+                            _labelled("Local factors R", _typed("factors")),
+                            _labelled("Seed", _typed("seed")),
                             _labelled(
                                 "Noise",
                                 dcc.Dropdown(
@@ -193,7 +194,7 @@ def _fit() -> Node:
                                         {"label": "shared (the paper's)", "value": "shared"},
                                         {"label": "of each region", "value": "component"},
                                     ],
-                                    "shared",
+                                    FitRegions.noise,
                                     id="fit-noise",
                                     clearable=False,
                                     searchable=False,
@@ -238,8 +239,9 @@ def _fit() -> Node:
     )
 
 
-def _typed(name: str, value: Typed) -> Node:
-    return dbc.Input(id=name, type="number", step="any", value=value, size="sm")
+def _typed(name: str) -> Node:
+    """A number of the fit, at the default of its field."""
+    return dbc.Input(id=f"fit-{name}", type="number", step="any", value=getattr(FitRegions, name), size="sm")
 
 
 def _labelled(text: str, field: Node) -> Node:
