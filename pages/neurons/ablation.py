@@ -17,7 +17,7 @@ from pages.cards import content
 from pages.common import ask_for
 from pages.frame.drawn import tree
 from pages.neurons.cards import ARMS, BEFORE
-from pages.neurons.state import asked_by, channels_of
+from pages.neurons.state import channels_of, question_of
 
 
 @callback(
@@ -50,7 +50,7 @@ def show_ablation(
     channels = channels_of(search, neuron)
     if channels is None or channel is None or channel > len(channels.answer.channels):
         return _nothing("find channels first")
-    search = asked_by(channels)
+    search = question_of(channels)
     reply, panel = ask_for(
         lambda: extended(AblateChannel, search, channel=channel, text=text or ""), session, "nrn-ablation"
     )

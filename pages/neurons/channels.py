@@ -29,12 +29,12 @@ from pages.neurons.state import (
     SETTINGS,
     Autostart,
     Pick,
-    asked_by,
     channels_of,
     known_of,
     neuron_of,
     pick_of,
     place_of,
+    question_of,
     search_of,
     tokens_of,
 )
@@ -172,7 +172,7 @@ def last_null(question: Json, search: FindChannels) -> NullBands | None:
     """Where random vectors ended in the last run, if they were searched alike: they end there again, unless the weights
     have changed."""
     last = channels_of(question, question and question["params"])
-    if last is None or asked_by(last).model != search.model or not (search.usual and asked_by(last).usual):
+    if last is None or question_of(last).model != search.model or not (search.usual and question_of(last).usual):
         return None
     return last.answer.null
 
@@ -301,7 +301,7 @@ def say_stale(search: Json, excluded: Json, neuron: Json, *values: Typed) -> tup
     channels = channels_of(search, neuron)
     if channels is None:
         return "", "Run"
-    shown, without = asked_by(channels), tuple(token.id for token in tokens_of(excluded))
+    shown, without = question_of(channels), tuple(token.id for token in tokens_of(excluded))
     typed = dict(zip(SETTINGS, values, strict=True)) | {"excluded": without}
     if all(getattr(shown, name) == value for name, value in typed.items()):
         return "", "Run again" if channels.answer.source == "computed here" else "Run here"

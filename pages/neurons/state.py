@@ -153,6 +153,6 @@ def channels_of(question: Json, neuron: Json) -> Reply[NeuronChannels] | None:
         return None
 
 
-def asked_by(reply: Reply[NeuronChannels]) -> FindChannels:
+def question_of(reply: Reply[NeuronChannels]) -> FindChannels:
     """The search whose channels these are."""
     return FindChannels.from_params(reply.question.params)

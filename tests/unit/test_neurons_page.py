@@ -32,7 +32,7 @@ from app import create_app
 from components.rotate.ablation_figures import changes, changes_words
 from components.rotate.neuron_figures import shares_words, tail_words
 from pages.neurons import channels, pick
-from pages.neurons.state import SETTINGS, NeuronsState, Pick, asked_by, channels_of, search_of
+from pages.neurons.state import SETTINGS, NeuronsState, Pick, channels_of, question_of, search_of
 from pages.state import names_of, read
 
 
@@ -181,7 +181,7 @@ SEARCH = search_of(OPEN, FORM, ())
 def test_what_was_found_in_another_neuron_is_not_shown(remembered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     question, here = remembered(shown(SEARCH)), OPEN.to_params()
     found = channels_of(question, here)
-    assert found is not None and found.answer.channels == ROWS and asked_by(found) == SEARCH
+    assert found is not None and found.answer.channels == ROWS and question_of(found) == SEARCH
     for other in (
         replace(OPEN, neuron=5),
         replace(OPEN, vector="down"),
