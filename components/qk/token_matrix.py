@@ -64,18 +64,14 @@ def alignment_matrix(reading: Reading, cells: SignedCells, options: NoOptions, t
 
 def for_browser(reading: Reading, cells: HeadCells, ref: ViewRef) -> TokenMatrix:
     """What the browser draws the matrix of a view from."""
-    packed = pack_cells(cells.cells)
-    return TokenMatrix(
-        size=packed["size"],
-        signed=packed["signed"],
-        step=packed["step"],
-        cells=packed["cells"],
-        max=cells.top,
-        pool=cells.pool,
-        tokens=cells.tokens,
-        figure=_frame(reading, cells),
-        ref=ref.to_dict(),
-    )
+    return {
+        **pack_cells(cells.cells),
+        "max": cells.top,
+        "pool": cells.pool,
+        "tokens": cells.tokens,
+        "figure": _frame(reading, cells),
+        "ref": ref.to_dict(),
+    }
 
 
 def attention_caption(packed: Packed, cells: HeadCells) -> str:

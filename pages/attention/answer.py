@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
@@ -11,7 +9,7 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.prompt import AttentionRow
 from analysis.qk.ops.swap import SwapPrediction, SwapRow
 from components.kit.card import UNCHANGED
-from components.kit.types import Json, Typed
+from components.kit.types import Json, Outputs, Typed
 from components.qk.figures import (
     PredictionOptions,
     RowOptions,
@@ -21,8 +19,8 @@ from components.qk.figures import (
     row_bars,
 )
 from pages.attention.cards import BARS, PREDICTION, SWAP
-from pages.attention.reading import Head, on_head, reading_of
-from pages.attention.state import features_of, rank_of
+from pages.attention.reading import on_head, reading_of
+from pages.attention.state import Head, features_of, rank_of
 from pages.cards import content
 from pages.common import ask_for
 
@@ -63,7 +61,7 @@ def fitted_features(features: Json, fitted: Json) -> list[tuple[int, ContrastSpe
 )
 def explain(
     question: Json,
-    head: Head | None,
+    head: Json,
     query: int | None,
     key: int | None,
     fitted: Json,
@@ -79,16 +77,17 @@ def explain(
     features: Json,
     theme: str,
     session: str,
-) -> dict[str, Any]:
+) -> Outputs:
     """The sentence, the bars and the sum check of one query and key."""
-    if not question or not head or query is None:
+    at = Head.of(head)
+    if not question or at is None or query is None:
         raise PreventUpdate
     reading, chosen = reading_of(question), fitted_features(features, fitted)
     if query >= len(reading.answer.labels):
         raise PreventUpdate
     reply, panel = ask_for(
         lambda: AttentionRow(
-            **on_head(reading, head),
+            **on_head(reading, at),
             query=query,
             key=-1 if key is None else key,
             features=tuple(f for _, f in chosen),
@@ -175,7 +174,7 @@ def swap_defaults(asked: int | None, b: int | None, query: int | None) -> tuple[
 def what_if(
     tab: str,
     question: Json,
-    head: Head | None,
+    head: Json,
     query: int | None,
     a: int | None,
     b: int | None,
@@ -187,26 +186,25 @@ def what_if(
     features: Json,
     theme: str,
     session: str,
-) -> dict[str, Any]:
+) -> Outputs:
     """Attention of this head after the swap; on demand, what the whole model predicts with that head so changed."""
-    if tab != "swap" or not question or not head or query is None or a is None or b is None:
+    at = Head.of(head)
+    if tab != "swap" or not question or at is None or query is None or a is None or b is None:
         raise PreventUpdate
     feature = dict(fitted_features(features, fitted)).get(-1 if active is None else active)
     if feature is None:
         return {"swap": SWAP.empty("Fit a feature first"), "prediction": PREDICTION.empty(), "error": None}
     reading = reading_of(question)
-
-    def arguments() -> dict[str, Any]:
-        where = {"query": query, "a": a, "b": b, "feature": feature, "rank": rank_of(rank, manual)}
-        return on_head(reading, head) | where
-
+    where = on_head(reading, at) | {"query": query, "a": a, "b": b, "feature": feature}
     if ctx.triggered_id == "ask-model":
-        effect, panel = ask_for(lambda: SwapPrediction(**arguments()), session, "swap-model", SwapPrediction)
+        effect, panel = ask_for(
+            lambda: SwapPrediction(**where, rank=rank_of(rank, manual)), session, "swap-model", SwapPrediction
+        )
         if effect is None:
             return {"swap": UNCHANGED, "prediction": UNCHANGED, "error": panel}
         prediction = content(prediction_bars, effect, options=PredictionOptions(query), theme=theme)
         return {"swap": UNCHANGED, "prediction": prediction, "error": None}
-    swap, panel = ask_for(lambda: SwapRow(**arguments()), session, "swap", SwapRow)
+    swap, panel = ask_for(lambda: SwapRow(**where, rank=rank_of(rank, manual)), session, "swap", SwapRow)
     if swap is None:
         return {"swap": SWAP.empty("Fit a feature first"), "prediction": UNCHANGED, "error": panel}
     return {

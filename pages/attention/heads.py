@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 from dash.exceptions import PreventUpdate
@@ -12,7 +11,8 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FeatureScores, feature_name
 from analysis.qk.ops.prompt import HeadAttention
 from components.kit.panels import failure
-from components.kit.types import Json, Node
+from components.kit.types import Json, Node, Outputs
+from components.qk.evidence_card import place_name
 from components.qk.heads import (
     FEATURE_SCORES,
     SCORE_NAMES,
@@ -25,8 +25,8 @@ from components.qk.heads import (
 )
 from components.qk.token_matrix import attention_caption, attention_matrix, for_browser
 from pages.attention.cards import GRID
-from pages.attention.reading import Head, on_head, on_prompt, reading_of
-from pages.attention.state import features_of
+from pages.attention.reading import on_head, prompt_of, reading_of
+from pages.attention.state import Head, features_of
 from pages.cards import content
 from pages.common import ask_for
 
@@ -76,17 +76,18 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
     prevent_initial_call=True,
 )
 def show_grid(
-    question: Json, score: str, mode: str, ranked: bool, head: Head | None, _fitted: Json, features: Json, theme: str
-) -> dict[str, Any]:
+    question: Json, score: str, mode: str, ranked: bool, head: Json, _fitted: Json, features: Json, theme: str
+) -> Outputs:
     """All heads in one picture, and the eight best by name."""
     if not question:
         raise PreventUpdate
     reading, feature = reading_of(question), scored_feature(score, features)
-    chosen = (head["layer"], head["head"]) if head else None
+    at = Head.of(head)
+    chosen = None if at is None else (at.layer, at.head)
     options = HeadOptions(patterns=mode == "patterns", ranked=bool(ranked), chosen=chosen)
     scores = None
     if feature is not None:
-        scores, _ = ask_for(lambda: FeatureScores(on_prompt(reading)["model"], feature))
+        scores, _ = ask_for(lambda: FeatureScores(prompt_of(reading).model, feature))
     if feature is None or scores is None:  # a feature that is not fitted has no score
         options = replace(options, score=score if score in SCORE_NAMES else options.score)
         top = best_heads(prompt_score(reading.answer, options.score), chosen)
@@ -126,7 +127,7 @@ clientside_callback(
     Input({"top-layer": ALL, "top-head": ALL}, "n_clicks"),
     prevent_initial_call=True,
 )
-def choose_top(clicks: list[int | None]) -> Head:
+def choose_top(clicks: list[int | None]) -> Json:
     """A head chosen from the list of the best."""
     if not any(clicks) or not ctx.triggered_id:
         raise PreventUpdate
@@ -142,18 +143,19 @@ def choose_top(clicks: list[int | None]) -> Head:
     State("session", "data"),
     prevent_initial_call=True,
 )
-def open_head(question: Json, head: Head | None, session: str) -> tuple[Json, Node, Node]:
+def open_head(question: Json, head: Json, session: str) -> tuple[Json, Node, Node]:
     """The attention of one head, packed for the browser, which draws it and shades the tokens."""
-    if not question or not head:
+    at = Head.of(head)
+    if not question or at is None:
         return no_update, no_update, no_update
     reading = reading_of(question)
-    reply, panel = ask_for(lambda: HeadAttention(**on_head(reading, head)), session, "matrix")
+    reply, panel = ask_for(lambda: HeadAttention(**on_head(reading, at)), session, "matrix")
     if reply is None:
         return None, panel or failure("No attention to show."), "Tokens"
     ref = attention_matrix.ref([reading.question, reply.question])
     matrix = for_browser(reading.answer, reply.answer, ref)
     caption = attention_caption(matrix, reply.answer)
-    return matrix, caption, f"Tokens, layer {head['layer']}, head {head['head']}"
+    return matrix, caption, f"Tokens, {place_name(at.layer, at.head)}"
 
 
 # The browser draws the matrix, and so writes what draws it again as well: with or without the first token.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import Input, Output, State, callback, clientside_callback
 from dash.exceptions import PreventUpdate
 
@@ -11,13 +9,13 @@ from analysis.qk.ops.features import Overlap
 from analysis.qk.ops.prompt import Alignment
 from components.kit.card import UNCHANGED
 from components.kit.panels import empty
-from components.kit.types import Json, Typed
+from components.kit.types import Json, Outputs, Typed
 from components.qk.maps import overlap_matrices
 from components.qk.token_matrix import alignment_caption, alignment_matrix, for_browser
 from pages.attention.answer import fitted_features
 from pages.attention.cards import OVERLAP
-from pages.attention.reading import Head, on_head, on_prompt, reading_of
-from pages.attention.state import rank_of
+from pages.attention.reading import on_head, prompt_of, reading_of
+from pages.attention.state import Head, rank_of
 from pages.cards import content
 from pages.common import ask_for
 
@@ -46,7 +44,7 @@ from pages.common import ask_for
 def show_overlap(
     tab: str,
     question: Json,
-    head: Head | None,
+    head: Json,
     fitted: Json,
     active: int | None,
     rank: Typed,
@@ -54,9 +52,10 @@ def show_overlap(
     features: Json,
     theme: str,
     session: str,
-) -> dict[str, Any]:
+) -> Outputs:
     """The feature's part of every logit of the prompt, and how far the fitted features share their subspaces."""
-    if tab != "overlap" or not question or not head:
+    at = Head.of(head)
+    if tab != "overlap" or not question or at is None:
         raise PreventUpdate
     ready = fitted_features(features, fitted)
     feature = dict(ready).get(-1 if active is None else active)
@@ -65,7 +64,7 @@ def show_overlap(
         return {"aligned": None, "caption": "", "overlap": card, "error": empty("Fit a feature first.")}
     reading = reading_of(question)
     aligned, problem = ask_for(
-        lambda: Alignment(**on_head(reading, head), feature=feature, rank=rank_of(rank, manual)),
+        lambda: Alignment(**on_head(reading, at), feature=feature, rank=rank_of(rank, manual)),
         session,
         "alignment",
         Alignment,
@@ -75,7 +74,7 @@ def show_overlap(
     ref = alignment_matrix.ref([reading.question, aligned.question])
     matrix = for_browser(reading.answer, aligned.answer, ref)
     overlap, problem = ask_for(
-        lambda: Overlap(on_prompt(reading)["model"], tuple(f for _, f in ready), **head), session, "overlap"
+        lambda: Overlap(prompt_of(reading).model, tuple(f for _, f in ready), at.layer, at.head), session, "overlap"
     )
     return {
         "aligned": matrix,

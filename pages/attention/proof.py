@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
@@ -15,13 +14,13 @@ from analysis.qk.answers.prompt import MapPlaces
 from analysis.qk.contrasts import in_sample_trial
 from analysis.qk.ops.features import Evidence, HeldOut, feature_name
 from analysis.qk.ops.prompt import PlaceOnMap
-from components.kit.types import Json, Node, Relay, Typed
+from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.qk.evidence_card import evidence_card, trial_title
 from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
 from components.qk.maps import MapOptions, prompt_map, trial_map
 from pages.attention.cards import BY_RANK, DIRECTIONS, MAP, SPECTRUM
-from pages.attention.reading import Head, on_head, reading_of
-from pages.attention.state import features_of, rank_of
+from pages.attention.reading import on_head, reading_of
+from pages.attention.state import Head, features_of, rank_of
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of, spec_of
 
@@ -65,7 +64,7 @@ def rank_slider(manual: bool, question: Json) -> tuple[bool, int]:
 )
 def show_evidence(
     tab: str,
-    head: Head | None,
+    head: Json,
     _fitted: Json,
     active: int | None,
     rank: Typed,
@@ -77,7 +76,7 @@ def show_evidence(
     model: Json,
     theme: str,
     session: str,
-) -> dict[str, Any]:
+) -> Outputs:
     """Spectrum with null, share of the trace per pair, and the sentences that say what they mean."""
     chosen = features_of(features)
     if tab != "evidence" or not head or active is None or active >= len(chosen):
@@ -138,7 +137,7 @@ def name_test(features: Json, active: int | None) -> str:
 def hold_out(
     set_progress: Relay,
     clicks: int | None,
-    head: Head | None,
+    head: Json,
     features: Json,
     active: int | None,
     rotary: str,
@@ -160,12 +159,10 @@ def hold_out(
     return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 
-def own_places(
-    test: HeldOut, question: Json, head: Head | None, query: int | None, session: str
-) -> Reply[MapPlaces] | None:
+def own_places(test: HeldOut, question: Json, head: Json, query: int | None, session: str) -> Reply[MapPlaces] | None:
     """The prompt's query and keys on the map; None where the map is of another head or of vectors before rotation."""
-    here = {"layer": test.layer, "head": test.head}
-    if not question or query is None or head != here or test.rotary != "post":
+    here = Head(test.layer, test.head)
+    if not question or query is None or Head.of(head) != here or test.rotary != "post":
         return None
     reading = reading_of(question)
     reply, _ = ask_for(lambda: PlaceOnMap(**on_head(reading, here), query=query, held_out=test), session, "map")
@@ -199,12 +196,12 @@ def show_held_out(
     by_label: bool,
     own: bool,
     question: Json,
-    head: Head | None,
+    head: Json,
     query: int | None,
     asked: int | None,
     theme: str,
     session: str,
-) -> dict[str, Any]:
+) -> Outputs:
     """The map with the prompt's own query and keys on it, and the swaps by rank, of a test."""
     if not held:
         raise PreventUpdate

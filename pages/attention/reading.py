@@ -22,13 +22,12 @@ from components.kit.panels import note
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.heads import prompt_score
 from pages.address import link_to, remember
-from pages.attention.state import AttentionState
+from pages.attention.state import AttentionState, Head
 from pages.common import ask_job, reply_of, spec_of
 from pages.state import names_of
 
 NEXT_TOKENS = 6
 PROMPTS = [*PRESET_PROMPTS, *MOVE_PROMPTS]
-Head = dict[str, int]
 
 
 def reading_of(question: Json) -> Reply[Reading]:
@@ -36,15 +35,16 @@ def reading_of(question: Json) -> Reply[Reading]:
     return reply_of(question)
 
 
-def on_prompt(reading: Reply[Reading]) -> dict[str, Any]:
-    """The arguments that say which prompt in which model an operation is asked about."""
-    prompt = TracePrompt.from_params(reading.question.params)
-    return {"model": prompt.model, "text": prompt.text, "chat": prompt.chat, "generate": prompt.generate}
+def prompt_of(reading: Reply[Reading]) -> TracePrompt:
+    """Which prompt was read, in which model."""
+    return TracePrompt.from_params(reading.question.params)
 
 
 def on_head(reading: Reply[Reading], head: Head) -> dict[str, Any]:
-    """The arguments that say which head of which reading."""
-    return {**on_prompt(reading), "layer": head["layer"], "head": head["head"]}
+    """The arguments that say which head of which reading an operation is asked about."""
+    prompt = prompt_of(reading)
+    where = {"model": prompt.model, "text": prompt.text, "chat": prompt.chat, "generate": prompt.generate}
+    return where | asdict(head)
 
 
 @callback(
@@ -174,8 +174,8 @@ def describe_reading(question: Json) -> tuple[Node, Node]:
     prevent_initial_call=True,
 )
 def choose_defaults(
-    question: Json, query: int | None, key: int | None, head: Head | None
-) -> tuple[int | None, int | None, Head | None]:
+    question: Json, query: int | None, key: int | None, head: Json
+) -> tuple[int | None, int | None, Json]:
     """Keep what still exists in the new reading; otherwise the last prompt token, and the strongest induction head."""
     if not question:
         return no_update, no_update, no_update
@@ -183,8 +183,9 @@ def choose_defaults(
     new_query, new_key = reading.prompt_tokens - 1, None
     if isinstance(query, int) and query < len(reading.labels) and not question.get("typed"):
         new_query, new_key = query, key if isinstance(key, int) and key <= query else None
-    exists = head and head["layer"] in reading.attention_layers and head["head"] < reading.heads
-    return new_query, new_key, head if exists else best_head(reading)
+    at = Head.of(head)
+    exists = at is not None and at.layer in reading.attention_layers and at.head < reading.heads
+    return new_query, new_key, head if exists else asdict(best_head(reading))
 
 
 def best_head(reading: Reading) -> Head:
@@ -194,8 +195,8 @@ def best_head(reading: Reading) -> Head:
         values = prompt_score(reading, name).values
         if np.isfinite(values).any():
             layer, head = np.argwhere(values == np.nanmax(values))[-1].tolist()
-            return {"layer": layer, "head": head}
-    return {"layer": reading.attention_layers[0], "head": 0}
+            return Head(layer, head)
+    return Head(reading.attention_layers[0], 0)
 
 
 clientside_callback(

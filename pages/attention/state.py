@@ -20,6 +20,19 @@ MOST_FEATURES = 6
 _USUAL = ContrastSpec("induction").to_dict()
 
 
+@dataclass(frozen=True)
+class Head:
+    """A head of a layer."""
+
+    layer: int
+    head: int
+
+    @classmethod
+    def of(cls, data: Json) -> Head | None:
+        """What the page's store holds, which may be nothing yet."""
+        return cls(**data) if data else None
+
+
 def _head(data: Json) -> dict[str, int]:
     numbers = {name: data.get(name) for name in ("layer", "head")} if isinstance(data, dict) else {}
     head = {name: value for name, value in numbers.items() if type(value) is int and value >= 0}

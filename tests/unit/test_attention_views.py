@@ -30,6 +30,7 @@ from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, 
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
 from pages.attention.reading import best_head
+from pages.attention.state import Head
 
 WORDS = ["the", "<b>", "cat", "the", "<b>"]
 RANDOM = np.random.default_rng(0)
@@ -166,8 +167,8 @@ def test_a_test_without_swaps_says_why(test: SubspaceTest, rotary: str, words: s
 
 def test_the_best_head_is_the_last_of_the_strongest_or_of_those_that_look_back() -> None:
     scores = np.array([[0.1, 0.9, 0.90001], [np.nan, 0.2, 0.3]], np.float32)
-    assert best_head(replace(READING, induction=scores)) == {"layer": 0, "head": 2}
+    assert best_head(replace(READING, induction=scores)) == Head(0, 2)
     nothing = np.full((2, 3), np.nan, np.float32)
-    assert best_head(replace(READING, induction=nothing, previous=scores.T.reshape(2, 3))) == {"layer": 1, "head": 1}
-    assert best_head(replace(READING, induction=nothing, previous=nothing)) == {"layer": 0, "head": 0}
+    assert best_head(replace(READING, induction=nothing, previous=scores.T.reshape(2, 3))) == Head(1, 1)
+    assert best_head(replace(READING, induction=nothing, previous=nothing)) == Head(0, 0)
     assert prompt_score(READING, "self").values.shape == (2, 3)
