@@ -200,16 +200,17 @@ def graph(
     edges: list[dict[str, Any]] = []
     for below, part in enumerate(weights):
         share = part / part.max(1, keepdim=True).values.clamp(min=1e-30)
-        for parent in range(len(part)):
-            order = share[parent].argsort(descending=True, stable=True)[:max_children].tolist()
+        heaviest = share.argsort(dim=1, descending=True, stable=True)[:, :max_children].tolist()
+        weight, reaches = share.tolist(), ((part > 0) & (share >= threshold)).tolist()
+        for parent, children in enumerate(heaviest):
             edges += [
                 {
                     "parent": f"{below + 2}:{parent}",
                     "child": f"{below + 1}:{child}",
-                    "weight": float(share[parent, child]),
+                    "weight": weight[parent][child],
                 }
-                for child in order
-                if part[parent, child] > 0 and share[parent, child] >= threshold
+                for child in children
+                if reaches[parent][child]
             ]
     parents: dict[str, int] = {}
     for edge in edges:

@@ -3,18 +3,27 @@
 Dash asks every component on the page at every change, so what is long, the list of features and the tokens of
 contexts, goes to the browser as plain rows and is drawn there (assets/pages/features.js); as components it took
 seconds.
-Rows carry data attributes for one listener, and tokens whose id is known carry it, for the token card.
+Rows carry data attributes for one listener, and tokens carry their ids, for the token card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from dash import html
 
+from analysis.snmf.answers.factorization import (
+    Detection,
+    FeatureContext,
+    FeatureFacts,
+    FeatureRow,
+    SearchHit,
+    ThemeShare,
+    TokenLogit,
+)
 from components.kit.panels import empty
 from components.kit.token import token
+from components.kit.types import Json, Node
 
 ORDERS = (
     ("auc", "best detected first (AUC)"),
@@ -24,66 +33,66 @@ ORDERS = (
 )
 
 
-def ordered(rows: Sequence[dict[str, Any]], order: str) -> list[dict[str, Any]]:
+def ordered(rows: Sequence[FeatureRow], order: str) -> list[FeatureRow]:
     """The rows of a fit in the order chosen; features that are not scored come last."""
-    keys: dict[str, Any] = {
-        "auc": lambda r: (r["auc"] is None, -(r["auc"] or 0.0)),
-        "theme": lambda r: (not r["theme"], r["theme"], -r["purity"]),
-        "active": lambda r: -r["active"],
-        "feature": lambda r: r["feature"],
+    keys: dict[str, Callable[[FeatureRow], tuple[float | str | bool, ...]]] = {
+        "auc": lambda r: (r.auc is None, -(r.auc or 0.0)),
+        "theme": lambda r: (not r.theme, r.theme, -r.purity),
+        "active": lambda r: (-r.active,),
+        "feature": lambda r: (r.feature,),
     }
     return sorted(rows, key=keys.get(order, keys["auc"]))
 
 
-def matching(rows: Sequence[dict[str, Any]], words: str | None) -> list[dict[str, Any]]:
+def matching(rows: Sequence[FeatureRow], words: str | None) -> list[FeatureRow]:
     """The rows whose label, theme or tokens hold all the words."""
     wanted = (words or "").lower().split()
-    return [r for r in rows if all(w in r["words"] for w in wanted)]
+    return [r for r in rows if all(w in r.words for w in wanted)]
 
 
-def list_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def list_rows(rows: Sequence[FeatureRow]) -> Json:
     """What the browser needs of each feature to draw the list: number, label, AUC as text, activity as text, tokens."""
     return [
         {
-            "feature": r["feature"],
-            "label": r["label"],
-            "auc": "" if r["auc"] is None else f"{r['auc']:.2f}",
-            "active": f"{r['active']:.1%}",
-            "top": ", ".join(r["top"]),
+            "feature": r.feature,
+            "label": r.label,
+            "auc": "" if r.auc is None else f"{r.auc:.2f}",
+            "active": f"{r.active:.1%}",
+            "top": ", ".join(r.top),
         }
         for r in rows
     ]
 
 
-def search_rows(rows: Sequence[dict[str, Any]], titles: dict[str, str], limit: int = 12) -> list[Any]:
+def search_rows(hits: Sequence[SearchHit], titles: Mapping[str, str], limit: int = 12) -> list[Node]:
     """Features of all fits that promote a token or are active on it, best ranks first."""
     return [
         html.Button(
             [
-                html.Span(f"{r['where']}, rank {r['rank']}", className="attune-note"),
-                html.Span(r["label"], className="attune-row-label"),
-                html.Span(titles.get(r["fit"], r["fit"]), className="attune-row-purity"),
+                html.Span(f"{hit.where}, rank {hit.rank}", className="attune-note"),
+                html.Span(hit.label, className="attune-row-label"),
+                html.Span(titles.get(hit.fit, hit.fit), className="attune-row-purity"),
             ],
             className="mlp-found",
             type="button",
-            **{"data-mlp-feature": str(r["feature"]), "data-mlp-fit": str(r["fit"])},
+            **{"data-mlp-feature": str(hit.feature), "data-mlp-fit": hit.fit},
         )
-        for r in rows[:limit]
+        for hit in hits[:limit]
     ]
 
 
-def pole(title: str, rows: Sequence[dict[str, Any]]) -> Any:
+def pole(title: str, rows: Sequence[TokenLogit]) -> Node:
     """The output tokens of one pole, each with its logit as number and bar."""
-    top = max((abs(r["logit"]) for r in rows), default=1.0) or 1.0
+    top = max((abs(r.logit) for r in rows), default=1.0) or 1.0
     return html.Div(
         [
             html.H4(title),
             *[
                 html.Div(
                     [
-                        token(r["token"], r["id"]),
-                        html.Span(html.I(style={"width": f"{100 * abs(r['logit']) / top:.0f}%"}), className="mlp-bar"),
-                        html.Span(f"{r['logit']:+.2f}", className="attune-row-number"),
+                        token(r.token, r.id),
+                        html.Span(html.I(style={"width": f"{100 * abs(r.logit) / top:.0f}%"}), className="mlp-bar"),
+                        html.Span(f"{r.logit:+.2f}", className="attune-row-number"),
                     ],
                     className="mlp-logit",
                 )
@@ -94,48 +103,48 @@ def pole(title: str, rows: Sequence[dict[str, Any]]) -> Any:
     )
 
 
-def context_rows(contexts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def context_rows(contexts: Sequence[FeatureContext]) -> Json:
     """What the browser needs of each context: tokens with the feature's activation as a share of its largest, the token
-    that the context was chosen for, the theme, and the tokens' ids where they are known."""
+    that the context was chosen for, the theme, and the tokens' ids."""
     return [
         {
-            "tokens": [t.replace("␣", " ") for t in c["tokens"]],
-            "values": [round(float(v), 3) for v in c["values"]],
-            "at": c["at"],
-            "theme": c["theme"] or "no theme",
-            "ids": c.get("ids"),
+            "tokens": [t.replace("␣", " ") for t in c.tokens],
+            "values": [round(v, 3) for v in c.values],
+            "at": c.at,
+            "theme": c.theme or "no theme",
+            "ids": list(c.ids),
         }
         for c in contexts
     ]
 
 
-def detection(found: dict[str, Any]) -> Any:
+def detection(scores: Detection) -> Node:
     """The AUC on a scale from 0 to 1 with its interval, on the band of random directions; the paper's score beside."""
-    if found.get("auc") is None:
-        return empty(found.get("sentence") or "Not scored: the texts of this fit have no themes.")
-    low, high = found.get("interval") or (found["auc"], found["auc"])
-    random, shuffled = found.get("random_auc"), found.get("shuffled_auc")
-    said = [f"AUC {found['auc']:.2f}, 95 % interval {low:.2f} to {high:.2f}"]
+    auc, random, shuffled = scores.auc, scores.random_auc, scores.shuffled_auc
+    if auc is None:
+        return empty(scores.sentence or "Not scored: the texts of this fit have no themes.")
+    low, high = scores.interval or (auc, auc)
+    numbers = [f"AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}"]
     if random:
-        said.append(f"random sparse directions: {random[0]:.2f} to {random[1]:.2f}")
+        numbers.append(f"random sparse directions: {random[0]:.2f} to {random[1]:.2f}")
     if shuffled is not None:
-        said.append(f"its weights on other neurons: {shuffled:.2f}")
+        numbers.append(f"its weights on other neurons: {shuffled:.2f}")
     scale = [
         html.I(className="mlp-band", style=_span(*random)) if random else None,
         html.I(className="mlp-interval", style=_span(low, high)),
         html.I(className="mlp-shuffled", style=_at(shuffled)) if shuffled is not None else None,
-        html.I(className="mlp-point", style=_at(found["auc"])),
+        html.I(className="mlp-point", style=_at(auc)),
     ]
-    verdict, good = _standing(low, high, random, found)
-    score = "not scored" if found.get("score") is None else f"{found['score']:+.2f}"
+    verdict, good = _standing(low, high, random, scores)
+    score = "not scored" if scores.score is None else f"{scores.score:+.2f}"
     return html.Div(
         [
-            html.Div([html.Strong(found["theme"]), ": ", "; ".join(said), "."]),
-            html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(said)}),
+            html.Div([html.Strong(scores.theme), ": ", "; ".join(numbers), "."]),
+            html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(numbers)}),
             html.Div([html.Span("0"), html.Span("AUC 0.5"), html.Span("1")], className="mlp-ends", **_HIDDEN),
             html.Div(verdict, className="attune-good" if good else "attune-bad"),
             html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
-            html.Div(found.get("sentence", ""), className="attune-note"),
+            html.Div(scores.sentence, className="attune-note"),
         ],
         className="mlp-detection",
     )
@@ -145,9 +154,9 @@ FEW_PASSAGES = 5
 """With fewer of a theme, or of others, an interval by drawing them again is narrower than it should be."""
 
 
-def _standing(low: float, high: float, random: Sequence[float] | None, found: dict[str, Any]) -> tuple[str, bool]:
+def _standing(low: float, high: float, random: Sequence[float] | None, scores: Detection) -> tuple[str, bool]:
     """How an interval of the AUC stands to the band of random directions, in words, and whether that speaks for it."""
-    fewest = min(found.get("passages", FEW_PASSAGES), found.get("others", FEW_PASSAGES))
+    fewest = min(FEW_PASSAGES if n is None else n for n in (scores.passages, scores.others))
     if random is None:
         return "There are no random directions to compare it with, so the AUC alone proves nothing.", False
     if high < random[0]:
@@ -171,15 +180,15 @@ def _span(low: float, high: float) -> dict[str, str]:
     return {"left": f"{100 * low:.1f}%", "width": f"{max(0.6, 100 * (high - low)):.1f}%"}
 
 
-def themes(rows: Sequence[dict[str, Any]]) -> Any:
+def themes(rows: Sequence[ThemeShare]) -> Node:
     """Where the feature's activation lies, as shares of it."""
     return html.Div(
         [
             html.Div(
                 [
-                    html.Span(r["theme"]),
-                    html.Span(html.I(style={"width": f"{100 * r['share']:.0f}%"}), className="mlp-bar"),
-                    html.Span(f"{r['share']:.0%}", className="attune-row-number"),
+                    html.Span(r.theme),
+                    html.Span(html.I(style={"width": f"{100 * r.share:.0f}%"}), className="mlp-bar"),
+                    html.Span(f"{r.share:.0%}", className="attune-row-number"),
                 ],
                 className="mlp-logit",
             )
@@ -189,15 +198,15 @@ def themes(rows: Sequence[dict[str, Any]]) -> Any:
     )
 
 
-def feature_card(card: dict[str, Any]) -> Any:
-    """The lower half of the card, from FeatureCard's answer; contexts and neurons are drawn beside it."""
+def feature_card(feature: FeatureFacts) -> Node:
+    """The lower half of the card; contexts and neurons are drawn beside it."""
     return html.Div(
         [
-            pole("Pushes up", card["plus"]),
-            pole("Pushes down", card["minus"]),
-            html.Div(card["readout"], className="attune-note"),
-            html.Div([html.H4("Themes, shares of its activation"), themes(card["themes"])]),
-            html.Div([html.H4("Does it tell its theme?"), detection(card["detection"])]),
+            pole("Pushes up", feature.plus),
+            pole("Pushes down", feature.minus),
+            html.Div(feature.readout, className="attune-note"),
+            html.Div([html.H4("Themes, shares of its activation"), themes(feature.themes)]),
+            html.Div([html.H4("Does it tell its theme?"), detection(feature.detection)]),
         ],
         className="mlp-facts",
     )

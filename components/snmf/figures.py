@@ -1,4 +1,4 @@
-"""The figures of the MLP features page, from plain numbers: a fit's curve, a feature's neurons, a text, what is shared.
+"""Figures of the MLP features page: a fit's curve, a feature's neurons, what it does to the next token, detection.
 
 Colours mean one thing: raised is blue and lowered orange (as the two ends of the signed scale), the features of this
 method are vermilion where they stand among others, and what is a null is grey. Every number that has a null stands in
@@ -8,15 +8,25 @@ the same figure as that null.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.snmf.answers.factorization import (
+    DetectionComparison,
+    ExplainedCurve,
+    FeatureFacts,
+    FeatureTable,
+    MethodScore,
+    NewFactorization,
+)
+from analysis.snmf.answers.steering import SteeringComparison
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.figure_card import blank
-from components.kit.labels import escaped, numbered
-from components.kit.style import ABOVE, colour_bar, numbers
-from components.kit.theme import DIVERGING, REMAINDER, SEQUENTIAL
+from components.kit.next_tokens import next_tokens
+from components.kit.style import ABOVE, numbers
+from components.kit.theme import REMAINDER
+from components.kit.view import Drawing, NoOptions, view
 
 MARK = "#D55E00"
 METHODS = {
@@ -30,13 +40,26 @@ METHODS = {
 """By method of the detection table: name in the legend, colour, symbol; in the order in which they stand."""
 
 
-def explained_curve(curve: dict[str, Any], theme: str) -> Figure:
-    """Explained share of the squared length over the iterations, the iteration that was kept marked by a star.
+@view("mlp-features/curve", FeatureTable)
+def kept_curve(table: FeatureTable, options: NoOptions, theme: str) -> Drawing:
+    """The curve of the fit that is open."""
+    return Drawing(
+        explained_curve(table.curve, theme),
+        f"The pair kept is that of iteration {table.curve.best}: keeping few neurons projects after each step, so the "
+        "curve may fall again. A good fit alone says nothing of its features; see “Does it detect?” for their null.",
+    )
 
-    ``curve``: "iteration" and "explained" of equal length, "best" the iteration kept (None: not known yet).
-    """
-    steps, explained = list(curve.get("iteration") or []), list(curve.get("explained") or [])
-    data: list[Any] = [
+
+@view("mlp-features/new-curve", NewFactorization)
+def new_curve(fit: NewFactorization, options: NoOptions, theme: str) -> Drawing:
+    """The curve of a fit that has just been made."""
+    return Drawing(explained_curve(fit.curve, theme), fit.sentence)
+
+
+def explained_curve(curve: ExplainedCurve, theme: str) -> Figure:
+    """Explained share of the squared length over the iterations, the iteration that was kept marked by a star."""
+    steps, explained, best = list(curve.iteration), list(curve.explained), curve.best
+    data = [
         {
             "type": "scatter",
             "mode": "lines",
@@ -47,7 +70,6 @@ def explained_curve(curve: dict[str, Any], theme: str) -> Figure:
             "hovertemplate": "iteration %{x}<br>explained %{y:.2%}<extra></extra>",
         }
     ]
-    best = curve.get("best")
     if steps and best is not None:
         at = min(range(len(steps)), key=lambda i: abs(steps[i] - best))
         data.append(
@@ -71,17 +93,19 @@ def explained_curve(curve: dict[str, Any], theme: str) -> Figure:
     )
 
 
-def neuron_bars(neurons: Sequence[dict[str, Any]], theme: str, unit: str = "neuron") -> Figure:
-    """The neurons that a feature keeps, by size, each with its signed weight. Rows: "neuron", "weight"."""
-    rows = list(neurons)
-    weights = [float(r["weight"]) for r in rows]
-    return figure(
+@view("mlp-features/neurons", FeatureFacts, FeatureTable)
+def neuron_bars(feature: FeatureFacts, table: FeatureTable, options: NoOptions, theme: str) -> Drawing:
+    """The neurons that a feature keeps, by size, each with its signed weight."""
+    unit = "neuron" if table.site == "mlp_hidden" else "dimension"
+    neurons = [n.neuron for n in feature.neurons]
+    weights = [n.weight for n in feature.neurons]
+    picture = figure(
         [
             {
                 "type": "bar",
-                "x": [str(r["neuron"]) for r in rows],
+                "x": [str(n) for n in neurons],
                 "y": numbers(weights),
-                "customdata": [r["neuron"] for r in rows],
+                "customdata": neurons,
                 "marker": {"color": [BEFORE if w >= 0 else AFTER for w in weights]},
                 "hovertemplate": unit + " %{x}<br>weight %{y:+.4f}<extra></extra>",
             }
@@ -93,166 +117,85 @@ def neuron_bars(neurons: Sequence[dict[str, Any]], theme: str, unit: str = "neur
         bargap=0.25,
         uirevision="neurons",
     )
-
-
-def reading_map(
-    labels: Sequence[str], features: Sequence[dict[str, Any]], activations: np.ndarray, theme: str
-) -> Figure:
-    """A text as tokens across and features down. ``activations`` (T, F) >= 0; a cell's customdata is its feature.
-
-    Each row is drawn as shares of that row's largest value, because features have sizes of their own; the number under
-    the pointer is the activation itself.
-    """
-    values = np.asarray(activations, np.float64).reshape(len(labels), len(features)).T
-    top = np.maximum(values.max(1, keepdims=True, initial=0.0), 1e-12)
-    ticks = numbered(labels)
-    names = [f"{f['feature']} {escaped(str(f['label']), 30)}" for f in features]
-    return figure(
-        [
-            {
-                "type": "heatmap",
-                "z": numbers(values / top),
-                "x": ticks,
-                "y": names,
-                "customdata": [[f["feature"]] * len(labels) for f in features],
-                "text": [[f"{v:.3g}" for v in row] for row in values.tolist()],
-                "hovertemplate": "%{x}<br>%{y}<br>activation %{text}, %{z:.0%} of the most in its row<extra></extra>",
-                "colorscale": SEQUENTIAL,
-                "zmin": 0,
-                "zmax": 1,
-                "xgap": 1,
-                "ygap": 1,
-                "colorbar": colour_bar("share of the row's largest") | {"tickformat": ".0%"},
-            }
-        ],
-        theme,
-        xaxis={"type": "category", "tickangle": -50, "showgrid": False, "title": {"text": "token"}},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticksuffix": " "},
-        margin={"l": 220, "r": 8, "t": 8, "b": 80},
-        uirevision="reading",
+    return Drawing(
+        picture,
+        f"{len(neurons)} of {table.width:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange "
+        f"takes away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and "
+        "steering.",
     )
 
 
-def shared_matrix(features: Sequence[dict[str, Any]], shared: np.ndarray, theme: str) -> Figure:
-    """How many neurons each two features share, and on the diagonal how many each keeps. ``shared`` (F, F)."""
-    counts = np.asarray(shared, np.int64)
-    names = [f"{f['feature']} {escaped(str(f['label']), 18)}" for f in features]
-    off = counts[~np.eye(len(counts), dtype=bool)]
-    top = max(1, int(off.max(initial=0)))
-    # The diagonal is the size of a feature, not an overlap, so it is left out of the scale and out of the colours.
-    z = np.where(np.eye(len(counts), dtype=bool), np.nan, counts.astype(np.float64))
-    return figure(
-        [
-            {
-                "type": "heatmap",
-                "z": z,
-                "x": names,
-                "y": names,
-                "colorscale": SEQUENTIAL,
-                "zmin": 0,
-                "zmax": top,
-                "xgap": 2,
-                "ygap": 2,
-                "hovertemplate": "%{y}<br>%{x}<br>%{z} neurons shared<extra></extra>",
-                "colorbar": colour_bar("neurons shared"),
-            }
-        ],
-        theme,
-        annotations=[
-            {
-                "x": names[j],
-                "y": names[i],
-                "text": str(int(counts[i, j])),
-                "showarrow": False,
-                "font": {"size": 13} if i == j else {"size": 13, "color": _ink(counts[i, j] / top)},
-            }
-            for i in range(len(counts))
-            for j in range(len(counts))
-        ],
-        xaxis={"type": "category", "tickangle": -35, "showgrid": False},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticksuffix": " "},
-        margin={"l": 160, "r": 8, "t": 8, "b": 110},
-        uirevision="shared",
+@dataclass(frozen=True)
+class PromptEnd:
+    """``prompt``: the end of the prompt."""
+
+    prompt: str = ""
+
+
+@view("mlp-features/next", SteeringComparison, options=PromptEnd)
+def steered_next(comparison: SteeringComparison, options: PromptEnd, theme: str) -> Drawing:
+    """The next token, without the feature and with it."""
+    own = next(arm for arm in comparison.arms if arm.name == "feature")
+    return Drawing(
+        next_tokens(comparison, theme),
+        f"After “{options.prompt}”, with the feature at strength {number_or_none(own.strength, '.3g')}, KL "
+        f"{number_or_none(own.kl, '.3f')} nats. The null, other directions at the same KL, is in the table above.",
     )
 
 
-def part_effects(effects: dict[str, Any], values: np.ndarray, theme: str) -> Figure:
-    """What each part of some features does to the logits of their tokens: parts down, tokens across, signed.
+def number_or_none(value: float | None, shape: str) -> str:
+    """A number in a format, or the word "none"."""
+    return "none" if value is None else format(value, shape)
 
-    ``effects``: "rows", "columns" (tokens) and "ids"; ``values`` (rows, columns). A cell's customdata is its token id.
-    """
-    found = np.asarray(values, np.float64)
-    top = max(1e-9, float(np.abs(found).max(initial=0.0)))
-    columns = [f"{escaped(t, 14)}{chr(0x200B) * i}" for i, t in enumerate(effects["columns"])]
-    rows = [escaped(str(r), 30) for r in effects["rows"]]
-    return figure(
-        [
-            {
-                "type": "heatmap",
-                "z": numbers(found),
-                "x": columns,
-                "y": rows,
-                "customdata": [list(effects["ids"])] * len(rows),
-                "colorscale": DIVERGING,
-                "zmin": -top,
-                "zmax": top,
-                "xgap": 2,
-                "ygap": 2,
-                "hovertemplate": "%{y}<br>%{x}<br>logit %{z:+.3f}<extra></extra>",
-                "colorbar": colour_bar("change of the logit"),
-            }
-        ],
-        theme,
-        annotations=[
-            {
-                "x": columns[j],
-                "y": rows[i],
-                "text": f"{round(found[i, j], 1) + 0.0:+.1f}",
-                "showarrow": False,
-                "font": {"size": 11, "color": "#ffffff" if abs(found[i, j]) > 0.6 * top else "#14181d"},
-            }
-            for i in range(len(rows))
-            for j in range(len(columns))
-        ]
-        if len(columns) <= 16
-        else [],
-        xaxis={"type": "category", "tickangle": -40, "showgrid": False},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticksuffix": " "},
-        margin={"l": 200, "r": 8, "t": 8, "b": 80},
-        uirevision="effects",
+
+@view("mlp-features/auc", DetectionComparison)
+def detection_areas(comparison: DetectionComparison, options: NoOptions, theme: str) -> Drawing:
+    """The area under the curve of every method, layer by layer."""
+    return Drawing(
+        detection_dots(comparison.rows, "auc", theme),
+        "Dashed: a direction that knows nothing. Grey: the nulls. Bars: 95 % intervals.",
     )
 
 
-def detection_dots(rows: Sequence[dict[str, Any]], measure: str, theme: str) -> Figure:
+@view("mlp-features/score", DetectionComparison)
+def detection_scores(comparison: DetectionComparison, options: NoOptions, theme: str) -> Drawing:
+    """The paper's score of every method, layer by layer."""
+    return Drawing(
+        detection_dots(comparison.rows, "score", theme),
+        f"Inflated where the mean elsewhere is near zero: read it beside the AUC. Made by: {comparison.command}",
+    )
+
+
+def detection_dots(rows: Sequence[MethodScore], measure: str, theme: str) -> Figure:
     """Every method at every layer with its 95 % interval. ``measure``: "auc" or "score" (ln of the ratio of means).
 
     The line is where a direction that knows nothing stands: 0.5 for the AUC, 0 for the score.
     """
-    layers = sorted({int(r["layer"]) for r in rows})
+    layers = sorted({r.layer for r in rows})
     if not layers:
         return blank(340, "not measured for this model")
-    present = [m for m in METHODS if any(r["method"] == m for r in rows)]
+    present = [m for m in METHODS if any(r.method == m for r in rows)]
     data = []
     for i, method in enumerate(present):
         name, colour, symbol = METHODS[method]
         mine = sorted(
-            (r for r in rows if r["method"] == method and r.get(measure) is not None), key=lambda r: r["layer"]
+            (r for r in rows if r.method == method and getattr(r, measure) is not None), key=lambda r: r.layer
         )
-        value = np.array([r[measure] for r in mine], np.float64)
+        value = np.array([getattr(r, measure) for r in mine], np.float64)
         step = 0.13 * (i - (len(present) - 1) / 2)
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": name,
-                "x": [layers.index(int(r["layer"])) + step for r in mine],
+                "x": [layers.index(r.layer) + step for r in mine],
                 "y": numbers(value),
-                "text": [f"layer {r['layer']}" for r in mine],
+                "text": [f"layer {r.layer}" for r in mine],
                 "error_y": {
                     "type": "data",
                     "symmetric": False,
-                    "array": numbers([_bound(r, measure, "high") - r[measure] for r in mine]),
-                    "arrayminus": numbers([r[measure] - _bound(r, measure, "low") for r in mine]),
+                    "array": numbers(_bounds(mine, measure, "high") - value),
+                    "arrayminus": numbers(value - _bounds(mine, measure, "low")),
                     "thickness": 1.5,
                     "width": 3,
                 },
@@ -283,11 +226,9 @@ def detection_dots(rows: Sequence[dict[str, Any]], measure: str, theme: str) -> 
     )
 
 
-def _bound(row: dict[str, Any], measure: str, side: str) -> float:
-    found = row.get(f"{measure}_{side}")
-    return float(row[measure] if found is None else found)
-
-
-def _ink(share: float) -> str:
-    # Cividis is dark below and light above.
-    return "#14181d" if share > 0.55 else "#ffffff"
+def _bounds(rows: Sequence[MethodScore], measure: str, side: str) -> np.ndarray:
+    """An end of each interval; the value itself where there is none."""
+    ends = [getattr(r, f"{measure}_{side}") for r in rows]
+    return np.array(
+        [getattr(r, measure) if end is None else end for r, end in zip(rows, ends, strict=True)], np.float64
+    )

@@ -9,42 +9,45 @@ concept are left out, and the number left out is said.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from dash import html
 
+from analysis.errors import UserError
+from analysis.snmf.answers.factorization import Concept, ConceptEdge, ConceptGraph
 from components.kit.figure import Figure, figure
-from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.theme import CATEGORIES
+from components.kit.types import Node
+from components.kit.view import Drawing, view
 
 MOST, ACROSS = 44, 9
 """Places in the lowest row at 1,440 pixels: with labels that run down, and with labels that run across."""
 PIXELS = 1240
 SHARED = "#D55E00"
-Node = dict[str, Any]
 
 
 @dataclass
-class Drawn:
-    """A root and its descendants with places: ``x`` (slots) by id, edges drawn, and how many children are left out."""
+class TreeLayout:
+    """A root and its descendants with places: ``x`` (slots) by id, edges layout, and how many children are left out."""
 
-    nodes: dict[str, Node]
-    edges: list[dict[str, Any]]
+    nodes: dict[str, Concept]
+    edges: list[ConceptEdge]
     x: dict[str, float]
     width: int
     left_out: int
     shared: set[str] = field(default_factory=set)
 
 
-def children_of(edges: list[dict[str, Any]]) -> dict[str, list[tuple[str, float]]]:
+def children_of(edges: Sequence[ConceptEdge]) -> dict[str, list[tuple[str, float]]]:
     """Children with weights by parent, the heaviest first."""
-    found: dict[str, list[tuple[str, float]]] = {}
+    children: dict[str, list[tuple[str, float]]] = {}
     for edge in edges:
-        found.setdefault(edge["parent"], []).append((edge["child"], float(edge["weight"])))
-    return {parent: sorted(rows, key=lambda r: -r[1]) for parent, rows in found.items()}
+        children.setdefault(edge.parent, []).append((edge.child, edge.weight))
+    return {parent: sorted(rows, key=lambda r: -r[1]) for parent, rows in children.items()}
 
 
 def descendants(children: dict[str, list[tuple[str, float]]], root: str) -> list[str]:
@@ -58,53 +61,53 @@ def descendants(children: dict[str, list[tuple[str, float]]], root: str) -> list
     return list(seen)
 
 
-def roots_of(tree: dict[str, Any], feature: int | None = None) -> list[tuple[Node, int]]:
+def roots_of(tree: ConceptGraph, feature: int | None = None) -> list[tuple[Concept, int]]:
     """Concepts above the lowest level that have children at this threshold, with the number of their descendants.
 
     The highest level first and in it those with most descendants; with ``feature`` only those that reach it.
     """
-    children = children_of(tree["edges"])
-    found = []
-    for node in tree["nodes"]:
-        if node["level"] > 1 and node["id"] in children:
-            below = descendants(children, node["id"])
+    children = children_of(tree.edges)
+    roots = []
+    for node in tree.nodes:
+        if node.level > 1 and node.id in children:
+            below = descendants(children, node.id)
             if feature is None or f"1:{feature}" in below:
-                found.append((node, len(below) - 1))
-    return sorted(found, key=lambda row: (-row[0]["level"], -row[1], row[0]["number"]))
+                roots.append((node, len(below) - 1))
+    return sorted(roots, key=lambda row: (-row[0].level, -row[1], row[0].number))
 
 
-def start_root(tree: dict[str, Any], feature: int | None = None) -> str | None:
+def start_root(tree: ConceptGraph, feature: int | None = None) -> str | None:
     """A root to open on: of the highest level, with a handful of descendants and, if there is one, a shared child;
     with ``feature`` one that reaches it."""
-    children, shared = children_of(tree["edges"]), set(tree["shared"])
+    children, shared = children_of(tree.edges), set(tree.shared)
     rows = roots_of(tree, feature)
     if not rows:
         return None
-    top = [row for row in rows if row[0]["level"] == rows[0][0]["level"]]
+    top = [row for row in rows if row[0].level == rows[0][0].level]
 
-    def fit(row: tuple[Node, int]) -> tuple[bool, bool, float]:
-        inside = shared & set(descendants(children, row[0]["id"]))
+    def fit(row: tuple[Concept, int]) -> tuple[bool, bool, float]:
+        inside = shared & set(descendants(children, row[0].id))
         return (not 4 <= row[1] <= 30, not inside, abs(row[1] - 12))
 
-    return str(min(top, key=fit)[0]["id"])
+    return min(top, key=fit)[0].id
 
 
-def place(tree: dict[str, Any], root: str) -> Drawn:
-    """Where everything below ``root`` stands; KeyError if there is no such concept."""
-    nodes = {n["id"]: n for n in tree["nodes"]}
+def place(tree: ConceptGraph, root: str) -> TreeLayout:
+    """Where everything below ``root`` stands; UserError if there is no such concept."""
+    nodes = {n.id: n for n in tree.nodes}
     if root not in nodes:
-        raise KeyError(root)
-    full = children_of(tree["edges"])
+        raise UserError(f"This tree has no concept {root}.")
+    full = children_of(tree.edges)
     most = max((len(rows) for rows in full.values()), default=1)
     everything = len(descendants(full, root))
     for limit in range(most, 0, -1):
-        kept = {parent: rows[:limit] for parent, rows in full.items()}
-        x, width = _slots(kept, root)
+        heaviest = {parent: rows[:limit] for parent, rows in full.items()}
+        x, width = _slots(heaviest, root)
         if width <= MOST:
             break
-    edges = [{"parent": p, "child": c, "weight": w} for p, rows in kept.items() if p in x for c, w in rows if c in x]
-    shared = set(tree["shared"]) & set(x)
-    return Drawn({i: nodes[i] for i in x}, edges, x, width, everything - len(x), shared)
+    edges = [ConceptEdge(p, c, w) for p, rows in heaviest.items() if p in x for c, w in rows if c in x]
+    shared = set(tree.shared) & set(x)
+    return TreeLayout({i: nodes[i] for i in x}, edges, x, width, everything - len(x), shared)
 
 
 def _slots(children: dict[str, list[tuple[str, float]]], root: str) -> tuple[dict[str, float], int]:
@@ -127,47 +130,67 @@ def _slots(children: dict[str, list[tuple[str, float]]], root: str) -> tuple[dic
     return x, used
 
 
-def tree_figure(tree: dict[str, Any], root: str | None, chosen: int | None, theme: str, height: int = 560) -> Figure:
-    """The root and its descendants. A node's customdata is its id ("level:number"); ``chosen``: the feature open."""
-    if root is None:
-        return blank(height, "no weight reaches the threshold" if tree["edges"] == [] else "choose a concept")
-    drawn = place(tree, root)
-    down = drawn.width > ACROSS
-    top = max(n["level"] for n in drawn.nodes.values())
-    ids = list(drawn.nodes)
+@dataclass(frozen=True)
+class TreeOptions:
+    """``root``: the concept at the top; ``feature``: the one that is open, if any."""
+
+    root: str = ""
+    feature: int | None = None
+
+
+@view("mlp-features/tree", ConceptGraph, options=TreeOptions)
+def concept_tree(tree: ConceptGraph, options: TreeOptions, theme: str) -> Drawing:
+    """A concept and its descendants. A node's customdata is its id ("level:number")."""
+    layout = place(tree, options.root)
+    left = (
+        f" {layout.left_out} weaker ones are left out to fit the page; raise the threshold." if layout.left_out else ""
+    )
+    return Drawing(
+        _picture(layout, options.feature, theme),
+        f"{tree.sentence} Drawn: {options.root} and {len(layout.x) - 1} below it, {len(layout.shared)} of them shared."
+        f"{left} The width of a line is the weight, as a share of the parent's largest. Any weights draw a tree: "
+        "whether a branch means something is to be read off its contexts. Click a lowest concept to open its card, "
+        "another to see it from the top.",
+    )
+
+
+def _picture(layout: TreeLayout, chosen: int | None, theme: str) -> Figure:
+    down = layout.width > ACROSS
+    top = max(n.level for n in layout.nodes.values())
+    ids = list(layout.nodes)
     lines = [
         {
             "type": "line",
             "layer": "below",
-            "x0": drawn.x[e["parent"]],
-            "y0": drawn.nodes[e["parent"]]["level"],
-            "x1": drawn.x[e["child"]],
-            "y1": drawn.nodes[e["child"]]["level"],
+            "x0": layout.x[e.parent],
+            "y0": layout.nodes[e.parent].level,
+            "x1": layout.x[e.child],
+            "y1": layout.nodes[e.child].level,
             "line": {
-                "width": 0.8 + 6.5 * e["weight"],
-                "color": SHARED if e["child"] in drawn.shared else "#8a8f98",
+                "width": 0.8 + 6.5 * e.weight,
+                "color": SHARED if e.child in layout.shared else "#8a8f98",
             },
             "opacity": 0.75,
         }
-        for e in drawn.edges
+        for e in layout.edges
     ]
     middles = {
         "type": "scatter",
         "mode": "markers",
         "name": "weights",
-        "x": [0.5 * (drawn.x[e["parent"]] + drawn.x[e["child"]]) for e in drawn.edges],
-        "y": [0.5 * (drawn.nodes[e["parent"]]["level"] + drawn.nodes[e["child"]]["level"]) for e in drawn.edges],
-        "text": [f"{e['child']} in {e['parent']}: {e['weight']:.2f} of its largest weight" for e in drawn.edges],
+        "x": [0.5 * (layout.x[e.parent] + layout.x[e.child]) for e in layout.edges],
+        "y": [0.5 * (layout.nodes[e.parent].level + layout.nodes[e.child].level) for e in layout.edges],
+        "text": [f"{e.child} in {e.parent}: {e.weight:.2f} of its largest weight" for e in layout.edges],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"size": 9, "opacity": 0},
         "showlegend": False,
     }
     return figure(
-        [middles, *_marks(drawn, ids, chosen)],
+        [middles, *_marks(layout, ids, chosen)],
         theme,
         shapes=lines,
-        annotations=[_label(drawn, i, down) for i in ids],
-        xaxis={"visible": False, "range": [-max(0.7, 0.1 * drawn.width), max(drawn.width - 1, 0) + 0.7]},
+        annotations=[_label(layout, i, down) for i in ids],
+        xaxis={"visible": False, "range": [-max(0.7, 0.1 * layout.width), max(layout.width - 1, 0) + 0.7]},
         yaxis={
             "tickvals": list(range(1, top + 1)),
             "ticktext": [f"level {n}" for n in range(1, top + 1)],
@@ -182,12 +205,12 @@ def tree_figure(tree: dict[str, Any], root: str | None, chosen: int | None, them
     )
 
 
-def _marks(drawn: Drawn, ids: list[str], chosen: int | None) -> list[dict[str, Any]]:
+def _marks(layout: TreeLayout, ids: list[str], chosen: int | None) -> list[dict[str, Any]]:
     kinds = [
-        ("a concept", [i for i in ids if i not in drawn.shared], "circle", CATEGORIES[0]),
+        ("a concept", [i for i in ids if i not in layout.shared], "circle", CATEGORIES[0]),
         (
             "shared: goes into more than one concept of the fit",
-            [i for i in ids if i in drawn.shared],
+            [i for i in ids if i in layout.shared],
             "diamond",
             SHARED,
         ),
@@ -197,75 +220,73 @@ def _marks(drawn: Drawn, ids: list[str], chosen: int | None) -> list[dict[str, A
             "type": "scatter",
             "mode": "markers",
             "name": name,
-            "x": [drawn.x[i] for i in rows],
-            "y": [drawn.nodes[i]["level"] for i in rows],
+            "x": [layout.x[i] for i in rows],
+            "y": [layout.nodes[i].level for i in rows],
             "customdata": rows,
-            "text": [_hover(drawn.nodes[i]) for i in rows],
+            "text": [_hover(layout.nodes[i]) for i in rows],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"size": 15, "symbol": symbol, "color": colour, "line": {"width": 1, "color": "#ffffff"}},
         }
         for name, rows, symbol, colour in kinds
         if rows
     ]
-    if chosen is not None and f"1:{chosen}" in drawn.x:
+    if chosen is not None and f"1:{chosen}" in layout.x:
         ring = {"size": 24, "symbol": "circle-open", "color": SHARED, "line": {"width": 3}}
-        at: dict[str, Any] = {"x": [drawn.x[f"1:{chosen}"]], "y": [1], "name": "the feature that is open"}
+        at: dict[str, Any] = {"x": [layout.x[f"1:{chosen}"]], "y": [1], "name": "the feature that is open"}
         data.append({"type": "scatter", "mode": "markers", "hoverinfo": "skip", "marker": ring, **at})
     return data
 
 
-def _label(drawn: Drawn, node: str, down: bool) -> dict[str, Any]:
-    row = drawn.nodes[node]
-    lowest = row["level"] == 1
-    text = str(row["label"])
-    base = {"x": drawn.x[node], "y": row["level"], "showarrow": False, "font": {"size": 11.5}}
+def _label(layout: TreeLayout, node: str, down: bool) -> dict[str, Any]:
+    row = layout.nodes[node]
+    lowest = row.level == 1
+    text = row.label
+    base = {"x": layout.x[node], "y": row.level, "showarrow": False, "font": {"size": 11.5}}
     if down and lowest:
         return base | {"text": escaped(text, 26), "textangle": 90, "yanchor": "top", "yshift": -12}
-    beside = [
-        abs(drawn.x[i] - drawn.x[node]) for i, n in drawn.nodes.items() if n["level"] == row["level"] and i != node
-    ]
+    beside = [abs(layout.x[i] - layout.x[node]) for i, n in layout.nodes.items() if n.level == row.level and i != node]
     # What fits between the neighbours of the row: letters of this size are some 7 pixels wide.
-    letters = max(5, min(24, int(min(beside, default=drawn.width) * PIXELS / max(drawn.width, 1) / 7)))
+    letters = max(5, min(24, int(min(beside, default=layout.width) * PIXELS / max(layout.width, 1) / 7)))
     lines = textwrap.wrap(text, letters) or [" "]
     if len(lines) > 3:
         lines = [*lines[:2], lines[2][: letters - 1] + "…"]
     base |= {"text": "<br>".join(escaped(line, 24) for line in lines)}
     if lowest:
         return base | {"yanchor": "top", "yshift": -11}
-    above = [drawn.x[e["parent"]] for e in drawn.edges if e["child"] == node]
+    above = [layout.x[e.parent] for e in layout.edges if e.child == node]
     if not above:
         return base | {"yanchor": "bottom", "yshift": 10}
     # On the side from which no line comes.
-    left = drawn.x[node] < above[0]
+    left = layout.x[node] < above[0]
     away = {"xanchor": "right", "xshift": -9, "align": "right"} if left else {"xanchor": "left", "xshift": 9}
     return base | away | {"yanchor": "bottom", "yshift": 3}
 
 
-def _hover(row: Node) -> str:
-    contexts = [f"· {escaped(line, 90)}" for text in row["contexts"][:3] for line in textwrap.wrap(str(text), 88)[:2]]
-    head = f"<b>{row['id']} {escaped(str(row['label']), 60)}</b>"
-    return "<br>".join([head, escaped(", ".join(map(str, row["top"][:8])), 90), *contexts])
+def _hover(row: Concept) -> str:
+    contexts = [f"· {escaped(line, 90)}" for text in row.contexts[:3] for line in textwrap.wrap(text, 88)[:2]]
+    head = f"<b>{row.id} {escaped(row.label, 60)}</b>"
+    return "<br>".join([head, escaped(", ".join(row.top[:8]), 90), *contexts])
 
 
-def outline(tree: dict[str, Any], root: str | None) -> Any:
+def outline(tree: ConceptGraph, root: str | None) -> Node:
     """The same as nested buttons: for the keyboard, for a screen reader, and for reading at length."""
     if root is None:
         return html.P("Nothing to list.", className="attune-note")
-    drawn = place(tree, root)
-    children = children_of(drawn.edges)
+    layout = place(tree, root)
+    children = children_of(layout.edges)
 
-    def item(node: str, weight: float | None, depth: int) -> Any:
-        row = drawn.nodes[node]
-        said = "" if weight is None else f" {weight:.2f}"
-        mark = html.Span(" shared", className="mlp-shared") if node in drawn.shared else None
+    def item(node: str, weight: float | None) -> Node:
+        row = layout.nodes[node]
+        share = "" if weight is None else f" {weight:.2f}"
+        mark = html.Span(" shared", className="mlp-shared") if node in layout.shared else None
         button = html.Button(
-            [html.Strong(node), f" {row['label']}"],
+            [html.Strong(node), f" {row.label}"],
             type="button",
             className="attune-link mlp-outline",
-            title="; ".join(map(str, row["contexts"][:2])),
+            title="; ".join(row.contexts[:2]),
             **{"data-mlp-node": node},
         )
-        below = [item(child, w, depth + 1) for child, w in children.get(node, [])]
-        return html.Li([button, html.Span(said, className="attune-note"), mark, html.Ul(below) if below else None])
+        below = [item(child, w) for child, w in children.get(node, [])]
+        return html.Li([button, html.Span(share, className="attune-note"), mark, html.Ul(below) if below else None])
 
-    return html.Ul([item(root, None, 0)], className="mlp-tree-list")
+    return html.Ul([item(root, None)], className="mlp-tree-list")

@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, no_update
 
 from analysis.snmf.ops.factorization import FeatureCard
+from components.kit.card import UNCHANGED
 from components.kit.links import local
+from components.kit.types import Json, Node, Outputs
 from components.snmf.card import context_rows, feature_card
 from components.snmf.figures import neuron_bars
-from pages.common import attempt, spec_of
+from pages.cards import content
+from pages.common import ask_for, spec_of
+from pages.mlp_features.cards import NEURONS
+from pages.mlp_features.state import table_of
 
 
 @callback(
-    Output("mlp-card", "children"),
-    Output("mlp-contexts", "data"),
-    Output("mlp-card-said", "children"),
-    Output("mlp-card-title", "children"),
-    Output("mlp-neurons", "figure"),
-    Output("mlp-neurons-caption", "children"),
-    Output({"settings": "mlp-neurons"}, "data"),
-    Input("mlp-feature", "data"),
-    Input("theme", "data"),
-    State("mlp-facts", "data"),
-    State("model", "data"),
-    State("session", "data"),
+    output={
+        "card": Output("mlp-card", "children"),
+        "contexts": Output("mlp-contexts", "data"),
+        "sentence": Output("mlp-card-said", "children"),
+        "title": Output("mlp-card-title", "children"),
+        "neurons": NEURONS.outputs,
+    },
+    inputs={
+        "feature": Input("mlp-feature", "data"),
+        "theme": State("theme", "data"),
+        "question": State("mlp-facts", "data"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     prevent_initial_call=True,
 )
-def show_card(feature: int | None, theme: str, facts: Any, model: Any, session: str) -> tuple[Any, ...]:
+def show_card(feature: int | None, theme: str, question: Json, model: Json, session: str) -> Outputs:
     """What the chosen feature is."""
-    if feature is None or not facts:
-        return (no_update,) * 7
-    result, panel = attempt(lambda: FeatureCard(spec_of(model), facts["fit"], feature), session, "mlp-card")
-    if result is None:
-        return (None, None, panel, *[no_update] * 4)
-    card = result.data
-    unit = "neuron" if facts["site"] == "mlp_hidden" else "dimension"
-    kept = len(card["neurons"])
-    said = (
-        f"{kept} of {facts['width']:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange takes "
-        f"away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and steering."
-    )
-    links = [
-        dcc.Link(str(n), href=local(f"/neurons?layer={facts['layer']}&vector=down&neuron={n}"))
-        for n in [row["neuron"] for row in card["neurons"][:8]]
-    ]
-    caption = [said, " What they are alone: ", *spaced(links), "."] if unit == "neuron" and links else said
-    settings = {"fit": facts["fit"], "feature": feature, "label": card["label"], "neurons": card["neurons"]}
-    title = f"{feature}: {card['label']}"
-    contexts = {"top": context_rows(card["contexts"]), "random": context_rows(card["random_contexts"])}
-    figure = neuron_bars(card["neurons"], theme, unit)
-    return feature_card(card), contexts, card["sentence"], title, figure, caption, settings
+    nothing = {"card": no_update, "contexts": no_update, "sentence": no_update, "title": no_update}
+    table = table_of(question)
+    if feature is None or table is None:
+        return nothing | {"neurons": UNCHANGED}
+    fit, number = table.answer, feature
+    reply, panel = ask_for(lambda: FeatureCard(spec_of(model), fit.fit, number), session, "mlp-card")
+    if reply is None:
+        return nothing | {"card": None, "contexts": None, "sentence": panel, "neurons": UNCHANGED}
+    facts = reply.answer
+    neurons = content(neuron_bars, reply, table, theme=theme)
+    if fit.site == "mlp_hidden" and facts.neurons:
+        links = [
+            dcc.Link(str(n.neuron), href=local(f"/neurons?layer={fit.layer}&vector=down&neuron={n.neuron}"))
+            for n in facts.neurons[:8]
+        ]
+        neurons["caption"] = [neurons["caption"], " What they are alone: ", *spaced(links), "."]
+    return {
+        "card": feature_card(facts),
+        "contexts": {"top": context_rows(facts.contexts), "random": context_rows(facts.random_contexts)},
+        "sentence": facts.sentence,
+        "title": f"{number}: {facts.label}",
+        "neurons": neurons,
+    }
 
 
 clientside_callback(
@@ -61,7 +69,7 @@ clientside_callback(
 )
 
 
-def spaced(parts: list[Any]) -> list[Any]:
+def spaced(parts: Sequence[Node]) -> list[Node]:
     """Parts with commas between them."""
     return [p for part in parts for p in (part, ", ")][:-1]
 
@@ -73,6 +81,6 @@ def spaced(parts: list[Any]) -> list[Any]:
     Input("mlp-to-tree", "n_clicks"),
     prevent_initial_call=True,
 )
-def go(*_clicks: Any) -> Any:
+def go(*_clicks: int | None) -> str | None:
     """Open the tab that a button of the card leads to."""
     return {"mlp-to-steer": "steer", "mlp-to-overlap": "overlap", "mlp-to-tree": "tree"}.get(str(ctx.triggered_id))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from dash import Input, Output, State, callback, no_update
 
 from analysis.errors import UserError
+from analysis.snmf.answers.factorization import ExplainedCurve
 from analysis.snmf.ops.factorization import FitFactorization
 from components.kit.figure_card import blank
-from components.snmf.figures import explained_curve
-from pages.common import attempt_job, spec_of
+from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
+from components.snmf.figures import explained_curve, new_curve
+from pages.cards import content
+from pages.common import ask_job, reply_of, spec_of
+from pages.mlp_features.cards import NEW_CURVE
 from pages.mlp_features.state import PATH
 
 FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")
 
 
-def asked(model: Any, values: tuple[Any, ...]) -> FitFactorization:
+def job_of(model: Json, values: Sequence[Typed]) -> FitFactorization:
     """The job as the form says it; UserError for what cannot be used. An empty number is refused, not replaced."""
-    found: dict[str, Any] = dict(zip(FIELDS, values, strict=True))
-    found["levels"] = levels_of(found["levels"])
-    found["texts"] = found["texts"] or ""
-    return FitFactorization(spec_of(model), **found)
+    *_, levels, texts = values
+    form = dict(zip(FIELDS, values, strict=True)) | {"levels": levels_of(levels), "texts": texts or ""}
+    return FitFactorization(spec_of(model), **form)
 
 
 def levels_of(text: str | None) -> tuple[int, ...]:
@@ -39,9 +43,6 @@ def levels_of(text: str | None) -> tuple[int, ...]:
 @callback(
     Output("mlp-new-problem", "children"),
     Output("mlp-made", "data"),
-    Output("mlp-new-curve", "figure"),
-    Output("mlp-new-curve-caption", "children"),
-    Output({"settings": "mlp-new-curve"}, "data"),
     Input("mlp-new-go", "n_clicks"),
     *[State(f"mlp-new-{name}", "value") for name in FIELDS],
     State("model", "data"),
@@ -51,7 +52,7 @@ def levels_of(text: str | None) -> tuple[int, ...]:
     progress=[
         Output("mlp-new-bar", "value"),
         Output("mlp-new-state", "children"),
-        Output("mlp-new-curve", "figure", allow_duplicate=True),
+        Output("mlp-new-curve", "figure"),
     ],
     progress_default=["0", "", no_update],
     running=[(Output("mlp-new-go", "disabled"), True, False), (Output("mlp-new-stop", "disabled"), False, True)],
@@ -59,24 +60,29 @@ def levels_of(text: str | None) -> tuple[int, ...]:
     interval=500,
     prevent_initial_call=True,
 )
-def fit(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+def fit(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Node, Json]:
     """The job; when it is done, its fit is opened."""
-    *fields, model, theme, session = values
+    *form, model, theme, session = values
     if not clicks:
-        return (no_update,) * 5
-    curve: dict[str, Any] = {}
+        return no_update, no_update
+    curve = ExplainedCurve()
 
-    def relay(progress: tuple[str, str], facts: dict[str, Any]) -> None:
+    def relay(progress: tuple[str, str], facts: Facts) -> None:
+        nonlocal curve
         if facts.get("curve"):
-            curve.update(facts["curve"])
-        set_progress((*progress, explained_curve(curve, theme) if curve else blank(380, "no iteration yet")))
+            curve = ExplainedCurve(**facts["curve"])
+        picture = explained_curve(curve, theme) if curve.iteration else blank(NEW_CURVE.height, "no iteration yet")
+        set_progress((*progress, picture))
 
-    result, panel = attempt_job(
-        lambda: asked(model, tuple(fields)), set_progress, session, PATH, relay, FitFactorization
-    )
-    if result is None:
-        return panel, no_update, no_update, no_update, no_update
-    data = result.data
-    last = data.get("curve") or curve
-    settings = {k: v for k, v in zip(FIELDS, fields, strict=True) if k != "texts"} | {"fit": data["fit"]}
-    return None, data["fit"], explained_curve(last, theme), data["sentence"], settings
+    reply, panel = ask_job(lambda: job_of(model, form), set_progress, session, PATH, relay, FitFactorization)
+    return (panel, no_update) if reply is None else (None, asdict(reply.question))
+
+
+@callback(
+    output=NEW_CURVE.more_outputs,
+    inputs={"question": Input("mlp-made", "data"), "theme": State("theme", "data")},
+    prevent_initial_call=True,
+)
+def show_new(question: Json, theme: str) -> Outputs:
+    """The curve of the fit that has just been made."""
+    return {**content(new_curve, reply_of(question), theme=theme)}

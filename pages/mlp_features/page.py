@@ -4,17 +4,19 @@ beside this one."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
 from components.kit.panels import user_error
+from components.kit.types import Node
 from components.snmf.card import ORDERS
 from pages.manifest import PageManifest
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
-from pages.mlp_features.state import ADDRESS, PATH, TABS, View, read_address
+from pages.mlp_features.cards import NEURONS
+from pages.mlp_features.state import PATH, TABS, FeaturesState, Start
 from pages.mlp_features.steer_panel import steer_tab
 from pages.mlp_features.tabs import (
     about_tab,
@@ -26,32 +28,33 @@ from pages.mlp_features.tabs import (
     tree_tab,
 )
 from pages.presses import press, queue_stores
+from pages.state import names_of, read
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (card, detection, fitting, overlap, pick, reading, steer, tree)
 
 
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read(FeaturesState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("Which neurons work together?", className="attune-title"),
-            html.Div([user_error(p) for p in view.problems], id="mlp-problems"),
+            html.Div([user_error(p) for p in state.problems], id="mlp-problems"),
             html.Div([_list(), _card()], className="mlp-top"),
             dbc.Tabs(
                 [
-                    dbc.Tab(reading_tab(view), tab_id="reading", label="A sentence"),
+                    dbc.Tab(reading_tab(state), tab_id="reading", label="A sentence"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
-                    dbc.Tab(tree_tab(view), tab_id="tree", label="Tree"),
-                    dbc.Tab(steer_tab(view), tab_id="steer", label="Steer"),
+                    dbc.Tab(tree_tab(state), tab_id="tree", label="Tree"),
+                    dbc.Tab(steer_tab(state), tab_id="steer", label="Steer"),
                     dbc.Tab(detection_tab(), tab_id="detection", label="Does it detect?"),
                     dbc.Tab(about_tab(), tab_id="about", label="About this fit"),
                     dbc.Tab(fit_tab(), tab_id="fit", label="Fit another"),
                 ],
                 id="mlp-tab",
-                active_tab=view.tab,
+                active_tab=state.tab,
             ),
         ],
         className="attune-page",
@@ -64,17 +67,17 @@ MANIFEST = PageManifest(
     order=50,
     layout=layout,
     needs="activations",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=FeaturesState,
+    address=names_of(FeaturesState),
+    read_address=partial(read, FeaturesState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
-    start = {"model": view.model, "fit": view.fit, "feature": view.feature, "root": view.root}
+def _stores(state: FeaturesState) -> list[Node]:
+    start = Start(state.model, state.fit, state.feature, state.root)
     return [
-        dcc.Store(id="mlp-start", data=start),
+        dcc.Store(id="mlp-start", data=asdict(start)),
         dcc.Store(id="mlp-fits"),
         dcc.Store(id="mlp-facts"),
         dcc.Store(id="mlp-rows"),
@@ -82,17 +85,17 @@ def _stores(view: View) -> list[Any]:
         dcc.Store(id="mlp-picked"),
         dcc.Store(id="mlp-feature"),
         *queue_stores("mlp-members"),
-        dcc.Store(id="mlp-members", data=view.members),
+        dcc.Store(id="mlp-members", data=list(state.members)),
         dcc.Store(id="mlp-node"),
         dcc.Store(id="mlp-effect"),
         dcc.Store(id="mlp-ask"),
         dcc.Store(id="mlp-written"),
-        dcc.Store(id="mlp-made", data=""),
+        dcc.Store(id="mlp-made"),
         html.Div(id="mlp-sink", hidden=True),
     ]
 
 
-def _list() -> Any:
+def _list() -> Node:
     return html.Section(
         [
             html.Div(
@@ -141,7 +144,7 @@ def _list() -> Any:
 _HIDDEN = {"aria-hidden": "true"}
 
 
-def _card() -> Any:
+def _card() -> Node:
     return html.Div(
         [
             html.Section(
@@ -184,13 +187,13 @@ def _card() -> Any:
                 className="attune-card",
                 **{"aria-label": "Feature"},
             ),
-            figure_card("mlp-neurons", "The neurons it keeps", "", 220),
+            NEURONS.layout(),
         ],
         className="attune-column",
     )
 
 
-def _contexts(title: str, name: str) -> Any:
+def _contexts(title: str, name: str) -> Node:
     # Filled by the browser; see components/snmf/card.py.
     return html.Div(
         [html.H4(title), html.Div(id=name, className="mlp-contexts", tabIndex="0", **{"aria-label": title})]

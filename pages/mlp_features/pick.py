@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from dataclasses import asdict
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
+from analysis.snmf.answers.factorization import FeatureTable
 from analysis.snmf.ops.factorization import FactorizationFacts, ListFactorizations, SearchFeatures
+from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
+from components.kit.types import Json, Node, Outputs
 from components.snmf.card import list_rows, matching, ordered, search_rows
-from components.snmf.figures import explained_curve
-from pages.common import attempt, spec_of
-from pages.mlp_features.state import ADDRESS
+from components.snmf.figures import kept_curve
+from pages.cards import content
+from pages.common import ask_for, reply_of, spec_of
+from pages.mlp_features.cards import CURVE
+from pages.mlp_features.state import FeaturesState, Pick, Start, node_of, table_of
+from pages.state import names_of
 
 
 @callback(
     Output("model", "data", allow_duplicate=True), Input("mlp-start", "data"), State("model", "data"),
     prevent_initial_call="initial_duplicate",
 )  # fmt: skip
-def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
+def use_model_of_address(start: Json, current: Json) -> Json:
     """A link may name another model than the one this window used last."""
-    return start["model"] if start and start["model"] and start["model"] != current else no_update
+    model = Start.from_dict(start).model
+    return model if model and model != current else no_update
 
 
 @callback(
@@ -34,26 +42,27 @@ def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
     State("mlp-fit", "value"),
     State("mlp-start", "data"),
 )
-def list_fits(model: Any, made: str, picked: Any, chosen: str | None, start: Any) -> tuple[Any, ...]:
-    """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was found."""
+def list_fits(
+    model: Json, made: Json, picked: Json, chosen: str | None, start: Json
+) -> tuple[Json, str | None, Json, Node]:
+    """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was picked."""
     if ctx.triggered_id == "mlp-picked":
-        other = (picked or {}).get("fit")
+        other = Pick.from_dict(picked).fit
         return no_update, other if other and other != chosen else no_update, no_update, no_update
-    result, panel = attempt(lambda: ListFactorizations(spec_of(model)))
-    if result is None:
-        return [], None, {}, panel
-    fits = result.data["fits"]
-    names = [f["name"] for f in fits]
-    newest = made if ctx.triggered_id == "mlp-made" else None
-    asked = (start or {}).get("fit") if chosen is None else None
-    value = next((n for n in (newest, chosen, asked) if n in names), names[0] if names else None)
+    reply, panel = ask_for(lambda: ListFactorizations(spec_of(model)))
+    if reply is None:
+        return [], None, None, panel
+    fits = reply.answer.fits
+    names = [f.name for f in fits]
+    newest = reply_of(made).answer.fit if made and ctx.triggered_id == "mlp-made" else None
+    named = Start.from_dict(start).fit if chosen is None else ""
+    value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
     problem = None
-    if asked and asked not in names:
+    if named and named not in names:
         problem = user_error("The fit that the address names is not in this data folder; another one is open instead.")
     if not fits:
         problem = user_error("No factorization of this model yet. Open the tab “Fit another” below and press Fit.")
-    titles = {f["name"]: f["title"] for f in fits}
-    return [{"label": t, "value": n} for n, t in titles.items()], value, titles, problem
+    return [{"label": f.title, "value": f.name} for f in fits], value, asdict(reply.question), problem
 
 
 @callback(
@@ -63,12 +72,12 @@ def list_fits(model: Any, made: str, picked: Any, chosen: str | None, start: Any
     State("model", "data"),
     prevent_initial_call=True,
 )
-def load_facts(fit: str | None, model: Any) -> tuple[Any, Any]:
-    """All features of the fit as plain rows; searched and sorted from there."""
+def load_facts(fit: str | None, model: Json) -> tuple[Json, Node]:
+    """The question whose answer is the fit with all its features."""
     if not fit:
         return None, no_update
-    result, panel = attempt(lambda: FactorizationFacts(spec_of(model), fit))
-    return (result.data, no_update) if result else (None, panel)
+    reply, panel = ask_for(lambda: FactorizationFacts(spec_of(model), fit))
+    return (None, panel) if reply is None else (asdict(reply.question), no_update)
 
 
 @callback(
@@ -81,31 +90,39 @@ def load_facts(fit: str | None, model: Any) -> tuple[Any, Any]:
     State("mlp-start", "data"),
     prevent_initial_call=True,
 )
-def choose_feature(facts: Any, picked: Any, node: Any, now: int | None, start: Any) -> tuple[Any, Any]:
+def choose_feature(question: Json, picked: Json, node: Json, now: int | None, start: Json) -> tuple[int | None, Node]:
     """The feature whose card is open; at opening that of the address, else the one that is detected best."""
-    feature, problem = opened(set(ctx.triggered_prop_ids.values()), facts, picked, node, now, start or {})
+    table, pick = table_of(question), Pick.from_dict(picked)
+    feature, problem = open_feature(
+        set(ctx.triggered_prop_ids.values()),
+        table.answer if table else None,
+        pick,
+        node_of(node),
+        now,
+        Start.from_dict(start),
+    )
     return no_update if feature == now else feature, user_error(problem) if problem else no_update
 
 
-def opened(
-    triggers: set[Any], facts: Any, picked: Any, node: Any, now: int | None, start: dict[str, Any]
+def open_feature(
+    triggers: set[str], table: FeatureTable | None, pick: Pick, node: str, now: int | None, start: Start
 ) -> tuple[int | None, str]:
     """Which feature is open after what was pressed, and a sentence if another was asked for."""
-    if not facts:
+    if table is None:
         return None, ""
     if "mlp-facts" not in triggers:
-        level, _, number = str((node or {}).get("node", "")).partition(":")
+        level, _, number = node.partition(":")
         if "mlp-node" in triggers:
             return (int(number) if level == "1" and number.isdecimal() else now), ""
         # A feature of another fit waits until its facts have come.
-        return (picked["feature"] if picked and picked.get("fit") in (None, facts["fit"]) else now), ""
-    if picked and picked.get("fit") == facts["fit"]:
-        return picked["feature"], ""
-    best = int(ordered(facts["rows"], "auc")[0]["feature"])
-    asked = start.get("feature") if now is None and start.get("fit") in ("", facts["fit"]) else None
-    if asked is not None and asked >= facts["features"]:
-        return best, f"This fit has features 0 to {facts['features'] - 1}; the address names {asked}."
-    return (best if asked is None else asked), ""
+        return (pick.feature if pick.feature is not None and pick.fit in (None, table.fit) else now), ""
+    if pick.fit == table.fit:
+        return pick.feature, ""
+    best = ordered(table.rows, "auc")[0].feature
+    named = start.feature if now is None and start.names(table.fit) else None
+    if named is not None and named >= table.features:
+        return best, f"This fit has features 0 to {table.features - 1}; the address names {named}."
+    return (best if named is None else named), ""
 
 
 @callback(
@@ -115,12 +132,13 @@ def opened(
     Input("mlp-search", "value"),
     Input("mlp-order", "value"),
 )
-def rank(facts: Any, words: str | None, order: str) -> tuple[Any, Any]:
+def rank(question: Json, words: str | None, order: str) -> tuple[Json, str]:
     """The rows of the list; a search leaves the matching features."""
-    if not facts:
+    table = table_of(question)
+    if table is None:
         return [], ""
-    found = matching(ordered(facts["rows"], order), words)
-    return list_rows(found), f"{len(found)} of {facts['features']}"
+    rows = matching(ordered(table.answer.rows, order), words)
+    return list_rows(rows), f"{len(rows)} of {table.answer.features}"
 
 
 clientside_callback(
@@ -140,59 +158,54 @@ clientside_callback(
     State("session", "data"),
     prevent_initial_call=True,
 )
-def search_tokens(words: str | None, titles: Any, model: Any, session: str) -> Any:
+def search_tokens(words: str | None, fits: Json, model: Json, session: str) -> Node:
     """Beside the list: features of all fits that promote the token typed, or are active on it."""
     if not (words or "").strip():
         return []
-    result, panel = attempt(lambda: SearchFeatures(spec_of(model), (words or "").strip()), session, "mlp-search")
-    if result is None:
+    reply, panel = ask_for(lambda: SearchFeatures(spec_of(model), (words or "").strip()), session, "mlp-search")
+    if reply is None:
         return panel
-    said = html.Div(result.data["sentence"], className="attune-note")
-    return [said, *search_rows(result.data["rows"], titles or {})]
+    titles = {f.name: f.title for f in reply_of(fits).answer.fits} if fits else {}
+    return [html.Div(reply.answer.sentence, className="attune-note"), *search_rows(reply.answer.rows, titles)]
 
 
 @callback(
-    Output("mlp-about", "children"),
-    Output("mlp-curve", "figure"),
-    Output("mlp-curve-caption", "children"),
-    Output({"settings": "mlp-curve"}, "data"),
-    Input("mlp-facts", "data"),
-    Input("theme", "data"),
+    output={"about": Output("mlp-about", "children"), "curve": CURVE.outputs},
+    inputs={"question": Input("mlp-facts", "data"), "theme": State("theme", "data")},
 )
-def show_about(facts: Any, theme: str) -> tuple[Any, ...]:
+def show_about(question: Json, theme: str) -> Outputs:
     """What the fit is, the command that made it, and its curve."""
-    if not facts:
-        return (no_update,) * 4
-    levels = ", ".join(str(n) for n in facts["levels"])
+    table = table_of(question)
+    if table is None:
+        return {"about": no_update, "curve": UNCHANGED}
+    return {"about": about(table.answer), "curve": content(kept_curve, table, theme=theme)}
+
+
+def about(fit: FeatureTable) -> list[Node]:
+    """The facts of a fit."""
+    levels = ", ".join(str(n) for n in fit.levels)
     rows = [
-        ("layer and site", f"{facts['layer']}, {facts['site'].replace('_', ' ')}, {facts['width']:,} wide"),
-        ("features", f"{facts['features']} ({levels} from the smallest concepts to the largest)"),
-        ("share of neurons kept", f"{facts['kept']:.1%}"),
-        ("tokens", f"{facts['tokens']:,}"),
-        ("explained", f"{facts['explained']:.1%} of the squared length (not centred)"),
+        ("layer and site", f"{fit.layer}, {fit.site.replace('_', ' ')}, {fit.width:,} wide"),
+        ("features", f"{fit.features} ({levels} from the smallest concepts to the largest)"),
+        ("share of neurons kept", f"{fit.kept:.1%}"),
+        ("tokens", f"{fit.tokens:,}"),
+        ("explained", f"{fit.explained:.1%} of the squared length (not centred)"),
     ]
-    about = [
+    return [
         html.Table(
             html.Tbody([html.Tr([html.Th(name), html.Td(value)]) for name, value in rows]), className="attune-facts"
         ),
-        html.P(facts["caption"], className="attune-note"),
+        html.P(fit.caption, className="attune-note"),
         html.Div("Made by", className="attune-note"),
-        html.Pre(facts["command"], className="mlp-command", tabIndex="0"),
-        html.Div(facts.get("search", ""), className="attune-note"),
+        html.Pre(fit.command, className="mlp-command", tabIndex="0"),
+        html.Div(fit.search, className="attune-note"),
     ]
-    curve = facts["curve"]
-    caption = (
-        f"The pair kept is that of iteration {curve.get('best')}: keeping few neurons projects after each step, so the "
-        "curve may fall again. A good fit alone says nothing of its features; see “Does it detect?” for their null."
-    )
-    settings = {key: facts[key] for key in facts if key not in ("rows", "caption")}
-    return about, explained_curve(curve, theme), caption, settings
 
 
 clientside_callback(
     # The model is a state: as an input it would call this on every page, also where the other inputs are not.
     "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
-    + str(ADDRESS).replace("'", '"')
+    + json.dumps(names_of(FeaturesState))
     + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("mlp-fit", "value"),

@@ -1,17 +1,25 @@
-"""What the address of the MLP features page says, read defensively: what cannot be used is left out, and said."""
+"""State of the MLP features page, in its address and in its stores.
+
+Stores hold the questions whose answers are shown, and never the answers: what goes up at a click stays small.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pages.address import model_fields, number_of, parse_json, recall, short
+from analysis.engine.client import Reply
+from analysis.errors import UserError
+from analysis.fields import Choice, Text, Whole
+from analysis.snmf.answers.factorization import FeatureTable
+from analysis.snmf.ops.factorization import Threshold
+from analysis.snmf.ops.steer import Target
+from components.kit.types import Json
+from pages.address import short
+from pages.common import reply_of
+from pages.state import At, Model, Parsed, Partly, Prompt
 
 PATH = "/mlp-features"
-# The state that travels in the address, in the order of the inputs of the address callback.
-ADDRESS = [
-    "model", "fit", "feature", "with", "tab", "text", "threshold", "root", "prompt", "pole", "target",
-]  # fmt: skip
 TABS = ("reading", "overlap", "tree", "steer", "detection", "about", "fit")
 START_TEXT = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
 START_PROMPT = "I think that"
@@ -19,69 +27,84 @@ FEWEST, MOST = 2, 8
 """How many features can be compared with one another."""
 
 
-@dataclass(frozen=True)
-class View:
-    """The page's state at opening. ``fit`` "": the first of the model; ``feature`` None: the best detected one."""
+def _members(data: Json) -> Partly:
+    """The numbers that can be used, each once."""
+    rows = data if isinstance(data, list) else []
+    usable = tuple(dict.fromkeys(n for n in rows if type(n) is int and 0 <= n <= 1_000_000))
+    sentence = f"Not all features to compare in the address can be used: at most {MOST} different numbers."
+    return Partly(usable[:MOST], () if list(usable) == data and len(usable) <= MOST else (sentence,))
 
-    model: dict[str, Any] | None = None
+
+def _pole(data: Json) -> int:
+    if type(data) is int and data in (1, -1):
+        return data
+    raise UserError(f"The address gives pole as {short(data)}; it was left out.")
+
+
+def _root(text: str) -> str:
+    level, _, number = text.partition(":")
+    if not (level.isdecimal() and number.isdecimal() and len(text) < 16):
+        raise UserError(f"The address gives root as {short(text)}; a concept is named like 2:37.")
+    return text
+
+
+@dataclass(frozen=True)
+class FeaturesState:
+    """The page's state at opening. ``fit`` "": the first of the model; ``feature`` None: the best detected one;
+    ``members``: the features compared; ``root``: the concept at the top of the tree."""
+
+    model: Annotated[dict[str, Any] | None, Model()] = None
+    fit: Annotated[str, Text(100)] = ""
+    feature: Annotated[int, Whole(0, 1_000_000)] | None = None
+    members: Annotated[tuple[int, ...], At("with"), Parsed(_members, survive=((3, 1),))] = ()
+    tab: Annotated[str, Choice(TABS)] = "reading"
+    text: Annotated[str, Prompt()] = START_TEXT
+    threshold: Threshold = 0.15
+    root: Annotated[str, Parsed(_root, ("3:12",), raw=True)] | None = None
+    prompt: Annotated[str, Prompt()] = START_PROMPT
+    pole: Annotated[int, Parsed(_pole, (1, -1))] = 1
+    target: Target = 0.25
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the address names, for the callbacks that open it once the fits are there."""
+
+    model: Json = None
     fit: str = ""
     feature: int | None = None
-    members: list[int] = field(default_factory=list)
-    tab: str = "reading"
-    text: str = START_TEXT
-    threshold: float = 0.15
     root: str | None = None
-    prompt: str = START_PROMPT
-    pole: int = 1
-    target: float = 0.25
-    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Start:
+        """What the page's store holds."""
+        return cls(**data) if data else cls()
+
+    def names(self, fit: str) -> bool:
+        """Whether feature and root are of that fit."""
+        return self.fit in ("", fit)
 
 
-def read_address(query: dict[str, Any]) -> View:
-    """A view from the query of an address, with a sentence for each entry that could not be used."""
-    problems: list[str] = []
-    fields = model_fields(query, problems)
-    if isinstance(query.get("fit"), str):
-        fields["fit"] = query["fit"][:100]
-    for name in ("text", "prompt"):
-        if isinstance(query.get(name), str) and query[name]:
-            found = recall(query[name])
-            if found:
-                fields[name] = found
-            else:
-                problems.append(f"The {name} that the address names is not in this data folder; the usual one is here.")
-    for name, kind, low, high in (
-        ("feature", int, 0, 1_000_000),
-        ("threshold", float, 0.0, 1.0),
-        ("target", float, 0.001, 20.0),
-    ):
-        if query.get(name) is not None:
-            value = number_of(query[name], kind)
-            if value is None or not low <= value <= high:
-                problems.append(f"The address gives {name} as {short(query[name])}; it must be {low:g} to {high:g}.")
-            else:
-                fields[name] = value
-    if query.get("with") is not None:
-        fields["members"] = _members(parse_json(query["with"]), problems)
-    for name, allowed in (("tab", {t: t for t in TABS}), ("pole", {"1": 1, "-1": -1})):
-        if query.get(name) is not None:
-            if isinstance(query[name], str) and query[name] in allowed:
-                fields[name] = allowed[query[name]]
-            else:
-                problems.append(f"The address gives {name} as {short(query[name])}; it was left out.")
-    root = query.get("root")
-    if root is not None:
-        level, _, number = str(root).partition(":")
-        if level.isdecimal() and number.isdecimal() and len(str(root)) < 16:
-            fields["root"] = root
-        else:
-            problems.append(f"The address gives root as {short(root)}; a concept is named like 2:37.")
-    return View(**fields, problems=problems)
+@dataclass(frozen=True)
+class Pick:
+    """A feature that was clicked; ``fit`` None: of the fit that is open. ``turn`` tells equal clicks apart."""
+
+    feature: int | None = None
+    fit: str | None = None
+    turn: float = 0
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Pick:
+        """What the page's store holds."""
+        return cls(**data) if data else cls()
 
 
-def _members(data: Any, problems: list[str]) -> list[int]:
-    rows = data if isinstance(data, list) else []
-    good = list(dict.fromkeys(n for n in rows if type(n) is int and 0 <= n <= 1_000_000))
-    if good != data or len(good) > MOST:
-        problems.append(f"Not all features to compare in the address can be used: at most {MOST} different numbers.")
-    return good[:MOST]
+def node_of(data: Json) -> str:
+    """The concept of the tree that was clicked, "level:number"; "" for none."""
+    return str(data.get("node", "")) if data else ""
+
+
+def table_of(question: Json) -> Reply[FeatureTable] | None:
+    """The factorization that is open, and all its features; None before there is one."""
+    return reply_of(question) if question else None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
+from analysis.snmf.answers.steering import SteeringArm, TokenChange
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
-from analysis.steering.answers import NextTokens
-from components.kit.next_tokens import next_tokens
+from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.readouts import readouts
 from components.kit.token import token
-from components.kit.types import Json, Node
-from pages.common import attempt, refusal, reply_of, spec_of
+from components.kit.types import Json, Node, Outputs, Typed
+from components.snmf.figures import PromptEnd, number_or_none, steered_next
+from pages.cards import content
+from pages.common import ask_for, refusal, reply_of, spec_of
+from pages.mlp_features.cards import NEXT
+from pages.mlp_features.state import table_of
 
 NAMES = {
     "feature": "this feature",
@@ -28,93 +32,78 @@ NAMES = {
 
 
 @callback(
-    Output("mlp-effect", "data"),
-    Output("mlp-arms", "children"),
-    Output("mlp-effect-said", "children"),
-    Output("mlp-next", "figure"),
-    Output("mlp-next-caption", "children"),
-    Output({"settings": "mlp-next"}, "data"),
-    Output("mlp-effect-error", "children"),
-    Input("mlp-feature", "data"),
-    Input("mlp-pole", "value"),
-    Input("mlp-target", "value"),
-    Input("mlp-prompt", "value"),
-    Input("mlp-tab", "active_tab"),
-    Input("theme", "data"),
-    State("mlp-facts", "data"),
-    State("model", "data"),
-    State("session", "data"),
+    output={
+        "effect": Output("mlp-effect", "data"),
+        "arms": Output("mlp-arms", "children"),
+        "sentence": Output("mlp-effect-said", "children"),
+        "next": NEXT.outputs,
+        "problem": Output("mlp-effect-error", "children"),
+    },
+    inputs={
+        "feature": Input("mlp-feature", "data"),
+        "pole": Input("mlp-pole", "value"),
+        "target": Input("mlp-target", "value"),
+        "text": Input("mlp-prompt", "value"),
+        "tab": Input("mlp-tab", "active_tab"),
+        "theme": State("theme", "data"),
+        "question": State("mlp-facts", "data"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     running=[(Output("mlp-busy", "children"), "finding strengths …", "")],
     prevent_initial_call=True,
 )
 def show_effect(
-    feature: int | None, pole: int, target: Any, text: str | None, tab: str, theme: str, facts: Any, model: Any,
+    feature: int | None, pole: int, target: Typed, text: str | None, tab: str, theme: str, question: Json, model: Json,
     session: str,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> Outputs:  # fmt: skip
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
-    if not facts or feature is None or tab != "steer":
-        return (no_update,) * 7
-    result, panel = attempt(
-        lambda: FeatureEffect(spec_of(model), facts["fit"], feature, int(pole), target, text or ""),
-        session,
-        "mlp-effect",
+    table = table_of(question)
+    if table is None or feature is None or tab != "steer":
+        return {"next": UNCHANGED, **dict.fromkeys(("effect", "arms", "sentence", "problem"), no_update)}
+    fit, number = table.answer.fit, feature
+    reply, panel = ask_for(
+        lambda: FeatureEffect(spec_of(model), fit, number, int(pole), target, text or ""), session, "mlp-effect"
     )
-    if result is None:
-        return (None, None, "", no_update, no_update, no_update, panel)
-    data = result.data
-    arms = {a["name"]: a for a in data["arms"]}
-    asked = {"fit": facts["fit"], "feature": feature, "pole": int(pole), "target": target, "text": text or ""}
-    own = arms["feature"]
-    caption = (
-        f"After “{(text or '')[-50:]}”, with the feature at strength {_said(own['strength'], '.3g')}, KL "
-        f"{_said(own['kl'], '.3f')} nats. "
-        "The null, other directions at the same KL, is in the table above."
-    )
-    shift = NextTokens(*(data[name] for name in ("labels", "ids", "base", "steered", "change")))
-    kept = {**asked, "strengths": {n: a["strength"] for n, a in arms.items() if usable(a)}}
-    return kept, arms_table(data["arms"]), data["sentence"], next_tokens(shift, theme), caption, asked, None
+    if reply is None:
+        return {"effect": None, "arms": None, "sentence": "", "next": UNCHANGED, "problem": panel}
+    return {
+        "effect": asdict(reply.question),
+        "arms": arms_table(reply.answer.arms),
+        "sentence": reply.answer.sentence,
+        "next": content(steered_next, reply, options=PromptEnd((text or "")[-50:]), theme=theme),
+        "problem": None,
+    }
 
 
-def usable(arm: dict[str, Any]) -> bool:
-    """Whether an arm has a strength with which a text can be written."""
-    return arm["strength"] is not None and math.isfinite(arm["strength"]) and arm["strength"] != 0
-
-
-def arms_table(arms: list[dict[str, Any]]) -> Any:
+def arms_table(arms: Sequence[SteeringArm]) -> Node:
     """The feature and its baselines, each at the strength where the next token costs the same KL."""
     order = list(NAMES)
     rows = [
         html.Tr(
             [
-                html.Th(NAMES.get(a["name"], a["name"])),
-                html.Td(_said(a["strength"], ".3g")),
-                html.Td(_said(a["kl"], ".3f")),
+                html.Th(NAMES.get(arm.name, arm.name)),
+                html.Td(number_or_none(arm.strength, ".3g")),
+                html.Td(number_or_none(arm.kl, ".3f")),
                 html.Td(
-                    "met" if a["met"] else "not met",
-                    className="attune-good" if a["met"] else "attune-bad",
-                    title=a["sentence"],
+                    "met" if arm.met else "not met",
+                    className="attune-good" if arm.met else "attune-bad",
+                    title=arm.sentence,
                 ),
-                html.Td(_changes(a["up"])),
-                html.Td(_changes(a["down"])),
-                html.Td(
-                    " ".join(filter(None, [a.get("note", ""), "" if a["met"] else a["sentence"]])),
-                    className="attune-note",
-                ),
+                html.Td(_changes(arm.up)),
+                html.Td(_changes(arm.down)),
+                html.Td(" ".join(filter(None, [arm.note, "" if arm.met else arm.sentence])), className="attune-note"),
             ],
-            className="mlp-own" if a["name"] == "feature" else "",
+            className="mlp-own" if arm.name == "feature" else "",
         )
-        for a in sorted(arms, key=lambda a: order.index(a["name"]) if a["name"] in order else len(order))
+        for arm in sorted(arms, key=lambda arm: order.index(arm.name) if arm.name in order else len(order))
     ]
     head = html.Tr([html.Th(t) for t in ("", "strength", "KL, nats", "target", "rises most", "falls most", "")])
     return html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
 
 
-def _said(value: float | None, shape: str) -> str:
-    return "none" if value is None else format(value, shape)
-
-
-def _changes(rows: list[dict[str, Any]]) -> Any:
-    spans = [token(r["token"], r.get("id"), title=f"{r['change']:+.2f}") for r in rows]
+def _changes(rows: Sequence[TokenChange]) -> Node:
+    spans = [token(r.token, r.id, title=f"{r.change:+.2f}") for r in rows]
     return html.Div(spans, className="attune-words")
 
 
@@ -123,9 +112,10 @@ def _changes(rows: list[dict[str, Any]]) -> Any:
     Input("mlp-feature", "data"),
     State("mlp-facts", "data"),
 )
-def name_feature(feature: int | None, facts: Any) -> str:
+def name_feature(feature: int | None, question: Json) -> str:
     """Which feature is steered with: the open one."""
-    labels = {r["feature"]: r["label"] for r in (facts or {}).get("rows", [])}
+    table = table_of(question)
+    labels = {} if table is None else {r.feature: r.label for r in table.answer.rows}
     return "Steer" if feature not in labels else f"Steer with {feature}: {labels[feature]}"
 
 
@@ -144,23 +134,25 @@ def name_feature(feature: int | None, facts: Any) -> str:
     prevent_initial_call=True,
 )
 def ask(
-    clicks: Any, effect: Any, baseline: str, count: Any, temperature: Any, top_p: Any, seed: Any, before: Any,
-    model: Any,
-) -> tuple[Any, Any]:  # fmt: skip
+    clicks: int | None, effect: Json, baseline: str, count: Typed, temperature: Typed, top_p: Typed, seed: Typed,
+    before: Json, model: Json,
+) -> tuple[Json, Node]:  # fmt: skip
     """What the stream is to be asked; checked here, so that a refusal stands where the value was typed."""
     if not clicks:
         return no_update, no_update
-    strengths = (effect or {}).get("strengths", {})
-    if "feature" not in strengths:
+    reply = reply_of(effect) if effect else None
+    strengths = {} if reply is None else {arm.name: arm.strength for arm in reply.answer.arms if arm.usable}
+    if reply is None or "feature" not in strengths:
         return no_update, user_error(
             "The feature has no strength for this KL yet. Wait for the table, or lower the KL."
         )
     if baseline != "none" and baseline not in strengths:
         name = NAMES.get(baseline, baseline)
         return no_update, user_error(f"“{name}” has no strength for this KL. Choose another baseline.")
+    of = FeatureEffect.from_params(reply.question.params)
     try:
         operation = FeatureText(
-            spec_of(model), effect["fit"], effect["feature"], effect["pole"], strengths["feature"], effect["text"],
+            spec_of(model), of.fit, of.feature, of.pole, strengths.pop("feature"), of.text,
             count=count,
             temperature=temperature,
             top_p=top_p,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_bootstrap_components as dbc
-from dash import dcc, html
+from dash import html
 
-from components.kit.figure_card import figure_card
-from pages.mlp_features.state import View
-from pages.mlp_features.tabs import button, field
+from analysis.snmf.ops.steer import FeatureEffect, FeatureText
+from components.kit.field import number_field
+from components.kit.types import Node
+from pages.mlp_features.cards import NEXT
+from pages.mlp_features.state import FeaturesState
+from pages.mlp_features.tabs import button, pick
 
-BASELINES = [
-    {"label": "no baseline text", "value": "none"},
-    {"label": "DiffMean (supervised)", "value": "DiffMean"},
-    {"label": "its largest neuron alone", "value": "single neuron"},
-    {"label": "random sparse direction", "value": "random sparse"},
-    {"label": "its weights on other neurons", "value": "shuffled neurons"},
-]
+BASELINES = {
+    "none": "no baseline text",
+    "DiffMean": "DiffMean (supervised)",
+    "single neuron": "its largest neuron alone",
+    "random sparse": "random sparse direction",
+    "shuffled neurons": "its weights on other neurons",
+}
 
 
-def steer_tab(view: View) -> Any:
+def steer_tab(state: FeaturesState) -> Node:
     """A strength by target KL, what changes, and texts, beside baselines at the same KL."""
     return html.Div(
         [
@@ -31,11 +32,13 @@ def steer_tab(view: View) -> Any:
                             html.H3("Steer", id="mlp-steer-title"),
                             dbc.RadioItems(
                                 [{"label": "more of it (+)", "value": 1}, {"label": "less of it (−)", "value": -1}],
-                                view.pole,
+                                state.pole,
                                 id="mlp-pole",
                                 inline=True,
                             ),
-                            field("target KL, nats", "mlp-target", view.target, debounce=True),
+                            number_field(
+                                FeatureEffect, "target", "mlp-target", "target KL, nats", state.target, debounce=True
+                            ),
                             html.Span(id="mlp-busy", className="attune-note", **{"aria-live": "polite"}),
                         ],
                         className="attune-card-head",
@@ -43,7 +46,7 @@ def steer_tab(view: View) -> Any:
                     dbc.Label("Prompt", html_for="mlp-prompt", className="visually-hidden"),
                     dbc.Textarea(
                         id="mlp-prompt",
-                        value=view.prompt,
+                        value=state.prompt,
                         rows=2,
                         debounce=0.6,
                         spellCheck=False,
@@ -56,7 +59,7 @@ def steer_tab(view: View) -> Any:
                 className="attune-card",
             ),
             html.Div(
-                [figure_card("mlp-next", "Next token", "", 420), _texts()],
+                [NEXT.layout(), _texts()],
                 className="mlp-steer-row",
             ),
         ],
@@ -64,8 +67,8 @@ def steer_tab(view: View) -> Any:
     )
 
 
-def _texts() -> Any:
-    def one(title: str, name: str, box: str = "") -> Any:
+def _texts() -> Node:
+    def one(title: str, name: str, box: str = "") -> Node:
         extra = {"id": box} if box else {}
         log = html.Div(id=name, className="attune-written", tabIndex="0", role="log", **{"aria-label": title})
         return html.Div([html.H4(title), log], className="attune-text", **extra)
@@ -83,14 +86,11 @@ def _texts() -> Any:
             ),
             html.Div(
                 [
-                    field("tokens", "mlp-length", 40),
-                    field("temperature", "mlp-temperature", 0.7),
-                    field("top-p", "mlp-top-p", 0.95),
-                    field("seed", "mlp-seed", 1),
-                    html.Div(
-                        dcc.Dropdown(BASELINES, "none", id="mlp-baseline", clearable=False, searchable=False),
-                        className="attune-pick",
-                    ),
+                    number_field(FeatureText, "count", "mlp-length", "tokens"),
+                    number_field(FeatureText, "temperature", "mlp-temperature", "temperature"),
+                    number_field(FeatureText, "top_p", "mlp-top-p", "top-p"),
+                    number_field(FeatureText, "seed", "mlp-seed", "seed", 1),
+                    pick(FeatureText, "baseline", "mlp-baseline", BASELINES),
                 ],
                 className="attune-row attune-settings",
             ),

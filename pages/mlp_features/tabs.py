@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from analysis.snmf.ops.factorization import FitFactorization
+from components.kit.field import choice_field, number_field
 from components.kit.names import named, progress
 from components.kit.panels import empty
-from pages.mlp_features.state import View
+from components.kit.types import Json, Node
+from pages.mlp_features.cards import AUC, CURVE, EFFECTS, NEW_CURVE, READING, SCORE, SHARED, TREE
+from pages.mlp_features.state import FeaturesState
 from pages.presses import press
 
-SITES = [
-    {"label": "MLP hidden, after the non-linearity", "value": "mlp_hidden"},
-    {"label": "MLP output", "value": "mlp_output"},
-    {"label": "residual stream", "value": "residual"},
-]
-STARTS = [
-    {"label": "k-means", "value": "kmeans"},
-    {"label": "random", "value": "random"},
-    {"label": "SVD", "value": "svd"},
-]
+SITES = {
+    "mlp_hidden": "MLP hidden, after the non-linearity",
+    "mlp_output": "MLP output",
+    "residual": "residual stream",
+}
+STARTS = {"kmeans": "k-means", "random": "random", "svd": "SVD"}
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False, **more: Any) -> Any:
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False, **more: Json) -> Node:
     """A button; ``label`` says in words what a symbol means; ``more``: further attributes."""
     extra = ({"aria-label": label, "title": label} if label else {}) | more
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
 
 
-def field(label: str, name: str, value: Any, kind: str = "number", **more: Any) -> Any:
-    """A labelled input. Numbers have no bounds here: the server checks, and can say what is wrong."""
-    extra = {"step": "any"} if kind == "number" else {}
-    entry = dbc.Input(id=name, type=kind, value=value, size="sm", className="attune-number", **extra, **more)
-    return html.Div([dbc.Label(label, html_for=name), entry], className="attune-inline")
+def pick(owner: type, name: str, control: str, labels: Mapping[str, str]) -> Node:
+    """The choices of a field, in a box that keeps its place until the control has come."""
+    return html.Div(choice_field(owner, name, control, labels, className=""), className="attune-pick")
 
 
-def pick(label: str, name: str, options: list[dict[str, str]], value: str) -> Any:
-    """A labelled choice, in a box that keeps its place until the control has come."""
-    choice = dcc.Dropdown(options, value, id=name, clearable=False, searchable=False)
-    return html.Div([html.Span(label), html.Div(choice, className="attune-pick")], className="attune-inline")
+def _labelled(label: str, name: str, control: str, labels: Mapping[str, str]) -> Node:
+    return html.Div([html.Span(label), pick(FitFactorization, name, control, labels)], className="attune-inline")
 
 
-def reading_tab(view: View) -> Any:
+def reading_tab(state: FeaturesState) -> Node:
     """A typed text as tokens x features."""
     return html.Div(
         [
@@ -54,7 +49,7 @@ def reading_tab(view: View) -> Any:
                     dbc.Label("A sentence", html_for="mlp-text", className="visually-hidden"),
                     dbc.Textarea(
                         id="mlp-text",
-                        value=view.text,
+                        value=state.text,
                         rows=2,
                         debounce=0.6,
                         spellCheck=False,
@@ -64,13 +59,13 @@ def reading_tab(view: View) -> Any:
                 ]
             ),
             html.Div(id="mlp-strip", className="mlp-strip", role="group", **{"aria-label": "tokens"}),
-            figure_card("mlp-reading", "Tokens × features", "", 560),
+            READING.layout(),
         ],
         className="attune-stack",
     )
 
 
-def overlap_tab() -> Any:
+def overlap_tab() -> Node:
     """Shared neurons, the core, what is exclusive, and what the parts do."""
     return html.Div(
         [
@@ -85,8 +80,8 @@ def overlap_tab() -> Any:
             html.Div(id="mlp-overlap-error"),
             html.Div(
                 [
-                    figure_card("mlp-shared", "Neurons they share", "", 420),
-                    figure_card("mlp-effects", "What the core and the rest of each do to the logits", "", 420),
+                    SHARED.layout(),
+                    EFFECTS.layout(),
                 ],
                 className="attune-two",
             ),
@@ -114,7 +109,7 @@ def overlap_tab() -> Any:
     )
 
 
-def tree_tab(view: View) -> Any:
+def tree_tab(state: FeaturesState) -> Node:
     """One concept and its descendants."""
     return html.Div(
         [
@@ -133,7 +128,7 @@ def tree_tab(view: View) -> Any:
                             0,
                             1,
                             0.01,
-                            value=view.threshold,
+                            value=state.threshold,
                             id="mlp-threshold",
                             marks={0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1: "1"},
                             updatemode="drag",
@@ -146,7 +141,7 @@ def tree_tab(view: View) -> Any:
                 className="attune-row",
             ),
             html.Div(id="mlp-tree-error"),
-            figure_card("mlp-tree", "What a concept is made of", "", 560),
+            TREE.layout(),
             html.Details(
                 [html.Summary("The same as a list, for the keyboard"), html.Div(id="mlp-outline")],
                 className="attune-card",
@@ -156,7 +151,7 @@ def tree_tab(view: View) -> Any:
     )
 
 
-def detection_tab() -> Any:
+def detection_tab() -> Node:
     """The detection table by layer against all baselines."""
     return html.Div(
         [
@@ -164,8 +159,8 @@ def detection_tab() -> Any:
             html.P(id="mlp-detection-said", className="attune-note mlp-detection-said"),
             html.Div(
                 [
-                    figure_card("mlp-auc", "AUC: does the best direction tell a theme?", "", 420),
-                    figure_card("mlp-score", "The paper's score", "", 420),
+                    AUC.layout(),
+                    SCORE.layout(),
                 ],
                 className="attune-two",
             ),
@@ -175,7 +170,7 @@ def detection_tab() -> Any:
     )
 
 
-def about_tab() -> Any:
+def about_tab() -> Node:
     """Facts of the fit, the command that made it, and its curve."""
     return html.Div(
         [
@@ -183,13 +178,13 @@ def about_tab() -> Any:
                 [html.Div([html.H3("This fit")], className="attune-card-head"), html.Div(id="mlp-about")],
                 className="attune-card",
             ),
-            figure_card("mlp-curve", "Explained variance", "", 340),
+            CURVE.layout(),
         ],
         className="attune-two",
     )
 
 
-def fit_tab() -> Any:
+def fit_tab() -> Node:
     """Another factorization, as a job."""
     return html.Div(
         [
@@ -198,15 +193,15 @@ def fit_tab() -> Any:
                     html.Div([html.H3("Fit another")], className="attune-card-head"),
                     html.Div(
                         [
-                            field("layer", "mlp-new-layer", 25),
-                            pick("site", "mlp-new-site", SITES, "mlp_hidden"),
-                            field("features K", "mlp-new-features", 100),
-                            field("share of neurons kept", "mlp-new-kept", 0.01),
-                            pick("start", "mlp-new-init", STARTS, "kmeans"),
-                            field("iterations", "mlp-new-iterations", 400),
-                            field("tokens", "mlp-new-tokens", 9000),
-                            field("seed", "mlp-new-seed", 0),
-                            field("levels above", "mlp-new-levels", "", "text", placeholder="50, 25", maxLength=60),
+                            number_field(FitFactorization, "layer", "mlp-new-layer", "layer"),
+                            _labelled("site", "site", "mlp-new-site", SITES),
+                            number_field(FitFactorization, "features", "mlp-new-features", "features K"),
+                            number_field(FitFactorization, "kept", "mlp-new-kept", "share of neurons kept"),
+                            _labelled("start", "init", "mlp-new-init", STARTS),
+                            number_field(FitFactorization, "iterations", "mlp-new-iterations", "iterations"),
+                            number_field(FitFactorization, "tokens", "mlp-new-tokens", "tokens"),
+                            number_field(FitFactorization, "seed", "mlp-new-seed", "seed"),
+                            _levels(),
                         ],
                         className="mlp-form",
                     ),
@@ -225,7 +220,20 @@ def fit_tab() -> Any:
                 ],
                 className="attune-card",
             ),
-            figure_card("mlp-new-curve", "Explained variance while it runs", "", 380),
+            NEW_CURVE.layout(),
         ],
         className="attune-two",
     )
+
+
+def _levels() -> Node:
+    entry = dbc.Input(
+        id="mlp-new-levels",
+        type="text",
+        value="",
+        size="sm",
+        className="attune-number",
+        placeholder="50, 25",
+        maxLength=60,
+    )
+    return html.Div([dbc.Label("levels above", html_for="mlp-new-levels"), entry], className="attune-inline")

@@ -22,7 +22,7 @@ from pages.attention.features import contrast_of
 from pages.attention.state import rank_of
 from pages.common import attempt, refusal
 from pages.controls import CONTROLS, control_of, option_control
-from pages.mlp_features.fitting import asked
+from pages.mlp_features.fitting import job_of
 from tests.unit.test_operations import NAMES, example_of
 
 PLACES = {"UserError": 1, "whole": 3, "number": 3, "choice": 2, "empty_number": 2}
@@ -120,7 +120,7 @@ def test_a_refusal_marks_the_control_that_it_is_about(monkeypatch: pytest.Monkey
     assert marked(attempt(lambda: FitRegions(layer=7))[1]) == "fit-layer"
     # A form that reads a text itself says for which operation.
     form = (1, "mlp_hidden", 4, 0.1, "kmeans", 20, 600, 0, "50, many", "")
-    assert marked(attempt(lambda: asked(None, form), of=FitFactorization)[1]) == "mlp-new-levels"
+    assert marked(attempt(lambda: job_of(None, form), of=FitFactorization)[1]) == "mlp-new-levels"
     # What no control holds is said all the same.
     assert "data-refuses" not in refusal(UserError("No such model.", "model"), FitRegions).to_plotly_json()["props"]
     assert "data-refuses" not in refusal(UserError("Something else.")).to_plotly_json()["props"]

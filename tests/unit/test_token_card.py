@@ -31,7 +31,7 @@ from analysis.token_card.answers import (
 from components.frame import token_card as card
 from pages.attention.state import AttentionState
 from pages.frame import token_card as page
-from pages.mlp_features.state import read_address as read_features
+from pages.mlp_features.state import FeaturesState
 from pages.neurons.state import NeuronsState
 from pages.state import read
 from pages.steering.state import SteeringState
@@ -112,7 +112,7 @@ def test_every_link_reads_back_as_the_place_it_means(tmp_path: Path, monkeypatch
     neuron = {"layer": 28, "vector": "down", "neuron": 12, "channel": 3}
     neurons = read(NeuronsState, query_of(page.href(Place("/neurons", neuron), spec)))
     assert not neurons.problems and {k: getattr(neurons, k) for k in neuron} == neuron
-    features = read_features(query_of(page.href(Place("/mlp-features", {"fit": "f", "feature": 0}), spec)))
+    features = read(FeaturesState, query_of(page.href(Place("/mlp-features", {"fit": "f", "feature": 0}), spec)))
     assert not features.problems and (features.fit, features.feature) == ("f", 0)
     assert page.href(Place("/neurons", {}), spec) == "/neurons"
 
