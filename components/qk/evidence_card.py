@@ -22,7 +22,7 @@ def evidence_card(facts: HeadEvidence, name: str) -> Node:
     """Verdict, remarks, and the table of figures behind them."""
     matching = number_or(facts.attention_positive, ".3f")
     other = number_or(facts.attention_negative, ".3f", "in another prompt")
-    noise, chance, held = facts.noise_share, facts.chance, facts.held_back
+    noise, chance, reserve = facts.noise_share, facts.chance, facts.held_back
     gap = f"{facts.trace:.2f} ± {facts.trace_error:.2f} raw, {facts.trace_nats:.2f} nats"
     cosine = (
         f"{facts.split_half_query:.2f} on the query side, {facts.split_half_key:.2f} on the key side; "
@@ -40,7 +40,7 @@ def evidence_card(facts: HeadEvidence, name: str) -> Node:
         ("Singular values above the null's 95 %", number_or(facts.above_null, "d", "no null")),
         ("Split-half cosine of the first pair", cosine),
         ("Sampling noise", "not defined here" if noise is None else f"{noise:.1%} of the squared norm"),
-        ("Examples", f"{facts.examples:,}" + (f"; {held:,} lines of the file are held back" if held else "")),
+        ("Examples", f"{facts.examples:,}" + (f"; {reserve:,} lines of the file are held back" if reserve else "")),
     ]
     warn = " attune-warn" if noise is None or noise > 0.01 else ""
     return html.Div(

@@ -39,7 +39,7 @@ def row_bars(reading: Reading, row: QueryRow, options: RowOptions, theme: str) -
     raw, visible = options.unit == "raw", options.query + 1
     unit = "raw logit" if raw else "nats"
     parts = row.parts * np.float32(1.0 / row.scaling if raw else 1.0)
-    shown = shown_positions(row.attention, visible, row.key, options.skip_first)
+    positions = shown_positions(row.attention, visible, row.key, options.skip_first)
     against = {
         "others": "Difference to the mean of the other candidates",
         "token": "Difference to the chosen token",
@@ -51,13 +51,13 @@ def row_bars(reading: Reading, row: QueryRow, options: RowOptions, theme: str) -
         notes.append("Features take their share in the order of the list; what overlaps goes to the first.")
     if row.softcap:
         notes.append(f"This model caps its logits at ±{row.softcap:g} afterwards; the bars are before the cap.")
-    if len(shown) < visible - options.skip_first:
-        notes.append(f"The {len(shown)} tokens with most attention of {visible} are drawn.")
+    if len(positions) < visible - options.skip_first:
+        notes.append(f"The {len(positions)} tokens with most attention of {visible} are drawn.")
     if options.skip_first:
         notes.append("The first token is left out, here and in the mean.")
     if row.names:
         notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {row.sum_error:.1e}.")
-    return Drawing(attribution_bars(parts, row.names, reading.labels, shown, row.key, unit, theme), " ".join(notes))
+    return Drawing(attribution_bars(parts, row.names, reading.labels, positions, row.key, unit, theme), " ".join(notes))
 
 
 def shown_positions(attention: np.ndarray, visible: int, asked: int, skip_first: bool) -> list[int]:
@@ -184,7 +184,7 @@ def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) 
     """Attention of this head after two keys have traded places, for them and the six others with the most of it."""
     a, b = options.a, options.b
     others = np.argsort(-np.maximum(swap.before, swap.after))
-    shown = [a, b, *[int(i) for i in others if i not in (a, b) and i <= options.query][:6]]
+    positions = [a, b, *[int(i) for i in others if i not in (a, b) and i <= options.query][:6]]
     by_rule = swap.rank == swap.rule_rank
     rule = "the energy rule's" if by_rule else f"the energy rule gives {swap.rule_rank}"
     caption = (
@@ -193,7 +193,7 @@ def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) 
         f"{swap.draws} random subspaces of the same rank leave them at {swap.a[3]:.1%} and {swap.b[3]:.1%} (medians). "
         "Keys are swapped for this query of this head only; the read-out is the head's own attention."
     )
-    return Drawing(swap_bars(swap.before, swap.after, swap.band, reading.labels, shown, theme), caption)
+    return Drawing(swap_bars(swap.before, swap.after, swap.band, reading.labels, positions, theme), caption)
 
 
 @dataclass(frozen=True)

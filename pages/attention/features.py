@@ -27,9 +27,9 @@ from pages.presses import Press, press, queue_callbacks, settle
     State("contrast-form", "children"),
     prevent_initial_call=True,
 )
-def open_form(kind: str, _clicks: int, shown: Node) -> Node:
+def open_form(kind: str, _clicks: int, form: Node) -> Node:
     """The form of a kind of contrast; what was typed into it stays when it is closed and opened again."""
-    return no_update if ctx.triggered_id == "define" and shown else contrast_form(kind)
+    return no_update if ctx.triggered_id == "define" and form else contrast_form(kind)
 
 
 # The button opens and closes it, at once; another kind opens it.

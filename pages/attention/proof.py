@@ -108,10 +108,10 @@ def name_test(features: Json, active: int | None) -> str:
     if active is None or active >= len(chosen):
         return "Test by swaps"
     try:
-        given = in_sample_trial(chosen[active])
+        in_sample = in_sample_trial(chosen[active])
     except UserError:  # a file that cannot be read says so when it is fitted
         return "Test by swaps"
-    return "Test on the fitted examples" if given else "Test on held-out examples"
+    return "Test on the fitted examples" if in_sample else "Test on held-out examples"
 
 
 @callback(
@@ -177,7 +177,7 @@ def own_places(test: HeldOut, question: Json, head: Json, query: int | None, ses
         "basis": Output("held-basis", "children"),
     },
     inputs={
-        "held": Input("held", "data"),
+        "trial": Input("held", "data"),
         "deep": Input("map-deep", "value"),
         "by_label": Input("map-by-label", "value"),
         "own": Input("map-own", "value"),
@@ -191,7 +191,7 @@ def own_places(test: HeldOut, question: Json, head: Json, query: int | None, ses
     prevent_initial_call=True,
 )
 def show_held_out(
-    held: Json,
+    trial: Json,
     deep: bool,
     by_label: bool,
     own: bool,
@@ -203,20 +203,20 @@ def show_held_out(
     session: str,
 ) -> Outputs:
     """The map with the prompt's own query and keys on it, and the swaps by rank, of a test."""
-    if not held:
+    if not trial:
         raise PreventUpdate
-    reply: Reply[SubspaceTest] = reply_of(held)
+    reply: Reply[SubspaceTest] = reply_of(trial)
     test = HeldOut.from_params(reply.question.params)
     places = own_places(test, question, head, query, session) if own else None
     options = MapOptions(test.layer, test.head, bool(deep), bool(by_label), asked)
     if places is None:
-        shown = content(trial_map, reply, options=options, theme=theme)
+        card = content(trial_map, reply, options=options, theme=theme)
     else:
-        shown = content(prompt_map, reply, reading_of(question), places, options=options, theme=theme)
-    trial = TrialOptions(test.layer, test.head, test.rotary)
+        card = content(prompt_map, reply, reading_of(question), places, options=options, theme=theme)
+    place = TrialOptions(test.layer, test.head, test.rotary)
     return {
-        "map": shown,
-        "by_rank": content(swap_test, reply, options=trial, theme=theme),
+        "map": card,
+        "by_rank": content(swap_test, reply, options=place, theme=theme),
         "title": trial_title(reply.answer.in_sample),
         "basis": reply.answer.basis,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -139,22 +140,18 @@ def describe_reading(question: Json) -> tuple[Node, Node]:
     generated = tokens - reading.prompt_tokens
     count = f"{tokens} tokens" + (f", {generated} of them generated (greedy)" if generated else "")
     top = max(reading.next.probabilities[0], 1e-9)
+    ids = reading.next.ids or (None,) * len(reading.next.labels)
     rows = [
         html.Div(
             [
-                html.Span(
-                    label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token-id": str(token_id)}
-                ),
+                html.Span(label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token-id": token_id}),
                 html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
                 html.Span(f"{p:.1%}", className="attune-next-share"),
             ],
             className="attune-next-row",
         )
-        for token_id, label, p in zip(
-            reading.next.ids[:NEXT_TOKENS],
-            reading.next.labels[:NEXT_TOKENS],
-            reading.next.probabilities[:NEXT_TOKENS],
-            strict=True,
+        for token_id, label, p in islice(
+            zip(ids, reading.next.labels, reading.next.probabilities, strict=True), NEXT_TOKENS
         )
     ]
     return " ".join([count + ".", *reading.notes]), [

@@ -12,11 +12,12 @@ from analysis.answer import Key
 
 @dataclass(frozen=True)
 class NextTokens:
-    """The most probable next tokens, most probable first; ``ids`` are those of the vocabulary."""
+    """The most probable next tokens, most probable first; ``ids`` in the vocabulary: a reading that an earlier version
+    kept has none."""
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
-    ids: tuple[int, ...]
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,12 @@ class PreviewContrast(OnContrast[ContrastPreview]):
         # What people wrote themselves is built whole, so that every word and line is looked at before it is fitted.
         own = self.contrast.kind in ("template", "jsonl")
         few = self.examples(context, self.contrast if own else replace(self.contrast, n_examples=8))
-        held = len(held_back(self.contrast))
-        count = len(few) - held if own else self.contrast.n_examples
+        reserve = len(held_back(self.contrast))
+        count = len(few) - reserve if own else self.contrast.n_examples
         tokens = sum(len(p) for e in few for p in e.prompts) / len(few) * count
-        shown = tuple(describe(e, loaded.tokenizer) for e in few[:3])
+        examples = tuple(describe(e, loaded.tokenizer) for e in few[:3])
         seconds = tokens * loaded.facts.seconds_per_token * 1.2
-        return ContrastPreview(shown, count, held, int(tokens), seconds)
+        return ContrastPreview(examples, count, reserve, int(tokens), seconds)
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class FitContrast(OnContrast[FittedContrast]):
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
-        kept = {f.name: getattr(fit, f.name) for f in fields(fit)}
+        parts = {f.name: getattr(fit, f.name) for f in fields(fit)}
         if np.isnan(fit.chance):  # NaN is no JSON
-            kept |= {"candidates": None, "chance": None}
-        still = tuple(n for n, flag in zip(fit.layers, kept["still"], strict=True) if flag)
-        return FittedContrast(**kept, name=feature_name(self.contrast), still_layers=still)
+            parts |= {"candidates": None, "chance": None}
+        still = tuple(n for n, flag in zip(fit.layers, parts["still"], strict=True) if flag)
+        return FittedContrast(**parts, name=feature_name(self.contrast), still_layers=still)
 
 
 def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:

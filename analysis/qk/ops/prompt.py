@@ -227,22 +227,22 @@ class PlaceOnMap(OnHead[MapPlaces]):
 
         from analysis.qk.evidence import subspace_of
 
-        trace, held = self.recorded(context, self.query), self.held_out
-        stored = context.stored(held)
-        if stored is None or held.rotary != "post" or (held.layer, held.head) != (self.layer, self.head):
+        trace, trial = self.recorded(context, self.query), self.held_out
+        stored = context.stored(trial)
+        if stored is None or trial.rotary != "post" or (trial.layer, trial.head) != (self.layer, self.head):
             raise UserError("The map belongs to another head or to other vectors. Test this one first.", "map")
-        fit = fit_of(context, self.model, held.contrast, held.rotary)
-        subspace = subspace_of(fit, self.layer, self.head, None, held.centred)
+        fit = fit_of(context, self.model, trial.contrast, trial.rotary)
+        subspace = subspace_of(fit, self.layer, self.head, None, trial.centred)
         record = trace.layers[self.layer]
         raw, _ = trace.row(self.layer, self.head, self.query)
-        seen = torch.nonzero(raw.isfinite())[:, 0]
-        keys = record.keys[0, self.head // record.group].double()[seen] @ subspace.key_basis
+        visible = torch.nonzero(raw.isfinite())[:, 0]
+        keys = record.keys[0, self.head // record.group].double()[visible] @ subspace.key_basis
         query = record.queries[0, self.head, self.query].double() @ subspace.query_basis
         test = HeldOut.answer_from(stored)
         centre, axes = torch.from_numpy(test.centre).double(), torch.from_numpy(test.axes).double()
-        places = torch.zeros(len(seen) + 1, 3, dtype=torch.float64)
+        places = torch.zeros(len(visible) + 1, 3, dtype=torch.float64)
         places[:, : axes.shape[1]] = (torch.cat([query[None], keys]) - centre) @ axes
-        return MapPlaces((self.query, *seen.tolist()), places.float().numpy())
+        return MapPlaces((self.query, *visible.tolist()), places.float().numpy())
 
 
 def _most_attended(trace: Trace, layer: int, head: int, query: int) -> int:
