@@ -18,8 +18,8 @@ def singular_directions(x: Tensor, count: int) -> Tensor:
     count = min(count, *x.shape)
     gram = x.T @ x if len(x) >= x.shape[1] else x @ x.T
     _, vectors = torch.linalg.eigh(gram.double())
-    found = vectors[:, -count:].flip(1).T.to(x.dtype)
-    rows = _unit(found if len(x) >= x.shape[1] else found @ x)
+    axes = vectors[:, -count:].flip(1).T.to(x.dtype)
+    rows = _unit(axes if len(x) >= x.shape[1] else axes @ x)
     return torch.cat([rows, -rows])
 
 
@@ -43,12 +43,12 @@ def random_sparse(components: Tensor, count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     width = components.shape[1]
     sizes = (components != 0).sum(1).clamp(min=1)
-    found = torch.zeros(count, width)
+    directions = torch.zeros(count, width)
     for row in range(count):
         kept = int(sizes[row % len(sizes)])
         where = torch.randperm(width, generator=generator)[:kept]
-        found[row, where] = torch.randn(kept, generator=generator)
-    return _unit(found)
+        directions[row, where] = torch.randn(kept, generator=generator)
+    return _unit(directions)
 
 
 def shuffled_neurons(components: Tensor, seed: int = 0) -> Tensor:

@@ -26,7 +26,7 @@ from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.progress import Progress, portion
 from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_neurons, singular_directions
-from analysis.snmf.detection import Found, Rows, held_out, passage_scores, pick_for_themes, rows_of
+from analysis.snmf.detection import HeldOutScores, Rows, held_out, passage_scores, pick_for_themes, rows_of
 from analysis.snmf.learning import Learned, Wanted, learn
 from analysis.snmf.library import BUNDLED, Factorization, open_factorization, save_factorization
 from analysis.snmf.pipeline import WINDOW, divide, factorize_store, finished
@@ -143,9 +143,9 @@ def layer_rows(
     rows = []
     for method, made in directions.items():
         progress(1.0, f"scoring {method}")
-        found = scored(fitted, held, made, len(names), supervised=method.startswith("DiffMean"))
-        means = float(np.nanmean(found.score)), float(np.nanmean(found.auc))
-        numbers = (means[0], *found.score_interval, means[1], *found.auc_interval)
+        scores = scored(fitted, held, made, len(names), supervised=method.startswith("DiffMean"))
+        means = float(np.nanmean(scores.score)), float(np.nanmean(scores.auc))
+        numbers = (means[0], *scores.score_interval, means[1], *scores.auc_interval)
         plain = {key: round(v, 4) for key, v in zip(_ROW, numbers, strict=True)}
         count = 2 * fitted.x.shape[1] if made is None else len(made)
         rows.append({"layer": wanted.site.layer, "method": method, "candidates": count, **plain})
@@ -160,7 +160,9 @@ def halves(passages: list[Passage], store: ActivationStore, wanted: Wanted, name
     return fitted, held
 
 
-def scored(fitted: Rows, held: Rows, directions: torch.Tensor | None, themes: int, supervised: bool = False) -> Found:
+def scored(
+    fitted: Rows, held: Rows, directions: torch.Tensor | None, themes: int, supervised: bool = False
+) -> HeldOutScores:
     """Pick on the fitted passages (unless there is one direction for each theme already), score on the held-out."""
     if supervised:
         pick = np.arange(themes)
@@ -190,8 +192,8 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     layers = [layer for layer in TABLE if (layer, "SNMF") in area]
 
     def above(*others: str) -> str:
-        found = [str(n) for n in layers if all(area[n, "SNMF"] > area[n, other] for other in others)]
-        return ("at block " if len(found) == 1 else "at blocks ") + ", ".join(found) if found else "at no block"
+        ahead = [str(n) for n in layers if all(area[n, "SNMF"] > area[n, other] for other in others)]
+        return ("at block " if len(ahead) == 1 else "at blocks ") + ", ".join(ahead) if ahead else "at no block"
 
     chance, neurons = above("random sparse", "shuffled neurons"), above("single neurons")
     return (

@@ -63,8 +63,8 @@ def describe(
     generator = torch.Generator().manual_seed(seed)
     largest = _largest(activations, index.documents)
     value = activations.gather(0, largest.clamp(min=0).T).T.masked_fill(largest < 0, 0.0)
-    found = (largest >= 0).sum(1).clamp(min=1)
-    scale = value.sum(1) / found
+    places = (largest >= 0).sum(1).clamp(min=1)
+    scale = value.sum(1) / places
     on = (activations >= ACTIVE * scale) & (activations > 0)
     mass = activations * on
     drawn = torch.full((count, RANDOM), -1, dtype=torch.long)
@@ -106,7 +106,7 @@ def _largest(activations: Tensor, documents: Tensor) -> Tensor:
     """Rows (K, 24) of the largest activations, at most two of one passage, -1 where there are no more."""
     n, count = activations.shape
     best = activations.T.contiguous().topk(min(n, 40 * LARGEST), 1)
-    found = torch.full((count, LARGEST), -1, dtype=torch.long)
+    largest = torch.full((count, LARGEST), -1, dtype=torch.long)
     numbers = documents[best.indices].tolist()
     for k in range(count):
         seen: dict[int, int] = {}
@@ -117,9 +117,9 @@ def _largest(activations: Tensor, documents: Tensor) -> Tensor:
                 break
             if seen.get(document, 0) < PER_PASSAGE:
                 seen[document] = seen.get(document, 0) + 1
-                found[k, at] = row
+                largest[k, at] = row
                 at += 1
-    return found
+    return largest
 
 
 def _near(relative: Tensor, index: Index, rows: Tensor) -> Tensor:
@@ -128,9 +128,9 @@ def _near(relative: Tensor, index: Index, rows: Tensor) -> Tensor:
     order = np.argsort(key)
     wanted = torch.from_numpy(key)[rows.clamp(min=0)][..., None] + torch.arange(-NEAR, NEAR + 1)
     at = np.searchsorted(key[order], wanted.numpy()).clip(max=len(key) - 1)
-    found = torch.from_numpy(order[at])
-    good = (torch.from_numpy(key)[found] == wanted) & (rows >= 0)[..., None]
-    values = relative[found, torch.arange(len(rows))[:, None, None]]
+    near = torch.from_numpy(order[at])
+    good = (torch.from_numpy(key)[near] == wanted) & (rows >= 0)[..., None]
+    values = relative[near, torch.arange(len(rows))[:, None, None]]
     return (255 * values * good).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -143,8 +143,8 @@ def _shares(mass: Tensor, code: Tensor, count: int) -> Tensor:
 
 def _effective(shares: Tensor) -> Tensor:
     """Effective number (K,) of things with shares (K, C): the exponential of the entropy."""
-    found: Tensor = torch.special.entr(shares).sum(1).exp()
-    return found
+    number: Tensor = torch.special.entr(shares).sum(1).exp()
+    return number
 
 
 def _tokens(mass: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Found:
+class HeldOutScores:
     """One direction for each theme and what it does on held-out passages.
 
     ``pick`` (T,): which direction; ``score``, ``auc`` (T,): held out; the intervals are of their means over themes.
@@ -77,15 +77,15 @@ def passage_scores(rows: Rows, directions: Tensor | None) -> Floats:
     None stands for the axes in both signs, single neurons: (P, 2 d), the positive ones first.
     """
     unit = None if directions is None else directions / directions.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    found = []
+    scores = []
     for first, last in zip(rows.bounds, rows.bounds[1:], strict=False):
         part = rows.x[first:last]
         part = part / part.norm(dim=1, keepdim=True).clamp(min=1e-12)
         if unit is None:
-            found.append(torch.cat([part.amax(0), (-part).amax(0)]))
+            scores.append(torch.cat([part.amax(0), (-part).amax(0)]))
         else:
-            found.append((part @ unit.T).amax(0))
-    return np.asarray(torch.stack(found).double().numpy())
+            scores.append((part @ unit.T).amax(0))
+    return np.asarray(torch.stack(scores).double().numpy())
 
 
 def areas(scores: Floats, theme: Whole, themes: int) -> Floats:
@@ -94,23 +94,23 @@ def areas(scores: Floats, theme: Whole, themes: int) -> Floats:
     NaN for a theme that has no passage or all of them.
     """
     ranks = rankdata(scores, axis=0)
-    found = np.full((themes, scores.shape[1]), np.nan)
+    area = np.full((themes, scores.shape[1]), np.nan)
     for t in range(themes):
         mine = theme == t
         n, m = int(mine.sum()), int((~mine).sum())
         if n and m:
-            found[t] = (ranks[mine].sum(0) - n * (n + 1) / 2) / (n * m)
-    return found
+            area[t] = (ranks[mine].sum(0) - n * (n + 1) / 2) / (n * m)
+    return area
 
 
 def ratios(scores: Floats, theme: Whole, themes: int) -> Floats:
     """The paper's score (T, M): ln of the mean score on the theme over the mean elsewhere, NaN as for :func:`areas`."""
-    found = np.full((themes, scores.shape[1]), np.nan)
+    ratio = np.full((themes, scores.shape[1]), np.nan)
     for t in range(themes):
         mine = theme == t
         if mine.any() and not mine.all():
-            found[t] = np.log(np.maximum(scores[mine].mean(0), FLOOR) / np.maximum(scores[~mine].mean(0), FLOOR))
-    return found
+            ratio[t] = np.log(np.maximum(scores[mine].mean(0), FLOOR) / np.maximum(scores[~mine].mean(0), FLOOR))
+    return ratio
 
 
 def pick_for_themes(scores: Floats, theme: Whole, themes: int) -> Whole:
@@ -123,7 +123,7 @@ def pick_for_directions(scores: Floats, theme: Whole, themes: int) -> Whole:
     return np.asarray(np.nan_to_num(areas(scores, theme, themes), nan=-1.0).argmax(0), dtype=np.int64)
 
 
-def held_out(scores: Floats, theme: Whole, pick: Whole, draws: int = 500, seed: int = 0) -> Found:
+def held_out(scores: Floats, theme: Whole, pick: Whole, draws: int = 500, seed: int = 0) -> HeldOutScores:
     """Score the picked direction of each theme on held-out passages.
 
     ``scores`` (P, M), ``theme`` (P,) of the held-out passages; ``pick`` (T,). Intervals: 95 %, passages drawn again
@@ -139,9 +139,9 @@ def held_out(scores: Floats, theme: Whole, pick: Whole, draws: int = 500, seed: 
     for i, t in enumerate(good):
         drawn_score[:, i], drawn_area[:, i] = _weighted(column[:, t], theme == t, weights)
     if not good:  # no theme has passages on both sides, so there is no mean to give an interval of
-        return Found(pick, score, area, (np.nan, np.nan), (np.nan, np.nan))
+        return HeldOutScores(pick, score, area, (np.nan, np.nan), (np.nan, np.nan))
     chosen = np.random.default_rng(seed + 1).integers(0, len(good), (draws, len(good)))
-    return Found(
+    return HeldOutScores(
         pick,
         score,
         area,
@@ -153,12 +153,12 @@ def held_out(scores: Floats, theme: Whole, pick: Whole, draws: int = 500, seed: 
 def intervals_of(scores: Floats, theme: Whole, pick: Whole, draws: int = 200, seed: int = 0) -> Floats:
     """95 % interval (M, 2) of the area of each direction for its theme ``pick`` (M,), passages drawn again."""
     weights = resampled(theme, draws, seed)
-    found = np.full((scores.shape[1], 2), np.nan)
+    bounds = np.full((scores.shape[1], 2), np.nan)
     for m, t in enumerate(pick):
         mine = theme == t
         if mine.any() and not mine.all():
-            found[m] = interval(_weighted(scores[:, m], mine, weights)[1])
-    return found
+            bounds[m] = interval(_weighted(scores[:, m], mine, weights)[1])
+    return bounds
 
 
 def feature_detection(
@@ -193,7 +193,7 @@ def feature_detection(
     pick, scores, area = own_theme(components)
     bounds = intervals_of(scores, held.theme, pick)
     score = ratios(scores, held.theme, len(names))[pick, np.arange(len(pick))]
-    found = [
+    rows = [
         {
             "theme": names[t],
             "score": round(float(score[k]), 4),
@@ -207,7 +207,7 @@ def feature_detection(
         else None
         for k, t in enumerate(pick.tolist())
     ]
-    return found, [round(v, 4) for v in interval(random[np.isfinite(random)])]
+    return rows, [round(v, 4) for v in interval(random[np.isfinite(random)])]
 
 
 def resampled(theme: Whole, draws: int, seed: int) -> Floats:

@@ -145,8 +145,8 @@ def theme_difference(
     order = {name: _drawn(name, numbers) for name, numbers in about.items()}
     wanted = {("own", theme): order[theme][:OWN_PASSAGES]}
     wanted |= {("pool", name): order[name][:POOL_PASSAGES] for name in sorted(order) if name != theme}
-    found = _means(memory, loaded, fit, wanted, check)
-    inside, rest = found.pop(("own", theme), None), list(found.values())
+    means = _means(memory, loaded, fit, wanted, check)
+    inside, rest = means.pop(("own", theme), None), list(means.values())
     if inside is None or not rest:
         raise UserError(
             "The passages are too short for a difference of means: every token of them is skipped.", "texts"
@@ -177,7 +177,7 @@ def _means(
         total = torch.stack([sums[n][0] for n in group]).sum(0)
         known[which] = (total, sum(sums[n][1] for n in group))
         memory.put(keys[which], known[which], total.nbytes)
-    return {which: found[0] / found[1] for which, found in known.items() if found is not None and found[1]}
+    return {which: part[0] / part[1] for which, part in known.items() if part is not None and part[1]}
 
 
 def _batches(loaded: LoadedModel, fit: Factorization, numbers: Sequence[int]) -> Iterator[Batch]:

@@ -93,10 +93,10 @@ class HierarchicalSemiNMF(BaseEstimator):
         check_is_fitted(self)
         if not 0 <= level < len(self.levels_):
             raise UserError(f"There are {len(self.levels_)} levels. Choose one of them.", "levels")
-        found: Tensor = self.levels_[0].activations_
+        product: Tensor = self.levels_[0].activations_
         for weights in self.weights_[:level]:
-            found = found @ weights.T
-        return found
+            product = product @ weights.T
+        return product
 
     def tree(self, threshold: float = 0.15, max_children: int | None = None) -> dict[str, Any]:
         """Nodes, edges and shared children of the graph of levels; see :func:`graph`."""
@@ -147,19 +147,19 @@ def joint_descent(
     Returns the loss before and after, and the parts.
     """
     support = parts[-1] != 0
-    found = [part.detach().clone().requires_grad_(True) for part in parts]
-    groups = [{"params": [p], "lr": 1e-3 * float(p.detach().square().mean().sqrt())} for p in found]
+    factors = [part.detach().clone().requires_grad_(True) for part in parts]
+    groups = [{"params": [p], "lr": 1e-3 * float(p.detach().square().mean().sqrt())} for p in factors]
     optimiser = torch.optim.Adam(groups)
 
     def residual() -> Tensor:
-        made = found[-1]
-        for part in reversed(found[:-1]):
+        made = factors[-1]
+        for part in reversed(factors[:-1]):
             made = part @ made
         return X - made
 
     with torch.no_grad():
         before = best = squared(residual()) / 2
-    kept = [part.detach().clone() for part in found]
+    kept = [part.detach().clone() for part in factors]
     for _ in range(steps):
         check()
         optimiser.zero_grad()
@@ -168,12 +168,12 @@ def joint_descent(
             value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         with torch.no_grad():
-            for part in found[:-1]:
+            for part in factors[:-1]:
                 part.clamp_(min=0)
-            found[-1] *= support
+            factors[-1] *= support
             loss = squared(residual()) / 2
         if loss < best:
-            best, kept = loss, [part.detach().clone() for part in found]
+            best, kept = loss, [part.detach().clone() for part in factors]
     return before, best, kept
 
 

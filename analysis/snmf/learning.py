@@ -93,12 +93,12 @@ def learn(x: Tensor, wanted: Wanted, progress: Progress) -> Learned:
     progress(0.0, "finding a start")
     if len(ranks) == 1:
         base: Any = SemiNMF(ranks[0], **options).fit(x, progress=told)
-        found, weights = [base], []
+        fits, weights = [base], []
     else:
         tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=told)
-        found, weights = list(tree.levels_), [w.float().cpu() for w in tree.weights_]
-        base = found[0]
-    components = [level.components_.float().cpu() for level in found]
+        fits, weights = list(tree.levels_), [w.float().cpu() for w in tree.weights_]
+        base = fits[0]
+    components = [level.components_.float().cpu() for level in fits]
     activations = base.activations_.float().cpu()
     levels, activations = unit_levels(components, weights, activations)
     curve = [float(v) for v in base.loss_curve_]

@@ -98,7 +98,7 @@ def finished(
     fit = _described(loaded, passages, learned, x, index, wanted)
     progress(0.9, "scoring the features on passages that were held out")
     names: list[str] = fit.manifest["themes"]
-    found: list[dict[str, Any] | None] = [None] * fit.features
+    detections: list[dict[str, Any] | None] = [None] * fit.features
     random_auc: list[float] | None = None
     if names != [""] and bool(fresh.any()):
         code = [names.index(p.theme) if p.theme in names else -1 for p in passages]
@@ -106,10 +106,10 @@ def finished(
             rows_of(activations, documents[rows], code)
             for activations, rows in ((x, chosen), (store.read(wanted.site, fresh), fresh))
         )
-        found, random_auc = feature_detection(
+        detections, random_auc = feature_detection(
             fit.components, fitted, held, names, wanted.seed, portion(progress, 0.9, 0.99, "scoring features")
         )
-    for row, detected in zip(fit.manifest["rows"], found, strict=True):
+    for row, detected in zip(fit.manifest["rows"], detections, strict=True):
         row |= {"auc": detected and detected["auc"], "detection": detected}
     fit.manifest |= {
         "model": loaded.facts.label,
@@ -185,17 +185,16 @@ def _described(
             # The product of the weights gives concepts of dense features all the same tokens; solved for on its own,
             # each concept of a level has to hold against the others.
             activations = codes(level.components, x)
-        found = describe(activations, index, themes, labels, wanted.seed)
-        texts.load(found.arrays["place"][:, :SNIPPETS])
-        for k, row in enumerate(found.rows):
-            places = found.arrays["place"][k, :SNIPPETS].tolist()
+        description = describe(activations, index, themes, labels, wanted.seed)
+        texts.load(description.arrays["place"][:, :SNIPPETS])
+        for k, row in enumerate(description.rows):
+            places = description.arrays["place"][k, :SNIPPETS].tolist()
             row["contexts"] = [s for s in map(texts.snippet, places) if s]
         if first is None:
-            first = found
+            first = description
         else:
-            upper.append(
-                [{n: row[n] for n in ("feature", "label", "top", "contexts", "theme", "active")} for row in found.rows]
-            )
+            names = ("feature", "label", "top", "contexts", "theme", "active")
+            upper.append([{name: row[name] for name in names} for row in description.rows])
     assert first is not None
     half = ("value", "random_value", "deciles", "themes")
     arrays = {n: a.half() if n in half else a for n, a in first.arrays.items()}

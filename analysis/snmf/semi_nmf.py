@@ -205,9 +205,9 @@ def explained(X: Tensor, activations: Tensor, features: Tensor) -> float:
 
 def as_tensor(X: Any) -> Tensor:
     """X as a tensor of float32 or float64, which it keeps where it has it."""
-    found = X if isinstance(X, Tensor) else torch.from_numpy(np.asarray(X))
-    return found if found.dtype in (torch.float32, torch.float64) else found.float()
+    tensor = X if isinstance(X, Tensor) else torch.from_numpy(np.asarray(X))
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def _like(found: Tensor, X: Any) -> Any:
-    return found if isinstance(X, Tensor) else found.cpu().numpy()
+def _like(tensor: Tensor, X: Any) -> Any:
+    return tensor if isinstance(X, Tensor) else tensor.cpu().numpy()

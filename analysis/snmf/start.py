@@ -23,9 +23,9 @@ def start_activations(X: Tensor, count: int, kind: str, seed: int) -> Tensor:
         drawn = torch.rand(len(X), count, generator=generator, dtype=torch.float64)
         return drawn.clamp(min=FLOOR).to(X)
     if kind == "svd":
-        found = _singular(X, min(count, *X.shape)).clamp(min=FLOOR)
-        more = torch.rand(len(X), count - found.shape[1], generator=generator, dtype=torch.float64).clamp(min=FLOOR)
-        return torch.cat([found, more.to(X) * float(found.mean())], 1)
+        start = _singular(X, min(count, *X.shape)).clamp(min=FLOOR)
+        more = torch.rand(len(X), count - start.shape[1], generator=generator, dtype=torch.float64).clamp(min=FLOOR)
+        return torch.cat([start, more.to(X) * float(start.mean())], 1)
     label = kmeans(X, count, seed)
     one_hot = torch.full((len(X), count), FLOOR, dtype=X.dtype, device=X.device)
     return one_hot.scatter_(1, label[:, None], 1.0)

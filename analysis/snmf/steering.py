@@ -118,13 +118,13 @@ def changes(base: Tensor, steered: Tensor, count: int = 8) -> tuple[list[Change]
     """
     b, s = base.double().log_softmax(-1), steered.double().log_softmax(-1)
     change = (s - b).nan_to_num(0.0)
-    found = []
+    sides = []
     for sign, seen in ((1, s), (-1, b)):
         enough = max(min(count, len(seen)), int((seen >= math.log(READABLE)).sum()))
         among = seen.topk(enough).indices
         order = (sign * change[among]).topk(min(count, enough)).indices
-        found.append([Change(int(i), float(change[i])) for i in among[order]])
-    return found[0], found[1]
+        sides.append([Change(int(i), float(change[i])) for i in among[order]])
+    return sides[0], sides[1]
 
 
 def _outwards(strength: float, kl: float, target: float) -> float:

@@ -11,6 +11,7 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.answer import from_wire, to_wire
 from analysis.errors import UserError
 from analysis.snmf.answers.factorization import (
     Concept,
@@ -31,8 +32,10 @@ from analysis.snmf.answers.factorization import (
     ThemeShare,
     TokenLogit,
 )
+from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
+from analysis.view_ref import QuestionRef, ViewRef
 from components.kit.figure import AFTER, BEFORE
-from components.kit.view import NoOptions
+from components.kit.view import NoOptions, View, view_called
 from components.snmf import card as feature_card
 from components.snmf import figures as feature_figures
 from components.snmf import maps as feature_maps
@@ -311,3 +314,47 @@ def test_the_card_gives_every_output_token_its_id() -> None:
     focusable = [c for c in body._traverse() if "attune-tok" in str(getattr(c, "className", ""))]
     assert len(focusable) == 3 and all(c.tabIndex == "0" for c in focusable)
     assert "dangerously" not in texts(body)
+
+
+# Views
+
+ARM = SteeringArm("feature", 2.0, 0.25, True, "Met.", (TokenChange(3, "x", 1.5),))
+SHIFT = SteeringComparison(("a", "b"), (3, 4), (0.6, 0.1), (0.2, 0.5), (-1.1, 1.6), (ARM,), 3, "l", "site", "Said.")
+DOTS = DetectionComparison((row(0, "SNMF", 0.6), row(0, "SVD", None)), "s", "c")
+OVERLAP = overlap(
+    shared=np.array([[16, 3], [3, 15]]), axes=EffectAxes(("core",), ("x",), (3,)), effects=np.ones((1, 1))
+)
+READING = TextReading(("a", "b"), (3, 4), (FeatureName(4, "c"),), (), "Said.", np.array([[0.5], [2.0]], np.float32))
+TABLE = feature_table((0.5, None))
+CASES: list[tuple[View[Any], tuple[Any, ...], Any]] = [
+    (feature_figures.kept_curve, (TABLE,), None),
+    (feature_figures.new_curve, (NewFactorization("f", "Kept.", TABLE.curve),), None),
+    (feature_figures.neuron_bars, (feature_facts((NeuronWeight(7, 0.5),)), TABLE), None),
+    (feature_figures.steered_next, (SHIFT,), feature_figures.PromptEnd("I think that")),
+    (feature_figures.detection_areas, (DOTS,), None),
+    (feature_figures.detection_scores, (DOTS,), None),
+    (feature_maps.reading_map, (READING,), None),
+    (feature_maps.shared_matrix, (OVERLAP, TABLE), None),
+    (feature_maps.part_effects, (OVERLAP,), None),
+    (feature_tree.concept_tree, (FAMILY,), feature_tree.TreeOptions("3:0", 1)),
+]
+
+
+@pytest.mark.parametrize(("picture", "answers", "options"), CASES, ids=lambda case: getattr(case, "name", ""))
+def test_a_view_draws_the_same_from_answers_and_options_that_travelled(
+    picture: View[Any], answers: tuple[Any, ...], options: Any
+) -> None:
+    ref = picture.ref([QuestionRef("Asked", {})] * len(answers), options)
+    again = ViewRef.from_dict(json.loads(json.dumps(ref.to_dict())))
+    travelled = []
+    for answer in answers:
+        data, arrays = to_wire(answer)
+        travelled.append(from_wire(type(answer), json.loads(json.dumps(data)), arrays))
+    first = picture.draw(*answers, options or NoOptions(), "light")
+    second = view_called(again.view).draw(*travelled, picture.options_from(again.options), "light")
+    assert checked(first.figure) == checked(second.figure) and first.caption == second.caption
+
+
+def test_the_view_of_the_next_token_names_strength_and_kl() -> None:
+    caption = feature_figures.steered_next(SHIFT, feature_figures.PromptEnd("I think that"), "light").caption
+    assert "After “I think that”, with the feature at strength 2, KL 0.250 nats." in caption
