@@ -95,26 +95,14 @@
     }
   });
 
-  // A click in a figure: one whose points carry a token's id as customdata, or one whose bars are named by tokens.
-  function figure(ask, label) {
-    if (!show()) return;
-    set("card-tok-word", { children: label });
-    save("card-tok-ask", Object.assign(ask, { turn: turn() }));
-  }
+  // A click in a figure whose points carry a token's id, alone or first, as customdata.
   function clicked(click) {
     const id = pickedFirst(click);
-    if (typeof id === "number") figure({ id }, "");
-    return none();
-  }
-  function bar(click) {
-    const point = click && click.points && click.points[0];
-    if (point && typeof point.y === "string") {
-      // Zero-width spaces keep bars of equal names apart; names are escaped for plotly.
-      const plain = point.y.replace(/\u200b/g, "").replace(/ $/, "");
-      const token = plain.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
-      figure({ token }, token);
+    if (typeof id === "number" && show()) {
+      set("card-tok-word", { children: "" });
+      save("card-tok-ask", { id, turn: turn() });
     }
     return none();
   }
-  register("attune_token", { clicked, bar });
+  register("attune_token", { clicked });
 })();
