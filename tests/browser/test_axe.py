@@ -33,14 +33,16 @@ THEME = "document.documentElement.dataset.bsTheme"
 
 
 def barriers(page: Page, tab: str, where: str | None = None) -> list[str]:
-    """The serious and critical violations on the page, or below a selector, in its theme and then in the other."""
+    """The serious and critical violations on the page, or below a selector, in its theme; then in the other theme those
+    of contrast, since no other rule depends on it."""
     lines = []
     for turn in range(2):
         if turn:
             page.click("#theme-toggle")
         page.evaluate(QUIET)
         theme = page.evaluate(THEME)
-        found: list[dict[str, Any]] = Axe().run(page, where).response["violations"]
+        options = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if turn else {})
+        found: list[dict[str, Any]] = Axe().run(page, where, options).response["violations"]
         lines += [
             f"{theme}, tab {tab}: {rule['id']} ({rule['impact']}) at {' '.join(map(str, node['target']))}: "
             + " ".join(node["failureSummary"].split())[:240]
