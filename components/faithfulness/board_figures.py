@@ -1,21 +1,21 @@
-"""What the measures are worth, from plain rows: the leaderboard by tier, and what each measure calls faithful.
+"""What the measures are worth: the leaderboard by tier, and what each measure calls faithful.
 
 Values below 0.5 are drawn below 0.5. Tiers stand side by side rather than in colours, because colour means the label on
 this page (:mod:`components.faithfulness.style`). The figures that have a point for each item are in
 :mod:`components.faithfulness.point_figures`, those that compare measures in
-:mod:`components.faithfulness.cost_figures`; the board's figures can all be had from here.
+:mod:`components.faithfulness.cost_figures`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from components.faithfulness.cost_figures import kappa_map
-from components.faithfulness.point_figures import distributions, importance_truth
+from analysis.faithfulness.answers.board import Area, Board, BoardRow, TierRow, TierScores
 from components.faithfulness.style import (
     LABELS,
-    Row,
     by_family,
     family_axis,
     family_lines,
@@ -30,25 +30,48 @@ from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, hatched, titled, wrapped
 from components.kit.theme import REMAINDER, template
+from components.kit.view import Drawing, view
 
 PUBLISHED = "published: other models, other items"
 ONE = "one label only"
+FEW = 40
+"""Below this many items an interval by resampling is too narrow; with 20 of each label it is about ±0.18 around 0.5."""
 _GAP = 0.03
 
-__all__ = ["bias", "called_shares", "distributions", "importance_truth", "kappa_map", "leaderboard"]
+
+@dataclass(frozen=True)
+class LeaderboardOptions:
+    """The tiers that have a panel, and whether published values have one too."""
+
+    tiers: tuple[str, ...]
+    published: bool = False
 
 
-def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, theme: str) -> Figure:
+@view("faithfulness/leaderboard", Board, options=LeaderboardOptions)
+def leaderboard(board: Board, options: LeaderboardOptions, theme: str) -> Drawing:
     """AUROC of every measure with its 95 % interval, a panel for each tier, on the band of shuffled labels.
 
-    ``rows`` and ``tiers`` as in the board's data; a tier with ``"shown": False`` says why instead of showing values.
-    With ``published``, a last panel has the paper's values as hollow markers. A point's customdata is (measure, tier).
+    A tier that is withheld says why instead of showing values. With ``published``, a last panel has the paper's values
+    as hollow markers. A point's customdata is (measure, tier).
     """
+    tiers = [row for row in board.tiers if row.tier in options.tiers]
+    caption = (
+        "Dots: AUROC with its 95 % interval; beside it the value and the share of tied pairs. Grey: the same scores "
+        "under shuffled labels. The line at 0.5 is chance; what lies below it is drawn below it."
+    )
+    few = [t.title for t in tiers if t.items < FEW]
+    if few:
+        caption += f" {', '.join(few)}: with fewer than {FEW} items the grey band says more than the interval does."
+    picture = _leaderboard(board.rows, tiers, options.published, theme)
+    return Drawing(picture, f"{caption} {board.published_note}" if options.published else caption)
+
+
+def _leaderboard(rows: Sequence[BoardRow], tiers: Sequence[TierRow], published: bool, theme: str) -> Figure:
     if not rows or not tiers:
         return blank(520, "nothing scored yet")
     lines = by_family(rows)
-    extra = [r for r in rows if published and any((r.get("published") or {}).values())]
-    columns: list[Row | None] = [*tiers, *([None] if extra else [])]
+    extra = [r for r in rows if published and (r.published.step or r.published.chain)]
+    columns: list[TierRow | None] = [*tiers, *([None] if extra else [])]
     count, wide, data = len(columns), 112 // max(len(columns), 3), []
     layout, notes = panels(count, _GAP), []
     shapes = family_lines(lines)
@@ -60,13 +83,12 @@ def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, them
             words = _head(PUBLISHED, "arXiv 2605.25052; 4B to 70B", wide)
             traces = _published(lines, theme)
         else:
-            words = _head(str(tier["title"]), _sizes(tier), wide)
-            shown = tier.get("shown", True)
-            traces = _tier(lines, str(tier["tier"]), theme) if shown else []
-            if not shown:
-                said = wrapped(str(tier.get("why_not") or "not shown"), 30)
+            words = _head(tier.title, _sizes(tier), wide)
+            traces = _tier(lines, tier.tier, theme) if tier.shown else []
+            if not tier.shown:
+                why = wrapped(tier.why_not or "not shown", 30)
                 plain = {"bgcolor": template(theme)["layout"]["hoverlabel"]["bgcolor"], "borderpad": 6}
-                notes.append(note(said, (left + right) / 2, 0.5, "center", "middle", 14, None) | plain)
+                notes.append(note(why, (left + right) / 2, 0.5, "center", "middle", 14, None) | plain)
         for trace in traces:
             first = trace["mode"] != "text" and trace["name"] not in seen
             trace |= {"xaxis": axis, "legendgroup": trace["name"], "showlegend": first}
@@ -98,44 +120,42 @@ def leaderboard(rows: Sequence[Row], tiers: Sequence[Row], published: bool, them
     )
 
 
-def _tier(lines: Sequence[tuple[str, Row | None]], tier: str, theme: str) -> list[dict[str, Any]]:
-    found: list[tuple[int, Row, Any]] = [
-        (i, r, area_of(r, tier)) for i, (_, r) in enumerate(lines) if r is not None and area_of(r, tier)
-    ]
+def _tier(lines: Sequence[tuple[str, BoardRow | None]], tier: str, theme: str) -> list[dict[str, Any]]:
+    cells = [(i, r, area_of(r, tier)) for i, (_, r) in enumerate(lines) if r is not None]
+    ranked = [(i, r, a[0], a[1]) for i, r, a in cells if a is not None]
     x: list[float | None] = []
     y: list[int | None] = []
-    for i, _, a in found:
-        if a.get("permuted") and None not in a["permuted"]:
-            x, y = [*x, *a["permuted"], None], [*y, i, i, None]
+    for i, _, _, a in ranked:
+        if a.permuted and None not in a.permuted:
+            x, y = [*x, *a.permuted, None], [*y, i, i, None]
     data: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines", "name": "shuffled labels, 95 %", "x": x, "y": y, "hoverinfo": "skip"}
         | {"line": {"color": BAND, "width": 13}}
     ]
     blue = label_colour(True, theme)
     for name, colour, symbol, part in (
-        ("measure, 95 % interval", blue, "circle", [f for f in found if not free(f[1])]),
-        ("free baseline", REMAINDER, "square", [f for f in found if free(f[1])]),
+        ("measure, 95 % interval", blue, "circle", [c for c in ranked if not free(c[1])]),
+        ("free baseline", REMAINDER, "square", [c for c in ranked if free(c[1])]),
     ):
-        areas = [a for _, _, a in part]
         bars = {"type": "data", "symmetric": False, "thickness": 2, "width": 4} | {
-            "array": [_minus(a.get("high"), a["auroc"]) for a in areas],
-            "arrayminus": [_minus(a["auroc"], a.get("low")) for a in areas],
+            "array": [_minus(a.high, value) for _, _, value, a in part],
+            "arrayminus": [_minus(value, a.low) for _, _, value, a in part],
         }
         data.append(
-            {"type": "scatter", "mode": "markers", "name": name, "x": [a["auroc"] for a in areas], "error_x": bars}
-            | {"y": [i for i, _, _ in part], "customdata": [[r["measure"], tier] for _, r, _ in part]}
-            | {"marker": {"color": colour, "symbol": symbol, "size": 9}, "text": [_said(r, a) for _, r, a in part]}
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [value for _, _, value, _ in part],
+                "error_x": bars,
+            }
+            | {"y": [i for i, *_ in part], "customdata": [[r.measure, tier] for _, r, *_ in part]}
+            | {"marker": {"color": colour, "symbol": symbol, "size": 9}, "text": [_hover(r, a) for _, r, _, a in part]}
             | {"hovertemplate": "%{text}<extra></extra>"}
         )
     # Ties stand beside the value: an area made of them is no ranking.
-    words = [
-        (i, f"{a['auroc']:.2f}" + (f" · {a['ties']:.0%}" if (a.get("ties") or 0) >= 0.005 else "")) for i, _, a in found
-    ]
-    words += [
-        (i, ONE if r["auroc"].get(tier) else "not run")
-        for i, (_, r) in enumerate(lines)
-        if r is not None and not area_of(r, tier)
-    ]
+    words = [(i, f"{value:.2f}" + (f" · {a.ties:.0%}" if (a.ties or 0) >= 0.005 else "")) for i, _, value, a in ranked]
+    words += [(i, ONE if r.auroc.get(tier) else "not run") for i, r, a in cells if a is None]
     data.append(
         {"type": "scatter", "mode": "text", "name": "value", "showlegend": False, "hoverinfo": "skip"}
         | {
@@ -150,35 +170,34 @@ def _tier(lines: Sequence[tuple[str, Row | None]], tier: str, theme: str) -> lis
     return [trace for trace in data if trace["x"]]
 
 
-def _published(lines: Sequence[tuple[str, Row | None]], theme: str) -> list[dict[str, Any]]:
+def _published(lines: Sequence[tuple[str, BoardRow | None]], theme: str) -> list[dict[str, Any]]:
     data = []
     for level, name, symbol, shift in (
         ("chain", "published, whole chains", "circle-open", -0.17),
         ("step", "published, single steps", "triangle-up-open", 0.17),
     ):
-        everything = [(i, r, (r.get("published") or {}).get(level)) for i, (_, r) in enumerate(lines) if r is not None]
-        found = [(i, r, v) for i, r, v in everything if v]
-        margin = {"type": "data", "array": [v[1] for *_, v in found], "thickness": 1.5, "width": 3}
-        said = [f"{escaped(str(r['measure']), 40)}<br>{name}: {v[0]:.2f} ± {v[1]:.2f}" for _, r, v in found]
+        pairs = [(i, r, getattr(r.published, level)) for i, (_, r) in enumerate(lines) if r is not None]
+        values = [(i, r, v) for i, r, v in pairs if v]
+        margin = {"type": "data", "array": [v[1] for *_, v in values], "thickness": 1.5, "width": 3}
+        words = [f"{escaped(r.measure, 40)}<br>{name}: {v[0]:.2f} ± {v[1]:.2f}" for _, r, v in values]
         data.append(
             {"type": "scatter", "mode": "markers", "name": f"{name} (other models, other items)", "error_x": margin}
-            | {"x": [v[0] for *_, v in found], "y": [i + shift for i, *_ in found], "text": said}
-            | {"customdata": [[r["measure"], "published"] for _, r, _ in found]}
+            | {"x": [v[0] for *_, v in values], "y": [i + shift for i, *_ in values], "text": words}
+            | {"customdata": [[r.measure, "published"] for _, r, _ in values]}
             | {"marker": {"symbol": symbol, "size": 9, "color": ink(theme), "line": {"width": 2}}}
             | {"hovertemplate": "%{text}<br>" + PUBLISHED.removeprefix("published: ") + "<extra></extra>"}
         )
     return [trace for trace in data if trace["x"]]
 
 
-def _said(row: Row, area: Row) -> str:
-    low, high = area.get("low"), area.get("high")
-    within = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    null = area.get("permuted") or (None, None)
-    lines = [f"<b>{escaped(str(row['measure']), 40)}</b>: {area['auroc']:.3f}{within}"]
-    lines.append(f"{area.get('n_faithful', '?')} faithful, {area.get('n_unfaithful', '?')} unfaithful items")
-    lines.append("" if area.get("ties") is None else f"{area['ties']:.1%} of pairs tie")
+def _hover(row: BoardRow, area: Area) -> str:
+    within = "" if area.low is None or area.high is None else f" [{area.low:.2f}, {area.high:.2f}]"
+    null = area.permuted or (None, None)
+    lines = [f"<b>{escaped(row.measure, 40)}</b>: {area.auroc:.3f}{within}"]
+    lines.append(f"{area.n_faithful} faithful, {area.n_unfaithful} unfaithful items")
+    lines.append("" if area.ties is None else f"{area.ties:.1%} of pairs tie")
     lines.append("" if None in null else f"shuffled labels: {null[0]:.2f} to {null[1]:.2f}")
-    lines.append(wrapped(str(row.get("sentence", "")), 56))
+    lines.append(wrapped(row.sentence, 56))
     return "<br>".join(line for line in lines if line.strip())
 
 
@@ -190,73 +209,91 @@ def _head(title: str, below: str, width: int) -> str:
     return f"<b>{wrapped(title, width)}</b><br>" + f'<span style="font-size:11px">{escaped(below, 60)}</span>'
 
 
-def _sizes(tier: Row) -> str:
-    words = [(tier.get("items"), "items"), (tier.get("problems"), "problems"), (tier.get("seeds"), "seeds")]
+def _sizes(tier: TierRow) -> str:
+    words = [(tier.items, "items"), (tier.problems, "problems"), (tier.seeds, "seeds")]
     return ", ".join(f"{n} {name if n != 1 else name.removesuffix('s')}" for n, name in words if n)
 
 
-def area_of(row: Row, tier: str) -> Row | None:
-    """What a row knows of its AUROC on a tier; None if it was not measured there."""
-    found: Row | None = row["auroc"].get(tier)
-    return found if found and found.get("auroc") is not None else None
+def area_of(row: BoardRow, tier: str) -> tuple[float, Area] | None:
+    """A measure's AUROC on a tier and all that is known of it; None where there is none."""
+    area = row.auroc.get(tier)
+    return None if area is None or area.auroc is None else (area.auroc, area)
 
 
-def _count(row: Row, tier: str) -> int:
-    """On how many items of a tier a measure was run: as counted, else the labelled ones; 0 where that is not known."""
-    if tier in (row.get("counted") or {}):
-        return int(row["counted"][tier])
-    cell = row["auroc"].get(tier) or {}
-    return int(cell.get("n_faithful") or 0) + int(cell.get("n_unfaithful") or 0)
+@dataclass(frozen=True)
+class ThresholdOptions:
+    """Thresholds that were moved, by measure; the others are the measures' own."""
+
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
-def called_shares(points: Sequence[Row], thresholds: Mapping[str, float | None]) -> dict[str, float]:
-    """The share of measured items whose score reaches the threshold, for each measure that has one: for a slider."""
+DASHED = "Dashed: the share labelled faithful. A measure far from it leans to one answer, whatever the item."
+NOT_RANKED = "These items are shown and not ranked. A measure near an end leans to one answer, whatever the item."
+
+
+@view("faithfulness/bias", Board, TierScores, options=ThresholdOptions)
+def bias(board: Board, scores: TierScores, options: ThresholdOptions, theme: str) -> Drawing:
+    """The share of a tier's items that each measure calls faithful at its threshold, and the share that is (dashed).
+
+    Measures without a threshold or a score are left out. A bar's customdata is (measure, tier, of how many items).
+    """
+    levels = {name: options.thresholds.get(name, own) for name, own in scores.thresholds.items()}
+    counts = {row.measure: sum(s is not None for s in scores.column(row.measure)) for row in board.rows}
+    shares = called_shares(scores, levels)
+    caption = DASHED if scores.tier in board.kappa.tiers else NOT_RANKED
+    rows = [row for row in board.rows if row.measure in shares]
+    return Drawing(_bias(rows, scores.tier, levels, shares, counts, theme), caption)
+
+
+def called_shares(scores: TierScores, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """The share of measured items whose score reaches the threshold, for each measure that has one."""
     shares = {}
     for name, threshold in thresholds.items():
-        known = [s for p in points if (s := p["scores"].get(name)) is not None]
-        if known and threshold is not None:
+        known = [s for s in scores.column(name) if s is not None]
+        if known:
             shares[name] = sum(s >= threshold for s in known) / len(known)
     return shares
 
 
-def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None], theme: str) -> Figure:
-    """The share of a tier's items that each measure calls faithful at its threshold, and the share that is (dashed).
-
-    ``rows`` as on the board, with ``called`` and perhaps ``counted`` (items by tier); ``thresholds`` by measure, shown
-    behind its name. Measures without a share are left out. A bar's customdata is (measure, tier, of how many items).
-    """
-    kept = [r for r in rows if (r.get("called") or {}).get(tier) is not None]
-    if not kept:
+def _bias(
+    rows: Sequence[BoardRow],
+    tier: str,
+    thresholds: Mapping[str, float],
+    shares: Mapping[str, float],
+    counts: Mapping[str, int],
+    theme: str,
+) -> Figure:
+    if not rows:
         return blank(400, "no measure has a threshold here")
-    lines = by_family(kept)
-    found = [(i, r, float(r["called"][tier])) for i, (_, r) in enumerate(lines) if r is not None]
-    counts = {str(r["measure"]): _count(r, tier) for r in kept}
+    lines = by_family(rows)
+    called = [(i, r, shares[r.measure]) for i, (_, r) in enumerate(lines) if r is not None]
+    counts = {r.measure: counts[r.measure] for r in rows}
     most = max(counts.values())
     # A measure that was run on a few items says so: its share is no share of all.
-    said = {n: f"  ≥ {t:.2g}" for n, t in thresholds.items() if t is not None}
-    said |= {n: f"{said.get(n, '')} (n = {c})" for n, c in counts.items() if 0 < c < most}
+    words = {n: f"  ≥ {float(f'{t:.2g}'):g}".replace("-", "−") for n, t in thresholds.items()}
+    words |= {n: f"{words.get(n, '')} (n = {c})" for n, c in counts.items() if 0 < c < most}
     of = {n: f" of {c} items" if c else "" for n, c in counts.items()}
     data = []
     for label, hatch in ((True, ""), (False, "/")):
-        shares = [s if label else 1 - s for *_, s in found]
+        parts = [s if label else 1 - s for *_, s in called]
         data.append(
-            {"type": "bar", "orientation": "h", "name": f"called {LABELS[label]}", "x": shares}
-            | {"y": [i for i, *_ in found], "customdata": [[r["measure"], tier, of[r["measure"]]] for _, r, _ in found]}
+            {"type": "bar", "orientation": "h", "name": f"called {LABELS[label]}", "x": parts}
+            | {"y": [i for i, *_ in called], "customdata": [[r.measure, tier, of[r.measure]] for _, r, _ in called]}
             | {"marker": {"color": label_colour(label, theme), "pattern": hatched(hatch)}, "width": 0.72}
-            | {"text": [f"{s:.0%}" if label else "" for s in shares], "textposition": "none"}
+            | {"text": [_percent(s) if label else "" for s in parts], "textposition": "none"}
             | {"hovertemplate": "%{customdata[0]}: %{x:.1%}%{customdata[2]}<extra>called " + LABELS[label] + "</extra>"}
         )
     notes = [
-        {"xref": "paper", "x": 1.01, "y": i, "text": f"{s:.0%}", "showarrow": False, "xanchor": "left"}
+        {"xref": "paper", "x": 1.01, "y": i, "text": _percent(s), "showarrow": False, "xanchor": "left"}
         | {"font": {"size": 12, "color": label_colour(True, theme)}}
-        for i, _, s in found
+        for i, _, s in called
     ]
     notes.append(note("faithful", 1.01, 1.0, "left", "bottom", 12, label_colour(True, theme)))
     shapes = family_lines(lines)
-    areas = [a for r in kept if (a := area_of(r, tier)) and a.get("n_faithful") is not None]
-    sizes = max(areas, key=lambda a: int(a["n_faithful"] + a["n_unfaithful"]), default=None)
+    areas = [area[1] for r in rows if (area := area_of(r, tier))]
+    sizes = max(areas, key=lambda a: a.n_faithful + a.n_unfaithful, default=None)
     if sizes is not None:
-        true = sizes["n_faithful"] / max(sizes["n_faithful"] + sizes["n_unfaithful"], 1)
+        true = sizes.n_faithful / max(sizes.n_faithful + sizes.n_unfaithful, 1)
         shapes.append(
             {"type": "line", "x0": true, "x1": true, "yref": "paper", "y0": 0, "y1": 1}
             | {"line": {"color": ink(theme), "width": 2, "dash": "dash"}}
@@ -267,10 +304,15 @@ def bias(rows: Sequence[Row], tier: str, thresholds: Mapping[str, float | None],
         theme,
         barmode="stack",
         xaxis=titled("share of items called faithful") | {"range": [0, 1], "tickformat": ".0%"},
-        yaxis=family_axis(lines, said),
+        yaxis=family_axis(lines, words),
         shapes=shapes,
         annotations=notes,
         legend=ABOVE | {"y": -0.12, "yanchor": "top", "traceorder": "normal"},
         margin={"l": 56, "r": 60, "t": 28, "b": 76},
         uirevision="bias",
     )
+
+
+def _percent(share: float) -> str:
+    """Halves go up, as in the browser, which moves these bars."""
+    return f"{math.floor(100 * share + 0.5)}%"

@@ -6,12 +6,14 @@ shuffled labels, the share of tied pairs, and the distance to a baseline that co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dash import html
 
-from components.faithfulness.style import Row, by_family, free
+from analysis.faithfulness.answers.board import Area, BoardRow, Ends, Exhibit, Gap, TierRow
+from analysis.faithfulness.answers.jobs import RefusedLine
+from components.faithfulness.style import by_family, free
+from components.kit.types import Node
 
 HEADS = (
     ("measure", "what is done; higher means more faithful in every one"),
@@ -33,10 +35,10 @@ BOLD = (
 )
 
 
-def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> Any:
+def board_table(rows: Sequence[BoardRow], differences: Sequence[Gap], tier: str) -> Node:
     """The rows of the board on one tier. Bold differences: the interval lies above zero."""
-    gaps = {str(d["a"]): d for d in differences if d["tier"] == tier}
-    body: list[Any] = []
+    gaps = {d.a: d for d in differences if d.tier == tier}
+    body: list[Node] = []
     for name, row in by_family(rows):
         if row is None:
             body.append(html.Tr(html.Th(name, colSpan=len(HEADS), scope="rowgroup"), className="fthb-family"))
@@ -44,11 +46,8 @@ def board_table(rows: Sequence[Row], differences: Sequence[Row], tier: str) -> A
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
     table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
-
-    def bold_of(row: Row) -> bool:
-        return _beats(gaps.get(str(row["measure"])), row["auroc"].get(tier))
-
-    bold = [html.P(BOLD, className="attune-note fthb-bold")] if any(bold_of(r) for r in rows) else []
+    beats = any(_beats(gaps.get(r.measure), r.auroc.get(tier)) for r in rows)
+    bold = [html.P(BOLD, className="attune-note fthb-bold")] if beats else []
     return html.Div([table, *bold, *_remarks(rows)])
 
 
@@ -56,38 +55,36 @@ FEW_ITEMS = 5
 """With fewer items of a label all draws of them are much alike, and an interval says little."""
 
 
-def _beats(gap: Row | None, area: Row | None) -> bool:
+def _beats(gap: Gap | None, area: Area | None) -> bool:
     """Whether a difference to answer confidence is above zero with its whole interval, from enough items."""
-    items = min(int((area or {}).get(f"n_{label}") or 0) for label in ("faithful", "unfaithful"))
-    return gap is not None and (gap.get("low") or 0) > 0 and items >= FEW_ITEMS
+    items = 0 if area is None else min(area.n_faithful, area.n_unfaithful)
+    return gap is not None and (gap.low or 0) > 0 and items >= FEW_ITEMS
 
 
-def _remarks(rows: Sequence[Row]) -> list[Any]:
+def _remarks(rows: Sequence[BoardRow]) -> list[Node]:
     """What measures remarked on some item, each remark once with all that made it."""
-    said: dict[str, list[str]] = {}
+    remarks: dict[str, list[str]] = {}
     for row in rows:
-        if row.get("note"):
-            said.setdefault(str(row["note"]), []).append(str(row["measure"]))
-    if not said:
+        if row.note:
+            remarks.setdefault(row.note, []).append(row.measure)
+    if not remarks:
         return []
-    lines = [html.P([html.Strong(f"{', '.join(names)}: "), text]) for text, names in said.items()]
+    lines = [html.P([html.Strong(f"{', '.join(names)}: "), text]) for text, names in remarks.items()]
     return [html.Details([html.Summary("Remarks of measures, as made on one of the items"), *lines],
                          className="attune-note fthb-remarks")]  # fmt: skip
 
 
-def _line(row: Row, gap: Row | None, tier: str) -> Any:
-    area = row["auroc"].get(tier) or {}
-    called = (row.get("called") or {}).get(tier)
-    level = row.get("threshold")
-    first = [html.Div(row["measure"], className="fthb-name"), html.Div(row["sentence"], className="attune-note")]
+def _line(row: BoardRow, gap: Gap | None, tier: str) -> Node:
+    area, called = row.auroc.get(tier), row.called.get(tier)
+    first = [html.Div(row.measure, className="fthb-name"), html.Div(row.sentence, className="attune-note")]
     cells = [
-        "" if free(row) else row.get("main", ""),
+        "" if free(row) else row.main,
         _ranked(area),
-        span(area.get("permuted")),
-        "" if area.get("ties") is None else f"{area['ties']:.0%}",
-        "" if area.get("n_faithful") is None else f"{area['n_faithful']} + {area['n_unfaithful']}",
-        "" if called is None else f"{called:.0%} at ≥ {level:g}",
-        "" if gap is None else within(gap.get("difference"), gap.get("low"), gap.get("high"), "+.2f"),
+        "" if area is None else span(area.permuted),
+        "" if area is None or area.ties is None else f"{area.ties:.0%}",
+        "" if area is None else f"{area.n_faithful} + {area.n_unfaithful}",
+        "" if called is None else f"{called:.0%} at ≥ {row.threshold:g}",
+        "" if gap is None else within(gap.difference, gap.low, gap.high, "+.2f"),
     ]
     classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if _beats(gap, area) else ""]
     return html.Tr(
@@ -96,13 +93,13 @@ def _line(row: Row, gap: Row | None, tier: str) -> Any:
     )
 
 
-def _ranked(area: Row) -> str:
+def _ranked(area: Area | None) -> str:
     """An AUROC; a measure that was run on items of one label has scores, but nothing to tell apart."""
-    if not area:
+    if area is None:
         return "not run"
-    if area.get("auroc") is None:
+    if area.auroc is None:
         return "one label only"
-    return within(area["auroc"], area.get("low"), area.get("high"))
+    return within(area.auroc, area.low, area.high)
 
 
 def within(value: float | None, low: float | None, high: float | None, form: str = ".2f") -> str:
@@ -119,43 +116,41 @@ def _signed(value: float, form: str) -> str:
     return f"{0:.2f}" if float(text) == 0 else text.replace("-", "−")
 
 
-def span(ends: Sequence[float | None] | None) -> str:
+def span(ends: Ends | None) -> str:
     """ "0.43 to 0.57", or nothing."""
     if not ends or ends[0] is None or ends[1] is None:
         return ""
     return f"{ends[0]:.2f} to {ends[1]:.2f}"
 
 
-def tier_cards(tiers: Sequence[Row]) -> Any:
+def tier_cards(tiers: Sequence[TierRow]) -> Node:
     """What the labels of each tier rest on, how many items there are, what was dropped, and its confidence baseline."""
     return html.Div([_card(t) for t in tiers], className="fthb-tiers")
 
 
-def _card(tier: Row) -> Any:
-    sure = tier.get("confidence")
-    facts = f"{tier['items']} items, {tier['problems']} problems, {tier['seeds']} demonstration seed"
-    facts += "." if tier["seeds"] == 1 else "s."
+def _card(tier: TierRow) -> Node:
+    sure = tier.confidence
+    facts = f"{tier.items} items, {tier.problems} problems, {tier.seeds} demonstration seed"
+    facts += "." if tier.seeds == 1 else "s."
     confidence = "" if sure is None else f" Answer confidence alone: AUROC {sure:.2f}."
     parts = [
-        html.H4(tier["title"]),
-        html.P(tier["sentence"]),
+        html.H4(tier.title),
+        html.P(tier.sentence),
         html.P(facts + confidence, className="fthb-counts"),
     ]
-    if not str(tier["tier"]).startswith("file"):  # nothing was made or dropped there
-        parts.append(html.P(tier.get("dropped_sentence", ""), className="attune-note"))
-    if not tier.get("shown", True):
-        parts.insert(1, html.P(tier.get("why_not", ""), className="fthb-withheld"))
-    return html.Section(parts, className="attune-card fthb-tier", **{"aria-label": tier["title"]})
+    if not tier.tier.startswith("file"):  # nothing was made or dropped there
+        parts.append(html.P(tier.dropped_sentence, className="attune-note"))
+    if not tier.shown:
+        parts.insert(1, html.P(tier.why_not, className="fthb-withheld"))
+    return html.Section(parts, className="attune-card fthb-tier", **{"aria-label": tier.title})
 
 
-def exhibits(rows: Sequence[Mapping[str, Any]]) -> Any:
+def exhibits(rows: Sequence[Exhibit]) -> Node:
     """Kinds of items that are shown and not ranked, and how many could be certified."""
     if not rows:
         return None
     lines = [
-        html.P(
-            [html.Strong(f"{r['name']}. "), f"{r['sentence']} {r['certified']} of {r['made']} drafts were certified."]
-        )
+        html.P([html.Strong(f"{r.name}. "), f"{r.sentence} {r.certified} of {r.made} drafts were certified."])
         for r in rows
     ]
     return html.Section(
@@ -165,11 +160,11 @@ def exhibits(rows: Sequence[Mapping[str, Any]]) -> Any:
     )
 
 
-def refused_table(refused: Sequence[Row], most: int = 100) -> Any:
+def refused_table(refused: Sequence[RefusedLine], most: int = 100) -> Node:
     """Lines of a file that cannot be used, each with its reason; the first ``most`` of them."""
     if not refused:
         return None
-    body = [html.Tr([html.Td(r["line"]), html.Td(r["sentence"])]) for r in refused[:most]]
+    body = [html.Tr([html.Td(r.line), html.Td(r.sentence)]) for r in refused[:most]]
     more = len(refused) - most
     table = html.Table(
         [html.Thead(html.Tr([html.Th("line"), html.Th("why it was left out")])), html.Tbody(body)],

@@ -10,39 +10,59 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from components.faithfulness.style import Row, by_family, family_axis, family_lines, free, ink, label_colour, note
+import numpy as np
+
+from analysis.faithfulness.agreement import kappa_matrix
+from analysis.faithfulness.answers.board import Board, BoardRow, LengthArea, TierScores, Unlearning
+from components.faithfulness.board_figures import ThresholdOptions
+from components.faithfulness.style import by_family, family_axis, family_lines, free, ink, label_colour, note
 from components.kit.beside import panels
 from components.kit.figure import Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, colour_bar, dashed_line, titled
 from components.kit.theme import CATEGORIES, DIVERGING, REMAINDER
+from components.kit.view import Drawing, NoOptions, view
 
 _GAP = 0.04
+LEAST = 1e-3
+"""Seconds below which a cost is drawn as none: it would stretch a logarithmic axis over five decades."""
+COSTS = (
+    "Each measure alone, one pass for each context that it asks for. On the board they are read together, where what "
+    "they share is computed once."
+)
+UNTIMED = "Measures are timed one by one for the bundled study only; what this study cost is said above."
+LENGTHS = "Half is chance. Few chains of a length make a wide interval: n stands below each column."
+NO_SWEEP = "FUR changes the weights for every item, so it is measured only on request: see Studies."
 
 
-def cost(rows: Sequence[Row], theme: str) -> Figure:
-    """Passes and seconds per item of every measure, each on a logarithmic axis; what costs nothing says so.
+@view("faithfulness/cost", Board)
+def cost(board: Board, options: NoOptions, theme: str) -> Drawing:
+    """Passes and seconds per item of every measure, each on a logarithmic axis; what costs nothing says so. A point's
+    customdata is its measure."""
+    timed = any(row.passes is not None for row in board.rows)
+    return Drawing(_cost(board.rows, theme), COSTS if timed else UNTIMED)
 
-    ``rows`` as on the board: ``measure``, ``family``, ``passes``, ``seconds``. A point's customdata is its measure.
-    """
-    lines = by_family([r for r in rows if r.get("passes") is not None or r.get("seconds") is not None])
+
+def _cost(rows: Sequence[BoardRow], theme: str) -> Figure:
+    lines = by_family([r for r in rows if r.passes is not None or r.seconds is not None])
     if not lines:
         return blank(400, "no costs were recorded")
     data, notes, layout = [], [], panels(2, _GAP)
-    for column, (key, title, form) in enumerate(
-        (("passes", "passes per item", ".3~g"), ("seconds", "seconds per item", ".2~g"))
+    passes = [(i, r, float(r.passes)) for i, (_, r) in enumerate(lines) if r and r.passes is not None]
+    seconds = [(i, r, float(r.seconds)) for i, (_, r) in enumerate(lines) if r and r.seconds is not None]
+    for column, (values, least, title, form) in enumerate(
+        ((passes, 0.0, "passes per item", ".3~g"), (seconds, LEAST, "seconds per item", ".2~g"))
     ):
         axis = f"x{column + 1}" if column else "x"
-        found = [(i, r, float(r[key])) for i, (_, r) in enumerate(lines) if r is not None and r.get(key) is not None]
-        costly = [f for f in found if f[2] > 0]
+        costly = [v for v in values if v[2] > 0 and v[2] >= least]
         data.append(
             {"type": "scatter", "mode": "markers+text", "x": [v for *_, v in costly], "y": [i for i, *_ in costly]}
             | {
                 "name": title,
                 "showlegend": False,
                 "xaxis": axis,
-                "customdata": [str(r["measure"]) for _, r, _ in costly],
+                "customdata": [r.measure for _, r, _ in costly],
             }
             | {"text": [_short(v) for *_, v in costly], "textposition": "middle right", "textfont": {"size": 11.5}}
             | {
@@ -59,8 +79,8 @@ def cost(rows: Sequence[Row], theme: str) -> Figure:
         left = layout[f"xaxis{column + 1 if column else ''}"]["domain"][0]
         notes += [
             note("none", left + 0.006, i, "left", "middle", 11, REMAINDER) | {"yref": "y"}
-            for i, _, v in found
-            if not v > 0
+            for i, _, v in values
+            if not v > 0 or v < least
         ]
         wide = {"type": "log", "range": [low, high + 0.25], "dtick": 1, "zeroline": False}
         layout[f"xaxis{column + 1 if column else ''}"] |= titled(f"{title}, logarithmic") | wide
@@ -77,28 +97,38 @@ def cost(rows: Sequence[Row], theme: str) -> Figure:
     )
 
 
-def kappa_map(kappa: Row, tier: str, theme: str) -> Figure:
+@view("faithfulness/agreement", Board, TierScores, options=ThresholdOptions)
+def kappa_map(board: Board, scores: TierScores, options: ThresholdOptions, theme: str) -> Drawing:
     """Cohen's kappa of every pair of measures on a tier, numbers in the cells, 0 (chance) in the middle of the scale.
+    Measures that were run on fewer items than others say so."""
+    names = [name for name in board.kappa.measures if name in scores.thresholds]
+    table = np.array([scores.column(name) for name in names], float).reshape(len(names), len(scores.points))
+    levels = np.array([options.thresholds.get(name, scores.thresholds[name]) for name in names])
+    there = np.isfinite(table)
+    calls = np.where(there, table >= levels[:, None], np.nan)
+    most = max((sum(s is not None for s in scores.column(name)) for name in scores.thresholds), default=0)
+    caption = f"Cohen's kappa of what is called faithful at these thresholds, on up to {len(scores.points)} items"
+    few = any(count < most for count in there.sum(1))
+    caption += "; a measure with n beside its name was run on that many." if few else "."
+    values = kappa_matrix(calls) if table.size else np.zeros((0, 0))
+    return Drawing(_kappa_map(names, values, there.astype(int) @ there.T.astype(int), theme), caption)
 
-    ``kappa``: ``measures`` (M names) and ``tiers`` with (M, M) values, None where a pair has none; perhaps ``counts``
-    by tier, (M, M), of the items that both were run on: the measures that were run on fewer than others say so.
-    """
-    names = [str(n) for n in kappa.get("measures", ())]
-    values = (kappa.get("tiers") or {}).get(tier)
-    if len(names) < 2 or not values:
+
+def _kappa_map(names: Sequence[str], kappa: np.ndarray, counts: np.ndarray, theme: str) -> Figure:
+    """``kappa`` (M, M), nan where a pair has none; ``counts`` (M, M) of the items that both were run on."""
+    if len(names) < 2 or not kappa.size:
         return blank(400, "no pair of measures was compared here")
+    values = [[None if math.isnan(v) else float(v) for v in row] for row in kappa]
     # Each pair once: below the diagonal. The cells' names are their places on the axes, because Dash drops the
     # customdata of heatmap cells from clickData (it keeps that of scatter points).
     down, across = names[1:], names[:-1]
     z = [[values[i + 1][j] if j <= i else None for j in range(len(across))] for i in range(len(down))]
     words = [["" if v is None else _kappa(v) for v in row] for row in z]
-    counts = (kappa.get("counts") or {}).get(tier)
-    most = max((row[i] for i, row in enumerate(counts or ())), default=0)
+    most = int(counts.diagonal().max())
     labels = [
-        escaped(n, 40) + (f" (n = {counts[i][i]})" if counts and counts[i][i] < most else "")
-        for i, n in enumerate(names)
+        escaped(n, 40) + (f" (n = {c})" if c < most else "") for n, c in zip(names, counts.diagonal(), strict=True)
     ]
-    on = [[f"<br>on {counts[i + 1][j]} items" if counts else "" for j in range(len(across))] for i in range(len(down))]
+    on = [[f"<br>on {counts[i + 1, j]} items" for j in range(len(across))] for i in range(len(down))]
     trace = {
         "type": "heatmap",
         "x": list(range(len(across))),
@@ -144,26 +174,27 @@ def _kappa(value: float) -> str:
     return sign + (digits if digits.startswith("1") else digits[1:])
 
 
-def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
-    """AUROC of every measure by the number of steps, numbers in the cells, a panel for each tier.
+@view("faithfulness/lengths", Board)
+def lengths(board: Board, options: NoOptions, theme: str) -> Drawing:
+    """AUROC of every measure by the number of steps, numbers in the cells, a panel for each tier that is shown."""
+    rows = [row for row in board.lengths if not board.withheld(row.tier)]
+    return Drawing(_lengths(rows, theme), LENGTHS if rows else "")
 
-    ``rows``: ``tier``, ``steps`` (a number or "4 to 7"), ``measure``, ``auroc`` (None leaves the cell empty), ``n``.
-    ``tier`` keeps one tier alone.
-    """
-    kept = [r for r in rows if not tier or str(r["tier"]) == tier]
-    tiers = list(dict.fromkeys(str(r["tier"]) for r in kept))
-    names = list(dict.fromkeys(str(r["measure"]) for r in kept))
-    if not any(r.get("auroc") is not None for r in kept):
+
+def _lengths(rows: Sequence[LengthArea], theme: str) -> Figure:
+    tiers = list(dict.fromkeys(r.tier for r in rows))
+    names = list(dict.fromkeys(r.measure for r in rows))
+    if not any(r.auroc is not None for r in rows):
         return blank(400, "no chains of different lengths")
-    bins = {t: sorted({str(r["steps"]) for r in kept if str(r["tier"]) == t}, key=_first) for t in tiers}
+    bins = {t: sorted({r.steps for r in rows if r.tier == t}, key=_first) for t in tiers}
     layout, data, notes = {}, [], []
     total, start = sum(len(b) for b in bins.values()), 0.0
     for i, t in enumerate(tiers):
         number = str(i + 1) if i else ""
-        mine = {(str(r["measure"]), str(r["steps"])): r for r in kept if str(r["tier"]) == t}
-        cells = [[mine.get((name, b), {}) for b in bins[t]] for name in names]
-        z = [[c.get("auroc") for c in row] for row in cells]
-        sizes = [max((int(c.get("n") or 0) for row in cells for c in [row[j]]), default=0) for j in range(len(bins[t]))]
+        mine = {(r.measure, r.steps): r for r in rows if r.tier == t}
+        cells = [[mine.get((name, b)) for b in bins[t]] for name in names]
+        z = [[c and c.auroc for c in row] for row in cells]
+        sizes = [max(c.n if c else 0 for c in column) for column in zip(*cells, strict=True)]
         data.append(
             {"type": "heatmap", "x": list(range(len(bins[t]))), "y": list(range(len(names))), "z": z, "xgap": 2}
             | {"ygap": 2, "colorscale": DIVERGING, "zmin": 0, "zmid": 0.5, "zmax": 1, "xaxis": f"x{number}"}
@@ -173,7 +204,7 @@ def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
             }
             | {
                 "customdata": [
-                    [f"{escaped(n, 40)}, {b} steps, {c.get('n', 0)} items" for b, c in zip(bins[t], row, strict=True)]
+                    [f"{escaped(n, 40)}, {b} steps, {c.n if c else 0} items" for b, c in zip(bins[t], row, strict=True)]
                     for n, row in zip(names, cells, strict=True)
                 ]
             }
@@ -202,30 +233,29 @@ def lengths(rows: Sequence[Row], theme: str, tier: str = "") -> Figure:
     )
 
 
-def _cell(cell: Row, most: int) -> str:
+def _cell(cell: LengthArea | None, most: int) -> str:
     """An AUROC, and on how few items it rests where that is fewer than the column's."""
-    if cell.get("auroc") is None:
+    if cell is None or cell.auroc is None:
         return ""
-    few = int(cell.get("n") or 0)
-    return f"{cell['auroc']:.2f}" + (f" (n = {few})" if few < most else "")
+    return f"{cell.auroc:.2f}" + (f" (n = {cell.n})" if cell.n < most else "")
 
 
-def sweep(fur: Row | None, theme: str) -> Figure:
-    """Unlearning at each learning rate: efficacy, specificity with its floor (dashed), and answers that change.
+@view("faithfulness/unlearning", Board)
+def sweep(board: Board, options: NoOptions, theme: str) -> Drawing:
+    """Unlearning at each learning rate: efficacy, specificity with its floor (dashed), and answers that change."""
+    return Drawing(_sweep(board.fur, theme), board.fur.sentence if board.fur else NO_SWEEP)
 
-    ``fur`` as on the board: ``sweep`` (rows ``rate``, ``efficacy``, ``specificity``, ``flips``), the ``rate`` that was
-    chosen, and the ``floor`` that chose it.
-    """
-    if not fur or not fur.get("sweep"):
+
+def _sweep(fur: Unlearning | None, theme: str) -> Figure:
+    if not fur or not fur.sweep:
         return blank(320, "unlearning was not run")
-    rows = sorted(fur["sweep"], key=lambda r: float(r["rate"]))
+    rows = sorted(fur.sweep, key=lambda r: r.rate)
     data: list[Any] = []
-    for key, name, colour, dash, symbol in (
-        ("efficacy", "efficacy: the step is forgotten", CATEGORIES[2], "solid", "circle"),
-        ("specificity", "specificity: other answers stay", CATEGORIES[3], "dash", "diamond"),
-        ("flips", "answers that change", REMAINDER, "dot", "square"),
+    for values, name, colour, dash, symbol in (
+        ([r.efficacy for r in rows], "efficacy: the step is forgotten", CATEGORIES[2], "solid", "circle"),
+        ([r.specificity for r in rows], "specificity: other answers stay", CATEGORIES[3], "dash", "diamond"),
+        ([r.flips for r in rows], "answers that change", REMAINDER, "dot", "square"),
     ):
-        values = [r.get(key) for r in rows]
         if all(v is None for v in values):
             continue
         data.append(
@@ -233,18 +263,18 @@ def sweep(fur: Row | None, theme: str) -> Figure:
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": name,
-                "x": [float(r["rate"]) for r in rows],
+                "x": [r.rate for r in rows],
                 "y": values,
             }
             | {"line": {"color": colour, "dash": dash, "width": 2}, "marker": {"symbol": symbol, "size": 9}}
             | {"hovertemplate": "rate %{x:.3~g}<br>%{y:.3f}<extra>" + name + "</extra>"}
         )
     shapes, notes, chosen = [], [], ""
-    if fur.get("floor") is not None:
-        shape, words = dashed_line("y", float(fur["floor"]), f"floor of specificity: {fur['floor']:.2f}")
+    if fur.floor is not None:
+        shape, words = dashed_line("y", fur.floor, f"floor of specificity: {fur.floor:.2f}")
         shapes, notes = [shape], [words | {"x": 1, "xref": "paper"}]
-    if fur.get("rate") is not None:
-        at = float(fur["rate"])
+    if fur.rate is not None:
+        at = fur.rate
         shapes.append(
             {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
             | {"line": {"color": ink(theme), "width": 1.5, "dash": "dot"}}
@@ -254,8 +284,8 @@ def sweep(fur: Row | None, theme: str) -> Figure:
         data,
         theme,
         xaxis=titled("learning rate, logarithmic" + chosen)
-        | {"type": "log", "tickvals": [float(r["rate"]) for r in rows], "minor": {"showgrid": False}}
-        | {"ticktext": [_rate(float(r["rate"])) for r in rows]},
+        | {"type": "log", "tickvals": [r.rate for r in rows], "minor": {"showgrid": False}}
+        | {"ticktext": [_rate(r.rate) for r in rows]},
         yaxis=titled("share") | {"range": [-0.04, 1.06]},
         shapes=shapes,
         annotations=notes,

@@ -6,12 +6,13 @@ It is quiet and always there, because a caveat that has to be opened is not read
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dash import html
 
+from components.kit.types import Node
 
-def honesty_strip(sentences: Sequence[str]) -> Any:
+
+def honesty_strip(sentences: Sequence[str]) -> Node:
     """Model size, whose chains, templates, numbers, seeds, and what this is not, as one line that wraps."""
     return html.Div(
         [

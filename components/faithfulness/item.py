@@ -7,12 +7,20 @@ that only what says how the answer is made changes when the regime does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dash import html
 
-from components.faithfulness.style import LABELS, Row, by_family, free
+from analysis.faithfulness.answers.item import (
+    Intervention,
+    ItemReading,
+    ItemScore,
+    MovedScore,
+    Option,
+    Piece,
+)
+from components.faithfulness.style import LABELS, by_family, free
+from components.kit.types import Node
 
 SIGNS = {True: "●", False: "◇", None: "□"}
 NOT_KNOWN = {"key": "key or hint", "unit": "part that CC-SHAP leaves out by itself"}
@@ -36,34 +44,32 @@ def kind_of(label: bool | None) -> str:
     return "fth-none" if label is None else "fth-true" if label else "fth-false"
 
 
-def badge(label: bool | None) -> Any:
+def badge(label: bool | None) -> Node:
     """A label as symbol and word."""
     return html.Span([html.Span(SIGNS[label], className="fth-sign"), LABELS[label]],
                      className=f"fth-badge {kind_of(label)}")  # fmt: skip
 
 
-def regime_switch(data: Row) -> list[Any]:
+def regime_switch(item: ItemReading) -> list[Node]:
     """One button per regime of this text, the open one pressed; a regime that failed its certificate is shown idle."""
-    if data["tier"] not in MADE:
+    if item.tier not in MADE:
         return [html.Span("one chain, one regime", className="attune-note")]
-    twins: list[Mapping[str, Any]] = list(data["twins"])
-    buttons: list[Any] = [
+    buttons: list[Node] = [
         html.Button(
-            [html.Span(SIGNS[twin.get("label")], className=f"fth-sign {kind_of(twin.get('label'))}"), twin["title"]],
+            [html.Span(SIGNS[twin.label], className=f"fth-sign {kind_of(twin.label)}"), twin.title],
             type="button",
             className="fth-regime",
-            **{"data-fth-item": twin["item"], "aria-pressed": "true" if twin["item"] == data["item"] else "false"},
+            **{"data-fth-item": twin.item, "aria-pressed": "true" if twin.item == item.item else "false"},
         )
-        for twin in twins
+        for twin in item.twins
     ]
-    if data["tier"] in ("1", "Z") and not any(twin["regime"] == "Z" for twin in twins):
-        made = data.get("z_made", True)
+    if item.tier in ("1", "Z") and not any(twin.regime == "Z" for twin in item.twins):
         why = (
             "Under these demonstrations the rationalising twin failed its certificate, so it is not shown."
-            if made
+            if item.z_made
             else "This study was made without the rationalising twins: choose their tier under Studies."
         )
-        idle = [html.Span(SIGNS[False], className="fth-sign"), "Z: not certified" if made else "Z: not made"]
+        idle = [html.Span(SIGNS[False], className="fth-sign"), "Z: not certified" if item.z_made else "Z: not made"]
         buttons.append(html.Button(idle, type="button", className="fth-regime", disabled=True, title=why))
     return buttons
 
@@ -78,108 +84,104 @@ def demonstrations(before: str, tier: str) -> tuple[str, str]:
     return "text before the question", before
 
 
-def item_text(pieces: Sequence[Row], p: float | None, labels: Sequence[bool | None] = ()) -> list[Any]:
+def item_text(pieces: Sequence[Piece], p: float | None, labels: Sequence[bool | None] = ()) -> list[Node]:
     """Question with its key marked, steps as chips, cue and answer; what stands before the question is left out."""
-    made: list[Any] = []
+    parts: list[Node] = []
     for piece in pieces:
-        kind, text = str(piece["kind"]), str(piece["text"])
+        kind, text = piece.kind, piece.text
         if kind == "before" or not text:
             continue
         if kind in ("key", "unit"):
-            made.append(html.Span(text, className=f"fth-{kind}", title=str(piece["unit"] or NOT_KNOWN[kind])))
+            parts.append(html.Span(text, className=f"fth-{kind}", title=piece.unit or NOT_KNOWN[kind]))
         elif kind == "step":
-            at = int(piece["index"])
+            at = int(piece.index or 0)
             label = labels[at - 1] if at <= len(labels) else None
-            made += _chip(text, at, label, len(labels) > 0)
+            parts += _chip(text, at, label, len(labels) > 0)
         elif kind == "answer":
-            made.append(html.Span(text.strip(), className="fth-answer"))
+            parts.append(html.Span(text.strip(), className="fth-answer"))
             if p is not None:
-                made.append(html.Span(f"P = {p:.3f}", className="fth-p", title="probability among the candidates"))
+                parts.append(html.Span(f"P = {p:.3f}", className="fth-p", title="probability among the candidates"))
         else:
-            made.append(html.Span(text))
-    return made
+            parts.append(html.Span(text))
+    return parts
 
 
-def _chip(text: str, at: int, label: bool | None, labelled: bool) -> list[Any]:
+def _chip(text: str, at: int, label: bool | None, labelled: bool) -> list[Node]:
     """A step that can be pressed; blanks before it stay outside of its border."""
     inner = text.lstrip()
     blank = text[: len(text) - len(inner)]
-    content: list[Any] = [html.Span(str(at), className="fth-number"), inner.rstrip("\n")]
-    said = f"Step {at}: intervene on it"
+    content: list[Node] = [html.Span(str(at), className="fth-number"), inner.rstrip("\n")]
+    title = f"Step {at}: intervene on it"
     if labelled:
         content.insert(1, html.Span(SIGNS[label], className=f"fth-sign {kind_of(label)}"))
-        said += f" (labelled {LABELS[label]})" if label is not None else ""
+        title += f" (labelled {LABELS[label]})" if label is not None else ""
     chip = html.Span(
-        content, className="fth-step", role="button", tabIndex="0", title=said, **{"data-fth-step": str(at)}
+        content, className="fth-step", role="button", tabIndex="0", title=title, **{"data-fth-step": str(at)}
     )
     return [html.Span(blank), chip, html.Span("\n" if inner.endswith("\n") else "")]
 
 
-def edited_text(data: Row) -> list[Any]:
+def edited_text(moved: Intervention) -> list[Node]:
     """The item after an intervention: deleted steps named, changed ones marked with what became of them."""
-    made: list[Any] = []
-    for piece in data["pieces"]:
-        kind, text = str(piece["kind"]), str(piece["text"])
-        if kind in ("question", "lead", "key", "unit") and text:
-            name = f"fth-{kind}" if kind in ("key", "unit") else ""
-            made.append(html.Span(text, className=name))
-    for at, step in enumerate(data["steps"], 1):
-        edit = str(step["edit"])
-        text = str(step["text"])
+    parts: list[Node] = []
+    for piece in moved.pieces:
+        if piece.kind in ("question", "lead", "key", "unit") and piece.text:
+            name = f"fth-{piece.kind}" if piece.kind in ("key", "unit") else ""
+            parts.append(html.Span(piece.text, className=name))
+    for at, step in enumerate(moved.steps, 1):
+        edit, text = step.edit, step.text
         inner = text.strip() or EDITED[edit]
-        content: list[Any] = [html.Span(str(at), className="fth-number"), inner]
+        content: list[Node] = [html.Span(str(at), className="fth-number"), inner]
         if edit != "keep" and text.strip():
             content.append(html.Span(EDITED[edit], className="fth-what"))
-        made += [text[: len(text) - len(text.lstrip())] if text else " ",
+        parts += [text[: len(text) - len(text.lstrip())] if text else " ",
                  html.Span(content, className=f"fth-step fth-done fth-is-{edit}")]  # fmt: skip
-    cue = next((str(p["text"]) for p in data["pieces"] if p["kind"] == "cue"), "")
+    cue = next((p.text for p in moved.pieces if p.kind == "cue"), "")
     return [
-        *made,
+        *parts,
         html.Span(cue),
-        html.Span(data["best"], className="fth-answer" + (" fth-moved" if data["moved"] else "")),
+        html.Span(moved.best, className="fth-answer" + (" fth-moved" if moved.moved else "")),
     ]
 
 
-def option_bars(options: Sequence[Row], answer: str) -> Any:
+def option_bars(options: Sequence[Option], answer: str) -> Node:
     """The probability of every candidate as a small bar, the answer's in bold; of many the likeliest only."""
     shown = list(options)
     if len(shown) > _MOST_BARS:
-        likely = sorted(shown, key=lambda o: -float(o["probability"]))[:_MOST_BARS]
+        likely = sorted(shown, key=lambda o: -o.probability)[:_MOST_BARS]
         shown = [o for o in shown if o in likely]
-    said = ", ".join(f"{o['candidate']}: {o['probability']:.3f}" for o in shown)
+    words = ", ".join(f"{o.candidate}: {o.probability:.3f}" for o in shown)
     bars = [
         html.Div(
             [
-                html.Span(_share(float(o["probability"])), className="fth-bar-value"),
-                html.Span(html.I(style={"height": f"{100 * float(o['probability']):.1f}%"}), className="fth-bar-box"),
-                html.Span(o["candidate"] or "(empty)", className="fth-bar-name", title=o["candidate"]),
+                html.Span(_share(o.probability), className="fth-bar-value"),
+                html.Span(html.I(style={"height": f"{100 * o.probability:.1f}%"}), className="fth-bar-box"),
+                html.Span(o.candidate or "(empty)", className="fth-bar-name", title=o.candidate),
             ],
-            className="fth-bar" + (" fth-bar-answer" if o["candidate"] == answer else ""),
+            className="fth-bar" + (" fth-bar-answer" if o.candidate == answer else ""),
         )
         for o in shown
     ]
-    return html.Div(bars, className="fth-bars", role="img", **{"aria-label": f"Probability of each candidate: {said}"})
+    return html.Div(bars, className="fth-bars", role="img", **{"aria-label": f"Probability of each candidate: {words}"})
 
 
 def _share(p: float) -> str:
     return "" if p < 0.005 else f"{p:.2f}".removeprefix("0")
 
 
-def certificate(data: Row) -> list[Any]:
+def certificate(item: ItemReading) -> list[Node]:
     """The held-out swaps that the label rests on, each with what should come and what came."""
-    checks = data["certificate"]
-    if not checks:
-        said = "No certificate: nothing was swapped to see how this answer is made."
-        return [html.P(said, className="attune-note"), _not_claimed(data)]
+    if not item.certificate:
+        words = "No certificate: nothing was swapped to see how this answer is made."
+        return [html.P(words, className="attune-note"), _not_claimed(item)]
     lines = [_swap(*_HEADS, "", "columnheader")]
-    for check in checks:
-        passed = bool(check["passed"])
-        sign = html.Span("✓" if passed else "✗", className="fth-pass" if passed else "fth-fail",
-                         title="as the label says" if passed else "against the label")  # fmt: skip
-        came = (check["expected"].strip() or "–", check["got"].strip() or "–", f"{check['probability']:.3f}")
-        lines.append(_swap(sign, html.Strong(check["name"]), *came, check["sentence"]))
+    for swap in item.certificate:
+        sign = html.Span("✓" if swap.passed else "✗", className="fth-pass" if swap.passed else "fth-fail",
+                         title="as the label says" if swap.passed else "against the label")  # fmt: skip
+        cells = (swap.expected.strip() or "–", swap.got.strip() or "–", f"{swap.probability:.3f}")
+        lines.append(_swap(sign, html.Strong(swap.name), *cells, swap.sentence))
     table = html.Div(lines, className="fth-certificate", role="table", **{"aria-label": "Certificate"})
-    return [table, _not_claimed(data)]
+    return [table, _not_claimed(item)]
 
 
 _HEADS = (
@@ -191,7 +193,7 @@ _HEADS = (
 )
 
 
-def _swap(sign: Any, name: Any, expected: Any, got: Any, p: Any, sentence: str, role: str = "cell") -> Any:
+def _swap(sign: Node, name: Node, expected: Node, got: Node, p: Node, sentence: str, role: str = "cell") -> Node:
     """A line of the certificate; the sentence has a line of its own, as wide as the table."""
     cells = [html.Span(c, role=role) for c in (sign, name, expected, got, p)]
     below = [html.Span(sentence, className="attune-note", role="cell")] if sentence else []
@@ -200,11 +202,11 @@ def _swap(sign: Any, name: Any, expected: Any, got: Any, p: Any, sentence: str, 
     )
 
 
-def _not_claimed(data: Row) -> Any:
-    return html.P(data["claims_not"], className="attune-note fth-claims-not")
+def _not_claimed(item: ItemReading) -> Node:
+    return html.P(item.claims_not, className="attune-note fth-claims-not")
 
 
-def score_table(scores: Sequence[Row], label: bool | None, full: bool) -> list[Any]:
+def score_table(scores: Sequence[ItemScore], label: bool | None, full: bool) -> list[Node]:
     """All measures of one item: three forms, the ranked one in bold, and what the measure calls the chain."""
     heads = (
         ("measure", "higher means more faithful in every one"),
@@ -216,7 +218,7 @@ def score_table(scores: Sequence[Row], label: bool | None, full: bool) -> list[A
         ("calls it", "bold where it agrees with the label"),
         ("medians ● ◇", "of faithful and of unfaithful items of this tier"),
     )
-    body: list[Any] = []
+    body: list[Node] = []
     for name, row in by_family(scores):
         if row is None:
             body.append(html.Tr([html.Th(name)], className="fthb-family"))
@@ -226,46 +228,44 @@ def score_table(scores: Sequence[Row], label: bool | None, full: bool) -> list[A
     return [html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fth-scores-table")]
 
 
-def _score_line(row: Row, label: bool | None, full: bool) -> Any:
-    what: list[Any] = [row["sentence"]]
-    if row["measure"] == "Attention suppression":
+def _score_line(row: ItemScore, label: bool | None, full: bool) -> Node:
+    what: list[Node] = [row.sentence]
+    if row.measure == "Attention suppression":
         more = {"data-fth-attention": "1", "title": "This prompt on the Attention page"}
         what += [" ", html.Button("See what attends to what", className="attune-link fth-small", type="button", **more)]
-    if row.get("note"):
-        what.append(html.Div(row["note"], className="fth-remark"))
-    if full and len(row.get("steps") or ()) > 1:
-        values = [_number(s.get(row["main"])) for s in row["steps"]]
+    if row.note:
+        what.append(html.Div(row.note, className="fth-remark"))
+    if full and len(row.steps) > 1:
+        values = [_number(getattr(step, row.main)) for step in row.steps]
         what.append(html.Div("by step: " + " · ".join(f"{k} {v}" for k, v in enumerate(values, 1)),
                              className="fth-by-step"))  # fmt: skip
-    called = row["called"]
-    says: Any = "–"
+    called = row.called
+    says: Node = "–"
     if called is not None:
         right = None if label is None else called is label
         says = html.Span([html.Span(SIGNS[called], className="fth-sign"), LABELS[called]],
                          className=f"{kind_of(called)} fth-called" + (" fth-right" if right else ""),
                          title="" if right is None else "as labelled" if right else "against the label")  # fmt: skip
     forms = [
-        html.Td(
-            _number(row[form]), className="fth-main" if form == row["main"] and not free(row) else "fth-number-cell"
-        )
-        for form in ("hard", "soft", "margin")
+        html.Td(_number(value), className="fth-main" if form == row.main and not free(row) else "fth-number-cell")
+        for form, value in (("hard", row.hard), ("soft", row.soft), ("margin", row.margin))
     ]
-    medians = f"{_number(row['median_faithful'])} · {_number(row['median_unfaithful'])}"
-    level = "–" if row["threshold"] is None else f"{row['threshold']:g}"
+    medians = f"{_number(row.median_faithful)} · {_number(row.median_unfaithful)}"
+    level = "–" if row.threshold is None else f"{row.threshold:g}"
     return html.Tr(
-        [html.Td(row["measure"], className="fth-name"), html.Td(what, className="attune-note"), *forms,
+        [html.Td(row.measure, className="fth-name"), html.Td(what, className="attune-note"), *forms,
          html.Td(level, className="fth-number-cell"), html.Td(says), html.Td(medians, className="fth-number-cell")]
     )  # fmt: skip
 
 
-def moved_table(rows: Sequence[Row]) -> list[Any]:
+def moved_table(rows: Sequence[MovedScore]) -> list[Node]:
     """Every measure before and after an intervention, with the change as number and bar."""
     known = [abs(_change(r) or 0.0) for r in rows if not _counted(r)]
     top = max([1e-9, *known])
-    body: list[Any] = []
+    body: list[Node] = []
     for row in rows:
         change = _change(row)
-        after: Any = _number(row["after"]) if row["after"] is not None else html.Span("–", title=row["note"])
+        after: Node = _number(row.after) if row.after is not None else html.Span("–", title=row.note)
         width = 0.0 if change is None or _counted(row) else 50 * min(1.0, abs(change) / top)
         left = 50 - width if (change or 0) < 0 else 50
         where, side = {"left": f"{left:.1f}%", "width": f"{width:.1f}%"}, "fth-fall" if left < 50 else "fth-rise"
@@ -273,8 +273,8 @@ def moved_table(rows: Sequence[Row]) -> list[Any]:
         body.append(
             html.Tr(
                 [
-                    html.Td(row["measure"], className="fth-name"),
-                    html.Td(_number(row["before"])),
+                    html.Td(row.measure, className="fth-name"),
+                    html.Td(_number(row.before)),
                     html.Td(after),
                     html.Td("–" if change is None else _signed(change)),
                     html.Td(bar),
@@ -282,20 +282,20 @@ def moved_table(rows: Sequence[Row]) -> list[Any]:
             )
         )
     head = html.Tr([html.Th(t) for t in ("measure", "before", "after", "change", "")])
-    notes = list(dict.fromkeys(r["note"] for r in rows if r["note"] and r["after"] is None))
+    notes = list(dict.fromkeys(r.note for r in rows if r.note and r.after is None))
     return [
         html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fth-moved-table"),
         *[html.P(n, className="attune-note") for n in notes],
     ]
 
 
-def _counted(row: Row) -> bool:
+def _counted(row: MovedScore) -> bool:
     """Whether a row is a length, whose change would dwarf the others."""
-    return max(abs(float(row[k] or 0.0)) for k in ("before", "after")) > 4
+    return max(abs(row.before or 0.0), abs(row.after or 0.0)) > 4
 
 
-def _change(row: Row) -> float | None:
-    return None if row["before"] is None or row["after"] is None else float(row["after"]) - float(row["before"])
+def _change(row: MovedScore) -> float | None:
+    return None if row.before is None or row.after is None else row.after - row.before
 
 
 def _signed(value: float) -> str:

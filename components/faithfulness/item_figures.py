@@ -6,15 +6,17 @@ no pointer. What text was altered, and what the model then answered, stands unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.faithfulness.style import LABELS, Row, by_family, family_axis, family_lines, ink, marker
+from analysis.faithfulness.answers.item import Intervention, ItemReading, ItemScore, ItemTrace, TracePoint
+from components.faithfulness.style import LABELS, by_family, family_axis, family_lines, ink, marker
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, numbers, titled, wrapped
 from components.kit.theme import REMAINDER
+from components.kit.view import Drawing, NoOptions, view
 
 _APART = 0.062
 """How far apart (in probability) names at the line's ends must stand to be read."""
@@ -31,41 +33,50 @@ _KINDS = {
     "paraphrased": ("longdashdot", "star", "#59636E", "#AEB6BF"),
 }
 """Dash, symbol, and colour on light and dark, of every kind of alteration."""
+STRIP = "Triangle: this item. Tick: the threshold, called faithful at or above it."
+MEDIANS = (
+    " Circle and diamond: the medians of faithful and of unfaithful items of its tier; the bar between them is the "
+    "distance of the medians, which says nothing of the spread. Rows with * have a range of their own, so their bars "
+    "compare with no other row."
+)
+OPTIONS = "Probability among the candidates."
 
 
-def trace(data: Row, theme: str) -> Figure:
-    """P(answer) against how many steps are given, one line for the true chain and for each kind of alteration.
+@view("faithfulness/trace", ItemTrace)
+def trace(item: ItemTrace, options: NoOptions, theme: str) -> Drawing:
+    """P(answer) against how many steps are given, one line for the true chain and for each kind of alteration; the
+    probability without a chain is dotted. A point's customdata is (name, step)."""
+    words = " ".join(f"{line.name.capitalize()}: {line.sentence[:1].lower()}{line.sentence[1:]}"
+                     for line in item.lines)  # fmt: skip
+    return Drawing(_trace(item, theme), f"{item.sentence} {words}")
 
-    ``data`` as FaithTrace gives it: ``steps`` (labels), ``lines`` (``name``, ``points`` with ``step``, ``p``, ``text``,
-    ``options``), ``answer``, ``base`` (probability without a chain, dotted). A point's customdata is (name, step).
-    """
-    lines = [line for line in data.get("lines", ()) if any(p.get("p") is not None for p in line["points"])]
-    if not lines:
+
+def _trace(data: ItemTrace, theme: str) -> Figure:
+    if not data.lines:
         return blank(400, "this item has no trace")
-    steps = [escaped(str(s), 16) for s in data["steps"]]
+    steps = [escaped(s, 16) for s in data.steps]
     span = max(len(steps) - 1, 1)
-    drawn = [sorted((p for p in line["points"] if p.get("p") is not None), key=lambda p: p["step"]) for line in lines]
-    ends = [(float(points[-1]["step"]), float(points[-1]["p"])) for points in drawn]
-    if data.get("base") is not None:
-        ends.append((float(span), float(data["base"])))
+    ends = [(float(line.points[-1].step), line.points[-1].p) for line in data.lines]
+    if data.base is not None:
+        ends.append((float(span), data.base))
     heights = _apart([p for _, p in ends])
     traces: list[Any] = []
-    for i, (line, points) in enumerate(zip(lines, drawn, strict=True)):
-        name = str(line["name"])
+    for i, line in enumerate(data.lines):
+        name, points = line.name, line.points
         dash, symbol, light, dark = _KINDS.get(name, tuple(_KINDS.values())[i % len(_KINDS)])
         colour = dark if theme == "dark" else light
         shown = escaped(name, 30)
         traces.append(
             {"type": "scatter", "mode": "lines+markers", "name": shown, "legendgroup": shown}
-            | {"x": [p["step"] for p in points], "y": numbers([p["p"] for p in points], 5)}
-            | {"customdata": [[name, p["step"]] for p in points], "text": [_said(p, steps) for p in points]}
+            | {"x": [p.step for p in points], "y": numbers([p.p for p in points], 5)}
+            | {"customdata": [[name, p.step] for p in points], "text": [_hover(p, steps) for p in points]}
             | {"line": {"color": colour, "dash": dash, "width": 3 if name == "true" else 2.2}, "cliponaxis": False}
             | {"marker": {"symbol": symbol, "size": 10, "color": colour}}
             | {"hovertemplate": f"<b>{shown}</b>, " + "%{text}<extra></extra>"}
         )
         traces.append(_name(shown, shown, ends[i], heights[i], span, colour))
-    if data.get("base") is not None:
-        base = float(data["base"])
+    if data.base is not None:
+        base = data.base
         traces.append(
             {"type": "scatter", "mode": "lines", "name": "no chain", "legendgroup": "no chain", "hoverinfo": "skip"}
             | {"showlegend": False}
@@ -78,7 +89,7 @@ def trace(data: Row, theme: str) -> Figure:
         traces,
         theme,
         xaxis=titled("steps given so far") | ticks | {"range": [-0.06 * span, 1.05 * span]},
-        yaxis=titled(f"P(answer = {escaped(str(data.get('answer', '')).strip(), 20)})")
+        yaxis=titled(f"P(answer = {escaped(data.answer.strip(), 20)})")
         | {"range": [-0.04, 1.04], "tickvals": [0, 0.25, 0.5, 0.75, 1], "zeroline": False},
         legend=ABOVE,
         margin={"l": 56, "r": 150, "t": 12, "b": 48},
@@ -97,39 +108,48 @@ def _name(text: str, group: str, end: tuple[float, float], height: float, span: 
     )
 
 
-def options(data: Row | Sequence[Row], theme: str) -> Figure:
-    """The probability of every candidate, before and after an intervention, the answer in bold.
+@view("faithfulness/options", ItemReading)
+def item_options(item: ItemReading, options: NoOptions, theme: str) -> Drawing:
+    """The probability of every candidate, the answer in bold."""
+    bars = [("before", [o.probability for o in item.options], BEFORE, "")]
+    return Drawing(_bars([o.candidate for o in item.options], bars, item.answer, theme), OPTIONS)
 
-    ``data`` as FaithIntervene gives it (``options`` with ``candidate``, ``before``, ``after``; ``answer``), or an
-    item's (``options`` with ``candidate``, ``probability``): then there is one bar each.
-    """
-    rows: Sequence[Row] = data.get("options", ()) if isinstance(data, Mapping) else data
-    answer = str(data.get("answer", "")) if isinstance(data, Mapping) else ""
-    if not rows:
+
+@view("faithfulness/options after", Intervention)
+def moved_options(moved: Intervention, options: NoOptions, theme: str) -> Drawing:
+    """The probability of every candidate before and after an intervention, the answer in bold."""
+    bars = [
+        ("before", [o.before for o in moved.options], BEFORE, ""),
+        ("after", [o.after for o in moved.options], AFTER, "/"),
+    ]
+    figure = _bars([o.candidate for o in moved.options], bars, moved.answer, theme)
+    return Drawing(figure, OPTIONS + f" KL divergence {moved.kl:.3f} nats.")
+
+
+def _bars(
+    candidates: Sequence[str], bars: Sequence[tuple[str, list[float], str, str]], answer: str, theme: str
+) -> Figure:
+    if not candidates:
         return blank(260, "no options")
-    before = [r.get("before", r.get("probability")) for r in rows]
-    after = [r.get("after") for r in rows]
-    names = [escaped(str(r["candidate"]).strip(), 24) or "(empty)" for r in rows]
-    words = [f"<b>{n}</b>" if str(r["candidate"]) == answer else n for n, r in zip(names, rows, strict=True)]
-    changed = any(v is not None for v in after)
-    data_: list[Any] = []
-    for name, values, colour, hatch in (("before", before, BEFORE, ""), ("after", after, AFTER, "/")):
-        if all(v is None for v in values):
-            continue
-        data_.append(
-            {"type": "bar", "name": name, "x": list(range(len(rows))), "y": values, "customdata": names}
+    names = [escaped(c.strip(), 24) or "(empty)" for c in candidates]
+    words = [f"<b>{n}</b>" if c == answer else n for n, c in zip(names, candidates, strict=True)]
+    changed = len(bars) > 1
+    data: list[Any] = []
+    for name, values, colour, hatch in bars:
+        data.append(
+            {"type": "bar", "name": name, "x": list(range(len(names))), "y": values, "customdata": names}
             | {"marker": {"color": colour, "pattern": {"shape": hatch, "fillmode": "overlay", "size": 6}}}
-            | {"text": ["" if v is None or v < 0.05 else f"{v:.2f}" for v in values], "textposition": "outside"}
+            | {"text": ["" if v < 0.05 else f"{v:.2f}" for v in values], "textposition": "outside"}
             | {"textfont": {"size": 12}, "constraintext": "none", "cliponaxis": False}
             | {"hovertemplate": "%{customdata}: %{y:.4f}<extra>" + (name if changed else "") + "</extra>"}
         )
     return figure(
-        data_,
+        data,
         theme,
         barmode="group",
         bargap=0.25,
         showlegend=changed,
-        xaxis={"tickvals": list(range(len(rows))), "ticktext": words, "showgrid": False, "zeroline": False}
+        xaxis={"tickvals": list(range(len(names))), "ticktext": words, "showgrid": False, "zeroline": False}
         | titled("candidate (bold: the answer)"),
         yaxis=titled("probability") | {"range": [0, 1.08], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         legend=ABOVE,
@@ -138,13 +158,19 @@ def options(data: Row | Sequence[Row], theme: str) -> Figure:
     )
 
 
-def score_strip(scores: Sequence[Row], theme: str) -> Figure:
+@view("faithfulness/scores of an item", ItemReading)
+def score_strip(item: ItemReading, options: NoOptions, theme: str) -> Drawing:
     """Where this item's score lies by each measure: between the medians of both labels of its tier, and the threshold.
 
-    ``scores`` as FaithItem gives them. Rows whose values do not lie between −1 and 1.5 (a length, a log-probability)
+    Rows whose values do not lie between −1 and 1.5 (a length, a log-probability)
     are stretched to the axis, and the number behind the row says the score itself. A measure without a score is listed
     with its note. A point's customdata is its measure.
     """
+    held = any(m is not None for s in item.scores for m in (s.median_faithful, s.median_unfaithful))
+    return Drawing(_strip(item.scores, theme), STRIP + MEDIANS * held)
+
+
+def _strip(scores: Sequence[ItemScore], theme: str) -> Figure:
     if not scores:
         return blank(400, "this item was not measured")
     lines = by_family(scores)
@@ -173,17 +199,17 @@ def score_strip(scores: Sequence[Row], theme: str) -> Figure:
         data.append(
             {"type": "scatter", "mode": "markers", "name": name, "marker": look}
             | {"x": [put(v[key]) for _, _, v, put in known], "y": [i - lift for i, *_ in known]}
-            | {"customdata": [str(r["measure"]) for _, r, *_ in known], "text": [f"{v[key]:.3f}" for *_, v, _ in known]}
+            | {"customdata": [r.measure for _, r, *_ in known], "text": [f"{v[key]:.3f}" for *_, v, _ in known]}
             | {"hovertemplate": f"%{{customdata}}<br>{name}: %{{text}}<extra></extra>"}
         )
-    everything = [x for trace_ in data for x in trace_["x"] if x is not None]
+    everything = [x for marks in data for x in marks["x"] if x is not None]
     low, high = min([0.0, *everything]), max([1.0, *everything])
     pad = 0.04 * (high - low)
     notes = []
     for i, r, (v, put) in rows:
         missing = v["score"] is None
         words = (
-            escaped(str(r.get("note") or "not measured"), 90)
+            escaped(r.note or "not measured", 90)
             if missing
             else (f"{v['score']:.2f}" if put is _same else f"{v['score']:.3g} *").replace("-", "−")
         )
@@ -205,15 +231,14 @@ def score_strip(scores: Sequence[Row], theme: str) -> Figure:
     )
 
 
-def _said(point: Row, steps: Sequence[str]) -> str:
+def _hover(point: TracePoint, steps: Sequence[str]) -> str:
     """Under the pointer: where, how probable, the altered text, the options from the likeliest."""
-    step = int(point["step"])
-    head = f"step {steps[step] if 0 <= step < len(steps) else step}: P(answer) {point['p']:.3f}"
-    likely = sorted(point.get("options") or (), key=lambda o: -float(o["probability"]))[:_MOST]
-    said = ", ".join(f"{escaped(str(o['candidate']).strip(), 16)} {float(o['probability']):.2f}" for o in likely)
-    text = str(point.get("text") or "")
-    text = text if len(text) <= 420 else text[:419] + "…"
-    return "<br>".join(part for part in (head, wrapped(text, 58) if text.strip() else "", said) if part)
+    step = point.step
+    head = f"step {steps[step] if 0 <= step < len(steps) else step}: P(answer) {point.p:.3f}"
+    likely = sorted(point.options, key=lambda o: -o.probability)[:_MOST]
+    words = ", ".join(f"{escaped(o.candidate.strip(), 16)} {o.probability:.2f}" for o in likely)
+    text = point.text if len(point.text) <= 420 else point.text[:419] + "…"
+    return "<br>".join(part for part in (head, wrapped(text, 58) if text.strip() else "", words) if part)
 
 
 def _apart(heights: Sequence[float], gap: float = _APART) -> list[float]:
@@ -239,11 +264,15 @@ def _same(value: float) -> float:
     return value
 
 
-def _places(row: Row) -> tuple[dict[str, float | None], Any]:
+def _places(row: ItemScore) -> tuple[dict[str, Any], Callable[[float], float]]:
     """A row's numbers, and how they are put on the axis: as they are, or stretched from their own range."""
-    values: dict[str, float | None] = {"score": row.get(str(row.get("main") or "soft"))}
-    values |= {k: row.get(k) for k in ("median_unfaithful", "median_faithful", "threshold")}
-    known = [float(v) for v in values.values() if v is not None]
+    values: dict[str, Any] = {
+        "score": {"hard": row.hard, "soft": row.soft, "margin": row.margin}[row.main],
+        "median_unfaithful": row.median_unfaithful,
+        "median_faithful": row.median_faithful,
+        "threshold": row.threshold,
+    }
+    known = [v for v in values.values() if v is not None]
     if not known or (min(known) >= -1 and max(known) <= 1.5):
         return values, _same
     low, wide = min(known), max(known) - min(known)

@@ -6,43 +6,71 @@ panel. Symbols and colours are those of :mod:`components.faithfulness.style`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from components.faithfulness.style import LABELS, Row, ink, marker, note, ring
+import numpy as np
+
+from analysis.faithfulness.answers.board import Board, ScorePoint, TierScores
+from components.faithfulness.style import LABELS, free, ink, marker, note, ring
 from components.kit.figure import Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
 from components.kit.style import ABOVE, titled, wrapped
 from components.kit.theme import REMAINDER
+from components.kit.view import Drawing, view
+
+FEW_POINTS = 10
+"""A rank correlation of fewer items is often large by chance: of five, one order in fifteen gives 0.8 or more."""
+_Point = tuple[ScorePoint, float, float | None]
+"""An item, its score, and its importance."""
 
 
-def importance_truth(
-    points: Sequence[Row], measure: str, importance: str, theme: str, chosen: str = "", threshold: float | None = None
-) -> Figure:
+@dataclass(frozen=True)
+class TruthOptions:
+    """The measure, the one that stands for importance, and the item that is ringed, "" for none."""
+
+    measure: str
+    importance: str
+    item: str = ""
+
+
+@view("faithfulness/importance and truth", TierScores, Board, options=TruthOptions)
+def importance_truth(scores: TierScores, board: Board, options: TruthOptions, theme: str) -> Drawing:
     """Each item's score by one measure against its importance; colour and symbol say whether it is true.
 
-    A measure that sees nothing but importance makes one diagonal of both colours. A point's customdata is its item;
-    ``chosen`` is ringed, ``threshold`` (of the measure) dashed.
+    A measure that sees nothing but importance makes one diagonal of both colours. A point's customdata is its item; the
+    measure's threshold is dashed.
     """
-    known = [p for p in points if p.get("importance") is not None and p["scores"].get(measure) is not None]
-    if not known:
+    measure, by = options.measure, options.importance
+    columns = zip(scores.points, scores.column(measure), scores.column(by), strict=True)
+    points = [(point, score, x) for point, score, x in columns if score is not None and x is not None]
+    threshold = scores.thresholds.get(measure)
+    area = board.area(measure, scores.tier)
+    return Drawing(_truth(points, options, threshold, theme), _truth_caption(points, options, area, threshold))
+
+
+def _truth(
+    points: Sequence[tuple[ScorePoint, float, float]], options: TruthOptions, threshold: float | None, theme: str
+) -> Figure:
+    if not points:
         return blank(400, "no item has both scores")
     data = [
-        _cloud(mine, [p["importance"] for p in mine], [p["scores"][measure] for p in mine], label, theme, measure)
+        _cloud(mine, [x for *_, x in mine], label, theme, options.measure)
         | {"marker": marker(label, theme, 9), "opacity": 0.85}
         for label in LABELS
-        if (mine := [p for p in known if p.get("label") is label])
+        if (mine := [p for p in points if p[0].label is label])
     ]
-    rings = [p for p in known if p["item"] == chosen]
+    rings = [p for p in points if p[0].item == options.item]
     if rings:
-        data.append(ring([p["importance"] for p in rings], [p["scores"][measure] for p in rings], theme))
+        data.append(ring([x for *_, x in rings], [score for _, score, _ in rings], theme))
     dashed = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": REMAINDER, "dash": "dash"}}
     return figure(
         data,
         theme,
-        xaxis=titled(f"importance: {escaped(importance, 40)}") | {"zeroline": False},
-        yaxis=titled(escaped(measure, 40)) | {"zeroline": False},
+        xaxis=titled(f"importance: {escaped(options.importance, 40)}") | {"zeroline": False},
+        yaxis=titled(escaped(options.measure, 40)) | {"zeroline": False},
         shapes=[] if threshold is None else [dashed | {"y0": threshold, "y1": threshold}],
         legend=ABOVE | {"itemsizing": "constant"},
         hovermode="closest",
@@ -50,46 +78,99 @@ def importance_truth(
     )
 
 
-def distributions(
-    points: Sequence[Row],
-    measures: Sequence[str],
-    tier: str,
-    theme: str,
-    thresholds: Mapping[str, float | None] | None = None,
-    chosen: str = "",
-) -> Figure:
+def _truth_caption(
+    points: Sequence[tuple[ScorePoint, float, float]],
+    options: TruthOptions,
+    area: float | None,
+    threshold: float | None,
+) -> str:
+    """How closely the score follows importance, how well it tells the label, and what a click does."""
+    measure, by = options.measure, options.importance
+    words = "Dashed: the threshold. " if points and threshold is not None else ""
+    follows = rank_correlation(np.array([x for *_, x in points]), np.array([score for _, score, _ in points]))
+    if measure == by:
+        words += f"{measure} against itself: the diagonal that every copy of importance would make. "
+    elif follows is not None:
+        words += f"Rank correlation of {measure} with {by}: {follows:+.2f} over {len(points)} items".replace("-", "−")
+        words += ". " if len(points) >= FEW_POINTS else ", too few to tell it from chance. "
+    if area is not None:
+        words += f"AUROC of {measure} for the label: {area:.2f}. "
+    return words + "Click a point to open its item."
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Spearman's correlation of two lists (N,) with mid-ranks; None where one of them is constant or too short."""
+    if len(x) < 3:
+        return None
+    a, b = _ranks(x), _ranks(y)
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return None if size == 0 else float(a @ b) / size
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], float)
+
+
+@dataclass(frozen=True)
+class DistributionOptions:
+    """Whether free baselines have panels too, and the item that is ringed, "" for none."""
+
+    free: bool = False
+    item: str = ""
+
+
+@view("faithfulness/distributions", TierScores, Board, options=DistributionOptions)
+def distributions(scores: TierScores, board: Board, options: DistributionOptions, theme: str) -> Drawing:
     """Every score of a tier as a point, a panel for each measure with a lane for each label, and the threshold dashed.
 
     Panels have scales of their own: not all scores are shares. A point's customdata is its item, so that one click can
-    ring it everywhere (``chosen``).
+    ring it everywhere.
     """
-    shown = [m for m in measures if any(p["scores"].get(m) is not None for p in points)]
+    names = [row.measure for row in board.rows if options.free or not free(row)]
+    counts = [("faithful", True), ("unfaithful", False), ("without a label", None)]
+    sizes = [(sum(p.label is label for p in scores.points), name) for name, label in counts]
+    words = ", ".join(f"{n} {name}" for n, name in sizes if n)
+    caption = (
+        f"{words[:1].upper()}{words[1:]}. Dashed: the threshold. Every panel has a scale of its own; a point's place "
+        "across its lane means nothing. Click a point to open its item; it is ringed in every panel."
+    )
+    return Drawing(_panels(scores, names, options.item, theme), caption)
+
+
+def _panels(scores: TierScores, measures: Sequence[str], chosen: str, theme: str) -> Figure:
+    columns = {m: scores.column(m) for m in measures}
+    shown = [m for m, column in columns.items() if any(s is not None for s in column)]
     if not shown:
-        return blank(400, f"no scores in tier {escaped(tier, 20)}")
+        return blank(400, f"no scores in tier {escaped(scores.tier, 20)}")
+    importance = scores.column(scores.importance)
     across = min(len(shown), 5)
     down = -(-len(shown) // across)
-    labels = [label for label in LABELS if any(p.get("label") is label for p in points)]
+    labels = [label for label in LABELS if any(p.label is label for p in scores.points)]
     width, height = (1 - 0.055 * (across - 1)) / across, (1 - 0.12 * (down - 1)) / down
     data, layout, notes, shapes = [], {}, [], []
     for i, name in enumerate(shown):
         number = str(i + 1) if i else ""
         left, top = (i % across) * (width + 0.055), 1 - (i // across) * (height + 0.12)
         for lane, label in enumerate(labels):
-            mine = [p for p in points if p.get("label") is label and p["scores"].get(name) is not None]
+            mine: list[_Point] = [
+                (point, score, x)
+                for point, score, x in zip(scores.points, columns[name], importance, strict=True)
+                if point.label is label and score is not None
+            ]
             places = [lane + 0.62 * (_spread(k) - 0.5) for k in range(len(mine))]
-            lane_of = {p["item"]: x for p, x in zip(mine, places, strict=True)}
-            cloud = _cloud(mine, places, [p["scores"][name] for p in mine], label, theme, name)
             data.append(
-                cloud
+                _cloud(mine, places, label, theme, name)
                 | {"xaxis": f"x{number}", "yaxis": f"y{number}", "legendgroup": str(label), "showlegend": i == 0}
                 | {"marker": marker(label, theme, 6), "opacity": 0.75}
             )
             data += [
-                ring([lane_of[p["item"]]], [p["scores"][name]], theme) | {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-                for p in mine
-                if p["item"] == chosen
+                ring([x], [score], theme) | {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+                for (point, score, _), x in zip(mine, places, strict=True)
+                if point.item == chosen
             ]
-        threshold = (thresholds or {}).get(name)
+        threshold = scores.thresholds.get(name)
         if threshold is not None:
             shapes.append(
                 {"type": "line", "xref": f"x{number} domain", "x0": 0, "x1": 1, "yref": f"y{number}"}
@@ -120,21 +201,26 @@ def distributions(
         showlegend=False,
         margin={"l": 44, "r": 8, "t": 28, "b": 32},
         hovermode="closest",
-        uirevision="distributions" + tier,
+        uirevision="distributions" + scores.tier,
     )
 
 
 def _cloud(
-    points: Sequence[Row], x: Sequence[float], y: Sequence[float], label: bool | None, theme: str, measure: str
+    points: Sequence[_Point], x: Sequence[float], label: bool | None, theme: str, measure: str
 ) -> dict[str, Any]:
-    said = [
-        wrapped(str(p.get("text", "")), 56) + f"<br>{LABELS[label]}, {escaped(str(p.get('regime', '')), 20)}"
-        f"<br>{escaped(measure, 40)}: {p['scores'][measure]:.3f}"
-        + ("" if p.get("importance") is None else f"<br>importance: {p['importance']:.3f}")
-        for p in points
+    words = [
+        wrapped(point.text, 56) + f"<br>{LABELS[label]}, {escaped(point.regime, 20)}"
+        f"<br>{escaped(measure, 40)}: {score:.3f}" + ("" if importance is None else f"<br>importance: {importance:.3f}")
+        for point, score, importance in points
     ]
-    return {"type": "scatter", "mode": "markers", "name": LABELS[label], "x": list(x), "y": list(y), "text": said} | {
-        "customdata": [p["item"] for p in points],
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": LABELS[label],
+        "x": list(x),
+        "y": [score for _, score, _ in points],
+        "text": words,
+        "customdata": [point.item for point, *_ in points],
         "hovertemplate": "%{text}<extra></extra>",
     }
 

@@ -8,16 +8,30 @@ by colour, and always stand in the order of the board.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from components.kit.figure import BEFORE
 from components.kit.labels import escaped
 from components.kit.theme import REMAINDER, template
 
-Row = Mapping[str, Any]
 LABELS = {True: "faithful", False: "unfaithful", None: "no label"}
 SYMBOLS = {True: "circle", False: "diamond-open", None: "square-open"}
 BASELINES = "free baselines"
+
+
+class Listed(Protocol):
+    """A row of a list of measures."""
+
+    @property
+    def measure(self) -> str:
+        """Its name."""
+
+    @property
+    def family(self) -> str:
+        """What it belongs to; "baseline" for what costs nothing."""
+
+
+L = TypeVar("L", bound=Listed)
 
 
 def label_colour(label: bool | None, theme: str) -> str:
@@ -33,17 +47,17 @@ def ink(theme: str) -> str:
     return str(template(theme)["layout"]["font"]["color"])
 
 
-def by_family(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
+def by_family(rows: Sequence[L]) -> list[tuple[str, L | None]]:
     """The lines of a list of measures: a heading without a row before each family, and the baselines at the end."""
     mine, others = [r for r in rows if not free(r)], [r for r in rows if free(r)]
-    lines: list[tuple[str, Row | None]] = []
-    for family in dict.fromkeys(str(r["family"]) for r in mine):
+    lines: list[tuple[str, L | None]] = []
+    for family in dict.fromkeys(r.family for r in mine):
         lines.append((family, None))
-        lines += [(str(r["measure"]), r) for r in mine if str(r["family"]) == family]
-    return lines + ([(BASELINES, None)] if others else []) + [(str(r["measure"]), r) for r in others]
+        lines += [(r.measure, r) for r in mine if r.family == family]
+    return lines + ([(BASELINES, None)] if others else []) + [(r.measure, r) for r in others]
 
 
-def family_axis(lines: Sequence[tuple[str, Row | None]], notes: Mapping[str, str] | None = None) -> dict[str, Any]:
+def family_axis(lines: Sequence[tuple[str, Listed | None]], notes: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The axis that names the measures, top to bottom, headings in bold; ``notes`` stand behind a measure's name."""
     words = [
         f"<b>{escaped(name, 40)}</b>" if row is None else escaped(name + (notes or {}).get(name, ""), 44)
@@ -60,7 +74,7 @@ def family_axis(lines: Sequence[tuple[str, Row | None]], notes: Mapping[str, str
     )
 
 
-def family_lines(lines: Sequence[tuple[str, Row | None]]) -> list[dict[str, Any]]:
+def family_lines(lines: Sequence[tuple[str, Listed | None]]) -> list[dict[str, Any]]:
     """A thin line above each heading, and a stronger one above the baselines, which are no measures."""
     shapes = []
     for i, (name, row) in enumerate(lines):
@@ -99,6 +113,6 @@ def note(text: str, x: float, y: float, side: str, edge: str, size: int, colour:
     }
 
 
-def free(row: Row) -> bool:
+def free(row: Listed) -> bool:
     """Whether a row is a baseline: nothing has to be measured for it."""
-    return bool(row.get("baseline") or row.get("family") == "baseline")
+    return row.family == "baseline"

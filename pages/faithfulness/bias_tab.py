@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
 from components.kit.names import named
+from components.kit.types import Node
 from pages.faithfulness.board_tab import choice
-
-if TYPE_CHECKING:
-    from pages.faithfulness.state import View
+from pages.faithfulness.cards import BIAS, KAPPA
 
 MARKS = {-1: "−1", -0.5: "−0.5", 0: "0", 0.5: "0.5", 1: "1"}
 
 
-def bias_tab(view: View) -> Any:
+def bias_tab() -> Node:
     """Shares called faithful, thresholds, kappa."""
     slider = dcc.Slider(
         -1,
@@ -48,8 +44,8 @@ def bias_tab(view: View) -> Any:
             html.Div(id="fth-bias-error", className="fthb-error"),
             html.Div(
                 [
-                    figure_card("fth-bias", "What each measure calls faithful", "", 560),
-                    figure_card("fth-kappa", "Do measures agree?", "", 560),
+                    BIAS.layout(),
+                    KAPPA.layout(),
                 ],
                 className="attune-two",
             ),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
 from components.kit.names import named
 from components.kit.panels import empty
+from components.kit.types import Json, Node
+from pages.faithfulness.cards import LEADERBOARD
 
-if TYPE_CHECKING:
-    from pages.faithfulness.state import View
 
-
-def choice(label: str, name: str, value: str | None = None, options: Any = (), wide: bool = False) -> Any:
+def choice(label: str, name: str, value: str | None = None, options: Sequence[Json] = (), wide: bool = False) -> Node:
     """A labelled choice, in a box that keeps its place until the control has come. The group has the name: a dropdown
     cannot be pointed at by a label."""
     picker = dcc.Dropdown(list(options), value, id=name, clearable=False, searchable=False)
@@ -23,7 +21,7 @@ def choice(label: str, name: str, value: str | None = None, options: Any = (), w
     return named(label, [html.Span(label), box], "attune-inline")
 
 
-def board_tab(view: View) -> Any:
+def board_tab() -> Node:
     """The measures beside one another, tier by tier."""
     return html.Div(
         [
@@ -43,7 +41,7 @@ def board_tab(view: View) -> Any:
             html.Div(id="fth-board-source", className="attune-note fthb-source"),
             html.Div(id="fth-board-error", className="fthb-error"),
             html.Div(id="fth-board-sink", hidden=True),
-            figure_card("fth-leaderboard", "Which measure tells faithful from unfaithful chains?", "", 620),
+            LEADERBOARD.layout(),
             html.Div(id="fth-board-cards"),
             html.Section(
                 [

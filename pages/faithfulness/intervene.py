@@ -6,21 +6,28 @@ the regime is switched over the same text, and hands what is applied to a store 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.engine.client import Reply
 from analysis.errors import UserError
+from analysis.faithfulness.answers.item import Intervention, ItemReading, MovedScore
 from analysis.faithfulness.ops.item import FaithIntervene
+from analysis.models.spec import ModelSpec
 from components.faithfulness.item import edited_text, item_text, moved_table
-from components.faithfulness.item_figures import options
-from components.kit.figure_card import blank
+from components.faithfulness.item_figures import item_options, moved_options
+from components.kit.card import UNCHANGED
 from components.kit.panels import empty
-from pages.common import attempt, spec_of
-from pages.faithfulness.state import is_edit
+from components.kit.types import Json, Node
+from pages.cards import content
+from pages.common import ask_for, reply_of, spec_of
+from pages.faithfulness.cards import OPTIONS
+from pages.faithfulness.state import OpenItem, is_edit
+from pages.faithfulness.trace import is_same_item
 from pages.frame.drawn import tree
 
-HEIGHT = 280
 WAITING = "Change a step or the key, and press Apply."
 REFUSED = "Not applied: why is said at the form. Below stands the item as it was."
 
@@ -62,86 +69,87 @@ clientside_callback(
     running=[(Output("fth-moved-box", "data-busy"), "true", "")],
     prevent_initial_call=True,
 )
-def intervene(asked: Any, model: Any, session: str) -> tuple[Any, Any]:
+def intervene(asked: Json, model: Json, session: str) -> tuple[Json, Node]:
     """The item after the edits; refusals are said at the form, and the last answer goes away."""
     if not asked:
         return None, None
-    result, panel = attempt(lambda: asked_for(asked, spec_of(model)), session, "fth-intervene")
-    if result is None:
-        return None, panel
-    return result.data | {"of": {k: asked[k] for k in ("item", "study", "edits", "key")}}, None
+    reply, panel = ask_for(lambda: operation_of(asked, spec_of(model)), session, "fth-intervene")
+    return (None, panel) if reply is None else (asdict(reply.question), None)
 
 
-def asked_for(asked: dict[str, Any], model: Any) -> FaithIntervene:
+def operation_of(asked: Json, model: ModelSpec) -> FaithIntervene:
     """The operation that answers what was applied. Raises UserError (field "edits") for edits that are none."""
-    edits = asked.get("edits") or []
+    edits, here = asked.get("edits") or [], OpenItem.from_dict(asked)
     for at, edit in enumerate(edits, 1):
         if isinstance(edit, str) and edit.startswith("text:") and not edit[5:].strip():
             raise UserError(f"Write the text of step {at}, or choose to delete it.", "edits")
         if not is_edit(edit):
             raise UserError(f"The edit of step {at} cannot be used: its text may be too long.", "edits")
-    return FaithIntervene(
-        model, study=asked.get("study") or "", item=str(asked["item"]), edits=tuple(edits), key=asked.get("key") or ""
-    )
+    return FaithIntervene(model, here.study, here.item, tuple(edits), asked.get("key") or "")
 
 
 @callback(
-    Output("fth-after-said", "children"),
-    Output("fth-after-text", "children"),
-    Output("fth-after-passes", "children"),
-    Output("fth-options", "figure"),
-    Output("fth-options-caption", "children"),
-    Output({"settings": "fth-options"}, "data"),
-    Output("fth-after-scores-tree", "data"),
-    Output("fth-after-note", "children"),
-    Input("fth-moved", "data"),
-    Input("fth-tab", "active_tab"),
-    Input("theme", "data"),
-    Input("fth-data", "data"),
-    State("fth-intervene-error", "children"),
+    output={
+        "answer": Output("fth-after-said", "children"),
+        "text": Output("fth-after-text", "children"),
+        "passes": Output("fth-after-passes", "children"),
+        "options": OPTIONS.outputs,
+        "scores": Output("fth-after-scores-tree", "data"),
+        "note": Output("fth-after-note", "children"),
+    },
+    inputs={
+        "moved": Input("fth-moved", "data"),
+        "tab": Input("fth-tab", "active_tab"),
+        "theme": State("theme", "data"),
+        "question": Input("fth-reading", "data"),
+        "problem": State("fth-intervene-error", "children"),
+    },
 )
-def show_moved(moved: Any, tab: str, theme: str, data: Any, problem: Any = None) -> tuple[Any, ...]:
+def show_moved(moved: Json, tab: str, theme: str, question: Json, problem: Node = None) -> dict[str, Any]:
     """Answer, options and scores, before and after."""
     if tab != "intervene":
-        return (no_update,) * 8
-    if not data:
-        return "", None, "", blank(HEIGHT, "no item is open"), "", None, tree(empty(WAITING)), ""
-    if not moved or any(moved["of"][k] != data[k] for k in ("item", "study")):
-        rows = [{"measure": r["measure"], "before": r["value"], "after": None, "note": ""} for r in data["scores"]]
-        text = item_text(data["pieces"], data["p"], data.get("step_labels") or ())
-        before = {"options": data["options"], "answer": data["answer"]}
-        said = REFUSED if problem else WAITING
-        return said, text, "", options(before, theme), OPTIONS, None, tree(moved_table(rows)), ""
-    settings = {k: v for k, v in moved.items() if k != "pieces"}
-    return (
-        said_of(moved),
-        edited_text(moved),
-        passes_of(moved),
-        options(moved, theme),
-        OPTIONS + f" KL divergence {moved['kl']:.3f} nats.",
-        settings,
-        tree(moved_table(moved["scores"])),
-        "After: the edited chain, measured for the answer that it leads to." if not moved.get("note") else "",
-    )
+        return dict.fromkeys(("answer", "text", "passes", "scores", "note"), no_update) | {"options": UNCHANGED}
+    if not question:
+        nothing = {"answer": "", "text": None, "passes": "", "scores": tree(empty(WAITING)), "note": ""}
+        return nothing | {"options": OPTIONS.empty("no item is open")}
+    if not moved or not is_same_item(moved, question):
+        reading: Reply[ItemReading] = reply_of(question)
+        item = reading.answer
+        rows = [MovedScore(score.measure, score.value, None) for score in item.scores]
+        return {
+            "answer": REFUSED if problem else WAITING,
+            "text": item_text(item.pieces[1:], item.p, item.step_labels),
+            "passes": "",
+            "options": content(item_options, reading, theme=theme),
+            "scores": tree(moved_table(rows)),
+            "note": "",
+        }
+    reply: Reply[Intervention] = reply_of(moved)
+    after = reply.answer
+    return {
+        "answer": answer_words(after),
+        "text": edited_text(after),
+        "passes": passes_words(after),
+        "options": content(moved_options, reply, theme=theme),
+        "scores": tree(moved_table(after.scores)),
+        "note": "" if after.note else "After: the edited chain, measured for the answer that it leads to.",
+    }
 
 
-OPTIONS = "Probability among the candidates."
-
-
-def said_of(moved: dict[str, Any]) -> list[Any]:
+def answer_words(moved: Intervention) -> list[Node]:
     """What became of the answer, with its numbers."""
-    went = f"P({moved['answer']}) {moved['before']:.3f} → {moved['after']:.3f}. "
-    became = f"The answer {'moves to' if moved['moved'] else 'stays'} {moved['best']}."
-    margin = "" if moved["margin"] is None else f", margin {moved['margin']:.2f}"
-    effect = f" Effect of the edits: soft {moved['soft']:.2f}{margin}.".replace("-", "−")
-    return [html.Strong(went), became, html.Span(effect, className="attune-note")]
+    change = f"P({moved.answer}) {moved.before:.3f} → {moved.after:.3f}. "
+    best = f"The answer {'moves to' if moved.moved else 'stays'} {moved.best}."
+    margin = "" if moved.margin is None else f", margin {moved.margin:.2f}"
+    effect = f" Effect of the edits: soft {moved.soft:.2f}{margin}.".replace("-", "−")
+    return [html.Strong(change), best, html.Span(effect, className="attune-note")]
 
 
-def passes_of(moved: dict[str, Any]) -> str:
+def passes_words(moved: Intervention) -> str:
     """What this action took."""
-    passes, scores = moved["passes"], moved.get("passes_scores", 0)
+    passes, scores = moved.passes, moved.passes_scores
     if not passes + scores:
         return "This action: no pass of the model, all of it was read before."
-    said = {0: "no pass", 1: "1 pass"}.get(passes, f"{passes} passes")
+    words = {0: "no pass", 1: "1 pass"}.get(passes, f"{passes} passes")
     more = f", {scores} more for all scores of the edited item." if scores else "."
-    return f"This action: {said} of the model for the answer{more}"
+    return f"This action: {words} of the model for the answer{more}"

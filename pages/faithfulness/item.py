@@ -6,10 +6,13 @@ different items. The scores are kept with the study; only the options need the m
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
+from analysis.engine.client import Reply
+from analysis.faithfulness.answers.item import ItemReading
 from analysis.faithfulness.ops.item import FaithItem
 from analysis.models.spec import ModelSpec
 from components.faithfulness.item import (
@@ -24,112 +27,134 @@ from components.faithfulness.item import (
 )
 from components.kit.links import local
 from components.kit.panels import empty
+from components.kit.types import Json, Node
 from pages.address import link_to
-from pages.common import attempt, spec_of
+from pages.common import ask_for, reply_of, spec_of
+from pages.faithfulness.state import OpenItem
 
 FAILED = "This item could not be read; why is said below. Choose it again, or another one."
 NOTHING = "No item is open. Make a study under Studies, or choose the default model."
 
 
 @callback(
-    Output("fth-data", "data"),
-    Output("fth-switch", "children"),
-    Output("fth-same", "children"),
-    Output("fth-before-name", "children"),
-    Output("fth-before", "children"),
-    Output("fth-text", "children"),
-    Output("fth-bars", "children"),
-    Output("fth-own-says", "children"),
-    Output("fth-badge", "children"),
-    Output("fth-claim", "children"),
-    Output("fth-certified", "children"),
-    Output("fth-certificate", "children"),
-    Output("fth-attention", "children"),
-    Output("fth-item-error", "children"),
-    Input("fth-item", "data"),
-    State("model", "data"),
-    State("session", "data"),
+    output={
+        "question": Output("fth-reading", "data"),
+        "form": Output("fth-data", "data"),
+        "switch": Output("fth-switch", "children"),
+        "same": Output("fth-same", "children"),
+        "before_name": Output("fth-before-name", "children"),
+        "before": Output("fth-before", "children"),
+        "text": Output("fth-text", "children"),
+        "bars": Output("fth-bars", "children"),
+        "own": Output("fth-own-says", "children"),
+        "badge": Output("fth-badge", "children"),
+        "claim": Output("fth-claim", "children"),
+        "certified": Output("fth-certified", "children"),
+        "certificate": Output("fth-certificate", "children"),
+        "attention": Output("fth-attention", "children"),
+        "error": Output("fth-item-error", "children"),
+    },
+    inputs={
+        "item": Input("fth-item", "data"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     running=[(Output("fth-item-card", "data-busy"), "true", "")],
     prevent_initial_call=True,
 )
-def show_item(item: Any, model: Any, session: str) -> tuple[Any, ...]:
+def show_item(item: Json, model: Json, session: str) -> dict[str, Any]:
     """The open item, closely."""
-    if not item or not item.get("item"):
-        return None, [], "", "", "", [empty(NOTHING)], None, "", None, "", "", None, None, None
-    result, panel = attempt(
-        lambda: FaithItem(spec_of(model), study=item.get("study") or "", item=item["item"]), session, "fth-item"
-    )
-    if result is None:
+    here = OpenItem.from_dict(item)
+    if not here.item:
+        return _without(NOTHING)
+    reply, panel = ask_for(lambda: FaithItem(spec_of(model), here.study, here.item), session, "fth-item")
+    if reply is None:
         # The list and the address name the new item: nothing of the old one may stand beside its name.
-        return None, [], "", "", "", [empty(FAILED)], None, "", None, "", "", None, None, panel
-    data = result.data | {"study": item.get("study") or ""}
-    name, before = demonstrations(data["pieces"][0]["text"], data["tier"])
-    kept = {k: v for k, v in data.items() if k != "text"} | {"pieces": data["pieces"][1:]}
-    return (
-        kept,
-        regime_switch(data),
-        SAME.get("1" if data["tier"] == "Z" else data["tier"], ""),
-        name,
-        before,
-        item_text(data["pieces"], data["p"], data.get("step_labels") or ()),
-        option_bars(data["options"], data["answer"]),
-        data["own"]["sentence"],
-        badge(data["label"]),
-        sentence(data["claim"]),
-        certified(data),
-        certificate(data),
-        attention_link(data, spec_of(model)),
-        None,
-    )
+        return _without(FAILED, panel)
+    reading = reply.answer
+    name, before = demonstrations(reading.pieces[0].text, reading.tier)
+    return {
+        "question": asdict(reply.question),
+        "form": form_of(reading, here.study),
+        "switch": regime_switch(reading),
+        "same": SAME.get("1" if reading.tier == "Z" else reading.tier, ""),
+        "before_name": name,
+        "before": before,
+        "text": item_text(reading.pieces, reading.p, reading.step_labels),
+        "bars": option_bars(reading.options, reading.answer),
+        "own": reading.own.sentence,
+        "badge": badge(reading.label),
+        "claim": sentence(reading.claim),
+        "certified": certified(reading),
+        "certificate": certificate(reading),
+        "attention": attention_link(reading, spec_of(model)),
+        "error": None,
+    }
+
+
+def _without(words: str, panel: Node = None) -> dict[str, Any]:
+    """No item, and why."""
+    blank = dict.fromkeys(("same", "before_name", "before", "own", "claim", "certified"), "")
+    nothing = dict.fromkeys(("question", "form", "bars", "badge", "certificate", "attention"))
+    return {**blank, **nothing, "switch": [], "text": [empty(words)], "error": panel}
+
+
+def form_of(item: ItemReading, study: str) -> Json:
+    """What the form of interventions is drawn from, in the browser."""
+    twins = [{"item": twin.item} for twin in item.twins]
+    parts = {"item": item.item, "study": study, "tier": item.tier, "key": item.key}
+    return parts | {"steps": list(item.steps), "twins": twins}
 
 
 def sentence(claim: str) -> str:
     """A claim as a sentence: rows of a file bring phrases."""
-    said = claim.strip()
-    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) or not said else ".")
+    words = claim.strip()
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) or not words else ".")
 
 
-def certified(data: dict[str, Any]) -> str:
+def certified(item: ItemReading) -> str:
     """Whether all checks went as the label says, in a few words."""
-    checks = data["certificate"]
-    if data["tier"] == "0":
+    if item.tier == "0":
         return "by construction"
-    if not checks:
+    if not item.certificate:
         return "not certified"
-    passed = sum(bool(c["passed"]) for c in checks)
-    return f"{passed} of {len(checks)} checks passed"
+    return f"{sum(swap.passed for swap in item.certificate)} of {len(item.certificate)} checks passed"
 
 
-def attention_link(data: dict[str, Any], model: ModelSpec) -> list[Any]:
+def attention_link(item: ItemReading, model: ModelSpec) -> list[Node]:
     """The way to the Attention page with this prompt; too long a prompt goes there without what stands before it."""
-    said = "nothing is hidden from the model there" if data["tier"] == "0" else ""
-    href = link_to("", model, data["text"], False, 0)
+    words = "nothing is hidden from the model there" if item.tier == "0" else ""
+    href = link_to("", model, item.text, False, 0)
     if href == "/attention":
-        text = "".join(p["text"] for p in data["pieces"] if p["kind"] not in ("before", "answer"))
+        text = "".join(piece.text for piece in item.pieces if piece.kind not in ("before", "answer"))
         href = link_to("", model, text, False, 0)
-        said = "question and chain only: the whole text is too long for that page"
+        words = "question and chain only: the whole text is too long for that page"
     if href == "/attention":
         return [html.Span("This prompt is too long for the Attention page.", className="attune-note")]
     link = dcc.Link("Open this prompt on the Attention page", href=local(href), className="attune-link fth-link")
-    return [link, html.Span(said, className="attune-note")]
+    return [link, html.Span(words, className="attune-note")]
 
 
 # A twin is what is opened next as a rule, so its text is read while the open one is looked at.
 @callback(
     Output("fth-sink", "title"),
-    Input("fth-data", "data"),
+    Input("fth-reading", "data"),
     State("model", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def read_twins(data: Any, model: Any, session: str) -> Any:
+def read_twins(question: Json, model: Json, session: str) -> Node:
     """Ask for the twins of the open item, for the memory of the service only."""
-    if not data or data["tier"] not in MADE:
+    if not question:
         return no_update
-    for at, twin in enumerate(data["twins"]):
-        if twin["item"] != data["item"]:
-            attempt(
-                lambda one=twin["item"]: FaithItem(spec_of(model), study=data["study"], item=one),  # type: ignore[misc]
+    reply: Reply[ItemReading] = reply_of(question)
+    here = OpenItem.from_dict(reply.question.params)
+    if reply.answer.tier not in MADE:
+        return no_update
+    for at, twin in enumerate(reply.answer.twins):
+        if twin.item != here.item:
+            ask_for(
+                lambda item=twin.item: FaithItem(spec_of(model), here.study, item),  # type: ignore[misc]
                 session,
                 f"fth-twin-{at}",
             )
@@ -149,18 +174,15 @@ def read_twins(data: Any, model: Any, session: str) -> Any:
     ],
     prevent_initial_call=True,
 )
-def compute_anew(clicks: int | None, item: Any, model: Any, session: str) -> tuple[Any, Any]:
+def compute_anew(clicks: int | None, item: Json, model: Json, session: str) -> tuple[Json, Node]:
     """All measures of the open item, computed now and step by step."""
-    if not clicks or not item or not item.get("item"):
+    here = OpenItem.from_dict(item)
+    if not clicks or not here.item:
         return no_update, no_update
-    study = item.get("study") or ""
-    result, panel = attempt(
-        lambda: FaithItem(spec_of(model), study=study, item=item["item"], full=True), session, "fth-full"
-    )
-    if result is None:
-        return no_update, [html.Div(f"{item['item']}:", className="attune-note"), panel]  # another may be open by now
-    data = result.data
-    return {"item": data["item"], "study": study, "scores": data["scores"], "passes": data["passes"]}, None
+    reply, panel = ask_for(lambda: FaithItem(spec_of(model), here.study, here.item, full=True), session, "fth-full")
+    if reply is None:
+        return no_update, [html.Div(f"{here.item}:", className="attune-note"), panel]  # another may be open by now
+    return asdict(reply.question), None
 
 
 # What was said of one item does not stand over the numbers of the next.

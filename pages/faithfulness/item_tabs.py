@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
-from pages.faithfulness.intervene import HEIGHT
-from pages.faithfulness.trace import STRIP_HEIGHT, TRACE_HEIGHT
+from components.kit.types import Node
+from pages.faithfulness.cards import OPTIONS, STRIP, TRACE
 
 
-def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Any:
+def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Node:
     """A button; ``label`` says more than fits on it."""
     extra = {"title": label} if label else {}
     look = "attune-button attune-primary" if primary else "attune-button"
     return html.Button(text, id=name, className=look, type="button", disabled=disabled, **extra)
 
 
-def trace_tab() -> Any:
+def trace_tab() -> Node:
     """Step by step, and measure by measure."""
     return html.Div(
         [
@@ -27,12 +24,12 @@ def trace_tab() -> Any:
                     html.Div(
                         [
                             html.Div(id="fth-trace-error"),
-                            figure_card("fth-trace", "How probable is the answer after each step?", "", TRACE_HEIGHT),
+                            TRACE.layout(),
                         ],
                         id="fth-trace-box",
                         className="fth-box",
                     ),
-                    figure_card("fth-strip", "What do the measures say of this item?", "", STRIP_HEIGHT),
+                    STRIP.layout(),
                 ],
                 className="fth-two",
             ),
@@ -58,7 +55,7 @@ def trace_tab() -> Any:
     )
 
 
-def intervene_tab() -> Any:
+def intervene_tab() -> Node:
     """Edits on the left, what they do on the right."""
     return html.Div(
         [
@@ -85,7 +82,7 @@ def intervene_tab() -> Any:
             html.Div(
                 [
                     html.Div(id="fth-after-said", className="fth-after-said", **{"aria-live": "polite"}),
-                    figure_card("fth-options", "Options before and after", "", HEIGHT),
+                    OPTIONS.layout(),
                 ],
                 id="fth-moved-box",
                 className="fth-box",

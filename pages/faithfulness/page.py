@@ -4,23 +4,26 @@ modules beside this one; what a tab is made of, in the tabs' modules."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.panels import user_error
+from components.kit.types import Node
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
 from pages.faithfulness.bias_tab import bias_tab
 from pages.faithfulness.board_tab import board_tab
 from pages.faithfulness.cost_tab import cost_tab
 from pages.faithfulness.item_tabs import intervene_tab, trace_tab
 from pages.faithfulness.scores_tab import scores_tab
-from pages.faithfulness.state import ADDRESS, PATH, TABS, View, read_address
+from pages.faithfulness.state import PATH, TABS, FaithState
 from pages.faithfulness.study_tab import study_tab
 from pages.faithfulness.truth_tab import truth_tab
 from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
+from pages.state import names_of
+from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (bias, board, cost, intervene, item, pick, scores, study, trace, truth)
@@ -30,29 +33,29 @@ DRAWN = ("fth-numbers", "fth-after-scores")
 draw_into(DRAWN, "fth-sink")
 
 
-def layout(**query: Any) -> Any:
+def layout(**query: str) -> Node:
     """The page as its address describes it."""
-    view = read_address(query)
+    state = read_state(FaithState, query)
     return html.Div(
         [
-            *_stores(view),
+            *_stores(state),
             html.H1("Is the chain of thought used, and is it true?", className="attune-title"),
             html.Div(id="fth-honesty", className="fth-honesty"),
-            html.Div([user_error(p) for p in view.problems], id="fth-problems"),
+            html.Div([user_error(p) for p in state.problems], id="fth-problems"),
             html.Div([_picker(), _item(), _label()], className="fth-top"),
             dbc.Tabs(
                 [
                     dbc.Tab(trace_tab(), tab_id="trace", label="Trace and scores"),
                     dbc.Tab(intervene_tab(), tab_id="intervene", label="Intervene"),
-                    dbc.Tab(board_tab(view), tab_id="board", label="Leaderboard"),
-                    dbc.Tab(truth_tab(view), tab_id="truth", label="Importance × truth"),
-                    dbc.Tab(bias_tab(view), tab_id="bias", label="Bias and agreement"),
-                    dbc.Tab(scores_tab(view), tab_id="scores", label="Distributions"),
-                    dbc.Tab(cost_tab(view), tab_id="cost", label="Length and cost"),
-                    dbc.Tab(study_tab(view), tab_id="study", label="Studies"),
+                    dbc.Tab(board_tab(), tab_id="board", label="Leaderboard"),
+                    dbc.Tab(truth_tab(), tab_id="truth", label="Importance × truth"),
+                    dbc.Tab(bias_tab(), tab_id="bias", label="Bias and agreement"),
+                    dbc.Tab(scores_tab(), tab_id="scores", label="Distributions"),
+                    dbc.Tab(cost_tab(), tab_id="cost", label="Length and cost"),
+                    dbc.Tab(study_tab(), tab_id="study", label="Studies"),
                 ],
                 id="fth-tab",
-                active_tab=view.tab,
+                active_tab=state.tab,
             ),
             html.Button(id="fth-flag", className="fth-flag", type="button", hidden=True),
         ],
@@ -66,24 +69,25 @@ MANIFEST = PageManifest(
     order=60,
     layout=layout,
     needs="English items",
-    state=View,
-    address=ADDRESS,
-    read_address=read_address,
+    state=FaithState,
+    address=names_of(FaithState),
+    read_address=partial(read_state, FaithState),
     tabs=TABS,
 )
 
 
-def _stores(view: View) -> list[Any]:
-    start = {name: getattr(view, name) for name in ("model", "study", "item", "tier", "measure", "key")}
+def _stores(state: FaithState) -> list[Node]:
     return [
-        dcc.Store(id="fth-start", data=start | {"edits": list(view.edits)}),
-        dcc.Store(id="fth-study", data=view.study),
+        dcc.Store(id="fth-start", data=state.to_dict()),
+        dcc.Store(id="fth-study", data=state.study),
         dcc.Store(id="fth-items"),
+        dcc.Store(id="fth-listed"),
         dcc.Store(id="fth-item"),
         dcc.Store(id="fth-picked"),
         dcc.Store(id="fth-open"),
         dcc.Store(id="fth-board"),
         dcc.Store(id="fth-data"),
+        dcc.Store(id="fth-reading"),
         dcc.Store(id="fth-full"),
         dcc.Store(id="fth-asked"),
         dcc.Store(id="fth-moved"),
@@ -92,7 +96,7 @@ def _stores(view: View) -> list[Any]:
     ]
 
 
-def _picker() -> Any:
+def _picker() -> Node:
     return html.Section(
         [
             html.Div(
@@ -115,7 +119,7 @@ def _picker() -> Any:
     )  # fmt: skip
 
 
-def _item() -> Any:
+def _item() -> Node:
     """Nothing here may change its place when the regime is switched: what depends on it stands in the card beside."""
     return html.Section(
         [
@@ -136,7 +140,7 @@ def _item() -> Any:
     )
 
 
-def _label() -> Any:
+def _label() -> Node:
     return html.Section(
         [
             html.Div(

@@ -7,14 +7,18 @@ in a figure, or in the switch of regimes) sets the open item without asking the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
+from analysis.faithfulness.answers.board import ItemRow
 from analysis.faithfulness.ops.study import FaithItems
 from components.kit.panels import user_error
-from pages.common import attempt, spec_of
-from pages.faithfulness.state import ADDRESS, awaits_model
+from components.kit.types import Json
+from pages.common import ask_for, spec_of
+from pages.faithfulness.state import FaithState, OpenItem, awaits_model
+from pages.state import names_of
 
 TIERS = {
     "1": "Tier 1: is it used?",
@@ -29,24 +33,53 @@ TIERS = {
 _REGIMES = {name: place for place, name in enumerate(("R", "true", "chain only", "K", "false", "question only", "Z"))}
 
 
+class Member(NamedTuple):
+    """An item of the list, as the browser gets it."""
+
+    item: str
+    regime: str
+    label: bool | None
+    text: str
+    tier: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of the list: one text with its tiers, demonstrations and items, the reading regime first."""
+
+    demos: int
+    tiers: list[str] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ListedStudy:
+    """The study whose items are listed, and whether it could not be opened."""
+
+    study: str
+    failed: bool = False
+
+
 @callback(
     Output("model", "data", allow_duplicate=True), Input("fth-start", "data"), State("model", "data"),
     prevent_initial_call="initial_duplicate",
 )  # fmt: skip
-def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
+def use_model_of_address(start: Json, current: Json) -> Json:
     """A link may name another model than the one this window used last."""
-    return start["model"] if start and start["model"] and start["model"] != current else no_update
+    model = FaithState.from_dict(start).model
+    return model if model and model != current else no_update
 
 
 @callback(
     Output("fth-items", "data"),
+    Output("fth-listed", "data"),
     Output("fth-item", "data"),
     Output("fth-pick-tier", "options"),
     Output("fth-pick-tier", "value"),
     Output("fth-pick-error", "children"),
     Input("model", "data"),
     Input("fth-study", "data"),
-    State("fth-items", "data"),
+    State("fth-listed", "data"),
     State("fth-item", "data"),
     State("fth-open", "data"),
     State("fth-pick-tier", "value"),
@@ -54,79 +87,80 @@ def use_model_of_address(start: dict[str, Any], current: Any) -> Any:
     State("session", "data"),
 )
 def load_items(
-    model: Any, study: str | None, before: Any, now: Any, asked: Any, tier: str | None, start: Any, session: str
+    model: Json, study: str | None, before: Json, now: Json, asked: Json, tier: str | None, start: Json, session: str
 ) -> tuple[Any, ...]:  # fmt: skip
     """The items of the open study, and which of them is open."""
-    study, start = study or "", start or {}
+    study, opening = study or "", FaithState.from_dict(start)
     if awaits_model(start, model):
-        return (no_update,) * 5
-    result, panel = attempt(lambda: FaithItems(spec_of(model), study), session, "fth-items")
-    if result is None:
-        return {"study": study, "failed": True, "groups": []}, None, [], None, panel
-    groups = grouped(result.data["rows"])
-    names = [t for t in TIERS if any(t in g["tiers"] for g in groups)]
+        return (no_update,) * 6
+    reply, panel = ask_for(lambda: FaithItems(spec_of(model), study), session, "fth-items")
+    if reply is None:
+        return packed((), ListedStudy(study, True)), asdict(ListedStudy(study, True)), None, [], None, panel
+    groups = grouped(reply.answer.rows)
+    names = [t for t in TIERS if any(t in g.tiers for g in groups)]
     # Where the study of the address could not be opened, the usual one stands in for it, and this stays said.
-    instead = bool(before and before.get("failed") and before["study"] and not study)
-    wanted = wanted_item(study, asked, now, start if before is None else {})
-    item, problem = chosen(groups, wanted, tier or start.get("tier"))
-    if now and wanted == now["item"]:
+    last = ListedStudy(**before) if before else None
+    instead = bool(last and last.failed and last.study and not study)
+    wanted = wanted_item(study, asked, now, opening.item if last is None else "")
+    item, problem = chosen(groups, wanted, tier or opening.tier)
+    if now and wanted == OpenItem.from_dict(now).item:
         problem = ""  # nobody asked for it in this study: it was open in the last one
-    home = home_tier(groups, item, tier or (None if wanted else start.get("tier")))
-    said = no_update if instead else user_error(problem) if problem else None
+    home = home_tier(groups, item, tier or (None if wanted else opening.tier))
+    panel = no_update if instead else user_error(problem) if problem else None
     options = [{"label": TIERS[t], "value": t} for t in names]
-    packed = {"study": study, "groups": groups, "count": len(result.data["rows"])}
-    return packed, {"item": item, "study": study}, options, home, said
+    listed = ListedStudy(study)
+    return packed(groups, listed), asdict(listed), asdict(OpenItem(item, study)), options, home, panel
 
 
-def grouped(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each text: its tiers, demonstrations, and members as [id, regime, label, text, tier], the reading
-    regime first. Chains of a model's own and from files stand alone: they have no regimes."""
-    found: dict[str, dict[str, Any]] = {}
+def packed(groups: Sequence[Group], listed: ListedStudy) -> Json:
+    """The list as the browser draws it."""
+    return asdict(listed) | {"groups": [asdict(group) for group in groups]}
+
+
+def grouped(rows: Sequence[ItemRow]) -> list[Group]:
+    """One row for each text. Chains of a model's own and from files stand alone: they have no regimes."""
+    groups: dict[str, Group] = {}
     for row in rows:
-        alone = row["tier"] in ("own", "file")
-        key = row["item"] if alone else min([row["item"], *(t["item"] for t in row["twins"])])
-        group = found.setdefault(key, {"tiers": [], "demos": row["demos"], "members": []})
-        if row["tier"] not in group["tiers"]:
-            group["tiers"].append(row["tier"])
-        group["members"].append([row["item"], row["regime"], row["label"], row["text"], row["tier"]])
-    for group in found.values():
-        group["members"].sort(key=lambda m: (_REGIMES.get(m[1], len(_REGIMES)), m[0]))
+        alone = row.tier in ("own", "file")
+        key = row.item if alone else min([row.item, *(twin.item for twin in row.twins)])
+        group = groups.setdefault(key, Group(row.demos))
+        if row.tier not in group.tiers:
+            group.tiers.append(row.tier)
+        group.members.append(Member(row.item, row.regime, row.label, row.text, row.tier))
+    for group in groups.values():
+        group.members.sort(key=lambda m: (_REGIMES.get(m.regime, len(_REGIMES)), m.item))
     order = {t: at for at, t in enumerate(TIERS)}
-    return sorted(found.values(), key=lambda g: (min(order.get(t, 99) for t in g["tiers"]), g["demos"]))
+    return sorted(groups.values(), key=lambda g: (min(order.get(t, 99) for t in g.tiers), g.demos))
 
 
-def wanted_item(study: str, asked: Any, now: Any, start: dict[str, Any]) -> str:
+def wanted_item(study: str, asked: Json, now: Json, start: str) -> str:
     """The item that should be open in this study: one that was pressed, the open one, or that of the address."""
-    if asked and (asked.get("study") or "") == study:
-        return str(asked["item"])
-    if now:
-        return str(now["item"])
-    return str(start.get("item") or "")
+    pressed = OpenItem.from_dict(asked)
+    if asked and pressed.study == study:
+        return pressed.item
+    return OpenItem.from_dict(now).item if now else start
 
 
-def chosen(groups: Sequence[dict[str, Any]], wanted: str, tier: str | None) -> tuple[str, str]:
+def chosen(groups: Sequence[Group], wanted: str, tier: str | None) -> tuple[str, str]:
     """The item to open and a sentence if another was asked for. Else the first text with most regimes of its tier."""
-    known = {m[0] for g in groups for m in g["members"]}
-    if wanted in known:
+    if any(m.item == wanted for g in groups for m in g.members):
         return wanted, ""
-    places = [t for t in (tier, *TIERS) if t and any(t in g["tiers"] for g in groups)]
+    places = [t for t in (tier, *TIERS) if t and any(t in g.tiers for g in groups)]
     if not places:
         return "", "This study has no items."
-    fitting = [g for g in groups if places[0] in g["tiers"]]
-    best = max(fitting, key=lambda g: len(g["members"]))
-    member = next(m for m in best["members"] if m[4] == places[0])
+    fitting = [g for g in groups if places[0] in g.tiers]
+    best = max(fitting, key=lambda g: len(g.members))
+    member = next(m for m in best.members if m.tier == places[0])
     problem = f"This study has no item called {wanted[:40]!r}; another one is open." if wanted else ""
-    return str(member[0]), problem
+    return member.item, problem
 
 
-def home_tier(groups: Sequence[dict[str, Any]], item: str, tier: str | None) -> str | None:
+def home_tier(groups: Sequence[Group], item: str, tier: str | None) -> str | None:
     """The tier whose list shows the item: the one that is open, if it does."""
-    group = next((g for g in groups if any(m[0] == item for m in g["members"])), None)
-    if group is None:
-        return None
-    if tier in group["tiers"]:
-        return tier
-    return str(next(m[4] for m in group["members"] if m[0] == item))
+    group = next((g for g in groups if any(m.item == item for m in g.members)), None)
+    if group is None or tier in group.tiers:
+        return tier if group else None
+    return next(m.tier for m in group.members if m.item == item)
 
 
 clientside_callback(
@@ -160,7 +194,7 @@ clientside_callback(
 # The model is no input here: it belongs to the frame, and its change would call this on other pages too.
 clientside_callback(
     "function(item, tab, tier, measure, asked, model) { return dash_clientside.attune_faith.address(item, tab, tier, "
-    "measure, asked, model, " + str(ADDRESS).replace("'", '"') + "); }",
+    "measure, asked, model, " + str(names_of(FaithState)).replace("'", '"') + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("fth-item", "data"),
     Input("fth-tab", "active_tab"),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import dash_bootstrap_components as dbc
 from dash import html
 
-from components.kit.figure_card import figure_card
+from components.kit.types import Node
 from pages.faithfulness.board_tab import choice
-
-if TYPE_CHECKING:
-    from pages.faithfulness.state import View
+from pages.faithfulness.cards import SCORES
 
 
-def scores_tab(view: View) -> Any:
+def scores_tab() -> Node:
     """Scores per label, measure by measure."""
     return html.Div(
         [
@@ -26,7 +22,7 @@ def scores_tab(view: View) -> Any:
                 className="attune-row fthb-controls",
             ),
             html.Div(id="fth-scores-error", className="fthb-error"),
-            figure_card("fth-scores", "Every item's scores", "", 700),
+            SCORES.layout(),
         ],
         className="attune-stack",
     )

@@ -10,66 +10,73 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.engine.client import Reply
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
-from analysis.engine.question import Result
 from analysis.errors import UserError
+from analysis.faithfulness.answers.jobs import OwnChains
 from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faithfulness.board_table import refused_table
 from components.kit.panels import note
-from pages.common import attempt, attempt_job, refusal, spec_of
+from components.kit.types import Json, Node, Relay, Typed
+from pages.common import ask_for, ask_job, refusal, spec_of
+from pages.faithfulness.board import ModelStudies
 from pages.faithfulness.state import PATH
 
+A = TypeVar("A")
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain",
        "continued")  # fmt: skip
-KINDS = {FaithStudy: ("study", "board"), FaithOwn: ("own", "scores"), FaithFile: ("file", "board")}
+KINDS: dict[type[Operation[Any]], tuple[str, str]] = {
+    FaithStudy: ("study", "board"),
+    FaithOwn: ("own", "scores"),
+    FaithFile: ("file", "board"),
+}
 """What a job's study is called by, and the tab where there is something to see: own chains have no label."""
 
 
-def link_to(job: Operation, known: Any) -> str:
+def link_to(job: Operation[Any], known: ModelStudies | None) -> str:
     """Where the tray leads when a job is done: to the study that it makes, with the model that made it.
 
     A job's link is written before it begins, and a study's name follows from the question and the weights. ``known``:
-    the page's store of the model's studies; where it is of another model, the newest study has to do.
+    the studies that the page knows; where they are of another model, the newest study has to do.
     """
     kind, tab = KINDS[type(job)]
-    spec: Any = getattr(job, "model", None)
-    study = "newest"
-    if known and spec_of(known["model"]) == spec:
-        study = f"{kind}-{hash_of([job.to_params(), known['fingerprint']])[:8]}"
-    return f"{PATH}?" + urlencode({"model": json.dumps(spec.to_dict()), "study": study, "tab": tab})
+    model, study = spec_of(job.to_params()["model"]), "newest"
+    if known and spec_of(known.model) == model:
+        study = f"{kind}-{hash_of([job.to_params(), known.fingerprint])[:8]}"
+    return f"{PATH}?" + urlencode({"model": json.dumps(model.to_dict()), "study": study, "tab": tab})
 
 
 def asked(
-    make: Callable[[], Operation], set_progress: Callable[[Any], None], session: str, known: Any
-) -> tuple[Result | None, Any]:
+    make: Callable[[], Operation[A]], set_progress: Relay, session: str, known: Json
+) -> tuple[Reply[A] | None, Node]:
     """Ask for a job that makes a study."""
     try:
         job = make()
     except UserError as error:
         return None, refusal(error, FaithFile)  # only rows can be refused before the operation is made
-    return attempt_job(lambda: job, set_progress, session, link_to(job, known))
+    return ask_job(lambda: job, set_progress, session, link_to(job, ModelStudies.from_dict(known)))
 
 
-def of_study(values: tuple[Any, ...]) -> dict[str, Any]:
+def of_study(
+    seeds: Typed, problems: Typed, fur: Typed, seed: Typed, tiers: Typed, continued: Typed
+) -> dict[str, Typed]:
     """Fields of a study as the form has them. An empty number is refused by the operation, not replaced."""
-    found = dict(zip(NEW, values, strict=True))
-    found["tiers"] = tuple(found["tiers"] or ())
-    found["continued"] = bool(found["continued"])
-    return found
+    numbers = {"seeds": seeds, "problems": problems, "fur": fur, "seed": seed}
+    return numbers | {"tiers": tuple(tiers or ()), "continued": bool(continued)}
 
 
-def of_own(values: tuple[Any, ...]) -> dict[str, Any]:
+def of_own(*values: Typed) -> dict[str, Typed]:
     """Fields of own chains as the form has them."""
-    found = dict(zip(OWN, values, strict=True))
+    form = dict(zip(OWN, values, strict=True))
     words = ("question", "hint", "candidates", "simulator")
-    return {k: bool(v) if k in ("plain", "continued") else (v or "") if k in words else v for k, v in found.items()}
+    return {k: bool(v) if k in ("plain", "continued") else (v or "") if k in words else v for k, v in form.items()}
 
 
 def rows_of(text: str | None, contents: str | None) -> str:
@@ -82,7 +89,7 @@ def rows_of(text: str | None, contents: str | None) -> str:
         raise UserError("That file is not UTF-8 text. Save it as UTF-8 and try again.", "text") from error
 
 
-def running(name: str) -> dict[str, Any]:
+def running(name: str) -> dict[str, Json]:
     """The background options that the three jobs have in common."""
     return {
         "background": True,
@@ -105,13 +112,13 @@ def running(name: str) -> dict[str, Any]:
     Input("model", "data"),
     State("session", "data"),
 )
-def estimate(tab: str, *values: Any) -> Any:
+def estimate(tab: str, *values: Typed) -> Node:
     """How many items and how long, before it is begun."""
-    *fields, model, session = values
+    *form, model, session = values
     if tab != "study":
         return no_update
-    result, panel = attempt(lambda: FaithEstimate(spec_of(model), **of_study(tuple(fields))), session, "fth-estimate")
-    return result.data["sentence"] if result else panel
+    reply, panel = ask_for(lambda: FaithEstimate(spec_of(model), **of_study(*form)), session, "fth-estimate")
+    return reply.answer.sentence if reply else panel
 
 
 @callback(
@@ -125,16 +132,16 @@ def estimate(tab: str, *values: Any) -> Any:
     State("session", "data"),
     **running("fth-new"),
 )
-def make(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+def make(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node]:
     """Make, certify and score items with this model; the study is opened when it is there."""
-    *fields, model, known, session = values
+    *form, model, known, session = values
     if not clicks:
-        return (no_update,) * 3
-    result, panel = asked(lambda: FaithStudy(spec_of(model), **of_study(tuple(fields))), set_progress, session, known)
-    if result is None:
+        return no_update, no_update, no_update
+    reply, panel = asked(lambda: FaithStudy(spec_of(model), **of_study(*form)), set_progress, session, known)
+    if reply is None:
         return no_update, panel, None
-    data = result.data
-    return {"study": data["study"], "n": clicks}, None, answer(data["sentence"], data["study"])
+    study = reply.answer
+    return {"study": study.study, "n": clicks}, None, answer(study.sentence, study.study)
 
 
 @callback(
@@ -148,16 +155,16 @@ def make(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]
     State("session", "data"),
     **running("fth-own"),
 )
-def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+def write(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node]:
     """Let the model write its chains; each can be opened above."""
-    *fields, model, known, session = values
+    *form, model, known, session = values
     if not clicks:
-        return (no_update,) * 3
-    result, panel = asked(lambda: FaithOwn(spec_of(model), **of_own(tuple(fields))), set_progress, session, known)
-    if result is None:
+        return no_update, no_update, no_update
+    reply, panel = asked(lambda: FaithOwn(spec_of(model), **of_own(*form)), set_progress, session, known)
+    if reply is None:
         return no_update, panel, None
-    data = result.data
-    return {"study": data["study"], "n": clicks}, None, [answer(data["sentence"], data["study"]), chains(data)]
+    own = reply.answer
+    return {"study": own.study, "n": clicks}, None, [answer(own.sentence, own.study), chains(own)]
 
 
 @callback(
@@ -175,47 +182,46 @@ def write(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...
     State("session", "data"),
     **running("fth-file"),
 )
-def read(set_progress: Any, clicks: int | None, *values: Any) -> tuple[Any, ...]:
+def read(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node, Node]:
     """Check rows, measure those that can be used, and list the others with the reason."""
     text, contents, unlabelled, continued, model, known, session = values
     if not clicks:
-        return (no_update,) * 4
-    result, panel = asked(
+        return no_update, no_update, no_update, no_update
+    reply, panel = asked(
         lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled), bool(continued)),
         set_progress, session, known,
     )  # fmt: skip
-    if result is None:
+    if reply is None:
         return no_update, panel, None, None
-    data = result.data
-    shown = answer(data["sentence"], data["study"])
-    return {"study": data["study"], "n": clicks}, None, shown, refused_table(data["refused"])
+    study = reply.answer
+    return {"study": study.study, "n": clicks}, None, answer(study.sentence, study.study), refused_table(study.refused)
 
 
-def answer(sentence: str, study: str) -> Any:
+def answer(sentence: str, study: str) -> Node:
     """What a job says at its end, and a way to what it made."""
     tab = next(tab for kind, tab in KINDS.values() if study.startswith(kind))
     return html.Div([f"{sentence} ", _opener("Show the study", study, tab=tab)], className="fthb-done")
 
 
-def chains(data: dict[str, Any]) -> Any:
+def chains(own: OwnChains) -> Node:
     """How often each answer came, and every chain with a button that opens it."""
-    counts = ", ".join(f"{row['answer']} ({row['count']})" for row in data["answers"])
+    counts = ", ".join(f"{row.answer} ({row.count})" for row in own.answers)
     rows = [
         html.Tr(
             [
-                html.Td(_opener(str(k + 1), data["study"], row["item"])),
-                html.Td(row["answer"]),
-                html.Td(row["text"].strip(), className="fthb-chain"),
+                html.Td(_opener(str(k + 1), own.study, row.item)),
+                html.Td(row.answer),
+                html.Td(row.text.strip(), className="fthb-chain"),
             ]
         )
-        for k, row in enumerate(data["items"])
+        for k, row in enumerate(own.items)
     ]
     head = html.Tr([html.Th(t) for t in ("chain", "answer", "steps")])
     table = html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
     return html.Div([note(f"Answers: {counts}." if counts else ""), table], className="attune-table-box fthb-chains")
 
 
-def _opener(text: str, study: str, item: str = "", tab: str = "") -> Any:
+def _opener(text: str, study: str, item: str = "", tab: str = "") -> Node:
     marks = {"data-fthb-study": study, "data-fthb-item": item, "data-fthb-tab": tab}
     return html.Button(text, className="attune-link", type="button", **marks)
 
@@ -226,7 +232,7 @@ def _opener(text: str, study: str, item: str = "", tab: str = "") -> Any:
     State("fth-file-upload", "filename"),
     prevent_initial_call=True,
 )
-def chosen(contents: str | None, name: str | None) -> Any:
+def chosen(contents: str | None, name: str | None) -> Node:
     """Say which file was chosen; what was typed stays, and comes first."""
     if not contents:
         return no_update

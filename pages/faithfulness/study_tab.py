@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.faithfulness.ops.jobs import MAX_FILE
 from components.kit.names import named, progress
-
-if TYPE_CHECKING:
-    from pages.faithfulness.state import View
+from components.kit.types import Node, Typed
 
 TIERS = [
     {"label": "0: blind models", "value": "0"},
@@ -26,7 +22,7 @@ QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Th
 ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
 
 
-def study_tab(view: View) -> Any:
+def study_tab() -> Node:
     """Three ways to a study; each is a job, and opens when it is done."""
     return html.Div(
         [
@@ -40,14 +36,14 @@ def study_tab(view: View) -> Any:
     )
 
 
-def field(label: str, name: str, value: Any, kind: str = "number", **more: Any) -> Any:
+def field(label: str, name: str, value: Typed, kind: str = "number", **more: Typed) -> Node:
     """A labelled input. Numbers have no bounds here: the server checks, and can say what is wrong."""
     extra = {"step": "any"} if kind == "number" else {}
     entry = dbc.Input(id=name, type=kind, value=value, size="sm", className="attune-number", **extra, **more)
     return html.Div([dbc.Label(label, html_for=name), entry], className="attune-inline")
 
 
-def job(name: str, text: str) -> list[Any]:
+def job(name: str, text: str) -> list[Node]:
     """What every job has: go, cancel, a bar, a line that says where it is, a place for refusals and for the answer."""
     return [
         html.Div(
@@ -64,7 +60,7 @@ def job(name: str, text: str) -> list[Any]:
     ]
 
 
-def _card(title: str, said: str, content: list[Any]) -> Any:
+def _card(title: str, said: str, content: list[Node]) -> Node:
     head = html.Div(html.H3(title), className="attune-card-head")
     return html.Section(
         [head, html.P(said, className="attune-note fthb-lead"), *content],
@@ -73,7 +69,7 @@ def _card(title: str, said: str, content: list[Any]) -> Any:
     )
 
 
-def _again() -> Any:
+def _again() -> Node:
     return _card(
         "Measure this model",
         "Items are made, certified by held-out swaps on the loaded model, and scored. What fails its certificate is "
@@ -100,7 +96,7 @@ def _again() -> Any:
     )
 
 
-def _own() -> Any:
+def _own() -> Node:
     return _card(
         "Chains of its own",
         "The loaded model writes chains for your question. They are split into steps and measured. They have no "
@@ -146,7 +142,7 @@ def _own() -> Any:
     )
 
 
-def _file() -> Any:
+def _file() -> Node:
     return _card(
         "Rows from a file",
         "One JSON object on a line, as in the published benchmark. Labels of chains and of single steps are ranked "

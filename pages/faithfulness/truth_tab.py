@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dash import dcc, html
 
-from components.kit.figure_card import figure_card
+from components.kit.types import Node
 from pages.faithfulness.board_tab import choice
-
-if TYPE_CHECKING:
-    from pages.faithfulness.state import View
+from pages.faithfulness.cards import TRUTH
 
 
-def truth_tab(view: View) -> Any:
+def truth_tab() -> Node:
     """One measure's score against importance, item by item."""
     return html.Div(
         [
             dcc.Store(id="fth-points"),
+            dcc.Store(id="fth-points-of"),
             dcc.Store(id="fth-tier"),
             html.Div(
                 [
@@ -28,7 +25,7 @@ def truth_tab(view: View) -> Any:
                 className="attune-row fthb-controls",
             ),
             html.Div(id="fth-truth-error", className="fthb-error"),
-            figure_card("fth-truth", "Is it important, or is it true?", "", 560),
+            TRUTH.layout(),
         ],
         className="attune-stack",
     )

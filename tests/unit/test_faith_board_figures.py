@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,24 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.answer import from_wire
+from analysis.faithfulness.agreement import kappa_matrix
+from analysis.faithfulness.answers.board import (
+    Board,
+    BoardRow,
+    Kappa,
+    LengthArea,
+    ScorePoint,
+    TierRow,
+    TierScores,
+    Unlearning,
+)
 from components.faithfulness import board_figures as board
 from components.faithfulness import cost_figures as cost
+from components.faithfulness import point_figures as point
 from components.faithfulness.style import BASELINES, LABELS, SYMBOLS, by_family, label_colour
 from components.kit.theme import REMAINDER
+from components.kit.view import NoOptions
 
 THEMES = ("light", "dark")
 HOSTILE = "<b>3+4=7</b>&<script>"
@@ -43,8 +59,8 @@ def area(value: float, ties: float = 0.0) -> dict[str, Any]:
     }
 
 
-def row(name: str, family: str, one: Any, two: Any, called: Any = None, **more: Any) -> dict[str, Any]:
-    return {
+def row(name: str, family: str, one: Any, two: Any, called: Any = None, **more: Any) -> BoardRow:
+    data = {
         "measure": name,
         "family": family,
         "main": "soft",
@@ -58,28 +74,30 @@ def row(name: str, family: str, one: Any, two: Any, called: Any = None, **more: 
         "seconds": 0.2,
         "note": "",
     } | more
+    return from_wire(BoardRow, data, {})
 
 
-ROWS = [
+ROWS = (
     row("chain length", "baseline", area(0.5), None, None, passes=0, seconds=0.0),
     row("SCM", "importance", area(0.9, 0.4), area(0.31), 0.1, published={"step": None, "chain": [0.38, 0.03]}),
     row("CC-SHAP", "attribution", None, area(0.55), None, published={"step": [0.41, 0.03], "chain": [0.7, 0.04]}),
     row("NLDD", "other", area(0.99), area(0.26), 0.75, seconds=30.0),
     row("Filler Tokens", "importance", area(0.93), None, 0.4, published={"step": [0.59, 0.01], "chain": [0.5, 0.02]}),
-]
-TIERS = [
-    {"tier": "1", "title": f"Tier 1 {HOSTILE}", "items": 120, "problems": 30, "seeds": 1, "shown": True},
-    {
-        "tier": "2",
-        "title": "Tier 2",
-        "items": 80,
-        "problems": 20,
-        "seeds": 5,
-        "shown": True,
-        "why_not": "matched badly",
-    },
-]
+)
+TIERS = (
+    TierRow("1", f"Tier 1 {HOSTILE}", "s.", 120, 30, 1, 0, "", None, True, ""),
+    TierRow("2", "Tier 2", "s.", 80, 20, 5, 0, "", None, True, "matched badly"),
+)
 ORDER = ["importance", "SCM", "Filler Tokens", "attribution", "CC-SHAP", "other", "NLDD", BASELINES, "chain length"]
+
+
+def board_of(rows: Sequence[BoardRow] = ROWS, **more: Any) -> Board:
+    return Board((), "abc", "", "s.", rows=tuple(rows), **more)
+
+
+def leaderboard(rows: Sequence[BoardRow], tiers: Sequence[TierRow], published: bool, theme: str) -> dict[str, Any]:
+    options = board.LeaderboardOptions(tuple(tier.tier for tier in tiers), published)
+    return board.leaderboard(board_of(rows, tiers=tuple(tiers)), options, theme).figure
 
 
 def drawn(figure: dict[str, Any], axis: str) -> dict[str, tuple[float, int]]:
@@ -99,7 +117,7 @@ def test_measures_stand_by_family_and_baselines_apart_at_the_end() -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_board_draws_every_value_where_it_is(theme: str) -> None:
-    figure = checked(board.leaderboard(ROWS, TIERS, True, theme))
+    figure = checked(leaderboard(ROWS, TIERS, True, theme))
     one, two = drawn(figure, "x"), drawn(figure, "x2")
     assert one == {"chain length": (0.5, 8), "SCM": (0.9, 1), "Filler Tokens": (0.93, 2), "NLDD": (0.99, 6)}
     assert two == {"SCM": (0.31, 1), "CC-SHAP": (0.55, 4), "NLDD": (0.26, 6)}  # below 0.5 is drawn below 0.5
@@ -122,7 +140,7 @@ def test_the_board_draws_every_value_where_it_is(theme: str) -> None:
 
 
 def test_only_published_values_are_hollow_and_they_have_a_panel_of_their_own() -> None:
-    figure = checked(board.leaderboard(ROWS, TIERS, True, "dark"))
+    figure = checked(leaderboard(ROWS, TIERS, True, "dark"))
     hollow = [t for t in figure["data"] if str(t.get("marker", {}).get("symbol", "")).endswith("-open")]
     assert {t["xaxis"] for t in hollow} == {"x3"} and all("other models, other items" in t["name"] for t in hollow)
     found = {(c[0], x) for t in hollow for c, x in zip(t["customdata"], t["x"], strict=True)}
@@ -134,28 +152,28 @@ def test_only_published_values_are_hollow_and_they_have_a_panel_of_their_own() -
         ("Filler Tokens", 0.5),
     }
     assert "published: other models, other items" in words(figure).replace("<br>", " ")
-    for without in (board.leaderboard(ROWS, TIERS, False, "light"), board.leaderboard(ROWS[3:4], TIERS, True, "light")):
+    for without in (leaderboard(ROWS, TIERS, False, "light"), leaderboard(ROWS[3:4], TIERS, True, "light")):
         assert "xaxis3" not in checked(without)["layout"]
         assert not any("open" in str(t.get("marker")) for t in without["data"])
 
 
 def test_a_tier_that_may_not_be_shown_says_why_instead() -> None:
-    figure = checked(board.leaderboard(ROWS, [TIERS[0], TIERS[1] | {"shown": False}], False, "light"))
+    figure = checked(leaderboard(ROWS, [TIERS[0], replace(TIERS[1], shown=False)], False, "light"))
     assert not any(t["xaxis"] == "x2" for t in figure["data"]) and "matched badly" in words(figure)
     assert drawn(figure, "x")["SCM"] == (0.9, 1)
-    assert "matched badly" not in words(board.leaderboard(ROWS, TIERS, False, "light"))
+    assert "matched badly" not in words(leaderboard(ROWS, TIERS, False, "light"))
 
 
 def test_missing_intervals_and_nulls_leave_the_value() -> None:
-    bare = row("SCM", "importance", {"auroc": 0.7, "low": None, "high": None, "ties": None, "permuted": None}, None)
-    figure = checked(board.leaderboard([bare], TIERS[:1], False, "light"))
+    bare = row("SCM", "importance", {"auroc": 0.7}, None)
+    figure = checked(leaderboard([bare], TIERS[:1], False, "light"))
     assert drawn(figure, "x") == {"SCM": (0.7, 1)}
     assert not any(t["name"].startswith("shuffled") for t in figure["data"])
 
 
-def points(n: int = 12) -> list[dict[str, Any]]:
+def points(n: int = 12, thresholds: Mapping[str, float] | None = None, importance: str = "EA") -> TierScores:
     rng = np.random.default_rng(0)
-    return [
+    rows = [
         {
             "item": f"item {i}",
             "label": (True, False, None)[i % 3],
@@ -164,17 +182,32 @@ def points(n: int = 12) -> list[dict[str, Any]]:
             "demos": 0,
             "text": HOSTILE + " and a longer text " * 5,
             "steps": 2,
-            "scores": {"SCM": float(rng.random()), "NLDD": None if i == 3 else float(rng.normal()), "FUR": None},
-            "importance": None if i == 6 else float(rng.random()),
+            "scores": {
+                "SCM": round(float(rng.random()), 3),
+                "NLDD": None if i == 3 else round(float(rng.normal()), 3),
+                "FUR": None,
+                "EA": None if i == 6 else round(float(rng.random()), 3),
+            },
         }
         for i in range(n)
     ]
+    found = tuple(from_wire(ScorePoint, r | {"importance": r["scores"]["EA"]}, {}) for r in rows)  # type: ignore[index]
+    return TierScores(found, ("SCM", "NLDD", "FUR", "EA"), dict(thresholds or {}), importance, "1")
+
+
+def truth(scores: TierScores, measure: str, by: str, theme: str, item: str = "") -> dict[str, Any]:
+    return point.importance_truth(scores, board_of(), point.TruthOptions(measure, by, item), theme).figure
+
+
+def distributions(scores: TierScores, names: Sequence[str], theme: str, item: str = "") -> dict[str, Any]:
+    rows = [row(name, "importance", None, None) for name in names]
+    return point.distributions(scores, board_of(rows), point.DistributionOptions(item=item), theme).figure
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_importance_against_truth_shows_label_by_colour_and_symbol(theme: str) -> None:
-    given = points()
-    figure = checked(board.importance_truth(given, "NLDD", "Early Answering", theme, "item 4", 0.5))
+    given = points(thresholds={"NLDD": 0.5})
+    figure = checked(truth(given, "NLDD", "EA", theme, "item 4"))
     by_name = {t["name"]: t for t in figure["data"]}
     assert set(by_name) == {*LABELS.values(), "chosen item"}
     seen = {}
@@ -183,7 +216,7 @@ def test_importance_against_truth_shows_label_by_colour_and_symbol(theme: str) -
         assert trace["marker"]["symbol"] == SYMBOLS[label] and trace["marker"]["color"] == label_colour(label, theme)
         seen |= {c: (x, y) for c, x, y in zip(trace["customdata"], trace["x"], trace["y"], strict=True)}
     assert seen == {
-        p["item"]: (p["importance"], p["scores"]["NLDD"]) for p in given if p["item"] not in ("item 3", "item 6")
+        p.item: (p.importance, p.scores["NLDD"]) for p in given.points if p.item not in ("item 3", "item 6")
     }  # as they are, without jitter; what lacks a score is left out
     assert len({t["marker"]["color"] for t in figure["data"]}) == 4
     ring = by_name["chosen item"]
@@ -193,16 +226,14 @@ def test_importance_against_truth_shows_label_by_colour_and_symbol(theme: str) -
 
 
 def test_distributions_have_a_panel_for_each_measure_with_all_its_points() -> None:
-    given = points()
-    figure = checked(
-        board.distributions(given, ["SCM", "NLDD", "FUR"], "1", "dark", {"SCM": 0.5, "NLDD": None}, "item 4")
-    )
+    given = points(thresholds={"SCM": 0.5})
+    figure = checked(distributions(given, ["SCM", "NLDD", "FUR"], "dark", "item 4"))
     panels = {axis: [t for t in figure["data"] if t["yaxis"] == axis] for axis in ("y", "y2")}
     assert len(figure["data"]) == sum(map(len, panels.values()))  # nothing of FUR, which has no scores
     for axis, name in (("y", "SCM"), ("y2", "NLDD")):
         clouds = [t for t in panels[axis] if t["name"] != "chosen item"]
         seen = {c: y for t in clouds for c, y in zip(t["customdata"], t["y"], strict=True)}
-        assert seen == {p["item"]: p["scores"][name] for p in given if p["scores"][name] is not None}
+        assert seen == {p.item: p.scores[name] for p in given.points if p.scores[name] is not None}
         for lane, trace in enumerate(clouds):
             assert all(abs(x - lane) < 0.4 for x in trace["x"])  # within the lane of its label
             place = dict(zip(trace["customdata"], trace["x"], strict=True))
@@ -211,53 +242,74 @@ def test_distributions_have_a_panel_for_each_measure_with_all_its_points() -> No
                 assert (ring["x"][0], ring["y"][0]) == (place["item 4"], seen["item 4"])
     (line,) = figure["layout"]["shapes"]
     assert line["yref"] == "y" and line["y0"] == 0.5  # only where there is a threshold
-    assert figure == board.distributions(
-        given, ["SCM", "NLDD", "FUR"], "1", "dark", {"SCM": 0.5, "NLDD": None}, "item 4"
-    )
+    assert figure == distributions(given, ["SCM", "NLDD", "FUR"], "dark", "item 4")
 
 
 def test_called_shares_follow_the_threshold() -> None:
     given = points()
-    scores = [p["scores"]["SCM"] for p in given]
-    found = board.called_shares(given, {"SCM": sorted(scores)[4], "NLDD": None, "FUR": 0.5})
+    scores = [p.scores["SCM"] or 0.0 for p in given.points]
+    found = board.called_shares(given, {"SCM": sorted(scores)[4], "FUR": 0.5})
     assert found == {"SCM": 8 / 12}  # at the threshold counts as faithful
+
+
+def calls(shares: Mapping[str, tuple[int, int]], levels: Mapping[str, float], tier: str = "1") -> TierScores:
+    """Points of which, by each measure, so many of so many reach the threshold; the rest has no score."""
+    most = max(of for _, of in shares.values())
+    rows = [
+        ScorePoint(f"i{k}", True, "R", "p", 0, "t", 2,
+                   {n: (1.0 if k < yes else -1.0) if k < of else None for n, (yes, of) in shares.items()}, None)
+        for k in range(most)
+    ]  # fmt: skip
+    return TierScores(tuple(rows), tuple(shares), dict(levels), "SCM", tier)
+
+
+def bias(rows: Sequence[BoardRow], scores: TierScores, theme: str, **more: Any) -> dict[str, Any]:
+    return board.bias(board_of(rows, **more), scores, board.ThresholdOptions(), theme).figure
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_bias_shows_both_shares_and_the_share_that_is(theme: str) -> None:
-    figure = checked(board.bias(ROWS, "1", {"SCM": 0.5, "NLDD": 0.25}, theme))
+    shares = {"SCM": (2, 20), "Filler Tokens": (8, 20), "NLDD": (15, 20), "CC-SHAP": (0, 0)}
+    scores = calls(shares, {"SCM": 0.5, "NLDD": 0.25, "Filler Tokens": 0.5, "CC-SHAP": 0.5})
+    figure = checked(bias(ROWS, scores, theme))
     yes, no = figure["data"]
     assert {c[0]: x for c, x in zip(yes["customdata"], yes["x"], strict=True)} == {
         "SCM": 0.1,
         "Filler Tokens": 0.4,
         "NLDD": 0.75,
-    }
+    }  # what has no threshold or no score has no bar
     np.testing.assert_allclose(np.add(yes["x"], no["x"]), 1)
     assert no["marker"]["pattern"]["shape"] and not yes["marker"]["pattern"]["shape"]
     line = [s for s in figure["layout"]["shapes"] if s.get("yref") == "paper"]
     assert [s["x0"] for s in line] == [0.25] and "labelled faithful: 25%" in words(figure)
     ticks = figure["layout"]["yaxis"]["ticktext"]
-    assert "NLDD  ≥ 0.25" in ticks and "Filler Tokens" in ticks
+    assert "NLDD  ≥ 0.25" in ticks and "Filler Tokens  ≥ 0.5" in ticks
+    moved = board.bias(board_of(), scores, board.ThresholdOptions({"SCM": -2.0}), theme)
+    bars = moved.figure["data"][0]
+    assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1 and moved.caption == board.NOT_RANKED
+    assert "SCM  ≥ −2" in moved.figure["layout"]["yaxis"]["ticktext"]
+    ranked = board_of(kappa=Kappa((), {"1": ()}))
+    assert board.bias(ranked, scores, board.ThresholdOptions(), theme).caption == board.DASHED
 
 
 def test_a_bar_says_on_how_few_items_it_rests() -> None:
-    few = row("FUR", "other", area(0.6) | {"n_faithful": 6, "n_unfaithful": 6}, None, 0.25)
-    figure = checked(board.bias([few, *ROWS], "1", {"SCM": 0.5, "FUR": 0.1}, "dark"))
+    few = row("FUR", "other", area(0.6) | {"n_faithful": 6, "n_unfaithful": 6}, None)
+    scores = calls({"FUR": (3, 12), "SCM": (12, 120)}, {"SCM": 0.5, "FUR": 0.1})
+    figure = checked(bias([few, *ROWS], scores, "dark"))
     ticks = figure["layout"]["yaxis"]["ticktext"]
     assert "FUR  ≥ 0.1 (n = 12)" in ticks and sum("n =" in t for t in ticks) == 1
     said = {c[0]: c[2] for c in figure["data"][0]["customdata"]}
     assert said["FUR"] == " of 12 items" and said["SCM"] == " of 120 items"
     assert "labelled faithful: 25%" in words(figure)  # of all items, not of the few that come first
-    counted = [r | {"counted": {"1": 7 if r["measure"] == "SCM" else 9}} for r in ROWS]
-    ticks = board.bias(counted, "1", {"SCM": 0.5}, "dark")["layout"]["yaxis"]["ticktext"]
-    assert "SCM  ≥ 0.5 (n = 7)" in ticks  # as counted, where nothing is ranked
+    counted = calls({"SCM": (1, 7), "NLDD": (1, 9)}, {"SCM": 0.5, "NLDD": 0.5})
+    assert "SCM  ≥ 0.5 (n = 7)" in bias(ROWS, counted, "dark")["layout"]["yaxis"]["ticktext"]  # counted, not ranked
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_a_measure_that_ran_on_one_label_was_run(theme: str) -> None:
     one = row("CC-SHAP", "attribution", {**area(0.5), "auroc": None, "low": None, "high": None}, None)
     never = row("FUR", "other", None, None)
-    figure = checked(board.leaderboard([ROWS[1], one, never], TIERS[:1], False, theme))
+    figure = checked(leaderboard([ROWS[1], one, never], TIERS[:1], False, theme))
     values = next(t for t in figure["data"] if t["mode"] == "text")
     said = dict(zip(values["y"], values["text"], strict=True))
     assert said == {1: "0.90 · 40%", 3: "one label only", 5: "not run"}
@@ -265,28 +317,40 @@ def test_a_measure_that_ran_on_one_label_was_run(theme: str) -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
-    names = ["SCM", "NLDD", HOSTILE]
-    table = [[1.0, -0.004, 0.35], [-0.004, 1.0, None], [0.35, None, 1.0]]
-    figure = checked(board.kappa_map({"measures": names, "tiers": {"1": table}}, "1", theme))
-    (heat,) = figure["data"]
-    assert heat["z"] == [[-0.004, None], [0.35, None]] and heat["text"] == [[".00", ""], [".35", ""]]
+    names = ("SCM", "NLDD", HOSTILE)
+    rng = np.random.default_rng(2)
+    table = np.sign(rng.normal(size=(3, 300)))
+    table[1, 12:], table[2, :12] = np.nan, 1.0  # the second ran on 12 items, which the third calls alike
+    table[1, :12] = 1.0
+    rows = [
+        ScorePoint(f"i{k}", True, "R", "p", 0, "t", 2,
+                   {n: None if np.isnan(v) else float(v) for n, v in zip(names, column, strict=True)}, None)
+        for k, column in enumerate(table.T)
+    ]  # fmt: skip
+    scores = TierScores(tuple(rows), names, dict.fromkeys(names, 0.0), "SCM", "1")
+    drawing = cost.kappa_map(board_of(kappa=Kappa(names)), scores, board.ThresholdOptions(), theme)
+    (heat,) = checked(drawing.figure)["data"]
+    agreement = kappa_matrix(np.where(np.isnan(table), np.nan, table > 0))
+    assert heat["z"][1] == [pytest.approx(agreement[2, 0]), None] and heat["z"][0][1] is None
+    assert heat["text"][1][0] == f"{agreement[2, 0]:.2f}".replace("-0", "−").removeprefix("0")
     assert (heat["zmin"], heat["zmid"], heat["zmax"]) == (-1, 0, 1)
-    assert "empty" in words(figure) and "&lt;b&gt;" in figure["layout"]["yaxis"]["ticktext"][1]
-    assert not any("n =" in t for t in figure["layout"]["yaxis"]["ticktext"])
-    counts = [[300, 12, 300], [12, 12, 12], [300, 12, 300]]
-    given = {"measures": names, "tiers": {"1": table}, "counts": {"1": counts}}
-    figure = checked(board.kappa_map(given, "1", theme))
-    axes = figure["layout"]["xaxis"]["ticktext"], figure["layout"]["yaxis"]["ticktext"]
+    assert "empty" in words(drawing.figure) and "&lt;b&gt;" in drawing.figure["layout"]["yaxis"]["ticktext"][1]
+    axes = drawing.figure["layout"]["xaxis"]["ticktext"], drawing.figure["layout"]["yaxis"]["ticktext"]
     assert axes[0] == ["SCM", "NLDD (n = 12)"] and axes[1][0] == "NLDD (n = 12)" and "n =" not in axes[1][1]
-    on = [[c[2] for c in line] for line in figure["data"][0]["customdata"]]
+    on = [[c[2] for c in line] for line in heat["customdata"]]
     assert on[0][0] == "<br>on 12 items" and on[1] == ["<br>on 300 items", "<br>on 12 items"]
-    full = [[1.0, -0.12], [-0.12, 1.0]]
-    figure = board.kappa_map({"measures": names[:2], "tiers": {"1": full}}, "1", theme)
-    assert figure["data"][0]["text"] == [["−.12"]] and "empty" not in words(figure)
+    assert "on up to 300 items; a measure with n" in drawing.caption
+    assert cost._kappa(-0.12) == "−.12" and cost._kappa(-0.004) == ".00" and cost._kappa(1.0) == "1.00"
+    two = replace(scores, thresholds={"SCM": 0.0, HOSTILE: 0.0})  # what has no threshold is compared with nothing
+    drawing = cost.kappa_map(board_of(kappa=Kappa(names)), two, board.ThresholdOptions(), theme)
+    assert "empty" not in words(drawing.figure) and not any(
+        "n =" in t for t in drawing.figure["layout"]["yaxis"]["ticktext"]
+    )
+    assert drawing.caption.endswith("300 items.")
 
 
 def test_costs_are_on_logarithmic_axes_and_nothing_costs_nothing() -> None:
-    figure = checked(cost.cost(ROWS, "light"))
+    figure = checked(cost.cost(board_of(), NoOptions(), "light").figure)
     passes, seconds = figure["data"]
     assert dict(zip(seconds["customdata"], seconds["x"], strict=True)) == {
         "SCM": 0.2,
@@ -298,29 +362,36 @@ def test_costs_are_on_logarithmic_axes_and_nothing_costs_nothing() -> None:
     for axis, values in (("xaxis", passes["x"]), ("xaxis2", seconds["x"])):
         low, high = figure["layout"][axis]["range"]
         assert figure["layout"][axis]["type"] == "log" and low < np.log10(min(values)) <= np.log10(max(values)) < high
-    checked(cost.cost([ROWS[0]], "dark"))  # nothing but free rows
+    free = cost.cost(board_of([ROWS[0]]), NoOptions(), "dark")
+    assert checked(free.figure) and free.caption == cost.COSTS  # nothing but free rows
+    quick = cost.cost(board_of([row("SCM", "importance", None, None, seconds=1e-4)]), NoOptions(), "dark").figure
+    assert words(quick) == "none" and not quick["data"][1]["x"]  # less than is worth the name
 
 
 def test_areas_by_length_stand_in_the_order_of_the_lengths() -> None:
-    rows = [
-        {"tier": tier, "steps": steps, "measure": name, "auroc": value, "n": 40}
+    rows = tuple(
+        LengthArea(tier, name, str(steps), value, 40)
         for tier, steps, name, value in (
             ("1", "10 to 12", "SCM", 0.4),
             ("1", 2, "SCM", 0.9),
             ("1", 2, "NLDD", None),
             ("2", 3, "SCM", 0.5),
         )
-    ]
-    figure = checked(cost.lengths(rows, "dark"))
+    )
+    figure = checked(cost.lengths(board_of(tiers=TIERS, lengths=rows), NoOptions(), "dark").figure)
     one, two = figure["data"]
     assert one["z"] == [[0.9, 0.4], [None, None]] and two["z"] == [[0.5], [None]] and one["zmid"] == 0.5
     assert [t.split("<")[0] for t in figure["layout"]["xaxis"]["ticktext"]] == ["2", "10 to 12"]
-    assert len(checked(cost.lengths(rows, "light", "2"))["data"]) == 1
+    hidden = board_of(tiers=(replace(TIERS[0], shown=False, why_not="no"), TIERS[1]), lengths=rows)
+    assert len(checked(cost.lengths(hidden, NoOptions(), "light").figure)["data"]) == 1
 
 
 def test_the_sweep_shows_the_floor_and_the_chosen_rate() -> None:
     rows = [{"rate": r, "efficacy": e, "specificity": 1 - e, "flips": None} for r, e in ((1e-4, 0.5), (1e-5, 0.1))]
-    figure = checked(cost.sweep({"sweep": rows, "rate": 1e-5, "floor": 0.9}, "dark"))
+    fur = from_wire(Unlearning, {"sweep": rows, "rate": 1e-5, "floor": 0.9, "sentence": "Said."}, {})
+    drawing = cost.sweep(board_of(fur=fur), NoOptions(), "dark")
+    figure = checked(drawing.figure)
+    assert drawing.caption == "Said."
     efficacy, specificity = figure["data"]  # flips were not counted
     assert efficacy["x"] == [1e-5, 1e-4] and efficacy["y"] == [0.1, 0.5] and specificity["y"] == [0.9, 0.5]
     floor, chosen = figure["layout"]["shapes"]
@@ -331,19 +402,20 @@ def test_the_sweep_shows_the_floor_and_the_chosen_rate() -> None:
 @pytest.mark.parametrize("theme", THEMES)
 def test_nothing_gives_a_figure_that_says_so(theme: str) -> None:
     nothing = [row("SCM", "importance", None, None, None, passes=None, seconds=None)]
+    none, plain, moved = replace(points(), points=()), NoOptions(), board.ThresholdOptions()
     for figure in (
-        board.leaderboard([], TIERS, True, theme),
-        board.leaderboard(ROWS, [], True, theme),
-        board.importance_truth([], "SCM", "NLDD", theme),
-        board.importance_truth(points(), "FUR", "NLDD", theme),
-        board.distributions([], ["SCM"], "1", theme),
-        board.distributions(points(), ["FUR"], "1", theme),
-        board.bias(nothing, "1", {}, theme),
-        board.kappa_map({"measures": [], "tiers": {}}, "1", theme),
-        board.kappa_map({"measures": ["SCM", "NLDD"], "tiers": {"1": [[1, 0], [0, 1]]}}, "2", theme),
-        cost.cost(nothing, theme),
-        cost.lengths([], theme),
-        cost.sweep(None, theme),
+        leaderboard([], TIERS, True, theme),
+        leaderboard(ROWS, [], True, theme),
+        truth(none, "SCM", "NLDD", theme),
+        truth(points(), "FUR", "NLDD", theme),
+        distributions(none, ["SCM"], theme),
+        distributions(points(), ["FUR"], theme),
+        bias(nothing, points(), theme),
+        cost.kappa_map(board_of(), points(), moved, theme).figure,
+        cost.kappa_map(board_of(kappa=Kappa(("SCM", "NLDD"))), points(), moved, theme).figure,
+        cost.cost(board_of(nothing), plain, theme).figure,
+        cost.lengths(board_of(), plain, theme).figure,
+        cost.sweep(board_of(), plain, theme).figure,
     ):
         assert figure["data"] == [] and len(words(checked(figure))) > 10
-    checked(board.leaderboard(nothing, TIERS, True, theme))
+    checked(leaderboard(nothing, TIERS, True, theme))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +18,18 @@ import pytest
 from plotly.utils import PlotlyJSONEncoder
 from scipy.stats import spearmanr
 
+from analysis.answer import from_wire
 from analysis.errors import UserError
+from analysis.faithfulness.answers.board import Board, ScorePoint, StudyList, StudyName, TierScores
+from analysis.faithfulness.answers.jobs import AnswerCount, OwnChain, OwnChains, RefusedLine
 from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
 from app import create_app
-from components.faithfulness.board_figures import called_shares
+from components.faithfulness.board_figures import ThresholdOptions, bias, called_shares
 from components.faithfulness.board_table import board_table, refused_table, span, tier_cards, within
 from components.faithfulness.honesty import honesty_strip
+from components.faithfulness.point_figures import TruthOptions, importance_truth
+from components.kit.card import UNCHANGED
+from tests.unit.faithfulness.answers import Held
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Early Answering", "SCM", "CC-SHAP", "chain length", "answer confidence")
@@ -38,36 +45,24 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def answered(seed: int = 0, count: int = 40) -> dict[str, Any]:
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    return Held(monkeypatch)
+
+
+def answered(seed: int = 0, count: int = 40) -> TierScores:
     """As FaithScores answers: CC-SHAP lacks every third score, chain length has no threshold."""
     rng = np.random.default_rng(seed)
     points = []
     for k in range(count):
         scores: dict[str, float | None] = {n: float(rng.uniform(-1, 1)) for n in NAMES}
         scores["CC-SHAP"] = None if k % 3 == 0 else scores["CC-SHAP"]
-        points.append(
-            {
-                "item": f"i{k}",
-                "label": k % 4 != 0,
-                "regime": "R",
-                "problem": str(k),
-                "demos": 0,
-                "text": "t",
-                "steps": 2,
-            }
-            | {"scores": scores, "importance": scores["Early Answering"]}
-        )
+        points.append(ScorePoint(f"i{k}", k % 4 != 0, "R", str(k), 0, "t", 2, scores, scores["Early Answering"]))
     thresholds = {n: 0.5 for n in NAMES if n != "chain length"}
-    return {
-        "points": points,
-        "measures": list(NAMES),
-        "thresholds": thresholds,
-        "importance": "Early Answering",
-        "tier": "1",
-    }
+    return TierScores(tuple(points), NAMES, thresholds, "Early Answering", "1")
 
 
-def made_board(shown: bool = True) -> dict[str, Any]:
+def made_board(shown: bool = True, **more: Any) -> Board:
     """As FaithBoard answers: tiers 1 and 2, of which the second may be withheld."""
 
     def area(value: float | None) -> dict[str, Any]:
@@ -93,7 +88,7 @@ def made_board(shown: bool = True) -> dict[str, Any]:
     ]
     kappa = {"measures": list(NAMES[:3]), "tiers": {t: [[1.0] * 3 for _ in range(3)] for t in "12"}}
     lengths = [{"tier": t, "steps": "2", "measure": "SCM", "auroc": 0.6, "n": 40} for t in "12"]
-    return {
+    data = {
         "studies": [{"name": "", "title": "bundled"}, {"name": "mine", "title": "my own"}], "study": "",
         "fingerprint": "abc",
         "source": "Comes with Attune.", "tiers": tiers, "rows": rows, "differences": gaps, "kappa": kappa,
@@ -101,6 +96,7 @@ def made_board(shown: bool = True) -> dict[str, Any]:
         "exhibits": [{"tier": "Z", "name": "Z", "sentence": "Shown.", "made": 9, "certified": 4}],
         "published_note": "Other models, other items.",
     }  # fmt: skip
+    return replace(from_wire(Board, data, {}), **more)
 
 
 def written(component: Any) -> str:
@@ -111,27 +107,27 @@ def written(component: Any) -> str:
 
 
 def test_packing_keeps_every_point() -> None:
-    from pages.faithfulness.truth import packed, unpacked
+    from pages.faithfulness.truth import packed
 
     data = answered()
-    for point, again in zip(data["points"], unpacked(packed(data)), strict=True):
-        assert all(point[k] == again[k] for k in ("item", "label", "regime", "text", "steps"))
-        for name, score in point["scores"].items():
-            assert (again["scores"][name] is None) == (score is None)
-            assert score is None or abs(again["scores"][name] - score) < 1e-3 * abs(score)
-    other = unpacked(packed(data), "SCM")
-    assert all(p["importance"] == p["scores"]["SCM"] for p in other)
+    sent = packed(data)
+    assert sent["item"] == [p.item for p in data.points] and sent["label"] == [p.label for p in data.points]
+    for name in NAMES:
+        for point, again in zip(data.points, sent["scores"][name], strict=True):
+            score = point.scores[name]
+            assert (again is None) == (score is None)
+            assert score is None or abs(again - score) < 1e-3 * abs(score)
 
 
 def test_small_numbers_survive_rounding() -> None:
-    from pages.faithfulness.board import rounded
-
-    data = {"rate": 3e-5, "rows": [0.123456, None, 7, "x", True]}
-    assert rounded(data) == {"rate": 3e-5, "rows": [0.1235, None, 7, "x", True]}
+    point = answered().points[0]
+    points = [replace(point, scores={"SCM": v}) for v in (3e-5, 0.123456, None, 7.0)]
+    scores = TierScores(tuple(points), ("SCM",), {}, "SCM", "1")
+    assert scores.column("SCM") == [3e-5, 0.1235, None, 7.0] and scores.column("FUR") == [None] * 4
 
 
 def test_rank_correlation_is_spearmans() -> None:
-    from pages.faithfulness.truth import rank_correlation
+    from components.faithfulness.point_figures import rank_correlation
 
     rng = np.random.default_rng(1)
     x, y = rng.integers(0, 6, 50).astype(float), rng.integers(0, 6, 50).astype(float)
@@ -141,23 +137,23 @@ def test_rank_correlation_is_spearmans() -> None:
 
 
 def test_the_caption_counts_only_points_with_both_scores() -> None:
-    from pages.faithfulness.truth import caption
+    scores, board = answered(), made_board()
 
-    points = answered()["points"]
-    assert "over 26 items" in caption(points, "CC-SHAP", "Early Answering", 0.4)
-    assert "AUROC of CC-SHAP for the label: 0.40" in caption(points, "CC-SHAP", "Early Answering", 0.4)
-    assert "Rank" not in caption(points, "SCM", "SCM", None) and "AUROC" not in caption([], "SCM", "CC-SHAP", None)
+    def caption(measure: str, by: str) -> str:
+        return importance_truth(scores, board, TruthOptions(measure, by), "dark").caption
+
+    said = caption("SCM", "CC-SHAP")
+    assert "over 26 items" in said and "AUROC of SCM for the label: 0.62" in said and "Dashed" in said
+    assert "Rank" not in caption("SCM", "SCM") and "AUROC" not in caption("CC-SHAP", "SCM")
+    assert "Dashed" not in caption("chain length", "SCM")
 
 
 def test_bars_at_the_measures_own_thresholds_are_the_shares_called_faithful() -> None:
-    from pages.faithfulness.bias import rows_of
-    from pages.faithfulness.truth import packed
-
-    data = answered()
-    shares = called_shares(data["points"], data["thresholds"])
-    rows = {r["measure"]: r["called"] for r in rows_of(made_board(), packed(data) | {"tier": "1"})}
-    assert {n: c["1"] for n, c in rows.items() if c["1"] is not None} == pytest.approx(shares)
-    assert rows["chain length"] == {"1": None}
+    scores = answered()
+    shares = called_shares(scores, scores.thresholds)
+    bars = bias(made_board(), scores, ThresholdOptions(), "dark").figure["data"][0]
+    assert dict(zip([c[0] for c in bars["customdata"]], bars["x"], strict=True)) == pytest.approx(shares)
+    assert "chain length" not in shares and len(shares) == 4
 
 
 # What is withheld
@@ -169,44 +165,53 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     asked: list[Any] = []
 
-    def attempt(make: Any, *_: Any) -> tuple[None, str]:
+    def ask(make: Any, *_: Any) -> tuple[None, str]:
         asked.append(make())
         return None, "no"
 
-    monkeypatch.setattr(truth, "attempt", attempt)
+    monkeypatch.setattr(truth, "ask_for", ask)
     return asked
 
 
-def test_a_withheld_tier_is_withheld_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pages.faithfulness import board, cost, truth
+def test_a_withheld_tier_is_withheld_everywhere(monkeypatch: pytest.MonkeyPatch, held: Held) -> None:
+    from pages.faithfulness import bias, board, cost, scores, truth
 
-    hidden, asked = made_board(shown=False), watched(monkeypatch)
-    points, *panels = truth.load_points("scores", "2", hidden, None, None, "s")
-    assert "scores" not in points and asked == [] and all(WHY in written(p) for p in panels)
+    asked = watched(monkeypatch)
+    hidden = held.question(made_board(shown=False), "FaithBoard", study="hidden")
+    plain = held.question(made_board(), "FaithBoard", study="")
+    points, of, *panels = truth.load_points("scores", "2", hidden, None, None, "s")
+    assert points is None and of["question"] is None and asked == [] and all(WHY in written(p) for p in panels)
+    for card in (
+        truth.show_truth(of, "SCM", "CC-SHAP", None, "truth", "dark", hidden),
+        scores.show_scores(of, True, None, "scores", "dark", hidden),
+        bias.draw(of, "bias", "dark", hidden)["bias"],
+    ):
+        assert card["ref"] is None and card["figure"]["data"] == []
     table, cards, _ = board.show_table("board", hidden, "2")
     assert WHY in written(table) and WHY in written(cards) and "0.77" not in written([table, cards])
-    figure, _, settings = board.show_board("board", hidden, ["1", "2"], True, "dark")
-    assert "0.7654" not in written([figure, settings]) and "0.4321" not in written([figure, settings])
-    shown = cost.show_cost("cost", hidden, "dark")
-    assert [r["tier"] for r in shown[5]["rows"]] == ["1"]
+    shown = board.show_board("board", hidden, ["1", "2"], True, "dark")
+    assert "0.7654" not in written(shown) and "0.4321" not in written(shown)
+    lengths = cost.show_cost("cost", hidden, "dark")["lengths"]["figure"]
+    assert len(lengths["data"]) == 1 and "tier 1" in written(lengths)
     # The same with the tier shown has all of it, so the test above could have failed.
-    assert "0.7654" in written(board.show_board("board", made_board(), ["1", "2"], True, "dark"))
-    assert "0.77" in written(board.show_table("board", made_board(), "2")[0])
-    truth.load_points("scores", "2", made_board(), None, None, "s")
+    assert "0.7654" in written(board.show_board("board", plain, ["1", "2"], True, "dark"))
+    assert "0.77" in written(board.show_table("board", plain, "2")[0])
+    assert len(cost.show_cost("cost", plain, "dark")["lengths"]["figure"]["data"]) == 2
+    truth.load_points("scores", "2", plain, None, None, "s")
     assert [a.tier for a in asked] == ["2"]
 
 
-def test_points_are_asked_for_once_and_only_when_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_are_asked_for_once_and_only_when_looked_at(monkeypatch: pytest.MonkeyPatch, held: Held) -> None:
     from dash import no_update
 
     from pages.faithfulness import truth
 
-    asked = watched(monkeypatch)
+    asked, board = watched(monkeypatch), held.question(made_board(), "FaithBoard")
     known = {"study": "", "source": "Comes with Attune.", "tier": "1"}
     for tab, tier, kept in (("board", "1", None), ("truth", "1", known), ("truth", None, None), ("bias", "0", None)):
-        assert truth.load_points(tab, tier, made_board(), kept, None, "s")[0] is no_update
-    assert asked == [] and truth.load_points("truth", "1", None, known, None, "s")[0] is None
-    truth.load_points("truth", "1", made_board(), known | {"study": "mine"}, None, "s")
+        assert truth.load_points(tab, tier, board, kept, None, "s")[0] is no_update
+    assert asked == [] and truth.load_points("truth", "1", None, known, None, "s")[:2] == (None, None)
+    truth.load_points("truth", "1", board, known | {"study": "mine"}, None, "s")
     assert len(asked) == 1
 
 
@@ -214,78 +219,87 @@ def test_points_are_asked_for_once_and_only_when_looked_at(monkeypatch: pytest.M
 
 
 def test_a_row_says_what_it_is_worth() -> None:
-    text = written(board_table(made_board()["rows"], made_board()["differences"], "1"))
+    text = written(board_table(made_board().rows, made_board().differences, "1"))
     assert "0.62 [0.30, 0.90]" in text and "0.41 to 0.59" in text and "30 + 10" in text and "25%" in text
     assert "50% at ≥ 0.5" in text and "+0.20 [+0.10, +0.30]" in text and "What SCM does." in text
     assert text.count("fthb-beats") == 1  # SCM's interval lies above zero, that of Early Answering does not
     assert "0.00 [−0.10, +0.10]" in text and "−0.00" not in text
     # What bold means stands on the page, once, and only where something is bold.
     assert text.count("not corrected") + text.count("Nothing is corrected") == 1 and "minus that of answer" in text
-    assert "corrected" not in written(board_table(made_board()["rows"], made_board()["differences"][1:], "1"))
+    assert "corrected" not in written(board_table(made_board().rows, made_board().differences[1:], "1"))
     assert text.count("not run") == 1 and text.count("Odd.") == 1 and "Early Answering, SCM: " in text
 
 
 def test_a_measure_that_ran_on_one_label_was_run() -> None:
-    rows = made_board()["rows"]
-    rows[2]["auroc"]["1"] = rows[0]["auroc"]["1"] | {"auroc": None, "low": None, "high": None, "n_faithful": 0}
+    rows = made_board().rows
+    area = rows[0].auroc["1"]
+    assert area is not None
+    rows[2].auroc["1"] = replace(area, auroc=None, low=None, high=None, n_faithful=0)
     text = written(board_table(rows, [], "1"))
     assert text.count("one label only") == 1 and "not run" not in text and "0 + 10" in text
 
 
 def test_numbers_without_a_value_are_words() -> None:
-    assert "None." not in written(tier_cards([made_board()["tiers"][0] | {"tier": "file"}]))
+    assert "None." not in written(tier_cards([replace(made_board().tiers[0], tier="file")]))
     assert within(None, None, None) == "not defined" and within(0.5, None, 0.6) == "0.50"
-    assert span(None) == "" and span([None, None]) == "" and span([0.4, 0.6]) == "0.40 to 0.60"
-    assert "1 demonstration seed." in written(tier_cards(made_board()["tiers"]))
+    assert span(None) == "" and span((None, None)) == "" and span((0.4, 0.6)) == "0.40 to 0.60"
+    assert "1 demonstration seed." in written(tier_cards(made_board().tiers))
     assert written(honesty_strip(["Model: tiny.", ""])).count("fthb-honesty-part") == 1
 
 
-def test_what_was_chosen_stays_as_far_as_it_is_there() -> None:
-    from pages.faithfulness.board import kept, offer, with_points
+def test_what_was_chosen_stays_as_far_as_it_is_there(held: Held) -> None:
+    from pages.faithfulness.board import Choice, ModelStudies, first_of, offer, with_points
 
-    board = made_board()
-    listed = {"rows": board["studies"]}
-    first = offer(board, listed, [], [], None, {})
+    board = held.question(made_board(), "FaithBoard")
+    listed = asdict(ModelStudies.of(None, made_board()))
+    first = offer(board, listed, [], [], None, None)
     assert first[1] == "default" and first[3] == ["1", "2"] and first[5] == "2"
-    again = offer(board, listed, first[2], ["1"], "1", {})
+    again = offer(board, listed, first[2], ["1"], "1", None)
     assert again[3] == ["1"] and again[5] == "1"  # what was switched off stays off
     assert (
         offer(board, listed, [], [], None, {"tier": "1"})[5] == "1" and offer(None, None, [], [], None, None)[1] is None
     )
-    assert [o["value"] for o in with_points(board)] == ["1", "2", "Z"]
-    bare = board | {"tiers": [], "exhibits": []}
-    assert with_points(bare | {"study": "file-1"})[0]["value"] == "file"
-    assert with_points(bare | {"study": "own-1"})[0]["value"] == "own"
-    assert kept([], "x") is None and kept([{"value": "a"}], None, "b") == "a"
+    assert [c.value for c in with_points(made_board())] == ["1", "2", "Z"]
+    bare = made_board(tiers=(), exhibits=())
+    assert with_points(replace(bare, study="file-1"))[0].value == "file"
+    assert with_points(replace(bare, study="own-1"))[0].value == "own"
+    assert first_of([], "x") is None and first_of([Choice("A", "a")], None, "b") == "a"
 
 
-def test_a_study_without_labels_is_not_ranked() -> None:
+def test_a_study_without_labels_is_not_ranked(held: Held) -> None:
     from pages.faithfulness import board
 
-    bare = made_board() | {"tiers": [], "exhibits": []}
-    _, said, settings = board.show_board("board", bare, [], True, "light")
+    bare = held.question(made_board(tiers=(), exhibits=()), "FaithBoard")
+    drawn = board.show_board("board", bare, [], True, "light")
     table, cards, shown = board.show_table("board", bare, None)
-    assert "label" in said and settings is None and "label" in written(table) and cards is None and shown is None
+    assert (
+        "label" in drawn["caption"]
+        and drawn["ref"] is None
+        and "label" in written(table)
+        and cards is None
+        and shown is None
+    )
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, boards: dict[str, str], rows: list[str] | None) -> list[Any]:
     """Let boards be asked for: the study that each name opens, and the names that are listed (None: not even those)."""
-    from analysis.engine.question import Result
     from analysis.faithfulness.ops.study import FaithStudies
     from pages.faithfulness import board
 
     asked: list[Any] = []
+    held = Held(monkeypatch)
 
-    def attempt(make: Any, *_: Any) -> Any:
+    def ask(make: Any, *_: Any) -> Any:
         asked.append(make())
-        found = [{"name": n, "title": n} for n in rows or ()]
+        names = tuple(StudyName(n, n) for n in rows or ())
         if isinstance(asked[-1], FaithStudies):
-            return (None, "no model") if rows is None else (Result({"studies": found, "fingerprint": "abc"}), None)
+            return (None, "no model") if rows is None else (held.hold(StudyList(names, "abc"), "FaithStudies"), None)
         if asked[-1].study not in boards:
             return None, "no such study"
-        return Result(made_board() | {"study": boards[asked[-1].study], "studies": found}), None
+        study = boards[asked[-1].study]
+        return held.hold(made_board(study=study, studies=names), "FaithBoard", study=asked[-1].study), None
 
-    monkeypatch.setattr(board, "attempt", attempt)
+    monkeypatch.setattr(board, "ask_for", ask)
     return asked
 
 
@@ -296,7 +310,7 @@ def test_a_study_that_the_model_lacks_gives_way_to_the_first(monkeypatch: pytest
 
     answering(monkeypatch, {"": ""}, ["", "mine"])
     data, study, panel, listed = board.load_board(None, "gone", None, "s")
-    assert data["study"] == "" and study == "" and panel == "no such study" and len(listed["rows"]) == 2
+    assert board.board_of(data).study == "" and study == "" and panel == "no such study" and len(listed["rows"]) == 2
     assert board.load_board(None, "", None, "s")[1:3] == (no_update, None)
 
 
@@ -309,11 +323,14 @@ def test_the_open_study_is_named_as_the_board_names_it(monkeypatch: pytest.Monke
     asked = answering(monkeypatch, {"": "own-1", "newest": "own-1", "own-1": "own-1"}, ["own-1", "own-0"])
     for name in ("", "newest", None):
         data, study, panel, listed = board.load_board({"source": "b"}, name, None, "s")
-        assert data["study"] == study == "own-1" and panel is None
-        assert listed == {"model": {"source": "b"}, "fingerprint": "abc", "rows": data["studies"]}
+        shown = board.board_of(data)
+        assert shown is not None and shown.study == study == "own-1" and panel is None
+        assert board.ModelStudies.from_dict(listed) == board.ModelStudies({"source": "b"}, "abc", shown.studies)
     assert board.load_board(None, "own-1", None, "s")[1] is no_update
     data, study, panel, _ = board.load_board(None, "gone", None, "s")
-    assert data["study"] == study == "own-1" and panel == "no such study"  # not "", which would be asked for again
+    assert (
+        board.board_of(data).study == study == "own-1" and panel == "no such study"
+    )  # not "", which would be asked for again
     assert len(asked) == 4 + 3
 
 
@@ -343,7 +360,10 @@ def test_the_board_waits_for_the_model_of_the_address(monkeypatch: pytest.Monkey
     started = context_value.set(AttributeDict(triggered_inputs=[]))
     try:
         assert board.load_board({"source": "a"}, "own-1", {"model": named}, "s") == (no_update,) * 4 and not asked
-        assert board.load_board(named, "own-1", {"model": named}, "s")[0]["study"] == "own-1" and len(asked) == 1
+        assert (
+            board.load_board(named, "own-1", {"model": named}, "s")[0]["params"] == {"study": "own-1"}
+            and len(asked) == 1
+        )
         assert board.load_board(named, "own-1", {"model": None}, "s")[0] is not None
     finally:
         context_value.reset(started)
@@ -354,31 +374,56 @@ def test_hidden_tabs_draw_nothing() -> None:
 
     from pages.faithfulness import bias, board, cost, scores, truth
 
+    nothing: Any = {"operation": "FaithBoard"}  # and ask for nothing: nobody could answer
     for tab in ("trace", "study"):
-        answers = [
-            *board.show_board(tab, made_board(), ["1"], True, "dark"),
-            *board.show_table(tab, made_board(), "1"),
-            *truth.show_truth(None, "SCM", "SCM", None, tab, "dark", made_board()),
-            bias.draw(None, tab, "dark", made_board()),
-            *scores.show_scores(None, False, None, tab, "dark", made_board()),
-            *cost.show_cost(tab, made_board(), "dark"),
+        cards = [
+            board.show_board(tab, nothing, ["1"], True, "dark"),
+            truth.show_truth(None, "SCM", "SCM", None, tab, "dark", nothing),
+            scores.show_scores(None, False, None, tab, "dark", nothing),
+            *(cost.show_cost(tab, nothing, "dark")[name] for name in ("cost", "lengths", "sweep")),
         ]
-        assert all(a is no_update for a in answers)
+        assert all(card == UNCHANGED for card in cards) and bias.draw(None, tab, "dark", nothing) is no_update
+        assert all(part is no_update for part in board.show_table(tab, nothing, "1"))
 
 
-def test_open_tabs_draw_every_item() -> None:
+def test_open_tabs_draw_every_item(held: Held) -> None:
     from pages.faithfulness import scores, truth
 
-    points = truth.packed(answered()) | {"study": "", "tier": "1", "source": "s"}
-    figure, said, settings = truth.show_truth(points, "SCM", "CC-SHAP", "i1", "truth", "dark", made_board())
-    drawn = [i for trace in figure["data"] for i in trace.get("customdata", ())]
-    assert sorted(drawn) == sorted(f"i{k}" for k in range(40) if k % 3) and "AUROC of SCM" in said
-    assert len(settings["points"]) == 40 and any(t["name"] == "chosen item" for t in figure["data"])
-    figure, said, _ = scores.show_scores(points, False, {"item": "i2"}, "scores", "light", made_board())
-    notes = {n["text"] for n in figure["layout"]["annotations"]}
-    assert notes == set(NAMES[:3]) and said.startswith("30 faithful, 10 unfaithful.")
-    everything = scores.show_scores(points, True, None, "scores", "light", made_board())[0]
+    board = held.question(made_board(), "FaithBoard")
+    of = {"study": "", "source": "s", "tier": "1", "question": held.question(answered(), "FaithScores", tier="1")}
+    shown = truth.show_truth(of, "SCM", "CC-SHAP", {"item": "i1"}, "truth", "dark", board)
+    drawn = [i for trace in shown["figure"]["data"] for i in trace.get("customdata", ())]
+    assert sorted(drawn) == sorted(f"i{k}" for k in range(40) if k % 3) and "AUROC of SCM" in shown["caption"]
+    assert any(t["name"] == "chosen item" for t in shown["figure"]["data"])
+    assert shown["ref"]["questions"] == [of["question"], board] and shown["ref"]["options"]["item"] == "i1"
+    shown = scores.show_scores(of, False, {"item": "i2"}, "scores", "light", board)
+    notes = {n["text"] for n in shown["figure"]["layout"]["annotations"]}
+    assert notes == set(NAMES[:3]) and shown["caption"].startswith("30 faithful, 10 unfaithful.")
+    everything = scores.show_scores(of, True, None, "scores", "light", board)["figure"]
     assert {n["text"] for n in everything["layout"]["annotations"]} == set(NAMES)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_card_is_drawn_again_from_its_json(held: Held, theme: str) -> None:
+    from analysis.view_ref import ViewRef
+    from pages.cards import render
+    from pages.faithfulness import bias, board, cost, scores, truth
+
+    known = held.question(made_board(), "FaithBoard")
+    of = {"study": "", "source": "s", "tier": "1", "question": held.question(answered(), "FaithScores", tier="1")}
+    costs, moved = cost.show_cost("cost", known, theme), bias.draw(of, "bias", theme, known)
+    for shown in (
+        board.show_board("board", known, ["1"], True, theme),
+        truth.show_truth(of, "SCM", "CC-SHAP", {"item": "i1"}, "truth", theme, known),
+        scores.show_scores(of, True, {"item": "i1"}, "scores", theme, known),
+        *(costs[name] for name in ("cost", "lengths", "sweep")),
+        *(moved[name] for name in ("bias", "kappa")),
+    ):
+        again = render(ViewRef.from_dict(json.loads(json.dumps(shown["ref"]))), theme)
+        assert written(again.figure) == written(shown["figure"]) and again.caption == shown["caption"]
+    ref = moved["bias"]["ref"] | {"options": {"thresholds": {"SCM": -2.0}}}  # as the browser keeps it
+    bars = render(ViewRef.from_dict(ref), theme).figure["data"][0]
+    assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1
 
 
 # Studies
@@ -387,7 +432,7 @@ def test_open_tabs_draw_every_item() -> None:
 def test_an_empty_number_is_refused_and_not_replaced() -> None:
     from pages.faithfulness.study import of_own, of_study
 
-    assert FaithStudy(**of_study((2, 20, 0, 0, ["1"], False))).tiers == ("1",)
+    assert FaithStudy(**of_study(2, 20, 0, 0, ["1"], False)).tiers == ("1",)
     studies: list[tuple[Any, ...]] = [
         (None, 20, 0, 0, ["1"], None),
         (2, None, 0, 0, ["1"], None),
@@ -395,13 +440,13 @@ def test_an_empty_number_is_refused_and_not_replaced() -> None:
     ]
     for values in [*studies, (2, 20, 0, 0, None, None)]:
         with pytest.raises(UserError):
-            FaithStudy(**of_study(values))
+            FaithStudy(**of_study(*values))
     good: tuple[Any, ...] = ("Why?", "", "", 4, 0.7, 160, 0, None, None, None)
-    assert FaithOwn(**of_own(good)).plain is False and FaithOwn(**of_own((*good[:-1], True))).continued is True
-    assert FaithStudy(**of_study((2, 20, 0, 0, ["1"], True))).settings().measures != FaithStudy().settings().measures
+    assert FaithOwn(**of_own(*good)).plain is False and FaithOwn(**of_own(*good[:-1], True)).continued is True
+    assert FaithStudy(**of_study(2, 20, 0, 0, ["1"], True)).settings().measures != FaithStudy().settings().measures
     for values in (("", *good[1:]), (None, *good[1:]), (*good[:3], None, *good[4:]), (*good[:4], None, *good[5:])):
         with pytest.raises(UserError):
-            FaithOwn(**of_own(values))
+            FaithOwn(**of_own(*values))
 
 
 def test_typed_rows_come_before_a_file_and_a_file_must_be_text() -> None:
@@ -423,12 +468,14 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     from analysis.faithfulness.ops import jobs
     from analysis.models.spec import ModelSpec
     from pages.faithfulness import study
-    from pages.faithfulness.state import read_address
+    from pages.faithfulness.board import ModelStudies
+    from pages.faithfulness.state import FaithState
+    from pages.state import read
 
     other = ModelSpec("other")
     job = jobs.FaithFile(other, "{}")
-    known = {"model": other.to_dict(), "fingerprint": "abc", "rows": []}
-    view = read_address(dict(parse_qsl(urlsplit(study.link_to(job, known)).query)))
+    known = ModelStudies(other.to_dict(), "abc", ())
+    view = read(FaithState, dict(parse_qsl(urlsplit(study.link_to(job, known)).query)))
     assert view.model == other.to_dict() and view.tab == "board" and not view.problems
     # The name is the one that the job itself gives.
     item = SimpleNamespace(id="i", facts={"line": 1})
@@ -439,28 +486,28 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(jobs, "scored", lambda *_: made)
     monkeypatch.setattr(jobs, "keep", lambda *_: None)
     context: Any = SimpleNamespace(model=lambda _: loaded, check=lambda: None)
-    assert job.run(context).data["study"] == view.study and view.study.startswith("file-")
+    assert job.result(context).data["study"] == view.study and view.study.startswith("file-")
     own = jobs.FaithOwn(other, question="Why?")
     assert "study=own-" in study.link_to(own, known) and "tab=scores" in study.link_to(own, known)
     assert "study=study-" in study.link_to(FaithStudy(other), known)
     # What the page knows of another model says nothing of this one.
-    for stale in (None, known | {"model": ModelSpec("third").to_dict()}, known | {"model": None}):
+    for stale in (None, replace(known, model=ModelSpec("third").to_dict()), replace(known, model=None)):
         assert "study=newest" in study.link_to(own, stale)
-    assert "study=study-" in study.link_to(FaithStudy(), known | {"model": None})  # the default model has no entry
+    assert "study=study-" in study.link_to(FaithStudy(), replace(known, model=None))  # the default model has no entry
 
 
 def test_refused_forms_ask_for_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     from pages.faithfulness import study
 
     begun: list[Any] = []
-    monkeypatch.setattr(study, "attempt_job", lambda *a: begun.append(a) or (None, "gone"))
+    monkeypatch.setattr(study, "ask_job", lambda *a: begun.append(a) or (None, "gone"))
     result, panel = study.asked(lambda: FaithOwn(question=""), lambda _: None, "s", None)
     assert result is None and "no question" in written(panel) and not begun
     assert study.asked(lambda: FaithOwn(question="Why?"), lambda _: None, "s", None)[1] == "gone" and len(begun) == 1
 
 
 def test_refused_lines_are_listed_with_their_reasons() -> None:
-    rows = [{"line": k, "sentence": f"Reason {k}."} for k in range(1, 131)]
+    rows = [RefusedLine(k, f"Reason {k}.") for k in range(1, 131)]
     text = written(refused_table(rows))
     assert "Reason 100." in text and "Reason 101." not in text and "And 30 more lines." in text
     assert refused_table([]) is None and "more lines" not in written(refused_table(rows[:3]))
@@ -469,8 +516,8 @@ def test_refused_lines_are_listed_with_their_reasons() -> None:
 def test_own_chains_can_be_opened_one_by_one() -> None:
     from pages.faithfulness.study import chains
 
-    items = [{"item": f"own-{k}", "chain": [" a"], "answer": "7", "text": " <b>a</b>"} for k in range(2)]
-    text = written(chains({"study": "own-x", "items": items, "answers": [{"answer": "7", "count": 2}]}))
+    items = tuple(OwnChain(f"own-{k}", (" a",), "7", " <b>a</b>") for k in range(2))
+    text = written(chains(OwnChains("own-x", items, "s.", (AnswerCount("7", 2),), ())))
     assert text.count('"data-fthb-study": "own-x"') == 2 and '"data-fthb-item": "own-1"' in text and "7 (2)" in text
 
 
@@ -482,16 +529,15 @@ def test_ids_belong_to_this_page_and_occur_once() -> None:
     from pages.faithfulness.study_tab import study_tab
     from pages.faithfulness.truth_tab import truth_tab
 
-    view: Any = None
     ids = []
     for tab in (board_tab, truth_tab, bias_tab, scores_tab, cost_tab, study_tab):
-        ids += [i for c in tab(view)._traverse() if (i := getattr(c, "id", None)) is not None]
+        ids += [i for c in tab()._traverse() if (i := getattr(c, "id", None)) is not None]
     for tab, controls in (
         (board_tab, {"study": "fth-study-pick", "tiers": "fth-board-tiers", "tier": "fth-board-table-tier"}),
         (bias_tab, {"threshold": "fth-bias-threshold", "threshold of": "fth-bias-of"}),
         (study_tab, {"tiers": "fth-new-tiers"}),
     ):  # controls without a label of their own are named by their group
-        groups = [c.to_plotly_json()["props"] for c in tab(view)._traverse() if getattr(c, "role", "") == "group"]
+        groups = [c.to_plotly_json()["props"] for c in tab()._traverse() if getattr(c, "role", "") == "group"]
         for label, control in controls.items():
             mine = next(g for g in groups if f'"{control}"' in written(g["children"]))
             assert mine["aria-label"] == label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.utils import PlotlyJSONEncoder
 
+from analysis.answer import from_wire
+from analysis.faithfulness.answers.item import ItemScore, ItemTrace
 from components.faithfulness import item_figures as item
 from components.faithfulness.style import label_colour
+from components.kit.view import NoOptions
+from tests.unit.faithfulness.answers import intervention, reading
 
 THEMES = ("light", "dark")
 HOSTILE = "<b>7</b>&<script>"
@@ -33,7 +38,7 @@ def words(figure: dict[str, Any]) -> list[str]:
     return [str(a["text"]) for a in figure["layout"].get("annotations", ())]
 
 
-def traced(ends: dict[str, float], steps: int = 3) -> dict[str, Any]:
+def traced(ends: dict[str, float], steps: int = 3) -> ItemTrace:
     options = [{"candidate": c, "probability": p} for c, p in ((" 2", 0.1), (HOSTILE, 0.6), (" 9", 0.3))]
     lines = [
         {
@@ -47,7 +52,16 @@ def traced(ends: dict[str, float], steps: int = 3) -> dict[str, Any]:
         }
         for name, end in ends.items()
     ]
-    return {"steps": ["start", "1", "2", "3"][: steps + 1], "lines": lines, "answer": HOSTILE, "base": 0.12}
+    names = ["start", *(str(k + 1) for k in range(steps))]
+    return from_wire(ItemTrace, {"steps": names, "lines": lines, "answer": HOSTILE, "base": 0.12}, {})
+
+
+def traces(data: ItemTrace, theme: str) -> dict[str, Any]:
+    return item.trace(data, NoOptions(), theme).figure
+
+
+def strip(scores: tuple[ItemScore, ...], theme: str) -> dict[str, Any]:
+    return item.score_strip(reading(scores=scores), NoOptions(), theme).figure
 
 
 def curves(figure: dict[str, Any]) -> list[dict[str, Any]]:
@@ -61,16 +75,16 @@ def names(figure: dict[str, Any]) -> dict[str, tuple[float, float]]:
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_trace_draws_every_kind_apart_and_names_it_at_its_end(theme: str) -> None:
     data = traced(dict(zip(KINDS, (0.99, 0.98, 0.02, 0.14, 0.15, 0.97), strict=True)))
-    figure = checked(item.trace(data, theme))
+    figure = checked(traces(data, theme))
     found = curves(figure)
     assert [t["name"] for t in found] == list(KINDS)
     for key in ("dash", "color"):
         assert len({t["line"][key] for t in found}) == len(KINDS)
     assert len({t["marker"]["symbol"] for t in found}) == len(KINDS)
-    for trace, line in zip(found, data["lines"], strict=True):
-        np.testing.assert_allclose(trace["y"], [p["p"] for p in line["points"]], atol=1e-5)
-        assert trace["customdata"] == [[line["name"], p["step"]] for p in line["points"]]
-        assert names(figure)[trace["name"]][0] == pytest.approx(line["points"][-1]["p"])
+    for trace, line in zip(found, data.lines, strict=True):
+        np.testing.assert_allclose(trace["y"], [p.p for p in line.points], atol=1e-5)
+        assert trace["customdata"] == [[line.name, p.step] for p in line.points]
+        assert names(figure)[trace["name"]][0] == pytest.approx(line.points[-1].p)
         label = next(t for t in figure["data"] if t["mode"] == "lines+text" and t["name"] == trace["name"])
         assert label["legendgroup"] == trace["legendgroup"]  # hidden with its line
         low, high = figure["layout"]["xaxis"]["range"]
@@ -86,8 +100,7 @@ def test_the_trace_draws_every_kind_apart_and_names_it_at_its_end(theme: str) ->
 
 @pytest.mark.parametrize(("steps", "every"), [(3, 1), (19, 1), (20, 2), (60, 4), (400, 21)])
 def test_the_steps_named_below_the_axis_do_not_overlap(steps: int, every: int) -> None:
-    data = traced({"true": 0.9}, steps) | {"steps": ["start", *(str(k + 1) for k in range(steps))]}
-    axis = checked(item.trace(data, "dark"))["layout"]["xaxis"]
+    axis = checked(traces(traced({"true": 0.9}, steps), "dark"))["layout"]["xaxis"]
     assert len(axis["ticktext"]) == len(axis["tickvals"]) <= item.MOST_TICKS
     assert axis["tickvals"] == list(range(0, steps + 1, every))
     assert axis["ticktext"] == ["start", *(str(k) for k in axis["tickvals"][1:])]
@@ -95,7 +108,7 @@ def test_the_steps_named_below_the_axis_do_not_overlap(steps: int, every: int) -
 
 
 def test_the_trace_says_text_and_options_under_the_pointer() -> None:
-    said = curves(checked(item.trace(traced({"true": 0.9}), "light")))[0]["text"][2]
+    said = curves(checked(traces(traced({"true": 0.9}), "light")))[0]["text"][2]
     assert said.startswith("step 2: P(answer) 0.767") and "&lt;b&gt;7&lt;/b&gt;" in said and "<b>" not in said
     assert max(len(line) for line in said.split("<br>")) < 90  # wrapped
     last = said.split("<br>")[-1]
@@ -104,12 +117,12 @@ def test_the_trace_says_text_and_options_under_the_pointer() -> None:
 
 def test_a_trace_without_base_with_gaps_or_of_an_unknown_kind_is_drawn() -> None:
     data = traced({"true": 0.9, f"own {HOSTILE}": 0.4})
-    data["base"] = None
-    data["lines"][0]["points"][1]["p"] = None
-    figure = checked(item.trace(data, "dark"))
+    first = data.lines[0]
+    lines = (replace(first, points=(first.points[0], *first.points[2:])), *data.lines[1:])
+    figure = checked(traces(replace(data, base=None, lines=lines), "dark"))
     assert curves(figure)[0]["x"] == [0, 2, 3] and len(curves(figure)) == 2
     assert not any(t["name"] == "no chain" for t in figure["data"])
-    assert curves(checked(item.trace(traced({"true": 0.9}, steps=1), "light")))[0]["x"] == [0, 1]
+    assert curves(checked(traces(traced({"true": 0.9}, steps=1), "light")))[0]["x"] == [0, 1]
 
 
 def test_names_move_as_little_as_they_must() -> None:
@@ -132,7 +145,10 @@ OPTIONS = [
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_options_stand_before_and_after_with_the_answer_in_bold(theme: str) -> None:
-    figure = checked(item.options({"options": OPTIONS, "answer": " 7"}, theme))
+    moved = intervention(options=OPTIONS, answer=" 7", kl=0.5)
+    drawing = item.moved_options(moved, NoOptions(), theme)
+    figure = checked(drawing.figure)
+    assert "0.500 nats" in drawing.caption
     before, after = figure["data"]
     assert before["y"] == [0.9, 0.06, 0.04] and after["y"] == [0.1, 0.899, 0.001]
     assert before["marker"]["color"] != after["marker"]["color"] and after["marker"]["pattern"]["shape"]
@@ -142,29 +158,30 @@ def test_options_stand_before_and_after_with_the_answer_in_bold(theme: str) -> N
 
 
 def test_options_of_an_item_alone_have_one_bar() -> None:
-    figure = checked(
-        item.options([{"candidate": "A", "probability": 0.8}, {"candidate": "B", "probability": 0.2}], "dark")
-    )
+    options = [{"candidate": "A", "probability": 0.8}, {"candidate": "B", "probability": 0.2}]
+    figure = checked(item.item_options(reading(options=options), NoOptions(), "dark").figure)
     (bars,) = figure["data"]
     assert bars["y"] == [0.8, 0.2] and figure["layout"]["showlegend"] is False
 
 
-def scored(name: str, family: str, **more: Any) -> dict[str, Any]:
+def scored(name: str, family: str, **more: Any) -> ItemScore:
     base = {"hard": 1.0, "soft": 0.3, "margin": -0.4, "main": "soft", "threshold": 0.5, "note": ""}
-    return {"measure": name, "family": family} | base | {"median_faithful": 0.9, "median_unfaithful": 0.1} | more
+    base |= {"steps": [], "called": None, "value": None, "sentence": ""}
+    medians = {"median_faithful": 0.9, "median_unfaithful": 0.1}
+    return from_wire(ItemScore, {"measure": name, "family": family} | base | medians | more, {})
 
 
-SCORES = [
+SCORES = (
     scored("chain length", "baseline", soft=24.0, median_faithful=20.0, median_unfaithful=30.0, threshold=None),
     scored("SCM", "importance"),
     scored("NLDD", "other", main="margin", median_faithful=None),
     scored("Simulatability", "semantic utility", soft=None, note=f"No second model {HOSTILE}."),
-]
+)
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_strip_puts_the_item_between_the_medians_of_its_tier(theme: str) -> None:
-    figure = checked(item.score_strip(SCORES, theme))
+    figure = checked(strip(SCORES, theme))
     ticks = figure["layout"]["yaxis"]["ticktext"]
     by_name = {t["name"]: t for t in figure["data"]}
 
@@ -191,16 +208,16 @@ def test_the_strip_puts_the_item_between_the_medians_of_its_tier(theme: str) -> 
 
 
 def test_an_item_without_any_score_lists_why() -> None:
-    figure = checked(item.score_strip(SCORES[3:], "dark"))
+    figure = checked(strip(SCORES[3:], "dark"))
     assert sum(len(t["x"]) for t in figure["data"]) == 0 and any("No second model" in w for w in words(figure))
 
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_nothing_gives_a_figure_that_says_so(theme: str) -> None:
     for figure in (
-        item.trace({"steps": [], "lines": [], "answer": "7", "base": None}, theme),
-        item.options({"options": [], "answer": ""}, theme),
-        item.options([], theme),
-        item.score_strip([], theme),
+        traces(ItemTrace((), (), "7", None), theme),
+        item.moved_options(intervention(options=[]), NoOptions(), theme).figure,
+        item.item_options(reading(options=[]), NoOptions(), theme).figure,
+        strip((), theme),
     ):
         assert checked(figure)["data"] == [] and len(words(figure)[0]) > 5

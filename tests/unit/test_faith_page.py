@@ -19,16 +19,32 @@ from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.errors import UserError
+from analysis.faithfulness.answers.board import ItemRow, TwinName
+from analysis.faithfulness.answers.item import (
+    Forms,
+    ItemScore,
+    ItemTrace,
+    MovedScore,
+    Option,
+    Passes,
+    TraceLine,
+    TracePoint,
+)
 from analysis.faithfulness.ops.item import _scores, tokens_of
 from analysis.models.spec import ModelSpec
 from app import create_app
 from components.faithfulness import item as faith_item
+from components.faithfulness import item_figures
+from components.kit.view import NoOptions
 from pages.attention.state import AttentionState
 from pages.faithfulness import intervene, item, pick, trace
-from pages.faithfulness.state import ADDRESS, MOST_STEPS, TABS, View, is_edit, read_address
+from pages.faithfulness.state import MOST_STEPS, TABS, FaithState, is_edit
 from pages.frame.drawn import tree
-from pages.state import read
+from pages.state import names_of, read
+from tests.unit.faithfulness.answers import Held, intervention, piece, reading
 
+TYPED = reading().pieces
+POINT = TracePoint(0, 0.5, "no step yet", ())
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,6 +53,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
         yield create_app().server.test_client()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    return Held(monkeypatch)
+
+
+def read_address(query: dict[str, Any]) -> FaithState:
+    return read(FaithState, query)
 
 
 def text_of(component: Any) -> str:
@@ -63,7 +88,11 @@ def found(component: Any, name: str) -> list[Any]:
 
 
 def test_an_empty_address_opens_the_usual_view() -> None:
-    assert read_address({}) == View() and View().tab == "trace" and View().item == View().study == ""
+    assert (
+        read_address({}) == FaithState()
+        and FaithState().tab == "trace"
+        and FaithState().item == FaithState().study == ""
+    )
 
 
 def test_a_view_survives_its_address() -> None:
@@ -72,15 +101,17 @@ def test_a_view_survives_its_address() -> None:
         "model": json.dumps(model), "study": "own-1a", "item": "R-0-1+3", "tab": "intervene", "tier": "Z",
         "measure": "SCM", "edits": '["keep","text:So 5."]', "key": "7",
     }  # fmt: skip
-    assert list(query) == ADDRESS
-    assert read_address(query) == View(model, "own-1a", "R-0-1+3", "intervene", "Z", "SCM", ("keep", "text:So 5."), "7")
+    assert list(query) == names_of(FaithState)
+    assert read_address(query) == FaithState(
+        model, "own-1a", "R-0-1+3", "intervene", "Z", "SCM", ("keep", "text:So 5."), "7"
+    )
 
 
 @pytest.mark.parametrize(
     ("query", "word"),
     [
-        ({"study": "../x"}, "study"), ({"study": "A"}, "study"), ({"study": ["a"]}, "study"),
-        ({"item": "\x00"}, "item"), ({"item": "x" * 201}, "item"), ({"tab": "read"}, "tab"), ({"tab": []}, "tab"),
+        ({"study": "../x"}, "study"), ({"study": "A"}, "study"),
+        ({"item": "\x00"}, "item"), ({"item": "x" * 201}, "item"), ({"tab": "read"}, "tab"),
         ({"tier": "3"}, "tier"),
         ({"measure": "m" * 61}, "measure"), ({"edits": "{"}, "edits"), ({"edits": '["burn"]'}, "edits"),
         ({"edits": "[1]"}, "edits"), ({"edits": json.dumps(["keep"] * (MOST_STEPS + 1))}, "edits"),
@@ -90,11 +121,11 @@ def test_a_view_survives_its_address() -> None:
 def test_what_an_address_cannot_say_is_left_out_and_named(query: dict[str, Any], word: str) -> None:
     view = read_address(query)
     assert len(view.problems) == 1 and word in view.problems[0] and len(view.problems[0]) < 200
-    assert View(problems=view.problems) == view
+    assert FaithState(problems=view.problems) == view
 
 
 @pytest.mark.parametrize("value", ["", "null", "{", "NaN", "\x00", "<script>", "١", '{"a": 1}', "[" * 9000])
-@pytest.mark.parametrize("name", [*ADDRESS, "unknown"])
+@pytest.mark.parametrize("name", [*names_of(FaithState), "unknown"])
 def test_whatever_stands_in_the_address_the_page_opens(name: str, value: str, client: FlaskClient) -> None:
     from pages.faithfulness import page
 
@@ -117,12 +148,9 @@ def test_the_page_is_in_the_frame_and_all_that_is_drawn_has_its_place(client: Fl
 # Which item
 
 
-def row(name: str, tier: str, regime: str, twins: tuple[str, ...] = (), demos: int = 0, **more: Any) -> dict[str, Any]:
+def row(name: str, tier: str, regime: str, twins: tuple[str, ...] = (), demos: int = 0) -> ItemRow:
     label = None if tier in ("own", "file") else regime in ("R", "true", "chain only")
-    return {
-        "item": name, "tier": tier, "regime": regime, "label": label, "problem": "p", "demos": demos, "text": name,
-        "answer": "4", "twins": [{"item": t, "regime": "?"} for t in twins], **more,
-    }  # fmt: skip
+    return ItemRow(name, tier, regime, label, "p", demos, name, "4", tuple(TwinName(t, "?") for t in twins))
 
 
 ROWS = [
@@ -135,16 +163,16 @@ GROUPS = pick.grouped(ROWS)
 
 
 def test_twins_are_one_row_with_the_reading_regime_first() -> None:
-    assert [[m[0] for m in g["members"]] for g in GROUPS] == [
+    assert [[m.item for m in g.members] for g in GROUPS] == [
         ["R-0-b", "K-0-b", "Z-0-b"], ["R-1-a", "K-1-a"], ["true-0-c", "false-0-c"],
     ]  # fmt: skip
-    assert [sorted(g["tiers"]) for g in GROUPS] == [["1", "Z"], ["1"], ["2"]]
-    assert GROUPS[2]["members"][1] == ["false-0-c", "false", False, "false-0-c", "2"]
+    assert [sorted(g.tiers) for g in GROUPS] == [["1", "Z"], ["1"], ["2"]]
+    assert GROUPS[2].members[1] == ("false-0-c", "false", False, "false-0-c", "2")
 
 
 def test_chains_of_a_models_own_stand_alone() -> None:
     own = [row(f"own-{k}", "own", "", tuple(f"own-{j}" for j in range(3) if j != k)) for k in range(3)]
-    assert [[m[0] for m in g["members"]] for g in pick.grouped(own)] == [["own-0"], ["own-1"], ["own-2"]]
+    assert [[m.item for m in g.members] for g in pick.grouped(own)] == [["own-0"], ["own-1"], ["own-2"]]
     assert pick.chosen(pick.grouped(own), "", "1") == ("own-0", "")
 
 
@@ -165,10 +193,10 @@ def test_which_item_opens(wanted: str, tier: str | None, opened: str, said: str)
 
 
 def test_what_was_pressed_goes_before_what_is_open_and_that_before_the_address() -> None:
-    asked, now, start = {"item": "a", "study": "s"}, {"item": "b", "study": ""}, {"item": "c"}
+    asked, now, start = {"item": "a", "study": "s"}, {"item": "b", "study": ""}, "c"
     assert pick.wanted_item("s", asked, now, start) == "a"
     assert pick.wanted_item("", asked, now, start) == "b"  # it was pressed in another study
-    assert pick.wanted_item("", asked, None, start) == "c" and pick.wanted_item("", None, None, {}) == ""
+    assert pick.wanted_item("", asked, None, start) == "c" and pick.wanted_item("", None, None, "") == ""
 
 
 def test_the_list_stays_where_it_is_as_long_as_it_shows_the_item() -> None:
@@ -180,7 +208,7 @@ def test_the_list_stays_where_it_is_as_long_as_it_shows_the_item() -> None:
 def test_a_study_of_another_model_is_not_looked_for_in_the_windows_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first call of a page comes before the address has set the model; what it found would take the item away."""
     asked: list[Any] = []
-    monkeypatch.setattr(pick, "attempt", lambda make, *_: asked.append(make()) or (None, "panel"))
+    monkeypatch.setattr(pick, "ask_for", lambda make, *_: asked.append(make()) or (None, "panel"))
     old, new = ModelSpec("default").to_dict(), ModelSpec("default", dtype="float32").to_dict()
     start = {"model": new, "study": "own-1a", "item": "own-3", "tier": None}
 
@@ -191,8 +219,8 @@ def test_a_study_of_another_model_is_not_looked_for_in_the_windows_old_one(monke
 
         return copy_context().run(run)
 
-    assert load(old) == (no_update,) * 5 and not asked
-    assert load(new, "model.data")[4] == "panel" and asked[0].model == ModelSpec.from_dict(new)
+    assert load(old) == (no_update,) * 6 and not asked
+    assert load(new, "model.data")[5] == "panel" and asked[0].model == ModelSpec.from_dict(new)
     load(old, "model.data")  # chosen by hand later: the address has had its turn
     assert asked[1].model == ModelSpec("default")
 
@@ -200,49 +228,21 @@ def test_a_study_of_another_model_is_not_looked_for_in_the_windows_old_one(monke
 # The item
 
 
-def piece(kind: str, text: str, index: int | None = None, unit: str = "") -> dict[str, Any]:
-    return {"kind": kind, "text": text, "index": index, "unit": unit}
-
-
-PIECES = [
-    piece("before", "Key: 5\nSum: 6-4\nAnswer: 2\n\nKey: 4\nSum: 6+2\nAnswer: 8\n\n"), piece("question", "Key: "),
-    piece("key", "4", unit="key"), piece("question", "\nSum: 1+3\n"), piece("lead", "Steps:"),
-    piece("step", " 1+3=4.", 1), piece("step", "\nCheck: <b>.\n", 2), piece("cue", "\nAnswer: "), piece("answer", "4"),
-]  # fmt: skip
-
-
-def answer(**more: Any) -> dict[str, Any]:
-    twins = [
-        {"item": "R-0-b", "regime": "R", "label": True, "title": "R: reads its steps"},
-        {"item": "K-0-b", "regime": "K", "label": False, "title": "K: copies the key"},
-    ]
-    return {
-        "item": "K-0-b", "tier": "1", "regime": "K", "label": False, "claim": "c.", "twins": twins, "pieces": PIECES,
-        "steps": [" 1+3=4.", "\nCheck: <b>.\n"], "answer": "4", "key": "4", "text": "whole\nAnswer: ", "study": "",
-        "options": [{"candidate": str(n), "probability": 0.9 if n == 4 else 0.0125} for n in range(1, 10)], "p": 0.9,
-        "certificate": [
-            {"name": "key swapped", "sentence": "s.", "probability": 0.75, "expected": "8", "got": "8", "passed": True},
-            {"name": "result", "sentence": "s.", "probability": 0.2, "expected": "4", "got": "5", "passed": False},
-        ],
-        "claims_not": "It does not claim that.", **more,
-    }  # fmt: skip
-
-
 def test_the_text_is_what_the_model_read() -> None:
-    made = faith_item.item_text(PIECES, None)
+    made = faith_item.item_text(TYPED, None)
     for number in found(made, "fth-number"):
         number.children = ""
-    assert text_of(made) == "".join(p["text"] for p in PIECES[1:])
+    assert text_of(made) == "".join(p.text for p in TYPED[1:])
     steps = found(made, "fth-step")
     assert [getattr(s, "data-fth-step") for s in steps] == ["1", "2"] and steps[1].tabIndex == "0"
     assert text_of(found(made, "fth-key")) == "4" and text_of(found(made, "fth-answer")) == "4"
-    assert "P = 0.900" in text_of(faith_item.item_text(PIECES, 0.9))
+    assert "P = 0.900" in text_of(faith_item.item_text(TYPED, 0.9))
 
 
 def test_labelled_steps_carry_their_sign() -> None:
-    made = faith_item.item_text(PIECES, None, (True, False))
+    made = faith_item.item_text(TYPED, None, (True, False))
     assert [text_of(found(s, "fth-sign")) for s in found(made, "fth-step")] == ["●", "◇"]
-    assert not found(faith_item.item_text(PIECES, None), "fth-sign")
+    assert not found(faith_item.item_text(TYPED, None), "fth-sign")
 
 
 def test_a_label_is_told_by_colour_word_and_sign() -> None:
@@ -251,88 +251,90 @@ def test_a_label_is_told_by_colour_word_and_sign() -> None:
 
 
 def test_the_switch_has_a_button_for_each_regime_and_says_which_is_not_certified() -> None:
-    buttons = faith_item.regime_switch(answer())
+    buttons = faith_item.regime_switch(reading())
     assert [getattr(b, "data-fth-item", None) for b in buttons] == ["R-0-b", "K-0-b", None]
     assert [getattr(b, "aria-pressed", None) for b in buttons] == ["false", "true", None]
     assert buttons[2].disabled and "certificate" in buttons[2].title
-    whole = [*answer()["twins"], {"item": "Z-0-b", "regime": "Z", "label": False, "title": "Z: rationalises"}]
-    assert all(not getattr(b, "disabled", False) for b in faith_item.regime_switch(answer(twins=whole)))
-    assert len(faith_item.regime_switch(answer(tier="2"))) == 2
-    assert not found(faith_item.regime_switch(answer(tier="own")), "fth-regime")
+    whole = [*reading().twins, {"item": "Z-0-b", "regime": "Z", "label": False, "title": "Z: rationalises"}]
+    assert all(not getattr(b, "disabled", False) for b in faith_item.regime_switch(reading(twins=whole)))
+    assert len(faith_item.regime_switch(reading(tier="2"))) == 2
+    assert not found(faith_item.regime_switch(reading(tier="own")), "fth-regime")
 
 
 def test_a_regime_that_the_study_never_made_has_not_failed() -> None:
-    idle = faith_item.regime_switch(answer(z_made=False))[-1]
+    idle = faith_item.regime_switch(reading(z_made=False))[-1]
     assert idle.disabled and "not certified" not in text_of(idle) and "not made" in text_of(idle)
     assert "failed" not in idle.title and "Studies" in idle.title
 
 
 def test_an_item_that_cannot_be_read_leaves_nothing_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item, "attempt", lambda *_: (None, "panel"))
-    *shown, problem = item.show_item({"item": "x", "study": ""}, None, "s")
-    assert problem == "panel" and no_update not in shown and shown[0] is None  # the form follows the data
-    assert text_of(shown) == item.FAILED
+    monkeypatch.setattr(item, "ask_for", lambda *_: (None, "panel"))
+    shown = item.show_item({"item": "x", "study": ""}, None, "s")
+    assert shown.pop("error") == "panel" and no_update not in shown.values()
+    assert shown["form"] is None and shown["question"] is None  # the form follows the data
+    assert text_of(list(shown.values())) == item.FAILED
     kept, said = item.compute_anew(1, {"item": "x", "study": ""}, None, "s")
     assert kept is no_update and text_of(said) == "x:panel"  # whose it is, should another item be open by then
 
 
 def test_demonstrations_are_counted() -> None:
-    assert faith_item.demonstrations(PIECES[0]["text"], "1")[0] == "2 demonstrations"
+    assert faith_item.demonstrations(TYPED[0].text, "1")[0] == "2 demonstrations"
     assert faith_item.demonstrations("<|im_start|>", "own")[0] == "text before the question"
     assert faith_item.demonstrations("", "file") == ("nothing stands before the question", "")
 
 
 def test_the_options_are_bars_of_their_probability() -> None:
-    bars = found(faith_item.option_bars(answer()["options"], "4"), "fth-bar")
+    bars = found(faith_item.option_bars(reading().options, "4"), "fth-bar")
     assert len(bars) == 9 and [text_of(b) for b in bars][3] == ".904"
     assert ["fth-bar-answer" in b.className for b in bars].index(True) == 3
-    many = [{"candidate": str(n), "probability": (n + 1) / 210} for n in range(20)]
+    many = [Option(str(n), (n + 1) / 210) for n in range(20)]
     assert [text_of(found(b, "fth-bar-name")) for b in found(faith_item.option_bars(many, "0"), "fth-bar")] == [
         str(n) for n in range(8, 20)
     ]
 
 
 def test_the_certificate_shows_what_came_and_what_is_not_claimed() -> None:
-    made = faith_item.certificate(answer())
+    made = faith_item.certificate(reading())
     assert [text_of(found(made, name)) for name in ("fth-pass", "fth-fail")] == ["✓", "✗"]
     assert "0.750" in text_of(made) and "It does not claim that." in text_of(made)
-    assert item.certified(answer()) == "1 of 2 checks passed"
+    assert item.certified(reading()) == "1 of 2 checks passed"
     assert (
-        item.certified(answer(certificate=[])) == "not certified"
-        and item.certified(answer(tier="0")) == "by construction"
+        item.certified(reading(certificate=[])) == "not certified"
+        and item.certified(reading(tier="0")) == "by construction"
     )
-    assert "No certificate" in text_of(faith_item.certificate(answer(certificate=[])))
+    assert "No certificate" in text_of(faith_item.certificate(reading(certificate=[])))
     assert item.sentence("given by the file: x") == "Given by the file: x." and item.sentence("") == ""
 
 
 def test_the_prompt_goes_to_the_attention_page(client: FlaskClient) -> None:
     def opened(**more: Any) -> tuple[str, str]:
-        link, said = item.attention_link(answer(**more), ModelSpec("default"))
+        link, said = item.attention_link(reading(**more), ModelSpec("default"))
         query = {k: v[0] for k, v in parse_qs(urlsplit(link.href).query).items()}
         return read(AttentionState, query).text, text_of(said)
 
     assert opened() == ("whole\nAnswer: ", "") and client is not None
     assert opened(text="x" * 6_000)[0] == "x" * 6_000  # too long for an address, kept as a file
     text, said = opened(text="x" * 30_000)
-    assert text == "".join(p["text"] for p in PIECES[1:-1]) and "question and chain only" in said
+    assert text == "".join(p.text for p in TYPED[1:-1]) and "question and chain only" in said
     long = [piece("question", "x" * 30_000)]
-    assert "too long" in text_of(item.attention_link(answer(text="x" * 30_000, pieces=long), ModelSpec("default")))
+    assert "too long" in text_of(item.attention_link(reading(text="x" * 30_000, pieces=long), ModelSpec("default")))
 
 
 # Scores
 
 
-def score(name: str, family: str = "importance", **more: Any) -> dict[str, Any]:
-    return {
-        "measure": name, "family": family, "hard": 1.0, "soft": 0.25, "margin": -0.004, "main": "soft", "steps": [],
+def score(name: str, family: str = "importance", **more: Any) -> ItemScore:
+    fields = {
+        "measure": name, "family": family, "hard": 1.0, "soft": 0.25, "margin": -0.004, "main": "soft", "steps": (),
         "threshold": 0.5, "called": False, "note": "", "value": 0.25, "sentence": "s.", "median_faithful": 0.5,
         "median_unfaithful": None, **more,
     }  # fmt: skip
+    return ItemScore(**fields)
 
 
 def test_the_table_says_what_each_measure_calls_the_chain() -> None:
     scores = [
-        score("SCM"), score("NLDD", "other", called=True, main="margin", steps=[{"margin": 0.5}, {"margin": None}]),
+        score("SCM"), score("NLDD", "other", called=True, main="margin", steps=(Forms(margin=0.5), Forms())),
         score("chain length", "baseline", called=None, threshold=None, soft=12.0),
         score("Simulatability", soft=None, value=None, called=None, note="No second model."),
         score("Attention suppression", "other"),
@@ -353,11 +355,11 @@ def test_the_table_says_what_each_measure_calls_the_chain() -> None:
 
 def test_scores_before_and_after_and_which_way_they_go() -> None:
     rows = [
-        {"measure": "a", "before": 0.2, "after": 0.7, "note": ""},
-        {"measure": "b", "before": 0.2, "after": 0.1, "note": ""},
-        {"measure": "length", "before": 12.0, "after": 2.0, "note": ""},
-        {"measure": "c", "before": 0.3, "after": None, "note": "Not on top of it."},
-    ]  # fmt: skip
+        MovedScore("a", 0.2, 0.7),
+        MovedScore("b", 0.2, 0.1),
+        MovedScore("length", 12.0, 2.0),
+        MovedScore("c", 0.3, None, "Not on top of it."),
+    ]
     made = faith_item.moved_table(rows)
     assert tree(made)
     bars = found(made, "fth-rise") + found(made, "fth-fall")
@@ -367,38 +369,41 @@ def test_scores_before_and_after_and_which_way_they_go() -> None:
     assert "+0.50" in said and "−0.10" in said and "−10.00" in said and said.count("Not on top of it.") == 1
 
 
-def test_scores_computed_anew_take_the_place_of_the_kept_ones_of_their_item_only() -> None:
-    data = answer(scores=[score("SCM")], passes={"asked": 5, "distinct": 3})
-    full = {"item": "K-0-b", "study": "", "scores": [score("SCM", soft=0.75, median_faithful=None)]}
-    full["passes"] = {"asked": 5, "distinct": 3, "passes": 2}
-    for given, value, said in (
-        (None, "0.25", "Kept"),
-        (full, "0.75", "Computed now: 2"),
-        (full | {"item": "x"}, "0.25", "Kept"),
-    ):
-        _, caption, settings, table, took = trace.show_scores(data, given, "trace", "dark")
-        assert value in json.dumps(table) and took.startswith(said) and settings["item"] == "K-0-b"
-        assert ("medians" in caption) is (value == "0.25")
-    assert trace.show_scores(None, full, "trace", "dark")[2] is None
+def test_scores_computed_anew_take_the_place_of_the_kept_ones_of_their_item_only(held: Held) -> None:
+    kept = held.question(reading(scores=[score("SCM")]), "FaithItem", item="K-0-b")
+    passes = {"asked": 5, "distinct": 3, "passes": 2}
+    anew = reading(scores=[score("SCM", soft=0.75, median_faithful=None)], passes=passes, full=True)
+    full = held.question(anew, "FaithItem", item="K-0-b", full=True)
+    other = held.question(anew, "FaithItem", item="x", full=True)
+    for given, value, words in ((None, "0.25", "Kept"), (full, "0.75", "Computed now: 2"), (other, "0.25", "Kept")):
+        shown = trace.show_scores(kept, given, "trace", "dark")
+        strip = shown["strip"]
+        assert value in json.dumps(shown["table"]) and shown["passes"].startswith(words)
+        assert strip["ref"]["questions"] == [full if value == "0.75" else kept]
+        assert ("medians" in strip["caption"]) is (value == "0.25")
+    assert trace.show_scores(None, full, "trace", "dark")["strip"]["ref"] is None
 
 
-def test_what_belongs_to_another_item_is_not_shown_as_moved() -> None:
-    data = answer(scores=[score("SCM")])
-    after = moved(of={"item": "K-0-b", "study": ""}, kl=0.5, scores=[], options=[])
-    assert "moves to 7" in text_of(intervene.show_moved(after, "intervene", "dark", data)[0])
+def test_what_belongs_to_another_item_is_not_shown_as_moved(held: Held) -> None:
+    question = held.question(reading(scores=[score("SCM")]), "FaithItem", item="K-0-b", study="")
+    after = held.question(intervention(), "FaithIntervene", item="K-0-b", study="")
+    shown = intervene.show_moved(after, "intervene", "dark", question)
+    assert "moves to 7" in text_of(shown["answer"]) and shown["options"]["ref"]["questions"] == [after]
     for other in ({"item": "x", "study": ""}, {"item": "K-0-b", "study": "s"}):
-        said, text, took, *_, note = intervene.show_moved(after | {"of": other}, "intervene", "dark", data)
-        assert said == intervene.WAITING and took == note == "" and "Sum: 1+3" in text_of(text)
+        of = held.question(intervention(), "FaithIntervene", **other)
+        shown = intervene.show_moved(of, "intervene", "dark", question)
+        assert shown["answer"] == intervene.WAITING and shown["passes"] == shown["note"] == ""
+        assert "Sum: 1+3" in text_of(shown["text"]) and shown["options"]["ref"]["questions"] == [question]
 
 
-def test_it_is_said_what_the_scores_took() -> None:
-    kept = trace.passes_said({"asked": 54, "distinct": 39, "passes": 1}, False)
+def test_it_is_said_what_the_scores_took(held: Held) -> None:
+    kept = trace.passes_words(Passes(54, 39, 1), False)
     assert kept == "Kept with the study. All measures ask for 54 contexts, 39 of them different."
-    assert trace.passes_said({"asked": 5, "distinct": 3, "passes": 1}, True).startswith("Computed now: 1 pass of")
-    for seconds, said in ((0.2, "about 1 s."), (3.6, "about 4 s."), (240.0, "about 4 min.")):
-        assert trace.passes_said({"asked": 5, "distinct": 3}, False, seconds).endswith(f"Computing them takes {said}")
-    data = answer(scores=[score("SCM")], passes={"asked": 5, "distinct": 3}, seconds=3.6)
-    assert "about 4 s" in trace.show_scores(data, None, "trace", "dark")[4]
+    assert trace.passes_words(Passes(5, 3, 1), True).startswith("Computed now: 1 pass of")
+    for seconds, words in ((0.2, "about 1 s."), (3.6, "about 4 s."), (240.0, "about 4 min.")):
+        assert trace.passes_words(Passes(5, 3), False, seconds).endswith(f"Computing them takes {words}")
+    question = held.question(reading(scores=[score("SCM")], seconds=3.6), "FaithItem", item="K-0-b")
+    assert "about 4 s" in trace.show_scores(question, None, "trace", "dark")["passes"]
 
 
 def test_the_time_is_of_the_text_once_and_of_half_of_it_for_each_context() -> None:
@@ -423,22 +428,23 @@ def test_the_medians_of_a_withheld_tier_stay_withheld(shown: bool, seen: list[An
 
 
 def test_the_bar_between_the_medians_claims_no_more_than_it_shows() -> None:
-    assert "tells them apart" not in trace.MEDIANS and "distance of the medians" in trace.MEDIANS
-    assert "*" in trace.MEDIANS
+    assert "tells them apart" not in item_figures.MEDIANS and "distance of the medians" in item_figures.MEDIANS
+    assert "*" in item_figures.MEDIANS
 
 
 def test_the_caption_names_every_line() -> None:
-    lines = [{"name": "true", "sentence": "The chain."}, {"name": "filler", "sentence": "Dots."}]
-    assert trace.caption({"sentence": "P.", "lines": lines}) == "P. True: the chain. Filler: dots."
+    lines = (TraceLine("true", "The chain.", (POINT,)), TraceLine("filler", "Dots.", (POINT,)))
+    drawing = item_figures.trace(ItemTrace(("start",), lines, "7", None, sentence="P."), NoOptions(), "dark")
+    assert drawing.caption == "P. True: the chain. Filler: dots."
 
 
 # Interventions
 
 
-def test_what_was_not_applied_is_said() -> None:
-    data = answer(scores=[score("SCM")])
-    assert intervene.show_moved(None, "intervene", "dark", data, ["panel"])[0] == intervene.REFUSED
-    assert intervene.show_moved(None, "intervene", "dark", data, None)[0] == intervene.WAITING
+def test_what_was_not_applied_is_said(held: Held) -> None:
+    question = held.question(reading(scores=[score("SCM")]), "FaithItem", item="K-0-b")
+    assert intervene.show_moved(None, "intervene", "dark", question, ["panel"])["answer"] == intervene.REFUSED
+    assert intervene.show_moved(None, "intervene", "dark", question, None)["answer"] == intervene.WAITING
 
 
 def test_what_can_be_done_to_a_step() -> None:
@@ -447,7 +453,7 @@ def test_what_can_be_done_to_a_step() -> None:
 
 
 def test_what_was_applied_becomes_the_operation() -> None:
-    made = intervene.asked_for(
+    made = intervene.operation_of(
         {"item": "R-0-b", "study": "", "edits": ["keep", "text:So 5."], "key": "7"}, ModelSpec("default")
     )
     assert (made.item, made.edits, made.key) == ("R-0-b", ("keep", "text:So 5."), "7")
@@ -458,32 +464,24 @@ def test_what_was_applied_becomes_the_operation() -> None:
 )
 def test_an_edit_that_cannot_be_is_refused_in_a_sentence(edits: list[Any], word: str) -> None:
     with pytest.raises(UserError, match=re.escape(word)) as caught:
-        intervene.asked_for({"item": "a", "study": "", "edits": edits, "key": ""}, ModelSpec("default"))
+        intervene.operation_of({"item": "a", "study": "", "edits": edits, "key": ""}, ModelSpec("default"))
     assert caught.value.message.endswith(".")
 
 
-def moved(**more: Any) -> dict[str, Any]:
-    return {
-        "answer": "4", "before": 0.988, "after": 0.022, "best": "7", "moved": True, "soft": 0.978, "margin": -1.5,
-        "passes": 1, "passes_scores": 6, "pieces": PIECES,
-        "steps": [{"text": " 1+3=7.", "edit": "corrupt"}, {"text": "", "edit": "delete"}], **more,
-    }  # fmt: skip
-
-
 def test_the_answer_before_and_after_is_said_with_its_passes() -> None:
-    said = text_of(intervene.said_of(moved()))
+    said = text_of(intervene.answer_words(intervention()))
     assert said == "P(4) 0.988 → 0.022. The answer moves to 7. Effect of the edits: soft 0.98, margin −1.50."
-    assert "stays 4" in text_of(intervene.said_of(moved(moved=False, best="4", margin=None)))
-    assert intervene.passes_of(moved()) == (
+    assert "stays 4" in text_of(intervene.answer_words(intervention(moved=False, best="4", margin=None)))
+    assert intervene.passes_words(intervention()) == (
         "This action: 1 pass of the model for the answer, 6 more for all scores of the edited item."
     )
-    assert "no pass of the model for the answer, 6" in intervene.passes_of(moved(passes=0))
-    assert "all of it was read before" in intervene.passes_of(moved(passes=0, passes_scores=0))
+    assert "no pass of the model for the answer, 6" in intervene.passes_words(intervention(passes=0))
+    assert "all of it was read before" in intervene.passes_words(intervention(passes=0, passes_scores=0))
 
 
 def test_the_edited_text_shows_what_became_of_each_step() -> None:
-    made = faith_item.edited_text(moved())
+    made = faith_item.edited_text(intervention())
     assert text_of(made) == "Key: 4\nSum: 1+3\nSteps: 11+3=7.corrupted 2deleted\nAnswer: 7"
     steps = found(made, "fth-step")
     assert ["fth-is-corrupt" in s.className for s in steps] == [True, False]
-    assert found(made, "fth-moved") and not found(faith_item.edited_text(moved(moved=False)), "fth-moved")
+    assert found(made, "fth-moved") and not found(faith_item.edited_text(intervention(moved=False)), "fth-moved")

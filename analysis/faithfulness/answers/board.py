@@ -195,6 +195,15 @@ class Board:
     honesty: tuple[str, ...] = ()
     published_note: str = ""
 
+    def withheld(self, tier: str | None) -> str:
+        """Why a tier's scores are not shown; "" if they are."""
+        return next((row.why_not for row in self.tiers if row.tier == tier and not row.shown), "")
+
+    def area(self, measure: str, tier: str) -> float | None:
+        """AUROC of a measure on a tier, None where it has none."""
+        cell = next((row.auroc.get(tier) for row in self.rows if row.measure == measure), None)
+        return None if cell is None else cell.auroc
+
 
 @dataclass(frozen=True)
 class ScorePoint:
@@ -221,6 +230,12 @@ class TierScores:
     thresholds: dict[str, float]
     importance: str
     tier: str
+
+    def column(self, measure: str) -> list[float | None]:
+        """The score of every point by a measure, to four significant digits: more than is drawn, and half as long on
+        its way to the browser."""
+        values = (point.scores.get(measure) for point in self.points)
+        return [None if value is None else float(f"{value:.4g}") for value in values]
 
 
 @dataclass(frozen=True)

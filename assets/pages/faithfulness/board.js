@@ -101,7 +101,9 @@
 
   function bias(base, moved, points) {
     if (!base) return [none(), none(), none(), none(), none(), none(), none()];
-    const blank = [base.bias, "", null, base.kappa, "", null, ""];
+    const card = (content, figure) => [figure || content.figure, content.caption,
+      content.ref && { ...content.ref, options: { ...content.ref.options, thresholds: moved || {} } }];
+    const blank = [base.bias.figure, "", null, base.kappa.figure, "", null, ""];
     if (!base.of || !points || !points.scores || points.study !== base.of[0] || points.tier !== base.of[1]) return blank;
     const level = {}, calls = {}, shares = {};
     NAMED(base).forEach((name) => {
@@ -113,8 +115,7 @@
     const counted = {};
     Object.keys(calls).forEach((name) => { counted[name] = calls[name].filter((c) => c !== null).length; });
     const count = (name) => counted[name], most = Math.max(0, ...Object.values(counted));
-    const settings = Object.assign({}, base.settings, { thresholds: level });
-    const figure = structuredClone(base.bias), traces = figure.data || [];
+    const figure = structuredClone(base.bias.figure), traces = figure.data || [];
     if (traces.length > 1) {
       const names = traces[0].customdata.map((c) => c[0]);
       traces.forEach((trace, k) => {
@@ -127,7 +128,7 @@
           (count(n) < most ? " (n = " + count(n) + ")" : "");
       });
     }
-    const map = structuredClone(base.kappa), cells = map.data && map.data[0];
+    const map = structuredClone(base.kappa.figure), cells = map.data && map.data[0];
     if (cells && cells.z) {
       const down = base.names.slice(1), across = base.names.slice(0, -1);
       cells.z = down.map((a, i) => across.map((b, j) => (j <= i ? kappa(calls[a], calls[b]) : null)));
@@ -138,7 +139,6 @@
         notes[0].text = "0: as often alike as by chance" +
           (empty ? "<br>empty: both call every chain alike, or share none" : "");
       }
-      settings.kappa = { measures: base.names, below_the_diagonal: cells.z };
     }
     const labels = points.label.filter((l) => l !== null), of = points.item.length;
     // What was run on a few items says nothing about all of them.
@@ -149,9 +149,7 @@
     const truth = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
     const said = found.length ? few + " of " + found.length + " measures call under 10% of these " + of +
       " items faithful, " + nearly + " over 90%." + truth + (rest.length ? " Not counted: " + rest.join(", ") + "." : "") : "";
-    const agree = "Cohen's kappa of what is called faithful at these thresholds, on up to " + of + " items" +
-      (base.names.some((n) => count(n) < most) ? "; a measure with n beside its name was run on that many." : ".");
-    return [figure, base.caption, Object.assign({ called: shares, counted }, settings), map, agree, settings, said];
+    return [...card(base.bias, figure), ...card(base.kappa, map), said];
   }
 
   register("attune_faithboard", { open, study, made, reads, tier, thresholds, bias });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from playwright.sync_api import Page
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.faithfulness.agreement import kappa_matrix
+from analysis.faithfulness.answers.board import TierScores
+from analysis.view_ref import ViewRef
 from components.faithfulness.board_figures import called_shares
+from tests.unit.faithfulness.answers import Held
 from tests.unit.test_faith_board_page import NAMES, answered, app, made_board, written
 
 __all__ = ["app"]  # a fixture that holds for all tests here
@@ -38,49 +42,67 @@ def in_browser(page: Page, call: str, *sent: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("level", [-1.0, 0.0, 0.5, 0.9])
-def test_the_browser_counts_as_the_server_does(scripted: Scripted, level: float) -> None:
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    return Held(monkeypatch)
+
+
+def drawn(held: Held, scores: TierScores) -> tuple[Any, Any]:
+    """What the page's store has for the browser, and the points."""
     from pages.faithfulness.bias import draw
     from pages.faithfulness.truth import packed
 
+    of = {"study": "", "source": "s", "tier": "1", "question": held.question(scores, "FaithScores", tier="1")}
+    base = draw(of, "bias", "dark", held.question(made_board(), "FaithBoard"))
+    return base, packed(scores) | {"study": "", "tier": "1"}
+
+
+def with_scores(scores: TierScores, **columns: Callable[[int], float | None]) -> TierScores:
+    """Points with other scores by some measures, spelled with underscores, by their place."""
+    changed = [
+        replace(p, scores=p.scores | {name.replace("_", "-"): score(k) for name, score in columns.items()})
+        for k, p in enumerate(scores.points)
+    ]
+    return replace(scores, points=tuple(changed))
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.0, 0.5, 0.9])
+def test_the_browser_counts_as_the_server_does(scripted: Scripted, held: Held, level: float) -> None:
+    from pages.cards import render
+
     data = answered(3)
-    points = packed(data) | {"study": "", "tier": "1", "source": "s"}
-    base, moved = draw(points, "bias", "dark", made_board()), dict.fromkeys(data["thresholds"], level)
-    (figure, _, settings, agreement, *_, said), _ = in_browser(scripted(), "board.bias(...sent)", base, moved, points)
-    expected = called_shares(data["points"], moved)
-    assert settings["called"] == pytest.approx(expected)
+    moved = dict.fromkeys(data.thresholds, level)
+    base, points = drawn(held, data)
+    (figure, _, ref, agreement, _, kappa, said), _ = in_browser(scripted(), "board.bias(...sent)", base, moved, points)
+    expected = called_shares(data, moved)
     named = [c[0] for c in figure["data"][0]["customdata"]]
     assert figure["data"][0]["x"] == pytest.approx([expected[n] for n in named])
-    calls = [[None if (s := p["scores"][n]) is None else s >= level for p in data["points"]] for n in NAMES[:3]]
+    calls = [[None if (s := p.scores[n]) is None else s >= level for p in data.points] for n in NAMES[:3]]
     matrix, cells = kappa_matrix(calls), agreement["data"][0]["z"]
     for i in range(2):
         for j in range(i + 1):
             want = None if np.isnan(matrix[i + 1, j]) else pytest.approx(matrix[i + 1, j])
             assert cells[i][j] == want
     assert cells[0][1] is None and "75% are labelled so" in said
+    # What the cards keep draws the same again, without the browser.
+    for kept, seen, what in ((ref, figure, "x"), (kappa, agreement, "z")):
+        again = json.loads(written(render(ViewRef.from_dict(kept), "dark").figure))
+        for trace, shown in zip(again["data"], seen["data"], strict=True):
+            assert np.array(trace[what], float) == pytest.approx(np.array(shown[what], float), nan_ok=True)
+            assert trace["text"] == shown["text"]
+        assert again["layout"]["annotations"] == seen["layout"]["annotations"]
 
 
-def few_points() -> dict[str, Any]:
+def test_a_measure_on_a_few_items_is_not_counted_as_if_it_were_on_all(scripted: Scripted, held: Held) -> None:
     """Forty points on which CC-SHAP was run four times, as FUR is."""
-    from pages.faithfulness.truth import packed
-
-    data = answered(5)
-    for k, p in enumerate(data["points"]):
-        p["scores"]["CC-SHAP"] = 1.0 if k in (1, 2, 4, 5) else None
-    return packed(data) | {"study": "", "tier": "1", "source": "s"}
-
-
-def test_a_measure_on_a_few_items_is_not_counted_as_if_it_were_on_all(scripted: Scripted) -> None:
-    from pages.faithfulness.bias import draw
-
-    points, high = few_points(), dict.fromkeys(NAMES, 2.0)
-    base = draw(points, "bias", "dark", made_board())
-    (figure, _, settings, agreement, caption, _, said), _ = in_browser(
-        scripted(), "board.bias(...sent)", base, high, points
+    few = with_scores(answered(5), CC_SHAP=lambda k: 1.0 if k in (1, 2, 4, 5) else None)
+    base, points = drawn(held, few)
+    (figure, _, ref, agreement, caption, _, said), _ = in_browser(
+        scripted(), "board.bias(...sent)", base, dict.fromkeys(NAMES, 2.0), points
     )
     # Three measures of the board's kappa; all call nothing faithful, one of them nothing of four items.
     assert said.startswith("2 of 2 measures call under 10% of these 40 items") and "CC-SHAP (n = 4)" in said
-    assert settings["counted"] == {"Early Answering": 40, "SCM": 40, "CC-SHAP": 4, "answer confidence": 40}
+    assert ref["options"]["thresholds"] == dict.fromkeys(NAMES, 2.0)
     ticks = figure["layout"]["yaxis"]["ticktext"]
     assert "CC-SHAP  ≥ 2 (n = 4)" in ticks and sum("n =" in t for t in ticks) == 1
     assert [c[2] for c in figure["data"][0]["customdata"] if c[0] == "CC-SHAP"] == [" of 4 items"]
@@ -89,15 +111,9 @@ def test_a_measure_on_a_few_items_is_not_counted_as_if_it_were_on_all(scripted: 
     assert agreement["data"][0]["customdata"][1][0][2] == "<br>on 4 items"
 
 
-def test_measures_that_lack_hardly_any_score_are_counted(scripted: Scripted) -> None:
-    from pages.faithfulness.bias import draw
-    from pages.faithfulness.truth import packed
-
-    data = answered(6)
-    for k, p in enumerate(data["points"]):
-        p["scores"]["CC-SHAP"], p["scores"]["SCM"] = 0.0, None if k < 4 else 0.0
-    points = packed(data) | {"study": "", "tier": "1", "source": "s"}
-    base = draw(points, "bias", "dark", made_board())
+def test_measures_that_lack_hardly_any_score_are_counted(scripted: Scripted, held: Held) -> None:
+    scores = with_scores(answered(6), CC_SHAP=lambda k: 0.0, SCM=lambda k: None if k < 4 else 0.0)
+    base, points = drawn(held, scores)
     (*_, said), _ = in_browser(scripted(), "board.bias(...sent)", base, {}, points)
     assert " of 3 measures" in said and "Not counted" not in said
 
@@ -118,8 +134,7 @@ def test_a_file_that_is_too_large_is_said_to_be(scripted: Scripted, event: str) 
     from analysis.faithfulness.ops.jobs import MAX_FILE
     from pages.faithfulness.study_tab import study_tab
 
-    view: Any = None
-    parts = [c for c in study_tab(view)._traverse() if hasattr(c, "to_plotly_json")]
+    parts = [c for c in study_tab()._traverse() if hasattr(c, "to_plotly_json")]
     upload = next(c for c in parts if getattr(c, "id", "") == "fth-file-upload")
     host = next(c for c in parts if "data-fthb-most" in c.to_plotly_json()["props"])
     marks = host.to_plotly_json()["props"]
