@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
@@ -103,7 +102,7 @@ def usual_tier(choices: Sequence[Choice]) -> str | None:
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_board(model: Json, study: str | None, start: Json, session: str) -> tuple[Any, ...]:
+def load_board(model: Json, study: str | None, start: Json, session: str) -> tuple[Json, ...]:
     """The board of the open study; that of the model's first one where it has no such study, and this is said.
 
     The studies that can be chosen are listed also where none opens. The open study is named as the board names it, so
@@ -140,7 +139,7 @@ def load_board(model: Json, study: str | None, start: Json, session: str) -> tup
 )
 def offer(
     question: Json, known: Json, before: Json, tiers: list[str] | None, tier: str | None, start: Json
-) -> tuple[Any, ...]:
+) -> tuple[Json, ...]:
     """What can be chosen on the board; what was chosen stays as far as this study has it. Studies can be chosen also
     where none is open."""
     of_model, board = ModelStudies.from_dict(known), board_of(question)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
@@ -88,7 +88,7 @@ def use_model_of_address(start: Json, current: Json) -> Json:
 )
 def load_items(
     model: Json, study: str | None, before: Json, now: Json, asked: Json, tier: str | None, start: Json, session: str
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Json, ...]:  # fmt: skip
     """The items of the open study, and which of them is open."""
     study, opening = study or "", FaithState.from_dict(start)
     if awaits_model(start, model):

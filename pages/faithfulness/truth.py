@@ -7,7 +7,6 @@ tab), gets their scores once, by measure and with four significant digits.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from dash import Input, Output, State, callback, clientside_callback, no_update
 
@@ -49,7 +48,7 @@ def packed(scores: TierScores) -> Json:
     State("fth-truth-by", "value"),
     State("fth-start", "data"),
 )
-def offer(question: Json, tier: str | None, measure: str | None, by: str | None, start: Json) -> tuple[Any, ...]:
+def offer(question: Json, tier: str | None, measure: str | None, by: str | None, start: Json) -> tuple[Json, ...]:
     """Tiers and measures of the open study; what was chosen stays as far as it is there."""
     board = board_of(question)
     if board is None:
@@ -87,7 +86,7 @@ clientside_callback(
     State("model", "data"),
     State("session", "data"),
 )
-def load_points(tab: str, tier: str | None, question: Json, known: Json, model: Json, session: str) -> tuple[Any, ...]:
+def load_points(tab: str, tier: str | None, question: Json, known: Json, model: Json, session: str) -> tuple[Json, ...]:
     """The points of the open tier, asked for when a tab that shows them is open."""
     board = board_of(question)
     if board is None:  # a model without a study: what is left of another one goes
