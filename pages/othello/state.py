@@ -14,7 +14,7 @@ from analysis.othello.squares import MOVES, POSITIONS
 from analysis.tpr.ops.edit import MAX_EDITS
 from analysis.tpr.ops.reading import BINDING_PROBES, LABELS, MAX_LAYER
 from components.kit.types import Json
-from pages.state import At, Parsed
+from pages.state import At, Parsed, Partly
 
 PATH = "/othello"
 TABS = ("binding", "roles", "directions", "edit", "figures", "model")
@@ -72,12 +72,18 @@ def _source(text: str) -> str:
     return OthelloSource(text).text
 
 
-def _edits(data: Json) -> Edits:
-    rows = [tuple(row) if isinstance(row, list) else () for row in data] if isinstance(data, list) else [()]
-    known = all(len(r) == 2 and all(type(v) is int for v in r) and 0 <= r[0] < 64 and 0 <= r[1] < 3 for r in rows)
-    if not known or len(rows) > MAX_EDITS or len({r[0] for r in rows}) < len(rows):
-        raise UserError("The edits of the address cannot be used: an edit is a square 0 to 63 and a class 0 to 2.")
-    return tuple((square, target) for square, target in rows)
+def _edits(data: Json) -> Partly:
+    rows = data if isinstance(data, list) else []
+    usable = [row for row in rows if _is_edit(row)]
+    edits = {square: target for square, target in usable}
+    sentence = "Not all edits of the address can be used: an edit is a square 0 to 63 and a class 0 to 2."
+    whole = usable == data and len(edits) == len(usable) <= MAX_EDITS
+    return Partly(tuple(edits.items())[:MAX_EDITS], () if whole else (sentence,))
+
+
+def _is_edit(row: Json) -> bool:
+    pair = isinstance(row, list) and len(row) == 2 and all(type(v) is int for v in row)
+    return pair and 0 <= row[0] < 64 and 0 <= row[1] < 3
 
 
 @dataclass(frozen=True)

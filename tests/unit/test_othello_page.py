@@ -59,7 +59,23 @@ def test_an_address_is_read_back() -> None:
 def test_what_an_address_cannot_say_is_left_out_and_named(query: dict, word: str) -> None:
     view = read_address(query)
     assert len(view.refusals) == 1 and word in view.refusals[0]
-    assert view.game == Game(MOVES, len(MOVES)) and view.edits == () and view.source == "bundled"
+    assert view.game == Game(MOVES, len(MOVES)) and len(view.edits) <= 4 and view.source == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("edits", "usable"),
+    [
+        ("[[19,2],[64,1],[20,0]]", ((19, 2), (20, 0))),
+        ("[[19,2],[20,true]]", ((19, 2),)),
+        ("[[1,2],[1,0]]", ((1, 0),)),
+        ("[[0,1],[1,1],[2,1],[3,1],[4,1]]", ((0, 1), (1, 1), (2, 1), (3, 1))),
+        ("{", ()),
+        ("7", ()),
+    ],
+)
+def test_edits_of_an_address_that_can_be_used_stay_where_others_cannot(edits: str, usable: tuple) -> None:
+    view = read_address({"edits": edits})
+    assert view.edits == usable and len(view.refusals) == 1 and "Not all edits" in view.refusals[0]
 
 
 def test_moves_keep_or_cut_the_line() -> None:
