@@ -12,13 +12,14 @@ import os
 import sys
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dash import Dash, no_update, set_props
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from analysis.disk import FULL, full_disk
-from analysis.engine.client import Client
+from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
@@ -51,7 +52,7 @@ class Settings:
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="THEME"></script></head>
-<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+<body>{%app_entry%}<footer>{%config%}SCRIPTS{%scripts%}{%renderer%}</footer></body>
 </html>"""
 RENDERER = """var renderer = new DashRenderer({
   request_pre: (question) => {
@@ -65,6 +66,12 @@ RENDERER = """var renderer = new DashRenderer({
 not answered does not wait for the next (assets/frame/presses.js)."""
 
 
+def first_scripts() -> list[str]:
+    """The scripts that those of pages build on, in their order: Dash itself would load them after the pages' own."""
+    frame = Path(__file__).resolve().parent / "assets" / "frame"
+    return ["kit.js", *(f"frame/{path.name}" for path in sorted(frame.glob("*.js")))]
+
+
 def create_app(settings: Settings | None = None) -> Dash:
     """The Dash app with all pages and callbacks; starts no process."""
     settings = settings or Settings()
@@ -76,14 +83,16 @@ def create_app(settings: Settings | None = None) -> Dash:
         update_title="",
         use_pages=True,
         pages_folder="",
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"(theme|kit)\.js",  # these and the frame's come before the scripts of pages
+        assets_path_ignore=["frame"],
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
         enable_mcp=False,
         suppress_callback_exceptions=True,
     )
     app.renderer = RENDERER
-    app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js"))
+    first = "".join(f'<script src="{app.get_asset_url(name)}"></script>' for name in first_scripts())
+    app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js")).replace("SCRIPTS", first)
     app.server.secret_key = secret_key(home())
     pages = register_pages()
     register_frame(app, pages)
@@ -104,6 +113,8 @@ def _on_error(error: Exception) -> object:
     """A callback raised what nobody caught: log it under a number, and say so on the page."""
     if isinstance(error, UserError):
         text = error.message
+    elif isinstance(error, (WorkerGone, OperationFailed)):
+        text = str(error)
     elif full_disk(error):
         text = FULL
     else:

@@ -115,10 +115,13 @@ class Client:
             return recent
         if operation.kind != "job":
             return self.remember(operation, self.ask(operation))
-        kept = self.store.get(question.key) if question.key else None
-        if kept is None:
-            raise UserError(f"The answer to “{operation.describe()}” is not kept any more. Run it again.")
-        return self.remember(operation, kept)
+        try:
+            kept = self.store.get(question.key) if question.key else None
+            if kept is not None:
+                return self.remember(operation, kept)
+        except (TypeError, ValueError) as error:  # no key, or kept by a version that knew another answer
+            log.warning("a kept %s cannot be read: %s", question.operation, error)
+        raise UserError(f"The answer to “{operation.describe()}” is not kept any more. Run it again.")
 
     def stream(
         self, operation: Operation, *, session: str = "", widget: str = "", token: str | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from analysis.engine import keys
 from analysis.engine.client import Client, Reply
 from analysis.engine.context import Context
 from analysis.engine.operation import REGISTRY, Operation
-from analysis.engine.question import Result
+from analysis.engine.question import Kind, Result
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.fields import Choice, Flag, Real, Text, Whole, check_fields, fields_of
 from analysis.view_ref import QuestionRef, ViewRef
@@ -198,6 +200,25 @@ def test_a_view_draws_again_from_its_json(question: Any, monkeypatch: pytest.Mon
         cards.render(dataclasses.replace(ref, questions=ref.questions * 2), "light")
     with pytest.raises(TypeError):
         leaf_view.ref([])
+
+
+def test_an_answer_that_was_kept_in_another_form_is_to_be_made_again(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class KeptLeaf(Operation[Leaf]):
+        kind: ClassVar[Kind] = "job"
+
+        def run(self, context: Context) -> Leaf:
+            raise AssertionError("a job is not run again unasked")
+
+    try:
+        client, key = Client(), "ab" * 32
+        client.store = ResultStore(tmp_path)
+        client.store.put(key, Result({"bark": "of an older version"}), {})
+        for name in ("", key, "cd" * 32, "../jobs"):
+            with pytest.raises(UserError, match="is not kept any more"):
+                client.reply(QuestionRef("KeptLeaf", {}, name))
+    finally:
+        del REGISTRY["KeptLeaf"]
 
 
 @pytest.mark.parametrize(

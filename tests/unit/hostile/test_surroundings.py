@@ -17,6 +17,7 @@ import diskcache
 import pytest
 
 from analysis.disk import FULL, full_disk
+from analysis.engine.client import OperationFailed, WorkerGone
 from analysis.engine.scheduler import bug
 from analysis.engine.supervisor import QUIET_HUB, Supervisor
 from analysis.home import folder, home
@@ -78,6 +79,17 @@ def test_a_failure_in_a_callback_on_a_full_disk_says_so(monkeypatch: pytest.Monk
     monkeypatch.setattr(app, "set_props", lambda name, values: said.update(values))
     app._on_error(RuntimeError("[Errno 28] No space left on device: '/data/texts/ab'"))
     assert said["children"] == FULL
+
+
+@pytest.mark.parametrize("kind", [WorkerGone, OperationFailed])
+def test_a_callback_whose_worker_is_gone_says_why(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store keeps a question: an answer that is not among the recent ones any more is asked for in any callback."""
+    import app
+
+    said: dict[str, Any] = {}
+    monkeypatch.setattr(app, "set_props", lambda name, values: said.update(values))
+    app._on_error(kind("The model process is starting; this takes a few seconds."))
+    assert said["children"] == "The model process is starting; this takes a few seconds."
 
 
 @pytest.mark.parametrize("body", [None, b"", b"\n", b"abc", b"\xff\xfe\xff" * 20], ids=repr)
