@@ -51,6 +51,11 @@ def _longest(parts: TokenParts) -> int:
     return max(places, key=lambda i: parts.local[i])
 
 
+def _within(parts: TokenParts, token: int) -> int:
+    """A token of this text: a click may still be one in the figure of a longer text before it."""
+    return min(token, len(parts.labels) - 1)
+
+
 @callback(
     Output("explained-token", "data", allow_duplicate=True),
     Input({"part": ALL}, "n_clicks"),
@@ -87,7 +92,7 @@ def show(question: Json, token: int | None, theme: str) -> Outputs:
     if not question or token is None:
         return {"strip": no_update, "facts": no_update, "parts": UNCHANGED, "segments": UNCHANGED, "like": no_update}
     reply: Reply[TokenParts] = reply_of(question)
-    options = TokenOptions(min(token, len(reply.answer.labels) - 1))
+    options = TokenOptions(_within(reply.answer, token))
     return {
         "strip": strip(reply.answer, options.token, reply.question.params["text"]),
         "facts": facts(reply.answer, options.token),
@@ -149,5 +154,6 @@ def steer_like(clicks: int | None, question: Json, token: int | None, fit: str |
     if QuestionRef.from_dict(question).params["fit"] != fit:
         return no_update, user_error("This text was explained with another fit. Explain it again.")
     parts = reply_of(question).answer
-    press = {"kind": "factors", "region": parts.region[token], "factors": list(parts.factors[token]), "turn": clicks}
+    place = _within(parts, token)
+    press = {"kind": "factors", "region": parts.region[place], "factors": list(parts.factors[place]), "turn": clicks}
     return press, None

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
 from analysis.answer import from_wire, to_wire
-from analysis.engine.client import OperationFailed, Superseded, WorkerGone
+from analysis.engine.client import OperationFailed, Reply, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
 from analysis.mfa.answers.regions import (
     ContextLine,
@@ -445,6 +445,17 @@ def test_every_figure_is_drawn_again_from_json(shown: View[Any], answer: Any, op
     drawn = view_called(ref.view).draw(again, shown.options_from(ref.options), "dark")
     first = shown.draw(answer, options, "dark")
     assert again == answer and drawn.caption == first.caption and plain(drawn.figure) == plain(first.figure)
+
+
+def test_a_click_in_the_figure_of_a_longer_text_means_the_last_token_of_this_one(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pages.steering import tokens
+
+    question = QuestionRef("ExplainTokens", {"fit": "f", "text": "a a"})
+    monkeypatch.setattr(tokens, "reply_of", lambda _: Reply(PARTS, question))
+    press, problem = tokens.steer_like(1, dataclasses.asdict(question), 150, "f")
+    assert problem is None and press == {"kind": "factors", "region": 1, "factors": [], "turn": 1}
 
 
 def test_numbers_of_texts_stand_in_a_row_each() -> None:
