@@ -21,7 +21,7 @@ from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Typed
 from components.rotate.lists import ORDERS
 from pages.common import reply_of
-from pages.state import At, Model, Parsed, Prompt
+from pages.state import At, Model, Parsed, Partly, Prompt
 
 PATH = "/neurons"
 TABS = ("channels", "ablation", "geometry", "layers", "null")
@@ -29,14 +29,12 @@ SETTINGS = ("channels", "kurtosis_weight", "cosine_weight", "mask_z", "optimiser
 """Fields of the search for channels, in the order of the form."""
 
 
-def _tokens(data: Any) -> tuple[int, ...]:
-    rows = data if isinstance(data, list) else [None]
-    usable = all(type(n) is int and 0 <= n <= 10_000_000 for n in rows)
-    if not usable or len(set(rows)) < len(rows) or len(rows) > MAX_EXCLUDED:
-        raise UserError(
-            f"The tokens that the address leaves out cannot be used: at most {MAX_EXCLUDED} different numbers."
-        )
-    return tuple(rows)
+def _tokens(data: Json) -> Partly:
+    rows = data if isinstance(data, list) else []
+    usable = list(dict.fromkeys(n for n in rows if type(n) is int and 0 <= n <= 10_000_000))
+    sentence = f"Not all tokens that the address leaves out can be used: at most {MAX_EXCLUDED} different numbers."
+    whole = usable == data and len(usable) <= MAX_EXCLUDED
+    return Partly(tuple(usable[:MAX_EXCLUDED]), () if whole else (sentence,))
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ def test_a_view_survives_its_address() -> None:
 def test_what_an_address_cannot_say_is_left_out_and_named(query: dict[str, Any], word: str) -> None:
     state = read(NeuronsState, query)
     assert len(state.problems) == 1 and word in state.problems[0] and len(state.problems[0]) < 200
-    assert replace(state, problems=()) == NeuronsState()
+    assert replace(state, problems=(), excluded=()) == NeuronsState()
+    assert len(state.excluded) <= 200 and len(set(state.excluded)) == len(state.excluded)
 
 
 @pytest.mark.parametrize("value", ["", "null", "{", "NaN", "\x00", "<script>", "١", '{"a": 1}', "[" * 9000])
@@ -97,6 +98,11 @@ def test_all_that_is_drawn_has_its_place_and_its_tree(client: FlaskClient) -> No
     ids = [getattr(c, "id", None) for c in page.layout()._traverse()]
     for host in page.DRAWN:
         assert ids.count(host) == 1 and ids.count(f"{host}-tree") == 1 and client is not None
+
+
+def test_tokens_of_an_address_that_can_be_used_stay_left_out() -> None:
+    assert read(NeuronsState, {"without": '[7, 7, "x", true, -1, 3]'}).excluded == (7, 3)
+    assert read(NeuronsState, {"without": json.dumps(list(range(201)))}).excluded == tuple(range(200))
 
 
 # Which neuron
