@@ -194,7 +194,7 @@ def rebuilt_shares(parts: np.ndarray, theme: str) -> Figure:
     return figure(
         data,
         theme,
-        xaxis={"title": {"text": "channels, in the order values"}, "dtick": max(1, len(values) // 10)},
+        xaxis={"title": {"text": "channels, in the order found"}, "dtick": max(1, len(values) // 10)},
         yaxis={"range": [0, 1.03]},
         legend=ABOVE | {"font": {"size": 12}},
         margin={"l": 48, "r": 8, "t": 8, "b": 48},

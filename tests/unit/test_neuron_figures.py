@@ -170,7 +170,9 @@ def test_cosines_and_what_they_rebuild() -> None:
     checked(figure)
     assert checked(channel_figures.cosine_map(np.eye(21), "light"))["layout"]["annotations"] == []
     parts = np.array([[0.8, 0.64, 0.64], [0.9, 0.81, 0.85]])
-    lines = channel_figures.rebuilt_shares(parts, "light")["data"]
+    picture = channel_figures.rebuilt_shares(parts, "light")
+    lines = picture["data"]
+    assert picture["layout"]["xaxis"]["title"]["text"] == "channels, in the order found"
     np.testing.assert_allclose([t["y"] for t in lines], parts.T)
     assert lines[2]["name"].startswith("null") and lines[2]["line"]["color"] == REMAINDER
     assert len(checked(channel_figures.rebuilt_shares(parts[:, :2], "dark"))["data"]) == 2
