@@ -20,10 +20,11 @@ from pages.common import reply_of
 
 
 def content(view: View[Any], *replies: Reply[Any], options: Any = None, theme: str) -> Content:
-    """What a card shows: the view of these replies, and the ref that draws it again."""
+    """What a card shows: the view of these replies, and the ref that draws it again, with its facts for an export."""
     ref = view.ref([r.question for r in replies], options)
     drawing = view.draw(*(r.answer for r in replies), view.options_from(ref.options), theme)
-    return Content(figure=drawing.figure, caption=drawing.caption, ref=ref.to_dict())
+    facts = {"facts": drawing.facts} if drawing.facts else {}
+    return Content(figure=drawing.figure, caption=drawing.caption, ref=ref.to_dict() | facts)
 
 
 def render(ref: ViewRef, theme: str) -> Drawing:

@@ -1,8 +1,9 @@
 """A figure card that knows what it shows.
 
-The store ``{"settings": name}`` of a card holds the ViewRef of its figure: what export prints, what a link or a pin
-copies, and what draws the figure again in the other theme. A page's callbacks fill a card through :attr:`Card.outputs`
-with what :func:`pages.cards.content` gives, so the figure on screen and the ref beside it cannot part.
+The store ``{"settings": name}`` of a card holds the ViewRef of its figure: what a link or a pin copies, what draws the
+figure again in the other theme, and, with the facts of the drawing beside it, what export prints. A page's callbacks
+fill a card through :attr:`Card.outputs` with what :func:`pages.cards.content` gives, so the figure on screen and the
+ref beside it cannot part.
 """
 
 from __future__ import annotations

@@ -24,10 +24,12 @@ VIEWS: dict[str, View[Any]] = {}
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and the caption below it."""
+    """A figure, and the caption below it. ``facts``: plain data of the answers that the questions do not say, such as
+    the rank that a rule chose; an export prints it with the settings."""
 
     figure: Figure
     caption: str = ""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.mfa.answers.regions import FitMap, Iteration, NewFit, Region, TokenParts
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
@@ -115,7 +116,7 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
         uirevision="map",
         clickmode="event",
     )
-    return Drawing(picture, fit.facts.caption)
+    return Drawing(picture, fit.facts.caption, plain_of(fit.facts))
 
 
 def _edges(region: Region, by_number: dict[int, Region]) -> dict[str, Any]:
@@ -189,6 +190,7 @@ def token_parts(parts: TokenParts, options: TokenOptions, theme: str) -> Drawing
     return Drawing(
         picture,
         "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar.",
+        {"label": parts.labels[chosen]},
     )
 
 
@@ -246,13 +248,14 @@ def two_segments(parts: TokenParts, options: TokenOptions, theme: str) -> Drawin
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
     label = parts.labels[options.token]
-    return Drawing(picture, f"Token {options.token}, “{label}”: the plane that holds its points best.")
+    caption = f"Token {options.token}, “{label}”: the plane that holds its points best."
+    return Drawing(picture, caption, {"label": label})
 
 
 @view("steering/fit", NewFit)
 def new_fit(fit: NewFit, options: NoOptions, theme: str) -> Drawing:
     """The course of a fit that was made."""
-    return Drawing(fit_curve(fit.history, theme), fit.sentence)
+    return Drawing(fit_curve(fit.history, theme), fit.sentence, fit.settings)
 
 
 def fit_curve(history: Sequence[Iteration], theme: str) -> Figure:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.mfa.answers.steering import ControlTable, SteeredNext, SteeredTexts
 from components.kit.figure import AFTER, BEFORE, figure
 from components.kit.labels import escaped
@@ -34,6 +35,7 @@ def steered_next(shift: SteeredNext, options: NextOptions, theme: str) -> Drawin
         next_tokens(shift, theme),
         f"After “{options.prompt}”. Entropy {before:.2f} → {after:.2f} nats. Computed in {1000 * shift.seconds:.0f} "
         f"ms; a full pass over {shift.tokens} tokens takes {1000 * shift.full_seconds:.0f} ms.",
+        {"kl": shift.kl},
     )
 
 
@@ -65,7 +67,13 @@ def price_per_token(texts: SteeredTexts, options: NoOptions, theme: str) -> Draw
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
     )
     note = f"Control: {texts.control_note}." if texts.control_note else ""
-    return Drawing(picture, f"Price along the steered text, each token given the tokens before it. {note}")
+    caption = f"Price along the steered text, each token given the tokens before it. {note}"
+    return Drawing(picture, caption, {"texts": _words(texts)})
+
+
+def _words(texts: SteeredTexts) -> dict[str, str]:
+    arms = {"base": texts.base, "steered": texts.steered, "control": texts.control}
+    return {name: text.text for name, text in arms.items() if text is not None}
 
 
 @view("steering/presence", SteeredTexts)
@@ -96,6 +104,7 @@ def region_presence(texts: SteeredTexts, options: NoOptions, theme: str) -> Draw
     return Drawing(
         picture,
         "The unsteered model reads each text; mean responsibility over its written tokens at the fit's block.",
+        {"texts": _words(texts)},
     )
 
 
@@ -130,7 +139,7 @@ def controls_bars(table: ControlTable, options: ControlOptions, theme: str) -> D
         margin={"l": 150, "r": 8, "t": 8, "b": 44},
     )
     place = f"At the last position of “{options.prompt}”; {size_of_controls(table)}"
-    return Drawing(picture, f"{place} Seed {options.seed}.")
+    return Drawing(picture, f"{place} Seed {options.seed}.", {"rows": plain_of(rows)})
 
 
 def size_of_controls(table: ControlTable) -> str:

@@ -109,6 +109,7 @@ def spectrum(evidence: HeadEvidence, options: NoOptions, theme: str) -> Drawing:
         picture,
         f"Vectors {vectors} the rotary embedding, {moments}, {evidence.examples:,} examples. Dashed line: the rank in "
         "use.",
+        {"rank": evidence.rank, "permutations": evidence.permutations},
     )
 
 
@@ -139,6 +140,7 @@ def direction_bars(evidence: HeadEvidence, options: NoOptions, theme: str) -> Dr
         picture,
         f"Pair i adds s u·v to the mean logit gap of {evidence.trace:.2f}; blue pairs are inside the rank and hold "
         f"{evidence.trace_in_rank:.2f} of it.",
+        {"rank": evidence.rank, "permutations": evidence.permutations},
     )
 
 
@@ -156,7 +158,8 @@ def swap_test(test: SubspaceTest, options: TrialOptions, theme: str) -> Drawing:
     """What swapping keys did, rank by rank, or why there is nothing to swap."""
     if test.swaps is not None and test.swaps.rows:
         where = place_name(options.layer, options.head)
-        return Drawing(swaps_by_rank(test.swaps, theme), swap_sentence(test.swaps, where, test.in_sample))
+        facts = {"examples": test.examples, "tested_on": test.basis}
+        return Drawing(swaps_by_rank(test.swaps, theme), swap_sentence(test.swaps, where, test.in_sample), facts)
     if options.rotary == "pre":
         text = "Before the rotary embedding there is no logit to swap."
     elif test.swaps is None:

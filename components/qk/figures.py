@@ -57,7 +57,8 @@ def row_bars(reading: Reading, row: QueryRow, options: RowOptions, theme: str) -
         notes.append("The first token is left out, here and in the mean.")
     if row.names:
         notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {row.sum_error:.1e}.")
-    return Drawing(attribution_bars(parts, row.names, reading.labels, positions, row.key, unit, theme), " ".join(notes))
+    picture = attribution_bars(parts, row.names, reading.labels, positions, row.key, unit, theme)
+    return Drawing(picture, " ".join(notes), {"key": row.key, "ranks": list(row.ranks)})
 
 
 def shown_positions(attention: np.ndarray, visible: int, asked: int, skip_first: bool) -> list[int]:
@@ -193,7 +194,8 @@ def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) 
         f"{swap.draws} random subspaces of the same rank leave them at {swap.a[3]:.1%} and {swap.b[3]:.1%} (medians). "
         "Keys are swapped for this query of this head only; the read-out is the head's own attention."
     )
-    return Drawing(swap_bars(swap.before, swap.after, swap.band, reading.labels, positions, theme), caption)
+    picture = swap_bars(swap.before, swap.after, swap.band, reading.labels, positions, theme)
+    return Drawing(picture, caption, {"rank": swap.rank})
 
 
 @dataclass(frozen=True)
@@ -233,4 +235,5 @@ def prediction_bars(effect: SwapEffect, options: PredictionOptions, theme: str) 
         f"After token {options.query}, with this one head attending by the swapped row and everything else the model's "
         f"own. KL to the unswapped prediction {effect.kl:.2e} nats; a random subspace of rank {effect.rank} gives "
         f"{effect.kl_random:.2e}. One head of many often changes little.",
+        {"rank": effect.rank},
     )

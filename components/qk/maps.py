@@ -43,7 +43,7 @@ class MapOptions:
 @view("attention/map", SubspaceTest, options=MapOptions)
 def trial_map(test: SubspaceTest, options: MapOptions, theme: str) -> Drawing:
     """Queries and keys of the examples in the subspace."""
-    return Drawing(_map(test, options, theme, []), _caption(test, options))
+    return _drawing(test, options, theme, [])
 
 
 @view("attention/map with the prompt", SubspaceTest, Reading, MapPlaces, options=MapOptions)
@@ -52,16 +52,16 @@ def prompt_map(test: SubspaceTest, reading: Reading, places: MapPlaces, options:
     labels = [f"{p} {reading.labels[p]}" for p in places.positions]
     keys = places.positions[1:]
     asked = 1 + keys.index(options.asked) if options.asked in keys else 0
-    own = _own_points(places.places, labels, asked, options.deep)
-    return Drawing(_map(test, options, theme, own), _caption(test, options))
+    return _drawing(test, options, theme, _own_points(places.places, labels, asked, options.deep))
 
 
-def _caption(test: SubspaceTest, options: MapOptions) -> str:
+def _drawing(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) -> Drawing:
     where = place_name(options.layer, options.head)
     caption = f"{where}: coordinates in the query and key bases, on common principal axes. {test.basis}"
     if options.by_label and len(set(test.map.labels)) > MOST_VALUES:
         caption += " More than twelve values: coloured by kind instead."
-    return caption
+    facts = {"examples": test.examples, "tested_on": test.basis}
+    return Drawing(_map(test, options, theme, own), caption, facts)
 
 
 def _map(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) -> Figure:

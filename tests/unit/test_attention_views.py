@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.engine.client import Reply
 from analysis.qk.answers.evidence import HeadEvidence, MapLegend, RankSwap, SubspaceTest, SwapTable
 from analysis.qk.answers.features import FeatureHeads, SubspaceOverlap
 from analysis.qk.answers.prompt import (
@@ -31,6 +32,7 @@ from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_m
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
 from pages.attention.reading import best_head
 from pages.attention.state import Head
+from pages.cards import content
 
 WORDS = ["the", "<b>", "cat", "the", "<b>"]
 RANDOM = np.random.default_rng(0)
@@ -104,6 +106,19 @@ def test_a_figure_is_drawn_again_from_its_json(view: View[Any], answers: tuple[A
     two = VIEWS[again.view].draw(*answers, VIEWS[again.view].options_from(again.options), "light")
     assert as_json(one.figure) == as_json(two.figure) and one.caption == two.caption != "" and one.figure["data"]
     assert as_json(view.draw(*answers, options, "dark").figure) != as_json(one.figure)
+
+
+def test_an_export_says_what_a_rule_chose() -> None:
+    """A question may ask for a rank of -1 and a key of -1; whoever reads the exported figure needs the real ones."""
+    facts = {view.name: view.draw(*answers, options, "light").facts for view, answers, options in DRAWN}
+    assert json.loads(json.dumps(facts)) == facts, "plain data"
+    assert facts["attention/bars"] == {"key": 2, "ranks": [1, 1]}
+    assert facts["attention/swap"] == facts["attention/prediction"] == {"rank": 2}
+    assert facts["attention/spectrum"] == facts["attention/directions"] == {"rank": 1, "permutations": 20}
+    for name in ("map", "map with the prompt", "swaps by rank"):
+        assert facts[f"attention/{name}"] == {"examples": 40, "tested_on": "On new examples."}
+    ref = content(spectrum, Reply(EVIDENCE, QuestionRef("Q", {})), theme="light")["ref"]
+    assert ref["facts"] == facts["attention/spectrum"] and ViewRef.from_dict(ref).view == "attention/spectrum"
 
 
 @pytest.mark.parametrize("skip", [True, False])

@@ -405,6 +405,7 @@ def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
     both = dataclasses.replace(TEXTS, control=TEXTS.steered, control_note="a push")
     drawing = steering_figures.price_per_token(both, NoOptions(), "dark")
     assert len(plain(drawing.figure)["data"]) == 2 and drawing.caption.endswith("Control: a push.")
+    assert drawing.facts == {"texts": {"base": "a<i>", "steered": "a<i>", "control": "a<i>"}}
     bars = plain(steering_figures.region_presence(TEXTS, NoOptions(), "light").figure)["data"]
     assert [values(b["y"])[0] for b in bars] == pytest.approx([0.1, 0.7])
     drawing = steering_figures.controls_bars(CONTROLS, ControlOptions("Once", 3), "light")
@@ -445,6 +446,7 @@ def test_every_figure_is_drawn_again_from_json(shown: View[Any], answer: Any, op
     drawn = view_called(ref.view).draw(again, shown.options_from(ref.options), "dark")
     first = shown.draw(answer, options, "dark")
     assert again == answer and drawn.caption == first.caption and plain(drawn.figure) == plain(first.figure)
+    assert drawn.facts == first.facts == json.loads(json.dumps(first.facts)) != {}, "what an export prints with it"
 
 
 def test_a_click_in_the_figure_of_a_longer_text_means_the_last_token_of_this_one(
