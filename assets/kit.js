@@ -1,7 +1,6 @@
 // What every script of a page builds on: elements, long lists, walking by keys, answers in lines, files, packed cells.
-// Dash loads the scripts of a folder in the order of the alphabet and folders after files, so this one comes first, then
-// frame/, then pages/. No text from a model or a user ever becomes HTML: it goes in through text nodes and attributes,
-// and into figures after escaping.
+// The app loads this one first, then frame/, then those of pages (app.py). No text from a model or a user ever becomes
+// HTML: it goes in through text nodes and attributes, and into figures after escaping.
 (function () {
   window.dash_clientside = window.dash_clientside || {};
   /** Make functions known to Dash as `dash_clientside.NAME`. Scripts of one name share it. */

@@ -2,7 +2,7 @@
 // the prompt, a new fit is chosen in its list); on a busy machine they come late, and the newer choice is the reader's.
 // The renderer calls these two for every question, with one object for question and answer (app.py).
 (function () {
-  const { byId, read, register } = window.dash_clientside.attune_kit;
+  const { byId, read, register, save } = window.dash_clientside.attune_kit;
   const HELD = new Set(["value", "active_tab", "is_open"]);
   const PICKS = new Set(["chosen-region"]); // stores that a click in a figure writes at once
   const asked = new WeakMap(); // by question: its turn, and what its controls were when it was asked
@@ -30,7 +30,16 @@
     return !!box && box === document.activeElement && typeof box.value === "string" && box.type !== "checkbox"
       && box.value !== String(now === undefined || now === null ? "" : now);
   }
+  // A figure has the colours of the theme that its question knew. If that was changed meanwhile, the cards are drawn
+  // again, once this answer is on the page.
+  function recolour(question, answer) {
+    const theme = [question.state || []].flat(9).find((r) => r && r.id === "theme");
+    const now = window.dash_clientside.attune.currentTheme();
+    const drawn = Object.values(answer || {}).some((props) => props && props.figure);
+    if (theme && drawn && theme.value !== now) setTimeout(() => save("theme", now), 100);
+  }
   function whenAnswered(question, answer) {
+    recolour(question, answer);
     const about = asked.get(question);
     if (!about || !answer) return;
     plain(question.outputs).forEach(({ id, property }) => {

@@ -103,7 +103,8 @@
   }
 
   // A card's store holds what draws its figure again: a view, the questions that it asks, and options. Flat, as settings
-  // are read by people; two questions that give one setting two values are told apart by their names.
+  // are read by people; two questions that give one setting two values are told apart by their names. What was asked
+  // for by a rule (a rank of -1) is what the answer says.
   function settingsOf(ref) {
     if (!ref || !ref.questions) return ref || {};
     const out = { view: ref.view, ...ref.options };
@@ -113,7 +114,7 @@
         out[other ? operation + "." + name : name] = value;
       }
     }
-    return out;
+    return Object.assign(out, ref.facts);
   }
 
   async function exportFigure(clicks, settings, ids) {

@@ -1,6 +1,6 @@
 """What a region is, in words and contexts: facts, tokens it promotes, members of three samples, its local factors.
 
-There are many lines, so their buttons carry data attributes for one listener in assets/pages/steering.js and no ids:
+There are many lines, so their buttons carry data attributes for one listener in assets/steering.js and no ids:
 Dash looks at every component with an id at every change, which took seconds.
 """
 

@@ -1,6 +1,6 @@
 """The list of regions: in which order, which of them a search meets, and its rows.
 
-As on the card, buttons carry data attributes for one listener in assets/pages/steering.js and no ids.
+As on the card, buttons carry data attributes for one listener in assets/steering.js and no ids.
 """
 
 from __future__ import annotations

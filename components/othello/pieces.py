@@ -2,7 +2,7 @@
 
 One function a figure; each returns a plotly figure dict, and `views` says what of an answer it draws. Traces of squares
 carry ``meta`` "squares" and the square's number as customdata, and each such figure ends with an empty trace ``meta``
-"lit", into which the browser (assets/pages/othello.js) puts the point of the square that is pointed at on a board.
+"lit", into which the browser (assets/othello.js) puts the point of the square that is pointed at on a board.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A token x token matrix of one head: its attention, or what one feature adds to its logits.
 
-It is the one figure that the browser draws (assets/pages/attention.js): the cells travel packed, since the strips of
+It is the one figure that the browser draws (assets/attention.js): the cells travel packed, since the strips of
 tokens are shaded from them as well, and all words of the figure with them. The views here draw the same picture on the
 server, from the same packed cells.
 """

@@ -1,6 +1,6 @@
 """The lists of the Neurons page: neurons that are ready, channels with a token, tokens with bars, what was left out.
 
-Lists have no ids of their own: rows carry data attributes for the one listener in assets/pages/neurons.js, since Dash
+Lists have no ids of their own: rows carry data attributes for the one listener in assets/neurons.js, since Dash
 looks at every component with an id at every change.
 """
 

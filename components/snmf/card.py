@@ -1,7 +1,7 @@
 """What a feature is, in words and contexts: tokens coloured by its activation, output tokens, themes, detection.
 
 Dash asks every component on the page at every change, so what is long, the list of features and the tokens of
-contexts, goes to the browser as plain rows and is drawn there (assets/pages/features.js); as components it took
+contexts, goes to the browser as plain rows and is drawn there (assets/features.js); as components it took
 seconds.
 Rows carry data attributes for one listener, and tokens carry their ids, for the token card.
 """

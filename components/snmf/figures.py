@@ -136,8 +136,11 @@ class PromptEnd:
 def steered_next(comparison: SteeringComparison, options: PromptEnd, theme: str) -> Drawing:
     """The next token, without the feature and with it."""
     own = next(arm for arm in comparison.arms if arm.name == "feature")
+    picture = next_tokens(comparison, theme)
+    # No slider moves these bars, and a figure that plotly moves in place gets its ranges written back.
+    del picture["layout"]["transition"]
     return Drawing(
-        next_tokens(comparison, theme),
+        picture,
         f"After “{options.prompt}”, with the feature at strength {number_or_none(own.strength, '.3g')}, KL "
         f"{number_or_none(own.kl, '.3f')} nats. The null, other directions at the same KL, is in the table above.",
     )

@@ -1,6 +1,6 @@
 """Callbacks of intervening: one's own edits of steps and key, and what they do to answer and scores.
 
-The form is the browser's (assets/pages/faithfulness/form.js): it knows when something has changed, keeps the edits when
+The form is the browser's (assets/faithfulness/form.js): it knows when something has changed, keeps the edits when
 the regime is switched over the same text, and hands what is applied to a store that this module answers.
 """
 

@@ -162,7 +162,7 @@ def _file() -> Node:
                     html.Span(LIMIT, id="fth-file-chosen", className="attune-note", **{"aria-live": "polite"}),
                 ],
                 className="attune-row",
-                # What is larger never reaches a callback: the browser says so (see assets/pages/faithfulness/board.js).
+                # What is larger never reaches a callback: the browser says so (see assets/faithfulness/board.js).
                 **{"data-fthb-most": MAX_FILE, "data-fthb-refused": f"larger than {MAX_FILE / 1e6:g} MB, so not read"},
             ),
             html.Div(id="fth-file-used", className="attune-note fthb-used", **{"aria-live": "polite"}),

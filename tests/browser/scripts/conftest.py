@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from app import first_scripts
+
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
 ADDRESS = "http://localhost/"
 # Props that are set are kept by component in `props` and, in their order, in `put`.
@@ -25,8 +27,10 @@ window.dash_clientside = { no_update: "unchanged", callback_context: { triggered
 
 
 def scripts() -> list[Path]:
-    """All scripts in the order in which Dash loads them: a folder's own files, then its folders."""
-    return sorted(ASSETS.rglob("*.js"), key=lambda path: (str(path.parent), path.name))
+    """All scripts in the order in which the app loads them."""
+    first = [ASSETS / name for name in first_scripts()]
+    rest = sorted(set(ASSETS.rglob("*.js")) - set(first), key=lambda path: (path.parent != ASSETS, str(path)))
+    return [*first, *rest]
 
 
 @pytest.fixture(scope="session")
