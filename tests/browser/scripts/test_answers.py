@@ -44,3 +44,25 @@ def test_what_another_answer_wrote_meanwhile_is_no_hand(scripted: Scripted) -> N
         "props.prompt.value = b.prompt.value; attune.answered(q, a); return Object.keys(a); }"
     )
     assert set(told) == {"prompt", "chat", "why"}
+
+
+@pytest.mark.parametrize(
+    ("theme", "answer", "again"),
+    [
+        ("light", "{ bars: { figure: {} } }", False),
+        ("dark", "{ bars: { figure: {} } }", True),
+        ("dark", "{ why: { children: 'w' } }", False),
+    ],
+)
+def test_a_figure_that_comes_in_the_colours_of_the_theme_before_is_drawn_again(
+    scripted: Scripted, theme: str, answer: str, again: bool
+) -> None:
+    page = scripted()
+    page.evaluate(
+        "(theme) => { const q = { outputs: [{ id: 'bars', property: 'figure' }], inputs: [],"
+        " state: [{ id: 'theme', property: 'data', value: theme }] }; dash_clientside.attune.asked(q);"
+        f"dash_clientside.attune.answered(q, {answer}); }}",
+        theme,
+    )
+    page.wait_for_timeout(200)
+    assert page.evaluate("() => put") == ([["theme", {"data": "light"}]] if again else [])
