@@ -48,6 +48,21 @@ def test_json_has_numbers_and_settings(page: Page) -> None:
     assert heat["z"] == [[1, None], [3, 4]] and "uid" not in heat and bars["y"] == [1, 2]
 
 
+def test_settings_are_those_of_all_questions_and_what_a_rule_chose(page: Page) -> None:
+    ref = {
+        "view": "attention/bars",
+        "questions": [
+            {"operation": "TracePrompt", "params": {"text": "a", "seed": 1}, "key": "k"},
+            {"operation": "AttentionRow", "params": {"text": "a", "seed": 2, "rank": -1}, "key": ""},
+        ],
+        "options": {"unit": "raw"},
+    }
+    settings = {"view": "attention/bars", "unit": "raw", "text": "a", "seed": 1, "AttentionRow.seed": 2, "rank": -1}
+    script = "(ref) => dash_clientside.attune.settingsOf(ref)"
+    assert page.evaluate(script, ref) == settings
+    assert page.evaluate(script, ref | {"facts": {"rank": 8}}) == settings | {"rank": 8}
+
+
 def test_csv_reads_back_and_no_cell_is_a_formula(page: Page) -> None:
     rows = list(csv.reader(exported(page, "csv").splitlines()))
     assert len(rows[0]) == 1 and json.loads(rows[0][0][2:])["prompt"] == "a, <b>"
