@@ -51,27 +51,34 @@ def attention_matrix(reading: Reading, cells: HeadCells, options: MatrixOptions,
     if options.skip_first and len(values) > 2:
         values[:, 0] = values[0] = np.nan
         top = float(np.nanmax(values)) or cells.top
-    return Drawing(_filled(_frame(reading, cells), values, 0.0, top, theme), attention_caption(packed, cells))
+    picture = _filled(_frame(reading, cells), values, 0.0, top, theme)
+    return Drawing(picture, attention_caption(packed, cells), _facts(packed, cells))
 
 
 @view("attention/alignment", Reading, SignedCells)
 def alignment_matrix(reading: Reading, cells: SignedCells, options: NoOptions, theme: str) -> Drawing:
     """A feature's part of every logit of one head."""
-    values = cell_values(pack_cells(cells.cells), cells.top)
-    picture = _filled(_frame(reading, cells), values, -cells.top, cells.top, theme)
-    return Drawing(picture, alignment_caption(cells))
+    packed = pack_cells(cells.cells)
+    picture = _filled(_frame(reading, cells), cell_values(packed, cells.top), -cells.top, cells.top, theme)
+    return Drawing(picture, alignment_caption(cells), _facts(packed, cells))
 
 
 def for_browser(reading: Reading, cells: HeadCells, ref: ViewRef) -> TokenMatrix:
     """What the browser draws the matrix of a view from."""
+    packed = pack_cells(cells.cells)
     return {
-        **pack_cells(cells.cells),
+        **packed,
         "max": cells.top,
         "pool": cells.pool,
         "tokens": cells.tokens,
         "figure": _frame(reading, cells),
-        "ref": ref.to_dict(),
+        "ref": ref.to_dict() | {"facts": _facts(packed, cells)},
     }
+
+
+def _facts(packed: Packed, cells: HeadCells) -> Json:
+    """What an export prints: the steps of the shown attention, or the rank of a feature's part of the logits."""
+    return {"rank": cells.rank} if isinstance(cells, SignedCells) else {"step": packed["step"] * cells.top / 255}
 
 
 def attention_caption(packed: Packed, cells: HeadCells) -> str:

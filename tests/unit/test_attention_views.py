@@ -112,7 +112,8 @@ def test_an_export_says_what_a_rule_chose() -> None:
     """A question may ask for a rank of -1 and a key of -1; whoever reads the exported figure needs the real ones."""
     facts = {view.name: view.draw(*answers, options, "light").facts for view, answers, options in DRAWN}
     assert json.loads(json.dumps(facts)) == facts, "plain data"
-    assert facts["attention/bars"] == {"key": 2, "ranks": [1, 1]}
+    assert facts["attention/bars"] == {"key": 2, "ranks": [1, 1]} and facts["attention/alignment"] == {"rank": 3}
+    assert facts["attention/matrix"] == {"step": pytest.approx(0.5 / 255)}
     assert facts["attention/swap"] == facts["attention/prediction"] == {"rank": 2}
     assert facts["attention/spectrum"] == facts["attention/directions"] == {"rank": 1, "permutations": 20}
     for name in ("map", "map with the prompt", "swaps by rank"):
@@ -136,6 +137,7 @@ def test_a_matrix_is_what_its_packed_cells_say(skip: bool, pool: int) -> None:
     packed = for_browser(prompt, head, attention_matrix.ref([QuestionRef("Q", {})] * 2))
     assert packed["tokens"] == 5 * pool and packed["figure"]["data"][0]["x"] == trace["x"]
     assert "z" not in packed["figure"]["data"][0] and packed["ref"]["view"] == "attention/matrix"
+    assert packed["ref"]["facts"] == {"step": pytest.approx(0.5 / 255)}
 
 
 def test_what_is_masked_in_a_signed_matrix_is_empty() -> None:
