@@ -52,26 +52,6 @@ def parse_json(text: Any) -> Any:
         return None
 
 
-def model_fields(query: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The field ``model`` of a view, if the address names one that can be; a sentence in ``problems`` if it cannot."""
-    model = parse_json(query.get("model"))
-    if model is None:
-        return {}
-    try:
-        return {"model": ModelSpec.from_dict(model).to_dict()}
-    except UserError as error:
-        problems.append(error.message)
-        return {}
-
-
-def number_of(text: Any, kind: type) -> Any:
-    """A number of that kind from an address; None if it is none."""
-    try:
-        return kind(text)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def short(value: Any) -> str:
     """What stood in an address, quoted and cut, for a sentence that refuses it."""
     return repr(str(value)[:20])
