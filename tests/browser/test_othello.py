@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.browser.conftest import shot
 
@@ -167,3 +167,27 @@ def test_stories_directions_figures_and_another_model(open_page: Callable[..., P
         says(page, "#oth-source-error", words)
     page.click("#oth-bundled")
     says(page, "#oth-source-said", "its first choice is illegal")
+
+
+def test_a_figure_that_was_asked_for_before_the_theme_changed_has_the_new_colours(
+    open_page: Callable[..., Page],
+) -> None:
+    page = opened(open_page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asks = "..oth-reading.data" in (route.request.post_data or "")
+        held.append(route) if asks else route.continue_()
+
+    page.route("**/_dash-update-component*", hold)
+    page.click("#oth-undo")
+    page.wait_for_timeout(500)
+    page.click("#theme-toggle")
+    page.wait_for_timeout(500)
+    assert held, "nothing was asked before the theme changed"
+    for route in held:
+        route.continue_()
+    page.unroute("**/_dash-update-component*", hold)
+    says(page, "#oth-bars-caption", "After ply 16")
+    colour = "document.querySelector('#oth-bars .js-plotly-plot')._fullLayout.font.color"
+    page.wait_for_function(f"() => {colour} === '#e6edf3'")
