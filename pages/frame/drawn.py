@@ -1,4 +1,4 @@
-"""Long lists on their way to the page as plain trees, which assets/pages/neurons.js turns into elements.
+"""Long lists on their way to the page as plain trees, which assets/neurons.js turns into elements.
 
 Dash's renderer lets every component look at every change of the page, so two thousand small ones (tokens, bars,
 numbers) cost seconds at each click. These lists have no callbacks of their own, hence need not be components: Python

@@ -24,7 +24,7 @@ from components.othello.board import (
 )
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-SCRIPT = (ASSETS / "pages" / "othello.js").read_text("utf-8")
+SCRIPT = (ASSETS / "othello.js").read_text("utf-8")
 STYLE = (ASSETS / "othello.css").read_text("utf-8")
 EMPTY = [0] * 64
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.faithfulness.answers.board import Area, Gap, ScorePoint
 from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
 from analysis.faithfulness.forgetting import outcome
 from analysis.mfa.answers.steering import ControlTable
@@ -24,10 +25,10 @@ from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
 from components.faithfulness.board_table import _beats
+from components.faithfulness.point_figures import TruthOptions, _truth_caption
 from components.mfa.steering_figures import size_of_controls
 from components.qk.validation_tables import invariant_table
 from components.rotate.neuron_figures import shares_words
-from pages.faithfulness import truth
 from tests.unit.test_attention_words import text_of
 
 
@@ -153,9 +154,10 @@ def test_a_region_without_a_theme_is_not_called_grammar_for_certain() -> None:
 
 
 def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
-    gap = {"difference": 0.5, "low": 0.5, "high": 0.5}
-    assert _beats(gap, {"n_faithful": 20, "n_unfaithful": 5})
-    assert not _beats(gap, {"n_faithful": 20, "n_unfaithful": 2}) and not _beats(gap, None) and not _beats(None, None)
+    gap = Gap("1", "a", "b", 0.5, 0.5, 0.5)
+    assert _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=5))
+    assert not _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=2)) and not _beats(gap, None)
+    assert not _beats(None, None)
 
 
 def test_controls_of_another_size_are_not_called_equal() -> None:
@@ -165,12 +167,13 @@ def test_controls_of_another_size_are_not_called_equal() -> None:
 
 
 def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_chance() -> None:
-    points = [{"importance": float(i), "scores": {"m": float(i)}} for i in range(12)]
-    assert "Dashed" in truth.caption(points, "m", "i", None, 0.5) and "Dashed" not in truth.caption(
-        points, "m", "i", None
-    )
-    assert "over 12 items. " in truth.caption(points, "m", "i", None)
-    assert "+1.00 over 4 items, too few to tell it from chance" in truth.caption(points[:4], "m", "i", None)
+    points = [(ScorePoint(str(i), True, "R", "", 0, "", 1, {"m": i}, i), float(i), float(i)) for i in range(12)]
+    options = TruthOptions("m", "i")
+    assert "Dashed" in _truth_caption(points, options, None, 0.5)
+    assert "Dashed" not in _truth_caption(points, options, None, None)
+    assert "over 12 items. " in _truth_caption(points, options, None, None)
+    few = _truth_caption(points[:4], options, None, None)
+    assert "+1.00 over 4 items, too few to tell it from chance" in few
 
 
 def test_detection_without_a_theme_on_both_sides_has_no_interval() -> None:

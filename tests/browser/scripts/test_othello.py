@@ -1,4 +1,4 @@
-"""pages/othello.js: boards are drawn once, pressed, walked and lit; slider, buttons and moves follow the game."""
+"""othello.js: boards are drawn once, pressed, walked and lit; slider, buttons and moves follow the game."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +14,18 @@ from torch import Tensor
 from analysis.mfa.library import RegionSet
 from analysis.mfa.reading import activations_of, explain, responsibilities_of
 from analysis.mfa.rotations import rotate
+from analysis.models.loaded_model import LoadedModel
 from tests.unit.mfa.truth import covariances, dense_joint, known
 from tests.unit.test_fit import loaded_tiny
 
 IDS = [1, 5, 9, 44, 23, 9, 80, 61]
 ROTATIONS = ["principal", "varimax"]
+
+
+def loaded() -> LoadedModel:
+    """The tiny model with a tokenizer that names tokens by their numbers."""
+    tokenizer = SimpleNamespace(decode=lambda ids, **_: f"t{ids[0]}", convert_ids_to_tokens=str)
+    return replace(loaded_tiny("llama"), tokenizer=tokenizer)
 
 
 @cache
@@ -62,7 +71,7 @@ def test_a_text_is_read_from_its_first_token_on() -> None:
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_regions_shares_and_densities_are_those_of_dense_gaussians(rotation: str) -> None:
-    found, truth = explain(loaded_tiny("llama"), fit(), IDS, rotation), slow(rotation)
+    found, truth = explain(loaded(), fit(), IDS, rotation), slow(rotation)
     shares, order = truth["joint"].softmax(1).sort(1, descending=True)
     assert found["region"].tolist() == order[:, 0].tolist()
     assert found["second"].tolist() == order[:, 1].tolist()
@@ -75,7 +84,7 @@ def test_regions_shares_and_densities_are_those_of_dense_gaussians(rotation: str
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_centroid_local_offset_and_rest_make_up_the_activation(rotation: str) -> None:
-    found, truth = explain(loaded_tiny("llama"), fit(), IDS, rotation), slow(rotation)
+    found, truth = explain(loaded(), fit(), IDS, rotation), slow(rotation)
     torch.testing.assert_close(truth["centroid"] + truth["local"] + truth["rest"] + fit().mean, stream().double())
     for name in ("centroid", "local", "rest"):
         np.testing.assert_allclose(found[name], truth[name].norm(dim=1), rtol=1e-3)
@@ -85,14 +94,14 @@ def test_centroid_local_offset_and_rest_make_up_the_activation(rotation: str) ->
 
 
 def test_a_rotation_turns_the_factors_and_nothing_else() -> None:
-    a, b = (explain(loaded_tiny("llama"), fit(), IDS, rotation) for rotation in ROTATIONS)
+    a, b = (explain(loaded(), fit(), IDS, rotation) for rotation in ROTATIONS)
     for name in ("region", "second", "responsibility", "log_density", "centroid", "local", "rest", "norm"):
         np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=1e-4)
     assert float(np.abs(a["factors"] - b["factors"]).max()) > 0.05
 
 
 def test_the_path_lies_in_the_plane_that_loses_least() -> None:
-    found, truth = explain(loaded_tiny("llama"), fit(), IDS, "principal"), slow("principal")
+    found, truth = explain(loaded(), fit(), IDS, "principal"), slow("principal")
     flat = np.stack([found["path_x"], found["path_y"]], 2).astype(float)
     assert flat.shape == (len(IDS), 4, 2)
     assert np.abs(flat[:, 0]).max() == 0

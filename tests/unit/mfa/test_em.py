@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -180,8 +182,9 @@ def test_an_empty_component_is_moved_to_what_is_badly_explained() -> None:
         torch.full((3, 8, 1), 0.1).double(),
         torch.full((8,), 0.1).double(),
     )
-    rows: list[int] = []
-    found = train(p, [x], [x], Schedule(30, 1e-3), generator(), lambda row: rows.append(row["reseeded"]))
+    reports: list[dict[str, Any]] = []
+    found = train(p, [x], [x], Schedule(30, 1e-3), generator(), lambda *_, **facts: reports.append(facts["iteration"]))
+    rows = [row["reseeded"] for row in reports]
     assert found.reseeded >= 1 and rows[-1] == found.reseeded
     assert float((found.parameters.means[2] - cluster[2]).norm()) < 0.5
     assert float(found.parameters.means.abs().max()) < 50

@@ -122,9 +122,13 @@ def test_variance_left_and_norms_are_sums_over_single_points() -> None:
 
 def test_batches_do_not_matter_and_every_one_is_reported() -> None:
     parameters, x = mixture()
-    said: list[float] = []
-    one = survey(parameters.to(torch.float32), x.mean(0).float(), x.float().split(100), seed=1, check=said.append)
-    assert said == [100, 200, 260]
+    shares: list[float | None] = []
+    batches = x.float().split(100)
+    one = survey(
+        parameters.to(torch.float32), x.mean(0).float(), batches, seed=1, rows=len(x),
+        progress=lambda share, text="", **_: shares.append(share),
+    )  # fmt: skip
+    assert shares == [100 / 260, 200 / 260, 1.0]
     assert torch.equal(one.region, surveyed().region) and torch.equal(one.low, surveyed().low)
     assert torch.allclose(one.mass, surveyed().mass) and one.fvu_local == pytest.approx(surveyed().fvu_local)
 
