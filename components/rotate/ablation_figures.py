@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from dash import html
 
+from analysis.answer import plain_of
 from analysis.rotate.answers.channels import Ablation, Arm
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
@@ -34,11 +35,13 @@ ARMS = {
 def ablation_arms(answer: Ablation, options: NoOptions, theme: str) -> Drawing:
     """What falls without the channel, without controls, and without the whole neuron."""
     what = "logits, at the framed positions" if answer.kind == "output" else "shares of the neuron's mean activation"
+    arms = (*answer.arms, answer.whole)
     return Drawing(
-        arms_figure((*answer.arms, answer.whole), answer.unit, theme),
+        arms_figure(arms, answer.unit, theme),
         f"In {what}, with 95 % intervals. Every control takes as much out of the neuron as the channel does and "
         "differs only in where it points, so a random direction that does the same is the null. Without the "
         "whole neuron falls what it did at all; a channel that takes more than that pushes tokens down by itself.",
+        {"arms": plain_of(arms)},
     )
 
 
@@ -98,7 +101,8 @@ def arms_figure(arms: Sequence[Arm], unit: str, theme: str) -> Figure:
 def before_after(answer: Ablation, options: NoOptions, theme: str) -> Drawing:
     """Logits of the channel's tokens, or activations in sentences, with the channel and without."""
     unit = "logit" if answer.kind == "output" else "activation"
-    return Drawing(change_lines(changes(answer), unit, theme), changes_words(answer))
+    rows = changes(answer)
+    return Drawing(change_lines(rows, unit, theme), changes_words(answer), {"rows": plain_of(rows)})
 
 
 @dataclass(frozen=True)

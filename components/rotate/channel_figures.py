@@ -35,6 +35,7 @@ def descent(answer: NeuronChannels, options: OpenChannel, theme: str) -> Drawing
         descent_lines(answer.trace, options.channel, answer.null, theme),
         f"Grey: where the best channels of {answer.null.vectors} random vectors end, 90 % of them; dashed, half. "
         f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work.",
+        answer.settings | {"source": answer.source, "seconds": round(answer.seconds, 2)},
     )
 
 
@@ -115,6 +116,7 @@ def cosines(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawing:
         f"Channels of one neuron may overlap: each starts from the whole vector. Null: the best channels of "
         f"{answer.null.vectors} random vectors have cosine {low:.2f} to {high:.2f} with theirs, half of them "
         f"below {middle:.2f}.",
+        answer.settings,
     )
 
 
@@ -165,6 +167,7 @@ def rebuilding(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawin
         rebuilt_shares(answer.reconstruction, theme),
         "Least squares on the first channels. The null is what as many unrelated vectors at the same cosines would "
         "rebuild: being near the neuron is enough for that, whatever the channels mean.",
+        answer.settings,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.rotate.answers.channels import NeuronChannels
 from analysis.rotate.answers.neurons import KnownNull, LayerMap, LayerShare, NeuronsKnown, VectorCard
 from components.kit.beside import FLOOR, level_box, panel_title, panels
@@ -39,7 +40,7 @@ class OpenVector:
 @view("neurons/histogram", VectorCard)
 def vector_histogram(card: VectorCard, options: NoOptions, theme: str) -> Drawing:
     """A weight vector over the vocabulary."""
-    return Drawing(token_histogram(card.edges, card.counts, None, theme), _moments(card))
+    return Drawing(token_histogram(card.edges, card.counts, None, theme), _moments(card), _facts(card, None))
 
 
 @view("neurons/channel-histogram", VectorCard, NeuronChannels, options=OpenChannel)
@@ -47,13 +48,16 @@ def channel_histogram(card: VectorCard, answer: NeuronChannels, options: OpenCha
     """A weight vector over the vocabulary, and one of its channels over it."""
     number = options.channel or 1
     figure = token_histogram(answer.edges, answer.counts[0], answer.counts[number], theme, f"channel {number}")
-    return Drawing(
-        figure, _moments(card) + tail_words(number, answer.channels[number - 1].kurtosis, answer.null.kurtosis)
-    )
+    tail = tail_words(number, answer.channels[number - 1].kurtosis, answer.null.kurtosis)
+    return Drawing(figure, _moments(card) + tail, _facts(card, number))
 
 
 def _moments(card: VectorCard) -> str:
     return f"{card.sentence} Dashed: a normal distribution."
+
+
+def _facts(card: VectorCard, channel: int | None) -> dict[str, Any]:
+    return {"channel": channel, "kurtosis": card.kurtosis, "norm": card.norm}
 
 
 def tail_words(channel: int, kurtosis: float, null: Sequence[float]) -> str:
@@ -194,13 +198,18 @@ def layer_map(answer: LayerMap, options: OpenVector, theme: str) -> Drawing:
         hovermode="closest",
         uirevision="layers",
     )
-    return Drawing(picture, f"{answer.sentence} Dotted: the open neuron. Click a point to go to its layer and vector.")
+    return Drawing(
+        picture,
+        f"{answer.sentence} Dotted: the open neuron. Click a point to go to its layer and vector.",
+        plain_of({"band": band, "layers": layers}),
+    )
 
 
 @view("neurons/shares", NeuronsKnown)
 def shares_by_layer(known: NeuronsKnown, options: NoOptions, theme: str) -> Drawing:
     """Channels beyond the null, by layer."""
-    return Drawing(shares_beyond(known.shares, theme), shares_words(known.shares, known.null))
+    words = shares_words(known.shares, known.null)
+    return Drawing(shares_beyond(known.shares, theme), words, {"rows": plain_of(known.shares)})
 
 
 def shares_words(rows: Sequence[LayerShare], null: KnownNull | None) -> str:

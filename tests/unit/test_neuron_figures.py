@@ -215,6 +215,8 @@ def test_before_and_after_keep_equal_tokens_apart_and_hollow_what_is_not_the_cha
 
 # Views
 
+SETTINGS = {"layer": 3, "neuron": 0, "starts": 2}
+
 
 def an_answer(kind: type) -> Any:
     """A small answer of each class that the page draws."""
@@ -235,7 +237,7 @@ def an_answer(kind: type) -> Any:
     assert kind is NeuronChannels
     counts, cosines, parts = np.ones((3, 4), int), np.eye(3), np.full((2, 3), 0.5)
     arrays = (np.linspace(-3, 3, 5), counts, cosines, parts, np.asarray(TRACE, np.float32))
-    return NeuronChannels((channel(1), channel(2)), False, "Two.", NULL, "", "computed here", 1.0, {}, *arrays)
+    return NeuronChannels((channel(1), channel(2)), False, "Two.", NULL, "", "computed here", 1.234, SETTINGS, *arrays)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in VIEWS if name.startswith("neurons/")))
@@ -249,6 +251,25 @@ def test_every_view_draws_again_from_its_json(name: str) -> None:
     first, second = view.draw(*answers, chosen, "light"), view.draw(*again, options, "light")
     assert checked(first.figure) == checked(second.figure) and first.figure["data"]
     assert first.caption == second.caption and first.caption.endswith(".")
+    assert first.facts == second.facts == json.loads(json.dumps(first.facts)), "plain data, for an export"
+
+
+def test_an_export_says_the_facts_of_an_answer() -> None:
+    def facts(name: str, options: Any = None) -> dict[str, Any]:
+        view = VIEWS[f"neurons/{name}"]
+        return view.draw(*map(an_answer, view.answers), options or view.options(), "light").facts
+
+    assert facts("histogram") == {"channel": None, "kurtosis": 2.0, "norm": 1.0}
+    assert facts("channel-histogram", OpenChannel(2)) == {"channel": 2, "kurtosis": 2.0, "norm": 1.0}
+    assert facts("descent") == SETTINGS | {"source": "computed here", "seconds": 1.23}
+    assert facts("cosines") == facts("rebuilding") == SETTINGS
+    arms = facts("arms")["arms"]
+    assert [a["name"] for a in arms] == ["random direction", "channel", "whole neuron"]
+    assert arms[1] | {"own": 1.0, "own_interval": [0.8, 1.1]} == arms[1]
+    assert facts("before-after")["rows"] == [{"label": "but", "before": 1.0, "after": 0.5, "own": True, "id": 7}]
+    assert facts("layers") == {"band": {"low": 0.5, "median": 0.6, "high": 0.8}, "layers": [0, 3]}
+    (share,) = facts("shares")["rows"]
+    assert share | {"layer": 3, "vector": "down", "neurons": 24, "beyond": 0.3, "low": 0.2, "high": 0.45} == share
 
 
 # Cards
