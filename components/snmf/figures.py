@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.snmf.answers.factorization import (
     DetectionComparison,
     ExplainedCurve,
@@ -47,13 +49,21 @@ def kept_curve(table: FeatureTable, options: NoOptions, theme: str) -> Drawing:
         explained_curve(table.curve, theme),
         f"The pair kept is that of iteration {table.curve.best}: keeping few neurons projects after each step, so the "
         "curve may fall again. A good fit alone says nothing of its features; see “Does it detect?” for their null.",
+        _facts(table),
     )
+
+
+def _facts(table: FeatureTable) -> dict[str, Any]:
+    # The values of the curve are in the figure.
+    names = ("layer", "site", "width", "features", "kept", "tokens", "explained", "command", "levels", "random_auc")
+    facts: dict[str, Any] = plain_of({name: getattr(table, name) for name in (*names, "search")})
+    return facts | {"curve": {"best": table.curve.best}}
 
 
 @view("mlp-features/new-curve", NewFactorization)
 def new_curve(fit: NewFactorization, options: NoOptions, theme: str) -> Drawing:
     """The curve of a fit that has just been made."""
-    return Drawing(explained_curve(fit.curve, theme), fit.sentence)
+    return Drawing(explained_curve(fit.curve, theme), fit.sentence, {"fit": fit.fit})
 
 
 def explained_curve(curve: ExplainedCurve, theme: str) -> Figure:
@@ -122,6 +132,7 @@ def neuron_bars(feature: FeatureFacts, table: FeatureTable, options: NoOptions, 
         f"{len(neurons)} of {table.width:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange "
         f"takes away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and "
         "steering.",
+        {"label": feature.label, "neurons": plain_of(feature.neurons)},
     )
 
 
@@ -157,6 +168,7 @@ def detection_areas(comparison: DetectionComparison, options: NoOptions, theme: 
     return Drawing(
         detection_dots(comparison.rows, "auc", theme),
         "Dashed: a direction that knows nothing. Grey: the nulls. Bars: 95 % intervals.",
+        {"rows": plain_of(comparison.rows), "command": comparison.command},
     )
 
 
@@ -166,6 +178,7 @@ def detection_scores(comparison: DetectionComparison, options: NoOptions, theme:
     return Drawing(
         detection_dots(comparison.rows, "score", theme),
         f"Inflated where the mean elsewhere is near zero: read it beside the AUC. Made by: {comparison.command}",
+        {"rows": plain_of(comparison.rows), "command": comparison.command},
     )
 
 

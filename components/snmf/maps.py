@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.snmf.answers.factorization import FeatureTable, NeuronOverlap, TextReading
 from components.kit.figure import figure
 from components.kit.labels import escaped, numbered
@@ -52,6 +53,7 @@ def reading_map(reading: TextReading, options: NoOptions, theme: str) -> Drawing
         picture,
         f"{reading.sentence} Each row is a share of its own largest value here, so it says where, not how much; point "
         "at a cell for the number. Click a cell to open its feature.",
+        {"features": plain_of(features)},
     )
 
 
@@ -103,6 +105,7 @@ def shared_matrix(overlap: NeuronOverlap, table: FeatureTable, options: NoOption
         picture,
         f"On the diagonal how many {unit} each keeps. Two sets of {size:.0f} drawn at random from {table.width:,} "
         f"share {size * size / table.width:.2f} on average.",
+        plain_of({"features": overlap.features, "core": overlap.core, "exclusive": overlap.exclusive}),
     )
 
 
@@ -151,7 +154,7 @@ def part_effects(overlap: NeuronOverlap, options: NoOptions, theme: str) -> Draw
         margin={"l": 200, "r": 8, "t": 8, "b": 80},
         uirevision="effects",
     )
-    return Drawing(picture, overlap.sentence)
+    return Drawing(picture, overlap.sentence, plain_of({"features": overlap.features, "effects": axes}))
 
 
 def _ink(share: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from dash import html
 
+from analysis.answer import plain_of
 from analysis.errors import UserError
 from analysis.snmf.answers.factorization import Concept, ConceptEdge, ConceptGraph
 from components.kit.figure import Figure, figure
@@ -151,6 +152,7 @@ def concept_tree(tree: ConceptGraph, options: TreeOptions, theme: str) -> Drawin
         f"{left} The width of a line is the weight, as a share of the parent's largest. Any weights draw a tree: "
         "whether a branch means something is to be read off its contexts. Click a lowest concept to open its card, "
         "another to see it from the top.",
+        {"edges": plain_of(layout.edges)},
     )
 
 

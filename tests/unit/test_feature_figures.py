@@ -322,7 +322,11 @@ ARM = SteeringArm("feature", 2.0, 0.25, True, "Met.", (TokenChange(3, "x", 1.5),
 SHIFT = SteeringComparison(("a", "b"), (3, 4), (0.6, 0.1), (0.2, 0.5), (-1.1, 1.6), (ARM,), 3, "l", "site", "Said.")
 DOTS = DetectionComparison((row(0, "SNMF", 0.6), row(0, "SVD", None)), "s", "c")
 OVERLAP = overlap(
-    shared=np.array([[16, 3], [3, 15]]), axes=EffectAxes(("core",), ("x",), (3,)), effects=np.ones((1, 1))
+    core=(5,),
+    exclusive=((7, 9), ()),
+    shared=np.array([[16, 3], [3, 15]]),
+    axes=EffectAxes(("core",), ("x",), (3,)),
+    effects=np.ones((1, 1)),
 )
 READING = TextReading(("a", "b"), (3, 4), (FeatureName(4, "c"),), (), "Said.", np.array([[0.5], [2.0]], np.float32))
 TABLE = feature_table((0.5, None))
@@ -353,6 +357,29 @@ def test_a_view_draws_the_same_from_answers_and_options_that_travelled(
     first = picture.draw(*answers, options or NoOptions(), "light")
     second = view_called(again.view).draw(*travelled, picture.options_from(again.options), "light")
     assert checked(first.figure) == checked(second.figure) and first.caption == second.caption
+    assert first.facts == second.facts == json.loads(json.dumps(first.facts)), "plain data, for an export"
+
+
+def test_an_export_says_the_facts_of_an_answer() -> None:
+    facts = {
+        case.name.removeprefix("mlp-features/"): case.draw(*answers, options or NoOptions(), "light").facts
+        for case, answers, options in CASES
+    }
+    assert facts["curve"] == {
+        **{"layer": 2, "site": "mlp_hidden", "width": 64, "features": 2, "kept": 0.1, "tokens": 600, "explained": 0.4},
+        **{"command": "a test", "levels": [2], "random_auc": [0.3, 0.7], "search": "", "curve": {"best": 20}},
+    }
+    assert facts["new-curve"] == {"fit": "f"}
+    assert facts["neurons"] == {"label": "a", "neurons": [{"neuron": 7, "weight": 0.5}]}
+    assert facts["auc"] == facts["score"] and facts["auc"]["command"] == "c"
+    assert [(r["layer"], r["method"], r["auc"]) for r in facts["auc"]["rows"]] == [(0, "SNMF", 0.6), (0, "SVD", None)]
+    assert facts["reading"] == {"features": [{"feature": 4, "label": "c"}]}
+    two = [{"feature": 0, "label": "a"}, {"feature": 1, "label": "b"}]
+    assert facts["shared"] == {"features": two, "core": [5], "exclusive": [[7, 9], []]}
+    assert facts["effects"] == {"features": two, "effects": {"rows": ["core"], "columns": ["x"], "ids": [3]}}
+    edges = facts["tree"]["edges"]
+    assert len(edges) == 6 and edges[0] == {"parent": "3:0", "child": "2:0", "weight": 1.0}
+    assert facts["next"] == {}, "its questions and its options say all"
 
 
 def test_the_view_of_the_next_token_names_strength_and_kl() -> None:
