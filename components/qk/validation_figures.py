@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.theme import CATEGORIES, DIVERGING
@@ -18,7 +19,11 @@ _NAMES = {"none": "no swap", "z1": "z1", "z2": "z2", "z1+z2": "z1 and z2"}
 @view("validation/training", ToyTraining)
 def toy_training(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """The course of the training."""
-    return Drawing(training_curve(toy.curve, toy.ceiling, theme))
+    return Drawing(training_curve(toy.curve, toy.ceiling, theme), facts=_facts(toy))
+
+
+def _facts(toy: ToyTraining) -> dict[str, Any]:
+    return {**plain_of(toy.settings), "steps": toy.steps}
 
 
 def training_curve(curve: Sequence[ToyPoint], ceiling: float | None, theme: str) -> Figure:
@@ -117,6 +122,7 @@ def toy_spectra(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         picture,
         f"Dashed: the true ranks. {toy.samples:,} contrast triples. A rank alone proves little: untrained weights give "
         f"{untrained} as well.",
+        _facts(toy),
     )
 
 
@@ -153,6 +159,7 @@ def toy_swaps(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         picture,
         f"{toy.swap_rows:,} sequences; the target shares neither code with the query. Random subspaces of rank as "
         "large as half the head move much attention too, which is why they stand beside.",
+        _facts(toy),
     )
 
 
@@ -182,7 +189,8 @@ def toy_interaction(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing
         xaxis={"title": {"text": "latent of the key"}, "showgrid": False},
         yaxis={"title": {"text": "latent of the query"}, "autorange": "reversed", "showgrid": False},
     )
-    return Drawing(picture, f"{toy.interaction.diagonal_share:.1%} of the squared norm lies on the diagonal.")
+    share = toy.interaction.diagonal_share
+    return Drawing(picture, f"{share:.1%} of the squared norm lies on the diagonal.", _facts(toy))
 
 
 @view("validation/map", ToyTraining)
@@ -241,4 +249,5 @@ def toy_map(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         picture,
         "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ in one "
         "bit.",
+        _facts(toy),
     )

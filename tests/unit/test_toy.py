@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from analysis.answer import from_wire, to_wire
+from analysis.answer import extended, from_wire, to_wire
 from analysis.errors import Cancelled, UserError
-from analysis.qk.answers.validation import ToyReport, ToySwap
+from analysis.qk.answers.validation import ToyPoint, ToyReport, ToySwap, ToyTraining
 from analysis.qk.toy import (
     ToySettings,
     TrainedToy,
@@ -23,6 +24,8 @@ from analysis.qk.toy import (
     train_toy,
 )
 from analysis.qk.toy.data import draw_embedding, generator_for, latent_codes
+from components.kit.view import VIEWS, NoOptions
+from components.qk import validation_figures
 
 TINY = ToySettings(max_steps=60, check_every=20, check_rows=512, batch=64)
 
@@ -113,6 +116,16 @@ def test_overlap_has_one_cosine_per_shared_rank(report: ToyReport) -> None:
         cosines = getattr(report.overlap, side)
         assert cosines.shape == (3,)
         assert ((cosines >= 0) & (cosines < 0.9)).all()
+
+
+def test_an_export_says_the_recipe_and_the_steps(report: ToyReport) -> None:
+    toy = extended(ToyTraining, report, curve=(ToyPoint(200, 1.0, 0.5),), recipe="fast")
+    views = [view for name, view in VIEWS.items() if name.startswith("validation/")]
+    assert len(views) == 5 and validation_figures.toy_map in views
+    for view in views:
+        facts = view.draw(toy, NoOptions(), "light").facts
+        assert facts == asdict(report.settings) | {"steps": report.steps} == json.loads(json.dumps(facts))
+        assert {"noise", "learning_rate", "batch", "max_steps", "patience"} < facts.keys()
 
 
 def test_report_is_plain_and_seeded(trained: TrainedToy) -> None:
