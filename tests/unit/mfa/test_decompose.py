@@ -47,7 +47,7 @@ def fit() -> RegionSet:
     parameters = type(parameters)(parameters.weights, means, parameters.loadings * scale, parameters.noise * scale**2)
     g = torch.Generator().manual_seed(0)
     arrays = {f"{r}.spread": 0.5 + torch.rand(5, 3, generator=g) for r in ROTATIONS}
-    manifest = {"layer": 1, "site": "residual", "skip_first": 2}
+    manifest = {"layer": 1, "site": "residual", "skip_first": 2, "regions": [{"label": f"r{k}"} for k in range(5)]}
     return RegionSet("tiny", parameters.to(torch.float32), x.mean(0).float() + 0.1 * scale, arrays, manifest)
 
 
@@ -73,11 +73,11 @@ def test_a_text_is_read_from_its_first_token_on() -> None:
 def test_regions_shares_and_densities_are_those_of_dense_gaussians(rotation: str) -> None:
     found, truth = explain(loaded(), fit(), IDS, rotation), slow(rotation)
     shares, order = truth["joint"].softmax(1).sort(1, descending=True)
-    assert found["region"].tolist() == order[:, 0].tolist()
-    assert found["second"].tolist() == order[:, 1].tolist()
-    np.testing.assert_allclose(found["responsibility"], shares[:, 0], atol=2e-4)
-    np.testing.assert_allclose(found["second_share"], shares[:, 1], atol=2e-4)
-    np.testing.assert_allclose(found["log_density"], truth["joint"].logsumexp(1), atol=2e-3)
+    assert list(found.region) == order[:, 0].tolist()
+    assert list(found.second) == order[:, 1].tolist()
+    np.testing.assert_allclose(found.responsibility, shares[:, 0], atol=2e-4)
+    np.testing.assert_allclose(found.second_share, shares[:, 1], atol=2e-4)
+    np.testing.assert_allclose(found.log_density, truth["joint"].logsumexp(1), atol=2e-3)
     whole = responsibilities_of(loaded_tiny("llama"), fit(), IDS)
     np.testing.assert_allclose(whole, truth["joint"].softmax(1), atol=2e-4)
 
@@ -87,22 +87,22 @@ def test_centroid_local_offset_and_rest_make_up_the_activation(rotation: str) ->
     found, truth = explain(loaded(), fit(), IDS, rotation), slow(rotation)
     torch.testing.assert_close(truth["centroid"] + truth["local"] + truth["rest"] + fit().mean, stream().double())
     for name in ("centroid", "local", "rest"):
-        np.testing.assert_allclose(found[name], truth[name].norm(dim=1), rtol=1e-3)
-    np.testing.assert_allclose(found["norm"], (stream() - fit().mean).norm(dim=1), rtol=1e-5)
+        np.testing.assert_allclose(getattr(found, name), truth[name].norm(dim=1), rtol=1e-3)
+    np.testing.assert_allclose(found.norm, (stream() - fit().mean).norm(dim=1), rtol=1e-5)
     spread = fit().spread(rotation).double()[truth["region"]]
-    np.testing.assert_allclose(found["factors"], truth["z"] / spread, rtol=5e-3, atol=1e-3)
+    np.testing.assert_allclose(found.factors, truth["z"] / spread, rtol=5e-3, atol=1e-3)
 
 
 def test_a_rotation_turns_the_factors_and_nothing_else() -> None:
     a, b = (explain(loaded(), fit(), IDS, rotation) for rotation in ROTATIONS)
     for name in ("region", "second", "responsibility", "log_density", "centroid", "local", "rest", "norm"):
-        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=1e-4)
-    assert float(np.abs(a["factors"] - b["factors"]).max()) > 0.05
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=2e-3, atol=1e-4)
+    assert float(np.abs(np.array(a.factors) - np.array(b.factors)).max()) > 0.05
 
 
 def test_the_path_lies_in_the_plane_that_loses_least() -> None:
     found, truth = explain(loaded(), fit(), IDS, "principal"), slow("principal")
-    flat = np.stack([found["path_x"], found["path_y"]], 2).astype(float)
+    flat = np.stack([found.path_x, found.path_y], 2).astype(float)
     assert flat.shape == (len(IDS), 4, 2)
     assert np.abs(flat[:, 0]).max() == 0
     for t in range(len(IDS)):
@@ -119,8 +119,6 @@ def test_a_fit_of_one_region_has_no_other_runner_up() -> None:
     whole = fit().parameters
     single = type(whole)(torch.ones(1), whole.means[:1], whole.loadings[:1], whole.noise)
     arrays = {name: values[:1] for name, values in fit().arrays.items()}
-    found = explain(
-        loaded_tiny("llama"), RegionSet("one", single, fit().mean, arrays, fit().manifest), IDS, "principal"
-    )
-    assert set(found["region"].tolist()) == set(found["second"].tolist()) == {0}
-    np.testing.assert_allclose(found["responsibility"], 1.0)
+    found = explain(loaded(), RegionSet("one", single, fit().mean, arrays, fit().manifest), IDS, "principal")
+    assert set(found.region) == set(found.second) == {0}
+    np.testing.assert_allclose(found.responsibility, 1.0)
