@@ -29,7 +29,6 @@ def run(clicks: int = 40) -> dict[str, Any]:
     from analysis.othello.squares import SQUARE_OF_TOKEN
     from analysis.tpr.ops.edit import OthelloEdit
     from analysis.tpr.ops.reading import OthelloBinding, OthelloReading, OthelloRoles
-    from components.kit.view import NoOptions
     from components.othello import views
     from components.othello.board import belief_board, next_move_board
 
@@ -50,12 +49,14 @@ def run(clicks: int = 40) -> dict[str, Any]:
 
         def binding(i: int) -> None:
             answer = ask(OthelloBinding("bundled", games[0], 10 + i, 3))
-            drawings = [draw(answer, NoOptions(), "light") for draw in (views.unbound_squares, views.binding_matrix)]
+            drawings = [
+                draw(answer, views.OfModel(), "light") for draw in (views.unbound_squares, views.binding_matrix)
+            ]
             json.dumps(_plain([drawing.figure for drawing in drawings]))
 
         def remix(i: int) -> None:
             answer = ask(OthelloRoles("bundled", games[0], 20, 3, gauge=i + 1))
-            json.dumps(_plain(views.role_cosines(answer, NoOptions(), "light").figure))
+            json.dumps(_plain(views.role_cosines(answer, views.OfModel(), "light").figure))
 
         def edit(i: int, choose: str) -> None:
             moves = games[i % len(games)]

@@ -1,12 +1,15 @@
 """The figure cards of the Othello page as views: what of an answer each of them draws, and its caption.
 
-The figures themselves are functions of plain numbers, in `figures` and `pieces`.
+The figures themselves are functions of plain numbers, in `figures` and `pieces`. An export names the model: answers
+about a position do not know its name, so it is an option of their views.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from analysis.answer import plain_of
 from analysis.tpr.answers.edit import PositionEdit, TrialTable
 from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.answers.reading import GameBinding, GameReading, ProbeDirections, ProbeRoles
@@ -33,25 +36,36 @@ from components.othello.pieces import (
 
 
 @dataclass(frozen=True)
+class OfModel:
+    """``model``: its short name, for an export."""
+
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class AtPly:
-    """The ply that was read, for the caption."""
+    """The ply that was read, for the caption, and the model's short name."""
 
     ply: int
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class EditWay:
-    """How was edited, for the caption: the method, and whether the best scale of the grid was taken."""
+    """How was edited, for the caption: the method, and whether the best scale of the grid was taken; and the model's
+    short name."""
 
     method: str
     best: bool
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """``embedding``: "pca" or "isomap"."""
+    """``embedding``: "pca" or "isomap"; and the model's short name."""
 
     embedding: str
+    model: str = ""
 
 
 @view("othello/moves", GameReading, options=AtPly)
@@ -63,8 +77,8 @@ def likely_moves(reading: GameReading, options: AtPly, theme: str) -> Drawing:
     )
 
 
-@view("othello/plane", GameBinding)
-def unbound_squares(binding: GameBinding, options: NoOptions, theme: str) -> Drawing:
+@view("othello/plane", GameBinding, options=OfModel)
+def unbound_squares(binding: GameBinding, options: OfModel, theme: str) -> Drawing:
     """The unbound vectors of the squares and the three colours, in the plane of the fillers."""
     return Drawing(
         filler_plane(binding.unbound, binding.fillers, binding.truth, NAMES, theme),
@@ -73,8 +87,8 @@ def unbound_squares(binding: GameBinding, options: NoOptions, theme: str) -> Dra
     )
 
 
-@view("othello/binding", GameBinding)
-def binding_matrix(binding: GameBinding, options: NoOptions, theme: str) -> Drawing:
+@view("othello/binding", GameBinding, options=OfModel)
+def binding_matrix(binding: GameBinding, options: OfModel, theme: str) -> Drawing:
     """The binding matrix of one residual vector."""
     roles, fillers = binding.binding.shape
     return Drawing(
@@ -90,20 +104,20 @@ def role_map(roles: ProbeRoles, options: Embedding, theme: str) -> Drawing:
     return Drawing(role_scatter(points, roles.squares[options.embedding], theme), roles.embedding[options.embedding])
 
 
-@view("othello/directions", ProbeRoles)
-def direction_map(roles: ProbeRoles, options: NoOptions, theme: str) -> Drawing:
+@view("othello/directions", ProbeRoles, options=OfModel)
+def direction_map(roles: ProbeRoles, options: OfModel, theme: str) -> Drawing:
     """PCA of the directions, which no choice of coordinates moves."""
     return Drawing(role_scatter(roles.directions[:, :2], range(64), theme), roles.survives)
 
 
-@view("othello/gaps", ProbeRoles)
-def gap_maps(roles: ProbeRoles, options: NoOptions, theme: str) -> Drawing:
+@view("othello/gaps", ProbeRoles, options=OfModel)
+def gap_maps(roles: ProbeRoles, options: OfModel, theme: str) -> Drawing:
     """Mean cosine of two squares by how far apart they are, of the roles and of controls."""
     return Drawing(gap_heatmaps([(gap.title, roles.gap[gap.key]) for gap in roles.gaps], theme), roles.gap_caption)
 
 
-@view("othello/gram", ProbeRoles)
-def role_cosines(roles: ProbeRoles, options: NoOptions, theme: str) -> Drawing:
+@view("othello/gram", ProbeRoles, options=OfModel)
+def role_cosines(roles: ProbeRoles, options: OfModel, theme: str) -> Drawing:
     """The Gram matrix of the roles."""
     return Drawing(
         gram_heatmap(roles.gram, theme),
@@ -111,16 +125,17 @@ def role_cosines(roles: ProbeRoles, options: NoOptions, theme: str) -> Drawing:
     )
 
 
-@view("othello/neighbours", ProbeRoles)
-def nearest_roles(roles: ProbeRoles, options: NoOptions, theme: str) -> Drawing:
+@view("othello/neighbours", ProbeRoles, options=OfModel)
+def nearest_roles(roles: ProbeRoles, options: OfModel, theme: str) -> Drawing:
     """What the nearest roles of a square are to it on the board."""
     return Drawing(neighbour_bars(roles.neighbours, theme), roles.neighbour_caption)
 
 
-@view("othello/ranks", ProbeDirections)
-def accuracy_by_parameters(directions: ProbeDirections, options: NoOptions, theme: str) -> Drawing:
+@view("othello/ranks", ProbeDirections, options=OfModel)
+def accuracy_by_parameters(directions: ProbeDirections, options: OfModel, theme: str) -> Drawing:
     """Accuracy against parameters."""
-    return Drawing(rank_curve(directions.curve, theme), directions.curve_caption)
+    rows = plain_of(list(directions.curve))
+    return Drawing(rank_curve(directions.curve, theme), directions.curve_caption, {"rows": rows})
 
 
 @view("othello/edit", PositionEdit, options=EditWay)
@@ -130,13 +145,18 @@ def edited_moves(edit: PositionEdit, options: EditWay, theme: str) -> Drawing:
     return Drawing(
         before_after_bars(edit.before, edit.after, edit.legal_before, edit.legal_after, theme),
         f"Method {options.method}, scale {edit.scale:g}{best}",
+        {"scale": edit.scale},
     )
 
 
 @view("othello/trials", TrialTable)
 def trial_errors(table: TrialTable, options: NoOptions, theme: str) -> Drawing:
     """Errors of many edits by method."""
-    return Drawing(edit_errors(table.rows, theme), table.caption)
+    return Drawing(edit_errors(table.rows, theme), table.caption, {"layers": list(table.settings.layers)})
+
+
+def _model_facts(figures: ModelFigures) -> dict[str, Any]:
+    return {"model": figures.facts.label, "fingerprint": figures.facts.fingerprint}
 
 
 @view("othello/legality", ModelFigures)
@@ -146,7 +166,7 @@ def legality(figures: ModelFigures, options: NoOptions, theme: str) -> Drawing:
     bars = blank(340, "not measured") if play is None else legality_by_ply(
         play.illegal_by_ply, play.positions_by_ply, theme
     )  # fmt: skip
-    return Drawing(bars, figures.play_caption)
+    return Drawing(bars, figures.play_caption, _model_facts(figures) | {"play": plain_of(play)})
 
 
 @view("othello/training", ModelFigures)
@@ -156,21 +176,23 @@ def training(figures: ModelFigures, options: NoOptions, theme: str) -> Drawing:
     curve = blank(340, "no training log is kept for this model") if log is None else training_curve(
         log.games, log.above, log.illegal, theme
     )  # fmt: skip
-    return Drawing(curve, figures.training_caption)
+    return Drawing(curve, figures.training_caption, _model_facts(figures))
 
 
 @view("othello/accuracy", ModelFigures)
 def probe_accuracy(figures: ModelFigures, options: NoOptions, theme: str) -> Drawing:
     """Squares read rightly after each block."""
+    facts = _model_facts(figures) | {"accuracy": {name: list(row) for name, row in figures.accuracy.items()}}
     if not figures.accuracy:
-        return Drawing(blank(380, "no probes yet"), figures.accuracy_caption)
+        return Drawing(blank(380, "no probes yet"), figures.accuracy_caption, facts)
     lines = accuracy_by_layer(figures.accuracy, figures.constant, figures.random_network, theme)
-    return Drawing(lines, figures.accuracy_caption)
+    return Drawing(lines, figures.accuracy_caption, facts)
 
 
 @view("othello/edits", ModelFigures)
 def edit_table_errors(figures: ModelFigures, options: NoOptions, theme: str) -> Drawing:
     """Errors by method of the table kept with the probes."""
+    facts = _model_facts(figures) | {"edits": plain_of(figures.edits)}
     if figures.edits is None:
-        return Drawing(blank(380, "run them under “Edit”"))
-    return Drawing(edit_errors(figures.edits.rows, theme), figures.edits.caption)
+        return Drawing(blank(380, "run them under “Edit”"), facts=facts)
+    return Drawing(edit_errors(figures.edits.rows, theme), figures.edits.caption, facts)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dash import Input, Output, State, callback
 from dash.exceptions import PreventUpdate
 
+from analysis.othello.sources import OthelloSource
 from analysis.tpr.ops.reading import OthelloBinding
 from components.kit.types import Json, Outputs, Typed
-from components.othello.views import binding_matrix, unbound_squares
+from components.othello.views import OfModel, binding_matrix, unbound_squares
 from pages.cards import content
 from pages.common import ask_for
 from pages.othello.cards import MATRIX, PLANE
@@ -49,9 +50,10 @@ def show_binding(
     if reply is None:
         return {"plane": PLANE.empty(), "matrix": MATRIX.empty(), "words": "", "error": panel}
     right = int((reply.answer.logits.argmax(-1) == reply.answer.truth).sum())
+    of_model = OfModel(OthelloSource(source).label)
     return {
-        "plane": content(unbound_squares, reply, theme=theme),
-        "matrix": content(binding_matrix, reply, theme=theme),
+        "plane": content(unbound_squares, reply, options=of_model, theme=theme),
+        "matrix": content(binding_matrix, reply, options=of_model, theme=theme),
         "words": f"block {layer}, ply {game.ply}: {right} of 64 squares lie on the right side of the lines",
         "error": None,
     }

@@ -6,12 +6,13 @@ from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
+from analysis.othello.sources import OthelloSource
 from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.ops.reading import OthelloDirections
 from components.kit.card import UNCHANGED
 from components.kit.types import Json, Outputs, Typed
 from components.othello.board import cosine_board
-from components.othello.views import accuracy_by_parameters
+from components.othello.views import OfModel, accuracy_by_parameters
 from pages.cards import content
 from pages.common import ask_for, reply_of
 from pages.othello.cards import RANKS
@@ -80,6 +81,6 @@ def show_directions(
         "boards": {f"oth-cosine-{name}": cosine_board(cosines[:, i], name) for i, name in enumerate(CLASSES)},
         "caption": reply.answer.caption,
         "words": reply.answer.words,
-        "ranks": content(accuracy_by_parameters, reply, theme=theme),
+        "ranks": content(accuracy_by_parameters, reply, options=OfModel(OthelloSource(source).label), theme=theme),
         "error": None,
     }

@@ -10,6 +10,7 @@ from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
+from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import square_name
 from analysis.tpr.answers.edit import PositionEdit, RepairRow
 from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
@@ -183,10 +184,11 @@ def ask_edit(
     )  # fmt: skip
     if reply is None:
         return {"boards": no_update, "words": no_update, "moves": UNCHANGED, "repair": no_update, "error": panel}
+    way = EditWay(method, choose == "best", OthelloSource(source).label)
     return {
         "boards": edit_boards(reply.answer, game.board, rows, labels),
         "words": edit_words(reply.answer),
-        "moves": content(edited_moves, reply, options=EditWay(method, choose == "best"), theme=theme),
+        "moves": content(edited_moves, reply, options=way, theme=theme),
         "repair": repair_table(reply.answer.repair),
         "error": None,
     }

@@ -8,6 +8,7 @@ from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.othello.board import Board
+from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import square_name
 from analysis.tpr.ops.reading import PROBES, OthelloFacts, OthelloReading
 from analysis.view_ref import QuestionRef
@@ -104,7 +105,7 @@ def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, sourc
         "question": asdict(reply.question),
         "next": {"oth-next": next_move_board(answer.next, answer.legal, board.discs, board.moves[-1])},
         "boards": boards,
-        "moves": content(likely_moves, reply, options=AtPly(game.ply), theme=theme),
+        "moves": content(likely_moves, reply, options=AtPly(game.ply, OthelloSource(source).label), theme=theme),
         "words": f"illegal mass {answer.illegal_mass:.2%} · entropy {answer.entropy:.2f} nats, "
         f"{answer.log_legal:.2f} if all {len(answer.legal)} legal moves were equally likely",
         "truth": truth_words(board, labels),

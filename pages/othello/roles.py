@@ -7,12 +7,21 @@ from collections.abc import Sequence
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
 
+from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import POSITIONS
 from analysis.tpr.answers.reading import GeometryRow
 from analysis.tpr.ops.reading import OthelloRoles
 from components.kit.card import UNCHANGED
 from components.kit.types import Json, Node, Outputs, Typed
-from components.othello.views import Embedding, direction_map, gap_maps, nearest_roles, role_cosines, role_map
+from components.othello.views import (
+    Embedding,
+    OfModel,
+    direction_map,
+    gap_maps,
+    nearest_roles,
+    role_cosines,
+    role_map,
+)
 from pages.cards import content
 from pages.common import ask_for
 from pages.othello.cards import GAPS, GRAM, NEIGHBOURS, ROLES, SURVIVES
@@ -81,12 +90,14 @@ def show_roles(
             "roles": UNCHANGED, "survives": UNCHANGED, "gaps": UNCHANGED, "gram": UNCHANGED, "neighbours": UNCHANGED,
             "table": no_update, "words": no_update, "error": panel,
         }  # fmt: skip
+    model = OthelloSource(source).label
+    of_model = OfModel(model)
     return {
-        "roles": content(role_map, reply, options=Embedding(embedding), theme=theme),
-        "survives": content(direction_map, reply, theme=theme),
-        "gaps": content(gap_maps, reply, theme=theme),
-        "gram": content(role_cosines, reply, theme=theme),
-        "neighbours": content(nearest_roles, reply, theme=theme),
+        "roles": content(role_map, reply, options=Embedding(embedding, model), theme=theme),
+        "survives": content(direction_map, reply, options=of_model, theme=theme),
+        "gaps": content(gap_maps, reply, options=of_model, theme=theme),
+        "gram": content(role_cosines, reply, options=of_model, theme=theme),
+        "neighbours": content(nearest_roles, reply, options=of_model, theme=theme),
         "table": geometry_table(reply.answer.geometry),
         "words": reply.answer.words,
         "error": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ from analysis.tpr.ops.edit import OthelloEdit
 from analysis.tpr.ops.reading import OthelloBinding, OthelloDirections, OthelloFacts, OthelloReading, OthelloRoles
 from analysis.view_ref import ViewRef
 from components.kit.card import CARDS
-from components.kit.view import VIEWS
+from components.kit.view import VIEWS, NoOptions
 from components.othello import views as v
 from pages import cards, common
 from pages.othello import cards as page_cards
@@ -34,7 +35,7 @@ CARDS_DRAWN: list[tuple[Any, Operation[Any], Any]] = [
     (v.role_cosines, OthelloRoles(**GAME), None),
     (v.nearest_roles, OthelloRoles(**GAME), None),
     (v.accuracy_by_parameters, OthelloDirections(layer=3), None),
-    (v.edited_moves, OthelloEdit(**GAME, edits=((19, 0),)), v.EditWay("tpr", False)),
+    (v.edited_moves, OthelloEdit(**GAME, edits=((19, 0),), choose="best"), v.EditWay("tpr", True)),
     (v.legality, OthelloFacts(), None),
     (v.training, OthelloFacts(), None),
     (v.probe_accuracy, OthelloFacts(), None),
@@ -67,6 +68,35 @@ def test_a_card_is_drawn_again_from_the_json_of_its_ref(
     assert again.caption == shown["caption"] and again.caption
     assert json.dumps(again.figure, default=np.ndarray.tolist) == json.dumps(shown["figure"], default=np.ndarray.tolist)
     assert shown["figure"]["data"]
+
+
+FACTS: dict[str, set[str]] = {
+    "othello/ranks": {"rows"},
+    "othello/edit": {"scale"},
+    "othello/legality": {"model", "fingerprint", "play"},
+    "othello/training": {"model", "fingerprint"},
+    "othello/accuracy": {"model", "fingerprint", "accuracy"},
+    "othello/edits": {"model", "fingerprint", "edits"},
+}
+
+
+@pytest.mark.parametrize(("drawn", "operation", "options"), CARDS_DRAWN, ids=lambda x: getattr(x, "name", None))
+def test_an_export_names_the_model_and_what_the_answer_says(
+    drawn: Any, operation: Operation[Any], options: Any, context: Context
+) -> None:
+    answer = operation.answer_from(context.perform(operation))
+    facts = drawn(answer, options or drawn.options(), "light").facts
+    assert facts.keys() == FACTS.get(drawn.name, set())
+    assert json.loads(json.dumps(facts)) == facts and len(json.dumps(facts)) < 10_000
+    assert "model" in facts or "model" in {field.name for field in dataclasses.fields(drawn.options)}
+    if drawn is v.edited_moves:
+        assert facts["scale"] == answer.scale != operation.to_params()["scale"]  # looked for, not asked for
+
+
+def test_an_export_of_many_edits_says_after_which_blocks(context: Context) -> None:
+    figures = OthelloFacts().answer_from(context.perform(OthelloFacts()))
+    facts = v.trial_errors(figures.edits, NoOptions(), "light").facts
+    assert facts == {"layers": list(figures.edits.settings.layers)} and len(facts["layers"]) > 1
 
 
 def test_every_card_of_the_page_has_a_view() -> None:
