@@ -104,14 +104,17 @@
 
   // A card's store holds what draws its figure again: a view, the questions that it asks, and options. Flat, as settings
   // are read by people; two questions that give one setting two values are told apart by their names. What was asked
-  // for by a rule (a rank of -1) is what the answer says.
+  // for by a rule (a rank of -1) is what the answer says. A text of many pages, such as passages of one's own, is cut.
+  const LONGEST = 2000;
   function settingsOf(ref) {
     if (!ref || !ref.questions) return ref || {};
     const out = { view: ref.view, ...ref.options };
     for (const { operation, params } of ref.questions) {
       for (const [name, value] of Object.entries(params)) {
         const other = name in out && JSON.stringify(out[name]) !== JSON.stringify(value);
-        out[other ? operation + "." + name : name] = value;
+        const long = typeof value === "string" && value.length > LONGEST;
+        out[other ? operation + "." + name : name] =
+          long ? value.slice(0, LONGEST) + "… (" + value.length + " characters)" : value;
       }
     }
     return Object.assign(out, ref.facts);

@@ -103,3 +103,9 @@ def test_nothing_is_exported_where_nothing_is_drawn_or_pressed(page: Page) -> No
     page.evaluate("() => { document.querySelector('.js-plotly-plot').data = []; }")
     assert page.evaluate(EXPORT, "csv") == ["There is nothing to export yet.", True]
     assert page.evaluate("dash_clientside.attune.exportFigure([null], [], [])") == ["unchanged", "unchanged"]
+
+
+def test_passages_of_many_pages_are_cut(scripted: Callable[..., Page]) -> None:
+    ref = {"view": "v", "questions": [{"operation": "A", "params": {"texts": "x" * 5_000, "text": "y" * 2_000}}]}
+    flat = scripted().evaluate("ref => dash_clientside.attune.settingsOf(ref)", ref)
+    assert flat["texts"] == "x" * 2_000 + "… (5000 characters)" and flat["text"] == "y" * 2_000
