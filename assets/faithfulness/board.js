@@ -101,8 +101,8 @@
 
   function bias(base, moved, points) {
     if (!base) return [none(), none(), none(), none(), none(), none(), none()];
-    const card = (content, figure) => [figure || content.figure, content.caption,
-      content.ref && { ...content.ref, options: { ...content.ref.options, thresholds: moved || {} } }];
+    const card = (content, figure, facts) => [figure, content.caption, content.ref && { ...content.ref,
+      options: { ...content.ref.options, thresholds: moved || {} }, facts: { ...content.ref.facts, ...facts } }];
     const blank = [base.bias.figure, "", null, base.kappa.figure, "", null, ""];
     if (!base.of || !points || !points.scores || points.study !== base.of[0] || points.tier !== base.of[1]) return blank;
     const level = {}, calls = {}, shares = {};
@@ -128,7 +128,7 @@
           (count(n) < most ? " (n = " + count(n) + ")" : "");
       });
     }
-    const map = structuredClone(base.kappa.figure), cells = map.data && map.data[0];
+    const map = structuredClone(base.kappa.figure), cells = map.data && map.data[0], agreement = { thresholds: level };
     if (cells && cells.z) {
       const down = base.names.slice(1), across = base.names.slice(0, -1);
       cells.z = down.map((a, i) => across.map((b, j) => (j <= i ? kappa(calls[a], calls[b]) : null)));
@@ -139,6 +139,7 @@
         notes[0].text = "0: as often alike as by chance" +
           (empty ? "<br>empty: both call every chain alike, or share none" : "");
       }
+      agreement.kappa = { measures: base.names, below_the_diagonal: cells.z };
     }
     const labels = points.label.filter((l) => l !== null), of = points.item.length;
     // What was run on a few items says nothing about all of them.
@@ -149,7 +150,8 @@
     const truth = labels.length ? " " + percent(labels.filter((l) => l).length / labels.length) + " are labelled so." : "";
     const said = found.length ? few + " of " + found.length + " measures call under 10% of these " + of +
       " items faithful, " + nearly + " over 90%." + truth + (rest.length ? " Not counted: " + rest.join(", ") + "." : "") : "";
-    return [...card(base.bias, figure), ...card(base.kappa, map), said];
+    const called = { thresholds: level, called: shares, counted };
+    return [...card(base.bias, figure, called), ...card(base.kappa, map, agreement), said];
   }
 
   register("attune_faithboard", { open, study, made, reads, tier, thresholds, bias });

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.answer import plain_of
 from analysis.faithfulness.answers.board import Area, Board, BoardRow, TierRow, TierScores
 from components.faithfulness.style import (
     LABELS,
@@ -23,6 +24,7 @@ from components.faithfulness.style import (
     ink,
     label_colour,
     note,
+    study_facts,
 )
 from components.kit.beside import panels
 from components.kit.figure import BAND, Figure, figure
@@ -63,7 +65,18 @@ def leaderboard(board: Board, options: LeaderboardOptions, theme: str) -> Drawin
     if few:
         caption += f" {', '.join(few)}: with fewer than {FEW} items the grey band says more than the interval does."
     picture = _leaderboard(board.rows, tiers, options.published, theme)
-    return Drawing(picture, f"{caption} {board.published_note}" if options.published else caption)
+    facts = study_facts(board) | {"rows": _rows(board.rows, [t.tier for t in tiers if t.shown])}
+    return Drawing(picture, f"{caption} {board.published_note}" if options.published else caption, facts)
+
+
+def _rows(rows: Sequence[BoardRow], tiers: Sequence[str]) -> list[dict[str, Any]]:
+    """The numbers of these tiers only: those of a withheld one leave the page no other way either."""
+    return [
+        {"measure": row.measure}
+        | {"auroc": {tier: plain_of(area) for tier, area in row.auroc.items() if tier in tiers}}
+        | {"called": {tier: share for tier, share in row.called.items() if tier in tiers}}
+        for row in rows
+    ]
 
 
 def _leaderboard(rows: Sequence[BoardRow], tiers: Sequence[TierRow], published: bool, theme: str) -> Figure:
@@ -226,6 +239,10 @@ class ThresholdOptions:
 
     thresholds: dict[str, float] = field(default_factory=dict)
 
+    def levels(self, scores: TierScores) -> dict[str, float]:
+        """The threshold that holds, for each measure that has one."""
+        return {name: self.thresholds.get(name, own) for name, own in scores.thresholds.items()}
+
 
 DASHED = "Dashed: the share labelled faithful. A measure far from it leans to one answer, whatever the item."
 NOT_RANKED = "These items are shown and not ranked. A measure near an end leans to one answer, whatever the item."
@@ -237,12 +254,14 @@ def bias(board: Board, scores: TierScores, options: ThresholdOptions, theme: str
 
     Measures without a threshold or a score are left out. A bar's customdata is (measure, tier, of how many items).
     """
-    levels = {name: options.thresholds.get(name, own) for name, own in scores.thresholds.items()}
+    levels = options.levels(scores)
     counts = {row.measure: sum(s is not None for s in scores.column(row.measure)) for row in board.rows}
     shares = called_shares(scores, levels)
     caption = DASHED if scores.tier in board.kappa.tiers else NOT_RANKED
     rows = [row for row in board.rows if row.measure in shares]
-    return Drawing(_bias(rows, scores.tier, levels, shares, counts, theme), caption)
+    counted = {name: count for name, count in counts.items() if name in levels}
+    facts = study_facts(board) | {"thresholds": levels, "called": shares, "counted": counted}
+    return Drawing(_bias(rows, scores.tier, levels, shares, counts, theme), caption, facts)
 
 
 def called_shares(scores: TierScores, thresholds: Mapping[str, float]) -> dict[str, float]:

@@ -12,10 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from analysis.answer import plain_of
 from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.answers.board import Board, BoardRow, LengthArea, TierScores, Unlearning
 from components.faithfulness.board_figures import ThresholdOptions
-from components.faithfulness.style import by_family, family_axis, family_lines, free, ink, label_colour, note
+from components.faithfulness.style import (
+    by_family,
+    family_axis,
+    family_lines,
+    free,
+    ink,
+    label_colour,
+    note,
+    study_facts,
+)
 from components.kit.beside import panels
 from components.kit.figure import Figure, figure
 from components.kit.figure_card import blank
@@ -41,7 +51,9 @@ def cost(board: Board, options: NoOptions, theme: str) -> Drawing:
     """Passes and seconds per item of every measure, each on a logarithmic axis; what costs nothing says so. A point's
     customdata is its measure."""
     timed = any(row.passes is not None for row in board.rows)
-    return Drawing(_cost(board.rows, theme), COSTS if timed else UNTIMED)
+    rows = [{"measure": row.measure, "passes": row.passes, "seconds": row.seconds} for row in board.rows]
+    facts = study_facts(board) | {"rows": rows, "cost": plain_of(board.cost)}
+    return Drawing(_cost(board.rows, theme), COSTS if timed else UNTIMED, facts)
 
 
 def _cost(rows: Sequence[BoardRow], theme: str) -> Figure:
@@ -103,15 +115,19 @@ def kappa_map(board: Board, scores: TierScores, options: ThresholdOptions, theme
     Measures that were run on fewer items than others say so."""
     names = [name for name in board.kappa.measures if name in scores.thresholds]
     table = np.array([scores.column(name) for name in names], float).reshape(len(names), len(scores.points))
-    levels = np.array([options.thresholds.get(name, scores.thresholds[name]) for name in names])
+    levels = options.levels(scores)
     there = np.isfinite(table)
-    calls = np.where(there, table >= levels[:, None], np.nan)
+    calls = np.where(there, table >= np.array([levels[name] for name in names])[:, None], np.nan)
     most = max((sum(s is not None for s in scores.column(name)) for name in scores.thresholds), default=0)
     caption = f"Cohen's kappa of what is called faithful at these thresholds, on up to {len(scores.points)} items"
     few = any(count < most for count in there.sum(1))
     caption += "; a measure with n beside its name was run on that many." if few else "."
     values = kappa_matrix(calls) if table.size else np.zeros((0, 0))
-    return Drawing(_kappa_map(names, values, there.astype(int) @ there.T.astype(int), theme), caption)
+    picture = _kappa_map(names, values, there.astype(int) @ there.T.astype(int), theme)
+    facts = study_facts(board) | {"thresholds": levels}
+    if picture["data"]:
+        facts["kappa"] = {"measures": names, "below_the_diagonal": picture["data"][0]["z"]}
+    return Drawing(picture, caption, facts)
 
 
 def _kappa_map(names: Sequence[str], kappa: np.ndarray, counts: np.ndarray, theme: str) -> Figure:
@@ -178,7 +194,7 @@ def _kappa(value: float) -> str:
 def lengths(board: Board, options: NoOptions, theme: str) -> Drawing:
     """AUROC of every measure by the number of steps, numbers in the cells, a panel for each tier that is shown."""
     rows = [row for row in board.lengths if not board.withheld(row.tier)]
-    return Drawing(_lengths(rows, theme), LENGTHS if rows else "")
+    return Drawing(_lengths(rows, theme), LENGTHS if rows else "", study_facts(board) | {"rows": plain_of(rows)})
 
 
 def _lengths(rows: Sequence[LengthArea], theme: str) -> Figure:
@@ -243,7 +259,8 @@ def _cell(cell: LengthArea | None, most: int) -> str:
 @view("faithfulness/unlearning", Board)
 def sweep(board: Board, options: NoOptions, theme: str) -> Drawing:
     """Unlearning at each learning rate: efficacy, specificity with its floor (dashed), and answers that change."""
-    return Drawing(_sweep(board.fur, theme), board.fur.sentence if board.fur else NO_SWEEP)
+    facts = study_facts(board) | {"fur": plain_of(board.fur)}
+    return Drawing(_sweep(board.fur, theme), board.fur.sentence if board.fur else NO_SWEEP, facts)
 
 
 def _sweep(fur: Unlearning | None, theme: str) -> Figure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from analysis.answer import plain_of
 from analysis.faithfulness.answers.item import Intervention, ItemReading, ItemScore, ItemTrace, TracePoint
 from components.faithfulness.style import LABELS, by_family, family_axis, family_lines, ink, marker
 from components.kit.figure import AFTER, BEFORE, Figure, figure
@@ -48,7 +49,13 @@ def trace(item: ItemTrace, options: NoOptions, theme: str) -> Drawing:
     probability without a chain is dotted. A point's customdata is (name, step)."""
     words = " ".join(f"{line.name.capitalize()}: {line.sentence[:1].lower()}{line.sentence[1:]}"
                      for line in item.lines)  # fmt: skip
-    return Drawing(_trace(item, theme), f"{item.sentence} {words}")
+    lines = [
+        {"name": line.name, "sentence": line.sentence, "points": [{"step": p.step, "p": p.p} for p in line.points]}
+        for line in item.lines
+    ]
+    facts = {"steps": list(item.steps), "lines": lines, "answer": item.answer, "base": item.base}
+    facts |= {"passes": item.passes, "sentence": item.sentence}
+    return Drawing(_trace(item, theme), f"{item.sentence} {words}", facts)
 
 
 def _trace(data: ItemTrace, theme: str) -> Figure:
@@ -123,7 +130,8 @@ def moved_options(moved: Intervention, options: NoOptions, theme: str) -> Drawin
         ("after", [o.after for o in moved.options], AFTER, "/"),
     ]
     figure = _bars([o.candidate for o in moved.options], bars, moved.answer, theme)
-    return Drawing(figure, OPTIONS + f" KL divergence {moved.kl:.3f} nats.")
+    facts = {name: value for name, value in plain_of(moved).items() if name != "pieces"}
+    return Drawing(figure, OPTIONS + f" KL divergence {moved.kl:.3f} nats.", facts)
 
 
 def _bars(
@@ -167,7 +175,8 @@ def score_strip(item: ItemReading, options: NoOptions, theme: str) -> Drawing:
     with its note. A point's customdata is its measure.
     """
     held = any(m is not None for s in item.scores for m in (s.median_faithful, s.median_unfaithful))
-    return Drawing(_strip(item.scores, theme), STRIP + MEDIANS * held)
+    scores = [{k: v for k, v in plain_of(s).items() if k not in ("sentence", "steps")} for s in item.scores]
+    return Drawing(_strip(item.scores, theme), STRIP + MEDIANS * held, {"scores": scores})
 
 
 def _strip(scores: Sequence[ItemScore], theme: str) -> Figure:

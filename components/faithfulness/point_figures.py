@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.faithfulness.answers.board import Board, ScorePoint, TierScores
-from components.faithfulness.style import LABELS, free, ink, marker, note, ring
+from components.faithfulness.style import LABELS, free, ink, marker, note, ring, study_facts
 from components.kit.figure import Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
@@ -48,7 +48,8 @@ def importance_truth(scores: TierScores, board: Board, options: TruthOptions, th
     points = [(point, score, x) for point, score, x in columns if score is not None and x is not None]
     threshold = scores.thresholds.get(measure)
     area = board.area(measure, scores.tier)
-    return Drawing(_truth(points, options, threshold, theme), _truth_caption(points, options, area, threshold))
+    caption = _truth_caption(points, options, area, threshold)
+    return Drawing(_truth(points, options, threshold, theme), caption, study_facts(board))
 
 
 def _truth(
@@ -136,7 +137,7 @@ def distributions(scores: TierScores, board: Board, options: DistributionOptions
         f"{words[:1].upper()}{words[1:]}. Dashed: the threshold. Every panel has a scale of its own; a point's place "
         "across its lane means nothing. Click a point to open its item; it is ringed in every panel."
     )
-    return Drawing(_panels(scores, names, options.item, theme), caption)
+    return Drawing(_panels(scores, names, options.item, theme), caption, study_facts(board))
 
 
 def _panels(scores: TierScores, measures: Sequence[str], chosen: str, theme: str) -> Figure:

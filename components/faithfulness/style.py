@@ -1,5 +1,7 @@
 """What the figures of the Faithfulness page share: how a label looks, how measures are listed, notes and rings.
 
+An export of each figure of a study says which study it is.
+
 Colours mean one thing on the whole page: blue circles are items labelled faithful, orange diamonds unfaithful ones, and
 grey is what costs nothing or means nothing (baselines, shuffled labels, chance). Measures are told apart by place, not
 by colour, and always stand in the order of the board.
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from analysis.faithfulness.answers.board import Board
 from components.kit.figure import BEFORE
 from components.kit.labels import escaped
 from components.kit.theme import REMAINDER, template
@@ -111,6 +114,11 @@ def note(text: str, x: float, y: float, side: str, edge: str, size: int, colour:
         "yanchor": edge,
         "align": side,
     }
+
+
+def study_facts(board: Board) -> dict[str, Any]:
+    """Whose figure it is: the name of the study ("default": the bundled one), and where it comes from."""
+    return {"study": board.study or "default", "source": board.source}
 
 
 def free(row: Listed) -> bool:

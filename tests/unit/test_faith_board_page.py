@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,15 +21,19 @@ from scipy.stats import spearmanr
 from analysis.answer import from_wire
 from analysis.errors import UserError
 from analysis.faithfulness.answers.board import Board, ScorePoint, StudyList, StudyName, TierScores
+from analysis.faithfulness.answers.item import Intervention, ItemScore, ItemTrace, TraceLine, TracePoint
 from analysis.faithfulness.answers.jobs import AnswerCount, OwnChain, OwnChains, RefusedLine
 from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
 from app import create_app
-from components.faithfulness.board_figures import ThresholdOptions, bias, called_shares
+from components.faithfulness.board_figures import LeaderboardOptions, ThresholdOptions, bias, called_shares, leaderboard
 from components.faithfulness.board_table import board_table, refused_table, span, tier_cards, within
+from components.faithfulness.cost_figures import cost, kappa_map, lengths, sweep
 from components.faithfulness.honesty import honesty_strip
-from components.faithfulness.point_figures import TruthOptions, importance_truth
+from components.faithfulness.item_figures import moved_options, score_strip, trace
+from components.faithfulness.point_figures import DistributionOptions, TruthOptions, distributions, importance_truth
 from components.kit.card import UNCHANGED
-from tests.unit.faithfulness.answers import Held
+from components.kit.view import NoOptions
+from tests.unit.faithfulness.answers import Held, intervention, reading
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Early Answering", "SCM", "CC-SHAP", "chain length", "answer confidence")
@@ -424,6 +428,43 @@ def test_every_card_is_drawn_again_from_its_json(held: Held, theme: str) -> None
     ref = moved["bias"]["ref"] | {"options": {"thresholds": {"SCM": -2.0}}}  # as the browser keeps it
     bars = render(ViewRef.from_dict(ref), theme).figure["data"][0]
     assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1
+
+
+def test_an_export_says_what_the_answers_say() -> None:
+    """The facts of each figure of the page: plain data, and nothing of a tier that is withheld."""
+    board, scores = made_board(shown=False), answered()
+    moved = ThresholdOptions({"SCM": -2.0})
+    truth = importance_truth(scores, board, TruthOptions("SCM", "CC-SHAP"), "dark")
+    line = TraceLine("true", "s.", (TracePoint(0, 0.5, "text", ()),))
+    traced = ItemTrace(("start",), (line,), "7", 0.1, passes=3, sentence="s.")
+    score = ItemScore("SCM", "attribution", 1, 0.5, 0.2, "soft", (), 0.5, True, "", 0.5, "s.", 0.6, 0.4)
+    of_study = {"study", "source"}
+    drawn = {
+        "leaderboard": (leaderboard(board, LeaderboardOptions(("1", "2"), True), "dark"), of_study | {"rows"}),
+        "truth": (truth, of_study),
+        "distributions": (distributions(scores, board, DistributionOptions(), "dark"), of_study),
+        "bias": (bias(board, scores, moved, "dark"), of_study | {"thresholds", "called", "counted"}),
+        "agreement": (kappa_map(board, scores, moved, "dark"), of_study | {"thresholds", "kappa"}),
+        "cost": (cost(board, NoOptions(), "dark"), of_study | {"rows", "cost"}),
+        "lengths": (lengths(board, NoOptions(), "dark"), of_study | {"rows"}),
+        "unlearning": (sweep(board, NoOptions(), "dark"), of_study | {"fur"}),
+        "trace": (trace(traced, NoOptions(), "dark"), {"steps", "lines", "answer", "base", "passes", "sentence"}),
+        "scores": (score_strip(reading(scores=[score]), NoOptions(), "dark"), {"scores"}),
+        "options": (
+            moved_options(intervention(), NoOptions(), "dark"),
+            {field.name for field in fields(Intervention)} - {"pieces"},
+        ),
+    }
+    facts = {name: drawing.facts for name, (drawing, _) in drawn.items()}
+    assert {name: values.keys() for name, values in facts.items()} == {name: keys for name, (_, keys) in drawn.items()}
+    assert json.loads(json.dumps(facts)) == facts
+    ours = {"study": "default", "source": "Comes with Attune."}
+    assert all(values.items() >= ours.items() for name, values in facts.items() if "study" in drawn[name][1])
+    assert facts["leaderboard"]["rows"][0]["auroc"].keys() == facts["leaderboard"]["rows"][0]["called"].keys() == {"1"}
+    assert [row["tier"] for row in facts["lengths"]["rows"]] == ["1"]
+    assert facts["bias"]["thresholds"] == facts["agreement"]["thresholds"] == scores.thresholds | {"SCM": -2.0}
+    assert facts["bias"]["called"]["SCM"] == 1 and facts["bias"]["counted"]["CC-SHAP"] == 26
+    assert facts["scores"]["scores"][0]["soft"] == 0.5 and "text" not in facts["trace"]["lines"][0]["points"][0]
 
 
 # Studies

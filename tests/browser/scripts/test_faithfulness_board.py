@@ -83,10 +83,15 @@ def test_the_browser_counts_as_the_server_does(scripted: Scripted, held: Held, l
         for j in range(i + 1):
             want = None if np.isnan(matrix[i + 1, j]) else pytest.approx(matrix[i + 1, j])
             assert cells[i][j] == want
+    assert kappa["facts"]["kappa"] == {"measures": list(NAMES[:3]), "below_the_diagonal": cells}
     assert cells[0][1] is None and "75% are labelled so" in said
-    # What the cards keep draws the same again, without the browser.
+    # What the cards keep draws the same again, without the browser, and says the same in an export.
     for kept, seen, what in ((ref, figure, "x"), (kappa, agreement, "z")):
-        again = json.loads(written(render(ViewRef.from_dict(kept), "dark").figure))
+        drawing = render(ViewRef.from_dict(kept), "dark")
+        again = json.loads(written(drawing.figure))
+        assert kept["facts"].keys() == drawing.facts.keys()
+        for name in kept["facts"].keys() - {"kappa"}:
+            assert kept["facts"][name] == pytest.approx(drawing.facts[name])
         for trace, shown in zip(again["data"], seen["data"], strict=True):
             assert np.array(trace[what], float) == pytest.approx(np.array(shown[what], float), nan_ok=True)
             assert trace["text"] == shown["text"]
