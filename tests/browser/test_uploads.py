@@ -13,11 +13,9 @@ from tests.browser.test_axe import ANSWERED, QUIET
 pytestmark = pytest.mark.browser
 MOST = 100_000
 """Bytes that all callbacks together may send."""
-HOLDS_ANSWERS = pytest.mark.xfail(strict=True, reason="its stores still hold answers")
-PAGES = [pytest.param(path, marks=HOLDS_ANSWERS if path == "/faithfulness" else ()) for path in ANSWERED]
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", ANSWERED)
 def test_opening_a_page_sends_little(open_page: Callable[..., Page], server: Server, path: str) -> None:
     sizes: list[tuple[int, str]] = []
 
