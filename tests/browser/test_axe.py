@@ -1,4 +1,4 @@
-"""No page has a serious or critical barrier that axe-core finds, on each of its tabs; contrast in the other theme too."""
+"""No page has a serious or critical barrier that axe-core finds, on any tab; nor one of contrast in the other theme."""
 
 from __future__ import annotations
 
