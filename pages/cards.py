@@ -27,6 +27,11 @@ def content(view: View[Any], *replies: Reply[Any], options: Any = None, theme: s
     return Content(figure=drawing.figure, caption=drawing.caption, ref=ref.to_dict() | facts)
 
 
+def ref_of(view: View[Any], *replies: Reply[Any], options: Any = None) -> dict[str, Any]:
+    """What the store of a panel holds: the ref that draws the view of these replies."""
+    return view.ref([r.question for r in replies], options).to_dict()
+
+
 def render(ref: ViewRef, theme: str) -> Drawing:
     """Ask what a ViewRef asks, and draw it. Raises as :meth:`analysis.engine.client.Client.ask`, and UserError for one
     that is of no view of this version or whose job's answer is not kept any more."""

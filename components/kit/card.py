@@ -13,9 +13,10 @@ from typing import Any, TypedDict
 
 from dash import Output, no_update
 
-from components.kit.figure_card import blank, figure_card
+from components.kit.figure_card import blank, figure_card, section
 
 CARDS: dict[str, Card] = {}
+PANELS: dict[str, Panel] = {}
 
 
 class Content(TypedDict):
@@ -40,7 +41,7 @@ class Card:
     caption: str = ""
 
     def __post_init__(self) -> None:
-        if self.name in CARDS:
+        if self.name in CARDS or self.name in PANELS:
             raise ValueError(f"there are two cards called {self.name}")
         CARDS[self.name] = self
 
@@ -66,3 +67,32 @@ class Card:
     def empty(self, text: str = "", caption: str = "") -> Content:
         """No figure: a sentence in its place."""
         return Content(figure=blank(self.height, text), caption=caption, ref=None)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A card without a graph: a table, texts, boards, which the page lays out itself. Like a card it has a store that
+    holds the ViewRef of what it shows (:func:`pages.cards.ref_of`), so that it can be pinned. Making one registers it;
+    names are shared with cards."""
+
+    name: str
+    title: str
+
+    def __post_init__(self) -> None:
+        if self.name in CARDS or self.name in PANELS:
+            raise ValueError(f"there are two cards called {self.name}")
+        PANELS[self.name] = self
+
+    def layout(self, *children: Any, controls: Any = None, title_id: str | None = None, **attributes: Any) -> Any:
+        """The panel as it stands on the page. ``attributes`` are those of its section."""
+        return section(self.name, self.title, children, controls, title_id, **attributes)
+
+    @property
+    def ref(self) -> Output:
+        """What a callback writes that fills the store; None where nothing is shown."""
+        return Output({"settings": self.name}, "data")
+
+    @property
+    def more_ref(self) -> Output:
+        """The same for a second callback."""
+        return Output({"settings": self.name}, "data", allow_duplicate=True)

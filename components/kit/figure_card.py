@@ -39,29 +39,44 @@ def figure_card(
         align_end=True,
         className="attune-export",
     )
+    # The graph's code arrives after the page; until then the box keeps its place.
+    graph = dcc.Graph(
+        id=name, figure=blank(height), config=GRAPH_CONFIG, style={"height": f"{height}px"}, responsive=True
+    )
+    children = [
+        html.Div(graph, style={"minHeight": f"{height}px"}),
+        html.P(caption, className="attune-caption", id=f"{name}-caption"),
+    ]
+    return section(name, title, children, controls, title_id, menu)
+
+
+def section(
+    name: str,
+    title: str,
+    children: Any,
+    controls: Any = None,
+    title_id: str | None = None,
+    menu: Any = None,
+    **attributes: Any,
+) -> Any:
+    """A card around anything: title, controls, *Pin*, a menu if there is one, the children, and the store of what it
+    shows, whose id is ``{"settings": name}``."""
     heading = html.H3(title) if title_id is None else html.H3(title, id=title_id)
+    pin = html.Button(
+        "Pin",
+        className="attune-pin",
+        type="button",
+        title="Pin to the board of findings (key p)",
+        **{"data-pin": name, "aria-label": f"Pin {title}"},
+    )
+    head = [
+        heading,
+        html.Div(controls, className="attune-card-controls"),
+        html.Div([pin, menu], className="attune-exits"),
+    ]
     return html.Section(
-        [
-            html.Div(
-                [heading, html.Div(controls, className="attune-card-controls"), menu],
-                className="attune-card-head",
-            ),
-            # The graph's code arrives after the page; until then this box keeps its place.
-            html.Div(
-                dcc.Graph(
-                    id=name,
-                    figure=blank(height),
-                    config=GRAPH_CONFIG,
-                    style={"height": f"{height}px"},
-                    responsive=True,
-                ),
-                style={"minHeight": f"{height}px"},
-            ),
-            html.P(caption, className="attune-caption", id=f"{name}-caption"),
-            dcc.Store(id={"settings": name}),
-        ],
-        className="attune-card",
-        **{"aria-label": title},
+        [html.Div(head, className="attune-card-head"), *children, dcc.Store(id={"settings": name})],
+        **{"className": "attune-card", "aria-label": title, "data-card": name} | attributes,
     )
 
 

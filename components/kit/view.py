@@ -17,19 +17,37 @@ from typing import Any, Generic, ParamSpec
 from analysis.errors import UserError
 from analysis.view_ref import QuestionRef, ViewRef
 from components.kit.figure import Figure
+from components.kit.part import Part
 
 P = ParamSpec("P")
 VIEWS: dict[str, View[Any]] = {}
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure, and the caption below it. ``facts``: plain data of the answers that the questions do not say, such as
-    the rank that a rule chose; an export prints it with the settings."""
+class Control:
+    """What a claim is held against: the null or control of a view, by its name in the field ("shuffled labels", "random
+    subspace", "random region", "wrong square", "baseline"), a sentence that says what it gave, and its numbers."""
 
-    figure: Figure
+    name: str
+    text: str
+    numbers: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, and the caption below it; or, where there is no figure, ``parts`` of other kinds (or both).
+
+    ``facts``: plain data of the answers that the questions do not say, such as the rank that a rule chose; an export
+    prints it with the settings. ``control``: None where the view has none. ``numbers``: what prose may quote of the
+    picture, by a short name, such as the value of the row that is chosen.
+    """
+
+    figure: Figure | None = None
     caption: str = ""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    control: Control | None = None
+    numbers: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
