@@ -97,6 +97,9 @@ def create_app(settings: Settings | None = None) -> Dash:
     pages = register_pages()
     register_frame(app, pages)
     register_routes(app)
+    for page in pages:
+        if page.routes is not None:
+            page.routes(app)
     register_linked(app, settings.model)
     app.layout = lambda: shell([(page.name, page.path) for page in pages], settings.model.to_dict())
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dash import Dash
+
 from analysis.models.capabilities import Need
 
 
@@ -21,6 +23,7 @@ class PageManifest:
     ``needs``: what it needs of a model; None for a page that the Model page does not speak of. ``state``: the dataclass
     of its state, None for a page without one; then ``address`` names the entries of the address in the order of the
     inputs of the address callback, ``read_address`` makes a state of a query, and ``tabs`` are the values of ``tab``.
+    ``routes``: registers what the page's scripts ask for beside Dash's callbacks.
     """
 
     name: str
@@ -32,6 +35,7 @@ class PageManifest:
     address: Sequence[str] = ()
     read_address: Callable[[dict[str, Any]], Any] | None = None
     tabs: tuple[str, ...] = ()
+    routes: Callable[[Dash], None] | None = None
 
     @property
     def title(self) -> str:
