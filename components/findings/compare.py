@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,25 @@ from components.kit.figure import Figure
 from components.kit.theme import DIVERGING
 
 Trace = dict[str, Any]
+Span = tuple[float, float]
 _LINES = ("scatter", "scattergl")
 _PAD = 0.05
 
 
-def shared_axes(one: Figure, two: Figure) -> tuple[Figure, Figure]:
-    """Copies of both figures whose numeric axes and colours have the same range."""
-    figures = copy.deepcopy(one), copy.deepcopy(two)
-    for name in sorted(_axes(figures[0]) & _axes(figures[1])):
-        layouts = [figure["layout"].setdefault(name, {}) for figure in figures]
-        extents = [_extent(figure, name) for figure in figures]
-        if any(extent is None for extent in extents) or len({axis.get("type") == "log" for axis in layouts}) > 1:
+def shared_axes(figures: Sequence[Figure]) -> list[Figure]:
+    """Copies of figures of one view whose numeric axes and colours have the same range; an axis that one of them lacks,
+    or has as words or on another scale, stays as it is."""
+    copies = [copy.deepcopy(figure) for figure in figures]
+    for name in sorted(set.intersection(*map(_axes, copies))):
+        axes = [figure["layout"].setdefault(name, {}) for figure in copies]
+        extents = [extent for figure in copies if (extent := _extent(figure, name)) is not None]
+        if len(extents) < len(copies) or len({axis.get("type") == "log" for axis in axes}) > 1:
             continue
-        low = min(extent[0] for extent in extents if extent)
-        high = max(extent[1] for extent in extents if extent)
-        for axis in layouts:
-            reverse = axis.get("autorange") == "reversed" or (axis.get("range") or [0, 1])[0] > (
-                axis.get("range") or [0, 1]
-            )[1]
-            axis |= {"range": [high, low] if reverse else [low, high], "autorange": False}
-    _share_colours(*figures)
-    return figures
+        low, high = min(low for low, _ in extents), max(high for _, high in extents)
+        for axis in axes:
+            axis |= {"range": [high, low] if _reversed(axis) else [low, high], "autorange": False}
+    _share_colours(copies)
+    return copies
 
 
 def difference(old: Figure, new: Figure) -> Figure:
@@ -129,6 +127,11 @@ def _new_minus_old(title: Any) -> str:
     return f"{text}, new − old" if text else "new − old"
 
 
+def _reversed(axis: dict[str, Any]) -> bool:
+    low, high = axis.get("range") or (0, 1)
+    return axis.get("autorange") == "reversed" or low > high
+
+
 def _axes(figure: Figure) -> set[str]:
     return {_axis_name(trace, letter) for trace in figure["data"] for letter in "xy" if _has_axes(trace)}
 
@@ -141,7 +144,7 @@ def _axis_name(trace: Trace, letter: str) -> str:
     return f"{letter}axis{str(trace.get(f'{letter}axis', letter))[1:]}"
 
 
-def _extent(figure: Figure, name: str) -> tuple[float, float] | None:
+def _extent(figure: Figure, name: str) -> Span | None:
     """The range that an axis of a figure needs; None where it is one of words, or of what has no plain extent."""
     axis = figure["layout"].get(name) or {}
     if axis.get("type") in ("category", "multicategory", "date"):
@@ -168,7 +171,7 @@ def _extent(figure: Figure, name: str) -> tuple[float, float] | None:
     return (low if bars and low == 0 else low - pad), (high if bars and high == 0 else high + pad)
 
 
-def _trace_extent(figure: Figure, trace: Trace, letter: str) -> tuple[float, float] | None:
+def _trace_extent(figure: Figure, trace: Trace, letter: str) -> Span | None:
     data = trace.get(letter)
     if data is None:
         size = values(trace.get("z" if trace.get("type") == "heatmap" else "xy".replace(letter, ""), [])).shape
@@ -196,7 +199,7 @@ def _trace_extent(figure: Figure, trace: Trace, letter: str) -> tuple[float, flo
     return float(min(np.nanmin(foot), np.nanmin(found + foot))), float(max(np.nanmax(foot), np.nanmax(found + foot)))
 
 
-def _stacked(figure: Figure, trace: Trace, letter: str) -> tuple[float, float]:
+def _stacked(figure: Figure, trace: Trace, letter: str) -> Span:
     place = "y" if letter == "x" else "x"
     sums: dict[Any, list[float]] = {}
     for other in figure["data"]:
@@ -209,37 +212,31 @@ def _stacked(figure: Figure, trace: Trace, letter: str) -> tuple[float, float]:
     return min(low for low, _ in sums.values()), max(high for _, high in sums.values())
 
 
-def _share_colours(one: Figure, two: Figure) -> None:
-    grids = [[t for t in figure["data"] if t.get("type") == "heatmap"] for figure in (one, two)]
-    for pair in zip(*grids, strict=False):
-        if any("coloraxis" in trace for trace in pair):
-            continue
-        low, high = _union(_colours(pair[0]), _colours(pair[1]))
-        if low is None or high is None:
-            continue
-        for trace in pair:
-            trace |= {"zmin": low, "zmax": high, "zauto": False}
-    bars = [figure["layout"].get("coloraxis") for figure in (one, two)]
-    if all(bars):
-        ranges: Iterator[Any] = (_of_coloraxis(figure) for figure in (one, two))
-        low, high = _union(*ranges)
-        for figure in (one, two):
-            if low is not None:
-                figure["layout"]["coloraxis"] |= {"cmin": low, "cmax": high, "cauto": False}
+def _share_colours(figures: Sequence[Figure]) -> None:
+    grids = [[trace for trace in figure["data"] if trace.get("type") == "heatmap"] for figure in figures]
+    for row in zip(*grids, strict=False):
+        span = None if any("coloraxis" in trace for trace in row) else _union(map(_colours, row))
+        for trace in row if span else ():
+            trace |= {"zmin": span[0], "zmax": span[1], "zauto": False}
+    if all(figure["layout"].get("coloraxis") for figure in figures):
+        span = _union(map(_of_coloraxis, figures))
+        for figure in figures if span else ():
+            figure["layout"]["coloraxis"] |= {"cmin": span[0], "cmax": span[1], "cauto": False}
 
 
-def _union(a: tuple[float, float] | None, b: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    return (None, None) if a is None or b is None else (min(a[0], b[0]), max(a[1], b[1]))
+def _union(spans: Iterable[Span | None]) -> Span | None:
+    known = list(spans)
+    return None if not known or None in known else (min(s[0] for s in known if s), max(s[1] for s in known if s))
 
 
-def _colours(trace: Trace) -> tuple[float, float] | None:
+def _colours(trace: Trace) -> Span | None:
     if trace.get("zmin") is not None and trace.get("zmax") is not None:
         return float(trace["zmin"]), float(trace["zmax"])
     found = numeric(trace.get("z", []))
     return None if found is None or not np.isfinite(found).any() else (float(np.nanmin(found)), float(np.nanmax(found)))
 
 
-def _of_coloraxis(figure: Figure) -> tuple[float, float] | None:
+def _of_coloraxis(figure: Figure) -> Span | None:
     axis = figure["layout"]["coloraxis"]
     if axis.get("cmin") is not None and axis.get("cmax") is not None:
         return float(axis["cmin"]), float(axis["cmax"])

@@ -63,7 +63,9 @@ def _span(piece: Piece) -> str:
     text = html.escape(piece.text)
     if piece.kind == "text":
         return text
-    return f'<span class="{CLASSES[piece.kind]}" title="{html.escape(piece.words)}">{text}</span>'
+    # A text may be nothing but numerals, whose words are always the same: the browser adds them.
+    words = "" if piece.kind == "numeral" else f' title="{html.escape(piece.words)}"'
+    return f'<span class="{CLASSES[piece.kind]}"{words}>{text}</span>'
 
 
 @cache

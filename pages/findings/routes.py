@@ -1,4 +1,4 @@
-"""What the scripts of the Findings page ask: boards, items, numbers, two pins beside each other.
+"""What the scripts of the Findings page ask: boards, items, numbers, pins beside each other.
 
 Whoever writes says which version he saw; where it is another by now, the answer is the item as it stands
 (``{"conflict": item}``), and nothing is written. All posts take JSON only (pages/frame/api.py).
@@ -17,7 +17,7 @@ from analysis.findings.numbers import numbers_of
 from analysis.findings.records import Item
 from analysis.findings.store import Conflict, findings
 from components.findings.board import board_data, content_data, item_data, number_list
-from pages.findings import checks, views
+from pages.findings import views
 from pages.frame.api import answered, body, text_of
 
 API = "/findings/api"
@@ -43,10 +43,7 @@ def register_routes(app: Dash) -> None:
         ("POST", "/items/<item>/drop", drop_item),
         ("GET", "/items/<item>/numbers", show_numbers),
         ("GET", "/pins/<pin>/again", views.show_again),
-        ("GET", "/compare", views.show_pair),
-        ("POST", "/boards/<board>/check", checks.start_check),
-        ("POST", "/boards/<board>/stop", checks.stop_check),
-        ("GET", "/boards/<board>/stale", checks.show_stale),
+        ("GET", "/compare", views.show_group),
     ]
     for method, rule, route in rules:
         endpoint = f"findings_{route.__name__}"
@@ -67,11 +64,11 @@ def new_board() -> Any:
 
 
 def show_board(board: str) -> Any:
-    """A board with all that stands on it, what is being checked, and the names of all boards; only the stamps where
+    """A board with all that stands on it and the names of all boards; only the stamps where
     nothing has changed since ``stamp``."""
     boards = findings().boards()
     now = next((b for b in boards if b.id == board), None)
-    more = {"boards": [board_data(b) for b in boards], "check": checks.progress_of(board)}
+    more = {"boards": [board_data(b) for b in boards]}
     if now is not None and request.args.get("stamp", "") == str(now.stamp):
         return more
     return content_data(findings().board(board)) | more

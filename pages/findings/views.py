@@ -1,4 +1,4 @@
-"""Pins beside each other: the old answer and the new one, or two settings of one view."""
+"""Pins beside each other: the old answer and the new one, or several settings of one view."""
 
 from __future__ import annotations
 
@@ -8,54 +8,53 @@ from typing import Any
 from flask import request
 
 from analysis.errors import UserError
-from analysis.findings.records import Check, Pin
 from analysis.findings.store import findings
 from components.findings.compare import difference, shared_axes
-from components.findings.exhibit import exhibit
+from components.findings.exhibit import Exhibit, exhibit
 
-AGAIN = "again"
-"""Before a pin's id and a colon: what it looks like with the answers of its newest check."""
+MOST = 24
 
 
 def show_again(pin: str) -> Any:
-    """A pin as it looks with the answers of its newest check."""
-    return _exhibit(f"{AGAIN}:{pin}", _theme())
+    """A pin as it looks with the answers of its newest check. Under no theme of its own, so that it is drawn from these
+    in any."""
+    old, check = findings().pin(pin), findings().check(pin)
+    if check is None or not check.answers:
+        raise UserError("This view was not computed again.")
+    new = replace(old, answers=check.answers, made=check.made, theme="", numbers=old.numbers | check.numbers)
+    return exhibit(new, findings(), _theme(), check)
 
 
-def show_pair() -> Any:
-    """Two pins (``a``, ``b``, the older first) in shared axes, and their difference or why there is none."""
+def show_group() -> Any:
+    """Pins (``pins``: their ids with commas between, at most ``MOST``) in shared axes; of two of them also the
+    difference, the later one minus the earlier one, or why there is none."""
     theme = _theme()
-    pair = [_exhibit(request.args.get(name, "")[:80], theme) for name in "ab"]
-    figures = [each["figure"] for each in pair]
-    if None in figures:
-        return {"pair": pair, "difference": None, "why": "There is no difference of views without a figure."}
-    minus, why = None, ""
-    try:
-        if pair[0]["settings"].get("view") != pair[1]["settings"].get("view"):
-            raise UserError("There is no difference of two different views.")
-        minus = difference(*figures)
-    except UserError as error:
-        why = error.message
-    for each, figure in zip(pair, shared_axes(*figures), strict=True):
+    names = request.args.get("pins", "")[:2_000].split(",")
+    if len(names) > MOST:
+        raise UserError(f"At most {MOST} views share their axes.")
+    exhibits = [_exhibit(name, theme) for name in names]
+    if any(each["figure"] is None for each in exhibits) or len({each["settings"].get("view") for each in exhibits}) > 1:
+        raise UserError("Only figures of one view share their axes.")
+    minus, why = _difference(*sorted(exhibits, key=lambda each: each["date"])) if len(exhibits) == 2 else (None, "")
+    for each, figure in zip(exhibits, shared_axes([each["figure"] for each in exhibits]), strict=True):
         each["figure"] = figure
-    return {"pair": pair, "difference": minus, "why": why}
+    return {"exhibits": exhibits, "difference": minus, "why": why}
+
+
+def _difference(old: Exhibit, new: Exhibit) -> tuple[Any, str]:
+    try:
+        if old["figure"] is None or new["figure"] is None:
+            raise UserError("There is no difference of views without a figure.")
+        figure = difference(old["figure"], new["figure"])
+    except UserError as error:
+        return None, error.message
+    caption = f"{new['title']}, pinned {new['date']}, minus {old['title']}, pinned {old['date']}."
+    return {**new, "title": "Difference", "figure": figure, "caption": caption, "parts": [], "control": None}, ""
 
 
 def _theme() -> str:
     return "dark" if request.args.get("theme") == "dark" else "light"
 
 
-def _exhibit(name: str, theme: str) -> Any:
-    kind, _, of = name.rpartition(":")
-    pin = findings().pin(of)
-    if kind != AGAIN:
-        return exhibit(pin, findings(), theme)
-    check = findings().check(pin.id)
-    if check is None or not check.answers:
-        raise UserError("This view was not computed again.")
-    return exhibit(_recomputed(pin, check), findings(), theme, check)
-
-
-def _recomputed(pin: Pin, check: Check) -> Pin:
-    # Under no theme of its own, so that it is drawn from the new answers in any.
-    return replace(pin, answers=check.answers, made=check.made, theme="", numbers=pin.numbers | check.numbers)
+def _exhibit(pin: str, theme: str) -> Exhibit:
+    return exhibit(findings().pin(pin), findings(), theme)
