@@ -10,48 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from analysis.engine.question import Result
 from analysis.errors import UserError
-from analysis.findings.records import Board, BoardContent, Body, Check, Item, ItemKind, Pin
+from analysis.findings.records import BoardContent, Body, Item, Pin
+from analysis.findings.store import FindingStore
 
 log = logging.getLogger(__name__)
 THEMES = ("light", "dark")
 Exhibit = dict[str, Any]
 T = TypeVar("T")
-
-
-class Findings(Protocol):
-    """What is read of the store (:class:`analysis.findings.store.FindingStore`)."""
-
-    def board(self, board: str) -> BoardContent: ...
-
-    def answer(self, digest: str) -> Result: ...
-
-    def json(self, digest: str) -> Any: ...
-
-    def picture(self, digest: str) -> bytes: ...
-
-
-class Shelf(Findings, Protocol):
-    """What is written to of the store, when a bundle becomes a board."""
-
-    def new_board(self, title: str) -> Board: ...
-
-    def drop_board(self, board: str) -> None: ...
-
-    def add(self, board: str, kind: ItemKind, body: Body) -> Item: ...
-
-    def put_pin(self, pin: Pin) -> Pin: ...
-
-    def put_answer(self, result: Result) -> str: ...
-
-    def put_json(self, data: Any) -> str: ...
-
-    def set_picture(self, pin: str, png: bytes) -> None: ...
-
-    def put_check(self, check: Check) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +50,7 @@ class Handover:
         return [self.content.pins[p] for p in item.body.get("pins", []) if p in self.content.pins]
 
 
-def gather(store: Findings, board: str, draw: Callable[[Pin, str], Exhibit] | None = None) -> Handover:
+def gather(store: FindingStore, board: str, draw: Callable[[Pin, str], Exhibit] | None = None) -> Handover:
     """Everything of a board. ``draw``: the exhibit of a pin in a theme. Raises UserError where there is no such board.
 
     Neither the name of a share link nor who wrote what is part of it.
