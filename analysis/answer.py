@@ -18,6 +18,7 @@ import numpy as np
 A = TypeVar("A")
 Arrays = dict[str, np.ndarray]
 _Reader = Callable[[Any, Arrays, str], Any]
+_LEAVES = frozenset({bool, int, float, str, type(None)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ def _write(value: Any, arrays: Arrays, path: str) -> Any:
                     out[field.wire] = inner
         return out
     if isinstance(value, (list, tuple)):
+        if _LEAVES.issuperset(map(type, value)):  # a spectrum has hundreds of numbers, and a click waits for this
+            return list(value)
         return [_write(v, arrays, f"{path}{i}.") for i, v in enumerate(value)]
     if isinstance(value, dict):
         out = {}
