@@ -10,7 +10,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from analysis.findings.numbers import TEXTS, Numbers, numbers_of, spoken
+from analysis.findings.prose import TEXTS, Numbers, numbers_of, spoken
 from analysis.findings.records import Board, BoardContent, Check, Item, Pin
 from components.findings.prose import line, rendered
 

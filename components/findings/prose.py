@@ -21,7 +21,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
-from analysis.findings.numbers import REFERENCE, Numbers, Piece, bound, numerals, pieces
+from analysis.findings.prose import REFERENCE, Numbers, Piece, bound, numerals, pieces
 from components.kit.links import local
 
 CLASSES = {"number": "fnd-number", "unbound": "fnd-unbound", "numeral": "fnd-numeral"}

@@ -13,7 +13,7 @@ from dash import Dash
 from flask import request
 
 from analysis.errors import UserError
-from analysis.findings.numbers import numbers_of
+from analysis.findings.prose import numbers_of
 from analysis.findings.records import Item
 from analysis.findings.store import Conflict, findings
 from components.findings.board import board_data, content_data, item_data, number_list
