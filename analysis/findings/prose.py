@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis.findings.numbers import number_words
 from analysis.findings.records import BoardContent, Check, Item, Pin
 
 REFERENCE = re.compile(r"\{\{[ \t]*([^{}@\n]{1,200}?)[ \t]*(?:@[ \t]*([\w-]{4,64})[ \t]*)?\}\}")
@@ -47,7 +48,7 @@ class Number:
     def words(self) -> str:
         """Where it comes from, as a sentence."""
         was = f"; it was {spoken(self.frozen)} when the view was pinned" if self.moved else ""
-        return f"{self.name} of “{self.title}”{was}."
+        return f"{number_words(self.name)} of “{self.title}”{was}."
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def pieces(text: str, numbers: Numbers) -> Iterator[Piece]:
 def bound(match: re.Match[str], numbers: Numbers) -> Piece:
     """What stands for a match of ``REFERENCE``."""
     number = numbers.find(match[1], match[2] or "")
-    return Piece("unbound", match[0], UNBOUND) if number is None else Piece("number", spoken(number.value), number.words)
+    return (
+        Piece("unbound", match[0], UNBOUND) if number is None else Piece("number", spoken(number.value), number.words)
+    )
 
 
 def numerals(text: str) -> Iterator[Piece]:

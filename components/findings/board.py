@@ -10,6 +10,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.findings.numbers import number_words
 from analysis.findings.prose import TEXTS, Numbers, numbers_of, spoken
 from analysis.findings.records import Board, BoardContent, Check, Item, Pin
 from components.findings.prose import line, rendered
@@ -68,8 +69,14 @@ def number_list(numbers: Numbers, words: str = "") -> dict[str, Any]:
     ``MOST_NUMBERS``, and how many there are."""
     wanted = words.lower().split()
     found = [
-        {"reference": reference, "name": number.name, "value": spoken(number.value), "title": number.title}
+        {
+            "reference": reference,
+            "name": number_words(number.name),
+            "value": spoken(number.value),
+            "title": number.title,
+        }
         for reference, number in numbers.listed()
-        if math.isfinite(number.value) and all(word in f"{number.name} {number.title}".lower() for word in wanted)
+        if math.isfinite(number.value)
+        and all(word in f"{number_words(number.name)} {number.title}".lower() for word in wanted)
     ]
     return {"numbers": found[:MOST_NUMBERS], "count": len(found)}

@@ -206,7 +206,9 @@ def _stacked(figure: Figure, trace: Trace, letter: str) -> Span:
         if other.get("type") != "bar" or _axis_name(other, letter) != _axis_name(trace, letter):
             continue
         heights = numeric(other.get(letter, []))
-        for at, height in zip(values(other.get(place, [])).tolist(), heights if heights is not None else [], strict=False):
+        for at, height in zip(
+            values(other.get(place, [])).tolist(), heights if heights is not None else [], strict=False
+        ):
             pair = sums.setdefault(at, [0.0, 0.0])
             pair[int(height > 0)] += float(np.nan_to_num(height))
     return min(low for low, _ in sums.values()), max(high for _, high in sums.values())
@@ -216,12 +218,14 @@ def _share_colours(figures: Sequence[Figure]) -> None:
     grids = [[trace for trace in figure["data"] if trace.get("type") == "heatmap"] for figure in figures]
     for row in zip(*grids, strict=False):
         span = None if any("coloraxis" in trace for trace in row) else _union(map(_colours, row))
-        for trace in row if span else ():
-            trace |= {"zmin": span[0], "zmax": span[1], "zauto": False}
+        if span is not None:
+            for trace in row:
+                trace |= {"zmin": span[0], "zmax": span[1], "zauto": False}
     if all(figure["layout"].get("coloraxis") for figure in figures):
         span = _union(map(_of_coloraxis, figures))
-        for figure in figures if span else ():
-            figure["layout"]["coloraxis"] |= {"cmin": span[0], "cmax": span[1], "cauto": False}
+        if span is not None:
+            for figure in figures:
+                figure["layout"]["coloraxis"] |= {"cmin": span[0], "cmax": span[1], "cauto": False}
 
 
 def _union(spans: Iterable[Span | None]) -> Span | None:

@@ -1,8 +1,8 @@
 """The Findings page: what was pinned, what is said of it, and whether it still holds.
 
-A board changes under the hands of two people at once, and while it is being typed into. So the page is drawn by its own
-scripts (assets/findings/) over JSON routes (pages/findings/routes.py); Dash knows of it the address, the session and the
-place where it is drawn.
+A board changes under the hands of two people at once, and while it is being typed into. So the page is drawn by its
+own scripts (assets/findings/) over JSON routes (pages/findings/routes.py); Dash knows of it the address and the place
+where it is drawn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from dash import ClientsideFunction, Input, Output, State, clientside_callback, dcc, html
+from dash import ClientsideFunction, Input, Output, clientside_callback, dcc, html
 
 from analysis.errors import UserError
 from components.kit.types import Node, Query
@@ -73,5 +73,4 @@ clientside_callback(
     ClientsideFunction("attune_findings", "open"),
     Output("findings-host", "title"),
     Input("findings-start", "data"),
-    State("session", "data"),
 )

@@ -17,7 +17,6 @@ from analysis.findings.prose import numbers_of
 from analysis.findings.records import Item
 from analysis.findings.store import Conflict, findings
 from components.findings.board import board_data, content_data, item_data, number_list
-from pages.findings import views
 from pages.frame.api import answered, body, text_of
 
 API = "/findings/api"
@@ -42,8 +41,6 @@ def register_routes(app: Dash) -> None:
         ("POST", "/items/<item>/move", move_item),
         ("POST", "/items/<item>/drop", drop_item),
         ("GET", "/items/<item>/numbers", show_numbers),
-        ("GET", "/pins/<pin>/again", views.show_again),
-        ("GET", "/compare", views.show_group),
     ]
     for method, rule, route in rules:
         endpoint = f"findings_{route.__name__}"
@@ -112,7 +109,8 @@ def add_item(board: str) -> Any:
     data = body(MAX_ITEM)
     after = data.get("after")
     kind: Any = text_of(data, "kind")
-    item = findings().add(board, kind, data.get("body") or {}, after if isinstance(after, str) else None,
+    content: Any = data.get("body") or {}
+    item = findings().add(board, kind, content, after if isinstance(after, str) else None,
                           author_of(data))  # fmt: skip
     return {"item": _shown(item)}
 
@@ -120,9 +118,8 @@ def add_item(board: str) -> Any:
 def change_item(item: str) -> Any:
     """Another content of an item, or the item as it is now where somebody else has changed it."""
     data = body(MAX_ITEM)
-    return _or_conflict(
-        lambda: {"item": _shown(findings().change(item, data.get("body") or {}, _version(data), author_of(data)))}
-    )
+    content: Any = data.get("body") or {}
+    return _or_conflict(lambda: {"item": _shown(findings().change(item, content, _version(data), author_of(data)))})
 
 
 def move_item(item: str) -> Any:

@@ -1,8 +1,8 @@
 """What the JSON routes of pages share: how a body is read, and how an answer, a refusal or a failure goes out.
 
 A page that draws itself by scripts asks by plain requests. What it asks for may be refused; that is an answer like any
-other (status 200, ``{"refused": sentence, "field": name}``), as the sentence is shown where the text was typed. A bug is
-logged under a number, and the answer says which.
+other (status 200, ``{"refused": sentence, "field": name}``), as the sentence is shown where the text was typed. A bug
+is logged under a number, and the answer says which.
 """
 
 from __future__ import annotations
