@@ -1,4 +1,4 @@
-"""What leaves the MLP features page beside figures: parts, controls and numbers, against the answers that they are of."""
+"""What leaves the MLP features page beside figures: parts, controls, numbers, against their answers."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_texts_of_a_feature_have_the_baseline_as_their_control() -> None:
     drawing = drawn_again(parts.feature_texts, texts, options=options)
     (shown,) = kind(drawing, Texts)
     assert shown.texts[1].title == "With the feature" and [t for t, _ in shown.texts[1].tokens] == [" a", "\n"]
-    assert drawing.control is not None and drawing.control.name == "random sparse directions"
+    assert drawing.control is not None and drawing.control.name == "random sparse direction"
     assert "a null" in drawing.control.text and drawing.numbers["strength of feature 3"] == 2.0
     assert drawing.numbers["mean kl"] == 0.3 and drawing.numbers["perplexity"] == 7.5
     with pytest.raises(UserError, match="other texts"):
