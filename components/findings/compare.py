@@ -29,13 +29,14 @@ def shared_axes(figures: Sequence[Figure]) -> list[Figure]:
     or has as words or on another scale, stays as it is."""
     copies = [copy.deepcopy(figure) for figure in figures]
     for name in sorted(set.intersection(*map(_axes, copies))):
-        axes = [figure["layout"].setdefault(name, {}) for figure in copies]
+        axes = [figure["layout"].get(name) or {} for figure in copies]
         extents = [extent for figure in copies if (extent := _extent(figure, name)) is not None]
         if len(extents) < len(copies) or len({axis.get("type") == "log" for axis in axes}) > 1:
             continue
         low, high = min(low for low, _ in extents), max(high for _, high in extents)
-        for axis in axes:
-            axis |= {"range": [high, low] if _reversed(axis) else [low, high], "autorange": False}
+        for figure, axis in zip(copies, axes, strict=True):
+            span = [high, low] if _reversed(axis) else [low, high]
+            figure["layout"][name] = axis | {"range": span, "autorange": False}
     _share_colours(copies)
     return copies
 

@@ -64,6 +64,7 @@ MANIFEST = PageManifest(
     order=75,
     layout=layout,
     state=FindingsState,
+    question="What did I find, what is it held against, and does it still hold?",
     address=codec.names_of(FindingsState),
     read_address=read_address,
     routes=register_routes,
