@@ -17,6 +17,7 @@ from analysis.findings.prose import numbers_of
 from analysis.findings.records import Item
 from analysis.findings.store import Conflict, findings
 from components.findings.board import board_data, content_data, item_data, number_list
+from pages.findings import views
 from pages.frame.api import answered, body, text_of
 
 API = "/findings/api"
@@ -41,6 +42,8 @@ def register_routes(app: Dash) -> None:
         ("POST", "/items/<item>/move", move_item),
         ("POST", "/items/<item>/drop", drop_item),
         ("GET", "/items/<item>/numbers", show_numbers),
+        ("GET", "/pins/<pin>/again", views.show_again),
+        ("GET", "/compare", views.show_group),
     ]
     for method, rule, route in rules:
         endpoint = f"findings_{route.__name__}"
