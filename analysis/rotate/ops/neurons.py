@@ -57,6 +57,12 @@ class OnNeurons(Operation[A]):
 
     model: ModelSpec = ModelSpec("default")
 
+    def reads(self, context: Context) -> str:
+        """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
+        from analysis.rotate.library import MEASUREMENTS
+
+        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
+
     def opened(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary | None]:
         """Weight vectors, and the measurements if there are any."""
         from analysis.rotate.library import open_library
@@ -219,6 +225,10 @@ class MeasureNull(OnNeurons[Measurement]):
 
     def describe(self) -> str:
         return f"Measure the neurons of {self.model.label}"
+
+    def reads(self, context: Context) -> str:
+        """Nothing: it makes the measurements, and is still the same question once they are there."""
+        return ""
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.measure import measure
