@@ -20,7 +20,7 @@ from analysis.answer import to_wire
 from analysis.engine.client import Reply
 from analysis.engine.question import Result
 from analysis.errors import UserError
-from analysis.findings.numbers import scalars
+from analysis.findings.numbers import numbers_of
 from analysis.findings.pins import PinStore
 from analysis.findings.records import Pin, QuestionStamp
 from analysis.findings.texts import MAX_TITLE
@@ -128,12 +128,8 @@ def _checked(figure: Mapping[str, Any]) -> Any:
 
 
 def _numbers(own: Mapping[str, float], replies: Sequence[Reply[Any]], control: Mapping[str, float]) -> dict[str, float]:
-    """Those of the view first, then those of the answers (of a second one as "2.…"), then those of the control."""
-    of_answers = {
-        name if n == 1 else f"{n}.{name}": value
-        for n, reply in enumerate(replies, start=1)
-        for name, value in scalars(reply.answer).items()
-    }
+    """Those of the view first, then those of the answers, then those of the control."""
+    of_answers = numbers_of([reply.answer for reply in replies])
     rows = [*own.items(), *of_answers.items(), *((f"control.{name}", value) for name, value in control.items())]
     numbers: dict[str, float] = {}
     for name, value in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,15 @@ def scalars(answer: Any) -> dict[str, float]:
     long = {list_name for name in rows for list_name, number in _places(name) if number >= LONGEST}
     short = [n for n in rows if not any(list_name in long for list_name, _ in _places(n))]
     return {name: rows[name] for name in sorted(short, key=lambda n: n.count("."))[:MOST]}
+
+
+def numbers_of(answers: Sequence[Any]) -> dict[str, float]:
+    """:func:`scalars` of the answers of a view; those of a second one as "2.…"."""
+    return {
+        name if n == 1 else f"{n}.{name}": value
+        for n, answer in enumerate(answers, start=1)
+        for name, value in scalars(answer).items()
+    }
 
 
 def number_words(name: str) -> str:

@@ -68,6 +68,7 @@ class RenameRegion(Operation[RegionName]):
     """Keep a user's own name for a region; an empty one brings the computed name back."""
 
     kind: ClassVar[Kind] = "read"
+    writes: ClassVar[bool] = True
     fit: str = ""
     region: RegionNumber = 0
     label: str = ""

@@ -219,6 +219,7 @@ class MeasureNull(OnNeurons[Measurement]):
     folder."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     vectors: Annotated[int, Whole(40, 2_000, words="The number of random vectors")] = 200
     rounds: Annotated[int, Whole(1, 20, words="The number of channels of each")] = 5
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0

@@ -228,6 +228,7 @@ class FitFactorization(Operation[NewFactorization]):
     """
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     layer: Annotated[int, Whole(0, 9_999, words="The block")] = 25
     site: Annotated[str, Choice(KINDS, words="The site")] = "mlp_hidden"
