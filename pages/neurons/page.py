@@ -19,6 +19,7 @@ from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
 from pages.neurons import ablation, channels, geometry, layermap, measure, pick, vector
 from pages.neurons.cards import ENDS, HISTOGRAM, READY
+from pages.neurons.picture import picture
 from pages.neurons.state import PATH, TABS, NeuronsState, Pick
 from pages.neurons.tabs import ablation_tab, button, channels_tab, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
@@ -67,6 +68,8 @@ MANIFEST = PageManifest(
     address=names_of(NeuronsState),
     read_address=partial(read, NeuronsState),
     tabs=TABS,
+    question="What is the weight vector of a neuron made of, read without any text?",
+    picture=picture,
 )
 
 
