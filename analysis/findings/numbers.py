@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,20 @@ def scalars(answer: Any) -> dict[str, float]:
     return {name: rows[name] for name in sorted(short, key=lambda n: n.count("."))[:MOST]}
 
 
-def numbers_of(answers: Sequence[Any]) -> dict[str, float]:
-    """:func:`scalars` of the answers of a view; those of a second one as "2.…"."""
-    return {
+def pin_numbers(own: Mapping[str, float], answers: Sequence[Any], control: Mapping[str, float]) -> dict[str, float]:
+    """The numbers of a pin: the view's own first, then those of the answers (of a second one as "2.…"), then those of
+    the control."""
+    of_answers = {
         name if n == 1 else f"{n}.{name}": value
         for n, answer in enumerate(answers, start=1)
         for name, value in scalars(answer).items()
     }
+    rows = [*own.items(), *of_answers.items(), *((f"control.{name}", value) for name, value in control.items())]
+    numbers: dict[str, float] = {}
+    for name, value in rows:
+        if value is not None and math.isfinite(value):
+            numbers.setdefault(name, float(value))
+    return numbers
 
 
 def number_words(name: str) -> str:

@@ -16,6 +16,7 @@ from components.snmf.card import ORDERS
 from pages.manifest import PageManifest
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
 from pages.mlp_features.cards import FEATURE, LIST, NEURONS
+from pages.mlp_features.picture import picture
 from pages.mlp_features.state import PATH, TABS, FeaturesState, Start
 from pages.mlp_features.steer_panel import steer_tab
 from pages.mlp_features.tabs import (
@@ -71,6 +72,8 @@ MANIFEST = PageManifest(
     address=names_of(FeaturesState),
     read_address=partial(read, FeaturesState),
     tabs=TABS,
+    question="Which neurons of an MLP work together, and on which texts?",
+    picture=picture,
 )
 
 

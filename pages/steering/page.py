@@ -21,6 +21,7 @@ from pages.steering import keep, sliders
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
+from pages.steering.picture import picture
 from pages.steering.regions import MAP, REGIONS
 from pages.steering.state import PATH, TABS, SteeringState
 from pages.steering.tabs import tabs
@@ -76,6 +77,8 @@ MANIFEST = PageManifest(
     address=names_of(SteeringState),
     read_address=partial(read, SteeringState),
     tabs=TABS,
+    question="What does the model say when its activations are moved towards a region?",
+    picture=picture,
 )
 
 

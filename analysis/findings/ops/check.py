@@ -20,7 +20,7 @@ from analysis.engine.question import Kind, Result
 from analysis.engine.scheduler import bug
 from analysis.errors import Cancelled, UserError
 from analysis.findings.compare import TOLERANCE, Difference, differences
-from analysis.findings.numbers import number_words, numbers_of
+from analysis.findings.numbers import number_words, pin_numbers
 from analysis.findings.ops.stamps import stamp_of
 from analysis.findings.records import Check, Pin
 from analysis.findings.stale import stale
@@ -155,7 +155,7 @@ def check_pin(store: FindingStore, context: Context, pin: Pin) -> Check:
     text = _text(worst, rows, compared) + note
     if state == "moved":
         text += _reason(context, pin)
-    return Check(pin.id, time.time(), state, text, tuple(digests), numbers_of(answers))
+    return Check(pin.id, time.time(), state, text, tuple(digests), pin_numbers({}, answers, {}))
 
 
 def _made(operation: Operation[Any], context: Context) -> Result:
