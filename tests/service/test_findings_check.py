@@ -32,6 +32,7 @@ from analysis.mfa.ops.steer import SteerNext, SteerText
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.sites import Site
+from analysis.progress import silent
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import Evidence, FitContrast
 from analysis.qk.ops.prompt import HeadAttention
@@ -82,7 +83,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         store = collect(loaded, passages(), [site], max_tokens=1000, window=WINDOW)
         names = []
         for seed in (0, 1):
-            fit = fit_store(loaded, passages(), store, Wanted(site, 1000, 4, 2, iterations=2, seed=seed))
+            fit = fit_store(loaded, passages(), store, Wanted(site, 1000, 4, 2, iterations=2, seed=seed), silent)
             fit.manifest |= {"source": {"kind": "bundled"}, "model_spec": SPEC.to_dict(), "command": "a test"}
             names.append(save_fit(fit, passages()))
         residents = Residents(limit=1)
@@ -98,7 +99,8 @@ def remake(name: str) -> None:
 
     fit = open_fit(Memory(), name)
     fit.arrays["xy"] = fit.arrays["xy"] + 1
-    fit.mean += 0.5
+    fit.arrays["principal.spread"] = fit.arrays["principal.spread"] * 2
+    fit.parameters = dataclasses.replace(fit.parameters, means=fit.parameters.means * 1.5)
     save_fit(fit, passages())
 
 
@@ -149,7 +151,7 @@ def test_pins_are_equal_until_a_fit_is_made_again_and_then_those_that_used_it_ar
     assert kept.state == "moved" and "was read from were made again" in kept.text and "tolerance" in kept.text
     again = RegionMap.answer_from(findings().answer(kept.answers[0]))
     then = RegionMap.answer_from(findings().answer(of_a[0].answers[0]))
-    assert again.rows[0].x - then.rows[0].x == pytest.approx(1, abs=2e-3)
+    assert again.regions[0].x - then.regions[0].x == pytest.approx(1, abs=2e-3)
 
 
 def test_what_writes_files_is_compared_and_not_made_again(bench: Bench) -> None:
