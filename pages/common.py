@@ -11,7 +11,6 @@ from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Client, OperationFailed, Reply, Superseded, WorkerGone
 from analysis.engine.operation import Operation
-from analysis.engine.question import Result
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.spoken import duration
@@ -44,10 +43,25 @@ def ask_for(
     of: type[Operation[A]] | None = None,
     **arguments: Any,
 ) -> tuple[Reply[A] | None, Node]:
-    """As :func:`attempt`, but the answer comes typed, with the question that draws it again."""
-    operations: list[Operation[A]] = []
-    result, panel = attempt(_remembering(make, operations), session, widget, of, **arguments)
-    return (None, panel) if result is None else (client().remember(operations[0], result), None)
+    """Build an operation, ask, and return (reply, None) or (None, panel that says why not). The reply holds the typed
+    answer and the question that draws it again.
+
+    ``of``: as for :func:`refusal`. A request that a newer one has replaced ends the callback without a change on the
+    page.
+    """
+    operation: Operation[A] | None = None
+    try:
+        operation = make()
+        result = client().ask(operation, session=session, widget=widget, **arguments)
+        return client().remember(operation, result), None
+    except UserError as error:
+        return None, refusal(error, of if operation is None else type(operation))
+    except Superseded as gone:
+        raise PreventUpdate from gone
+    except Cancelled:
+        return None, note("Cancelled.")
+    except (WorkerGone, OperationFailed) as error:
+        return None, failure(str(error))
 
 
 def ask_job(
@@ -58,18 +72,22 @@ def ask_job(
     draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
     of: type[Operation[A]] | None = None,
 ) -> tuple[Reply[A] | None, Node]:
-    """As :func:`attempt_job`, but the answer comes typed, with the question that draws it again."""
-    operations: list[Operation[A]] = []
-    result, panel = attempt_job(_remembering(make, operations), set_progress, session, link, draw, of)
-    return (None, panel) if result is None else (client().remember(operations[0], result), None)
+    """The body of a job callback, as :func:`ask_for`: asks under Dash's job id, relays (value, label with the time
+    left) of the progress bar.
 
+    ``draw`` takes the relay over where a page shows more than a bar: it gets (value, label) and all facts.
+    """
+    left = TimeLeft()
 
-def _remembering(make: Callable[[], Operation[A]], operations: list[Operation[A]]) -> Callable[[], Operation[A]]:
-    def made() -> Operation[A]:
-        operations.append(make())
-        return operations[0]
+    def relay(value: dict[str, Any]) -> None:
+        share = value.get("share") or 0
+        bar = (str(round(100 * share)), left.said(share, value.get("text", "")))
+        if draw is None:
+            set_progress(bar)
+        else:
+            draw(bar, value)
 
-    return made
+    return ask_for(make, session, "", of, link=link, token=current_job.get() or None, on_progress=relay)
 
 
 def reply_of(question: QuestionRef | Json) -> Reply[Any]:
@@ -80,30 +98,9 @@ def reply_of(question: QuestionRef | Json) -> Reply[Any]:
     return client().reply(question if isinstance(question, QuestionRef) else QuestionRef.from_dict(question))
 
 
-def attempt(
-    make: Callable[[], Operation],
-    session: str = "",
-    widget: str = "",
-    of: type[Operation] | None = None,
-    **arguments: Any,
-) -> tuple[Result | None, Any]:
-    """Build an operation, ask, and return (result, None) or (None, panel that says why not).
-
-    ``of``: as for :func:`refusal`. A request that a newer one has replaced ends the callback without a change on the
-    page.
-    """
-    operation: Operation | None = None
-    try:
-        operation = make()
-        return client().ask(operation, session=session, widget=widget, **arguments), None
-    except UserError as error:
-        return None, refusal(error, of if operation is None else type(operation))
-    except Superseded as gone:
-        raise PreventUpdate from gone
-    except Cancelled:
-        return None, note("Cancelled.")
-    except (WorkerGone, OperationFailed) as error:
-        return None, failure(str(error))
+def reply_to(operation: Operation[A]) -> Reply[A]:
+    """The reply to an operation, asked now: also to a job, which is short or kept. Raises as :meth:`Client.ask`."""
+    return client().remember(operation, client().ask(operation))
 
 
 class TimeLeft:
@@ -126,32 +123,6 @@ class TimeLeft:
             return text
         said = f"about {duration(gone * (1 - share) / done)} left"
         return f"{text} · {said}" if text else said
-
-
-def attempt_job(
-    make: Callable[[], Operation],
-    set_progress: Callable[[Any], None],
-    session: str,
-    link: str,
-    draw: Callable[[tuple[str, str], dict[str, Any]], None] | None = None,
-    of: type[Operation] | None = None,
-) -> tuple[Result | None, Any]:
-    """The body of a job callback: ask under Dash's job id, relay (value, label with the time left) of the progress bar.
-
-    ``draw`` takes the relay over where a page shows more than a bar: it gets (value, label) and all facts.
-    """
-
-    left = TimeLeft()
-
-    def relay(value: dict[str, Any]) -> None:
-        share = value.get("share") or 0
-        bar = (str(round(100 * share)), left.said(share, value.get("text", "")))
-        if draw is None:
-            set_progress(bar)
-        else:
-            draw(bar, value)
-
-    return attempt(make, session, "", of, link=link, token=current_job.get() or None, on_progress=relay)
 
 
 def spec_of(data: Any) -> ModelSpec:

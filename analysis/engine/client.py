@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 RECENT = 256 << 20
 """Bytes of recent answers that a client keeps, so that figures which share one do not ask twice."""
-_LEAST = 100_000
-"""Bytes that an answer without arrays counts for."""
+_LEAST = 2_000
+"""Bytes that the objects of any answer take beside its text and arrays."""
 Message = tuple[dict[str, Any], dict[str, Any]]
 A = TypeVar("A")
 
@@ -100,7 +100,7 @@ class Client:
         """The typed answer in a result, kept among the recent ones. TypeError if the operation declares no answer."""
         question = QuestionRef(type(operation).__name__, operation.to_params(), result.key)
         reply = Reply(operation.answer_from(result), question)
-        size = _LEAST + sum(a.nbytes for a in result.arrays.values())
+        size = _LEAST + len(json.dumps(result.data)) + sum(a.nbytes for a in result.arrays.values())
         self._recent.put(hash_of([question.operation, question.params]), reply, size)
         return reply
 

@@ -15,6 +15,7 @@ class Memory:
         self.limit = limit
         self._lock = threading.Lock()
         self._items: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
 
     def get(self, key: Hashable) -> Any | None:
         """The value under a key, or None."""
@@ -27,7 +28,7 @@ class Memory:
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Remember a value of ``size`` bytes."""
         with self._lock:
+            self._bytes += size - self._items.pop(key, (None, 0))[1]
             self._items[key] = (value, size)
-            self._items.move_to_end(key)
-            while len(self._items) > 1 and sum(s for _, s in self._items.values()) > self.limit:
-                self._items.popitem(last=False)
+            while len(self._items) > 1 and self._bytes > self.limit:
+                self._bytes -= self._items.popitem(last=False)[1][1]

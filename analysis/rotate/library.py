@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.answer import from_wire
 from analysis.artefacts import Arrays, Wording
 from analysis.engine.memory import Memory
+from analysis.rotate.answers.neurons import LayerShare
 from analysis.rotate.attractors import Attractor
 from analysis.rotate.null import ChannelNull
 from analysis.shelf import Misfit, Shelf
@@ -29,7 +31,8 @@ CHANNEL_ARRAYS = (
 """What is kept of found channels, under the names that the estimator gives them."""
 
 
-_NEURON = {"layer": int, "vector": str, "neuron": int, "channels": list}
+_CHANNEL = {"own_z": float, "percentile": float, "p": float, "tokens": list}
+_NEURON = {"layer": int, "vector": str, "neuron": int, "kurtosis": float, "channels": [_CHANNEL]}
 _MANIFEST = {
     **{"fingerprint": str, "model": str, "layers": list, "vectors": list, "embedding_layers": list},
     **{"projections": dict, "shares": list, "neurons": [_NEURON]},
@@ -151,6 +154,8 @@ def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> NeuronLibra
         raise Misfit("their arrays do not fit together")
     for name in manifest["projections"]:
         _ = (library.null(name), library.band(name), arrays[f"{name}.low"], arrays[f"{name}.zero"])
+    for row in manifest["shares"]:
+        from_wire(LayerShare, row, {})
     if any(len(a) != len(library.made) for name, a in arrays.items() if name.startswith("made.")):
         raise Misfit("their channels are of other neurons")
     return library

@@ -7,9 +7,7 @@ and the manifest says with what. A number that was not measured is absent, and t
 from __future__ import annotations
 
 import json
-from typing import TypeVar
 
-from analysis.answer import from_wire
 from analysis.errors import UserError
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
@@ -17,11 +15,9 @@ from analysis.othello.sources import bundled_folder
 from analysis.progress import Check
 from analysis.tpr.answers.edit import TrialTable
 from analysis.tpr.answers.model import ModelCheck, ModelFigures, Play, ProbeRow, RandomNetwork, TrainingLog
-from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES
+from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES, measured
 from analysis.tpr.pipeline import MAX_ILLEGAL, PLAY_SEED
 from analysis.tpr.room import Room
-
-A = TypeVar("A")
 
 
 def figures_of(room: Room) -> ModelFigures:
@@ -37,9 +33,9 @@ def figures_of(room: Room) -> ModelFigures:
         if any(r["kind"] == kind for r in rows)
     }
     training = training_log(room)
-    play = from_manifest(Play, room, "play")
-    edits = from_manifest(TrialTable, room, "edits")
-    more = tuple(from_wire(TrialTable, table, {}) for table in manifest.get("edits_more") or [])
+    play = measured(Play, manifest.get("play"))
+    edits = measured(TrialTable, manifest.get("edits"))
+    tables = (edits, *(measured(TrialTable, table) for table in manifest.get("edits_more") or []))
     return ModelFigures(
         facts=room.facts(),
         words=words(room, training, play),
@@ -49,19 +45,13 @@ def figures_of(room: Room) -> ModelFigures:
         training_caption=training_caption(training),
         accuracy=accuracy,
         constant=manifest.get("constant"),
-        random_network=from_manifest(RandomNetwork, room, "random_network"),
+        random_network=measured(RandomNetwork, manifest.get("random_network")),
         accuracy_caption=accuracy_caption(room),
         edits=edits,
-        edits_by_squares=more if edits is None else (edits, *more),
+        edits_by_squares=tuple(table for table in tables if table is not None),
         probes=probe_rows(room),
         role_dims=role_dims(room),
     )
-
-
-def from_manifest(kind: type[A], room: Room, name: str) -> A | None:
-    """An entry of the manifest of a model's probes; None where it was not measured."""
-    entry = room.probes.manifest.get(name)
-    return from_wire(kind, entry, {}) if entry else None
 
 
 def role_dims(room: Room) -> tuple[tuple[int, str], ...]:

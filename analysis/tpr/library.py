@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from analysis import foreign
+from analysis.answer import from_wire
 from analysis.artefacts import Arrays, Wording, manifest_path
 from analysis.errors import UserError
 from analysis.shelf import Shelf
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from analysis.tpr.probes import Probe
 
+A = TypeVar("A")
 _MANIFEST = {
     "model": str,
     "rows": [{"kind": str, "layer": int, "labels": str, "settings": dict, "accuracy": float, "macro_f1": float}],
@@ -121,6 +123,13 @@ class ProbeSet:
     def layers(self, kind: str, labels: str = "parity") -> list[int]:
         """The blocks that have a probe of a kind."""
         return sorted(r["layer"] for r in self.manifest["rows"] if (r["kind"], r["labels"]) == (kind, labels))
+
+
+def measured(kind: type[A], entry: Any) -> A | None:
+    """What an entry of a manifest holds, None where it was not measured. UserError(field="probe") for one of another
+    form: sets come from elsewhere, too."""
+    with foreign.reading("The figures kept with these probes cannot be read. Fit the probes again.", "probe"):
+        return from_wire(kind, entry, {}) if entry else None
 
 
 def new_set(model: str, **facts: Any) -> ProbeSet:

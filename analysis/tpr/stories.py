@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.answer import from_wire
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.othello.board import Board
@@ -17,6 +16,7 @@ from analysis.progress import Check, no_check
 from analysis.tpr.activations import whole_games
 from analysis.tpr.answers.edit import Story
 from analysis.tpr.editing import edit_position, fixed_scale
+from analysis.tpr.library import measured
 from analysis.tpr.room import Room, read_game
 
 STORIES = ("line", "edit", "pass")
@@ -35,7 +35,7 @@ def story_of(room: Room, story: str, memory: Memory, check: Check = no_check) ->
     """
     key = ("othello-story", room.fingerprint, room.probes.manifest.get("sha256"), story)
     bundled = (room.probes.manifest.get("stories") or {}).get(story)
-    answer: Story | None = from_wire(Story, bundled, {}) if bundled else memory.get(key)
+    answer: Story | None = measured(Story, bundled) or memory.get(key)
     if answer is None:
         answer = {"line": _line, "edit": _edit, "pass": _pass}[story](room, memory, check)
         if answer is None:

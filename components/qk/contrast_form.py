@@ -5,8 +5,10 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.fields import Choice, Flag, Text, Whole
 from analysis.qk.answers.features import ContrastPreview
-from analysis.qk.contrasts import CONTRAST_KINDS, TEMPLATE_HELP, ContrastKind, Option
+from analysis.qk.contrasts import CONTRAST_KINDS, TEMPLATE_HELP, ContrastKind, ContrastSpec, Option
+from components.kit.field import number_field
 from components.kit.types import Node
 
 
@@ -35,16 +37,8 @@ def contrast_form(kind: str) -> Node:
             *rows,
             html.Div(
                 [
-                    dbc.Label("Examples", html_for="examples"),
-                    dbc.Input(
-                        id="examples",
-                        type="number",
-                        step="any",
-                        value=chosen.default_examples,
-                        className="attune-number",
-                    ),
-                    dbc.Label("Seed", html_for="contrast-seed"),
-                    dbc.Input(id="contrast-seed", type="number", step="any", value=0, className="attune-number"),
+                    number_field(ContrastSpec, "n_examples", "examples", "Examples", chosen.default_examples),
+                    number_field(ContrastSpec, "seed", "contrast-seed", "Seed"),
                     html.Button("Preview", id="preview-feature", className="attune-button", type="button"),
                     html.Button(
                         "Add to the list", id="add-feature", className="attune-button attune-primary", type="button"
@@ -62,25 +56,20 @@ def contrast_form(kind: str) -> Node:
 def _row(option: Option) -> Node:
     name = {"option": option.name}
     field: Node
-    if option.type == "integer":
-        field = dbc.Input(
-            id=name,
-            type="number",
-            step="any",
-            value=option.default,
-            className="attune-number",
-        )
-    elif option.type == "choice":
+    if isinstance(option.field, Whole):
+        field = dbc.Input(id=name, type="number", step="any", value=option.default, className="attune-number")
+    elif isinstance(option.field, Choice):
+        choices = list(option.field.options)
         field = dcc.Dropdown(
-            list(option.choices), option.default, id=name, clearable=False, searchable=False, className="attune-pick"
+            choices, option.default, id=name, clearable=False, searchable=False, className="attune-pick"
         )
-    elif option.type == "switch":
+    elif isinstance(option.field, Flag):
         field = dbc.Switch(id=name, value=bool(option.default))
     else:
         field = dbc.Textarea(id=name, value=option.default, rows=5, spellCheck=False, className="attune-prompt")
-    text = option.type == "text"
+    text = isinstance(option.field, Text)
     return html.Div(
-        [html.Label(option.label), field, html.Span(option.help, className="attune-note")],
+        [html.Label(option.field.words), field, html.Span(option.help, className="attune-note")],
         className="attune-form-row" + (" attune-form-text" if text else ""),
     )
 

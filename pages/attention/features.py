@@ -16,7 +16,7 @@ from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.contrast_form import contrast_form, preview
 from pages.attention.state import MOST_FEATURES, features_of, text_of
-from pages.common import ask_for, attempt_job, refusal, spec_of
+from pages.common import ask_for, ask_job, refusal, spec_of
 from pages.presses import Press, press, queue_callbacks, settle
 
 
@@ -259,12 +259,10 @@ def fit_features(
         chosen = chosen[place : place + 1]
     still: tuple[int, ...] = ()
     for contrast in chosen:
-        result, panel = attempt_job(
-            partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address
-        )
-        if result is None:
+        reply, panel = ask_job(partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address)
+        if reply is None:
             return panel, no_update
-        still = FitContrast.answer_from(result).still_layers  # the fit itself stays in the store: it is large
+        still = reply.answer.still_layers
     same = (
         f" Nothing rotates in layers {', '.join(map(str, still))}: their vectors before are those after."
         if still

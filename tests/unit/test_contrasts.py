@@ -146,7 +146,7 @@ def test_every_kind_has_defaults_that_make_a_spec_and_travel_as_json() -> None:
         assert made.n_examples == kind.default_examples
         assert set(made.options) == {option.name for option in kind.options}
         assert ContrastSpec.from_dict(json.loads(json.dumps(made.to_dict()))) == made
-        assert kind.title and kind.explanation and all(o.label and o.help for o in kind.options)
+        assert kind.title and kind.explanation and all(o.field.words and o.help for o in kind.options)
     assert ContrastSpec("induction").n_examples == 300
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from analysis.engine.operation import REGISTRY, Operation
 from analysis.errors import UserError
+from analysis.fields import Whole
 from analysis.mfa.ops.fit import FitRegions
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS
@@ -20,7 +21,7 @@ from analysis.snmf.ops.factorization import FitFactorization
 from pages import common
 from pages.attention.features import contrast_of
 from pages.attention.state import rank_of
-from pages.common import attempt, refusal
+from pages.common import ask_for, refusal
 from pages.controls import CONTROLS, control_of, option_control
 from pages.mlp_features.fitting import job_of
 from tests.unit.test_operations import NAMES, example_of
@@ -88,7 +89,8 @@ def test_emptied_numbers_of_a_contrast_take_no_default(examples: Any, seed: Any,
 
 
 @pytest.mark.parametrize(
-    ("kind", "option"), [(k, o.name) for k, v in CONTRAST_KINDS.items() for o in v.options if o.type == "integer"]
+    ("kind", "option"),
+    [(k, o.name) for k, v in CONTRAST_KINDS.items() for o in v.options if isinstance(o.field, Whole)],
 )
 def test_emptied_options_of_a_contrast_are_refused_as_empty(kind: str, option: str) -> None:
     with pytest.raises(UserError, match="is empty") as caught:
@@ -107,7 +109,7 @@ def marked(panel: Any) -> str:
 
 
 def test_a_refusal_marks_the_control_that_it_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, panel = attempt(lambda: FitRegions(tokens=None))  # type: ignore[arg-type]
+    result, panel = ask_for(lambda: FitRegions(tokens=None))  # type: ignore[arg-type]
     assert result is None and marked(panel) == "fit-tokens" and "is empty" in str(panel)
 
     class Worker:
@@ -117,10 +119,10 @@ def test_a_refusal_marks_the_control_that_it_is_about(monkeypatch: pytest.Monkey
             raise UserError("This model has blocks 0 to 3.", "layer")
 
     monkeypatch.setattr(common, "client", Worker)
-    assert marked(attempt(lambda: FitRegions(layer=7))[1]) == "fit-layer"
+    assert marked(ask_for(lambda: FitRegions(layer=7))[1]) == "fit-layer"
     # A form that reads a text itself says for which operation.
     form = (1, "mlp_hidden", 4, 0.1, "kmeans", 20, 600, 0, "50, many", "")
-    assert marked(attempt(lambda: job_of(None, form), of=FitFactorization)[1]) == "mlp-new-levels"
+    assert marked(ask_for(lambda: job_of(None, form), of=FitFactorization)[1]) == "mlp-new-levels"
     # What no control holds is said all the same.
     assert "data-refuses" not in refusal(UserError("No such model.", "model"), FitRegions).to_plotly_json()["props"]
     assert "data-refuses" not in refusal(UserError("Something else.")).to_plotly_json()["props"]

@@ -6,9 +6,9 @@ The same table checks what comes back from the form, so an option is described, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
 
-from analysis.errors import UserError, empty_number, is_empty
+from analysis.errors import UserError
+from analysis.fields import Choice, Field, Flag, Text, Whole
 from analysis.qk.contrasts.template import MAX_TEMPLATE, TEMPLATE_EXAMPLE, WORD_LISTS_EXAMPLE
 from analysis.qk.contrasts.words import CATEGORIES
 
@@ -19,46 +19,26 @@ OptionValue = int | bool | str
 
 @dataclass(frozen=True)
 class Option:
-    """One input of a form. ``choices`` belong to a choice, ``minimum`` and ``maximum`` to an integer, ``maximum``
-    (characters) to a text."""
+    """One input of a form: ``field`` says what it may be and, in its words, what it is called."""
 
     name: str
-    label: str
-    type: Literal["integer", "choice", "switch", "text"]
+    field: Field
     default: OptionValue
     help: str
-    choices: tuple[str, ...] = ()
-    minimum: int | None = None
-    maximum: int | None = None
 
     def check(self, value: object) -> OptionValue:
         """``value`` if it is allowed. Raises UserError whose field is the name of the option."""
-        if self.type == "integer":
-            if is_empty(value):
-                raise empty_number(self.label, f"a whole number from {self.minimum:,} to {self.maximum:,}", self.name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if whole and (self.minimum or 0) <= cast(int, value) <= (self.maximum or 0):
-                return cast(int, value)
-            raise self._refusal(f"a whole number from {self.minimum:,} to {self.maximum:,}")
-        if self.type == "switch":
-            if isinstance(value, bool):
-                return value
-            raise self._refusal("yes or no (true or false)")
-        if not isinstance(value, str):
-            raise self._refusal("text")
-        if self.type == "choice" and value not in self.choices:
-            raise self._refusal("one of " + ", ".join(self.choices))
-        if self.type == "text":
-            if self.maximum is not None and len(value) > self.maximum:
+        if isinstance(self.field, Text) and isinstance(value, str):
+            if len(value) > self.field.most:  # its text would be too long for the sentence, too
                 raise UserError(
-                    f"{self.label} has {len(value):,} characters; at most {self.maximum:,} are allowed.", self.name
+                    f"{self.field.words} has {len(value):,} characters; at most {self.field.most:,} are allowed.",
+                    self.name,
                 )
             if not whole_text(value):
-                raise UserError(f"{self.label} holds half of a surrogate pair. Paste the text again.", self.name)
+                raise UserError(f"{self.field.words} holds half of a surrogate pair. Paste the text again.", self.name)
+        self.field.check(value, self.name)
+        assert isinstance(value, OptionValue)
         return value
-
-    def _refusal(self, wanted: str) -> UserError:
-        return UserError(f"{self.label} must be {wanted}.", self.name)
 
 
 @dataclass(frozen=True)
@@ -81,7 +61,7 @@ def whole_text(text: str) -> bool:
 
 
 def _n_boxes(why: str) -> Option:
-    return Option("n_boxes", "Boxes", "integer", 4, f"How many boxes each list has. {why}", minimum=3, maximum=9)
+    return Option("n_boxes", Whole(3, 9, words="Boxes"), 4, f"How many boxes each list has. {why}")
 
 
 CONTRAST_KINDS: dict[str, ContrastKind] = {
@@ -92,7 +72,10 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         "that separates them finds what came after. Which word repeats is random, so position does not tell.",
         (
             Option(
-                "n_words", "Words", "integer", 16, "How many different words can be repeated.", minimum=4, maximum=64
+                "n_words",
+                Whole(4, 64, words="Words"),
+                16,
+                "How many different words can be repeated.",
             ),
         ),
         300,
@@ -106,8 +89,7 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
             _n_boxes("With more boxes there are more places to tell apart."),
             Option(
                 "filler",
-                "Filler before the list",
-                "switch",
+                Flag(words="Filler before the list"),
                 False,
                 "Puts a random number of words before the list. Without it each place in the list is always the same "
                 "position in the prompt, so a subspace of order may be one of position.",
@@ -125,12 +107,10 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
             _n_boxes("The fitting vocabulary has as many objects."),
             Option(
                 "pairing",
-                "Pairing",
-                "choice",
+                Choice(("clean", "coded"), words="Pairing"),
                 "clean",
                 "Clean pairs the query of the first prompt with both keys. Coded pairs the key of the second prompt "
                 "with the query of the second prompt, as the published code does.",
-                choices=("clean", "coded"),
             ),
         ),
         400,
@@ -142,11 +122,9 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         (
             Option(
                 "predicate",
-                "Category asked for",
-                "choice",
+                Choice(("any", *CATEGORIES), words="Category asked for"),
                 "any",
                 "One category, or any, which draws one at random for each example.",
-                choices=("any", *CATEGORIES),
             ),
         ),
         300,
@@ -157,7 +135,10 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         "the negative keys are the earlier words. This is a contrast of position only.",
         (
             Option(
-                "length", "Words", "integer", 24, "How many different words each prompt has.", minimum=8, maximum=200
+                "length",
+                Whole(8, 200, words="Words"),
+                24,
+                "How many different words each prompt has.",
             ),
         ),
         300,
@@ -169,35 +150,28 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         (
             Option(
                 "template",
-                "Template",
-                "text",
+                Text(MAX_TEMPLATE, words="Template"),
                 TEMPLATE_EXAMPLE,
                 "Text with slots such as {animal.1|+}. The help below explains the marks.",
-                maximum=MAX_TEMPLATE,
             ),
             Option(
                 "word_lists",
-                "Word lists",
-                "text",
+                Text(MAX_TEMPLATE, words="Word lists"),
                 WORD_LISTS_EXAMPLE,
                 "One list a line: name: word, word, word.",
-                maximum=MAX_TEMPLATE,
             ),
             Option(
                 "shuffle",
-                "Shuffle the clauses",
-                "switch",
+                Flag(words="Shuffle the clauses"),
                 True,
                 "Changes the order of the clauses in square brackets from example to example, so that position does "
                 "not give the answer away.",
             ),
             Option(
                 "long_words",
-                "Words of several tokens",
-                "choice",
+                Choice(("refuse", "last"), words="Words of several tokens"),
                 "refuse",
                 "Refuse asks for another word. Last takes the last token of the word.",
-                choices=("refuse", "last"),
             ),
         ),
         200,
@@ -212,11 +186,9 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
         (
             Option(
                 "text",
-                "File",
-                "text",
+                Text(MAX_FILE, words="File"),
                 "",
                 'Lines such as {"text": "A cat and a dog. Meow, says the", "positive": ["cat"], "negative": ["dog"]}.',
-                maximum=MAX_FILE,
             ),
         ),
         20_000,

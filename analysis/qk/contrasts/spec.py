@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from analysis.errors import UserError
+from analysis.fields import Whole, check_fields
 from analysis.qk.contrasts.kinds import CONTRAST_KINDS, OptionValue
 from analysis.qk.contrasts.template import parse_template
 
@@ -30,22 +31,17 @@ class ContrastSpec:
 
     kind: str
     # Typed as int because it always is one once the object is made.
-    n_examples: int = cast(int, None)
-    seed: int = 0
+    n_examples: Annotated[int, Whole(MIN_EXAMPLES, MAX_EXAMPLES, words="The number of examples")] = cast(int, None)
+    seed: Annotated[int, Whole(0, MAX_SEED, words="The seed")] = 0
     options: dict[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or self.kind not in CONTRAST_KINDS:
             raise UserError(f"The contrast must be one of {', '.join(CONTRAST_KINDS)}.", "kind")
         kind = CONTRAST_KINDS[self.kind]
-        n_examples = kind.default_examples if self.n_examples is None else self.n_examples
-        if not _is_int(n_examples) or not MIN_EXAMPLES <= n_examples <= MAX_EXAMPLES:
-            raise UserError(
-                f"The number of examples must be a whole number from {MIN_EXAMPLES} to {MAX_EXAMPLES:,}.", "n_examples"
-            )
-        if not _is_int(self.seed) or not 0 <= self.seed <= MAX_SEED:
-            raise UserError(f"The seed must be a whole number from 0 to {MAX_SEED:,}.", "seed")
-        object.__setattr__(self, "n_examples", n_examples)
+        if self.n_examples is None:
+            object.__setattr__(self, "n_examples", kind.default_examples)
+        check_fields(self)
         object.__setattr__(self, "options", self._checked(kind.options))
         if self.kind == "template":
             parse_template(str(self.options["template"]), str(self.options["word_lists"]))
@@ -79,7 +75,3 @@ class ContrastSpec:
             seed=data.get("seed", 0),
             options=data.get("options", {}),
         )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

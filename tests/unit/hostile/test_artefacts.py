@@ -24,7 +24,9 @@ from analysis.mfa import library as regions
 from analysis.models.spec import ModelSpec
 from analysis.rotate.library import MEASUREMENTS
 from analysis.snmf import library as features
-from analysis.tpr.library import PROBE_SETS
+from analysis.tpr.answers.edit import TrialTable
+from analysis.tpr.answers.model import Play, RandomNetwork
+from analysis.tpr.library import PROBE_SETS, measured
 from tests.unit.hostile.watch import watched
 
 DATA = Path(regions.__file__).resolve().parent.parent / "data"
@@ -74,6 +76,8 @@ class Kept:
             return made.facts(), made.rows(), made.skip_first, made.label(0), made.neurons(0)
         if self.kind == "probes":
             probes = PROBE_SETS.read(self.path)
+            for kind, name in ((Play, "play"), (TrialTable, "edits"), (RandomNetwork, "random_network")):
+                measured(kind, probes.manifest.get(name))
             return probes.rows, probes.layers("linear"), probes.probe("linear", 3)
         if self.kind == "study":
             study = STUDIES.read(self.path)
@@ -220,6 +224,27 @@ def test_a_small_factorization_cannot_claim_to_be_a_large_one(tmp_path: Path, mo
     kept = Kept("factorization")
     kept.record["width"] = 9_999_999
     kept.record["levels"] = [900_000]
+    kept.write()
+    _refused(kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "value"),
+    [
+        ("neurons", "shares", [{"layer": 3}]),
+        ("neurons", "shares", ["a"]),
+        ("neurons", "neurons", [{"layer": 3, "vector": "down", "neuron": 1, "kurtosis": 0.1, "channels": [{}]}]),
+        ("probes", "play", {"games": 3}),
+        ("probes", "edits", [1]),
+        ("probes", "random_network", {"layer": 1, "games": 2, "linear": 0.5, "tpr": 0.5, "more": 1}),
+    ],
+)
+def test_rows_of_another_form_are_a_sentence(
+    kind: str, entry: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    kept = Kept(kind)
+    kept.record[entry] = value
     kept.write()
     _refused(kept)
 
