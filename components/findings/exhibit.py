@@ -166,8 +166,9 @@ def _answer(kind: type, kept: Kept) -> Any:
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    for sub in kind.__subclasses__():
-        yield from _with_subclasses(sub)
+    subclasses: list[type] = type.__subclasses__(kind)
+    for subclass in subclasses:
+        yield from _with_subclasses(subclass)
 
 
 def _windowed(figure: Figure, window: Json) -> Figure:
