@@ -16,7 +16,6 @@ from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
 from analysis.findings.ops.check import CheckPins
 from analysis.findings.ops.stamps import Stamps
-from analysis.findings.records import Pin
 from analysis.findings.stale import stale
 from analysis.findings.store import findings
 from analysis.view_ref import QuestionRef

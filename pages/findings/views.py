@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from flask import request
 
 from analysis.errors import UserError
 from analysis.findings.store import findings
+from components.findings.again import recomputed
 from components.findings.compare import difference, shared_axes
 from components.findings.exhibit import Exhibit, exhibit
 
@@ -16,13 +16,11 @@ MOST = 24
 
 
 def show_again(pin: str) -> Any:
-    """A pin as it looks with the answers of its newest check. Under no theme of its own, so that it is drawn from these
-    in any."""
-    old, check = findings().pin(pin), findings().check(pin)
-    if check is None or not check.answers:
+    """A pin as it looks with the answers of its newest check."""
+    check = findings().check(pin)
+    if check is None:
         raise UserError("This view was not computed again.")
-    new = replace(old, answers=check.answers, made=check.made, theme="", numbers=old.numbers | check.numbers)
-    return exhibit(new, findings(), _theme(), check)
+    return recomputed(findings().pin(pin), check, findings(), _theme())
 
 
 def show_group() -> Any:
@@ -33,10 +31,11 @@ def show_group() -> Any:
     if len(names) > MOST:
         raise UserError(f"At most {MOST} views share their axes.")
     exhibits = [_exhibit(name, theme) for name in names]
-    if any(each["figure"] is None for each in exhibits) or len({each["settings"].get("view") for each in exhibits}) > 1:
+    figures = [each["figure"] for each in exhibits if each["figure"] is not None]
+    if len(figures) < len(exhibits) or len({each["settings"].get("view") for each in exhibits}) > 1:
         raise UserError("Only figures of one view share their axes.")
     minus, why = _difference(*sorted(exhibits, key=lambda each: each["date"])) if len(exhibits) == 2 else (None, "")
-    for each, figure in zip(exhibits, shared_axes([each["figure"] for each in exhibits]), strict=True):
+    for each, figure in zip(exhibits, shared_axes(figures), strict=True):
         each["figure"] = figure
     return {"exhibits": exhibits, "difference": minus, "why": why}
 
