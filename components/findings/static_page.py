@@ -154,7 +154,7 @@ def _scripts() -> tuple[str, str]:
 
 
 def _script(text: str) -> str:
-    """A script as the content of an element: nothing in it ends the element, and no lines that a parser would change."""
+    """A script as the content of an element, which nothing in it ends; line ends as parsers leave them."""
     return re.sub(r"<(?=/script|!--|script)", r"\\x3c", text.replace("\r\n", "\n"), flags=re.IGNORECASE)
 
 
