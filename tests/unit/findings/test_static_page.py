@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from analysis.findings.export.handover import Handover
 from analysis.findings.export.redact import redact
 from analysis.findings.export.texts import text_id
-from components.findings.static_page import base_size, delta, static_page
+from pages.findings.static_page import base_size, delta, static_page
 from tests.unit.findings.example_board import SECRET, handover
 from tests.unit.findings.test_redact import PIECES, WORDS
 
