@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dash import Dash, no_update, set_props
-from flask import redirect, request
-from werkzeug.wrappers import Response
 
 from analysis.disk import FULL, full_disk
 from analysis.engine.client import Client, OperationFailed, WorkerGone
@@ -26,7 +24,6 @@ from analysis.home import folder, home
 from analysis.logs import log_to
 from analysis.models.spec import ModelSpec
 from components.frame.shell import shell
-from components.kit.links import local
 from pages.frame.background import RelayManager, open_cache
 from pages.frame.linked import register_linked
 from pages.frame.security import harden, secret_key
@@ -95,14 +92,14 @@ def create_app(settings: Settings | None = None) -> Dash:
     app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js")).replace("SCRIPTS", first)
     app.server.secret_key = secret_key(home())
     pages = register_pages()
-    register_frame(app, pages)
+    navigation = [page for page in pages if page.navigation]
+    register_frame(app, navigation)
     register_routes(app)
+    for page in pages:
+        if page.routes is not None:
+            page.routes(app)
     register_linked(app, settings.model)
-    app.layout = lambda: shell([(page.name, page.path) for page in pages], settings.model.to_dict())
-
-    @app.server.before_request
-    def home_page() -> Response | None:
-        return redirect(local(pages[0].path)) if request.path == "/" else None
+    app.layout = lambda: shell([(page.name, page.path) for page in navigation], settings.model.to_dict())
 
     hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
     harden(app, hosts)

@@ -28,7 +28,7 @@ def run(clicks: int = 40) -> dict[str, Any]:
     from analysis.othello.games import random_games
     from analysis.othello.squares import SQUARE_OF_TOKEN
     from analysis.tpr.ops.edit import OthelloEdit
-    from analysis.tpr.ops.reading import OthelloBinding, OthelloReading, OthelloRoles
+    from analysis.tpr.ops.reading import OthelloBinding, OthelloFacts, OthelloReading, OthelloRoles
     from components.othello import views
     from components.othello.board import belief_board, next_move_board
 
@@ -50,7 +50,8 @@ def run(clicks: int = 40) -> dict[str, Any]:
         def binding(i: int) -> None:
             answer = ask(OthelloBinding("bundled", games[0], 10 + i, 3))
             drawings = [
-                draw(answer, views.OfModel(), "light") for draw in (views.unbound_squares, views.binding_matrix)
+                views.unbound_squares(answer, figures, views.OfModel(), "light"),
+                views.binding_matrix(answer, views.OfModel(), "light"),
             ]
             json.dumps(_plain([drawing.figure for drawing in drawings]))
 
@@ -63,7 +64,8 @@ def run(clicks: int = 40) -> dict[str, Any]:
             answer = ask(OthelloEdit("bundled", moves, 30, 3, edits=((moves[20], 0),), choose=choose))
             json.dumps(_plain(views.edited_moves(answer, views.EditWay("tpr", choose == "best"), "light").figure))
 
-        reading(games[-1], 5, 0)  # opens model and probes
+        figures = ask(OthelloFacts("bundled"))  # opens model and probes
+        reading(games[-1], 5, 0)
         remix(clicks + 1)
         edit(clicks + 1, "fixed")
         return {

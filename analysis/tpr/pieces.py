@@ -59,7 +59,7 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
     directions, share = pca(w[:, 1] - w[:, 2])
     read = readings(m2, roles2, fillers2)
     rows = tuple(GeometryRow(r.key, r.title, r.neighbours, r.r2, r.gauge) for r in read)
-    gaps = [GapTitle(rows[i].key, f"{rows[i].title}: R² {rows[i].r2:.2f}") for i in (0, 3)]
+    gaps = [GapTitle(rows[i].key, f"{rows[i].title}: R² {rows[i].r2:.2f}", rows[i].r2) for i in (0, 3)]
     maps = {read[i].key: gap_map(read[i].points) for i in (0, 3)}
     bars = [
         NeighbourRow("roles, these coordinates", **neighbour_shares(roles2)),
@@ -67,7 +67,7 @@ def pieces(room: Room, probe: Any, activations: Tensor, gauge: int, embedding: s
     ]
     baselines = room.probes.manifest.get("baselines") or []
     for row in baselines:
-        gaps.append(GapTitle(row["key"], f"{row['title']}: R² {row['gap_r2']:.2f}"))
+        gaps.append(GapTitle(row["key"], f"{row['title']}: R² {row['gap_r2']:.2f}", row["gap_r2"]))
         maps[row["key"]] = room.probes.arrays[f"baseline/{row['key']}/gap"]
         bars.append(NeighbourRow(row["title"], **row["neighbours"]))
     bars.append(NeighbourRow("chance", **chance_shares()))

@@ -41,7 +41,8 @@
       } else if (line.marks) mark(line.marks);
       else if (line.error) say("", line.error);
       else if (line.done) {
-        save(prefix + "written", { operation: mine.asked.operation || "SteerText", params: mine.asked.params });
+        const { operation, params, turn } = mine.asked;
+        save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
       }
     }
@@ -80,5 +81,8 @@
     return { stop, write };
   }
 
-  register("attune", { writer });
+  /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
+  const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
+
+  register("attune", { refOfWritten, writer });
 })();

@@ -17,6 +17,7 @@ from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped
 from components.kit.theme import REMAINDER
 from components.kit.view import Drawing, NoOptions, view
+from components.mfa.evidence import course_numbers, fit_control, fit_numbers, token_numbers
 from components.mfa.region_list import matching
 
 CHARACTERS = {
@@ -116,7 +117,7 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
         uirevision="map",
         clickmode="event",
     )
-    return Drawing(picture, fit.facts.caption, plain_of(fit.facts))
+    return Drawing(picture, fit.facts.caption, plain_of(fit.facts), control=fit_control(fit), numbers=fit_numbers(fit))
 
 
 def _edges(region: Region, by_number: dict[int, Region]) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def token_parts(parts: TokenParts, options: TokenOptions, theme: str) -> Drawing
         picture,
         "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar.",
         {"label": parts.labels[chosen]},
+        numbers=token_numbers(parts, chosen),
     )
 
 
@@ -249,13 +251,13 @@ def two_segments(parts: TokenParts, options: TokenOptions, theme: str) -> Drawin
     )
     label = parts.labels[options.token]
     caption = f"Token {options.token}, “{label}”: the plane that holds its points best."
-    return Drawing(picture, caption, {"label": label})
+    return Drawing(picture, caption, {"label": label}, numbers=token_numbers(parts, options.token))
 
 
 @view("steering/fit", NewFit)
 def new_fit(fit: NewFit, options: NoOptions, theme: str) -> Drawing:
     """The course of a fit that was made."""
-    return Drawing(fit_curve(fit.history, theme), fit.sentence, fit.settings)
+    return Drawing(fit_curve(fit.history, theme), fit.sentence, fit.settings, numbers=course_numbers(fit))
 
 
 def fit_curve(history: Sequence[Iteration], theme: str) -> Figure:

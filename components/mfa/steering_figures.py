@@ -15,7 +15,9 @@ from components.kit.figure import AFTER, BEFORE, figure
 from components.kit.labels import escaped
 from components.kit.next_tokens import next_tokens
 from components.kit.theme import REMAINDER
-from components.kit.view import Drawing, NoOptions, view
+from components.kit.view import Drawing, view
+from components.kit.written import TextsOptions, check_texts, text_control, text_numbers
+from components.mfa.evidence import control_name, control_of_table, own_kl, presence_control, presence_numbers
 
 CONTROL = "#009E73"
 
@@ -36,12 +38,14 @@ def steered_next(shift: SteeredNext, options: NextOptions, theme: str) -> Drawin
         f"After “{options.prompt}”. Entropy {before:.2f} → {after:.2f} nats. Computed in {1000 * shift.seconds:.0f} "
         f"ms; a full pass over {shift.tokens} tokens takes {1000 * shift.full_seconds:.0f} ms.",
         {"kl": shift.kl},
+        numbers={"kl": shift.kl, "entropy unsteered": before, "entropy steered": after},
     )
 
 
-@view("steering/price", SteeredTexts)
-def price_per_token(texts: SteeredTexts, options: NoOptions, theme: str) -> Drawing:
+@view("steering/price", SteeredTexts, options=TextsOptions)
+def price_per_token(texts: SteeredTexts, options: TextsOptions, theme: str) -> Drawing:
     """KL to the unsteered model at each written token, for the steered text and its control."""
+    check_texts(texts, options)
     data = []
     for text, name, colour in ((texts.steered, "steered", AFTER), (texts.control, "control", CONTROL)):
         if text is None or not text.kl:
@@ -68,7 +72,10 @@ def price_per_token(texts: SteeredTexts, options: NoOptions, theme: str) -> Draw
     )
     note = f"Control: {texts.control_note}." if texts.control_note else ""
     caption = f"Price along the steered text, each token given the tokens before it. {note}"
-    return Drawing(picture, caption, {"texts": _words(texts)})
+    # The price is the distance from the unsteered model, so the unsteered text is no control of it.
+    control = None if texts.control is None else text_control(texts, control_name(options))
+    numbers = text_numbers(texts, options)
+    return Drawing(picture, caption, {"texts": _words(texts)}, control=control, numbers=numbers)
 
 
 def _words(texts: SteeredTexts) -> dict[str, str]:
@@ -76,9 +83,10 @@ def _words(texts: SteeredTexts) -> dict[str, str]:
     return {name: text.text for name, text in arms.items() if text is not None}
 
 
-@view("steering/presence", SteeredTexts)
-def region_presence(texts: SteeredTexts, options: NoOptions, theme: str) -> Drawing:
+@view("steering/presence", SteeredTexts, options=TextsOptions)
+def region_presence(texts: SteeredTexts, options: TextsOptions, theme: str) -> Drawing:
     """Mean responsibility of the steered regions at the block of the fit, over the written tokens, base and steered."""
+    check_texts(texts, options)
     presence = texts.presence
     data = [
         {
@@ -105,6 +113,8 @@ def region_presence(texts: SteeredTexts, options: NoOptions, theme: str) -> Draw
         picture,
         "The unsteered model reads each text; mean responsibility over its written tokens at the fit's block.",
         {"texts": _words(texts)},
+        control=presence_control(texts),
+        numbers=presence_numbers(presence),
     )
 
 
@@ -139,7 +149,13 @@ def controls_bars(table: ControlTable, options: ControlOptions, theme: str) -> D
         margin={"l": 150, "r": 8, "t": 8, "b": 44},
     )
     place = f"At the last position of “{options.prompt}”; {size_of_controls(table)}"
-    return Drawing(picture, f"{place} Seed {options.seed}.", {"rows": plain_of(rows)})
+    return Drawing(
+        picture,
+        f"{place} Seed {options.seed}.",
+        {"rows": plain_of(rows)},
+        control=control_of_table(table),
+        numbers={"kl": own_kl(table)},
+    )
 
 
 def size_of_controls(table: ControlTable) -> str:

@@ -10,7 +10,7 @@ from analysis.tpr.ops.reading import OthelloBinding
 from components.kit.types import Json, Outputs, Typed
 from components.othello.views import OfModel, binding_matrix, unbound_squares
 from pages.cards import content
-from pages.common import ask_for
+from pages.common import ask_for, reply_of
 from pages.othello.cards import MATRIX, PLANE
 from pages.othello.state import Game
 
@@ -52,7 +52,7 @@ def show_binding(
     right = int((reply.answer.logits.argmax(-1) == reply.answer.truth).sum())
     of_model = OfModel(OthelloSource(source).label)
     return {
-        "plane": content(unbound_squares, reply, options=of_model, theme=theme),
+        "plane": content(unbound_squares, reply, reply_of(figures), options=of_model, theme=theme),
         "matrix": content(binding_matrix, reply, options=of_model, theme=theme),
         "words": f"block {layer}, ply {game.ply}: {right} of 64 squares lie on the right side of the lines",
         "error": None,

@@ -1,8 +1,8 @@
-"""The figure cards of the Othello page."""
+"""The figure cards of the Othello page, and its cards without a graph: boards and tables, which can be pinned too."""
 
 from __future__ import annotations
 
-from components.kit.card import Card
+from components.kit.card import Card, Panel
 from pages.cards import card_callbacks
 
 MOVES = Card("oth-bars", "Most likely moves", 330)
@@ -20,6 +20,18 @@ LEGALITY = Card("oth-legality", "Illegal first choices by ply", 340)
 TRAINING = Card("oth-training", "Training", 340)
 ACCURACY = Card("oth-accuracy", "Squares right by block", 380)
 EDITS = Card("oth-edit-table", "Edits: error by method", 380)
+
+GAME = Panel("oth-game-card", "Play")
+NEXT = Panel("oth-next-card", "What the model would play next")
+BELIEVED = Panel("oth-believed", "The board that the model believes")
+GEOMETRY = Panel("oth-geometry", "Which numbers depend on the coordinates?")
+COSINES = Panel("oth-cosines", "Cosines of the directions with the linear probe's")
+EDITED = Panel("oth-edited", "Edit the board inside the model")
+LASTING = Panel("oth-lasting", "Does the edit last?")
+MANY = Panel("oth-many", "Many edits")
+MODEL = Panel("oth-model", "This model")
+BY_SQUARES = Panel("oth-by-squares", "Edits by number of squares")
+PROBES = Panel("oth-probes", "Model and probes")
 
 card_callbacks(
     MOVES, PLANE, MATRIX, ROLES, SURVIVES, GAPS, GRAM, NEIGHBOURS, RANKS, EDIT, TRIALS, LEGALITY, TRAINING, ACCURACY,

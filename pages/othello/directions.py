@@ -12,12 +12,12 @@ from analysis.tpr.ops.reading import OthelloDirections
 from components.kit.card import UNCHANGED
 from components.kit.types import Json, Outputs, Typed
 from components.othello.board import cosine_board
+from components.othello.position import CLASSES, cosines
 from components.othello.views import OfModel, accuracy_by_parameters
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of
-from pages.othello.cards import RANKS
+from pages.othello.cards import COSINES, RANKS
 
-CLASSES = ("empty", "moved", "turn")
 MAIN = 52
 
 
@@ -47,6 +47,7 @@ def role_dims(figures: Json) -> tuple[tuple[int, str], ...]:
 @callback(
     output={
         "boards": Output("oth-board-directions", "data"),
+        "boards_ref": COSINES.ref,
         "caption": Output("oth-cosine-caption", "children"),
         "words": Output("oth-directions-said", "children"),
         "ranks": RANKS.outputs,
@@ -75,10 +76,12 @@ def show_directions(
     _size, kind = kinds[min(int(size or 0), len(kinds) - 1)]
     reply, panel = ask_for(lambda: OthelloDirections(source, int(layer), kind, labels), session, "oth-directions")
     if reply is None:
-        return {"boards": no_update, "caption": no_update, "words": no_update, "ranks": UNCHANGED, "error": panel}
-    cosines = reply.answer.cosines
+        unchanged = dict.fromkeys(("boards", "boards_ref", "caption", "words"), no_update)
+        return unchanged | {"ranks": UNCHANGED, "error": panel}
+    values = reply.answer.cosines
     return {
-        "boards": {f"oth-cosine-{name}": cosine_board(cosines[:, i], name) for i, name in enumerate(CLASSES)},
+        "boards": {f"oth-cosine-{name}": cosine_board(values[:, i], name) for i, name in enumerate(CLASSES)},
+        "boards_ref": ref_of(cosines, reply),
         "caption": reply.answer.caption,
         "words": reply.answer.words,
         "ranks": content(accuracy_by_parameters, reply, options=OfModel(OthelloSource(source).label), theme=theme),

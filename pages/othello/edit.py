@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from dash import Input, Output, State, callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
-from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import square_name
 from analysis.tpr.answers.edit import PositionEdit, RepairRow
 from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
+from analysis.view_ref import QuestionRef
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Typed
-from components.othello.board import Boards, belief_board, board_data, difference_board, next_move_board, value_board
+from components.othello.board import Boards, board_data
+from components.othello.controls import EDIT_CONTROLS
+from components.othello.position import EditedPosition, edit_boards, edited_board, edited_position, lasting_edit
 from components.othello.views import EditWay, edited_moves
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, refusal
-from pages.othello.cards import EDIT
-from pages.othello.reading import NO_MOVE, colour_just_moved
+from pages.othello.cards import EDIT, EDITED, LASTING
+from pages.othello.reading import NO_MOVE
 from pages.othello.state import Edits, Game
 from pages.presses import Press, queue_callbacks, settle
 
-NAMES = ("empty", "black", "white")
 BOARDS = ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")
 
 
@@ -119,17 +119,7 @@ def drop_stale(data: Json, labels: str, edits: Json) -> Json:
 )
 def show_edited(data: Json, edits: Json, labels: str) -> Boards:
     """The board as edited, by colours; edited squares outlined."""
-    board = Game.from_dict(data).board
-    discs, moved = list(board.discs), colour_just_moved(board, labels)
-    targets = {square: (0, moved, 3 - moved)[target] for square, target in edits_of(edits)}
-    words = []
-    for square in range(64):
-        text = f"{square_name(square)}, {NAMES[discs[square]]}"
-        if square in targets:
-            text += f", edited to {NAMES[targets[square]]}"
-            discs[square] = targets[square]
-        words.append(text)
-    return {"oth-edit-board": board_data(discs=discs, selected=list(targets), labels=words)}
+    return {"oth-edit-board": edited_board(Game.from_dict(data).board, edits_of(edits), labels)}
 
 
 @callback(
@@ -138,6 +128,7 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
         "words": Output("oth-edit-said", "children"),
         "moves": EDIT.outputs,
         "repair": Output("oth-repair-table", "children"),
+        "refs": [EDITED.ref, LASTING.ref],
         "error": Output("oth-edit-error", "children", allow_duplicate=True),
     },
     inputs={
@@ -172,48 +163,36 @@ def ask_edit(
             "words": why if game.ply else NO_MOVE,
             "moves": EDIT.empty(),
             "repair": "",
+            "refs": [None] * 2,
             "error": None,
         }
-    reply, panel = ask_for(
-        lambda: OthelloEdit(
-            source, game.moves, game.ply, int(layer or 0), labels, edits=rows, method=method, scale=scale,
-            choose=choose, first=blocks[0], last=blocks[1],
-        ),
-        session,
-        "oth-edit",
-    )  # fmt: skip
+
+    def by(way: str) -> OthelloEdit:
+        return OthelloEdit(
+            source, game.moves, game.ply, int(layer or 0), labels, edits=rows, method=way, scale=scale, choose=choose,
+            first=blocks[0], last=blocks[1],
+        )  # fmt: skip
+
+    reply, panel = ask_for(lambda: by(method), session, "oth-edit")
     if reply is None:
-        return {"boards": no_update, "words": no_update, "moves": UNCHANGED, "repair": no_update, "error": panel}
-    way = EditWay(method, choose == "best", OthelloSource(source).label)
+        unchanged = dict.fromkeys(("boards", "words", "repair"), no_update)
+        return unchanged | {"moves": UNCHANGED, "refs": [no_update] * 2, "error": panel}
+    best, model = choose == "best", OthelloSource(source).label
+    way = EditWay(method, best, model)
+    options = EditedPosition(game.moves, game.ply, int(layer or 0), labels, model, rows, method, best)
+    # Edits that should do nothing are asked for when this one is pinned, as its control.
+    questions = [reply.question, *(QuestionRef("OthelloEdit", by(control).to_params()) for control in EDIT_CONTROLS)]
     return {
-        "boards": edit_boards(reply.answer, game.board, rows, labels),
+        "boards": dict(zip(BOARDS, edit_boards(reply.answer, game.board, rows, labels), strict=True)),
         "words": edit_words(reply.answer),
         "moves": content(edited_moves, reply, options=way, theme=theme),
         "repair": repair_table(reply.answer.repair),
+        "refs": [
+            edited_position.ref(questions, options).to_dict(),
+            ref_of(lasting_edit, reply, options=options),
+        ],
         "error": None,
     }
-
-
-def edit_boards(edit: PositionEdit, board: Board, rows: Edits, labels: str) -> Boards:
-    """The four boards of an edit, by the ids of their containers."""
-    moved = colour_just_moved(board, labels)
-    classes = classes_with(board, rows, labels)
-    discs = [(0, moved, 3 - moved)[c] for c in classes]
-    boards = (
-        next_move_board(edit.after, edit.legal_after, discs, None),
-        difference_board(edit.before, edit.after, edit.legal_before, edit.legal_after),
-        value_board(edit.crosstalk, True, "change of log-odds"),
-        belief_board(edit.beliefs[-1], np.asarray(classes), moved),
-    )
-    return dict(zip(BOARDS, boards, strict=True))
-
-
-def classes_with(board: Board, rows: Edits, labels: str) -> list[int]:
-    """The true classes with the edits put in."""
-    classes = list(board.classes(labels))
-    for square, target in rows:
-        classes[square] = target
-    return classes
 
 
 def edit_words(edit: PositionEdit) -> Node:

@@ -13,11 +13,12 @@ from analysis.tpr.answers.model import ModelFigures, ProbeRow
 from analysis.tpr.ops.reading import FitProbes, OpenOthello
 from components.kit.panels import note
 from components.kit.types import Json, Node, Outputs, Relay, Typed
+from components.othello.tables import edits_by_squares, model, probes
 from components.othello.views import edit_table_errors, legality, probe_accuracy, training
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, ask_job, reply_of
 from pages.frame.linked import opened
-from pages.othello.cards import ACCURACY, EDITS, LEGALITY, TRAINING
+from pages.othello.cards import ACCURACY, BY_SQUARES, EDITS, LEGALITY, MODEL, PROBES, TRAINING
 from pages.othello.state import PATH
 
 
@@ -30,6 +31,7 @@ from pages.othello.state import PATH
         "edits": EDITS.outputs,
         "probes": Output("oth-probe-table", "children"),
         "squares": Output("oth-edit-squares", "children"),
+        "refs": [MODEL.ref, BY_SQUARES.ref, PROBES.ref],
     },
     inputs={
         "question": Input("oth-facts", "data"),
@@ -43,13 +45,14 @@ def show_figures(question: Json, tab: str, theme: str) -> Outputs:
         raise PreventUpdate
     reply: Reply[ModelFigures] = reply_of(question)
     return {
-        "words": [html.H3("This model"), *[html.P(line) for line in reply.answer.words]],
+        "words": [html.P(line) for line in reply.answer.words],
         "legality": content(legality, reply, theme=theme),
         "training": content(training, reply, theme=theme),
         "accuracy": content(probe_accuracy, reply, theme=theme),
         "edits": content(edit_table_errors, reply, theme=theme),
         "probes": probe_table(reply.answer.probes),
         "squares": edit_table(reply.answer.edits_by_squares),
+        "refs": [ref_of(model, reply), ref_of(edits_by_squares, reply), ref_of(probes, reply)],
     }
 
 
@@ -75,7 +78,7 @@ def edit_table(tables: Sequence[TrialTable]) -> Node:
     for method, title in methods.items():
         pairs = [(means.get((n, method, "fixed")), means.get((n, method, "best "))) for n in sizes]
         body.append(row(title, ["–" if a is None or b is None else f"{a:.2f} (best {b:.2f})" for a, b in pairs]))
-    caption = html.Caption("Edits by number of squares: at one scale fixed on other cases, and the best of each case.")
+    caption = html.Caption("At one scale fixed on other cases, and in brackets the best of each case.")
     return html.Table([caption, html.Thead(head), html.Tbody(body)], className="attune-table")
 
 

@@ -12,10 +12,12 @@ from dash import dcc, html
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.othello.board import board
+from components.othello.position import OPACITY, PROBES
 from pages.manifest import PageManifest
 from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
-from pages.othello.cards import MOVES
+from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.edit_panel import edit_panel
+from pages.othello.picture import picture
 from pages.othello.state import PATH, TABS, OthelloState
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
 from pages.presses import press, queue_stores
@@ -69,6 +71,8 @@ MANIFEST = PageManifest(
     address=names_of(OthelloState),
     read_address=partial(read_state, OthelloState),
     tabs=TABS,
+    question="Which board does OthelloGPT believe in, and in which code is it written?",
+    picture=picture,
 )
 
 
@@ -96,99 +100,83 @@ def _stores(state: OthelloState) -> list[Node]:
 
 
 def _play() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Play"),
-                    html.Div(
-                        dcc.Dropdown(STORIES, id="oth-story", placeholder="Stories", searchable=False),
-                        className="attune-pick attune-story",
+    stories = html.Div(
+        dcc.Dropdown(STORIES, id="oth-story", placeholder="Stories", searchable=False),
+        className="attune-pick attune-story",
+    )
+    return GAME.layout(
+        html.Div(id="oth-story-text", className="attune-note", **{"aria-live": "polite"}),
+        board("oth-play", "The game; press a square to play there", playable=True, queue="oth-game"),
+        html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
+        html.Div(
+            [
+                button("oth-first", "|◀", "to the empty board", **press("oth-game", "first")),
+                button("oth-undo", "◀", "one move back", **press("oth-game", "undo")),
+                button("oth-redo", "▶", "one move forward", **press("oth-game", "redo")),
+                button("oth-last", "▶|", "to the last move", **press("oth-game", "last")),
+                button(
+                    "oth-best",
+                    "Model's move",
+                    "play the model's most likely legal move",
+                    **press("oth-game", "best"),
+                ),
+                button("oth-random", "Random move", **press("oth-game", "random")),
+                button("oth-random-end", "Random to the end", **press("oth-game", "end")),
+                button("oth-clear", "New game", **press("oth-game", "clear")),
+            ],
+            className="attune-row attune-keys",
+        ),
+        html.Div(
+            [
+                dbc.Label("Move list", html_for="oth-text", className="visually-hidden"),
+                dbc.Input(
+                    id="oth-text",
+                    placeholder="Paste moves: F5 D6 C3 …",
+                    size="sm",
+                    maxLength=2000,
+                    className="attune-movelist",
+                ),
+                html.Div(
+                    dcc.Dropdown(
+                        [
+                            {"label": "letter = row (papers)", "value": "rows"},
+                            {"label": "letter = column (tournaments)", "value": "columns"},
+                        ],
+                        "rows",
+                        id="oth-notation",
+                        clearable=False,
+                        searchable=False,
                     ),
-                ],
-                className="attune-card-head",
-            ),
-            html.Div(id="oth-story-text", className="attune-note", **{"aria-live": "polite"}),
-            board("oth-play", "The game; press a square to play there", playable=True, queue="oth-game"),
-            html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
-            html.Div(
-                [
-                    button("oth-first", "|◀", "to the empty board", **press("oth-game", "first")),
-                    button("oth-undo", "◀", "one move back", **press("oth-game", "undo")),
-                    button("oth-redo", "▶", "one move forward", **press("oth-game", "redo")),
-                    button("oth-last", "▶|", "to the last move", **press("oth-game", "last")),
-                    button(
-                        "oth-best",
-                        "Model's move",
-                        "play the model's most likely legal move",
-                        **press("oth-game", "best"),
+                    className="attune-pick",
+                ),
+                button(
+                    "oth-paste",
+                    "Set up",
+                    **press(
+                        "oth-game",
+                        "paste",
+                        reads='{"text": ["oth-text", "value"], "notation": ["oth-notation", "value"]}',
                     ),
-                    button("oth-random", "Random move", **press("oth-game", "random")),
-                    button("oth-random-end", "Random to the end", **press("oth-game", "end")),
-                    button("oth-clear", "New game", **press("oth-game", "clear")),
-                ],
-                className="attune-row attune-keys",
-            ),
-            html.Div(
-                [
-                    dbc.Label("Move list", html_for="oth-text", className="visually-hidden"),
-                    dbc.Input(
-                        id="oth-text",
-                        placeholder="Paste moves: F5 D6 C3 …",
-                        size="sm",
-                        maxLength=2000,
-                        className="attune-movelist",
-                    ),
-                    html.Div(
-                        dcc.Dropdown(
-                            [
-                                {"label": "letter = row (papers)", "value": "rows"},
-                                {"label": "letter = column (tournaments)", "value": "columns"},
-                            ],
-                            "rows",
-                            id="oth-notation",
-                            clearable=False,
-                            searchable=False,
-                        ),
-                        className="attune-pick",
-                    ),
-                    button(
-                        "oth-paste",
-                        "Set up",
-                        **press(
-                            "oth-game",
-                            "paste",
-                            reads='{"text": ["oth-text", "value"], "notation": ["oth-notation", "value"]}',
-                        ),
-                    ),
-                ],
-                className="attune-row attune-paste",
-            ),
-            html.Div(id="oth-play-error"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Play"},
+                ),
+            ],
+            className="attune-row attune-paste",
+        ),
+        html.Div(id="oth-play-error"),
+        controls=stories,
     )
 
 
 def _next() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [html.H3("What the model would play next"), html.Span(id="oth-next-said", className="attune-note")],
-                className="attune-card-head",
-            ),
-            html.Div(
-                [
-                    html.Div(board("oth-next", "Probability of each next move"), className="attune-board-box"),
-                    MOVES.layout(),
-                ],
-                className="attune-next",
-            ),
-            html.Div(id="oth-next-error"),
-        ],
-        className="attune-card",
-        **{"aria-label": "What the model would play next"},
+    return NEXT.layout(
+        html.Div(
+            [
+                html.Div(board("oth-next", "Probability of each next move"), className="attune-board-box"),
+                MOVES.layout(),
+            ],
+            className="attune-next",
+        ),
+        html.Div(id="oth-next-error"),
+        controls=html.Span(id="oth-next-said", className="attune-note"),
     )
 
 
@@ -203,69 +191,59 @@ def _believed(state: OthelloState) -> Node:
             className="attune-board-box",
         )
 
-    return html.Section(
+    controls = html.Div(
         [
             html.Div(
                 [
-                    html.H3("The board that the model believes"),
+                    dbc.Label("after block", html_for="oth-layer"),
                     html.Div(
-                        [
-                            dbc.Label("after block", html_for="oth-layer"),
-                            html.Div(
-                                dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag"),
-                                className="attune-slider",
-                            ),
-                        ],
-                        className="attune-inline attune-layer",
-                    ),
-                    html.Div(
-                        [
-                            dbc.Label("ply", html_for="oth-ply"),
-                            html.Div(
-                                dcc.Slider(
-                                    0,
-                                    60,
-                                    1,
-                                    value=state.game.ply,
-                                    id="oth-ply",
-                                    marks=None,
-                                    updatemode="drag",
-                                    tooltip={"always_visible": False},
-                                ),
-                                className="attune-slider",
-                            ),
-                        ],
-                        className="attune-inline attune-layer",
-                    ),
-                    dbc.RadioItems(
-                        id="oth-labels",
-                        inline=True,
-                        value=state.labels,
-                        options=[
-                            {"label": "parity labels", "value": "parity"},
-                            {"label": "true mover", "value": "mover"},
-                        ],
+                        dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag"),
+                        className="attune-slider",
                     ),
                 ],
-                className="attune-card-head",
+                className="attune-inline attune-layer",
             ),
             html.Div(
                 [
-                    one("truth", "True board"),
-                    one("linear", "Linear probe"),
-                    one("tpr", "TPR, 52 × 2"),
-                    one("trilinear", "Trilinear, 8 × 8 × 2"),
+                    dbc.Label("ply", html_for="oth-ply"),
+                    html.Div(
+                        dcc.Slider(
+                            0,
+                            60,
+                            1,
+                            value=state.game.ply,
+                            id="oth-ply",
+                            marks=None,
+                            updatemode="drag",
+                            tooltip={"always_visible": False},
+                        ),
+                        className="attune-slider",
+                    ),
                 ],
-                className="attune-boards",
+                className="attune-inline attune-layer",
             ),
-            html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
-            html.Div(
-                "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads "
-                "wrongly. Point at a square to see it on all boards.",
-                className="attune-caption",
+            dbc.RadioItems(
+                id="oth-labels",
+                inline=True,
+                value=state.labels,
+                options=[
+                    {"label": "parity labels", "value": "parity"},
+                    {"label": "true mover", "value": "mover"},
+                ],
             ),
-            html.Div(id="oth-belief-error"),
         ],
-        className="attune-card",
-        **{"aria-label": "The board that the model believes"},
+        className="oth-controls",
+    )
+    return BELIEVED.layout(
+        html.Div(
+            [
+                one("truth", "True board"),
+                *(one(name, title) for name, title in PROBES.items()),
+            ],
+            className="attune-boards",
+        ),
+        html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
+        html.Div(OPACITY, className="attune-caption"),
+        html.Div(id="oth-belief-error"),
+        controls=controls,
     )

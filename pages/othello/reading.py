@@ -9,15 +9,25 @@ from dash.exceptions import PreventUpdate
 
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
-from analysis.othello.squares import square_name
 from analysis.tpr.ops.reading import PROBES, OthelloFacts, OthelloReading
 from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Node, Outputs, Typed
-from components.othello.board import BoardData, belief_board, board_data, next_move_board
+from components.othello.board import board_data
+from components.othello.position import (
+    Position,
+    belief_boards,
+    game,
+    next_board,
+    next_moves,
+    next_words,
+    position,
+    true_board,
+    truth_words,
+)
 from components.othello.views import AtPly, likely_moves
-from pages.cards import content
-from pages.common import ask_for
-from pages.othello.cards import MOVES
+from pages.cards import content, ref_of
+from pages.common import ask_for, reply_of
+from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.state import Game
 
 NO_MOVE = "The model has no token for the empty board: it reads from the first move on. Play one."
@@ -63,6 +73,7 @@ def load_facts(
         "words": Output("oth-next-said", "children"),
         "truth": Output("oth-right-truth", "children"),
         "counts": {name: Output(f"oth-right-{name}", "children") for name in PROBES},
+        "refs": [GAME.ref, NEXT.ref, BELIEVED.ref],
         "next_error": Output("oth-next-error", "children"),
         "belief_error": Output("oth-belief-error", "children"),
     },
@@ -80,36 +91,41 @@ def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, sourc
     """Ask for the position under the cursor."""
     if figures is None or layer is None:
         raise PreventUpdate
-    game = Game.from_dict(data)
-    board = game.board
-    if game.ply == 0:
+    line = Game.from_dict(data)
+    board = line.board
+    if line.ply == 0:
         return no_reading(board, NO_MOVE)
-    if not game.readable:
+    if not line.readable:
         why = "All sixty squares are filled: there is no next move to predict, and no position for it."
         return no_reading(board, why)
     reply, panel = ask_for(
-        lambda: OthelloReading(source, game.moves, game.ply, int(layer), labels), session, "oth-reading"
+        lambda: OthelloReading(source, line.moves, line.ply, int(layer), labels), session, "oth-reading"
     )
     if reply is None:
         return no_reading(board, "") | {"next_error": panel}
     answer = reply.answer
     boards, counts = {"oth-belief-truth": true_board(board)}, {}
-    for name, belief in answer.beliefs.items():
-        if belief is None:
-            boards[f"oth-belief-{name}"], counts[name] = board_data(discs=[0] * 64), answer.missing[name]
-            continue
-        boards[f"oth-belief-{name}"] = belief_board(belief, answer.truth, colour_just_moved(board, labels))
+    believed = belief_boards(answer, board, labels)
+    for name in PROBES:
+        boards[f"oth-belief-{name}"] = believed.get(name) or board_data(discs=[0] * 64)
         by_layer = " ".join("–" if n is None else str(n) for n in answer.right_by_layer[name])
-        counts[name] = f"{answer.right[name]} of 64 right · by block: {by_layer}"
+        right = f"{answer.right[name]} of 64 right · by block: {by_layer}" if name in believed else ""
+        counts[name] = right or answer.missing[name]
+    model = OthelloSource(source).label
+    options = Position(line.moves, line.ply, int(layer), labels, model)
     return {
         "question": asdict(reply.question),
-        "next": {"oth-next": next_move_board(answer.next, answer.legal, board.discs, board.moves[-1])},
+        "next": {"oth-next": next_board(answer, board)},
         "boards": boards,
-        "moves": content(likely_moves, reply, options=AtPly(game.ply, OthelloSource(source).label), theme=theme),
-        "words": f"illegal mass {answer.illegal_mass:.2%} · entropy {answer.entropy:.2f} nats, "
-        f"{answer.log_legal:.2f} if all {len(answer.legal)} legal moves were equally likely",
+        "moves": content(likely_moves, reply, options=AtPly(line.ply, model), theme=theme),
+        "words": next_words(answer),
         "truth": truth_words(board, labels),
         "counts": counts,
+        "refs": [
+            ref_of(game, reply, options=options),
+            ref_of(next_moves, reply, options=options),
+            ref_of(position, reply, reply_of(figures), options=options),
+        ],
         "next_error": None,
         "belief_error": None,
     }
@@ -126,34 +142,7 @@ def no_reading(board: Board, why: str) -> Outputs:
         "words": why,
         "truth": "",
         "counts": dict.fromkeys(PROBES, ""),
+        "refs": [None] * 3,
         "next_error": None,
         "belief_error": None,
     }
-
-
-def true_board(board: Board) -> BoardData:
-    """The real discs."""
-    names = ("empty", "black", "white")
-    return board_data(
-        discs=board.discs,
-        last=board.moves[-1] if board.moves else None,
-        labels=[f"{square_name(s)}, {names[d]}" for s, d in enumerate(board.discs)],
-    )
-
-
-def colour_just_moved(board: Board, labels: str) -> int:
-    """1 if class "just moved" is black under these labels, 2 if it is white."""
-    if labels == "parity":
-        return 1 if len(board.moves) % 2 == 1 else 2
-    return 1 if board.just_moved == "black" else 2
-
-
-def truth_words(board: Board, labels: str) -> str:
-    """Which colour is called mine; after a pass the two conventions may differ, which is said."""
-    moved = colour_just_moved(board, labels)
-    names = {1: "black", 2: "white"}
-    text = f"theirs (just moved) is {names[moved]}, mine (to move) is {names[3 - moved]}"
-    if colour_just_moved(board, "parity") != colour_just_moved(board, "mover"):
-        other = "parity" if labels == "mover" else "the true mover"
-        text += f"; after the pass, {other} says the opposite"
-    return text

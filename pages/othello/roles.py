@@ -13,6 +13,7 @@ from analysis.tpr.answers.reading import GeometryRow
 from analysis.tpr.ops.reading import OthelloRoles
 from components.kit.card import UNCHANGED
 from components.kit.types import Json, Node, Outputs, Typed
+from components.othello.tables import geometry
 from components.othello.views import (
     Embedding,
     OfModel,
@@ -22,9 +23,9 @@ from components.othello.views import (
     role_cosines,
     role_map,
 )
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for
-from pages.othello.cards import GAPS, GRAM, NEIGHBOURS, ROLES, SURVIVES
+from pages.othello.cards import GAPS, GEOMETRY, GRAM, NEIGHBOURS, ROLES, SURVIVES
 from pages.othello.state import Game
 
 # Another change of basis with each press; 0 is the basis of the fit. Counted in the browser, where no press is lost.
@@ -46,6 +47,7 @@ clientside_callback(
         "gram": GRAM.outputs,
         "neighbours": NEIGHBOURS.outputs,
         "table": Output("oth-geometry-table", "children"),
+        "table_ref": GEOMETRY.ref,
         "words": Output("oth-roles-said", "children"),
         "error": Output("oth-roles-error", "children"),
     },
@@ -75,7 +77,7 @@ def show_roles(
         why = "Play a move first."
         return {
             "roles": ROLES.empty(why), "survives": SURVIVES.empty(why), "gaps": GAPS.empty(), "gram": GRAM.empty(why),
-            "neighbours": NEIGHBOURS.empty(why), "table": None, "words": "", "error": None,
+            "neighbours": NEIGHBOURS.empty(why), "table": None, "table_ref": None, "words": "", "error": None,
         }  # fmt: skip
     ply = max(1, min(game.ply, len(game.moves), POSITIONS))
     reply, panel = ask_for(
@@ -88,7 +90,7 @@ def show_roles(
     if reply is None:
         return {
             "roles": UNCHANGED, "survives": UNCHANGED, "gaps": UNCHANGED, "gram": UNCHANGED, "neighbours": UNCHANGED,
-            "table": no_update, "words": no_update, "error": panel,
+            "table": no_update, "table_ref": no_update, "words": no_update, "error": panel,
         }  # fmt: skip
     model = OthelloSource(source).label
     of_model = OfModel(model)
@@ -99,6 +101,7 @@ def show_roles(
         "gram": content(role_cosines, reply, options=of_model, theme=theme),
         "neighbours": content(nearest_roles, reply, options=of_model, theme=theme),
         "table": geometry_table(reply.answer.geometry),
+        "table_ref": ref_of(geometry, reply, options=of_model),
         "words": reply.answer.words,
         "error": None,
     }

@@ -13,22 +13,28 @@ from components.kit.names import named, progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from components.othello.board import board
+from components.othello.position import CLASSES
 from pages.othello.cards import (
     ACCURACY,
+    BY_SQUARES,
+    COSINES,
     EDITS,
     GAPS,
+    GEOMETRY,
     GRAM,
     LEGALITY,
     MATRIX,
+    MODEL,
     NEIGHBOURS,
     PLANE,
+    PROBES,
     RANKS,
     ROLES,
     SURVIVES,
     TRAINING,
 )
 
-PROBES = [
+PROBE_CHOICES = [
     {"label": "TPR, 52 roles × 2 fillers", "value": "tpr"},
     {"label": "TPR, 64 × 2", "value": "tpr-full"},
     {"label": "trilinear, 8 × 8 × 2", "value": "trilinear"},
@@ -43,7 +49,9 @@ def button(name: str, text: str, label: str = "", primary: bool = False, **more:
 
 
 def _probe_choice(name: str, value: str = "tpr") -> Node:
-    return html.Div(dcc.Dropdown(PROBES, value, id=name, clearable=False, searchable=False), className="attune-pick")
+    return html.Div(
+        dcc.Dropdown(PROBE_CHOICES, value, id=name, clearable=False, searchable=False), className="attune-pick"
+    )
 
 
 def binding_tab() -> Node:
@@ -112,7 +120,7 @@ def roles_tab() -> Node:
                 ],
                 className="attune-two",
             ),
-            html.Div(id="oth-geometry-table", className="attune-table-box"),
+            GEOMETRY.layout(html.Div(id="oth-geometry-table", className="attune-table-box")),
             html.Div(id="oth-roles-error"),
         ],
         className="attune-stack",
@@ -151,20 +159,12 @@ def directions_tab() -> Node:
                 ],
                 className="attune-row",
             ),
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            one("empty", "empty"),
-                            one("moved", "just moved (theirs)"),
-                            one("turn", "to move (mine)"),
-                        ],
-                        className="attune-boards attune-boards-three",
-                    ),
-                    html.Div(id="oth-cosine-caption", className="attune-caption"),
-                ],
-                className="attune-card",
-                **{"aria-label": "Cosines of the directions"},
+            COSINES.layout(
+                html.Div(
+                    [one(name, title) for name, title in CLASSES.items()],
+                    className="attune-boards attune-boards-three",
+                ),
+                html.Div(id="oth-cosine-caption", className="attune-caption"),
             ),
             RANKS.layout(),
             html.Div(id="oth-directions-error"),
@@ -177,7 +177,7 @@ def figures_tab() -> Node:
     """What was measured of this model and its probes."""
     return html.Div(
         [
-            html.Div(id="oth-card", className="attune-card attune-numbers"),
+            MODEL.layout(html.Div(id="oth-card", className="attune-numbers")),
             html.Div(
                 [
                     LEGALITY.layout(),
@@ -192,7 +192,7 @@ def figures_tab() -> Node:
                 ],
                 className="attune-two",
             ),
-            html.Div(id="oth-edit-squares", className="attune-table-box"),
+            BY_SQUARES.layout(html.Div(id="oth-edit-squares", className="attune-table-box")),
         ],
         className="attune-stack",
     )
@@ -200,40 +200,35 @@ def figures_tab() -> Node:
 
 def model_tab(source: str) -> Node:
     """Another model, and the fit of its probes."""
-    return html.Section(
-        [
-            html.Div([html.H3("Model and probes")], className="attune-card-head"),
-            html.P(
-                "Take another OthelloGPT: a checkpoint file (.pth, .ckpt, .safetensors) in the minGPT or "
-                "TransformerLens layout, a folder, or a hub id. Nothing in a file is run.",
-                className="attune-note",
-            ),
-            html.Div(
-                [
-                    dbc.Label("Model", html_for="oth-source-text", className="visually-hidden"),
-                    dbc.Input(id="oth-source-text", value=source, size="sm", maxLength=500),
-                    button("oth-open", "Open", primary=True),
-                    button("oth-bundled", "The bundled model"),
-                ],
-                className="attune-row attune-open",
-            ),
-            html.Div(id="oth-source-error"),
-            html.Div(id="oth-source-said", className="attune-note", **{"aria-live": "polite"}),
-            html.Hr(),
-            html.Div(
-                [
-                    number_field(FitProbes, "games", "oth-fit-games", "games"),
-                    number_field(FitProbes, "seed", "oth-fit-seed", "seed"),
-                    button("oth-fit", "Fit the probes of all blocks", primary=True),
-                    html.Button("Cancel", id="oth-fit-cancel", className="attune-button", type="button", disabled=True),
-                    progress("oth-fit-bar", "fitting the probe"),
-                    html.Span(id="oth-fit-text", className="attune-note", **{"aria-live": "polite"}),
-                ],
-                className="attune-row",
-            ),
-            html.Div(id="oth-fit-said", **{"aria-live": "polite"}),
-            html.Div(empty("Figures of the probes come here."), id="oth-probe-table", className="attune-table-box"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Model and probes"},
+    return PROBES.layout(
+        html.P(
+            "Take another OthelloGPT: a checkpoint file (.pth, .ckpt, .safetensors) in the minGPT or "
+            "TransformerLens layout, a folder, or a hub id. Nothing in a file is run.",
+            className="attune-note",
+        ),
+        html.Div(
+            [
+                dbc.Label("Model", html_for="oth-source-text", className="visually-hidden"),
+                dbc.Input(id="oth-source-text", value=source, size="sm", maxLength=500),
+                button("oth-open", "Open", primary=True),
+                button("oth-bundled", "The bundled model"),
+            ],
+            className="attune-row attune-open",
+        ),
+        html.Div(id="oth-source-error"),
+        html.Div(id="oth-source-said", className="attune-note", **{"aria-live": "polite"}),
+        html.Hr(),
+        html.Div(
+            [
+                number_field(FitProbes, "games", "oth-fit-games", "games"),
+                number_field(FitProbes, "seed", "oth-fit-seed", "seed"),
+                button("oth-fit", "Fit the probes of all blocks", primary=True),
+                html.Button("Cancel", id="oth-fit-cancel", className="attune-button", type="button", disabled=True),
+                progress("oth-fit-bar", "fitting the probe"),
+                html.Span(id="oth-fit-text", className="attune-note", **{"aria-live": "polite"}),
+            ],
+            className="attune-row",
+        ),
+        html.Div(id="oth-fit-said", **{"aria-live": "polite"}),
+        html.Div(empty("Figures of the probes come here."), id="oth-probe-table", className="attune-table-box"),
     )

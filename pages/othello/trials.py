@@ -11,10 +11,11 @@ from analysis.engine.client import Reply
 from analysis.tpr.answers.edit import TrialRow, TrialTable
 from analysis.tpr.ops.edit import OthelloTrials
 from components.kit.types import Json, Node, Outputs, Relay, Typed
+from components.othello.tables import trial_rows
 from components.othello.views import trial_errors
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_job, reply_of
-from pages.othello.cards import TRIALS
+from pages.othello.cards import MANY, TRIALS
 from pages.othello.state import PATH
 
 COLUMNS = (
@@ -68,14 +69,15 @@ def run_trials(
 
 
 @callback(
-    output={"table": Output("oth-trials-table", "children"), "figure": TRIALS.outputs},
+    output={"table": Output("oth-trials-table", "children"), "table_ref": MANY.ref, "figure": TRIALS.outputs},
     inputs={"question": Input("oth-trials-question", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
 def show_trials(question: Json, theme: str) -> Outputs:
     """The table, and its figure."""
     reply: Reply[TrialTable] = reply_of(question)
-    return {"table": table(reply.answer.rows), "figure": content(trial_errors, reply, theme=theme)}
+    figure = content(trial_errors, reply, theme=theme)
+    return {"table": table(reply.answer.rows), "table_ref": ref_of(trial_rows, reply), "figure": figure}
 
 
 def table(rows: Sequence[TrialRow]) -> Node:

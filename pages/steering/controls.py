@@ -7,18 +7,21 @@ from dash import Input, Output, State, callback, html, no_update
 from analysis.mfa.answers.steering import Control, ControlTable
 from analysis.mfa.ops.steer import SteerControls
 from analysis.mfa.settings import SteeringSettings
-from components.kit.card import UNCHANGED, Card
+from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.types import Json, Node, Outputs, Typed
+from components.mfa.parts import control_rows
 from components.mfa.steering_figures import ControlOptions, controls_bars
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
 
 CONTROLS = Card("controls-figure", "Price at the end of the prompt", 300)
+TABLE = Panel("control-rows", "Seen against its null")
 
 
 @callback(
     output={
         "table": Output("controls-table", "children"),
+        "rows": TABLE.ref,
         "card": CONTROLS.outputs,
         "problem": Output("controls-error", "children"),
     },
@@ -41,7 +44,7 @@ def compare(
     negative: str | None, model: Json, session: str,
 ) -> Outputs:  # fmt: skip
     """The price and the leading tokens of the set-up and of its controls."""
-    nothing = {"table": no_update, "card": UNCHANGED, "problem": no_update}
+    nothing = {"table": no_update, "rows": no_update, "card": UNCHANGED, "problem": no_update}
     if not clicks or not steer:
         return nothing
     reply, panel = ask_for(
@@ -56,7 +59,12 @@ def compare(
         return nothing | {"problem": panel}
     options = ControlOptions((text or "")[-40:], seed)
     card = content(controls_bars, reply, options=options, theme=theme)
-    return {"table": controls_table(reply.answer), "card": card, "problem": None}
+    return {
+        "table": controls_table(reply.answer),
+        "rows": ref_of(control_rows, reply, options=options),
+        "card": card,
+        "problem": None,
+    }
 
 
 def controls_table(table: ControlTable) -> Node:

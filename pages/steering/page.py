@@ -21,11 +21,12 @@ from pages.steering import keep, sliders
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
-from pages.steering.regions import MAP
+from pages.steering.picture import picture
+from pages.steering.regions import MAP, REGIONS
 from pages.steering.state import PATH, TABS, SteeringState
 from pages.steering.tabs import tabs
 from pages.steering.tokens import PARTS, SEGMENTS
-from pages.steering.writing import PRESENCE, PRICE
+from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (keep, sliders)
@@ -76,6 +77,8 @@ MANIFEST = PageManifest(
     address=names_of(SteeringState),
     read_address=partial(read, SteeringState),
     tabs=TABS,
+    question="What does the model say when its activations are moved towards a region?",
+    picture=picture,
 )
 
 
@@ -92,6 +95,7 @@ def _stores(state: SteeringState) -> list[Node]:
         dcc.Store(id="on-sliders", data=None),
         dcc.Store(id="steer"),
         dcc.Store(id="written"),
+        dcc.Store(id="written-ref"),
         dcc.Store(id="ask-text"),
         dcc.Store(id="explained"),
         dcc.Store(id="explained-token"),
@@ -107,26 +111,23 @@ def _regions() -> Node:
         [
             dcc.Dropdown(id="region-fit", clearable=False, searchable=False, className="attune-wide"),
             MAP.layout(),
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
-                            dcc.Dropdown(
-                                [{"label": label, "value": value} for value, label in ORDERS.items()],
-                                "theme",
-                                id="order",
-                                clearable=False,
-                                searchable=False,
-                                className="attune-order",
-                            ),
-                        ],
-                        className="attune-search",
-                    ),
-                    html.Div(id="region-list", className="attune-region-list", role="list"),
-                ],
-                className="attune-card attune-list-card",
-                **{"aria-label": "List of regions"},
+            REGIONS.layout(
+                html.Div(id="region-list", className="attune-region-list", role="list"),
+                controls=html.Div(
+                    [
+                        dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
+                        dcc.Dropdown(
+                            [{"label": label, "value": value} for value, label in ORDERS.items()],
+                            "theme",
+                            id="order",
+                            clearable=False,
+                            searchable=False,
+                            className="attune-order",
+                        ),
+                    ],
+                    className="attune-search",
+                ),
+                className="attune-card attune-list-card attune-untitled",
             ),
         ],
         className="attune-regions",
@@ -178,53 +179,48 @@ def _next() -> Node:
 
 
 def _texts(state: SteeringState) -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Texts"),
-                    html.Button("Write", id="write", className="attune-button attune-primary", type="button"),
-                    html.Button("Stop", id="stop", className="attune-button", type="button", disabled=True),
-                    dbc.Switch(id="write-on-release", value=True, label="write when a slider is let go"),
-                    html.Span(id="stream-state", className="attune-note", **{"aria-live": "polite"}),
-                ],
-                className="attune-card-head",
-            ),
-            dbc.Label("Prompt", html_for="steer-prompt", className="visually-hidden"),
-            dbc.Textarea(id="steer-prompt", value=state.text, rows=2, spellCheck=False, className="attune-prompt"),
-            html.Div(
-                [
-                    dbc.Switch(id="steer-chat", value=state.chat, label="Chat template"),
-                    *_number("tokens", "count", state.count),
-                    *_number("temperature", "temperature", state.temperature),
-                    *_number("top-p", "top-p", state.top_p),
-                    *_number("seed", "seed", state.seed),
-                    dcc.Dropdown(
-                        CONTROL_TEXTS, "none", id="control", clearable=False, searchable=False, className="attune-pick"
-                    ),
-                ],
-                className="attune-row attune-settings",
-            ),
-            html.Div(id="stream-error-panel"),
-            html.Div(id="stream-error", className="attune-stream-error", role="alert"),
-            html.Div(
-                [
-                    _text("Unsteered", "base-text"),
-                    _text("Steered", "steered-text"),
-                    _text("Control", "control-text", "control-panel"),
-                ],
-                className="attune-texts",
-                id="texts",
-            ),
-            html.Div(
-                "Each token is shaded by the KL of the unsteered model's prediction from the steered one: what "
-                "steering cost there.",
-                className="attune-note",
-            ),
-            html.Div(id="readouts", className="attune-readouts"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Texts"},
+    return TEXTS.layout(
+        dbc.Label("Prompt", html_for="steer-prompt", className="visually-hidden"),
+        dbc.Textarea(id="steer-prompt", value=state.text, rows=2, spellCheck=False, className="attune-prompt"),
+        html.Div(
+            [
+                dbc.Switch(id="steer-chat", value=state.chat, label="Chat template"),
+                *_number("tokens", "count", state.count),
+                *_number("temperature", "temperature", state.temperature),
+                *_number("top-p", "top-p", state.top_p),
+                *_number("seed", "seed", state.seed),
+                dcc.Dropdown(
+                    CONTROL_TEXTS, "none", id="control", clearable=False, searchable=False, className="attune-pick"
+                ),
+            ],
+            className="attune-row attune-settings",
+        ),
+        html.Div(id="stream-error-panel"),
+        html.Div(id="stream-error", className="attune-stream-error", role="alert"),
+        html.Div(
+            [
+                _text("Unsteered", "base-text"),
+                _text("Steered", "steered-text"),
+                _text("Control", "control-text", "control-panel"),
+            ],
+            className="attune-texts",
+            id="texts",
+        ),
+        html.Div(
+            "Each token is shaded by the KL of the unsteered model's prediction from the steered one: what "
+            "steering cost there.",
+            className="attune-note",
+        ),
+        html.Div(id="readouts", className="attune-readouts"),
+        controls=html.Div(
+            [
+                html.Button("Write", id="write", className="attune-button attune-primary", type="button"),
+                html.Button("Stop", id="stop", className="attune-button", type="button", disabled=True),
+                dbc.Switch(id="write-on-release", value=True, label="write when a slider is let go"),
+                html.Span(id="stream-state", className="attune-note", **{"aria-live": "polite"}),
+            ],
+            className="attune-head-row",
+        ),
     )
 
 

@@ -9,17 +9,21 @@ from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, 
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
-from components.kit.card import UNCHANGED, Card
+from analysis.view_ref import QuestionRef, ViewRef
+from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
 from components.mfa.card import factor_effects, region_card, region_effects
+from components.mfa.parts import ListOptions, factor_parts, region_parts, region_table
 from components.mfa.region_figures import MapOptions, region_map
 from components.mfa.region_list import matching, ranked, region_rows
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 from pages.steering.state import rows_of, rows_on, settings_at_start
 
 MAP = Card("region-map", "Regions", 270, "Waiting for the fit …")
+REGIONS = Panel("regions-listed", "List of regions")
+REGION = Panel("region-card", "Region")
 _OF_REGION = {
     "region": State("chosen-region", "data"),
     "fit": State("region-fit", "value"),
@@ -88,7 +92,7 @@ def load_map(fit: str | None, _renamed: Node, model: Json) -> tuple[Json, Node]:
 
 
 @callback(
-    output={"card": MAP.outputs, "list": Output("region-list", "children")},
+    output={"card": MAP.outputs, "list": Output("region-list", "children"), "listed": REGIONS.ref},
     inputs={
         "question": Input("regions", "data"),
         "words": Input("search", "value"),
@@ -102,11 +106,15 @@ def load_map(fit: str | None, _renamed: Node, model: Json) -> tuple[Json, Node]:
 def draw_map(question: Json, words: str | None, order: str, chosen: int | None, active: Json, theme: str) -> Outputs:
     """The map and the ranked list; a search leaves the matching regions and makes the others faint."""
     if not question:
-        return {"card": UNCHANGED, "list": no_update}
+        return {"card": UNCHANGED, "list": no_update, "listed": no_update}
     reply: Reply[FitMap] = reply_of(question)
     options = MapOptions(chosen, tuple(row.region for row in rows_of(active)), words or "")
     rows = matching(ranked(reply.answer.regions, order), words)
-    return {"card": content(region_map, reply, options=options, theme=theme), "list": region_rows(rows, chosen)}
+    return {
+        "card": content(region_map, reply, options=options, theme=theme),
+        "list": region_rows(rows, chosen),
+        "listed": ref_of(region_table, reply, options=ListOptions(order, words or "")),
+    }
 
 
 @callback(
@@ -147,6 +155,7 @@ clientside_callback(
     Output("card", "children"),
     Output("card-title", "children"),
     Output("label", "value"),
+    REGION.ref,
     Input("chosen-region", "data"),
     Input("region-fit", "value"),
     Input("rotation", "value"),
@@ -157,17 +166,20 @@ clientside_callback(
 )
 def show_card(
     region: int | None, fit: str | None, rotation: str, _renamed: Node, model: Json, session: str
-) -> tuple[Node, Node, str]:
+) -> tuple[Node, Node, str, Json]:
     """What the chosen region is."""
     if region is None or not fit:
-        return no_update, no_update, no_update
+        return no_update, no_update, no_update, no_update
     reply, panel = ask_for(lambda: RegionCard(spec_of(model), fit, region, rotation), session, "card")
     if reply is None:
-        return panel, "Region", no_update
+        return panel, "Region", no_update, None
     facts: RegionFacts = reply.answer
     # A name that is being typed is left alone unless another region has come.
     renewed = {"chosen-region.data", "region-fit.value", "label-said.children"} & set(ctx.triggered_prop_ids)
-    return region_card(facts), f"{region}: {facts.label}", facts.own_label if renewed else no_update
+    # What steering there does is shown later, but belongs to what is pinned.
+    effects = QuestionRef("RegionEffects", RegionEffects(spec_of(model), fit, region, rotation).to_params())
+    ref = region_parts.ref([reply.question, effects]).to_dict()
+    return region_card(facts), f"{region}: {facts.label}", facts.own_label if renewed else no_update, ref
 
 
 @callback(
@@ -185,17 +197,25 @@ def show_effects(_title: Node, region: int | None, fit: str | None, rotation: st
 
 @callback(
     Output("factor-effects", "children"),
-    inputs={"clicks": Input("measure-factors", "n_clicks"), **_OF_REGION},
+    REGION.more_ref,
+    inputs={
+        "clicks": Input("measure-factors", "n_clicks"),
+        **_OF_REGION,
+        "shown": State({"settings": REGION.name}, "data"),
+    },
     prevent_initial_call=True,
 )
 def show_factor_effects(
-    clicks: int | None, region: int | None, fit: str | None, rotation: str, model: Json, session: str
-) -> Node:
+    clicks: int | None, region: int | None, fit: str | None, rotation: str, model: Json, session: str, shown: Json
+) -> tuple[Node, Json]:
     """What each factor adds; a second or two of passes, so only when asked for."""
     if not clicks or region is None or not fit:
-        return no_update
+        return no_update, no_update
     reply, panel = ask_for(lambda: RegionEffects(spec_of(model), fit, region, rotation, True), session, "effects")
-    return panel if reply is None else factor_effects(reply.answer)
+    if reply is None:
+        return panel, no_update
+    card, effects = ViewRef.from_dict(shown).questions[:2]
+    return factor_effects(reply.answer), factor_parts.ref([card, effects, reply.question]).to_dict()
 
 
 @callback(

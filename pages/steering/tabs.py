@@ -10,9 +10,10 @@ from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from pages.presses import press
-from pages.steering.controls import CONTROLS
+from pages.steering.controls import CONTROLS, TABLE
 from pages.steering.fitting import CURVE
-from pages.steering.tokens import PARTS, SEGMENTS
+from pages.steering.regions import REGION
+from pages.steering.tokens import PARTS, SEGMENTS, TEXT
 from pages.steering.writing import PRESENCE, PRICE
 
 
@@ -35,65 +36,50 @@ def tabs(open_tab: str) -> Node:
 
 
 def _card() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Region", id="card-title"),
-                    html.Button(
-                        "Steer here",
-                        id="steer-here",
-                        className="attune-button attune-primary",
-                        type="button",
-                        **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
-                    ),
-                    dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
-                ],
-                className="attune-card-head",
-            ),
-            html.Div(id="label-said", className="attune-note"),
-            html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
-            html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Region"},
+    return REGION.layout(
+        html.Div(id="label-said", className="attune-note"),
+        html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
+        html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
+        controls=html.Div(
+            [
+                html.Button(
+                    "Steer here",
+                    id="steer-here",
+                    className="attune-button attune-primary",
+                    type="button",
+                    **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
+                ),
+                dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
+            ],
+            className="attune-head-row",
+        ),
+        title_id="card-title",
     )
 
 
 def _token() -> Node:
     return html.Div(
         [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Text"),
-                            html.Button(
-                                "Explain", id="explain", className="attune-button attune-primary", type="button"
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    dbc.Label("Text to explain", html_for="explain-text", className="visually-hidden"),
-                    dbc.Textarea(
-                        id="explain-text",
-                        value="The surgeon washed her hands, and the nurse gave the patient an injection.",
-                        rows=3,
-                        spellCheck=False,
-                        className="attune-prompt",
-                    ),
-                    html.Div(id="explain-error"),
-                    html.Div(id="token-strip", className="attune-strip", role="group", **{"aria-label": "tokens"}),
-                    html.Div(id="token-facts", className="attune-answer", **{"aria-live": "polite"}),
-                    html.Button(
-                        "Steer with this token's region and local place",
-                        id="steer-like",
-                        className="attune-button",
-                        type="button",
-                        disabled=True,
-                    ),
-                ],
-                className="attune-card",
+            TEXT.layout(
+                dbc.Label("Text to explain", html_for="explain-text", className="visually-hidden"),
+                dbc.Textarea(
+                    id="explain-text",
+                    value="The surgeon washed her hands, and the nurse gave the patient an injection.",
+                    rows=3,
+                    spellCheck=False,
+                    className="attune-prompt",
+                ),
+                html.Div(id="explain-error"),
+                html.Div(id="token-strip", className="attune-strip", role="group", **{"aria-label": "tokens"}),
+                html.Div(id="token-facts", className="attune-answer", **{"aria-live": "polite"}),
+                html.Button(
+                    "Steer with this token's region and local place",
+                    id="steer-like",
+                    className="attune-button",
+                    type="button",
+                    disabled=True,
+                ),
+                controls=html.Button("Explain", id="explain", className="attune-button attune-primary", type="button"),
             ),
             html.Div(
                 [PARTS.layout(), SEGMENTS.layout()],
@@ -107,33 +93,22 @@ def _token() -> Node:
 def _controls() -> Node:
     return html.Div(
         [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Seen against its null"),
-                            html.Button(
-                                "Compare", id="compare", className="attune-button attune-primary", type="button"
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.P(
-                        "The same set-up with a random region, and with a random direction, at equal distance from the "
-                        "mean activation; and, if you give sentences, with the difference of their means.",
-                        className="attune-note",
-                    ),
-                    html.Div(
-                        [
-                            _sentences("Sentences with the concept, one on a line", "positive"),
-                            _sentences("Sentences without it", "negative"),
-                        ],
-                        className="attune-two-tight",
-                    ),
-                    html.Div(id="controls-error"),
-                    html.Div(id="controls-table"),
-                ],
-                className="attune-card",
+            TABLE.layout(
+                html.P(
+                    "The same set-up with a random region, and with a random direction, at equal distance from the "
+                    "mean activation; and, if you give sentences, with the difference of their means.",
+                    className="attune-note",
+                ),
+                html.Div(
+                    [
+                        _sentences("Sentences with the concept, one on a line", "positive"),
+                        _sentences("Sentences without it", "negative"),
+                    ],
+                    className="attune-two-tight",
+                ),
+                html.Div(id="controls-error"),
+                html.Div(id="controls-table"),
+                controls=html.Button("Compare", id="compare", className="attune-button attune-primary", type="button"),
             ),
             CONTROLS.layout(),
         ],

@@ -10,15 +10,17 @@ from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import TokenParts
 from analysis.mfa.ops.regions import ExplainTokens
 from analysis.view_ref import QuestionRef
-from components.kit.card import UNCHANGED, Card
+from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
+from components.mfa.parts import token_regions
 from components.mfa.region_figures import TokenOptions, token_parts, two_segments
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 
 PARTS = Card("token-parts", "Centroid, local offset and rest")
 SEGMENTS = Card("segments", "Two segments")
+TEXT = Panel("token-text", "Text")
 
 
 @callback(
@@ -79,6 +81,7 @@ def choose(_clicks: Json, click: Json, chosen: int | None) -> Json:
         "parts": PARTS.outputs,
         "segments": SEGMENTS.outputs,
         "like": Output("steer-like", "disabled"),
+        "text": TEXT.ref,
     },
     inputs={
         "question": Input("explained", "data"),
@@ -90,7 +93,8 @@ def choose(_clicks: Json, click: Json, chosen: int | None) -> Json:
 def show(question: Json, token: int | None, theme: str) -> Outputs:
     """Strip, sentence and both figures of the chosen token."""
     if not question or token is None:
-        return {"strip": no_update, "facts": no_update, "parts": UNCHANGED, "segments": UNCHANGED, "like": no_update}
+        rest = dict.fromkeys(("strip", "facts", "like", "text"), no_update)
+        return {"parts": UNCHANGED, "segments": UNCHANGED, **rest}
     reply: Reply[TokenParts] = reply_of(question)
     options = TokenOptions(_within(reply.answer, token))
     return {
@@ -99,6 +103,7 @@ def show(question: Json, token: int | None, theme: str) -> Outputs:
         "parts": content(token_parts, reply, options=options, theme=theme),
         "segments": content(two_segments, reply, options=options, theme=theme),
         "like": False,
+        "text": ref_of(token_regions, reply, options=options),
     }
 
 

@@ -9,15 +9,18 @@ from analysis.errors import UserError
 from analysis.mfa.answers.steering import SteeredTexts
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
-from components.kit.card import UNCHANGED, Card
+from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.readouts import readouts
 from components.kit.types import Json, Node, Outputs, Typed
+from components.kit.written import TextsOptions, digest_of
+from components.mfa.parts import steered_texts
 from components.mfa.steering_figures import price_per_token, region_presence
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import refusal, reply_of, spec_of
 
 PRICE = Card("price", "Price of each token", 300, "Write a text first.")
 PRESENCE = Card("presence", "Is the region in the text?", 300, "Write a text first.")
+TEXTS = Panel("written-texts", "Texts")
 
 
 @callback(
@@ -75,20 +78,43 @@ clientside_callback(
 
 
 @callback(
-    output={"table": Output("readouts", "children"), "price": PRICE.outputs, "presence": PRESENCE.outputs},
+    output={
+        "table": Output("readouts", "children"),
+        "price": PRICE.outputs,
+        "presence": PRESENCE.outputs,
+        "texts": Output("written-ref", "data"),
+    },
     inputs={"question": Input("written", "data"), "theme": State("theme", "data")},
     prevent_initial_call=True,
 )
 def show_readouts(question: Json, theme: str) -> Outputs:
     """The numbers beside the texts that the browser has just got."""
     if not question:
-        return {"table": no_update, "price": UNCHANGED, "presence": UNCHANGED}
+        return {"table": no_update, "price": UNCHANGED, "presence": UNCHANGED, "texts": no_update}
     reply: Reply[SteeredTexts] = reply_of(question)
+    options = options_of(reply)
     return {
         "table": readouts(reply.answer, "steered", "control"),
-        "price": content(price_per_token, reply, theme=theme),
-        "presence": content(region_presence, reply, theme=theme),
+        "price": content(price_per_token, reply, options=options, theme=theme),
+        "presence": content(region_presence, reply, options=options, theme=theme),
+        "texts": ref_of(steered_texts, reply, options=options) | {"turn": question.get("turn")},
     }
+
+
+def options_of(reply: Reply[SteeredTexts]) -> TextsOptions:
+    """What the views of these texts say of their question, and which texts they are."""
+    asked = SteerText.from_params(reply.question.params)
+    strengths = tuple((f"region {r.region}", r.strength) for r in asked.steer.regions if not r.idle)
+    return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer))
+
+
+# While a text is being written, there is none that could be pinned.
+clientside_callback(
+    "dash_clientside.attune.refOfWritten",
+    TEXTS.ref,
+    Input("written-ref", "data"),
+    Input("ask-text", "data"),
+)
 
 
 @callback(Output("control-panel", "hidden"), Input("control", "value"))

@@ -11,10 +11,11 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.tpr.answers.edit import PositionEdit, TrialRow, TrialSettings, TrialTable
 from analysis.tpr.answers.model import ProbeRow
-from pages.othello.edit import classes_with, edit_words, edits_after
+from components.othello.position import classes_with, colour_just_moved, truth_words
+from pages.othello.edit import edit_words, edits_after
 from pages.othello.figures import edit_table, probe_table
 from pages.othello.play import game_after, play_labels, status, with_move
-from pages.othello.reading import colour_just_moved, no_reading, truth_words
+from pages.othello.reading import no_reading
 from pages.othello.state import START as MOVES
 from pages.othello.state import Game, OthelloState, text_of
 from pages.presses import settle

@@ -40,6 +40,7 @@ from app import create_app
 from components.kit.next_tokens import next_tokens
 from components.kit.readouts import readouts
 from components.kit.view import NoOptions, View, view_called
+from components.kit.written import TextsOptions
 from components.mfa import region_figures, steering_figures
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.region_figures import MapOptions, TokenOptions
@@ -400,13 +401,13 @@ NEXT = SteeredNext(("<b>", "c"), (7, 8), (0.5, 0.1), (0.4, 0.2), (-0.2, 0.7), 0.
 
 
 def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
-    (trace,) = plain(steering_figures.price_per_token(TEXTS, NoOptions(), "dark").figure)["data"]
+    (trace,) = plain(steering_figures.price_per_token(TEXTS, TextsOptions(), "dark").figure)["data"]
     assert values(trace["y"]) == pytest.approx([0.1, 0.3]) and trace["x"] == [1, 2] and trace["text"][1] != "<i>"
     both = dataclasses.replace(TEXTS, control=TEXTS.steered, control_note="a push")
-    drawing = steering_figures.price_per_token(both, NoOptions(), "dark")
+    drawing = steering_figures.price_per_token(both, TextsOptions(), "dark")
     assert len(plain(drawing.figure)["data"]) == 2 and drawing.caption.endswith("Control: a push.")
     assert drawing.facts == {"texts": {"base": "a<i>", "steered": "a<i>", "control": "a<i>"}}
-    bars = plain(steering_figures.region_presence(TEXTS, NoOptions(), "light").figure)["data"]
+    bars = plain(steering_figures.region_presence(TEXTS, TextsOptions(), "light").figure)["data"]
     assert [values(b["y"])[0] for b in bars] == pytest.approx([0.1, 0.7])
     drawing = steering_figures.controls_bars(CONTROLS, ControlOptions("Once", 3), "light")
     (bars,) = plain(drawing.figure)["data"]
@@ -433,8 +434,8 @@ def test_prices_presence_controls_and_parts_hold_their_numbers() -> None:
         (region_figures.two_segments, PARTS, TokenOptions(1)),
         (region_figures.new_fit, FIT, NoOptions()),
         (steering_figures.steered_next, NEXT, NextOptions("Once")),
-        (steering_figures.price_per_token, TEXTS, NoOptions()),
-        (steering_figures.region_presence, TEXTS, NoOptions()),
+        (steering_figures.price_per_token, TEXTS, TextsOptions("Once", (("region 3", 0.5),))),
+        (steering_figures.region_presence, TEXTS, TextsOptions()),
         (steering_figures.controls_bars, CONTROLS, ControlOptions("Once", 3)),
     ],
     ids=lambda part: getattr(part, "name", ""),

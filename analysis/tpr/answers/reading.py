@@ -73,10 +73,11 @@ class GeometryRow:
 
 @dataclass(frozen=True)
 class GapTitle:
-    """The title of a gap map by its key."""
+    """The title of a gap map by its key, and the R² of the map (``r2``); None in answers made before it was kept."""
 
     key: str
     title: str
+    r2: float | None = None
 
 
 @dataclass(frozen=True)

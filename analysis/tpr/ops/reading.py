@@ -218,6 +218,7 @@ class FitProbes(OfOthello[ProbeFit]):
     """Fit the default probes of a model's blocks on fresh games, and keep them for this model."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     games: Annotated[int, Whole(100, 20_000, words="The number of games")] = 1000
     first: int = 0
     last: int = 199

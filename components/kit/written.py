@@ -1,0 +1,98 @@
+"""Texts that a model wrote under steering, as parts, numbers and a control: the same for every way of steering.
+
+A text is drawn at random, and may come out otherwise when it is asked for again on other hardware. So a ref of texts
+carries a digest of those that were on the screen, and others are refused in words instead of being shown for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+from analysis.errors import UserError
+from analysis.steering.answers import WrittenText, WrittenTexts
+from components.kit.part import Table, Text, Texts
+from components.kit.view import Control
+
+_SPACES = str.maketrans({"␣": " ", "⏎": "\n", "⇥": "\t", "␍": "\r"})
+
+
+@dataclass(frozen=True)
+class TextsOptions:
+    """``text``: the prompt, as the question has it; ``strengths``: the name and the strength of each direction that
+    steers; ``control``: the kind of the third text, as the question names it; ``digest`` of the texts that were on
+    the screen, empty where any will do."""
+
+    text: str = ""
+    strengths: tuple[tuple[str, float], ...] = ()
+    control: str = "none"
+    digest: str = ""
+
+
+def digest_of(texts: WrittenTexts) -> str:
+    """12 hex digits for the tokens of all texts."""
+    ids = [text.ids for text in (texts.base, texts.steered, texts.control) if text is not None]
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
+
+
+def check_texts(texts: WrittenTexts, options: TextsOptions) -> None:
+    """Raises UserError where these are not the texts that were on the screen."""
+    if options.digest and options.digest != digest_of(texts):
+        raise UserError("Asked again, the model wrote other texts than those on the screen. Write again, then pin.")
+
+
+def text_parts(texts: WrittenTexts, options: TextsOptions, steered: str, control: str) -> tuple[Texts, Table]:
+    """The texts side by side, each token shaded by its price, and their numbers as a table. ``steered`` and
+    ``control``: what these texts are called."""
+    arms = [("Unsteered", texts.base), (steered, texts.steered)]
+    if texts.control is not None:
+        arms.append((control, texts.control))
+    shown = Texts("Texts", tuple(_text(name, text, options.text) for name, text in arms))
+    rows = tuple((name, len(t.ids), t.mean_kl, t.perplexity, t.repetition) for name, t in arms)
+    return shown, Table("Numbers of the texts", ("text", "tokens", *_NAMES), rows)
+
+
+_NAMES = ("mean KL per token, nats", "perplexity, unsteered model", "repeated 3-grams")
+
+
+def _text(title: str, text: WrittenText, prompt: str) -> Text:
+    tokens = tuple(
+        (label.translate(_SPACES), min(1.0, math.sqrt(max(kl, 0.0) / 3)))
+        for label, kl in zip(text.labels, text.kl, strict=False)
+    )
+    return Text(title, text.text, prompt, tokens, _measured(text))
+
+
+def _measured(text: WrittenText) -> dict[str, float]:
+    numbers = {"mean kl": text.mean_kl, "repetition": text.repetition, "tokens": float(len(text.ids))}
+    return numbers if text.perplexity is None else numbers | {"perplexity": text.perplexity}
+
+
+def text_numbers(texts: WrittenTexts, options: TextsOptions) -> dict[str, float]:
+    """The strengths, and price, perplexity and repetition of the steered text."""
+    one = len(options.strengths) == 1
+    strengths = {"strength" if one else f"strength of {name}": value for name, value in options.strengths}
+    return strengths | _measured(texts.steered)
+
+
+def text_control(texts: WrittenTexts, control: str) -> Control:
+    """The third text, which is called ``control``, where there is one; else the unsteered one, which is what the model
+    writes anyway."""
+    if texts.control is None:
+        name, text, of = "unsteered text", texts.base, "Unsteered, of the same seed"
+    else:
+        name, text = control, texts.control
+        of = f"Control, {texts.control_note}" if texts.control_note else "Control"
+    mine = texts.steered
+    words = (
+        f"{of}: {_words(text)}, over the {len(text.ids)} tokens of one text. Steered: {_words(mine)}, over "
+        f"{len(mine.ids)}."
+    )
+    return Control(name, words, _measured(text))
+
+
+def _words(text: WrittenText) -> str:
+    perplexity = "none" if text.perplexity is None else f"{text.perplexity:.1f}"
+    return f"mean KL {text.mean_kl:.3f} nats, perplexity {perplexity}, {text.repetition:.0%} repeated 3-grams"
