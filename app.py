@@ -27,6 +27,7 @@ from analysis.models.spec import ModelSpec
 from components.frame.shell import shell
 from pages.frame.background import RelayManager, open_cache
 from pages.frame.linked import register_linked
+from pages.frame.pins import register_pins
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
@@ -99,6 +100,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     navigation = [page for page in pages if page.navigation]
     register_frame(app, navigation)
     register_routes(app)
+    register_pins(app)
     for page in pages:
         if page.routes is not None:
             page.routes(app)
