@@ -70,6 +70,12 @@ class Operation(Generic[A]):
         """Check the declared fields. A class with rules across its fields calls this first, then checks them."""
         check_fields(self)
 
+    def load(self, context: Context) -> None:
+        """Load the model that it names, if it names one that is not loaded."""
+        spec = getattr(self, "model", None)
+        if spec is not None:
+            context.model(spec, fresh=self.reread)
+
     def run(self, context: Context) -> A | Result:
         """Compute the answer. Progress and cancel points go through ``context``."""
         raise NotImplementedError

@@ -17,6 +17,7 @@ from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation, rebuild
 from analysis.engine.question import Kind, Result
+from analysis.engine.residents import Load
 from analysis.engine.scheduler import bug
 from analysis.errors import Cancelled, UserError
 from analysis.findings.compare import TOLERANCE, Difference, differences
@@ -111,9 +112,9 @@ class Anew(Context):
         if "line" not in value:  # lines of a text that nobody reads
             self.tell(value.get("share"), str(value.get("text", "")))
 
-    def model(self, spec: ModelSpec, *, fresh: bool = False) -> LoadedModel:
+    def model(self, spec: ModelSpec, *, fresh: bool = False, load: Load | None = None) -> LoadedModel:
         """The model without what operations keep beside it. One at a time, so that none is held that had to go."""
-        loaded = self._outer.model(spec, fresh=fresh)
+        loaded = self._outer.model(spec, fresh=fresh, load=load)
         if self._bare is None or self._bare[0] is not loaded:
             self._bare = loaded, replace(loaded, extras={})
         return self._bare[1]
@@ -160,9 +161,7 @@ def check_pin(store: FindingStore, context: Context, pin: Pin) -> Check:
 
 def _made(operation: Operation[Any], context: Context) -> Result:
     """The answer computed again; of what writes files, the kept one. UserError where there is none."""
-    spec = getattr(operation, "model", None)
-    if spec is not None:
-        context.model(spec, fresh=operation.reread)
+    operation.load(context)
     if not operation.writes:
         return operation.result(context)
     if operation.kind != "job":
