@@ -59,7 +59,7 @@
       ["A finding of its own", () => F.splitView(it, pin.id)],
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
-    const section = element("section", { class: "fnd-view", "data-pin": pin.id, "aria-label": pin.title },
+    const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },
       element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), host, again);
     whenSeen(host, () => drawn(host, get, { height, beside }));
     let state = null;
