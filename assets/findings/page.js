@@ -34,6 +34,7 @@
       await F.load(parts.host, board);
       said = {};
       at = "";
+      if (F.desk.board) window.dash_clientside.attune_pin.useBoard(F.desk.board.id);
       frame();
     } catch (error) { lost(error.message); }
   }
