@@ -29,6 +29,7 @@ from pages.frame.linked import register_linked
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
+from pages.frame.tours import register_tours
 from pages.registry import register_pages
 
 log = logging.getLogger("attune")
@@ -95,6 +96,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     navigation = [page for page in pages if page.navigation]
     register_frame(app, navigation)
     register_routes(app)
+    register_tours(app)
     register_linked(app, settings.model)
     app.layout = lambda: shell([(page.name, page.path) for page in navigation], settings.model.to_dict())
 

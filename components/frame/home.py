@@ -50,7 +50,7 @@ def page_card(name: str, path: str, question: str, picture: Node) -> Node:
 def picture_box(slug: str) -> Node:
     """The place of a page's picture, grey until it comes, and below it the words that say what it is."""
     graph = dcc.Graph(
-        id={"home-picture": slug},
+        id={"home": "picture", "page": slug},
         figure={"data": [], "layout": _layout({})},
         config={"staticPlot": True, "displayModeBar": False},
         style={"height": f"{PICTURE_HEIGHT}px"},
@@ -59,7 +59,7 @@ def picture_box(slug: str) -> Node:
     return html.Div(
         [
             html.Div(graph, className="home-picture", **{"aria-hidden": "true"}),
-            html.P("…", id={"home-label": slug}, className="home-label"),
+            html.P("…", id={"home": "label", "page": slug}, className="home-label"),
         ]
     )
 

@@ -88,19 +88,19 @@ def look_at_model(_pulse: int | None, model: Json) -> tuple[Json, Node, bool]:
 
 @callback(
     output={
-        "figure": Output({"home-picture": MATCH}, "figure"),
-        "label": Output({"home-label": MATCH}, "children"),
+        "figure": Output({"home": "picture", "page": MATCH}, "figure"),
+        "label": Output({"home": "label", "page": MATCH}, "children"),
     },
     inputs={
         "ready": Input("home-model", "data"),
         "theme": Input("theme", "data"),
-        "slug": State({"home-picture": MATCH}, "id"),
+        "slug": State({"home": "picture", "page": MATCH}, "id"),
         "model": State("model", "data"),
     },
 )
 def draw_picture(ready: Json, theme: str | None, slug: Json, model: Json) -> Outputs:
     """A page's picture in a theme, or the reason why there is none."""
-    page = next((p for p in _pages() if _slug(p) == slug["home-picture"]), None)
+    page = next((p for p in _pages() if _slug(p) == slug["page"]), None)
     if not ready or not theme or page is None or page.picture is None:
         raise PreventUpdate
     try:
