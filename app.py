@@ -31,6 +31,7 @@ from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
 from pages.frame.tours import register_tours
 from pages.registry import register_pages
+from pages.talk.routes import register_talk
 
 log = logging.getLogger("attune")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         use_pages=True,
         pages_folder="",
         assets_ignore=r"(theme|kit)\.js",  # these and the frame's come before the scripts of pages
-        assets_path_ignore=["frame"],
+        assets_path_ignore=["frame", "talk"],  # a talk has a page of its own
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
         enable_mcp=False,
@@ -97,6 +98,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_frame(app, navigation)
     register_routes(app)
     register_tours(app)
+    register_talk(app)
     register_linked(app, settings.model)
     app.layout = lambda: shell([(page.name, page.path) for page in navigation], settings.model.to_dict())
 
