@@ -99,6 +99,9 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_routes(app)
     register_tours(app)
     register_talk(app)
+    for page in pages:
+        if page.routes is not None:
+            page.routes(app)
     register_linked(app, settings.model)
     app.layout = lambda: shell([(page.name, page.path) for page in navigation], settings.model.to_dict())
 

@@ -20,7 +20,7 @@ from analysis.answer import to_wire
 from analysis.engine.client import Reply
 from analysis.engine.question import Result
 from analysis.errors import UserError
-from analysis.findings.numbers import scalars
+from analysis.findings.numbers import pin_numbers
 from analysis.findings.pins import PinStore
 from analysis.findings.records import Pin, QuestionStamp
 from analysis.findings.texts import MAX_TITLE
@@ -71,7 +71,7 @@ def freeze(
         height=int(height),
         parts=tuple(plain(part) for part in parts),
         control=bound,
-        numbers=_numbers(numbers or {}, replies, (bound or {}).get("numbers") or {}),
+        numbers=pin_numbers(numbers or {}, [r.answer for r in replies], (bound or {}).get("numbers") or {}),
         facts=plain(facts or {}),
         window=plain(window or {}),
         models=tuple(plain(model) for model in models),
@@ -125,18 +125,3 @@ def _checked(figure: Mapping[str, Any]) -> Any:
     if size > MAX_FIGURE:
         raise UserError(f"This figure is too large to be pinned ({size / 1e6:.0f} MB).")
     return data
-
-
-def _numbers(own: Mapping[str, float], replies: Sequence[Reply[Any]], control: Mapping[str, float]) -> dict[str, float]:
-    """Those of the view first, then those of the answers (of a second one as "2.…"), then those of the control."""
-    of_answers = {
-        name if n == 1 else f"{n}.{name}": value
-        for n, reply in enumerate(replies, start=1)
-        for name, value in scalars(reply.answer).items()
-    }
-    rows = [*own.items(), *of_answers.items(), *((f"control.{name}", value) for name, value in control.items())]
-    numbers: dict[str, float] = {}
-    for name, value in rows:
-        if value is not None and math.isfinite(value):
-            numbers.setdefault(name, float(value))
-    return numbers

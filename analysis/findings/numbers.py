@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,22 @@ def scalars(answer: Any) -> dict[str, float]:
     long = {list_name for name in rows for list_name, number in _places(name) if number >= LONGEST}
     short = [n for n in rows if not any(list_name in long for list_name, _ in _places(n))]
     return {name: rows[name] for name in sorted(short, key=lambda n: n.count("."))[:MOST]}
+
+
+def pin_numbers(own: Mapping[str, float], answers: Sequence[Any], control: Mapping[str, float]) -> dict[str, float]:
+    """The numbers of a pin: the view's own first, then those of the answers (of a second one as "2.…"), then those of
+    the control."""
+    of_answers = {
+        name if n == 1 else f"{n}.{name}": value
+        for n, answer in enumerate(answers, start=1)
+        for name, value in scalars(answer).items()
+    }
+    rows = [*own.items(), *of_answers.items(), *((f"control.{name}", value) for name, value in control.items())]
+    numbers: dict[str, float] = {}
+    for name, value in rows:
+        if value is not None and math.isfinite(value):
+            numbers.setdefault(name, float(value))
+    return numbers
 
 
 def number_words(name: str) -> str:

@@ -1,5 +1,5 @@
-"""Tours: guided sequences through the app. Three come with Attune, a file each in ``analysis/data/tours``; every board of
-the kind "tour" is another.
+"""Tours: guided sequences through the app. Three come with Attune, a file each in ``analysis/data/tours``; every board
+of the kind "tour" is another.
 
 A step leads to an address and says what is seen there. In the files an address is written as the page and the entries
 of its query, as plain values; this module knows no page, and a test reads each address by the page's own state.
