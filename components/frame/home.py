@@ -6,10 +6,14 @@ Every picture says which model it is of, or in words why there is none.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from dash import dcc, html
 
+from analysis.findings.records import Board
+from analysis.findings.tours import Tour
 from components.kit.figure import Figure
 from components.kit.links import local
 from components.kit.types import Node
@@ -68,6 +72,44 @@ def words_box(text: str) -> Node:
     """In place of a picture: why there is none."""
     return html.Div(
         [html.Div(html.Span(text), className="home-picture home-words"), html.P("", className="home-label")]
+    )
+
+
+def boards_box(boards: Sequence[Board]) -> Node:
+    """In place of a picture: the boards that were changed last."""
+    rows = [
+        html.Li(
+            [
+                dcc.Link(board.title, href=local(f"/findings?board={board.id}"), className="home-board"),
+                html.Span(time.strftime("%d %b", time.gmtime(board.changed)), className="home-when"),
+            ]
+        )
+        for board in boards
+    ]
+    return html.Div(
+        [
+            html.Ul(rows, className="home-picture home-boards", **{"aria-label": "Recent boards"}),
+            html.P("recent boards", className="home-label"),
+        ]
+    )
+
+
+def tour_list(tours: Sequence[Tour]) -> Node:
+    """The tours that come with Attune; assets/tour.js leads through them."""
+    rows = [
+        html.Li(
+            [
+                html.A(
+                    tour.title, href=local(f"/?tour={tour.name}"), className="home-tour", **{"data-tour": tour.name}
+                ),
+                html.Span(f"{len(tour.steps)} steps", className="home-when"),
+                html.P(tour.about),
+            ]
+        )
+        for tour in tours
+    ]
+    return html.Section(
+        [html.H2("Guided tours"), html.Ul(rows)], className="attune-card home-tours", **{"aria-label": "Guided tours"}
     )
 
 
