@@ -1,20 +1,10 @@
-// How the Findings page asks its server, and who asks: one window of one browser, so that each undoes its own changes.
+// How the Findings page asks its server, and who asks (assets/frame/pin.js).
 (function () {
   const { local, register } = window.dash_clientside.attune_kit;
   /** Bytes that a browser lets go out while a page is left. */
   const LAST_WORDS = 60000;
 
-  function ownName() {
-    const made = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
-    try {
-      const kept = sessionStorage.getItem("attune-author") || made;
-      sessionStorage.setItem("attune-author", kept);
-      return kept;
-    } catch {
-      return made; // no storage: undo reaches back to the opening of this page
-    }
-  }
-  const author = ownName();
+  const { author } = window.dash_clientside.attune_pin;
 
   /**
    * GET, or POST where there is a body; the answer as data. Throws an Error whose message is a sentence; of a refusal

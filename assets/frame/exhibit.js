@@ -211,8 +211,9 @@
   /** A pin of this data folder as an exhibit in a theme. Throws the server's sentence. */
   async function fetched(pin, theme) {
     const response = await fetch(local("/findings/api/pins/" + encodeURIComponent(pin) + "?theme=" + theme));
+    if (!response.ok) throw new Error("The server answered " + response.status + ".");
     const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error || "The server answered " + response.status + ".");
+    if (answer.refused) throw new Error(answer.refused);
     return answer;
   }
 

@@ -18,7 +18,7 @@ from components.kit.figure import Figure
 from components.kit.links import local
 from components.kit.types import Node
 
-TITLE = "Ask how a language model works, and doubt the answer"
+TITLE = "Ask a model how it works, and doubt the answer"
 LINES = (
     ("Ask", "a real model, live: why a head attended to a token, which neurons work together, which board it sees."),
     ("Change", "it: steer its activations, swap two keys, edit a square, and read what that costs."),
@@ -26,6 +26,8 @@ LINES = (
 )
 PICTURE_HEIGHT = 104
 _SMALL = {"l": 2, "r": 2, "t": 2, "b": 2}
+_SCALE = 0.6
+"""Of the marks, in a picture that is a quarter as wide as on its page."""
 _BARE = {"visible": False, "fixedrange": True}
 
 
@@ -120,6 +122,10 @@ def thumbnail(figure: Figure) -> Figure:
 
 def _bare(trace: dict[str, Any]) -> dict[str, Any]:
     small = {k: v for k, v in trace.items() if k not in ("colorbar", "texttemplate", "textposition")}
+    if isinstance(marker := trace.get("marker"), dict) and "size" in marker:
+        sizes = marker["size"]
+        less = [size * _SCALE for size in sizes] if isinstance(sizes, list) else sizes * _SCALE
+        small["marker"] = {k: v for k, v in marker.items() if k != "line"} | {"size": less}
     if "text" in str(trace.get("mode", "")):
         small["mode"] = str(trace["mode"]).replace("+text", "").replace("text+", "").replace("text", "markers")
     return small | {"showlegend": False} | ({"showscale": False} if "colorscale" in trace else {})
