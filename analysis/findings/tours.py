@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 
 from analysis.errors import UserError
 from analysis.findings.records import BoardContent, Item
-from analysis.findings.store import findings
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "tours"
 
@@ -51,12 +50,6 @@ def bundled_tours() -> tuple[Tour, ...]:
     """The tours that come with Attune, in their order."""
     files = [(path, tomllib.loads(path.read_text(encoding="utf-8"))) for path in FOLDER.glob("*.toml")]
     return tuple(_tour(path.stem, data) for path, data in sorted(files, key=lambda pair: pair[1]["order"]))
-
-
-def tour_called(name: str) -> Tour:
-    """A bundled tour by its name, or a board of the kind "tour" by its id. UserError for neither, or without a step."""
-    bundled = next((tour for tour in bundled_tours() if tour.name == name), None)
-    return bundled or tour_of(findings().board(name))
 
 
 def tour_of(content: BoardContent) -> Tour:

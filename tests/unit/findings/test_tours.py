@@ -10,7 +10,8 @@ import pytest
 
 from analysis.errors import UserError
 from analysis.findings.store import FindingStore
-from analysis.findings.tours import Tour, bundled_tours, tour_called, tour_of
+from analysis.findings.tours import Tour, bundled_tours, tour_of
+from pages.frame.tours import tour_called
 from pages.registry import pages
 from pages.state import names_of, write
 
