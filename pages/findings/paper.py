@@ -46,7 +46,7 @@ def pdf_of(page: bytes) -> bytes:
             "--disable-sync",
             "--no-first-run",
             "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={folder}/profile",
+            f"--user-data-dir={Path(folder) / 'profile'}",
             "--no-pdf-header-footer",
             f"--virtual-time-budget={DRAWING}",
             f"--print-to-pdf={target}",

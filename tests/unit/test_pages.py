@@ -21,7 +21,7 @@ from pages.registry import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("analysis/token_card", "components", "pages")
-ROUTES = {"/steering/stream", "/steering/stop", "/findings/api", "/boards", "/pin"}
+ROUTES = {"/steering/stream", "/steering/stop", "/findings/api", "/boards", "/pin", "/compare"}
 """Paths that are asked by POST, and are no pages."""
 
 EXTRA = """
