@@ -40,7 +40,7 @@ test: setup $(VENV)/test.stamp check unit browser
 check: $(VENV)/test.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/oxlint assets
+	@$(BIN)/oxlint assets pages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -31,6 +31,20 @@ class Key:
 @dataclasses.dataclass(frozen=True)
 class Absent:
     """In an annotation: the field is left out on the wire while it is None. Arrays that may be None are so anyway."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Incidental:
+    """In an annotation: how the answer was made (seconds, passes of a model), not what it says. The same question asked
+    again gives another value."""
+
+
+Leaf = bool | int | float | str | np.ndarray
+
+
+def leaves(answer: Any) -> Iterator[tuple[str, Leaf]]:
+    """Everything that an answer says, by dotted name as on the wire; incidental fields and None are left out."""
+    yield from _leaves(answer, "")
 
 
 def to_wire(answer: Any) -> tuple[dict[str, Any], Arrays]:
@@ -75,6 +89,7 @@ class _Field:
     array: bool
     absent: bool
     default: bool
+    incidental: bool
 
     @property
     def of_arrays(self) -> bool:
@@ -95,8 +110,24 @@ def _fields(kind: type) -> tuple[_Field, ...]:
         array = bare is np.ndarray or (np.ndarray in parts and get_origin(bare) in (Union, types.UnionType))
         absent = any(isinstance(m, Absent) for m in marks) or (array and bare is not np.ndarray)
         default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        out.append(_Field(field.name, wire, hint, array, absent, default))
+        incidental = any(isinstance(m, Incidental) for m in marks)
+        out.append(_Field(field.name, wire, hint, array, absent, default, incidental))
     return tuple(out)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Leaf]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inner = [(f.wire, getattr(value, f.name)) for f in _fields(type(value)) if not f.incidental]
+    elif isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        inner = [(str(n), part) for n, part in enumerate(value)]
+    else:
+        if value is not None:
+            yield path, value
+        return
+    for name, part in inner:
+        yield from _leaves(part, f"{path}.{name}" if path else str(name))
 
 
 def _write(value: Any, arrays: Arrays, path: str) -> Any:

@@ -15,6 +15,7 @@ from importlib import import_module
 from analysis.engine import loading
 from analysis.engine.operation import REGISTRY
 from analysis.faithfulness import ops as faithfulness
+from analysis.findings import ops as findings
 from analysis.mfa import ops as mfa
 from analysis.qk import ops as qk
 from analysis.rotate import ops as rotate
@@ -26,7 +27,7 @@ METHODS = (qk, mfa, tpr, rotate, snmf, faithfulness)
 SHARED = (loading, card)
 """Modules with operations of no method."""
 
-for _method in METHODS:
+for _method in (*METHODS, findings):
     for _module in pkgutil.iter_modules(_method.__path__):
         import_module(f"{_method.__name__}.{_module.name}")
 

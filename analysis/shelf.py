@@ -24,6 +24,7 @@ from analysis.home import folder
 DATA = Path(__file__).resolve().parent / "data"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 """Names of artefacts: also names of files, so nothing else may come in."""
+_SUMMARIES: dict[Any, tuple[str, str] | None] = {}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -117,8 +118,28 @@ class Shelf(Generic[T]):
         return [e for e in self.entries(*inner) if e.manifest.get(self.weights) == fingerprint]
 
     def checksums(self, fingerprint: str, *inner: str) -> str:
-        """Names and checksums of :meth:`of_weights`: what changes when one of them is made, or made again."""
-        return " ".join(f"{e.name}:{e.checksum}" for e in self.of_weights(fingerprint, *inner))
+        """Names and checksums of those made from some weights: what changes when one of them is made, or made again."""
+        places = [*self.bundled.glob("*.json"), *self.own(*inner).glob("*.json")]
+        paths = sorted(p.with_suffix("") for p in places if is_name(p.stem))
+        found = [(path.name, self._summary(path)) for path in paths]
+        return " ".join(f"{name}:{of[0]}" for name, of in found if of is not None and of[1] == fingerprint)
+
+    def checksum(self, name: Any, *inner: str) -> str:
+        """Name and checksum of one, as :meth:`find` finds it; empty if it is not there."""
+        path = self.find(name, *inner)
+        summary = None if path is None else self._summary(path)
+        return "" if summary is None else f"{name}:{summary[0]}"
+
+    def _summary(self, path: Path) -> tuple[str, str] | None:
+        """Checksum and weights of the artefact at a path; a manifest is read once for each state of its file, since
+        what a question depends on is looked up for whole boards of them."""
+        key = self.key(path)
+        if key not in _SUMMARIES:
+            entry = self.entry(path)
+            if len(_SUMMARIES) >= 1_000:
+                _SUMMARIES.clear()
+            _SUMMARIES[key] = None if entry is None else (entry.checksum, str(entry.manifest.get(self.weights)))
+        return _SUMMARIES[key]
 
     def find(self, name: Any, *inner: str) -> Path | None:
         """Where the artefact of that name lies, a bundled one before one's own; None if there is none."""

@@ -30,6 +30,10 @@ class QuestionRef:
             raise UserError("This is no question: its parameters cannot be read.")
         return cls(data["operation"], params, key)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class ViewRef:

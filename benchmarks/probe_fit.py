@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from analysis.othello.games import board_labels
-from analysis.othello.sources import OthelloSource, bundled_folder, load_othello
+from analysis.othello.sources import OthelloSource, bundled_folder, load_network
 from analysis.progress import no_check, silent
 from analysis.tpr.activations import PROBE_SEED, collect, whole_games
 from analysis.tpr.base import Probe
@@ -47,9 +47,9 @@ class Data:
 
 def from_model(games: int, test_games: int, layer: int | None) -> Data:
     """A block of the bundled model; two thirds of the way up if none is named."""
-    model = load_othello(OthelloSource("bundled"))
-    block = 2 * int(model.config.n_layer) // 3 if layer is None else layer
-    train, test = collect(model, games, PROBE_SEED, [block]), collect(model, test_games, PROBE_SEED + 1, [block])
+    loaded = load_network(OthelloSource())
+    block = 2 * loaded.facts.layers // 3 if layer is None else layer
+    train, test = collect(loaded, games, PROBE_SEED, [block]), collect(loaded, test_games, PROBE_SEED + 1, [block])
     what = f"block {block} of the bundled model"
     return Data(train.layer(block), torch.as_tensor(train.labels()), test.layer(block), _labels(test.games), what)
 

@@ -7,6 +7,7 @@ a page under its own name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dash import Input, Output, State, callback, no_update
@@ -35,11 +36,21 @@ def ref_of(view: View[Any], *replies: Reply[Any], options: Any = None) -> dict[s
 def render(ref: ViewRef, theme: str) -> Drawing:
     """Ask what a ViewRef asks, and draw it. Raises as :meth:`analysis.engine.client.Client.ask`, and UserError for one
     that is of no view of this version or whose job's answer is not kept any more."""
+    return drawn(ref, replies_of(ref), theme)
+
+
+def replies_of(ref: ViewRef) -> list[Reply[Any]]:
+    """The replies that a ViewRef draws, one to each of its questions. Raises as :func:`render`."""
     view = view_called(ref.view)
-    answers = [reply_of(question).answer for question in ref.questions]
-    if len(answers) != len(view.answers):
-        raise UserError(f"The view {view.name} draws {len(view.answers)} answers, not {len(answers)}.")
-    drawing: Drawing = view.draw(*answers, view.options_from(ref.options), theme)
+    if len(ref.questions) != len(view.answers):
+        raise UserError(f"The view {view.name} draws {len(view.answers)} answers, not {len(ref.questions)}.")
+    return [reply_of(question) for question in ref.questions]
+
+
+def drawn(ref: ViewRef, replies: Sequence[Reply[Any]], theme: str) -> Drawing:
+    """What a ViewRef draws of these replies."""
+    view = view_called(ref.view)
+    drawing: Drawing = view.draw(*(reply.answer for reply in replies), view.options_from(ref.options), theme)
     return drawing
 
 

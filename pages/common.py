@@ -98,6 +98,11 @@ def reply_of(question: QuestionRef | Json) -> Reply[Any]:
     return client().reply(question if isinstance(question, QuestionRef) else QuestionRef.from_dict(question))
 
 
+def reply_to(operation: Operation[A]) -> Reply[A]:
+    """The reply to an operation, asked now: also to a job, which is short or kept. Raises as :meth:`Client.ask`."""
+    return client().remember(operation, client().ask(operation))
+
+
 class TimeLeft:
     """Says how long a job still takes, from the share that it has done since it was first heard of."""
 

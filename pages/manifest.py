@@ -10,7 +10,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dash import Dash
+
 from analysis.models.capabilities import Need
+from analysis.models.spec import ModelSpec
+from analysis.view_ref import ViewRef
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture of a page for the home page, and a few words on what it shows. ``own_model``: the name of the
+    page's own model, where the picture is not of the one in use."""
+
+    ref: ViewRef
+    text: str
+    own_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,11 @@ class PageManifest:
     ``needs``: what it needs of a model; None for a page that the Model page does not speak of. ``state``: the dataclass
     of its state, None for a page without one; then ``address`` names the entries of the address in the order of the
     inputs of the address callback, ``read_address`` makes a state of a query, and ``tabs`` are the values of ``tab``.
+    ``routes``: registers what the page's scripts ask for beside Dash's callbacks.
+
+    ``question``: what the page answers, in one sentence, and ``picture``: a view of it that is cheap to draw with a
+    model (it may ask, and raises as the client does; None: there is none), both for the home page. ``navigation``:
+    whether the header leads to the page.
     """
 
     name: str
@@ -32,6 +51,10 @@ class PageManifest:
     address: Sequence[str] = ()
     read_address: Callable[[dict[str, Any]], Any] | None = None
     tabs: tuple[str, ...] = ()
+    routes: Callable[[Dash], None] | None = None
+    question: str = ""
+    picture: Callable[[ModelSpec], Picture] | None = None
+    navigation: bool = True
 
     @property
     def title(self) -> str:

@@ -30,7 +30,8 @@ def pages() -> list[PageManifest]:
 def register_pages() -> list[PageManifest]:
     """Give Dash each page, behind its address, and return all. There must be a Dash app with pages.
 
-    The Model page reads ``needs`` from Dash's own registry, as a page cannot import this module.
+    The Model page reads ``needs``, the home page ``manifest`` from Dash's own registry, as a page cannot import this
+    module.
     """
     found = pages()
     for page in found:
@@ -42,6 +43,7 @@ def register_pages() -> list[PageManifest]:
             order=page.order,
             layout=guarded(page.layout, page.path),
             needs=page.needs,
+            manifest=page,
         )
     return found
 

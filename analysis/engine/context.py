@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.engine.keys import content_key
 from analysis.engine.memory import Memory
 from analysis.engine.question import Question, Result
-from analysis.engine.residents import Residents
+from analysis.engine.residents import Load, Residents
 from analysis.engine.store import ResultStore
 from analysis.models.spec import ModelSpec
 
@@ -31,9 +31,12 @@ class Context:
         self.memory = memory or Memory()
         self.on_progress: Callable[[dict[str, Any]], None] | None = None
 
-    def model(self, spec: ModelSpec, *, fresh: bool = False) -> LoadedModel:
-        """The model of that specification, loaded if it is not. ``fresh``: again if its files were saved over."""
-        return self.residents.get(spec, lambda share, text="", **facts: self.progress(None, text), fresh=fresh)
+    def model(self, spec: ModelSpec, *, fresh: bool = False, load: Load | None = None) -> LoadedModel:
+        """The model of that specification, loaded if it is not. ``fresh``: again if its files were saved over.
+        ``load``: as for :meth:`Residents.get`."""
+        return self.residents.get(
+            spec, lambda share, text="", **facts: self.progress(None, text), fresh=fresh, load=load
+        )
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:
         """Say how far the operation is (share in [0, 1] or None) and give way: a safe point, no tap may be open."""
@@ -65,9 +68,7 @@ class Context:
         """Run an operation here; a job's result comes from the store if it is there, and is kept if it is not."""
         if operation.kind != "job":
             return operation.result(self)
-        spec = getattr(operation, "model", None)
-        if spec is not None:
-            self.model(spec, fresh=operation.reread)
+        operation.load(self)
         key = self.key_of(operation)
         if key is None:
             raise RuntimeError("a loaded model has no identity")

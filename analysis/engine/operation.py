@@ -47,10 +47,13 @@ class Operation(Generic[A]):
     kept in the result store) or "read" (touches stored results only, never a model; answered beside the compute
     thread).
     ``title`` is what the job tray shows. ``reread``: a model whose files were saved over is read again first.
+    ``writes``: it changes something in the data folder besides the result store, so it is run only when somebody wants
+    just that.
     """
 
     kind: ClassVar[Kind] = "live"
     reread: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     title: ClassVar[str] = ""
     answer: ClassVar[type | None] = None
 
@@ -67,6 +70,12 @@ class Operation(Generic[A]):
         """Check the declared fields. A class with rules across its fields calls this first, then checks them."""
         check_fields(self)
 
+    def load(self, context: Context) -> None:
+        """Load the model that it names, if it names one that is not loaded."""
+        spec = getattr(self, "model", None)
+        if spec is not None:
+            context.model(spec, fresh=self.reread)
+
     def run(self, context: Context) -> A | Result:
         """Compute the answer. Progress and cancel points go through ``context``."""
         raise NotImplementedError
@@ -74,7 +83,10 @@ class Operation(Generic[A]):
     def result(self, context: Context) -> Result:
         """Compute the answer as it travels and is kept."""
         value = self.run(context)
-        return value if isinstance(value, Result) else Result(*to_wire(value))
+        result = value if isinstance(value, Result) else Result(*to_wire(value))
+        if result.files and not self.writes:
+            raise TypeError(f"{type(self).__name__} writes files and does not say so")
+        return result
 
     @classmethod
     def answer_from(cls, result: Result) -> A:

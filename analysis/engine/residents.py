@@ -1,7 +1,9 @@
 """The models that are in memory, by specification.
 
 Requests name their model, so two people may use two models and never mix. At most ``limit`` stay loaded
-(``ATTUNE_MODELS``, default 2); the one unused for longest makes room. Loading happens on the compute thread only.
+(``ATTUNE_MODELS``, default 2); the one unused for longest makes room. The checkpoints that a method reads by itself are
+counted apart, so that a game on the Othello page does not send anyone's own model away. Loading happens on the compute
+thread only.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import gc
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from analysis.status import Loading, Resident
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
+Load = Callable[[ModelSpec, Progress], "LoadedModel"]
 _VARIANT = "weights beside the fingerprint"
 
 
@@ -32,10 +36,14 @@ class Residents:
         self.limit = limit or max(1, int(os.environ.get("ATTUNE_MODELS", "2")))
         self._lock = threading.Lock()
         self._loaded: OrderedDict[ModelSpec, LoadedModel] = OrderedDict()
+        self._apart: set[ModelSpec] = set()
         self._loading: Loading | None = None
 
-    def get(self, spec: ModelSpec, progress: Progress = silent, *, fresh: bool = False) -> LoadedModel:
+    def get(
+        self, spec: ModelSpec, progress: Progress = silent, *, fresh: bool = False, load: Load | None = None
+    ) -> LoadedModel:
         """The loaded model, loading it first if need be. ``fresh``: read it again if its files were saved over.
+        ``load``: what reads it where that is a method's own, and the model is then counted apart.
 
         A model leaves memory only once the new one is known to load; or, where both do not fit, once the new one's
         files are known to be readable. Raises UserError if it cannot be loaded: then all others are still there.
@@ -44,7 +52,7 @@ class Residents:
             known = self._loaded.get(spec)
             if known is not None:
                 self._loaded.move_to_end(spec)
-            full = known is None and len(self._loaded) >= self.limit
+            full = load is None and known is None and len(self._counted(False)) >= self.limit
         if known is not None and not (fresh and changed_on_disk(known)):
             return known
         with self._lock:
@@ -58,27 +66,32 @@ class Residents:
 
         try:
             if full and not _fits_beside(spec):
-                self._make_room()
-            loaded = load_model(spec, told)
+                self._make_room(False)
+            loaded = (load or load_model)(spec, told)
             if known is not None:
                 loaded = _renewed(loaded, known)
             with self._lock:
                 self._loaded.pop(spec, None)
-            self._make_room()
+            self._make_room(load is not None)
             with self._lock:
                 self._loaded[spec] = loaded
+                (self._apart.discard if load is None else self._apart.add)(spec)
             return loaded
         finally:
             with self._lock:
                 self._loading = None
 
-    def _make_room(self) -> None:
+    def _counted(self, apart: bool) -> list[ModelSpec]:
+        return [spec for spec in self._loaded if (spec in self._apart) == apart]
+
+    def _make_room(self, apart: bool) -> None:
         """Let go of those unused for longest, until one more may be loaded."""
         while True:
             with self._lock:
-                if len(self._loaded) < self.limit:
+                counted = self._counted(apart)
+                if len(counted) < self.limit:
                     return
-                self._loaded.popitem(last=False)
+                del self._loaded[counted[0]]
             gc.collect()  # what is kept with a model refers back to it
 
     def may_use(self, spec: ModelSpec | None) -> bool:

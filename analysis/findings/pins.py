@@ -102,6 +102,11 @@ class PinStore:
             )
             _touch_boards_of(connection, check.pin)
 
+    def check(self, pin: str) -> Check | None:
+        """The newest check of a pin; None before the first one."""
+        with self._connection() as connection:
+            return self._pins(connection, (pin,))[1].get(pin)
+
     def _pins(self, connection: sqlite3.Connection, wanted: Sequence[str]) -> tuple[dict[str, Pin], dict[str, Check]]:
         """Those of the pins that are there, in that order, and the newest check of each."""
         ids = json.dumps(wanted)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from analysis.errors import Cancelled, UserError
 from analysis.models.config_limits import check_values
@@ -32,7 +32,7 @@ from analysis.models.metadata import estimate
 from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
 from analysis.models.spec import ModelSpec, check_local
-from analysis.models.stamp import stamp_of, surroundings_of
+from analysis.models.stamp import Stamp, stamp_of, surroundings_of
 from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
 from analysis.progress import Progress, portion, silent
@@ -93,6 +93,25 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress = silent) -
     loaded = LoadedModel(model, tokenizer, spec, facts, stamp=before, surroundings=surroundings)
     progress(1.0, "ready")
     return loaded
+
+
+def adopt(
+    model: PreTrainedModel, tokenizer: Any, spec: ModelSpec, stamp: Stamp = (), surroundings: str = ""
+) -> LoadedModel:
+    """A whole network that was read by other means, made ready, proved and described as if it had been loaded here.
+
+    Raises UserError(field="model") if it fails what is to be proved.
+    """
+    model = model.to(_device(spec)).eval().requires_grad_(False)  # type: ignore[arg-type]
+    model.set_attn_implementation(IMPLEMENTATION)
+    began = time.perf_counter()
+    ids = probe_ids(model, tokenizer)
+    proof = prove(model, ids, spec.label)
+    if proof is None:
+        raise UserError(f"The attention of {spec.label} cannot be recorded.", "model")
+    seconds = time.perf_counter() - began
+    facts = describe(model, ids, tokenizer, spec, "", [proof.sentence], seconds)
+    return LoadedModel(model, tokenizer, spec, facts, stamp=stamp, surroundings=surroundings)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from analysis.answer import Incidental
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ class ModelFacts:
     recording_error: float | None
     probe_tokens: int
     fingerprint: str
-    seconds_per_token: float
+    seconds_per_token: Annotated[float, Incidental()]
     note: str = ""
     revision: str = ""
     layer_heads: list[int] = field(default_factory=list)
     embeddings: int = 0
     unread_english: float = 0.0
     proof: list[str] = field(default_factory=list)
-    proof_seconds: float = 0.0
+    proof_seconds: Annotated[float, Incidental()] = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class ModelEstimate:
     heads: int | None
     origin: str
     host_total: int
-    host_free: int
+    host_free: Annotated[int, Incidental()]
     gpus: list[dict[str, Any]]
     fits: bool
     verdict: str

@@ -130,6 +130,11 @@ def model_root() -> Path | None:
     return Path(named).expanduser().resolve() if named else None
 
 
+def local_path(spec: ModelSpec) -> Path | None:
+    """Where a local specification leads, not looked at; None for any other, and for what may not be read."""
+    return _resolve(spec.source) if spec.kind in ("folder", "gguf") else None
+
+
 def check_local(spec: ModelSpec) -> Path | None:
     """The resolved folder or GGUF file of a local specification; None for the default model and for the hub.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.errors import UserError
 from analysis.models.default import default_folder
-from analysis.models.spec import ModelSpec, check_local
+from analysis.models.spec import ModelSpec, check_local, local_path
 
 # name, bytes, time of the last change in nanoseconds, number of the file
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -48,16 +48,17 @@ def surroundings_of(spec: ModelSpec, header: int = 0) -> str:
 def stamp_of(spec: ModelSpec) -> Stamp:
     """The files of a local model as they are now; empty for the hub, and where they cannot be looked at."""
     try:
-        place = default_folder() if spec.kind == "default" else check_local(spec)
+        looked_at = {"default": lambda _spec: default_folder(), "folder": local_path}
+        place = looked_at.get(spec.kind, check_local)(spec)
         if place is None:
             return ()
-        files = [place] if place.is_file() else sorted(place.iterdir())
+        files = [place] if place.is_file() else [f for f in sorted(place.iterdir()) if f.suffix.lower() in _READ]
         if spec.kind == "gguf":
             stem = place.name.rpartition("-of-")[0][: -len("-00001")]
             files = sorted(
                 p for p in place.parent.glob("*.[gG][gG][uU][fF]") if p == place or (stem and p.name.startswith(stem))
             )
-        return tuple(_one(file) for file in files if file.suffix.lower() in _READ and file.is_file())
+        return tuple(_one(file) for file in files if file.is_file())
     except (OSError, UserError):
         return ()
 

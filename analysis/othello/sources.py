@@ -15,9 +15,13 @@ from analysis import foreign
 from analysis.errors import UserError
 from analysis.models.folder_files import check_folder_files
 from analysis.models.spec import OTHELLO, ModelSpec, check_no_host, model_root
+from analysis.models.stamp import stamp_of, surroundings_of
+from analysis.progress import Progress, silent
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
+
+    from analysis.models.loaded_model import LoadedModel
 
 FILES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 HUB_FILES = ("synthetic_model.pth", "gpt_synthetic.ckpt", "championship_model.pth", "gpt_championship.ckpt")
@@ -52,11 +56,15 @@ class OthelloSource:
         except (UserError, OSError) as error:  # OSError: a plain name longer than a file's may be
             if not self.is_file:
                 raise _bad(getattr(error, "message", "This is neither a path nor a model id.")) from error
-            return
+            kind = "folder"
         if kind in ("default", "gguf") or self.text == OTHELLO:
             raise _bad(
                 f"{self.label} is no OthelloGPT that this page can open. Write bundled for the one that is here."
             )
+        try:
+            _ = self.spec
+        except UserError as error:
+            raise _bad(error.message) from error
 
     @property
     def is_file(self) -> bool:
@@ -97,13 +105,32 @@ class OthelloSource:
         return path
 
     @property
-    def stamp(self) -> str:
-        """Changes when a local file does, so that what was loaded before is not taken for it."""
-        path = self.path
-        if path is None:
-            return ""
-        newest = path if path.is_file() else path / "model.safetensors"
-        return f"{newest.stat().st_mtime_ns} {newest.stat().st_size}" if newest.exists() else ""
+    def spec(self) -> ModelSpec:
+        """How the models in memory name it; where it leads is not looked at."""
+        if self.text == "bundled":
+            return ModelSpec(OTHELLO)
+        named = self.text if not self.is_file or self.text.startswith(("/", "~", "./", "../")) else f"./{self.text}"
+        return ModelSpec(named, dtype="float32")
+
+
+def load_network(source: OthelloSource, progress: Progress = silent) -> LoadedModel:
+    """The network of a source with its tokenizer and facts, proved as every other model is.
+
+    Raises UserError(field="source"): as :func:`load_othello`, or it fails what is to be proved.
+    """
+    from analysis.models.loader import adopt
+    from analysis.othello.model import othello_tokenizer
+
+    progress(0.1, "reading weights")
+    before = stamp_of(source.spec)
+    model = load_othello(source)
+    progress(0.5, "proving that it is the model in the files")
+    try:
+        folder = source.path is not None and source.path.is_dir()
+        surroundings = surroundings_of(source.spec) if folder else ""
+        return adopt(model, othello_tokenizer(), source.spec, before, surroundings)
+    except UserError as error:
+        raise _bad(error.message) from error
 
 
 def load_othello(source: OthelloSource) -> GPT2LMHeadModel:

@@ -5,6 +5,7 @@ Features have unit length: how much of one a token uses is all in the activation
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -216,6 +217,14 @@ def detection_table(spec: ModelSpec) -> DetectionComparison:
         command = "python -m analysis.build snmf --detection"
         raise UserError(f"Detection was measured for {table['model']} only, by: {command}.", "model")
     return from_wire(DetectionComparison, {key: table[key] for key in ("rows", "sentence", "command")}, {})
+
+
+def detection_checksum() -> str:
+    """What :func:`detection_table` depends on; empty where the table is missing."""
+    try:
+        return hashlib.sha256((FACTORIZATIONS.bundled / "detection.json").read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def save_factorization(fit: Factorization, passages: Sequence[Passage], place: Path | None = None) -> str:

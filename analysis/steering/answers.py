@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from analysis.answer import Absent
+from analysis.answer import Absent, Incidental
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class WrittenTexts:
     steered: WrittenText
     control: Annotated[WrittenText | None, Absent()]
     control_note: str
-    rate: float
-    base_remembered: bool
+    rate: Annotated[float, Incidental()]
+    base_remembered: Annotated[bool, Incidental()]
     sentence: str
     done: bool

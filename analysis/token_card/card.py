@@ -67,6 +67,16 @@ class TokenCard(Operation[TokenCardAnswer]):
 
             check_typed(self.token)
 
+    def reads(self, context: Context) -> str:
+        """Checksums of all fits, factorizations and measurements of this model. Features of the Attention page are
+        kept by model and code alone."""
+        from analysis.mfa.library import REGION_SETS
+        from analysis.rotate.library import MEASUREMENTS
+        from analysis.snmf.library import FACTORIZATIONS
+
+        fingerprint = context.residents.fingerprint(self.model) or ""
+        return " ".join(s.checksums(fingerprint) for s in (REGION_SETS, MEASUREMENTS, FACTORIZATIONS))
+
     def run(self, context: Context) -> TokenCardAnswer:
         from analysis.models.lookup import names_of, relatives
         from analysis.token_card.parts import TokenParts

@@ -6,16 +6,20 @@ float16 on the way (a layer of 4,000 games of width 128 is then 60 MB) and hande
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GPT2LMHeadModel
 
 from analysis.errors import UserError
+from analysis.models.capture import capture
+from analysis.models.hooks import hooked
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.sites import Site
 from analysis.othello.games import Games, Labels, board_labels, random_games
 from analysis.othello.squares import MOVES, POSITIONS
 from analysis.progress import Check, Progress, no_check, silent
@@ -54,9 +58,8 @@ def whole_games(n: int, seed: int) -> Games:
     return games.take(rows)
 
 
-@torch.no_grad()
 def collect(
-    model: GPT2LMHeadModel,
+    loaded: LoadedModel,
     n: int,
     seed: int = PROBE_SEED,
     layers: Sequence[int] | None = None,
@@ -66,52 +69,31 @@ def collect(
 ) -> Boards:
     """Play ``n`` games of sixty moves through the model and keep the residual stream after the blocks named (all).
 
-    Raises UserError(field="layer") for a block that the model does not have, field="games" for a number below 1.
+    Raises UserError(field="site") for a block that the model does not have, field="games" for a number below 1.
     """
     if n < 1:
         raise UserError("At least one game is needed.", "games")
     games = whole_games(n, seed)
-    blocks = list(range(model.config.n_layer)) if layers is None else sorted(set(layers))
-    activations = {layer: torch.empty(n * POSITIONS, model.config.n_embd, dtype=torch.float16) for layer in blocks}
-    for start in range(0, n, batch):
+    blocks = list(range(loaded.facts.layers)) if layers is None else sorted(set(layers))
+    activations = {layer: torch.empty(n * POSITIONS, loaded.facts.hidden, dtype=torch.float16) for layer in blocks}
+    tokens = games.tokens[:, :POSITIONS].tolist()
+    starts = range(0, n, batch)
+    batches = ((range(start, min(n, start + batch)), tokens[start : start + batch]) for start in starts)
+    sites = [Site(layer) for layer in blocks]
+    for start, part in zip(starts, capture(loaded, batches, sites, skip_first=0, norm_guard=None), strict=True):
         check()
-        ids = torch.from_numpy(games.tokens[start : start + batch, :POSITIONS].astype(np.int64))
-        streams = residuals(model, ids, blocks)
-        rows = slice(start * POSITIONS, start * POSITIONS + ids.numel())
-        for layer in blocks:
-            activations[layer][rows] = streams[layer].flatten(0, 1).half().cpu()
+        for site, rows in part.activations.items():
+            activations[site.layer][start * POSITIONS : start * POSITIONS + len(rows)] = rows.half()
         progress(min(1.0, (start + batch) / n), "playing games through the model")
     return Boards(activations, games)
 
 
-@torch.no_grad()
-def residuals(model: GPT2LMHeadModel, ids: Tensor, layers: Sequence[int] | None = None) -> dict[int, Tensor]:
-    """The residual stream (B, T, d) after each block named (all) for token ids (B, T)."""
-    return read(model, ids, layers)[0]
-
-
-@torch.no_grad()
-def read(model: GPT2LMHeadModel, ids: Tensor, layers: Sequence[int] | None = None) -> tuple[dict[int, Tensor], Tensor]:
-    """Residual streams as `residuals` gives them, and the logits (B, T, 61), from one pass.
+def read(loaded: LoadedModel, ids: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The residual stream (B, T, d) after each block for token ids (B, T), and the logits (B, T, 61), from one pass.
 
     Taken by hooks: what transformers calls the last hidden state has already gone through the final norm.
     """
-    blocks = model.transformer.h
-    indices = list(range(len(blocks))) if layers is None else list(layers)
-    if any(not 0 <= layer < len(blocks) for layer in indices):
-        raise UserError(f"This model has blocks 0 to {len(blocks) - 1}.", "layer")
     streams: dict[int, Tensor] = {}
-
-    def keep(layer: int) -> Callable[..., None]:
-        def hook(_module: object, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            streams[layer] = output if isinstance(output, Tensor) else output[0]
-
-        return hook
-
-    handles = [blocks[layer].register_forward_hook(keep(layer)) for layer in indices]
-    try:
-        logits: Tensor = model(ids.to(blocks[0].ln_1.weight.device), use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-    return streams, logits
+    with hooked(loaded, {Site(i): partial(streams.__setitem__, i) for i in range(loaded.facts.layers)}):
+        logits = loaded.forward(ids, logits=True)
+    return [streams[i] for i in sorted(streams)], logits

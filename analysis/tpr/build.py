@@ -16,9 +16,10 @@ from analysis.answer import plain_of
 from analysis.artefacts import manifest_path
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.models.loader import adopt
 from analysis.othello.games import Labels
 from analysis.othello.model import build
-from analysis.othello.sources import OthelloSource, load_othello
+from analysis.othello.sources import OthelloSource, load_network
 from analysis.progress import Progress
 from analysis.tpr import baselines
 from analysis.tpr.activations import PROBE_SEED, collect
@@ -50,8 +51,8 @@ class _Build:
     """The bundled set, step by step."""
 
     def __init__(self, games: int, test_games: int, fresh: bool, progress: Progress) -> None:
-        self.model = load_othello(OthelloSource("bundled"))
-        self.name = fingerprint(self.model)
+        self.loaded = load_network(OthelloSource())
+        self.name = fingerprint(self.loaded.model)
         self.games, self.test_games, self.progress = games, test_games, progress
         self.probes = new_set(self.name)
         if not fresh and manifest_path(BUNDLED).exists():
@@ -83,11 +84,11 @@ class _Build:
             self.say(f"{row['kind']} {row['layer']} {row['labels']}: {row['accuracy']:.4f} in {row['seconds']:.0f} s")
             self.keep()
 
-        fit_probes(self.model, todo, games=self.games, test_games=self.test_games, into=self.probes, after=after)
+        fit_probes(self.loaded, todo, games=self.games, test_games=self.test_games, into=self.probes, after=after)
 
     def run(self) -> None:
-        layers = range(int(self.model.config.n_layer))
-        self.step("play", lambda: play_figures(self.model))
+        layers = range(self.loaded.facts.layers)
+        self.step("play", lambda: play_figures(self.loaded.model))
         self.fit([(kind, layer, "parity") for layer in layers for kind in DEFAULT_KINDS])
         self.fit([(kind, layer, "mover") for layer in layers for kind in PAGE_KINDS])
         linear = [r for r in self.probes.rows if r["kind"] == "linear" and r["labels"] == "parity"]
@@ -101,14 +102,14 @@ class _Build:
         self.step("stories", self._stories)
         if "baselines" not in self.probes.manifest:
             self.say("baselines")
-            rows, arrays = baselines.measure(int(self.model.config.n_embd), self.games // 2, self.progress)
+            rows, arrays = baselines.measure(self.loaded.facts.hidden, self.games // 2, self.progress)
             self.probes.arrays |= arrays
             self.probes.manifest["baselines"] = rows
             self.keep()
 
     def _data(self, top: int) -> tuple[Any, Any]:
-        train = collect(self.model, self.games, PROBE_SEED, [top])
-        test = collect(self.model, self.test_games, PROBE_SEED + 1, [top])
+        train = collect(self.loaded, self.games, PROBE_SEED, [top])
+        test = collect(self.loaded, self.test_games, PROBE_SEED + 1, [top])
         return train, test
 
     def _ranks(self, top: int) -> list[dict[str, Any]]:
@@ -150,7 +151,7 @@ class _Build:
 
     def _edits(self, squares: int) -> Any:
         """The table of 200 edits of so many squares."""
-        room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
+        room = Room(OthelloSource(), self.loaded, self.name, self.probes)
         layers = list(range(room.layers))
         table = trial_table(room, cases=200, squares=squares, seed=44, labels="parity", layers=layers)
         for r in table.rows:
@@ -159,7 +160,7 @@ class _Build:
 
     def _stories(self) -> dict[str, Any]:
         """The three positions that the page tells about; a story without a position stays out."""
-        room = Room(OthelloSource("bundled"), self.model, self.name, self.probes)
+        room = Room(OthelloSource(), self.loaded, self.name, self.probes)
         stories: dict[str, Any] = {}
         for name in STORIES:
             try:
@@ -171,7 +172,7 @@ class _Build:
     def _random_network(self, top: int) -> dict[str, Any]:
         """The same probes on a network of the same shape that was never trained."""
         torch.manual_seed(0)
-        model = build(self.model.config).eval()
+        model = adopt(build(self.loaded.model.config), self.loaded.tokenizer, self.loaded.spec)
         games = self.games // 2
         fitted = fit_probes(
             model, [("linear", top, "parity"), ("tpr", top, "parity")], games=games, test_games=self.test_games

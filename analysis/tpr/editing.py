@@ -66,7 +66,7 @@ def edit_position(
         unit = edit_vector(method, probe, changes, classes, generator).float()
         lengths = torch.tensor([0.0, *scales]) * float(size[layer])
         vectors[layer] = torch.outer(lengths, unit)
-    run = run_edited(room.model, moves, vectors)
+    run = run_edited(room.loaded, moves, vectors)
     shares = run.probabilities.numpy()
     legal_after = edited_legal(board, tuple(edits), labels)
     mask = legal_mask(legal_after)

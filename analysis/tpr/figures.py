@@ -152,7 +152,7 @@ def accuracy_caption(room: Room) -> str:
 
 def check_play(room: Room, check: Check) -> ModelCheck:
     """How a model plays on 30 fresh games, in a sentence. Raises UserError(field="source") if it does not play."""
-    score = legality(room.model, random_games(30, PLAY_SEED), batch=10, check=check)
+    score = legality(room.loaded.model, random_games(30, PLAY_SEED), batch=10, check=check)
     if score.illegal > 0.5:
         raise UserError(
             f"{room.source.label} does not play Othello: its first choice is illegal at {score.illegal:.0%} of "

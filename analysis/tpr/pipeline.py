@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import GPT2LMHeadModel
+from torch import Tensor, nn
 
 from analysis.errors import UserError
+from analysis.models.loaded_model import LoadedModel
 from analysis.othello.games import Labels, random_games
 from analysis.othello.legality import legality
 from analysis.othello.squares import POSITIONS
@@ -53,13 +53,13 @@ def constant_baseline(train: Boards, test: Boards, labels: Labels = "parity") ->
     return float((test.labels(labels).reshape(-1, POSITIONS, 64) == best).mean())
 
 
-def play_figures(model: GPT2LMHeadModel, games: int = 1000, check: Check = no_check) -> dict[str, Any]:
+def play_figures(model: nn.Module, games: int = 1000, check: Check = no_check) -> dict[str, Any]:
     """Legality and loss on fresh random games, which no training run and no probe has seen."""
     return asdict(legality(model, random_games(games, PLAY_SEED), check=check))
 
 
 def fit_probes(
-    model: GPT2LMHeadModel,
+    loaded: LoadedModel,
     wanted: Sequence[tuple[str, int, Labels]],
     *,
     games: int = 2000,
@@ -74,11 +74,11 @@ def fit_probes(
 
     Raises UserError for an unknown kind or block. ``check`` is a safe point and may raise to cancel.
     """
-    probes = into if into is not None else new_set(fingerprint(model))
+    probes = into if into is not None else new_set(fingerprint(loaded.model))
     layers = sorted({layer for _, layer, _ in wanted})
     fits = portion(progress, 0.25, 1.0)
-    train = collect(model, games, PROBE_SEED, layers, progress=portion(progress, 0.0, 0.25), check=check)
-    test = collect(model, test_games, PROBE_SEED + 1, layers, check=check)
+    train = collect(loaded, games, PROBE_SEED, layers, progress=portion(progress, 0.0, 0.25), check=check)
+    test = collect(loaded, test_games, PROBE_SEED + 1, layers, check=check)
     for row in probes.manifest["rows"]:  # what an earlier fit saw stays with its probes
         row.setdefault("games", probes.manifest.get("games"))
     probes.manifest |= {"games": games, "test_games": test_games, "constant": constant_baseline(train, test)}
@@ -110,7 +110,7 @@ def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> Probe
     Raises UserError(field="source") for a model that does not play legally: its board would be no finding.
     """
     progress(0.0, "playing fresh games")
-    play = play_figures(room.model, 200, check)
+    play = play_figures(room.loaded.model, 200, check)
     if play["illegal"] > MAX_ILLEGAL:
         raise UserError(
             f"This model's first choice is illegal at {play['illegal']:.1%} of positions. A probe on a model that does "
@@ -123,7 +123,7 @@ def fit_here(room: Room, wanted: Any, progress: Progress, check: Check) -> Probe
     manifest = {k: v for k, v in room.probes.manifest.items() if k not in MEASURED_WITH_PROBES}
     probes = ProbeSet({**manifest, "rows": [dict(row) for row in room.probes.rows]}, dict(room.probes.arrays))
     fit_probes(
-        room.model,
+        room.loaded,
         todo,
         games=wanted.games,
         test_games=max(50, wanted.games // 5),

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GPT2LMHeadModel
 
+from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.models.loaded_model import LoadedModel
 from analysis.othello.board import Board
-from analysis.othello.sources import OthelloSource, load_othello
-from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, token_of
+from analysis.othello.sources import OthelloSource, load_network
+from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, VOCABULARY, token_of
 from analysis.tpr.activations import read
 from analysis.tpr.answers.model import ModelFacts
 from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
@@ -27,17 +28,17 @@ from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
 
 @dataclass
 class Room:
-    """A loaded OthelloGPT with its probes. ``model`` is in evaluation mode, float32."""
+    """A loaded OthelloGPT with its probes. ``fingerprint``: of all its weights, which name its probes."""
 
     source: OthelloSource
-    model: GPT2LMHeadModel
+    loaded: LoadedModel
     fingerprint: str
     probes: ProbeSet
 
     @property
     def layers(self) -> int:
         """How many blocks."""
-        return int(self.model.config.n_layer)
+        return self.loaded.facts.layers
 
     @property
     def headline(self) -> int:
@@ -47,30 +48,33 @@ class Room:
 
     def facts(self) -> ModelFacts:
         """What a page may say about it."""
-        config = self.model.config
+        known = self.loaded.facts
         return ModelFacts(
             label=self.source.label,
             source=self.source.text,
             fingerprint=self.fingerprint,
-            layers=self.layers,
-            heads=int(config.n_head),
-            width=int(config.n_embd),
-            parameters=sum(p.numel() for p in self.model.parameters()),
+            layers=known.layers,
+            heads=known.heads,
+            width=known.hidden,
+            parameters=known.parameters,
             headline=self.headline,
             kinds=tuple(sorted({r["kind"] for r in self.probes.rows})),
         )
 
 
-def open_room(memory: Memory, text: str) -> Room:
-    """The room of a source, opened once. Raises UserError(field="source") if it cannot be loaded."""
+def open_room(context: Context, text: str, *, fresh: bool = True) -> Room:
+    """The room of a source, which is kept with its model. ``fresh``: anew if the files were saved over.
+
+    Raises UserError(field="source") if it cannot be loaded.
+    """
     source = OthelloSource(text)
-    key = ("othello", source.text, source.stamp)
-    room: Room | None = memory.get(key)
+    loaded = context.model(source.spec, fresh=fresh, load=lambda _spec, progress: load_network(source, progress))
+    room: Room | None = loaded.extras.get("othello room")
     if room is None:
-        model = load_othello(source)
-        name = fingerprint(model)
-        room = Room(source, model, name, set_for(name))
-        memory.put(key, room, sum(p.numel() * 4 for p in model.parameters()))
+        if (loaded.facts.vocabulary, loaded.facts.max_positions) != (VOCABULARY, POSITIONS):  # loaded by another page
+            raise UserError(f"{source.label} is no OthelloGPT of the 8 × 8 board.", "source")
+        name = fingerprint(loaded.model)
+        room = loaded.extras["othello room"] = Room(source, loaded, name, set_for(name))
     return room
 
 
@@ -104,8 +108,8 @@ def read_game(memory: Memory, room: Room, moves: tuple[int, ...]) -> GameRead:
     reading: GameRead | None = memory.get(key)
     if reading is None:
         ids = torch.tensor([[token_of(m) for m in moves]])
-        streams, logits = read(room.model, ids)
-        residual = torch.stack([streams[i][0] for i in range(room.layers)]).float().cpu()
+        streams, logits = read(room.loaded, ids)
+        residual = torch.stack([stream[0] for stream in streams]).float().cpu()
         reading = GameRead(moves, residual, logits[0].float().cpu())
         memory.put(key, reading, residual.numel() * 4 + logits.numel() * 4)
     return reading

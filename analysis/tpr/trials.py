@@ -77,7 +77,7 @@ def units(room: Room) -> NDArray[np.float64]:
     """(L,): a tenth of the median length of the residual stream after each block, over thirty random games."""
     lengths: NDArray[np.float64] | None = getattr(room, "_units", None)
     if lengths is None:
-        boards = collect(room.model, 30, 70_000)
+        boards = collect(room.loaded, 30, 70_000)
         lengths = np.array([0.1 * float(boards.layer(i).norm(dim=-1).median()) for i in range(room.layers)])
         room._units = lengths  # type: ignore[attr-defined]
     return lengths
@@ -101,7 +101,7 @@ def run_case(
     size = units(room)
     vectors = {}
     for layer in layers:
-        rows = [torch.zeros(1, room.model.config.n_embd)]
+        rows = [torch.zeros(1, room.loaded.facts.hidden)]
         for i, method in enumerate(methods):
             probe = room.probes.probe(PROBE_OF[method], layer, labels)
             # A control draws its direction or its squares anew for each case, and the same squares at each block. Among
@@ -116,7 +116,7 @@ def run_case(
     total = 1 + len(methods) * len(weights) * len(GRID)
     shares = []
     for start in range(0, total, _ROWS):
-        run = run_edited(room.model, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
+        run = run_edited(room.loaded, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
         shares.append(run.probabilities.numpy())
     return np.concatenate(shares), legal_mask(case.legal)
 

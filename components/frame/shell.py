@@ -19,7 +19,7 @@ from components.kit.theme import TEMPLATES
 def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
     """The layout of the app; built anew for each browser tab, so that each has a session of its own.
 
-    ``pages``: name and path of each page, in order; the first is where the brand leads.
+    ``pages``: name and path of each page that the header leads to, in order. The brand leads home.
     """
     # Until the callback of the way back has answered, a link compares its path with the address by itself.
     links = [
@@ -39,7 +39,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             html.Header(
                 [
                     html.Div(
-                        [dcc.Link("Attune", href=local(pages[0][1]), className="attune-brand"), html.Nav(links)],
+                        [dcc.Link("Attune", href=local("/"), className="attune-brand"), html.Nav(links)],
                         className="attune-left",
                     ),
                     html.Div(

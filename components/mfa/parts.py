@@ -82,12 +82,13 @@ def _region(region: RegionFacts, measured: Sequence[Part], effects: Effects) -> 
         Facts(f"Region {region.region}: {region.label}", region.facts),
         *measured,
         _tokens("Over-represented among its members", "log-odds", region.lifted),
+        _tokens("The unembedding alone would say", "logit", region.unembedded),
         *[Texts(f"{title}: {why}", _contexts(region.contexts[key])) for key, title, why in SAMPLES],
         Table("Local factors", ("factor", "share of the local variance", "spread", "low end", "high end"), factors),
     ]
-    gains = {f"gain of {t.token}": t.value for t in (effects.promoted or ())[:3]}
-    named = {"local factors": float(len(region.factors)), **gains}
-    return Drawing(caption=region.readout, facts={"label": region.label}, parts=tuple(parts), numbers=named)
+    gains = {"largest gain": effects.promoted[0].value} if effects.promoted else {}
+    numbers = {"local factors": float(len(region.factors))} | gains
+    return Drawing(caption=region.readout, facts={"label": region.label}, parts=tuple(parts), numbers=numbers)
 
 
 def _effects(effects: Effects) -> tuple[Part, ...]:

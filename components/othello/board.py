@@ -1,7 +1,7 @@
 """Othello boards as plain data, and the container into which the browser draws them.
 
 A page shows a dozen boards of 64 squares; as Dash components they would be a thousand elements for its renderer to walk
-at every change. So React gets one empty element per board and the squares are drawn by `assets/othello.js` from
+at every change. So React gets one empty element per board and the squares are drawn by `assets/frame/board.js` from
 the data made here, which is checked here and says each square in words as well, for a screen reader and the tooltip.
 """
 

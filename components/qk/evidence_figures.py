@@ -12,6 +12,7 @@ from components.kit.figure import AFTER, BAND, BEFORE, Figure, figure
 from components.kit.figure_card import blank
 from components.kit.theme import CATEGORIES, REMAINDER
 from components.kit.view import Drawing, NoOptions, view
+from components.qk.controls import measured, spectrum_control, trace_control, trial_control, trial_numbers
 from components.qk.evidence_card import place_name, swap_sentence
 
 MOST_PAIRS = 32
@@ -110,6 +111,15 @@ def spectrum(evidence: HeadEvidence, options: NoOptions, theme: str) -> Drawing:
         f"Vectors {vectors} the rotary embedding, {moments}, {evidence.examples:,} examples. Dashed line: the rank in "
         "use.",
         {"rank": evidence.rank, "permutations": evidence.permutations},
+        control=spectrum_control(evidence),
+        numbers=measured(
+            {
+                "first singular value": evidence.singular_values[0],
+                "rank": evidence.rank,
+                "singular values above the null": evidence.above_null,
+                "examples": evidence.examples,
+            }
+        ),
     )
 
 
@@ -141,6 +151,10 @@ def direction_bars(evidence: HeadEvidence, options: NoOptions, theme: str) -> Dr
         f"Pair i adds s u·v to the mean logit gap of {evidence.trace:.2f}; blue pairs are inside the rank and hold "
         f"{evidence.trace_in_rank:.2f} of it.",
         {"rank": evidence.rank, "permutations": evidence.permutations},
+        control=trace_control(evidence),
+        numbers=measured(
+            {"trace": evidence.trace, "trace in the rank": evidence.trace_in_rank, "trace in nats": evidence.trace_nats}
+        ),
     )
 
 
@@ -159,7 +173,13 @@ def swap_test(test: SubspaceTest, options: TrialOptions, theme: str) -> Drawing:
     if test.swaps is not None and test.swaps.rows:
         where = place_name(options.layer, options.head)
         facts = {"examples": test.examples, "tested_on": test.basis}
-        return Drawing(swaps_by_rank(test.swaps, theme), swap_sentence(test.swaps, where, test.in_sample), facts)
+        return Drawing(
+            swaps_by_rank(test.swaps, theme),
+            swap_sentence(test.swaps, where, test.in_sample),
+            facts,
+            control=trial_control(test),
+            numbers=trial_numbers(test),
+        )
     if options.rotary == "pre":
         text = "Before the rotary embedding there is no logit to swap."
     elif test.swaps is None:

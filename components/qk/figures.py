@@ -17,6 +17,7 @@ from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.labels import escaped, numbered
 from components.kit.theme import CATEGORIES, REMAINDER
 from components.kit.view import Drawing, view
+from components.qk.controls import measured, prediction_control, swap_control, swap_numbers
 
 MOST_BARS = 48
 
@@ -58,7 +59,22 @@ def row_bars(reading: Reading, row: QueryRow, options: RowOptions, theme: str) -
     if row.names:
         notes.append(f"Sum check: parts and remainder differ from the raw logit by at most {row.sum_error:.1e}.")
     picture = attribution_bars(parts, row.names, reading.labels, positions, row.key, unit, theme)
-    return Drawing(picture, " ".join(notes), {"key": row.key, "ranks": list(row.ranks)})
+    return Drawing(picture, " ".join(notes), {"key": row.key, "ranks": list(row.ranks)}, numbers=row_numbers(row))
+
+
+def row_numbers(row: QueryRow) -> dict[str, float]:
+    """The attention on the key that is asked about, its logit, and the part of each feature in nats."""
+    if row.masked:
+        return {}
+    parts = dict(zip([*row.names, "unexplained"], row.parts[row.key].tolist(), strict=True))
+    return measured(
+        {
+            "attention": float(row.attention[row.key]),
+            "logit in nats": float(row.nats[row.key]),
+            **{f"part of {name}" if name != "unexplained" else name: value for name, value in parts.items()},
+            "sum error": row.sum_error,
+        }
+    )
 
 
 def shown_positions(attention: np.ndarray, visible: int, asked: int, skip_first: bool) -> list[int]:
@@ -195,7 +211,8 @@ def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) 
         "Keys are swapped for this query of this head only; the read-out is the head's own attention."
     )
     picture = swap_bars(swap.before, swap.after, swap.band, reading.labels, positions, theme)
-    return Drawing(picture, caption, {"rank": swap.rank})
+    control = swap_control(swap, reading.labels[a], reading.labels[b])
+    return Drawing(picture, caption, {"rank": swap.rank}, control=control, numbers=swap_numbers(swap))
 
 
 @dataclass(frozen=True)
@@ -236,4 +253,6 @@ def prediction_bars(effect: SwapEffect, options: PredictionOptions, theme: str) 
         f"own. KL to the unswapped prediction {effect.kl:.2e} nats; a random subspace of rank {effect.rank} gives "
         f"{effect.kl_random:.2e}. One head of many often changes little.",
         {"rank": effect.rank},
+        control=prediction_control(effect),
+        numbers=measured({"KL": effect.kl, "first before": effect.before[0], "first after": effect.after[0]}),
     )

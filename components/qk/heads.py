@@ -17,7 +17,8 @@ from components.kit.figure import Figure, figure
 from components.kit.labels import escaped
 from components.kit.png import CIVIDIS, png_uri
 from components.kit.theme import DIVERGING, SEQUENTIAL
-from components.kit.view import Drawing, view
+from components.kit.view import Control, Drawing, view
+from components.qk.controls import heads_control, measured
 
 SCORE_NAMES = {
     "induction": "induction: attention to what followed this token before",
@@ -127,16 +128,18 @@ class HeadOptions:
 @view("attention/heads", Reading, options=HeadOptions)
 def heads_of_prompt(reading: Reading, options: HeadOptions, theme: str) -> Drawing:
     """All heads by a score of the prompt."""
-    return _drawing(reading, prompt_score(reading, options.score), options, theme)
+    return _drawing(reading, prompt_score(reading, options.score), options, theme, None)
 
 
 @view("attention/heads of a feature", Reading, FeatureHeads, options=HeadOptions)
 def heads_of_feature(reading: Reading, heads: FeatureHeads, options: HeadOptions, theme: str) -> Drawing:
     """All heads by a score of a feature."""
-    return _drawing(reading, feature_score(heads, options.score, options.feature), options, theme)
+    score = feature_score(heads, options.score, options.feature)
+    at = options.chosen or next(iter(score.best), None)
+    return _drawing(reading, score, options, theme, heads_control(heads, options.score, at))
 
 
-def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: str) -> Drawing:
+def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: str, control: Control | None) -> Drawing:
     thumbnails = reading.thumbnails if options.patterns else None
     picture = head_grid(
         score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order
@@ -147,7 +150,14 @@ def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: st
             "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
             "brightness is the square root of the share. " + caption
         )
-    return Drawing(picture, caption)
+    return Drawing(picture, caption, control=control, numbers=head_numbers(score, options.chosen))
+
+
+def head_numbers(score: HeadScore, chosen: tuple[int, int] | None) -> dict[str, float]:
+    """The score of the head that is open, and those of the best."""
+    heads = [*([chosen] if chosen else []), *score.best]
+    there = [at for at in heads if all(0 <= i < n for i, n in zip(at, score.values.shape, strict=True))]
+    return measured({f"layer {layer} head {head}": float(score.values[layer, head]) for layer, head in there})
 
 
 def head_grid(

@@ -15,6 +15,7 @@ from components.kit.figure import Figure, figure
 from components.kit.labels import escaped
 from components.kit.theme import CATEGORIES, SEQUENTIAL
 from components.kit.view import Drawing, NoOptions, view
+from components.qk.controls import trial_control, trial_numbers
 from components.qk.evidence_card import place_name
 
 MOST_VALUES = 12
@@ -61,7 +62,9 @@ def _drawing(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]
     if options.by_label and len(set(test.map.labels)) > MOST_VALUES:
         caption += " More than twelve values: coloured by kind instead."
     facts = {"examples": test.examples, "tested_on": test.basis}
-    return Drawing(_map(test, options, theme, own), caption, facts)
+    return Drawing(
+        _map(test, options, theme, own), caption, facts, control=trial_control(test), numbers=trial_numbers(test)
+    )
 
 
 def _map(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) -> Figure:
@@ -165,7 +168,9 @@ def overlap_matrices(overlap: SubspaceOverlap, options: NoOptions, theme: str) -
     )
     if len(overlap.names) == 1:
         text += "Fit a second feature to compare."
-    return Drawing(matrices(panels, overlap.names, theme), text)
+    pairs = [(a, b) for b in range(len(overlap.names)) for a in range(b)]
+    numbers = {f"{title} {a + 1} and {b + 1}": float(matrix[a, b]) for a, b in pairs for title, matrix in panels}
+    return Drawing(matrices(panels, overlap.names, theme), text, numbers=numbers)
 
 
 def matrices(panels: list[tuple[str, np.ndarray]], names: Sequence[str], theme: str) -> Figure:

@@ -52,7 +52,8 @@ def attention_matrix(reading: Reading, cells: HeadCells, options: MatrixOptions,
         values[:, 0] = values[0] = np.nan
         top = float(np.nanmax(values)) or cells.top
     picture = _filled(_frame(reading, cells), values, 0.0, top, theme)
-    return Drawing(picture, attention_caption(packed, cells), _facts(packed, cells))
+    numbers = {"largest attention": cells.top}
+    return Drawing(picture, attention_caption(packed, cells), _facts(packed, cells), numbers=numbers)
 
 
 @view("attention/alignment", Reading, SignedCells)
@@ -60,7 +61,8 @@ def alignment_matrix(reading: Reading, cells: SignedCells, options: NoOptions, t
     """A feature's part of every logit of one head."""
     packed = pack_cells(cells.cells)
     picture = _filled(_frame(reading, cells), cell_values(packed, cells.top), -cells.top, cells.top, theme)
-    return Drawing(picture, alignment_caption(cells), _facts(packed, cells))
+    numbers = {"largest part in nats": cells.top}
+    return Drawing(picture, alignment_caption(cells), _facts(packed, cells), numbers=numbers)
 
 
 def for_browser(reading: Reading, cells: HeadCells, ref: ViewRef) -> TokenMatrix:

@@ -12,6 +12,7 @@ from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.theme import CATEGORIES, DIVERGING
 from components.kit.view import Drawing, NoOptions, view
+from components.qk.controls import ceiling_control, interaction_control, rank_control, toy_swap_control
 
 _NAMES = {"none": "no swap", "z1": "z1", "z2": "z2", "z1+z2": "z1 and z2"}
 
@@ -19,7 +20,12 @@ _NAMES = {"none": "no swap", "z1": "z1", "z2": "z2", "z1+z2": "z1 and z2"}
 @view("validation/training", ToyTraining)
 def toy_training(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     """The course of the training."""
-    return Drawing(training_curve(toy.curve, toy.ceiling, theme), facts=_facts(toy))
+    return Drawing(
+        training_curve(toy.curve, toy.ceiling, theme),
+        facts=_facts(toy),
+        control=ceiling_control(toy),
+        numbers={"accuracy": toy.accuracy, "loss": toy.curve[-1].loss, "steps": toy.steps},
+    )
 
 
 def _facts(toy: ToyTraining) -> dict[str, Any]:
@@ -123,6 +129,8 @@ def toy_spectra(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         f"Dashed: the true ranks. {toy.samples:,} contrast triples. A rank alone proves little: untrained weights give "
         f"{untrained} as well.",
         _facts(toy),
+        control=rank_control(toy),
+        numbers={f"rank of {name}": latent.rank for name, latent in toy.latents.items()},
     )
 
 
@@ -160,6 +168,13 @@ def toy_swaps(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         f"{toy.swap_rows:,} sequences; the target shares neither code with the query. Random subspaces of rank as "
         "large as half the head move much attention too, which is why they stand beside.",
         _facts(toy),
+        control=toy_swap_control(toy),
+        numbers={
+            f"{key}, {_NAMES[swap.condition]}": value
+            for swap in toy.swaps
+            if swap.kind != "random"
+            for key, value in (("original", swap.original), ("target", swap.target))
+        },
     )
 
 
@@ -190,7 +205,13 @@ def toy_interaction(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing
         yaxis={"title": {"text": "latent of the query"}, "autorange": "reversed", "showgrid": False},
     )
     share = toy.interaction.diagonal_share
-    return Drawing(picture, f"{share:.1%} of the squared norm lies on the diagonal.", _facts(toy))
+    return Drawing(
+        picture,
+        f"{share:.1%} of the squared norm lies on the diagonal.",
+        _facts(toy),
+        control=interaction_control(toy),
+        numbers={"share on the diagonal": share},
+    )
 
 
 @view("validation/map", ToyTraining)

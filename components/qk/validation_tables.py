@@ -8,6 +8,7 @@ from typing import Any
 from dash import html
 
 from analysis.qk.answers.validation import Invariant, ToyTraining
+from components.qk.controls import has_room
 
 
 def invariant_table(rows: Sequence[Invariant]) -> Any:
@@ -54,7 +55,7 @@ def checks_table(rows: Sequence[Check]) -> Any:
 def toy_checks(toy: ToyTraining) -> list[Check]:
     """What was measured on a toy beside what its known answer is."""
     settings = toy.settings
-    fits = settings.n1 + settings.n2 <= settings.d_head
+    fits = has_room(toy)
     ceiling = toy.ceiling
     rows: list[Check] = [
         (

@@ -20,6 +20,7 @@ from components.kit.style import ABOVE, MARK, dashed_line, numbers
 from components.kit.theme import REMAINDER
 from components.kit.types import Node
 from components.kit.view import Drawing, NoOptions, view
+from components.rotate.evidence import ablation_control, ablation_numbers
 
 ARMS = {
     "channel": "this channel",
@@ -42,6 +43,8 @@ def ablation_arms(answer: Ablation, options: NoOptions, theme: str) -> Drawing:
         "differs only in where it points, so a random direction that does the same is the null. Without the "
         "whole neuron falls what it did at all; a channel that takes more than that pushes tokens down by itself.",
         {"arms": plain_of(arms)},
+        control=ablation_control(answer),
+        numbers=ablation_numbers(answer),
     )
 
 
@@ -102,7 +105,13 @@ def before_after(answer: Ablation, options: NoOptions, theme: str) -> Drawing:
     """Logits of the channel's tokens, or activations in sentences, with the channel and without."""
     unit = "logit" if answer.kind == "output" else "activation"
     rows = changes(answer)
-    return Drawing(change_lines(rows, unit, theme), changes_words(answer), {"rows": plain_of(rows)})
+    return Drawing(
+        change_lines(rows, unit, theme),
+        changes_words(answer),
+        {"rows": plain_of(rows)},
+        control=ablation_control(answer),
+        numbers=ablation_numbers(answer),
+    )
 
 
 @dataclass(frozen=True)
@@ -186,9 +195,14 @@ def change_lines(rows: Sequence[Change], unit: str, theme: str) -> Figure:
     )
 
 
+def in_order(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms as they stand in figure and table."""
+    order = list(ARMS)
+    return sorted(arms, key=lambda arm: order.index(arm.name) if arm.name in order else len(order))
+
+
 def arms_table(arms: Sequence[Arm]) -> Node:
     """The arms of an ablation as numbers: what falls on the channel's own, on others, and the difference."""
-    order = list(ARMS)
     body = [
         html.Tr(
             [
@@ -201,7 +215,7 @@ def arms_table(arms: Sequence[Arm]) -> Node:
             ],
             className="nrn-own" if a.name == "channel" else "",
         )
-        for a in sorted(arms, key=lambda a: order.index(a.name) if a.name in order else len(order))
+        for a in in_order(arms)
     ]
     titles = ("taken out", "the channel's own (95 %)", "others (95 %)", "own − others")
     head = html.Thead(html.Tr([html.Th(t) for t in titles]))

@@ -19,6 +19,7 @@ from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.style import ABOVE, MARK, colour_bar, numbers
 from components.kit.theme import DIVERGING, REMAINDER
 from components.kit.view import Drawing, NoOptions, view
+from components.rotate.evidence import channels_numbers, cosine_numbers, null_control, rebuilt
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def descent(answer: NeuronChannels, options: OpenChannel, theme: str) -> Drawing
         f"Grey: where the best channels of {answer.null.vectors} random vectors end, 90 % of them; dashed, half. "
         f"A line that ends inside is no more than chance. Vermilion: the channel that is open, or at work.",
         answer.settings | {"source": answer.source, "seconds": round(answer.seconds, 2)},
+        control=null_control(answer.null, "loss", "kurtosis", "cosine"),
+        numbers=channels_numbers(answer, options.channel),
     )
 
 
@@ -117,6 +120,8 @@ def cosines(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawing:
         f"{answer.null.vectors} random vectors have cosine {low:.2f} to {high:.2f} with theirs, half of them "
         f"below {middle:.2f}.",
         answer.settings,
+        control=null_control(answer.null, "cosine"),
+        numbers=cosine_numbers(answer),
     )
 
 
@@ -163,11 +168,14 @@ def cosine_map(cosines: np.ndarray, theme: str) -> Figure:
 @view("neurons/rebuilding", NeuronChannels)
 def rebuilding(answer: NeuronChannels, options: NoOptions, theme: str) -> Drawing:
     """How much of the neuron its channels rebuild."""
+    numbers, control = rebuilt(answer)
     return Drawing(
         rebuilt_shares(answer.reconstruction, theme),
         "Least squares on the first channels. The null is what as many unrelated vectors at the same cosines would "
         "rebuild: being near the neuron is enough for that, whatever the channels mean.",
         answer.settings,
+        control=control,
+        numbers=numbers,
     )
 
 

@@ -24,6 +24,15 @@ from components.kit.style import ABOVE, MARK, dashed_line, numbers, shaped
 from components.kit.theme import CATEGORIES, REMAINDER
 from components.kit.view import Drawing, NoOptions, view
 from components.rotate.channel_figures import OpenChannel
+from components.rotate.evidence import (
+    band_control,
+    channel_numbers,
+    layer_numbers,
+    null_control,
+    shares_control,
+    shares_numbers,
+    vector_numbers,
+)
 
 _BOTTOM = -0.3
 """Where the logarithmic axis of counts begins: a bin without tokens lies below it."""
@@ -40,7 +49,13 @@ class OpenVector:
 @view("neurons/histogram", VectorCard)
 def vector_histogram(card: VectorCard, options: NoOptions, theme: str) -> Drawing:
     """A weight vector over the vocabulary."""
-    return Drawing(token_histogram(card.edges, card.counts, None, theme), _moments(card), _facts(card, None))
+    return Drawing(
+        token_histogram(card.edges, card.counts, None, theme),
+        _moments(card),
+        _facts(card, None),
+        control=band_control(card.band),
+        numbers=vector_numbers(card),
+    )
 
 
 @view("neurons/channel-histogram", VectorCard, NeuronChannels, options=OpenChannel)
@@ -49,7 +64,14 @@ def channel_histogram(card: VectorCard, answer: NeuronChannels, options: OpenCha
     number = options.channel or 1
     figure = token_histogram(answer.edges, answer.counts[0], answer.counts[number], theme, f"channel {number}")
     tail = tail_words(number, answer.channels[number - 1].kurtosis, answer.null.kurtosis)
-    return Drawing(figure, _moments(card) + tail, _facts(card, number))
+    channel = {f"{name} of the channel": value for name, value in channel_numbers(answer.channels[number - 1]).items()}
+    return Drawing(
+        figure,
+        _moments(card) + tail,
+        _facts(card, number),
+        control=null_control(answer.null, "kurtosis", "own_z"),
+        numbers=vector_numbers(card) | channel,
+    )
 
 
 def _moments(card: VectorCard) -> str:
@@ -202,6 +224,8 @@ def layer_map(answer: LayerMap, options: OpenVector, theme: str) -> Drawing:
         picture,
         f"{answer.sentence} Dotted: the open neuron. Click a point to go to its layer and vector.",
         plain_of({"band": band, "layers": layers}),
+        control=band_control(band),
+        numbers=layer_numbers(answer, options.layer, options.vector),
     )
 
 
@@ -209,7 +233,13 @@ def layer_map(answer: LayerMap, options: OpenVector, theme: str) -> Drawing:
 def shares_by_layer(known: NeuronsKnown, options: NoOptions, theme: str) -> Drawing:
     """Channels beyond the null, by layer."""
     words = shares_words(known.shares, known.null)
-    return Drawing(shares_beyond(known.shares, theme), words, {"rows": plain_of(known.shares)})
+    return Drawing(
+        shares_beyond(known.shares, theme),
+        words,
+        {"rows": plain_of(known.shares)},
+        control=shares_control(known),
+        numbers=shares_numbers(known),
+    )
 
 
 def shares_words(rows: Sequence[LayerShare], null: KnownNull | None) -> str:

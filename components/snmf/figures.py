@@ -29,6 +29,16 @@ from components.kit.next_tokens import next_tokens
 from components.kit.style import ABOVE, numbers
 from components.kit.theme import REMAINDER
 from components.kit.view import Drawing, NoOptions, view
+from components.snmf.evidence import (
+    arms_control,
+    arms_numbers,
+    curve_numbers,
+    detection_control,
+    feature_numbers,
+    fit_numbers,
+    methods_control,
+    methods_numbers,
+)
 
 MARK = "#D55E00"
 METHODS = {
@@ -50,6 +60,7 @@ def kept_curve(table: FeatureTable, options: NoOptions, theme: str) -> Drawing:
         f"The pair kept is that of iteration {table.curve.best}: keeping few neurons projects after each step, so the "
         "curve may fall again. A good fit alone says nothing of its features; see “Does it detect?” for their null.",
         _facts(table),
+        numbers=curve_numbers(table.curve) | fit_numbers(table),
     )
 
 
@@ -63,7 +74,8 @@ def _facts(table: FeatureTable) -> dict[str, Any]:
 @view("mlp-features/new-curve", NewFactorization)
 def new_curve(fit: NewFactorization, options: NoOptions, theme: str) -> Drawing:
     """The curve of a fit that has just been made."""
-    return Drawing(explained_curve(fit.curve, theme), fit.sentence, {"fit": fit.fit})
+    numbers = curve_numbers(fit.curve)
+    return Drawing(explained_curve(fit.curve, theme), fit.sentence, {"fit": fit.fit}, numbers=numbers)
 
 
 def explained_curve(curve: ExplainedCurve, theme: str) -> Figure:
@@ -133,6 +145,8 @@ def neuron_bars(feature: FeatureFacts, table: FeatureTable, options: NoOptions, 
         f"takes away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and "
         "steering.",
         {"label": feature.label, "neurons": plain_of(feature.neurons)},
+        control=detection_control(feature.detection),
+        numbers=feature_numbers(feature),
     )
 
 
@@ -154,6 +168,8 @@ def steered_next(comparison: SteeringComparison, options: PromptEnd, theme: str)
         picture,
         f"After “{options.prompt}”, with the feature at strength {number_or_none(own.strength, '.3g')}, KL "
         f"{number_or_none(own.kl, '.3f')} nats. The null, other directions at the same KL, is in the table above.",
+        control=arms_control(comparison),
+        numbers=arms_numbers(comparison),
     )
 
 
@@ -169,6 +185,8 @@ def detection_areas(comparison: DetectionComparison, options: NoOptions, theme: 
         detection_dots(comparison.rows, "auc", theme),
         "Dashed: a direction that knows nothing. Grey: the nulls. Bars: 95 % intervals.",
         {"rows": plain_of(comparison.rows), "command": comparison.command},
+        control=methods_control(comparison, "auc"),
+        numbers=methods_numbers(comparison, "auc"),
     )
 
 
@@ -179,6 +197,8 @@ def detection_scores(comparison: DetectionComparison, options: NoOptions, theme:
         detection_dots(comparison.rows, "score", theme),
         f"Inflated where the mean elsewhere is near zero: read it beside the AUC. Made by: {comparison.command}",
         {"rows": plain_of(comparison.rows), "command": comparison.command},
+        control=methods_control(comparison, "score"),
+        numbers=methods_numbers(comparison, "score"),
     )
 
 

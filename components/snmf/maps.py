@@ -11,6 +11,7 @@ from components.kit.labels import escaped, numbered
 from components.kit.style import colour_bar, numbers
 from components.kit.theme import DIVERGING, SEQUENTIAL
 from components.kit.view import Drawing, NoOptions, view
+from components.snmf.evidence import effect_numbers, overlap_control, overlap_numbers, reading_numbers
 
 
 @view("mlp-features/reading", TextReading)
@@ -54,6 +55,7 @@ def reading_map(reading: TextReading, options: NoOptions, theme: str) -> Drawing
         f"{reading.sentence} Each row is a share of its own largest value here, so it says where, not how much; point "
         "at a cell for the number. Click a cell to open its feature.",
         {"features": plain_of(features)},
+        numbers=reading_numbers(reading),
     )
 
 
@@ -100,12 +102,13 @@ def shared_matrix(overlap: NeuronOverlap, table: FeatureTable, options: NoOption
         uirevision="shared",
     )
     unit = "neurons" if table.site == "mlp_hidden" else "dimensions"
-    size = float(counts.diagonal().mean())
+    control = overlap_control(overlap, table)
     return Drawing(
         picture,
-        f"On the diagonal how many {unit} each keeps. Two sets of {size:.0f} drawn at random from {table.width:,} "
-        f"share {size * size / table.width:.2f} on average.",
+        f"On the diagonal how many {unit} each keeps. {control.text}",
         plain_of({"features": overlap.features, "core": overlap.core, "exclusive": overlap.exclusive}),
+        control=control,
+        numbers=overlap_numbers(overlap),
     )
 
 
@@ -117,7 +120,7 @@ def part_effects(overlap: NeuronOverlap, options: NoOptions, theme: str) -> Draw
     values = np.asarray(overlap.effects, np.float64)
     top = max(1e-9, float(np.abs(values).max(initial=0.0)))
     columns = [f"{escaped(t, 14)}{chr(0x200B) * i}" for i, t in enumerate(axes.columns)]
-    rows = [escaped(r, 30) for r in axes.rows]
+    rows = [f"{escaped(r, 30)}{chr(0x200B) * i}" for i, r in enumerate(axes.rows)]  # features may have one label
     picture = figure(
         [
             {
@@ -154,7 +157,8 @@ def part_effects(overlap: NeuronOverlap, options: NoOptions, theme: str) -> Draw
         margin={"l": 200, "r": 8, "t": 8, "b": 80},
         uirevision="effects",
     )
-    return Drawing(picture, overlap.sentence, plain_of({"features": overlap.features, "effects": axes}))
+    facts = plain_of({"features": overlap.features, "effects": axes})
+    return Drawing(picture, overlap.sentence, facts, numbers=overlap_numbers(overlap) | effect_numbers(overlap))
 
 
 def _ink(share: float) -> str:

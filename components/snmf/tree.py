@@ -153,7 +153,13 @@ def concept_tree(tree: ConceptGraph, options: TreeOptions, theme: str) -> Drawin
         "whether a branch means something is to be read off its contexts. Click a lowest concept to open its card, "
         "another to see it from the top.",
         {"edges": plain_of(layout.edges)},
+        numbers=tree_numbers(layout),
     )
+
+
+def tree_numbers(layout: TreeLayout) -> dict[str, float]:
+    """How many concepts lie below the root, and how many of them have several parents."""
+    return {"concepts below": float(len(layout.x) - 1), "shared concepts": float(len(layout.shared))}
 
 
 def _picture(layout: TreeLayout, chosen: int | None, theme: str) -> Figure:

@@ -14,6 +14,7 @@ from components.kit.panels import user_error
 from components.kit.types import Node
 from pages.attention import answer, features, heads, overlap, proof, reading
 from pages.attention.cards import GRID, MATRIX
+from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
 from pages.attention.tabs import evidence_tab, map_tab, overlap_tab, swap_tab, why_tab
 from pages.manifest import PageManifest
@@ -62,6 +63,8 @@ MANIFEST = PageManifest(
     address=names_of(AttentionState),
     read_address=partial(read_state, AttentionState),
     tabs=TABS,
+    question="Why did this head attend to that token, and what does it look for there?",
+    picture=picture,
 )
 
 

@@ -17,6 +17,7 @@ from pages.faithfulness.board_tab import board_tab
 from pages.faithfulness.cards import ITEM
 from pages.faithfulness.cost_tab import cost_tab
 from pages.faithfulness.item_tabs import intervene_tab, trace_tab
+from pages.faithfulness.picture import picture
 from pages.faithfulness.scores_tab import scores_tab
 from pages.faithfulness.state import PATH, TABS, FaithState
 from pages.faithfulness.study_tab import study_tab
@@ -74,6 +75,8 @@ MANIFEST = PageManifest(
     address=names_of(FaithState),
     read_address=partial(read_state, FaithState),
     tabs=TABS,
+    question="Can a measure tell a faithful chain of thought from an unfaithful one?",
+    picture=picture,
 )
 
 

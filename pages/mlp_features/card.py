@@ -12,9 +12,10 @@ from components.kit.links import local
 from components.kit.types import Json, Node, Outputs
 from components.snmf.card import context_rows, feature_card
 from components.snmf.figures import neuron_bars
-from pages.cards import content
+from components.snmf.parts import feature_parts
+from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
-from pages.mlp_features.cards import NEURONS
+from pages.mlp_features.cards import FEATURE, NEURONS
 from pages.mlp_features.state import table_of
 
 
@@ -25,6 +26,7 @@ from pages.mlp_features.state import table_of
         "sentence": Output("mlp-card-said", "children"),
         "title": Output("mlp-card-title", "children"),
         "neurons": NEURONS.outputs,
+        "ref": FEATURE.ref,
     },
     inputs={
         "feature": Input("mlp-feature", "data"),
@@ -37,14 +39,14 @@ from pages.mlp_features.state import table_of
 )
 def show_card(feature: int | None, theme: str, question: Json, model: Json, session: str) -> Outputs:
     """What the chosen feature is."""
-    nothing = {"card": no_update, "contexts": no_update, "sentence": no_update, "title": no_update}
+    nothing = {"card": no_update, "contexts": no_update, "sentence": no_update, "title": no_update, "ref": no_update}
     table = table_of(question)
     if feature is None or table is None:
         return nothing | {"neurons": UNCHANGED}
     fit, number = table.answer, feature
     reply, panel = ask_for(lambda: FeatureCard(spec_of(model), fit.fit, number), session, "mlp-card")
     if reply is None:
-        return nothing | {"card": None, "contexts": None, "sentence": panel, "neurons": UNCHANGED}
+        return nothing | {"card": None, "contexts": None, "sentence": panel, "neurons": UNCHANGED, "ref": None}
     facts = reply.answer
     neurons = content(neuron_bars, reply, table, theme=theme)
     if fit.site == "mlp_hidden" and facts.neurons:
@@ -59,6 +61,7 @@ def show_card(feature: int | None, theme: str, question: Json, model: Json, sess
         "sentence": facts.sentence,
         "title": f"{number}: {facts.label}",
         "neurons": neurons,
+        "ref": ref_of(feature_parts, reply),
     }
 
 

@@ -11,9 +11,10 @@ from analysis.snmf.ops.factorization import DetectionTable
 from components.kit.card import UNCHANGED
 from components.kit.types import Json, Node, Outputs
 from components.snmf.figures import METHODS, detection_areas, detection_scores
-from pages.cards import content
+from components.snmf.parts import detection_rows, ranked
+from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
-from pages.mlp_features.cards import AUC, SCORE
+from pages.mlp_features.cards import AUC, DETECTION, SCORE
 
 
 @callback(
@@ -21,6 +22,7 @@ from pages.mlp_features.cards import AUC, SCORE
         "auc": AUC.outputs,
         "score": SCORE.outputs,
         "table": Output("mlp-detection-table", "children"),
+        "rows": DETECTION.ref,
         "sentence": Output("mlp-detection-said", "children"),
         "problem": Output("mlp-detection-error", "children"),
     },
@@ -34,16 +36,17 @@ from pages.mlp_features.cards import AUC, SCORE
 def show_detection(tab: str, model: Json, theme: str, session: str) -> Outputs:
     """What was measured for this model."""
     if tab != "detection":
-        rest = dict.fromkeys(("table", "sentence", "problem"), no_update)
+        rest = dict.fromkeys(("table", "rows", "sentence", "problem"), no_update)
         return {"auc": UNCHANGED, "score": UNCHANGED, **rest}
     reply, panel = ask_for(lambda: DetectionTable(spec_of(model)), session, "mlp-detection")
     if reply is None:
         empty = AUC.empty("not measured for this model")
-        return {"auc": empty, "score": empty, "table": None, "sentence": "", "problem": panel}
+        return {"auc": empty, "score": empty, "table": None, "rows": None, "sentence": "", "problem": panel}
     return {
         "auc": content(detection_areas, reply, theme=theme),
         "score": content(detection_scores, reply, theme=theme),
         "table": table(reply.answer.rows),
+        "rows": ref_of(detection_rows, reply),
         "sentence": reply.answer.sentence,
         "problem": None,
     }
@@ -51,10 +54,8 @@ def show_detection(tab: str, model: Json, theme: str, session: str) -> Outputs:
 
 def table(rows: Sequence[MethodScore]) -> Node:
     """Layer by layer, every number with its interval, the features first and the nulls last."""
-    order = list(METHODS)
-    ranked = sorted(rows, key=lambda r: (r.layer, order.index(r.method) if r.method in order else len(order)))
     body, before = [], None
-    for r in ranked:
+    for r in ranked(rows):
         cells = [
             html.Td("" if r.layer == before else r.layer),
             html.Td(METHODS[r.method][0] if r.method in METHODS else r.method),

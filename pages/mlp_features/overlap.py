@@ -14,9 +14,10 @@ from components.kit.panels import note
 from components.kit.token import token
 from components.kit.types import Json, Node, Outputs
 from components.snmf.maps import part_effects, shared_matrix
-from pages.cards import content
+from components.snmf.parts import leading, overlap_parts, related_pairs
+from pages.cards import content, ref_of
 from pages.common import ask_for, refusal, spec_of
-from pages.mlp_features.cards import EFFECTS, SHARED
+from pages.mlp_features.cards import EFFECTS, RELATED, SHARED, SPLIT
 from pages.mlp_features.state import FEWEST, MOST, table_of
 from pages.presses import Press, queue_callbacks, settle
 
@@ -107,6 +108,8 @@ def draw_chips(members: list[int] | None, question: Json) -> Node:
         "effects": EFFECTS.outputs,
         "split": Output("mlp-split", "children"),
         "related": Output("mlp-related", "children"),
+        "split_ref": SPLIT.ref,
+        "related_ref": RELATED.ref,
         "problem": Output("mlp-overlap-error", "children", allow_duplicate=True),
     },
     inputs={
@@ -121,7 +124,8 @@ def draw_chips(members: list[int] | None, question: Json) -> Node:
 )
 def show_overlap(members: list[int] | None, question: Json, tab: str, theme: str, model: Json, session: str) -> Outputs:
     """The comparison; with fewer than two features only the pairs of the fit from which one may start."""
-    nothing = {"shared": UNCHANGED, "effects": UNCHANGED, **dict.fromkeys(("split", "related", "problem"), no_update)}
+    rest = ("split", "related", "problem", "split_ref", "related_ref")
+    nothing = {"shared": UNCHANGED, "effects": UNCHANGED, **dict.fromkeys(rest, no_update)}
     table = table_of(question)
     if table is None or tab != "overlap":
         return nothing
@@ -132,17 +136,18 @@ def show_overlap(members: list[int] | None, question: Json, tab: str, theme: str
     reply, panel = ask_for(lambda: FeatureOverlap(spec_of(model), fit.fit, compared), session, "mlp-overlap")
     if reply is None:
         return nothing | {"problem": panel}
-    pairs = related(reply.answer.related)
+    pairs = {"related": related(reply.answer.related), "related_ref": ref_of(related_pairs, reply, table)}
     if not enough:
         empty = SHARED.empty("choose two features or more")
         hint = note(f"Choose {FEWEST} to {MOST} features: + in the list, or a pair beside this.")
-        return nothing | {"shared": empty, "effects": empty, "split": hint, "related": pairs}
+        return nothing | pairs | {"shared": empty, "effects": empty, "split": hint, "split_ref": None}
     return {
         "shared": content(shared_matrix, reply, table, theme=theme),
         "effects": content(part_effects, reply, theme=theme),
         "split": split(reply.answer),
-        "related": pairs,
+        "split_ref": ref_of(overlap_parts, reply, table),
         "problem": None,
+        **pairs,
     }
 
 
@@ -151,11 +156,9 @@ def split(overlap: NeuronOverlap) -> Node:
     names = ["core", *(f"only {f.label}" for f in overlap.features)]
     rows = []
     for name, neurons, direct in zip(names, (overlap.core, *overlap.exclusive), overlap.direct.tolist(), strict=True):
-        order = sorted(range(len(direct)), key=direct.__getitem__, reverse=True)[:4]
         leads = [
             token(overlap.axes.columns[j], overlap.axes.ids[j], title=f"{direct[j]:+.2f} by the direct path")
-            for j in order
-            if direct[j] > 0
+            for j in leading(direct)
         ]
         listed = ", ".join(map(str, neurons[:24])) + (" …" if len(neurons) > 24 else "")
         rows.append(html.Tr([html.Th(name), html.Td(len(neurons)), html.Td(listed or "none"), html.Td(leads)]))

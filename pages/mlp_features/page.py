@@ -15,7 +15,8 @@ from components.kit.types import Node
 from components.snmf.card import ORDERS
 from pages.manifest import PageManifest
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
-from pages.mlp_features.cards import NEURONS
+from pages.mlp_features.cards import FEATURE, LIST, NEURONS
+from pages.mlp_features.picture import picture
 from pages.mlp_features.state import PATH, TABS, FeaturesState, Start
 from pages.mlp_features.steer_panel import steer_tab
 from pages.mlp_features.tabs import (
@@ -71,6 +72,8 @@ MANIFEST = PageManifest(
     address=names_of(FeaturesState),
     read_address=partial(read, FeaturesState),
     tabs=TABS,
+    question="Which neurons of an MLP work together, and on which texts?",
+    picture=picture,
 )
 
 
@@ -90,54 +93,39 @@ def _stores(state: FeaturesState) -> list[Node]:
         dcc.Store(id="mlp-effect"),
         dcc.Store(id="mlp-ask"),
         dcc.Store(id="mlp-written"),
+        dcc.Store(id="mlp-written-ref"),
         dcc.Store(id="mlp-made"),
         html.Div(id="mlp-sink", hidden=True),
     ]
 
 
 def _list() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Features"),
-                    html.Span(id="mlp-count", className="attune-note"),
-                    html.Div(
-                        dcc.Dropdown(
-                            [{"label": text, "value": key} for key, text in ORDERS],
-                            "auc",
-                            id="mlp-order",
-                            clearable=False,
-                            searchable=False,
-                        ),
-                        className="attune-pick mlp-order",
-                    ),
-                ],
-                className="mlp-head",
-            ),
-            html.Div(
-                dcc.Dropdown(id="mlp-fit", clearable=False, searchable=False), className="attune-pick mlp-fit-pick"
-            ),
-            html.Div(
-                [
-                    dbc.Label("Search features", html_for="mlp-search", className="visually-hidden"),
-                    dbc.Input(
-                        id="mlp-search",
-                        placeholder="Search: word, theme, token",
-                        debounce=0.3,
-                        size="sm",
-                        maxLength=100,
-                    ),
-                ],
-                className="attune-row mlp-search",
-            ),
-            html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
-            html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
-            html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
-            html.Div(id="mlp-list-error"),
-        ],
+    orders = [{"label": text, "value": key} for key, text in ORDERS]
+    return LIST.layout(
+        html.Div(dcc.Dropdown(id="mlp-fit", clearable=False, searchable=False), className="attune-pick mlp-fit-pick"),
+        html.Div(
+            [
+                dbc.Label("Search features", html_for="mlp-search", className="visually-hidden"),
+                dbc.Input(
+                    id="mlp-search",
+                    placeholder="Word, theme, token",
+                    debounce=0.3,
+                    size="sm",
+                    maxLength=100,
+                ),
+                html.Div(
+                    dcc.Dropdown(orders, "auc", id="mlp-order", clearable=False, searchable=False),
+                    className="attune-pick mlp-order",
+                ),
+            ],
+            className="attune-row mlp-search",
+        ),
+        html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
+        html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
+        html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
+        html.Div(id="mlp-list-error"),
+        controls=html.Span(id="mlp-count", className="attune-note"),
         className="attune-card mlp-list-card",
-        **{"aria-label": "List of features"},
     )
 
 
@@ -147,45 +135,34 @@ _HIDDEN = {"aria-hidden": "true"}
 def _card() -> Node:
     return html.Div(
         [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Feature", id="mlp-card-title"),
-                            html.Div(
-                                [
-                                    button("mlp-to-steer", "Steer with it", primary=True),
-                                    button(
-                                        "mlp-to-overlap",
-                                        "Compare its neurons",
-                                        **press("mlp-members", "compare", reads='{"feature": ["mlp-feature", "data"]}'),
-                                    ),
-                                    button("mlp-to-tree", "Where it merges"),
-                                ],
-                                className="attune-row mlp-actions",
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.Div(
-                        [
-                            html.Div(
-                                "Waiting for the model …", id="mlp-card-said", className="attune-note mlp-sentence"
-                            ),
-                            html.Div(
-                                [
-                                    _contexts("Where it is most active", "mlp-contexts-top"),
-                                    _contexts("A random sample of where it is active", "mlp-contexts-random"),
-                                ],
-                                className="attune-two-tight",
-                            ),
-                            html.Div(id="mlp-card"),
-                        ],
-                        className="mlp-card-body",
-                    ),
-                ],
-                className="attune-card",
-                **{"aria-label": "Feature"},
+            FEATURE.layout(
+                html.Div(
+                    [
+                        html.Div("Waiting for the model …", id="mlp-card-said", className="attune-note mlp-sentence"),
+                        html.Div(
+                            [
+                                _contexts("Where it is most active", "mlp-contexts-top"),
+                                _contexts("A random sample of where it is active", "mlp-contexts-random"),
+                            ],
+                            className="attune-two-tight",
+                        ),
+                        html.Div(id="mlp-card"),
+                    ],
+                    className="mlp-card-body",
+                ),
+                controls=html.Div(
+                    [
+                        button("mlp-to-steer", "Steer with it", primary=True),
+                        button(
+                            "mlp-to-overlap",
+                            "Compare its neurons",
+                            **press("mlp-members", "compare", reads='{"feature": ["mlp-feature", "data"]}'),
+                        ),
+                        button("mlp-to-tree", "Where it merges"),
+                    ],
+                    className="attune-row mlp-actions",
+                ),
+                title_id="mlp-card-title",
             ),
             NEURONS.layout(),
         ],

@@ -14,9 +14,10 @@ from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
 from components.snmf.card import list_rows, matching, ordered, search_rows
 from components.snmf.figures import kept_curve
-from pages.cards import content
+from components.snmf.parts import ListOptions, feature_table, fit_facts, fit_parts
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
-from pages.mlp_features.cards import CURVE
+from pages.mlp_features.cards import ABOUT, CURVE, LIST
 from pages.mlp_features.state import FeaturesState, Pick, Start, node_of, table_of
 from pages.state import names_of
 
@@ -128,17 +129,19 @@ def open_feature(
 @callback(
     Output("mlp-rows", "data"),
     Output("mlp-count", "children"),
+    LIST.ref,
     Input("mlp-facts", "data"),
     Input("mlp-search", "value"),
     Input("mlp-order", "value"),
 )
-def rank(question: Json, words: str | None, order: str) -> tuple[Json, str]:
+def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, Json]:
     """The rows of the list; a search leaves the matching features."""
     table = table_of(question)
     if table is None:
-        return [], ""
+        return [], "", None
     rows = matching(ordered(table.answer.rows, order), words)
-    return list_rows(rows), f"{len(rows)} of {table.answer.features}"
+    ref = ref_of(feature_table, table, options=ListOptions(order, words or ""))
+    return list_rows(rows), f"{len(rows)} of {table.answer.features}", ref
 
 
 clientside_callback(
@@ -170,31 +173,23 @@ def search_tokens(words: str | None, fits: Json, model: Json, session: str) -> N
 
 
 @callback(
-    output={"about": Output("mlp-about", "children"), "curve": CURVE.outputs},
+    output={"about": Output("mlp-about", "children"), "curve": CURVE.outputs, "ref": ABOUT.ref},
     inputs={"question": Input("mlp-facts", "data"), "theme": State("theme", "data")},
 )
 def show_about(question: Json, theme: str) -> Outputs:
     """What the fit is, the command that made it, and its curve."""
     table = table_of(question)
     if table is None:
-        return {"about": no_update, "curve": UNCHANGED}
-    return {"about": about(table.answer), "curve": content(kept_curve, table, theme=theme)}
+        return {"about": no_update, "curve": UNCHANGED, "ref": no_update}
+    curve = content(kept_curve, table, theme=theme)
+    return {"about": about(table.answer), "curve": curve, "ref": ref_of(fit_parts, table)}
 
 
 def about(fit: FeatureTable) -> list[Node]:
     """The facts of a fit."""
-    levels = ", ".join(str(n) for n in fit.levels)
-    rows = [
-        ("layer and site", f"{fit.layer}, {fit.site.replace('_', ' ')}, {fit.width:,} wide"),
-        ("features", f"{fit.features} ({levels} from the smallest concepts to the largest)"),
-        ("share of neurons kept", f"{fit.kept:.1%}"),
-        ("tokens", f"{fit.tokens:,}"),
-        ("explained", f"{fit.explained:.1%} of the squared length (not centred)"),
-    ]
+    rows = [html.Tr([html.Th(name), html.Td(value)]) for name, value in fit_facts(fit)]
     return [
-        html.Table(
-            html.Tbody([html.Tr([html.Th(name), html.Td(value)]) for name, value in rows]), className="attune-facts"
-        ),
+        html.Table(html.Tbody(rows), className="attune-facts"),
         html.P(fit.caption, className="attune-note"),
         html.Div("Made by", className="attune-note"),
         html.Pre(fit.command, className="mlp-command", tabIndex="0"),

@@ -7,34 +7,30 @@ from dataclasses import asdict
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
+from analysis.engine.client import Reply
 from analysis.errors import UserError
 from analysis.snmf.answers.steering import SteeringArm, TokenChange
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
+from analysis.steering.answers import WrittenTexts
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.readouts import readouts
 from components.kit.token import token
 from components.kit.types import Json, Node, Outputs, Typed
+from components.kit.written import TextsOptions, digest_of
 from components.snmf.figures import PromptEnd, number_or_none, steered_next
-from pages.cards import content
+from components.snmf.parts import ARM_NAMES, arm_rows, feature_texts, in_order
+from pages.cards import content, ref_of
 from pages.common import ask_for, refusal, reply_of, spec_of
-from pages.mlp_features.cards import NEXT
+from pages.mlp_features.cards import ARMS, NEXT, TEXTS
 from pages.mlp_features.state import table_of
-
-NAMES = {
-    "feature": "this feature",
-    "DiffMean": "DiffMean (supervised)",
-    "single neuron": "its largest neuron alone",
-    "random sparse": "null: random sparse direction",
-    "shuffled neurons": "null: its weights on other neurons",
-}
-"""What the arms are called, in the order in which they stand."""
 
 
 @callback(
     output={
         "effect": Output("mlp-effect", "data"),
         "arms": Output("mlp-arms", "children"),
+        "rows": ARMS.ref,
         "sentence": Output("mlp-effect-said", "children"),
         "next": NEXT.outputs,
         "problem": Output("mlp-effect-error", "children"),
@@ -60,29 +56,30 @@ def show_effect(
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
     table = table_of(question)
     if table is None or feature is None or tab != "steer":
-        return {"next": UNCHANGED, **dict.fromkeys(("effect", "arms", "sentence", "problem"), no_update)}
+        return {"next": UNCHANGED, **dict.fromkeys(("effect", "arms", "rows", "sentence", "problem"), no_update)}
     fit, number = table.answer.fit, feature
     reply, panel = ask_for(
         lambda: FeatureEffect(spec_of(model), fit, number, int(pole), target, text or ""), session, "mlp-effect"
     )
     if reply is None:
-        return {"effect": None, "arms": None, "sentence": "", "next": UNCHANGED, "problem": panel}
+        return {"effect": None, "arms": None, "rows": None, "sentence": "", "next": UNCHANGED, "problem": panel}
+    options = PromptEnd((text or "")[-50:])
     return {
         "effect": asdict(reply.question),
         "arms": arms_table(reply.answer.arms),
         "sentence": reply.answer.sentence,
-        "next": content(steered_next, reply, options=PromptEnd((text or "")[-50:]), theme=theme),
+        "rows": ref_of(arm_rows, reply, options=options),
+        "next": content(steered_next, reply, options=options, theme=theme),
         "problem": None,
     }
 
 
 def arms_table(arms: Sequence[SteeringArm]) -> Node:
     """The feature and its baselines, each at the strength where the next token costs the same KL."""
-    order = list(NAMES)
     rows = [
         html.Tr(
             [
-                html.Th(NAMES.get(arm.name, arm.name)),
+                html.Th(ARM_NAMES.get(arm.name, arm.name)),
                 html.Td(number_or_none(arm.strength, ".3g")),
                 html.Td(number_or_none(arm.kl, ".3f")),
                 html.Td(
@@ -96,7 +93,7 @@ def arms_table(arms: Sequence[SteeringArm]) -> Node:
             ],
             className="mlp-own" if arm.name == "feature" else "",
         )
-        for arm in sorted(arms, key=lambda arm: order.index(arm.name) if arm.name in order else len(order))
+        for arm in in_order(arms)
     ]
     head = html.Tr([html.Th(t) for t in ("", "strength", "KL, nats", "target", "rises most", "falls most", "")])
     return html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
@@ -147,7 +144,7 @@ def ask(
             "The feature has no strength for this KL yet. Wait for the table, or lower the KL."
         )
     if baseline != "none" and baseline not in strengths:
-        name = NAMES.get(baseline, baseline)
+        name = ARM_NAMES.get(baseline, baseline)
         return no_update, user_error(f"“{name}” has no strength for this KL. Choose another baseline.")
     of = FeatureEffect.from_params(reply.question.params)
     try:
@@ -181,10 +178,37 @@ clientside_callback(
 )
 
 
-@callback(Output("mlp-readouts", "children"), Input("mlp-written", "data"), prevent_initial_call=True)
-def show_readouts(question: Json) -> Node:
+@callback(
+    Output("mlp-readouts", "children"),
+    Output("mlp-written-ref", "data"),
+    Input("mlp-written", "data"),
+    prevent_initial_call=True,
+)
+def show_readouts(question: Json) -> tuple[Node, Json]:
     """The numbers beside the texts."""
-    return readouts(reply_of(question).answer, "with the feature", "baseline") if question else []
+    if not question:
+        return [], None
+    reply: Reply[WrittenTexts] = reply_of(question)
+    ref = ref_of(feature_texts, reply, options=options_of(reply)) | {"turn": question.get("turn")}
+    return readouts(reply.answer, "with the feature", "baseline"), ref
+
+
+def options_of(reply: Reply[WrittenTexts]) -> TextsOptions:
+    """What the view of these texts says of their question, and which texts they are."""
+    asked = FeatureText.from_params(reply.question.params)
+    strengths = [(f"feature {asked.feature}", asked.strength)]
+    if asked.baseline != "none":
+        strengths.append((asked.baseline, asked.baseline_strength))
+    return TextsOptions(asked.text, tuple(strengths), asked.baseline, digest_of(reply.answer))
+
+
+# While a text is being written, there is none that could be pinned.
+clientside_callback(
+    "dash_clientside.attune.refOfWritten",
+    TEXTS.ref,
+    Input("mlp-written-ref", "data"),
+    Input("mlp-ask", "data"),
+)
 
 
 @callback(Output("mlp-control-panel", "hidden"), Input("mlp-baseline", "value"))

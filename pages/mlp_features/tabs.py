@@ -12,7 +12,21 @@ from components.kit.field import choice_field, number_field
 from components.kit.names import named, progress
 from components.kit.panels import empty
 from components.kit.types import Json, Node
-from pages.mlp_features.cards import AUC, CURVE, EFFECTS, NEW_CURVE, READING, SCORE, SHARED, TREE
+from pages.mlp_features.cards import (
+    ABOUT,
+    AUC,
+    CONCEPT,
+    CURVE,
+    DETECTION,
+    EFFECTS,
+    NEW_CURVE,
+    READING,
+    RELATED,
+    SCORE,
+    SHARED,
+    SPLIT,
+    TREE,
+)
 from pages.mlp_features.state import FeaturesState
 from pages.presses import press
 
@@ -87,20 +101,10 @@ def overlap_tab() -> Node:
             ),
             html.Div(
                 [
-                    html.Section(
-                        [
-                            html.Div([html.H3("Core and exclusive neurons")], className="attune-card-head"),
-                            html.Div(empty("Choose two features or more."), id="mlp-split", className="mlp-split"),
-                        ],
-                        className="attune-card",
+                    SPLIT.layout(
+                        html.Div(empty("Choose two features or more."), id="mlp-split", className="mlp-split")
                     ),
-                    html.Section(
-                        [
-                            html.Div([html.H3("Pairs that share most in this fit")], className="attune-card-head"),
-                            html.Div(id="mlp-related", className="mlp-split"),
-                        ],
-                        className="attune-card",
-                    ),
+                    RELATED.layout(html.Div(id="mlp-related", className="mlp-split")),
                 ],
                 className="attune-two",
             ),
@@ -142,9 +146,9 @@ def tree_tab(state: FeaturesState) -> Node:
             ),
             html.Div(id="mlp-tree-error"),
             TREE.layout(),
-            html.Details(
-                [html.Summary("The same as a list, for the keyboard"), html.Div(id="mlp-outline")],
-                className="attune-card",
+            CONCEPT.layout(
+                html.Details([html.Summary("The same as a list, for the keyboard"), html.Div(id="mlp-outline")]),
+                className="attune-card attune-untitled attune-floating",
             ),
         ],
         className="attune-stack",
@@ -164,7 +168,10 @@ def detection_tab() -> Node:
                 ],
                 className="attune-two",
             ),
-            html.Div(id="mlp-detection-table", className="attune-table-box"),
+            DETECTION.layout(
+                html.Div(id="mlp-detection-table", className="attune-table-box"),
+                className="attune-untitled attune-floating",
+            ),
         ],
         className="attune-stack",
     )
@@ -174,10 +181,7 @@ def about_tab() -> Node:
     """Facts of the fit, the command that made it, and its curve."""
     return html.Div(
         [
-            html.Section(
-                [html.Div([html.H3("This fit")], className="attune-card-head"), html.Div(id="mlp-about")],
-                className="attune-card",
-            ),
+            ABOUT.layout(html.Div(id="mlp-about")),
             CURVE.layout(),
         ],
         className="attune-two",

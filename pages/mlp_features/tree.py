@@ -11,10 +11,11 @@ from analysis.snmf.ops.factorization import FeatureTree
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Typed
+from components.snmf.parts import concept_parts
 from components.snmf.tree import TreeOptions, concept_tree, outline, roots_of, start_root
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
-from pages.mlp_features.cards import TREE
+from pages.mlp_features.cards import CONCEPT, TREE
 from pages.mlp_features.state import Start, node_of, table_of
 
 
@@ -24,6 +25,7 @@ from pages.mlp_features.state import Start, node_of, table_of
         "root": Output("mlp-root", "value"),
         "card": TREE.outputs,
         "outline": Output("mlp-outline", "children"),
+        "concept": CONCEPT.ref,
         "threshold": Output("mlp-threshold-said", "children"),
         "problem": Output("mlp-tree-error", "children"),
     },
@@ -47,7 +49,7 @@ def show_tree(
     theme: str, start: Json, model: Json, session: str,
 ) -> Outputs:  # fmt: skip
     """The concepts that have parts at this threshold, and one of them with its descendants, drawn and as a list."""
-    parts = ("options", "root", "outline", "threshold", "problem")
+    parts = ("options", "root", "outline", "concept", "threshold", "problem")
     nothing = {"card": UNCHANGED, **dict.fromkeys(parts, no_update)}
     table = table_of(question)
     if table is None or tab != "tree":
@@ -66,14 +68,17 @@ def show_tree(
     rows, top, problem = top_of(tree, wanted, feature if only else None)
     if top is None:
         why = "this fit has no tree" if len(tree.levels) < 2 else "no weight reaches the threshold"
-        card = TREE.empty(why, tree.sentence)
+        card, concept = TREE.empty(why, tree.sentence), None
     else:
-        card = content(concept_tree, reply, options=TreeOptions(top, feature), theme=theme)
+        options = TreeOptions(top, feature)
+        card = content(concept_tree, reply, options=options, theme=theme)
+        concept = ref_of(concept_parts, reply, options=options)
     return {
         "options": [{"label": f"{n.id}  {n.label}  ({count} below)", "value": n.id} for n, count in rows],
         "root": top,
         "card": card,
         "outline": outline(tree, top),
+        "concept": concept,
         "threshold": f"{float(threshold):.2f}",
         "problem": problem,
     }

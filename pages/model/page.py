@@ -103,7 +103,13 @@ def layout(**_query: str) -> Node:
     )
 
 
-MANIFEST = PageManifest("Model", PATH, order=80, layout=layout)
+MANIFEST = PageManifest(
+    "Model",
+    PATH,
+    order=80,
+    layout=layout,
+    question="Which model is in use, was it loaded right, and what works with it?",
+)
 
 
 def _field(label: str, component: Node) -> Node:

@@ -13,10 +13,11 @@ from analysis.rotate.ops.ablation import AblateChannel
 from components.kit.panels import note
 from components.kit.types import Json, Node
 from components.rotate.ablation_figures import ablation_arms, activation_strip, arms_table, before_after
-from pages.cards import content
+from components.rotate.parts import ablation_parts, arm_rows
+from pages.cards import content, ref_of
 from pages.common import ask_for
 from pages.frame.drawn import tree
-from pages.neurons.cards import ARMS, BEFORE
+from pages.neurons.cards import ABLATION, ARM_ROWS, ARMS, BEFORE
 from pages.neurons.state import channels_of, question_of
 
 
@@ -27,6 +28,8 @@ from pages.neurons.state import channels_of, question_of
         "arms": ARMS.outputs,
         "before": BEFORE.outputs,
         "table": Output("nrn-arms-table-tree", "data"),
+        "text": ABLATION.ref,
+        "rows": ARM_ROWS.ref,
         "error": Output("nrn-ab-error", "children"),
     },
     inputs={
@@ -63,13 +66,15 @@ def show_ablation(
         "arms": content(ablation_arms, reply, theme=theme),
         "before": content(before_after, reply, theme=theme),
         "table": tree(arms_table((*answer.arms, answer.whole))),
+        "text": ref_of(ablation_parts, reply),
+        "rows": ref_of(arm_rows, reply),
         "error": None,
     }
 
 
 def _nothing(text: str, panel: Node = None) -> dict[str, Any]:
     empty = {"arms": ARMS.empty(text), "before": BEFORE.empty(text)}
-    return {"sentence": "", "strip": [], "table": [], "error": panel, **empty}
+    return {"sentence": "", "strip": [], "table": [], "text": None, "rows": None, "error": panel, **empty}
 
 
 def strip(answer: Ablation) -> list[Node]:

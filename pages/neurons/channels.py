@@ -20,10 +20,11 @@ from components.kit.types import Facts, Json, Node, Relay, Typed
 from components.rotate.cards import banner, channel_cards, channel_choice
 from components.rotate.channel_figures import OpenChannel, descent, descent_lines
 from components.rotate.lists import chips
-from pages.cards import content
+from components.rotate.parts import neuron_channels
+from pages.cards import content, ref_of
 from pages.common import ask_job, refusal
 from pages.frame.drawn import tree
-from pages.neurons.cards import DESCENT
+from pages.neurons.cards import CHANNELS, DESCENT
 from pages.neurons.state import (
     PATH,
     SETTINGS,
@@ -238,13 +239,14 @@ def chosen_channel(
     Output("nrn-banner", "children"),
     Output("nrn-cards-tree", "data"),
     Output("nrn-ab-choice", "children"),
+    CHANNELS.ref,
     Input("nrn-found", "data"),
     Input("nrn-channel", "data"),
     Input("nrn-neuron", "data"),
     State("nrn-facts", "data"),
     prevent_initial_call=True,
 )
-def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -> tuple[Node, Json, Node]:
+def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -> tuple[Node, Json, Node, Json]:
     """The verdict and the cards of the open neuron."""
     reply = channels_of(search, neuron)
     if reply is None:
@@ -254,7 +256,7 @@ def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -
             if known is not None and known.measured
             else "Channels can be judged once this model's neurons have been measured: press Measure above."
         )
-        return empty(words), [], empty(words)
+        return empty(words), [], empty(words), None
     answer = reply.answer
     null = answer.null
     low, middle, high = null.own_z
@@ -266,7 +268,8 @@ def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -
     if answer.recipe:
         words = f"{answer.recipe} {words}"
     top = banner(answer.verdict, answer.nothing, answer.left_out, words)
-    return top, tree(channel_cards(answer.channels, null, chosen)), channel_choice(answer.channels, chosen)
+    cards, choice = channel_cards(answer.channels, null, chosen), channel_choice(answer.channels, chosen)
+    return top, tree(cards), choice, ref_of(neuron_channels, reply, options=OpenChannel(chosen))
 
 
 @callback(

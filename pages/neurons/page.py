@@ -18,7 +18,8 @@ from components.rotate.lists import ORDERS
 from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
 from pages.neurons import ablation, channels, geometry, layermap, measure, pick, vector
-from pages.neurons.cards import HISTOGRAM
+from pages.neurons.cards import ENDS, HISTOGRAM, READY
+from pages.neurons.picture import picture
 from pages.neurons.state import PATH, TABS, NeuronsState, Pick
 from pages.neurons.tabs import ablation_tab, button, channels_tab, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
@@ -67,6 +68,8 @@ MANIFEST = PageManifest(
     address=names_of(NeuronsState),
     read_address=partial(read, NeuronsState),
     tabs=TABS,
+    question="What is the weight vector of a neuron made of, read without any text?",
+    picture=picture,
 )
 
 
@@ -130,33 +133,36 @@ def _picker(state: NeuronsState) -> Node:
                 className="nrn-measure",
                 hidden=True,
             ),
-            html.Div(
-                [
-                    dbc.Label("Search neurons by token", html_for="nrn-search", className="visually-hidden"),
-                    dbc.Input(
-                        id="nrn-search",
-                        placeholder="Search: token, word, layer",
-                        debounce=0.4,
-                        size="sm",
-                        maxLength=80,
-                    ),
-                    html.Div(
-                        dcc.Dropdown(orders, state.order, id="nrn-order", clearable=False, searchable=False),
-                        className="attune-pick nrn-order",
-                    ),
-                ],
-                className="attune-row nrn-search",
-            ),
-            html.Div(
-                [html.Span(t) for t in ("layer", "vector", "channels' tokens", "kurtosis", "beyond")],
-                className="nrn-row nrn-row-head",
-                **{"aria-hidden": "true"},
-            ),
-            html.Div(
-                id="nrn-list",
-                className="nrn-list",
-                **{"aria-label": "Neurons whose channels are ready"},
-                role="group",
+            READY.layout(
+                html.Div(
+                    [html.Span(t) for t in ("layer", "vector", "channels' tokens", "kurtosis", "beyond")],
+                    className="nrn-row nrn-row-head",
+                    **{"aria-hidden": "true"},
+                ),
+                html.Div(
+                    id="nrn-list",
+                    className="nrn-list",
+                    **{"aria-label": "Neurons whose channels are ready"},
+                    role="group",
+                ),
+                controls=html.Div(
+                    [
+                        dbc.Label("Search neurons by token", html_for="nrn-search", className="visually-hidden"),
+                        dbc.Input(
+                            id="nrn-search",
+                            placeholder="Token, word, layer",
+                            debounce=0.4,
+                            size="sm",
+                            maxLength=80,
+                        ),
+                        html.Div(
+                            dcc.Dropdown(orders, state.order, id="nrn-order", clearable=False, searchable=False),
+                            className="attune-pick nrn-order",
+                        ),
+                    ],
+                    className="attune-row nrn-search",
+                ),
+                className="nrn-ready attune-untitled",
             ),
             html.Div(id="nrn-count", className="attune-note"),
             html.Div(id="nrn-found-box", className="nrn-found-box", **{"aria-live": "polite"}),
@@ -170,9 +176,7 @@ def _vector() -> Node:
     return html.Div(
         [
             HISTOGRAM.layout(html.Div(id="nrn-title", className="nrn-title")),
-            html.Section(
-                html.Div(id="nrn-ends"), className="attune-card nrn-ends-card", **{"aria-label": "Tokens of both ends"}
-            ),
+            ENDS.layout(html.Div(id="nrn-ends"), className="attune-card nrn-ends-card attune-untitled attune-floating"),
         ],
         className="nrn-vector-row",
     )

@@ -15,8 +15,11 @@ from analysis.rotate.ops.neurons import NeuronFacts, NeuronVector, SearchChannel
 from components.kit.panels import note
 from components.kit.types import Json, Node, Typed
 from components.rotate.lists import in_order, match_rows, neuron_rows, with_words
-from pages.common import ask_for, spec_of
+from components.rotate.parts import ListOptions, ready_neurons
+from pages.cards import ref_of
+from pages.common import ask_for, reply_of, spec_of
 from pages.frame.drawn import tree
+from pages.neurons.cards import READY
 from pages.neurons.state import SETTINGS, NeuronsState, Pick, known_of, neuron_of, open_place, pick_of
 from pages.state import names_of
 
@@ -136,23 +139,25 @@ def wanted_neuron(
 @callback(
     Output("nrn-list-tree", "data"),
     Output("nrn-count", "children"),
+    READY.ref,
     Input("nrn-facts", "data"),
     Input("nrn-search", "value"),
     Input("nrn-order", "value"),
     Input("nrn-neuron", "data"),
 )
-def draw_list(facts: Json, words: str | None, order: str, neuron: Json) -> tuple[Json, str]:
+def draw_list(facts: Json, words: str | None, order: str, neuron: Json) -> tuple[Json, str, Json]:
     """Neurons whose channels are ready; a search leaves those that match."""
     known = known_of(facts)
     if known is None:
-        return no_update, no_update
+        return no_update, no_update, no_update
     rows = known.bundled
     if not rows:
-        return tree(note("No neuron's channels were made beforehand for this model. Choose any above.")), ""
+        return tree(note("No neuron's channels were made beforehand for this model. Choose any above.")), "", None
     shown = with_words(in_order(rows, order), words)
     more = sum(not r.nothing for r in rows)
     count = f"{len(shown)} of {len(rows)} ready neurons; {more} hold something beyond the null."
-    return tree(neuron_rows(shown, open_place(neuron))), count
+    ref = ref_of(ready_neurons, reply_of(facts), options=ListOptions(order, words or ""))
+    return tree(neuron_rows(shown, open_place(neuron))), count, ref
 
 
 @callback(

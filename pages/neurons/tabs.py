@@ -9,7 +9,19 @@ from components.kit.field import number_field
 from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
-from pages.neurons.cards import ARMS, BEFORE, COSINES, DESCENT, MAP, REBUILDING, SHARES
+from pages.neurons.cards import (
+    ABLATION,
+    ARM_ROWS,
+    ARMS,
+    BEFORE,
+    CHANNELS,
+    COSINES,
+    DESCENT,
+    MAP,
+    NULL,
+    REBUILDING,
+    SHARES,
+)
 from pages.neurons.state import NeuronsState
 
 NUMBERS = {
@@ -99,8 +111,11 @@ def channels_tab(state: NeuronsState) -> Node:
                 ],
                 className="nrn-run-row",
             ),
-            html.Div(empty("No channels yet."), id="nrn-banner", className="nrn-banner-box"),
-            html.Div(id="nrn-cards", className="nrn-cards"),
+            CHANNELS.layout(
+                html.Div(empty("No channels yet."), id="nrn-banner", className="nrn-banner-box"),
+                html.Div(id="nrn-cards", className="nrn-cards"),
+                className="attune-stack attune-untitled attune-floating",
+            ),
         ],
         className="attune-stack",
     )
@@ -110,33 +125,21 @@ def ablation_tab(state: NeuronsState) -> Node:
     """One channel taken out of the running model."""
     return html.Div(
         [
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Take one channel out of the running model"),
-                            html.Span(id="nrn-ab-busy", className="attune-note", **{"aria-live": "polite"}),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.Div(id="nrn-ab-choice", className="attune-row nrn-choices"),
-                    dbc.Label(
-                        "Text (empty: where the neuron is most active in the bundled corpus)", html_for="nrn-text"
-                    ),
-                    dbc.Textarea(
-                        id="nrn-text",
-                        value=state.text,
-                        rows=2,
-                        debounce=0.6,
-                        spellCheck=False,
-                        className="attune-prompt",
-                    ),
-                    html.Div(id="nrn-ab-error"),
-                    html.Div(id="nrn-ab-said", className="attune-answer nrn-ab-said", **{"aria-live": "polite"}),
-                    html.Div(id="nrn-ab-strip", className="nrn-strip"),
-                ],
-                className="attune-card",
-                **{"aria-label": "Ablation"},
+            ABLATION.layout(
+                html.Div(id="nrn-ab-choice", className="attune-row nrn-choices"),
+                dbc.Label("Text (empty: where the neuron is most active in the bundled corpus)", html_for="nrn-text"),
+                dbc.Textarea(
+                    id="nrn-text",
+                    value=state.text,
+                    rows=2,
+                    debounce=0.6,
+                    spellCheck=False,
+                    className="attune-prompt",
+                ),
+                html.Div(id="nrn-ab-error"),
+                html.Div(id="nrn-ab-said", className="attune-answer nrn-ab-said", **{"aria-live": "polite"}),
+                html.Div(id="nrn-ab-strip", className="nrn-strip"),
+                controls=html.Span(id="nrn-ab-busy", className="attune-note", **{"aria-live": "polite"}),
             ),
             html.Div(
                 [
@@ -145,10 +148,9 @@ def ablation_tab(state: NeuronsState) -> Node:
                 ],
                 className="attune-two",
             ),
-            html.Section(
+            ARM_ROWS.layout(
                 html.Div(id="nrn-arms-table", className="attune-table-box nrn-arms-table"),
-                className="attune-card",
-                **{"aria-label": "Ablation as a table"},
+                className="attune-card attune-untitled attune-floating",
             ),
         ],
         className="attune-stack",
@@ -180,12 +182,7 @@ def layers_tab() -> Node:
 
 def null_tab() -> Node:
     """What random vectors give."""
-    return html.Section(
-        [
-            html.Div([html.H3("Where channels of random vectors land")], className="attune-card-head"),
-            html.Div(id="nrn-null-said", className="attune-note"),
-            html.Div(id="nrn-attractors", className="nrn-attractors"),
-        ],
-        className="attune-card",
-        **{"aria-label": "The null"},
+    return NULL.layout(
+        html.Div(id="nrn-null-said", className="attune-note"),
+        html.Div(id="nrn-attractors", className="nrn-attractors"),
     )

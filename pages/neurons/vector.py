@@ -13,10 +13,11 @@ from components.kit.types import Json
 from components.rotate.channel_figures import OpenChannel
 from components.rotate.lists import ends
 from components.rotate.neuron_figures import channel_histogram, vector_histogram
-from pages.cards import content
+from components.rotate.parts import token_ends
+from pages.cards import content, ref_of
 from pages.common import reply_of
 from pages.frame.drawn import tree
-from pages.neurons.cards import HISTOGRAM
+from pages.neurons.cards import ENDS, HISTOGRAM
 from pages.neurons.state import channels_of, neuron_of
 
 
@@ -25,6 +26,7 @@ from pages.neurons.state import channels_of, neuron_of
         "histogram": HISTOGRAM.outputs,
         "title": Output("nrn-title", "children"),
         "ends": Output("nrn-ends-tree", "data"),
+        "tokens": ENDS.ref,
     },
     inputs={
         "card": Input("nrn-card", "data"),
@@ -50,4 +52,5 @@ def show_vector(card: Json, search: Json, chosen: int | None, theme: str, neuron
         "histogram": histogram,
         "title": f"{place.vector} {place.neuron} of layer {place.layer}",
         "ends": tree(ends(vector.answer.high, vector.answer.low)),
+        "tokens": ref_of(token_ends, vector),
     }

@@ -17,6 +17,7 @@ from pages.manifest import PageManifest
 from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.edit_panel import edit_panel
+from pages.othello.picture import picture
 from pages.othello.state import PATH, TABS, OthelloState
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
 from pages.presses import press, queue_stores
@@ -70,6 +71,8 @@ MANIFEST = PageManifest(
     address=names_of(OthelloState),
     read_address=partial(read_state, OthelloState),
     tabs=TABS,
+    question="Which board does OthelloGPT believe in, and in which code is it written?",
+    picture=picture,
 )
 
 

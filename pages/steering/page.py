@@ -21,6 +21,7 @@ from pages.steering import keep, sliders
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
+from pages.steering.picture import picture
 from pages.steering.regions import MAP, REGIONS
 from pages.steering.state import PATH, TABS, SteeringState
 from pages.steering.tabs import tabs
@@ -76,6 +77,8 @@ MANIFEST = PageManifest(
     address=names_of(SteeringState),
     read_address=partial(read, SteeringState),
     tabs=TABS,
+    question="What does the model say when its activations are moved towards a region?",
+    picture=picture,
 )
 
 
@@ -112,7 +115,8 @@ def _regions() -> Node:
                 html.Div(id="region-list", className="attune-region-list", role="list"),
                 controls=html.Div(
                     [
-                        dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
+                        dbc.Label("Search: word, theme, token", html_for="search", className="visually-hidden"),
+                        dbc.Input(id="search", placeholder="Search", debounce=False, size="sm"),
                         dcc.Dropdown(
                             [{"label": label, "value": value} for value, label in ORDERS.items()],
                             "theme",

@@ -101,7 +101,14 @@ def layout(**_query: str) -> Node:
     )
 
 
-MANIFEST = PageManifest("Validation", PATH, order=70, layout=layout, needs="invariants")
+MANIFEST = PageManifest(
+    "Validation",
+    PATH,
+    order=70,
+    layout=layout,
+    needs="invariants",
+    question="Is the method right where the answer is known, and do its identities hold here?",
+)
 
 
 def _invariants() -> Node:

@@ -57,9 +57,16 @@ made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
         region_sliders(RegionFacts(1, "l", "", {}, "", (), (), (Factor(1.0, 1.0, "a", "b", "", "", (), ()),), ()),
                        0.5, (), "add"), region_effects(Effects((), ())),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
-from components.kit.card import PANELS
+from components.kit.card import CARDS, PANELS
+
+def pins(component):
+    # the names of the cards with a button Pin
+    return [c.to_plotly_json()["props"].get("data-pin") for c in component._traverse() if type(c).__name__ == "Button"]
+
 print(json.dumps({
     "panels": list(PANELS),
+    "cards": list(CARDS),
+    "pins": [name for part in (frame, *layouts.values(), *made) for name in pins(part) if name],
     "fixed": [i for part in (frame, *layouts.values()) for i in ids(part)],
     "pages": {name: ids(layout) for name, layout in layouts.items()},
     "tabs": {page.path: [page.tabs, tabs(page.layout)] for page in pages()},
@@ -139,6 +146,14 @@ def test_every_figure_that_can_be_exported_comes_with_its_settings(found: dict) 
             elif drawn:
                 bare.add(f"{card}: {callback['output'][:80]}")
     assert bare == set()
+
+
+def test_every_card_and_panel_has_a_pin_and_holds_what_it_shows(found: dict) -> None:
+    """Pin takes the ViewRef from the card's store: each has the button, and some callback writes that store."""
+    names = [*found["cards"], *found["panels"]]
+    assert sorted(found["pins"]) == sorted(names) and len(names) > 60
+    written = {name for callback in found["callbacks"] for name in _outputs(callback["output"])}
+    assert [name for name in names if f'{{"settings":"{name}"}}' not in written] == []
 
 
 def test_the_controls_that_refusals_mark_are_on_one_page(found: dict) -> None:

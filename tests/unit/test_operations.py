@@ -43,6 +43,7 @@ from analysis.qk.ops.swap import SwapPrediction, SwapRow
 from analysis.qk.ops.validation import Invariants
 from analysis.snmf.ops.factorization import FeatureOverlap
 from analysis.tpr.ops.reading import OfGame, OfOthello
+from analysis.view_ref import QuestionRef
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 
@@ -96,6 +97,9 @@ OTHER: dict[str, Any] = {
     "baseline_strength": 0.5,
     "tier": "2",
     "tiers": ("1",),
+    "questions": (QuestionRef("TrainToy", {"seed": 3}),),
+    "pins": ("0" * 32,),
+    "again": "0",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
         ("texts", "token", "fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"

@@ -17,6 +17,7 @@ PREFIX = "/lab/user/proxy/8050/"
 # An app of its own, as the variable is read when Dash is imported.
 LOOK = """
 import json
+import dash
 from app import create_app
 from analysis.status import JobRow
 from components.frame.shell import job_rows
@@ -24,7 +25,8 @@ app = create_app()
 client = app.server.test_client()
 base = "http://127.0.0.1:8050"
 job = JobRow("1", "Op", "t", "/steering?tab=region", "s", "done", 1)
-whole = {"start": client.get("/", base_url=base).headers["Location"],
+home = next(page for page in dash.page_registry.values() if page["path"] == "/")["layout"]()
+whole = {"home": json.dumps(home.to_plotly_json(), default=lambda part: part.to_plotly_json()),
          "page": client.get("/attention", base_url=base).get_data(as_text=True),
          "frame": json.dumps(app.layout().to_plotly_json(), default=lambda part: part.to_plotly_json()),
          "job": json.dumps(job_rows([job], "s")[0].to_plotly_json(), default=lambda part: part.to_plotly_json())}
@@ -36,8 +38,9 @@ def test_every_path_in_the_page_and_its_frame_carries_the_prefix(tmp_path):
     environment = {**os.environ, "DASH_REQUESTS_PATHNAME_PREFIX": PREFIX, "ATTUNE_HOME": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, env=environment, capture_output=True, timeout=300)
     whole = json.loads(run.stdout.decode().splitlines()[-1])
-    assert whole["start"] == PREFIX + "attention"
-    paths = re.findall(r'(?:src|href)="(/[^"]*)"', whole["page"]) + re.findall(r'"href": "(/[^"]*)"', whole["frame"])
+    paths = re.findall(r'(?:src|href)="(/[^"]*)"', whole["page"]) + re.findall(
+        r'"href": "(/[^"]*)"', whole["frame"] + whole["home"]
+    )
     assert len(paths) > 20 and all(path.startswith(PREFIX) for path in paths)
     assert re.findall(r'"href": "([^"]*)"', whole["job"]) == [PREFIX + "steering?tab=region"]
 

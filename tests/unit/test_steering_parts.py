@@ -46,7 +46,7 @@ def test_a_region_holds_facts_effects_contexts_and_factors_and_claims_no_control
     drawing = drawn_again(parts.region_parts, CARD, effects)
     assert kind(drawing, Facts)[0].rows == CARD.facts and drawing.control is None
     assert kind(drawing, Table)[0].rows == (("sugar", 1.25),)
-    assert drawing.numbers == {"local factors": 6.0, "gain of sugar": 1.25}
+    assert drawing.numbers == {"local factors": 6.0, "largest gain": 1.25}
     samples = kind(drawing, Texts)
     assert [len(sample.texts) for sample in samples] == [1, 2, 0]
     assert samples[0].texts[0].text == "…before <b> after…" and samples[0].texts[0].tokens[1] == ("<b>", 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from plotly.utils import PlotlyJSONEncoder
 
 from app import create_app, main
 from components.frame.shell import shell
@@ -64,9 +65,11 @@ def test_cross_site_posts_and_strange_hosts_are_refused(client: FlaskClient) -> 
     )
 
 
-def test_the_root_leads_to_the_attention_page(client: FlaskClient) -> None:
-    answer = client.get("/")
-    assert answer.status_code == 302 and answer.headers["Location"].endswith("/attention")
+def test_the_root_is_a_page_that_says_what_every_page_answers(client: FlaskClient) -> None:
+    assert client.get("/").status_code == 200
+    home = json.dumps(next(p for p in pages() if p.path == "/").layout().to_plotly_json(), cls=PlotlyJSONEncoder)
+    for page in pages():
+        assert not page.navigation or page.path == "/model" or page.question in home, page.name
 
 
 def test_an_address_other_than_loopback_needs_a_word_more() -> None:
@@ -82,7 +85,7 @@ def _ids(component: Any) -> list[str]:
 
 def test_ids_are_unique_on_every_page() -> None:
     found = pages()
-    frame = _ids(shell([(page.name, page.path) for page in found], {}))
+    frame = _ids(shell([(page.name, page.path) for page in found if page.navigation], {}))
     for page in found:
         ids = [*frame, *_ids(page.layout())]
         assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)

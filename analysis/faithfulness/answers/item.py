@@ -6,6 +6,9 @@ Probabilities are among the candidates. A label is True (faithful), False (unfai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from analysis.answer import Incidental
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ class Passes:
 
     asked: int
     distinct: int
-    passes: int = 0
-    tokens: int = 0
+    passes: Annotated[int, Incidental()] = 0
+    tokens: Annotated[int, Incidental()] = 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class ItemReading:
     text: str
     sentence: str
     z_made: bool
-    seconds: float
+    seconds: Annotated[float, Incidental()]
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class ItemTrace:
     lines: tuple[TraceLine, ...]
     answer: str
     base: float | None
-    passes: int = 0
+    passes: Annotated[int, Incidental()] = 0
     sentence: str = ""
 
 
@@ -223,8 +226,8 @@ class Intervention:
     kl: float
     soft: float
     margin: float | None
-    passes: int
-    passes_scores: int
+    passes: Annotated[int, Incidental()]
+    passes_scores: Annotated[int, Incidental()]
     scores: tuple[MovedScore, ...]
     pieces: tuple[Piece, ...]
     note: str

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from analysis.answer import Incidental
 
 
 @dataclass(frozen=True)
@@ -10,7 +13,7 @@ class StudyEstimate:
     """How many items a study will have at most, and about how many seconds it takes."""
 
     sentence: str
-    seconds: float
+    seconds: Annotated[float, Incidental()]
     items: int
 
 

@@ -95,6 +95,7 @@ class FaithStudy(OfStudy[NewStudy]):
     """Make, certify and score items with this model; the answer names the study that was kept."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
 
     def describe(self) -> str:
         return f"Faithfulness of {self.problems} problems, {self.seeds} seeds, tiers {', '.join(self.tiers)}"
@@ -139,6 +140,7 @@ class FaithOwn(Operation[OwnChains]):
     """Chains that the model writes itself, split into steps and measured; they have no label."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     question: str = ""
     candidates: str = ""
@@ -203,6 +205,7 @@ class FaithFile(Operation[FileStudy]):
     """Rows in the shape of the published benchmark, checked and measured."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     text: str = ""
     unlabelled: bool = False

@@ -56,11 +56,11 @@ class OnStudy(Operation[A]):
         return loaded, open_study(context.memory, loaded.facts.fingerprint, self.study)
 
     def reads(self, context: Context) -> str:
-        """Names and checksums of the studies that the answer is read from."""
-        from analysis.faithfulness.library import STUDIES
+        """Name and checksum of the study that the answer is read from."""
+        from analysis.faithfulness.library import STUDIES, resolved
 
         fingerprint = context.residents.fingerprint(self.model) or ""
-        return STUDIES.checksums(fingerprint, fingerprint[:32])
+        return STUDIES.checksum(resolved(fingerprint, self.study) or "default", fingerprint[:32])
 
 
 def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:

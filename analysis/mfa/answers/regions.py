@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from analysis.answer import Absent
+from analysis.answer import Absent, Incidental
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class KeptTexts:
 class FitEstimate:
     """What a fit will cost: seconds, bytes of ``memory`` and ``disk``, and all three as a ``sentence``."""
 
-    seconds: float
+    seconds: Annotated[float, Incidental()]
     memory: float
     disk: float
     sentence: str

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from analysis.answer import Key
+from analysis.answer import Incidental, Key
 from analysis.mfa.settings import SteeringSettings
 from analysis.steering.answers import NextTokenShift, WrittenTexts
 
@@ -17,8 +17,8 @@ class SteeredNext(NextTokenShift):
     """The next token under a set-up: computed in ``seconds``, where a full pass over the prompt's ``tokens`` takes
     ``full_seconds``."""
 
-    seconds: float
-    full_seconds: float
+    seconds: Annotated[float, Incidental()]
+    full_seconds: Annotated[float, Incidental()]
     tokens: int
 
 

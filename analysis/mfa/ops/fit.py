@@ -26,6 +26,7 @@ class KeepTexts(Operation[KeptTexts]):
     """Take in a text file, or check the name of a dataset; answers with the source that stands for it."""
 
     kind: ClassVar[Kind] = "read"
+    writes: ClassVar[bool] = True
     name: str = ""
     text: str = ""
     dataset: str = ""
@@ -100,6 +101,7 @@ class FitRegions(OfFit[NewFit]):
     """Collect activations, fit the mixture, describe its regions, keep the fit in the data folder."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
 
     def describe(self) -> str:
         return f"Fit {self.regions} regions at block {self.layer}"

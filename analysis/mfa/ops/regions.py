@@ -25,6 +25,13 @@ RegionNumber = Annotated[int, Whole(0, 100_000, words="The region")]
 Rotation = Annotated[str, Choice(ROTATIONS, words="The rotation")]
 
 
+def checksum_of(fit: str) -> str:
+    """What an answer that is read from a fit depends on. The user's own names for regions are no part of it."""
+    from analysis.mfa.library import REGION_SETS
+
+    return REGION_SETS.checksum(fit)
+
+
 @dataclass(frozen=True)
 class ListFits(Operation[FitList]):
     """The fits that belong to a model, the one to open on first."""
@@ -46,6 +53,9 @@ class RegionMap(Operation[FitMap]):
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
 
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
+
     def run(self, context: Context) -> FitMap:
         from analysis.mfa.library import open_fit
 
@@ -58,6 +68,7 @@ class RenameRegion(Operation[RegionName]):
     """Keep a user's own name for a region; an empty one brings the computed name back."""
 
     kind: ClassVar[Kind] = "read"
+    writes: ClassVar[bool] = True
     fit: str = ""
     region: RegionNumber = 0
     label: str = ""
@@ -84,6 +95,9 @@ class OfRegion(Operation[A], Generic[A]):
     fit: str = ""
     region: RegionNumber = 0
     rotation: Rotation = "principal"
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
 
     def opened(self, context: Context) -> tuple[LoadedModel, RegionSet]:
         """Model and fit, once they are known to belong together and to have this region."""
@@ -153,6 +167,9 @@ class ExplainTokens(Operation[TokenParts]):
     def __post_init__(self) -> None:
         check_prompt(self.text)
         super().__post_init__()
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
 
     def run(self, context: Context) -> TokenParts:
         from analysis.mfa.library import fit_for

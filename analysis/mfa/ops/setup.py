@@ -14,6 +14,7 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.mfa.answers.steering import Generation, OpenedSetup, SetupFile
+from analysis.mfa.ops.regions import checksum_of
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 
@@ -31,6 +32,9 @@ class SaveSetup(Operation[SetupFile]):
     model: ModelSpec = ModelSpec("default")
     steer: SteeringSettings = SteeringSettings()
     generation: str = "{}"
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.steer.fit)
 
     def run(self, context: Context) -> SetupFile:
         from analysis.mfa.library import fit_for

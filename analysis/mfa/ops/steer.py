@@ -16,6 +16,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Flag, Real, Whole
 from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredNext, SteeredTexts, Strength
+from analysis.mfa.ops.regions import checksum_of
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
@@ -46,6 +47,9 @@ class UnderSteering(Operation[A], Generic[A]):
     def __post_init__(self) -> None:
         check_prompt(self.text)
         super().__post_init__()
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.steer.fit)
 
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""

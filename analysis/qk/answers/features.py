@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from analysis.answer import Absent, Key
+from analysis.answer import Absent, Incidental, Key
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ContrastPreview:
     count: int
     held_back: int
     tokens: int
-    seconds: float
+    seconds: Annotated[float, Incidental()]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from analysis.answer import Incidental
 from analysis.rotate.answers.neurons import Quantiles, Token, TokenScore
 
 
@@ -84,7 +85,7 @@ class NeuronChannels:
     null: NullBands
     recipe: str
     source: str
-    seconds: float
+    seconds: Annotated[float, Incidental()]
     settings: dict[str, Any]
     edges: np.ndarray
     counts: np.ndarray

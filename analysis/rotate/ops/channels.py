@@ -121,12 +121,6 @@ class FindChannels(OfChannels[NeuronChannels]):
     def describe(self) -> str:
         return f"Channels of {self.vector} {self.neuron}, block {self.layer}"
 
-    def reads(self, context: Context) -> str:
-        """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
-        from analysis.rotate.library import MEASUREMENTS
-
-        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
-
     def run(self, context: Context) -> NeuronChannels:
         from analysis.rotate.objective import kurtosis, z_scores
         from analysis.rotate.reading import channel_rows, geometry, histogram, left_out, verdict

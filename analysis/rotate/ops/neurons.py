@@ -57,6 +57,12 @@ class OnNeurons(Operation[A]):
 
     model: ModelSpec = ModelSpec("default")
 
+    def reads(self, context: Context) -> str:
+        """The checksum of the null that the answer is held against: measured anew, it makes another answer."""
+        from analysis.rotate.library import MEASUREMENTS
+
+        return MEASUREMENTS.checksums(context.residents.fingerprint(self.model) or "")
+
     def opened(self, context: Context) -> tuple[NeuronVectors, NeuronLibrary | None]:
         """Weight vectors, and the measurements if there are any."""
         from analysis.rotate.library import open_library
@@ -213,12 +219,17 @@ class MeasureNull(OnNeurons[Measurement]):
     folder."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     vectors: Annotated[int, Whole(40, 2_000, words="The number of random vectors")] = 200
     rounds: Annotated[int, Whole(1, 20, words="The number of channels of each")] = 5
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
 
     def describe(self) -> str:
         return f"Measure the neurons of {self.model.label}"
+
+    def reads(self, context: Context) -> str:
+        """Nothing: it makes the measurements, and is still the same question once they are there."""
+        return ""
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.measure import measure

@@ -43,6 +43,13 @@ FeatureNumber = Annotated[int, Whole(0, 1_000_000, words="The feature")]
 Threshold = Annotated[float, Real(0, 1, words="The threshold")]
 
 
+def checksum_of(fit: str) -> str:
+    """What an answer that is read from a factorization depends on."""
+    from analysis.snmf.library import FACTORIZATIONS
+
+    return FACTORIZATIONS.checksum(fit)
+
+
 @dataclass(frozen=True)
 class ListFactorizations(Operation[FactorizationList]):
     """The factorizations that belong to a model, the one to open on first."""
@@ -64,6 +71,9 @@ class FactorizationFacts(Operation[FeatureTable]):
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
 
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
+
     def run(self, context: Context) -> FeatureTable:
         from analysis.snmf.library import open_factorization
 
@@ -77,6 +87,9 @@ class OfFactorization(Operation[A], Generic[A]):
 
     model: ModelSpec = ModelSpec("default")
     fit: str = ""
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
 
     def opened(self, context: Context) -> tuple[LoadedModel, Factorization]:
         """Model and factorization, once they are known to belong together."""
@@ -153,6 +166,9 @@ class FeatureTree(Operation[ConceptGraph]):
     fit: str = ""
     threshold: Threshold = 0.15
 
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
+
     def run(self, context: Context) -> ConceptGraph:
         from analysis.snmf.library import open_factorization
         from analysis.snmf.tree import tree_of
@@ -166,6 +182,12 @@ class DetectionTable(Operation[DetectionComparison]):
 
     kind: ClassVar[Kind] = "read"
     model: ModelSpec = ModelSpec("default")
+
+    def reads(self, context: Context) -> str:
+        """The checksum of the table that comes with Attune."""
+        from analysis.snmf.library import detection_checksum
+
+        return detection_checksum()
 
     def run(self, context: Context) -> DetectionComparison:
         from analysis.snmf.library import detection_table
@@ -185,6 +207,12 @@ class SearchFeatures(Operation[SearchAnswer]):
         if not isinstance(self.text, str) or not self.text.strip() or len(self.text) > 200:
             raise UserError("Type a token or a word to look for.", "text")
 
+    def reads(self, context: Context) -> str:
+        """Names and checksums of all factorizations of this model."""
+        from analysis.snmf.library import FACTORIZATIONS
+
+        return " ".join(FACTORIZATIONS.listing(self.model.source, lambda e: f"{e.name}:{e.checksum}"))
+
     def run(self, context: Context) -> SearchAnswer:
         from analysis.snmf.search import search_features
 
@@ -200,6 +228,7 @@ class FitFactorization(Operation[NewFactorization]):
     """
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     layer: Annotated[int, Whole(0, 9_999, words="The block")] = 25
     site: Annotated[str, Choice(KINDS, words="The site")] = "mlp_hidden"

@@ -24,7 +24,7 @@ from analysis.fields import Choice, Field, Real, Whole
 from analysis.models.prompts import PromptText
 from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
-from analysis.snmf.ops.factorization import FeatureNumber
+from analysis.snmf.ops.factorization import FeatureNumber, checksum_of
 from analysis.steering.answers import NextTokens, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 
@@ -73,6 +73,9 @@ class WithFeature(Operation[A], Generic[A]):
     fit: str = ""
     feature: FeatureNumber = 0
     pole: PoleNumber = 1
+
+    def reads(self, context: Context) -> str:
+        return checksum_of(self.fit)
 
     def opened(self, context: Context, text: str) -> tuple[LoadedModel, Factorization, ReadPrompt]:
         """Model, factorization and the prompt, read; UserError if they do not belong together."""

@@ -14,6 +14,7 @@ from analysis.engine.operation import A, Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole, whole
+from analysis.models.spec import ModelSpec
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES
@@ -43,21 +44,31 @@ class OfOthello(Operation[A]):
     source: str = "bundled"
 
     def __post_init__(self) -> None:
-        OthelloSource(self.source)
+        # Named once, since whoever asks later which model this needs must not hear of a path that is gone.
+        object.__setattr__(self, "_model", OthelloSource(self.source).spec)
         super().__post_init__()
+
+    @property
+    def model(self) -> ModelSpec:
+        """The network, as the models in memory name it."""
+        spec: ModelSpec = self.__dict__["_model"]
+        return spec
+
+    def load(self, context: Context) -> None:
+        self.room(context)
 
     def reads(self, context: Context) -> str:
         """Which weights and which probes a kept result belongs to."""
         from analysis.tpr.room import open_room
 
-        room = open_room(context.memory, self.source)
+        room = open_room(context, self.source, fresh=False)
         return f"{room.fingerprint} {room.probes.manifest.get('sha256', '')}"
 
     def room(self, context: Context) -> Room:
         """The network with its probes."""
         from analysis.tpr.room import open_room
 
-        return open_room(context.memory, self.source)
+        return open_room(context, self.source)
 
 
 @dataclass(frozen=True)
@@ -207,6 +218,7 @@ class FitProbes(OfOthello[ProbeFit]):
     """Fit the default probes of a model's blocks on fresh games, and keep them for this model."""
 
     kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
     games: Annotated[int, Whole(100, 20_000, words="The number of games")] = 1000
     first: int = 0
     last: int = 199

@@ -13,6 +13,7 @@ from huggingface_hub import errors
 
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
+from analysis.models.stamp import stamp_of
 from analysis.othello import sources
 from analysis.othello.checkpoints import to_mingpt, to_transformer_lens
 from analysis.othello.model import build, othello_config, save
@@ -51,7 +52,7 @@ def test_bundled() -> None:
 def test_bundled_model_loads_in_full_precision() -> None:
     model = load_othello(OthelloSource())
     assert {p.dtype for p in model.parameters()} == {torch.float32} and model.config.vocab_size == 61
-    assert OthelloSource().stamp
+    assert stamp_of(OthelloSource().spec)
 
 
 def test_no_bundled_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,12 +119,12 @@ def test_absent_files(files: Path) -> None:
 
 def test_stamp_follows_the_file(files: Path) -> None:
     for name in ("a.ckpt", "saved"):
-        before = OthelloSource(name).stamp
-        assert before and OthelloSource(name).stamp == before
+        before = stamp_of(OthelloSource(name).spec)
+        assert before and stamp_of(OthelloSource(name).spec) == before
         file = files / (name if name == "a.ckpt" else "saved/model.safetensors")
         os.utime(file, ns=(1, 1))
-        assert OthelloSource(name).stamp != before
-    assert OthelloSource("owner/name").stamp == ""
+        assert stamp_of(OthelloSource(name).spec) != before
+    assert stamp_of(OthelloSource("owner/name").spec) == ()
 
 
 class Hub:

@@ -24,7 +24,7 @@ from analysis.tpr.stories import STORIES, story_of
 
 @pytest.fixture(scope="module")
 def room() -> Room:
-    return open_room(Memory(), "bundled")
+    return open_room(Context(), "bundled")
 
 
 def test_every_block_has_its_probes(room: Room) -> None:
@@ -36,10 +36,10 @@ def test_every_block_has_its_probes(room: Room) -> None:
 
 def test_the_kept_figures_are_found_again_on_other_games(room: Room) -> None:
     play = room.probes.manifest["play"]
-    again = legality(room.model, random_games(60, 123))
+    again = legality(room.loaded.model, random_games(60, 123))
     assert again.illegal == pytest.approx(play["illegal"], abs=0.008)
     assert again.loss - again.floor == pytest.approx(play["loss"] - play["floor"], abs=0.03)
-    boards = collect(room.model, 20, 321, [room.headline])
+    boards = collect(room.loaded, 20, 321, [room.headline])
     for kind in PAGE_KINDS:
         row = room.probes.find(kind, room.headline)
         assert row is not None

@@ -6,25 +6,27 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel
 
 from analysis.errors import UserError
-from analysis.othello.model import build, othello_config
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import adopt
+from analysis.models.spec import ModelSpec
+from analysis.othello.model import build, othello_config, othello_tokenizer
 from analysis.othello.squares import TOKEN_OF_SQUARE
-from analysis.tpr.activations import residuals
+from analysis.tpr.activations import read
 from analysis.tpr.cases import random_cases
 from analysis.tpr.interventions import run_edited, run_slowly
 
 LAYERS, WIDTH = 3, 32
 
 
-def network(dtype: torch.dtype = torch.float32) -> GPT2LMHeadModel:
+def network(dtype: torch.dtype = torch.float32) -> LoadedModel:
     torch.manual_seed(0)
     model = build(othello_config(layers=LAYERS, width=WIDTH, heads=2)).eval()
     with torch.no_grad():  # fresh weights are so small that every edit would look alike
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
-    return model.to(dtype)
+    return adopt(model.to(dtype), othello_tokenizer(), ModelSpec("othello"))
 
 
 def ids(moves: tuple[int, ...]) -> Tensor:
@@ -44,7 +46,7 @@ def test_the_fast_run_is_the_slow_run(dtype: torch.dtype, close: float) -> None:
             slow = run_slowly(model, case.moves, {k: v[i] for k, v in vectors.items()})
             assert torch.allclose(ran.logits[i], slow, atol=close, rtol=0)
         with torch.no_grad():
-            plain = model(ids(case.moves)).logits[0, -1]
+            plain = model.model(ids(case.moves)).logits[0, -1]
         assert torch.allclose(ran.logits[3], plain, atol=close, rtol=0)
         assert (ran.logits[0] - plain).abs().max() > 0.01
 
@@ -56,11 +58,11 @@ def test_only_the_last_position_and_later_blocks_see_an_edit() -> None:
     assert torch.equal(ran.residual[0, 0], plain.residual[0, 0])
     assert torch.allclose(ran.residual[0, 1] - plain.residual[0, 1], vector[0], atol=1e-12)
     assert (ran.residual[0, 2] - plain.residual[0, 2] - vector[0]).abs().max() > 1e-4
-    read = residuals(model, ids(moves))
-    assert all(torch.allclose(plain.residual[0, i], read[i][0, -1], atol=1e-10) for i in range(LAYERS))
+    streams, _ = read(model, ids(moves))
+    assert all(torch.allclose(plain.residual[0, i], streams[i][0, -1], atol=1e-10) for i in range(LAYERS))
     # The slow path's whole passes, position by position: all but the last are the plain ones, to the bit.
     kept: list[Tensor] = []
-    handle = model.transformer.ln_f.register_forward_hook(lambda _m, _i, output: kept.append(output))
+    handle = model.model.transformer.ln_f.register_forward_hook(lambda _m, _i, output: kept.append(output))
     run_slowly(model, moves, {1: vector[0]})
     run_slowly(model, moves, {1: torch.zeros(WIDTH)})
     handle.remove()
@@ -94,10 +96,11 @@ def test_padding_is_no_move() -> None:
 
 def test_hooks_are_gone_after_a_failure() -> None:
     model = network()
+    before = [dict(block._forward_hooks) for block in model.model.transformer.h]
     for run, vectors in ((run_edited, {0: torch.zeros(2, 31)}), (run_slowly, {0: torch.zeros(31)})):
         with pytest.raises(RuntimeError):
             run(model, (19, 18), vectors)
-        assert not any(block._forward_hooks for block in model.transformer.h)
+        assert [block._forward_hooks for block in model.model.transformer.h] == before
     assert run_edited(model, (19,), {}).logits.shape == (1, 61)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from analysis.engine.context import Context
-from analysis.engine.memory import Memory
+from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.models.spec import ModelSpec
 from analysis.othello.board import Board
 from analysis.othello.checkpoints import to_mingpt
-from analysis.othello.model import build, othello_config
+from analysis.othello.model import build, othello_config, save
 from analysis.othello.records import parse_moves
+from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import token_of
 from analysis.tpr.activations import collect, read, whole_games
 from analysis.tpr.library import PROBE_SETS, ProbeSet, fingerprint, make_probe, new_set
@@ -55,29 +58,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fitted(place: Path, home: Path) -> Context:
     """A context whose data folder has probes of the tiny network."""
     context = Context(store=ResultStore(home / "results"))
-    room = open_room(context.memory, str(place))
+    room = open_room(context, str(place))
     wanted = [(k, layer, "parity") for k in ("linear", "tpr", "trilinear") for layer in (0, 1)]
-    probes = fit_probes(room.model, [*wanted, ("tpr-r16", 1, "parity")], games=20, test_games=5)  # type: ignore[list-item]
+    probes = fit_probes(room.loaded, [*wanted, ("tpr-r16", 1, "parity")], games=20, test_games=5)  # type: ignore[list-item]
     PROBE_SETS.save(home / "othello" / room.fingerprint, probes.arrays, probes.manifest)
     context = Context(store=ResultStore(home / "results"))
     return context
 
 
 def test_residuals_are_those_of_the_blocks_and_not_of_the_final_norm(place: Path) -> None:
-    model = open_room(Memory(), str(place)).model
+    loaded = open_room(Context(), str(place)).loaded
+    model: Any = loaded.model
     ids = torch.tensor([[token_of(m) for m in MOVES]])
-    found, logits = read(model, ids)
-    assert not model.transformer.h[0]._forward_hooks
+    before = dict(model.transformer.h[0]._forward_hooks)
+    found, logits = read(loaded, ids)
+    assert model.transformer.h[0]._forward_hooks == before
     states = model(ids, output_hidden_states=True)
     assert torch.equal(found[0], states.hidden_states[1])
     assert torch.allclose(model.transformer.ln_f(found[1]), states.hidden_states[2], atol=1e-6)
     assert torch.equal(logits, states.logits)
     with pytest.raises(UserError, match="blocks 0 to 1"):
-        read(model, ids, [2])
+        collect(loaded, 1, 3, [2])
 
 
 def test_rows_are_games_of_sixty_moves_with_the_board_after_each(place: Path) -> None:
-    model = open_room(Memory(), str(place)).model
+    model = open_room(Context(), str(place)).loaded
     boards = collect(model, 6, 3, [1], batch=4)
     assert boards.layer(1).shape == (6 * 59, 64) and boards.labels().shape == (6 * 59, 64)
     assert (whole_games(6, 3).length == 60).all() and boards.plies[60] == 1
@@ -111,7 +116,7 @@ def test_a_set_is_kept_and_read_back(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_changes_with_any_weight(place: Path) -> None:
-    model = open_room(Memory(), str(place)).model
+    model: Any = open_room(Context(), str(place)).loaded.model
     before = fingerprint(model)
     with torch.no_grad():
         model.lm_head.weight[3, 4] += 1e-3
@@ -196,7 +201,7 @@ def test_a_network_that_does_not_play_is_refused(place: Path, home: Path) -> Non
 
 
 def test_a_fit_can_be_cancelled(place: Path) -> None:
-    model = open_room(Memory(), str(place)).model
+    model = open_room(Context(), str(place)).loaded
     calls = 0
 
     def check() -> None:
@@ -213,16 +218,50 @@ def test_a_changed_file_is_read_again(place: Path, tmp_path: Path) -> None:
     context = Context(store=ResultStore(tmp_path / "r"))
     copy = tmp_path / "copy.ckpt"
     copy.write_bytes(place.read_bytes())
-    first = open_room(context.memory, str(copy))
-    assert open_room(context.memory, str(copy)) is first
+    first = open_room(context, str(copy))
+    assert open_room(context, str(copy)) is first
     torch.manual_seed(1)
     torch.save(to_mingpt(build(othello_config(layers=1, width=64, heads=2))), copy)
-    assert open_room(context.memory, str(copy)).layers == 1
+    assert open_room(context, str(copy)).layers == 1
+
+
+def test_a_checkpoint_is_a_model_in_memory_and_sends_no_other_away(place: Path, tmp_path: Path) -> None:
+    residents = Residents(limit=1)
+    own = tmp_path / "own"
+    save(build(othello_config(layers=1, width=64, heads=2)), own)
+    chosen = ModelSpec(str(own))
+    residents.get(chosen)
+    context = Context(residents, ResultStore(tmp_path / "r"))
+    operation = OpenOthello(str(place))
+    assert context.key_of(operation) is None
+    room = operation.room(context)
+    assert context.key_of(operation) and room.loaded.facts.label == "tiny.ckpt" and room.loaded.facts.layers == 2
+    assert "equal" in room.loaded.facts.proof[0] or "are those" in room.loaded.facts.proof[0]
+    other = tmp_path / "other.ckpt"
+    torch.save(to_mingpt(build(othello_config(layers=1, width=64, heads=2))), other)
+    open_room(context, str(other))
+    assert [r.spec for r in residents.listing()[0]] == [chosen, OpenOthello(str(other)).model]
+    other.unlink()  # whoever asks which model is needed hears of no path that is gone
+    assert OpenOthello(str(other)).model == OthelloSource(str(other)).spec
+    with pytest.raises(UserError, match=r"nothing named other\.ckpt") as caught:
+        open_room(context, str(other))
+    assert caught.value.field == "source"
+
+
+def test_a_model_of_words_that_another_page_loaded_is_refused(tmp_path: Path) -> None:
+    context, path = Context(store=ResultStore(tmp_path / "r")), tmp_path / "words"
+    config = othello_config(layers=1, width=64, heads=2)
+    config.vocab_size = 100
+    save(build(config), path)
+    context.model(OthelloSource(str(path)).spec)
+    with pytest.raises(UserError, match="no OthelloGPT of the 8 × 8 board") as caught:
+        open_room(context, str(path))
+    assert caught.value.field == "source"
 
 
 def test_a_game_needs_a_move_and_gives_its_prefixes(place: Path) -> None:
     context = Context()
-    room = open_room(context.memory, str(place))
+    room = open_room(context, str(place))
     with pytest.raises(UserError, match="no token for the empty board"):
         read_game(context.memory, room, ())
     whole, part = read_game(context.memory, room, MOVES), read_game(context.memory, room, MOVES[:3])

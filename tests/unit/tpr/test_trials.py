@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from analysis.errors import UserError
+from analysis.models.loader import adopt
+from analysis.models.spec import ModelSpec
 from analysis.othello.board import Board
-from analysis.othello.model import build, othello_config
+from analysis.othello.model import build, othello_config, othello_tokenizer
+from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import PLAYABLE, TOKEN_OF_SQUARE
-from analysis.tpr.activations import residuals
+from analysis.tpr.activations import read
 from analysis.tpr.cases import random_cases
 from analysis.tpr.edits import METHODS, TITLES, linear_edit, tpr_edit, weight_tuples
 from analysis.tpr.interventions import run_slowly
@@ -50,7 +53,8 @@ def room() -> Room:
         cube = {"binding_map": torch.randn(WIDTH, 3, 4, 2), "row_embeddings": torch.randn(8, 3)}
         cube |= {"column_embeddings": torch.randn(8, 4), "fillers": torch.randn(3, 2)}
         probes.add("trilinear", layer, "parity", TrilinearProbe(3, 4, 2).take(cube))
-    return Room(cast(Any, None), model, "test", probes)
+    loaded = adopt(model, othello_tokenizer(), ModelSpec("othello"))
+    return Room(OthelloSource(), loaded, "test", probes)
 
 
 def recount(shares: list[float], legal: set[int]) -> tuple[int, int]:
@@ -62,7 +66,7 @@ def recount(shares: list[float], legal: set[int]) -> tuple[int, int]:
 
 
 def slow_shares(room: Room, moves: tuple[int, ...], vectors: dict[int, torch.Tensor]) -> list[float]:
-    logits = run_slowly(room.model, moves, vectors)
+    logits = run_slowly(room.loaded, moves, vectors)
     return [float(p) for p in logits[1:].double().softmax(-1)]
 
 
@@ -152,18 +156,19 @@ def test_units_are_tenths_of_the_streams_length(room: Room) -> None:
     from analysis.tpr.activations import whole_games
 
     ids = torch.from_numpy(whole_games(30, 70_000).tokens[:, :59].astype(np.int64))
-    slow = [float(np.median(h.norm(dim=-1).numpy())) / 10 for h in residuals(room.model, ids).values()]
+    slow = [float(np.median(h.norm(dim=-1).numpy())) / 10 for h in read(room.loaded, ids)[0]]
     assert units(room) == pytest.approx(slow, rel=1e-2)
 
 
 def test_safe_points_come_with_no_hook_and_may_stop_it(room: Room) -> None:
     said: list[float | None] = []
     calls = 0
+    before = [dict(block._forward_hooks) for block in room.loaded.model.transformer.h]
 
     def check() -> None:
         nonlocal calls
         calls += 1
-        assert not any(block._forward_hooks for block in room.model.transformer.h)
+        assert [block._forward_hooks for block in room.loaded.model.transformer.h] == before
         if calls == 4:
             raise InterruptedError
 
@@ -171,7 +176,7 @@ def test_safe_points_come_with_no_hook_and_may_stop_it(room: Room) -> None:
         run_trials(room, random_cases(4, 1, 8), random_cases(2, 1, 9), ("tpr",), layers=[0], check=check,
                    progress=lambda share, text="", **facts: said.append(share))  # fmt: skip
     assert calls == 4 and said == [0.0]
-    assert not any(block._forward_hooks for block in room.model.transformer.h)
+    assert [block._forward_hooks for block in room.loaded.model.transformer.h] == before
 
 
 def test_errors_are_counted_as_in_the_papers() -> None:

@@ -1,0 +1,1 @@
+"""The home page: what Attune is, and where to begin."""

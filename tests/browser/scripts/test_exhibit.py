@@ -1,0 +1,100 @@
+"""exhibit.js with plotly itself: figures large and small, tables that sort, texts, boards, control, the other theme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly
+import pytest
+from playwright.sync_api import Page
+
+from components.findings.exhibit import plain_figure
+from components.kit.figure import figure
+from components.kit.part import Boards, Facts, Table, Text, Texts, part_to_dict
+from components.kit.theme import TEMPLATES
+from components.othello.board import board_data
+
+pytestmark = pytest.mark.browser
+Scripted = Callable[..., Page]
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+EVIL = '<img src=x onerror="alert(1)">'
+SIZES = """() => Array.from(document.querySelectorAll('.ytick text, .xtick text, .xtitle'),
+  (e) => parseFloat(getComputedStyle(e).fontSize))"""
+DRAW = "([x, o]) => dash_clientside.attune_exhibit.draw(document.getElementById('host'), x, o).then(() => null)"
+PARTS = (
+    Table("Heads", ("head", "score", "word"), (("a10", 0.5, EVIL), ("a9", 12, "b"), ("b", None, "a"))),
+    Texts("Texts", (Text("Steered", "b c", "a ", (("b ", 0.5), ("c", -1.0)), {"KL": 0.25}), Text("Plain", EVIL))),
+    Boards("Boards", (("Mine", board_data([0] * 27 + [1, 2] + [0] * 35)),)),
+    Facts("Certificate", (("p", 0.00001234), ("n", 40))),
+)
+
+
+def exhibit(**changes: Any) -> dict[str, Any]:
+    ticks = [f"layer {i}" for i in range(40)]
+    drawn = figure(
+        [{"type": "bar", "y": ticks, "x": list(range(40)), "orientation": "h"}],
+        "light",
+        yaxis={"tickvals": ticks, "ticktext": ticks, "tickfont": {"size": 10}},
+        xaxis={"title": {"text": "score"}},
+    )
+    usual: dict[str, Any] = {
+        "id": "p", "title": "A view", "caption": "What it shows.", "figure": plain_figure(drawn), "height": 300,
+        "parts": [], "control": None, "numbers": {}, "settings": {"layer": 3, "text": EVIL}, "facts": {},
+        "address": "/attention", "models": [{"label": "SmolLM2"}], "date": "2026-01-01", "check": None, "stale": None,
+        "frozen": None, "theme": "light",
+    }  # fmt: skip
+    return usual | changes
+
+
+@pytest.fixture
+def page(scripted: Scripted) -> Page:
+    page = scripted('<div id="host" style="width: 900px"></div>')
+    page.add_script_tag(path=PLOTLY)
+    return page
+
+
+def test_a_figure_is_drawn_and_read_from_afar(page: Page) -> None:
+    page.evaluate(DRAW, [exhibit(), {}])
+    assert min(page.evaluate(SIZES)) == 10 and page.locator(".ytick").count() == 40
+    control = {"name": "shuffled labels", "text": "Nothing is left.", "numbers": {"trace": -0.25}}
+    page.evaluate(DRAW, [exhibit(control=control), {"big": True, "height": 400, "beside": True}])
+    assert min(page.evaluate(SIZES)) >= 18 and 5 <= page.locator(".ytick").count() <= 20
+    assert page.locator(".js-plotly-plot").count() == 1
+    words = [line for line in page.locator("aside").inner_text().split("\n") if line]
+    assert words == ["Control: shuffled labels", "Nothing is left.", "trace", "−0.25"]
+    page.evaluate("() => dash_clientside.attune_exhibit.clear(document.getElementById('host'))")
+    assert page.locator("#host").inner_text() == ""
+
+
+def test_parts_are_text_and_tables_sort(page: Page) -> None:
+    page.evaluate(
+        DRAW, [exhibit(figure=None, parts=[part_to_dict(p) for p in PARTS], stale="the fit has changed."), {}]
+    )
+    assert page.locator("img").count() == 0 and page.locator("#host").get_by_text(EVIL, exact=True).count() == 3
+    column = lambda: page.locator("tbody tr td:first-child").all_inner_texts()  # noqa: E731
+    score, name = page.get_by_role("button", name="score"), page.get_by_role("button", name="head")
+    score.click()
+    assert column() == ["a9", "a10", "b"] and page.locator("th[aria-sort=descending]").inner_text() == "score"
+    score.press("Enter")
+    assert column() == ["a10", "a9", "b"] and page.locator("th[aria-sort=ascending]").count() == 1
+    score.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert column() == ["a9", "a10", "b"] and name.evaluate("e => e === document.activeElement")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert column() == ["a10", "a9", "b"] and page.locator("th[aria-sort=none]").count() == 3
+    assert page.locator(".attune-exhibit-words").first.inner_text() == "a b c"
+    assert page.locator(".attune-exhibit-less").inner_text() == "c" and page.locator(".attune-square").count() == 64
+    words = page.locator("#host").inner_text()
+    assert "No control" in words and "1.23e−5" in words and "Stale: the fit has changed." in words
+
+
+def test_the_theme_is_followed(page: Page) -> None:
+    colour = "() => getComputedStyle(document.querySelector('.xtitle')).fill"
+    page.evaluate(DRAW, [exhibit(), {"templates": TEMPLATES}])
+    before = page.evaluate(colour)
+    page.evaluate("document.documentElement.setAttribute('data-bs-theme', 'dark')")
+    page.wait_for_function(f"(before) => document.querySelector('.xtitle') && ({colour})() !== before", arg=before)
+    assert page.evaluate(colour) == "rgb(230, 237, 243)"
