@@ -30,6 +30,8 @@
     frames.set(n, { frame, drawn });
     return frames.get(n);
   }
+  /** When the browser has nothing better to do: to draw takes its time, and a key is not to wait for it. */
+  const idle = () => new Promise((resolve) => { window.requestIdleCallback(resolve, { timeout: 1000 }); });
   async function around(n) {
     for (const [m, { frame }] of Array.from(frames)) {
       if (Math.abs(m - n) <= FAR) continue;
@@ -37,10 +39,14 @@
       frame.remove();
       frames.delete(m);
     }
+    if (n !== at) return;
     await prepare(n).drawn;
     for (let by = 1; by <= AHEAD; by += 1) {
-      if (n !== at) return; // the talk has gone on: what is near now comes first
-      await Promise.all([prepare(n + by), prepare(n - by)].filter(Boolean).map((near) => near.drawn));
+      for (const near of [n + by, n - by]) {
+        await idle();
+        if (n !== at) return; // the talk has gone on: what is near now comes first
+        await (prepare(near) || {}).drawn;
+      }
     }
   }
   /** Show a screen. `said`: another window has said so, and need not be told. */
@@ -56,11 +62,13 @@
     byId("talk-play").hidden = !addressOf();
     frame.querySelector("h1").focus({ preventScroll: true });
     host.dataset.at = String(at);
-    requestAnimationFrame(() => requestAnimationFrame(() => { host.dataset.tookMs = String(Math.round(performance.now() - began)); }));
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      host.dataset.tookMs = String(Math.round(performance.now() - began));
+      around(at);
+    }));
     query.set("board", board);
     query.set("at", String(at));
     window.history.replaceState(null, "", window.location.pathname + "?" + query);
-    setTimeout(() => around(at), 0);
   }
   const tell = (more = {}) => channel.postMessage({ at, black, theme: theme(), ...more });
   function blacken(on_) {

@@ -39,11 +39,7 @@ NO_PICTURE = "Nothing is computed here before you ask for it."
 def layout(**_query: str) -> Node:
     """The page, before anything is asked."""
     cards = [
-        page_card(
-            page.name, page.path, page.question, picture_box(_slug(page)) if page.picture else words_box(NO_PICTURE)
-        )
-        for page in _pages()
-        if page.path != "/model"
+        page_card(page.name, page.path, page.question, _picture(page)) for page in _pages() if page.path != "/model"
     ]
     return html.Div(
         [
