@@ -122,7 +122,8 @@
         F.button("↶", () => step("undo"), { "aria-label": "Undo", title: "Undo (Ctrl+Z)" }), F.button("↷", () => step("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" }),
         element("span", { class: "fnd-adds", role: "group", "aria-label": "Add" }, kinds.map(([kind, words]) => F.button("+ " + words, () => add(kind), { "data-add-item": kind }))),
         F.button("Still true?", () => F.check(F.desk.items), { title: "Compute every view of the board again" }),
-        tour ? null : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
+        tour ? element("a", { class: "attune-button", href: local("/?tour=" + F.desk.board.id), "data-tour": F.desk.board.id }, "Walk through")
+          : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
         F.handOver ? F.button("Hand over", () => { F.flush(); F.handOver(F.desk.board); }) : null, more),
       parts.progress, parts.action);
   }
