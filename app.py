@@ -31,7 +31,9 @@ from pages.frame.pins import register_pins
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
+from pages.frame.tours import register_tours
 from pages.registry import register_pages
+from pages.talk.routes import register_talk
 
 log = logging.getLogger("attune")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -85,7 +87,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         use_pages=True,
         pages_folder="",
         assets_ignore=r"(theme|kit)\.js",  # these and the frame's come before the scripts of pages
-        assets_path_ignore=["frame"],
+        assets_path_ignore=["frame", "talk"],  # a talk has a page of its own
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
         enable_mcp=False,
@@ -101,6 +103,8 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_frame(app, navigation)
     register_routes(app)
     register_pins(app)
+    register_tours(app)
+    register_talk(app)
     for page in pages:
         if page.routes is not None:
             page.routes(app)

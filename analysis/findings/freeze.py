@@ -6,7 +6,6 @@ later is left out: a figure is no answer, and a finding is checked by its answer
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import uuid
@@ -18,16 +17,14 @@ import numpy as np
 from analysis import __version__
 from analysis.answer import to_wire
 from analysis.engine.client import Reply
+from analysis.engine.operation import rebuild
 from analysis.engine.question import Result
-from analysis.errors import UserError
 from analysis.findings.numbers import pin_numbers
 from analysis.findings.pins import PinStore
 from analysis.findings.records import Pin, QuestionStamp
 from analysis.findings.texts import MAX_TITLE
 from analysis.status import Resident
 from analysis.view_ref import QuestionRef, ViewRef
-
-MAX_FIGURE = 16 << 20
 
 
 def freeze(
@@ -56,7 +53,7 @@ def freeze(
     :class:`analysis.findings.ops.stamps.Stamps` gives them, one of each question.
     """
     answers = tuple(store.put_answer(Result(*to_wire(reply.answer))) for reply in replies)
-    drawn = "" if figure is None else store.put_json(_checked(figure))
+    drawn = "" if figure is None else store.put_json(plain(figure))
     bound = None if control is None else plain(control)
     return Pin(
         id=uuid.uuid4().hex,
@@ -82,24 +79,23 @@ def freeze(
 
 def models_of(questions: Sequence[QuestionRef], loaded: Sequence[Resident]) -> tuple[dict[str, Any], ...]:
     """What is known of the models that the questions ask, each once; of one that is not in memory only its
-    specification."""
-    known = {json.dumps(r.spec.to_dict(), sort_keys=True): r.facts for r in loaded}
-    models = {}
-    for question in questions:
-        spec = question.params.get("model")
-        if not isinstance(spec, dict):
-            continue
-        key = json.dumps(spec, sort_keys=True)
-        facts = known.get(key)
-        models[key] = {
-            "label": facts.label if facts else str(spec.get("source", "")),
-            "source": str(spec.get("source", "")),
-            "revision": (facts.revision if facts else spec.get("revision")) or "",
-            "dtype": facts.dtype if facts else str(spec.get("dtype", "")),
-            "device": facts.device if facts else str(spec.get("device", "")),
-            "fingerprint": facts.fingerprint if facts else "",
-        }
-    return tuple(models.values())
+    specification. Raises UserError for a question that this version does not know."""
+    asked = [getattr(rebuild(question.operation, question.params), "model", None) for question in questions]
+    known = {resident.spec: resident.facts for resident in loaded}
+    models = []
+    for spec in dict.fromkeys(spec for spec in asked if spec is not None):
+        facts = known.get(spec)
+        models.append(
+            {
+                "label": facts.label if facts else spec.label,
+                "source": spec.source,
+                "revision": (facts.revision if facts else spec.revision) or "",
+                "dtype": facts.dtype if facts else spec.dtype,
+                "device": facts.device if facts else spec.device,
+                "fingerprint": facts.fingerprint if facts else "",
+            }
+        )
+    return tuple(models)
 
 
 def plain(value: Any) -> Any:
@@ -117,11 +113,3 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int)):
         return value
     raise TypeError(f"a {type(value).__name__} is no plain data")
-
-
-def _checked(figure: Mapping[str, Any]) -> Any:
-    data = plain(figure)
-    size = len(json.dumps(data))
-    if size > MAX_FIGURE:
-        raise UserError(f"This figure is too large to be pinned ({size / 1e6:.0f} MB).")
-    return data

@@ -49,7 +49,7 @@ def register_exits(app: Dash) -> None:
         ("POST", "/export/<board>/share", share_board),
         ("POST", "/export/<board>/withdraw", withdraw_board),
         ("POST", "/export/<board>/file/<name>", export_file),
-        ("POST", "/boards/open", import_bundle),
+        ("POST", "/boards/from-bundle", import_bundle),
     ]
     for method, rule, route in rules:
         app.server.add_url_rule(API + rule, f"findings_{route.__name__}", answered(route), methods=[method])

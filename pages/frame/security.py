@@ -39,7 +39,7 @@ def harden(app: Dash, hosts: set[str] | None) -> None:
             f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; worker-src "
             "'self' blob:; "
-            "object-src 'none'; base-uri 'self'; frame-ancestors 'none'",
+            "object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Referrer-Policy", "same-origin")

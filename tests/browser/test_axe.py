@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 # What stands on a page once it has answered about what it opens with.
 ANSWERED = {
-    "/": "[id*=home-label]:has-text('all heads on one prompt')",
+    "/": ".home-label:has-text('heads on a prompt')",
     "/attention": ".attune-answer p",
     "/steering": "#stream-state:has-text('a second.')",
     "/othello": "#oth-right-tpr:has-text('of 64 right')",

@@ -25,6 +25,9 @@ CARDS = """(names) => names.filter((name) => document.getElementById(name)).map(
   return [name, ref || null, ref && figure ? JSON.parse(JSON.stringify(figure)) : null];
 })"""
 
+PANELS = """(names) => names.filter((name) => document.querySelector(`[data-card="${name}"]`)).map((name) =>
+  [name, dash_component_api.getLayout({ settings: name }).props.data || null])"""
+
 
 def plain(value: Any) -> Any:
     """A figure as lists and numbers, whichever way its arrays travel."""
@@ -74,6 +77,8 @@ def render(server: Server) -> Any:
 
 LEAST = {"/attention": 3, "/steering": 3, "/othello": 6, "/neurons": 4, "/mlp-features": 3, "/faithfulness": 6}
 """How many cards of a page hold a figure, at least, once it has answered and all its tabs were opened."""
+LEAST_PANELS = {"/steering": 4, "/neurons": 6, "/mlp-features": 7}
+"""The same of cards without a graph."""
 
 
 @pytest.mark.parametrize("path", list(LEAST))
@@ -81,6 +86,7 @@ def test_what_a_card_keeps_draws_its_figure_again(
     path: str, open_page: Callable[..., Page], render: Callable[..., Any]
 ) -> None:
     from components.kit.card import CARDS as ALL
+    from components.kit.card import PANELS as ALL_PANELS
 
     page = open_page(path, width=1440, height=900)
     page.wait_for_selector(ANSWERED[path])
@@ -98,3 +104,6 @@ def test_what_a_card_keeps_draws_its_figure_again(
         if problems:
             wrong[name] = problems[:5]
     assert not wrong, json.dumps(wrong, indent=1)
+    panels = [(name, ref) for name, ref in page.evaluate(PANELS, list(ALL_PANELS)) if ref]
+    assert len(panels) >= LEAST_PANELS.get(path, 0), [name for name, _ in panels]
+    assert [name for name, ref in panels if not render(ref, "light").parts] == []

@@ -38,7 +38,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 @pytest.fixture
 def board(client: FlaskClient) -> str:
     """A board that came as a bundle."""
-    answer = client.post(f"{API}/boards/open", data=whole(), content_type="application/zip")
+    answer = client.post(f"{API}/boards/from-bundle", data=whole(), content_type="application/zip")
     return str(answer.get_json()["board"]["id"])
 
 
@@ -135,7 +135,7 @@ def test_a_form_of_another_site_can_send_nothing(client: FlaskClient, board: str
     for path in ("file/page", "share", "withdraw", "print", "sizes"):
         assert client.post(f"{API}/export/{board}/{path}", data={"choices": ""}).status_code == 415
     for kind in ("multipart/form-data", "text/plain", "application/x-www-form-urlencoded"):
-        assert client.post(f"{API}/boards/open", data=whole(), content_type=kind).status_code == 415
+        assert client.post(f"{API}/boards/from-bundle", data=whole(), content_type=kind).status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_choices_that_are_none_are_refused(client: FlaskClient, board: str, choi
 def test_a_hostile_bundle_is_a_sentence_and_makes_no_board(client: FlaskClient) -> None:
     before = len(findings().boards())
     for body in (b"PK\x03\x04", b"", b"<svg onload=alert(1)>"):
-        answer = client.post(f"{API}/boards/open", data=body, content_type="application/zip").get_json()
+        answer = client.post(f"{API}/boards/from-bundle", data=body, content_type="application/zip").get_json()
         assert "damaged or no zip" in answer["refused"]
     assert len(findings().boards()) == before
 
