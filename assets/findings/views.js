@@ -57,6 +57,7 @@
       place < count - 1 && ["Later", () => F.shift(it, pin.id, 1)],
       ["Move to another finding …", () => F.moveView(it, pin.id)],
       ["A finding of its own", () => F.splitView(it, pin.id)],
+      ["A step of a tour …", () => F.asStep(it, pin.id)],
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
     const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },

@@ -60,7 +60,8 @@ def test_a_board_is_written_in_versions(ask: Ask) -> None:
     assert "items" not in ask(f"{path}?stamp={shown['board']['stamp']}")
 
     change = f"/items/{first['id']}/change"
-    assert ask(change, {"body": {"claim": "Two"}, "version": 1, "author": "b"})["item"]["version"] == 2
+    made = ask(change, {"body": {"claim": "Two"}, "version": 1, "author": "b"})
+    assert made["item"]["version"] == 2 and made["stamp"] == shown["board"]["stamp"] + 1
     lost = ask(change, {"body": {"claim": "Three"}, "version": 1, "author": "a"})
     assert lost["conflict"]["body"] == {"claim": "Two"} and lost["conflict"]["version"] == 2
     assert "conflict" in ask(f"/items/{first['id']}/drop", {"version": 1})
