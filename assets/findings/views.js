@@ -47,7 +47,7 @@
 
   function card(it, pin, place, count, get) {
     const height = Math.min(pin.height || 360, count > 1 ? MANY : ONE), beside = count === 1;
-    const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + 60 : 90) + "px" } });
+    const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + (beside ? 30 : 140) : 90) + "px" } });
     const check = element("div", { class: "fnd-check" });
     const again = element("div", { class: "fnd-again" });
     const open = element("a", { class: "fnd-link", href: local(pin.address || "/"), "aria-label": "Open: " + pin.title,
@@ -59,7 +59,7 @@
       ["A finding of its own", () => F.splitView(it, pin.id)],
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
-    const section = element("section", { class: "fnd-view", "data-pin": pin.id, "aria-label": pin.title },
+    const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },
       element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), host, again);
     whenSeen(host, () => drawn(host, get, { height, beside }));
     let state = null;
