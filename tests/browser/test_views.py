@@ -1,4 +1,5 @@
-"""Every figure on screen is a value: what its card keeps, read back from JSON, draws the same figure again."""
+"""Every figure on screen is a value: what its card keeps, read back from JSON, draws the same figure again, and can be
+pinned, as can each panel."""
 
 from __future__ import annotations
 
@@ -27,6 +28,20 @@ CARDS = """(names) => names.filter((name) => document.getElementById(name)).map(
 
 PANELS = """(names) => names.filter((name) => document.querySelector(`[data-card="${name}"]`)).map((name) =>
   [name, dash_component_api.getLayout({ settings: name }).props.data || null])"""
+
+
+# Each card and panel with something in it, in all tabs that were opened: what its pin came to.
+PIN = """async () => {
+  const out = {};
+  for (const { dataset } of document.querySelectorAll('[data-pin]')) {
+    const ref = dash_component_api.getLayout({ settings: dataset.pin }).props.data;
+    if (!ref || !ref.view) continue;
+    const made = await fetch('/findings/api/pin', { method: 'POST', headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ ref, title: dataset.pin, address: location.pathname, theme: 'light' }) });
+    out[dataset.pin] = await made.json();
+  }
+  return out;
+}"""
 
 
 def plain(value: Any) -> Any:
@@ -104,6 +119,8 @@ def test_what_a_card_keeps_draws_its_figure_again(
         if problems:
             wrong[name] = problems[:5]
     assert not wrong, json.dumps(wrong, indent=1)
+    pins = page.evaluate(PIN)
+    assert {name for name, *_ in shown} <= pins.keys() and [p for p in pins.values() if "pin" not in p] == []
     panels = [(name, ref) for name, ref in page.evaluate(PANELS, list(ALL_PANELS)) if ref]
     assert len(panels) >= LEAST_PANELS.get(path, 0), [name for name, _ in panels]
     assert [name for name, ref in panels if not render(ref, "light").parts] == []
