@@ -23,6 +23,7 @@ ANSWERED = {
     "/mlp-features": "#mlp-contexts-top .mlp-context",
     "/faithfulness": "#fth-list .fth-row",
     "/validation": "#toy-train",
+    "/findings": ".fnd-main",
     "/model": "#source",
 }
 # No callback has been under way for half a second; ten seconds at most, since some ask at an interval.
