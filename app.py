@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ from pages.frame.pins import register_pins
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
+from pages.frame.tours import register_tours
 from pages.registry import register_pages
+from pages.talk.routes import register_talk
 
 log = logging.getLogger("attune")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,13 +41,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to serve: address, port, first model, threads of the worker (0: all cores), extra Host names allowed."""
+    """How to serve: address, port, first model, threads of the worker (0: all cores), extra Host names allowed, and
+    origins that may ``embed`` a shared board in a page of theirs (such as "https://lab.example")."""
 
     host: str = "127.0.0.1"
     port: int = 8050
     model: ModelSpec = field(default_factory=ModelSpec)
     threads: int = 0
     hosts: tuple[str, ...] = ()
+    embed: tuple[str, ...] = ()
 
 
 INDEX = """<!DOCTYPE html>
@@ -82,7 +87,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         use_pages=True,
         pages_folder="",
         assets_ignore=r"(theme|kit)\.js",  # these and the frame's come before the scripts of pages
-        assets_path_ignore=["frame"],
+        assets_path_ignore=["frame", "talk"],  # a talk has a page of its own
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
         enable_mcp=False,
@@ -92,11 +97,14 @@ def create_app(settings: Settings | None = None) -> Dash:
     first = "".join(f'<script src="{app.get_asset_url(name)}"></script>' for name in first_scripts())
     app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js")).replace("SCRIPTS", first)
     app.server.secret_key = secret_key(home())
+    app.server.config["ATTUNE_EMBED"] = settings.embed
     pages = register_pages()
     navigation = [page for page in pages if page.navigation]
     register_frame(app, navigation)
     register_routes(app)
     register_pins(app)
+    register_tours(app)
+    register_talk(app)
     for page in pages:
         if page.routes is not None:
             page.routes(app)
@@ -124,6 +132,13 @@ def _on_error(error: Exception) -> object:
     return no_update
 
 
+def origin(text: str) -> str:
+    """The origin of a site, for the command line. ArgumentTypeError for a path, a pattern or anything else."""
+    if not re.fullmatch(r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", text, re.ASCII | re.IGNORECASE):
+        raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://lab.example, without a path.")
+    return text
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="attune", description="Why did it attend there, and what if it is steered.")
@@ -136,6 +151,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="threads of the worker (default: all cores)")
     parser.add_argument(
         "--exposed", action="store_true", help="allow an address other than loopback; there is no login"
+    )
+    parser.add_argument(
+        "--embed", action="append", default=[], metavar="ORIGIN", type=origin, help="a site that may show shared boards"
     )
     options = parser.parse_args(arguments)
     if options.host not in LOOPBACK and not options.exposed:
@@ -150,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.umask(0o077)  # whatever is written below the data folder is for its user alone
     log_to(folder("logs") / "web.log")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    settings = Settings(options.host, options.port, model, options.threads)
+    settings = Settings(options.host, options.port, model, options.threads, embed=tuple(options.embed))
     supervisor = Supervisor([model], options.threads)
     supervisor.start()
     try:

@@ -6,6 +6,7 @@ from benchmarks import (
     clicks,
     contrast_cost,
     faithfulness_passes,
+    findings,
     loading_proof,
     mfa_density,
     mfa_fit,
@@ -33,6 +34,7 @@ def main() -> None:
         **snmf_fit.main(),
         **faithfulness_passes.main(),
         **loading_proof.main(),
+        **findings.main(),
     }
     for name, facts in found.items():
         print(f"\n{name}")

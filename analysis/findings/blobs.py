@@ -25,6 +25,8 @@ from analysis.findings.texts import check_png
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 KINDS = ("json", "safetensors", "png")
+MAX_JSON = 32 << 20
+"""Bytes of a figure, or of an answer beside its arrays."""
 _ARRAYS = "attune.arrays"  # the entry of an answer that names its arrays
 
 
@@ -67,9 +69,12 @@ class Blobs:
         return body
 
     def put_json(self, data: Any) -> str:
-        """Keep plain data, in one spelling for equal data. ValueError for numbers that are not finite."""
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-        return self.put(text.encode(), "json")
+        """Keep plain data, in one spelling for equal data. ValueError for numbers that are not finite, UserError for
+        more than :data:`MAX_JSON`."""
+        body = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+        if len(body) > MAX_JSON:
+            raise UserError(f"This view is too large to be pinned ({len(body) / 1e6:.0f} MB).")
+        return self.put(body, "json")
 
     def json(self, digest: str) -> Any:
         """The plain data under a checksum. UserError as :meth:`get`."""

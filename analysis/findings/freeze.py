@@ -19,15 +19,12 @@ from analysis import __version__
 from analysis.answer import to_wire
 from analysis.engine.client import Reply
 from analysis.engine.question import Result
-from analysis.errors import UserError
 from analysis.findings.numbers import pin_numbers
 from analysis.findings.pins import PinStore
 from analysis.findings.records import Pin, QuestionStamp
 from analysis.findings.texts import MAX_TITLE
 from analysis.status import Resident
 from analysis.view_ref import QuestionRef, ViewRef
-
-MAX_FIGURE = 16 << 20
 
 
 def freeze(
@@ -56,7 +53,7 @@ def freeze(
     :class:`analysis.findings.ops.stamps.Stamps` gives them, one of each question.
     """
     answers = tuple(store.put_answer(Result(*to_wire(reply.answer))) for reply in replies)
-    drawn = "" if figure is None else store.put_json(_checked(figure))
+    drawn = "" if figure is None else store.put_json(plain(figure))
     bound = None if control is None else plain(control)
     return Pin(
         id=uuid.uuid4().hex,
@@ -117,11 +114,3 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, int)):
         return value
     raise TypeError(f"a {type(value).__name__} is no plain data")
-
-
-def _checked(figure: Mapping[str, Any]) -> Any:
-    data = plain(figure)
-    size = len(json.dumps(data))
-    if size > MAX_FIGURE:
-        raise UserError(f"This figure is too large to be pinned ({size / 1e6:.0f} MB).")
-    return data

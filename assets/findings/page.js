@@ -143,7 +143,7 @@
     const none = element("div", { class: "fnd-main" }, invite("No board yet"), F.button("New board", () => newBoard("board"), { class: "attune-button attune-primary" }));
     parts.host.replaceChildren(
       element("nav", { class: "fnd-side", "aria-label": "Boards" }, element("div", { class: "fnd-side-head" }, element("h2", {}, "Boards"),
-        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")]], "＋")), parts.side),
+        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")]], "+")), parts.side),
       board ? element("section", { class: "fnd-main", "aria-label": "Board" }, bar(), parts.list, parts.empty) : none,
       element("div", { id: "fnd-live", class: "visually-hidden", "aria-live": "polite" }));
     if (board) { draw(); F.stale(); } else parts.side.replaceChildren(element("p", { class: "attune-note" }, "None yet."));

@@ -23,7 +23,7 @@ from analysis.findings.records import Check, Pin
 from components.kit.figure import Figure
 from components.kit.theme import template
 from components.kit.types import Json
-from components.kit.view import view_called
+from components.kit.view import Drawing, view_called
 
 log = logging.getLogger(__name__)
 LONGEST = 2000
@@ -143,11 +143,18 @@ def _figure(pin: Pin, store: Contents, theme: str, live: bool) -> tuple[Figure |
     return _windowed(figure, pin.window), frozen.removesuffix(".") + "."
 
 
-def _drawn(pin: Pin, store: Contents, theme: str) -> Figure:
-    """The figure of a pin's view from the frozen answers."""
+def drawing_of(pin: Pin, store: Contents, theme: str) -> Drawing:
+    """A pin's view, drawn from the answers that the pin names. UserError for no such view or a lost answer; a view of
+    today may fail on an answer of long ago in any way."""
     view = view_called(pin.ref["view"])
     answers = [_answer(kind, store.answer(digest)) for kind, digest in zip(view.answers, pin.answers, strict=True)]
-    figure = view.draw(*answers, view.options_from(pin.ref.get("options", {})), theme).figure
+    drawing: Drawing = view.draw(*answers, view.options_from(pin.ref.get("options", {})), theme)
+    return drawing
+
+
+def _drawn(pin: Pin, store: Contents, theme: str) -> Figure:
+    """The figure of a pin's view from the frozen answers."""
+    figure = drawing_of(pin, store, theme).figure
     if figure is None:
         raise UserError("its view has no figure any more.")
     return plain_figure(figure)

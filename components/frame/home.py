@@ -6,15 +6,19 @@ Every picture says which model it is of, or in words why there is none.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from dash import dcc, html
 
+from analysis.findings.records import Board
+from analysis.findings.tours import Tour
 from components.kit.figure import Figure
 from components.kit.links import local
 from components.kit.types import Node
 
-TITLE = "Ask how a language model works, and doubt the answer"
+TITLE = "Ask a model how it works, and doubt the answer"
 LINES = (
     ("Ask", "a real model, live: why a head attended to a token, which neurons work together, which board it sees."),
     ("Change", "it: steer its activations, swap two keys, edit a square, and read what that costs."),
@@ -22,6 +26,8 @@ LINES = (
 )
 PICTURE_HEIGHT = 104
 _SMALL = {"l": 2, "r": 2, "t": 2, "b": 2}
+_SCALE = 0.6
+"""Of the marks, in a picture that is a quarter as wide as on its page."""
 _BARE = {"visible": False, "fixedrange": True}
 
 
@@ -50,7 +56,7 @@ def page_card(name: str, path: str, question: str, picture: Node) -> Node:
 def picture_box(slug: str) -> Node:
     """The place of a page's picture, grey until it comes, and below it the words that say what it is."""
     graph = dcc.Graph(
-        id={"home-picture": slug},
+        id={"home": "picture", "page": slug},
         figure={"data": [], "layout": _layout({})},
         config={"staticPlot": True, "displayModeBar": False},
         style={"height": f"{PICTURE_HEIGHT}px"},
@@ -59,7 +65,7 @@ def picture_box(slug: str) -> Node:
     return html.Div(
         [
             html.Div(graph, className="home-picture", **{"aria-hidden": "true"}),
-            html.P("…", id={"home-label": slug}, className="home-label"),
+            html.P("…", id={"home": "label", "page": slug}, className="home-label"),
         ]
     )
 
@@ -71,6 +77,44 @@ def words_box(text: str) -> Node:
     )
 
 
+def boards_box(boards: Sequence[Board]) -> Node:
+    """In place of a picture: the boards that were changed last."""
+    rows = [
+        html.Li(
+            [
+                dcc.Link(board.title, href=local(f"/findings?board={board.id}"), className="home-board"),
+                html.Span(time.strftime("%d %b", time.gmtime(board.changed)), className="home-when"),
+            ]
+        )
+        for board in boards
+    ]
+    return html.Div(
+        [
+            html.Ul(rows, className="home-picture home-boards", **{"aria-label": "Recent boards"}),
+            html.P("recent boards", className="home-label"),
+        ]
+    )
+
+
+def tour_list(tours: Sequence[Tour]) -> Node:
+    """The tours that come with Attune; assets/tour.js leads through them."""
+    rows = [
+        html.Li(
+            [
+                html.A(
+                    tour.title, href=local(f"/?tour={tour.name}"), className="home-tour", **{"data-tour": tour.name}
+                ),
+                html.Span(f"{len(tour.steps)} steps", className="home-when"),
+                html.P(tour.about),
+            ]
+        )
+        for tour in tours
+    ]
+    return html.Section(
+        [html.H2("Guided tours"), html.Ul(rows)], className="attune-card home-tours", **{"aria-label": "Guided tours"}
+    )
+
+
 def thumbnail(figure: Figure) -> Figure:
     """A figure without words: data and colours alone, for a box of a few centimetres."""
     return {"data": [_bare(trace) for trace in figure["data"]], "layout": _layout(figure["layout"])}
@@ -78,6 +122,10 @@ def thumbnail(figure: Figure) -> Figure:
 
 def _bare(trace: dict[str, Any]) -> dict[str, Any]:
     small = {k: v for k, v in trace.items() if k not in ("colorbar", "texttemplate", "textposition")}
+    if isinstance(marker := trace.get("marker"), dict) and "size" in marker:
+        sizes = marker["size"]
+        less = [size * _SCALE for size in sizes] if isinstance(sizes, list) else sizes * _SCALE
+        small["marker"] = {k: v for k, v in marker.items() if k != "line"} | {"size": less}
     if "text" in str(trace.get("mode", "")):
         small["mode"] = str(trace["mode"]).replace("+text", "").replace("text+", "").replace("text", "markers")
     return small | {"showlegend": False} | ({"showscale": False} if "colorscale" in trace else {})

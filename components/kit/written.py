@@ -80,19 +80,23 @@ def text_numbers(texts: WrittenTexts, options: TextsOptions) -> dict[str, float]
 def text_control(texts: WrittenTexts, control: str) -> Control:
     """The third text, which is called ``control``, where there is one; else the unsteered one, which is what the model
     writes anyway."""
+    mine = texts.steered
     if texts.control is None:
         name, text, of = "unsteered text", texts.base, "Unsteered, of the same seed"
+        # Its price is zero: it is what the price is counted from.
+        numbers = {key: value for key, value in _measured(text).items() if key != "mean kl"}
+        said = _fluency(text)
     else:
-        name, text = control, texts.control
+        name, text, numbers = control, texts.control, _measured(texts.control)
         of = f"Control, {texts.control_note}" if texts.control_note else "Control"
-    mine = texts.steered
+        said = f"mean KL {text.mean_kl:.3f} nats, {_fluency(text)}"
     words = (
-        f"{of}: {_words(text)}, over the {len(text.ids)} tokens of one text. Steered: {_words(mine)}, over "
-        f"{len(mine.ids)}."
+        f"{of}: {said}, over the {len(text.ids)} tokens of one text. Steered: mean KL {mine.mean_kl:.3f} nats, "
+        f"{_fluency(mine)}, over {len(mine.ids)}."
     )
-    return Control(name, words, _measured(text))
+    return Control(name, words, numbers)
 
 
-def _words(text: WrittenText) -> str:
+def _fluency(text: WrittenText) -> str:
     perplexity = "none" if text.perplexity is None else f"{text.perplexity:.1f}"
-    return f"mean KL {text.mean_kl:.3f} nats, perplexity {perplexity}, {text.repetition:.0%} repeated 3-grams"
+    return f"perplexity {perplexity}, {text.repetition:.0%} repeated 3-grams"

@@ -82,6 +82,7 @@ def _region(region: RegionFacts, measured: Sequence[Part], effects: Effects) -> 
         Facts(f"Region {region.region}: {region.label}", region.facts),
         *measured,
         _tokens("Over-represented among its members", "log-odds", region.lifted),
+        _tokens("The unembedding alone would say", "logit", region.unembedded),
         *[Texts(f"{title}: {why}", _contexts(region.contexts[key])) for key, title, why in SAMPLES],
         Table("Local factors", ("factor", "share of the local variance", "spread", "low end", "high end"), factors),
     ]

@@ -13,8 +13,8 @@ from analysis.rotate.answers.neurons import Band, KnownNull, LayerMap, LayerShar
 from components.kit.view import Control
 
 RANDOM = "random vectors"
-NULL_ARMS = ("random direction", "logit lens", "svd")
-"""The controls of an ablation, each a direction that takes as much out of the neuron as the channel does."""
+NULL_ARMS = {"random direction": "random direction", "logit lens": "logit-lens tokens", "svd": "SVD of the layer"}
+"""The controls of an ablation in words, the null first: directions that take as much out of the neuron."""
 
 
 def band_control(band: Band | None) -> Control | None:
@@ -148,9 +148,9 @@ def ablation_control(answer: Ablation) -> Control | None:
     arms = [arm for arm in answer.arms if arm.name in NULL_ARMS]
     if not arms:
         return None
-    arms.sort(key=lambda arm: NULL_ARMS.index(arm.name))
+    arms.sort(key=lambda arm: list(NULL_ARMS).index(arm.name))
     own = next((arm for arm in answer.arms if arm.name == "channel"), None)
-    rows = [("this channel", own), *[(arm.name, arm) for arm in arms], ("the whole neuron", answer.whole)]
+    rows = [("this channel", own), *[(NULL_ARMS[arm.name], arm) for arm in arms], ("whole neuron", answer.whole)]
     said = "; ".join(f"{name} {_drops(arm)}" for name, arm in rows if arm is not None)
     if answer.kind == "output":
         count = f"{len(answer.tokens)} tokens at {len(answer.shown)} positions of one text"
@@ -159,7 +159,7 @@ def ablation_control(answer: Ablation) -> Control | None:
         count = f"{ends} sentences that end with a token of the channel and {len(answer.sentences) - ends} others"
     numbers = {key: value for arm in (*arms, answer.whole) for key, value in _arm(arm, f" without {arm.name}").items()}
     words = f"What falls on the channel's own, and on others, in {answer.unit}, on {count}: {said}."
-    return Control(", ".join(arm.name for arm in arms), words, numbers)
+    return Control(arms[0].name, words, numbers)
 
 
 def ablation_numbers(answer: Ablation) -> dict[str, float]:

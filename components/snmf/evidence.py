@@ -5,6 +5,8 @@ A control is made of numbers that are in the answer; a view whose answer has non
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis.snmf.answers.factorization import (
@@ -19,7 +21,7 @@ from analysis.snmf.answers.factorization import (
 from analysis.snmf.answers.steering import SteeringArm, SteeringComparison
 from components.kit.view import Control
 
-NULLS = {"random sparse": "random sparse direction", "shuffled neurons": "shuffled neurons"}
+NULLS = {"random sparse": "random sparse directions", "shuffled neurons": "shuffled neurons"}
 """The nulls of detection and steering, by what the answers call them."""
 BASELINES = {"DiffMean": "difference of means", "single neuron": "single neuron", **NULLS}
 """All directions that a feature is held against."""
@@ -55,7 +57,7 @@ def band_control(table: FeatureTable) -> Control | None:
     low, high = table.random_auc
     above = sum(area > high for area in scored)
     return Control(
-        "random sparse directions",
+        NULLS["random sparse"],
         f"{above} of {len(scored)} scored features have an AUC above {high:.2f}; 95 % of random sparse directions lie "
         f"between {low:.2f} and {high:.2f}.",
         {"random low": low, "random high": high, "features above": float(above), "features scored": float(len(scored))},
@@ -68,7 +70,7 @@ def detection_control(scores: Detection) -> Control | None:
     numbers: dict[str, float] = {}
     if scores.random_auc:
         low, high = scores.random_auc
-        names.append("random sparse directions")
+        names.append("random sparse")
         said.append(f"95 % of random sparse directions lie between {low:.2f} and {high:.2f}")
         numbers |= {"random low": low, "random high": high}
     if scores.shuffled_auc is not None:
@@ -83,7 +85,7 @@ def detection_control(scores: Detection) -> Control | None:
         count = f" On {scores.passages} passages of the theme and {scores.others} others."
         numbers |= {"passages": float(scores.passages), "other passages": float(scores.others)}
     words = f"AUC for {scores.theme} {scores.auc:.2f} ({low:.2f} to {high:.2f}); {'; '.join(said)}.{count}"
-    return Control(", ".join(names), words, numbers)
+    return Control(_names(names), words, numbers)
 
 
 def feature_numbers(feature: FeatureFacts) -> dict[str, float]:
@@ -103,16 +105,24 @@ def feature_numbers(feature: FeatureFacts) -> dict[str, float]:
 
 def methods_control(comparison: DetectionComparison, measure: str) -> Control | None:
     """The nulls of every block. ``measure``: "auc" or "score"."""
-    numbers = {
-        f"{row.method}, block {row.layer}": value
-        for row in comparison.rows
-        if row.method in NULLS and (value := getattr(row, measure)) is not None
-    }
-    names = [name for name in NULLS if any(key.startswith(f"{name},") for key in numbers)]
-    if not names:
+    values: dict[str, dict[int, float]] = {}
+    for row in comparison.rows:
+        value = getattr(row, measure)
+        if row.method in NULLS and value is not None:
+            values.setdefault(row.method, {})[row.layer] = value
+    if not values:
         return None
-    said = "; ".join(f"{name} {value:.2f}" for name, value in numbers.items())
-    return Control(", ".join(names), f"{said}. {comparison.sentence}", numbers)
+    names = [name for name in NULLS if name in values]
+    said = "; ".join(
+        f"{NULLS[name]}: " + ", ".join(f"{value:.2f} at block {layer}" for layer, value in values[name].items())
+        for name in names
+    )
+    numbers = {f"{name}, block {layer}": value for name in names for layer, value in values[name].items()}
+    return Control(_names(names), f"{said}. {comparison.sentence}", numbers)
+
+
+def _names(nulls: Sequence[str]) -> str:
+    return ", ".join(NULLS[name] for name in nulls)
 
 
 def methods_numbers(comparison: DetectionComparison, measure: str) -> dict[str, float]:
@@ -138,7 +148,7 @@ def arms_control(comparison: SteeringComparison) -> Control | None:
     words = (
         f"Each at the strength of about the same KL, at the last of {comparison.tokens} tokens of one prompt. {said}."
     )
-    return Control(", ".join(arm.name for arm in nulls), words, numbers)
+    return Control(_names([arm.name for arm in nulls]), words, numbers)
 
 
 def arm_words(arm: SteeringArm) -> str:

@@ -120,7 +120,7 @@ def part_effects(overlap: NeuronOverlap, options: NoOptions, theme: str) -> Draw
     values = np.asarray(overlap.effects, np.float64)
     top = max(1e-9, float(np.abs(values).max(initial=0.0)))
     columns = [f"{escaped(t, 14)}{chr(0x200B) * i}" for i, t in enumerate(axes.columns)]
-    rows = [escaped(r, 30) for r in axes.rows]
+    rows = [f"{escaped(r, 30)}{chr(0x200B) * i}" for i, r in enumerate(axes.rows)]  # features may have one label
     picture = figure(
         [
             {

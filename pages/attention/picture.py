@@ -11,6 +11,6 @@ from pages.manifest import Picture
 
 
 def picture(model: ModelSpec) -> Picture:
-    """All heads of a model as thumbnails of their attention; the page needs the same reading, so it is not lost."""
+    """All heads of a model by their induction score; the page needs the same reading, so it is not lost."""
     reply = reply_to(TracePrompt(model, PRESET_PROMPTS[0]["text"]))
-    return Picture(heads_of_prompt.ref([reply.question], HeadOptions(patterns=True)), "all heads on one prompt")
+    return Picture(heads_of_prompt.ref([reply.question], HeadOptions()), "heads on a prompt")

@@ -13,4 +13,4 @@ def picture(model: ModelSpec) -> Picture:
     """The leaderboard of the usual study. UserError where the model has none."""
     reply = reply_to(FaithBoard(model))
     shown = tuple(row.tier for row in reply.answer.tiers if row.shown)
-    return Picture(leaderboard.ref([reply.question], LeaderboardOptions(shown)), "AUROC of each measure, chance grey")
+    return Picture(leaderboard.ref([reply.question], LeaderboardOptions(shown)), "AUROC of measures")

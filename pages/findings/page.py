@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from dash import ClientsideFunction, Input, Output, clientside_callback, dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, clientside_callback, dcc, html
 
 from analysis.errors import UserError
 from components.kit.types import Node, Query
 from pages import state as codec
 from pages.address import short
+from pages.findings.exits import register_exits
 from pages.findings.routes import register_routes
 from pages.manifest import PageManifest
 from pages.state import Parsed
@@ -58,6 +59,12 @@ def layout(**query: str) -> Node:
     )
 
 
+def register(app: Dash) -> None:
+    """All that the page's scripts ask for."""
+    register_routes(app)
+    register_exits(app)
+
+
 MANIFEST = PageManifest(
     "Findings",
     PATH,
@@ -67,7 +74,7 @@ MANIFEST = PageManifest(
     question="What did I find, what is it held against, and does it still hold?",
     address=codec.names_of(FindingsState),
     read_address=read_address,
-    routes=register_routes,
+    routes=register,
 )
 
 clientside_callback(

@@ -14,9 +14,11 @@ from flask import request
 
 from analysis.errors import UserError
 from analysis.findings.prose import numbers_of
-from analysis.findings.records import Item
+from analysis.findings.records import BoardContent, Item
 from analysis.findings.store import Conflict, findings
+from components.findings.again import followed
 from components.findings.board import board_data, content_data, item_data, number_list
+from pages.findings import checks, views
 from pages.frame.api import answered, body, text_of
 
 API = "/findings/api"
@@ -41,6 +43,11 @@ def register_routes(app: Dash) -> None:
         ("POST", "/items/<item>/move", move_item),
         ("POST", "/items/<item>/drop", drop_item),
         ("GET", "/items/<item>/numbers", show_numbers),
+        ("GET", "/pins/<pin>/again", views.show_again),
+        ("GET", "/compare", views.show_group),
+        ("POST", "/boards/<board>/check", checks.start_check),
+        ("POST", "/boards/<board>/stop", checks.stop_check),
+        ("GET", "/boards/<board>/stale", checks.show_stale),
     ]
     for method, rule, route in rules:
         endpoint = f"findings_{route.__name__}"
@@ -61,14 +68,14 @@ def new_board() -> Any:
 
 
 def show_board(board: str) -> Any:
-    """A board with all that stands on it and the names of all boards; only the stamps where
+    """A board with all that stands on it, how far its check is, and the names of all boards; only the latter two where
     nothing has changed since ``stamp``."""
     boards = findings().boards()
     now = next((b for b in boards if b.id == board), None)
-    more = {"boards": [board_data(b) for b in boards]}
+    more = {"boards": [board_data(b) for b in boards], "check": checks.progress_of(board)}
     if now is not None and request.args.get("stamp", "") == str(now.stamp):
         return more
-    return content_data(findings().board(board)) | more
+    return content_data(_content(board)) | more
 
 
 def name_board(board: str) -> Any:
@@ -142,7 +149,7 @@ def drop_item(item: str) -> Any:
 def show_numbers(item: str) -> Any:
     """The numbers that the texts of an item can name."""
     there = findings().item(item)
-    return number_list(numbers_of(findings().board(there.board), there), request.args.get("words", "")[:200])
+    return number_list(numbers_of(_content(there.board), there), request.args.get("words", "")[:200])
 
 
 def author_of(data: dict[str, Any]) -> str:
@@ -157,8 +164,12 @@ def _version(data: dict[str, Any]) -> int:
     return version
 
 
+def _content(board: str) -> BoardContent:
+    return followed(findings().board(board), findings())
+
+
 def _shown(item: Item) -> Any:
-    return item_data(item, numbers_of(findings().board(item.board), item))
+    return item_data(item, numbers_of(_content(item.board), item))
 
 
 def _or_conflict(write: Callable[[], A]) -> A | dict[str, Any]:

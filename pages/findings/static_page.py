@@ -44,13 +44,13 @@ _SHOWN = ("title", "claim", "note", "counter")
 def static_page(handover: Handover, program: str) -> bytes:
     """The page of a board, which holds an exhibit of each pin in each theme. ``program``: the version of Attune."""
     data = json.dumps(page_data(handover, program), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    scripts, policy = _scripts()
+    scripts, allowed = _scripts()
     title = html.escape(handover.title)
     return f"""<!doctype html>
 <html lang="en" data-bs-theme="light">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta http-equiv="Content-Security-Policy" content="{allowed}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="generator" content="Attune {html.escape(program)}">
@@ -107,6 +107,11 @@ def delta(one: Any, other: Any) -> list[list[Any]]:
     return changes
 
 
+def policy() -> str:
+    """What the page lets run and be loaded, for the header of whoever serves it."""
+    return _scripts()[1]
+
+
 def base_size() -> int:
     """Bytes of a page without data."""
     return len(_scripts()[0].encode()) + len(_styles().encode()) + 1_000
@@ -146,11 +151,11 @@ def _scripts() -> tuple[str, str]:
     """The scripts as elements, and the policy that lets exactly these run."""
     bodies = [_script(path.read_text(encoding="utf-8")) for path in SCRIPTS]
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(b.encode()).digest()).decode()}'" for b in bodies)
-    policy = (
+    allowed = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return "\n".join(f"<script>{body}</script>" for body in bodies), policy
+    return "\n".join(f"<script>{body}</script>" for body in bodies), allowed
 
 
 def _script(text: str) -> str:

@@ -48,11 +48,13 @@ def text_of(data: dict[str, Any], name: str, most: int = 200) -> str:
 
 
 def answered(route: Callable[P, Any]) -> Callable[P, Response]:
-    """A route whose value goes out as JSON, and whose refusals and failures are said in words."""
+    """A route whose value goes out as JSON (a response, such as a file, as it is), and whose refusals and failures are
+    said in words."""
 
     @wraps(route)
     def answer(*args: P.args, **kwargs: P.kwargs) -> Response:
-        response = jsonify(_answer(route, *args, **kwargs))
+        value = _answer(route, *args, **kwargs)
+        response = value if isinstance(value, Response) else jsonify(value)
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -34,14 +34,15 @@ def harden(app: Dash, hosts: set[str] | None) -> None:
     @app.server.after_request
     def headers(response: Response) -> Response:
         scripts = " ".join(f"'{h}'" if not h.startswith("'") else h for h in app.csp_hashes())
-        response.headers["Content-Security-Policy"] = (
+        response.headers.setdefault(  # a page that is no page of the app has a policy of its own
+            "Content-Security-Policy",
             f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; worker-src "
             "'self' blob:; "
-            "object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
+            "object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
 
 

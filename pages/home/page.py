@@ -13,7 +13,17 @@ from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
-from components.frame.home import introduction, page_card, picture_box, thumbnail, words_box
+from analysis.findings.store import findings
+from analysis.findings.tours import bundled_tours
+from components.frame.home import (
+    boards_box,
+    introduction,
+    page_card,
+    picture_box,
+    thumbnail,
+    tour_list,
+    words_box,
+)
 from components.kit.links import local
 from components.kit.types import Json, Node, Outputs
 from pages.cards import render
@@ -21,6 +31,8 @@ from pages.common import client, spec_of
 from pages.manifest import PageManifest
 
 PATH = "/"
+RECENT = 4
+NO_BOARD = "No board yet. “Pin”, on any card, makes the first one."
 NO_PICTURE = "Nothing is computed here before you ask for it."
 
 
@@ -37,7 +49,7 @@ def layout(**_query: str) -> Node:
         [
             dcc.Store(id="home-model"),
             dcc.Interval(id="home-pulse", interval=700),
-            html.Div([introduction(), _model()], className="home-top"),
+            html.Div([html.Div([introduction(), _model()]), tour_list(bundled_tours())], className="home-top"),
             html.Ul(cards, className="home-pages", **{"aria-label": "What each page answers"}),
         ],
         className="attune-page home",
@@ -58,7 +70,17 @@ def _slug(page: PageManifest) -> str:
 
 
 def _picture(page: PageManifest) -> Node:
-    return picture_box(_slug(page)) if page.picture else words_box(NO_PICTURE)
+    if page.picture:
+        return picture_box(_slug(page))
+    return _boards() if page.path == "/findings" else words_box(NO_PICTURE)
+
+
+def _boards() -> Node:
+    try:
+        boards = findings().boards()[:RECENT]
+    except UserError as error:  # a database of a newer version
+        return words_box(error.message)
+    return boards_box(boards) if boards else words_box(NO_BOARD)
 
 
 def _model() -> Node:
@@ -88,19 +110,19 @@ def look_at_model(_pulse: int | None, model: Json) -> tuple[Json, Node, bool]:
 
 @callback(
     output={
-        "figure": Output({"home-picture": MATCH}, "figure"),
-        "label": Output({"home-label": MATCH}, "children"),
+        "figure": Output({"home": "picture", "page": MATCH}, "figure"),
+        "label": Output({"home": "label", "page": MATCH}, "children"),
     },
     inputs={
         "ready": Input("home-model", "data"),
         "theme": Input("theme", "data"),
-        "slug": State({"home-picture": MATCH}, "id"),
+        "slug": State({"home": "picture", "page": MATCH}, "id"),
         "model": State("model", "data"),
     },
 )
 def draw_picture(ready: Json, theme: str | None, slug: Json, model: Json) -> Outputs:
     """A page's picture in a theme, or the reason why there is none."""
-    page = next((p for p in _pages() if _slug(p) == slug["home-picture"]), None)
+    page = next((p for p in _pages() if _slug(p) == slug["page"]), None)
     if not ready or not theme or page is None or page.picture is None:
         raise PreventUpdate
     try:

@@ -8,7 +8,7 @@ from pages.cards import card_callbacks
 NEURONS = Card("mlp-neurons", "The neurons it keeps", 220)
 READING = Card("mlp-reading", "Tokens × features", 560)
 SHARED = Card("mlp-shared", "Neurons they share", 420)
-EFFECTS = Card("mlp-effects", "What the core and the rest of each do to the logits", 420)
+EFFECTS = Card("mlp-effects", "What core and rest do to the logits", 420)
 TREE = Card("mlp-tree", "What a concept is made of", 560)
 NEXT = Card("mlp-next", "Next token", 420)
 AUC = Card("mlp-auc", "AUC: does the best direction tell a theme?", 420)

@@ -108,10 +108,14 @@ def _list() -> Node:
                 dbc.Label("Search features", html_for="mlp-search", className="visually-hidden"),
                 dbc.Input(
                     id="mlp-search",
-                    placeholder="Search: word, theme, token",
+                    placeholder="Word, theme, token",
                     debounce=0.3,
                     size="sm",
                     maxLength=100,
+                ),
+                html.Div(
+                    dcc.Dropdown(orders, "auc", id="mlp-order", clearable=False, searchable=False),
+                    className="attune-pick mlp-order",
                 ),
             ],
             className="attune-row mlp-search",
@@ -120,16 +124,7 @@ def _list() -> Node:
         html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
         html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
         html.Div(id="mlp-list-error"),
-        controls=html.Div(
-            [
-                html.Span(id="mlp-count", className="attune-note"),
-                html.Div(
-                    dcc.Dropdown(orders, "auc", id="mlp-order", clearable=False, searchable=False),
-                    className="attune-pick mlp-order",
-                ),
-            ],
-            className="mlp-head",
-        ),
+        controls=html.Span(id="mlp-count", className="attune-note"),
         className="attune-card mlp-list-card",
     )
 

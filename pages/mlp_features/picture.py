@@ -17,4 +17,4 @@ def picture(model: ModelSpec) -> Picture:
     if not fits:
         raise UserError("There is no factorization for this model yet.")
     reply = reply_to(FeatureReading(model, fits[0].name, START_TEXT))
-    return Picture(reading_map.ref([reply.question]), "a sentence by features")
+    return Picture(reading_map.ref([reply.question]), "a text by features")

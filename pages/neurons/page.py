@@ -150,7 +150,7 @@ def _picker(state: NeuronsState) -> Node:
                         dbc.Label("Search neurons by token", html_for="nrn-search", className="visually-hidden"),
                         dbc.Input(
                             id="nrn-search",
-                            placeholder="Search: token, word, layer",
+                            placeholder="Token, word, layer",
                             debounce=0.4,
                             size="sm",
                             maxLength=80,

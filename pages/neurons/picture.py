@@ -11,4 +11,4 @@ from pages.manifest import Picture
 
 def picture(model: ModelSpec) -> Picture:
     """Kurtosis by layer on the band of random vectors. UserError where the model's neurons were not measured."""
-    return Picture(layer_map.ref([reply_to(NeuronMap(model)).question]), "kurtosis by layer, random vectors grey")
+    return Picture(layer_map.ref([reply_to(NeuronMap(model)).question]), "kurtosis by layer")

@@ -115,7 +115,8 @@ def _regions() -> Node:
                 html.Div(id="region-list", className="attune-region-list", role="list"),
                 controls=html.Div(
                     [
-                        dbc.Input(id="search", placeholder="Search: word, theme, token", debounce=False, size="sm"),
+                        dbc.Label("Search: word, theme, token", html_for="search", className="visually-hidden"),
+                        dbc.Input(id="search", placeholder="Search", debounce=False, size="sm"),
                         dcc.Dropdown(
                             [{"label": label, "value": value} for value, label in ORDERS.items()],
                             "theme",

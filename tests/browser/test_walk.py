@@ -23,6 +23,7 @@ from plotly.utils import PlotlyJSONEncoder
 from analysis.engine.client import Client
 from analysis.view_ref import ViewRef
 from components.kit.card import CARDS as ALL
+from components.kit.card import PANELS as ALL_PANELS
 from pages.registry import pages
 from tests.browser.conftest import QUIET, Server, windows
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.browser
 
 # What stands on a page once it has answered about what it opens with.
 ANSWERED = {
-    "/": "[id*=home-label]:has-text('all heads on one prompt')",
+    "/": ".home-label:has-text('heads on a prompt')",
     "/attention": ".attune-answer p",
     "/steering": "#stream-state:has-text('a second.')",
     "/othello": "#oth-right-tpr:has-text('of 64 right')",
@@ -38,12 +39,15 @@ ANSWERED = {
     "/mlp-features": "#mlp-contexts-top .mlp-context",
     "/faithfulness": "#fth-list .fth-row",
     "/validation": "#toy-train",
+    "/findings": "#findings-host > *",
     "/model": "#source",
 }
 MOST = 100_000
 """Bytes that all callbacks together may send while a page opens."""
 LEAST = {"/attention": 3, "/steering": 3, "/othello": 6, "/neurons": 4, "/mlp-features": 3, "/faithfulness": 6}
 """How many cards of a page hold a figure, at least, once it has answered and all its tabs were opened."""
+LEAST_PANELS = {"/steering": 4, "/neurons": 6, "/mlp-features": 7}
+"""The same of cards without a graph."""
 TAB = ".tab-content > .active"
 CONTRAST = ["color-contrast"]
 """The one rule that depends on the theme."""
@@ -52,6 +56,8 @@ CARDS = """(names) => names.filter((name) => document.getElementById(name)).map(
   const figure = dash_component_api.getLayout(name).props.figure;
   return [name, ref || null, ref && figure ? JSON.parse(JSON.stringify(figure)) : null];
 })"""
+PANELS = """(names) => names.filter((name) => document.querySelector(`[data-card="${name}"]`)).map((name) =>
+  [name, dash_component_api.getLayout({ settings: name }).props.data || null])"""
 THEME = "document.documentElement.dataset.bsTheme"
 
 
@@ -121,12 +127,14 @@ def render(server: Server) -> Any:
 @dataclass
 class Walk:
     """What was seen on a page. ``sizes``: bytes of each callback's request while it opened, and their beginnings.
-    ``barriers``: violations. ``cards``: name, ref and figure of each that holds one."""
+    ``barriers``: violations. ``cards``: name, ref and figure of each that holds one; ``panels``: name and ref of those
+    without a graph."""
 
     path: str
     sizes: list[tuple[int, str]]
     barriers: list[str]
     cards: list[tuple[str, Any, Any]]
+    panels: list[tuple[str, Any]]
 
 
 @pytest.fixture(scope="module", params=ANSWERED)
@@ -151,10 +159,11 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
             page.locator(".nav-tabs .nav-link", has_text=name).first.click()
             lines += barriers(page, name, TAB)
         cards = [(name, ref, figure) for name, ref, figure in page.evaluate(CARDS, list(ALL)) if ref and figure]
+        panels = [(name, ref) for name, ref in page.evaluate(PANELS, list(ALL_PANELS)) if ref]
         page.click("#theme-toggle")
         # All tabs once more would take the suite past its quarter of an hour.
         lines += barriers(page, "last", None, CONTRAST)
-    return Walk(path, sizes, lines, cards)
+    return Walk(path, sizes, lines, cards, panels)
 
 
 def test_nobody_meets_a_grave_barrier(walk: Walk) -> None:
@@ -179,3 +188,5 @@ def test_what_a_card_keeps_draws_its_figure_again(walk: Walk, render: Callable[.
         if problems:
             wrong[name] = problems[:5]
     assert not wrong, json.dumps(wrong, indent=1)
+    assert len(walk.panels) >= LEAST_PANELS.get(walk.path, 0), [name for name, _ in walk.panels]
+    assert [name for name, ref in walk.panels if not render(ref, "light").parts] == []

@@ -139,7 +139,7 @@ def test_arms_at_one_price_have_the_null_directions_as_their_control() -> None:
         ("null: random sparse direction", 3.5, 0.26, "met"),
         ("null: its weights on other neurons", None, None, "not met"),
     ]
-    assert drawing.control is not None and drawing.control.name == "random sparse"
+    assert drawing.control is not None and drawing.control.name == "random sparse directions"
     assert drawing.control.numbers == {
         "strength of random sparse": 3.5, "kl of random sparse": 0.26, "largest rise of random sparse": 0.2
     }  # fmt: skip
@@ -159,7 +159,7 @@ def test_texts_of_a_feature_have_the_baseline_as_their_control() -> None:
     drawing = drawn_again(parts.feature_texts, texts, options=options)
     (shown,) = kind(drawing, Texts)
     assert shown.texts[1].title == "With the feature" and [t for t, _ in shown.texts[1].tokens] == [" a", "\n"]
-    assert drawing.control is not None and drawing.control.name == "random sparse direction"
+    assert drawing.control is not None and drawing.control.name == "random sparse directions"
     assert "a null" in drawing.control.text and drawing.numbers["strength of feature 3"] == 2.0
     assert drawing.numbers["mean kl"] == 0.3 and drawing.numbers["perplexity"] == 7.5
     with pytest.raises(UserError, match="other texts"):
@@ -171,7 +171,7 @@ def test_every_method_stands_beside_the_nulls_of_its_block() -> None:
     comparison = DetectionComparison(rows, "On 325 passages.", "made")
     drawing = drawn_again(parts.detection_rows, comparison)
     assert [r[0] for r in kind(drawing, Table)[0].rows] == [0, 0, 6, 6]
-    assert drawing.control is not None and drawing.control.name == "random sparse, shuffled neurons"
+    assert drawing.control is not None and drawing.control.name == "random sparse directions, shuffled neurons"
     assert drawing.control.numbers == {"random sparse, block 6": 0.67, "shuffled neurons, block 0": 0.72}
     assert drawing.control.text.endswith("On 325 passages.")
     assert drawing.numbers == {"SNMF, block 6": 0.74, "SNMF, block 0": 0.62}

@@ -21,8 +21,8 @@ from pages.registry import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("analysis/token_card", "components", "pages")
-ROUTES = {"/steering/stream", "/steering/stop", "/findings/api", "/boards"}
-"""Paths that are asked by POST, and are no pages."""
+ROUTES = {"/findings/talk", "/steering/stream", "/steering/stop", "/findings/api"}
+"""Paths that are no pages of Dash."""
 
 EXTRA = """
 from dash import html
@@ -151,7 +151,8 @@ def _paths() -> Iterator[tuple[str, str]]:
     """Each string in the product that is a path of this app, perhaps with a query, with the file that it stands in."""
     for room in ROOMS:
         for file in (ROOT / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            text = file.read_text(encoding="utf-8")
+            for node in ast.walk(ast.parse(text)) if "add_url_rule(" not in text else ():  # parts of routes
                 if isinstance(node, ast.Constant) and re.fullmatch(r"/[a-z][a-z-]+(/[a-z]+)?(\?.*)?", str(node.value)):
                     yield file.relative_to(ROOT).as_posix(), node.value
 

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -29,7 +29,8 @@ from analysis.errors import UserError
 from analysis.findings.export.figures import check_figure
 from analysis.findings.export.handover import Handover
 from analysis.findings.export.zipped import MAX_RATIO, SMALL, read_zip
-from analysis.findings.records import Board, BoardContent, BoardKind, Item, ItemKind, Pin
+from analysis.findings.prose import TEXTS, renamed
+from analysis.findings.records import Board, BoardContent, BoardKind, Body, Item, ItemKind, Pin
 from analysis.findings.store import FindingStore
 from analysis.findings.texts import check_address, check_body, check_png, check_text, check_title
 from analysis.view_ref import ViewRef
@@ -158,14 +159,19 @@ def keep(store: FindingStore, bundle: Bundle) -> Board:
             if pin.picture in handover.pictures:
                 store.set_picture(made.id, handover.pictures[pin.picture])
         for item in handover.content.items:
-            body = item.body
-            if "pins" in body:
-                body = {**body, "pins": [pins[name] for name in body["pins"]]}
-            store.add(board.id, item.kind, body)
+            store.add(board.id, item.kind, _led(item.body, pins))
     except Exception:
         store.drop_board(board.id)
         raise
     return store.board(board.id).board
+
+
+def _led(body: Body, pins: Mapping[str, str]) -> Body:
+    """The content of an item with its pins, and the numbers of pins in its texts, led to the new ones."""
+    led = {name: renamed(text, pins) if name in TEXTS else text for name, text in body.items()}  # type: ignore[arg-type]
+    if "pins" in body:
+        led["pins"] = [pins[name] for name in body["pins"]]
+    return cast(Body, led)
 
 
 def _json(data: Any) -> bytes:

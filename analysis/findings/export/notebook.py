@@ -19,7 +19,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from analysis.engine.operation import REGISTRY
 from analysis.findings.export.handover import Handover
 from analysis.findings.export.texts import text_id
-from analysis.findings.records import Item, Pin
+from analysis.findings.prose import TEXTS, numbers_of, plain
+from analysis.findings.records import Body, Item, Pin
 
 WIDTH = 100
 SETUP = """import analysis.catalogue  # makes the questions known
@@ -60,7 +61,11 @@ def notebook_of(handover: Handover, program: str) -> bytes:
 
 
 def _cells_of(item: Item, handover: Handover) -> list[Any]:
-    body = item.body
+    numbers = numbers_of(handover.content, item)
+    body = Body(**item.body)
+    for name in TEXTS:
+        if name in body:
+            body[name] = plain(body[name], numbers)  # type: ignore[literal-required]
     if item.kind == "section":
         return [new_markdown_cell(f"# {_line(body.get('title', ''))}\n\n{_prose(body.get('note', ''))}".strip())]
     if item.kind != "finding":

@@ -17,6 +17,7 @@ from analysis.engine.keys import hash_of
 from analysis.findings.export.handover import Exhibit, Handover
 from analysis.findings.export.scrub import Scrub
 from analysis.findings.export.texts import texts_of
+from analysis.findings.prose import REFERENCE
 from analysis.findings.records import Body, Check, Item, Pin
 
 REDACTED = "Texts are hidden, and the answers with them left out."
@@ -25,7 +26,6 @@ _DRAWN = frozenset(
     "label meta values header cells".split()
 )
 """Keys of a plotly figure whose strings are read by people; the strings of others are words of plotly."""
-_BOUND = re.compile(r"\{\{([^{}]*)\}\}")
 _BY_CLICK = re.compile(r"%\{customdata[^}]*\}")
 
 
@@ -63,7 +63,7 @@ def redact(handover: Handover, choices: Mapping[str, str]) -> Handover:
         board=replace(content.board, title=scrub(content.board.title)),
         items=tuple(_item(item, scrub, renamed) for item in content.items),
         pins=pins,
-        checks={p: _check(c, scrub, p in changed) for p, c in content.checks.items()},
+        checks={p: _check(c, scrub, renamed, p in changed) for p, c in content.checks.items()},
     )
     return Handover(
         content,
@@ -215,16 +215,17 @@ def _item(item: Item, scrub: Scrub, renamed: Mapping[str, str]) -> Item:
     """``renamed``: numbers of pins whose names have changed, which a note is bound to by name."""
 
     def bound(match: re.Match[str]) -> str:
-        return "{{" + renamed.get(match[1], match[1]) + "}}"
+        return "{{" + renamed.get(match[1], match[1]) + (f"@{match[2]}" if match[2] else "") + "}}"
 
     body = {
-        name: scrub(_BOUND.sub(bound, value)) if isinstance(value, str) else value for name, value in item.body.items()
+        name: scrub(REFERENCE.sub(bound, value)) if isinstance(value, str) else value
+        for name, value in item.body.items()
     }
     if body.get("address") != item.body.get("address"):
         body["address"] = ""
     return replace(item, body=cast(Body, body))
 
 
-def _check(check: Check, scrub: Scrub, changed: bool) -> Check:
-    numbers = {scrub(name): value for name, value in check.numbers.items()}
+def _check(check: Check, scrub: Scrub, renamed: Mapping[str, str], changed: bool) -> Check:
+    numbers = {scrub(renamed.get(name, name)): value for name, value in check.numbers.items()}
     return replace(check, text=scrub(check.text), numbers=numbers, answers=() if changed else check.answers)

@@ -108,13 +108,13 @@ def test_who_writes_on_an_older_version_is_given_the_newer_one(store: FindingSto
 
 def test_an_order_that_has_no_number_between_two_places_any_more(store: FindingStore) -> None:
     board = store.new_board("a")
-    left, right = (store.add(board.id, "note", {"note": t}).id for t in "lr")
-    for n in range(150):  # halves of halves: a float has 52 of them
-        left, right = right, left
-        store.move(right, "") if n % 3 == 0 else store.move(left, right)
-        item = store.add(board.id, "note", {"note": str(n)}, after=store.board(board.id).items[0].id)
-        assert store.board(board.id).items[1].id == item.id
-    assert len(store.board(board.id).items) == 152
+    first, moved, last = (store.add(board.id, "note", {"note": text}, author="ann").id for text in "fml")
+    store.move(moved, last, "ann")
+    between = [store.add(board.id, "note", {"note": str(n)}, after=last, author="bob").id for n in range(60)]
+    order = [item.id for item in store.board(board.id).items]
+    assert order == [first, last, *reversed(between), moved]  # a float has been halved more often than it has digits
+    store.undo(board.id, "ann")
+    assert [item.id for item in store.board(board.id).items] == [first, moved, last, *reversed(between)]
 
 
 def test_undo_leaves_what_others_wrote(store: FindingStore) -> None:

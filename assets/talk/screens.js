@@ -1,0 +1,108 @@
+// A board as screens, and one screen as elements: a finding with its claim as the title, its views side by side with
+// their controls, caption and settings small; a section as a title; a note as text. Titles and notes come as HTML that
+// the server has made and sanitised (components/findings/prose.py); all else goes in through text nodes.
+(function () {
+  const { element, local, register } = window.dash_clientside.attune_kit;
+  const exhibits = window.dash_clientside.attune_exhibit;
+  /** Views beside each other on one screen; further ones have the next. */
+  const BESIDE = 2;
+  const SMALLEST = 200;
+
+  /** Text that the server has made into HTML, as elements (assets/frame/prose.js). */
+  const html = (tag, attributes, source) => element(tag, attributes, window.dash_clientside.attune_prose.nodes(source));
+  const chunks = (list) => {
+    const parts = [];
+    for (let i = 0; i < list.length; i += BESIDE) parts.push(list.slice(i, i + BESIDE));
+    return parts.length ? parts : [[]];
+  };
+  /** The screens of a board as the server gives it ({board, items, pins}): the first is its title. */
+  function screensOf({ board, items, pins }) {
+    const findings = items.filter((item) => item.kind === "finding").length;
+    const first = { item: "", kind: "title", title: board.title, html: {}, pins: [],
+      under: findings + (findings === 1 ? " finding" : " findings") };
+    return [first, ...items.flatMap((item) => {
+      const { body, html: texts } = item, shared = { item: item.id, html: texts };
+      if (item.kind === "section") return [{ ...shared, kind: "title", title: body.title || "Section", titleHtml: texts.title, pins: [] }];
+      if (item.kind === "note") return [{ ...shared, kind: "text", title: body.title || "", titleHtml: texts.title, pins: [] }];
+      if (item.kind === "step") return [{ ...shared, kind: "text", title: body.claim || body.title || "Step", titleHtml: texts.claim || texts.title, pins: [], address: body.address }];
+      const there = (body.pins || []).map((id) => pins[id]).filter(Boolean), parts = chunks(there);
+      return parts.map((part, i) => ({ ...shared, kind: "finding", title: body.claim || "Finding", titleHtml: texts.claim, pins: part,
+        part: parts.length > 1 ? i + 1 + " of " + parts.length : "" }));
+    })];
+  }
+
+  // ---- exhibits, kept by pin and theme ----
+  const kept = new Map();
+  function exhibitOf(pin, theme) {
+    const key = pin + " " + theme;
+    if (!kept.has(key)) {
+      const coming = exhibits.fetched(pin, theme);
+      kept.set(key, coming);
+      coming.catch(() => kept.delete(key));
+    }
+    return kept.get(key);
+  }
+
+  // ---- one screen ----
+  const words = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
+  const settingsLine = (exhibit) => {
+    const models = exhibit.models.map((m) => [m.label || m.source, m.dtype].filter(Boolean).join(", "));
+    const rest = Object.entries(exhibit.settings).filter(([name, value]) => name !== "model" && value !== null && value !== "")
+      .map(([name, value]) => name.replaceAll("_", " ") + " " + words(value));
+    return [...models, ...rest, "pinned " + exhibit.date].join(" · ");
+  };
+  const heading = (screen, attributes) => {
+    const made = screen.titleHtml ? html("h1", attributes, screen.titleHtml) : element("h1", attributes, screen.title);
+    if (screen.part) made.append(element("span", { class: "talk-part" }, screen.part));
+    return made;
+  };
+  /** An empty screen in its place, unseen; `fill` draws it. */
+  function frameOf(screen) {
+    const made = element("section", { class: "talk-screen talk-" + screen.kind, "aria-label": screen.title });
+    made.append(heading(screen, { tabindex: -1, class: "talk-claim" }));
+    if (screen.under) made.append(element("p", { class: "talk-under" }, screen.under));
+    if (screen.kind === "text") made.append(html("div", { class: "talk-prose" }, screen.html.note));
+    return made;
+  }
+  /** Draw the views of a screen into its frame, which has its size by now. */
+  async function fill(frame, screen, theme, library) {
+    if (screen.kind !== "finding") return;
+    const row = element("div", { class: "talk-views", "data-views": screen.pins.length });
+    frame.append(row);
+    if (!screen.pins.length) row.append(html("div", { class: "talk-prose" }, screen.html.note));
+    const views = screen.pins.map((pin) => {
+      const host = element("div", { class: "talk-exhibit" }), caption = element("p", { class: "talk-caption" });
+      const settings = element("p", { class: "talk-settings" });
+      row.append(element("div", { class: "talk-view", "data-pin-shown": pin.id }, host, caption, settings));
+      return { pin, host, caption, settings };
+    });
+    await Promise.all(views.map((view) => one(view, screen, theme, library).catch((error) => {
+      view.host.replaceChildren(element("p", { class: "talk-refused" }, "This view cannot be shown: " + error.message));
+    })));
+  }
+  async function one({ pin, host, caption, settings }, screen, theme, library) {
+    const exhibit = await exhibitOf(pin.id, theme);
+    caption.textContent = exhibit.caption;
+    settings.textContent = settings.title = settingsLine(exhibit);
+    const options = { theme, big: true, caption: false, settings: false, title: screen.pins.length > 1, marks: Boolean(exhibit.stale),
+      beside: screen.pins.length === 1, plotly: library, again: (other) => exhibitOf(pin.id, other) };
+    const room = host.clientHeight;
+    await exhibits.draw(host, exhibit, { ...options, height: room });
+    // What stands around the figure takes its room from it: nothing is cut, and nothing scrolls.
+    const over = host.scrollHeight - room;
+    if (over > 0 && exhibit.figure) await exhibits.draw(host, exhibit, { ...options, height: Math.max(SMALLEST, room - over - 2) });
+    const least = host.scrollHeight > room + 2 ? Math.max(0.55, room / host.scrollHeight) : 1;
+    if (least < 1 && !exhibit.figure) host.style.zoom = String(least);
+  }
+  const empty = (frame) => frame.querySelectorAll(".talk-exhibit").forEach((host) => exhibits.clear(host));
+
+  /** The board of an id. Throws the server's sentence. */
+  async function boardOf(id) {
+    const response = await fetch(local("/findings/api/boards/" + encodeURIComponent(id)));
+    const answer = response.ok ? await response.json() : { refused: "The server answered " + response.status + "." };
+    if (answer.refused) throw new Error(answer.refused);
+    return answer;
+  }
+
+  register("attune_talk", { boardOf, empty, exhibitOf, fill, frameOf, html, screensOf });
+})();

@@ -1,0 +1,163 @@
+"""The ways out, as a browser asks for them: files without what is hidden, links, bundles back in."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from analysis.findings.export.texts import text_id
+from analysis.findings.store import findings
+from app import Settings, create_app, origin
+from pages.findings import handovers
+from pages.findings.handovers import EXITS
+from tests.unit.findings.example_board import PUBLIC, SECRET
+from tests.unit.findings.test_bundle import whole
+from tests.unit.findings.test_redact import PIECES, WORDS
+
+API = "/findings/api"
+HIDE = {"choices": {text_id(SECRET): ""}}
+FILES = [name for name in EXITS if name != "pdf"]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield create_app().server.test_client()
+
+
+@pytest.fixture
+def board(client: FlaskClient) -> str:
+    """A board that came as a bundle."""
+    answer = client.post(f"{API}/boards/from-bundle", data=whole(), content_type="application/zip")
+    return str(answer.get_json()["board"]["id"])
+
+
+def text_in(body: bytes) -> str:
+    """All text of a file, of a zip that of its members."""
+    if not body.startswith(b"PK"):
+        return body.decode("utf-8", "replace")
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        return "\n".join(name + archive.read(name).decode("utf-8", "replace") for name in archive.namelist())
+
+
+def without_scripts(text: str) -> str:
+    """A page without its scripts and its style, whose words are nobody's."""
+    return re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL)
+
+
+def test_the_dialog_gets_exits_sizes_and_texts(client: FlaskClient, board: str) -> None:
+    told = client.get(f"{API}/export/{board}").get_json()
+    assert [way["name"] for way in told["exits"] if way["name"] != "pdf"] == FILES
+    assert {SECRET, PUBLIC} <= {text["text"] for text in told["texts"]} and told["link"] == ""
+    sizes = client.post(f"{API}/export/{board}/sizes", json={}).get_json()["sizes"]
+    assert sizes.keys() == set(FILES) and sizes["page"] > 4_000_000 > sizes["notebook"] > 1_000
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_hidden_is_in_any_file(client: FlaskClient, board: str, name: str) -> None:
+    path = f"{API}/export/{board}/file/{name}"
+    shown, hidden = (client.post(path, json=data) for data in ({}, HIDE))
+    assert hidden.mimetype == EXITS[name].mime and "attachment" in hidden.headers["Content-Disposition"]
+    text = without_scripts(text_in(hidden.data))
+    assert [word for word in WORDS if word.casefold() in text.casefold()] == []
+    assert [piece for piece in PIECES if piece in text.casefold()] == []
+    assert "zebra" not in hidden.headers["Content-Disposition"]
+    if name not in ("methods", "references"):
+        assert any(word.casefold() in text_in(shown.data).casefold() for word in WORDS)
+
+
+def test_a_link_shows_the_board_until_it_is_withdrawn(client: FlaskClient, board: str) -> None:
+    link = client.post(f"{API}/export/{board}/share", json={}).get_json()["link"]
+    assert len(link.removeprefix("/share/")) >= 32
+    page = client.get(link, headers={"Accept-Encoding": "gzip"})
+    assert page.status_code == 200 and "dash" not in gzip.decompress(page.data).decode()[:2000]
+    policy = page.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in policy and "default-src 'none'" in policy and "'self'" not in policy
+    assert client.get(link).data == gzip.decompress(page.data)
+    again = create_app().server.test_client()  # another process would find the same files
+    assert again.get(link).data == client.get(link).data
+    client.post(f"{API}/export/{board}/withdraw", json={})
+    gone = client.get(link)
+    assert gone.status_code == 404 and "This link leads nowhere" in gone.text
+    assert client.get("/share/" + "x" * 32).text == gone.text
+    assert client.post(f"{API}/export/{board}/share", json={}).get_json()["link"] != link
+
+
+def test_a_link_follows_its_board_but_not_where_texts_are_hidden(client: FlaskClient, board: str) -> None:
+    store = findings()
+    link = client.post(f"{API}/export/{board}/share", json={}).get_json()["link"]
+    store.add(board, "note", {"note": "A later remark."})
+    assert "A later remark." in client.get(link).text
+    client.post(f"{API}/export/{board}/share", json=HIDE)
+    assert "quxford" not in without_scripts(client.get(link).text).casefold()
+    store.add(board, "note", {"note": "Quxford once more."})
+    assert "quxford" not in without_scripts(client.get(link).text).casefold()
+    assert client.get(f"{API}/export/{board}").get_json()["hidden"] == 1
+    client.post(f"{API}/export/{board}/share", json=HIDE)
+    assert "[…] once more" in client.get(link).text
+
+
+def test_a_page_for_print_is_opened_with_its_own_policy(client: FlaskClient, board: str) -> None:
+    address = client.post(f"{API}/export/{board}/print", json=HIDE).get_json()["address"]
+    page = client.get(address)
+    assert page.status_code == 200 and "script-src 'sha256-" in page.headers["Content-Security-Policy"]
+    assert "quxford" not in page.text.casefold()
+    assert client.get("/findings/print/none").status_code == 404
+
+
+def test_only_named_sites_may_embed_a_shared_board(client: FlaskClient, board: str) -> None:
+    link = client.post(f"{API}/export/{board}/share", json={}).get_json()["link"]
+    other = create_app(Settings(embed=("https://lab.example",))).server.test_client()
+    assert other.get(link).headers["Content-Security-Policy"].endswith("frame-ancestors https://lab.example")
+    assert "lab.example" not in other.get("/attention").headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "https://lab.example/", "lab.example", "https://a; script-src *", "javascript:x"]
+)
+def test_an_origin_is_no_pattern(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        origin(text)
+    assert origin("http://localhost:8888") == "http://localhost:8888"
+
+
+def test_a_form_of_another_site_can_send_nothing(client: FlaskClient, board: str) -> None:
+    for path in ("file/page", "share", "withdraw", "print", "sizes"):
+        assert client.post(f"{API}/export/{board}/{path}", data={"choices": ""}).status_code == 415
+    for kind in ("multipart/form-data", "text/plain", "application/x-www-form-urlencoded"):
+        assert client.post(f"{API}/boards/from-bundle", data=whole(), content_type=kind).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "choices", [["x"], {"x": ""}, {"0" * 16: 1}, {"0" * 16: "y" * 300}, {f"{n:016x}": "" for n in range(600)}]
+)
+def test_choices_that_are_none_are_refused(client: FlaskClient, board: str, choices: Any) -> None:
+    answer = client.post(f"{API}/export/{board}/file/page", json={"choices": choices})
+    assert answer.status_code == 200 and answer.get_json()["refused"].endswith(".")
+
+
+def test_a_hostile_bundle_is_a_sentence_and_makes_no_board(client: FlaskClient) -> None:
+    before = len(findings().boards())
+    for body in (b"PK\x03\x04", b"", b"<svg onload=alert(1)>"):
+        answer = client.post(f"{API}/boards/from-bundle", data=body, content_type="application/zip").get_json()
+        assert "damaged or no zip" in answer["refused"]
+    assert len(findings().boards()) == before
+
+
+def test_a_file_of_a_board_is_made_once(client: FlaskClient, board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"{API}/export/{board}/file/page"
+    first = client.post(path, json=HIDE).data
+    monkeypatch.setattr(handovers, "redact", lambda *_: pytest.fail("made again"))
+    assert json.loads(client.post(f"{API}/export/{board}/file/none", json=HIDE).data)["refused"]
+    monkeypatch.undo()
+    assert client.post(path, json=HIDE).data == first
