@@ -50,7 +50,10 @@ class Request:
         return (*self.after, *(v.request for v in self.params.values() if isinstance(v, Taken)))
 
 
-NO_REQUEST: dict[str, str] = {}
+NO_REQUEST: dict[str, str] = {
+    "Stamps": "its answer is versions and checksums, which every change of the code moves",
+    "CheckPins": "it asks what was pinned, and the net has no board; tests/service/test_findings_check.py asks it",
+}
 """Operations without a request, each with its reason."""
 
 FERRY = "The ferry passed Marlow Quay, Tern Rock and Alder Point. On its way home it passed Marlow Quay, Tern"

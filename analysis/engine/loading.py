@@ -9,17 +9,9 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind
-from analysis.models.capabilities import MetNeed, capabilities
-from analysis.models.model_facts import ModelEstimate, ModelFacts
+from analysis.models.capabilities import LoadReport, capabilities
+from analysis.models.model_facts import ModelEstimate
 from analysis.models.spec import ModelSpec
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """A model that is in memory now, and what works with it."""
-
-    facts: ModelFacts
-    capabilities: tuple[MetNeed, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +25,16 @@ class EstimateModel(Operation[ModelEstimate]):
         from analysis.models.metadata import estimate
 
         return estimate(self.candidate)
+
+
+@dataclass(frozen=True)
+class DescribeModel(Operation[LoadReport]):
+    """What is known of a model, which is loaded if it is not."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> LoadReport:
+        return _report(context, self.model)
 
 
 @dataclass(frozen=True)
@@ -53,5 +55,9 @@ class LoadModel(Operation[LoadReport]):
         return hash_of([list(entry) for entry in stamp_of(self.model)])
 
     def run(self, context: Context) -> LoadReport:
-        facts = context.model(self.model).facts
-        return LoadReport(facts, capabilities(facts))
+        return _report(context, self.model)
+
+
+def _report(context: Context, model: ModelSpec) -> LoadReport:
+    facts = context.model(model).facts
+    return LoadReport(facts, capabilities(facts))

@@ -6,7 +6,6 @@ later is left out: a figure is no answer, and a finding is checked by its answer
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import uuid
@@ -18,6 +17,7 @@ import numpy as np
 from analysis import __version__
 from analysis.answer import to_wire
 from analysis.engine.client import Reply
+from analysis.engine.operation import rebuild
 from analysis.engine.question import Result
 from analysis.findings.numbers import pin_numbers
 from analysis.findings.pins import PinStore
@@ -79,24 +79,23 @@ def freeze(
 
 def models_of(questions: Sequence[QuestionRef], loaded: Sequence[Resident]) -> tuple[dict[str, Any], ...]:
     """What is known of the models that the questions ask, each once; of one that is not in memory only its
-    specification."""
-    known = {json.dumps(r.spec.to_dict(), sort_keys=True): r.facts for r in loaded}
-    models = {}
-    for question in questions:
-        spec = question.params.get("model")
-        if not isinstance(spec, dict):
-            continue
-        key = json.dumps(spec, sort_keys=True)
-        facts = known.get(key)
-        models[key] = {
-            "label": facts.label if facts else str(spec.get("source", "")),
-            "source": str(spec.get("source", "")),
-            "revision": (facts.revision if facts else spec.get("revision")) or "",
-            "dtype": facts.dtype if facts else str(spec.get("dtype", "")),
-            "device": facts.device if facts else str(spec.get("device", "")),
-            "fingerprint": facts.fingerprint if facts else "",
-        }
-    return tuple(models.values())
+    specification. Raises UserError for a question that this version does not know."""
+    asked = [getattr(rebuild(question.operation, question.params), "model", None) for question in questions]
+    known = {resident.spec: resident.facts for resident in loaded}
+    models = []
+    for spec in dict.fromkeys(spec for spec in asked if spec is not None):
+        facts = known.get(spec)
+        models.append(
+            {
+                "label": facts.label if facts else spec.label,
+                "source": spec.source,
+                "revision": (facts.revision if facts else spec.revision) or "",
+                "dtype": facts.dtype if facts else spec.dtype,
+                "device": facts.device if facts else spec.device,
+                "fingerprint": facts.fingerprint if facts else "",
+            }
+        )
+    return tuple(models)
 
 
 def plain(value: Any) -> Any:

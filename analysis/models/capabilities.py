@@ -93,6 +93,14 @@ class MetNeed(Capability):
     need: Need
 
 
+@dataclass(frozen=True)
+class LoadReport:
+    """A model that is in memory, and what works with it."""
+
+    facts: ModelFacts
+    capabilities: tuple[MetNeed, ...]
+
+
 def capabilities(facts: ModelFacts) -> tuple[MetNeed, ...]:
     """One entry per need."""
     rows = ((need, capability(need, facts)) for need in get_args(Need))

@@ -122,7 +122,8 @@
         F.button("↶", () => step("undo"), { "aria-label": "Undo", title: "Undo (Ctrl+Z)" }), F.button("↷", () => step("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" }),
         element("span", { class: "fnd-adds", role: "group", "aria-label": "Add" }, kinds.map(([kind, words]) => F.button("+ " + words, () => add(kind), { "data-add-item": kind }))),
         F.button("Still true?", () => F.check(F.desk.items), { title: "Compute every view of the board again" }),
-        tour ? null : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
+        tour ? element("a", { class: "attune-button", href: local("/?tour=" + F.desk.board.id), "data-tour": F.desk.board.id }, "Walk through")
+          : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
         F.handOver ? F.button("Hand over", () => { F.flush(); F.handOver(F.desk.board); }) : null, more),
       parts.progress, parts.action);
   }
@@ -143,7 +144,7 @@
     const none = element("div", { class: "fnd-main" }, invite("No board yet"), F.button("New board", () => newBoard("board"), { class: "attune-button attune-primary" }));
     parts.host.replaceChildren(
       element("nav", { class: "fnd-side", "aria-label": "Boards" }, element("div", { class: "fnd-side-head" }, element("h2", {}, "Boards"),
-        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")]], "+")), parts.side),
+        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")], ["Open a bundle …", F.openBundle]], "+")), parts.side),
       board ? element("section", { class: "fnd-main", "aria-label": "Board" }, bar(), parts.list, parts.empty) : none,
       element("div", { id: "fnd-live", class: "visually-hidden", "aria-live": "polite" }));
     if (board) { draw(); F.stale(); } else parts.side.replaceChildren(element("p", { class: "attune-note" }, "None yet."));

@@ -90,7 +90,7 @@
     const card = document.querySelector('[data-card="' + CSS.escape(name) + '"]'), plot = plotOf(card);
     const { facts: _, ...plain } = ref;
     try {
-      const made = await post("/pin", { ref: plain, title: card.querySelector("h3").textContent, board: lastBoard(),
+      const made = await post("/pin", { ref: plain, title: card.querySelector("h2, h3").textContent, board: lastBoard(),
         address: bare(window.location.pathname) + window.location.search, window: windowOf(plot),
         theme: document.documentElement.getAttribute("data-bs-theme"), height: plot ? plot.offsetHeight : 0 });
       useBoard(made.board);

@@ -44,12 +44,18 @@
   }
 
   // ---- one screen ----
-  const words = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
+  /** Settings as pairs of name and text, what is within an object each for itself; what is empty or off left out. */
+  const flat = (name, value) => {
+    if (value === null || value === "" || value === false) return [];
+    if (Array.isArray(value)) return value.some((part) => part !== null && typeof part === "object")
+      ? value.flatMap((part) => flat(name, part)) : value.some(Boolean) ? [name + " " + value.join(" ")] : [];
+    return typeof value === "object" ? Object.entries(value).flatMap(([inner, part]) => flat(inner, part)) : [name + " " + value];
+  };
   const settingsLine = (exhibit) => {
     const models = exhibit.models.map((m) => [m.label || m.source, m.dtype].filter(Boolean).join(", "));
-    const rest = Object.entries(exhibit.settings).filter(([name, value]) => name !== "model" && value !== null && value !== "")
-      .map(([name, value]) => name.replaceAll("_", " ") + " " + words(value));
-    return [...models, ...rest, "pinned " + exhibit.date].join(" · ");
+    const { model, view, ...rest } = exhibit.settings; // the model stands in front by its label, the view is the title
+    const settings = Object.entries(rest).flatMap(([name, value]) => flat(name.replaceAll("_", " "), value));
+    return [...(models.length ? models : flat("model", model)), ...settings, "pinned " + exhibit.date.slice(0, 16).replace("T", " "), view].join(" · ");
   };
   const heading = (screen, attributes) => {
     const made = screen.titleHtml ? html("h1", attributes, screen.titleHtml) : element("h1", attributes, screen.title);
@@ -85,7 +91,7 @@
     caption.textContent = exhibit.caption;
     settings.textContent = settings.title = settingsLine(exhibit);
     const options = { theme, big: true, caption: false, settings: false, title: screen.pins.length > 1, marks: Boolean(exhibit.stale),
-      beside: screen.pins.length === 1, plotly: library, again: (other) => exhibitOf(pin.id, other) };
+      beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => exhibitOf(pin.id, other) };
     const room = host.clientHeight;
     await exhibits.draw(host, exhibit, { ...options, height: room });
     // What stands around the figure takes its room from it: nothing is cut, and nothing scrolls.

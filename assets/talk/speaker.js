@@ -21,21 +21,20 @@
     setInterval(tick, 1000);
 
     const part = (title, source) => (source ? [element("h2", {}, title), T.html("div", { class: "talk-prose" }, source)] : []);
+    // The next screen as it will stand, made small as a whole.
     let drawing = 0;
     async function preview(screen) {
       const turn = (drawing += 1);
       T.empty(next);
       next.replaceChildren();
-      if (!screen) { next.append(element("p", {}, "This is the last screen.")); return; }
-      next.append(screen.titleHtml ? T.html("h3", {}, screen.titleHtml) : element("h3", {}, screen.title));
-      for (const pin of screen.pins) {
-        const box = element("div", { class: "talk-exhibit speaker-exhibit" });
-        next.append(box);
-        const exhibit = await T.exhibitOf(pin.id, talk.theme()).catch(() => null);
-        if (turn !== drawing) return;
-        if (exhibit) await window.dash_clientside.attune_exhibit.draw(box, exhibit, { theme: talk.theme(), height: 200, caption: false,
-          settings: false, control: false, title: false, plotly: talk.library, again: (theme) => T.exhibitOf(pin.id, theme) });
-      }
+      if (!screen) { next.append(element("p", { class: "talk-quiet" }, "This was the last screen.")); return; }
+      const frame = T.frameOf(screen);
+      frame.inert = true;
+      frame.classList.add("talk-shown");
+      frame.style.transform = "scale(" + next.clientWidth / 1280 + ")";
+      next.append(frame);
+      await T.fill(frame, screen, talk.theme(), talk.library);
+      if (turn !== drawing) frame.remove();
     }
     function show(at, black) {
       const screen = talk.screens[at], texts = screen.html;

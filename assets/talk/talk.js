@@ -1,7 +1,7 @@
 // A board as a talk: which screen is shown, the keys, the overview, the live page over the screen. The screens before and
 // behind the one that is shown are drawn beforehand, unseen, so that going on is to show what already stands.
 (function () {
-  const { byId, element, local, on, register } = window.dash_clientside.attune_kit;
+  const { byId, element, isOwn, local, on, register } = window.dash_clientside.attune_kit;
   const T = window.dash_clientside.attune_talk;
   const host = byId("talk");
   if (!host) return;
@@ -30,6 +30,8 @@
     frames.set(n, { frame, drawn });
     return frames.get(n);
   }
+  /** When the browser has nothing better to do: to draw takes its time, and a key is not to wait for it. */
+  const idle = () => new Promise((resolve) => { window.requestIdleCallback(resolve, { timeout: 1000 }); });
   async function around(n) {
     for (const [m, { frame }] of Array.from(frames)) {
       if (Math.abs(m - n) <= FAR) continue;
@@ -37,10 +39,14 @@
       frame.remove();
       frames.delete(m);
     }
+    if (n !== at) return;
     await prepare(n).drawn;
     for (let by = 1; by <= AHEAD; by += 1) {
-      if (n !== at) return; // the talk has gone on: what is near now comes first
-      await Promise.all([prepare(n + by), prepare(n - by)].filter(Boolean).map((near) => near.drawn));
+      for (const near of [n + by, n - by]) {
+        await idle();
+        if (n !== at) return; // the talk has gone on: what is near now comes first
+        await (prepare(near) || {}).drawn;
+      }
     }
   }
   /** Show a screen. `said`: another window has said so, and need not be told. */
@@ -53,14 +59,16 @@
     const { frame } = prepare(at);
     frames.forEach(({ frame: other }) => { other.classList.toggle("talk-shown", other === frame); other.inert = other !== frame; });
     byId("talk-place").textContent = at + 1 + " / " + screens.length;
-    byId("talk-play").hidden = !addressOf();
+    byId("talk-play").hidden = !isOwn(addressOf());
     frame.querySelector("h1").focus({ preventScroll: true });
     host.dataset.at = String(at);
-    requestAnimationFrame(() => requestAnimationFrame(() => { host.dataset.tookMs = String(Math.round(performance.now() - began)); }));
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      host.dataset.tookMs = String(Math.round(performance.now() - began));
+      around(at);
+    }));
     query.set("board", board);
     query.set("at", String(at));
     window.history.replaceState(null, "", window.location.pathname + "?" + query);
-    setTimeout(() => around(at), 0);
   }
   const tell = (more = {}) => channel.postMessage({ at, black, theme: theme(), ...more });
   function blacken(on_) {
@@ -118,7 +126,7 @@
   }
   function play() {
     const address = addressOf();
-    if (!address || !address.startsWith("/") || address.startsWith("//")) return;
+    if (!isOwn(address)) return;
     const live = element("iframe", { src: local(address), title: "Live: " + screens[at].title });
     const made = lay("live", "The live page", element("div", { class: "talk-live-bar" }, element("strong", {}, "Live"),
       element("span", {}, "Play with it; what was pinned stays as it is."),

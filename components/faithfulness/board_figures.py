@@ -1,22 +1,21 @@
-"""What the measures are worth: the leaderboard by tier, and what each measure calls faithful.
+"""What the measures are worth: the leaderboard by tier.
 
 Values below 0.5 are drawn below 0.5. Tiers stand side by side rather than in colours, because colour means the label on
-this page (:mod:`components.faithfulness.style`). The figures that have a point for each item are in
-:mod:`components.faithfulness.point_figures`, those that compare measures in
-:mod:`components.faithfulness.cost_figures`.
+this page (:mod:`components.faithfulness.style`). What each measure calls faithful is in
+:mod:`components.faithfulness.bias_figures`; the figures that have a point for each item are in
+:mod:`components.faithfulness.point_figures`, length and cost in :mod:`components.faithfulness.cost_figures`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.answer import plain_of
-from analysis.faithfulness.answers.board import Area, Board, BoardRow, TierRow, TierScores
+from analysis.faithfulness.answers.board import Area, Board, BoardRow, TierRow
+from components.faithfulness.controls import of_tiers
 from components.faithfulness.style import (
-    LABELS,
     by_family,
     family_axis,
     family_lines,
@@ -30,7 +29,7 @@ from components.kit.beside import panels
 from components.kit.figure import BAND, Figure, figure
 from components.kit.figure_card import blank
 from components.kit.labels import escaped
-from components.kit.style import ABOVE, hatched, titled, wrapped
+from components.kit.style import titled, wrapped
 from components.kit.theme import REMAINDER, template
 from components.kit.view import Drawing, view
 
@@ -65,8 +64,15 @@ def leaderboard(board: Board, options: LeaderboardOptions, theme: str) -> Drawin
     if few:
         caption += f" {', '.join(few)}: with fewer than {FEW} items the grey band says more than the interval does."
     picture = _leaderboard(board.rows, tiers, options.published, theme)
-    facts = study_facts(board) | {"rows": _rows(board.rows, [t.tier for t in tiers if t.shown])}
-    return Drawing(picture, f"{caption} {board.published_note}" if options.published else caption, facts)
+    shown = [t.tier for t in tiers if t.shown]
+    areas = {(row.measure, tier): area_of(row, tier) for row in board.rows for tier in shown}
+    return Drawing(
+        picture,
+        f"{caption} {board.published_note}" if options.published else caption,
+        study_facts(board) | {"rows": _rows(board.rows, shown)},
+        control=of_tiers(board, shown),
+        numbers={f"{measure}, tier {tier}": area[0] for (measure, tier), area in areas.items() if area is not None},
+    )
 
 
 def _rows(rows: Sequence[BoardRow], tiers: Sequence[str]) -> list[dict[str, Any]]:
@@ -231,107 +237,3 @@ def area_of(row: BoardRow, tier: str) -> tuple[float, Area] | None:
     """A measure's AUROC on a tier and all that is known of it; None where there is none."""
     area = row.auroc.get(tier)
     return None if area is None or area.auroc is None else (area.auroc, area)
-
-
-@dataclass(frozen=True)
-class ThresholdOptions:
-    """Thresholds that were moved, by measure; the others are the measures' own."""
-
-    thresholds: dict[str, float] = field(default_factory=dict)
-
-    def levels(self, scores: TierScores) -> dict[str, float]:
-        """The threshold that holds, for each measure that has one."""
-        return {name: self.thresholds.get(name, own) for name, own in scores.thresholds.items()}
-
-
-DASHED = "Dashed: the share labelled faithful. A measure far from it leans to one answer, whatever the item."
-NOT_RANKED = "These items are shown and not ranked. A measure near an end leans to one answer, whatever the item."
-
-
-@view("faithfulness/bias", Board, TierScores, options=ThresholdOptions)
-def bias(board: Board, scores: TierScores, options: ThresholdOptions, theme: str) -> Drawing:
-    """The share of a tier's items that each measure calls faithful at its threshold, and the share that is (dashed).
-
-    Measures without a threshold or a score are left out. A bar's customdata is (measure, tier, of how many items).
-    """
-    levels = options.levels(scores)
-    counts = {row.measure: sum(s is not None for s in scores.column(row.measure)) for row in board.rows}
-    shares = called_shares(scores, levels)
-    caption = DASHED if scores.tier in board.kappa.tiers else NOT_RANKED
-    rows = [row for row in board.rows if row.measure in shares]
-    counted = {name: count for name, count in counts.items() if name in levels}
-    facts = study_facts(board) | {"thresholds": levels, "called": shares, "counted": counted}
-    return Drawing(_bias(rows, scores.tier, levels, shares, counts, theme), caption, facts)
-
-
-def called_shares(scores: TierScores, thresholds: Mapping[str, float]) -> dict[str, float]:
-    """The share of measured items whose score reaches the threshold, for each measure that has one."""
-    shares = {}
-    for name, threshold in thresholds.items():
-        known = [s for s in scores.column(name) if s is not None]
-        if known:
-            shares[name] = sum(s >= threshold for s in known) / len(known)
-    return shares
-
-
-def _bias(
-    rows: Sequence[BoardRow],
-    tier: str,
-    thresholds: Mapping[str, float],
-    shares: Mapping[str, float],
-    counts: Mapping[str, int],
-    theme: str,
-) -> Figure:
-    if not rows:
-        return blank(400, "no measure has a threshold here")
-    lines = by_family(rows)
-    called = [(i, r, shares[r.measure]) for i, (_, r) in enumerate(lines) if r is not None]
-    counts = {r.measure: counts[r.measure] for r in rows}
-    most = max(counts.values())
-    # A measure that was run on a few items says so: its share is no share of all.
-    words = {n: f"  ≥ {float(f'{t:.2g}'):g}".replace("-", "−") for n, t in thresholds.items()}
-    words |= {n: f"{words.get(n, '')} (n = {c})" for n, c in counts.items() if 0 < c < most}
-    of = {n: f" of {c} items" if c else "" for n, c in counts.items()}
-    data = []
-    for label, hatch in ((True, ""), (False, "/")):
-        parts = [s if label else 1 - s for *_, s in called]
-        data.append(
-            {"type": "bar", "orientation": "h", "name": f"called {LABELS[label]}", "x": parts}
-            | {"y": [i for i, *_ in called], "customdata": [[r.measure, tier, of[r.measure]] for _, r, _ in called]}
-            | {"marker": {"color": label_colour(label, theme), "pattern": hatched(hatch)}, "width": 0.72}
-            | {"text": [_percent(s) if label else "" for s in parts], "textposition": "none"}
-            | {"hovertemplate": "%{customdata[0]}: %{x:.1%}%{customdata[2]}<extra>called " + LABELS[label] + "</extra>"}
-        )
-    notes = [
-        {"xref": "paper", "x": 1.01, "y": i, "text": _percent(s), "showarrow": False, "xanchor": "left"}
-        | {"font": {"size": 12, "color": label_colour(True, theme)}}
-        for i, _, s in called
-    ]
-    notes.append(note("faithful", 1.01, 1.0, "left", "bottom", 12, label_colour(True, theme)))
-    shapes = family_lines(lines)
-    areas = [area[1] for r in rows if (area := area_of(r, tier))]
-    sizes = max(areas, key=lambda a: a.n_faithful + a.n_unfaithful, default=None)
-    if sizes is not None:
-        true = sizes.n_faithful / max(sizes.n_faithful + sizes.n_unfaithful, 1)
-        shapes.append(
-            {"type": "line", "x0": true, "x1": true, "yref": "paper", "y0": 0, "y1": 1}
-            | {"line": {"color": ink(theme), "width": 2, "dash": "dash"}}
-        )
-        notes.append(note(f"labelled faithful: {true:.0%}", true, 1.0, "center", "bottom", 12, None) | {"xref": "x"})
-    return figure(
-        data,
-        theme,
-        barmode="stack",
-        xaxis=titled("share of items called faithful") | {"range": [0, 1], "tickformat": ".0%"},
-        yaxis=family_axis(lines, words),
-        shapes=shapes,
-        annotations=notes,
-        legend=ABOVE | {"y": -0.12, "yanchor": "top", "traceorder": "normal"},
-        margin={"l": 56, "r": 60, "t": 28, "b": 76},
-        uirevision="bias",
-    )
-
-
-def _percent(share: float) -> str:
-    """Halves go up, as in the browser, which moves these bars."""
-    return f"{math.floor(100 * share + 0.5)}%"

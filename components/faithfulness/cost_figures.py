@@ -1,4 +1,4 @@
-"""How measures compare beside their AUROC: agreement, length of the chain, passes and seconds, rates of unlearning.
+"""How measures compare beside their AUROC: length of the chain, passes and seconds, rates of unlearning.
 
 Symbols and colours are those of :mod:`components.faithfulness.style`; costs are on logarithmic axes, because they lie
 between nothing and many minutes.
@@ -10,12 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from analysis.answer import plain_of
-from analysis.faithfulness.agreement import kappa_matrix
-from analysis.faithfulness.answers.board import Board, BoardRow, LengthArea, TierScores, Unlearning
-from components.faithfulness.board_figures import ThresholdOptions
+from analysis.faithfulness.answers.board import Board, BoardRow, LengthArea, Unlearning
+from components.faithfulness.controls import of_lengths, of_unlearning
 from components.faithfulness.style import (
     by_family,
     family_axis,
@@ -53,7 +50,13 @@ def cost(board: Board, options: NoOptions, theme: str) -> Drawing:
     timed = any(row.passes is not None for row in board.rows)
     rows = [{"measure": row.measure, "passes": row.passes, "seconds": row.seconds} for row in board.rows]
     facts = study_facts(board) | {"rows": rows, "cost": plain_of(board.cost)}
-    return Drawing(_cost(board.rows, theme), COSTS if timed else UNTIMED, facts)
+    return Drawing(
+        _cost(board.rows, theme),
+        COSTS if timed else UNTIMED,
+        facts,
+        numbers={f"passes, {row.measure}": row.passes for row in board.rows if row.passes is not None}
+        | {f"seconds, {row.measure}": row.seconds for row in board.rows if row.seconds is not None},
+    )
 
 
 def _cost(rows: Sequence[BoardRow], theme: str) -> Figure:
@@ -109,92 +112,17 @@ def _cost(rows: Sequence[BoardRow], theme: str) -> Figure:
     )
 
 
-@view("faithfulness/agreement", Board, TierScores, options=ThresholdOptions)
-def kappa_map(board: Board, scores: TierScores, options: ThresholdOptions, theme: str) -> Drawing:
-    """Cohen's kappa of every pair of measures on a tier, numbers in the cells, 0 (chance) in the middle of the scale.
-    Measures that were run on fewer items than others say so."""
-    names = [name for name in board.kappa.measures if name in scores.thresholds]
-    table = np.array([scores.column(name) for name in names], float).reshape(len(names), len(scores.points))
-    levels = options.levels(scores)
-    there = np.isfinite(table)
-    calls = np.where(there, table >= np.array([levels[name] for name in names])[:, None], np.nan)
-    most = max((sum(s is not None for s in scores.column(name)) for name in scores.thresholds), default=0)
-    caption = f"Cohen's kappa of what is called faithful at these thresholds, on up to {len(scores.points)} items"
-    few = any(count < most for count in there.sum(1))
-    caption += "; a measure with n beside its name was run on that many." if few else "."
-    values = kappa_matrix(calls) if table.size else np.zeros((0, 0))
-    picture = _kappa_map(names, values, there.astype(int) @ there.T.astype(int), theme)
-    facts = study_facts(board) | {"thresholds": levels}
-    if picture["data"]:
-        facts["kappa"] = {"measures": names, "below_the_diagonal": picture["data"][0]["z"]}
-    return Drawing(picture, caption, facts)
-
-
-def _kappa_map(names: Sequence[str], kappa: np.ndarray, counts: np.ndarray, theme: str) -> Figure:
-    """``kappa`` (M, M), nan where a pair has none; ``counts`` (M, M) of the items that both were run on."""
-    if len(names) < 2 or not kappa.size:
-        return blank(400, "no pair of measures was compared here")
-    values = [[None if math.isnan(v) else float(v) for v in row] for row in kappa]
-    # Each pair once: below the diagonal. The cells' names are their places on the axes, because Dash drops the
-    # customdata of heatmap cells from clickData (it keeps that of scatter points).
-    down, across = names[1:], names[:-1]
-    z = [[values[i + 1][j] if j <= i else None for j in range(len(across))] for i in range(len(down))]
-    words = [["" if v is None else _kappa(v) for v in row] for row in z]
-    most = int(counts.diagonal().max())
-    labels = [
-        escaped(n, 40) + (f" (n = {c})" if c < most else "") for n, c in zip(names, counts.diagonal(), strict=True)
-    ]
-    on = [[f"<br>on {counts[i + 1, j]} items" for j in range(len(across))] for i in range(len(down))]
-    trace = {
-        "type": "heatmap",
-        "x": list(range(len(across))),
-        "y": list(range(len(down))),
-        "z": z,
-        "text": words,
-        "texttemplate": "%{text}",
-        "textfont": {"size": 12},
-        "customdata": [
-            [[escaped(a, 40), escaped(b, 40), n] for b, n in zip(across, row, strict=True)]
-            for a, row in zip(down, on, strict=True)
-        ],
-        "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>kappa %{z:.3f}%{customdata[2]}<extra></extra>",
-        "hoverongaps": False,
-        "colorscale": DIVERGING,
-        "zmin": -1,
-        "zmid": 0,
-        "zmax": 1,
-        "xgap": 1,
-        "ygap": 1,
-        "colorbar": colour_bar("Cohen's kappa"),
-    }
-    axis = {"showgrid": False, "zeroline": False, "tickmode": "array", "ticklen": 0}
-    empty = any(v is None for i, row in enumerate(z) for v in row[: i + 1])
-    said = "0: as often alike as by chance" + ("<br>empty: both call every chain alike, or share none" if empty else "")
-    return figure(
-        [trace],
-        theme,
-        xaxis=axis | {"tickvals": list(range(len(across))), "ticktext": labels[:-1], "tickangle": -35},
-        yaxis=axis
-        | {"tickvals": list(range(len(down))), "ticktext": labels[1:], "ticksuffix": " "}
-        | {"range": [len(down) - 0.5, -0.5]},
-        annotations=[note(said, 0.98, 0.98, "right", "top", 13, None)],
-        margin={"l": 56, "r": 8, "t": 12, "b": 60},
-        uirevision="kappa",
-    )
-
-
-def _kappa(value: float) -> str:
-    """Two digits without the nought before the point: cells are narrow."""
-    digits = f"{abs(value):.2f}"
-    sign = "−" if value < 0 and float(digits) else ""
-    return sign + (digits if digits.startswith("1") else digits[1:])
-
-
 @view("faithfulness/lengths", Board)
 def lengths(board: Board, options: NoOptions, theme: str) -> Drawing:
     """AUROC of every measure by the number of steps, numbers in the cells, a panel for each tier that is shown."""
     rows = [row for row in board.lengths if not board.withheld(row.tier)]
-    return Drawing(_lengths(rows, theme), LENGTHS if rows else "", study_facts(board) | {"rows": plain_of(rows)})
+    return Drawing(
+        _lengths(rows, theme),
+        LENGTHS if rows else "",
+        study_facts(board) | {"rows": plain_of(rows)},
+        control=of_lengths(rows),
+        numbers={f"{r.measure}, {r.steps} steps, tier {r.tier}": r.auroc for r in rows if r.auroc is not None},
+    )
 
 
 def _lengths(rows: Sequence[LengthArea], theme: str) -> Figure:
@@ -260,7 +188,13 @@ def _cell(cell: LengthArea | None, most: int) -> str:
 def sweep(board: Board, options: NoOptions, theme: str) -> Drawing:
     """Unlearning at each learning rate: efficacy, specificity with its floor (dashed), and answers that change."""
     facts = study_facts(board) | {"fur": plain_of(board.fur)}
-    return Drawing(_sweep(board.fur, theme), board.fur.sentence if board.fur else NO_SWEEP, facts)
+    return Drawing(
+        _sweep(board.fur, theme),
+        board.fur.sentence if board.fur else NO_SWEEP,
+        facts,
+        control=of_unlearning(board.fur),
+        numbers={} if board.fur is None or board.fur.efficacy is None else {"efficacy": board.fur.efficacy},
+    )
 
 
 def _sweep(fur: Unlearning | None, theme: str) -> Figure:

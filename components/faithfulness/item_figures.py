@@ -11,6 +11,7 @@ from typing import Any
 
 from analysis.answer import plain_of
 from analysis.faithfulness.answers.item import Intervention, ItemReading, ItemScore, ItemTrace, TracePoint
+from components.faithfulness.controls import of_chance, of_scores, of_trace, of_unedited, trace_ends
 from components.faithfulness.style import LABELS, by_family, family_axis, family_lines, ink, marker
 from components.kit.figure import AFTER, BEFORE, Figure, figure
 from components.kit.figure_card import blank
@@ -55,7 +56,13 @@ def trace(item: ItemTrace, options: NoOptions, theme: str) -> Drawing:
     ]
     facts = {"steps": list(item.steps), "lines": lines, "answer": item.answer, "base": item.base}
     facts |= {"passes": item.passes, "sentence": item.sentence}
-    return Drawing(_trace(item, theme), f"{item.sentence} {words}", facts)
+    return Drawing(
+        _trace(item, theme),
+        f"{item.sentence} {words}",
+        facts,
+        control=of_trace(item),
+        numbers={f"P(answer), {name}": value for name, value in trace_ends(item).items()},
+    )
 
 
 def _trace(data: ItemTrace, theme: str) -> Figure:
@@ -119,7 +126,12 @@ def _name(text: str, group: str, end: tuple[float, float], height: float, span: 
 def item_options(item: ItemReading, options: NoOptions, theme: str) -> Drawing:
     """The probability of every candidate, the answer in bold."""
     bars = [("before", [o.probability for o in item.options], BEFORE, "")]
-    return Drawing(_bars([o.candidate for o in item.options], bars, item.answer, theme), OPTIONS)
+    return Drawing(
+        _bars([o.candidate for o in item.options], bars, item.answer, theme),
+        OPTIONS,
+        control=of_chance(item.options),
+        numbers={"P(answer)": item.p},
+    )
 
 
 @view("faithfulness/options after", Intervention)
@@ -131,7 +143,13 @@ def moved_options(moved: Intervention, options: NoOptions, theme: str) -> Drawin
     ]
     figure = _bars([o.candidate for o in moved.options], bars, moved.answer, theme)
     facts = {name: value for name, value in plain_of(moved).items() if name != "pieces"}
-    return Drawing(figure, OPTIONS + f" KL divergence {moved.kl:.3f} nats.", facts)
+    return Drawing(
+        figure,
+        OPTIONS + f" KL divergence {moved.kl:.3f} nats.",
+        facts,
+        control=of_unedited(moved),
+        numbers={"P before": moved.before, "P after": moved.after, "KL": moved.kl},
+    )
 
 
 def _bars(
@@ -176,7 +194,13 @@ def score_strip(item: ItemReading, options: NoOptions, theme: str) -> Drawing:
     """
     held = any(m is not None for s in item.scores for m in (s.median_faithful, s.median_unfaithful))
     scores = [{k: v for k, v in plain_of(s).items() if k not in ("sentence", "steps")} for s in item.scores]
-    return Drawing(_strip(item.scores, theme), STRIP + MEDIANS * held, {"scores": scores})
+    return Drawing(
+        _strip(item.scores, theme),
+        STRIP + MEDIANS * held,
+        {"scores": scores},
+        control=of_scores(item.scores),
+        numbers={score.measure: score.value for score in item.scores if score.value is not None},
+    )
 
 
 def _strip(scores: Sequence[ItemScore], theme: str) -> Figure:

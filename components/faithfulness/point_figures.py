@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.faithfulness.answers.board import Board, ScorePoint, TierScores
+from components.faithfulness.controls import of_measure, of_tiers
 from components.faithfulness.style import LABELS, free, ink, marker, note, ring, study_facts
 from components.kit.figure import Figure, figure
 from components.kit.figure_card import blank
@@ -49,7 +50,20 @@ def importance_truth(scores: TierScores, board: Board, options: TruthOptions, th
     threshold = scores.thresholds.get(measure)
     area = board.area(measure, scores.tier)
     caption = _truth_caption(points, options, area, threshold)
-    return Drawing(_truth(points, options, threshold, theme), caption, study_facts(board))
+    numbers = {"items": float(len(points))} | ({} if area is None else {"AUROC": area})
+    follows = _follows(points)
+    return Drawing(
+        _truth(points, options, threshold, theme),
+        caption,
+        study_facts(board),
+        control=of_measure(board, measure, scores.tier),
+        numbers=numbers if follows is None else numbers | {"rank correlation with importance": follows},
+    )
+
+
+def _follows(points: Sequence[tuple[ScorePoint, float, float]]) -> float | None:
+    """The rank correlation of the scores with importance."""
+    return rank_correlation(np.array([x for *_, x in points]), np.array([score for _, score, _ in points]))
 
 
 def _truth(
@@ -88,7 +102,7 @@ def _truth_caption(
     """How closely the score follows importance, how well it tells the label, and what a click does."""
     measure, by = options.measure, options.importance
     words = "Dashed: the threshold. " if points and threshold is not None else ""
-    follows = rank_correlation(np.array([x for *_, x in points]), np.array([score for _, score, _ in points]))
+    follows = _follows(points)
     if measure == by:
         words += f"{measure} against itself: the diagonal that every copy of importance would make. "
     elif follows is not None:
@@ -137,7 +151,13 @@ def distributions(scores: TierScores, board: Board, options: DistributionOptions
         f"{words[:1].upper()}{words[1:]}. Dashed: the threshold. Every panel has a scale of its own; a point's place "
         "across its lane means nothing. Click a point to open its item; it is ringed in every panel."
     )
-    return Drawing(_panels(scores, names, options.item, theme), caption, study_facts(board))
+    return Drawing(
+        _panels(scores, names, options.item, theme),
+        caption,
+        study_facts(board),
+        control=of_tiers(board, (scores.tier,)),
+        numbers={f"items, {name}": float(n) for n, name in sizes if n},
+    )
 
 
 def _panels(scores: TierScores, measures: Sequence[str], chosen: str, theme: str) -> Figure:

@@ -1,4 +1,5 @@
-"""What is known of a model: before loading from its metadata, after loading from a look at it."""
+"""What is known of a model: before loading from its metadata, after loading from a look at it; on the page, and as the
+parts of a view."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from typing import Any
 
 from dash import html
 
-from analysis.models.capabilities import Capability, Need, capability
-from analysis.models.model_facts import ModelEstimate
+from analysis.models.capabilities import Capability, LoadReport, Need, capability
+from analysis.models.model_facts import ModelEstimate, ModelFacts
 from analysis.status import Resident
+from components.kit.part import Facts, Table, Text, Texts
+from components.kit.view import Control, Drawing, NoOptions, view
 
 
 def size(count: float | None) -> str:
@@ -48,31 +51,40 @@ def _works(page: str, able: Capability) -> Any:
     )
 
 
+@view("model/report", LoadReport)
+def model_report(report: LoadReport, options: NoOptions, theme: str) -> Drawing:
+    """A model's facts, what loading has proved of it, and what works with it."""
+    facts = report.facts
+    proof = [Texts("", (Text("Proved at loading", "\n".join(facts.proof)),))] if facts.proof else []
+    rows = tuple((row.need, "yes" if row.works else "no", row.reason) for row in report.capabilities)
+    return Drawing(
+        caption=facts.note,
+        parts=(
+            *proof,
+            Facts(facts.label, tuple(fact_rows(facts))),
+            Table("What works with it", ("needed", "works", "why"), rows),
+        ),
+        facts={"model": facts.label, "revision": facts.revision, "fingerprint": facts.fingerprint},
+        control=recording_control(facts),
+        numbers={"parameters": facts.parameters, "layers": facts.layers, "heads": facts.heads},
+    )
+
+
+def recording_control(facts: ModelFacts) -> Control | None:
+    """The model's own attention, which the recorded queries and keys must reproduce."""
+    if facts.recording_error is None or not facts.attention_layers:
+        return None
+    text = (
+        "Attention computed from the recorded queries and keys differs from the model's own by at most "
+        f"{facts.recording_error:.1e}, on {facts.probe_tokens} tokens in all layers and heads."
+    )
+    return Control("the model's own attention", text, {"largest difference": facts.recording_error})
+
+
 def facts_card(index: int, model: Resident, used: bool, pages: list[tuple[str, Need]]) -> Any:
     """A loaded model: its facts, and which pages work with it and why. ``pages``: the name of each and its need."""
     facts = model.facts
-    group = facts.heads // max(1, facts.key_heads)
-    heads = sorted(set(facts.layer_heads or [facts.heads]))
-    rows = [
-        ("Parameters", f"{facts.parameters:,}, {facts.dtype} on {facts.device}"),
-        (
-            "Layers, query heads, key heads",
-            f"{facts.layers}, {facts.heads}, {facts.key_heads} ({group} queries per key head)"
-            if len(heads) == 1
-            else f"{facts.layers}, {' or '.join(map(str, heads))} by layer, up to {facts.key_heads}",
-        ),
-        ("Head width, hidden size", f"{facts.head_width}, {facts.hidden}"),
-        ("Longest input", f"{facts.max_positions:,} tokens" if facts.max_positions else "no limit of its own"),
-        ("Chat template", "yes" if facts.chat_template else "no"),
-        (
-            "Speed of a pass",
-            f"{1000 * facts.seconds_per_token:.2f} ms per token, measured on {facts.probe_tokens} tokens",
-        ),
-    ]
-    if facts.softcap:
-        rows.append(("Soft-cap of attention logits", f"±{facts.softcap:g}"))
-    if facts.sliding_windows:
-        rows.append(("Sliding window", f"{facts.sliding_windows[0]:,} tokens in some layers"))
+    rows = fact_rows(facts)
     works = [_works(name, capability(need, facts)) for name, need in pages]
     chosen = {"use": json.dumps(model.spec.to_dict(), sort_keys=True)}
     button = (
@@ -103,3 +115,30 @@ def facts_card(index: int, model: Resident, used: bool, pages: list[tuple[str, N
         className="attune-job",
         key=f"{index}-{used}",
     )
+
+
+def fact_rows(facts: ModelFacts) -> list[tuple[str, str]]:
+    """Name and value of what is known of a model."""
+    group = facts.heads // max(1, facts.key_heads)
+    heads = sorted(set(facts.layer_heads or [facts.heads]))
+    rows = [
+        ("Parameters", f"{facts.parameters:,}, {facts.dtype} on {facts.device}"),
+        (
+            "Layers, query heads, key heads",
+            f"{facts.layers}, {facts.heads}, {facts.key_heads} ({group} queries per key head)"
+            if len(heads) == 1
+            else f"{facts.layers}, {' or '.join(map(str, heads))} by layer, up to {facts.key_heads}",
+        ),
+        ("Head width, hidden size", f"{facts.head_width}, {facts.hidden}"),
+        ("Longest input", f"{facts.max_positions:,} tokens" if facts.max_positions else "no limit of its own"),
+        ("Chat template", "yes" if facts.chat_template else "no"),
+        (
+            "Speed of a pass",
+            f"{1000 * facts.seconds_per_token:.2f} ms per token, measured on {facts.probe_tokens} tokens",
+        ),
+    ]
+    if facts.softcap:
+        rows.append(("Soft-cap of attention logits", f"±{facts.softcap:g}"))
+    if facts.sliding_windows:
+        rows.append(("Sliding window", f"{facts.sliding_windows[0]:,} tokens in some layers"))
+    return rows

@@ -25,6 +25,8 @@ from analysis.token_card.answers import (
     TokenPart,
     UsedFeatureRow,
 )
+from components.kit.card import Panel
+from components.kit.figure_card import pin_button
 from components.kit.links import local
 from components.kit.panels import note
 from components.kit.types import Node
@@ -33,6 +35,8 @@ HINT = (
     "Click a token in a list, on any page. In a prompt, where a click means something else, double-click it, or press "
     "c while it has the focus."
 )
+PANEL = Panel("token-card", "Token card")
+"""How the card is pinned; its layout is its own."""
 TITLES = ("QK subspaces", "Regions", "Neuron channels", "MLP features")
 
 
@@ -42,6 +46,7 @@ def token_drawer() -> Node:
         [
             dcc.Store(id="card-tok-ask"),
             dcc.Store(id="card-tok-shown"),
+            dcc.Store(id={"settings": PANEL.name}),
             html.Div(
                 [
                     html.H2("Token card", id="card-tok-title"),
@@ -57,6 +62,7 @@ def token_drawer() -> Node:
                         id="card-tok-form",
                         className="card-tok-form",
                     ),
+                    pin_button(PANEL.name, "the token card"),
                     html.Button(
                         "✕", id="card-tok-close", className="attune-button", type="button", title="Close (Escape)",
                         **{"aria-label": "Close the token card"},
@@ -77,7 +83,7 @@ def token_drawer() -> Node:
         hidden=True,
         tabIndex="-1",
         role="dialog",
-        **{"aria-labelledby": "card-tok-title", "aria-modal": "false"},
+        **{"aria-labelledby": "card-tok-title", "aria-modal": "false", "data-card": PANEL.name},
     )  # fmt: skip
 
 

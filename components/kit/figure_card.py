@@ -62,21 +62,25 @@ def section(
     """A card around anything: title, controls, *Pin*, a menu if there is one, the children, and the store of what it
     shows, whose id is ``{"settings": name}``."""
     heading = html.H3(title) if title_id is None else html.H3(title, id=title_id)
-    pin = html.Button(
+    head = [
+        heading,
+        html.Div(controls, className="attune-card-controls"),
+        html.Div([pin_button(name, title), menu], className="attune-exits"),
+    ]
+    return html.Section(
+        [html.Div(head, className="attune-card-head"), *children, dcc.Store(id={"settings": name})],
+        **{"className": "attune-card", "aria-label": title, "data-card": name} | attributes,
+    )
+
+
+def pin_button(name: str, title: str) -> Any:
+    """What pins the card of that name (assets/frame/pin.js), whose title is ``title``."""
+    return html.Button(
         "Pin",
         className="attune-pin",
         type="button",
         title="Pin to the board of findings (key p)",
         **{"data-pin": name, "aria-label": f"Pin {title}"},
-    )
-    head = [
-        heading,
-        html.Div(controls, className="attune-card-controls"),
-        html.Div([pin, menu], className="attune-exits"),
-    ]
-    return html.Section(
-        [html.Div(head, className="attune-card-head"), *children, dcc.Store(id={"settings": name})],
-        **{"className": "attune-card", "aria-label": title, "data-card": name} | attributes,
     )
 
 

@@ -39,6 +39,22 @@ def spectrum_control(evidence: HeadEvidence) -> Control | None:
     return Control(SHUFFLED, text, measured(numbers))
 
 
+def evidence_numbers(evidence: HeadEvidence) -> dict[str, float]:
+    """What the evidence of a feature on one head says in single numbers."""
+    return measured(
+        {
+            "attention on a matching key": evidence.attention_positive,
+            "attention on another key": evidence.attention_negative,
+            "gap in nats": evidence.trace_nats,
+            "share won": evidence.hits,
+            "rank": evidence.rank_by_rule,
+            "singular values above the null": evidence.above_null,
+            "split-half cosine": evidence.split_half_subspace,
+            "examples": evidence.examples,
+        }
+    )
+
+
 def trace_control(evidence: HeadEvidence) -> Control | None:
     """Traces of relabelled examples."""
     mean, spread = evidence.trace_null_mean, evidence.trace_null_sd

@@ -1,11 +1,20 @@
-"""Evidence in words: the facts of a feature on one head, and what a swap test says. Missing figures are said so."""
+"""Evidence in words: the facts of a feature on one head, and what a swap test says. Missing figures are said so.
+
+The page lays the facts out by itself (:func:`evidence_card`); the view of the same answer draws them as parts, for a
+pin.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from dash import html
 
 from analysis.qk.answers.evidence import HeadEvidence, SwapTable
+from components.kit.part import Facts
 from components.kit.types import Node
+from components.kit.view import Drawing, view
+from components.qk.controls import evidence_numbers, spectrum_control
 
 
 def place_name(layer: int, head: int) -> str:
@@ -18,8 +27,41 @@ def number_or(value: float | None, form: str, missing: str = "not defined here")
     return missing if value is None else format(value, form)
 
 
+@dataclass(frozen=True)
+class FeatureOptions:
+    """What the feature is called."""
+
+    feature: str
+
+
+@view("attention/evidence", HeadEvidence, options=FeatureOptions)
+def head_evidence(facts: HeadEvidence, options: FeatureOptions, theme: str) -> Drawing:
+    """The figures behind a feature on one head, with the verdict and the remarks as the caption."""
+    where = f"{options.feature}, {place_name(facts.layer, facts.head)}"
+    return Drawing(
+        caption=" ".join([f"{where}. {facts.verdict}", *facts.remarks]),
+        parts=(Facts(where, tuple(evidence_rows(facts))),),
+        facts={"rank": facts.rank, "permutations": facts.permutations},
+        control=spectrum_control(facts),
+        numbers=evidence_numbers(facts),
+    )
+
+
 def evidence_card(facts: HeadEvidence, name: str) -> Node:
     """Verdict, remarks, and the table of figures behind them."""
+    rows = evidence_rows(facts)
+    warn = " attune-warn" if facts.noise_share is None or facts.noise_share > 0.01 else ""
+    return html.Div(
+        [
+            html.P([html.Strong(f"{name}, {place_name(facts.layer, facts.head)}. "), facts.verdict]),
+            html.Ul([html.Li(r) for r in facts.remarks], className="attune-remarks" + warn),
+            html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
+        ]
+    )
+
+
+def evidence_rows(facts: HeadEvidence) -> list[tuple[str, str]]:
+    """Name and value of each figure."""
     matching = number_or(facts.attention_positive, ".3f")
     other = number_or(facts.attention_negative, ".3f", "in another prompt")
     noise, chance, reserve = facts.noise_share, facts.chance, facts.held_back
@@ -32,7 +74,7 @@ def evidence_card(facts: HeadEvidence, name: str) -> Node:
     wins = "not defined here" if facts.hits is None else f"{facts.hits:.0%} of examples"
     if facts.hits is not None and chance is not None:
         wins += f" (by chance {chance:.0%})"
-    rows = [
+    return [
         ("Attention on a matching key / another", f"{matching} / {other}"),
         (f"{name_of_gap}, not centred (trace)" if facts.centred else f"{name_of_gap} (trace)", gap),
         ("Matching keys win, by however little", wins),
@@ -42,15 +84,6 @@ def evidence_card(facts: HeadEvidence, name: str) -> Node:
         ("Sampling noise", "not defined here" if noise is None else f"{noise:.1%} of the squared norm"),
         ("Examples", f"{facts.examples:,}" + (f"; {reserve:,} lines of the file are held back" if reserve else "")),
     ]
-    warn = " attune-warn" if noise is None or noise > 0.01 else ""
-    return html.Div(
-        [
-            html.P([html.Strong(f"{name}, {place_name(facts.layer, facts.head)}. "), facts.verdict]),
-            html.Ul([html.Li(r) for r in facts.remarks], className="attune-remarks" + warn),
-            html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
-        ],
-        className="attune-card",
-    )
 
 
 def trial_title(in_sample: bool) -> str:

@@ -1,4 +1,4 @@
-"""Tables of the validation page: what was measured beside what it ought to be."""
+"""Tables of the validation page: what was measured beside what it ought to be, on the page and as parts of a view."""
 
 from __future__ import annotations
 
@@ -7,8 +7,43 @@ from typing import Any
 
 from dash import html
 
-from analysis.qk.answers.validation import Invariant, ToyTraining
-from components.qk.controls import has_room
+from analysis.answer import plain_of
+from analysis.qk.answers.validation import Invariant, InvariantTable, ToyTraining
+from components.kit.part import Table
+from components.kit.view import Control, Drawing, NoOptions, view
+from components.qk.controls import KNOWN, has_room, invariant_control
+
+CHECK_WORDS = {True: ("as expected", "attune-good"), False: ("not as expected", "attune-bad"), None: ("", "")}
+
+
+@view("validation/checks", ToyTraining)
+def toy_table(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
+    """What was measured on a toy, beside its known answer."""
+    checks = toy_checks(toy)
+    verdicts = [verdict for *_, verdict in checks if verdict is not None]
+    rows = tuple((q, m, e, CHECK_WORDS[v][0]) for q, m, e, v in checks)
+    text = f"{sum(verdicts)} of the {len(verdicts)} quantities whose answer is known are as expected."
+    return Drawing(
+        caption=f"Trained in {toy.steps:,} steps.",
+        parts=(Table("Measured beside the known answer", ("quantity", "measured", "expected", "verdict"), rows),),
+        facts={**plain_of(toy.settings), "steps": toy.steps},
+        control=Control(KNOWN, text, {"as expected": float(sum(verdicts)), "known": float(len(verdicts))}),
+        numbers={"accuracy": toy.accuracy, "share on the diagonal": toy.interaction.diagonal_share}
+        | {f"rank of {name}": float(latent.rank) for name, latent in toy.latents.items()},
+    )
+
+
+@view("validation/invariants", InvariantTable)
+def measured_invariants(table: InvariantTable, options: NoOptions, theme: str) -> Drawing:
+    """Identities of the method with their errors on a model."""
+    columns = ("claim", "measured error", "allowed", "a variant that must fail", "its error", "verdict")
+    rows = tuple((r.claim, r.error, r.tolerance, r.variant, r.broken, _outcome(r)) for r in table.invariants)
+    return Drawing(
+        caption=" ".join(table.notes),
+        parts=(Table("Identities on the model", columns, rows),),
+        control=invariant_control(table),
+        numbers={"identities": len(rows), "identities that hold": sum(r.holds for r in table.invariants)},
+    )
 
 
 def invariant_table(rows: Sequence[Invariant]) -> Any:
@@ -43,10 +78,9 @@ Check = tuple[str, str, str, bool | None]
 
 def checks_table(rows: Sequence[Check]) -> Any:
     """Measured against expected: (quantity, measured, expected, verdict)."""
-    words = {True: ("as expected", "attune-good"), False: ("not as expected", "attune-bad"), None: ("", "")}
     head = html.Tr([html.Th(t, scope="col") for t in ("quantity", "measured", "expected", "")])
     body = [
-        html.Tr([html.Td(q), html.Td(m), html.Td(e), html.Td(words[v][0], className=words[v][1])])
+        html.Tr([html.Td(q), html.Td(m), html.Td(e), html.Td(CHECK_WORDS[v][0], className=CHECK_WORDS[v][1])])
         for q, m, e, v in rows
     ]
     return html.Table([html.Thead(head), html.Tbody(body)], className="attune-table")

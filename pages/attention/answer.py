@@ -18,10 +18,11 @@ from components.qk.figures import (
     prediction_bars,
     row_bars,
 )
-from pages.attention.cards import BARS, PREDICTION, SWAP
+from components.qk.prompt_parts import AnswerOptions, attention_answer
+from pages.attention.cards import BARS, PREDICTION, STRIPS, SWAP
 from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head, features_of, rank_of
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for
 
 
@@ -36,6 +37,7 @@ def fitted_features(features: Json, fitted: Json) -> list[tuple[int, ContrastSpe
         "answer": Output("answer", "children"),
         "asked": Output("asked", "data"),
         "bars": BARS.outputs,
+        "ref": STRIPS.ref,
         "error": Output("bars-error", "children"),
     },
     inputs={
@@ -103,12 +105,13 @@ def explain(
         AttentionRow,
     )
     if reply is None:
-        return {"answer": panel, "asked": None, "bars": BARS.empty(), "error": None}
+        return {"answer": panel, "asked": None, "bars": BARS.empty(), "ref": None, "error": None}
     options = RowOptions(query, side, reference, unit, bool(skip_first))
     return {
         "answer": html.P(reply.answer.sentence),
         "asked": reply.answer.key,
         "bars": content(row_bars, reading, reply, options=options, theme=theme),
+        "ref": ref_of(attention_answer, reading, reply, options=AnswerOptions(query, bool(skip_first))),
         "error": None,
     }
 

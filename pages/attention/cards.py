@@ -1,11 +1,14 @@
-"""The figure cards of the Attention page."""
+"""The figure cards and panels of the Attention page."""
 
 from __future__ import annotations
 
-from components.kit.card import Card
+from components.kit.card import Card, Panel
 from components.qk.evidence_figures import SWAP_HEIGHT
 from pages.cards import card_callbacks
 
+PROMPT = Panel("prompt-panel", "Prompt")
+STRIPS = Panel("strips", "Tokens")
+EVIDENCE = Panel("evidence", "Evidence")
 GRID = Card("grid", "Heads", 330, "Click a head to open it.")
 MATRIX = Card("matrix", "Attention of this head", 470)
 BARS = Card("bars", "What the logits are made of", 400)

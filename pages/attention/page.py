@@ -12,8 +12,9 @@ from analysis.qk.contrasts import CONTRAST_KINDS
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
+from components.qk.prompt_parts import OWN
 from pages.attention import answer, features, heads, overlap, proof, reading
-from pages.attention.cards import GRID, MATRIX
+from pages.attention.cards import GRID, MATRIX, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
 from pages.attention.tabs import evidence_tab, map_tab, overlap_tab, swap_tab, why_tab
@@ -90,49 +91,44 @@ def _stores(state: AttentionState) -> list[Node]:
 
 
 def _prompt(state: AttentionState) -> Node:
-    return html.Section(
-        [
-            html.Div([html.H3("Prompt")], className="attune-card-head"),
-            dcc.Dropdown(id="preset", placeholder="Presets", clearable=True, searchable=False),
-            html.Div(id="preset-why", className="attune-note"),
-            dbc.Label("Text", html_for="prompt", className="visually-hidden"),
-            dbc.Textarea(id="prompt", value=state.text, rows=6, spellCheck=False, className="attune-prompt"),
-            html.Div(
-                [
-                    dbc.Switch(id="chat", value=state.chat, label="Chat template"),
-                    html.Div(
-                        [
-                            dbc.Label("Generate", html_for="generate"),
-                            dbc.Input(
-                                id="generate",
-                                type="number",
-                                step="any",
-                                value=state.generate,
-                                size="sm",
-                                className="attune-number",
-                            ),
-                            html.Span("tokens"),
-                        ],
-                        className="attune-inline",
-                    ),
-                ],
-                className="attune-row",
-            ),
-            html.Div(
-                [
-                    html.Button("Read", id="read", className="attune-button attune-primary", type="button"),
-                    html.Button("Cancel", id="read-cancel", className="attune-button", type="button", disabled=True),
-                    progress("read-bar", "reading the prompt"),
-                ],
-                className="attune-row",
-            ),
-            html.Div(id="read-text", className="attune-note", **{"aria-live": "polite"}),
-            html.Div(id="prompt-error"),
-            html.Div(id="prompt-notes", className="attune-note"),
-            html.Div(id="next-tokens", className="attune-next"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Prompt"},
+    return PROMPT.layout(
+        dcc.Dropdown(id="preset", placeholder="Presets", clearable=True, searchable=False),
+        html.Div(id="preset-why", className="attune-note"),
+        dbc.Label("Text", html_for="prompt", className="visually-hidden"),
+        dbc.Textarea(id="prompt", value=state.text, rows=6, spellCheck=False, className="attune-prompt"),
+        html.Div(
+            [
+                dbc.Switch(id="chat", value=state.chat, label="Chat template"),
+                html.Div(
+                    [
+                        dbc.Label("Generate", html_for="generate"),
+                        dbc.Input(
+                            id="generate",
+                            type="number",
+                            step="any",
+                            value=state.generate,
+                            size="sm",
+                            className="attune-number",
+                        ),
+                        html.Span("tokens"),
+                    ],
+                    className="attune-inline",
+                ),
+            ],
+            className="attune-row",
+        ),
+        html.Div(
+            [
+                html.Button("Read", id="read", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id="read-cancel", className="attune-button", type="button", disabled=True),
+                progress("read-bar", "reading the prompt"),
+            ],
+            className="attune-row",
+        ),
+        html.Div(id="read-text", className="attune-note", **{"aria-live": "polite"}),
+        html.Div(id="prompt-error"),
+        html.Div(id="prompt-notes", className="attune-note"),
+        html.Div(id="next-tokens", className="attune-next"),
     )
 
 
@@ -163,30 +159,19 @@ def _heads(state: AttentionState) -> Node:
 
 
 def _tokens() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Tokens", id="tokens-title"),
-                    dbc.Switch(id="skip-first", value=True, label="leave out the first token (attention sink)"),
-                ],
-                className="attune-card-head",
-            ),
-            html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
-            html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
-            html.Div(
-                "Where does it look? Shaded by the square root of its attention, as a share of the "
-                "strongest; click one to ask why.",
-                className="attune-note",
-            ),
-            html.Div(
-                id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}
-            ),
-            html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
-            html.Div("This is the head's own attention, not the model's answer.", className="attune-note"),
-        ],
-        className="attune-card",
-        **{"aria-label": "Tokens"},
+    return STRIPS.layout(
+        html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
+        html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
+        html.Div(
+            "Where does it look? Shaded by the square root of its attention, as a share of the "
+            "strongest; click one to ask why.",
+            className="attune-note",
+        ),
+        html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
+        html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
+        html.Div(OWN, className="attune-note"),
+        controls=dbc.Switch(id="skip-first", value=True, label="leave out the first token (attention sink)"),
+        title_id="tokens-title",
     )
 
 

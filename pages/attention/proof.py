@@ -15,13 +15,13 @@ from analysis.qk.contrasts import in_sample_trial
 from analysis.qk.ops.features import Evidence, HeldOut, feature_name
 from analysis.qk.ops.prompt import PlaceOnMap
 from components.kit.types import Json, Node, Outputs, Relay, Typed
-from components.qk.evidence_card import evidence_card, trial_title
+from components.qk.evidence_card import FeatureOptions, evidence_card, head_evidence, trial_title
 from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
 from components.qk.maps import MapOptions, prompt_map, trial_map
-from pages.attention.cards import BY_RANK, DIRECTIONS, MAP, SPECTRUM
+from pages.attention.cards import BY_RANK, DIRECTIONS, EVIDENCE, MAP, SPECTRUM
 from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head, features_of, rank_of
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, ask_job, reply_of, spec_of
 
 HEAD_WIDTH = 64
@@ -42,6 +42,7 @@ def rank_slider(manual: bool, question: Json) -> tuple[bool, int]:
 @callback(
     output={
         "text": Output("evidence-text", "children"),
+        "ref": EVIDENCE.ref,
         "spectrum": SPECTRUM.outputs,
         "directions": DIRECTIONS.outputs,
     },
@@ -89,9 +90,10 @@ def show_evidence(
         Evidence,
     )
     if reply is None:
-        return {"text": panel, "spectrum": SPECTRUM.empty(), "directions": DIRECTIONS.empty()}
+        return {"text": panel, "ref": None, "spectrum": SPECTRUM.empty(), "directions": DIRECTIONS.empty()}
     return {
         "text": evidence_card(reply.answer, feature_name(contrast)),
+        "ref": ref_of(head_evidence, reply, options=FeatureOptions(feature_name(contrast))),
         "spectrum": content(spectrum, reply, theme=theme),
         "directions": content(direction_bars, reply, theme=theme),
     }

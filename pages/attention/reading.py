@@ -22,8 +22,11 @@ from analysis.qk.ops.prompt import TracePrompt
 from components.kit.panels import note
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.heads import prompt_score
+from components.qk.prompt_parts import prompt_text
 from pages.address import link_to, remember
+from pages.attention.cards import PROMPT
 from pages.attention.state import AttentionState, Head
+from pages.cards import ref_of
 from pages.common import ask_job, reply_of, spec_of
 from pages.state import names_of
 
@@ -130,12 +133,13 @@ def read_prompt(
     return question, tokens, None, remember(text or "")
 
 
-@callback(Output("prompt-notes", "children"), Output("next-tokens", "children"), Input("reading", "data"))
-def describe_reading(question: Json) -> tuple[Node, Node]:
+@callback(Output("prompt-notes", "children"), Output("next-tokens", "children"), PROMPT.ref, Input("reading", "data"))
+def describe_reading(question: Json) -> tuple[Node, Node, Json]:
     """Remarks on the prompt, and the model's next-token distribution as small bars."""
     if not question:
-        return "", ""
-    reading = reading_of(question).answer
+        return "", "", None
+    reply = reading_of(question)
+    reading = reply.answer
     tokens = len(reading.labels)
     generated = tokens - reading.prompt_tokens
     count = f"{tokens} tokens" + (f", {generated} of them generated (greedy)" if generated else "")
@@ -154,10 +158,8 @@ def describe_reading(question: Json) -> tuple[Node, Node]:
             zip(ids, reading.next.labels, reading.next.probabilities, strict=True), NEXT_TOKENS
         )
     ]
-    return " ".join([count + ".", *reading.notes]), [
-        html.Div("The model would continue with", className="attune-note"),
-        *rows,
-    ]
+    bars = [html.Div("The model would continue with", className="attune-note"), *rows]
+    return " ".join([count + ".", *reading.notes]), bars, ref_of(prompt_text, reply)
 
 
 @callback(

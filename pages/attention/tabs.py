@@ -8,7 +8,18 @@ from dash import dcc, html
 from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
-from pages.attention.cards import ALIGNMENT, BARS, BY_RANK, DIRECTIONS, MAP, OVERLAP, PREDICTION, SPECTRUM, SWAP
+from pages.attention.cards import (
+    ALIGNMENT,
+    BARS,
+    BY_RANK,
+    DIRECTIONS,
+    EVIDENCE,
+    MAP,
+    OVERLAP,
+    PREDICTION,
+    SPECTRUM,
+    SWAP,
+)
 from pages.attention.state import AttentionState
 
 _SIDES = [("query", "query"), ("key", "key"), ("both", "both")]
@@ -73,7 +84,7 @@ def swap_tab() -> list[Node]:
 def evidence_tab() -> list[Node]:
     """What supports the active feature on the opened head."""
     return [
-        html.Div(id="evidence-text", children=empty("Fit a feature to see what supports it.")),
+        EVIDENCE.layout(html.Div(id="evidence-text", children=empty("Fit a feature to see what supports it."))),
         html.Div(
             [
                 SPECTRUM.layout(),

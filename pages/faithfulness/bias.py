@@ -7,8 +7,7 @@ from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from analysis.engine.client import Reply
 from analysis.faithfulness.answers.board import Board
-from components.faithfulness.board_figures import bias
-from components.faithfulness.cost_figures import kappa_map
+from components.faithfulness.bias_figures import bias, kappa_map
 from components.kit.types import Json
 from pages.cards import content
 from pages.common import reply_of

@@ -17,12 +17,13 @@ from analysis.faithfulness.ops.study import TIERS, FaithBoard, FaithStudies
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
 from components.faithfulness.board_table import board_table, exhibits, tier_cards
 from components.faithfulness.honesty import honesty_strip
+from components.faithfulness.tables import OneTier, leaderboard_rows, study
 from components.kit.card import UNCHANGED, Content
 from components.kit.panels import empty
 from components.kit.types import Json, Node
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
-from pages.faithfulness.cards import LEADERBOARD
+from pages.faithfulness.cards import LEADERBOARD, RANKING, STUDY
 from pages.faithfulness.state import FaithState, awaits_model
 
 NOTHING = "Nothing of this study has a label, so nothing can be ranked. Its scores stand under Distributions."
@@ -198,20 +199,26 @@ def show_board(tab: str, question: Json, tiers: list[str] | None, published: boo
     Output("fth-board-table", "children"),
     Output("fth-board-cards", "children"),
     Output("fth-board-exhibits", "children"),
+    STUDY.ref,
+    RANKING.ref,
     Input("fth-tab", "active_tab"),
     Input("fth-board", "data"),
     Input("fth-board-table-tier", "value"),
 )
-def show_table(tab: str, question: Json, tier: str | None) -> tuple[Node, Node, Node]:
+def show_table(tab: str, question: Json, tier: str | None) -> tuple[Node, ...]:
     """One tier in numbers, what each tier rests on, and what is shown without being ranked."""
     if tab != "board":
-        return no_update, no_update, no_update
-    board = board_of(question)
-    if board is None or not board.tiers:
-        return empty(NOTHING if board else "No numbers yet."), None, exhibits(board.exhibits if board else ())
+        return (no_update,) * 5
+    if not question:
+        return empty("No numbers yet."), None, exhibits(()), None, None
+    reply: Reply[Board] = reply_of(question)
+    board, of_study = reply.answer, ref_of(study, reply)
+    if not board.tiers:
+        return empty(NOTHING), None, exhibits(board.exhibits), of_study, None
     why = board.withheld(tier)
     table = empty(why) if why else board_table(board.rows, board.differences, tier or "")
-    return table, tier_cards(board.tiers), exhibits(board.exhibits)
+    ranking = None if why or not tier else ref_of(leaderboard_rows, reply, options=OneTier(tier))
+    return table, tier_cards(board.tiers), exhibits(board.exhibits), of_study, ranking
 
 
 @callback(Output("fth-honesty", "children"), Input("fth-board", "data"))

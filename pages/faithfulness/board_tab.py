@@ -10,7 +10,7 @@ from dash import dcc, html
 from components.kit.names import named
 from components.kit.panels import empty
 from components.kit.types import Json, Node
-from pages.faithfulness.cards import LEADERBOARD
+from pages.faithfulness.cards import LEADERBOARD, RANKING, STUDY
 
 
 def choice(label: str, name: str, value: str | None = None, options: Sequence[Json] = (), wide: bool = False) -> Node:
@@ -42,20 +42,14 @@ def board_tab() -> Node:
             html.Div(id="fth-board-error", className="fthb-error"),
             html.Div(id="fth-board-sink", hidden=True),
             LEADERBOARD.layout(),
-            html.Div(id="fth-board-cards"),
-            html.Section(
-                [
-                    html.Div(
-                        [html.H3("In numbers"), choice("tier", "fth-board-table-tier")],
-                        className="attune-card-head",
-                    ),
-                    html.Div(
-                        empty("The numbers come with the board."),
-                        id="fth-board-table",
-                        className="attune-table-box fthb-table-box",
-                    ),
-                ],
-                className="attune-card",
+            STUDY.layout(html.Div(id="fth-board-cards"), className="fthb-study"),
+            RANKING.layout(
+                html.Div(
+                    empty("The numbers come with the board."),
+                    id="fth-board-table",
+                    className="attune-table-box fthb-table-box",
+                ),
+                controls=choice("tier", "fth-board-table-tier"),
                 **{"aria-label": "The leaderboard in numbers"},
             ),
             html.Div(id="fth-board-exhibits"),

@@ -18,12 +18,13 @@ from analysis.faithfulness.ops.item import FaithIntervene
 from analysis.models.spec import ModelSpec
 from components.faithfulness.item import edited_text, item_text, moved_table
 from components.faithfulness.item_figures import item_options, moved_options
+from components.faithfulness.tables import intervention, moved_scores
 from components.kit.card import UNCHANGED
 from components.kit.panels import empty
 from components.kit.types import Json, Node
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
-from pages.faithfulness.cards import OPTIONS
+from pages.faithfulness.cards import INTERVENE, MOVED, OPTIONS
 from pages.faithfulness.state import OpenItem, is_edit
 from pages.faithfulness.trace import is_same_item
 from pages.frame.drawn import tree
@@ -96,6 +97,7 @@ def operation_of(asked: Json, model: ModelSpec) -> FaithIntervene:
         "options": OPTIONS.outputs,
         "scores": Output("fth-after-scores-tree", "data"),
         "note": Output("fth-after-note", "children"),
+        "refs": [INTERVENE.ref, MOVED.ref],
     },
     inputs={
         "moved": Input("fth-moved", "data"),
@@ -108,10 +110,11 @@ def operation_of(asked: Json, model: ModelSpec) -> FaithIntervene:
 def show_moved(moved: Json, tab: str, theme: str, question: Json, problem: Node = None) -> dict[str, Any]:
     """Answer, options and scores, before and after."""
     if tab != "intervene":
-        return dict.fromkeys(("answer", "text", "passes", "scores", "note"), no_update) | {"options": UNCHANGED}
+        unchanged = dict.fromkeys(("answer", "text", "passes", "scores", "note"), no_update)
+        return unchanged | {"options": UNCHANGED, "refs": [no_update] * 2}
     if not question:
         nothing = {"answer": "", "text": None, "passes": "", "scores": tree(empty(WAITING)), "note": ""}
-        return nothing | {"options": OPTIONS.empty("no item is open")}
+        return nothing | {"options": OPTIONS.empty("no item is open"), "refs": [None] * 2}
     if not moved or not is_same_item(moved, question):
         reading: Reply[ItemReading] = reply_of(question)
         item = reading.answer
@@ -123,6 +126,7 @@ def show_moved(moved: Json, tab: str, theme: str, question: Json, problem: Node 
             "options": content(item_options, reading, theme=theme),
             "scores": tree(moved_table(rows)),
             "note": "",
+            "refs": [None] * 2,
         }
     reply: Reply[Intervention] = reply_of(moved)
     after = reply.answer
@@ -133,6 +137,7 @@ def show_moved(moved: Json, tab: str, theme: str, question: Json, problem: Node 
         "options": content(moved_options, reply, theme=theme),
         "scores": tree(moved_table(after.scores)),
         "note": "" if after.note else "After: the edited chain, measured for the answer that it leads to.",
+        "refs": [ref_of(intervention, reply, reply_of(question)), ref_of(moved_scores, reply)],
     }
 
 

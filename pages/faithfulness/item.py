@@ -12,6 +12,7 @@ from typing import Any
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
 from analysis.engine.client import Reply
+from analysis.faithfulness.answers.board import Board
 from analysis.faithfulness.answers.item import ItemReading
 from analysis.faithfulness.ops.item import FaithItem
 from analysis.models.spec import ModelSpec
@@ -25,11 +26,14 @@ from components.faithfulness.item import (
     option_bars,
     regime_switch,
 )
+from components.faithfulness.tables import certified, claim_words, item_certificate
 from components.kit.links import local
 from components.kit.panels import empty
 from components.kit.types import Json, Node
 from pages.address import link_to
+from pages.cards import ref_of
 from pages.common import ask_for, reply_of, spec_of
+from pages.faithfulness.cards import ITEM
 from pages.faithfulness.state import OpenItem
 
 FAILED = "This item could not be read; why is said below. Choose it again, or another one."
@@ -84,7 +88,7 @@ def show_item(item: Json, model: Json, session: str) -> dict[str, Any]:
         "bars": option_bars(reading.options, reading.answer),
         "own": reading.own.sentence,
         "badge": badge(reading.label),
-        "claim": sentence(reading.claim),
+        "claim": claim_words(reading.claim),
         "certified": certified(reading),
         "certificate": certificate(reading),
         "attention": attention_link(reading, spec_of(model)),
@@ -106,21 +110,6 @@ def form_of(item: ItemReading, study: str) -> Json:
     return parts | {"steps": list(item.steps), "twins": twins}
 
 
-def sentence(claim: str) -> str:
-    """A claim as a sentence: rows of a file bring phrases."""
-    words = claim.strip()
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) or not words else ".")
-
-
-def certified(item: ItemReading) -> str:
-    """Whether all checks went as the label says, in a few words."""
-    if item.tier == "0":
-        return "by construction"
-    if not item.certificate:
-        return "not certified"
-    return f"{sum(swap.passed for swap in item.certificate)} of {len(item.certificate)} checks passed"
-
-
 def attention_link(item: ItemReading, model: ModelSpec) -> list[Node]:
     """The way to the Attention page with this prompt; too long a prompt goes there without what stands before it."""
     words = "nothing is hidden from the model there" if item.tier == "0" else ""
@@ -133,6 +122,17 @@ def attention_link(item: ItemReading, model: ModelSpec) -> list[Node]:
         return [html.Span("This prompt is too long for the Attention page.", className="attune-note")]
     link = dcc.Link("Open this prompt on the Attention page", href=local(href), className="attune-link fth-link")
     return [link, html.Span(words, className="attune-note")]
+
+
+@callback(ITEM.ref, Input("fth-reading", "data"), Input("fth-board", "data"))
+def pinned_item(question: Json, board: Json) -> Json:
+    """What a pin of the item draws: the item beside the board of its study, once both are there."""
+    if not question or not board:
+        return None
+    reading: Reply[ItemReading] = reply_of(question)
+    ranked: Reply[Board] = reply_of(board)
+    same = OpenItem.from_dict(reading.question.params).study == ranked.answer.study
+    return ref_of(item_certificate, reading, ranked) if same else None
 
 
 # A twin is what is opened next as a rule, so its text is read while the open one is looked at.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import dcc, html
 
 from components.kit.types import Node
-from pages.faithfulness.cards import OPTIONS, STRIP, TRACE
+from pages.faithfulness.cards import INTERVENE, MOVED, NUMBERS, OPTIONS, STRIP, TRACE
 
 
 def button(name: str, text: str, label: str = "", primary: bool = False, disabled: bool = False) -> Node:
@@ -33,19 +33,16 @@ def trace_tab() -> Node:
                 ],
                 className="fth-two",
             ),
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("This item in numbers"),
-                            html.Span(id="fth-numbers-said", className="attune-note fth-numbers-said"),
-                            button("fth-full-go", "Compute anew, step by step", "All measures on this item, now"),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.Div(id="fth-full-error"),
-                    html.Div(id="fth-numbers", className="fth-numbers"),
-                ],
+            NUMBERS.layout(
+                html.Div(id="fth-full-error"),
+                html.Div(id="fth-numbers", className="fth-numbers"),
+                controls=html.Div(
+                    [
+                        html.Span(id="fth-numbers-said", className="attune-note fth-numbers-said"),
+                        button("fth-full-go", "Compute anew, step by step", "All measures on this item, now"),
+                    ],
+                    className="attune-inline",
+                ),
                 id="fth-numbers-card",
                 className="attune-card fth-numbers-card",
                 **{"aria-label": "Scores of this item"},
@@ -59,24 +56,20 @@ def intervene_tab() -> Node:
     """Edits on the left, what they do on the right."""
     return html.Div(
         [
-            html.Section(
-                [
-                    html.Div([html.H3("Change the chain or the key")], className="attune-card-head"),
-                    dcc.Store(id="fth-draft"),
-                    html.Div(id="fth-form", className="fth-form"),
-                    html.Div(
-                        [
-                            button("fth-apply", "Apply", primary=True, disabled=True),
-                            button("fth-reset", "Reset"),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="fth-after-passes", className="attune-note fth-after-passes"),
-                    html.Div(id="fth-intervene-error"),
-                    html.H4("What the model reads"),
-                    html.Div(id="fth-after-text", className="fth-text fth-after-text", tabIndex="0"),
-                ],
-                className="attune-card",
+            INTERVENE.layout(
+                dcc.Store(id="fth-draft"),
+                html.Div(id="fth-form", className="fth-form"),
+                html.Div(
+                    [
+                        button("fth-apply", "Apply", primary=True, disabled=True),
+                        button("fth-reset", "Reset"),
+                    ],
+                    className="attune-row",
+                ),
+                html.Div(id="fth-after-passes", className="attune-note fth-after-passes"),
+                html.Div(id="fth-intervene-error"),
+                html.H4("What the model reads"),
+                html.Div(id="fth-after-text", className="fth-text fth-after-text", tabIndex="0"),
                 **{"aria-label": "Interventions"},
             ),
             html.Div(
@@ -87,16 +80,9 @@ def intervene_tab() -> Node:
                 id="fth-moved-box",
                 className="fth-box",
             ),
-            html.Section(
-                [
-                    html.Div(
-                        [html.H3("Scores before and after"), html.Span(id="fth-after-note", className="attune-note")],
-                        className="attune-card-head",
-                    ),
-                    html.Div(id="fth-after-scores", className="fth-after-scores"),
-                ],
-                className="attune-card",
-                **{"aria-label": "Scores before and after"},
+            MOVED.layout(
+                html.Div(id="fth-after-scores", className="fth-after-scores"),
+                controls=html.Span(id="fth-after-note", className="attune-note"),
             ),
         ],
         className="fth-intervene",

@@ -14,6 +14,7 @@ from components.kit.types import Node
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
 from pages.faithfulness.bias_tab import bias_tab
 from pages.faithfulness.board_tab import board_tab
+from pages.faithfulness.cards import ITEM
 from pages.faithfulness.cost_tab import cost_tab
 from pages.faithfulness.item_tabs import intervene_tab, trace_tab
 from pages.faithfulness.picture import picture
@@ -144,15 +145,13 @@ def _item() -> Node:
 
 
 def _label() -> Node:
-    return html.Section(
-        [
-            html.Div(
-                [html.H3("Label"), html.Div(id="fth-badge"), html.Span(id="fth-certified", className="attune-note")],
-                className="attune-card-head",
-            ),
-            html.P(id="fth-claim", className="fth-claim"),
-            html.Div(id="fth-certificate", className="fth-certificate-box"),
-        ],
+    return ITEM.layout(
+        html.P(id="fth-claim", className="fth-claim"),
+        html.Div(id="fth-certificate", className="fth-certificate-box"),
+        controls=html.Div(
+            [html.Div(id="fth-badge"), html.Span(id="fth-certified", className="attune-note")],
+            className="attune-inline",
+        ),
         className="attune-card fth-label-card",
         **{"aria-label": "Label and certificate", "aria-live": "polite"},
     )

@@ -22,10 +22,13 @@ from analysis.errors import UserError
 from analysis.faithfulness.answers.jobs import OwnChains
 from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
 from components.faithfulness.board_table import refused_table
+from components.faithfulness.tables import own_chains
 from components.kit.panels import note
 from components.kit.types import Json, Node, Relay, Typed
+from pages.cards import ref_of
 from pages.common import ask_for, ask_job, refusal, spec_of
 from pages.faithfulness.board import ModelStudies
+from pages.faithfulness.cards import OWN as OWN_CHAINS
 from pages.faithfulness.state import PATH
 
 A = TypeVar("A")
@@ -148,6 +151,7 @@ def make(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json,
     Output("fth-own-made", "data"),
     Output("fth-own-problem", "children"),
     Output("fth-own-answer", "children"),
+    OWN_CHAINS.ref,
     Input("fth-own-go", "n_clicks"),
     *[State(f"fth-own-{name}", "value") for name in OWN],
     State("model", "data"),
@@ -155,16 +159,17 @@ def make(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json,
     State("session", "data"),
     **running("fth-own"),
 )
-def write(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node]:
+def write(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node, Json]:
     """Let the model write its chains; each can be opened above."""
     *form, model, known, session = values
     if not clicks:
-        return no_update, no_update, no_update
+        return (no_update,) * 4
     reply, panel = asked(lambda: FaithOwn(spec_of(model), **of_own(*form)), set_progress, session, known)
     if reply is None:
-        return no_update, panel, None
+        return no_update, panel, None, None
     own = reply.answer
-    return {"study": own.study, "n": clicks}, None, [answer(own.sentence, own.study), chains(own)]
+    shown = [answer(own.sentence, own.study), chains(own)]
+    return {"study": own.study, "n": clicks}, None, shown, ref_of(own_chains, reply)
 
 
 @callback(

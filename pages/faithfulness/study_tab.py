@@ -6,8 +6,10 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.faithfulness.ops.jobs import MAX_FILE
+from components.kit.card import Panel
 from components.kit.names import named, progress
 from components.kit.types import Node, Typed
+from pages.faithfulness.cards import OWN
 
 TIERS = [
     {"label": "0: blind models", "value": "0"},
@@ -60,7 +62,11 @@ def job(name: str, text: str) -> list[Node]:
     ]
 
 
-def _card(title: str, said: str, content: list[Node]) -> Node:
+def _card(title: str, said: str, content: list[Node], panel: Panel | None = None) -> Node:
+    """A form; with a panel, what it makes can be pinned."""
+    if panel is not None:
+        lead = html.P(said, className="attune-note fthb-lead")
+        return panel.layout(lead, *content, className="attune-card fthb-form-card")
     head = html.Div(html.H3(title), className="attune-card-head")
     return html.Section(
         [head, html.P(said, className="attune-note fthb-lead"), *content],
@@ -98,7 +104,7 @@ def _again() -> Node:
 
 def _own() -> Node:
     return _card(
-        "Chains of its own",
+        OWN.title,
         "The loaded model writes chains for your question. They are split into steps and measured. They have no "
         "label: nothing certifies how the answers were made.",
         [
@@ -139,6 +145,7 @@ def _own() -> Node:
             dbc.Switch(id="fth-own-continued", value=False, label=CONTINUED),
             *job("fth-own", "Write and measure"),
         ],
+        OWN,
     )
 
 

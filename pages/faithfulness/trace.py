@@ -12,12 +12,13 @@ from analysis.faithfulness.ops.item import FaithTrace
 from analysis.spoken import duration
 from components.faithfulness.item import score_table
 from components.faithfulness.item_figures import score_strip, trace
+from components.faithfulness.tables import score_rows
 from components.kit.card import UNCHANGED
 from components.kit.panels import empty
 from components.kit.types import Json
-from pages.cards import content
+from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
-from pages.faithfulness.cards import STRIP, TRACE
+from pages.faithfulness.cards import NUMBERS, STRIP, TRACE
 from pages.faithfulness.state import OpenItem
 from pages.frame.drawn import tree
 
@@ -50,6 +51,7 @@ def show_trace(item: Json, tab: str, theme: str, model: Json, session: str) -> d
     output={
         "strip": STRIP.outputs,
         "table": Output("fth-numbers-tree", "data"),
+        "table_ref": NUMBERS.ref,
         "passes": Output("fth-numbers-said", "children"),
     },
     inputs={
@@ -62,9 +64,10 @@ def show_trace(item: Json, tab: str, theme: str, model: Json, session: str) -> d
 def show_scores(question: Json, anew: Json, tab: str, theme: str) -> dict[str, Any]:
     """All measures of the open item, as they were kept or as they were computed anew."""
     if tab != "trace":
-        return {"strip": UNCHANGED, "table": no_update, "passes": no_update}
+        return {"strip": UNCHANGED} | dict.fromkeys(("table", "table_ref", "passes"), no_update)
     if not question:
-        return {"strip": STRIP.empty("no item is open"), "table": tree(empty("No item is open.")), "passes": ""}
+        nothing = tree(empty("No item is open."))
+        return {"strip": STRIP.empty("no item is open"), "table": nothing, "table_ref": None, "passes": ""}
     reply: Reply[ItemReading] = reply_of(question)
     if anew and is_same_item(anew, question):
         reply = reply_of(anew)
@@ -72,6 +75,7 @@ def show_scores(question: Json, anew: Json, tab: str, theme: str) -> dict[str, A
     return {
         "strip": content(score_strip, reply, theme=theme),
         "table": tree(score_table(item.scores, item.label, item.full)),
+        "table_ref": ref_of(score_rows, reply),
         "passes": passes_words(item.passes, item.full, item.seconds),
     }
 

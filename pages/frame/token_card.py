@@ -15,11 +15,13 @@ from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.token_card.answers import Place
 from analysis.token_card.card import TokenCard
-from components.frame.token_card import HINT, TITLES, empty_part, head, offer, part
+from components.frame.token_card import HINT, PANEL, TITLES, empty_part, head, offer, part
+from components.frame.token_parts import token_parts
 from components.kit.panels import note
 from components.kit.types import Json, Node
 from pages.address import remember
 from pages.attention.state import AttentionState, features_of
+from pages.cards import ref_of
 from pages.common import ask_for, spec_of
 from pages.state import read as read_state
 
@@ -36,6 +38,7 @@ def register_token_card(app: Dash) -> None:
         Output("card-tok-parts", "children"),
         Output("card-tok-error", "children"),
         Output("card-tok-shown", "data"),
+        PANEL.ref,
         Input("card-tok-ask", "data"),
         Input("model", "data"),
         State("card-tok-shown", "data"),
@@ -46,19 +49,19 @@ def register_token_card(app: Dash) -> None:
     )
     def show(ask: Json, model: Json, shown: Json, session: str, way_back: str | None) -> tuple[Node, ...]:
         if not isinstance(ask, dict):
-            return (no_update,) * 5
+            return (no_update,) * 6
         here = {"turn": ask.get("turn"), "model": model}
         moved = ctx.triggered_id == "model" or (shown or {}).get("turn") == ask.get("turn")
         if moved and (shown or {}).get("model") != model and not ask.get("token"):
-            return "", note(OTHER_MODEL), no_parts(), None, here
+            return "", note(OTHER_MODEL), no_parts(), None, here, None
         spec = spec_of(model)
         reply, panel = ask_for(lambda: asked(spec, ask, way_back), session, "token-card")
         if reply is None:
-            return "", note(HINT), no_parts(), panel, here
-        card = reply.answer
+            return "", note(HINT), no_parts(), panel, here, None
+        card, ref = reply.answer, ref_of(token_parts, reply)
         if card.id is None:
-            return card.text.strip(), offer(card), no_parts(), None, here
-        return card.token, head(card), [part(p, lambda place: href(place, spec)) for p in card.parts], None, here
+            return card.text.strip(), offer(card), no_parts(), None, here, ref
+        return card.token, head(card), [part(p, lambda place: href(place, spec)) for p in card.parts], None, here, ref
 
 
 def no_parts() -> list[Node]:

@@ -16,6 +16,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.findings.store import findings
 from analysis.findings.tours import bundled_tours
 from components.frame.home import (
+    PICTURE_HEIGHT,
     boards_box,
     introduction,
     page_card,
@@ -24,6 +25,7 @@ from components.frame.home import (
     tour_list,
     words_box,
 )
+from components.kit.figure_card import blank
 from components.kit.links import local
 from components.kit.types import Json, Node, Outputs
 from pages.cards import render
@@ -39,11 +41,7 @@ NO_PICTURE = "Nothing is computed here before you ask for it."
 def layout(**_query: str) -> Node:
     """The page, before anything is asked."""
     cards = [
-        page_card(
-            page.name, page.path, page.question, picture_box(_slug(page)) if page.picture else words_box(NO_PICTURE)
-        )
-        for page in _pages()
-        if page.path != "/model"
+        page_card(page.name, page.path, page.question, _picture(page)) for page in _pages() if page.path != "/model"
     ]
     return html.Div(
         [
@@ -129,7 +127,7 @@ def draw_picture(ready: Json, theme: str | None, slug: Json, model: Json) -> Out
         picture = page.picture(spec_of(model))
         figure = render(picture.ref, theme).figure
     except UserError as error:
-        return {"figure": no_update, "label": error.message}
+        return {"figure": blank(PICTURE_HEIGHT, "nothing to draw yet"), "label": error.message}
     except (WorkerGone, OperationFailed, Cancelled, Superseded):
         return {"figure": no_update, "label": "This picture could not be drawn now."}
     text = f"{picture.own_model or ready['label']}: {picture.text}"

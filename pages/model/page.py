@@ -8,10 +8,12 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, page_registry
 
-from analysis.engine.loading import EstimateModel, LoadModel
+from analysis.engine.loading import DescribeModel, EstimateModel, LoadModel
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
-from components.frame.model_card import estimate_card, facts_card
+from analysis.view_ref import QuestionRef
+from components.frame.model_card import estimate_card, facts_card, model_report
+from components.kit.card import Panel
 from components.kit.names import progress
 from components.kit.panels import empty, note
 from components.kit.types import Json, Node, Relay, Typed
@@ -19,6 +21,7 @@ from pages.common import ask_for, ask_job, client, refusal, spec_of
 from pages.manifest import PageManifest
 
 PATH = "/model"
+RESIDENTS = Panel("model-in-use", "In memory")
 
 
 def layout(**_query: str) -> Node:
@@ -88,13 +91,7 @@ def layout(**_query: str) -> Node:
                         ],
                         className="attune-card",
                     ),
-                    html.Section(
-                        [
-                            html.Div([html.H3("In memory")], className="attune-card-head"),
-                            html.Div(id="residents", children=empty("Nothing is loaded yet.")),
-                        ],
-                        className="attune-card",
-                    ),
+                    RESIDENTS.layout(html.Div(id="residents", children=empty("Nothing is loaded yet."))),
                 ],
                 className="attune-two",
             ),
@@ -190,17 +187,25 @@ def load(set_progress: Relay, clicks: int | None, *form: Typed) -> tuple[Json, N
 
 @callback(
     Output("residents", "children"),
+    RESIDENTS.ref,
     Input("pulse", "n_intervals"),
     Input("model", "data"),
     State("residents", "children"),
 )
-def show_residents(_pulse: int, model: Json, _shown: Node) -> Node:
-    """What is in memory, with what works and why not."""
-    status = client().status()
+def show_residents(_pulse: int, model: Json, _shown: Node) -> tuple[Node, Json]:
+    """What is in memory, with what works and why not. What is pinned is the model in use here."""
+    status, used = client().status(), spec_of(model)
     if not status.loaded:
-        return empty(f"Nothing is loaded yet: {status.phase}")
+        return empty(f"Nothing is loaded yet: {status.phase}"), None
     pages = [(page["name"], page["needs"]) for page in page_registry.values() if page["needs"]]
-    return [facts_card(i, m, m.spec == spec_of(model), pages) for i, m in enumerate(reversed(status.loaded))]
+    cards = [facts_card(i, m, m.spec == used, pages) for i, m in enumerate(reversed(status.loaded))]
+    return cards, None if status.resident(used) is None else report_of(used)
+
+
+def report_of(model: ModelSpec) -> Json:
+    """What draws the report of a model; asked when it is drawn."""
+    question = QuestionRef(DescribeModel.__name__, DescribeModel(model).to_params())
+    return model_report.ref([question]).to_dict()
 
 
 @callback(

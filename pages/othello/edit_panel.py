@@ -33,6 +33,35 @@ def edit_panel() -> Node:
     return html.Div(
         [
             EDITED.layout(
+                html.Div(
+                    [
+                        dbc.RadioItems(
+                            id="oth-choose",
+                            inline=True,
+                            value="fixed",
+                            options=[
+                                {"label": "this scale", "value": "fixed"},
+                                {"label": "best of the grid (looks at the answer)", "value": "best"},
+                            ],
+                        ),
+                        named(
+                            "scale",
+                            dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
+                            "attune-slider",
+                        ),
+                        html.Div(
+                            [
+                                dbc.Label("blocks", html_for="oth-blocks"),
+                                html.Div(
+                                    dcc.RangeSlider(0, 5, 1, value=[0, 5], id="oth-blocks"),
+                                    className="attune-slider",
+                                ),
+                            ],
+                            className="attune-inline attune-layer",
+                        ),
+                    ],
+                    className="oth-controls",
+                ),
                 html.Div(id="oth-edit-said", className="attune-status", **{"aria-live": "polite"}),
                 html.Div(id="oth-edit-error"),
                 html.Div(
@@ -68,30 +97,6 @@ def edit_panel() -> Node:
                         html.Div(
                             dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
                             className="attune-pick attune-story",
-                        ),
-                        dbc.RadioItems(
-                            id="oth-choose",
-                            inline=True,
-                            value="fixed",
-                            options=[
-                                {"label": "this scale", "value": "fixed"},
-                                {"label": "best of the grid (looks at the answer)", "value": "best"},
-                            ],
-                        ),
-                        named(
-                            "scale",
-                            dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
-                            "attune-slider",
-                        ),
-                        html.Div(
-                            [
-                                dbc.Label("blocks", html_for="oth-blocks"),
-                                html.Div(
-                                    dcc.RangeSlider(0, 5, 1, value=[0, 5], id="oth-blocks"),
-                                    className="attune-slider",
-                                ),
-                            ],
-                            className="attune-inline attune-layer",
                         ),
                     ],
                     className="oth-controls",

@@ -10,7 +10,7 @@ from dash import Input, Output, State, callback, dcc, html, no_update
 from analysis.engine.client import Reply
 from analysis.qk.answers.validation import ToyPoint, ToyTraining
 from analysis.qk.ops.validation import Invariants, TrainToy
-from components.kit.card import Card
+from components.kit.card import Card, Panel
 from components.kit.field import choice_field, number_field
 from components.kit.names import progress
 from components.kit.panels import empty
@@ -23,8 +23,14 @@ from components.qk.validation_figures import (
     toy_training,
     training_curve,
 )
-from components.qk.validation_tables import checks_table, invariant_table, toy_checks
-from pages.cards import card_callbacks, content
+from components.qk.validation_tables import (
+    checks_table,
+    invariant_table,
+    measured_invariants,
+    toy_checks,
+    toy_table,
+)
+from pages.cards import card_callbacks, content, ref_of
 from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.job import current_job
 from pages.manifest import PageManifest
@@ -37,6 +43,8 @@ SPECTRA = Card("toy-spectra", "Singular values", 340)
 MAP = Card("toy-map", "Queries and keys in the subspace of z1", 460)
 SWAPS = Card("toy-swaps", "Swapping two keys", 460)
 INTERACTION = Card("toy-interaction", "Which latent meets which", 420)
+CHECKS = Panel("toy-table", "Toy model")
+INVARIANTS = Panel("invariant-table", "Invariants on the loaded model")
 card_callbacks(CURVE, SPECTRA, MAP, SWAPS, INTERACTION)
 
 
@@ -46,52 +54,39 @@ def layout(**_query: str) -> Node:
         [
             dcc.Store(id="toy"),
             html.H1("Is the method right where the answer is known?", className="attune-title"),
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H3("Toy model"),
-                            html.Span(
-                                "One attention head learns to fetch a payload from the token whose two "
-                                "hidden codes, z1 and z2, match the "
-                                "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's "
-                                "rank, and so for z2.",
-                                className="attune-note",
-                            ),
-                        ],
-                        className="attune-card-head",
-                    ),
-                    html.Div(
-                        [
-                            number_field(TrainToy, "n1", "toy-n1", "rank of z1"),
-                            number_field(TrainToy, "n2", "toy-n2", "rank of z2"),
-                            number_field(TrainToy, "d_head", "toy-width", "head width"),
-                            number_field(TrainToy, "seed", "toy-seed", "seed"),
-                            choice_field(TrainToy, "task", "toy-task", TASKS),
-                            choice_field(TrainToy, "recipe", "toy-recipe", RECIPES),
-                            html.Button(
-                                "Train", id="toy-train", className="attune-button attune-primary", type="button"
-                            ),
-                            html.Button(
-                                "Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True
-                            ),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(
-                        [
-                            progress("toy-bar", "training the toy"),
-                            html.Span(id="toy-text", className="attune-note"),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="toy-error"),
-                    html.Div(
-                        id="toy-checks",
-                        children=empty("Press Train: the fast recipe takes about a quarter of a minute."),
-                    ),
-                ],
-                className="attune-card",
+            CHECKS.layout(
+                html.Div(
+                    [
+                        number_field(TrainToy, "n1", "toy-n1", "rank of z1"),
+                        number_field(TrainToy, "n2", "toy-n2", "rank of z2"),
+                        number_field(TrainToy, "d_head", "toy-width", "head width"),
+                        number_field(TrainToy, "seed", "toy-seed", "seed"),
+                        choice_field(TrainToy, "task", "toy-task", TASKS),
+                        choice_field(TrainToy, "recipe", "toy-recipe", RECIPES),
+                        html.Button("Train", id="toy-train", className="attune-button attune-primary", type="button"),
+                        html.Button("Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True),
+                    ],
+                    className="attune-row",
+                ),
+                html.Div(
+                    [
+                        progress("toy-bar", "training the toy"),
+                        html.Span(id="toy-text", className="attune-note"),
+                    ],
+                    className="attune-row",
+                ),
+                html.Div(id="toy-error"),
+                html.Div(
+                    id="toy-checks",
+                    children=empty("Press Train: the fast recipe takes about a quarter of a minute."),
+                ),
+                controls=html.Span(
+                    "One attention head learns to fetch a payload from the token whose two "
+                    "hidden codes, z1 and z2, match the "
+                    "query's (arXiv 2602.04752). The contrast of z1 must find a subspace of z1's "
+                    "rank, and so for z2.",
+                    className="attune-note",
+                ),
             ),
             html.Div([CURVE.layout(), SPECTRA.layout()], className="attune-two"),
             html.Div([MAP.layout(), SWAPS.layout()], className="attune-two"),
@@ -112,24 +107,21 @@ MANIFEST = PageManifest(
 
 
 def _invariants() -> Node:
-    return html.Section(
+    controls = html.Div(
         [
-            html.Div(
-                [
-                    html.H3("Invariants on the loaded model"),
-                    html.Button("Measure", id="measure", className="attune-button attune-primary", type="button"),
-                    html.Button("Cancel", id="measure-cancel", className="attune-button", type="button", disabled=True),
-                    progress("measure-bar", "measuring the invariants"),
-                ],
-                className="attune-card-head",
-            ),
-            html.Span(id="measure-text", className="attune-note"),
-            html.Div(id="measure-error"),
-            html.Div(
-                id="invariants", children=empty("Press Measure. Each identity stands beside a variant that must fail.")
-            ),
+            html.Button("Measure", id="measure", className="attune-button attune-primary", type="button"),
+            html.Button("Cancel", id="measure-cancel", className="attune-button", type="button", disabled=True),
+            progress("measure-bar", "measuring the invariants"),
         ],
-        className="attune-card",
+        className="attune-inline",
+    )
+    return INVARIANTS.layout(
+        html.Span(id="measure-text", className="attune-note"),
+        html.Div(id="measure-error"),
+        html.Div(
+            id="invariants", children=empty("Press Measure. Each identity stands beside a variant that must fail.")
+        ),
+        controls=controls,
     )
 
 
@@ -189,6 +181,7 @@ def train(
         "bar": Output("toy-bar", "value", allow_duplicate=True),
         "text": Output("toy-text", "children", allow_duplicate=True),
         "checks": Output("toy-checks", "children"),
+        "ref": CHECKS.ref,
         "curve": CURVE.more_outputs,
         "spectra": SPECTRA.outputs,
         "map": MAP.outputs,
@@ -205,6 +198,7 @@ def show_toy(question: Json, theme: str) -> dict[str, Any]:
         "bar": "100",
         "text": f"trained in {reply.answer.steps:,} steps",
         "checks": checks_table(toy_checks(reply.answer)),
+        "ref": ref_of(toy_table, reply),
         "curve": content(toy_training, reply, theme=theme),
         "spectra": content(toy_spectra, reply, theme=theme),
         "map": content(toy_map, reply, theme=theme),
@@ -215,6 +209,7 @@ def show_toy(question: Json, theme: str) -> dict[str, Any]:
 
 @callback(
     Output("invariants", "children"),
+    INVARIANTS.ref,
     Output("measure-error", "children"),
     Input("measure", "n_clicks"),
     State("model", "data"),
@@ -227,12 +222,13 @@ def show_toy(question: Json, theme: str) -> dict[str, Any]:
     interval=300,
     prevent_initial_call=True,
 )
-def measure(set_progress: Relay, clicks: int | None, model: Json, session: str) -> tuple[Json, Node]:
+def measure(set_progress: Relay, clicks: int | None, model: Json, session: str) -> tuple[Node, Json, Node]:
     """Measure the invariants on the model of this window."""
     if not clicks:
-        return no_update, no_update
+        return no_update, no_update, no_update
     reply, panel = ask_job(lambda: Invariants(spec_of(model)), set_progress, session, PATH)
     if reply is None:
-        return no_update, panel
+        return no_update, no_update, panel
     notes = [html.Div(text, className="attune-note") for text in reply.answer.notes]
-    return [invariant_table(reply.answer.invariants), *notes], None
+    table = invariant_table(reply.answer.invariants)
+    return [table, *notes], ref_of(measured_invariants, reply), None

@@ -24,11 +24,14 @@ from analysis.qk.answers.prompt import (
     SwapEffect,
 )
 from analysis.view_ref import QuestionRef, ViewRef
-from components.kit.view import VIEWS, NoOptions, View
+from components.kit.part import part_to_dict
+from components.kit.view import VIEWS, Drawing, NoOptions, View
+from components.qk.evidence_card import FeatureOptions, evidence_rows, head_evidence
 from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
 from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
+from components.qk.prompt_parts import AnswerOptions, attention_answer, prompt_text
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
 from pages.attention.reading import best_head
 from pages.attention.state import Head
@@ -87,6 +90,9 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (prompt_map, (TEST, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, asked=1)),
     (swap_test, (TEST,), TrialOptions(9, 2)),
     (overlap_matrices, (SubspaceOverlap(([1.0],), ([1.0],), ([0.5],), ("Induction",)),), NoOptions()),
+    (prompt_text, (READING,), NoOptions()),
+    (attention_answer, (READING, row(5)), AnswerOptions(4)),
+    (head_evidence, (EVIDENCE,), FeatureOptions("Induction")),
 ]
 
 
@@ -104,8 +110,81 @@ def test_a_figure_is_drawn_again_from_its_json(view: View[Any], answers: tuple[A
     again = ViewRef.from_dict(json.loads(json.dumps(ref.to_dict())))
     one = view.draw(*answers, options, "light")
     two = VIEWS[again.view].draw(*answers, VIEWS[again.view].options_from(again.options), "light")
-    assert as_json(one.figure) == as_json(two.figure) and one.caption == two.caption != "" and one.figure["data"]
-    assert as_json(view.draw(*answers, options, "dark").figure) != as_json(one.figure)
+    assert as_json(one.figure) == as_json(two.figure) and one.caption == two.caption != ""
+    assert as_json([part_to_dict(p) for p in one.parts]) == as_json([part_to_dict(p) for p in two.parts])
+    assert one.control == two.control and one.numbers == two.numbers
+    if one.figure is None:
+        assert one.parts
+    else:
+        assert one.figure["data"]
+        assert as_json(view.draw(*answers, options, "dark").figure) != as_json(one.figure)
+
+
+def drawn(name: str) -> Drawing:
+    view, answers, options = next(row for row in DRAWN if row[0].name == name)
+    drawing: Drawing = view.draw(*answers, options, "light")
+    return drawing
+
+
+def test_controls_and_numbers_are_those_of_the_answer() -> None:
+    spectrum_drawn, trace, swap, prediction = (
+        drawn(f"attention/{n}") for n in ("spectrum", "directions", "swap", "prediction")
+    )
+    assert spectrum_drawn.control is not None and spectrum_drawn.control.name == "shuffled labels"
+    assert spectrum_drawn.control.numbers == {"first singular value, 95 %": 0.3, "relabellings": 20}
+    assert spectrum_drawn.numbers["first singular value"] == 2.0
+    assert trace.control is not None and set(trace.control.numbers.values()) == {0.0, 0.1}
+    assert swap.control is not None and swap.control.name == "random subspaces" and "50 random" in swap.control.text
+    assert (swap.numbers["first key before"], swap.numbers["first key after"]) == (0.5, 0.1)
+    assert (swap.control.numbers["first key, median"], swap.control.numbers["second key, 5 %"]) == (0.3, 0.05)
+    assert prediction.control is not None and prediction.control.numbers == {"KL": 0.01}
+    assert prediction.numbers == {"KL": 0.3, "first before": 0.5, "first after": 0.1}
+    for name in ("map", "map with the prompt", "swaps by rank"):
+        test = drawn(f"attention/{name}")
+        assert test.control is not None and test.control.numbers["target"] == 0.2 and test.numbers["target"] == 0.5
+        assert test.numbers["share of the gap, key side"] == 0.9 and "On new examples." in test.control.text
+
+
+def test_heads_are_held_against_chance_or_shuffled_labels_and_a_prompt_against_nothing() -> None:
+    assert drawn("attention/heads").control is None and drawn("attention/matrix").control is None
+    share = heads_of_feature.draw(READING, SCORES, HeadOptions("hits", "Induction"), "light")
+    assert share.control is not None and (share.control.name, share.control.numbers) == ("chance", {"share won": 0.3})
+    gap = heads_of_feature.draw(READING, SCORES, HeadOptions("gap", "Induction", chosen=(1, 2)), "light")
+    assert gap.control is not None and gap.control.numbers["standard deviations"] == float(SCORES.trace_z[1, 2])
+    assert gap.control.text.startswith("This score has no null of its own.")
+    assert gap.numbers["layer 1 head 2"] == float(SCORES.contrast[1, 2])
+    bare = replace(SCORES, trace_z=np.full_like(SCORES.trace_z, np.nan), chance=None)
+    for score in ("gap", "hits", "trace", "z"):
+        assert heads_of_feature.draw(READING, bare, HeadOptions(score, "Induction"), "light").control is None
+
+
+def test_what_has_no_null_has_no_control() -> None:
+    alone = replace(EVIDENCE, null_band=None, above_null=None, trace_null_mean=None, trace_null_sd=None)
+    untried = replace(TEST, swaps=None)
+    assert (
+        spectrum.draw(alone, NoOptions(), "light").control is direction_bars.draw(alone, NoOptions(), "light").control
+    )
+    assert head_evidence.draw(alone, FeatureOptions("f"), "light").control is None
+    assert trial_map.draw(untried, MapOptions(9, 2), "light").control is None
+
+
+def test_the_row_of_a_query_is_shaded_text_with_its_numbers() -> None:
+    answer = row(5)
+    drawing = attention_answer.draw(READING, answer, AnswerOptions(3), "light")
+    (texts,) = drawing.parts
+    (text,) = texts.texts
+    assert text.text == "".join(WORDS) == "".join(token for token, _ in text.tokens)
+    shades = [shade for _, shade in text.tokens]
+    assert shades[0] == shades[4] == 0.0 and max(shades) == 1.0 and "not the model's answer" in drawing.caption
+    assert drawing.numbers["attention"] == float(answer.attention[2])
+    assert drawing.numbers["unexplained"] == float(answer.parts[2, -1])
+    assert row_bars.draw(READING, replace(answer, masked=True), RowOptions(4), "light").numbers == {}
+
+
+def test_the_evidence_that_is_pinned_is_that_of_the_page() -> None:
+    drawing = drawn("attention/evidence")
+    assert drawing.parts[0].rows == tuple(evidence_rows(EVIDENCE)) and "Induction, layer 9, head 2" in drawing.caption
+    assert drawing.control == drawn("attention/spectrum").control and drawing.numbers["share won"] == EVIDENCE.hits
 
 
 def test_an_export_says_what_a_rule_chose() -> None:

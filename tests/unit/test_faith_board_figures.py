@@ -24,6 +24,7 @@ from analysis.faithfulness.answers.board import (
     TierScores,
     Unlearning,
 )
+from components.faithfulness import bias_figures
 from components.faithfulness import board_figures as board
 from components.faithfulness import cost_figures as cost
 from components.faithfulness import point_figures as point
@@ -248,7 +249,7 @@ def test_distributions_have_a_panel_for_each_measure_with_all_its_points() -> No
 def test_called_shares_follow_the_threshold() -> None:
     given = points()
     scores = [p.scores["SCM"] or 0.0 for p in given.points]
-    found = board.called_shares(given, {"SCM": sorted(scores)[4], "FUR": 0.5})
+    found = bias_figures.called_shares(given, {"SCM": sorted(scores)[4], "FUR": 0.5})
     assert found == {"SCM": 8 / 12}  # at the threshold counts as faithful
 
 
@@ -264,7 +265,7 @@ def calls(shares: Mapping[str, tuple[int, int]], levels: Mapping[str, float], ti
 
 
 def bias(rows: Sequence[BoardRow], scores: TierScores, theme: str, **more: Any) -> dict[str, Any]:
-    return board.bias(board_of(rows, **more), scores, board.ThresholdOptions(), theme).figure
+    return bias_figures.bias(board_of(rows, **more), scores, bias_figures.ThresholdOptions(), theme).figure
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -284,12 +285,12 @@ def test_bias_shows_both_shares_and_the_share_that_is(theme: str) -> None:
     assert [s["x0"] for s in line] == [0.25] and "labelled faithful: 25%" in words(figure)
     ticks = figure["layout"]["yaxis"]["ticktext"]
     assert "NLDD  ≥ 0.25" in ticks and "Filler Tokens  ≥ 0.5" in ticks
-    moved = board.bias(board_of(), scores, board.ThresholdOptions({"SCM": -2.0}), theme)
+    moved = bias_figures.bias(board_of(), scores, bias_figures.ThresholdOptions({"SCM": -2.0}), theme)
     bars = moved.figure["data"][0]
-    assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1 and moved.caption == board.NOT_RANKED
+    assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1 and moved.caption == bias_figures.NOT_RANKED
     assert "SCM  ≥ −2" in moved.figure["layout"]["yaxis"]["ticktext"]
     ranked = board_of(kappa=Kappa((), {"1": ()}))
-    assert board.bias(ranked, scores, board.ThresholdOptions(), theme).caption == board.DASHED
+    assert bias_figures.bias(ranked, scores, bias_figures.ThresholdOptions(), theme).caption == bias_figures.DASHED
 
 
 def test_a_bar_says_on_how_few_items_it_rests() -> None:
@@ -328,7 +329,7 @@ def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
         for k, column in enumerate(table.T)
     ]  # fmt: skip
     scores = TierScores(tuple(rows), names, dict.fromkeys(names, 0.0), "SCM", "1")
-    drawing = cost.kappa_map(board_of(kappa=Kappa(names)), scores, board.ThresholdOptions(), theme)
+    drawing = bias_figures.kappa_map(board_of(kappa=Kappa(names)), scores, bias_figures.ThresholdOptions(), theme)
     (heat,) = checked(drawing.figure)["data"]
     agreement = kappa_matrix(np.where(np.isnan(table), np.nan, table > 0))
     assert heat["z"][1] == [pytest.approx(agreement[2, 0]), None] and heat["z"][0][1] is None
@@ -340,9 +341,13 @@ def test_kappa_shows_each_pair_once_with_its_number(theme: str) -> None:
     on = [[c[2] for c in line] for line in heat["customdata"]]
     assert on[0][0] == "<br>on 12 items" and on[1] == ["<br>on 300 items", "<br>on 12 items"]
     assert "on up to 300 items; a measure with n" in drawing.caption
-    assert cost._kappa(-0.12) == "−.12" and cost._kappa(-0.004) == ".00" and cost._kappa(1.0) == "1.00"
+    assert (
+        bias_figures._kappa(-0.12) == "−.12"
+        and bias_figures._kappa(-0.004) == ".00"
+        and bias_figures._kappa(1.0) == "1.00"
+    )
     two = replace(scores, thresholds={"SCM": 0.0, HOSTILE: 0.0})  # what has no threshold is compared with nothing
-    drawing = cost.kappa_map(board_of(kappa=Kappa(names)), two, board.ThresholdOptions(), theme)
+    drawing = bias_figures.kappa_map(board_of(kappa=Kappa(names)), two, bias_figures.ThresholdOptions(), theme)
     assert "empty" not in words(drawing.figure) and not any(
         "n =" in t for t in drawing.figure["layout"]["yaxis"]["ticktext"]
     )
@@ -402,7 +407,7 @@ def test_the_sweep_shows_the_floor_and_the_chosen_rate() -> None:
 @pytest.mark.parametrize("theme", THEMES)
 def test_nothing_gives_a_figure_that_says_so(theme: str) -> None:
     nothing = [row("SCM", "importance", None, None, None, passes=None, seconds=None)]
-    none, plain, moved = replace(points(), points=()), NoOptions(), board.ThresholdOptions()
+    none, plain, moved = replace(points(), points=()), NoOptions(), bias_figures.ThresholdOptions()
     for figure in (
         leaderboard([], TIERS, True, theme),
         leaderboard(ROWS, [], True, theme),
@@ -411,8 +416,8 @@ def test_nothing_gives_a_figure_that_says_so(theme: str) -> None:
         distributions(none, ["SCM"], theme),
         distributions(points(), ["FUR"], theme),
         bias(nothing, points(), theme),
-        cost.kappa_map(board_of(), points(), moved, theme).figure,
-        cost.kappa_map(board_of(kappa=Kappa(("SCM", "NLDD"))), points(), moved, theme).figure,
+        bias_figures.kappa_map(board_of(), points(), moved, theme).figure,
+        bias_figures.kappa_map(board_of(kappa=Kappa(("SCM", "NLDD"))), points(), moved, theme).figure,
         cost.cost(board_of(nothing), plain, theme).figure,
         cost.lengths(board_of(), plain, theme).figure,
         cost.sweep(board_of(), plain, theme).figure,

@@ -25,9 +25,10 @@ from analysis.faithfulness.answers.item import Intervention, ItemScore, ItemTrac
 from analysis.faithfulness.answers.jobs import AnswerCount, OwnChain, OwnChains, RefusedLine
 from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
 from app import create_app
-from components.faithfulness.board_figures import LeaderboardOptions, ThresholdOptions, bias, called_shares, leaderboard
+from components.faithfulness.bias_figures import ThresholdOptions, bias, called_shares, kappa_map
+from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
 from components.faithfulness.board_table import board_table, refused_table, span, tier_cards, within
-from components.faithfulness.cost_figures import cost, kappa_map, lengths, sweep
+from components.faithfulness.cost_figures import cost, lengths, sweep
 from components.faithfulness.honesty import honesty_strip
 from components.faithfulness.item_figures import moved_options, score_strip, trace
 from components.faithfulness.point_figures import DistributionOptions, TruthOptions, distributions, importance_truth
@@ -191,8 +192,9 @@ def test_a_withheld_tier_is_withheld_everywhere(monkeypatch: pytest.MonkeyPatch,
         bias.draw(of, "bias", "dark", hidden)["bias"],
     ):
         assert card["ref"] is None and card["figure"]["data"] == []
-    table, cards, _ = board.show_table("board", hidden, "2")
+    table, cards, _, of_study, ranking = board.show_table("board", hidden, "2")
     assert WHY in written(table) and WHY in written(cards) and "0.77" not in written([table, cards])
+    assert ranking is None and of_study["view"] == "faithfulness/study"
     shown = board.show_board("board", hidden, ["1", "2"], True, "dark")
     assert "0.7654" not in written(shown) and "0.4321" not in written(shown)
     lengths = cost.show_cost("cost", hidden, "dark")["lengths"]["figure"]
@@ -275,13 +277,14 @@ def test_a_study_without_labels_is_not_ranked(held: Held) -> None:
 
     bare = held.question(made_board(tiers=(), exhibits=()), "FaithBoard")
     drawn = board.show_board("board", bare, [], True, "light")
-    table, cards, shown = board.show_table("board", bare, None)
+    table, cards, shown, _, ranking = board.show_table("board", bare, None)
     assert (
         "label" in drawn["caption"]
         and drawn["ref"] is None
         and "label" in written(table)
         and cards is None
         and shown is None
+        and ranking is None
     )
 
 

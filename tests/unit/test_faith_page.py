@@ -35,6 +35,7 @@ from analysis.models.spec import ModelSpec
 from app import create_app
 from components.faithfulness import item as faith_item
 from components.faithfulness import item_figures
+from components.faithfulness.tables import certified, claim_words
 from components.kit.view import NoOptions
 from pages.attention.state import AttentionState
 from pages.faithfulness import intervene, item, pick, trace
@@ -297,13 +298,10 @@ def test_the_certificate_shows_what_came_and_what_is_not_claimed() -> None:
     made = faith_item.certificate(reading())
     assert [text_of(found(made, name)) for name in ("fth-pass", "fth-fail")] == ["✓", "✗"]
     assert "0.750" in text_of(made) and "It does not claim that." in text_of(made)
-    assert item.certified(reading()) == "1 of 2 checks passed"
-    assert (
-        item.certified(reading(certificate=[])) == "not certified"
-        and item.certified(reading(tier="0")) == "by construction"
-    )
+    assert certified(reading()) == "1 of 2 passed"
+    assert certified(reading(certificate=[])) == "not certified" and certified(reading(tier="0")) == "by construction"
     assert "No certificate" in text_of(faith_item.certificate(reading(certificate=[])))
-    assert item.sentence("given by the file: x") == "Given by the file: x." and item.sentence("") == ""
+    assert claim_words("given by the file: x") == "Given by the file: x." and claim_words("") == ""
 
 
 def test_the_prompt_goes_to_the_attention_page(client: FlaskClient) -> None:

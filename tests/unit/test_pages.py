@@ -66,12 +66,13 @@ def ask(search):
                        {"id": "_pages_location", "property": "search", "value": search}]}
     return browser.post("/_dash-update-component", json=body).get_json()["response"]
 model.client = lambda: Worker()
+(card,), _ = model.show_residents(0, None, None)
 navigation = [c for c in browser.get("/_dash-dependencies").get_json() if "..nav-attention.href" in c["output"]]
 print(json.dumps({
     "layout": json.dumps(browser.get("/_dash-layout").get_json()),
     "page": ask(""), "held": ask('?model={"source": "owner/other"}'),
     "outputs": [c["output"] for c in navigation],
-    "card": json.dumps(model.show_residents(0, None, None)[0].to_plotly_json(), default=lambda c: c.to_plotly_json()),
+    "card": json.dumps(card.to_plotly_json(), default=lambda c: c.to_plotly_json()),
 }))
 """
 

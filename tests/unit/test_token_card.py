@@ -148,7 +148,7 @@ def test_the_card_is_closed_at_first_and_no_modal() -> None:
     assert drawer.hidden is True and drawer.role == "dialog" and attribute(drawer, "aria-modal") == "false"
     titles = [attribute(x, "aria-label") for x in inside(drawer) if getattr(x, "className", "") == "card-tok-part"]
     assert titles == list(card.TITLES)
-    ids = [x.id for x in inside(drawer) if getattr(x, "id", None)]
+    ids = [x.id for x in inside(drawer) if isinstance(getattr(x, "id", None), str)]
     assert len(ids) == len(set(ids)) and all(i.startswith("card-tok") for i in ids)
 
 

@@ -15,7 +15,7 @@ from plotly.utils import PlotlyJSONEncoder
 from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.answers.board import TierScores
 from analysis.view_ref import ViewRef
-from components.faithfulness.board_figures import called_shares
+from components.faithfulness.bias_figures import called_shares
 from tests.unit.faithfulness.answers import Held
 from tests.unit.test_faith_board_page import NAMES, answered, app, made_board, written
 

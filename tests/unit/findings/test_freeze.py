@@ -97,9 +97,11 @@ def test_a_frozen_view_has_all_that_was_on_screen(tmp_path: Path) -> None:
 
 
 def test_models_are_named_once_even_when_they_are_not_in_memory() -> None:
-    questions = [QuestionRef("HeadAttention", {"model": {"source": "default"}})] * 2 + [QuestionRef("TrainToy", {})]
-    (model,) = models_of(questions, ())
-    assert model["source"] == "default" and model["fingerprint"] == ""
+    questions = [QuestionRef("HeadAttention", {"model": {"source": "default"}, "text": "a"})] * 2
+    questions += [QuestionRef("TrainToy", {}), QuestionRef("OthelloFacts", {})]
+    default, othello = models_of(questions, ())
+    assert default["source"] == "default" and default["fingerprint"] == ""
+    assert othello["source"] == "othello" and othello["label"]
 
 
 def stamp(**changes: Any) -> QuestionStamp:

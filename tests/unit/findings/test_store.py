@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -288,11 +289,13 @@ def test_store_of_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert findings() is not one
 
 
-def test_a_new_step_keeps_what_was_there_and_a_copy_of_it(store: FindingStore) -> None:
+def test_a_new_step_keeps_what_was_there_and_one_copy_of_it(store: FindingStore) -> None:
     board = store.new_board("kept")
     path = store.root / "findings.sqlite"
     steps = (*STEPS, ("ALTER TABLE board ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'",))
-    for connection in (open_database(path, steps), open_database(path, steps)):
+    with ThreadPoolExecutor(4) as threads:
+        connections = list(threads.map(lambda _: open_database(path, steps), range(4)))
+    for connection in connections:
         assert connection.execute("SELECT title, colour FROM board").fetchall() == [("kept", "blue")]
         connection.close()
     copies = list(store.root.glob("findings-format-*.sqlite"))

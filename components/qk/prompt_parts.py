@@ -1,0 +1,55 @@
+"""A prompt and one row of attention as texts: what the Attention page shows of them beside its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.qk.answers.prompt import QueryRow, Reading
+from components.kit.part import Table, Text, Texts
+from components.kit.view import Drawing, NoOptions, view
+from components.qk.figures import row_numbers
+
+OWN = "This is the head's own attention, not the model's answer."
+
+
+@view("attention/prompt", Reading)
+def prompt_text(reading: Reading, options: NoOptions, theme: str) -> Drawing:
+    """The prompt, and what the model would continue with."""
+    given, generated = reading.labels[: reading.prompt_tokens], reading.labels[reading.prompt_tokens :]
+    texts = [Text("Prompt", "".join(given)), *([Text("Generated", "".join(generated))] if generated else [])]
+    rows = tuple(zip(reading.next.labels, map(float, reading.next.probabilities), strict=True))
+    return Drawing(
+        caption=" ".join([f"{len(reading.labels)} tokens.", *reading.notes]),
+        parts=(Texts("", tuple(texts)), Table("The model would continue with", ("token", "probability"), rows)),
+        numbers={"tokens": len(reading.labels), "probability of the first": float(reading.next.probabilities[0])},
+    )
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """``query``: the position that asks. ``skip_first``: the first token, which takes what nobody needs, is not
+    shaded."""
+
+    query: int
+    skip_first: bool = True
+
+
+@view("attention/answer", Reading, QueryRow, options=AnswerOptions)
+def attention_answer(reading: Reading, row: QueryRow, options: AnswerOptions, theme: str) -> Drawing:
+    """The sentence on a query and a key, and the tokens, shaded by the square root of the attention that they get."""
+    seen = np.nan_to_num(np.asarray(row.attention, float)[: options.query + 1])
+    if options.skip_first and len(seen) > 1:
+        seen[0] = 0.0
+    shades = np.sqrt(seen / seen.max()) if seen.max() > 0 else seen
+    tokens = tuple(
+        (label, round(float(shades[i]), 3) if i <= options.query else 0.0) for i, label in enumerate(reading.labels)
+    )
+    title = f"Where token {options.query}, “{reading.labels[options.query]}”, looks"
+    return Drawing(
+        caption=f"{row.sentence} {OWN}",
+        parts=(Texts("", (Text(title, "".join(reading.labels), tokens=tokens),)),),
+        facts={"key": row.key},
+        numbers=row_numbers(row),
+    )
