@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 from pages.findings.paper import pdf_of
 from tests.browser.board_of_forty import CLAIM, COUNT, bundle_of_forty
 from tests.browser.conftest import Server, shot
-from tests.browser.test_axe import barriers
+from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
 API = "/findings/api"
