@@ -21,7 +21,7 @@ from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
 
 COUNT = 40
-CLAIM = "The zebra of Quxford is read at block"
+CLAIM = "The zebra of Quxford is read in game"
 VIEWS = (
     "othello/accuracy",
     "othello/edits",
@@ -32,6 +32,11 @@ VIEWS = (
     "othello/model",
 )
 assert analysis.catalogue.NAMES
+
+
+def claim_of(n: int) -> str:
+    """The claim of the finding of that place, without a numeral."""
+    return f"{CLAIM} {chr(65 + n // 26)}{chr(65 + n % 26)}."
 
 
 def bundle_of_forty(root: Path) -> bytes:
@@ -46,7 +51,7 @@ def bundle_of_forty(root: Path) -> bytes:
         pin = pins[n % len(pins)]
         number = next(iter(pin.numbers))
         note = f"A *note* with {{{{{number}}}}} and [a link](https://example.org/).\n\n<img src=x onerror=alert({n})>"
-        body: Any = {"claim": f"{CLAIM} {n}.", "pins": [pin.id], "note": note, "speaker": "Slowly."}
+        body: Any = {"claim": claim_of(n), "pins": [pin.id], "note": note, "speaker": "Slowly."}
         store.add(board.id, "finding", body)
     return write_bundle(gather(store, board.id), {}, "0.1.0")
 

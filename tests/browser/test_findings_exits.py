@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from pages.findings.paper import pdf_of
-from tests.browser.board_of_forty import CLAIM, COUNT, bundle_of_forty
-from tests.browser.conftest import Server, shot
+from tests.browser.board_of_forty import COUNT, bundle_of_forty, claim_of
+from tests.browser.conftest import SHOTS, Server
 from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
@@ -45,13 +45,14 @@ def test_a_board_of_forty_is_handed_over(
     )
     board = answer.json()["board"]["id"]
     page.goto(f"{server.url}/findings?board={board}")
+    SHOTS.mkdir(exist_ok=True)
     page.click("text=Hand over")
     page.wait_for_selector("[data-size=page]:has-text('MB')")
-    shot(page, "handover")
+    page.screenshot(path=SHOTS / "handover.png")
     assert barriers(page, "dialog", ".fnd-dialog") == []
 
     # Without the mouse: a claim is hidden, and the page is downloaded.
-    claim = f"{CLAIM} 7."
+    claim = claim_of(7)
     page.focus("summary:has-text('of your own')")
     page.keyboard.press("Enter")
     page.locator(f".fnd-exit-text:has-text('{claim}') select").select_option("hide")
@@ -63,7 +64,7 @@ def test_a_board_of_forty_is_handed_over(
     print(f"static page of {COUNT} findings: {path.stat().st_size / 1e6:.2f} MB")
     assert path.stat().st_size < 12_000_000
     text = path.read_text(encoding="utf-8")
-    assert claim not in text and f"{CLAIM} 8." in text and "Slowly." not in text
+    assert claim not in text and claim_of(8) in text and "Slowly." not in text
     page.keyboard.press("Escape")
     page.click("text=Hand over")  # what was chosen is remembered
     assert page.locator(f".fnd-exit-text:has-text('{claim}') select").input_value() == "hide"
@@ -74,7 +75,7 @@ def test_a_board_of_forty_is_handed_over(
     assert figures > COUNT / 2 and alone.locator(".js-plotly-plot .main-svg").count() >= figures
     assert alone.locator(".page-item h2").count() >= COUNT and alone.locator("[onerror]").count() == 0
     assert alone.evaluate("document.querySelectorAll('.fnd-number').length") >= COUNT
-    alone.screenshot(path=tmp_path / "light.png")
+    alone.screenshot(path=SHOTS / "static-page.png")
     before = alone.locator(".js-plotly-plot text").first.evaluate("e => getComputedStyle(e).fill")
     alone.click("text=Dark or light")
     alone.wait_for_function(

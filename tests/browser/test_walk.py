@@ -39,7 +39,7 @@ ANSWERED = {
     "/mlp-features": "#mlp-contexts-top .mlp-context",
     "/faithfulness": "#fth-list .fth-row",
     "/validation": "#toy-train",
-    "/findings": "#findings-host > *",
+    "/findings": ".fnd-main",
     "/model": "#source",
 }
 MOST = 100_000

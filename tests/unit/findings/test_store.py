@@ -249,6 +249,15 @@ def test_titles_kinds_and_addresses_of_pins(store: FindingStore) -> None:
         store.add(store.inbox().id, "wall", {})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="leads to a page"):
         store.put_pin(pin_named("p", address="https://example.org/"))
+    store.put_pin(pin_named("p"))
+    with pytest.raises(UserError, match="there already"):
+        store.put_pin(pin_named("p", title="another"))
+    with pytest.raises(UserError, match="letters"):
+        store.put_pin(pin_named("../p"))
+    with pytest.raises(UserError, match="half of a character"):
+        store.put_pin(pin_named("q", parts=({"kind": "texts", "text": "\ud800"},)))
+    with pytest.raises(UserError, match="half of a character"):
+        store.put_json({"text": "\ud800"})
     for attempt in (store.board, store.drop_board, store.share, store.withdraw, store.undo, store.pin, store.item):
         with pytest.raises(UserError):
             attempt("absent")
