@@ -149,6 +149,9 @@ def test_two_people_on_one_board_lose_nothing(open_page: Callable[..., Page], se
     one.wait_for_function(SAVED)
     wait_for_claims(two, ["First", "Second to none / Second thoughts of mine!"])
     assert store.item(item).body["note"] == "Ours and theirs"
+    moved = "Second to none / Second thoughts of mine!"
+    two.locator(f"{here} .fnd-handle").drag_to(two.locator(".fnd-item >> nth=0"), target_position={"x": 90, "y": 6})
+    wait_for_claims(one, [moved, "First"])
     store.close()
 
 
