@@ -58,16 +58,18 @@ CARDS = """(names) => names.filter((name) => document.getElementById(name)).map(
 })"""
 PANELS = """(names) => names.filter((name) => document.querySelector(`[data-card="${name}"]`)).map((name) =>
   [name, dash_component_api.getLayout({ settings: name }).props.data || null])"""
-# What Pin gives for each card with something in it.
+# What Pin gives for each card with something in it, on a board that is taken away again.
 PIN = """async () => {
   const out = {};
+  const post = async (path, body) => (await fetch('/findings/api' + path, { method: 'POST',
+    headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })).json();
+  const board = (await post('/boards', { title: 'Walk' })).board.id;
   for (const { dataset } of document.querySelectorAll('[data-pin]')) {
     const ref = dash_component_api.getLayout({ settings: dataset.pin }).props.data;
     if (!ref || !ref.view) continue;
-    const made = await fetch('/findings/api/pin', { method: 'POST', headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ ref, title: dataset.pin, address: location.pathname, theme: 'light' }) });
-    out[dataset.pin] = await made.json();
+    out[dataset.pin] = await post('/pin', { ref, board, title: dataset.pin, address: location.pathname, theme: 'light' });
   }
+  await post(`/boards/${board}/drop`, {});
   return out;
 }"""
 THEME = "document.documentElement.dataset.bsTheme"
