@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from analysis.engine.keys import hash_of
-from analysis.findings.export.handover import Exhibit, Handover
+from analysis.findings.export.handover import HIDDEN, Exhibit, Handover
 from analysis.findings.export.scrub import Scrub
-from analysis.findings.export.texts import texts_of
+from analysis.findings.export.texts import asked_by, texts_of
 from analysis.findings.prose import REFERENCE
 from analysis.findings.records import Body, Check, Item, Pin
 
@@ -46,6 +46,10 @@ def redact(handover: Handover, choices: Mapping[str, str]) -> Handover:
         held = _shown(pin, handover)
         if not scrub.concerns(held):
             pins[pin.id] = pin
+            if scrub.concerns([pin.address, [text for _, text in asked_by(pin.address)]]):  # of another view there
+                pins[pin.id] = replace(pin, address="")
+                drawn = handover.exhibits.get(pin.id, {})
+                exhibits[pin.id] = {theme: {**shown, "address": ""} for theme, shown in drawn.items()}
             continue
         changed.add(pin.id)
         tokens = scrub.tokens(held)
@@ -72,7 +76,6 @@ def redact(handover: Handover, choices: Mapping[str, str]) -> Handover:
         {d: p for d, p in handover.pictures.items() if any(d == pin.picture for pin in pins.values())},
         exhibits,
         len(hidden),
-        frozenset(changed),
     )
 
 
@@ -118,7 +121,7 @@ def _pin(pin: Pin, scrub: Scrub, tokens: set[str]) -> Pin:
         parts=tuple(_part(part, scrub, tokens) for part in pin.parts),
         control=_control(pin.control, scrub, tokens),
         numbers=_named(pin.numbers, scrub, tokens),
-        facts=_named(pin.facts, scrub, tokens) | {"redacted": REDACTED},
+        facts=_named(pin.facts, scrub, tokens) | {HIDDEN: REDACTED},
         picture="",
         models=tuple(_settings(model, scrub) for model in pin.models),
     )
@@ -140,7 +143,7 @@ def _exhibit(exhibit: Exhibit, scrub: Scrub, tokens: set[str]) -> Exhibit:
         else:
             out[name] = value if name == "id" else _read(value, scrub, tokens)
     out["address"] = ""
-    out["facts"] = {**out.get("facts", {}), "redacted": REDACTED}
+    out["facts"] = {**out.get("facts", {}), HIDDEN: REDACTED}
     return out
 
 

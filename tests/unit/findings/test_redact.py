@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from urllib.parse import quote
 
 import pytest
 
@@ -83,6 +84,19 @@ def test_a_text_can_be_replaced_and_a_claim_hidden_as_a_whole() -> None:
     assert hidden.content.pins["pin-a"].ref["questions"][0]["params"]["text"] == "the first prompt"
     assert hidden.content.items[2].body["claim"] == "[text 2]"
     assert hidden.content.pins["pin-b"].answers != ()
+
+
+def test_a_text_of_another_view_in_an_address_is_listed_and_goes_with_the_address() -> None:
+    board = handover()
+    other, address = "Warm winters", "/steering?text=x&form="
+    pin = replace(
+        board.content.pins["pin-b"], address="/steering?text=x&form=" + quote(json.dumps({"positive": other}))
+    )
+    board.content.pins["pin-b"] = pin
+    assert ("prompt", other) in {(t.kind, t.text) for t in texts_of(board)}
+    hidden = redact(board, {text_id(other): ""})
+    assert hidden.content.pins["pin-b"] == replace(pin, address="")
+    assert redact(board, {text_id(SECRET): ""}).content.pins["pin-b"].address == pin.address
 
 
 @pytest.mark.parametrize("choices", [{}, {"0" * 16: ""}])
