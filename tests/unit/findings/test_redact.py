@@ -88,7 +88,7 @@ def test_a_text_can_be_replaced_and_a_claim_hidden_as_a_whole() -> None:
 
 def test_a_text_of_another_view_in_an_address_is_listed_and_goes_with_the_address() -> None:
     board = handover()
-    other, address = "Warm winters", "/steering?text=x&form="
+    other = "Warm winters"
     pin = replace(
         board.content.pins["pin-b"], address="/steering?text=x&form=" + quote(json.dumps({"positive": other}))
     )
