@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ from analysis.findings.export.texts import text_id, texts_of
 from tests.unit.findings.example_board import PUBLIC, SECRET, handover
 
 WORDS = ("zebra", "quxford", "1984", "ölmühle", "twice", "paid", "%C3%96lm", "\\u00d6lm", "\\u00d6l")
+IDS = re.compile(r"(?<!\w)4010\d(?!\w)")
+"""Ids of its tokens, which are the text in another spelling."""
 PIECES = ("bra", "qux", "ford", "mühle")
 """Tokens that are no words: no string may be one."""
 
@@ -42,10 +45,13 @@ def test_a_hidden_prompt_is_nowhere() -> None:
     board = handover()
     before = everything(board)
     assert all(word.casefold() in before for word in WORDS)  # so that the test can fail
-    after = everything(redact(board, {text_id(SECRET): ""}))
+    hidden = redact(board, {text_id(SECRET): ""})
+    after = everything(hidden)
+    assert IDS.search(before) and not IDS.search(after)
     assert [word for word in WORDS if word.casefold() in after] == []
     assert [piece for piece in PIECES if piece in after] == []
     assert "[text 1]" in after
+    assert hidden.content.pins["pin-a"].numbers["entropy"] == 1.5
 
 
 def test_a_pin_that_shows_it_loses_what_it_can_be_read_back_from() -> None:
