@@ -125,7 +125,7 @@ def change_item(item: str) -> Any:
     """Another content of an item, or the item as it is now where somebody else has changed it."""
     data = body(MAX_ITEM)
     content: Any = data.get("body") or {}
-    return _or_conflict(lambda: {"item": _shown(findings().change(item, content, _version(data), author_of(data)))})
+    return _or_conflict(lambda: _with_stamp(findings().change(item, content, _version(data), author_of(data))))
 
 
 def move_item(item: str) -> Any:
@@ -169,6 +169,12 @@ def _content(board: str) -> BoardContent:
 
 def _shown(item: Item) -> Any:
     return item_data(item, numbers_of(_content(item.board), item))
+
+
+def _with_stamp(item: Item) -> Any:
+    """An item, and the stamp that its board has by now: whoever knows the one before it has seen all other changes."""
+    content = _content(item.board)
+    return {"item": item_data(item, numbers_of(content, item)), "stamp": content.board.stamp}
 
 
 def _or_conflict(write: Callable[[], A]) -> A | dict[str, Any]:

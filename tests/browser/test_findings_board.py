@@ -14,7 +14,7 @@ from analysis.findings.records import Pin
 from analysis.findings.store import FindingStore
 from components.kit.figure import figure
 from tests.browser.conftest import Server, shot
-from tests.browser.test_axe import barriers
+from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
 SAVED = "() => document.querySelector('.fnd-state').textContent === 'saved'"
@@ -149,6 +149,9 @@ def test_two_people_on_one_board_lose_nothing(open_page: Callable[..., Page], se
     one.wait_for_function(SAVED)
     wait_for_claims(two, ["First", "Second to none / Second thoughts of mine!"])
     assert store.item(item).body["note"] == "Ours and theirs"
+    moved = "Second to none / Second thoughts of mine!"
+    two.locator(f"{here} .fnd-handle").drag_to(two.locator(".fnd-item >> nth=0"), target_position={"x": 90, "y": 6})
+    wait_for_claims(one, [moved, "First"])
     store.close()
 
 
