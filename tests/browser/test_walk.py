@@ -67,7 +67,8 @@ PIN = """async () => {
   for (const { dataset } of document.querySelectorAll('[data-pin]')) {
     const ref = dash_component_api.getLayout({ settings: dataset.pin }).props.data;
     if (!ref || !ref.view) continue;
-    out[dataset.pin] = await post('/pin', { ref, board, title: dataset.pin, address: location.pathname, theme: 'light' });
+    const more = { title: dataset.pin, address: location.pathname, theme: 'light' };
+    out[dataset.pin] = await post('/pin', { ref, board, ...more });
   }
   await post(`/boards/${board}/drop`, {});
   return out;
