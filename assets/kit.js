@@ -35,6 +35,9 @@
   const local = (path) => prefix + path;
   const bare = (path) => (prefix && path.startsWith(prefix + "/") ? path.slice(prefix.length) : path);
 
+  /** Whether an address leads to a page of this app: not to another site, a script, or one in disguise. */
+  const isOwn = (address) => /^\/(?![/\\])/.test(address || "");
+
   // ---- text ----
   const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const short = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
@@ -174,7 +177,7 @@
     return rows;
   }
 
-  register("attune_kit", { ALONG, bare, byId, bytesOf, download, element, escape, grown, list, local, none, on, picked,
+  register("attune_kit", { ALONG, bare, byId, bytesOf, download, element, escape, grown, isOwn, list, local, none, on, picked,
     pickedFirst, read, register, same, save, set, short, stream, tell, triggered, triggeredId, turn,
     unpack, walk, whenChanged });
 })();

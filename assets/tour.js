@@ -2,7 +2,7 @@
 // card that a step speaks of and lies where it hides least of it. Each step opens its page anew, at its address; the
 // window remembers the tour meanwhile. A link with ?tour=NAME&step=N begins one, from any page.
 (function () {
-  const { bare, element, local, on } = window.dash_clientside.attune_kit;
+  const { bare, element, isOwn, local, on } = window.dash_clientside.attune_kit;
   const KEY = "attune-tour", ADDED = ["tour", "step"];
   const GAP = 14, PATIENCE = 20000;
   // A page inside a talk, or in another site, is no place for a tour.
@@ -44,7 +44,7 @@
     const query = new URLSearchParams(search || "");
     query.set("tour", state.tour.name);
     query.set("step", String(state.step + 1));
-    window.location.assign(local(path) + "?" + query);
+    if (isOwn(path)) window.location.assign(local(path) + "?" + query);
   }
   function leave() {
     state = null;

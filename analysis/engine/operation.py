@@ -76,6 +76,11 @@ class Operation(Generic[A]):
         if spec is not None:
             context.model(spec, fresh=self.reread)
 
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        """Jobs whose kept answers this one is built on, each after those that it is built on itself. A page asks for
+        them one by one, since they take long; who wants the answer whatever it takes makes them first."""
+        return ()
+
     def run(self, context: Context) -> A | Result:
         """Compute the answer. Progress and cancel points go through ``context``."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from analysis.engine.question import Result
 from analysis.errors import UserError
-from analysis.findings.texts import check_png
+from analysis.findings.texts import check_png, json_bytes
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 KINDS = ("json", "safetensors", "png")
@@ -69,9 +69,9 @@ class Blobs:
         return body
 
     def put_json(self, data: Any) -> str:
-        """Keep plain data, in one spelling for equal data. ValueError for numbers that are not finite, UserError for
-        more than :data:`MAX_JSON`."""
-        body = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+        """Keep plain data. Raises as :func:`analysis.findings.texts.json_bytes`, and UserError for more than
+        :data:`MAX_JSON`."""
+        body = json_bytes(data)
         if len(body) > MAX_JSON:
             raise UserError(f"This view is too large to be pinned ({len(body) / 1e6:.0f} MB).")
         return self.put(body, "json")

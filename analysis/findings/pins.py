@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from analysis.findings.texts import MAX_TITLE, check_address, check_text
 from analysis.home import folder
 
 MAX_PIN = 16 << 20
+_NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class PinStore:
@@ -64,7 +66,10 @@ class PinStore:
                 self._idle.pop().close()
 
     def put_pin(self, pin: Pin) -> Pin:
-        """Keep a pin, for good. UserError: too large, or an address, title or caption that cannot be kept."""
+        """Keep a pin, for good. UserError: too large, there already, or a name, an address or a text that cannot be
+        kept."""
+        if not _NAME.fullmatch(pin.id):
+            raise UserError("A pin is named by letters, digits, - and _ only.")
         check_text(pin.title, "title", MAX_TITLE, "title")
         check_text(pin.caption, "caption", MAX_PIN, "caption")
         check_address(pin.address)
@@ -72,6 +77,8 @@ class PinStore:
         if len(text) > MAX_PIN:
             raise UserError(f"This view is too large to be pinned ({len(text) / 1e6:.0f} MB of texts and tables).")
         with self._transaction() as connection:
+            if connection.execute("SELECT 1 FROM pin WHERE id = ?", (pin.id,)).fetchone() is not None:
+                raise UserError("A pin of this name is there already.")
             connection.execute("INSERT INTO pin VALUES (?, ?, ?, ?)", (pin.id, pin.made, text, pin.picture))
         return pin
 

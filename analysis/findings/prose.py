@@ -84,9 +84,10 @@ class Numbers:
         return None if pin is None else self._number(pin, name)
 
     def listed(self) -> Iterator[tuple[str, Number]]:
-        """What may be chosen: reference and number, the item's own first."""
+        """What may be chosen: reference and number, the item's own first, and of a pin what its view names first: those
+        names have no dot, while those of an answer lead into it, and those of the control say so."""
         for pin in self._all.values():
-            for name in pin.numbers:
+            for name in sorted(pin.numbers, key=lambda name: (name.startswith("control."), name.count("."), name)):
                 if not REFERENCE.fullmatch("{{" + name + "}}"):
                     continue
                 number = self._number(pin, name)

@@ -13,13 +13,14 @@ from typing import Any
 
 from analysis.errors import UserError
 from analysis.findings.records import Board, Item
+from analysis.findings.texts import json_bytes
 
 _GAP = 1024.0
 
 
 def text_of(data: Any) -> str:
-    """Plain data in one spelling."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Plain data in one spelling. Raises as :func:`analysis.findings.texts.json_bytes`."""
+    return json_bytes(data).decode()
 
 
 def read_board(connection: sqlite3.Connection, board: str) -> Board:

@@ -11,6 +11,7 @@ FULL), so neither a killed process nor a power cut takes back what was acknowled
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -111,24 +112,26 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Sequenc
             f"The boards in {path.name} were written by a newer version of Attune (format {version}; this one reads "
             f"up to {len(steps)}). Start that version, or name another data folder in ATTUNE_HOME."
         )
-    if version:
-        _back_up(connection, path, version)
     with transaction(connection):
-        for number, step in enumerate(steps[_version(connection) :], start=_version(connection) + 1):
+        version = _version(connection)  # another process may have done it meanwhile
+        if 0 < version < len(steps):
+            _back_up(path, version)
+        for number, step in enumerate(steps[version:], start=version + 1):
             for statement in step:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
 
 
-def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """A copy of the database as it is: ``findings-format-1.sqlite``; a later one of the same format has a number."""
+def _back_up(path: Path, version: int) -> None:
+    """A copy of the database as it is: ``findings-format-1.sqlite``; a later one of the same format has a number. The
+    caller holds the lock of writers, so nobody else copies or writes; reading goes on beside it."""
     names = [f"{path.stem}-format-{version}{f'-{n}' if n else ''}{path.suffix}" for n in range(1000)]
     target = next(place for place in map(path.with_name, names) if not place.exists())
-    scratch = target.with_suffix(".part")
-    scratch.unlink(missing_ok=True)
-    copy = sqlite3.connect(scratch)
+    scratch = path.with_name(f".part-{secrets.token_hex(8)}")
+    source, copy = sqlite3.connect(path, timeout=WAIT), sqlite3.connect(scratch)
     try:
-        connection.backup(copy)
+        source.backup(copy)
     finally:
+        source.close()
         copy.close()
     scratch.replace(target)

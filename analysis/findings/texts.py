@@ -6,6 +6,7 @@ those that are too long, and addresses that lead out of Attune: a pin or a step 
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from typing import Any, cast, get_args
@@ -89,6 +90,16 @@ def check_address(address: Any) -> str:
     if text and (not inside or "\\" in text or any(ord(c) < 33 or ord(c) == 127 for c in text)):
         raise UserError("An address of a finding begins with / and leads to a page of Attune.", "address")
     return text
+
+
+def json_bytes(data: Any) -> bytes:
+    """Plain data as JSON, in one spelling for equal data. ValueError for numbers that are not finite, UserError for
+    half of a character, which no file keeps."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError("There is half of a character in a text of this view, which cannot be kept.") from error
 
 
 def check_png(body: Any) -> None:

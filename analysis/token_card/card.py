@@ -68,14 +68,16 @@ class TokenCard(Operation[TokenCardAnswer]):
             check_typed(self.token)
 
     def reads(self, context: Context) -> str:
-        """Checksums of all fits, factorizations and measurements of this model. Features of the Attention page are
-        kept by model and code alone."""
+        """Checksums of all fits, factorizations and measurements of this model, and which features are fitted."""
         from analysis.mfa.library import REGION_SETS
         from analysis.rotate.library import MEASUREMENTS
         from analysis.snmf.library import FACTORIZATIONS
+        from analysis.token_card.parts import fitted_contrasts
 
         fingerprint = context.residents.fingerprint(self.model) or ""
-        return " ".join(s.checksums(fingerprint) for s in (REGION_SETS, MEASUREMENTS, FACTORIZATIONS))
+        shelves = (s.checksums(fingerprint) for s in (REGION_SETS, MEASUREMENTS, FACTORIZATIONS))
+        features = (key for _, key in fitted_contrasts(context, self.model, self.contrasts))
+        return " ".join([*shelves, *features])
 
     def run(self, context: Context) -> TokenCardAnswer:
         from analysis.models.lookup import names_of, relatives

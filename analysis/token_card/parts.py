@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.engine.context import Context
 from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FitContrast, feature_name, fit_of
@@ -33,6 +34,20 @@ if TYPE_CHECKING:
     from analysis.models.trace import Trace
 
 NO_CONTEXT = "There is no text around it: open the token from a prompt, or type a few words and choose one of them."
+
+
+def fitted_contrasts(
+    context: Context, model: ModelSpec, others: tuple[ContrastSpec, ...]
+) -> list[tuple[ContrastSpec, str]]:
+    """The features that are fitted on a model, ``others`` and those with their usual settings, with the keys of their
+    fits."""
+    contrasts: list[ContrastSpec] = []
+    usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
+    for contrast in (*others, ContrastSpec("induction"), *usual):
+        if contrast not in contrasts:
+            contrasts.append(contrast)
+    keys = [(contrast, context.key_of(FitContrast(model, contrast))) for contrast in contrasts]
+    return [(contrast, key) for contrast, key in keys if key is not None and context.store.has(key)]
 
 
 @dataclass
@@ -73,7 +88,7 @@ class TokenParts:
 
     def subspaces(self) -> Part:
         """How much of the token's query and key lies in the subspaces of fitted features, on their strongest heads."""
-        fitted = [c for c in self._contrasts() if self._has(c)]
+        fitted = [c for c, _ in fitted_contrasts(self.context, self.text.model, self.contrasts)]
         if not fitted:
             return [], (
                 "No feature of query-key spaces has been fitted on this model. Open the Attention page and press Fit; "
@@ -91,18 +106,6 @@ class TokenParts:
             "trace. The tick is what a random subspace of that rank holds, the median that of this text's tokens."
         )
         return rows, sentence
-
-    def _contrasts(self) -> list[ContrastSpec]:
-        usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
-        contrasts: list[ContrastSpec] = []
-        for contrast in (*self.contrasts, ContrastSpec("induction"), *usual):
-            if contrast not in contrasts:
-                contrasts.append(contrast)
-        return contrasts
-
-    def _has(self, contrast: ContrastSpec) -> bool:
-        key = self.context.key_of(FitContrast(self.text.model, contrast))
-        return key is not None and self.context.store.has(key)
 
     def _heads(self, fit: Any, contrast: ContrastSpec, trace: Trace, count: int) -> list[SubspaceRow]:
         from analysis.qk.evidence import subspace_of

@@ -106,7 +106,8 @@
     }
   }
   function edit(it, field, text) {
-    if (same(text, it.base.body[field] === undefined ? "" : it.base.body[field])) delete it.draft[field];
+    // What is on its way is going to be the base, so going back to the old one is a change as well.
+    if (!it.saving && same(text, it.base.body[field] === undefined ? "" : it.base.body[field])) delete it.draft[field];
     else it.draft[field] = text;
     it.refused = null;
     plan(it);
@@ -130,6 +131,9 @@
       if (answer.conflict) receive(it, answer.conflict);
       else {
         it.base = answer.item;
+        // Only I have changed the board since I last looked: there is nothing else to be fetched.
+        if (answer.stamp === desk.board.stamp + 1) desk.board.stamp = answer.stamp;
+        if ((it.base.body.pins || []).some((pin) => !desk.pins[pin])) await refresh(true);
         Object.keys(sent).forEach((field) => { if (same(it.draft[field], sent[field])) delete it.draft[field]; });
       }
       it.since = 0;

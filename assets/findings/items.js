@@ -104,7 +104,7 @@
     function update() {
       [parts.head, ...parts.below].forEach((part) => part.update());
       handle.setAttribute("aria-label", "Move: " + nameOf(it));
-      const now = JSON.stringify([it.conflict, it.gone, it.refused, it.conflict && it.base.body]);
+      const now = JSON.stringify([it.conflict, it.gone, it.refused, it.conflict && [it.base.body, it.draft]]);
       if (now !== state) { state = now; said.replaceChildren(...trouble(it)); }
     }
     update();

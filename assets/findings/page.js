@@ -19,7 +19,6 @@
     parts.state.dataset.state = state.split(":")[0];
     const line = said.connection || said.action || "";
     parts.action.textContent = line;
-    parts.action.hidden = !line;
   }
 
   // ---- boards ----
@@ -34,6 +33,7 @@
       await F.load(parts.host, board);
       said = {};
       at = "";
+      if (F.desk.board) window.dash_clientside.attune_pin.useBoard(F.desk.board.id);
       frame();
     } catch (error) { lost(error.message); }
   }
@@ -122,9 +122,10 @@
         F.button("↶", () => step("undo"), { "aria-label": "Undo", title: "Undo (Ctrl+Z)" }), F.button("↷", () => step("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" }),
         element("span", { class: "fnd-adds", role: "group", "aria-label": "Add" }, kinds.map(([kind, words]) => F.button("+ " + words, () => add(kind), { "data-add-item": kind }))),
         F.button("Still true?", () => F.check(F.desk.items), { title: "Compute every view of the board again" }),
-        tour ? null : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
+        tour ? element("a", { class: "attune-button", href: local("/?tour=" + F.desk.board.id), "data-tour": F.desk.board.id }, "Walk through")
+          : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
         F.handOver ? F.button("Hand over", () => { F.flush(); F.handOver(F.desk.board); }) : null, more),
-      parts.progress, parts.action);
+      element("div", { class: "fnd-words" }, parts.progress, parts.action));
   }
   const INVITE = [
     ["A finding is one claim with the views that it rests on, each with its control, its settings and its date.", null],
@@ -134,7 +135,7 @@
   ];
   const invite = (head) => element("div", { class: "fnd-empty" }, element("h2", {}, head), element("ol", {}, INVITE.map(([words, path]) =>
     element("li", {}, words + " ", path ? element("a", { href: local(path) }, "Open the Attention page") : null))),
-  element("p", {}, element("a", { href: local("/") }, "Three tours"), " show how findings are made, on the model that is loaded."));
+  element("p", {}, element("a", { href: local("/") }, "Three tours"), " show what there is to be found, on the model that is loaded."));
   function frame() {
     const { board } = F.desk;
     parts.list = element("ol", { class: "fnd-items", "aria-label": "Items of the board" });
@@ -143,7 +144,7 @@
     const none = element("div", { class: "fnd-main" }, invite("No board yet"), F.button("New board", () => newBoard("board"), { class: "attune-button attune-primary" }));
     parts.host.replaceChildren(
       element("nav", { class: "fnd-side", "aria-label": "Boards" }, element("div", { class: "fnd-side-head" }, element("h2", {}, "Boards"),
-        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")]], "+")), parts.side),
+        F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")], ["Open a bundle …", F.openBundle]], "+")), parts.side),
       board ? element("section", { class: "fnd-main", "aria-label": "Board" }, bar(), parts.list, parts.empty) : none,
       element("div", { id: "fnd-live", class: "visually-hidden", "aria-live": "polite" }));
     if (board) { draw(); F.stale(); } else parts.side.replaceChildren(element("p", { class: "attune-note" }, "None yet."));

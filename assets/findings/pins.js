@@ -35,6 +35,18 @@
     takeOff(it, pin);
     F.say("action", "The view has a finding of its own now.");
   }
+  /** A step of a tour that opens the page at this view, with the claim as its commentary. */
+  async function asStep(it, pin) {
+    const tours = F.desk.boards.filter((board) => board.kind === "tour");
+    const chosen = await F.dialog("Which tour gets the step?", (close) => element("div", { class: "fnd-choices" },
+      [...tours, { id: "", title: "A new tour" }].map((tour) => F.button(tour.title, () => close(tour), { class: "fnd-choice" }))));
+    if (!chosen) return;
+    try {
+      const id = chosen.id || (await F.ask("/boards", { title: "New tour", kind: "tour" })).board.id;
+      await F.ask("/boards/" + id + "/items", { kind: "step", body: { address: F.desk.pins[pin].address, note: F.value(it, "claim") || "" } });
+      F.say("action", "The step stands at the end of the tour.");
+    } catch (error) { F.say("action", error.message); }
+  }
   /** Views of this board, or of another one, to be added to a finding. */
   async function addView(it) {
     const chosen = await F.dialog("Which view?", (close) => {
@@ -55,5 +67,5 @@
     if (chosen) set(it, [...pinsOf(it), chosen]);
   }
 
-  register("attune_findings", { addView, moveView, shift, splitView, takeOff });
+  register("attune_findings", { addView, asStep, moveView, shift, splitView, takeOff });
 })();

@@ -18,7 +18,11 @@
   function fetchers(ids) {
     const pairs = new Map(); // by theme
     const whole = (of) => {
-      if (!pairs.has(of)) pairs.set(of, F.ask("/compare?theme=" + of + "&pins=" + ids.join(",")));
+      if (!pairs.has(of)) {
+        const asked = F.ask("/compare?theme=" + of + "&pins=" + ids.join(","));
+        pairs.set(of, asked);
+        asked.catch(() => pairs.delete(of)); // it is asked again the next time
+      }
       return pairs.get(of);
     };
     return { whole, one: (id) => (of) => (ids.includes(id) ? whole(of).then((answer) => answer.exhibits[ids.indexOf(id)])
@@ -47,7 +51,7 @@
 
   function card(it, pin, place, count, get) {
     const height = Math.min(pin.height || 360, count > 1 ? MANY : ONE), beside = count === 1;
-    const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + 60 : 90) + "px" } });
+    const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + (beside ? 30 : 140) : 90) + "px" } });
     const check = element("div", { class: "fnd-check" });
     const again = element("div", { class: "fnd-again" });
     const open = element("a", { class: "fnd-link", href: local(pin.address || "/"), "aria-label": "Open: " + pin.title,
@@ -57,9 +61,10 @@
       place < count - 1 && ["Later", () => F.shift(it, pin.id, 1)],
       ["Move to another finding …", () => F.moveView(it, pin.id)],
       ["A finding of its own", () => F.splitView(it, pin.id)],
+      ["A step of a tour …", () => F.asStep(it, pin.id)],
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
-    const section = element("section", { class: "fnd-view", "data-pin": pin.id, "aria-label": pin.title },
+    const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },
       element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), host, again);
     whenSeen(host, () => drawn(host, get, { height, beside }));
     let state = null;
@@ -71,6 +76,7 @@
       exhibit.clear(again);
       const moved = now[0] && now[0].state === "moved" && now[0].again;
       section.classList.toggle("fnd-moved", Boolean(moved));
+      requestAnimationFrame(() => window.dispatchEvent(new Event("resize"))); // the old picture has another width now
       if (!moved) return;
       const box = element("div", { class: "fnd-exhibit" });
       again.replaceChildren(element("h5", {}, "Computed again"), box);

@@ -60,7 +60,9 @@
   }
 
   // ---- what a card shows ----
-  const plotOf = (card) => card.querySelector(".js-plotly-plot");
+  // A card may stand in another one (the likely moves of Othello): its figure is not that one's.
+  const plotOf = (card) => Array.from(card.querySelectorAll(".js-plotly-plot"))
+    .find((plot) => plot.closest("[data-card]") === card) || null;
   const AXIS = /^[xy]axis\d*$/, SCENE = /^scene\d*$/;
   /** The window of a figure, where it is not the one that plotly chooses. */
   function windowOf(plot) {

@@ -1,7 +1,7 @@
 // A board as a talk: which screen is shown, the keys, the overview, the live page over the screen. The screens before and
 // behind the one that is shown are drawn beforehand, unseen, so that going on is to show what already stands.
 (function () {
-  const { byId, element, local, on, register } = window.dash_clientside.attune_kit;
+  const { byId, element, isOwn, local, on, register } = window.dash_clientside.attune_kit;
   const T = window.dash_clientside.attune_talk;
   const host = byId("talk");
   if (!host) return;
@@ -52,6 +52,7 @@
   /** Show a screen. `said`: another window has said so, and need not be told. */
   function show(n, said = false) {
     const began = performance.now();
+    delete host.dataset.tookMs;
     at = Math.max(0, Math.min(screens.length - 1, n));
     if (!said) tell();
     if (isSpeaker) { view.show(at, black); return; }
@@ -59,7 +60,7 @@
     const { frame } = prepare(at);
     frames.forEach(({ frame: other }) => { other.classList.toggle("talk-shown", other === frame); other.inert = other !== frame; });
     byId("talk-place").textContent = at + 1 + " / " + screens.length;
-    byId("talk-play").hidden = !addressOf();
+    byId("talk-play").hidden = !isOwn(addressOf());
     frame.querySelector("h1").focus({ preventScroll: true });
     host.dataset.at = String(at);
     requestAnimationFrame(() => requestAnimationFrame(() => {
@@ -126,7 +127,7 @@
   }
   function play() {
     const address = addressOf();
-    if (!address || !address.startsWith("/") || address.startsWith("//")) return;
+    if (!isOwn(address)) return;
     const live = element("iframe", { src: local(address), title: "Live: " + screens[at].title });
     const made = lay("live", "The live page", element("div", { class: "talk-live-bar" }, element("strong", {}, "Live"),
       element("span", {}, "Play with it; what was pinned stays as it is."),

@@ -156,6 +156,14 @@ def training_curve(games: Sequence[int], above: Sequence[float], illegal: Sequen
     )
 
 
+ORDER = ("linear", "TPR, 52 × 2", "TPR, 64 × 2", "trilinear, 8 × 8 × 2", "low rank 80, trained")
+"""Probes as they are drawn. A kept answer has its names in another order, and colours go by the place."""
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+
 def accuracy_by_layer(
     accuracy: Mapping[str, Sequence[float | None]],
     constant: float | None,
@@ -169,7 +177,8 @@ def accuracy_by_layer(
     symbols = ("circle", "square", "diamond", "triangle-up", "x", "star")
     dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
     data: list[Any] = []
-    for i, (name, values) in enumerate(accuracy.items()):
+    for i, name in enumerate(sorted(accuracy, key=_place)):
+        values = accuracy[name]
         line = {"color": CATEGORIES[i % 6], "dash": dashes[i % 6], "width": 2}
         shown = [None if v is None else round(float(v), 5) for v in values]
         data.append(

@@ -21,7 +21,6 @@ from components.findings.board import board_data, content_data, item_data, numbe
 from pages.findings import checks, views
 from pages.frame.api import answered, body, text_of
 
-API = "/findings/api"
 MAX_ITEM = 2 << 20
 """Bytes of an item: its three notes at their longest, in the longest way of writing characters as JSON."""
 A = TypeVar("A")
@@ -30,28 +29,28 @@ A = TypeVar("A")
 def register_routes(app: Dash) -> None:
     """Add the routes to the app's server."""
     rules: list[tuple[str, str, Callable[..., Any]]] = [
-        ("GET", "/boards", list_boards),
-        ("POST", "/boards", new_board),
-        ("GET", "/boards/<board>", show_board),
-        ("POST", "/boards/<board>/title", name_board),
-        ("POST", "/boards/<board>/copy", copy_board),
-        ("POST", "/boards/<board>/drop", drop_board),
-        ("POST", "/boards/<board>/undo", undo),
-        ("POST", "/boards/<board>/redo", redo),
-        ("POST", "/boards/<board>/items", add_item),
-        ("POST", "/items/<item>/change", change_item),
-        ("POST", "/items/<item>/move", move_item),
-        ("POST", "/items/<item>/drop", drop_item),
-        ("GET", "/items/<item>/numbers", show_numbers),
-        ("GET", "/pins/<pin>/again", views.show_again),
-        ("GET", "/compare", views.show_group),
-        ("POST", "/boards/<board>/check", checks.start_check),
-        ("POST", "/boards/<board>/stop", checks.stop_check),
-        ("GET", "/boards/<board>/stale", checks.show_stale),
+        ("GET", "/findings/api/boards", list_boards),
+        ("POST", "/findings/api/boards", new_board),
+        ("GET", "/findings/api/boards/<board>", show_board),
+        ("POST", "/findings/api/boards/<board>/title", name_board),
+        ("POST", "/findings/api/boards/<board>/copy", copy_board),
+        ("POST", "/findings/api/boards/<board>/drop", drop_board),
+        ("POST", "/findings/api/boards/<board>/undo", undo),
+        ("POST", "/findings/api/boards/<board>/redo", redo),
+        ("POST", "/findings/api/boards/<board>/items", add_item),
+        ("POST", "/findings/api/items/<item>/change", change_item),
+        ("POST", "/findings/api/items/<item>/move", move_item),
+        ("POST", "/findings/api/items/<item>/drop", drop_item),
+        ("GET", "/findings/api/items/<item>/numbers", show_numbers),
+        ("GET", "/findings/api/pins/<pin>/again", views.show_again),
+        ("GET", "/findings/api/compare", views.show_group),
+        ("POST", "/findings/api/boards/<board>/check", checks.start_check),
+        ("POST", "/findings/api/boards/<board>/stop", checks.stop_check),
+        ("GET", "/findings/api/boards/<board>/stale", checks.show_stale),
     ]
     for method, rule, route in rules:
         endpoint = f"findings_{route.__name__}"
-        app.server.add_url_rule(API + rule, endpoint, answered(route), methods=[method])
+        app.server.add_url_rule(rule, endpoint, answered(route), methods=[method])
 
 
 # ---- boards ----
@@ -126,7 +125,7 @@ def change_item(item: str) -> Any:
     """Another content of an item, or the item as it is now where somebody else has changed it."""
     data = body(MAX_ITEM)
     content: Any = data.get("body") or {}
-    return _or_conflict(lambda: {"item": _shown(findings().change(item, content, _version(data), author_of(data)))})
+    return _or_conflict(lambda: _with_stamp(findings().change(item, content, _version(data), author_of(data))))
 
 
 def move_item(item: str) -> Any:
@@ -170,6 +169,12 @@ def _content(board: str) -> BoardContent:
 
 def _shown(item: Item) -> Any:
     return item_data(item, numbers_of(_content(item.board), item))
+
+
+def _with_stamp(item: Item) -> Any:
+    """An item, and the stamp that its board has by now: whoever knows the one before it has seen all other changes."""
+    content = _content(item.board)
+    return {"item": item_data(item, numbers_of(content, item)), "stamp": content.board.stamp}
 
 
 def _or_conflict(write: Callable[[], A]) -> A | dict[str, Any]:

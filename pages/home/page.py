@@ -16,6 +16,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.findings.store import findings
 from analysis.findings.tours import bundled_tours
 from components.frame.home import (
+    PICTURE_HEIGHT,
     boards_box,
     introduction,
     page_card,
@@ -24,6 +25,7 @@ from components.frame.home import (
     tour_list,
     words_box,
 )
+from components.kit.figure_card import blank
 from components.kit.links import local
 from components.kit.types import Json, Node, Outputs
 from pages.cards import render
@@ -125,7 +127,7 @@ def draw_picture(ready: Json, theme: str | None, slug: Json, model: Json) -> Out
         picture = page.picture(spec_of(model))
         figure = render(picture.ref, theme).figure
     except UserError as error:
-        return {"figure": no_update, "label": error.message}
+        return {"figure": blank(PICTURE_HEIGHT, "nothing to draw yet"), "label": error.message}
     except (WorkerGone, OperationFailed, Cancelled, Superseded):
         return {"figure": no_update, "label": "This picture could not be drawn now."}
     text = f"{picture.own_model or ready['label']}: {picture.text}"

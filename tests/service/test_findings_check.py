@@ -34,8 +34,8 @@ from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.sites import Site
 from analysis.progress import silent
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.qk.ops.features import Evidence, FitContrast
-from analysis.qk.ops.prompt import HeadAttention
+from analysis.qk.ops.features import Evidence, FitContrast, HeldOut
+from analysis.qk.ops.prompt import AttentionRow, HeadAttention, PlaceOnMap
 from analysis.snmf.ops.factorization import FactorizationFacts, FeatureCard, FitFactorization
 from analysis.view_ref import QuestionRef, ViewRef
 from tests.service.test_steering_operations import SPEC, TEXT, passages, tiny
@@ -179,6 +179,22 @@ def test_what_cannot_be_made_again_says_why_and_nothing_is_changed_by_a_check(be
     assert "not in this data folder" in report.pins[0].text and "not there any more" in report.pins[0].text
     assert "a check does not ask it" in report.pins[2].text
     assert report.sentence == "1 equal, 0 moved, 3 could not be made again."
+
+
+def test_what_an_answer_is_built_on_is_made_where_it_is_not_kept(bench: Bench) -> None:
+    """As in a new version, or in another data folder."""
+    bench.context.perform(FitContrast(SPEC, FEATURE))
+    test = HeldOut(SPEC, FEATURE, layer=1, head=0, examples_count=20)
+    bench.context.perform(test)
+    pins = [
+        bench.pin(Evidence(SPEC, FEATURE, layer=1)),
+        bench.pin(AttentionRow(SPEC, TEXT, layer=1, query=8, key=2, features=(FEATURE,))),
+        bench.pin(PlaceOnMap(SPEC, TEXT, layer=1, head=0, query=8, held_out=test)),
+    ]
+    context = Context(bench.context.residents, ResultStore(findings().root / "another"))
+    report = CheckPins(tuple(pin.id for pin in pins)).run(context)
+    assert [row.state for row in report.pins] == ["equal"] * 3, report
+    assert context.stored(test) is not None
 
 
 def test_a_cancelled_check_keeps_what_is_done(bench: Bench) -> None:

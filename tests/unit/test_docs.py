@@ -187,7 +187,8 @@ def test_every_document_and_picture_is_linked_to() -> None:
         for path in DOCUMENTS
         for target in _LINK.findall(path.read_text(encoding="utf-8"))
     }
-    assert [p.name for p in (ROOT / "docs").iterdir() if p.resolve() not in targets] == []
+    files = [p for p in (ROOT / "docs").rglob("*") if p.is_file()]
+    assert [p.name for p in files if p.resolve() not in targets] == []
 
 
 def test_the_same_papers_are_cited_everywhere() -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dash import no_update
 
+from analysis.faithfulness.answers.board import Area
 from analysis.faithfulness.answers.item import (
     Intervention,
     ItemReading,
@@ -34,6 +36,7 @@ from components.kit.card import CARDS, PANELS
 from components.kit.part import Facts, Table, Texts, part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions
 from tests.unit.faithfulness.answers import Held, intervention, reading
+from tests.unit.findings.pinned import pinned
 from tests.unit.test_faith_board_page import WHY, answered, made_board
 
 NONE = NoOptions()
@@ -98,13 +101,16 @@ PINS: list[tuple[Any, list[tuple[Any, str]], Any]] = [
 
 
 @pytest.mark.parametrize(("drawn", "of", "options"), PINS, ids=lambda x: getattr(x, "name", None))
-def test_a_panel_is_drawn_again_from_the_json_of_its_ref(drawn: Any, of: Any, options: Any, held: Held) -> None:
+def test_a_panel_is_drawn_again_from_its_ref_and_from_its_pin(
+    drawn: Any, of: Any, options: Any, held: Held, tmp_path: Path
+) -> None:
     from pages.cards import ref_of, render
 
     replies = [held.hold(answer, operation) for answer, operation in of]
     ref = json.loads(json.dumps(ref_of(drawn, *replies, options=options)))
     again = render(ViewRef.from_dict(ref), "dark")
     assert again == drawn(*(answer for answer, _ in of), options or drawn.options(), "dark")
+    assert pinned(tmp_path, ViewRef.from_dict(ref), replies, again)[1] == again
     assert again.figure is None and again.parts and again.caption
     plain = json.dumps([[part_to_dict(p) for p in again.parts], again.numbers, again.facts], allow_nan=False)
     assert len(plain) < 20_000
@@ -199,6 +205,10 @@ def test_the_control_of_the_leaderboard_is_shuffled_labels_and_what_costs_nothin
         )
     }
     assert "Tier 1 (40 items)" in drawing.control.text
+    few = Area(0.5, 0.0, 1.0, 0.0, 2, 2, (0.0, 1.0))  # of a measure that was run on four items
+    first, *rest = made_board().rows
+    row = replace(first, auroc=first.auroc | {"1": few})
+    assert controls.of_tiers(made_board(rows=(row, *rest)), "12") == drawing.control
     assert drawing.numbers["SCM, tier 2"] == 0.7654 and "CC-SHAP, tier 1" not in drawing.numbers
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from components.othello import views as v
 from pages import cards, common
 from pages.othello import cards as page_cards
 from pages.othello.state import START
+from tests.unit.findings.pinned import pinned
 
 GAME: dict[str, Any] = {"moves": START, "ply": 17, "layer": 3}
 EDIT = OthelloEdit(**GAME, edits=((19, 0),), choose="best")
@@ -84,12 +86,13 @@ def answers(operations: Operations, context: Context) -> list[Any]:
 def plain(drawing: Drawing) -> str:
     parts = [part_to_dict(part) for part in drawing.parts]
     rest = [drawing.caption, drawing.facts, parts, drawing.numbers, drawing.control and vars(drawing.control)]
-    return json.dumps(rest, allow_nan=False) + json.dumps(drawing.figure, default=np.ndarray.tolist)
+    # The order of names in data means nothing; that of the lines in a figure does.
+    return json.dumps(rest, allow_nan=False, sort_keys=True) + json.dumps(drawing.figure, default=np.ndarray.tolist)
 
 
 @pytest.mark.parametrize(("drawn", "operations", "options"), ALL, ids=lambda x: getattr(x, "name", None))
 def test_a_card_is_drawn_again_from_the_json_of_its_ref(
-    drawn: Any, operations: Operations, options: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+    drawn: Any, operations: Operations, options: Any, context: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     client = Client()
 
@@ -107,6 +110,8 @@ def test_a_card_is_drawn_again_from_the_json_of_its_ref(
     assert plain(again) == plain(drawn(*answers(operations, context), options or drawn.options(), "light"))
     assert bool(again.parts) is ((drawn, operations, options) in PANELS_DRAWN)
     assert again.figure is None if again.parts else again.figure["data"]
+    seen, kept = pinned(tmp_path, ViewRef.from_dict(shown["ref"]), replies, again)
+    assert plain(kept) == plain(again) and seen["frozen"] is None and len(seen["parts"]) == len(again.parts)
 
 
 FACTS: dict[str, set[str]] = {

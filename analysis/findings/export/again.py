@@ -50,6 +50,8 @@ class Recomputation:
         Raises UserError where it cannot be asked: another version, a fit that is not here.
         """
         question = rebuild(operation, dict(params))
+        for other in question.built_on():
+            self.context.perform(other)
         return question.answer_from(self.context.perform(question))
 
     def compare(self, title: str, frozen: Mapping[str, float], now: Mapping[str, float]) -> Comparison:

@@ -1,8 +1,8 @@
 """Still true? Pins computed again, each held against the answers that it was made from.
 
 Nothing that was remembered answers: models stay where they are, but what operations keep beside them or in memory is
-put aside for the time of a check. Results of other jobs that an answer is built on (a fitted feature) are taken from
-the store, as they were then.
+put aside for the time of a check. Other jobs that an answer is built on (a fitted feature) are taken from the store
+where they are kept, as they were then, and made where they are not, such as in a new version.
 """
 
 from __future__ import annotations
@@ -162,6 +162,8 @@ def check_pin(store: FindingStore, context: Context, pin: Pin) -> Check:
 def _made(operation: Operation[Any], context: Context) -> Result:
     """The answer computed again; of what writes files, the kept one. UserError where there is none."""
     operation.load(context)
+    for other in operation.built_on():
+        context.perform(other)
     if not operation.writes:
         return operation.result(context)
     if operation.kind != "job":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -116,6 +116,14 @@ class FitContrast(OnContrast[FittedContrast]):
         return FittedContrast(**parts, name=feature_name(self.contrast), still_layers=still)
 
 
+@dataclass(frozen=True)
+class OnFittedContrast(OnContrast[A]):
+    """A contrast that has been fitted."""
+
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return (FitContrast(self.model, self.contrast, self.rotary),)
+
+
 def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:
     """The stored fit of a feature. UserError(field="features") if it has not been fitted on this model."""
     from analysis.qk.fit import ContrastFit
@@ -149,7 +157,7 @@ class FeatureStatus(Operation[FitFlags]):
 
 
 @dataclass(frozen=True)
-class FeatureScores(OnContrast[FeatureHeads]):
+class FeatureScores(OnFittedContrast[FeatureHeads]):
     """Per layer and head: trace in nats, its distance from the null, attention contrast, hit rate, and how much
     attention the matching keys get together; NaN elsewhere, and for the distance where relabellings are too few."""
 
@@ -181,7 +189,7 @@ class FeatureScores(OnContrast[FeatureHeads]):
 
 
 @dataclass(frozen=True)
-class Evidence(OnContrast[HeadEvidence]):
+class Evidence(OnFittedContrast[HeadEvidence]):
     """What supports a feature's subspace on one head: spectrum with null, trace, noise share, split halves."""
 
     kind: ClassVar[Kind] = "read"
@@ -211,6 +219,9 @@ class Overlap(Operation[SubspaceOverlap]):
     layer: int = 0
     head: int = 0
 
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return tuple(FitContrast(self.model, feature) for feature in self.features)
+
     def run(self, context: Context) -> SubspaceOverlap:
         from analysis.qk.evidence import overlap, subspace_of
 
@@ -222,7 +233,7 @@ class Overlap(Operation[SubspaceOverlap]):
 
 
 @dataclass(frozen=True)
-class HeldOut(OnContrast[SubspaceTest]):
+class HeldOut(OnFittedContrast[SubspaceTest]):
     """A head's subspace on examples that the fit has not seen, where there are any: swaps by rank with random controls,
     and the map. ``in_sample`` and ``basis`` of the answer say which examples these were."""
 

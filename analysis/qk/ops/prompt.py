@@ -18,7 +18,7 @@ from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.answers.prompt import HeadCells, MapPlaces, NextTokens, QueryRow, Reading, SignedCells
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.qk.ops.features import HeldOut, feature_name, fit_of
+from analysis.qk.ops.features import FitContrast, HeldOut, feature_name, fit_of
 
 if TYPE_CHECKING:
     from analysis.models.trace import Overview, Trace
@@ -171,6 +171,9 @@ class AttentionRow(OnHead[QueryRow]):
         for rank in self.ranks:
             whole(rank, -1, 4096, "rank", "The rank")
 
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return tuple(FitContrast(self.model, feature) for feature in self.features)
+
     def run(self, context: Context) -> QueryRow:
         from analysis.models.prompts import token_labels
         from analysis.qk.why import row_parts, sentence
@@ -222,6 +225,9 @@ class PlaceOnMap(OnHead[MapPlaces]):
     query: int = 0
     held_out: HeldOut = HeldOut()
 
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return (*self.held_out.built_on(), self.held_out)
+
     def run(self, context: Context) -> MapPlaces:
         import torch
 
@@ -259,6 +265,9 @@ class Alignment(OnHead[SignedCells]):
 
     feature: ContrastSpec = ContrastSpec("induction")
     rank: Annotated[int, Whole(-1, 4096, words="The rank")] = -1
+
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return (FitContrast(self.model, self.feature),)
 
     def run(self, context: Context) -> SignedCells:
         import torch

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from analysis.answer import extended
 from analysis.engine.context import Context
-from analysis.engine.operation import A
+from analysis.engine.operation import A, Operation
 from analysis.errors import UserError
 from analysis.fields import Whole
 from analysis.qk.answers.prompt import KeySwap, SwapEffect
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.features import FitContrast
 from analysis.qk.ops.prompt import OnHead, subspace_for
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class OnSwap(OnHead[A]):
     b: int = 1
     feature: ContrastSpec = ContrastSpec("induction")
     rank: Annotated[int, Whole(-1, 4096, words="The rank")] = -1
+
+    def built_on(self) -> tuple[Operation[Any], ...]:
+        return (FitContrast(self.model, self.feature),)
 
     def checked(self, context: Context) -> tuple[Trace, QKSubspace]:
         """Trace and subspace, once the two keys are known to be visible and different."""

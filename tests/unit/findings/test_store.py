@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,15 @@ def test_titles_kinds_and_addresses_of_pins(store: FindingStore) -> None:
         store.add(store.inbox().id, "wall", {})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="leads to a page"):
         store.put_pin(pin_named("p", address="https://example.org/"))
+    store.put_pin(pin_named("p"))
+    with pytest.raises(UserError, match="there already"):
+        store.put_pin(pin_named("p", title="another"))
+    with pytest.raises(UserError, match="letters"):
+        store.put_pin(pin_named("../p"))
+    with pytest.raises(UserError, match="half of a character"):
+        store.put_pin(pin_named("q", parts=({"kind": "texts", "text": "\ud800"},)))
+    with pytest.raises(UserError, match="half of a character"):
+        store.put_json({"text": "\ud800"})
     for attempt in (store.board, store.drop_board, store.share, store.withdraw, store.undo, store.pin, store.item):
         with pytest.raises(UserError):
             attempt("absent")
@@ -288,11 +298,13 @@ def test_store_of_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert findings() is not one
 
 
-def test_a_new_step_keeps_what_was_there_and_a_copy_of_it(store: FindingStore) -> None:
+def test_a_new_step_keeps_what_was_there_and_one_copy_of_it(store: FindingStore) -> None:
     board = store.new_board("kept")
     path = store.root / "findings.sqlite"
     steps = (*STEPS, ("ALTER TABLE board ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'",))
-    for connection in (open_database(path, steps), open_database(path, steps)):
+    with ThreadPoolExecutor(4) as threads:
+        connections = list(threads.map(lambda _: open_database(path, steps), range(4)))
+    for connection in connections:
         assert connection.execute("SELECT title, colour FROM board").fetchall() == [("kept", "blue")]
         connection.close()
     copies = list(store.root.glob("findings-format-*.sqlite"))
