@@ -45,8 +45,7 @@ check: $(VENV)/test.stamp
 	@$(BIN)/lint-imports
 
 unit: $(VENV)/test.stamp
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	@$(BIN)/python -m pytest tests/service
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service tests/unit -n 2 --dist loadfile
 
 browser: setup $(VENV)/test.stamp
 	@$(BIN)/python -m pytest tests/browser -n 2 --dist loadfile --durations=10

@@ -161,6 +161,9 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    # Findings
+    "Stamps": nothing("questions"),
+    "CheckPins": nothing("pins", "again"),
     # Validation, Model, the token card of every page
     "TrainToy": {
         "n1": "toy-n1", "n2": "toy-n2", "d_head": "toy-width", "task": "toy-task", "seed": "toy-seed",

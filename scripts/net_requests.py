@@ -52,6 +52,7 @@ class Request:
 
 NO_REQUEST: dict[str, str] = {
     "Stamps": "its answer is versions and checksums, which every change of the code moves",
+    "DescribeModel": "its answer is that of LoadModel, which is asked",
     "CheckPins": "it asks what was pinned, and the net has no board; tests/service/test_findings_check.py asks it",
 }
 """Operations without a request, each with its reason."""

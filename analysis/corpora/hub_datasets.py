@@ -8,12 +8,11 @@ read in its name.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from analysis.corpora.text_source import TextSource, refusal
+from analysis.deadline import in_time
 from analysis.errors import UserError
 
 OPEN_SECONDS = 60.0
@@ -78,7 +77,7 @@ def _column(row: dict[str, Any], source: TextSource) -> str:
 def _attempt(work: Callable[[], _T], source: TextSource) -> _T:
     """Do ``work`` in a thread, wait OPEN_SECONDS at most, and say in words what went wrong."""
     try:
-        return _in_time(work, OPEN_SECONDS)
+        return in_time(work, OPEN_SECONDS)
     except UserError:
         raise
     except Exception as error:
@@ -104,22 +103,3 @@ def _sentence(error: Exception, source: TextSource) -> str:
             "upload a text file."
         )
     return f"The dataset {name} cannot be read: {text[:300].rstrip('.') or type(error).__name__}."
-
-
-def _in_time(work: Callable[[], _T], seconds: float) -> _T:
-    answers: queue.Queue[tuple[_T | None, BaseException | None]] = queue.Queue()
-
-    def run() -> None:
-        try:
-            answers.put((work(), None))
-        except BaseException as error:  # handed over to the waiting thread whole
-            answers.put((None, error))
-
-    threading.Thread(target=run, name="dataset", daemon=True).start()
-    try:
-        value, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]

@@ -7,12 +7,9 @@ reach" is never reported as "absent".
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
+from analysis.deadline import in_time
 from analysis.models.config_limits import check_config
 from analysis.models.metadata_config import described
 from analysis.models.metadata_facts import Facts, Stored, bad, type_name
@@ -20,7 +17,6 @@ from analysis.models.metadata_folder import from_folder
 from analysis.models.spec import ModelSpec
 
 HUB_SECONDS = 9.0
-_T = TypeVar("_T")
 
 
 def from_hub(spec: ModelSpec) -> Facts:
@@ -30,7 +26,7 @@ def from_hub(spec: ModelSpec) -> Facts:
     name = spec.source
     http_error: type[Exception] = getattr(errors, "HTTPError", OSError)  # of the HTTP library, whichever it is
     try:
-        return _in_time(lambda: _ask_hub(spec), HUB_SECONDS)
+        return in_time(lambda: _ask_hub(spec), HUB_SECONDS)
     except errors.GatedRepoError as error:
         todo = "accept its terms on its page there" if get_token() else "accept its terms there, then set HF_TOKEN"
         raise bad(f"The model {name} is gated: its owner asks who downloads it. To use it, {todo}.") from error
@@ -91,23 +87,3 @@ def _ask_hub(spec: ModelSpec) -> Facts:
     pickles = {f: n for f, n in sizes.items() if f.startswith("pytorch_model") and f.endswith(".bin")}
     origin = f"Counted on a module built from the config.json of {name} on the hub, without memory."
     return described(config, None, origin, sum(pickles.values()) or None, "pickle" if pickles else "none")
-
-
-def _in_time(work: Callable[[], _T], seconds: float) -> _T:
-    """Run ``work`` in a thread and wait so long: name resolution and retries know no timeout of their own."""
-    answers: queue.Queue[tuple[_T | None, BaseException | None]] = queue.Queue()
-
-    def run() -> None:
-        try:
-            answers.put((work(), None))
-        except BaseException as error:  # handed over to the waiting thread whole
-            answers.put((None, error))
-
-    threading.Thread(target=run, name="hub", daemon=True).start()
-    try:
-        value, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]

@@ -175,7 +175,10 @@ def _check_folder(path: Path) -> Path:
     if not path.exists():
         raise _bad(f"There is no folder {path.name} at this path. Check the spelling.")
     if not path.is_dir():
-        raise _bad(f"{path.name} is a file. Give the folder that holds config.json and the weights, or a .gguf file.")
+        raise _bad(
+            f"{path.name} is a file. Give the folder that holds config.json and the weights, or a .gguf file; a "
+            "checkpoint of an OthelloGPT opens on the Othello page."
+        )
     if (path / "config.json").is_file():
         check_folder_files(path, None if path == _OTHELLO_FOLDER else model_root())
         check_config(path)

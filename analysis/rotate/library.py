@@ -154,7 +154,7 @@ def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> NeuronLibra
         raise Misfit("their arrays do not fit together")
     for name in manifest["projections"]:
         _ = (library.null(name), library.band(name), arrays[f"{name}.low"], arrays[f"{name}.zero"])
-    for row in manifest["shares"]:
+    for row in manifest.get("shares", []):
         from_wire(LayerShare, row, {})
     if any(len(a) != len(library.made) for name, a in arrays.items() if name.startswith("made.")):
         raise Misfit("their channels are of other neurons")

@@ -25,8 +25,10 @@ def of_tiers(board: Board, tiers: Sequence[str]) -> Control | None:
         parts = []
         ends = _widest([area for r in board.rows if (area := r.auroc.get(row.tier))])
         if ends is not None:
-            parts.append(f"under shuffled labels 95 % of the AUROCs lie in {ends[0]:.2f} to {ends[1]:.2f}, the widest "
-                         "of all measures")  # fmt: skip
+            parts.append(
+                f"under shuffled labels 95 % of the AUROCs lie in {ends[0]:.2f} to {ends[1]:.2f}, the widest of the "
+                "measures that were run on all items"
+            )
             numbers |= {f"shuffled labels, low, tier {row.tier}": ends[0]}
             numbers |= {f"shuffled labels, high, tier {row.tier}": ends[1]}
         if row.confidence is not None:
@@ -37,7 +39,13 @@ def of_tiers(board: Board, tiers: Sequence[str]) -> Control | None:
     return Control(SHUFFLED, " ".join(words), numbers) if words else None
 
 
+ALL = 0.9
+"""The share of the items from which on a measure counts as run on all: some items have no score by some measure."""
+
+
 def _widest(areas: Sequence[Area]) -> tuple[float, float] | None:
+    counts = [area.n_faithful + area.n_unfaithful for area in areas]
+    areas = [area for area, count in zip(areas, counts, strict=True) if count >= ALL * max(counts)]
     ends = [(low, high) for area in areas if area.permuted for low, high in [area.permuted]]
     known = [(low, high) for low, high in ends if low is not None and high is not None]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None

@@ -201,34 +201,24 @@ def two_segments(parts: TokenParts, options: TokenOptions, theme: str) -> Drawin
     """The paper's picture of one token: mean to centroid to local point, and the activation itself."""
     x, y = parts.path_x[options.token], parts.path_y[options.token]
     names = ["mean of all", "centroid", "centroid + local offset", "activation"]
+    lines = {
+        "centroid": {"color": BEFORE, "width": 4},
+        "local offset": {"color": AFTER, "width": 4},
+        "rest": {"color": REMAINDER, "width": 2, "dash": "dot"},
+    }
     data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": x[0:2],
-            "y": y[0:2],
-            "name": "centroid",
-            "line": {"color": BEFORE, "width": 4},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": x[1:3],
-            "y": y[1:3],
-            "name": "local offset",
-            "line": {"color": AFTER, "width": 4},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": x[2:4],
-            "y": y[2:4],
-            "name": "rest",
-            "line": {"color": REMAINDER, "width": 2, "dash": "dot"},
-            "hoverinfo": "skip",
-        },
+        *(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": x[i : i + 2],
+                "y": y[i : i + 2],
+                "name": name,
+                "line": line,
+                "hoverinfo": "skip",
+            }
+            for i, (name, line) in enumerate(lines.items())
+        ),
         {
             "type": "scatter",
             "mode": "markers+text",

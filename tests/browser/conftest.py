@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +76,14 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+# No callback has been under way for half a second; ten seconds at most, since some ask at an interval.
+QUIET = """() => new Promise((resolve) => { let quiet = 0, waited = 0; const look = () => {
+  quiet = window.store.getState().isLoading ? 0 : quiet + 1; waited += 1;
+  if (quiet >= 5 || waited > 100) resolve(); else setTimeout(look, 100); }; look(); })"""
+
+
+@contextmanager
+def windows(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
     """Open pages in contexts of their own; at the end none of them may have had an error."""
     problems: list[str] = []
     contexts: list[BrowserContext] = []
@@ -104,6 +111,13 @@ def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]
 
 
 @pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """As :func:`windows`, for one test."""
+    with windows(browser, server) as make:
+        yield make
+
+
+@pytest.fixture
 def page(open_page: Callable[..., Page]) -> Page:
     """The Attention page, once it has answered about its default prompt."""
     opened = open_page()
@@ -125,4 +139,4 @@ def read(page: Page, text: str, wait: bool = True) -> None:
     page.click("#read")
     if wait:
         page.wait_for_function("() => !document.querySelector('#read').disabled")
-        page.wait_for_timeout(1200)
+        page.evaluate(QUIET)

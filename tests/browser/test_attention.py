@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Server, read, shot
+from tests.browser.conftest import QUIET, Server, read, shot
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +60,7 @@ def test_the_first_page_comes_while_the_model_loads_and_then_answers(
     )
     before = page.evaluate(cards)
     page.wait_for_selector(".attune-answer p")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     text = answer(page)
     assert (
         re.search(r"gives .* [\d.]+% of its attention", text) and "nats above the mean of the other candidates" in text
@@ -107,7 +107,7 @@ def test_heads_and_tokens_answer_clicks_and_keys(page: Page) -> None:
     page.locator("#grid-mode label:has-text('patterns')").click()
     page.wait_for_function("() => document.querySelector('#grid-caption').innerText.includes('max-pooled')")
     page.locator("#grid-ranked").click()
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     shot(page, "heads-patterns-ranked-light")
 
 
@@ -156,7 +156,7 @@ def test_fit_explain_swap_evidence_held_out_overlap(page: Page) -> None:
 
 
 def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -> None:
-    page.wait_for_timeout(1000)
+    page.evaluate(QUIET)
     found: dict[str, bytes] = {}
     for kind in ("png", "svg", "html", "csv", "json"):
         page.locator("section:has(#bars) >> text=Export").first.click()
@@ -191,11 +191,11 @@ def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -
 
 def test_a_copied_link_reopens_the_view(page: Page, open_page: Callable[..., Page]) -> None:
     page.locator(".attune-top button").nth(1).click()
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     page.locator("#query-strip button").nth(23).click()
-    page.wait_for_timeout(1200)
+    page.evaluate(QUIET)
     page.locator("#key-strip button").nth(4).click()
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     page.click(".nav-tabs >> text=Evidence")
     page.wait_for_timeout(800)
     said, title, url = answer(page), page.inner_text("#tokens-title"), page.url
@@ -214,7 +214,7 @@ def test_two_people_never_see_each_others_prompts(open_page: Callable[..., Page]
     read(second, "One wolf, two wolves, one", wait=False)
     for page, word, other in ((first, "apples", "wolf"), (second, "wolf", "apples")):
         page.wait_for_function("w => document.querySelector('#query-strip').innerText.includes(w)", arg=word)
-        page.wait_for_timeout(1500)
+        page.evaluate(QUIET)
         strip = page.inner_text("#query-strip")
         assert other not in strip
         quoted = re.findall("“(.*?)”", answer(page))
@@ -232,7 +232,7 @@ def test_generated_tokens_and_chat_template(page: Page) -> None:
 def test_dark_theme_is_readable_and_reaches_the_figures(open_page: Callable[..., Page]) -> None:
     page = open_page(theme="dark")
     page.wait_for_selector(".attune-answer p")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     contrast = """() => {
       const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => { v /= 255;
         return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
@@ -248,7 +248,7 @@ def test_dark_theme_is_readable_and_reaches_the_figures(open_page: Callable[...,
     dark = page.evaluate(font)
     shot(page, "attention-dark")
     page.click("#theme-toggle")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     for where, ratio in page.evaluate(contrast):
         assert ratio >= 4.5, f"{where}: contrast {ratio:.1f} in the light theme"
     assert page.evaluate(font) != dark
@@ -257,7 +257,7 @@ def test_dark_theme_is_readable_and_reaches_the_figures(open_page: Callable[...,
 def test_markup_in_a_prompt_stays_text(page: Page) -> None:
     read(page, "<img src=x onerror=alert(1)> and <b>bold</b> and <img src=x onerror=alert(1)> and <b>")
     page.wait_for_function("() => document.querySelector('#query-strip').textContent.includes('onerror')")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     assert page.locator("img[src='x']").count() == 0
     ticks = page.evaluate(
         "() => [...document.querySelectorAll('#matrix .ytick text')].map(t => t.textContent).join(' ')"
@@ -275,5 +275,5 @@ def test_a_long_prompt_opens_at_once(page: Page) -> None:
     changed(page, before)
     assert time.perf_counter() - clicked < 60, "benchmarks hold the figure; here it only must not hang"
     assert clicked > began
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     shot(page, "long-prompt-light")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Server, shot
+from tests.browser.conftest import QUIET, Server, shot
 from tests.browser.test_bad_input import open_form
 
 pytestmark = pytest.mark.browser
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_said_and_replaced(page: Page, server: Server) -> Non
 def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: Callable[..., Page]) -> None:
     page = open_page("/validation", theme="dark")
     page.wait_for_selector("#toy-train")
-    page.wait_for_timeout(1000)
+    page.evaluate(QUIET)
     page.click("#toy-train")
     page.wait_for_function("() => /step [\\d,]+: accuracy/.test(document.querySelector('#toy-text').innerText)")
     page.wait_for_selector("#toy-checks table")
@@ -88,7 +88,7 @@ def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: C
     page.wait_for_selector("#invariants table")
     verdicts = page.inner_text("#invariants")
     assert "FAILS" not in verdicts and verdicts.count("holds") >= 9
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     shot(page, "validation-dark")
     page.click("text=Model")
     page.wait_for_selector(".attune-works")

@@ -14,7 +14,7 @@ from analysis.findings.records import Pin
 from analysis.findings.store import FindingStore
 from components.kit.figure import figure
 from tests.browser.conftest import Server, shot
-from tests.browser.test_axe import barriers
+from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
 SAVED = "() => document.querySelector('.fnd-state').textContent === 'saved'"

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 from pages.findings.paper import pdf_of
 from tests.browser.board_of_forty import COUNT, bundle_of_forty, claim_of
 from tests.browser.conftest import SHOTS, Server
-from tests.browser.test_axe import barriers
+from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
 API = "/findings/api"

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Page, Route
 
-from tests.browser.conftest import read, shot
+from tests.browser.conftest import QUIET, read, shot
 from tests.browser.test_bad_input import open_form
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,7 @@ def test_nothing_jumps_when_the_reading_comes(open_page: Callable[..., Page]) ->
         page.unroute("**/async-*", hold)
         page.wait_for_selector(".attune-answer p")
         page.wait_for_function("() => document.querySelectorAll('.attune-top button').length === 8")
-        page.wait_for_timeout(2000)
+        page.evaluate(QUIET)
         after = dict(page.evaluate(CARDS))
         assert len(before) >= 6 and before.keys() == after.keys()
         for name, top in before.items():

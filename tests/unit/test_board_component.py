@@ -24,8 +24,8 @@ from components.othello.board import (
 )
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-SCRIPT = (ASSETS / "othello.js").read_text("utf-8")
-STYLE = (ASSETS / "othello.css").read_text("utf-8")
+SCRIPT = "".join((ASSETS / name).read_text("utf-8") for name in ("frame/board.js", "othello.js"))
+STYLE = "".join((ASSETS / name).read_text("utf-8") for name in ("board.css", "othello.css"))
 EMPTY = [0] * 64
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from dash import no_update
 
+from analysis.faithfulness.answers.board import Area
 from analysis.faithfulness.answers.item import (
     Intervention,
     ItemReading,
@@ -204,6 +205,10 @@ def test_the_control_of_the_leaderboard_is_shuffled_labels_and_what_costs_nothin
         )
     }
     assert "Tier 1 (40 items)" in drawing.control.text
+    few = Area(0.5, 0.0, 1.0, 0.0, 2, 2, (0.0, 1.0))  # of a measure that was run on four items
+    first, *rest = made_board().rows
+    row = replace(first, auroc=first.auroc | {"1": few})
+    assert controls.of_tiers(made_board(rows=(row, *rest)), "12") == drawing.control
     assert drawing.numbers["SCM, tier 2"] == 0.7654 and "CC-SHAP, tier 1" not in drawing.numbers
 
 

@@ -275,7 +275,7 @@ answers = {}
 for name in sys.argv[1:]:
     source, _, revision = name.partition("@")
     # Only the hub that never answers has to meet the limit: a busy machine may take long over the others.
-    metadata_hub.HUB_SECONDS = 6.0 if source == "tiny/slow" else 60.0
+    metadata_hub.HUB_SECONDS = 1.0 if source == "tiny/slow" else 60.0
     start = time.monotonic()
     try:
         answers[name] = asdict(metadata.estimate(ModelSpec(source, revision=revision or None)))

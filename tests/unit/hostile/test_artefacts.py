@@ -38,8 +38,8 @@ PLACES = {"fit": "regions", "factorization": "features", "probes": "othello", "n
 class Kept:
     """A copy of a bundled artefact in the data folder of this test, under another name."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind, source = kind, DATA / PLACES[kind] / NAMES[kind]
+    def __init__(self, kind: str, source: Path | None = None) -> None:
+        self.kind, source = kind, source or DATA / PLACES[kind] / NAMES[kind]
         self.record: dict[str, Any] = json.loads(source.with_name(source.name + ".json").read_text("utf-8"))
         data = source.with_name(str(self.record.get("file", source.name + ".safetensors")))
         self.path = folder(PLACES[kind]) / "taken"
@@ -86,17 +86,22 @@ class Kept:
         return found.made, found.projection_of(3), found.manifest["shares"], found.manifest["layers"]
 
 
-@pytest.fixture(params=NAMES)
-def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
-    found = Kept(request.param)
-    if found.kind == "study":  # eight items of it, for speed
-        study = STUDIES.read(found.path)
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight items of the bundled study, for speed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("study")))
+        whole = Kept("study")
+        study = STUDIES.read(whole.path)
         study.items, study.scores = study.items[:8], study.scores[:, :, :8]
-        save_study(study, found.path)
-        found.record = json.loads(found.path.with_name("taken.json").read_text("utf-8"))
-        found.data = found.path.with_name(found.record["file"])
-    return found
+        save_study(study, whole.path)
+        return whole.path
+
+
+@pytest.fixture(params=NAMES)
+def kept(request: pytest.FixtureRequest, small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    return Kept(request.param, small_study if request.param == "study" else None)
 
 
 def _refused(kept: Kept) -> None:

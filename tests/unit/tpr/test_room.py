@@ -54,16 +54,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def fitted(place: Path, home: Path) -> Context:
-    """A context whose data folder has probes of the tiny network."""
-    context = Context(store=ResultStore(home / "results"))
-    room = open_room(context, str(place))
+@pytest.fixture(scope="module")
+def probes_fitted_here(place: Path, tmp_path_factory: pytest.TempPathFactory) -> ProbeSet:
+    """Probes of the tiny network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
+        loaded = open_room(Context(), str(place)).loaded
     wanted = [(k, layer, "parity") for k in ("linear", "tpr", "trilinear") for layer in (0, 1)]
-    probes = fit_probes(room.loaded, [*wanted, ("tpr-r16", 1, "parity")], games=20, test_games=5)  # type: ignore[list-item]
-    PROBE_SETS.save(home / "othello" / room.fingerprint, probes.arrays, probes.manifest)
-    context = Context(store=ResultStore(home / "results"))
-    return context
+    return fit_probes(loaded, [*wanted, ("tpr-r16", 1, "parity")], games=20, test_games=5)  # type: ignore[list-item]
+
+
+@pytest.fixture
+def fitted(probes_fitted_here: ProbeSet, home: Path) -> Context:
+    """A context whose data folder has probes of the tiny network."""
+    probes = probes_fitted_here
+    PROBE_SETS.save(home / "othello" / probes.model, probes.arrays, probes.manifest)
+    return Context(store=ResultStore(home / "results"))
 
 
 def test_residuals_are_those_of_the_blocks_and_not_of_the_final_norm(place: Path) -> None:
