@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from analysis.qk.answers.prompt import (
     SwapEffect,
 )
 from analysis.view_ref import QuestionRef, ViewRef
+from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions, View
 from components.qk.evidence_card import FeatureOptions, evidence_rows, head_evidence
@@ -36,6 +38,7 @@ from components.qk.token_matrix import MatrixOptions, alignment_matrix, attentio
 from pages.attention.reading import best_head
 from pages.attention.state import Head
 from pages.cards import content
+from tests.unit.findings.pinned import pinned
 
 WORDS = ["the", "<b>", "cat", "the", "<b>"]
 RANDOM = np.random.default_rng(0)
@@ -118,6 +121,19 @@ def test_a_figure_is_drawn_again_from_its_json(view: View[Any], answers: tuple[A
     else:
         assert one.figure["data"]
         assert as_json(view.draw(*answers, options, "dark").figure) != as_json(one.figure)
+
+
+@pytest.mark.parametrize(("view", "answers", "options"), DRAWN, ids=[view.name for view, _, _ in DRAWN])
+def test_a_pin_is_drawn_from_its_kept_answers(
+    view: View[Any], answers: tuple[Any, ...], options: Any, tmp_path: Path
+) -> None:
+    questions = [QuestionRef("Q", {})] * len(answers)
+    one = view.draw(*answers, options, "light")
+    seen, again = pinned(tmp_path, view.ref(questions, options), [Reply(a, questions[0]) for a in answers], one)
+    assert seen["frozen"] is None and seen["control"] == (None if one.control is None else asdict(one.control))
+    assert seen["numbers"].items() >= one.numbers.items()
+    assert again.caption == one.caption and again.parts == one.parts
+    assert one.figure is None or plain_figure(again.figure or {}) == plain_figure(one.figure)
 
 
 def drawn(name: str) -> Drawing:
