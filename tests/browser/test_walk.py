@@ -111,14 +111,15 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
 
 
 def leave_out_ranges(drawn: dict[str, Any], figure: dict[str, Any]) -> None:
-    """Take out what Plotly writes into a figure on the page once it has worked out an axis whose range was left open."""
+    """Take out what Plotly writes into a figure on the page once it has worked out an axis that was left open."""
     for name in {n for n in (*drawn, *figure) if re.fullmatch(r"[xy]axis\d*", n)}:
-        axis, there = drawn.get(name) or {}, figure.get(name) or {}
-        if "range" not in axis:
-            for key in ("range", "autorange"):
-                axis.pop(key, None), there.pop(key, None)
+        axis, there = drawn.setdefault(name, {}), figure.setdefault(name, {})
         if "type" not in axis:
             there.pop("type", None)
+        if "range" not in axis:
+            for either in (axis, there):
+                either.pop("range", None)
+                either.pop("autorange", None)
 
 
 @pytest.fixture(scope="module")
