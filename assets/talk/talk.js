@@ -52,6 +52,7 @@
   /** Show a screen. `said`: another window has said so, and need not be told. */
   function show(n, said = false) {
     const began = performance.now();
+    delete host.dataset.tookMs;
     at = Math.max(0, Math.min(screens.length - 1, n));
     if (!said) tell();
     if (isSpeaker) { view.show(at, black); return; }

@@ -82,9 +82,8 @@ def make_board(server: Server) -> str:
 def press(page: Page, key: str, at: int) -> int:
     """Press a key of the talk, wait for the screen that it leads to, and give the milliseconds that this took."""
     page.keyboard.press(key)
-    page.wait_for_selector(f"#talk[data-at='{at}']")
+    page.wait_for_selector(f"#talk[data-at='{at}'][data-took-ms]")
     page.wait_for_selector(SHOWN)
-    page.wait_for_timeout(60)
     return int(page.get_attribute("#talk", "data-took-ms") or "9999")
 
 

@@ -19,6 +19,8 @@ from analysis.findings.store import FindingStore
 
 log = logging.getLogger(__name__)
 THEMES = ("light", "dark")
+HIDDEN = "redacted"
+"""The fact of a pin whose texts are hidden."""
 Exhibit = dict[str, Any]
 T = TypeVar("T")
 
@@ -28,8 +30,7 @@ class Handover:
     """A board and what its pins hold.
 
     ``answers``, ``figures``, ``pictures``: by content hash; one that is missing or damaged in the store is left out.
-    ``exhibits``: each pin as it is drawn, by pin and theme. ``hidden``: the number of texts that are hidden in it;
-    ``redacted``: the pins that this has changed, which have no answers any more.
+    ``exhibits``: each pin as it is drawn, by pin and theme. ``hidden``: the number of texts that are hidden in it.
     """
 
     content: BoardContent
@@ -38,12 +39,16 @@ class Handover:
     pictures: dict[str, bytes] = field(default_factory=dict)
     exhibits: dict[str, dict[str, Exhibit]] = field(default_factory=dict)
     hidden: int = 0
-    redacted: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
         """The title of the board."""
         return self.content.board.title
+
+    @property
+    def redacted(self) -> frozenset[str]:
+        """The pins whose texts are hidden, here or in the bundle that they came from: they have no answers any more."""
+        return frozenset(pin.id for pin in self.content.pins.values() if HIDDEN in pin.facts)
 
     def pins_of(self, item: Item) -> list[Pin]:
         """The pins of a finding, in order."""

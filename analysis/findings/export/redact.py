@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from analysis.engine.keys import hash_of
-from analysis.findings.export.handover import Exhibit, Handover
+from analysis.findings.export.handover import HIDDEN, Exhibit, Handover
 from analysis.findings.export.scrub import Scrub
-from analysis.findings.export.texts import texts_of
+from analysis.findings.export.texts import asked_by, texts_of
 from analysis.findings.prose import REFERENCE
 from analysis.findings.records import Body, Check, Item, Pin
 
@@ -26,6 +26,8 @@ _DRAWN = frozenset(
     "label meta values header cells".split()
 )
 """Keys of a plotly figure whose strings are read by people; the strings of others are words of plotly."""
+_ID = re.compile(r"(?:^|[._ ])(?:ids?|tokens?)(?:$|[._ ])", re.IGNORECASE)
+"""Names of what may be the id of a token."""
 _BY_CLICK = re.compile(r"%\{customdata[^}]*\}")
 
 
@@ -46,11 +48,15 @@ def redact(handover: Handover, choices: Mapping[str, str]) -> Handover:
         held = _shown(pin, handover)
         if not scrub.concerns(held):
             pins[pin.id] = pin
+            if scrub.concerns([pin.address, [text for _, text in asked_by(pin.address)]]):  # of another view there
+                pins[pin.id] = replace(pin, address="")
+                drawn = handover.exhibits.get(pin.id, {})
+                exhibits[pin.id] = {theme: {**shown, "address": ""} for theme, shown in drawn.items()}
             continue
         changed.add(pin.id)
         tokens = scrub.tokens(held)
         pins[pin.id] = _pin(pin, scrub, tokens)
-        renamed |= dict(zip(pin.numbers, pins[pin.id].numbers, strict=False))
+        renamed |= {name: scrub.label(name, tokens) for name in pin.numbers}
         if pin.figure in handover.figures:
             figure = _figure(handover.figures[pin.figure], scrub, tokens)
             pins[pin.id] = replace(pins[pin.id], figure=hash_of(figure))
@@ -72,7 +78,6 @@ def redact(handover: Handover, choices: Mapping[str, str]) -> Handover:
         {d: p for d, p in handover.pictures.items() if any(d == pin.picture for pin in pins.values())},
         exhibits,
         len(hidden),
-        frozenset(changed),
     )
 
 
@@ -103,10 +108,10 @@ def _strings_drawn(value: Any, drawn: bool = False) -> list[Any]:
 def _pin(pin: Pin, scrub: Scrub, tokens: set[str]) -> Pin:
     ref = dict(pin.ref)
     ref["questions"] = [
-        {**question, "params": _settings(question.get("params", {}), scrub), "key": ""}
+        {**question, "params": _settings(_without_ids(question.get("params", {})), scrub), "key": ""}
         for question in pin.ref.get("questions", ())
     ]
-    ref["options"] = _settings(pin.ref.get("options", {}), scrub)
+    ref["options"] = _settings(_without_ids(pin.ref.get("options", {})), scrub)
     ref.pop("facts", None)
     return replace(
         pin,
@@ -118,7 +123,7 @@ def _pin(pin: Pin, scrub: Scrub, tokens: set[str]) -> Pin:
         parts=tuple(_part(part, scrub, tokens) for part in pin.parts),
         control=_control(pin.control, scrub, tokens),
         numbers=_named(pin.numbers, scrub, tokens),
-        facts=_named(pin.facts, scrub, tokens) | {"redacted": REDACTED},
+        facts=_named(pin.facts, scrub, tokens) | {HIDDEN: REDACTED},
         picture="",
         models=tuple(_settings(model, scrub) for model in pin.models),
     )
@@ -132,7 +137,7 @@ def _exhibit(exhibit: Exhibit, scrub: Scrub, tokens: set[str]) -> Exhibit:
         elif name == "parts":
             out[name] = [_part(part, scrub, tokens) for part in value]
         elif name in ("settings", "models"):
-            out[name] = _settings(value, scrub)
+            out[name] = _settings(_without_ids(value) if name == "settings" else value, scrub)
         elif name in ("numbers", "facts"):
             out[name] = _named(value, scrub, tokens)
         elif name == "control":
@@ -140,7 +145,7 @@ def _exhibit(exhibit: Exhibit, scrub: Scrub, tokens: set[str]) -> Exhibit:
         else:
             out[name] = value if name == "id" else _read(value, scrub, tokens)
     out["address"] = ""
-    out["facts"] = {**out.get("facts", {}), "redacted": REDACTED}
+    out["facts"] = {**out.get("facts", {}), HIDDEN: REDACTED}
     return out
 
 
@@ -164,7 +169,19 @@ def _read(value: Any, scrub: Scrub, tokens: set[str]) -> Any:
 
 def _named(value: Mapping[str, Any] | None, scrub: Scrub, tokens: set[str]) -> dict[str, Any]:
     """Numbers or facts by names that may be texts, too."""
-    return {scrub.label(name, tokens): _read(part, scrub, tokens) for name, part in (value or {}).items()}
+    plain = _without_ids(value or {})
+    return {scrub.label(name, tokens): _read(part, scrub, tokens) for name, part in plain.items()}
+
+
+def _without_ids(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Named values without the ids of tokens, which are the text in another spelling."""
+    return {name: part for name, part in value.items() if not (_ID.search(name) and _is_number(part))}
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_number, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _control(control: dict[str, Any] | None, scrub: Scrub, tokens: set[str]) -> dict[str, Any] | None:
@@ -177,6 +194,12 @@ def _part(part: dict[str, Any], scrub: Scrub, tokens: set[str]) -> dict[str, Any
     kind = part.get("kind")
     if kind == "boards":  # their data are places and colours, which the drawing needs as they are
         return cast(dict[str, Any], _settings(part, scrub))
+    if kind == "table":
+        ids = [bool(_ID.search(str(column))) for column in part["columns"]]
+        rows = [[None if i and _is_number(c) else c for c, i in zip(row, ids, strict=False)] for row in part["rows"]]
+        part = part | {"rows": rows}
+    if kind == "facts":
+        part = part | {"rows": [row for row in part["rows"] if not (_ID.search(str(row[0])) and _is_number(row[1]))]}
     if kind == "texts":
         return part | {
             "title": scrub.label(part["title"], tokens),
@@ -227,5 +250,6 @@ def _item(item: Item, scrub: Scrub, renamed: Mapping[str, str]) -> Item:
 
 
 def _check(check: Check, scrub: Scrub, renamed: Mapping[str, str], changed: bool) -> Check:
-    numbers = {scrub(renamed.get(name, name)): value for name, value in check.numbers.items()}
+    found = _without_ids(check.numbers) if changed else check.numbers
+    numbers = {scrub(renamed.get(name, name)): value for name, value in found.items()}
     return replace(check, text=scrub(check.text), numbers=numbers, answers=() if changed else check.answers)

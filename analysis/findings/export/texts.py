@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from analysis.findings.export.handover import Handover
 from analysis.findings.records import Pin
@@ -75,6 +75,8 @@ def texts_of(handover: Handover) -> tuple[Leaving, ...]:
     for item in handover.content.items:
         for kind in OWN:
             add(kind, item.body.get(kind), str(item.body.get("claim") or item.body.get("title") or item.kind)[:60])
+        for kind, text in asked_by(item.body.get("address", "")):
+            add(kind, text, f"a {item.kind}")
     for pin in pins:
         for source in (*(handover.answers[d].data for d in pin.answers if d in handover.answers), list(pin.parts)):
             for text in strings(source):
@@ -154,6 +156,17 @@ def _asked(pin: Pin) -> Iterator[tuple[str, str]]:
     for question in pin.ref.get("questions", ()):
         yield from _settings(question.get("params", {}), "")
     yield from _settings(pin.ref.get("options", {}), "")
+    yield from asked_by(pin.address)
+
+
+def asked_by(address: str) -> Iterator[tuple[str, str]]:
+    """The texts in the query of an address, each with its kind: a page's address may name more than one view asks."""
+    for name, value in parse_qsl(urlsplit(address).query):
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        yield from _settings(read if isinstance(read, (dict, list, str)) else value, name)
 
 
 def _settings(value: Any, name: str) -> Iterator[tuple[str, str]]:

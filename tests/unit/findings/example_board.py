@@ -35,7 +35,9 @@ TOKENS = [
 PUBLIC = "A quiet sentence about nothing"
 
 
-def pin(name: str, prompt: str, tokens: list[str], theme: str = "light") -> tuple[Pin, Result, dict[str, Any]]:
+def pin(
+    name: str, prompt: str, tokens: list[str], first: int, theme: str = "light"
+) -> tuple[Pin, Result, dict[str, Any]]:
     """A pin of the view that these tests draw, with its answer and its figure."""
     labels = [f"{i} {token.strip()}" for i, token in enumerate(tokens)]
     figure = {
@@ -45,31 +47,43 @@ def pin(name: str, prompt: str, tokens: list[str], theme: str = "light") -> tupl
                 "mode": "lines",
                 "x": labels,
                 "z": [[0.5] * len(labels)],
-                "customdata": [[101 + i, t] for i, t in enumerate(tokens)],
+                "customdata": [[first + i, t] for i, t in enumerate(tokens)],
                 "hovertemplate": "%{x} %{customdata[1]}<extra>" + prompt[:12] + "…</extra>",
             }
         ],
         "layout": {"title": {"text": f"Attention in “{prompt}”"}, "paper_bgcolor": "#fff"},
     }
-    result = Result({"labels": tokens, "ids": list(range(101, 101 + len(tokens))), "sentence": f"From {tokens[2]}."})
+    ids = list(range(first, first + len(tokens)))
+    result = Result({"labels": tokens, "ids": ids, "sentence": f"From {tokens[2]}."})
     result.arrays["scores"] = np.ones(len(tokens), dtype=np.float32)
     made = Pin(
         id=name,
         title=f"Row of {tokens[2].strip()}",
         ref={
             "view": "attention/row",
-            "questions": [{"operation": "AttentionRow", "params": {"text": prompt, "layer": 3}, "key": "ab" * 32}],
+            "questions": [
+                {
+                    "operation": "AttentionRow",
+                    "params": {"text": prompt, "layer": 3, "tokens": ids},
+                    "key": "ab" * 32,
+                }
+            ],
             "options": {"theme": "plain"},
         },
         address="/attention?text=" + quote(prompt),
         caption=f"43 % of the attention goes to {tokens[4].strip()}, in JSON {json.dumps(prompt)}.",
-        theme=theme,
+        theme="light",
         made=1.0,
         answers=(hash_of(result.data),),
         figure=hash_of(figure),
         height=320,
         parts=(
-            {"kind": "table", "title": "Keys", "columns": ["key", "share"], "rows": [[t, 0.25] for t in tokens]},
+            {
+                "kind": "table",
+                "title": "Keys",
+                "columns": ["key", "share", "id"],
+                "rows": [[t, 0.25, first] for t in tokens],
+            },
             {
                 "kind": "texts",
                 "title": "Texts",
@@ -85,8 +99,8 @@ def pin(name: str, prompt: str, tokens: list[str], theme: str = "light") -> tupl
             },
         ),
         control={"name": "shuffled labels", "text": f"Shuffled, {tokens[2]} has 0.1.", "numbers": {"null": 0.1}},
-        numbers={f"share of {tokens[4].strip()}": 0.43, "entropy": 1.5},
-        facts={"prompt": prompt, "rank": 4},
+        numbers={f"share of {tokens[4].strip()}": 0.43, "entropy": 1.5, "ids.0": first, "next.ids.1": first + 1},
+        facts={"prompt": prompt, "rank": 4, "token_id": first + 2},
         picture="cd" * 32 if prompt == SECRET else "",
         models=(
             {"label": "SmolLM2", "source": "default", "revision": "", "dtype": "float32", "fingerprint": "ff" * 8},
@@ -108,7 +122,12 @@ def exhibit(made: Pin, figure: dict[str, Any], theme: str) -> Exhibit:
         "parts": list(made.parts),
         "control": made.control,
         "numbers": made.numbers,
-        "settings": {"view": made.ref["view"], "text": made.facts["prompt"], "layer": 3},
+        "settings": {
+            "view": made.ref["view"],
+            "text": made.facts["prompt"],
+            "layer": 3,
+            "token_id": made.facts["token_id"],
+        },
         "facts": made.facts,
         "address": made.address,
         "models": list(made.models),
@@ -120,8 +139,8 @@ def exhibit(made: Pin, figure: dict[str, Any], theme: str) -> Exhibit:
 
 def handover() -> Handover:
     """Two findings, one with the secret prompt, one without, and notes that quote it."""
-    secret, one, figure = pin("pin-a", SECRET, TOKENS)
-    public, two, plain = pin("pin-b", PUBLIC, ["A", " quiet", " sentence", " about", " nothing"])
+    secret, one, figure = pin("pin-a", SECRET, TOKENS, 40_101)
+    public, two, plain = pin("pin-b", PUBLIC, ["A", " quiet", " sentence", " about", " nothing"], 70_101)
     address = f"/steering?text={quote(SECRET)}"
     items = (
         Item("i0", "b", "section", 0.0, 1, {"title": "First part"}, 1.0),
@@ -143,7 +162,11 @@ def handover() -> Handover:
         Item("i2", "b", "finding", 2.0, 1, {"claim": "Nothing here.", "pins": ["pin-b"], "note": "A plain note."}, 1.0),
         Item("i3", "b", "step", 3.0, 1, {"address": address, "card": "row", "note": "Look."}, 1.0),
     )
-    checks = {"pin-a": Check("pin-a", 2.0, "moved", "The share of Quxford moved by 0.1.", ("ef" * 32,), {"x": 1.0})}
+    checks = {
+        "pin-a": Check(
+            "pin-a", 2.0, "moved", "The share of Quxford moved by 0.1.", ("ef" * 32,), {"x": 1.0, "ids.0": 40106.0}
+        )
+    }
     board = Board("b", "The zebra board", "board", 1.0, 2.0, 7, "never-in-a-file")
     return Handover(
         BoardContent(board, items, {"pin-a": secret, "pin-b": public}, checks),

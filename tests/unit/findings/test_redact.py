@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +15,8 @@ from analysis.findings.export.texts import text_id, texts_of
 from tests.unit.findings.example_board import PUBLIC, SECRET, handover
 
 WORDS = ("zebra", "quxford", "1984", "ölmühle", "twice", "paid", "%C3%96lm", "\\u00d6lm", "\\u00d6l")
+IDS = re.compile(r"(?<!\w)4010\d(?!\w)")
+"""Ids of its tokens, which are the text in another spelling."""
 PIECES = ("bra", "qux", "ford", "mühle")
 """Tokens that are no words: no string may be one."""
 
@@ -41,10 +45,13 @@ def test_a_hidden_prompt_is_nowhere() -> None:
     board = handover()
     before = everything(board)
     assert all(word.casefold() in before for word in WORDS)  # so that the test can fail
-    after = everything(redact(board, {text_id(SECRET): ""}))
+    hidden = redact(board, {text_id(SECRET): ""})
+    after = everything(hidden)
+    assert IDS.search(before) and not IDS.search(after)
     assert [word for word in WORDS if word.casefold() in after] == []
     assert [piece for piece in PIECES if piece in after] == []
     assert "[text 1]" in after
+    assert hidden.content.pins["pin-a"].numbers["entropy"] == 1.5
 
 
 def test_a_pin_that_shows_it_loses_what_it_can_be_read_back_from() -> None:
@@ -83,6 +90,19 @@ def test_a_text_can_be_replaced_and_a_claim_hidden_as_a_whole() -> None:
     assert hidden.content.pins["pin-a"].ref["questions"][0]["params"]["text"] == "the first prompt"
     assert hidden.content.items[2].body["claim"] == "[text 2]"
     assert hidden.content.pins["pin-b"].answers != ()
+
+
+def test_a_text_of_another_view_in_an_address_is_listed_and_goes_with_the_address() -> None:
+    board = handover()
+    other = "Warm winters"
+    pin = replace(
+        board.content.pins["pin-b"], address="/steering?text=x&form=" + quote(json.dumps({"positive": other}))
+    )
+    board.content.pins["pin-b"] = pin
+    assert ("prompt", other) in {(t.kind, t.text) for t in texts_of(board)}
+    hidden = redact(board, {text_id(other): ""})
+    assert hidden.content.pins["pin-b"] == replace(pin, address="")
+    assert redact(board, {text_id(SECRET): ""}).content.pins["pin-b"].address == pin.address
 
 
 @pytest.mark.parametrize("choices", [{}, {"0" * 16: ""}])
