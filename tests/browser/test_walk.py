@@ -47,7 +47,7 @@ MOST = 100_000
 """Bytes that all callbacks together may send while a page opens."""
 LEAST = {"/attention": 3, "/steering": 3, "/othello": 6, "/neurons": 4, "/mlp-features": 3, "/faithfulness": 6}
 """How many cards of a page hold a figure, at least, once it has answered and all its tabs were opened."""
-LEAST_PANELS = {"/attention": 2, "/steering": 4, "/neurons": 6, "/mlp-features": 7, "/model": 1}
+LEAST_PANELS = {"/attention": 3, "/steering": 4, "/neurons": 6, "/mlp-features": 7, "/model": 1}
 """The same of cards without a graph."""
 TAB = ".tab-content > .active"
 CONTRAST = ["color-contrast"]
