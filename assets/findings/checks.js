@@ -11,14 +11,12 @@
     return element("span", { class: "fnd-verdict", "data-verdict": state, title: text },
       element("span", { "aria-hidden": "true" }, sign + " "), word, element("span", { class: "visually-hidden" }, ". " + text));
   }
-  /** The marks of a view: its newest check, and what has changed since. */
+  /** The marks of a view, its newest check and what has changed since; and the sentences that say what is behind them. */
   function verdict(check, stale) {
-    const marks = [];
-    if (stale) marks.push(mark("stale", stale));
-    if (check) marks.push(mark(check.state, check.text + " Computed again " + F.ago(check.made) + "."));
-    if (check && check.state !== "equal") marks.push(element("p", { class: "fnd-verdict-text" }, check.text));
-    if (stale) marks.push(element("p", { class: "fnd-verdict-text" }, stale));
-    return marks;
+    const marks = [stale && mark("stale", stale), check && mark(check.state, check.text + " Computed again " + F.ago(check.made) + ".")];
+    const told = check && check.state !== "equal" ? check.text : "";
+    const texts = [told, stale && !told.includes(stale) ? stale : ""];
+    return { marks: marks.filter(Boolean), texts: texts.filter(Boolean).map((text) => element("p", {}, text)) };
   }
   /** Compute the views of these items again, as a job. */
   async function check(items) {

@@ -66,6 +66,7 @@
     const before = writes, of = desk.board.id;
     const content = await F.ask("/boards/" + of + (whole ? "" : "?stamp=" + desk.board.stamp));
     if (!desk.board || desk.board.id !== of) return;
+    if (content.gone) { F.lost(content.gone); return; }
     if (before !== writes) return; // asked before I wrote: what it says is older than what stands here
     take(content);
     F.draw();
@@ -74,10 +75,8 @@
     clearTimeout(polling);
     polling = setTimeout(async () => {
       if (!host || !host.isConnected) return;
-      try { await refresh(); F.say("connection", ""); } catch (error) {
-        if (error.refused) { F.lost(error.message); return; }
-        F.say("connection", error.message);
-      }
+      try { await refresh(); F.say("connection", ""); } catch (error) { F.say("connection", error.message); }
+      if (!desk.board) return;
       poll();
     }, document.hidden ? SELDOM : OFTEN);
   }
@@ -90,6 +89,7 @@
     Object.assign(desk, { board: null, boards, items: [], pins: {}, checks: {}, check: null, stale: {} });
     if (!chosen) return;
     const content = await F.ask("/boards/" + chosen);
+    if (content.gone) throw new Error(content.gone);
     desk.board = content.board;
     take(content);
     poll();
@@ -132,8 +132,9 @@
       else {
         it.base = answer.item;
         // Only I have changed the board since I last looked: there is nothing else to be fetched.
-        if (answer.stamp === desk.board.stamp + 1) desk.board.stamp = answer.stamp;
-        if ((it.base.body.pins || []).some((pin) => !desk.pins[pin])) await refresh(true);
+        const here = find(it.base.id) === it; // another board may be open by now
+        if (here && answer.stamp === desk.board.stamp + 1) desk.board.stamp = answer.stamp;
+        if (here && (it.base.body.pins || []).some((pin) => !desk.pins[pin])) await refresh(true);
         Object.keys(sent).forEach((field) => { if (same(it.draft[field], sent[field])) delete it.draft[field]; });
       }
       it.since = 0;

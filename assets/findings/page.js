@@ -13,7 +13,7 @@
     status();
   }
   function status() {
-    if (!parts) return;
+    if (!parts || !parts.state) return;
     const state = F.desk.board ? F.unsaved() : "";
     parts.state.textContent = said.connection && state !== "saved" ? "not saved: " + said.connection : state;
     parts.state.dataset.state = state.split(":")[0];
@@ -147,28 +147,35 @@
         F.menu("New", [["New board", () => newBoard("board")], ["New tour", () => newBoard("tour")], ["Open a bundle …", F.openBundle]], "+")), parts.side),
       board ? element("section", { class: "fnd-main", "aria-label": "Board" }, bar(), parts.list, parts.empty) : none,
       element("div", { id: "fnd-live", class: "visually-hidden", "aria-live": "polite" }));
-    if (board) { draw(); F.stale(); } else parts.side.replaceChildren(element("p", { class: "attune-note" }, "None yet."));
+    if (board) { draw(); F.stale(); } else listBoards();
     address();
+  }
+  function listBoards() {
+    const { board, boards } = F.desk, rows = JSON.stringify([boards.map((b) => [b.id, b.title, F.ago(b.changed)]), board && board.id]);
+    if (parts.rows === rows && parts.side.children.length) return;
+    parts.rows = rows;
+    window.dash_clientside.attune_kit.list(parts.side, boards.map(sideRow), (row) => row && row.dataset.board, (e) => e.dataset.board);
+    if (!boards.length) parts.side.replaceChildren(element("p", { class: "attune-note" }, "None yet."));
   }
   /** Bring the page to what the desk knows. */
   function draw() {
     if (!parts || !parts.host.isConnected || !F.desk.board) return;
-    const { board, boards, items } = F.desk;
+    const { board, items } = F.desk;
     if (document.activeElement !== parts.title && parts.title.value !== board.title) parts.title.value = board.title;
-    const rows = JSON.stringify([boards.map((b) => [b.id, b.title, F.ago(b.changed)]), board.id]);
-    if (parts.rows !== rows || !parts.side.children.length) {
-      parts.rows = rows;
-      window.dash_clientside.attune_kit.list(parts.side, boards.map(sideRow), (row) => row && row.dataset.board, (e) => e.dataset.board);
-    }
+    listBoards();
     F.arrange(parts.list, F.elements());
     if (!items.length !== Boolean(parts.empty.children.length)) parts.empty.replaceChildren(...(items.length ? [] : [invite("Nothing stands here yet")]));
     parts.progress.replaceChildren(...F.progress());
     status();
   }
+  /** The board is gone, or was never there: what was written on it and could not be saved is still shown. */
   function lost(text) {
-    parts.host.replaceChildren(element("div", { class: "fnd-main" }, element("p", { class: "fnd-refusal", role: "alert" }, text),
-      F.button("Show all boards", () => show(""))));
+    const words = F.desk.items.filter(F.dirty).flatMap((it) => Object.values(it.draft)).filter((draft) => typeof draft === "string");
     F.desk.board = null;
+    frame();
+    parts.host.querySelector(".fnd-main").replaceWith(element("div", { class: "fnd-main" }, element("p", { class: "fnd-refusal", role: "alert" }, text),
+      words.length ? element("div", {}, element("p", {}, "What you wrote on it and was not saved:"), words.map((word) => element("p", { class: "fnd-kept" }, word))) : null,
+      F.button("Show the newest board", () => show(""))));
   }
   /** Open what the address names (a callback of Dash, when the page is there). */
   async function open(start) {

@@ -5,6 +5,8 @@
   const F = window.dash_clientside.attune_findings;
   const nodes = (html) => window.dash_clientside.attune_prose.nodes(html);
 
+  /** Characters beyond which a text is not even kept in its box: it would hold up the page. */
+  const LONGEST = 1e6;
   function grow(box) {
     box.style.height = "auto";
     box.style.height = box.scrollHeight + 2 + "px";
@@ -38,7 +40,8 @@
       update();
     }
     function show() {
-      const writing = open || !F.value(it, field) || field in it.draft || Boolean(it.conflict);
+      const refused = it.refused && it.refused.field === field;
+      const writing = open || !F.value(it, field) || refused || Boolean(it.conflict && it.conflict.fields.includes(field));
       host.classList.toggle("fnd-writing", writing);
       host.classList.toggle("fnd-open", open);
     }
@@ -50,7 +53,9 @@
         if (document.activeElement === box) box.setSelectionRange(from, to);
         grow(box);
       }
-      if (drawn !== html) { read.replaceChildren(...nodes(html)); drawn = html; }
+      // Until the server has rendered it, a text is read as it was typed.
+      const wanted = field in it.draft ? text : html;
+      if (drawn !== wanted) { read.replaceChildren(...(field in it.draft ? [text] : nodes(html))); drawn = wanted; }
       const refused = it.refused && it.refused.field === field ? it.refused.text : "";
       if (refusal.textContent !== refused) refusal.textContent = refused;
       box.setAttribute("aria-invalid", refused ? "true" : "false");
@@ -65,6 +70,11 @@
       changed();
     }
     function changed() {
+      if (box.value.length > LONGEST) {
+        refusal.textContent = "What was put in is " + (box.value.length / 1e6).toFixed(1) + " million characters long; a text may have 200,000. It was not taken.";
+        box.value = F.value(it, field) || "";
+        return;
+      }
       F.edit(it, field, one ? box.value.replace(/\s*\n\s*/g, " ") : box.value);
       show();
       grow(box);
@@ -75,11 +85,12 @@
       if (!host.contains(event.relatedTarget) && document.hasFocus() && !document.querySelector("dialog[open]")) leave();
     });
     box.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
       if (event.key === "Escape" || (event.key === "Enter" && (one || event.ctrlKey || event.metaKey))) {
         event.preventDefault();
         event.stopPropagation();
         leave();
-        (host.classList.contains("fnd-writing") ? box : edit).focus();
+        (host.classList.contains("fnd-writing") ? host.closest(".fnd-item").querySelector(".fnd-handle") : edit).focus();
       }
     });
     read.addEventListener("dblclick", write);

@@ -52,7 +52,7 @@
   function card(it, pin, place, count, get) {
     const height = Math.min(pin.height || 360, count > 1 ? MANY : ONE), beside = count === 1;
     const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + (beside ? 30 : 140) : 90) + "px" } });
-    const check = element("div", { class: "fnd-check" });
+    const check = element("div", { class: "fnd-check" }), why = element("div", { class: "fnd-why" });
     const again = element("div", { class: "fnd-again" });
     const open = element("a", { class: "fnd-link", href: local(pin.address || "/"), "aria-label": "Open: " + pin.title,
       title: "The page at exactly this view" }, "Open");
@@ -65,14 +65,17 @@
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
     const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },
-      element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), host, again);
+      element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), why,
+    element("div", {}, element("h5", { class: "fnd-then" }, "As it was pinned"), host), again);
     whenSeen(host, () => drawn(host, get, { height, beside }));
     let state = null;
     function update() {
       const now = [F.desk.checks[pin.id] || null, F.desk.stale[pin.id] || ""];
       if (same(now, state)) return;
       state = now;
-      check.replaceChildren(...F.verdict(...now));
+      const { marks, texts } = F.verdict(...now);
+      check.replaceChildren(...marks);
+      why.replaceChildren(...texts);
       exhibit.clear(again);
       const moved = now[0] && now[0].state === "moved" && now[0].again;
       section.classList.toggle("fnd-moved", Boolean(moved));

@@ -155,7 +155,8 @@
   const valueOf = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);
   function settings(exhibit) {
     const models = exhibit.models.map((m) => ["model", [m.label || m.source, m.revision, m.dtype, m.device].filter(Boolean).join(" · ")]);
-    const rows = [...models, ...Object.entries({ ...exhibit.settings, ...exhibit.facts }), ["pinned", exhibit.date]];
+    const { model, ...own } = { ...exhibit.settings, ...exhibit.facts };
+    const rows = [...(models.length || model === undefined ? models : [["model", model]]), ...Object.entries(own), ["pinned", exhibit.date]];
     return element("details", { class: "attune-exhibit-settings" }, element("summary", {}, "Settings"),
       pairs(rows.map(([name, value]) => [name.replaceAll("_", " "), valueOf(value)])));
   }

@@ -72,7 +72,9 @@ def show_board(board: str) -> Any:
     boards = findings().boards()
     now = next((b for b in boards if b.id == board), None)
     more = {"boards": [board_data(b) for b in boards], "check": checks.progress_of(board)}
-    if now is not None and request.args.get("stamp", "") == str(now.stamp):
+    if now is None:
+        return {"gone": "This board is not there any more: it was deleted, or belongs to another data folder."} | more
+    if request.args.get("stamp", "") == str(now.stamp):
         return more
     return content_data(_content(board)) | more
 

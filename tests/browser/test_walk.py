@@ -1,14 +1,15 @@
-"""Every page is opened once and walked through, tab by tab, and three things are seen on the way.
+"""Every page is opened once and walked through, tab by tab, and four things are seen on the way.
 
 It has sent questions and settings to the server, never answers. axe-core finds no serious or critical barrier on any
 tab, nor one of contrast in the other theme. And every figure is a value: what its card keeps, read back from JSON,
-draws the same figure again. One walk serves all three, since opening the pages is most of the work.
+draws the same figure again, and can be pinned. One walk serves all, since opening the pages is most of the work.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ MOST = 100_000
 """Bytes that all callbacks together may send while a page opens."""
 LEAST = {"/attention": 3, "/steering": 3, "/othello": 6, "/neurons": 4, "/mlp-features": 3, "/faithfulness": 6}
 """How many cards of a page hold a figure, at least, once it has answered and all its tabs were opened."""
-LEAST_PANELS = {"/steering": 4, "/neurons": 6, "/mlp-features": 7}
+LEAST_PANELS = {"/attention": 3, "/steering": 4, "/neurons": 6, "/mlp-features": 7, "/model": 1}
 """The same of cards without a graph."""
 TAB = ".tab-content > .active"
 CONTRAST = ["color-contrast"]
@@ -58,6 +59,21 @@ CARDS = """(names) => names.filter((name) => document.getElementById(name)).map(
 })"""
 PANELS = """(names) => names.filter((name) => document.querySelector(`[data-card="${name}"]`)).map((name) =>
   [name, dash_component_api.getLayout({ settings: name }).props.data || null])"""
+# What Pin gives for each card with something in it, on a board that is taken away again.
+PIN = """async () => {
+  const out = {};
+  const post = async (path, body) => (await fetch('/findings/api' + path, { method: 'POST',
+    headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })).json();
+  const board = (await post('/boards', { title: 'Walk' })).board.id;
+  for (const { dataset } of document.querySelectorAll('[data-pin]')) {
+    const ref = dash_component_api.getLayout({ settings: dataset.pin }).props.data;
+    if (!ref || !ref.view) continue;
+    const more = { title: dataset.pin, address: location.pathname, theme: 'light' };
+    out[dataset.pin] = await post('/pin', { ref, board, ...more });
+  }
+  await post(`/boards/${board}/drop`, {});
+  return out;
+}"""
 THEME = "document.documentElement.dataset.bsTheme"
 
 
@@ -109,6 +125,17 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
     return [] if a == b else [f"{path}: {str(a)[:80]} and {str(b)[:80]}"]
 
 
+def leave_out_ranges(drawn: dict[str, Any], figure: dict[str, Any]) -> None:
+    """Take out what Plotly writes into a figure on the page once it has worked out an axis that was left open."""
+    for name in {n for n in (*drawn, *figure) if re.fullmatch(r"[xy]axis\d*", n)}:
+        axis, there = drawn.setdefault(name, {}), figure.setdefault(name, {})
+        if "range" not in axis:
+            axis.pop("autorange", None)  # "reversed", which becomes a range
+        for key in ("type", "range", "autorange"):
+            if key not in axis:
+                there.pop(key, None)
+
+
 @pytest.fixture(scope="module")
 def render(server: Server) -> Any:
     """Draw a ref in this process, asking the worker of the app under test."""
@@ -128,13 +155,14 @@ def render(server: Server) -> Any:
 class Walk:
     """What was seen on a page. ``sizes``: bytes of each callback's request while it opened, and their beginnings.
     ``barriers``: violations. ``cards``: ref and figure of each that holds one, by name; ``panels``: ref of those
-    without a graph."""
+    without a graph; ``pins``: what Pin gave for the cards and panels that held something at the end."""
 
     path: str
     sizes: list[tuple[int, str]]
     barriers: list[str]
     cards: dict[str, tuple[Any, Any]]
     panels: dict[str, Any]
+    pins: dict[str, dict[str, Any]]
 
 
 def cards_of(page: Page) -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
@@ -168,10 +196,11 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
             more = cards_of(page)  # before axe-core scrolls through them
             cards, panels = more[0] | cards, more[1] | panels
             lines += barriers(page, name, TAB)
+        pins = page.evaluate(PIN)
         page.click("#theme-toggle")
         # All tabs once more would take the suite past its quarter of an hour.
         lines += barriers(page, "last", None, CONTRAST)
-    return Walk(path, sizes, lines, cards, panels)
+    return Walk(path, sizes, lines, cards, panels, pins)
 
 
 def test_nobody_meets_a_grave_barrier(walk: Walk) -> None:
@@ -192,9 +221,15 @@ def test_what_a_card_keeps_draws_its_figure_again(walk: Walk, render: Callable[.
         drawn = json.loads(json.dumps(render(ref, "light").figure, cls=PlotlyJSONEncoder))
         for either in (drawn, figure):
             either["layout"].pop("template", None)  # the theme's, which a switch changes in the browser
+        leave_out_ranges(drawn["layout"], figure["layout"])
         problems = differences(plain(drawn), plain(figure))
         if problems:
             wrong[name] = problems[:5]
     assert not wrong, json.dumps(wrong, indent=1)
     assert len(walk.panels) >= LEAST_PANELS.get(walk.path, 0), list(walk.panels)
     assert [name for name, ref in walk.panels.items() if not render(ref, "light").parts] == []
+
+
+def test_what_a_card_shows_can_be_pinned(walk: Walk) -> None:
+    assert len(walk.pins) >= LEAST.get(walk.path, 0) + LEAST_PANELS.get(walk.path, 0), list(walk.pins)
+    assert {name: made for name, made in walk.pins.items() if "pin" not in made} == {}

@@ -74,7 +74,7 @@ def test_a_board_is_written_in_versions(ask: Ask) -> None:
     assert copy["title"] == "Heads (copy)" and copy["id"] != board["id"]
     assert [i["body"] for i in ask(f"/boards/{copy['id']}")["items"]] == [i["body"] for i in ask(path)["items"]]
     ask(f"{path}/drop", {})
-    assert "refused" in ask(path)
+    assert "not there any more" in ask(path)["gone"]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from analysis.engine.client import Reply
 from analysis.models.capabilities import LoadReport, capabilities
 from analysis.models.token_name import TokenName
 from analysis.qk.answers.validation import (
@@ -36,6 +38,7 @@ from analysis.token_card.answers import (
     TokenPart,
     UsedFeatureRow,
 )
+from analysis.view_ref import QuestionRef
 from components.findings.exhibit import plain_figure
 from components.frame.model_card import fact_rows, model_report
 from components.frame.token_parts import token_parts
@@ -43,6 +46,7 @@ from components.kit.part import Table, part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions, View
 from components.qk.validation_figures import toy_interaction, toy_map, toy_spectra, toy_swaps, toy_training
 from components.qk.validation_tables import measured_invariants, toy_checks, toy_table
+from tests.unit.findings.pinned import pinned
 from tests.unit.test_pages import no_attention
 
 ONES, MAP_ROWS = np.ones(3, np.float32), np.zeros((4, 3), np.float32)
@@ -119,6 +123,15 @@ def test_a_drawing_is_plain_data(view: View[Any], answer: Any) -> None:
         isinstance(v, (int, float))
         for v in [*drawing.numbers.values(), *(drawing.control.numbers.values() if drawing.control else ())]
     )
+
+
+@pytest.mark.parametrize(("view", "answer"), DRAWN, ids=[view.name for view, _ in DRAWN])
+def test_a_pin_is_drawn_from_its_kept_answers(view: View[Any], answer: Any, tmp_path: Path) -> None:
+    question, one = QuestionRef("Q", {}), draw(view, answer)
+    seen, again = pinned(tmp_path, view.ref([question]), [Reply(answer, question)], one)
+    assert seen["frozen"] is None and seen["numbers"].items() >= one.numbers.items()
+    assert again.caption == one.caption and again.parts == one.parts and again.control == one.control
+    assert one.figure is None or plain_figure(again.figure or {}) == plain_figure(one.figure)
 
 
 def test_a_toy_is_held_against_its_known_answer() -> None:
