@@ -97,6 +97,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     first = "".join(f'<script src="{app.get_asset_url(name)}"></script>' for name in first_scripts())
     app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js")).replace("SCRIPTS", first)
     app.server.secret_key = secret_key(home())
+    app.server.json.sort_keys = False  # numbers and settings stand in the order that their view gives
     app.server.config["ATTUNE_EMBED"] = settings.embed
     pages = register_pages()
     navigation = [page for page in pages if page.navigation]

@@ -172,6 +172,7 @@ CONTROLS: dict[str, Table] = {
     "Invariants": _MODEL,
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
+    "DescribeModel": _MODEL,
     "TokenCard": _MODEL | nothing(
         "token", "token_id", "text", "prompt", "chat", "position", "generate", "ids", "contrasts"
     ),

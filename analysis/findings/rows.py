@@ -19,8 +19,9 @@ _GAP = 1024.0
 
 
 def text_of(data: Any) -> str:
-    """Plain data in one spelling. Raises as :func:`analysis.findings.texts.json_bytes`."""
-    return json_bytes(data).decode()
+    """Plain data, names in the order in which a view gave them. Raises as
+    :func:`analysis.findings.texts.json_bytes`."""
+    return json_bytes(data, sort=False).decode()
 
 
 def read_board(connection: sqlite3.Connection, board: str) -> Board:

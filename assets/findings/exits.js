@@ -53,7 +53,7 @@
       });
     };
     const host = element("section", { "aria-label": "What leaves" }, element("h3", {}, "What leaves"),
-      element("p", { class: "attune-note" }, "A hidden text goes from figures, labels, settings, addresses, tables and notes alike, also word by word and token by token. Views that show it leave without answers and picture, so that nobody can compute them again."),
+      element("p", { class: "attune-note" }, "What is hidden goes from figures, labels, settings, tables, notes and addresses, word by word. A view that shows it leaves without its answers and its picture."),
       groups[0].length ? element("div", { class: "attune-row" }, F.link("Hide all prompts and texts", all("hide")), F.link("Let all leave", all("show"))) : null,
       groups[0].length ? rows(groups[0]) : element("p", {}, "No prompt and no text stands on this board."),
       fold(groups[1], (n) => n + (n === 1 ? " text" : " texts") + " of your own: title, claims, notes"),
@@ -92,7 +92,7 @@
       window.open(address, "_blank", "noopener");
       return "Print it from the browser's menu; each finding begins a new sheet.";
     }), { "aria-label": "Open the page for print", "data-exit": "print" });
-    rows.push(element("tr", {}, element("th", { scope: "row" }, "Print"), element("td", {}, "the static page in a window of its own, for this browser's printer"), element("td"), element("td", {}, print)));
+    rows.push(element("tr", {}, element("th", { scope: "row" }, "Print"), element("td", {}, "the static page in a window, for this browser's printer"), element("td"), element("td", {}, print)));
     return element("section", { "aria-label": "Files" }, element("h3", {}, "Files"), element("table", { class: "fnd-exits" }, element("tbody", {}, rows)));
   }
 
@@ -142,7 +142,7 @@
       clearTimeout(timer);
       timer = setTimeout(measure, REST);
     };
-    const body = element("div", { class: "fnd-exit" }, filesOf(board.id, told, choices, say), textsOf(told, choices, changed),
+    const body = element("div", { class: "fnd-exit" }, textsOf(told, choices, changed), filesOf(board.id, told, choices, say),
       linkOf(board.id, told, choices, say), status);
     measure();
     await F.dialog("Hand over “" + short(board.title, 80) + "”", body);

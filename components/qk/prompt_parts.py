@@ -1,4 +1,4 @@
-"""A prompt and one row of attention as texts: what the Attention page shows of them beside its figures."""
+"""Prompts as texts: one that was read, one row of attention over it, and the examples of a contrast."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.qk.answers.features import ContrastPreview, ShownExample
 from analysis.qk.answers.prompt import QueryRow, Reading
 from components.kit.part import Table, Text, Texts
 from components.kit.view import Drawing, NoOptions, view
+from components.qk.evidence_card import FeatureOptions
 from components.qk.figures import row_numbers
 
 OWN = "This is the head's own attention, not the model's answer."
@@ -53,3 +55,33 @@ def attention_answer(reading: Reading, row: QueryRow, options: AnswerOptions, th
         facts={"key": row.key},
         numbers=row_numbers(row),
     )
+
+
+@view("attention/contrast", ContrastPreview, options=FeatureOptions)
+def contrast_examples(examples: ContrastPreview, options: FeatureOptions, theme: str) -> Drawing:
+    """A few examples of a feature's contrast: the query is shaded one way, its keys the other, matching ones more."""
+    held = f", and {examples.held_back:,} more are held back to test on" if examples.held_back else ""
+    return Drawing(
+        caption=(
+            f"{options.feature}: {examples.count:,} examples are fitted{held}. Orange: the query. Blue: its "
+            "matching keys, and paler the other keys, with which they are contrasted."
+        ),
+        parts=(Texts("", tuple(text for i, e in enumerate(examples.examples, 1) for text in _marked(e, i))),),
+        numbers={"examples": examples.count},
+    )
+
+
+def _marked(example: ShownExample, number: int) -> list[Text]:
+    """The prompts of an example, one text each."""
+    shades = {(key.prompt, key.position): 0.35 for key in example.negative}
+    shades |= {(key.prompt, key.position): 1.0 for key in example.positive}
+    queries = [example.query, *([example.negative_query] if example.negative_query is not None else [])]
+    shades |= {(query.prompt, query.position): -1.0 for query in queries}
+    return [
+        Text(
+            f"Example {number}" + (f", prompt {i + 1}" if len(example.prompts) > 1 else ""),
+            "".join(tokens),
+            tokens=tuple((token, shades.get((i, j), 0.0)) for j, token in enumerate(tokens)),
+        )
+        for i, tokens in enumerate(example.prompts)
+    ]

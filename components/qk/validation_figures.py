@@ -271,4 +271,6 @@ def toy_map(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
         "Keys are circles, queries crosses, coloured by code; lines join the mean keys of codes that differ in one "
         "bit.",
         _facts(toy),
+        control=rank_control(toy),
+        numbers={"rank of z1": toy.latents["z1"].rank},
     )

@@ -7,6 +7,7 @@ from components.qk.evidence_figures import SWAP_HEIGHT
 from pages.cards import card_callbacks
 
 PROMPT = Panel("prompt-panel", "Prompt")
+FEATURES = Panel("features-panel", "Features")
 STRIPS = Panel("strips", "Tokens")
 EVIDENCE = Panel("evidence", "Evidence")
 GRID = Card("grid", "Heads", 330, "Click a head to open it.")

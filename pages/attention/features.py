@@ -12,9 +12,13 @@ from dash.exceptions import PreventUpdate
 from analysis.errors import UserError, empty_number, is_empty
 from analysis.qk.contrasts.spec import MAX_EXAMPLES, MAX_SEED, MIN_EXAMPLES, ContrastSpec
 from analysis.qk.ops.features import FeatureStatus, FitContrast, PreviewContrast, feature_name
+from analysis.view_ref import QuestionRef
 from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.contrast_form import contrast_form, preview
+from components.qk.evidence_card import FeatureOptions
+from components.qk.prompt_parts import contrast_examples
+from pages.attention.cards import FEATURES
 from pages.attention.state import MOST_FEATURES, features_of, text_of
 from pages.common import ask_for, ask_job, refusal, spec_of
 from pages.presses import Press, press, queue_callbacks, settle
@@ -218,6 +222,17 @@ def _chip(index: int, contrast: ContrastSpec, done: bool) -> Node:
         ],
         className="attune-chip" + ("" if done else " attune-unfitted"),
     )
+
+
+@callback(FEATURES.ref, Input("features", "data"), Input("active", "value"), Input("model", "data"))
+def active_contrast(features: Json, active: int | None, model: Json) -> Json:
+    """What draws examples of the active feature; they are built when they are drawn."""
+    chosen = features_of(features)
+    if active is None or active >= len(chosen):
+        return None
+    contrast = chosen[active]
+    question = QuestionRef(PreviewContrast.__name__, PreviewContrast(spec_of(model), contrast).to_params())
+    return contrast_examples.ref([question], FeatureOptions(feature_name(contrast))).to_dict()
 
 
 @callback(

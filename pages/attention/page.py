@@ -14,7 +14,7 @@ from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
 from pages.attention import answer, features, heads, overlap, proof, reading
-from pages.attention.cards import GRID, MATRIX, PROMPT, STRIPS
+from pages.attention.cards import FEATURES, GRID, MATRIX, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
 from pages.attention.tabs import evidence_tab, map_tab, overlap_tab, swap_tab, why_tab
@@ -170,78 +170,68 @@ def _tokens() -> Node:
         html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
         html.Div(OWN, className="attune-note"),
-        controls=dbc.Switch(id="skip-first", value=True, label="leave out the first token (attention sink)"),
+        controls=dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"),
         title_id="tokens-title",
     )
 
 
 def _features(state: AttentionState) -> Node:
     kinds = [{"label": k.title, "value": name} for name, k in CONTRAST_KINDS.items()]
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H3("Features"),
-                    html.Span(
-                        "A contrast of keys that match with keys that do not defines a subspace of every head at once.",
-                        className="attune-note",
+    return FEATURES.layout(
+        html.Div(id="feature-list", className="attune-chips"),
+        html.Div(
+            [
+                html.Div(
+                    dcc.Dropdown(kinds, "induction", id="kind", clearable=False, searchable=False),
+                    className="attune-pick",
+                ),
+                html.Button("Define a feature", id="define", className="attune-button", type="button"),
+                html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id="fit-cancel", className="attune-button", type="button", disabled=True),
+                progress("fit-bar", "fitting the features"),
+                html.Span(id="fit-text", className="attune-note", **{"aria-live": "polite"}),
+            ],
+            className="attune-row",
+        ),
+        html.Div(id="fit-error"),
+        dbc.Collapse(html.Div(id="contrast-form"), id="form-panel", is_open=False),
+        html.Div(
+            [
+                dbc.Label("Active feature", html_for="active"),
+                html.Div(
+                    dcc.Dropdown(id="active", value=state.active, clearable=False, searchable=False),
+                    className="attune-pick",
+                ),
+                dbc.Switch(id="manual-rank", value=state.manual, label="set the rank by hand"),
+                named(
+                    "rank",
+                    dcc.Slider(
+                        0,
+                        64,
+                        1,
+                        value=max(0, state.rank),
+                        id="rank",
+                        marks=None,
+                        disabled=not state.manual,
+                        updatemode="mouseup",
                     ),
-                ],
-                className="attune-card-head",
-            ),
-            html.Div(id="feature-list", className="attune-chips"),
-            html.Div(
-                [
-                    html.Div(
-                        dcc.Dropdown(kinds, "induction", id="kind", clearable=False, searchable=False),
-                        className="attune-pick",
-                    ),
-                    html.Button("Define a feature", id="define", className="attune-button", type="button"),
-                    html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
-                    html.Button("Cancel", id="fit-cancel", className="attune-button", type="button", disabled=True),
-                    progress("fit-bar", "fitting the features"),
-                    html.Span(id="fit-text", className="attune-note", **{"aria-live": "polite"}),
-                ],
-                className="attune-row",
-            ),
-            html.Div(id="fit-error"),
-            dbc.Collapse(html.Div(id="contrast-form"), id="form-panel", is_open=False),
-            html.Div(
-                [
-                    dbc.Label("Active feature", html_for="active"),
-                    html.Div(
-                        dcc.Dropdown(id="active", value=state.active, clearable=False, searchable=False),
-                        className="attune-pick",
-                    ),
-                    dbc.Switch(id="manual-rank", value=state.manual, label="set the rank by hand"),
-                    named(
-                        "rank",
-                        dcc.Slider(
-                            0,
-                            64,
-                            1,
-                            value=max(0, state.rank),
-                            id="rank",
-                            marks=None,
-                            disabled=not state.manual,
-                            updatemode="mouseup",
-                        ),
-                        "attune-slider",
-                    ),
-                    dbc.RadioItems(
-                        id="rotary",
-                        inline=True,
-                        value="post",
-                        options=[
-                            {"label": "after rotary", "value": "post"},
-                            {"label": "before rotary (not additive to the logit)", "value": "pre"},
-                        ],
-                    ),
-                    dbc.Switch(id="centred", value=False, label="centred"),
-                ],
-                className="attune-row attune-active",
-            ),
-        ],
-        className="attune-card",
-        **{"aria-label": "Features"},
+                    "attune-slider",
+                ),
+                dbc.RadioItems(
+                    id="rotary",
+                    inline=True,
+                    value="post",
+                    options=[
+                        {"label": "after rotary", "value": "post"},
+                        {"label": "before rotary (not additive to the logit)", "value": "pre"},
+                    ],
+                ),
+                dbc.Switch(id="centred", value=False, label="centred"),
+            ],
+            className="attune-row attune-active",
+        ),
+        controls=html.Span(
+            "A contrast of keys that match with keys that do not defines a subspace of every head at once.",
+            className="attune-note",
+        ),
     )

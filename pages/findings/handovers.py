@@ -196,17 +196,17 @@ def _generation(params: Mapping[str, Any]) -> dict[str, Any]:
 EXITS = {
     way.name: way
     for way in (
-        Exit("page", "Static page", "one HTML file, interactive, opens without server or network", ".html",
+        Exit("page", "Static page", "one HTML file, interactive, without server or network", ".html",
              "text/html", _page),
-        Exit("bundle", "Bundle", "a zip with answers, figures, page and notebook, that Attune opens again", ".zip",
+        Exit("bundle", "Bundle", "a zip with all of it, that Attune opens again", ".zip",
              "application/zip", _bundle),
-        Exit("notebook", "Notebook", "computes each finding again and compares the numbers", ".ipynb",
+        Exit("notebook", "Notebook", "computes each finding again, compares the numbers", ".ipynb",
              "application/x-ipynb+json", _notebook),
         Exit("pdf", "PDF", "one finding a page, for paper or slides", ".pdf", "application/pdf",
              lambda handover: pdf_of(_page(handover))),
-        Exit("tables", "Tables", "CSV and LaTeX (booktabs) of all tables and figures", "-tables.zip",
+        Exit("tables", "Tables", "CSV and LaTeX of all tables and figures", "-tables.zip",
              "application/zip", _tables),
-        Exit("methods", "Methods paragraph", "models, settings, controls, seeds and versions as text",
+        Exit("methods", "Methods paragraph", "models, settings, controls, seeds, versions",
              "-methods.txt", "text/plain", _methods),
         Exit("references", "References", "the papers of the methods as BibTeX", ".bib", "text/plain", _references),
     )

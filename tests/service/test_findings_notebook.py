@@ -93,4 +93,4 @@ def test_the_notebook_runs_and_its_numbers_are_those_of_the_board(
 
     hidden = redact(handover, {text_id(TEXT): ""})
     written = json.dumps(json.loads(notebook_of(hidden, "0.1.0")), ensure_ascii=False)
-    assert "three" not in written and "again.ask(" not in written
+    assert "three" not in written and "board.ask(" not in written

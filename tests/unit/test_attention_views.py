@@ -13,7 +13,14 @@ import pytest
 
 from analysis.engine.client import Reply
 from analysis.qk.answers.evidence import HeadEvidence, MapLegend, RankSwap, SubspaceTest, SwapTable
-from analysis.qk.answers.features import FeatureHeads, SubspaceOverlap
+from analysis.qk.answers.features import (
+    ContrastPreview,
+    ExampleKey,
+    ExampleToken,
+    FeatureHeads,
+    ShownExample,
+    SubspaceOverlap,
+)
 from analysis.qk.answers.prompt import (
     HeadCells,
     KeySwap,
@@ -33,7 +40,7 @@ from components.qk.evidence_figures import TrialOptions, direction_bars, spectru
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
 from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
-from components.qk.prompt_parts import AnswerOptions, attention_answer, prompt_text
+from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
 from pages.attention.reading import best_head
 from pages.attention.state import Head
@@ -79,6 +86,10 @@ EVIDENCE = HeadEvidence(
 )  # fmt: skip
 READING = reading(WORDS)
 SCORES = FeatureHeads(40, 20, 0.3, 0.1, *[RANDOM.random((2, 3)).astype(np.float32) for _ in range(5)])
+PREVIEW = ContrastPreview(
+    (ShownExample((["a", "<b>", "c"], ["d", "e"]), "x", ExampleToken(0, 2, "c"), None, (ExampleKey(0, 1, "<b>", "x"),),
+                  (ExampleKey(1, 0, "d", "y"),)),), 400, 20, 9_000, 3.0,
+)  # fmt: skip
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
     (heads_of_feature, (READING, SCORES), HeadOptions("trace", "Induction", ranked=True)),
@@ -96,6 +107,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (prompt_text, (READING,), NoOptions()),
     (attention_answer, (READING, row(5)), AnswerOptions(4)),
     (head_evidence, (EVIDENCE,), FeatureOptions("Induction")),
+    (contrast_examples, (PREVIEW,), FeatureOptions("Induction")),
 ]
 
 
@@ -195,6 +207,15 @@ def test_the_row_of_a_query_is_shaded_text_with_its_numbers() -> None:
     assert drawing.numbers["attention"] == float(answer.attention[2])
     assert drawing.numbers["unexplained"] == float(answer.parts[2, -1])
     assert row_bars.draw(READING, replace(answer, masked=True), RowOptions(4), "light").numbers == {}
+
+
+def test_the_examples_of_a_contrast_are_marked() -> None:
+    (texts,) = drawn("attention/contrast").parts
+    assert [t.tokens for t in texts.texts] == [
+        (("a", 0.0), ("<b>", 1.0), ("c", -1.0)),
+        (("d", 0.35), ("e", 0.0)),
+    ]
+    assert [t.title for t in texts.texts] == ["Example 1, prompt 1", "Example 1, prompt 2"]
 
 
 def test_the_evidence_that_is_pinned_is_that_of_the_page() -> None:

@@ -24,10 +24,10 @@ from analysis.findings.records import Body, Item, Pin
 
 WIDTH = 100
 SETUP = """import analysis.catalogue  # makes the questions known
-from analysis.findings.export.again import Recomputation
+from analysis.findings.export.recomputation import Recomputation
 from components.findings.drawn import draw, numbers_of, show
 
-again = Recomputation()
+board = Recomputation()
 """
 _SCHEME = re.compile(r"\b(javascript|vbscript|data|file)\s*:(?=\S)", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -45,7 +45,7 @@ def notebook_of(handover: Handover, program: str) -> bytes:
     ]
     for item in handover.content.items:
         cells += _cells_of(item, handover)
-    cells.append(new_code_cell("print(again.summary())"))
+    cells.append(new_code_cell("print(board.summary())"))
     for n, cell in enumerate(cells):
         cell["id"] = text_id(f"{n}")  # equal boards give equal notebooks
     book = new_notebook(
@@ -88,10 +88,10 @@ def _recomputed(pin: Pin) -> list[Any]:
             f"\n\n{', '.join(jobs)} is a job: where the data folder keeps its answer, it is read, else it is computed, "
             "which may take minutes."
         )
-    asked = ",\n".join(f"    again.ask({q['operation']!r}, {_code(q.get('params', {}), 8)})" for q in questions)
+    asked = ",\n".join(f"    board.ask({q['operation']!r}, {_code(q.get('params', {}), 8)})" for q in questions)
     view = f"draw({pin.ref['view']!r}, answers, {_code(pin.ref.get('options', {}), 4)})"
     compare = new_code_cell(
-        f"frozen = {_code(pin.numbers, 0)}\nprint(again.compare({pin.title!r}, frozen, numbers_of(drawing, answers)))"
+        f"frozen = {_code(pin.numbers, 0)}\nprint(board.compare({pin.title!r}, frozen, numbers_of(drawing, answers)))"
     )
     compare["metadata"]["jupyter"] = {"source_hidden": len(pin.numbers) > 12}
     return [

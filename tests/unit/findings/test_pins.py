@@ -62,6 +62,8 @@ def test_a_pin_is_a_finding_with_all_that_the_view_says(web: FlaskClient) -> Non
     assert (pin.caption, pin.facts, pin.theme, pin.height) == (drawing.caption, drawing.facts, "dark", 360)
     assert pin.window == {"xaxis.range": [0, 5]} and pin.models[0]["source"] == "default"
     assert pin.control is not None and pin.control["name"] == "shuffled labels"
+    own = list(drawing.numbers)
+    assert list(pin.numbers)[: len(own)] == own != sorted(own), "the view's own come first, in its order"
     shown = web.get(f"/findings/api/pins/{pin.id}?theme=light").get_json()
     assert shown["figure"]["layout"]["template"] == template("light") and shown["frozen"] is None
     assert shown["figure"]["layout"]["xaxis"]["range"] == [0, 5]

@@ -13,10 +13,7 @@ from typing import Any
 
 from analysis.engine.context import Context
 from analysis.engine.operation import rebuild
-
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
-"""Two numbers are equal if they differ by less than RELATIVE of the larger one plus ABSOLUTE: float32 on another
-machine."""
+from analysis.findings.compare import ABSOLUTE, RELATIVE
 
 
 @dataclass(frozen=True)
