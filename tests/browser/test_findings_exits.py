@@ -126,6 +126,8 @@ def test_a_page_is_printed_a_finding_a_sheet(tmp_path: Path, server: Server) -> 
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
     drawn = sum(len(zlib.decompressobj().decompress(s)) for s in streams if s[:1] == b"x")
     print(
-        f"PDF of {COUNT} findings: {sheets} sheets, {len(pdf) / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s, {drawn} bytes drawn"
+        f"PDF of {COUNT} findings: {sheets} sheets, {len(pdf) / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s, "
+        f"{drawn / 1e6:.1f} MB drawn"
     )
+    assert drawn > 1_000_000  # 0.2 MB where the figures are missing
     assert pdf.startswith(b"%PDF") and COUNT <= sheets <= 3 * COUNT

@@ -107,7 +107,7 @@
   function onPaper() {
     before = theme();
     root.setAttribute("data-bs-theme", "light");
-    plots().forEach((plot) => window.Plotly.relayout(plot, { width: Math.min(PLOT, plot.clientWidth || PLOT), height: plot.clientHeight }));
+    plots().forEach((plot) => window.Plotly.relayout(plot, { width: PLOT, height: plot.clientHeight }));
   }
   function onScreen() {
     root.setAttribute("data-bs-theme", before);
@@ -119,6 +119,7 @@
   const page = document.getElementById("page");
   if (onlyPaper) {
     root.setAttribute("data-bs-theme", "light");
+    root.classList.add("on-paper");
     page.style.setProperty("width", PAPER + "px");
   }
   page.append(head(), element("div", { class: "page-body" }, contents(),
