@@ -93,7 +93,10 @@ class Client:
         for _ in range(ATTEMPTS):
             answer = self._attempt(request, on_progress)
             if answer is not None:
-                return self._end(*answer)
+                result = self._end(*answer)
+                if operation.writes:
+                    self._recent.clear()  # what was read from those files is not what they would say now
+                return result
         raise WorkerGone("The worker stopped again and again before it came to this question.")
 
     def remember(self, operation: Operation[A], result: Result) -> Reply[A]:

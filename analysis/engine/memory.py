@@ -32,3 +32,9 @@ class Memory:
             self._items[key] = (value, size)
             while len(self._items) > 1 and self._bytes > self.limit:
                 self._bytes -= self._items.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._items.clear()
+            self._bytes = 0

@@ -129,12 +129,11 @@ def leave_out_ranges(drawn: dict[str, Any], figure: dict[str, Any]) -> None:
     """Take out what Plotly writes into a figure on the page once it has worked out an axis that was left open."""
     for name in {n for n in (*drawn, *figure) if re.fullmatch(r"[xy]axis\d*", n)}:
         axis, there = drawn.setdefault(name, {}), figure.setdefault(name, {})
-        if "type" not in axis:
-            there.pop("type", None)
         if "range" not in axis:
-            for either in (axis, there):
-                either.pop("range", None)
-                either.pop("autorange", None)
+            axis.pop("autorange", None)  # "reversed", which becomes a range
+        for key in ("type", "range", "autorange"):
+            if key not in axis:
+                there.pop(key, None)
 
 
 @pytest.fixture(scope="module")

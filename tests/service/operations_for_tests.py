@@ -21,6 +21,7 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
+from analysis.home import home
 from analysis.models.spec import ModelSpec
 
 STEP = 0.01
@@ -144,6 +145,34 @@ class EchoJob(Echo):
 
     def run(self, context: Context) -> Result:
         return super().run(context)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands in a file of the data folder."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class WriteWords(Operation[Words]):
+    """A job that writes a file of the data folder, which another question reads."""
+
+    kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
+    text: str = ""
+
+    def run(self, context: Context) -> Words:
+        (home() / "words.txt").write_text(self.text)
+        return Words(self.text)
+
+
+@dataclass(frozen=True)
+class ReadWords(Operation[Words]):
+    """What that file says now."""
+
+    def run(self, context: Context) -> Words:
+        return Words((home() / "words.txt").read_text())
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,11 @@ from tests.service.operations_for_tests import (
     GatedJob,
     ManyMessages,
     ReadOnly,
+    ReadWords,
     Refuse,
     SleepSteps,
     SlowLive,
+    WriteWords,
     odd_arrays,
 )
 
@@ -69,6 +71,15 @@ def test_arrays_of_a_live_answer_and_of_a_kept_one_arrive_as_they_were(service: 
     assert live.arrays["block"].nbytes == 8 << 20 and len(kept.key) == 64
     again = service.client.store.get(kept.key)
     assert again is not None and again.data == {"seed": 3}
+
+
+def test_answer_that_was_read_from_a_file_is_not_remembered_beyond_the_file(service: Service) -> None:
+    client = service.client
+    client.ask(WriteWords("first"))
+    first = client.remember(ReadWords(), client.ask(ReadWords()))
+    assert client.reply(first.question) is first
+    client.ask(WriteWords("second"))
+    assert client.reply(first.question).answer.text == "second"
 
 
 @pytest.mark.parametrize("operation", [Fail("the secret"), FailJob("the secret job")])

@@ -73,7 +73,7 @@ def shown(store: FindingStore, board: str) -> Board:
     return [(item.id, dict(item.body)) for item in store.board(board).items]  # type: ignore[arg-type]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(steps, min_size=12, max_size=30))
 def test_one_author_gets_back_each_board_that_there_was(sequence: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def test_one_author_gets_back_each_board_that_there_was(sequence: list[Any]) -> 
         store.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(("ann", "bob")), steps), min_size=12, max_size=30))
 def test_of_two_authors_neither_takes_back_what_the_other_wrote(sequence: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
