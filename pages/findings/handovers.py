@@ -12,7 +12,7 @@ import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis import __version__
@@ -31,6 +31,7 @@ from analysis.home import home
 from analysis.mfa.ops.setup import SaveSetup
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
+from components.findings.again import followed
 from components.findings.exhibit import exhibit
 from pages.common import client
 from pages.findings.paper import pdf_of
@@ -77,6 +78,7 @@ def gathered(board: str) -> Handover:
             return {**shown, "frozen": error.message}
 
     made = gather(store, board, draw)
+    made = replace(made, content=followed(made.content, store))  # numbers in prose, as the board says them
     with _lock:
         _gathered[key] = made
         while len(_gathered) > 2:
