@@ -4,7 +4,7 @@
 (function () {
   const { bare, element, isOwn, local, on } = window.dash_clientside.attune_kit;
   const KEY = "attune-tour", ADDED = ["tour", "step"];
-  const GAP = 14, PATIENCE = 20000;
+  const GAP = 14, PATIENCE = 20000, SETTLING = 10000;
   // A page inside a talk, or in another site, is no place for a tour.
   if (window.parent !== window) return;
 
@@ -83,12 +83,9 @@
     const look = () => {
       const card = cardOf(stepNow().card), box = card && card.getBoundingClientRect();
       const visible = box && box.width > 0 && box.height > 0;
-      if (visible && card !== seen) {
-        seen = card;
-        scrollTo(card);
-      } else if (visible && Date.now() - began < 4000) {
-        settle(card); // what comes later above it moves it down
-      }
+      // What comes later above the card moves it, until somebody takes the page into his own hands.
+      if (visible && (card !== seen || (Date.now() - began < SETTLING && hand < began))) scrollTo(card);
+      if (visible) seen = card;
       place(visible ? card.getBoundingClientRect() : null);
       if (!visible && Date.now() - began > PATIENCE) ring.hidden = true;
     };
@@ -99,19 +96,12 @@
     const header = document.querySelector(".attune-header");
     return header ? header.getBoundingClientRect().bottom : 0;
   };
-  let aim = null, hand = 0;
-  ["wheel", "touchmove", "keydown"].forEach((kind) => window.addEventListener(kind, () => { hand = Date.now(); }, { passive: true }));
+  let hand = 0;
+  ["wheel", "touchmove", "keydown", "pointerdown"].forEach((kind) => window.addEventListener(kind, () => { hand = Date.now(); }, { passive: true }));
   function scrollTo(card) {
-    const box = card.getBoundingClientRect(), top = headerBottom() + GAP;
-    const room = window.innerHeight - top - GAP;
-    const by = box.height <= room ? box.top - top - (room - box.height) / 2 : box.top - top;
-    if (box.top < top || box.bottom > window.innerHeight - GAP) window.scrollBy({ top: by, behavior: "instant" });
-    aim = card;
-    hand = 0;
-  }
-  function settle(card) {
-    const box = card.getBoundingClientRect();
-    if (aim === card && !hand && (box.top > window.innerHeight - 80 || box.bottom < headerBottom() + 80)) scrollTo(card);
+    const box = card.getBoundingClientRect(), top = headerBottom() + GAP, bottom = window.innerHeight - GAP;
+    const room = bottom - top, by = box.top - top - Math.max(0, room - box.height) / 2;
+    if ((box.top < top || box.bottom > bottom) && Math.abs(by) > 24) window.scrollBy({ top: by, behavior: "instant" });
   }
   /** Lay the outline around the card, and the panel into the corner where it hides least of it. */
   function place(box) {

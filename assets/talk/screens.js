@@ -108,11 +108,22 @@
       beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => exhibitOf(pin.id, other).then(marked) };
     const room = host.clientHeight;
     await exhibits.draw(host, exhibit, { ...options, height: room });
+    fitControl(host, room, options.beside);
     // What stands around the figure takes its room from it: nothing is cut, and nothing scrolls.
-    const over = host.scrollHeight - room;
-    if (over > 0 && exhibit.figure) await exhibits.draw(host, exhibit, { ...options, height: Math.max(SMALLEST, room - over - 2) });
-    const least = host.scrollHeight > room + 2 ? Math.max(0.55, room / host.scrollHeight) : 1;
-    if (least < 1 && !exhibit.figure) host.style.zoom = String(least);
+    const main = host.querySelector(".attune-exhibit-main"), over = (options.beside ? main : host).scrollHeight - room;
+    if (over > 0 && exhibit.figure) {
+      await exhibits.draw(host, exhibit, { ...options, height: Math.max(SMALLEST, room - over - 2) });
+      fitControl(host, room, options.beside);
+    }
+    if (!exhibit.figure && host.scrollHeight > room + 2) host.style.zoom = String(Math.max(0.55, room / host.scrollHeight));
+  }
+  /** A long control is written smaller: beside the figure it has the height of the screen, below it a third of that. */
+  function fitControl(host, room, beside) {
+    const rest = host.querySelector(".attune-exhibit-rest"), most = beside ? room : room / 3;
+    for (let zoom = 1; zoom > 0.6; zoom -= 0.07) {
+      rest.style.zoom = String(zoom);
+      if (rest.getBoundingClientRect().height <= most) return;
+    }
   }
   const empty = (frame) => frame.querySelectorAll(".talk-exhibit").forEach((host) => exhibits.clear(host));
 

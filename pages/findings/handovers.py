@@ -80,7 +80,7 @@ def gathered(board: str) -> Handover:
             return {**shown, "frozen": error.message}
 
     made = gather(store, board, draw)
-    made = replace(made, content=followed(made.content, store))  # its texts say the numbers that the board says
+    made = replace(made, content=followed(made.content, store))  # numbers in prose, as the board says them
     with _lock:
         _gathered[key] = made
         while len(_gathered) > 2:

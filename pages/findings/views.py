@@ -47,7 +47,8 @@ def _difference(old: Exhibit, new: Exhibit) -> tuple[Any, str]:
         figure = difference(old["figure"], new["figure"])
     except UserError as error:
         return None, error.message
-    caption = f"{new['title']}, pinned {new['date']}, minus {old['title']}, pinned {old['date']}."
+    names = [f"{each['title']} (pinned {each['date'][:16].replace('T', ' ')} UTC)" for each in (new, old)]
+    caption = " minus ".join(names) + "."
     return {**new, "title": "Difference", "figure": figure, "caption": caption, "parts": [], "control": None}, ""
 
 

@@ -131,7 +131,7 @@ def test_two_people_on_one_board_lose_nothing(open_page: Callable[..., Page], se
 
     # One field is not: both versions are shown, and kept.
     held: list[Route] = []
-    one.route("**/items/*/change", held.append)
+    one.route("**/items/*/change", lambda route: held.append(route))
     one.keyboard.type(" of mine!")
     one.wait_for_function("() => document.querySelector('.fnd-state').textContent === 'saving'")
     there = store.item(item)
@@ -161,6 +161,7 @@ def test_a_view_is_pinned_quoted_and_still_true(page: Page, server: Server) -> N
     page.wait_for_selector(".fnd-choice")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
+    page.wait_for_selector(".fnd-write-claim:focus")
     page.keyboard.press("Enter")
     page.wait_for_function(SAVED)
     quoted = page.locator(".fnd-read-claim .fnd-number")

@@ -18,7 +18,7 @@ from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.rotate.ops.neurons import NeuronMap
 from analysis.tpr.ops.reading import OthelloFacts
-from tests.browser.conftest import Server, shot
+from tests.browser.conftest import SHOTS, Server
 
 pytestmark = pytest.mark.browser
 
@@ -93,6 +93,7 @@ def grave(page: Page) -> list[str]:
 
 
 def test_the_three_tours_lead_from_the_home_page_to_their_end(open_page: Callable[..., Page]) -> None:
+    SHOTS.mkdir(exist_ok=True)
     page = open_page("/", width=1280, height=720)
     assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "home needs no scrolling"
     for tour in bundled_tours():
@@ -104,7 +105,7 @@ def test_the_three_tours_lead_from_the_home_page_to_their_end(open_page: Callabl
             box = page.locator(".tour").bounding_box()
             assert box and box["x"] >= 0 and box["y"] >= 50 and box["y"] + box["height"] <= 720
             if number == 2:
-                shot(page, f"tour-{tour.name}")
+                page.screenshot(path=SHOTS / f"tour-{tour.name}.png")
                 page.keyboard.press("b")
                 page.wait_for_selector(f".tour-count:text-is('step 1 of {len(tour.steps)}')")
                 page.keyboard.press("n")
@@ -151,7 +152,7 @@ def test_a_board_is_a_talk(open_page: Callable[..., Page], server: Server) -> No
     assert page.evaluate("document.documentElement.dataset.bsTheme") == "dark"
     page.wait_for_function("() => document.querySelector('.talk-shown .js-plotly-plot')")
     assert not grave(page)
-    shot(page, "talk-dark")
+    page.screenshot(path=SHOTS / "talk-dark.png")
 
     with page.expect_popup() as opened:
         page.keyboard.press("s")

@@ -10,18 +10,28 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from analysis.answer import to_wire
+from analysis.engine.question import Result
 from analysis.findings.export.texts import text_id
 from analysis.findings.store import findings
 from analysis.home import home
+from analysis.mfa.answers.steering import SetupFile
+from analysis.mfa.ops.steer import SteerText
+from analysis.mfa.settings import SteeringSettings
+from analysis.models.spec import ModelSpec
+from analysis.status import Resident, WorkerStatus
+from analysis.view_ref import QuestionRef, ViewRef
 from app import Settings, create_app, origin
-from pages.findings import handovers
+from pages.findings import exits, handovers, paper
 from pages.findings.handovers import EXITS
-from tests.unit.findings.example_board import PUBLIC, SECRET
+from tests.unit.findings.example_board import PUBLIC, SECRET, handover
 from tests.unit.findings.test_bundle import whole
 from tests.unit.findings.test_redact import PIECES, WORDS
 
@@ -179,3 +189,43 @@ def test_a_file_of_a_board_is_made_once(client: FlaskClient, board: str, monkeyp
     assert json.loads(client.post(f"{API}/export/{board}/file/none", json=HIDE).data)["refused"]
     monkeypatch.undo()
     assert client.post(path, json=HIDE).data == first
+
+
+def test_without_chromium_a_pdf_is_refused_in_words(
+    client: FlaskClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (paper, exits):
+        monkeypatch.setattr(module, "chromium", lambda: None)
+    assert "pdf" not in {way["name"] for way in client.get(f"{API}/export/{board}").get_json()["exits"]}
+    answer = client.post(f"{API}/export/{board}/file/pdf", json={}).get_json()
+    assert "Print the page from your own browser" in answer["refused"]
+
+
+def test_a_bundle_has_the_set_ups_of_steered_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The set-up of a pinned text is what the Steering page saves: its vectors, its prompt, its seed."""
+    steered = SteerText(ModelSpec(), "A prompt", steer=SteeringSettings("block-10", mode="add"), seed=7)
+    held = handover()
+    pin = replace(held.content.pins["pin-b"], ref=ViewRef("steering/texts", (_question(steered),), {}).to_dict())
+    held.content.pins["pin-b"] = pin
+    asked: list[Any] = []
+
+    class Worker:
+        def status(self) -> WorkerStatus:
+            facts: Any = None
+            return WorkerStatus("ready", loaded=(Resident(ModelSpec(), facts, False),))
+
+        def ask(self, operation: Any) -> Result:
+            asked.append(operation)
+            return Result(*to_wire(SetupFile("block-10.attune.safetensors", 1, np.arange(3, dtype=np.uint8))))
+
+    monkeypatch.setattr(handovers, "client", Worker)
+    with zipfile.ZipFile(io.BytesIO(EXITS["bundle"].make(held))) as archive:
+        assert archive.read("setups/view-2.attune.safetensors") == bytes([0, 1, 2])
+    assert asked[0].steer == steered.steer and asked[0].model == steered.model
+    assert json.loads(asked[0].generation) == {
+        "steer-prompt": "A prompt", "steer-chat": False, "count": 40, "temperature": 0.7, "top-p": 0.95, "seed": 7,
+    }  # fmt: skip
+
+
+def _question(operation: Any) -> QuestionRef:
+    return QuestionRef(type(operation).__name__, operation.to_params())
