@@ -21,7 +21,7 @@ _GAP = 1024.0
 def text_of(data: Any) -> str:
     """Plain data, names in the order in which a view gave them. Raises as
     :func:`analysis.findings.texts.json_bytes`."""
-    return json_bytes(data, sort=False).decode()
+    return json_bytes(data).decode()
 
 
 def read_board(connection: sqlite3.Connection, board: str) -> Board:

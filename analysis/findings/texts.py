@@ -92,10 +92,10 @@ def check_address(address: Any) -> str:
     return text
 
 
-def json_bytes(data: Any, sort: bool = True) -> bytes:
-    """Plain data as JSON, in one spelling for equal data; without ``sort``, names in their own order. ValueError for
-    numbers that are not finite, UserError for half of a character, which no file keeps."""
-    text = json.dumps(data, sort_keys=sort, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def json_bytes(data: Any) -> bytes:
+    """Plain data as JSON, names in their own order: some views draw in it. ValueError for numbers that are not finite,
+    UserError for half of a character, which no file keeps."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
         return text.encode()
     except UnicodeEncodeError as error:

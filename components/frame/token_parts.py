@@ -14,6 +14,7 @@ from analysis.token_card.answers import (
     TokenPart,
     UsedFeatureRow,
 )
+from components.kit.labels import as_text
 from components.kit.part import Cell, Part, Text, Texts, table_of
 from components.kit.view import Control, Drawing, NoOptions, view
 
@@ -49,8 +50,8 @@ def _control(parts: tuple[TokenPart, ...]) -> Control | None:
 
 
 def _strip(title: str, tokens: tuple[TokenName, ...], at: int | None) -> Text:
-    shaded = tuple((name.token, 1.0 if i == at else 0.0) for i, name in enumerate(tokens))
-    return Text(title, "".join(name.token for name in tokens), tokens=shaded)
+    shaded = tuple((as_text(name.token), 1.0 if i == at else 0.0) for i, name in enumerate(tokens))
+    return Text(title, "".join(token for token, _ in shaded), tokens=shaded)
 
 
 def _row(row: Row) -> dict[str, Cell]:

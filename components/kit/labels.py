@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+_SIGNS = str.maketrans({"␣": " ", "⏎": "\n", "⇥": "\t", "␍": "\r"})
+
 
 def escaped(text: str, limit: int = 24) -> str:
     """The text with plotly's markup made harmless, shortened to ``limit`` characters."""
@@ -15,3 +17,8 @@ def escaped(text: str, limit: int = 24) -> str:
 def numbered(labels: Sequence[str], limit: int = 16) -> list[str]:
     """Tick labels that stay apart when tokens repeat: position and token, escaped."""
     return [f"{i} {escaped(label, limit)}" for i, label in enumerate(labels)]
+
+
+def as_text(label: str) -> str:
+    """The text that the label of a token stands for: spaces, tabs and ends of lines where it has signs for them."""
+    return label.translate(_SIGNS)

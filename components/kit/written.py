@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 from analysis.errors import UserError
 from analysis.steering.answers import WrittenText, WrittenTexts
+from components.kit.labels import as_text
 from components.kit.part import Table, Text, Texts
 from components.kit.view import Control
-
-_SPACES = str.maketrans({"␣": " ", "⏎": "\n", "⇥": "\t", "␍": "\r"})
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ _NAMES = ("mean KL per token, nats", "perplexity, unsteered model", "repeated 3-
 
 def _text(title: str, text: WrittenText, prompt: str) -> Text:
     tokens = tuple(
-        (label.translate(_SPACES), min(1.0, math.sqrt(max(kl, 0.0) / 3)))
-        for label, kl in zip(text.labels, text.kl, strict=False)
+        (as_text(label), min(1.0, math.sqrt(max(kl, 0.0) / 3))) for label, kl in zip(text.labels, text.kl, strict=False)
     )
     return Text(title, text.text, prompt, tokens, _measured(text))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.qk.answers.features import ContrastPreview, ShownExample
 from analysis.qk.answers.prompt import QueryRow, Reading
+from components.kit.labels import as_text
 from components.kit.part import Table, Text, Texts
 from components.kit.view import Drawing, NoOptions, view
 from components.qk.evidence_card import FeatureOptions
@@ -19,8 +20,10 @@ OWN = "This is the head's own attention, not the model's answer."
 @view("attention/prompt", Reading)
 def prompt_text(reading: Reading, options: NoOptions, theme: str) -> Drawing:
     """The prompt, and what the model would continue with."""
-    given, generated = reading.labels[: reading.prompt_tokens], reading.labels[reading.prompt_tokens :]
-    texts = [Text("Prompt", "".join(given)), *([Text("Generated", "".join(generated))] if generated else [])]
+    words, count = [as_text(label) for label in reading.labels], reading.prompt_tokens
+    texts = [Text("Prompt", "".join(words[:count]))]
+    if words[count:]:
+        texts.append(Text("Generated", "".join(words[count:])))
     rows = tuple(zip(reading.next.labels, map(float, reading.next.probabilities), strict=True))
     return Drawing(
         caption=" ".join([f"{len(reading.labels)} tokens.", *reading.notes]),
@@ -46,12 +49,13 @@ def attention_answer(reading: Reading, row: QueryRow, options: AnswerOptions, th
         seen[0] = 0.0
     shades = np.sqrt(seen / seen.max()) if seen.max() > 0 else seen
     tokens = tuple(
-        (label, round(float(shades[i]), 3) if i <= options.query else 0.0) for i, label in enumerate(reading.labels)
+        (as_text(label), round(float(shades[i]), 3) if i <= options.query else 0.0)
+        for i, label in enumerate(reading.labels)
     )
     title = f"Where token {options.query}, “{reading.labels[options.query]}”, looks"
     return Drawing(
         caption=f"{row.sentence} {OWN}",
-        parts=(Texts("", (Text(title, "".join(reading.labels), tokens=tokens),)),),
+        parts=(Texts("", (Text(title, "".join(token for token, _ in tokens), tokens=tokens),)),),
         facts={"key": row.key},
         numbers=row_numbers(row),
     )
@@ -80,8 +84,8 @@ def _marked(example: ShownExample, number: int) -> list[Text]:
     return [
         Text(
             f"Example {number}" + (f", prompt {i + 1}" if len(example.prompts) > 1 else ""),
-            "".join(tokens),
-            tokens=tuple((token, shades.get((i, j), 0.0)) for j, token in enumerate(tokens)),
+            "".join(map(as_text, tokens)),
+            tokens=tuple((as_text(token), shades.get((i, j), 0.0)) for j, token in enumerate(tokens)),
         )
         for i, tokens in enumerate(example.prompts)
     ]

@@ -209,6 +209,13 @@ def test_the_row_of_a_query_is_shaded_text_with_its_numbers() -> None:
     assert row_bars.draw(READING, replace(answer, masked=True), RowOptions(4), "light").numbers == {}
 
 
+def test_a_prompt_is_text_with_its_spaces() -> None:
+    generated = replace(reading(["A", "␣<b>", "⏎", "␣c"]), prompt_tokens=3)
+    texts, table = prompt_text.draw(generated, NoOptions(), "light").parts
+    assert [(t.title, t.text) for t in texts.texts] == [("Prompt", "A <b>\n"), ("Generated", " c")]
+    assert table.rows == (("a", 1.0),)
+
+
 def test_the_examples_of_a_contrast_are_marked() -> None:
     (texts,) = drawn("attention/contrast").parts
     assert [t.tokens for t in texts.texts] == [
@@ -265,7 +272,12 @@ def test_what_is_masked_in_a_signed_matrix_is_empty() -> None:
 
 def test_the_caption_of_bars_says_what_is_left_out_and_added() -> None:
     long = reading([f"t{i}" for i in range(80)])
-    text = row_bars.draw(long, row(80, softcap=30.0), RowOptions(79, "both", "token"), "light").caption
+    text = row_bars.draw(
+        long,
+        row(80, softcap=30.0, attention=np.linspace(1, 0, 80, dtype=np.float32)),
+        RowOptions(79, "both", "token"),
+        "light",
+    ).caption
     for words in (
         "Difference to the chosen token, in nats, split on both sides.",
         "what overlaps goes to the first",

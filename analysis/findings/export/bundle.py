@@ -175,7 +175,7 @@ def _led(body: Body, pins: Mapping[str, str]) -> Body:
 
 
 def _json(data: Any) -> bytes:
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode()
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
 def _method(name: str, body: bytes) -> int:
