@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from analysis.errors import UserError
+from analysis.findings.prose import numbers_of, plain
 from analysis.findings.records import BoardContent, Item
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "tours"
@@ -68,7 +69,8 @@ def _step_of(item: Item, content: BoardContent) -> Step | None:
     address = body.get("address", "") or (pin.address if pin else "")
     if item.kind not in ("step", "finding") or not address:
         return None
-    note = "\n\n".join(filter(None, (body.get("claim", ""), body.get("note", ""))))
+    numbers = numbers_of(content, item)
+    note = "\n\n".join(plain(text, numbers) for text in (body.get("claim", ""), body.get("note", "")) if text)
     return Step(address, note, body.get("card", ""))
 
 

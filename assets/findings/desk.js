@@ -20,13 +20,18 @@
   // ---- drafts that could not be sent while the page was left ----
   const KEPT = "attune-draft-";
   const storage = (act) => { try { return act(localStorage); } catch { return null; } };
+  const keep = (it) => storage((s) => s.setItem(KEPT + it.base.id,
+    JSON.stringify({ base: it.base.body, draft: it.draft, fields: it.conflict ? it.conflict.fields : [] })));
+  const forget = (it) => storage((s) => s.removeItem(KEPT + it.base.id));
   function recall(it) {
     const text = storage((s) => s.getItem(KEPT + it.base.id));
     if (!text) return;
-    storage((s) => s.removeItem(KEPT + it.base.id));
-    const { base, draft } = JSON.parse(text), remote = it.base;
+    forget(it);
+    const { base, draft, fields } = JSON.parse(text), remote = it.base;
     it.base = { ...it.base, body: base, version: remote.version - 1 };
     Object.keys(draft).forEach((field) => { if (!same(draft[field], remote.body[field])) it.draft[field] = draft[field]; });
+    const open = (fields || []).filter((field) => field in it.draft);
+    if (open.length) it.conflict = { fields: open }; // the page was left before somebody had chosen
     receive(it, remote);
     if (dirty(it)) plan(it);
   }
@@ -138,7 +143,7 @@
         Object.keys(sent).forEach((field) => { if (same(it.draft[field], sent[field])) delete it.draft[field]; });
       }
       it.since = 0;
-      storage((s) => s.removeItem(KEPT + it.base.id));
+      if (it.conflict) keep(it); else forget(it); // what nobody has chosen yet outlives this page and this board
       if (dirty(it)) plan(it);
     } catch (error) {
       it.since = 0;
@@ -151,10 +156,7 @@
   }
   /** Send what is not saved at once; what cannot be sent any more is kept in this browser until the board is opened again. */
   function flush() {
-    desk.items.filter(dirty).forEach((it) => {
-      storage((s) => s.setItem(KEPT + it.base.id, JSON.stringify({ base: it.base.body, draft: it.draft })));
-      save(it, true);
-    });
+    desk.items.filter(dirty).forEach((it) => { keep(it); save(it, true); });
   }
   window.addEventListener("pagehide", flush);
   document.addEventListener("visibilitychange", () => { if (document.hidden) flush(); else if (desk.board) { refresh().catch(() => {}); poll(); } });
@@ -171,6 +173,7 @@
     });
     it.conflict = null;
     it.since = 0;
+    forget(it);
     if (dirty(it)) save(it);
     F.draw();
   }

@@ -66,7 +66,7 @@
       return { head: title, below: [], first: title, menu: () => [] };
     },
     step(it) {
-      const note = F.text(it, { field: "note", label: "commentary", hint: "What one sees there: a sentence or two (Markdown)", bare: true });
+      const note = F.text(it, { field: "note", label: "commentary", hint: "What one sees there: a sentence or two", bare: true });
       const address = lineOf(it, "address", "Page", "A link copied from a page: /attention?…", pathOf);
       const card = lineOf(it, "card", "Card", "The card that it speaks of, such as matrix; or nothing");
       return { head: note, below: [address, card], first: note, menu: () => [] };

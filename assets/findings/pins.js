@@ -35,6 +35,9 @@
     takeOff(it, pin);
     F.say("action", "The view has a finding of its own now.");
   }
+  /** The claim with the values of its numbers: in another board it cannot name them. */
+  const claimOf = (it) => ("claim" in it.draft ? it.draft.claim
+    : element("p", {}, window.dash_clientside.attune_prose.nodes(it.base.html.claim)).textContent);
   /** A step of a tour that opens the page at this view, with the claim as its commentary. */
   async function asStep(it, pin) {
     const tours = F.desk.boards.filter((board) => board.kind === "tour");
@@ -43,7 +46,7 @@
     if (!chosen) return;
     try {
       const id = chosen.id || (await F.ask("/boards", { title: "New tour", kind: "tour" })).board.id;
-      await F.ask("/boards/" + id + "/items", { kind: "step", body: { address: F.desk.pins[pin].address, note: F.value(it, "claim") || "" } });
+      await F.ask("/boards/" + id + "/items", { kind: "step", body: { address: F.desk.pins[pin].address, note: claimOf(it) } });
       F.say("action", "The step stands at the end of the tour.");
     } catch (error) { F.say("action", error.message); }
   }

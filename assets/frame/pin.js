@@ -51,8 +51,8 @@
     const back = element("button", { class: "attune-link", type: "button" }, "Undo");
     back.addEventListener("click", async () => {
       try {
-        await post("/items/" + item + "/drop", { version });
-        say("Taken off the board.");
+        const { conflict } = await post("/items/" + item + "/drop", { version });
+        say(conflict ? "It was changed since, so it stays on the board." : "Taken off the board.");
       } catch (error) { say(error.message); }
     });
     say("Pinned to ", element("a", { href: local("/findings?board=" + encodeURIComponent(board) + "&item=" +

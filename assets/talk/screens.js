@@ -43,6 +43,19 @@
     return kept.get(key);
   }
 
+  // ---- what became of a pin ----
+  let changes = {};
+  /** By pin a sentence on what has changed since it was pinned; nothing is computed for it. Throws where nobody answers. */
+  async function changesOf(board) {
+    changes = (await asked("/boards/" + encodeURIComponent(board) + "/stale")).stale;
+    return changes;
+  }
+  /** An exhibit with what a room has to know of it: that it is stale, or came out otherwise when it was computed again. */
+  function marked(exhibit) {
+    const check = exhibit.check && exhibit.check.state !== "equal" ? exhibit.check : null, stale = changes[exhibit.id] || null;
+    return { ...exhibit, check, stale: check && check.text.includes(stale) ? null : stale, frozen: null };
+  }
+
   // ---- one screen ----
   /** Settings as pairs of name and text, what is within an object each for itself; what is empty or off left out. */
   const flat = (name, value) => {
@@ -73,6 +86,7 @@
   /** Draw the views of a screen into its frame, which has its size by now. */
   async function fill(frame, screen, theme, library) {
     if (screen.kind !== "finding") return;
+    frame.querySelectorAll(".talk-views").forEach((old) => { empty(old); old.remove(); });
     const row = element("div", { class: "talk-views", "data-views": screen.pins.length });
     frame.append(row);
     if (!screen.pins.length) row.append(html("div", { class: "talk-prose" }, screen.html.note));
@@ -87,11 +101,11 @@
     })));
   }
   async function one({ pin, host, caption, settings }, screen, theme, library) {
-    const exhibit = await exhibitOf(pin.id, theme);
+    const exhibit = marked(await exhibitOf(pin.id, theme));
     caption.textContent = exhibit.caption;
     settings.textContent = settings.title = settingsLine(exhibit);
-    const options = { theme, big: true, caption: false, settings: false, title: screen.pins.length > 1, marks: Boolean(exhibit.stale),
-      beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => exhibitOf(pin.id, other) };
+    const options = { theme, big: true, caption: false, settings: false, title: screen.pins.length > 1,
+      beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => exhibitOf(pin.id, other).then(marked) };
     const room = host.clientHeight;
     await exhibits.draw(host, exhibit, { ...options, height: room });
     fitControl(host, room, options.beside);
@@ -113,13 +127,15 @@
   }
   const empty = (frame) => frame.querySelectorAll(".talk-exhibit").forEach((host) => exhibits.clear(host));
 
-  /** The board of an id. Throws the server's sentence. */
-  async function boardOf(id) {
-    const response = await fetch(local("/findings/api/boards/" + encodeURIComponent(id)));
+  /** What the server answers. Throws its sentence. */
+  async function asked(path) {
+    const response = await fetch(local("/findings/api" + path));
     const answer = response.ok ? await response.json() : { refused: "The server answered " + response.status + "." };
-    if (answer.refused) throw new Error(answer.refused);
+    if (answer.refused || answer.gone) throw new Error(answer.refused || answer.gone);
     return answer;
   }
+  /** The board of an id. Throws the server's sentence. */
+  const boardOf = (id) => asked("/boards/" + encodeURIComponent(id));
 
-  register("attune_talk", { boardOf, empty, exhibitOf, fill, frameOf, html, screensOf });
+  register("attune_talk", { boardOf, changesOf, empty, exhibitOf, fill, frameOf, html, screensOf });
 })();

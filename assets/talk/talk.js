@@ -9,6 +9,7 @@
   const board = query.get("board") || "inbox", isSpeaker = query.get("speaker") === "1";
   /** How far ahead screens are drawn, and how far away they are taken down again. */
   const AHEAD = 2, FAR = 4;
+  const AGAIN = 10000; // ms
   const KEYS = [
     ["→, PageDown, Space", "the next screen"], ["←, PageUp", "the screen before"], ["Home, End", "the first, the last"],
     ["o", "overview of all screens"], ["l", "play: the live page of this view; Esc comes back"], ["s", "window of the speaker: notes and next screen"],
@@ -208,6 +209,14 @@
       show(placeOf(query.get("at")));
     }
     host.dataset.ready = "yes";
+    mark();
+  }
+  /** Draw the screens again whose views have changed since; while the model is starting, nobody knows of it yet. */
+  async function mark() {
+    try {
+      const changes = await T.changesOf(board);
+      frames.forEach(({ frame }, n) => { if (screens[n].pins.some((pin) => changes[pin.id])) T.fill(frame, screens[n], theme(), library); });
+    } catch { setTimeout(mark, AGAIN); }
   }
   start().catch((error) => {
     host.replaceChildren(element("div", { class: "talk-failed" }, element("h1", {}, "This talk cannot be shown"),

@@ -46,7 +46,7 @@ def difference(old: Figure, new: Figure) -> Figure:
     if not new["data"] or [t.get("type") for t in old["data"]] != [t.get("type") for t in new["data"]]:
         raise UserError("There is no difference: the two do not have the same lines, bars or grids.")
     out = copy.deepcopy(new)
-    out["data"] = [_minus(a, b) for a, b in zip(old["data"], new["data"], strict=True)]
+    out["data"] = [_minus(a, b) for a, b in zip(_in_order(old["data"], new["data"]), new["data"], strict=True)]
     out["layout"].pop("coloraxis", None)
     out["layout"].pop("shapes", None)
     out["layout"].pop("annotations", None)
@@ -80,6 +80,17 @@ def numeric(data: Any) -> np.ndarray | None:
                            (np.nan if row is None else row) for row in found.tolist()], dtype=float)  # fmt: skip
     except (TypeError, ValueError):
         return None
+
+
+def _in_order(old: Sequence[Trace], new: Sequence[Trace]) -> Sequence[Trace]:
+    """The old traces in the order of the new ones, where the names say which belong together. UserError where some
+    names are in both at other places: their difference would be one of unlike things."""
+    before, after = ([trace.get("name") for trace in traces] for traces in (old, new))
+    if len(set(before)) == len(before) and set(before) == set(after):
+        return [old[before.index(name)] for name in after]
+    if any(name is not None and name in before and name != was for name, was in zip(after, before, strict=True)):
+        raise UserError("There is no difference: the two do not have the same lines, bars or grids.")
+    return old
 
 
 def _minus(old: Trace, new: Trace) -> Trace:

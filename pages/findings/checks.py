@@ -103,10 +103,15 @@ def progress_of(board: str) -> Any:
 
 def show_stale(board: str) -> Any:
     """By pin a sentence on what has changed since it was pinned, for those where something has."""
+    return {"stale": changes_of(board)}
+
+
+def changes_of(board: str) -> dict[str, str]:
+    """As :func:`show_stale`. Raises as :meth:`analysis.engine.client.Client.ask`, and UserError for no board."""
     pins = [pin for pin in findings().board(board).pins.values() if pin.stamps]
     questions = [QuestionRef.from_dict(question) for pin in pins for question in pin.ref["questions"]]
     if not questions:
-        return {"stale": {}}
+        return {}
     operation = Stamps(tuple(questions))
     stamps = iter(operation.answer_from(client().ask(operation)).stamps)
     changed: dict[str, str] = {}
@@ -114,4 +119,4 @@ def show_stale(board: str) -> Any:
         sentence = stale(pin, [next(stamps) for _ in pin.ref["questions"]])
         if sentence is not None:
             changed[pin.id] = sentence
-    return {"stale": changed}
+    return changed

@@ -34,6 +34,7 @@ from analysis.models.spec import ModelSpec
 from components.findings.again import followed
 from components.findings.exhibit import exhibit
 from pages.common import client
+from pages.findings.checks import changes_of
 from pages.findings.paper import pdf_of
 from pages.findings.static_page import static_page
 
@@ -62,7 +63,8 @@ class Exit:
 def gathered(board: str) -> Handover:
     """A board with its exhibits in both themes, as it is now. UserError where there is none."""
     stamp = findings().board(board).board.stamp
-    key = f"{home()}\n{board}\n{stamp}"
+    stale = _stale(board)
+    key = hash_of([str(home()), board, stamp, stale])
     with _lock:
         if key in _gathered:
             _gathered.move_to_end(key)
@@ -72,9 +74,9 @@ def gathered(board: str) -> Handover:
 
     def draw(pin: Pin, theme: str) -> Exhibit:
         try:
-            return dict(exhibit(pin, store, theme, checks.get(pin.id)))
+            return dict(exhibit(pin, store, theme, checks.get(pin.id), stale.get(pin.id)))
         except UserError as error:  # a file of the figure is lost; all else that was pinned is there
-            shown = exhibit(_without_figure(pin), store, theme, checks.get(pin.id))
+            shown = exhibit(_without_figure(pin), store, theme, checks.get(pin.id), stale.get(pin.id))
             return {**shown, "frozen": error.message}
 
     made = gather(store, board, draw)
@@ -102,7 +104,8 @@ def choices_of(data: Mapping[str, Any]) -> dict[str, str]:
 def file_of(way: Exit, board: str, choices: Mapping[str, str]) -> bytes:
     """The file of an exit, made or kept from before. UserError where it cannot be made."""
     handover = gathered(board)
-    key = hash_of([str(home()), board, handover.content.board.stamp, way.name, dict(choices)])
+    stale = {pin: drawn["light"]["stale"] for pin, drawn in handover.exhibits.items()}
+    key = hash_of([str(home()), board, handover.content.board.stamp, stale, way.name, dict(choices)])
     with _lock:
         if key in _made:
             _made.move_to_end(key)
@@ -120,6 +123,17 @@ def file_name(way: Exit, board: str, choices: Mapping[str, str]) -> str:
     title = redact(gathered(board), choices).title.casefold()
     words = "-".join(re.findall(r"[a-z0-9]+", title))[:60].strip("-")
     return f"{words or 'board'}{way.ending}"
+
+
+def _stale(board: str) -> dict[str, str]:
+    """By pin what has changed since it was pinned; nothing where the worker is not there to be asked."""
+    if client().status().pid is None:
+        return {}
+    try:
+        return changes_of(board)
+    except (WorkerGone, OperationFailed, Cancelled, Superseded) as error:
+        log.warning("it is not known what of board %s is stale: %s", board, error)
+        return {}
 
 
 def _without_figure(pin: Pin) -> Pin:

@@ -48,6 +48,7 @@ def pdf_of(page: bytes) -> bytes:
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={Path(folder) / 'profile'}",
             "--no-pdf-header-footer",
+            "--window-size=1100,800",
             f"--virtual-time-budget={DRAWING}",
             f"--print-to-pdf={target}",
         ]

@@ -38,15 +38,19 @@ def withdraw(board: str) -> None:
     name = findings().board(board).board.share
     findings().withdraw(board)
     if name:
-        for path in _paths(name):
-            path.unlink(missing_ok=True)
+        with _lock:  # a page that is being made is not written after this
+            for path in _paths(name):
+                path.unlink(missing_ok=True)
 
 
 def shared_page(name: str) -> bytes:
-    """What a link shows, as gzipped HTML. UserError where there is none any more."""
-    board = findings().shared(name).board
+    """What a link shows, as gzipped HTML. UserError where there is none any more, and where it is not known which texts
+    are to be hidden in it: nobody is shown more than its owner has looked at."""
     with _lock:
+        board = findings().shared(name).board
         facts, page = _kept(name)
+        if facts is None:
+            raise gone()
         if page is None or (facts["stamp"] != board.stamp and not facts["choices"]):
             page = _make(board.id, name, facts["choices"])
         return page
@@ -54,25 +58,32 @@ def shared_page(name: str) -> bytes:
 
 def hidden_in(name: str) -> int:
     """How many texts are hidden in what a link shows."""
-    return len(_kept(name)[0]["choices"])
+    facts, _ = _kept(name)
+    return len(facts["choices"]) if facts else 0
 
 
 def _make(board: str, name: str, choices: Mapping[str, str]) -> bytes:
     # The stamp is read before what is shown: a change meanwhile is then shown the next time.
     stamp = findings().board(board).board.stamp
-    page = gzip.compress(file_of(EXITS["page"], board, choices), 6, mtime=0)
     facts, target = _paths(name)
-    _write(target, page)
+    # What is to be hidden is on the disk before anything is shown by it, and no older page stands meanwhile: however
+    # this ends, the next page is made with these choices.
+    target.unlink(missing_ok=True)
     _write(facts, json.dumps({"stamp": stamp, "choices": dict(choices)}).encode())
+    page = gzip.compress(file_of(EXITS["page"], board, choices), 6, mtime=0)
+    _write(target, page)
     return page
 
 
-def _kept(name: str) -> tuple[dict[str, Any], bytes | None]:
+def _kept(name: str) -> tuple[dict[str, Any] | None, bytes | None]:
+    """What is known of a link, and its page; None for what is not there or cannot be read."""
     facts, page = _paths(name)
+    known = None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         data = json.loads(facts.read_text(encoding="utf-8"))
-        return {"stamp": int(data["stamp"]), "choices": dict(data["choices"])}, page.read_bytes()
-    return {"stamp": -1, "choices": {}}, None
+        known = {"stamp": int(data["stamp"]), "choices": dict(data["choices"])}
+        return known, page.read_bytes()
+    return known, None
 
 
 def _paths(name: str) -> tuple[Path, Path]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import urllib.request
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from pages.findings.paper import pdf_of
@@ -101,23 +105,17 @@ def test_a_board_of_forty_is_handed_over(
 
 def barriers_of(page: Page) -> list[str]:
     """Serious and critical violations of a page without Dash."""
-    from axe_playwright_python.sync_playwright import Axe
-
     found = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
     return [f"{r['id']}: {r['nodes'][0]['target']}" for r in found if r["impact"] in ("serious", "critical")]
 
 
 def test_a_page_is_printed_a_finding_a_sheet(tmp_path: Path, server: Server) -> None:
     """The PDF that the server's own Chromium makes has a sheet for each finding at least."""
-    import urllib.request
-
     made = urllib.request.Request(  # noqa: S310
         f"{server.url}{API}/boards/from-bundle",
         bundle_of_forty(tmp_path / "store"),
         {"Content-Type": "application/zip"},
     )
-    import json
-
     board = json.load(urllib.request.urlopen(made))["board"]["id"]  # noqa: S310
     asked = urllib.request.Request(  # noqa: S310
         f"{server.url}{API}/export/{board}/file/page", b"{}", {"Content-Type": "application/json"}
@@ -125,5 +123,11 @@ def test_a_page_is_printed_a_finding_a_sheet(tmp_path: Path, server: Server) -> 
     began = time.perf_counter()
     pdf = pdf_of(urllib.request.urlopen(asked).read())  # noqa: S310
     sheets = len(re.findall(rb"/Type\s*/Page\b", pdf))
-    print(f"PDF of {COUNT} findings: {sheets} sheets, {len(pdf) / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s")
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    drawn = sum(len(zlib.decompressobj().decompress(s)) for s in streams if s[:1] == b"x")
+    print(
+        f"PDF of {COUNT} findings: {sheets} sheets, {len(pdf) / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s, "
+        f"{drawn / 1e6:.1f} MB drawn"
+    )
+    assert drawn > 1_000_000  # 0.2 MB where the figures are missing
     assert pdf.startswith(b"%PDF") and COUNT <= sheets <= 3 * COUNT

@@ -8,7 +8,8 @@
   /** Plots on a graphics context: browsers have few of these, so such a plot is drawn while it is in sight. */
   const DEEP = /gl$|3d$|^surface$/;
   const FEW = 8;
-  const PAPER = 1000; // pixels across a page of paper
+  const PAPER = 1000, PLOT = 740; // pixels across a page of paper, and across a figure with its control beside it
+  const onlyPaper = window.location.hash === "#paper"; // printed by a program, whose clock runs ahead: all drawn at once
 
   // ---- data ----
   /** The dark exhibit from the light one: paths with new values, paths alone of what goes. */
@@ -43,6 +44,11 @@
   const later = window.requestIdleCallback || ((then) => setTimeout(then, 20));
   /** Draw what is in sight at once, and all others one after the other. */
   async function drawAll() {
+    if (onlyPaper) await Promise.all(views.map(draw));
+    else await drawInTurn();
+    root.dataset.drawn = "all";
+  }
+  async function drawInTurn() {
     const many = views.filter((it) => it.deep).length > FEW;
     const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
       const it = views.find((v) => v.host === entry.target);
@@ -54,7 +60,6 @@
       await new Promise((resolve) => later(resolve));
       await draw(it);
     }
-    root.dataset.drawn = "all";
   }
 
   // ---- items ----
@@ -102,7 +107,7 @@
   function onPaper() {
     before = theme();
     root.setAttribute("data-bs-theme", "light");
-    plots().forEach((plot) => window.Plotly.relayout(plot, { width: Math.min(PAPER, plot.clientWidth || PAPER), height: plot.clientHeight }));
+    plots().forEach((plot) => window.Plotly.relayout(plot, { width: PLOT, height: plot.clientHeight }));
   }
   function onScreen() {
     root.setAttribute("data-bs-theme", before);
@@ -112,8 +117,9 @@
   window.addEventListener("afterprint", onScreen);
 
   const page = document.getElementById("page");
-  if (window.location.hash === "#paper") { // printed by a program: light, as wide as the paper, all drawn at once
+  if (onlyPaper) {
     root.setAttribute("data-bs-theme", "light");
+    root.classList.add("on-paper");
     page.style.setProperty("width", PAPER + "px");
   }
   page.append(head(), element("div", { class: "page-body" }, contents(),

@@ -82,6 +82,17 @@ def test_what_has_no_difference_says_why(old: Any, new: Any) -> None:
         difference(old, new)
 
 
+def test_lines_are_held_against_those_of_their_name() -> None:
+    def lines(**heights: float) -> dict[str, Any]:
+        return {"data": [{"name": name, "x": [0], "y": [y]} for name, y in heights.items()], "layout": {}}
+
+    minus = difference(lines(theme=1, token=10), lines(token=11, theme=3))
+    assert [(t["name"], t["y"]) for t in minus["data"]] == [("token", [1]), ("theme", [2])]
+    assert [t["y"] for t in difference(lines(rank2=1, null=5), lines(rank8=4, null=5))["data"]] == [[3], [0]]
+    with pytest.raises(UserError, match="There is no difference"):
+        difference(lines(theme=1, token=10), lines(token=11, grammar=3))
+
+
 def test_packed_arrays_are_read() -> None:
     packed = {"dtype": "f8", "bdata": base64.b64encode(np.arange(6.0).tobytes()).decode(), "shape": "2, 3"}
     found = numeric(packed)

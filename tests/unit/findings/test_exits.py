@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gzip
 import io
 import json
@@ -20,6 +21,7 @@ from analysis.answer import to_wire
 from analysis.engine.question import Result
 from analysis.findings.export.texts import text_id
 from analysis.findings.store import findings
+from analysis.home import home
 from analysis.mfa.answers.steering import SetupFile
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
@@ -115,6 +117,22 @@ def test_a_link_follows_its_board_but_not_where_texts_are_hidden(client: FlaskCl
     assert client.get(f"{API}/export/{board}").get_json()["hidden"] == 1
     client.post(f"{API}/export/{board}/share", json=HIDE)
     assert "[…] once more" in client.get(link).text
+
+
+def test_a_link_never_shows_more_than_was_chosen(
+    client: FlaskClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{API}/export/{board}/share"
+    link = client.post(path, json={}).get_json()["link"]
+    assert "quxford" in client.get(link).text.casefold()
+    failing = dataclasses.replace(EXITS["page"], make=lambda handover: 1 / 0)
+    monkeypatch.setitem(EXITS, "page", failing)
+    client.post(path, json=HIDE)
+    monkeypatch.undo()  # it failed half-way: by now the link hides what was chosen, or shows nothing
+    assert "quxford" not in without_scripts(client.get(link).text).casefold()
+    for file in (home() / "findings" / "shared").glob("*.json"):
+        file.write_text("{")
+    assert client.get(link).status_code == 404
 
 
 def test_a_page_for_print_is_opened_with_its_own_policy(client: FlaskClient, board: str) -> None:

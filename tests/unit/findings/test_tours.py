@@ -14,6 +14,7 @@ from analysis.findings.tours import Tour, bundled_tours, tour_of
 from pages.frame.tours import tour_called
 from pages.registry import pages
 from pages.state import names_of, write
+from tests.unit.findings.test_prose import pin
 
 PAGES = {page.path: page for page in pages()}
 
@@ -58,9 +59,12 @@ def test_a_board_of_steps_and_findings_is_a_tour(tmp_path: Path) -> None:
         tour_of(store.board(board.id))
     store.add(board.id, "section", {"title": "A section leads nowhere"})
     store.add(board.id, "step", {"address": "/othello", "card": "oth-next-card", "note": "What it would play."})
+    shown = store.put_pin(pin("a" * 32, 1.0, kl=0.25))
+    store.add(board.id, "finding", {"claim": "It costs {{kl}}.", "note": "No more.", "pins": [shown.id]})
     tour = tour_of(store.board(board.id))
     assert [(step.address, step.card, step.note) for step in tour.steps] == [
-        ("/othello", "oth-next-card", "What it would play.")
+        ("/othello", "oth-next-card", "What it would play."),
+        (shown.address, "", "It costs 0.250.\n\nNo more."),
     ]
     with pytest.raises(UserError, match="is no tour"):
         tour_of(store.board(store.new_board("A board").id))
