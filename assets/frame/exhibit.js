@@ -5,8 +5,8 @@
   const { element, local, on, register } = window.dash_clientside.attune_kit;
   const CONFIG = { displaylogo: false, responsive: true,
     modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "toImage"] };
-  /** Text of axes that is read from the back of a room, in pixels, and the distance that two labels then need. */
-  const FAR = 18, APART = 26;
+  /** Numbers of a control that are taken in at one glance, and letters of its text beside which there is room for them. */
+  const FEW = 4, GLANCE = 160;
 
   // ---- plotly ----
   // Dash fetches it when the first graph comes; a page without one fetches it here.
@@ -25,53 +25,13 @@
 
   // ---- figures ----
   const copy = (value) => JSON.parse(JSON.stringify(value));
-  const atLeast = (font, size) => ({ ...font, size: Math.max(size, (font && font.size) || 0) });
-  const titled = (title) => (title ? { ...(typeof title === "string" ? { text: title } : title),
-    font: atLeast(title.font, FAR) } : title);
-  /** An axis whose text is large, with as many labels as then have room along `length` pixels. */
-  function far(axis, length) {
-    const most = Math.max(2, Math.floor(length / APART));
-    const large = { ...axis, tickfont: atLeast(axis.tickfont, FAR), title: titled(axis.title) };
-    if (large.nticks) large.nticks = Math.min(large.nticks, most);
-    if (large.tickvals && large.tickvals.length > most) {
-      const step = Math.ceil(large.tickvals.length / most), some = (_, i) => i % step === 0;
-      large.tickvals = large.tickvals.filter(some);
-      if (large.ticktext) large.ticktext = large.ticktext.filter(some);
-    }
-    return large;
-  }
-  const AXIS = /^([xyz])axis\d*$/;
-  function farAxes(layout, width, height) {
-    Object.keys(layout).forEach((name) => {
-      const axis = AXIS.exec(name);
-      if (!axis || !layout[name]) return;
-      const [low, high] = layout[name].domain || [0, 1];
-      layout[name] = far(layout[name], (high - low) * 0.8 * (axis[1] === "x" ? width : height));
-    });
-  }
   /** A figure as it is drawn: in a template if one is given, and legible from afar if it shall be. */
   function prepared(figure, { big, template, width, height }) {
     const { data, layout } = copy(figure);
     if (template) layout.template = template;
     delete layout.height;
     delete layout.width;
-    if (!big) return { data, layout };
-    layout.font = atLeast({ ...(layout.template && layout.template.layout || {}).font, ...layout.font }, FAR);
-    farAxes(layout, width, height);
-    const usual = layout.template && layout.template.layout;
-    if (usual) farAxes(usual, width, height);
-    Object.keys(layout).filter((name) => /^scene\d*$/.test(name)).forEach((name) => {
-      ["xaxis", "yaxis", "zaxis"].forEach((axis) => {
-        layout[name][axis] = { nticks: 4, ...far(layout[name][axis] || {}, height) };
-      });
-    });
-    (layout.annotations || []).forEach((note) => { note.font = atLeast(note.font, FAR); });
-    if (layout.legend) layout.legend.font = atLeast(layout.legend.font, FAR);
-    const bars = [...data, ...Object.values(layout).filter((part) => part && part.colorbar)];
-    bars.flatMap((part) => [part, part.marker]).filter((part) => part && part.colorbar).forEach((part) => {
-      part.colorbar = { ...part.colorbar, tickfont: atLeast(part.colorbar.tickfont, FAR), title: titled(part.colorbar.title) };
-    });
-    data.forEach((trace) => { if (trace.textfont || trace.text) trace.textfont = atLeast(trace.textfont, 16); });
+    if (big) window.dash_clientside.attune_far.enlarge({ data, layout }, width, height);
     return { data, layout };
   }
 
@@ -145,12 +105,16 @@
     part.title ? element("h4", {}, part.title) : null, PARTS[part.kind](part));
 
   // ---- what stands beside it ----
-  function control(said) {
+  /** A control with its numbers; `big`: what is read in one glance, the rest is left to the whole of it. */
+  function control(said, big) {
     if (!said) return element("aside", { class: "attune-exhibit-control attune-exhibit-none", "aria-label": "Control" },
       element("h4", {}, "No control"), element("p", {}, "This view has no null or control of its own."));
     const numbers = Object.entries(said.numbers || {});
+    const { text: glance, more } = big ? window.dash_clientside.attune_far.first(said.text) : { text: said.text, more: false };
+    const few = big ? numbers.slice(0, more || glance.length > GLANCE ? 0 : FEW) : numbers;
     return element("aside", { class: "attune-exhibit-control", "aria-label": "Control" },
-      element("h4", {}, "Control: " + said.name), element("p", {}, said.text), numbers.length ? pairs(numbers) : null);
+      element("h4", {}, "Control: " + said.name), element("p", {}, glance), few.length ? pairs(few) : null,
+      more || few.length < numbers.length ? element("p", { class: "attune-exhibit-whole" }, "c shows all of it") : null);
   }
   const valueOf = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);
   function settings(exhibit) {
@@ -183,6 +147,7 @@
     const { big, beside } = options, height = options.height || exhibit.height || 360;
     const plot = exhibit.figure ? element("div", { class: "attune-exhibit-plot", role: "group", "aria-label": exhibit.title,
       style: { height: height + "px" } }) : null;
+    const rows = big && plot ? window.dash_clientside.attune_far.rows() : null;
     const wanted = (name, make) => (options[name] === false ? null : make());
     host.classList.add("attune-exhibit");
     host.classList.toggle("attune-exhibit-big", Boolean(big));
@@ -190,9 +155,9 @@
     host.append(element("div", { class: "attune-exhibit-main" },
       wanted("title", () => element("h4", { class: "attune-exhibit-title" }, exhibit.title)),
       wanted("marks", () => element("div", {}, marks(exhibit).filter(Boolean))),
-      plot, exhibit.parts.map(drawn),
+      plot, rows, exhibit.parts.map(drawn),
       wanted("caption", () => (exhibit.caption ? element("p", { class: "attune-exhibit-caption" }, exhibit.caption) : null))),
-    element("div", { class: "attune-exhibit-rest" }, wanted("control", () => control(exhibit.control)),
+    element("div", { class: "attune-exhibit-rest" }, wanted("control", () => control(exhibit.control, big)),
       wanted("settings", () => settings(exhibit))));
     if (!plot) return null;
     const library = await plotly(options.plotly);
@@ -201,6 +166,7 @@
     const template = options.templates && theme !== exhibit.theme ? options.templates[theme] : null;
     const figure = prepared(exhibit.figure, { big, template, width: plot.clientWidth || 900, height });
     await library.newPlot(plot, figure.data, figure.layout, { ...CONFIG, ...(big ? { displayModeBar: false } : {}) });
+    if (big) await window.dash_clientside.attune_far.fit(library, plot, rows);
     return plot;
   }
   /** Empty an element that an exhibit was drawn into. */
@@ -238,5 +204,5 @@
     event.preventDefault();
   });
 
-  register("attune_exhibit", { clear, draw, fetched, number, plotly });
+  register("attune_exhibit", { clear, control, draw, fetched, number, plotly });
 })();

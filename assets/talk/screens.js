@@ -26,7 +26,7 @@
       if (item.kind === "note") return [{ ...shared, kind: "text", title: body.title || "", titleHtml: texts.title, pins: [] }];
       if (item.kind === "step") return [{ ...shared, kind: "text", title: body.claim || body.title || "Step", titleHtml: texts.claim || texts.title, pins: [], address: body.address }];
       const there = (body.pins || []).map((id) => pins[id]).filter(Boolean), parts = chunks(there);
-      return parts.map((part, i) => ({ ...shared, kind: "finding", title: body.claim || "Finding", titleHtml: texts.claim, pins: part,
+      return parts.map((part, i) => ({ ...shared, kind: "finding", title: body.claim || (there[0] && there[0].title) || "Finding", titleHtml: texts.claim, pins: part,
         part: parts.length > 1 ? i + 1 + " of " + parts.length : "" }));
     })];
   }
@@ -59,7 +59,7 @@
   // ---- one screen ----
   /** Settings as pairs of name and text, what is within an object each for itself; what is empty or off left out. */
   const flat = (name, value) => {
-    if (value === null || value === "" || value === false) return [];
+    if (value === undefined || value === null || value === "" || value === false) return [];
     if (Array.isArray(value)) return value.some((part) => part !== null && typeof part === "object")
       ? value.flatMap((part) => flat(name, part)) : value.some(Boolean) ? [name + " " + value.join(" ")] : [];
     return typeof value === "object" ? Object.entries(value).flatMap(([inner, part]) => flat(inner, part)) : [name + " " + value];
@@ -117,13 +117,15 @@
     }
     if (!exhibit.figure && host.scrollHeight > room + 2) host.style.zoom = String(Math.max(0.55, room / host.scrollHeight));
   }
-  /** A long control is written smaller: beside the figure it has the height of the screen, below it a third of that. */
+  /** A long control is written smaller, but never below 16 px; where that is not enough, its numbers are left to `c`. */
   function fitControl(host, room, beside) {
     const rest = host.querySelector(".attune-exhibit-rest"), most = beside ? room : room / 3;
-    for (let zoom = 1; zoom > 0.6; zoom -= 0.07) {
+    const over = () => rest.getBoundingClientRect().height > most;
+    for (let zoom = 1; zoom >= 0.79; zoom -= 0.05) {
       rest.style.zoom = String(zoom);
-      if (rest.getBoundingClientRect().height <= most) return;
+      if (!over()) return;
     }
+    rest.querySelectorAll(".attune-exhibit-pairs").forEach((numbers) => { numbers.hidden = true; });
   }
   const empty = (frame) => frame.querySelectorAll(".talk-exhibit").forEach((host) => exhibits.clear(host));
 
@@ -137,5 +139,11 @@
   /** The board of an id. Throws the server's sentence. */
   const boardOf = (id) => asked("/boards/" + encodeURIComponent(id));
 
-  register("attune_talk", { boardOf, changesOf, empty, exhibitOf, fill, frameOf, html, screensOf });
+  /** The whole controls of a screen, as elements. */
+  const controlsOf = (screen, theme) => Promise.all(screen.pins.map(async (pin) => {
+    const { title, control } = await exhibitOf(pin.id, theme);
+    return element("section", {}, screen.pins.length > 1 ? element("h2", {}, title) : null, exhibits.control(control));
+  }));
+
+  register("attune_talk", { boardOf, changesOf, controlsOf, empty, exhibitOf, fill, frameOf, html, screensOf });
 })();

@@ -42,6 +42,9 @@
         screen.titleHtml ? T.html("h1", {}, screen.titleHtml) : element("h1", {}, screen.title));
       const said = [...part("Say", texts.speaker), ...part("Counter-example", texts.counter), ...part("Note", screen.kind === "text" ? "" : texts.note)];
       notes.replaceChildren(...(said.length ? said : [element("p", { class: "talk-quiet" }, "No notes for this screen.")]));
+      T.controlsOf(screen, talk.theme()).then((controls) => {
+        if (controls.length && host.dataset.at === String(at)) notes.append(element("div", { class: "speaker-control" }, controls));
+      }).catch(() => {}); // the preview says what is wrong with a view
       if (host.dataset.at !== String(at)) preview(talk.screens[at + 1]);
       host.dataset.at = String(at);
     }

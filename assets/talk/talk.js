@@ -12,6 +12,7 @@
   const AGAIN = 10000; // ms
   const KEYS = [
     ["→, PageDown, Space", "the next screen"], ["←, PageUp", "the screen before"], ["Home, End", "the first, the last"],
+    ["↓, ↑", "further rows of a figure with many names"], ["c", "the whole control of this view"],
     ["o", "overview of all screens"], ["l", "play: the live page of this view; Esc comes back"], ["s", "window of the speaker: notes and next screen"],
     ["f", "full screen"], ["d", "dark or light"], ["b", "black screen"], ["?", "these keys"], ["Esc", "back to the board"],
   ];
@@ -88,6 +89,7 @@
     if (data.theme && data.theme !== theme()) paint(data.theme);
     if (data.black !== black) blacken(data.black);
     if (data.at !== at) show(data.at, true);
+    if (data.turn && !isSpeaker) turn(data.turn);
   };
 
   // ---- what lies over a screen: overview, keys, the live page ----
@@ -120,6 +122,16 @@
   }
   const keys = () => lay("keys", "Keys", element("div", { class: "talk-keys" }, element("h2", {}, "Keys"), element("dl", {},
     KEYS.map(([key, does]) => element("div", {}, element("dt", {}, key), element("dd", {}, does))))));
+  async function control() {
+    const screen = screens[at], parts = await T.controlsOf(screen, theme()).catch(() => []);
+    if (parts.length && screen === screens[at]) lay("control", "Control", element("div", { class: "talk-control" }, parts));
+  }
+  /** Further rows of the figures that are shown; in the window of the speaker, of those of the talk. */
+  function turn(by) {
+    if (isSpeaker) { tell({ turn: by }); return; }
+    const { frame } = frames.get(at) || {};
+    if (frame) window.dash_clientside.attune_far.turn(frame, by);
+  }
   /** Where the view that is shown lives in the app; of a screen with several, the one that has the focus, or the first. */
   function addressOf() {
     const screen = screens[at], held = document.activeElement && document.activeElement.closest("[data-pin-shown]");
@@ -153,14 +165,14 @@
   // ---- keys and buttons ----
   const DO = {
     next: () => show(at + 1), back: () => show(at - 1), first: () => show(0), last: () => show(screens.length - 1),
-    overview, keys, play, full, close, speaker: openSpeaker,
+    more: () => turn(1), less: () => turn(-1), control, overview, keys, play, full, close, speaker: openSpeaker,
     theme: () => { paint(theme() === "dark" ? "light" : "dark"); tell(); },
     black: () => { blacken(!black); tell(); },
     escape: () => { if (black) DO.black(); else if (!close()) leave(); },
   };
-  const KEY = { ArrowRight: "next", PageDown: "next", " ": "next", ArrowLeft: "back", PageUp: "back", Home: "first", End: "last", o: "overview",
+  const KEY = { ArrowRight: "next", PageDown: "next", " ": "next", ArrowLeft: "back", PageUp: "back", Home: "first", End: "last", ArrowDown: "more", ArrowUp: "less", c: "control", o: "overview",
     l: "play", s: "speaker", f: "full", d: "theme", b: "black", ".": "black", "?": "keys", Escape: "escape" };
-  const OF_SPEAKER = ["next", "back", "first", "last", "theme", "black"];
+  const OF_SPEAKER = ["next", "back", "first", "last", "more", "less", "theme", "black"];
   const MOVES = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 4, ArrowUp: -4 };
   document.addEventListener("keydown", (event) => {
     if (!screens.length || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;

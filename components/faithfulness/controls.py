@@ -16,27 +16,34 @@ CONFIDENCE = "answer confidence"
 
 
 def of_tiers(board: Board, tiers: Sequence[str]) -> Control | None:
-    """What labels without a meaning give on these tiers, and the baseline that costs nothing."""
-    words: list[str] = []
+    """What labels without a meaning give on these tiers, and the baseline that costs nothing: a sentence each."""
+    ranges: list[str] = []
+    free_ones: list[str] = []
     numbers: dict[str, float] = {}
     for row in board.tiers:
         if row.tier not in tiers or not row.shown:
             continue
-        parts = []
         ends = _widest([area for r in board.rows if (area := r.auroc.get(row.tier))])
         if ends is not None:
-            parts.append(
-                f"under shuffled labels 95 % of the AUROCs lie in {ends[0]:.2f} to {ends[1]:.2f}, the widest of the "
-                "measures that were run on all items"
-            )
+            ranges.append(f"{ends[0]:.2f} to {ends[1]:.2f} on tier {row.tier} ({row.items} items)")
             numbers |= {f"shuffled labels, low, tier {row.tier}": ends[0]}
             numbers |= {f"shuffled labels, high, tier {row.tier}": ends[1]}
         if row.confidence is not None:
-            parts.append(f"answer confidence alone, which costs nothing, has {row.confidence:.2f}")
+            free_ones.append(f"{row.confidence:.2f} on tier {row.tier}")
             numbers[f"{CONFIDENCE}, tier {row.tier}"] = row.confidence
-        if parts:
-            words.append(f"Tier {row.tier} ({row.items} items): {'; '.join(parts)}.")
+    words = []
+    if ranges:
+        words.append(
+            f"Under shuffled labels 95 % of the AUROCs lie in {_listed(ranges)}: the widest of the measures that were "
+            "run on all items."
+        )
+    if free_ones:
+        words.append(f"Answer confidence alone, which costs nothing, has {_listed(free_ones)}.")
     return Control(SHUFFLED, " ".join(words), numbers) if words else None
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 ALL = 0.9

@@ -20,6 +20,7 @@ SCRIPTS = (
     "kit.js",
     "frame/prose.js",
     "frame/board.js",
+    "frame/far.js",
     "frame/exhibit.js",
     "talk/screens.js",
     "talk/speaker.js",
