@@ -102,15 +102,15 @@
   const pen = document.createElement("canvas").getContext("2d");
   const plain = (text) => String(text).replace(/<[^>]*>/g, "");
   function widthOf(text, size, family) {
-    pen.font = size + "px " + family;
+    pen.font = (/<b>/.test(text) ? "bold " : "") + size + "px " + family;
     return Math.max(...String(text).split(/<br\s*\/?>/).map((line) => pen.measureText(plain(line)).width));
   }
   const isHead = (note) => note.xref === "paper" && note.yref === "paper" && note.y >= 0.98 && note.yanchor === "bottom";
   /** Lines of a text that fit into `room` pixels; tags stay where they are, for they hold across lines. */
   function wrapped(text, room, size, family) {
     return String(text).split(/<br\s*\/?>/).map((line) => line.split(/ (?![^<]*>)/).reduce((lines, word) => {
-      const longer = lines.length ? lines[lines.length - 1] + " " + word : word;
-      return lines.length && widthOf(longer, size, family) <= room ? [...lines.slice(0, -1), longer] : [...lines, word];
+      const longer = lines.length ? lines[lines.length - 1] + " " + word : word, bold = line.includes("<b>") ? "<b>" : "";
+      return lines.length && widthOf(bold + longer, size, family) <= room ? [...lines.slice(0, -1), longer] : [...lines, word];
     }, []).join("<br>")).join("<br>");
   }
   /** Heads of panels in as many lines as their panel asks for; gives the changes, and the pixels that the top gains. */
@@ -127,24 +127,26 @@
     if (more) changes["margin.t"] = top;
     return { changes, more };
   }
-  /** Panels as wide in their numbers as the words to the right of points and bars ask for. */
+  /** Panels as wide in their numbers as the words beside points and bars ask for. */
   function wordsFit(plot) {
     const full = layoutOf(plot), changes = {};
     const words = tracesOf(plot).filter((trace) => trace.type === "scatter" && /text/.test(trace.mode) && trace.visible === true)
       .flatMap((trace) => Array.from(trace.x || [], (x, i) => ({ axis: trace.xaxis, x, text: [trace.text].flat()[i] || "", size: trace.textfont.size,
-        place: Array.isArray(trace.textposition) ? trace.textposition[i] : trace.textposition })).filter(({ place }) => /right/.test(place || "")));
+        place: Array.isArray(trace.textposition) ? trace.textposition[i] : trace.textposition })).filter(({ place }) => /right|left/.test(place || "")));
     (full.annotations || []).filter((note) => note.xref !== "paper" && note.xanchor === "left").forEach((note) => {
-      words.push({ axis: note.xref, x: note.x, text: note.text, size: note.font.size });
+      words.push({ axis: note.xref, x: note.x, text: note.text, size: note.font.size, power: true, place: "right" });
     });
     new Set(words.map(({ axis }) => axis)).forEach((id) => {
       const name = id.replace("x", "xaxis"), axis = full[name];
       if (!axis || !["linear", "log"].includes(axis.type) || axis.range[0] > axis.range[1]) return;
-      const [low, high] = axis.range, most = Math.max(high, ...words.filter((word) => word.axis === id).map(({ x, text, size }) => {
-        const wide = Math.min(widthOf(text, size, full.font.family) + 14, lengthOf(axis) * 0.6);
-        // A log axis counts in powers; an annotation on it does so by itself.
-        return low + ((axis.type === "log" && x > 0 && size < FAR ? Math.log10(x) : x) - low) * lengthOf(axis) / (lengthOf(axis) - wide);
-      }).filter(Number.isFinite));
-      if (most > high) changes[name + ".range"] = [low, most];
+      const length = lengthOf(axis), [low, high] = axis.range;
+      // A log axis counts in powers; an annotation on it does so by itself.
+      const beside = (place) => words.filter((word) => word.axis === id && word.place.includes(place)).map(({ x, text, size, power }) => ({
+        x: axis.type === "log" && !power ? Math.log10(x) : x, wide: Math.min(widthOf(text, size, full.font.family) + 14, length * 0.6) }))
+        .filter(({ x }) => Number.isFinite(x));
+      const most = Math.max(high, ...beside("right").map(({ x, wide }) => low + (x - low) * length / (length - wide)));
+      const least = Math.min(low, ...beside("left").map(({ x, wide }) => x - (most - x) * wide / (length - wide)));
+      if (most > high || least < low) changes[name + ".range"] = [least, most];
     });
     return changes;
   }
@@ -159,7 +161,8 @@
     // From the top, or from the left: as it is read.
     const upwards = a < b, sign = upwards === (name[0] === "x") ? 1 : -1;
     const seen = places.filter((at) => at >= Math.min(a, b) && at <= Math.max(a, b)).sort((p, q) => (p - q) * sign);
-    const most = Math.max(2, Math.floor(length / ROW));
+    const lines = name[0] === "y" ? Math.max(...words.map((word) => String(word).split("<br>").length)) : 1;
+    const most = Math.max(2, Math.floor(length / (ROW * lines)));
     if (seen.length <= most) return null;
     const count = Math.ceil(seen.length / most), size = Math.ceil(seen.length / count);
     const half = Math.abs(seen[1] - seen[0]) / 2;
@@ -177,9 +180,16 @@
   async function fit(library, plot, said) {
     const full = layoutOf(plot), { changes, more } = heads(full);
     Object.assign(changes, wordsFit(plot));
-    const { legend } = full;
-    if (full.showlegend && legend && legend.y < 0 && legend.yanchor === "top") changes["legend.y"] = -BELOW / (sizeOf(full).h - more);
     const axes = Object.keys(full).filter((name) => /^[xy]axis\d*$/.test(name) && lengthOf(full[name]) && !full[name].matches);
+    let lines = 1;
+    axes.forEach((name) => {
+      const { text, font } = full[name].title;
+      const title = text ? wrapped(text, lengthOf(full[name]), font.size, font.family) : text;
+      if (title !== text) changes[name + ".title.text"] = title;
+      if (title && name[0] === "x") lines = Math.max(lines, title.split("<br>").length);
+    });
+    const { legend } = full;
+    if (full.showlegend && legend && legend.y < 0 && legend.yanchor === "top") changes["legend.y"] = -(BELOW + (lines - 1) * FAR * 1.35) / (sizeOf(full).h - more);
     const parted = axes.map((name) => {
       const length = lengthOf(full[name]), [low, high] = full[name].domain;
       return partsOf(name, full[name], name[0] === "y" ? length - more * (high - low) : length);
@@ -213,10 +223,12 @@
   const rows = () => element("button", { type: "button", class: "attune-exhibit-rows", hidden: true });
 
   // ---- a control in one glance ----
-  /** The first sentence of a text, and whether more follows. */
+  const LONG = 160; // letters
+  /** The first sentence of a text, of a long one what stands before its first semicolon, and whether more follows. */
   function first(text) {
-    const end = /[.!?](?=\s+[A-Z0-9“"])/.exec(text);
-    return end ? { text: text.slice(0, end.index + 1), more: true } : { text, more: false };
+    const end = /[.!?](?=\s+[A-Z0-9“"])/.exec(text), sentence = end ? text.slice(0, end.index + 1) : text;
+    const half = sentence.length > LONG ? sentence.indexOf("; ") : -1;
+    return half > 0 ? { text: sentence.slice(0, half) + " …", more: true } : { text: sentence, more: Boolean(end) };
   }
 
   register("attune_far", { areNames, enlarge, first, fit, rows, turn });

@@ -110,12 +110,15 @@
     await exhibits.draw(host, exhibit, { ...options, height: room });
     fitControl(host, room, options.beside);
     // What stands around the figure takes its room from it: nothing is cut, and nothing scrolls.
-    const main = host.querySelector(".attune-exhibit-main"), over = (options.beside ? main : host).scrollHeight - room;
-    if (over > 0 && exhibit.figure) {
-      await exhibits.draw(host, exhibit, { ...options, height: Math.max(SMALLEST, room - over - 2) });
+    // A lower figure may show its names in parts, and a line that says which: hence more than one try.
+    const over = () => (options.beside ? host.querySelector(".attune-exhibit-main") : host).scrollHeight - room;
+    for (let height = room, tries = 0; tries < 3 && exhibit.figure && over() > 0 && height > SMALLEST; tries += 1) {
+      height = Math.max(SMALLEST, height - over() - 2);
+      await exhibits.draw(host, exhibit, { ...options, height });
       fitControl(host, room, options.beside);
     }
-    if (!exhibit.figure && host.scrollHeight > room + 2) host.style.zoom = String(Math.max(0.55, room / host.scrollHeight));
+    const main = host.querySelector(".attune-exhibit-main"), left = room - (options.beside ? 0 : host.querySelector(".attune-exhibit-rest").offsetHeight);
+    if (!exhibit.figure && main.scrollHeight > left + 2) main.style.zoom = String(Math.max(0.55, left / main.scrollHeight));
   }
   /** A long control is written smaller, but never below 16 px; where that is not enough, its numbers are left to `c`. */
   function fitControl(host, room, beside) {

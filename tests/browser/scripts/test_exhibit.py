@@ -68,6 +68,63 @@ def test_a_figure_is_drawn_and_read_from_afar(page: Page) -> None:
     assert page.locator("#host").inner_text() == ""
 
 
+NAMES = [f"{word} {kind}" for word in ("early", "late", "first", "last") for kind in "abcdefghij"]
+SHOWN = """() => Array.from(document.querySelectorAll('.ytick text'), (e) => e.textContent)"""
+RIGHT = """() => { const plot = document.querySelector('.js-plotly-plot').getBoundingClientRect();
+  return Math.max(...Array.from(document.querySelectorAll('.textpoint text, .annotation-text'),
+    (e) => e.getBoundingClientRect().right)) - plot.right; }"""
+
+
+def test_from_afar_no_name_is_dropped_and_nothing_is_cut(page: Page) -> None:
+    """40 names in 400 px: each is in one of the parts that the button goes through, and the words beside them fit."""
+    heads = [
+        {"text": f"<b>{words}</b>", "x": x, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "bottom"}
+        | {"xanchor": "left", "showarrow": False}
+        for words, x in (("The first panel and a long head of it", 0), ("The second panel", 0.52))
+    ]
+    words = {"type": "scatter", "mode": "text", "text": ["0.50 · 100%"] * 40, "textposition": "middle right"}
+    drawn = figure(
+        [words | {"x": [1] * 40, "y": list(range(40)), "xaxis": axis} for axis in ("x", "x2")],
+        "light",
+        xaxis={"domain": [0, 0.48], "range": [0, 1.1]},
+        xaxis2={"domain": [0.52, 1], "range": [0, 1.1]},
+        yaxis={"range": [39.5, -0.5], "tickvals": list(range(40)), "ticktext": NAMES},
+        annotations=heads,
+        margin={"t": 20},
+    )
+    page.evaluate(DRAW, [exhibit(figure=plain_figure(drawn)), {"big": True, "height": 400}])
+    button = page.locator(".attune-exhibit-rows")
+    seen: list[str] = []
+    while len(seen) < 40:
+        part = page.evaluate(SHOWN)
+        assert f"Rows {len(seen) + 1} to {len(seen) + len(part)} of 40" in button.inner_text() or len(seen) > 20
+        assert min(page.evaluate(SIZES)) >= 18 and page.evaluate(RIGHT) <= 1
+        new = [name for name in part if name not in seen]
+        assert new and new == NAMES[len(seen) : len(seen) + len(new)]
+        seen += new
+        button.click()
+    assert page.evaluate(SHOWN)[0] == NAMES[0]
+    head, other = (box for e in page.locator(".annotation-text").all() if (box := e.bounding_box()))
+    assert head["x"] + head["width"] <= other["x"] and head["height"] > 1.5 * other["height"]
+
+
+def test_names_are_told_from_numbers(page: Page) -> None:
+    cases = {
+        "a b c": True, "1 2 4 8": False, "0  0.5  1": False, "L0 L1 L2": False, "L3 L7 L1": True, "L1H2 L3H4": True,
+        "layer_1 layer_2 other": True,
+    }  # fmt: skip
+    names = "(labels) => dash_clientside.attune_far.areNames(labels)"
+    assert {case: page.evaluate(names, case.split(" ")) for case in cases} == cases
+
+
+def test_a_long_control_is_told_in_one_sentence(page: Page) -> None:
+    control = {"name": "chance", "text": "It is 0.5 of all. Tier 2 has 0.4.", "numbers": {"chance": 0.5}}
+    page.evaluate(DRAW, [exhibit(figure=None, control=control), {"big": True}])
+    assert page.locator("aside").inner_text().split() == "Control: chance It is 0.5 of all. c shows all of it".split()
+    page.evaluate(DRAW, [exhibit(figure=None, control=control), {}])
+    assert "Tier 2 has 0.4." in page.locator("aside").inner_text()
+
+
 def test_parts_are_text_and_tables_sort(page: Page) -> None:
     page.evaluate(
         DRAW, [exhibit(figure=None, parts=[part_to_dict(p) for p in PARTS], stale="the fit has changed."), {}]
