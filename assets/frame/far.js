@@ -183,7 +183,8 @@
     const axes = Object.keys(full).filter((name) => /^[xy]axis\d*$/.test(name) && lengthOf(full[name]) && !full[name].matches);
     let lines = 1;
     axes.forEach((name) => {
-      const { text, font } = full[name].title;
+      // Plotly itself has a title for each axis, with words that are shown to editors only.
+      const { font } = full[name].title, { text } = (plot.layout[name] || {}).title || {};
       const title = text ? wrapped(text, lengthOf(full[name]), font.size, font.family) : text;
       if (title !== text) changes[name + ".title.text"] = title;
       if (title && name[0] === "x") lines = Math.max(lines, title.split("<br>").length);

@@ -72,7 +72,7 @@ def make_board(server: Server) -> str:
             "speaker": "Say **slowly** what it is.",
         }
         ask(server, f"/findings/api/items/{made['item']}/change", {"version": made["version"], "body": body})
-    both = {"claim": "Two views stand beside each other", "pins": pins[1:]}
+    both = {"claim": "", "pins": pins[1:]}
     ask(server, f"/findings/api/boards/{board}/items", {"kind": "finding", "body": both})
     note = {"title": "Open", "note": "- Does it hold for *larger* models?"}
     ask(server, f"/findings/api/boards/{board}/items", {"kind": "note", "body": note})
@@ -141,10 +141,15 @@ def test_a_board_is_a_talk(open_page: Callable[..., Page], server: Server) -> No
     for at in (2, 3, 4, 5):
         if at > 2:
             press(page, "ArrowRight", at)
+        if at == 5:
+            assert page.inner_text(".talk-shown h1") == "neurons/layers", "no claim: the title of its first view"
         assert page.evaluate(AXES) >= 18 and page.evaluate(CUT) == 0
         assert page.evaluate("parseFloat(getComputedStyle(document.querySelector('.talk-shown h1')).fontSize)") >= 32
         assert page.locator(".talk-shown .attune-exhibit-control").count() == (2 if at == 5 else 1)
     assert not grave(page)
+    page.keyboard.press("c")
+    page.wait_for_selector(".talk-over-control :text('Control:')")
+    page.keyboard.press("Escape")
     press(page, "End", 6)
     press(page, "Home", 0)
     page.keyboard.press("o")
