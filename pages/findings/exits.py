@@ -86,7 +86,7 @@ def sizes(board: str) -> Any:
 
 def export_file(board: str, name: str) -> Any:
     """A file of a board."""
-    choices = _looked_at(board)
+    choices = _choices_of_list(board)
     if name not in EXITS:
         raise UserError("There is no such way to hand a board over.")
     way = EXITS[name]
@@ -96,7 +96,7 @@ def export_file(board: str, name: str) -> Any:
 
 def for_print(board: str) -> Any:
     """Where the page is to be opened, to be printed from the reader's own browser."""
-    page = file_of(EXITS["page"], board, _looked_at(board))
+    page = file_of(EXITS["page"], board, _choices_of_list(board))
     name = secrets.token_urlsafe(24)
     _prints[name] = (time.monotonic(), page)
     while len(_prints) > 4:
@@ -106,7 +106,7 @@ def for_print(board: str) -> Any:
 
 def share_board(board: str) -> Any:
     """Make the link of a board, or what it shows anew."""
-    choices = _looked_at(board)
+    choices = _choices_of_list(board)
     link = _link(shared.share(board, choices))
     return {"link": link, "hidden": len(choices), "stamp": findings().board(board).board.stamp}
 
@@ -149,7 +149,7 @@ def show_print(name: str) -> Response:
     return response
 
 
-def _looked_at(board: str) -> dict[str, str]:
+def _choices_of_list(board: str) -> dict[str, str]:
     """The texts that this request hides. UserError where the board has changed since the dialog listed its texts
     (``stamp``): what is new would leave without anybody having looked at it."""
     data = body()

@@ -40,11 +40,11 @@ def show_group() -> Any:
     minus, why = _difference(*sorted(exhibits, key=lambda each: each["date"])) if len(exhibits) == 2 else (None, "")
     for each, figure in zip(exhibits, shared_axes(figures), strict=True):
         each["figure"] = figure
-    apart = differing([each["settings"] for each in exhibits])
+    apart = distinctions([each["settings"] for each in exhibits])
     return {"exhibits": exhibits, "difference": minus, "why": why, "apart": apart}
 
 
-def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def distinctions(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """What tells views apart whose titles are the same: of each, the settings that are not equal in all of them."""
     flat = [dict(_leaves("", each)) for each in settings]
     names = [n for n in dict.fromkeys(n for each in flat for n in each) if len({each.get(n, "") for each in flat}) > 1]
@@ -55,13 +55,20 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Each setting with its path, and its value as a short text."""
-    rows = value.items() if isinstance(value, Mapping) else enumerate(value, 1) if isinstance(value, list) else None
-    if rows is None:
-        text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    rows: list[tuple[Any, Any]] = []
+    if isinstance(value, Mapping):
+        rows = list(value.items())
+    elif isinstance(value, list) and any(isinstance(part, (Mapping, list)) for part in value):
+        rows = list(enumerate(value, 1))
+    else:
+        text = " ".join(map(_text, value)) if isinstance(value, list) else _text(value)
         yield name, text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-        return
     for inner, part in rows:
         yield from _leaves(f"{name} {inner}".strip(), part)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _difference(old: Exhibit, new: Exhibit) -> tuple[Any, str]:
@@ -81,4 +88,5 @@ def _theme() -> str:
 
 
 def _exhibit(pin: str, theme: str) -> Exhibit:
-    return exhibit(findings().pin(pin), findings(), theme)
+    store = findings()
+    return exhibit(store.pin(pin), store, theme, store.check(pin))
