@@ -138,9 +138,9 @@ def test_two_people_on_one_board_lose_nothing(open_page: Callable[..., Page], se
     store.change(item, {**there.body, "claim": "Second to none"}, there.version, "other")
     while not held:
         one.wait_for_timeout(50)
-    one.unroute("**/items/*/change")
     held[0].continue_()
     one.wait_for_selector(f"{here} .fnd-conflict")
+    one.unroute("**/items/*/change")
     assert one.inner_text(".fnd-state") == "not saved: there are two versions"
     shot(one, "findings-conflict")
     one.click("text=Keep both")

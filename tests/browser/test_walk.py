@@ -174,6 +174,7 @@ def cards_of(page: Page) -> tuple[dict[str, tuple[Any, Any]], dict[str, Any]]:
 @pytest.fixture(scope="module", params=ANSWERED)
 def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Walk:
     path, sizes = str(request.param), []
+    pages()  # cards are known once the pages are imported
 
     def count(sent: Request) -> None:
         if "/_dash-update-component" in sent.url:
