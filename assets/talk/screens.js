@@ -72,7 +72,7 @@
   // ---- one screen ----
   /** Settings as pairs of name and text, what is within an object each for itself; what is empty or off left out. */
   const flat = (name, value) => {
-    if (value === null || value === "" || value === false) return [];
+    if (value === null || value === undefined || value === "" || value === false) return [];
     if (Array.isArray(value)) return value.some((part) => part !== null && typeof part === "object")
       ? value.flatMap((part) => flat(name, part)) : value.some(Boolean) ? [name + " " + value.join(" ")] : [];
     return typeof value === "object" ? Object.entries(value).flatMap(([inner, part]) => flat(inner, part)) : [name + " " + value];

@@ -18,6 +18,7 @@ from analysis.findings.store import findings
 from components.findings.again import recomputed
 from components.kit.figure import figure
 from components.kit.view import Control, Drawing, NoOptions, view
+from pages.findings import checks
 from pages.findings.routes import register_routes
 from pages.findings.views import distinctions
 
@@ -154,4 +155,16 @@ def test_views_are_told_apart_by_the_settings_that_differ() -> None:
     ]
     assert distinctions([one, one, {**one, "text": "x" * 200}])[2] == f"text {'x' * 60}…" and distinctions([one]) == [
         ""
+    ]
+
+
+def test_how_a_check_ended_is_said_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    states = {"runs": checks.Checking(), "ended": checks.Checking(done=True, end=now - 10)}
+    monkeypatch.setattr(checks, "_checking", states | {"long ago": checks.Checking(done=True, end=now - 1000)})
+    assert [checks.progress_of(board) is not None for board in (*states, "long ago", "never")] == [
+        True,
+        True,
+        False,
+        False,
     ]
