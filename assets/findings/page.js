@@ -17,7 +17,8 @@
     const state = F.desk.board ? F.unsaved() : "";
     parts.state.textContent = said.connection && state !== "saved" ? "not saved: " + said.connection : state;
     parts.state.dataset.state = state.split(":")[0];
-    const line = said.connection || said.action || "";
+    const why = parts.state.textContent.startsWith("not saved") ? parts.state.textContent : "";
+    const line = said.connection || why || said.action || "";
     parts.action.textContent = line;
   }
 
