@@ -240,3 +240,12 @@ def test_a_bundle_has_the_set_ups_of_steered_texts(monkeypatch: pytest.MonkeyPat
 
 def _question(operation: Any) -> QuestionRef:
     return QuestionRef(type(operation).__name__, operation.to_params())
+
+
+def test_files_that_are_kept_have_room_in_memory(
+    client: FlaskClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handovers, "KEPT_BYTES", 4_000_000)  # less than one page
+    for name in ("methods", "notebook", "page", "references"):
+        client.post(f"{API}/export/{board}/file/{name}", json={})
+    assert [len(body) < 4_000_000 for body in handovers._made.values()] == [True]
