@@ -78,7 +78,11 @@ def _difference(old: Exhibit, new: Exhibit) -> tuple[Any, str]:
         figure = difference(old["figure"], new["figure"])
     except UserError as error:
         return None, error.message
-    names = [f"{each['title']} (pinned {each['date'][:16].replace('T', ' ')} UTC)" for each in (new, old)]
+    pair = (new, old)
+    names = [
+        f"{each['title']} ({f'{which}; ' if which else ''}pinned {each['date'][:16].replace('T', ' ')} UTC)"
+        for each, which in zip(pair, distinctions([each["settings"] for each in pair]), strict=True)
+    ]
     caption = " minus ".join(names) + "."
     return {**new, "title": "Difference", "figure": figure, "caption": caption, "parts": [], "control": None}, ""
 

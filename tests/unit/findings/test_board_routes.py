@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def test_numbers_and_pictures_follow_a_check_that_moved(ask: Ask, monkeypatch: p
     pair = ask(f"/compare?pins={pins[0].id},{pins[1].id}")
     assert [e["figure"]["layout"]["yaxis"]["range"] for e in pair["exhibits"]] == [[0, pytest.approx(0.2625)]] * 2
     assert pair["difference"]["figure"]["data"][0]["y"] == [0.0] and pair["difference"]["control"] is None
+    assert re.fullmatch(r"b \(pinned [-\d: ]+ UTC\) minus a \(pinned [-\d: ]+ UTC\)\.", pair["difference"]["caption"])
 
 
 def test_views_are_told_apart_by_the_settings_that_differ() -> None:
