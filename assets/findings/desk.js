@@ -154,6 +154,15 @@
       F.draw();
     }
   }
+  /** Save all that can be saved, and wait for it; at most three seconds. */
+  async function saveAll() {
+    for (let n = 0; n < 30; n += 1) {
+      const open = desk.items.filter((it) => it.saving || (dirty(it) && !it.conflict && !it.refused && !it.gone));
+      if (!open.length) return;
+      open.forEach((it) => save(it));
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+    }
+  }
   /** Send what is not saved at once; what cannot be sent any more is kept in this browser until the board is opened again. */
   function flush() {
     desk.items.filter(dirty).forEach((it) => { keep(it); save(it, true); });
@@ -186,5 +195,5 @@
     return desk.items.some((it) => it.saving || dirty(it)) ? "saving" : "saved";
   }
 
-  register("attune_findings", { body, desk, dirty, edit, find, flush, load, refresh, save, settle, unsaved, value, write });
+  register("attune_findings", { body, desk, dirty, edit, find, flush, load, refresh, save, saveAll, settle, unsaved, value, write });
 })();

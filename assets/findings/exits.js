@@ -66,9 +66,9 @@
     return bytes < 1e5 ? Math.max(1, Math.round(bytes / 1e3)) + " kB" : (bytes / 1e6).toFixed(1) + " MB";
   }
   /** POST, and give the file that comes back to the downloads. Throws the sentence of a refusal. */
-  async function fetchFile(board, name, choices) {
+  async function fetchFile(board, name, asked) {
     const response = await fetch(local("/findings/api/export/" + board + "/file/" + name), { method: "POST",
-      headers: { "Content-Type": "application/json" }, body: JSON.stringify({ choices }) });
+      headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
     if (!response.ok) throw new Error("The server answered " + response.status + ".");
     const named = /filename="?([^";]+)/.exec(response.headers.get("Content-Disposition") || "");
     if (!named) throw new Error((await response.json()).refused || "This file could not be made.");
@@ -83,12 +83,12 @@
     };
     const rows = told.exits.map((way) => {
       const button = F.button("Download", () => busy(button, "Making the " + way.title.toLowerCase() + " …",
-        async () => "Downloaded " + await fetchFile(board, way.name, choices) + "."), { "aria-label": "Download " + way.title, "data-exit": way.name });
+        async () => "Downloaded " + await fetchFile(board, way.name, { choices, stamp: told.stamp }) + "."), { "aria-label": "Download " + way.title, "data-exit": way.name });
       return element("tr", {}, element("th", { scope: "row" }, way.title), element("td", {}, way.words),
         element("td", { class: "fnd-exit-size", "data-size": way.name }, way.name === "pdf" ? "" : "…"), element("td", {}, button));
     });
     const print = F.button("Open", () => busy(print, "Making the page …", async () => {
-      const { address } = await F.ask("/export/" + board + "/print", { choices });
+      const { address } = await F.ask("/export/" + board + "/print", { choices, stamp: told.stamp });
       window.open(address, "_blank", "noopener");
       return "Print it from the browser's menu; each finding begins a new sheet.";
     }), { "aria-label": "Open the page for print", "data-exit": "print" });
@@ -103,7 +103,7 @@
       try { Object.assign(told, await F.ask("/export/" + board + "/" + path, body()), path === "withdraw" ? { hidden: 0 } : {}); draw(); say(words); } catch (error) { say(error.message); }
     };
     function draw() {
-      const make = act("share", () => ({ choices }), "The link shows the board as it is now.");
+      const make = act("share", () => ({ choices, stamp: told.stamp }), "The link shows the board as it is now.");
       const field = element("input", { class: "fnd-exit-link", readonly: "", "aria-label": "Address of the link" });
       field.value = told.link ? window.location.origin + told.link : "";
       field.addEventListener("focus", () => field.select());
@@ -123,6 +123,7 @@
   // ---- the dialog ----
   async function handOver(board) {
     let told;
+    await F.saveAll(); // what is listed is what leaves
     try { told = await F.ask("/export/" + board.id); } catch (error) { F.say("action", error.message); return; }
     const known = new Set(told.texts.map((text) => text.id));
     const choices = Object.fromEntries(Object.entries(recalled(board.id)).filter(([id]) => known.has(id)));

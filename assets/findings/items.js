@@ -4,12 +4,13 @@
   const { element, register } = window.dash_clientside.attune_kit;
   const F = window.dash_clientside.attune_findings;
   const KINDS = { finding: "Finding", note: "Note", section: "Section", step: "Step" };
+  const NUMBER = /\{\{\s*([^{}@]*?)\s*(?:@[^{}]*)?\}\}/g;
   const built = new Map(); // by id
 
   /** What an item is called where there is room for a few words. */
   function nameOf(it) {
     const { claim, title, note } = F.body(it);
-    const words = (claim || title || note || "").trim().split("\n")[0];
+    const words = (claim || title || note || "").trim().split("\n")[0].replace(NUMBER, "$1");
     return words ? (words.length > 60 ? words.slice(0, 59) + "…" : words) : KINDS[it.base.kind] + " without words";
   }
 

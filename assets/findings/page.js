@@ -83,7 +83,7 @@
     try { F.writeOn((await addItem(kind, EMPTY[kind])).id); } catch (error) { say("action", error.message); }
   }
   async function step(direction) {
-    F.desk.items.forEach((it) => F.save(it));
+    await F.saveAll(); // the newest change is the one that is being written
     try { say("action", (await F.write("/boards/" + F.desk.board.id + "/" + direction)).text); } catch (error) { say("action", error.message); }
   }
   /** The item that is in use: new ones come behind it, and the address names it. */
@@ -125,7 +125,7 @@
         F.button("Still true?", () => F.check(F.desk.items), { title: "Compute every view of the board again" }),
         tour ? element("a", { class: "attune-button", href: local("/?tour=" + F.desk.board.id), "data-tour": F.desk.board.id }, "Walk through")
           : element("a", { class: "attune-button", href: talk(), "data-present": "" }, "Present"),
-        F.handOver ? F.button("Hand over", () => { F.flush(); F.handOver(F.desk.board); }) : null, more),
+        F.handOver ? F.button("Hand over", () => F.handOver(F.desk.board)) : null, more),
       element("div", { class: "fnd-words" }, parts.progress, parts.action));
   }
   const INVITE = [

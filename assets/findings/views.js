@@ -25,7 +25,9 @@
       }
       return pairs.get(of);
     };
-    return { whole, one: (id) => (of) => (ids.includes(id) ? whole(of).then((answer) => answer.exhibits[ids.indexOf(id)])
+    /** What tells a view of the group apart from the others; empty where nothing does, or it is in no group. */
+    const apart = async (id) => (ids.includes(id) ? (await whole(theme())).apart[ids.indexOf(id)] : "");
+    return { apart, whole, one: (id) => (of) => (ids.includes(id) ? whole(of).then((answer) => answer.exhibits[ids.indexOf(id)])
       : exhibit.fetched(id, of)) };
   }
 
@@ -49,11 +51,11 @@
     host.removeAttribute("aria-busy");
   }
 
-  function card(it, pin, place, count, get) {
+  function card(it, pin, place, count, get, apart) {
     const height = Math.min(pin.height || 360, count > 1 ? MANY : ONE), beside = count === 1;
     const host = element("div", { class: "fnd-exhibit", style: { "min-height": (pin.figure ? height + (beside ? 30 : 140) : 90) + "px" } });
     const check = element("div", { class: "fnd-check" }), why = element("div", { class: "fnd-why" });
-    const again = element("div", { class: "fnd-again" });
+    const again = element("div", { class: "fnd-again" }), which = element("p", { class: "fnd-apart", dir: "auto" });
     const open = element("a", { class: "fnd-link", href: local(pin.address || "/"), "aria-label": "Open: " + pin.title,
       title: "The page at exactly this view" }, "Open");
     const tools = F.menu("More on " + pin.title, [
@@ -65,9 +67,12 @@
       ["Take off", () => F.takeOff(it, pin.id)],
     ]);
     const section = element("section", { class: "fnd-view", "data-view": pin.id, "aria-label": pin.title },
-      element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), why,
+      element("div", { class: "fnd-view-head" }, element("h4", { dir: "auto" }, pin.title), check, open, tools), which, why,
     element("div", {}, element("h5", { class: "fnd-then" }, "As it was pinned"), host), again);
-    whenSeen(host, () => drawn(host, get, { height, beside }));
+    whenSeen(host, () => {
+      drawn(host, get, { height, beside });
+      apart(pin.id).then((words) => { which.textContent = words; }).catch(() => {}); // why there is no picture stands there
+    });
     let state = null;
     function update() {
       const now = [F.desk.checks[pin.id] || null, F.desk.stale[pin.id] || ""];
@@ -118,7 +123,7 @@
         drawnOf = ids;
         const pins = ids.map((id) => F.desk.pins[id]), shared = group(pins), get = fetchers(shared);
         host.querySelectorAll(".fnd-exhibit").forEach(exhibit.clear);
-        cards = pins.map((pin, i) => card(it, pin, i, pins.length, get.one(pin.id)));
+        cards = pins.map((pin, i) => card(it, pin, i, pins.length, get.one(pin.id), get.apart));
         host.classList.toggle("fnd-many", pins.length > 1);
         host.replaceChildren(...cards.map((c) => c.element), ...(shared.length === 2 ? [difference(shared, get.whole)] : []));
       }

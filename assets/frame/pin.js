@@ -73,12 +73,12 @@
     });
     return there;
   }
-  async function keepPicture(pin, plot) {
-    const { layout } = plot, box = plot.getBoundingClientRect();
+  /** What a picture is made of, as it is now: another figure may stand there before anybody has time to make it. */
+  function pictureOf(plot) {
+    const { width, height } = plot.getBoundingClientRect();
     const background = getComputedStyle(plot.closest(".attune-card") || document.body).backgroundColor;
-    const png = await window.Plotly.toImage({ data: plot.data, layout: { ...layout, paper_bgcolor: background } },
-      { format: "png", width: Math.round(box.width) || 800, height: Math.round(box.height) || 400 });
-    await post("/pins/" + pin + "/picture", { png });
+    return [{ data: plot.data, layout: { ...plot.layout, paper_bgcolor: background } },
+      { format: "png", width: Math.round(width) || 800, height: Math.round(height) || 400 }];
   }
   const idle = window.requestIdleCallback || ((act) => setTimeout(act, 200));
 
@@ -90,6 +90,7 @@
     if (busy.has(name)) return;
     busy.add(name);
     const card = document.querySelector('[data-card="' + CSS.escape(name) + '"]'), plot = plotOf(card);
+    const picture = plot && pictureOf(plot);
     const { facts: _, ...plain } = ref;
     try {
       const made = await post("/pin", { ref: plain, title: card.querySelector("h2, h3").textContent, board: lastBoard(),
@@ -97,8 +98,8 @@
         theme: document.documentElement.getAttribute("data-bs-theme"), height: plot ? plot.offsetHeight : 0 });
       useBoard(made.board);
       sayWhere(made);
-      // The pin stands without its picture: a card that changes meanwhile, or a figure that cannot be one, is no matter.
-      if (plot) idle(() => { if (plot.isConnected) keepPicture(made.pin, plot).catch(() => {}); });
+      // The pin stands without its picture: a figure that cannot be one is no matter.
+      if (picture) idle(() => window.Plotly.toImage(...picture).then((png) => post("/pins/" + made.pin + "/picture", { png })).catch(() => {}));
     } catch (error) {
       say("Not pinned: " + error.message);
     }

@@ -7,9 +7,12 @@
   /** Views beside each other on one screen; further ones have the next. */
   const BESIDE = 2;
   const SMALLEST = 200;
+  const LONG = 16; // rows of a table
 
   /** Text that the server has made into HTML, as elements (assets/frame/prose.js). */
   const html = (tag, attributes, source) => element(tag, attributes, window.dash_clientside.attune_prose.nodes(source));
+  /** What a finding without a claim is called: as its views are. */
+  const titleOf = (pins) => [...new Set(pins.map((pin) => pin.title))].join(", ") || "Finding";
   const chunks = (list) => {
     const parts = [];
     for (let i = 0; i < list.length; i += BESIDE) parts.push(list.slice(i, i + BESIDE));
@@ -26,7 +29,7 @@
       if (item.kind === "note") return [{ ...shared, kind: "text", title: body.title || "", titleHtml: texts.title, pins: [] }];
       if (item.kind === "step") return [{ ...shared, kind: "text", title: body.claim || body.title || "Step", titleHtml: texts.claim || texts.title, pins: [], address: body.address }];
       const there = (body.pins || []).map((id) => pins[id]).filter(Boolean), parts = chunks(there);
-      return parts.map((part, i) => ({ ...shared, kind: "finding", title: body.claim || (there[0] && there[0].title) || "Finding", titleHtml: texts.claim, pins: part,
+      return parts.map((part, i) => ({ ...shared, kind: "finding", title: body.claim || titleOf(part), titleHtml: texts.claim, pins: part,
         part: parts.length > 1 ? i + 1 + " of " + parts.length : "" }));
     })];
   }
@@ -34,24 +37,34 @@
   // ---- exhibits, kept by pin and theme ----
   const kept = new Map();
   function exhibitOf(pin, theme) {
-    const key = pin + " " + theme;
+    return once(pin + " " + theme, () => exhibits.fetched(pin, theme));
+  }
+  function once(key, get) {
     if (!kept.has(key)) {
-      const coming = exhibits.fetched(pin, theme);
+      const coming = get();
       kept.set(key, coming);
       coming.catch(() => kept.delete(key));
     }
     return kept.get(key);
+  }
+  const alike = (pins) => pins.length > 1 && pins.every((pin) => pin.figure && pin.view === pins[0].view);
+  /** A view as its screen shows it: beside others of its kind in shared axes, with what tells it apart in its title. */
+  async function viewOf(pin, pins, theme) {
+    if (!alike(pins)) return withMarks(await exhibitOf(pin.id, theme));
+    const path = "/compare?theme=" + theme + "&pins=" + pins.map((each) => each.id).join(",");
+    const group = await once(path, () => answerOf(path)), n = pins.indexOf(pin), shown = group.exhibits[n];
+    return withMarks({ ...shown, title: shown.title + (group.apart[n] ? ": " + group.apart[n] : "") });
   }
 
   // ---- what became of a pin ----
   let changes = {};
   /** By pin a sentence on what has changed since it was pinned; nothing is computed for it. Throws where nobody answers. */
   async function changesOf(board) {
-    changes = (await asked("/boards/" + encodeURIComponent(board) + "/stale")).stale;
+    changes = (await answerOf("/boards/" + encodeURIComponent(board) + "/stale")).stale;
     return changes;
   }
   /** An exhibit with what a room has to know of it: that it is stale, or came out otherwise when it was computed again. */
-  function marked(exhibit) {
+  function withMarks(exhibit) {
     const check = exhibit.check && exhibit.check.state !== "equal" ? exhibit.check : null, stale = changes[exhibit.id] || null;
     return { ...exhibit, check, stale: check && check.text.includes(stale) ? null : stale, frozen: null };
   }
@@ -59,15 +72,17 @@
   // ---- one screen ----
   /** Settings as pairs of name and text, what is within an object each for itself; what is empty or off left out. */
   const flat = (name, value) => {
-    if (value === undefined || value === null || value === "" || value === false) return [];
+    if (value === null || value === undefined || value === "" || value === false) return [];
     if (Array.isArray(value)) return value.some((part) => part !== null && typeof part === "object")
       ? value.flatMap((part) => flat(name, part)) : value.some(Boolean) ? [name + " " + value.join(" ")] : [];
     return typeof value === "object" ? Object.entries(value).flatMap(([inner, part]) => flat(inner, part)) : [name + " " + value];
   };
+  const SHORT = 40;
   const settingsLine = (exhibit) => {
     const models = exhibit.models.map((m) => [m.label || m.source, m.dtype].filter(Boolean).join(", "));
     const { model, view, ...rest } = exhibit.settings; // the model stands in front by its label, the view is the title
-    const settings = Object.entries(rest).flatMap(([name, value]) => flat(name.replaceAll("_", " "), value));
+    const settings = Object.entries(rest).flatMap(([name, value]) => flat(name.replaceAll("_", " "), value))
+      .sort((a, b) => (a.length > SHORT) - (b.length > SHORT)); // the end of the line may be cut
     return [...(models.length ? models : flat("model", model)), ...settings, "pinned " + exhibit.date.slice(0, 16).replace("T", " "), view].join(" · ");
   };
   const heading = (screen, attributes) => {
@@ -101,11 +116,11 @@
     })));
   }
   async function one({ pin, host, caption, settings }, screen, theme, library) {
-    const exhibit = marked(await exhibitOf(pin.id, theme));
+    const exhibit = await viewOf(pin, screen.pins, theme);
     caption.textContent = exhibit.caption;
     settings.textContent = settings.title = settingsLine(exhibit);
     const options = { theme, big: true, caption: false, settings: false, title: screen.pins.length > 1,
-      beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => exhibitOf(pin.id, other).then(marked) };
+      beside: screen.pins.length === 1 && Boolean(exhibit.control), plotly: library, again: (other) => viewOf(pin, screen.pins, other) };
     const room = host.clientHeight;
     await exhibits.draw(host, exhibit, { ...options, height: room });
     fitControl(host, room, options.beside);
@@ -117,8 +132,10 @@
       await exhibits.draw(host, exhibit, { ...options, height });
       fitControl(host, room, options.beside);
     }
+    // A long table is scrolled rather than written so small that nobody reads it; the control keeps its letters.
+    const least = exhibit.parts.some((part) => part.kind === "table" && part.rows.length > LONG) ? 0.8 : 0.55;
     const main = host.querySelector(".attune-exhibit-main"), left = room - (options.beside ? 0 : host.querySelector(".attune-exhibit-rest").offsetHeight);
-    if (!exhibit.figure && main.scrollHeight > left + 2) main.style.zoom = String(Math.max(0.55, left / main.scrollHeight));
+    if (!exhibit.figure && main.scrollHeight > left + 2) main.style.zoom = String(Math.max(least, left / main.scrollHeight));
   }
   /** A long control is written smaller, but never below 16 px; where that is not enough, its numbers are left to `c`. */
   function fitControl(host, room, beside) {
@@ -133,14 +150,14 @@
   const empty = (frame) => frame.querySelectorAll(".talk-exhibit").forEach((host) => exhibits.clear(host));
 
   /** What the server answers. Throws its sentence. */
-  async function asked(path) {
+  async function answerOf(path) {
     const response = await fetch(local("/findings/api" + path));
     const answer = response.ok ? await response.json() : { refused: "The server answered " + response.status + "." };
     if (answer.refused || answer.gone) throw new Error(answer.refused || answer.gone);
     return answer;
   }
   /** The board of an id. Throws the server's sentence. */
-  const boardOf = (id) => asked("/boards/" + encodeURIComponent(id));
+  const boardOf = (id) => answerOf("/boards/" + encodeURIComponent(id));
 
   /** The whole controls of a screen, as elements. */
   const controlsOf = (screen, theme) => Promise.all(screen.pins.map(async (pin) => {

@@ -78,12 +78,9 @@ class Exhibit(TypedDict):
     theme: str
 
 
-def exhibit(
-    pin: Pin, store: Contents, theme: str, check: Check | None = None, stale: str | None = None, live: bool = True
-) -> Exhibit:
-    """A pin in a theme. ``live``: False draws nothing again (for a link that runs nothing). Raises UserError where
-    the store has lost the figure."""
-    figure, frozen = _figure(pin, store, theme, live)
+def exhibit(pin: Pin, store: Contents, theme: str, check: Check | None = None, stale: str | None = None) -> Exhibit:
+    """A pin in a theme. Raises UserError where the store has lost the figure."""
+    figure, frozen = _figure(pin, store, theme)
     return Exhibit(
         id=pin.id,
         title=pin.title,
@@ -124,20 +121,19 @@ def settings_of(ref: Json) -> Json:
     return out
 
 
-def _figure(pin: Pin, store: Contents, theme: str, live: bool) -> tuple[Figure | None, str | None]:
+def _figure(pin: Pin, store: Contents, theme: str) -> tuple[Figure | None, str | None]:
     if not pin.figure:
         return None, None
     if theme == pin.theme:
         return _windowed(store.json(pin.figure), pin.window), None
     frozen = "The figure is as it was pinned, in the colours of the other theme"
-    if live:
-        try:
-            return _windowed(_drawn(pin, store, theme), pin.window), None
-        except UserError as error:
-            frozen += f": {error.message}"
-        except Exception as error:  # a view of today may fail on an answer of long ago in any way
-            log.warning("the view of pin %s cannot draw its frozen answers: %s", pin.id, error, exc_info=True)
-            frozen += ", because its view does not read the pinned answers any more"
+    try:
+        return _windowed(_drawn(pin, store, theme), pin.window), None
+    except UserError as error:
+        frozen += f": {error.message}"
+    except Exception as error:  # a view of today may fail on an answer of long ago in any way
+        log.warning("the view of pin %s cannot draw its frozen answers: %s", pin.id, error, exc_info=True)
+        frozen += ", because its view does not read the pinned answers any more"
     figure = store.json(pin.figure)
     figure["layout"]["template"] = template(theme)
     return _windowed(figure, pin.window), frozen.removesuffix(".") + "."
@@ -147,6 +143,8 @@ def drawing_of(pin: Pin, store: Contents, theme: str) -> Drawing:
     """A pin's view, drawn from the answers that the pin names. UserError for no such view or a lost answer; a view of
     today may fail on an answer of long ago in any way."""
     view = view_called(pin.ref["view"])
+    if view.answers and not pin.answers:
+        raise UserError("its answers were left out when it was handed over.")
     answers = [_answer(kind, store.answer(digest)) for kind, digest in zip(view.answers, pin.answers, strict=True)]
     drawing: Drawing = view.draw(*answers, view.options_from(pin.ref.get("options", {})), theme)
     return drawing

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,16 +25,19 @@ from pages.frame.api import body, text_of
 
 log = logging.getLogger(__name__)
 PATH = "/findings"
+RECENT = 300.0
+"""Seconds for which a board says how its check ended."""
 
 
 @dataclass
 class Checking:
-    """A check of a board: under way, or how it ended. ``share`` in [0, 1]."""
+    """A check of a board: under way, or how it ended. ``share`` in [0, 1]; ``end``: seconds of the monotonic clock."""
 
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     text: str = "Waiting for its turn"
     share: float = 0.0
     done: bool = False
+    end: float = 0.0
 
 
 _checking: dict[str, Checking] = {}
@@ -79,7 +83,7 @@ def _wait(operation: CheckPins, checking: Checking, session: str, link: str) -> 
         log.exception("the check of %d pins failed", len(operation.pins))
         checking.text = "Something failed inside Attune. The log has the details."
     finally:
-        checking.share, checking.done = 1.0, True
+        checking.share, checking.done, checking.end = 1.0, True, time.monotonic()
 
 
 def _summary(states: list[str]) -> str:
@@ -96,9 +100,12 @@ def stop_check(board: str) -> Any:
 
 
 def progress_of(board: str) -> Any:
-    """How far the newest check of a board is; None before the first one."""
+    """How far the newest check of a board is; None where none is under way or has just ended: the board says by each
+    view what became of it, and may be another by now."""
     checking = _checking.get(board)
-    return None if checking is None else vars(checking)
+    if checking is None or (checking.done and time.monotonic() - checking.end > RECENT):
+        return None
+    return vars(checking)
 
 
 def show_stale(board: str) -> Any:

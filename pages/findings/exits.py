@@ -72,6 +72,7 @@ def show_exits(board: str) -> Any:
             for text in texts_of(handover)
         ],
         "pdf": chromium() is not None,
+        "stamp": handover.content.board.stamp,
         "link": _link(name),
         "hidden": shared.hidden_in(name) if name else 0,
     }
@@ -85,7 +86,7 @@ def sizes(board: str) -> Any:
 
 def export_file(board: str, name: str) -> Any:
     """A file of a board."""
-    choices = choices_of(body())
+    choices = _choices_of_list(board)
     if name not in EXITS:
         raise UserError("There is no such way to hand a board over.")
     way = EXITS[name]
@@ -95,7 +96,7 @@ def export_file(board: str, name: str) -> Any:
 
 def for_print(board: str) -> Any:
     """Where the page is to be opened, to be printed from the reader's own browser."""
-    page = file_of(EXITS["page"], board, choices_of(body()))
+    page = file_of(EXITS["page"], board, _choices_of_list(board))
     name = secrets.token_urlsafe(24)
     _prints[name] = (time.monotonic(), page)
     while len(_prints) > 4:
@@ -105,15 +106,16 @@ def for_print(board: str) -> Any:
 
 def share_board(board: str) -> Any:
     """Make the link of a board, or what it shows anew."""
-    choices = choices_of(body())
-    return {"link": _link(shared.share(board, choices)), "hidden": len(choices)}
+    choices = _choices_of_list(board)
+    link = _link(shared.share(board, choices))
+    return {"link": link, "hidden": len(choices), "stamp": findings().board(board).board.stamp}
 
 
 def withdraw_board(board: str) -> Any:
     """Let the link lead nowhere."""
     body()
     shared.withdraw(board)
-    return {"link": ""}
+    return {"link": "", "stamp": findings().board(board).board.stamp}
 
 
 def import_bundle() -> Any:
@@ -145,6 +147,16 @@ def show_print(name: str) -> Response:
     response.headers["Content-Security-Policy"] = f"{policy()}; frame-ancestors 'none'"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _choices_of_list(board: str) -> dict[str, str]:
+    """The texts that this request hides. UserError where the board has changed since the dialog listed its texts
+    (``stamp``): what is new would leave without anybody having looked at it."""
+    data = body()
+    choices = choices_of(data)
+    if data.get("stamp") not in (None, findings().board(board).board.stamp):
+        raise UserError("The board has changed since its texts were listed here. Close this, and hand it over again.")
+    return choices
 
 
 def _page(packed: bytes) -> Response:

@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 MAX_CHOICES = 500
 MAX_REPLACEMENT = 200
 KEPT = 12
-"""Files that are kept in memory after they were made."""
+KEPT_BYTES = 128 << 20
+"""Files that are kept in memory after they were made, and how large they may be together."""
 _lock = threading.Lock()
 _gathered: OrderedDict[str, Handover] = OrderedDict()
 _made: OrderedDict[str, bytes] = OrderedDict()
@@ -113,7 +114,7 @@ def file_of(way: Exit, board: str, choices: Mapping[str, str]) -> bytes:
     body = way.make(redact(handover, choices))
     with _lock:
         _made[key] = body
-        while len(_made) > KEPT:
+        while len(_made) > 1 and (len(_made) > KEPT or sum(map(len, _made.values())) > KEPT_BYTES):
             _made.popitem(last=False)
     return body
 

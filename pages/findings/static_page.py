@@ -118,12 +118,13 @@ def base_size() -> int:
 
 
 def _item(item: Item, handover: Handover) -> dict[str, Any]:
-    numbers = numbers_of(handover.content, item)
+    numbers, pins = numbers_of(handover.content, item), handover.pins_of(item)
     texts: dict[str, Any] = {name: item.body.get(name, "") for name in _SHOWN}
     return {
         "id": f"item-{item.id}",
         "kind": item.kind,
-        "pins": [pin.id for pin in handover.pins_of(item)],
+        "pins": [pin.id for pin in pins],
+        "claim": html.escape(", ".join(dict.fromkeys(pin.title for pin in pins))),  # where none was written
         **{name: line(text, numbers) for name, text in texts.items() if text and name in ("title", "claim")},
         **{name: rendered(text, numbers) for name, text in texts.items() if text and name in ("note", "counter")},
     }

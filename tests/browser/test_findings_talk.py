@@ -142,7 +142,7 @@ def test_a_board_is_a_talk(open_page: Callable[..., Page], server: Server) -> No
         if at > 2:
             press(page, "ArrowRight", at)
         if at == 5:
-            assert page.inner_text(".talk-shown h1") == "neurons/layers", "no claim: the title of its first view"
+            assert page.inner_text(".talk-shown h1") == "neurons/layers, othello/legality", "no claim"
         assert page.evaluate(AXES) >= 18 and page.evaluate(CUT) == 0
         assert page.evaluate("parseFloat(getComputedStyle(document.querySelector('.talk-shown h1')).fontSize)") >= 32
         assert page.locator(".talk-shown .attune-exhibit-control").count() == (2 if at == 5 else 1)

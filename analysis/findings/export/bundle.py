@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 from analysis import foreign
 from analysis.engine.question import Result
 from analysis.errors import UserError
-from analysis.findings.export.figures import check_figure
+from analysis.findings.export.figures import check_figure, part_fault
 from analysis.findings.export.handover import Handover
 from analysis.findings.export.zipped import MAX_RATIO, SMALL, read_zip
 from analysis.findings.prose import TEXTS, renamed
@@ -227,6 +227,11 @@ def _pin(name: str, data: Any) -> Pin:
         fault = foreign.misfit(numbers, dict.fromkeys(numbers, float))
     if not fault and not all(isinstance(digest, str) for digest in data.get("answers", ())):
         fault = "“answers” are no checksums"
+    fault = fault or next((f for part in data.get("parts", ()) if (f := part_fault(part))), "")
+    control = data.get("control")
+    if not fault and control is not None:
+        fault = foreign.misfit(control, {"name": str, "text": str, "numbers": dict})
+        fault = fault or ("" if {"name", "text"} <= control.keys() else "its control lacks a part")
     if fault:
         raise UserError(f"A pin of this bundle cannot be used: {fault}.", FIELD)
     try:

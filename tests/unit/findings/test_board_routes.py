@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from analysis.findings.store import findings
 from components.findings.again import recomputed
 from components.kit.figure import figure
 from components.kit.view import Control, Drawing, NoOptions, view
+from pages.findings import checks
 from pages.findings.routes import register_routes
+from pages.findings.views import distinctions
 
 Ask = Callable[..., Any]
 
@@ -139,3 +142,31 @@ def test_numbers_and_pictures_follow_a_check_that_moved(ask: Ask, monkeypatch: p
     pair = ask(f"/compare?pins={pins[0].id},{pins[1].id}")
     assert [e["figure"]["layout"]["yaxis"]["range"] for e in pair["exhibits"]] == [[0, pytest.approx(0.2625)]] * 2
     assert pair["difference"]["figure"]["data"][0]["y"] == [0.0] and pair["difference"]["control"] is None
+    assert re.fullmatch(r"b \(pinned [-\d: ]+ UTC\) minus a \(pinned [-\d: ]+ UTC\)\.", pair["difference"]["caption"])
+
+
+def test_views_are_told_apart_by_the_settings_that_differ() -> None:
+    one = {"view": "a/b", "text": "Same", "head": {"layer": 18, "head": 6}, "strengths": [0.25, 1.0]}
+    other = {"view": "a/b", "text": "Same", "head": {"layer": 17, "head": 6}, "strengths": [0.25], "skip_first": True}
+    assert distinctions([one, other]) == ["layer 18 · strengths 0.25 1", "layer 17 · strengths 0.25 · skip first True"]
+    assert distinctions(
+        [{"key": {"layer": 1}, "query": {"layer": 2}}, {"key": {"layer": 3}, "query": {"layer": 4}}]
+    ) == [
+        "key layer 1 · query layer 2",
+        "key layer 3 · query layer 4",
+    ]
+    assert distinctions([one, one, {**one, "text": "x" * 200}])[2] == f"text {'x' * 60}…" and distinctions([one]) == [
+        ""
+    ]
+
+
+def test_how_a_check_ended_is_said_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    states = {"runs": checks.Checking(), "ended": checks.Checking(done=True, end=now - 10)}
+    monkeypatch.setattr(checks, "_checking", states | {"long ago": checks.Checking(done=True, end=now - 1000)})
+    assert [checks.progress_of(board) is not None for board in (*states, "long ago", "never")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -169,6 +169,16 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a pin of another form": (lambda: with_board(lambda b: first_pin(b).update(caption=["x"])), "of another kind"),
     "a pin with a field more": (lambda: with_board(lambda b: first_pin(b).update(onload="x")), "that no pin has"),
     "numbers that are texts": (lambda: with_board(lambda b: first_pin(b).update(numbers={"a": "b"})), "another kind"),
+    "a part of no kind": (lambda: with_board(lambda b: first_pin(b).update(parts=[{"kind": "svg"}])), "does not know"),
+    "a table without rows": (lambda: with_board(lambda b: first_pin(b)["parts"][0].pop("rows")), "lacks a part"),
+    "a table of words": (lambda: with_board(lambda b: first_pin(b)["parts"][0].update(rows=["x"])), "no list of rows"),
+    "facts without names": (
+        lambda: with_board(lambda b: first_pin(b)["parts"].append({"kind": "facts", "title": "t", "rows": [[1, 2]]})),
+        "has no names",
+    ),
+    "a text without words": (lambda: with_board(lambda b: first_pin(b)["parts"][1]["texts"][0].pop("text")), "a text"),
+    "a control without a name": (lambda: with_board(lambda b: first_pin(b)["control"].pop("name")), "its control"),
+    "a figure without a layout": (lambda: with_figure(lambda f: f.pop("layout")), "cannot be read"),
     "a view without a name": (lambda: with_board(lambda b: first_pin(b).update(ref={})), "names no view"),
     "arrays that are none": (
         lambda: packed({n: b"\x80\x04." if n.endswith(".safetensors") else b for n, b in members_of(whole()).items()}),

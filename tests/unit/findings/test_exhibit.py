@@ -106,17 +106,13 @@ def test_the_other_theme_is_drawn_from_the_frozen_answers(shelf: Shelf) -> None:
         ({"answers": ("lost",)}, "The answer is missing."),
         ({"ref": PIN.ref | {"view": "test/old"}}, "no view called 'test/old'"),
         ({"answers": ("a", "a")}, "does not read the pinned answers"),
+        ({"answers": ()}, "left out when it was handed over"),
     ],
 )
 def test_what_cannot_be_drawn_stays_as_it_was_and_says_so(shelf: Shelf, change: dict[str, Any], words: str) -> None:
     made = exhibit(replace(PIN, **change), shelf, "dark")
     assert made["figure"]["data"][0]["line"]["color"] == "black" and words in (made["frozen"] or "")
     assert made["figure"]["layout"]["template"] == template("dark")
-
-
-def test_a_link_that_runs_nothing_keeps_the_figure(shelf: Shelf) -> None:
-    made = exhibit(PIN, shelf, "dark", live=False)
-    assert made["figure"]["data"][0]["line"]["color"] == "black" and made["frozen"]
 
 
 def test_a_figure_stands_in_the_window_that_was_pinned(shelf: Shelf) -> None:

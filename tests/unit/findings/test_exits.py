@@ -135,6 +135,17 @@ def test_a_link_never_shows_more_than_was_chosen(
     assert client.get(link).status_code == 404
 
 
+def test_what_nobody_has_looked_at_does_not_leave(client: FlaskClient, board: str) -> None:
+    api, listed = f"{API}/export/{board}", client.get(f"{API}/export/{board}").get_json()["stamp"]
+    shared = client.post(f"{api}/share", json=HIDE | {"stamp": listed}).get_json()
+    asked = HIDE | {"stamp": shared["stamp"]}
+    assert client.post(f"{api}/file/page", json=asked).mimetype == "text/html"
+    findings().add(board, "note", {"note": "Somebody else's secret."})
+    for path in ("file/page", "print", "share"):
+        assert "has changed since" in client.post(f"{api}/{path}", json=asked).get_json()["refused"]
+    assert "Somebody" not in client.get(shared["link"]).text
+
+
 def test_a_page_for_print_is_opened_with_its_own_policy(client: FlaskClient, board: str) -> None:
     address = client.post(f"{API}/export/{board}/print", json=HIDE).get_json()["address"]
     page = client.get(address)
@@ -229,3 +240,12 @@ def test_a_bundle_has_the_set_ups_of_steered_texts(monkeypatch: pytest.MonkeyPat
 
 def _question(operation: Any) -> QuestionRef:
     return QuestionRef(type(operation).__name__, operation.to_params())
+
+
+def test_files_that_are_kept_have_room_in_memory(
+    client: FlaskClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handovers, "KEPT_BYTES", 4_000_000)  # less than one page
+    for name in ("methods", "notebook", "page", "references"):
+        client.post(f"{API}/export/{board}/file/{name}", json={})
+    assert [len(body) < 4_000_000 for body in handovers._made.values()] == [True]

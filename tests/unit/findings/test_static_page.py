@@ -116,6 +116,13 @@ def test_no_text_becomes_markup(where: str) -> None:
     assert all("<img" not in item.get(name, "") for item in data["items"] for name in ("claim", "note"))
 
 
+def test_a_finding_without_a_claim_is_called_as_its_views() -> None:
+    board = handover()
+    board.content.items[2].body["claim"] = ""
+    data = json.loads(next(body for attributes, body in Elements(page(board)).scripts if attributes))
+    assert [item.get("claim") for item in data["items"]] == ["", "It looks at Quxford.", "Row of sentence"]
+
+
 def test_readers_get_no_speaker_notes_and_no_addresses() -> None:
     text = page()
     assert "Say slowly" not in text and "never-in-a-file" not in text
