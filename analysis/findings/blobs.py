@@ -24,7 +24,6 @@ from analysis.errors import UserError
 from analysis.findings.texts import check_png, json_bytes
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-KINDS = ("json", "safetensors", "png")
 MAX_JSON = 32 << 20
 """Bytes of a figure, or of an answer beside its arrays."""
 _ARRAYS = "attune.arrays"  # the entry of an answer that names its arrays
@@ -106,18 +105,6 @@ class Blobs:
         """Keep a PNG. UserError for what is none, or is too large."""
         check_png(png)
         return self.put(png, "png")
-
-    def paths(self, digest: str) -> tuple[Path, ...]:
-        """The files that belong to a checksum: the file itself and, of an answer, its arrays. UserError as
-        :meth:`get`; the files are checked."""
-        kind = next((kind for kind in KINDS if DIGEST.fullmatch(digest) and self._path(digest, kind).exists()), "json")
-        body = self.get(digest, kind)
-        paths = [self._path(digest, kind)]
-        record = json.loads(body) if kind == "json" else None
-        if isinstance(record, dict) and record.keys() == {"data", _ARRAYS} and record[_ARRAYS]:
-            self.get(record[_ARRAYS], "safetensors")
-            paths.append(self._path(record[_ARRAYS], "safetensors"))
-        return tuple(paths)
 
     def _path(self, digest: str, kind: str) -> Path:
         return self.root / digest[:2] / f"{digest}.{kind}"

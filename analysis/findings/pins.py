@@ -149,10 +149,6 @@ class PinStore:
         """The PNG of that hash. UserError if it is missing or damaged."""
         return self.blobs.get(digest, "png")
 
-    def blob_path(self, digest: str) -> tuple[Path, ...]:
-        """The files of a hash: one, or two for an answer with arrays. UserError if one is missing or damaged."""
-        return self.blobs.paths(digest)
-
 
 def _touch_boards_of(connection: sqlite3.Connection, pin: str) -> None:
     boards = connection.execute(

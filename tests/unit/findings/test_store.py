@@ -177,17 +177,14 @@ def test_contents_are_kept_once_and_checked(store: FindingStore) -> None:
     assert list(again.data) == ["b", "a"]  # some views draw in the order of an answer's names
     assert again.data == {"a": [1.5, None], "b": 1} and again.arrays.keys() == arrays.keys()
     assert all(np.array_equal(again.arrays[n], a) and again.arrays[n].dtype == a.dtype for n, a in arrays.items())
-    files = store.blob_path(digest)
-    assert sorted(path.suffix for path in files) == [".json", ".safetensors"]
-    assert sorted(p for p in (store.root / "blobs").rglob("*") if p.is_file()) == sorted(files)
+    files = sorted((p for p in (store.root / "blobs").rglob("*") if p.is_file()), key=lambda path: path.suffix)
+    assert [path.suffix for path in files] == [".json", ".safetensors"]
     for path in files:
         body = bytearray(path.read_bytes())
         body[-1] ^= 1
         path.write_bytes(body)
         with pytest.raises(UserError, match="damaged"):
             store.answer(digest)
-        with pytest.raises(UserError, match="damaged"):
-            store.blob_path(digest)
         store.put_answer(Result({"b": 1, "a": [1.5, None]}, arrays))  # whoever has it still puts it right
         assert store.answer(digest).data["b"] == 1
     files[1].unlink()
