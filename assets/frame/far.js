@@ -6,7 +6,7 @@
   /** Pixels of letters, the distance of two labels, the least height of a row with a name, and of words in a panel. */
   const FAR = 18, APART = 26, ROW = 22, WORDS = 16;
   /** Pixels that the numbers and the title of an axis take below it. */
-  const BELOW = 70;
+  const BELOW = 56;
   const AXIS = /^([xyz])axis\d*$/;
 
   // ---- letters ----
