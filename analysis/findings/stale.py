@@ -8,11 +8,18 @@ from analysis.findings.records import Pin, QuestionStamp
 
 UNKNOWN = "?"
 """In a stamp: it cannot be told, as the model is not in memory."""
+UNSTAMPED = (
+    "It was not kept which model, fit and code this came from, so nobody can tell whether they changed. Ask for it "
+    "again with “Still true?”, or pin it anew."
+)
+"""Of a pin without stamps: the process of the model was not there when it was made."""
 
 
 def stale(pin: Pin, now: Sequence[QuestionStamp]) -> str | None:
     """A sentence on what changed since the pin was made; None where nothing did, as far as it can be told. ``now``: the
     stamps of the same questions, in the same order."""
+    if not pin.stamps:
+        return UNSTAMPED
     changes: list[str] = []
     for then, today in zip(pin.stamps, now, strict=False):
         for change in _changes(then, today):

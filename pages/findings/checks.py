@@ -115,15 +115,13 @@ def show_stale(board: str) -> Any:
 
 def changes_of(board: str) -> dict[str, str]:
     """As :func:`show_stale`. Raises as :meth:`analysis.engine.client.Client.ask`, and UserError for no board."""
-    pins = [pin for pin in findings().board(board).pins.values() if pin.stamps]
-    questions = [QuestionRef.from_dict(question) for pin in pins for question in pin.ref["questions"]]
-    if not questions:
-        return {}
+    pins = findings().board(board).pins.values()
+    questions = [QuestionRef.from_dict(q) for pin in pins if pin.stamps for q in pin.ref["questions"]]
     operation = Stamps(tuple(questions))
-    stamps = iter(operation.answer_from(client().ask(operation)).stamps)
+    stamps = iter(operation.answer_from(client().ask(operation)).stamps if questions else ())
     changed: dict[str, str] = {}
     for pin in pins:
-        sentence = stale(pin, [next(stamps) for _ in pin.ref["questions"]])
+        sentence = stale(pin, [next(stamps) for _ in pin.ref["questions"]] if pin.stamps else ())
         if sentence is not None:
             changed[pin.id] = sentence
     return changed

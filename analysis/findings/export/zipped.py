@@ -18,7 +18,7 @@ from analysis.errors import UserError
 
 MAX_BUNDLE = 256 << 20
 MAX_MEMBERS = 5_000
-MAX_TOTAL = 1 << 30
+MAX_TOTAL = 512 << 20
 MAX_RATIO = 400
 """Bytes that one byte of a member may unfold to; text and arrays of zeros reach about a hundred."""
 SMALL = 1 << 20
@@ -69,7 +69,7 @@ def _check(members: list[zipfile.ZipInfo], names: re.Pattern[str], field: str) -
         if member.file_size > SMALL and member.file_size > MAX_RATIO * max(1, member.compress_size):
             raise UserError(f"The member {name} of this zip unfolds to more than data do. It was not opened.", field)
     if sum(member.file_size for member in members) > MAX_TOTAL:
-        raise UserError(f"This zip unfolds to more than {MAX_TOTAL >> 30} GB. It was not opened.", field)
+        raise UserError(f"This zip unfolds to more than {MAX_TOTAL >> 20} MB. It was not opened.", field)
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, field: str) -> bytes:

@@ -18,7 +18,7 @@ from analysis.findings.freeze import freeze, models_of, plain
 from analysis.findings.numbers import LONGEST, MOST, number_words, scalars
 from analysis.findings.ops.stamps import Stamps
 from analysis.findings.records import QuestionStamp
-from analysis.findings.stale import UNKNOWN, stale
+from analysis.findings.stale import UNKNOWN, UNSTAMPED, stale
 from analysis.findings.store import FindingStore
 from analysis.view_ref import QuestionRef, ViewRef
 
@@ -128,6 +128,7 @@ def test_stale_says_what_changed(tmp_path: Path, now: QuestionStamp, says: str |
     pin = freeze(FindingStore(tmp_path), ref, [], title="t", address="/", stamps=[stamp()])
     sentence = stale(pin, [now])
     assert sentence is None if says is None else sentence is not None and says in sentence
+    assert stale(replace(pin, stamps=()), [now]) == UNSTAMPED
 
 
 def test_stamps_without_a_model_in_memory() -> None:
