@@ -46,7 +46,7 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         bargap=0.25,
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
-        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.32]},
+        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.45]},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
         margin={"l": 110, "r": 8, "t": 8, "b": 44},
         uirevision="next",
