@@ -9,12 +9,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
-REF = "() => dash_component_api.getLayout({ settings: 'written-texts' }).props.data || null"
+REF = "() => dash_component_api.getLayout({ settings: 'written-texts' })?.props.data ?? null"
 PINNED = """async (pin) => (await (await fetch('/findings/api/pins/' + pin)).json())"""
 
 
 def test_written_texts_are_pinned_as_they_were_on_the_screen(open_page: Callable[..., Page]) -> None:
     page = open_page("/steering?count=8", width=1280, height=720)
+    page.wait_for_selector("[data-pin=written-texts]")
     page.wait_for_function(f"() => ({REF})() !== null")
     first: Any = page.evaluate(REF)
     assert first["view"] == "steering/texts" and first["options"]["digest"]

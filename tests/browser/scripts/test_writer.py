@@ -68,7 +68,7 @@ def test_texts_arrive_are_shaded_and_end(writing: Writing) -> None:
     assert span.get_attribute("title") == "KL to unsteered 0.75 nats; surprise 1.00 nats unsteered"
     assert span.evaluate("e => e.style.getPropertyValue('--shade')") == "0.5"
     assert writing.prop("children", "stream-state") == "Two tokens."
-    assert writing.prop("data", "written") == {"operation": "SteerText", "params": {"p": 1}}
+    assert writing.prop("data", "written") == {"operation": "SteerText", "params": {"p": 1}, "turn": 1}
     path, body = writing.page.evaluate("asked[0]")
     assert path == "/steering/stream" and body["params"] == {"p": 1} and body["session"] == "s" and body["token"]
 
