@@ -134,8 +134,10 @@
     }
     // A long table is scrolled rather than written so small that nobody reads it; the control keeps its letters.
     const least = exhibit.parts.some((part) => part.kind === "table" && part.rows.length > LONG) ? 0.8 : 0.55;
-    const main = host.querySelector(".attune-exhibit-main"), left = room - (options.beside ? 0 : host.querySelector(".attune-exhibit-rest").offsetHeight);
-    if (!exhibit.figure && main.scrollHeight > left + 2) main.style.zoom = String(Math.max(least, left / main.scrollHeight));
+    const main = host.querySelector(".attune-exhibit-main");
+    const below = () => host.querySelector(".attune-exhibit-rest").offsetHeight + (parseFloat(getComputedStyle(main.parentElement).rowGap) || 0);
+    const left = room - (options.beside ? 0 : below());
+    if (!exhibit.figure && main.scrollHeight > left) main.style.zoom = String(Math.max(least, left / main.scrollHeight));
   }
   /** A long control is written smaller, but never below 16 px; where that is not enough, its numbers are left to `c`. */
   function fitControl(host, room, beside) {
