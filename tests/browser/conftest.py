@@ -81,6 +81,13 @@ QUIET = """() => new Promise((resolve) => { let quiet = 0, waited = 0; const loo
   quiet = window.store.getState().isLoading ? 0 : quiet + 1; waited += 1;
   if (quiet >= 5 || waited > 100) resolve(); else setTimeout(look, 100); }; look(); })"""
 
+# The window has been drawn with what is in the document now.
+DRAWN = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))"
+# A figure is drawn in the box it has: Plotly follows the size of its place a moment later.
+FITS = """n => { const host = document.getElementById(n), graph = host && host.querySelector('.js-plotly-plot');
+  return graph && graph.data.length > 0 && graph._fullLayout && graph.offsetWidth > 0
+    && Math.abs(graph._fullLayout.width - graph.clientWidth) <= 2; }"""
+
 
 @contextmanager
 def windows(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
@@ -129,8 +136,8 @@ def shot(page: Page, name: str) -> None:
     """Save a picture of the whole page, scrolled to its top so that the header is where it belongs."""
     SHOTS.mkdir(exist_ok=True)
     page.evaluate("window.scrollTo(0, 0)")
-    page.wait_for_timeout(300)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    page.evaluate(DRAWN)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
 
 
 def read(page: Page, text: str, wait: bool = True) -> None:

@@ -109,6 +109,7 @@ def test_the_three_tours_lead_from_the_home_page_to_their_end(open_page: Callabl
             assert box and box["x"] >= 0 and box["y"] >= 50 and box["y"] + box["height"] <= 720
             if number == 2:
                 page.screenshot(path=SHOTS / f"tour-{tour.name}.png")
+            if number == 2 and tour is bundled_tours()[0]:
                 page.keyboard.press("b")
                 page.wait_for_selector(f".tour-count:text-is('step 1 of {len(tour.steps)}')")
                 page.keyboard.press("n")
