@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from analysis.models.default import prepare_default
@@ -130,6 +132,20 @@ def page(open_page: Callable[..., Page]) -> Page:
     opened = open_page()
     opened.wait_for_selector(".attune-answer p")
     return opened
+
+
+def grave(page: Page, where: str | None = None, rules: list[str] | None = None) -> list[str]:
+    """The serious and critical barriers that axe-core finds on the page, or below a selector; only of some rules, if
+    any are given."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found: list[dict[str, Any]] = Axe().run(page, where, options).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}) at {' '.join(map(str, node['target']))}: "
+        + " ".join(node["failureSummary"].split())[:240]
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
 
 
 def shot(page: Page, name: str) -> None:

@@ -13,8 +13,7 @@ from playwright.sync_api import Page, Route
 from analysis.findings.records import Pin
 from analysis.findings.store import FindingStore
 from components.kit.figure import figure
-from tests.browser.conftest import Server, shot
-from tests.browser.test_walk import barriers
+from tests.browser.conftest import Server, grave, shot
 
 pytestmark = pytest.mark.browser
 SAVED = "() => document.querySelector('.fnd-state').textContent === 'saved'"
@@ -115,7 +114,7 @@ def test_two_people_on_one_board_lose_nothing(open_page: Callable[..., Page], se
     one.wait_for_function("() => document.querySelectorAll('.js-plotly-plot').length === 3")
     assert one.evaluate("[...document.querySelectorAll('.js-plotly-plot')].pop().data[0].y") == [0, 6]
     shot(one, "findings-board")
-    assert barriers(two, "board", ".fnd") == []
+    assert grave(two, ".fnd") == []
 
     # Fields of one finding are merged while both are writing.
     here = f"[data-item='{item}']"

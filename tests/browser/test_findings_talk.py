@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from analysis.findings.tours import bundled_tours
@@ -18,7 +17,7 @@ from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.rotate.ops.neurons import NeuronMap
 from analysis.tpr.ops.reading import OthelloFacts
-from tests.browser.conftest import SHOTS, Server
+from tests.browser.conftest import SHOTS, Server, grave
 
 pytestmark = pytest.mark.browser
 
@@ -88,11 +87,6 @@ def press(page: Page, key: str, at: int) -> int:
     if page.locator(f".talk-screen[data-screen='{at}']").count() and at < 6:
         page.wait_for_selector(f".talk-screen[data-screen='{at + 1}'][data-drawn]", state="attached")
     return int(page.get_attribute("#talk", "data-took-ms") or "9999")
-
-
-def grave(page: Page) -> list[str]:
-    found = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
-    return [f"{r['id']}: {r['nodes'][0]['html'][:120]}" for r in found if r["impact"] in ("serious", "critical")]
 
 
 def test_the_three_tours_lead_from_the_home_page_to_their_end(open_page: Callable[..., Page]) -> None:
