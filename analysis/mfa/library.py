@@ -155,7 +155,7 @@ def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> RegionSet:
         actual = tuple(extra[array].shape) if array in extra else shape
         if len(actual) != len(shape) or any(w not in (-1, n) for n, w in zip(actual, shape, strict=True)):
             raise Misfit(f"its array “{array}” has another shape than its regions")
-    return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, _labels(name))
+    return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, labels_of(name))
 
 
 REGION_SETS = FitShelf(
@@ -184,14 +184,15 @@ open_fit = REGION_SETS.named
 fit_for = REGION_SETS.for_model
 
 
-def listing(spec: ModelSpec) -> tuple[FitTitle, ...]:
-    """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first."""
+def listing(spec: ModelSpec, fingerprint: str | None = None) -> tuple[FitTitle, ...]:
+    """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first.
+    ``fingerprint``: of its weights, while it is loaded."""
 
     def describe(entry: Entry) -> FitTitle:
         m, end = entry.manifest, "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
         return FitTitle(entry.name, f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}")
 
-    return tuple(REGION_SETS.listing(spec.source, describe))
+    return tuple(REGION_SETS.listing(spec.source, describe, fingerprint))
 
 
 def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None, half: bool = False) -> str:
@@ -211,14 +212,20 @@ def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None,
 
 def keep_label(fit: RegionSet, region: int, label: str) -> None:
     """Keep a user's name for a region; an empty one forgets it."""
-    labels = {**_labels(fit.name), str(region): label}
+    labels = {**labels_of(fit.name), str(region): label}
     fit.labels = {k: v for k, v in labels.items() if v}
     write_whole(folder("labels") / f"{fit.name}.json", json.dumps(fit.labels).encode())
 
 
-def _labels(name: str) -> dict[str, str]:
+def labels_of(name: str) -> dict[str, str]:
+    """Users' own names of regions of the fit of that name, by the region's number as text."""
     try:
         data = json.loads((folder("labels") / f"{name}.json").read_text(encoding="utf-8"))
         return {str(k): str(v)[:80] for k, v in data.items()}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def put_labels(name: str, labels: dict[str, str]) -> None:
+    """Keep names that came with a fit; those that are there already stay."""
+    write_whole(folder("labels") / f"{name}.json", json.dumps({**labels, **labels_of(name)}).encode())

@@ -158,9 +158,10 @@ BUNDLED = PROBE_SETS.bundled / "probes"
 
 
 def set_for(model: str) -> ProbeSet:
-    """The probes of a model: those fitted here over those that came with Attune. Empty if there are none."""
+    """The probes of a model: those fitted or opened here, the newest of several, over those that came with Attune.
+    Empty if there are none. A set of this model that is damaged is said to be, whatever else is there."""
     own = PROBE_SETS.own() / model
-    if manifest_path(own).exists():
+    entries = sorted(PROBE_SETS.of_weights(model), key=lambda entry: entry.bundled)
+    if manifest_path(own).exists() and own not in [entry.path for entry in entries]:
         return PROBE_SETS.read(own)
-    entries = PROBE_SETS.of_weights(model)
     return PROBE_SETS.read(entries[0].path) if entries else new_set(model)
