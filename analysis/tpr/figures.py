@@ -77,7 +77,7 @@ def probe_rows(room: Room) -> tuple[ProbeRow, ...]:
 
 def _beside(room: Room, row: dict[str, Any]) -> dict[str, Any]:
     """A probe of others beside the model's own of that kind, block and labels."""
-    if "source" not in room.probes.manifest:
+    if "others" not in room.probes.manifest:
         return {}
     site, own = room.probes.site, set_for(room.fingerprint)
     like = ("tpr-full", "tpr") if row["settings"].get("role_dim") == 64 else (row["kind"],)
@@ -166,9 +166,9 @@ def accuracy_caption(room: Room) -> str:
     manifest = room.probes.manifest
     if not room.probes.rows:
         return ""
-    if "source" in manifest:
+    if "others" in manifest:
         return (
-            f"Probes of others, from {manifest['source']}, which read the {SITE_TITLES[room.probes.site]}; "
+            f"Probes of others, from {manifest['others']}, which read the {SITE_TITLES[room.probes.site]}; "
             f"{manifest['test_games']:,} games to test. Dashed: the most common class of each square at each ply."
         )
     fitted = sorted({int(r.get("games") or manifest.get("games", 0)) for r in room.probes.rows})

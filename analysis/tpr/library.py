@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 _MANIFEST = {
     "model": str,
+    "others": str,
+    "site": str,
     "rows": [{"kind": str, "layer": int, "labels": str, "settings": dict, "accuracy": float, "macro_f1": float}],
 }
 PAGE_KINDS = ("linear", "tpr", "trilinear")
@@ -125,8 +127,8 @@ class ProbeSet:
             if row is None:
                 missing = f"{KIND_NAMES.get(kind, kind)} probe of block {layer} with {labels} labels"
                 raise UserError(
-                    f"{self.manifest['source']} held no {kind} probe of block {layer} with {labels} labels."
-                    if "source" in self.manifest
+                    f"{self.manifest['others']} held no {kind} probe of block {layer} with {labels} labels."
+                    if "others" in self.manifest
                     else f"There is no {missing} for this model yet. Fit it under “Model and probes”.",
                     "probe",
                 )
@@ -174,19 +176,23 @@ BUNDLED = PROBE_SETS.bundled / "probes"
 
 
 def set_for(model: str, name: str = "") -> ProbeSet:
-    """The probes of a model: those fitted here over those that came with Attune, empty if there are none; or, by
-    ``name``, a set of others that was opened for it. UserError(field="probes") if there is none of that name."""
-    own = PROBE_SETS.own() / model
+    """The probes of a model: those fitted or opened here, the newest of several, over those that came with Attune.
+    Empty if there are none. A set of this model that is damaged is said to be, whatever else is there.
+
+    ``name``: a set of others that was opened for it. UserError(field="probes") if there is none of that name."""
     if name:
         if name not in opened_sets(model):
             raise UserError(f"There are no probes “{name}” for this model. Open their files again.", "probes")
         return PROBE_SETS.read(PROBE_SETS.own() / name)
-    if manifest_path(own).exists():
+    own = PROBE_SETS.own() / model
+    entries = sorted(
+        (e for e in PROBE_SETS.of_weights(model) if "others" not in e.manifest), key=lambda entry: entry.bundled
+    )
+    if manifest_path(own).exists() and own not in [entry.path for entry in entries]:
         return PROBE_SETS.read(own)
-    entries = [e for e in PROBE_SETS.of_weights(model) if e.bundled]
     return PROBE_SETS.read(entries[0].path) if entries else new_set(model)
 
 
 def opened_sets(model: str) -> tuple[str, ...]:
     """Names of the sets of others that were opened for a model, the newest first."""
-    return tuple(e.name for e in PROBE_SETS.of_weights(model) if not e.bundled and e.name != model)
+    return tuple(e.name for e in PROBE_SETS.of_weights(model) if "others" in e.manifest)

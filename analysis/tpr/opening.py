@@ -71,7 +71,7 @@ def open_probes(
     name = _free_name(files[0][0])
     probes.manifest |= {
         "site": site,
-        "source": ", ".join(n for n, _ in files[:4])[:300] + (" …" if len(files) > 4 else ""),
+        "others": ", ".join(n for n, _ in files[:4])[:300] + (" …" if len(files) > 4 else ""),
         "test_games": TEST_GAMES,
         "constant": constant_baseline(boards, boards, reading.labels),  # type: ignore[arg-type]
     }
