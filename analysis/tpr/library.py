@@ -15,7 +15,8 @@ from analysis import foreign
 from analysis.answer import from_wire
 from analysis.artefacts import Arrays, Wording, manifest_path
 from analysis.errors import UserError
-from analysis.shelf import Shelf
+from analysis.shelf import Misfit, Shelf
+from analysis.tpr.answers.model import SITE_TITLES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -155,6 +156,13 @@ def new_set(model: str, **facts: Any) -> ProbeSet:
     return ProbeSet({"model": model, "rows": [], **facts})
 
 
+def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> ProbeSet:
+    probes = ProbeSet(manifest, arrays)
+    if probes.site not in SITE_TITLES:
+        raise Misfit("its probes read a place that no block has")
+    return probes
+
+
 PROBE_SETS: Shelf[ProbeSet] = Shelf(
     kind="probes",
     place="othello",
@@ -168,7 +176,7 @@ PROBE_SETS: Shelf[ProbeSet] = Shelf(
         incomplete="The file of probes cannot be read. Fit the probes again.",
     ),
     contents=_MANIFEST,
-    decode=lambda _name, arrays, manifest: ProbeSet(manifest, arrays),
+    decode=_decode,
     size=lambda probes: sum(a.nbytes for a in probes.arrays.values()),
     weights="model",
 )
