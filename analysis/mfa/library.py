@@ -6,6 +6,7 @@ Users' own names for regions lie beside the fits, never in them.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from analysis.home import folder
 from analysis.mfa.answers.regions import FitFacts, FitTitle, Region
 from analysis.mfa.artefact import decode, encode
 from analysis.mfa.density import Density
+from analysis.mfa.lean import LARGE, density_of
 from analysis.mfa.parameters import Parameters
 from analysis.mfa.rotations import rotate
 from analysis.models.sites import Site
@@ -59,7 +61,12 @@ class RegionSet(ActivationFit):
     @cached_property
     def density(self) -> Density:
         """Densities with the principal loadings."""
-        return Density(self.parameters, self.mean)
+        return density_of(self.parameters, self.mean)
+
+    @property
+    def large(self) -> bool:
+        """Whether a second copy of the loadings would be a burden."""
+        return self.parameters.loadings.numel() > LARGE
 
     @cached_property
     def _turned(self) -> Parameters:
@@ -73,9 +80,22 @@ class RegionSet(ActivationFit):
         """The mixture with its loadings in that rotation."""
         return self._turned if rotation == "varimax" else self.parameters
 
-    def density_of(self, rotation: str) -> Density:
-        """Densities with the loadings in that rotation, for posterior means."""
-        return self._turned_density if rotation == "varimax" else self.density
+    def part(self, regions: Sequence[int], rotation: str) -> Parameters:
+        """The mixture of some regions alone, with the loadings in that rotation."""
+        varimax, numbers = rotation == "varimax", list(regions)
+        p = self._turned if varimax and not self.large else self.parameters
+        noise = p.noise if p.noise.ndim == 1 else p.noise[numbers]
+        some = Parameters(p.weights[numbers], p.means[numbers], p.loadings[numbers], noise)
+        return rotate(some, "varimax") if varimax and self.large else some
+
+    def factors_of(self, points: Tensor, region: Tensor, rotation: str) -> Tensor:
+        """Posterior means (N, R) of the local factors of points (N, D), each in its own region (N,), in a rotation."""
+        if rotation != "varimax":
+            return self.density.posterior(points, region)
+        if not self.large:
+            return self._turned_density.posterior(points, region)
+        numbers, place = region.unique(return_inverse=True)
+        return Density(self.part(numbers.tolist(), rotation), self.mean).posterior(points, place)
 
     def spread(self, rotation: str) -> Tensor:
         """Standard deviation of each local factor among the region's own points, (K, R)."""
@@ -153,7 +173,7 @@ REGION_SETS = FitShelf(
     ),
     contents=_MANIFEST,
     decode=_decode,
-    size=lambda fit: 16 * fit.parameters.loadings.numel(),
+    size=lambda fit: (4 if fit.large else 16) * fit.parameters.loadings.numel(),
     choose="Choose a fit above the map.",
     missing="The fit “{name}” is not in this data folder. Choose another above the map.",
     other_weights="This fit was made for {made_for}, and the loaded model is {loaded} with other weights. Choose a fit "
