@@ -23,7 +23,7 @@ from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
-from analysis.models.spec import ModelSpec
+from analysis.models.spec import DTYPES, ModelSpec
 from components.frame.shell import shell
 from pages.frame.background import RelayManager, open_cache
 from pages.frame.linked import register_linked
@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback only)")
     parser.add_argument("--port", type=int, default=8050)
     parser.add_argument("--model", default="default", help="hub id, folder, GGUF file, or 'default'")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--dtype", default="auto", choices=DTYPES)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--device-map", default="none", choices=["none", "auto"], help="auto spreads over all GPUs")
     parser.add_argument("--threads", type=int, default=0, help="threads of the worker (default: all cores)")

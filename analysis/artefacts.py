@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors import safe_open
+from safetensors.numpy import load, save_file
 
 from analysis import foreign
 from analysis.errors import UserError
@@ -25,6 +26,11 @@ FORMAT = 1
 MAX_MANIFEST = 100_000_000
 MAX_ARRAYS = 8 << 30
 """Bytes of the two files of a pair."""
+MAPPED = 64 << 20
+"""Bytes from which arrays are used where they lie in the file, so that they take memory once and only where read."""
+_DTYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "BOOL": "?"} | {
+    f"U{8 * size}": f"u{size}" for size in (1, 2, 4, 8)
+}
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,18 @@ def save_pair(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
 
     Raises ValueError, and writes nothing, for a manifest with numbers that are not finite.
     """
-    body = save({name: np.asarray(a, order="C") for name, a in arrays.items()})
-    digest = hashlib.sha256(body).hexdigest()
-    target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
-    record = {**manifest, "format": FORMAT, "sha256": digest, "file": target.name}
-    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    json.dumps(manifest, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(target, body)
+    scratch = path.with_name(f".part-{secrets.token_hex(8)}")
+    try:
+        save_file({name: np.asarray(a, order="C") for name, a in arrays.items()}, scratch)
+        digest = _digest(scratch)
+        target = path.with_name(f"{path.name}-{digest[:12]}.safetensors")
+        record = {**manifest, "format": FORMAT, "sha256": digest, "file": target.name}
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
     write_whole(manifest_path(path), text.encode())
     for old in (path.with_name(path.name + ".safetensors"), *path.parent.glob(f"{path.name}-????????????.safetensors")):
         if old != target:
@@ -105,10 +116,37 @@ def load_pair(path: Path, wording: Wording) -> tuple[Arrays, dict[str, Any]]:
         target = _arrays_path(path, manifest)
         if not target.exists():
             raise wording.refusal(wording.absent, path, target.name)
+        if MAPPED < target.stat().st_size <= MAX_ARRAYS:
+            if _digest(target) != manifest["sha256"]:
+                raise wording.refusal(wording.changed, path, target.name)
+            return _mapped(target), foreign.Record(manifest, wording.subject, wording.field)
         body = foreign.read_bytes(target, MAX_ARRAYS, wording.field)
         if hashlib.sha256(body).hexdigest() != manifest["sha256"]:
             raise wording.refusal(wording.changed, path, target.name)
         return load(body), foreign.Record(manifest, wording.subject, wording.field)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 in hex of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mapped(path: Path) -> Arrays:
+    """The arrays of a safetensors file, mapped: what is written to them stays in memory, and the file's bytes stay
+    readable when the file is exchanged for another."""
+    with safe_open(path, framework="np") as file:
+        names = list(file.keys())  # the library has looked at all shapes and places
+    with path.open("rb") as raw:
+        start = int.from_bytes(raw.read(8), "little")
+        header = json.loads(raw.read(start))
+    arrays: Arrays = {}
+    for name in names:
+        entry = header[name]
+        shape, dtype = tuple(entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
+        place = 8 + start + entry["data_offsets"][0]
+        arrays[name] = np.memmap(path, dtype, "c", place, shape) if 0 not in shape else np.empty(shape, dtype)
+    return arrays
 
 
 def pair_files(path: Path) -> tuple[Path, Path]:

@@ -93,12 +93,15 @@ class Shelf(Generic[T]):
         entries = [self.entry(p.with_suffix("")) for p in places if is_name(p.stem)]
         return sorted((e for e in entries if e is not None), key=lambda e: (not e.bundled, e.order, e.name))
 
-    def listing(self, source: str, describe: Callable[[Entry], R]) -> list[R]:
-        """A row for each entry made from the model of that source; one that cannot be described is left out."""
+    def listing(self, source: str, describe: Callable[[Entry], R], fingerprint: str | None = None) -> list[R]:
+        """A row for each entry made from the model of that source, or from weights of that ``fingerprint`` (the model's
+        while it is loaded: one from a folder lies elsewhere on another machine); one that cannot be described is left
+        out."""
         rows = []
         for entry in self.entries():
             try:
-                if entry.manifest["model_spec"]["source"] == source:
+                weights = entry.manifest.get(self.weights)
+                if entry.manifest["model_spec"]["source"] == source or (fingerprint and weights == fingerprint):
                     rows.append(describe(entry))
             except (UserError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError):
                 continue

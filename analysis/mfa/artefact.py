@@ -19,6 +19,7 @@ from analysis.shelf import Misfit
 
 _OWN = ("weights", "means", "loadings", "noise")
 _EXTRA = "extra."
+_AXES = "loadings by axis"  # (K, R, D)
 _TOP = 2.0**15  # scaled halves stay below this: clear of the largest half, and as far as can be from the smallest
 
 
@@ -39,6 +40,8 @@ def encode(parameters: Parameters, extra: dict[str, Tensor], half: bool = False)
     if fault:
         raise ValueError(f"not a mixture that can be saved: {fault}")
     arrays: dict[str, Tensor] = dict(vars(exact))
+    if not half and exact.factors > 1 and exact.loadings.mT.is_contiguous():
+        arrays[_AXES] = arrays.pop("loadings").mT  # a large mixture is kept as it lies in memory, without a copy
     if half:
         centre = exact.weights @ exact.means
         arrays |= {"centre": centre}
@@ -61,6 +64,8 @@ def decode(arrays: Arrays, manifest: dict[str, Any]) -> tuple[Parameters, dict[s
     or not the one that the manifest describes."""
     _check_manifest(manifest)
     tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    if _AXES in tensors and tensors[_AXES].ndim == 3:
+        tensors["loadings"] = tensors.pop(_AXES).mT
     names = set(_OWN) | ({"centre", "means_scale", "loadings_scale"} if manifest["half"] else set())
     missing = sorted(names - set(tensors)) + sorted(n for n in manifest["extra"] if _EXTRA + n not in tensors)
     if missing:

@@ -36,7 +36,7 @@ def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> 
     texts.load([*samples.values(), *(e.flatten(0, 1) for e in ends.values())])
     spread = fit.spread(rotation)[region]
     # A column's length times the spread of its score: how far the factor really moves the region's points.
-    lengths = fit.rotated(rotation).loadings[region].norm(dim=0) * spread
+    lengths = fit.part([region], rotation).loadings[0].norm(dim=0) * spread
     shares = (lengths.square() / lengths.square().sum().clamp(min=1e-30)).tolist()
     factors = []
     for j in range(fit.parameters.factors):
@@ -61,7 +61,7 @@ def factors_of_row(loaded: LoadedModel, fit: RegionSet, region: int, row: int, r
     texts = _Texts(loaded, fit)
     ids, place = texts.window(document, position)
     x = activations_of(loaded, fit, ids)[place : place + 1]
-    z = fit.density_of(rotation).posterior(x, torch.tensor([region]))[0]
+    z = fit.factors_of(x, torch.tensor([region]), rotation)[0]
     return tuple((z / fit.spread(rotation)[region].clamp(min=1e-6)).tolist())
 
 

@@ -2,8 +2,11 @@
 
 A foreign file is data, never code: it is unpickled with weights only, every tensor is looked at before it is used, and
 whatever is wrong becomes a sentence. Three layouts exist (dossier 9): A with ``state_dict`` and ``meta`` (``q``), B the
-same from several devices (``rank``), C a bare state dict. The map from stored to used parameters is in
-:class:`analysis.mfa.gradient.GradientMixture`.
+same from several devices (``rank``), C a bare state dict; the same names are read from safetensors. The map from stored
+to used parameters is in :class:`analysis.mfa.gradient.GradientMixture`.
+
+Released files are near a gigabyte, so nothing here is done to a whole mixture in float64: a few components at a time
+are, and their loadings are written over the directions that they came from.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ from __future__ import annotations
 import math
 import pickle
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
+from torch.nn import functional
 
 from analysis import foreign
 from analysis.errors import UserError
@@ -29,6 +35,7 @@ _BARE_EPSILON = 1e-8  # what the authors' reader takes where a file says nothing
 _DEPTH = 6
 MAX_BYTES = 32 << 30
 MAX_TENSORS = 1000
+_AT_ONCE = 1 << 22  # numbers in float64 at a time
 
 
 def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
@@ -36,9 +43,10 @@ def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
 
     Returns:
         Parameters in the file's dtype (float32 at least), with an orthogonal rotation, if one is on, applied to the
-        loadings; and a dict: ``format`` ("A", "B" or "C"), ``components``, ``width``, ``factors``, ``noise`` ("shared"
-        or "component"), ``epsilon``, ``rotation`` (its kind, "none", or "left out: ..." for one that is not orthogonal,
-        whose factors would be correlated) and ``extra`` (plain data only). The model, block and site are not in it.
+        loadings, which lie in memory axis by axis (as (K, R, D)); and a dict: ``format`` ("A", "B" or "C"),
+        ``components``, ``width``, ``factors``, ``noise`` ("shared" or "component"), ``epsilon``, ``rotation`` (its
+        kind, "none", or "left out: ..." for one that is not orthogonal, whose factors would be correlated) and
+        ``extra`` (plain data only). The model, block and site are not in it.
 
     Raises:
         UserError: field "file": missing, no checkpoint, with objects other than tensors and plain values, without a
@@ -57,12 +65,10 @@ def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
     tensors = {name: _tensor(name, named[name]) for name in _KEYS}
     count, width, factors = _sizes(tensors, facts)
     epsilon = _epsilon(facts.get("eps_floor", _BARE_EPSILON if meta is None else EPSILON))
-    with torch.no_grad():
-        mixture = GradientMixture(**{n: t.double() for n, t in tensors.items()}, epsilon=epsilon).mixture()
-    mixture, rotation = _rotated(mixture, named, facts)
-    dtype = torch.float64 if tensors["mu"].dtype == torch.float64 else torch.float32
-    plain = Parameters(*(t.detach().to(dtype).clone() for t in vars(mixture).values()))
-    if not all(bool(t.isfinite().all()) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
+    turn, rotation = _turn(named, facts, count, factors)
+    del stored, state, named
+    plain = _parameters(tensors, epsilon, turn)
+    if not all(_finite(t) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
         raise _bad("Its numbers are too large or too small to be used.")
     return plain, {
         "format": "C" if meta is None else "B" if "rank" in facts and "q" not in facts else "A",
@@ -83,16 +89,16 @@ def write_checkpoint(parameters: Parameters, path: Path | str, extra: dict[str, 
     for it. The file appears whole or not at all.
     """
     epsilon = min(EPSILON, float(parameters.noise.min()) / 2)
-    with torch.no_grad():
-        model = GradientMixture.of(parameters.to("cpu").to(torch.float64), epsilon)
-        model.dir_raw.mul_((parameters.loadings.to("cpu") != 0).any(1, keepdim=True))  # zero columns stay exactly zero
     dtype = parameters.means.dtype
-    state = {name: value.to(dtype).contiguous() for name, value in model.state_dict().items()}
+    state = _state(parameters.to("cpu"), epsilon)
     identity = torch.eye(parameters.factors, dtype=dtype).repeat(parameters.components, 1, 1)
+    # The two readers of the authors look for the number of factors under two names.
     meta = {
+        "cls": "MFA",
         "K": parameters.components,
         "D": parameters.width,
         "q": parameters.factors,
+        "rank": parameters.factors,
         "psi_per_component": parameters.noise.ndim == 2,
         "eps_floor": epsilon,
         "dtype": str(dtype),
@@ -114,12 +120,66 @@ def write_checkpoint(parameters: Parameters, path: Path | str, extra: dict[str, 
         scratch.unlink(missing_ok=True)
 
 
+def _slices(count: int, size: int) -> Iterator[slice]:
+    """Ranges of components of ``size`` numbers each that are worked on at a time."""
+    step = max(1, _AT_ONCE // max(1, size))
+    return (slice(first, first + step) for first in range(0, count, step))
+
+
+def _parameters(tensors: dict[str, Tensor], epsilon: float, turn: Tensor | None) -> Parameters:
+    """The used parameters. ``turn`` (K, R, R) float64, if given, rotates the loadings."""
+    means, raw = tensors["mu"], tensors["dir_raw"]
+    count, width, factors = raw.shape
+    dtype = torch.float64 if means.dtype == torch.float64 else torch.float32
+    storage = raw.untyped_storage()
+    alone = [t.untyped_storage().data_ptr() for t in tensors.values()].count(storage.data_ptr()) == 1
+    whole = storage.nbytes() == raw.numel() * raw.element_size()
+    free = alone and whole and raw.is_contiguous() and raw.dtype == dtype
+    room = raw.view(-1) if free else torch.empty(raw.numel(), dtype=dtype)
+    axes = room.view(count, factors, width)
+    for part in _slices(count, width * factors):
+        block = raw[part].double()
+        norm = torch.linalg.vector_norm(block, dim=1, keepdim=True).clamp(min=epsilon)
+        block = block / norm * functional.softplus(tensors["scale_rho"][part].double())[:, None]
+        axes[part] = (block if turn is None else block @ turn[part]).mT
+    noise = torch.empty(tensors["psi_rho"].shape, dtype=dtype)
+    for part in _slices(len(noise), width):
+        noise[part] = functional.softplus(tensors["psi_rho"][part].double()) + epsilon
+    weights = tensors["pi_logits"].double().softmax(0).to(dtype)
+    return Parameters(weights, means.to(dtype).contiguous(), axes.mT, noise)
+
+
+def _state(parameters: Parameters, epsilon: float) -> dict[str, Tensor]:
+    """The tensors of a state dict for a mixture, in its dtype, by components."""
+    p = parameters
+    dtype = p.means.dtype
+    state = {
+        "mu": p.means.contiguous(),
+        "dir_raw": torch.empty(p.loadings.shape, dtype=dtype),
+        "scale_rho": torch.empty(p.components, p.factors, dtype=dtype),
+        "psi_rho": torch.empty(p.noise.shape, dtype=dtype),
+        "pi_logits": torch.empty(p.components, dtype=dtype),
+    }
+    for part in _slices(p.components, p.width * p.factors):
+        noise = p.noise if p.noise.ndim == 1 else p.noise[part]
+        some = Parameters(p.weights[part], p.means[part], p.loadings[part], noise).to(torch.float64)
+        with torch.no_grad():
+            model = GradientMixture.of(some, epsilon)
+            model.dir_raw.mul_((some.loadings != 0).any(1, keepdim=True))  # zero columns stay exactly zero
+        state["dir_raw"][part], state["scale_rho"][part] = model.dir_raw.detach(), model.scale_rho.detach()
+        state["pi_logits"][part] = model.pi_logits.detach()
+        state["psi_rho"][... if p.noise.ndim == 1 else part] = model.psi_rho.detach()
+    return state
+
+
 def _load(path: Path) -> dict[Any, Any]:
     if not path.exists():
         raise UserError("There is no file of that name. Check the path of the checkpoint.", "file")
     try:
         if foreign.regular(path, "file") > MAX_BYTES:
             raise UserError(f"This file is larger than {MAX_BYTES >> 30} GiB, and larger ones are not read.", "file")
+        if path.suffix == ".safetensors":
+            return _safe(path)
         check_pickle(path, "file", MAX_TENSORS)
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
@@ -139,6 +199,28 @@ def _load(path: Path) -> dict[Any, Any]:
     return stored
 
 
+def _safe(path: Path) -> dict[Any, Any]:
+    """The dictionary of a safetensors file that has the same names; its metadata, values in JSON, are the meta."""
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        if len(names) > MAX_TENSORS:
+            raise _bad(f"It holds {len(names):,} tensors.")
+        state = {n: file.get_tensor(n) for n in names if _bare(n) in (*_KEYS, "_rot_inv_Tt")}
+        notes = dict(file.metadata() or {})
+    meta: dict[str, Any] = {}
+    for name, text in notes.items():
+        try:
+            meta[name] = foreign.parse_json(text, "file", "the metadata")
+        except UserError:
+            meta[name] = text
+    inner = meta.pop("meta", None)
+    return {"state_dict": state, "meta": meta | (inner if isinstance(inner, dict) else {})}
+
+
+def _finite(tensor: Tensor) -> bool:
+    return all(bool(part.isfinite().all()) for part in tensor.split(max(1, _AT_ONCE // max(1, tensor[:1].numel()))))
+
+
 def _bad(why: str) -> UserError:
     return UserError(f"This file is not a checkpoint of a mixture of factor analyzers. {why}", "file")
 
@@ -156,7 +238,9 @@ def _tensor(name: str, value: Any) -> Tensor:
         raise _bad(f"Its {name} is not a tensor of floating numbers.")
     if value.untyped_storage().nbytes() < value.numel() * value.element_size():
         raise _bad(f"Its {name} claims more numbers than the file holds.")  # a stride of 0 could claim any amount
-    if not bool(value.isfinite().all()):
+    if value.ndim == 0:
+        raise _bad(f"Its {name} is a single number.")
+    if not _finite(value):
         raise UserError(f"The checkpoint's {name} has numbers that are not finite: the training had failed.", "file")
     return value.detach()
 
@@ -186,18 +270,19 @@ def _epsilon(value: Any) -> float:
     return float(value)
 
 
-def _rotated(mixture: Parameters, named: dict[str, Any], meta: dict[Any, Any]) -> tuple[Parameters, str]:
+def _turn(named: dict[str, Any], meta: dict[Any, Any], count: int, factors: int) -> tuple[Tensor | None, str]:
+    """The rotation (K, R, R) float64 to apply, or None, and what to say of it."""
     if not meta.get("rotation_on", False):
-        return mixture, "none"
+        return None, "none"
     kind = str(meta.get("rotation_kind") or "unnamed")[:40]
     if "_rot_inv_Tt" not in named:
         raise _bad("Its meta says that a rotation is on, but there is no _rot_inv_Tt.")
     turn = _tensor("_rot_inv_Tt", named["_rot_inv_Tt"]).double()
-    if turn.shape != (mixture.components, mixture.factors, mixture.factors):
+    if turn.shape != (count, factors, factors):
         raise _bad(f"Its _rot_inv_Tt is {_shape(turn)}; needed is K x q x q.")
-    if not torch.allclose(turn @ turn.mT, torch.eye(mixture.factors).to(turn), atol=1e-3):
-        return mixture, f"left out: {kind} is not orthogonal"
-    return mixture.with_loadings(mixture.loadings @ turn), kind
+    if not torch.allclose(turn @ turn.mT, torch.eye(factors).to(turn), atol=1e-3):
+        return None, f"left out: {kind} is not orthogonal"
+    return turn, kind
 
 
 def _shape(tensor: Tensor) -> str:

@@ -60,9 +60,9 @@ class EffectMeasurement:
 
     def _of_factor(self, region: int, rotation: str, factor: int, sign: float) -> tuple[str, ...]:
         """Labels of the tokens that three spreads of a factor promote, beside the centroid at the same strength."""
-        parameters = self._fit.rotated(rotation)
-        step = parameters.loadings[region, :, factor] * self._fit.spread(rotation)[region, factor] * SPREADS * sign
-        centre: list[Intervention] = [Interpolate(self._fit.site, parameters.means[region], STRENGTH)]
+        own = self._fit.part([region], rotation)
+        step = own.loadings[0, :, factor] * self._fit.spread(rotation)[region, factor] * SPREADS * sign
+        centre: list[Intervention] = [Interpolate(self._fit.site, own.means[0], STRENGTH)]
         change, likely = self._change([*centre, Add(self._fit.site, step)], centre, 1)
         return tuple(row.token for row in self._top(change, likely, 1.0)[:NAMED])
 

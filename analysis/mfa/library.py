@@ -6,6 +6,7 @@ Users' own names for regions lie beside the fits, never in them.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from analysis.home import folder
 from analysis.mfa.answers.regions import FitFacts, FitTitle, Region
 from analysis.mfa.artefact import decode, encode
 from analysis.mfa.density import Density
+from analysis.mfa.lean import LARGE, density_of
 from analysis.mfa.parameters import Parameters
 from analysis.mfa.rotations import rotate
 from analysis.models.sites import Site
@@ -59,7 +61,12 @@ class RegionSet(ActivationFit):
     @cached_property
     def density(self) -> Density:
         """Densities with the principal loadings."""
-        return Density(self.parameters, self.mean)
+        return density_of(self.parameters, self.mean)
+
+    @property
+    def large(self) -> bool:
+        """Whether a second copy of the loadings would be a burden."""
+        return self.parameters.loadings.numel() > LARGE
 
     @cached_property
     def _turned(self) -> Parameters:
@@ -73,9 +80,22 @@ class RegionSet(ActivationFit):
         """The mixture with its loadings in that rotation."""
         return self._turned if rotation == "varimax" else self.parameters
 
-    def density_of(self, rotation: str) -> Density:
-        """Densities with the loadings in that rotation, for posterior means."""
-        return self._turned_density if rotation == "varimax" else self.density
+    def part(self, regions: Sequence[int], rotation: str) -> Parameters:
+        """The mixture of some regions alone, with the loadings in that rotation."""
+        varimax, numbers = rotation == "varimax", list(regions)
+        p = self._turned if varimax and not self.large else self.parameters
+        noise = p.noise if p.noise.ndim == 1 else p.noise[numbers]
+        some = Parameters(p.weights[numbers], p.means[numbers], p.loadings[numbers], noise)
+        return rotate(some, "varimax") if varimax and self.large else some
+
+    def factors_of(self, points: Tensor, region: Tensor, rotation: str) -> Tensor:
+        """Posterior means (N, R) of the local factors of points (N, D), each in its own region (N,), in a rotation."""
+        if rotation != "varimax":
+            return self.density.posterior(points, region)
+        if not self.large:
+            return self._turned_density.posterior(points, region)
+        numbers, place = region.unique(return_inverse=True)
+        return Density(self.part(numbers.tolist(), rotation), self.mean).posterior(points, place)
 
     def spread(self, rotation: str) -> Tensor:
         """Standard deviation of each local factor among the region's own points, (K, R)."""
@@ -135,7 +155,7 @@ def _decode(name: str, arrays: Arrays, manifest: dict[str, Any]) -> RegionSet:
         actual = tuple(extra[array].shape) if array in extra else shape
         if len(actual) != len(shape) or any(w not in (-1, n) for n, w in zip(actual, shape, strict=True)):
             raise Misfit(f"its array “{array}” has another shape than its regions")
-    return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, _labels(name))
+    return RegionSet(name, parameters, extra["mean"].float(), extra, manifest, labels_of(name))
 
 
 REGION_SETS = FitShelf(
@@ -153,7 +173,7 @@ REGION_SETS = FitShelf(
     ),
     contents=_MANIFEST,
     decode=_decode,
-    size=lambda fit: 16 * fit.parameters.loadings.numel(),
+    size=lambda fit: (4 if fit.large else 16) * fit.parameters.loadings.numel(),
     choose="Choose a fit above the map.",
     missing="The fit “{name}” is not in this data folder. Choose another above the map.",
     other_weights="This fit was made for {made_for}, and the loaded model is {loaded} with other weights. Choose a fit "
@@ -164,14 +184,15 @@ open_fit = REGION_SETS.named
 fit_for = REGION_SETS.for_model
 
 
-def listing(spec: ModelSpec) -> tuple[FitTitle, ...]:
-    """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first."""
+def listing(spec: ModelSpec, fingerprint: str | None = None) -> tuple[FitTitle, ...]:
+    """Name and title of the fits of a model: the bundled ones from shallow to deep, then one's own, newest first.
+    ``fingerprint``: of its weights, while it is loaded."""
 
     def describe(entry: Entry) -> FitTitle:
         m, end = entry.manifest, "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
         return FitTitle(entry.name, f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}")
 
-    return tuple(REGION_SETS.listing(spec.source, describe))
+    return tuple(REGION_SETS.listing(spec.source, describe, fingerprint))
 
 
 def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None, half: bool = False) -> str:
@@ -191,14 +212,20 @@ def save_fit(fit: RegionSet, passages: list[Passage], place: Path | None = None,
 
 def keep_label(fit: RegionSet, region: int, label: str) -> None:
     """Keep a user's name for a region; an empty one forgets it."""
-    labels = {**_labels(fit.name), str(region): label}
+    labels = {**labels_of(fit.name), str(region): label}
     fit.labels = {k: v for k, v in labels.items() if v}
     write_whole(folder("labels") / f"{fit.name}.json", json.dumps(fit.labels).encode())
 
 
-def _labels(name: str) -> dict[str, str]:
+def labels_of(name: str) -> dict[str, str]:
+    """Users' own names of regions of the fit of that name, by the region's number as text."""
     try:
         data = json.loads((folder("labels") / f"{name}.json").read_text(encoding="utf-8"))
         return {str(k): str(v)[:80] for k, v in data.items()}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def put_labels(name: str, labels: dict[str, str]) -> None:
+    """Keep names that came with a fit; those that are there already stay."""
+    write_whole(folder("labels") / f"{name}.json", json.dumps({**labels, **labels_of(name)}).encode())

@@ -157,26 +157,28 @@ def described(
     loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, parameters: Parameters,
     mean: Tensor, rows: int, progress: Progress,
 ) -> RegionSet:  # fmt: skip
-    """Survey a mixture over the store and put into words what its regions are."""
+    """Survey a mixture with principal loadings over the store and put into words what its regions are. ``progress`` is
+    told from 0.82 on."""
     tokens, documents, positions = store.index(rows)
     arrays: dict[str, Tensor] = {"mean": mean}
-    outcome = None
-    for number, rotation in enumerate(("varimax", "principal")):
-        first = 0.82 + 0.07 * number
-        outcome = survey(
-            rotate(parameters, rotation),  # type: ignore[arg-type]
-            mean,
-            store.batches(wanted.site, 4096, rows=rows),
-            seed=wanted.seed,
-            rows=rows,
-            progress=portion(progress, first, first + 0.07, f"surveying the regions, {rotation} axes"),
-        )
+    progress(0.82, "turning the local factors")
+    outcome = survey(
+        parameters,
+        mean,
+        store.batches(wanted.site, 4096, rows=rows),
+        seed=wanted.seed,
+        rows=rows,
+        turned=rotate(parameters, "varimax"),
+        progress=portion(progress, 0.83, 0.96, "surveying the regions"),
+    )
+    assert outcome.turned is not None
+    own = (outcome.spread, outcome.low, outcome.high)
+    for rotation, (spread, low, high) in (("principal", own), ("varimax", outcome.turned)):
         arrays |= {
-            f"{rotation}.spread": outcome.spread,
-            f"{rotation}.low": place_of_row(documents, positions, outcome.low),
-            f"{rotation}.high": place_of_row(documents, positions, outcome.high),
+            f"{rotation}.spread": spread,
+            f"{rotation}.low": place_of_row(documents, positions, low),
+            f"{rotation}.high": place_of_row(documents, positions, high),
         }
-    assert outcome is not None
     arrays |= {f"contexts.{n}": place_of_row(documents, positions, r) for n, r in outcome.contexts.items()}
     progress(0.97, "naming the regions")
     lifted, lift = lifted_tokens(outcome.region, tokens, parameters.components, TOKENS_SHOWN)

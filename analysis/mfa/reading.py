@@ -33,14 +33,15 @@ def responsibilities_of(loaded: LoadedModel, fit: RegionSet, ids: list[int]) -> 
 def explain(loaded: LoadedModel, fit: RegionSet, ids: list[int], rotation: str) -> TokenParts:
     """The split of every token of a text, numbers to four places."""
     x = activations_of(loaded, fit, ids)
-    parameters = fit.rotated(rotation)
     shares = fit.density.responsibilities(x)
     top = shares.topk(min(2, shares.shape[1]), 1)
     region = top.indices[:, 0]
     second = top.indices[:, -1]
-    z = fit.density_of(rotation).posterior(x, region)
-    centroid = parameters.means[region]
-    local = torch.einsum("tdr,tr->td", parameters.loadings[region], z)
+    z = fit.factors_of(x, region, rotation)
+    numbers, place = region.unique(return_inverse=True)
+    some = fit.part(numbers.tolist(), rotation)
+    centroid = some.means[place]
+    local = torch.einsum("tdr,tr->td", some.loadings[place], z)
     rest = x - centroid - local
     points = torch.stack([fit.mean.expand_as(x), centroid, centroid + local, x], 1)  # (T, 4, D)
     flat = _planes(points)

@@ -23,8 +23,10 @@ _BLOCK = 1 << 23  # loadings rotated at a time; varimax holds about five float64
 _NOTHING = 1e-14  # share of a whole below which a column, or the gain of a turn, is rounding
 
 
-def rotate(parameters: Parameters, kind: Rotation) -> Parameters:
+def rotate(parameters: Parameters, kind: Rotation, *, inplace: bool = False) -> Parameters:
     """The same mixture with the loadings of every component rotated orthogonally; float64 inside, dtype kept.
+
+    ``inplace``: write over the loadings that are given, for a mixture of which a second copy would be a burden.
 
     "principal": onto the eigenvectors of W_k^T W_k, so that columns are orthogonal and the first carries most energy.
     "varimax": Kaiser-normalised varimax by rotations in planes, at most 100 sweeps, until no angle exceeds 1e-6; the
@@ -40,7 +42,7 @@ def rotate(parameters: Parameters, kind: Rotation) -> Parameters:
     if kind == "none" or parameters.factors == 0:
         return parameters
     turn = _principal if kind == "principal" else _varimax
-    return _blockwise(parameters, lambda loadings, _first: _signed(turn(loadings)))
+    return _blockwise(parameters, lambda loadings, _first: _signed(turn(loadings)), inplace)
 
 
 def random_rotation(parameters: Parameters, seed: int) -> Parameters:
@@ -59,11 +61,11 @@ def random_rotation(parameters: Parameters, seed: int) -> Parameters:
     return _blockwise(parameters, turn)
 
 
-def _blockwise(parameters: Parameters, turn: Callable[[Tensor, int], Tensor]) -> Parameters:
+def _blockwise(parameters: Parameters, turn: Callable[[Tensor, int], Tensor], inplace: bool = False) -> Parameters:
     loadings = parameters.loadings
     where = loadings.device if loadings.device.type in ("cpu", "cuda") else torch.device("cpu")  # float64 is there
     step = max(1, _BLOCK // max(1, parameters.width * parameters.factors))
-    out = torch.empty_like(loadings)
+    out = loadings if inplace else torch.empty_like(loadings)
     for first in range(0, parameters.components, step):
         block = loadings[first : first + step].to(where, torch.float64)
         out[first : first + step] = turn(block, first).to(out)

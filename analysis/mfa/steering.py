@@ -84,7 +84,7 @@ def direction_like(settings: SteeringSettings, fit: RegionSet, vector: Tensor) -
 
 
 def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], list[Tensor], list[float]]:
-    parameters = fit.rotated(settings.rotation)
+    parameters = fit.parameters
     targets, offsets, strengths = [], [], []
     for region in settings.regions:
         if region.region >= parameters.components:
@@ -95,7 +95,7 @@ def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], 
         z[: len(region.factors)] = torch.tensor(region.factors)
         spread = fit.spread(settings.rotation)[region.region]
         targets.append(parameters.means[region.region])
-        offsets.append(parameters.loadings[region.region] @ (z * spread))
+        offsets.append(fit.part([region.region], settings.rotation).loadings[0] @ (z * spread))
         strengths.append(float(region.strength))
     return targets, offsets, strengths
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from analysis.models.eight_bit import in_eight_bit, plain
 from analysis.models.legible import unread
 from analysis.models.model_facts import ModelFacts
 from analysis.models.recording import IMPLEMENTATION, LayerAttention, tapped
-from analysis.models.spec import ModelSpec
+from analysis.models.spec import EIGHT_BIT, ModelSpec
 
 log = logging.getLogger(__name__)
 _PROBE = "The probe of a model is a sentence that repeats itself, so that every kind of head has something to do. " * 3
@@ -105,6 +106,7 @@ def describe(
         unread_english=0.0 if tokenizer is None else unread(tokenizer, _PROBE).share,
         proof=list(proof or []),
         proof_seconds=proof_seconds,
+        eight_bit=spec.dtype == EIGHT_BIT,
     )
 
 
@@ -188,7 +190,7 @@ def fingerprint(model: PreTrainedModel) -> str:
     """Twenty hex digits that identify the weights: names, shapes, dtypes and up to 4,096 values of each tensor."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
-        flat = tensor.reshape(-1)
+        flat = (plain(tensor) if in_eight_bit(tensor) else tensor).reshape(-1)
         sample = flat[:: max(1, flat.numel() // 4096)][:4096].float().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(sample.numpy().tobytes())

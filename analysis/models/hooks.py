@@ -83,17 +83,17 @@ def available_sites(loaded: LoadedModel) -> dict[str, list[int]]:
 
 
 def site_width(loaded: LoadedModel, site: Site) -> int:
-    """How many numbers per token the activation at a site has. Raises UserError(field="site")."""
+    """How many numbers per token the activation at a site has. Raises UserError as :func:`place_of`."""
     return place_of(loaded, site).width
 
 
 def place_of(loaded: LoadedModel, site: Site) -> Place:
-    """Where a site is in this model. Raises UserError(field="site") if the model does not have it."""
+    """Where a site is in this model. Raises UserError(field="layer" or "site") if the model does not have it."""
     found = layout(loaded)
     if site in found.places:
         return found.places[site]
     if site.layer >= len(found.blocks):
-        raise UserError(f"This model has blocks 0 to {len(found.blocks) - 1}, and no block {site.layer}.", "site")
+        raise UserError(f"This model has blocks 0 to {len(found.blocks) - 1}, and no block {site.layer}.", "layer")
     raise UserError(
         f"The {site.label} cannot be reached in this model: its structure is not one of a plain MLP. Choose the "
         "residual stream.",

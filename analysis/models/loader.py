@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from analysis.errors import Cancelled, UserError
 from analysis.models.config_limits import check_values
 from analysis.models.default import prepare_default, read_manifest
+from analysis.models.eight_bit import eight_bit_library, into_eight_bit
 from analysis.models.facts import describe, probe_ids
 from analysis.models.gguf_files import parts_of, read_header, unread_blocks, whole_file
 from analysis.models.gguf_quick import quick_reading
@@ -31,7 +32,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.metadata import estimate
 from analysis.models.proof import prove
 from analysis.models.recording import IMPLEMENTATION
-from analysis.models.spec import ModelSpec, check_local
+from analysis.models.spec import EIGHT_BIT, ModelSpec, check_local
 from analysis.models.stamp import Stamp, stamp_of, surroundings_of
 from analysis.models.tokenizer_limits import check_tokenizer, guarded, is_panic
 from analysis.models.weights import check_weights, take_into_memory, tie_notes
@@ -49,9 +50,12 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress = silent) -
 
     Raises:
         UserError(field="model"): the model is unknown, cannot be read, does not fit, or fails what is to be proved.
+        UserError(field="dtype"): it cannot be held in 8 bit.
     """
     spec = ModelSpec(source=spec) if isinstance(spec, str) else spec
     device = _device(spec)
+    if spec.dtype == EIGHT_BIT:
+        eight_bit_library()  # said before gigabytes are read
     with ExitStack() as stack:
         stack.enter_context(_reading(spec, device))
         place, note = _location(spec, progress)
@@ -72,7 +76,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress = silent) -
             surroundings = surroundings_of(spec)
         tokenizer = guarded(tokenizer, spec.label)
         progress(0.3, "reading weights")
-        model, weight_notes = _model(spec, place, device)
+        model, weight_notes = _model(spec, place, device, tokenizer)
         progress(0.75, "proving that it is the model in the files")
         began = time.perf_counter()
         ids = probe_ids(model, tokenizer)
@@ -80,7 +84,7 @@ def load_model(spec: ModelSpec | str = "default", progress: Progress = silent) -
         if proof is None:
             # Its code does something else with our attention than with its own: it runs with its own.
             del model
-            model, weight_notes = _model(spec, place, device, None)
+            model, weight_notes = _model(spec, place, device, tokenizer, None)
             proof = prove(model, ids, spec.label)
         assert proof is not None
         seconds = time.perf_counter() - began
@@ -141,13 +145,13 @@ def _reading(spec: ModelSpec, device: torch.device) -> Iterator[None]:
 
 
 def _model(
-    spec: ModelSpec, place: _Place, device: torch.device, implementation: str | None = IMPLEMENTATION
+    spec: ModelSpec, place: _Place, device: torch.device, tokenizer: Any, implementation: str | None = IMPLEMENTATION
 ) -> tuple[Any, list[str]]:
     """The module with the attention asked for, or with its plain one where its code cannot take another, and sentences
     on its weights."""
     arguments: dict[str, Any] = {
         **place.arguments,
-        "dtype": "auto" if spec.dtype == "auto" else getattr(torch, spec.dtype),
+        "dtype": "auto" if spec.dtype in ("auto", EIGHT_BIT) else getattr(torch, spec.dtype),
         "trust_remote_code": False,
         "weights_only": True,
         "output_loading_info": True,
@@ -176,9 +180,16 @@ def _model(
         model, report = make(None)
     notes = [*check_weights(spec.label, report), *tie_notes(model)]
     take_into_memory(model)
+    model.eval().requires_grad_(False)
+    if spec.dtype == EIGHT_BIT:
+        if getattr(model.config, "quantization_config", None):
+            raise UserError(
+                f"The weights of {spec.label} are quantised in their files already. Choose the dtype auto.",
+                "dtype",
+            )
+        notes.append(into_eight_bit(model, probe_ids(model, tokenizer)))
     if spec.device_map == "none":
         model = model.to(device)
-    model.eval().requires_grad_(False)
     return model, notes
 
 

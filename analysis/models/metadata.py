@@ -18,7 +18,7 @@ from analysis.models.metadata_folder import from_folder
 from analysis.models.metadata_gguf import from_gguf
 from analysis.models.metadata_hub import from_hub
 from analysis.models.model_facts import ModelEstimate
-from analysis.models.spec import ModelSpec, check_local
+from analysis.models.spec import EIGHT_BIT, ModelSpec, check_local
 
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _ROOM = 256_000_000
@@ -64,14 +64,19 @@ def _judge(spec: ModelSpec, facts: Facts) -> ModelEstimate:
         stored[tensor.dtype] += tensor.numbers
     dtype = _wanted_dtype(spec, facts, stored)
     packed = bool(facts.config.get("quantization_config"))
-    needed = sum(
+    plain = [
         t.numbers * ITEM_BYTES[dtype] if facts.weights == "gguf" or (not packed and _floating(t.dtype)) else t.nbytes
         for t in facts.tensors
-    )
+    ]
+    needed = sum(plain)
     notes = list(facts.notes)
     if packed:
         notes.append("These weights are quantised; the number of parameters is the number of stored values.")
     peak, how = _peak(facts, stored, dtype, needed)
+    if spec.dtype == EIGHT_BIT and not packed:
+        how = f"{how}, before they are put into 8 bit"
+        needed = sum(_in_eight_bit(t, whole) for t, whole in zip(facts.tensors, plain, strict=True))
+        notes.append("In 8 bit: the matrices of the blocks; what that changes is measured when the model is loaded.")
     total, free = host_memory()
     gpus = gpu_memory()
     fits, verdict = _fit(spec, needed, peak, free, gpus)
@@ -101,7 +106,7 @@ def _judge(spec: ModelSpec, facts: Facts) -> ModelEstimate:
 
 def _wanted_dtype(spec: ModelSpec, facts: Facts, stored: Counter[str]) -> str:
     """The dtype of the loaded weights. ``auto``: as configured, else as most weights are stored; GGUF: float32."""
-    if spec.dtype != "auto":
+    if spec.dtype not in ("auto", EIGHT_BIT):
         return spec.dtype
     named = facts.config.get("dtype") or facts.config.get("torch_dtype")
     if named in ITEM_BYTES and facts.weights != "gguf":
@@ -146,6 +151,14 @@ def _fit(spec: ModelSpec, needed: int, peak: int, free: int, gpus: list[dict[str
 
 def _advice(fits: bool) -> str:
     return " It fits." if fits else " It does not fit: choose bfloat16, another device, or a smaller model."
+
+
+def _in_eight_bit(tensor: Stored, whole: int) -> int:
+    """Bytes of a tensor in 8 bit: a byte for each number of a block's matrix and a float32 scale for each of its rows;
+    others as a ``whole``."""
+    if len(tensor.shape) != 2 or not any(part.isdigit() for part in tensor.name.split(".")):
+        return whole
+    return tensor.numbers + 4 * tensor.shape[0]
 
 
 def _floating(dtype: str) -> bool:

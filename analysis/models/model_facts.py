@@ -21,6 +21,7 @@ class ModelFacts:
     tokens; None where that is no finite number. ``seconds_per_token`` is the time of that probe's forward pass, for
     estimates. ``fingerprint`` identifies the weights. ``unread_english``: share of an English text, in [0, 1], that the
     tokenizer does not know. ``proof``: sentences on what loading has proved; ``proof_seconds``: what it took.
+    ``eight_bit``: whether the matrices of the blocks are held in 8 bit; the rest is in ``dtype``.
     """
 
     label: str
@@ -54,6 +55,12 @@ class ModelFacts:
     unread_english: float = 0.0
     proof: list[str] = field(default_factory=list)
     proof_seconds: Annotated[float, Incidental()] = 0.0
+    eight_bit: bool = False
+
+    @property
+    def numbers(self) -> str:
+        """How the numbers are held, and where, for the screen."""
+        return f"{'8 bit and ' if self.eight_bit else ''}{self.dtype} on {self.device}"
 
 
 @dataclass(frozen=True)

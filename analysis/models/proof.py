@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.models.eight_bit import in_eight_bit, plain
 from analysis.models.recording import IMPLEMENTATION
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,8 @@ def _check_numbers(model: Any, label: str) -> None:
         # One pass that propagates what is no number; types of one byte and weights kept elsewhere have none.
         if not tensor.is_floating_point() or tensor.element_size() < 2 or tensor.is_meta or not tensor.numel():
             continue
-        if not all(bool(end.isfinite()) for end in torch.aminmax(tensor.detach())):
+        held = tensor.detach()
+        if not all(bool(end.isfinite()) for end in torch.aminmax(plain(held) if in_eight_bit(held) else held)):
             raise UserError(
                 f"{label} holds values in {name} that are not numbers, or too large for {_dtype(model)}"
                 + (

@@ -28,7 +28,8 @@ _OTHELLO_FOLDER = Path(__file__).resolve().parent.parent / "data" / "othello" / 
 
 Kind = Literal["default", "hub", "folder", "gguf"]
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+EIGHT_BIT = "int8"
+DTYPES = ("auto", "float32", "bfloat16", "float16", EIGHT_BIT)
 DEVICE_MAPS = ("none", "auto")
 MAX_LENGTH = 500
 
@@ -44,7 +45,8 @@ class ModelSpec:
 
     ``source``: ``"default"``, ``"othello"`` (the bundled OthelloGPT),
     a hub id (``owner/name``), a folder, or a ``.gguf`` file. ``revision``: branch, tag or
-    commit of a hub model. ``dtype``: ``"auto"`` follows the checkpoint. ``device``: ``"auto"`` takes a GPU if there is
+    commit of a hub model. ``dtype``: ``"auto"`` follows the checkpoint, ``"int8"`` holds the matrices of the blocks in
+    8 bit (:mod:`analysis.models.eight_bit`). ``device``: ``"auto"`` takes a GPU if there is
     one. ``device_map="auto"`` spreads the layers over all devices. Any bad value raises UserError(field="model").
     """
 
@@ -58,6 +60,8 @@ class ModelSpec:
         _check_text(self.source)
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("device map", self.device_map, DEVICE_MAPS)
+        if self.dtype == EIGHT_BIT and self.device_map != "none":
+            raise _bad("A model in 8 bit is held on one device. Choose the device map none, or another dtype.")
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
             raise _bad("The device must be auto, cpu, mps, cuda, or cuda: and a number, such as cuda:0.")
         if self.kind == "hub" and (not _HUB_ID.fullmatch(self.source) or ".." in self.source):

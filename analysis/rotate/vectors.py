@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UserError
+from analysis.models.eight_bit import plain
 from analysis.models.hooks import layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
@@ -35,8 +36,11 @@ class Weight:
     count: int
 
     def matrix(self) -> Tensor:
-        """All vectors, (neurons, d), in the model's dtype: a view of the weight itself."""
-        weight: Tensor = self.module.weight  # type: ignore[assignment]
+        """All vectors, (neurons, d), in the model's dtype: a view of the weight itself where it is held plainly.
+
+        Raises UserError(field="model") for weights whose numbers cannot be read.
+        """
+        weight = plain(self.module.weight)  # type: ignore[arg-type]
         part = weight.T if self.columns else weight
         return part[self.first : self.first + self.count]
 

@@ -190,8 +190,9 @@ open_factorization = FACTORIZATIONS.named
 fit_for = FACTORIZATIONS.for_model
 
 
-def listing(spec: ModelSpec) -> tuple[FactorizationTitle, ...]:
-    """The factorizations of a model: the bundled ones, the one to open on first, then one's own, newest first."""
+def listing(spec: ModelSpec, fingerprint: str | None = None) -> tuple[FactorizationTitle, ...]:
+    """The factorizations of a model: the bundled ones, the one to open on first, then one's own, newest first.
+    ``fingerprint``: of its weights, while it is loaded."""
 
     def describe(entry: Entry) -> FactorizationTitle:
         site, sizes = Site(entry.manifest["layer"], entry.manifest["site"]), [int(n) for n in entry.manifest["levels"]]
@@ -200,7 +201,7 @@ def listing(spec: ModelSpec) -> tuple[FactorizationTitle, ...]:
         title = f"{site.label}: {sizes[0]} features{tree}, {end}"
         return FactorizationTitle(entry.name, title, site.layer, site.kind, sizes[0], tuple(sizes))
 
-    return tuple(FACTORIZATIONS.listing(spec.source, describe))
+    return tuple(FACTORIZATIONS.listing(spec.source, describe, fingerprint))
 
 
 def detection_table(spec: ModelSpec) -> DetectionComparison:

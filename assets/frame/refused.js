@@ -5,6 +5,7 @@
 (function () {
   const { byId, whenChanged } = window.dash_clientside.attune_kit;
   const INSIDE = "input, textarea, select, button, [role=slider], [role=combobox]";
+  const shown = new WeakSet(); // sentences that were brought into view once, however far below the fold they came
   let count = 0;
 
   // The part of a control that has the keyboard: dropdowns, sliders and uploads are boxes around it.
@@ -24,6 +25,7 @@
     wanted.forEach((said, box) => {
       if (box.dataset.refused !== said.id) box.dataset.refused = said.id;
       const field = inner(box);
+      if (!shown.has(said)) { shown.add(said); said.scrollIntoView({ block: "nearest" }); }
       if (field.getAttribute("aria-describedby") !== said.id) field.setAttribute("aria-describedby", said.id);
       if (field.getAttribute("aria-invalid") !== "true") field.setAttribute("aria-invalid", "true");
       if (!field.title || field.refusal) field.title = field.refusal = said.textContent;

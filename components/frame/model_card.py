@@ -122,7 +122,7 @@ def fact_rows(facts: ModelFacts) -> list[tuple[str, str]]:
     group = facts.heads // max(1, facts.key_heads)
     heads = sorted(set(facts.layer_heads or [facts.heads]))
     rows = [
-        ("Parameters", f"{facts.parameters:,}, {facts.dtype} on {facts.device}"),
+        ("Parameters", f"{facts.parameters:,}, {facts.numbers}"),
         (
             "Layers, query heads, key heads",
             f"{facts.layers}, {facts.heads}, {facts.key_heads} ({group} queries per key head)"

@@ -163,7 +163,8 @@ def badge(status: WorkerStatus, spec: ModelSpec) -> tuple[str, str]:
     model = status.resident(spec)
     if model is not None:
         origin = " · was 4-bit" if "4-bit" in model.facts.note else ""
-        return f"{name} · {model.facts.dtype} · {model.facts.device}{origin}", "attune-badge attune-ready"
+        numbers = "8 bit" if model.facts.eight_bit else model.facts.dtype
+        return f"{name} · {numbers} · {model.facts.device}{origin}", "attune-badge attune-ready"
     if status.pid is None or status.phase != "ready":
         return f"{name}: {status.phase}", "attune-badge attune-waiting"
     return f"{name}: not loaded yet", "attune-badge attune-waiting"

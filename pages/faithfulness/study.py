@@ -30,6 +30,7 @@ from pages.common import ask_for, ask_job, refusal, spec_of
 from pages.faithfulness.board import ModelStudies
 from pages.faithfulness.cards import OWN as OWN_CHAINS
 from pages.faithfulness.state import PATH
+from pages.frame.proposals import facts_of
 
 A = TypeVar("A")
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
@@ -106,6 +107,13 @@ def running(name: str) -> dict[str, Json]:
         "interval": 500,
         "prevent_initial_call": True,
     }
+
+
+@callback(Output("fth-own-plain", "value"), Input("model", "data"), State("session", "data"))
+def propose_plain(model: Json, session: str) -> bool:
+    """Chains of one's own go into the chat template; a model without one writes plain text."""
+    facts = facts_of(model, session, "fth-proposal")
+    return no_update if facts is None else not facts.chat_template
 
 
 @callback(

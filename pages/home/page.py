@@ -103,7 +103,7 @@ def look_at_model(_pulse: int | None, model: Json) -> tuple[Json, Node, bool]:
     if resident is None:
         return no_update, status.loading.text if status.loading else f"{spec.source}, not in memory yet", False
     facts = resident.facts
-    return {"label": facts.label}, f"{facts.label}, {facts.dtype} on {facts.device}", True
+    return {"label": facts.label}, f"{facts.label}, {facts.numbers}", True
 
 
 @callback(

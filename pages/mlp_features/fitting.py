@@ -8,6 +8,7 @@ from dataclasses import asdict
 from dash import Input, Output, State, callback, no_update
 
 from analysis.errors import UserError
+from analysis.models.proposal import most_groups, readable_tokens, same_depth
 from analysis.snmf.answers.factorization import ExplainedCurve
 from analysis.snmf.ops.factorization import FitFactorization
 from components.kit.figure_card import blank
@@ -15,6 +16,7 @@ from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
 from components.snmf.figures import explained_curve, new_curve
 from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
+from pages.frame.proposals import facts_of
 from pages.mlp_features.cards import NEW_CURVE
 from pages.mlp_features.state import PATH
 
@@ -38,6 +40,23 @@ def levels_of(text: str | None) -> tuple[int, ...]:
             f"Levels are whole numbers of concepts with commas between them, such as 50, 25; not {text!r:.40}.",
             "levels",
         ) from error
+
+
+@callback(
+    Output("mlp-new-layer", "value"),
+    Output("mlp-new-features", "value"),
+    Output("mlp-new-tokens", "value"),
+    Input("model", "data"),
+    State("session", "data"),
+)
+def propose(model: Json, session: str) -> tuple[Typed, ...]:
+    """The usual factorization, as it is for the model in use."""
+    facts = facts_of(model, session, "mlp-proposal")
+    if facts is None:
+        return (no_update,) * 3
+    features = most_groups(FitFactorization.features, facts)
+    tokens = readable_tokens(FitFactorization.tokens, 20 * features, facts)
+    return same_depth(FitFactorization.layer, facts), features, tokens
 
 
 @callback(

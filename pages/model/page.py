@@ -10,7 +10,7 @@ from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, 
 
 from analysis.engine.loading import DescribeModel, EstimateModel, LoadModel
 from analysis.errors import UserError
-from analysis.models.spec import ModelSpec
+from analysis.models.spec import DTYPES, EIGHT_BIT, ModelSpec
 from analysis.view_ref import QuestionRef
 from components.frame.model_card import estimate_card, facts_card, model_report
 from components.kit.card import Panel
@@ -45,7 +45,7 @@ def layout(**_query: str) -> Node:
                                     _field(
                                         "Dtype",
                                         dcc.Dropdown(
-                                            ["auto", "float32", "bfloat16", "float16"],
+                                            [{"value": d, "label": "8 bit" if d == EIGHT_BIT else d} for d in DTYPES],
                                             "auto",
                                             id="dtype",
                                             clearable=False,

@@ -12,12 +12,14 @@ from dash import Input, Output, State, callback, ctx, no_update
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import Iteration, NewFit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
+from analysis.models.proposal import most_factors, most_groups, readable_tokens, same_depth
 from components.kit.card import Card
 from components.kit.panels import user_error
 from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
 from components.mfa.region_figures import fit_curve, new_fit
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of, spec_of
+from pages.frame.proposals import facts_of
 from pages.steering.state import PATH
 
 CURVE = Card("fit-curve", "Log-likelihood", 330)
@@ -28,6 +30,24 @@ Form = dict[str, Typed]
 def _settings(model: Json, form: Form) -> dict[str, Any]:
     """What the form asks for, as fields of an operation."""
     return form | {"model": spec_of(model), "source": form.get("source") or ""}
+
+
+@callback(
+    Output("fit-layer", "value"),
+    Output("fit-tokens", "value"),
+    Output("fit-regions", "value"),
+    Output("fit-factors", "value"),
+    Input("model", "data"),
+    State("session", "data"),
+)
+def propose(model: Json, session: str) -> tuple[Typed, ...]:
+    """The usual fit, as it is for the model in use."""
+    facts = facts_of(model, session, "fit-proposal")
+    if facts is None:
+        return (no_update,) * 4
+    regions, factors = most_groups(FitRegions.regions, facts), most_factors(FitRegions.factors, facts)
+    tokens = readable_tokens(FitRegions.tokens, 1_000 + regions * (factors + 2), facts)
+    return same_depth(FitRegions.layer, facts), tokens, regions, factors
 
 
 @callback(

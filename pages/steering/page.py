@@ -56,7 +56,7 @@ def layout(**query: str) -> Node:
     state = read(SteeringState, query)
     return html.Div(
         [
-            *_stores(state),
+            *_stores(state, fresh="text" not in query),
             html.H1("What happens if it is steered here?", className="attune-title"),
             html.Div([user_error(p) for p in state.problems], id="address-problems"),
             html.Div([_regions(), _steer(), _next()], className="attune-cockpit"),
@@ -82,9 +82,10 @@ MANIFEST = PageManifest(
 )
 
 
-def _stores(state: SteeringState) -> list[Node]:
+def _stores(state: SteeringState, fresh: bool) -> list[Node]:
+    """``fresh``: whether the address names no prompt."""
     return [
-        dcc.Store(id="start-steer", data={"model": state.model, "steer": state.steer}),
+        dcc.Store(id="start-steer", data={"model": state.model, "steer": state.steer, "fresh": fresh}),
         dcc.Store(id="regions"),
         dcc.Store(id="chosen-region"),
         dcc.Store(id="picked"),
@@ -196,6 +197,7 @@ def _texts(state: SteeringState) -> Node:
             ],
             className="attune-row attune-settings",
         ),
+        html.Div(id="chat-said", className="attune-note"),
         html.Div(id="stream-error-panel"),
         html.Div(id="stream-error", className="attune-stream-error", role="alert"),
         html.Div(

@@ -9,6 +9,7 @@ from analysis.errors import UserError
 from analysis.mfa.answers.steering import SteeredTexts
 from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
+from analysis.models.spec import ModelSpec
 from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.readouts import readouts
 from components.kit.types import Json, Node, Outputs, Typed
@@ -17,10 +18,29 @@ from components.mfa.parts import steered_texts
 from components.mfa.steering_figures import price_per_token, region_presence
 from pages.cards import content, ref_of
 from pages.common import refusal, reply_of, spec_of
+from pages.frame.proposals import facts_of
+from pages.steering.state import START_CHAT
 
 PRICE = Card("price", "Price of each token", 300, "Write a text first.")
 PRESENCE = Card("presence", "Is the region in the text?", 300, "Write a text first.")
 TEXTS = Panel("written-texts", "Texts")
+
+
+@callback(
+    Output("steer-chat", "value"),
+    Output("steer-prompt", "value"),
+    Output("chat-said", "children"),
+    Input("model", "data"),
+    State("start-steer", "data"),
+    State("session", "data"),
+)
+def propose_prompt(model: Json, start: Json, session: str) -> tuple[Typed, ...]:
+    """A chat model opens on a question in its chat template, where the address names no prompt. The bundled model opens
+    on a plain prompt, as do the results in docs/steering.md."""
+    facts = facts_of(model, session, "prompt-proposal")
+    if facts is None or spec_of(model) == ModelSpec() or not (start or {}).get("fresh") or not facts.chat_template:
+        return no_update, no_update, ""
+    return True, START_CHAT, "This model has a chat template: the prompt is put into it as the user's turn."
 
 
 @callback(

@@ -101,6 +101,12 @@ OTHER: dict[str, Any] = {
     "questions": (QuestionRef("TrainToy", {"seed": 3}),),
     "pins": ("0" * 32,),
     "again": "0",
+    "unit": "absolute",
+    "probes": "opened-others",
+    "given": "0" * 16,
+    "files": (("probe.pt", "AA=="),),
+    "block": 2,
+    "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
         ("texts", "token", "fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"

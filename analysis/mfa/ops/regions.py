@@ -42,7 +42,7 @@ class ListFits(Operation[FitList]):
     def run(self, context: Context) -> FitList:
         from analysis.mfa.library import listing
 
-        return FitList(listing(self.model))
+        return FitList(listing(self.model, context.residents.fingerprint(self.model)))
 
 
 @dataclass(frozen=True)

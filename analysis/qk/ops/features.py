@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -126,7 +127,7 @@ class OnFittedContrast(OnContrast[A]):
 
 def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: str = "post") -> ContrastFit:
     """The stored fit of a feature. UserError(field="features") if it has not been fitted on this model."""
-    from analysis.qk.fit import ContrastFit
+    from analysis.qk.library import fit_from
 
     operation = FitContrast(model, contrast, rotary)
     key = context.key_of(operation)
@@ -135,12 +136,33 @@ def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: s
         return recent  # type: ignore[no-any-return]
     result = context.store.get(key) if key else None
     if result is None:
-        raise UserError(f"“{feature_name(contrast)}” has not been fitted on this model yet. Press Fit.", "features")
-    answer = FitContrast.answer_from(result)
-    defined = {f.name: getattr(answer, f.name) for f in fields(ContrastFit) if getattr(answer, f.name) is not None}
-    fit = ContrastFit(**defined)
+        return _brought(context, operation)
+    fit = fit_from(FitContrast.answer_from(result))
     context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
     return fit
+
+
+def _brought(context: Context, operation: FitContrast) -> ContrastFit:
+    """The fit of a feature that was opened from a file. UserError(field="features") if there is none, or if it is not
+    of this model's layers and heads."""
+    from analysis.qk.library import CONTRASTS
+
+    name, path = feature_name(operation.contrast), _brought_at(context, operation)
+    if path is None:
+        raise UserError(f"“{name}” has not been fitted on this model yet. Press Fit.", "features")
+    fit, facts = CONTRASTS.open(context.memory, path), context.model(operation.model).facts
+    if fit.trace.shape[1] != facts.heads or max(fit.layers, default=0) >= facts.layers:
+        raise UserError(f"The file of “{name}” is of a model with other layers or heads. Press Fit.", "features")
+    return fit
+
+
+def _brought_at(context: Context, operation: FitContrast) -> Path | None:
+    from analysis.qk.library import contrast_entry
+
+    weights = context.residents.fingerprint(operation.model)
+    settings = (operation.contrast, operation.rotary, operation.permutations)
+    entry = contrast_entry(weights, *settings) if weights else None
+    return None if entry is None else entry.path
 
 
 @dataclass(frozen=True)
@@ -152,8 +174,14 @@ class FeatureStatus(Operation[FitFlags]):
     features: tuple[ContrastSpec, ...] = ()
 
     def run(self, context: Context) -> FitFlags:
-        keys = [context.key_of(FitContrast(self.model, f)) for f in self.features]
-        return FitFlags(tuple(k is not None and context.store.has(k) for k in keys))
+        fits = [FitContrast(self.model, feature) for feature in self.features]
+        keys = [context.key_of(fit) for fit in fits]
+        return FitFlags(
+            tuple(
+                (key is not None and context.store.has(key)) or _brought_at(context, fit) is not None
+                for key, fit in zip(keys, fits, strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class ListFactorizations(Operation[FactorizationList]):
     def run(self, context: Context) -> FactorizationList:
         from analysis.snmf.library import listing
 
-        return FactorizationList(listing(self.model))
+        return FactorizationList(listing(self.model, context.residents.fingerprint(self.model)))
 
 
 @dataclass(frozen=True)

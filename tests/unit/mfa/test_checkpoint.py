@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from analysis.errors import UserError
@@ -146,7 +147,16 @@ def test_written_file_has_the_keys_and_shapes_that_the_authors_read(tmp_path: Pa
         "_rot_T": (K, R, R),
         "_rot_inv_Tt": (K, R, R),
     }
-    said = {"K": K, "D": D, "q": R, "psi_per_component": False, "dtype": "torch.float32", "version": 1}
+    said = {
+        "cls": "MFA",
+        "K": K,
+        "D": D,
+        "q": R,
+        "rank": R,
+        "psi_per_component": False,
+        "dtype": "torch.float32",
+        "version": 1,
+    }
     assert said.items() <= content["meta"].items() and content["meta"]["rotation_on"] is False
 
 
@@ -242,3 +252,26 @@ def test_missing_keys_and_wrong_containers_are_refused(tmp_path: Path) -> None:
     assert "no dictionary" in refusal(bare, tmp_path)
     wrong = {**state, "_rot_inv_Tt": torch.eye(R)}
     assert "K x q x q" in refusal(described(wrong, rotation_on=True), tmp_path)
+
+
+def test_safetensors_with_the_same_names(tmp_path: Path) -> None:
+    state = stored("component")
+    meta = {"K": str(K), "rank": str(R), "eps_floor": "0.25", "extra": '{"layer": 6}', "made by": "some code"}
+    save_file({f"module.{n}": t for n, t in state.items()}, tmp_path / "m.safetensors", metadata=meta)
+    found, facts = read_checkpoint(tmp_path / "m.safetensors")
+    assert close(found, by_hand(state, 0.25), atol=1e-5)
+    assert (facts["format"], facts["epsilon"], facts["extra"]) == ("B", 0.25, {"layer": 6})
+    save_file({"mu": state["mu"]}, tmp_path / "m.safetensors")
+    with pytest.raises(UserError, match="It has no dir_raw, scale_rho"):
+        read_checkpoint(tmp_path / "m.safetensors")
+
+
+def test_tensors_that_share_their_numbers_are_not_written_over(tmp_path: Path) -> None:
+    state = stored()
+    both = torch.cat([state["mu"].flatten(), state["dir_raw"].flatten()])
+    shared = {**state, "mu": both[: K * D].view(K, D), "dir_raw": both[K * D :].view(K, D, R)}
+    assert close(read_checkpoint(saved(described(shared), tmp_path))[0], by_hand(state, 1e-5), atol=1e-5)
+    square = state["mu"].repeat_interleave(R, 1).view(K, D, R)  # mu lies in the very same numbers
+    shared = {**state, "mu": square[:, :, 0], "dir_raw": square}
+    whole = {**state, "mu": square[:, :, 0].clone(), "dir_raw": square.clone()}
+    assert close(read_checkpoint(saved(described(shared), tmp_path))[0], by_hand(whole, 1e-5), atol=1e-5)

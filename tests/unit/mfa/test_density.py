@@ -7,43 +7,51 @@ import torch
 
 from analysis.errors import UserError
 from analysis.mfa import density as density_module
+from analysis.mfa import lean
 from analysis.mfa.density import Density
+from analysis.mfa.lean import LeanDensity, density_of
 from analysis.mfa.parameters import Noise, Parameters
 from tests.unit.mfa.truth import covariances, dense_joint, drawn, known
 
 NOISES: tuple[Noise, ...] = ("shared", "component")
+both = pytest.mark.parametrize("kind", [Density, LeanDensity])
 
 
+@both
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize(("components", "width", "factors"), [(5, 12, 3), (1, 7, 2), (4, 9, 0), (3, 6, 5)])
-def test_agrees_with_dense_gaussians(noise: Noise, components: int, width: int, factors: int) -> None:
+def test_agrees_with_dense_gaussians(
+    kind: type[Density], noise: Noise, components: int, width: int, factors: int
+) -> None:
     p = known(components, width, factors, seed=1, noise=noise)
     x, _ = drawn(p, 700, 2)
     x = torch.cat([x, x[:50] * 30])  # far away, too
-    d, dense = Density(p), dense_joint(p, x)
+    d, dense = kind(p), dense_joint(p, x)
     assert float((d.log_joint(x) - dense).abs().max() / dense.abs().max().clamp(min=1)) < 1e-12
     assert float((d.log_joint(x)[:700] - dense[:700]).abs().max()) < 1e-9
     assert float((d.score(x)[:700] - dense.logsumexp(1)[:700]).abs().max()) < 1e-9
     assert torch.allclose(d.responsibilities(x), dense.softmax(1), atol=1e-9)
 
 
+@both
 @pytest.mark.parametrize("noise", NOISES)
-def test_posterior_is_that_of_the_joint_gaussian(noise: Noise) -> None:
+def test_posterior_is_that_of_the_joint_gaussian(kind: type[Density], noise: Noise) -> None:
     p = known(4, 10, 3, seed=3, noise=noise)
     x, k = drawn(p, 60, 4)
     gain = p.loadings.mT @ torch.linalg.inv(covariances(p))  # W^T C^-1, no Woodbury
     every = torch.einsum("krd,nkd->nkr", gain, x[:, None] - p.means)
-    d = Density(p)
+    d = kind(p)
     assert torch.allclose(d.posterior_all(x), every, atol=1e-10)
     assert torch.allclose(d.posterior(x, k), every[torch.arange(60), k], atol=1e-10)
 
 
+@both
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("most", [1, 2, None])
-def test_leading_components(noise: Noise, most: int | None) -> None:
+def test_leading_components(kind: type[Density], noise: Noise, most: int | None) -> None:
     p = known(6, 8, 2, seed=5, noise=noise, spread=0.3)
     x, _ = drawn(p, 300, 6)
-    d, joint = Density(p), dense_joint(p, x)
+    d, joint = kind(p), dense_joint(p, x)
     found = d.leading(x, most)
     count = most or 6
     if most is not None:
@@ -105,3 +113,14 @@ def test_no_points() -> None:
     d = Density(known(2, 6, 1, seed=16))
     assert d.score(torch.zeros(0, 6)).shape == (0,)
     assert d.log_joint(torch.zeros(0, 6)).shape == (0, 2)
+
+
+def test_a_large_mixture_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    p = known(700, 9, 2, seed=20).to(torch.float32)  # more components than one product takes
+    x, _ = drawn(p.to(torch.float64), 600, 21)
+    assert type(density_of(p)) is Density
+    monkeypatch.setattr(lean, "LARGE", 0)
+    large = density_of(p.with_loadings(p.loadings.mT.contiguous().mT))
+    assert isinstance(large, LeanDensity)
+    assert float((large.score(x.float()).double() - Density(p).score(x)).abs().max()) < 1e-3
+    assert torch.equal(large.leading(x, 1).component[:, 0], Density(p).log_joint(x).argmax(1))

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from analysis import shelf
+from analysis import artefacts, shelf
 from analysis.corpora.passages import Passage, bundled_corpus, corpus_hash
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.mfa import library
+from analysis.mfa.density import Density
 from analysis.mfa.library import (
     RegionSet,
     fit_for,
@@ -221,7 +223,45 @@ def test_regions_that_are_not_there_are_refused() -> None:
 def test_rotations_share_densities_but_not_factors() -> None:
     fit = made_fit()
     points = drawn(fit.parameters.to(torch.float64), 50, seed=4)[0].float()
-    one, other = (fit.density_of(r).responsibilities(points) for r in ("principal", "varimax"))
+    one, other = (Density(fit.rotated(r), fit.mean).responsibilities(points) for r in ("principal", "varimax"))
     assert torch.allclose(one, other, atol=1e-4)
     assert not torch.allclose(fit.rotated("varimax").loadings, fit.rotated("principal").loadings, atol=0.1)
     assert torch.equal(fit.spread("varimax"), fit.arrays["varimax.spread"])
+
+
+@pytest.mark.parametrize("rotation", ["principal", "varimax"])
+def test_a_large_fit_gives_the_same_numbers_without_a_second_copy(
+    rotation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = made_fit()
+    points = drawn(fit.parameters.to(torch.float64), 50, seed=4)[0].float()
+    region = fit.density.responsibilities(points).argmax(1)
+    factors, part = fit.factors_of(points, region, rotation), fit.part([3, 1], rotation)
+    assert torch.allclose(factors, Density(fit.rotated(rotation), fit.mean).posterior(points, region), atol=1e-5)
+    monkeypatch.setattr(library, "LARGE", 0)
+    large = made_fit()
+    assert large.large and torch.allclose(large.factors_of(points, region, rotation), factors, atol=1e-4)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(vars(large.part([3, 1], rotation)).values(),
+               vars(part).values(), strict=True))  # fmt: skip
+    assert torch.equal(part.means, fit.parameters.means[[3, 1]])
+
+
+def test_loadings_that_lie_by_axis_are_kept_so_and_read_where_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = made_fit()
+    fit.parameters = fit.parameters.with_loadings(fit.parameters.loadings.mT.contiguous().mT)
+    monkeypatch.setattr(artefacts, "MAPPED", 0)
+    name = save_fit(fit, PASSAGES)
+    again = open_fit(Memory(), name)
+    assert again.parameters.loadings.mT.is_contiguous() and torch.equal(
+        again.parameters.loadings, fit.parameters.loadings
+    )
+    assert all(torch.equal(again.arrays[n], fit.arrays[n]) for n in fit.arrays)
+    again.parameters.means.zero_()  # stays in memory
+    assert torch.equal(open_fit(Memory(), name).parameters.means, fit.parameters.means)
+    path = library.REGION_SETS.own() / name
+    file = next(path.parent.glob(f"{name}-*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="was changed after it was written"):
+        open_fit(Memory(), name)

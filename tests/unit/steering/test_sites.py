@@ -161,10 +161,13 @@ def test_hooks_run_in_the_order_given_nest_and_leave_nothing() -> None:
 def test_what_a_model_does_not_have_is_refused_in_words() -> None:
     loaded = loaded_tiny("gpt_oss")
     count = hook_count(loaded)
-    for site, words in ((Site(4), "blocks 0 to 3"), (Site(1, "mlp_hidden"), "Choose the residual stream")):
+    for site, field, words in (
+        (Site(4), "layer", "blocks 0 to 3"),
+        (Site(1, "mlp_hidden"), "site", "Choose the residual stream"),
+    ):
         with pytest.raises(UserError, match=words) as error, hooked(loaded, {Site(0): torch.neg, site: torch.neg}):
             raise AssertionError("a hook was installed")
-        assert error.value.field == "site"
+        assert error.value.field == field
     assert hook_count(loaded) == count
     assert set(available_sites(loaded)) < set(KINDS)
 

@@ -1,0 +1,106 @@
+"""The kinds of artefacts that travel: which shelf each is from, and what is special about it.
+
+Shelves lie in modules that need torch, so they are imported when one is asked for: the web process names kinds too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from analysis.errors import UserError
+from analysis.shelf import Shelf
+
+FINGERPRINT = re.compile(r"[0-9A-Za-z]{8,128}")
+"""What a fingerprint of weights looks like; it may be the name of a folder, so nothing else may come in."""
+
+
+@dataclass(frozen=True)
+class ArtefactKind:
+    """One kind of artefact.
+
+    ``name``: as its manifests say it. ``words``: with its article, for sentences; ``plural`` for lists. ``page``: where
+    it is used. ``shelf_at``: module and name of its shelf. ``gaps``: arrays in which NaN stands for what was not
+    measured; anywhere else, and for infinity everywhere, a file is refused. ``reserved``: names that mean something
+    else. ``by_weights``: own ones lie in a folder for each model. ``labels_at``: module whose ``labels_of(name)`` and
+    ``put_labels(name, labels)`` keep users' own names beside an artefact; they travel with it.
+    """
+
+    name: str
+    words: str
+    plural: str
+    page: str
+    shelf_at: tuple[str, str]
+    gaps: str = r"(?!)"
+    reserved: frozenset[str] = frozenset()
+    by_weights: bool = False
+    labels_at: str = ""
+
+    @property
+    def shelf(self) -> Shelf[Any]:
+        """Its shelf; imports the method."""
+        module, name = self.shelf_at
+        shelf: Shelf[Any] = getattr(import_module(module), name)
+        return shelf
+
+    def inner(self, fingerprint: str) -> tuple[str, ...]:
+        """The folder within the shelf in which own ones of these weights lie."""
+        return (fingerprint[:32],) if self.by_weights else ()
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Users' names beside the artefact of that name; empty for a kind without."""
+        labels_of: Callable[[str], dict[str, str]] | None = getattr(_module(self.labels_at), "labels_of", None)
+        return labels_of(name) if labels_of else {}
+
+    def put_labels(self, name: str, labels: dict[str, str]) -> None:
+        """Keep users' names beside the artefact of that name."""
+        if labels and self.labels_at:
+            import_module(self.labels_at).put_labels(name, labels)
+
+
+def _module(name: str) -> Any:
+    return import_module(name) if name else None
+
+
+KINDS: dict[str, ArtefactKind] = {
+    kind.name: kind
+    for kind in (
+        ArtefactKind(
+            "fit", "a fit of regions", "fits of regions", "/steering",
+            ("analysis.mfa.library", "REGION_SETS"), labels_at="analysis.mfa.library",
+        ),
+        ArtefactKind(
+            "factorization", "a factorization", "factorizations", "/mlp-features",
+            ("analysis.snmf.library", "FACTORIZATIONS"),
+        ),
+        ArtefactKind(
+            "neurons", "a measurement of neurons (null and channels)", "measurements of neurons", "/neurons",
+            ("analysis.rotate.library", "MEASUREMENTS"), gaps=r"kurtosis|skewness|made\.trace",
+        ),
+        ArtefactKind(
+            "study", "a study", "studies", "/faithfulness",
+            ("analysis.faithfulness.library", "STUDIES"), gaps=r"scores|step_scores",
+            reserved=frozenset({"default", "newest"}), by_weights=True,
+        ),
+        ArtefactKind(
+            "probes", "a set of probes", "sets of probes", "/othello",
+            ("analysis.tpr.library", "PROBE_SETS"), gaps=r"baseline/.*",
+        ),
+        ArtefactKind(
+            "contrast", "a fitted contrast", "fitted contrasts", "/attention",
+            ("analysis.qk.library", "CONTRASTS"), gaps=r"attention|hits",
+        ),
+    )
+}  # fmt: skip
+"""All kinds by name, in the order of lists."""
+
+
+def kind_of(name: Any) -> ArtefactKind:
+    """The kind of that name. Raises UserError("file") if this version knows none."""
+    if not isinstance(name, str) or name not in KINDS:
+        known = ", ".join(KINDS)
+        raise UserError(f"This file holds a {str(name)[:40]!r}. Attune opens {known}.", "file")
+    return KINDS[name]
