@@ -14,8 +14,8 @@ _SHARE = 0.4
 """Of the speed of a plain product of matrices, what is left for descents, whose moments are read and written beside."""
 QUALITY = (
     f"A narrow null of {NARROW.vectors} random vectors, for a first verdict: nothing can be told beyond their "
-    f"{100 * (1 - 1 / (1 + NARROW.vectors)):.1f}th percentile, and the layer map holds {NARROW.neurons} neurons of each "
-    "block.",
+    f"{100 * (1 - 1 / (1 + NARROW.vectors)):.1f}th percentile, and the layer map holds {NARROW.neurons} neurons of "
+    "each block.",
     f"{FULL.vectors} random vectors and all neurons: nothing can be told beyond the "
     f"{100 * (1 - 1 / (1 + FULL.vectors)):.1f}th percentile.",
 )
