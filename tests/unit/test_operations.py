@@ -76,6 +76,7 @@ OTHER: dict[str, Any] = {
     "choose": "best",
     "scale": 2.0,
     "story": "edit",
+    "width": "narrow",
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
