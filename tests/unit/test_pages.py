@@ -21,7 +21,7 @@ from pages.registry import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("analysis/token_card", "components", "pages")
-ROUTES = {"/findings/talk", "/steering/stream", "/steering/stop", "/findings/api"}
+ROUTES = {"/pin", "/findings/talk", "/steering/stream", "/steering/stop", "/findings/api"}
 """Paths that are no pages of Dash."""
 
 EXTRA = """
@@ -153,7 +153,7 @@ def _paths() -> Iterator[tuple[str, str]]:
     for room in ROOMS:
         for file in (ROOT / room).rglob("*.py"):
             text = file.read_text(encoding="utf-8")
-            for node in ast.walk(ast.parse(text)) if "add_url_rule(" not in text else ():  # parts of routes
+            for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Constant) and re.fullmatch(r"/[a-z][a-z-]+(/[a-z]+)?(\?.*)?", str(node.value)):
                     yield file.relative_to(ROOT).as_posix(), node.value
 

@@ -33,6 +33,8 @@ COMMON = frozenset(
 """English words that say nothing about a text. They are hidden with its tokens, but not wherever else they stand."""
 LEAST = 3
 """Letters of the shortest word that is hidden wherever it stands."""
+DIGITS = 4
+"""Digits of the shortest whole number that is hidden wherever it stands."""
 MOST = 500
 _WORD = re.compile(r"[^\W_]+")
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
@@ -127,8 +129,10 @@ def bare(label: str) -> str:
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a text that are hidden wherever they stand."""
-    return {w for w in _WORD.findall(text) if len(w) >= LEAST and w.casefold() not in COMMON and not w.isdecimal()}
+    """The words of a text that are hidden wherever they stand; of whole numbers those of DIGITS and more, which may be
+    a year or a code: shorter ones say little, and stand everywhere."""
+    least = {True: DIGITS, False: LEAST}
+    return {w for w in _WORD.findall(text) if len(w) >= least[w.isdecimal()] and w.casefold() not in COMMON}
 
 
 def variants(text: str) -> set[str]:
