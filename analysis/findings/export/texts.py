@@ -39,6 +39,7 @@ MOST = 500
 _WORD = re.compile(r"[^\W_]+")
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _MARKS = re.compile(r"[\sĠ▁·␣↵⏎Ċ]+|\\n|<\|[^|]{1,30}\|>")
+_REGION = re.compile(r"region \d+")  # what a region is called that nobody named
 _PATH = re.compile(r"(?:/|~|\.{1,2}/|[A-Za-z]:\\).+")
 
 
@@ -183,5 +184,5 @@ def _settings(value: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, str):
         if _PATH.fullmatch(value) and not any(c.isspace() for c in value.strip()):
             yield "path", value
-        elif name in NAMES or any(c.isspace() for c in value.strip()):
+        elif name in NAMES or (any(c.isspace() for c in value.strip()) and not _REGION.fullmatch(value)):
             yield "prompt", value

@@ -124,7 +124,7 @@ def test_a_map_of_all_pairs_of_tokens_stays_one_picture(page: Page) -> None:
     assert step > 1 and shown == tokens[::step] and min(page.evaluate(SIZES)) >= 18
     assert "".join(page.locator(".ytitle").all_text_contents()) == f"query; one token in {step} is named"
     tops = sorted(
-        page.evaluate("() => Array.from(document.querySelectorAll('.ytick'), e => e.getBoundingClientRect().top)")
+        page.evaluate("() => Array.from(document.querySelectorAll('.ytick text'), e => e.getBoundingClientRect().top)")
     )
     assert min(b - a for a, b in itertools.pairwise(tops)) >= 18
     page.evaluate("() => dash_clientside.attune_exhibit.clear(document.getElementById('host'))")

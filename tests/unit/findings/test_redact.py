@@ -106,6 +106,14 @@ def test_a_text_of_another_view_in_an_address_is_listed_and_goes_with_the_addres
     assert redact(board, {text_id(SECRET): ""}).content.pins["pin-b"].address == pin.address
 
 
+def test_the_label_of_a_region_is_no_text_that_was_typed() -> None:
+    board = handover()
+    strengths = [["region 215", 0.6], ["sweet things", 0.2], ["region of the north", 0.1]]
+    board.content.pins["pin-b"].ref["options"] = {"strengths": strengths}
+    listed = {t.text for t in texts_of(board)}
+    assert {"sweet things", "region of the north"} <= listed and "region 215" not in listed
+
+
 @pytest.mark.parametrize("choices", [{}, {"0" * 16: ""}])
 def test_nothing_hidden_changes_nothing(choices: dict[str, str]) -> None:
     board = handover()
