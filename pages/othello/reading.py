@@ -41,6 +41,7 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     Output("oth-source-error", "children", allow_duplicate=True),
     Input("oth-source", "data"),
     Input("oth-fit-said", "children"),
+    Input("files-opened", "data"),
     State("oth-layer", "value"),
     State("oth-start", "data"),
     State("oth-facts", "data"),
@@ -48,7 +49,7 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     prevent_initial_call="initial_duplicate",
 )
 def load_facts(
-    source: str, _fit: Node, layer: Typed, start: int | None, before: Json, session: str
+    source: str, _fit: Node, _opened: Json, layer: Typed, start: int | None, before: Json, session: str
 ) -> tuple[Json, Json, Json, Json, Node]:
     """The question of the model's facts and figures; the block to open on is the address's, else where the linear probe
     is best."""
