@@ -62,7 +62,8 @@ def push(pack: Path, repository: str, private: bool = True) -> PushedPack:
             repository, files, commit_message=f"Artefacts of {manifest.label} (Attune {__version__})"
         )
     stays = "" if own_card else " Its card was written by somebody and stays."
-    sentence = f"Pushed {len(manifest.members)} artefacts of {manifest.label} to {repository}.{stays}"
+    count = len(manifest.members)
+    sentence = f"Pushed {count} {'artefact' if count == 1 else 'artefacts'} of {manifest.label} to {repository}.{stays}"
     return PushedPack(repository, f"{api.endpoint}/{repository}", str(made.oid), sentence)
 
 

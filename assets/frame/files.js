@@ -83,7 +83,7 @@
   /** The lines on what became of a file, a pack or a repository; pages hear of each artefact. */
   function became(answer) {
     answer.artefacts.forEach((a) => save("files-opened", { ...a, turn: turn() }));
-    const lines = [answer.sentence, ...answer.refused];
+    const lines = [answer.sentence, ...answer.problems];
     if (answer.loadable) lines.push(loading(answer));
     const away = answer.artefacts.length === 1 && answer.artefacts[0].ours && answer.artefacts[0].page;
     if (away && !window.location.pathname.startsWith(local(away)))

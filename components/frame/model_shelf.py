@@ -45,7 +45,7 @@ def shelf_card() -> Node:
 
 def shelf_table(shelf: ModelShelf) -> Node:
     """The rows of a shelf."""
-    missing = "" if shelf.complete else " Load it to see all that belongs to its weights."
+    missing = "" if shelf.complete else " Load the model to see all that belongs to its weights."
     if not shelf.rows:
         return empty(f"There is nothing of {shelf.label} on the shelf yet.{missing}")
     head = html.Thead(html.Tr([html.Th(text, scope="col") for text in HEADS]))
@@ -88,7 +88,7 @@ def _row(row: ShelfRow) -> Node:
 def _button(text: str, act: str, label: str, which: dict[str, str]) -> Node:
     return html.Button(
         text,
-        className="attune-small attune-button",
+        className="attune-link",
         type="button",
         **{"aria-label": label, "data-files": act, **which},
     )

@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from analysis.portable.header import header_bytes, read_arrays
-from tests.browser.conftest import SHOTS, Server
+from tests.browser.conftest import PATIENCE, SHOTS, Server
 from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
+FIT = "() => (dash_component_api.getLayout('region-fit') || { props: {} }).props.value"
 
 
 def renamed(file: Path, name: str) -> None:
@@ -36,8 +37,9 @@ def choose(page: Page, button: str, file: Path) -> None:
 
 def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], server: Server, tmp_path: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
+    expect.set_options(timeout=PATIENCE)
     page = open_page("/steering", width=1280, height=720)
-    page.wait_for_selector(".attune-region")
+    page.wait_for_function(FIT + " === 'block-10'")
     with page.expect_download() as download:
         page.click("[data-files=save]")
     fit = tmp_path / "fit.attune.safetensors"
@@ -48,7 +50,7 @@ def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], se
     answer = page.locator(".attune-files-answer")
     expect(answer).to_contain_text("Opened a fit of regions of SmolLM2")
     expect(answer).to_contain_text("as “brought-fit”")
-    page.wait_for_function("dash_component_api.getLayout('region-fit').props.value === 'brought-fit'")
+    page.wait_for_function(FIT + " === 'brought-fit'")
     page.screenshot(path=SHOTS / "files-steering.png")
     assert barriers(page, "answer", ".attune-title-row") == []
 
@@ -62,6 +64,8 @@ def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], se
     page.goto(server.url + "/model")
     row = page.locator(".attune-shelf tr", has_text="brought-fit")
     expect(row).to_be_visible()
+    page.wait_for_selector("#model-badge.attune-ready")
+    expect(page.locator(".attune-shelf tr", has_text="measurement of neurons")).to_be_visible()
     page.screenshot(path=SHOTS / "files-shelf.png", full_page=True)
     assert barriers(page, "shelf", "section[aria-label=Shelf]") == []
     with page.expect_download() as download:

@@ -45,7 +45,8 @@ class SavedFile:
 @dataclass(frozen=True)
 class OpenedArtefact:
     """An artefact that is on the shelf now: its ``kind``, its ``name`` there, the ``page`` that uses it, and a
-    ``sentence`` on what became of it. ``ours``: it is of the model in use. ``contrast``: of a fitted one, as
+    ``sentence`` on what became of it. ``ours``: it is of the model in use, as far as is known.
+    ``contrast``: of a fitted one, as
     plain data."""
 
     kind: str
@@ -58,13 +59,13 @@ class OpenedArtefact:
 
 @dataclass(frozen=True)
 class OpenedFiles:
-    """What was in a file or a pack. ``refused``: a sentence for each part that could not be opened. ``model``: of a
+    """What was in a file or a pack. ``problems``: a sentence for each part that could not be opened. ``model``: of a
     pack, what to load for it (a model id, or a name only where it lay in a folder: then ``loadable`` is false);
     ``ours``: the pack is of the model in use."""
 
     sentence: str
     artefacts: tuple[OpenedArtefact, ...]
-    refused: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     model: str = ""
     revision: str = ""
     loadable: bool = False

@@ -121,6 +121,10 @@ def pack_to(context: Context, model: ModelSpec, target: Path) -> str:
     from analysis.portable.pack import write_pack
 
     weights = weights_of(context, model)
+    if not weights.loaded:
+        raise UserError(
+            f"{weights.label} is not loaded yet, so not all that belongs to its weights is known. Load it first.", FIELD
+        )
     with stored_contrasts(context, model) as stored, target.open("xb") as file:
         here = list(all_entries(weights))
         names = {entry.name for kind, entry in here if kind.name == "contrast"}
@@ -185,8 +189,9 @@ def open_any(context: Context, model: ModelSpec, path: Path) -> OpenedFiles:
 def _told(weights: Weights, opened: Opened) -> OpenedArtefact:
     """What became of an artefact, for whoever uses a model."""
     kind = kind_of(opened.kind)
-    ours, sentence = weights.of(kind) == opened.fingerprint, opened.sentence
-    if weights.loaded and not ours and kind.name != "probes":  # which name a network of their own page
+    # While the model is not loaded, nobody knows; the page that lists it will.
+    ours, sentence = weights.of(kind) in ("", opened.fingerprint), opened.sentence
+    if not ours and kind.name != "probes":  # which name a network of their own page
         sentence += (
             f" It is not of the model in use, {weights.label}, or of other weights of it: load its model to see it."
         )
