@@ -70,7 +70,7 @@ def open_released(
         "released": {"origin": place.origin, "sha256": digest, **facts},
         "command": f"others: {place.origin}, opened on the Steering page",
     }
-    sizes = (parameters.components, parameters.factors, digest)
+    sizes = (parameters.components, parameters.factors, int(digest[:12], 16))
     settings = ("fingerprint", "layer", "site", "corpus", "seed", "rows")
     fit.name = fit_name(fit.manifest, settings, sizes, f"k{sizes[0]}-r{sizes[1]}")
     progress(1.0, "done")
