@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import (
+    batch,
     clicks,
     contrast_cost,
     faithfulness_passes,
@@ -26,6 +27,7 @@ def main() -> None:
         "clicks on the server": clicks.run(),
         **mfa_density.main(),
         **steering_cost.main(),
+        "texts in a batch": batch.main(),
         **mfa_fit.main(),
         **othello_games.main(),
         **othello_clicks.main(),

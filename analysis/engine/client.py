@@ -181,9 +181,12 @@ class Client:
                         return None
                     raise WorkerGone(self._why_gone(address)) from error
                 began = True
-                if message["type"] == "progress" and on_progress is not None:
-                    on_progress(message["value"])
-                elif message["type"] not in ("progress", "started"):
+                if message["type"] == "progress":
+                    if message["value"].get("wrote"):  # a job that makes several things has made one of them
+                        self._recent.clear()
+                    if on_progress is not None:
+                        on_progress(message["value"])
+                elif message["type"] != "started":
                     return message, arrays
         finally:
             connection.close()

@@ -45,21 +45,22 @@ def _tried(loaded: LoadedModel) -> Way:
     if limit < 4:
         return "whole"
     first = max(1, min(_FIRST, limit - 3))
-    ids = _text(loaded, limit)
+    ids = probe_text(loaded, limit)
     want = loaded.model(ids, use_cache=False).logits[0].double().log_softmax(-1).cpu()
     way: Way = "whole"
     # Any refusal of such a call, by any architecture, means that it cannot be done this way.
     with contextlib.suppress(Exception):
-        if _agrees(_read_on(loaded, ids, [first, *[1] * (limit - first)]), want, loaded):
+        if agrees(_read_on(loaded, ids, [first, *[1] * (limit - first)]), want, loaded):
             way = "tokens"
     if way == "tokens":
         with contextlib.suppress(Exception):
-            if _agrees(_read_on(loaded, ids, [first, limit - first]), want, loaded):
+            if agrees(_read_on(loaded, ids, [first, limit - first]), want, loaded):
                 way = "pieces"
     return way
 
 
-def _text(loaded: LoadedModel, count: int) -> Tensor:
+def probe_text(loaded: LoadedModel, count: int) -> Tensor:
+    """Token ids (1, count) on the model's device, no two in a row alike."""
     size = loaded.facts.vocabulary
     low = min(5, size - 1)
     row = [low + (7 * i + 3) % max(1, size - low) for i in range(count)]
@@ -78,7 +79,8 @@ def _read_on(loaded: LoadedModel, ids: Tensor, sizes: list[int]) -> Tensor:
     return torch.cat(parts)
 
 
-def _agrees(found: Tensor, want: Tensor, loaded: LoadedModel) -> bool:
+def agrees(found: Tensor, want: Tensor, loaded: LoadedModel) -> bool:
+    """Whether log-probabilities of one shape are equal within what the model's dtype rounds."""
     if found.shape != want.shape or not bool(torch.isfinite(found).all()):
         return False
     allowed = _TOLERANCE.get(loaded.facts.dtype, _COARSE) * max(1.0, float(want.std()))

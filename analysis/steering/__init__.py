@@ -49,11 +49,14 @@ if TYPE_CHECKING:
         repeated_share,
         text_readouts,
     )
+    from analysis.steering.rows import Arm, BatchStep, generate_batch
     from analysis.steering.setup import SteeringSetup, check_setup, load_setup, save_setup, setup_for
 
 __all__ = [
     "Add",
     "Applied",
+    "Arm",
+    "BatchStep",
     "Calibration",
     "Clamp",
     "Interpolate",
@@ -69,6 +72,7 @@ __all__ = [
     "difference_of_means",
     "distinct_share",
     "encode_sentences_mean",
+    "generate_batch",
     "generate_stream",
     "kl_divergence",
     "kl_divergences",
@@ -92,6 +96,7 @@ __getattr__ = public(
         "operators": "Add Clamp Interpolate Intervention ProjectOut",
         "plan": "Applied Plan steer",
         "readouts": "TextReadouts compression_ratio distinct_share perplexity repeated_share text_readouts",
+        "rows": "Arm BatchStep generate_batch",
         "setup": "SteeringSetup check_setup load_setup save_setup setup_for",
     },
 )

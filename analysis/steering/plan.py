@@ -82,7 +82,7 @@ class Plan:
         self._loaded, self._mask = loaded, mask
         self._prompt = _lengths(prompt_tokens)
         self._kernels = {s: _zone_kernels([i for i in given if i.site == s]) for s in self.applied.tokens}
-        self._now = _Positions(0, 0, None)
+        self._now = Positions(0, 0, None)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -105,30 +105,29 @@ class Plan:
 
     def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.applied.passes += 1
-        self._now = _positions(args, kwargs, self._mask)
+        self._now = positions_of(args, kwargs, self._mask)
 
     def _applier(self, site: Site) -> Callable[[Tensor], Tensor | None]:
+        return lambda x: self.change(site, x, self._now)
+
+    def change(self, site: Site, x: Tensor, now: Positions) -> Tensor | None:
+        """The activation (B, T, D) at a site of this plan as it becomes, None where it stays; counted."""
         kernels = self._kernels[site]
-        counts = self.applied.tokens
+        if now.table is None and self._prompt.numel() <= 1:
+            changed, count = self._in_slices(x, kernels, now)
+        else:
+            changed, count = self._by_table(x, kernels, now)
+        self.applied.tokens[site] += count
+        return changed
 
-        def apply(x: Tensor) -> Tensor | None:
-            if self._now.table is None and self._prompt.numel() <= 1:
-                changed, count = self._in_slices(x, kernels)
-            else:
-                changed, count = self._by_table(x, kernels)
-            counts[site] += count
-            return changed
-
-        return apply
-
-    def _in_slices(self, x: Tensor, kernels: list[Kernel | None]) -> tuple[Tensor | None, int]:
+    def _in_slices(self, x: Tensor, kernels: list[Kernel | None], now: Positions) -> tuple[Tensor | None, int]:
         """All rows are at the same positions, so zones are slices and nothing has to be compared on the device."""
         rows, tokens = x.shape[0], x.shape[1]
         prompt = int(self._prompt[0]) if self._prompt.numel() else None
         edges = [0, 1, 10**9 if prompt is None else max(1, prompt), 10**9]
         spans: list[tuple[int, int, Kernel]] = []
         for zone, kernel in enumerate(kernels):
-            low, high = (min(max(e - self._now.first, 0), tokens) for e in edges[zone : zone + 2])
+            low, high = (min(max(e - now.first, 0), tokens) for e in edges[zone : zone + 2])
             if kernel is None or low >= high:
                 continue
             if spans and spans[-1][2] is kernel and spans[-1][1] == low:
@@ -144,11 +143,11 @@ class Plan:
             out[:, low:high] = kernel(x[:, low:high])
         return out, count
 
-    def _by_table(self, x: Tensor, kernels: list[Kernel | None]) -> tuple[Tensor | None, int]:
+    def _by_table(self, x: Tensor, kernels: list[Kernel | None], now: Positions) -> tuple[Tensor | None, int]:
         """Rows differ; padding, at position -1, is in no zone."""
-        place = self._now.table
+        place = now.table
         if place is None:
-            place = torch.arange(self._now.first, self._now.first + x.shape[1]).expand(x.shape[:2])
+            place = torch.arange(now.first, now.first + x.shape[1]).expand(x.shape[:2])
         place = place.to(x.device)
         prompt = self._prompt.to(x.device)[:, None] if self._prompt.numel() else torch.tensor(10**9, device=x.device)
         last = place >= prompt.clamp(min=1)
@@ -162,7 +161,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Positions:
+class Positions:
     """Of the tokens in the current pass: the first one's, where rows agree, or a ``table`` (B, T), padding -1."""
 
     first: int
@@ -170,7 +169,8 @@ class _Positions:
     table: Tensor | None
 
 
-def _positions(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor | None) -> _Positions:
+def positions_of(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor | None) -> Positions:
+    """Positions of the tokens that a decoder is called with. ``own_mask``: as ``mask`` of :func:`steer`."""
     ids = args[0] if args else kwargs.get("input_ids")
     ids = kwargs.get("inputs_embeds") if ids is None else ids
     assert ids is not None
@@ -187,11 +187,11 @@ def _positions(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor |
     else:
         given = kwargs.get("position_ids")
         if isinstance(given, Tensor) and given.ndim == 2 and given.shape[1] == tokens:
-            return _Positions(first, tokens, given.expand(ids.shape[0], -1))
-        return _Positions(first, tokens, None)
+            return Positions(first, tokens, given.expand(ids.shape[0], -1))
+        return Positions(first, tokens, None)
     if bool(mask.all()):
-        return _Positions(first, tokens, None)
-    return _Positions(first, tokens, ((mask.long().cumsum(1) - 1).masked_fill(~mask, -1))[:, -tokens:])
+        return Positions(first, tokens, None)
+    return Positions(first, tokens, ((mask.long().cumsum(1) - 1).masked_fill(~mask, -1))[:, -tokens:])
 
 
 def _zone_kernels(interventions: list[Intervention]) -> list[Kernel | None]:

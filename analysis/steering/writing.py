@@ -1,4 +1,4 @@
-"""Writing several texts at once, one token of each in turn, and measuring what steering cost at every token.
+"""Writing several texts in one batch, a token of each at every step, and measuring what steering cost at every token.
 
 The unsteered text of a prompt and its settings is made once and remembered, so that moving a slider again costs one
 text. Prices come from the unsteered model reading the steered text in pieces: KL to it, and how surprised it is.
@@ -7,7 +7,6 @@ text. Prices come from the unsteered model reading the steered text in pieces: K
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,11 +14,13 @@ from torch import Tensor
 
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
+from analysis.models.batch import Row, rows_together
 from analysis.models.caching import way_of_going_on
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
-from analysis.steering import Intervention, generate_stream, repeated_share
+from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.rows import Arm, generate_batch
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -30,47 +31,69 @@ CHUNK = 8
 class Text:
     """One text that grows: its token ids, the logits that made them, prices as far as they are known."""
 
-    def __init__(self, name: str, steps: Iterator[Any] | None) -> None:
-        self.name, self.steps = name, steps
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.ids: list[int] = []
         self.decoded = ""
         self.logits: list[Tensor] = []
         self.kl: list[float] = []
         self.surprise: list[float] = []
 
+    @property
+    def waiting(self) -> list[int]:
+        """The tokens that have no price yet."""
+        return self.ids[len(self.surprise) :]
+
 
 class Reader:
-    """The unsteered model, reading on in a text with a cache of its own; or reading all of it again, where a model
-    cannot go on by several tokens from what it kept."""
+    """The unsteered model, reading on in texts that begin with one prompt: in one batch with a cache, or each text
+    whole again, where a model cannot go on by several tokens from what it kept or rows of a batch see each other."""
 
-    def __init__(self, loaded: LoadedModel, prompt: list[int]) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: LoadedModel, prompt: list[int], texts: int) -> None:
+        self._loaded, self._prompt = loaded, list(prompt)
+        self._whole = way_of_going_on(loaded) != "pieces" or (texts > 1 and rows_together(loaded) == "alone")
+        self._texts = [list(prompt) for _ in range(texts)]
+        self._inside = list(range(texts))
         self._cache: Any = None
-        self._whole = way_of_going_on(loaded) != "pieces"
-        self._text = list(prompt)
-        self._waiting = list(prompt)
         self._last: Tensor | None = None
 
     @torch.no_grad()
-    def logits_before(self, ids: list[int]) -> Tensor:
-        """Logits (n, V) that the unsteered model gives at each of these next ids, before it sees them."""
+    def logits_before(self, ids: dict[int, list[int]]) -> dict[int, Tensor]:
+        """By the number of a text, logits (n, V) that the unsteered model gives at each of its next n ids, before it
+        sees them. A text that is not named has ended, and so has one that is named with fewer ids than another."""
         if self._whole:
-            self._text += ids
-            feed = torch.tensor([self._text], device=self._loaded.device)
-            every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
-            chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
-            return chosen
-        feed = torch.tensor([[*self._waiting, *ids]], device=self._loaded.device)
-        output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=len(ids) + 1)
-        self._cache, self._waiting = output.past_key_values, []
-        logits: Tensor = output.logits[0].float().cpu()
-        before = logits[:-1] if self._last is None else torch.cat([self._last[None], logits[-len(ids) : -1]])
-        self._last = logits[-1]
-        return before
+            return {n: self._read_again(n, more) for n, more in ids.items()}
+        if self._cache is None:
+            feed = torch.tensor([self._prompt], device=self._loaded.device)
+            output = self._loaded.model(feed, use_cache=True, logits_to_keep=1)
+            self._cache = output.past_key_values
+            self._last = output.logits[0, -1].float().cpu().expand(len(self._inside), -1)
+            if len(self._inside) > 1:
+                self._cache.batch_repeat_interleave(len(self._inside))
+        assert self._last is not None
+        stay = [place for place, n in enumerate(self._inside) if n in ids]
+        if len(stay) < len(self._inside):
+            self._cache.batch_select_indices(torch.tensor(stay, device=self._loaded.device))
+            self._inside, self._last = [self._inside[place] for place in stay], self._last[stay]
+        width = max(map(len, ids.values()))
+        feed = torch.tensor([(ids[n] + ids[n][-1:] * width)[:width] for n in self._inside], device=self._loaded.device)
+        output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=width)
+        logits: Tensor = output.logits.float().cpu()
+        before = torch.cat([self._last[:, None], logits[:, :-1]], 1)
+        self._last = logits[:, -1]
+        return {n: before[place, : len(ids[n])] for place, n in enumerate(self._inside)}
+
+    def _read_again(self, number: int, ids: list[int]) -> Tensor:
+        text = self._texts[number]
+        text += ids
+        feed = torch.tensor([text], device=self._loaded.device)
+        every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
+        chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
+        return chosen
 
 
 class Writer:
-    """Writes the arms of one request and sends each token as a line of the stream."""
+    """Writes the arms of one request in one batch and sends each token as a line of the stream."""
 
     def __init__(
         self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec
@@ -83,27 +106,16 @@ class Writer:
     def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
         """Write the arms, "steered" and perhaps "control", beside the unsteered text."""
         remembered = self.context.memory.get(self.key)
-        texts = [Text(name, self._steps(made)) for name, made in arms.items()]
-        base = Text("base", None if remembered is not None else self._steps([]))
-        readers = {text.name: Reader(self.loaded, self.prompt) for text in (*texts, base)}
+        base = Text("base")
+        texts = [Text(name) for name in arms]
         if remembered is not None:
             for token in remembered:
                 self._take(base, token, None)
-        growing = [text for text in (*texts, base) if text.steps is not None]
-        while growing:
-            for text in list(growing):
-                assert text.steps is not None
-                step = next(text.steps, None)
-                if step is None:
-                    growing.remove(text)
-                else:
-                    self._take(text, step.token, step.logits)
-                if step is None or len(text.ids) - len(text.kl) >= CHUNK:
-                    self._price(text, readers[text.name])
-        if remembered is None:
-            self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
+            self._write(texts, list(arms.values()))
+            self._price([base], Reader(self.loaded, self.prompt, 1))
         else:
-            self._price(base, readers["base"])
+            self._write([*texts, base], [*arms.values(), []])
+            self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
         rate = self.written / max(time.perf_counter() - self.began, 1e-9)
         written = {text.name: self._measured(text) for text in (*texts, base)}
         return WrittenTexts(
@@ -117,17 +129,17 @@ class Writer:
             done=True,
         )
 
-    def _steps(self, made: list[Intervention]) -> Iterator[Any]:
+    def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
+        """Write texts in one batch, and price them all every CHUNK tokens."""
         s = self.settings
-        return generate_stream(
-            self.loaded,
-            self.prompt,
-            s.count,
-            temperature=s.temperature,
-            top_p=s.top_p,
-            seed=s.seed,
-            interventions=made,
-        )
+        row = Row(tuple(self.prompt), s.temperature, s.top_p, s.seed)
+        reader = Reader(self.loaded, self.prompt, len(texts))
+        for steps in generate_batch(self.loaded, [Arm(row, made) for made in interventions], s.count):
+            for step in steps:
+                self._take(texts[step.arm], step.token, step.logits)
+            if max(len(text.waiting) for text in texts) >= CHUNK:
+                self._price(texts, reader)
+        self._price(texts, reader)
 
     def _take(self, text: Text, token: int, logits: Tensor | None) -> None:
         text.ids.append(token)
@@ -141,23 +153,24 @@ class Writer:
         rate = self.written / max(time.perf_counter() - self.began, 1e-9)
         self.context.line(piece={"of": text.name, "text": new}, rate=rate)
 
-    def _price(self, text: Text, reader: Reader) -> None:
-        start = len(text.kl)
-        ids = text.ids[start:]
-        if not ids:
+    def _price(self, texts: list[Text], reader: Reader) -> None:
+        waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
+        if not waiting:
             return
-        base = reader.logits_before(ids).double().log_softmax(-1)
-        picked = base.gather(1, torch.tensor(ids)[:, None])[:, 0]
-        text.surprise += (-picked).tolist()
-        if text.name == "base":
-            text.kl += [0.0] * len(ids)
+        for n, logits in reader.logits_before(waiting).items():
+            text, ids, start = texts[n], waiting[n], len(texts[n].kl)
+            base = logits.double().log_softmax(-1)
+            surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
+            text.surprise += surprise
+            if text.name == "base":
+                text.kl += [0.0] * len(ids)
+                text.logits.clear()
+                continue
+            own = torch.stack(text.logits).double().log_softmax(-1)
             text.logits.clear()
-            return
-        own = torch.stack(text.logits).double().log_softmax(-1)
-        text.logits.clear()
-        kl = (base.exp() * (base - own)).sum(-1).clamp(min=0)
-        text.kl += kl.tolist()
-        self.context.line(marks={"of": text.name, "start": start, "kl": kl.tolist(), "surprise": (-picked).tolist()})
+            kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
+            text.kl += kl
+            self.context.line(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
 
     def _measured(self, text: Text) -> WrittenText:
         count = max(1, len(text.ids))

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.capture import capture
-from analysis.models.hooks import hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.othello.games import Games, Labels, board_labels, random_games
 from analysis.othello.squares import MOVES, POSITIONS
 from analysis.progress import Check, Progress, no_check, silent
+from analysis.tpr.places import hooked_at
 
 PROBE_SEED = 30_000
 """The seed of the games on which probes are trained; those on which they are tested have the next one."""
@@ -88,12 +88,26 @@ def collect(
     return Boards(activations, games)
 
 
-def read(loaded: LoadedModel, ids: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The residual stream (B, T, d) after each block for token ids (B, T), and the logits (B, T, 61), from one pass.
+def collect_at(
+    loaded: LoadedModel, n: int, seed: int, site: str, *, batch: int = 50, check: Check = no_check
+) -> Boards:
+    """As :func:`collect`, for any site of ``places.SITES`` and all blocks."""
+    games = whole_games(n, seed)
+    parts: list[list[Tensor]] = []
+    for start in range(0, n, batch):
+        check()
+        streams, _ = read(loaded, torch.as_tensor(games.tokens[start : start + batch, :POSITIONS].tolist()), site)
+        parts.append([stream.flatten(0, 1).half().cpu() for stream in streams])
+    return Boards({i: torch.cat([p[i] for p in parts]) for i in range(loaded.facts.layers)}, games)
+
+
+def read(loaded: LoadedModel, ids: Tensor, site: str = "resid_post") -> tuple[list[Tensor], Tensor]:
+    """The residual stream (B, T, d) after each block, or another site of each, for token ids (B, T), and the logits
+    (B, T, 61), from one pass.
 
     Taken by hooks: what transformers calls the last hidden state has already gone through the final norm.
     """
     streams: dict[int, Tensor] = {}
-    with hooked(loaded, {Site(i): partial(streams.__setitem__, i) for i in range(loaded.facts.layers)}):
+    with hooked_at(loaded, site, {i: partial(streams.__setitem__, i) for i in range(loaded.facts.layers)}):
         logits = loaded.forward(ids, logits=True)
     return [streams[i] for i in sorted(streams)], logits

@@ -13,11 +13,12 @@ from analysis.othello.board import Board
 from analysis.othello.squares import PLAYABLE
 from analysis.progress import Check, Progress, no_check, silent
 from analysis.tpr.answers.edit import PositionEdit, RepairRow, TrialSettings, TrialTable
-from analysis.tpr.cases import edited_legal, edited_side, null_of_perfect, random_cases
+from analysis.tpr.answers.model import SITE_TITLES
+from analysis.tpr.cases import EditCase, edited_legal, edited_side, null_of_perfect, random_cases
 from analysis.tpr.edits import METHODS, PROBE_OF, RTOL, cross_talk, edit_vector
 from analysis.tpr.interventions import run_edited
 from analysis.tpr.room import GameRead, Room
-from analysis.tpr.trials import GRID, THRESHOLD, errors, legal_mask, run_trials, tuning_cases, units
+from analysis.tpr.trials import GRIDS, THRESHOLD, errors, legal_mask, run_trials, tuning_cases, units
 
 
 def usable_layers(room: Room, method: str, layers: Sequence[int] | None, labels: str) -> list[int]:
@@ -46,27 +47,28 @@ def edit_position(
     layers: Sequence[int] | None = None,
     labels: str = "parity",
     seed: int = 0,
+    unit: str = "stream",
 ) -> PositionEdit:
     """Edit the position after ply ``row`` (from 0); ``edits`` are (square, target class).
 
     The vector of a block has the length ``scale`` x `units` (times the square root of the squares for the linear
-    method, which adds unit vectors). With ``best`` the scale of `GRID` with the fewest errors is taken.
+    method, which adds unit vectors). With ``best`` the scale of ``GRIDS[unit]`` with the fewest errors is taken.
     """
     moves = game.moves[: row + 1]
     board = Board.start().after(moves)
     classes = board.classes(labels)
     changes = [(s, classes[s], t) for s, t in edits]
     blocks = usable_layers(room, method, layers, labels)
-    size = units(room)
-    scales = list(GRID) if best else [scale]
+    size = units(room, unit)
+    scales = list(GRIDS[unit]) if best else [scale]
     vectors = {}
     for layer in blocks:
         generator = torch.Generator().manual_seed(seed + (7919 * (layer + 1) if method == "random" else 0))
         probe = room.probes.probe(PROBE_OF[method], layer, labels)
-        unit = edit_vector(method, probe, changes, classes, generator).float()
+        direction = edit_vector(method, probe, changes, classes, generator).float()
         lengths = torch.tensor([0.0, *scales]) * float(size[layer])
-        vectors[layer] = torch.outer(lengths, unit)
-    run = run_edited(room.loaded, moves, vectors)
+        vectors[layer] = torch.outer(lengths, direction)
+    run = run_edited(room.loaded, moves, vectors, room.probes.site)
     shares = run.probabilities.numpy()
     legal_after = edited_legal(board, tuple(edits), labels)
     mask = legal_mask(legal_after)
@@ -163,26 +165,41 @@ def trial_table(
     seed: int,
     labels: str,
     layers: Sequence[int],
+    unit: str = "stream",
+    given: Sequence[EditCase] | None = None,
     progress: Progress = silent,
     check: Check = no_check,
 ) -> TrialTable:
-    """Rows of `run_trials` for all methods whose probes are there, with a caption that says what was drawn."""
+    """Rows of `run_trials` for all methods whose probes are there, with a caption that says what was drawn.
+
+    ``given``: cases from a file, in place of ``cases`` random ones; the fixed scale is chosen on random ones even then.
+    """
     methods = [m for m in METHODS if all(room.probes.find(PROBE_OF[m], n, labels) for n in layers)]
     if not methods or not layers:
         raise UserError("The chosen blocks have no probes. Fit them under “Model and probes”.", "probe")
-    drawn = random_cases(cases, squares, seed, labels=labels)
+    drawn = random_cases(cases, squares, seed, labels=labels) if given is None else list(given)
     rows = run_trials(
-        room, drawn, tuning_cases(squares, seed, labels), methods, layers=layers, labels=labels,
+        room, drawn, tuning_cases(squares, seed, labels), methods, layers=layers, labels=labels, unit=unit,
         progress=progress, check=check,
     )  # fmt: skip
     perfect = null_of_perfect(drawn)
     plural = "s" if squares > 1 else ""
+    which = f"{len(drawn):,} cases of {squares} square{plural}, seed {seed}"
+    if given is not None:
+        which = f"{len(drawn):,} cases from a file, the fixed scale from random ones (seed {seed})"
+    site = room.probes.site
+    where = "after blocks" if site == "resid_post" else f"at the {SITE_TITLES[site]}, blocks"
+    scales = (
+        "Scales are in tenths of the stream's median length."
+        if unit == "stream"
+        else f"Scales are lengths as they are, {GRIDS[unit][0]:g} to {GRIDS[unit][-1]:g} as in the published code."
+    )
     return TrialTable(
         rows=rows,
         perfect=perfect,
-        caption=f"{cases} cases of {squares} square{plural}, seed {seed}, edited after blocks {layers[0]} to "
-        f"{layers[-1]}. Without an edit: {rows[0].null:.2f} errors (a perfect player that ignores the edit: "
+        caption=f"{which}, edited {where} {layers[0]} to {layers[-1]}. "
+        f"Without an edit: {rows[0].null:.2f} errors (a perfect player that ignores the edit: "
         f"{perfect:.2f}); against the board as it is the model makes {rows[0].own:.2f}, which no edit can mend. "
-        "Bars: 95 % bootstrap intervals. Scales are in tenths of the stream's median length.",
-        settings=TrialSettings(cases, squares, seed, labels, tuple(layers)),
+        f"Bars: 95 % bootstrap intervals. {scales}",
+        settings=TrialSettings(len(drawn), squares, seed, labels, tuple(layers)),
     )

@@ -7,15 +7,20 @@ and the manifest says with what. A number that was not measured is absent, and t
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import torch
 
 from analysis.errors import UserError
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
 from analysis.othello.sources import bundled_folder
+from analysis.othello.squares import CENTRE
 from analysis.progress import Check
 from analysis.tpr.answers.edit import TrialTable
-from analysis.tpr.answers.model import ModelCheck, ModelFigures, Play, ProbeRow, RandomNetwork, TrainingLog
-from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES, measured
+from analysis.tpr.answers.model import SITE_TITLES, ModelCheck, ModelFigures, Play, ProbeRow, RandomNetwork, TrainingLog
+from analysis.tpr.directions import cosines
+from analysis.tpr.library import DEFAULT_KINDS, KIND_NAMES, measured, set_for, title_of
 from analysis.tpr.pipeline import MAX_ILLEGAL, PLAY_SEED
 from analysis.tpr.room import Room
 
@@ -24,8 +29,9 @@ def figures_of(room: Room) -> ModelFigures:
     """Everything that the tabs Figures, Directions and Model need."""
     manifest = room.probes.manifest
     rows = [r for r in room.probes.rows if r["labels"] == "parity"]
+    names = {r["kind"]: title_of(r) for r in rows}
     accuracy = {
-        KIND_NAMES[kind]: tuple(
+        names.get(kind, KIND_NAMES[kind]): tuple(
             next((r["accuracy"] for r in rows if r["kind"] == kind and r["layer"] == layer), None)
             for layer in range(room.layers)
         )
@@ -57,7 +63,8 @@ def figures_of(room: Room) -> ModelFigures:
 def role_dims(room: Room) -> tuple[tuple[int, str], ...]:
     """(role dimension, kind) of all TPR probes of the set, ascending."""
     kinds = {r["kind"] for r in room.probes.rows if r["kind"].startswith("tpr")}
-    sizes = {"tpr": 52, "tpr-full": 64}
+    opened = {r["kind"]: int(r["settings"]["role_dim"]) for r in room.probes.rows if "site" in r and r["kind"] == "tpr"}
+    sizes = {"tpr": 52, "tpr-full": 64} | opened
     return tuple(sorted((sizes.get(k) or int(k[5:]), k) for k in kinds))
 
 
@@ -65,7 +72,30 @@ def probe_rows(room: Room) -> tuple[ProbeRow, ...]:
     """One row per probe, by kind, block and labels."""
     names = ("layer", "labels", "parameters", "accuracy", "macro_f1", "seconds")
     rows = sorted(room.probes.rows, key=lambda r: (r["labels"], r["kind"], r["layer"]))
-    return tuple(ProbeRow(KIND_NAMES.get(r["kind"], r["kind"]), *(r[n] for n in names)) for r in rows)
+    return tuple(ProbeRow(title_of(r), *(r[n] for n in names), **_beside(room, r)) for r in rows)
+
+
+def _beside(room: Room, row: dict[str, Any]) -> dict[str, Any]:
+    """A probe of others beside the model's own of that kind, block and labels."""
+    if "others" not in room.probes.manifest:
+        return {}
+    site, own = room.probes.site, set_for(room.fingerprint)
+    like = ("tpr-full", "tpr") if row["settings"].get("role_dim") == 64 else (row["kind"],)
+    kind = next((k for k in like if own.find(k, *_at(row))), None)
+    known = None if kind is None else own.find(kind, *_at(row))
+    if kind is None or known is None or site != own.site:
+        return {"site": site}
+    pair = (room.probes.probe(row["kind"], *_at(row)), own.probe(kind, *_at(row)))
+    # The centre squares are never empty, so nothing decides that direction of theirs.
+    decided = torch.ones(64, 3, dtype=torch.bool)
+    decided[list(CENTRE), 0] = False
+    theirs, ours = (p.directions().double() for p in pair)
+    cosine = cosines(theirs, ours)[decided].mean()
+    return {"site": site, "cosine": float(cosine), "own": known["accuracy"]}
+
+
+def _at(row: dict[str, Any]) -> tuple[int, str]:
+    return row["layer"], row["labels"]
 
 
 def training_log(room: Room) -> TrainingLog | None:
@@ -136,6 +166,11 @@ def accuracy_caption(room: Room) -> str:
     manifest = room.probes.manifest
     if not room.probes.rows:
         return ""
+    if "others" in manifest:
+        return (
+            f"Probes of others, from {manifest['others']}, which read the {SITE_TITLES[room.probes.site]}; "
+            f"{manifest['test_games']:,} games to test. Dashed: the most common class of each square at each ply."
+        )
     fitted = sorted({int(r.get("games") or manifest.get("games", 0)) for r in room.probes.rows})
     text = (
         f"{' or '.join(f'{n:,}' for n in fitted)} games to fit, {manifest.get('test_games', 0):,} other games to test, "

@@ -21,11 +21,13 @@ from analysis.models.hooks import hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.othello.squares import POSITIONS, token_of
+from analysis.tpr.places import hooked_at
 
 
 @dataclass(frozen=True)
 class EditedRun:
-    """``logits`` (S, 61) at the last position; ``residual`` (S, L, d) after each block there, edits included.
+    """``logits`` (S, 61) at the last position; ``residual`` (S, L, d) after each block there (or at the
+    site that was edited), edits included.
 
     float64 for a model in float64, else float32.
     """
@@ -42,8 +44,11 @@ class EditedRun:
 
 
 @torch.no_grad()
-def run_edited(loaded: LoadedModel, moves: Sequence[int], vectors: Mapping[int, Tensor]) -> EditedRun:
-    """Play ``moves`` and read the last position S times, with ``vectors[layer]`` (S, d) added after that block.
+def run_edited(
+    loaded: LoadedModel, moves: Sequence[int], vectors: Mapping[int, Tensor], site: str = "resid_post"
+) -> EditedRun:
+    """Play ``moves`` and read the last position S times, with ``vectors[layer]`` (S, d) added after that block, or at
+    another site of it, which is then the one that is read.
 
     No vectors: one plain row. Rows whose vectors are all zero give exactly what a plain row of the same batch gives.
     Raises UserError(field="moves") for no moves or more than 59, (field="layer") for a block that is not there.
@@ -63,7 +68,7 @@ def run_edited(loaded: LoadedModel, moves: Sequence[int], vectors: Mapping[int, 
         streams[layer] = (h if changed is None else changed)[:, -1]
         return changed
 
-    with hooked(loaded, {Site(i): partial(edited, i) for i in range(loaded.facts.layers)}):
+    with hooked_at(loaded, site, {i: partial(edited, i) for i in range(loaded.facts.layers)}):
         position = torch.full((rows, 1), len(moves) - 1, device=ids.device)
         hidden = model.transformer(
             ids[:, -1:].expand(rows, 1), past_key_values=cache, position_ids=position, use_cache=True

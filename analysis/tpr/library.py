@@ -15,7 +15,8 @@ from analysis import foreign
 from analysis.answer import from_wire
 from analysis.artefacts import Arrays, Wording, manifest_path
 from analysis.errors import UserError
-from analysis.shelf import Shelf
+from analysis.shelf import Misfit, Shelf
+from analysis.tpr.answers.model import SITE_TITLES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 _MANIFEST = {
     "model": str,
+    "others": str,
+    "site": str,
     "rows": [{"kind": str, "layer": int, "labels": str, "settings": dict, "accuracy": float, "macro_f1": float}],
 }
 PAGE_KINDS = ("linear", "tpr", "trilinear")
@@ -56,6 +59,15 @@ def make_probe(kind: str, random_state: int = 0, **settings: Any) -> Probe:
     return TPRProbe(role_dim=roles, filler_dim=2, random_state=random_state, **settings)
 
 
+def title_of(row: dict[str, Any]) -> str:
+    """What a row of a set is called: by its own sizes where it came from elsewhere."""
+    sizes = [row["settings"].get(name) for name in ("role_dim", "row_dim", "column_dim", "filler_dim")]
+    known = " × ".join(str(n) for n in sizes if n)
+    if "site" in row and known:
+        return f"{'TPR' if row['kind'] == 'tpr' else row['kind']}, {known}"
+    return KIND_NAMES.get(row["kind"], str(row["kind"]))
+
+
 def fingerprint(model: nn.Module) -> str:
     """16 hex digits that change with any weight of a model."""
     digest = hashlib.sha256()
@@ -80,6 +92,11 @@ class ProbeSet:
     def model(self) -> str:
         """Fingerprint of the model."""
         return str(self.manifest["model"])
+
+    @property
+    def site(self) -> str:
+        """Where in a block its probes read, one of :data:`analysis.tpr.places.SITES`."""
+        return str(self.manifest.get("site", "resid_post"))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -109,9 +126,11 @@ class ProbeSet:
         if key not in self._open:
             row = self.find(kind, layer, labels)
             if row is None:
+                missing = f"{KIND_NAMES.get(kind, kind)} probe of block {layer} with {labels} labels"
                 raise UserError(
-                    f"There is no {KIND_NAMES.get(kind, kind)} probe of block {layer} with {labels} labels for this "
-                    "model yet. Fit it under “Model and probes”.",
+                    f"{self.manifest['others']} held no {kind} probe of block {layer} with {labels} labels."
+                    if "others" in self.manifest
+                    else f"There is no {missing} for this model yet. Fit it under “Model and probes”.",
                     "probe",
                 )
             named = {n[len(key) + 1 :]: v for n, v in self.arrays.items() if n.startswith(key + "/")}
@@ -137,6 +156,13 @@ def new_set(model: str, **facts: Any) -> ProbeSet:
     return ProbeSet({"model": model, "rows": [], **facts})
 
 
+def _decode(_name: str, arrays: Arrays, manifest: dict[str, Any]) -> ProbeSet:
+    probes = ProbeSet(manifest, arrays)
+    if probes.site not in SITE_TITLES:
+        raise Misfit("its probes read a place that no block has")
+    return probes
+
+
 PROBE_SETS: Shelf[ProbeSet] = Shelf(
     kind="probes",
     place="othello",
@@ -150,18 +176,31 @@ PROBE_SETS: Shelf[ProbeSet] = Shelf(
         incomplete="The file of probes cannot be read. Fit the probes again.",
     ),
     contents=_MANIFEST,
-    decode=lambda _name, arrays, manifest: ProbeSet(manifest, arrays),
+    decode=_decode,
     size=lambda probes: sum(a.nbytes for a in probes.arrays.values()),
     weights="model",
 )
 BUNDLED = PROBE_SETS.bundled / "probes"
 
 
-def set_for(model: str) -> ProbeSet:
+def set_for(model: str, name: str = "") -> ProbeSet:
     """The probes of a model: those fitted or opened here, the newest of several, over those that came with Attune.
-    Empty if there are none. A set of this model that is damaged is said to be, whatever else is there."""
+    Empty if there are none. A set of this model that is damaged is said to be, whatever else is there.
+
+    ``name``: a set of others that was opened for it. UserError(field="probes") if there is none of that name."""
+    if name:
+        if name not in opened_sets(model):
+            raise UserError(f"There are no probes “{name}” for this model. Open their files again.", "probes")
+        return PROBE_SETS.read(PROBE_SETS.own() / name)
     own = PROBE_SETS.own() / model
-    entries = sorted(PROBE_SETS.of_weights(model), key=lambda entry: entry.bundled)
+    entries = sorted(
+        (e for e in PROBE_SETS.of_weights(model) if "others" not in e.manifest), key=lambda entry: entry.bundled
+    )
     if manifest_path(own).exists() and own not in [entry.path for entry in entries]:
         return PROBE_SETS.read(own)
     return PROBE_SETS.read(entries[0].path) if entries else new_set(model)
+
+
+def opened_sets(model: str) -> tuple[str, ...]:
+    """Names of the sets of others that were opened for a model, the newest first."""
+    return tuple(e.name for e in PROBE_SETS.of_weights(model) if "others" in e.manifest)

@@ -34,7 +34,7 @@ from analysis.tpr.geometry import (
     pca,
     readings,
 )
-from analysis.tpr.library import KIND_NAMES
+from analysis.tpr.library import KIND_NAMES, set_for, title_of
 from analysis.tpr.room import Room, bilinear
 
 
@@ -145,17 +145,21 @@ def directions_against_linear(room: Room, layer: int, kind: str, labels: str) ->
             "layer",
         )
     probe = room.probes.probe(kind, layer, labels)
-    linear = room.probes.probe("linear", layer, labels)
+    # Probes of others may come without a linear one: then the model's own stands there.
+    has_own = room.probes.find("linear", layer, labels) is None and room.probes.site == "resid_post"
+    reference = set_for(room.fingerprint) if has_own else room.probes
+    linear, own = reference.probe("linear", layer, labels), " (fitted here)" if has_own else ""
     cos = cosines(torch.as_tensor(probe.directions()).double(), torch.as_tensor(linear.directions()).double())
-    row, base = room.probes.find(kind, layer, labels), room.probes.find("linear", layer, labels)
+    row, base = room.probes.find(kind, layer, labels), reference.find("linear", layer, labels)
     assert row is not None and base is not None
     return ProbeDirections(
         caption=f"Cosine of each direction of the TPR probe with the linear probe's, class mean taken out, "
         f"after block {layer}. Mean {float(cos.mean()):.3f}, least {float(cos.min()):.3f}. The centre squares "
         "are never empty, so their direction for empty means nothing.",
-        words=f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else KIND_NAMES[kind]}: "
+        words=f"{kind.removeprefix('tpr-r') if kind.startswith('tpr-r') else title_of(row)}: "
         f"{row['parameters']:,} parameters ({row['parameters'] / base['parameters']:.0%} of the linear probe's), "
-        f"{row['accuracy']:.2%} of squares right; linear {base['accuracy']:.2%}",
+        f"{row['accuracy']:.2%} of squares right; linear{own} "
+        f"{base['accuracy']:.2%}",
         curve=curve_rows(room, layer, labels),
         curve_caption=curve_caption(room, layer),
         cosines=cos.float().numpy(),
@@ -166,7 +170,7 @@ def curve_rows(room: Room, layer: int, labels: str) -> tuple[CurvePoint, ...]:
     """Accuracy against parameters at a block: probes of the set, truncated SVDs and trained low-rank probes."""
     rows = [
         CurvePoint(
-            KIND_NAMES.get(r["kind"], r["kind"]),
+            title_of(r),
             "tpr" if r["kind"].startswith("tpr") else r["kind"],
             r["parameters"],
             r["accuracy"],

@@ -23,17 +23,19 @@ from analysis.othello.sources import OthelloSource, load_network
 from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, VOCABULARY, token_of
 from analysis.tpr.activations import read
 from analysis.tpr.answers.model import ModelFacts
-from analysis.tpr.library import KIND_NAMES, ProbeSet, fingerprint, set_for
+from analysis.tpr.library import KIND_NAMES, PROBE_SETS, ProbeSet, fingerprint, opened_sets, set_for
 
 
 @dataclass
 class Room:
-    """A loaded OthelloGPT with its probes. ``fingerprint``: of all its weights, which name its probes."""
+    """A loaded OthelloGPT with its probes. ``fingerprint``: of all its weights, which name its probes; ``set_name``: of
+    a set of others, empty for the model's own."""
 
     source: OthelloSource
     loaded: LoadedModel
     fingerprint: str
     probes: ProbeSet
+    set_name: str = ""
 
     @property
     def layers(self) -> int:
@@ -59,13 +61,17 @@ class Room:
             parameters=known.parameters,
             headline=self.headline,
             kinds=tuple(sorted({r["kind"] for r in self.probes.rows})),
+            sets=opened_sets(self.fingerprint),
+            probes=self.set_name,
+            site=self.probes.site,
         )
 
 
-def open_room(context: Context, text: str, *, fresh: bool = True) -> Room:
-    """The room of a source, which is kept with its model. ``fresh``: anew if the files were saved over.
+def open_room(context: Context, text: str, *, fresh: bool = True, probes: str = "") -> Room:
+    """The room of a source, which is kept with its model. ``fresh``: anew if the files were saved over; ``probes``: the
+    name of a set of others that was opened for it, in place of its own.
 
-    Raises UserError(field="source") if it cannot be loaded.
+    Raises UserError(field="source") if it cannot be loaded, (field="probes") for a set that is not there.
     """
     source = OthelloSource(text)
     loaded = context.model(source.spec, fresh=fresh, load=lambda _spec, progress: load_network(source, progress))
@@ -75,12 +81,23 @@ def open_room(context: Context, text: str, *, fresh: bool = True) -> Room:
             raise UserError(f"{source.label} is no OthelloGPT of the 8 × 8 board.", "source")
         name = fingerprint(loaded.model)
         room = loaded.extras["othello room"] = Room(source, loaded, name, set_for(name))
-    return room
+    return room if not probes else _with_probes(room, probes)
+
+
+def _with_probes(room: Room, name: str) -> Room:
+    """The same network with the probes of others, kept as long as their file is the same."""
+    sha = PROBE_SETS.checksum(name)
+    kept: Room | None = room.loaded.extras.get(f"othello room {name}")
+    if kept is None or f"{name}:{kept.probes.manifest.get('sha256')}" != sha:
+        kept = Room(room.source, room.loaded, room.fingerprint, set_for(room.fingerprint, name), name)
+        room.loaded.extras[f"othello room {name}"] = kept
+    return kept
 
 
 @dataclass
 class GameRead:
-    """One pass over a game. ``residual``: (L, T, d) float32; ``logits``: (T, 61), row t after ply t."""
+    """One pass over a game. ``residual``: (L, T, d) float32 at the place that the probes read; ``logits``: (T, 61), row
+    t after ply t."""
 
     moves: tuple[int, ...]
     residual: Tensor
@@ -104,11 +121,12 @@ def read_game(memory: Memory, room: Room, moves: tuple[int, ...]) -> GameRead:
     if not moves:
         raise UserError("The model has no token for the empty board. Play a move first.", "moves")
     moves = moves[:POSITIONS]
-    key = ("othello-game", room.fingerprint, moves)
+    site = room.probes.site
+    key = ("othello-game", room.fingerprint, moves, site)
     reading: GameRead | None = memory.get(key)
     if reading is None:
         ids = torch.tensor([[token_of(m) for m in moves]])
-        streams, logits = read(room.loaded, ids)
+        streams, logits = read(room.loaded, ids, site)
         residual = torch.stack([stream[0] for stream in streams]).float().cpu()
         reading = GameRead(moves, residual, logits[0].float().cpu())
         memory.put(key, reading, residual.numel() * 4 + logits.numel() * 4)

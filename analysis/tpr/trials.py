@@ -21,7 +21,7 @@ from analysis.errors import UserError
 from analysis.othello.board import Board
 from analysis.othello.squares import TOKEN_OF_SQUARE
 from analysis.progress import Check, Progress, no_check, silent
-from analysis.tpr.activations import collect
+from analysis.tpr.activations import collect, collect_at
 from analysis.tpr.answers.edit import TrialRow
 from analysis.tpr.cases import EditCase, random_cases
 from analysis.tpr.edits import PROBE_OF, TITLES, Weights, edit_vector
@@ -30,6 +30,9 @@ from analysis.tpr.room import Room
 
 GRID = tuple(0.25 * i for i in range(1, 21))
 """Scales, in units of a tenth of the median length of the residual stream after the block."""
+UNITS = ("stream", "absolute")
+GRIDS = {"stream": GRID, "absolute": GRID[:10]}
+"""Scales by the unit that they are in: lengths as they are have the grid of the published code."""
 THRESHOLD = 0.01
 _ROWS = 256
 """Candidates that go through the model at once; each holds the keys and values of the whole prefix."""
@@ -73,11 +76,16 @@ def errors(probabilities: NDArray | Tensor, legal: NDArray[np.bool_], threshold:
     return Errors(positives, negatives, (positives + negatives) == 0, (top != legal).sum(-1))
 
 
-def units(room: Room) -> NDArray[np.float64]:
-    """(L,): a tenth of the median length of the residual stream after each block, over thirty random games."""
+def units(room: Room, unit: str = "stream") -> NDArray[np.float64]:
+    """(L,): a tenth of the median length of the residual stream after each block (or at the site that the probes read),
+    over thirty random games; 1 for the unit "absolute"."""
+    if unit == "absolute":
+        return np.ones(room.layers)
     lengths: NDArray[np.float64] | None = getattr(room, "_units", None)
     if lengths is None:
-        boards = collect(room.loaded, 30, 70_000)
+        site = room.probes.site
+        after = site == "resid_post"
+        boards = collect(room.loaded, 30, 70_000) if after else collect_at(room.loaded, 30, 70_000, site)
         lengths = np.array([0.1 * float(boards.layer(i).norm(dim=-1).median()) for i in range(room.layers)])
         room._units = lengths  # type: ignore[attr-defined]
     return lengths
@@ -91,14 +99,16 @@ def run_case(
     labels: str,
     seed: int,
     weights: Sequence[Weights | None] = (None,),
+    unit: str = "stream",
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Distributions (1 + methods x weights x scales, 61), and the legal set of the edited board (61,).
 
     The first row is the unedited one; then methods, within them ``weights`` (factors of the changes; None: all 1),
-    within those the scales of `GRID`.
+    within those the scales of ``GRIDS[unit]``.
     """
+    grid = GRIDS[unit]
     classes = Board.start().after(case.moves).classes(labels)
-    size = units(room)
+    size = units(room, unit)
     vectors = {}
     for layer in layers:
         rows = [torch.zeros(1, room.loaded.facts.hidden)]
@@ -111,12 +121,14 @@ def run_case(
                 generator.manual_seed(seed * 1000 + i + 7919 * (layer + 1))
             for weight in weights:
                 vector = edit_vector(method, probe, case.changes, classes, generator, weight)
-                rows.append(torch.outer(torch.tensor(GRID) * float(size[layer]), vector.float()))
+                rows.append(torch.outer(torch.tensor(grid) * float(size[layer]), vector.float()))
         vectors[layer] = torch.cat(rows)
-    total = 1 + len(methods) * len(weights) * len(GRID)
+    total = 1 + len(methods) * len(weights) * len(grid)
     shares = []
     for start in range(0, total, _ROWS):
-        run = run_edited(room.loaded, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()})
+        run = run_edited(
+            room.loaded, case.moves, {k: v[start : start + _ROWS] for k, v in vectors.items()}, room.probes.site
+        )
         shares.append(run.probabilities.numpy())
     return np.concatenate(shares), legal_mask(case.legal)
 
@@ -130,6 +142,7 @@ def run_trials(
     layers: Sequence[int],
     labels: str = "parity",
     weights: Sequence[Weights] | None = None,
+    unit: str = "stream",
     progress: Progress = silent,
     check: Check = no_check,
 ) -> tuple[TrialRow, ...]:
@@ -139,7 +152,8 @@ def run_trials(
     fixed scale of each method is chosen. ``weights``: factors of the changes among which "best" may choose as well as
     among the scales, such as `edits.weight_tuples`; the first must be all 1, and it is the only one for "fixed". None
     leaves the scale common to all squares. Two squares have 63 of them and take some seventy times as long as one
-    weight, three have 841: the papers try them all, and every one more is a better look at the answer.
+    weight, three have 841: the papers try them all, and every one more is a better look at the answer. ``unit``: of the
+    scales, one of `UNITS`.
 
     Raises UserError(field="cases") without cases or tuning cases, (field="weights") if the first is not all 1.
     """
@@ -148,8 +162,8 @@ def run_trials(
     tuples: list[Weights | None] = [None] if weights is None else list(weights)
     if not tuples or any(w != 1 for w in tuples[0] or ()):
         raise UserError("The first of the weights must be all 1.", "weights")
-    everything, first = [*tuning, *cases], len(tuning)
-    shape = (len(everything), len(methods), len(tuples), len(GRID))
+    everything, first, grid = [*tuning, *cases], len(tuning), GRIDS[unit]
+    shape = (len(everything), len(methods), len(tuples), len(grid))
     total, top = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     null, null_top, own = (np.zeros(len(everything)) for _ in range(3))
     for i, case in enumerate(everything):
@@ -158,11 +172,11 @@ def run_trials(
             progress(i / len(everything), f"case {i} of {len(everything)}")
         # Only "best", which tuning has no use for, looks beyond the first weights.
         candidates = tuples if i >= first else tuples[:1]
-        shares, legal = run_case(room, case, methods, layers, labels, i, candidates)
+        shares, legal = run_case(room, case, methods, layers, labels, i, candidates, unit)
         counts = errors(shares, legal)
         null[i], null_top[i] = counts.total[0], counts.top_n[0]
         own[i] = errors(shares[0], legal_mask(case.before)).total
-        part = (len(methods), len(candidates), len(GRID))
+        part = (len(methods), len(candidates), len(grid))
         total[i, :, : len(candidates)] = counts.total[1:].reshape(part)
         top[i, :, : len(candidates)] = counts.top_n[1:].reshape(part)
     rows = []
@@ -189,7 +203,7 @@ def run_trials(
                     own=float(own[first:].mean()),
                     exact=float((total[pick] == 0).mean()),
                     top_n=float(top[pick].mean()),
-                    scale=float(np.array(GRID)[scale].mean()),
+                    scale=float(np.array(grid)[scale].mean()),
                     cases=len(cases),
                 )
             )

@@ -77,8 +77,15 @@ def edits_by_squares(figures: ModelFigures, options: NoOptions, theme: str) -> D
 @view("othello/probes", ModelFigures)
 def probes(figures: ModelFigures, options: NoOptions, theme: str) -> Drawing:
     """Every probe of the model with its parameters and scores."""
-    columns = ("probe", "block", "labels", "parameters", "squares right", "macro F1", "seconds to fit")
-    rows = tuple((r.title, r.layer, r.labels, r.parameters, r.accuracy, r.macro_f1, r.seconds) for r in figures.probes)
+    columns: tuple[str, ...] = (
+        "probe", "block", "labels", "parameters", "squares right", "macro F1", "seconds to fit",
+    )  # fmt: skip
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (r.title, r.layer, r.labels, r.parameters, r.accuracy, r.macro_f1, r.seconds) for r in figures.probes
+    )
+    if any(r.own is not None for r in figures.probes):
+        columns += ("fitted here: squares right", "cosine with those fitted here")
+        rows = tuple((*row, r.own, r.cosine) for row, r in zip(rows, figures.probes, strict=True))
     return Drawing(
         None,
         figures.accuracy_caption,

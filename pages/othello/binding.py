@@ -5,14 +5,13 @@ from __future__ import annotations
 from dash import Input, Output, State, callback
 from dash.exceptions import PreventUpdate
 
-from analysis.othello.sources import OthelloSource
 from analysis.tpr.ops.reading import OthelloBinding
 from components.kit.types import Json, Outputs, Typed
 from components.othello.views import OfModel, binding_matrix, unbound_squares
 from pages.cards import content
 from pages.common import ask_for, reply_of
 from pages.othello.cards import MATRIX, PLANE
-from pages.othello.state import Game
+from pages.othello.state import Game, label_of, probes_of
 
 
 @callback(
@@ -45,12 +44,16 @@ def show_binding(
         plane = PLANE.empty("Play a move first.")
         return {"plane": plane, "matrix": MATRIX.empty(), "words": "", "error": None}
     reply, panel = ask_for(
-        lambda: OthelloBinding(source, game.moves, game.ply, int(layer), labels, probe=probe), session, "oth-binding"
+        lambda: OthelloBinding(
+            source, game.moves, game.ply, int(layer), labels, probe=probe, probes=probes_of(figures)
+        ),
+        session,
+        "oth-binding",
     )
     if reply is None:
         return {"plane": PLANE.empty(), "matrix": MATRIX.empty(), "words": "", "error": panel}
     right = int((reply.answer.logits.argmax(-1) == reply.answer.truth).sum())
-    of_model = OfModel(OthelloSource(source).label)
+    of_model = OfModel(label_of(source, figures))
     return {
         "plane": content(unbound_squares, reply, reply_of(figures), options=of_model, theme=theme),
         "matrix": content(binding_matrix, reply, options=of_model, theme=theme),

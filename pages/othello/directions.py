@@ -6,7 +6,6 @@ from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
-from analysis.othello.sources import OthelloSource
 from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.ops.reading import OthelloDirections
 from components.kit.card import UNCHANGED
@@ -17,6 +16,7 @@ from components.othello.views import OfModel, accuracy_by_parameters
 from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of
 from pages.othello.cards import COSINES, RANKS
+from pages.othello.state import label_of, probes_of
 
 MAIN = 52
 
@@ -74,7 +74,11 @@ def show_directions(
     if not kinds:
         raise PreventUpdate
     _size, kind = kinds[min(int(size or 0), len(kinds) - 1)]
-    reply, panel = ask_for(lambda: OthelloDirections(source, int(layer), kind, labels), session, "oth-directions")
+    reply, panel = ask_for(
+        lambda: OthelloDirections(source, int(layer), kind, labels, probes=probes_of(figures)),
+        session,
+        "oth-directions",
+    )
     if reply is None:
         unchanged = dict.fromkeys(("boards", "boards_ref", "caption", "words"), no_update)
         return unchanged | {"ranks": UNCHANGED, "error": panel}
@@ -84,6 +88,6 @@ def show_directions(
         "boards_ref": ref_of(cosines, reply),
         "caption": reply.answer.caption,
         "words": reply.answer.words,
-        "ranks": content(accuracy_by_parameters, reply, options=OfModel(OthelloSource(source).label), theme=theme),
+        "ranks": content(accuracy_by_parameters, reply, options=OfModel(label_of(source, figures)), theme=theme),
         "error": None,
     }

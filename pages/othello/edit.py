@@ -8,7 +8,6 @@ from dash import Input, Output, State, callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
-from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import square_name
 from analysis.tpr.answers.edit import PositionEdit, RepairRow
 from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
@@ -24,7 +23,7 @@ from pages.cards import content, ref_of
 from pages.common import ask_for, refusal
 from pages.othello.cards import EDIT, EDITED, LASTING
 from pages.othello.reading import NO_MOVE
-from pages.othello.state import Edits, Game
+from pages.othello.state import Edits, Game, label_of, probes_of
 from pages.presses import Press, queue_callbacks, settle
 
 BOARDS = ("oth-after", "oth-difference", "oth-crosstalk", "oth-repair-board")
@@ -137,6 +136,7 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
         "method": Input("oth-method", "value"),
         "scale": Input("oth-scale", "value"),
         "choose": Input("oth-choose", "value"),
+        "unit": Input("oth-unit", "value"),
         "blocks": Input("oth-blocks", "value"),
         "labels": Input("oth-labels", "value"),
         "tab": Input("oth-tab", "active_tab"),
@@ -149,8 +149,8 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
     prevent_initial_call="initial_duplicate",
 )
 def ask_edit(
-    edits: Json, data: Json, method: str, scale: Typed, choose: str, blocks: list[int], labels: str, tab: str,
-    figures: Json, theme: str, layer: Typed, source: str, session: str,
+    edits: Json, data: Json, method: str, scale: Typed, choose: str, unit: str, blocks: list[int], labels: str,
+    tab: str, figures: Json, theme: str, layer: Typed, source: str, session: str,
 ) -> Outputs:  # fmt: skip
     """Run the edit and show everything that follows from it."""
     if tab != "edit" or figures is None:
@@ -170,14 +170,14 @@ def ask_edit(
     def by(way: str) -> OthelloEdit:
         return OthelloEdit(
             source, game.moves, game.ply, int(layer or 0), labels, edits=rows, method=way, scale=scale, choose=choose,
-            first=blocks[0], last=blocks[1],
+            first=blocks[0], last=blocks[1], unit=unit, probes=probes_of(figures),
         )  # fmt: skip
 
     reply, panel = ask_for(lambda: by(method), session, "oth-edit")
     if reply is None:
         unchanged = dict.fromkeys(("boards", "words", "repair"), no_update)
         return unchanged | {"moves": UNCHANGED, "refs": [no_update] * 2, "error": panel}
-    best, model = choose == "best", OthelloSource(source).label
+    best, model = choose == "best", label_of(source, figures)
     way = EditWay(method, best, model)
     options = EditedPosition(game.moves, game.ply, int(layer or 0), labels, model, rows, method, best)
     # Edits that should do nothing are asked for when this one is pinned, as its control.

@@ -44,6 +44,15 @@ def edit_panel() -> Node:
                                 {"label": "best of the grid (looks at the answer)", "value": "best"},
                             ],
                         ),
+                        dbc.RadioItems(
+                            id="oth-unit",
+                            inline=True,
+                            value="stream",
+                            options=[
+                                {"label": "tenths of the stream", "value": "stream"},
+                                {"label": "absolute", "value": "absolute"},
+                            ],
+                        ),
                         named(
                             "scale",
                             dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
@@ -124,6 +133,24 @@ def edit_panel() -> Node:
                 className="attune-two",
             ),
             MANY.layout(
+                html.Div(
+                    [
+                        dcc.Upload(
+                            html.Button("Cases from a file (.json)", className="attune-button", type="button"),
+                            id="oth-given-upload",
+                            max_size=16 << 20,
+                        ),
+                        html.Button(
+                            "Random cases again",
+                            id="oth-given-clear",
+                            className="attune-button",
+                            type="button",
+                            disabled=True,
+                        ),
+                        html.Span(id="oth-given-said", className="attune-note", **{"aria-live": "polite"}),
+                    ],
+                    className="attune-row",
+                ),
                 html.Div(id="oth-trials-error"),
                 html.Div(id="oth-trials-table", className="attune-table-box"),
                 controls=html.Div(

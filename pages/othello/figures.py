@@ -82,13 +82,23 @@ def edit_table(tables: Sequence[TrialTable]) -> Node:
     return html.Table([caption, html.Thead(head), html.Tbody(body)], className="attune-table")
 
 
+OTHERS = ("fitted here: squares right", "cosine with those fitted here")
+
+
+def beside_own(row: ProbeRow) -> tuple[str, str]:
+    """Squares right of the model's own probe of that kind and block, and the mean cosine of both probes' directions."""
+    if row.own is None or row.cosine is None:
+        return "–", "–"
+    return f"{row.own:.2%}", f"{row.cosine:.3f}"
+
+
 def probe_table(rows: Sequence[ProbeRow]) -> Node:
     """Every probe of the model with its parameters and scores."""
     if not rows:
         return note("There are no probes for this model yet.")
-    head = html.Tr(
-        [html.Th(t) for t in ("probe", "block", "labels", "parameters", "squares right", "macro F1", "seconds to fit")]
-    )
+    titles = ["probe", "block", "labels", "parameters", "squares right", "macro F1", "seconds to fit"]
+    others = any(r.own is not None for r in rows)
+    head = html.Tr([html.Th(t) for t in [*titles, *(OTHERS if others else ())]])
     body = [
         html.Tr(
             [
@@ -98,7 +108,8 @@ def probe_table(rows: Sequence[ProbeRow]) -> Node:
                 html.Td(f"{r.parameters:,}"),
                 html.Td(f"{r.accuracy:.2%}"),
                 html.Td(f"{r.macro_f1:.4f}"),
-                html.Td(f"{r.seconds:.0f}"),
+                html.Td(f"{r.seconds:.0f}" if r.seconds else "–"),
+                *([html.Td(beside) for beside in beside_own(r)] if others else []),
             ]
         )
         for r in rows
@@ -111,6 +122,7 @@ def probe_table(rows: Sequence[ProbeRow]) -> Node:
     Output("oth-source-text", "value"),
     Output("oth-source-said", "children"),
     Output("oth-source-error", "children"),
+    Output("oth-probes", "value", allow_duplicate=True),
     Input("oth-open", "n_clicks"),
     Input("oth-bundled", "n_clicks"),
     Input("oth-source-text", "n_submit"),
@@ -121,14 +133,16 @@ def probe_table(rows: Sequence[ProbeRow]) -> Node:
 )
 def open_model(
     _open: int | None, _bundled: int | None, _enter: int | None, text: str | None, before: str, session: str
-) -> tuple[Json, Json, Node, Node]:
+) -> tuple[Json, Json, Node, Node, Json]:
     """Another model is taken only once it has been loaded and seen to be an OthelloGPT."""
     source = "bundled" if ctx.triggered_id == "oth-bundled" else (text or "").strip()
     reply, panel = ask_for(lambda: OpenOthello(source), session, "oth-open")
     if reply is None:
-        return no_update, no_update, None, panel
+        return no_update, no_update, None, panel, no_update
     opened(source)
-    return (source if source != before else no_update), source, reply.answer.sentence, None
+    if source == before:
+        return no_update, source, reply.answer.sentence, None, no_update
+    return source, source, reply.answer.sentence, None, ""  # probes of others are of one model
 
 
 @callback(

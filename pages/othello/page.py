@@ -15,7 +15,7 @@ from components.kit.types import Node
 from components.othello.board import board
 from components.othello.position import OPACITY, PROBES
 from pages.manifest import PageManifest
-from pages.othello import binding, directions, edit, figures, play, reading, roles, trials
+from pages.othello import binding, directions, edit, figures, others, play, reading, roles, trials
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.edit_panel import edit_panel
 from pages.othello.picture import picture
@@ -26,7 +26,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (binding, directions, edit, figures, play, reading, roles, trials)
+CALLBACKS = (binding, directions, edit, figures, others, play, reading, roles, trials)
 
 STORIES = [
     {"label": "A long line turns, and one block does not see it yet", "value": "line"},
@@ -57,7 +57,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(directions_tab(), tab_id="directions", label="Directions"),
                     dbc.Tab(edit_panel(), tab_id="edit", label="Edit"),
                     dbc.Tab(figures_tab(), tab_id="figures", label="Figures"),
-                    dbc.Tab(model_tab(state.source), tab_id="model", label="Model and probes"),
+                    dbc.Tab(model_tab(state.source, state.probes), tab_id="model", label="Model and probes"),
                 ],
                 id="oth-tab",
                 active_tab=state.tab,
@@ -95,6 +95,7 @@ def _stores(state: OthelloState) -> list[Node]:
         dcc.Store(id="oth-edits", data=state.edits),
         dcc.Store(id="oth-reading"),
         dcc.Store(id="oth-trials-question"),
+        dcc.Store(id="oth-given"),
         dcc.Store(id="oth-board-play"),
         dcc.Store(id="oth-board-next"),
         dcc.Store(id="oth-board-believed"),
@@ -249,7 +250,8 @@ def _believed(state: OthelloState) -> Node:
             className="attune-boards",
         ),
         html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
-        html.Div(OPACITY, className="attune-caption"),
+        html.Div(f"{OPACITY} Point at a square to see it on all boards.", className="attune-caption"),
+        html.Div(id="oth-probes-in-use", className="attune-note", **{"aria-live": "polite"}),
         html.Div(id="oth-belief-error"),
         controls=controls,
     )

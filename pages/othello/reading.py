@@ -8,7 +8,7 @@ from dash import Input, Output, State, callback, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.othello.board import Board
-from analysis.othello.sources import OthelloSource
+from analysis.tpr.answers.model import SITE_TITLES
 from analysis.tpr.ops.reading import PROBES, OthelloFacts, OthelloReading
 from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Node, Outputs, Typed
@@ -28,7 +28,8 @@ from components.othello.views import AtPly, likely_moves
 from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
-from pages.othello.state import Game
+from pages.othello.state import Game, label_of, probes_of
+from pages.othello.tabs import set_options
 
 NO_MOVE = "The model has no token for the empty board: it reads from the first move on. Play one."
 
@@ -39,9 +40,13 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     Output("oth-layer", "marks"),
     Output("oth-layer", "value"),
     Output("oth-source-error", "children", allow_duplicate=True),
+    Output("oth-probes", "options"),
+    Output("oth-probes", "value"),
+    Output("oth-probes-in-use", "children"),
     Input("oth-source", "data"),
     Input("oth-fit-said", "children"),
     Input("files-opened", "data"),
+    Input("oth-probes", "value"),
     State("oth-layer", "value"),
     State("oth-start", "data"),
     State("oth-facts", "data"),
@@ -49,20 +54,37 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     prevent_initial_call="initial_duplicate",
 )
 def load_facts(
-    source: str, _fit: Node, _opened: Json, layer: Typed, start: int | None, before: Json, session: str
-) -> tuple[Json, Json, Json, Json, Node]:
+    source: str,
+    _fit: Node,
+    _opened: Json,
+    probes: str | None,
+    layer: Typed,
+    start: int | None,
+    before: Json,
+    session: str,
+) -> tuple[Json, Json, Json, Json, Node, Json, Json, Node]:
     """The question of the model's facts and figures; the block to open on is the address's, else where the linear probe
-    is best."""
-    reply, panel = ask_for(lambda: OthelloFacts(source), session, "oth-facts")
+    is best. Where the probes of others that are named are not there, the model's own take their place."""
+    reply, panel = ask_for(lambda: OthelloFacts(source, probes=probes or ""), session, "oth-facts")
+    if reply is None and probes:
+        reply, _ = ask_for(lambda: OthelloFacts(source), session, "oth-facts")
     if reply is None:
-        return no_update, no_update, no_update, no_update, panel
+        return no_update, no_update, no_update, no_update, panel, no_update, no_update, no_update
     facts = reply.answer.facts
     top = facts.layers - 1
     block = start if before is None else layer
-    if block is None or (before is not None and QuestionRef.from_dict(before).params != reply.question.params):
+    if block is None or (before is not None and _other_model(before, source)):
         block = facts.headline
     marks = {str(i): str(i) for i in range(top + 1)}
-    return asdict(reply.question), max(top, 1), marks, min(int(block), top), None
+    in_use = f"Probes of others: {facts.probes}. They read the {SITE_TITLES[facts.site]}." if facts.probes else ""
+    value = no_update if facts.probes == (probes or "") else facts.probes
+    block = min(int(block), top)
+    return asdict(reply.question), max(top, 1), marks, block, panel, set_options(facts.sets), value, in_use
+
+
+def _other_model(before: Json, source: str) -> bool:
+    """Whether the facts so far are of another model."""
+    return bool(OthelloFacts.from_params(QuestionRef.from_dict(before).params).source != source)
 
 
 @callback(
@@ -100,7 +122,9 @@ def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, sourc
         why = "All sixty squares are filled: there is no next move to predict, and no position for it."
         return no_reading(board, why)
     reply, panel = ask_for(
-        lambda: OthelloReading(source, line.moves, line.ply, int(layer), labels), session, "oth-reading"
+        lambda: OthelloReading(source, line.moves, line.ply, int(layer), labels, probes=probes_of(figures)),
+        session,
+        "oth-reading",
     )
     if reply is None:
         return no_reading(board, "") | {"next_error": panel}
@@ -112,7 +136,7 @@ def read(data: Json, layer: Typed, labels: str, figures: Json, theme: str, sourc
         by_layer = " ".join("–" if n is None else str(n) for n in answer.right_by_layer[name])
         right = f"{answer.right[name]} of 64 right · by block: {by_layer}" if name in believed else ""
         counts[name] = right or answer.missing[name]
-    model = OthelloSource(source).label
+    model = label_of(source, figures)
     options = Position(line.moves, line.ply, int(layer), labels, model)
     return {
         "question": asdict(reply.question),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
 
-from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import POSITIONS
 from analysis.tpr.answers.reading import GeometryRow
 from analysis.tpr.ops.reading import OthelloRoles
@@ -26,7 +25,7 @@ from components.othello.views import (
 from pages.cards import content, ref_of
 from pages.common import ask_for
 from pages.othello.cards import GAPS, GEOMETRY, GRAM, NEIGHBOURS, ROLES, SURVIVES
-from pages.othello.state import Game
+from pages.othello.state import Game, label_of, probes_of
 
 # Another change of basis with each press; 0 is the basis of the fit. Counted in the browser, where no press is lost.
 clientside_callback(
@@ -82,7 +81,15 @@ def show_roles(
     ply = max(1, min(game.ply, len(game.moves), POSITIONS))
     reply, panel = ask_for(
         lambda: OthelloRoles(
-            source, game.moves, ply, int(layer), labels, probe=probe, gauge=int(gauge), embedding=embedding
+            source,
+            game.moves,
+            ply,
+            int(layer),
+            labels,
+            probe=probe,
+            gauge=int(gauge),
+            embedding=embedding,
+            probes=probes_of(figures),
         ),
         session,
         "oth-roles",
@@ -92,7 +99,7 @@ def show_roles(
             "roles": UNCHANGED, "survives": UNCHANGED, "gaps": UNCHANGED, "gram": UNCHANGED, "neighbours": UNCHANGED,
             "table": no_update, "table_ref": no_update, "words": no_update, "error": panel,
         }  # fmt: skip
-    model = OthelloSource(source).label
+    model = label_of(source, figures)
     of_model = OfModel(model)
     return {
         "roles": content(role_map, reply, options=Embedding(embedding, model), theme=theme),

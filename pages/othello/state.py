@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,7 +13,8 @@ from analysis.othello.records import format_moves, parse_moves
 from analysis.othello.sources import OthelloSource
 from analysis.othello.squares import MOVES, POSITIONS
 from analysis.tpr.ops.edit import MAX_EDITS
-from analysis.tpr.ops.reading import BINDING_PROBES, LABELS, MAX_LAYER
+from analysis.tpr.ops.reading import BINDING_PROBES, LABELS, MAX_LAYER, OthelloFacts
+from analysis.view_ref import QuestionRef
 from components.kit.types import Json
 from pages.state import At, Parsed, Partly
 
@@ -20,6 +22,7 @@ PATH = "/othello"
 TABS = ("binding", "roles", "directions", "edit", "figures", "model")
 START = parse_moves("C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4")
 """A game to open on, in the convention of this page: letter = row."""
+_SET = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 Edits = tuple[tuple[int, int], ...]
 """(square, target class) pairs."""
 
@@ -56,6 +59,17 @@ class Game:
         return 1 <= self.ply <= POSITIONS
 
 
+def probes_of(figures: Json) -> str:
+    """The set of probes that the page's facts are of: the name of one of others, empty for the model's own."""
+    return OthelloFacts.from_params(QuestionRef.from_dict(figures).params).probes if figures else ""
+
+
+def label_of(source: str, figures: Json) -> str:
+    """The model for a caption or an export, and the probes if they are not its own."""
+    probes, model = probes_of(figures), OthelloSource(source).label
+    return f"{model}, probes {probes}" if probes else model
+
+
 def text_of(moves: tuple[int, ...]) -> str:
     """A line in the address; a space stands for the empty one, which else would be left out."""
     return format_moves(moves, "rows").replace(" ", "") or " "
@@ -70,6 +84,12 @@ def _moves(text: str) -> tuple[int, ...]:
 
 def _source(text: str) -> str:
     return OthelloSource(text).text
+
+
+def _set_name(text: str) -> str:
+    if not _SET.fullmatch(text):
+        raise UserError(f"The address names the probes {text[:40]!r}, which is no name of a set.")
+    return text
 
 
 def _edits(data: Json) -> Partly:
@@ -98,6 +118,7 @@ class OthelloState:
     probe: Annotated[str, Choice(BINDING_PROBES)] = "tpr"
     edits: Annotated[Edits, Parsed(_edits, (((19, 2), (20, 0)), ()))] = ()
     tab: Annotated[str, Choice(TABS)] = "binding"
+    probes: Annotated[str, Parsed(_set_name, ("opened-probes",), raw=True)] = ""
     problems: tuple[str, ...] = ()
 
     @property

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.tpr.answers.model import SITE_TITLES
+from analysis.tpr.ops.others import FROM_FILE, OpenProbes
 from analysis.tpr.ops.reading import FitProbes
 from components.kit.field import number_field
 from components.kit.names import named, progress
@@ -38,6 +41,12 @@ PROBE_CHOICES = [
     {"label": "TPR, 52 roles × 2 fillers", "value": "tpr"},
     {"label": "TPR, 64 × 2", "value": "tpr-full"},
     {"label": "trilinear, 8 × 8 × 2", "value": "trilinear"},
+]
+
+
+PLACE_CHOICES = [
+    {"label": "the place that the file names", "value": FROM_FILE},
+    *({"label": title, "value": site} for site, title in SITE_TITLES.items()),
 ]
 
 
@@ -198,8 +207,54 @@ def figures_tab() -> Node:
     )
 
 
-def model_tab(source: str) -> Node:
-    """Another model, and the fit of its probes."""
+def set_options(sets: Sequence[str]) -> list[dict[str, str]]:
+    """The model's own probes, and sets of others that were opened for it."""
+    return [{"label": "the model's own", "value": ""}, *({"label": name, "value": name} for name in sets)]
+
+
+def _others(probes: str) -> Node:
+    """Which probes the page uses, and the way in for those of others."""
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span("Probes in use", id="oth-probes-label"),
+                    html.Div(
+                        dcc.Dropdown(
+                            set_options([probes] if probes else []),
+                            probes,
+                            id="oth-probes",
+                            clearable=False,
+                            searchable=False,
+                        ),
+                        className="attune-pick attune-story",
+                    ),
+                    dcc.Upload(
+                        button("oth-probes-open", "Open probes of others (.pt, .pth, .safetensors)"),
+                        id="oth-probes-upload",
+                        multiple=True,
+                        max_size=64 << 20,
+                    ),
+                    number_field(OpenProbes, "block", "oth-probes-block", "block, if no file says it"),
+                    html.Div(
+                        dcc.Dropdown(
+                            PLACE_CHOICES, FROM_FILE, id="oth-probes-place", clearable=False, searchable=False
+                        ),
+                        className="attune-pick attune-story",
+                    ),
+                    number_field(OpenProbes, "number", "oth-probes-number", "number in the tensor"),
+                    dbc.Checkbox(id="oth-probes-centred", label="trained on a centred stream", value=False),
+                ],
+                className="attune-row",
+            ),
+            html.Div(id="oth-probes-error"),
+            html.Div(id="oth-probes-said", className="attune-note", **{"aria-live": "polite"}),
+        ]
+    )
+
+
+def model_tab(source: str, probes: str) -> Node:
+    """Another model, the probes of others, and the fit of its own."""
     return PROBES.layout(
         html.P(
             "Take another OthelloGPT: a checkpoint file (.pth, .ckpt, .safetensors) in the minGPT or "
@@ -217,6 +272,8 @@ def model_tab(source: str) -> Node:
         ),
         html.Div(id="oth-source-error"),
         html.Div(id="oth-source-said", className="attune-note", **{"aria-live": "polite"}),
+        html.Hr(),
+        _others(probes),
         html.Hr(),
         html.Div(
             [

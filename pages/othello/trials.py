@@ -16,7 +16,7 @@ from components.othello.views import trial_errors
 from pages.cards import content, ref_of
 from pages.common import ask_job, reply_of
 from pages.othello.cards import MANY, TRIALS
-from pages.othello.state import PATH
+from pages.othello.state import PATH, probes_of
 
 COLUMNS = (
     "method",
@@ -39,6 +39,9 @@ COLUMNS = (
     State("oth-trial-seed", "value"),
     State("oth-labels", "value"),
     State("oth-blocks", "value"),
+    State("oth-unit", "value"),
+    State("oth-given", "data"),
+    State("oth-facts", "data"),
     State("oth-source", "data"),
     State("session", "data"),
     background=True,
@@ -52,14 +55,23 @@ COLUMNS = (
 )
 def run_trials(
     set_progress: Relay, clicks: int | None, cases: Typed, squares: Typed, seed: Typed, labels: str, blocks: list[int],
-    source: str, session: str,
+    unit: str, given: str | None, figures: Json, source: str, session: str,
 ) -> tuple[Json, Node]:  # fmt: skip
     """Run them as a job."""
     if not clicks:
         return no_update, no_update
     reply, panel = ask_job(
         lambda: OthelloTrials(
-            source, cases=cases, squares=squares, seed=seed, labels=labels, first=blocks[0], last=blocks[1]
+            source,
+            cases=cases,
+            squares=squares,
+            seed=seed,
+            labels=labels,
+            first=blocks[0],
+            last=blocks[1],
+            unit=unit,
+            given=given or "",
+            probes=probes_of(figures),
         ),
         set_progress,
         session,

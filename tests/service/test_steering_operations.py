@@ -338,13 +338,13 @@ def test_the_price_of_each_token_is_that_of_two_plain_passes(bench: Bench) -> No
 
 def test_the_base_text_is_made_once_and_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    real = writing.generate_stream
+    real = writing.generate_batch
 
-    def counted(*args: Any, **options: Any) -> Any:
-        made.append(len(list(options["interventions"])))
-        return real(*args, **options)
+    def counted(loaded: Any, arms: Any, count: int) -> Any:
+        made.extend(len(arm.interventions) for arm in arms)
+        return real(loaded, arms, count)
 
-    monkeypatch.setattr(writing, "generate_stream", counted)
+    monkeypatch.setattr(writing, "generate_batch", counted)
     one = written(bench, bench.steer(RegionSetting(1, 0.5)))
     assert sorted(made) == [0, 1] and not one["base_remembered"]
     made.clear()

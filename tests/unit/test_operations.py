@@ -78,6 +78,7 @@ OTHER: dict[str, Any] = {
     "choose": "best",
     "scale": 2.0,
     "story": "edit",
+    "width": "narrow",
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
@@ -100,8 +101,16 @@ OTHER: dict[str, Any] = {
     "tier": "2",
     "tiers": ("1",),
     "questions": (QuestionRef("TrainToy", {"seed": 3}),),
+    "pages": ("/neurons",),
+    "budget": 3600.0,
     "pins": ("0" * 32,),
     "again": "0",
+    "unit": "absolute",
+    "probes": "opened-others",
+    "given": "0" * 16,
+    "files": (("probe.pt", "AA=="),),
+    "block": 2,
+    "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
         ("texts", "token", "fit", "label", "positive", "negative", "name", "dataset", "file", "generation"), "other"
@@ -121,6 +130,7 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})

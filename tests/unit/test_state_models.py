@@ -16,13 +16,14 @@ from analysis.errors import UserError
 from analysis.faithfulness.lines import Line
 from analysis.faithfulness.passes import Count, hiding_works, plain
 from analysis.faithfulness.reader import packing_works
+from analysis.models.batch import Row
 from analysis.models.caching import way_of_going_on
 from analysis.models.facts import describe, probe_ids
 from analysis.models.generation import decode
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.steering import Add, generate_stream, steer
+from analysis.steering import Add, Arm, generate_batch, generate_stream, steer
 from analysis.steering.writing import Reader
 
 IDS = [5, 9, 30, 7, 11, 13, 40, 41]
@@ -92,9 +93,30 @@ def test_steered_text_and_its_prices_equal_whole_passes(kind: str) -> None:
         with steer(loaded, made, prompt_tokens=len(IDS)):
             assert torch.allclose(logits, whole(loaded, ids)[-1], atol=2e-3)
         ids.append(token)
-    reader, plain_logits = Reader(loaded, IDS), whole(loaded, [*IDS, 3, 4, 5, 6, 7])
-    read = torch.cat([reader.logits_before([3, 4]), reader.logits_before([5, 6, 7])])
-    assert torch.allclose(read, plain_logits[len(IDS) - 1 : -1], atol=2e-3)
+    reader, texts = Reader(loaded, IDS, 2), ([3, 4, 5, 6, 7], [9, 8, 7])
+    first, second = reader.logits_before({0: [3, 4], 1: [9, 8]}), reader.logits_before({0: [5, 6, 7], 1: [7]})
+    for n, text in enumerate(texts):
+        read = torch.cat([first[n], second[n]])
+        assert torch.allclose(read, whole(loaded, [*IDS, *text])[len(IDS) - 1 : -1], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_of_a_batch_are_those_of_single_runs(kind: str) -> None:
+    loaded = loaded_kind(kind)
+    push = torch.randn(64, generator=torch.Generator().manual_seed(2)) * 3
+    arms = [
+        Arm(Row(tuple(IDS), 1.0, seed=1)),
+        Arm(Row(tuple(IDS[:3]), 1.0, seed=2), [Add(Site(1), push)]),
+        Arm(Row(tuple(IDS)), [Add(Site(0), push, where="generated")]),
+    ]
+    texts: list[list[int]] = [[], [], []]
+    for steps in generate_batch(loaded, arms, 5):
+        for step in steps:
+            with steer(loaded, arms[step.arm].interventions, prompt_tokens=len(arms[step.arm].row.ids)):
+                want = whole(loaded, [*arms[step.arm].row.ids, *texts[step.arm]])[-1]
+            assert torch.allclose(step.logits, want, atol=2e-3)
+            texts[step.arm].append(step.token)
+    assert all(texts)
 
 
 @pytest.mark.parametrize("kind", KINDS)

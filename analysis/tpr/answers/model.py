@@ -7,10 +7,21 @@ from typing import Any
 
 from analysis.tpr.answers.edit import TrialTable
 
+SITE_TITLES = {
+    "resid_post": "residual stream after the block",
+    "resid_mid": "residual stream between attention and MLP",
+    "resid_pre": "residual stream before the block",
+    "attn_out": "output of the attention",
+    "mlp_out": "output of the MLP",
+}
+"""Where in a block a probe reads, by the names of TransformerLens."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a page may say of an OthelloGPT. ``headline``: the block that the page opens on; ``kinds`` of its probes."""
+    """What a page may say of an OthelloGPT. ``headline``: the block that the page opens on; ``kinds`` of its probes;
+    ``sets``: probes of others that were opened for it; ``probes``: the one of them in use, empty for its own; ``site``:
+    where in a block these read."""
 
     label: str
     source: str
@@ -21,6 +32,9 @@ class ModelFacts:
     parameters: int
     headline: int
     kinds: tuple[str, ...]
+    sets: tuple[str, ...] = ()
+    probes: str = ""
+    site: str = "resid_post"
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,9 @@ class RandomNetwork:
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """A probe of the set: its scores on other games, and the seconds that its fit took."""
+    """A probe of the set: its scores on other games, and the seconds that its fit took. Of a probe of others beside the
+    model's own of that kind, block and labels: the ``cosine`` of their directions (mean over squares and classes, class
+    mean taken out) and the ``own`` one's accuracy, None where there is none; ``site``: where in the block it reads."""
 
     title: str
     layer: int
@@ -74,6 +90,9 @@ class ProbeRow:
     accuracy: float
     macro_f1: float
     seconds: float
+    site: str = "resid_post"
+    cosine: float | None = None
+    own: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,4 +132,21 @@ class ModelCheck:
 class ProbeFit:
     """That probes were fitted, and how good they are, in a sentence."""
 
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ProbesOpened:
+    """That probes of others were opened, under which ``name`` they stand, and how well they read, in a sentence."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class CasesOpened:
+    """That cases of an intervention were opened: their ``key``, how many, and a sentence."""
+
+    key: str
+    count: int
     sentence: str

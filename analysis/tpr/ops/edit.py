@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from analysis.engine.context import Context
 from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import Choice, Real, Whole, whole
+from analysis.fields import Choice, Real, Text, Whole, whole
 from analysis.othello.board import Board
 from analysis.othello.squares import CENTRE, square_name
 from analysis.tpr.answers.edit import PositionEdit, Story, TrialTable
@@ -17,6 +17,7 @@ from analysis.tpr.ops.reading import LABELS, MAX_LAYER, OfGame, OfOthello
 METHODS = ("tpr", "linear", "linear-minus", "trilinear", "random", "wrong-square")
 MAX_EDITS = 4
 STORIES = ("line", "edit", "pass")
+UNITS = ("stream", "absolute")
 
 
 def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> None:
@@ -45,7 +46,8 @@ def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> No
 class OthelloEdit(OfGame[PositionEdit]):
     """Edit up to four squares of one position and look at everything that follows.
 
-    ``edits``: (square, target class) pairs. ``scale``: length of the vector added, with ``choose`` "fixed"; with
+    ``edits``: (square, target class) pairs. ``scale``: length of the vector added, with ``choose`` "fixed", in tenths
+    of the stream's median length or, with ``unit`` "absolute", as it is; with
     "best" the scale of the grid with the fewest errors is taken, by looking at the answer, and the result says so.
     ``first`` and ``last``: the blocks after which it is added.
     """
@@ -57,6 +59,7 @@ class OthelloEdit(OfGame[PositionEdit]):
     first: Annotated[int, Whole(0, MAX_LAYER, words="The first block")] = 0
     last: int = 199
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
+    unit: Annotated[str, Choice(UNITS, words="The unit of the scale")] = "stream"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,12 +87,17 @@ class OthelloEdit(OfGame[PositionEdit]):
             layers=list(layers),
             labels=self.labels,
             seed=self.seed,
+            unit=self.unit,
         )
 
 
 @dataclass(frozen=True)
 class OthelloTrials(OfOthello[TrialTable]):
-    """Many random edits by all methods: mean errors with intervals, the null, the controls."""
+    """Many edits by all methods: mean errors with intervals, the null, the controls.
+
+    ``given``: the key of cases that were opened from a file (:class:`OpenCases`), which are then all run in place of
+    random ones.
+    """
 
     kind: ClassVar[Kind] = "job"
     cases: Annotated[int, Whole(20, 2000, words="The number of cases")] = 200
@@ -98,18 +106,24 @@ class OthelloTrials(OfOthello[TrialTable]):
     labels: Annotated[str, Choice(LABELS, words="The labels")] = "parity"
     first: Annotated[int, Whole(0, MAX_LAYER, words="The first block")] = 0
     last: int = 199
+    unit: Annotated[str, Choice(UNITS, words="The unit of the scale")] = "stream"
+    given: Annotated[str, Text(16, words="The cases")] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole(self.last, self.first, MAX_LAYER, "last", "The last block")
 
     def describe(self) -> str:
+        if self.given:
+            return "Edits of opened cases"
         return f"{self.cases} edits of {self.squares} square{'s' if self.squares > 1 else ''}"
 
     def run(self, context: Context) -> TrialTable:
         from analysis.tpr.editing import trial_table
+        from analysis.tpr.given_cases import read_cases
 
         room = self.room(context)
+        given = read_cases(self.given, self.labels) if self.given else None
         layers = list(range(self.first, min(self.last, room.layers - 1) + 1))
         return trial_table(
             room,
@@ -118,6 +132,8 @@ class OthelloTrials(OfOthello[TrialTable]):
             seed=self.seed,
             labels=self.labels,
             layers=layers,
+            unit=self.unit,
+            given=given,
             progress=context.progress,
             check=context.check,
         )

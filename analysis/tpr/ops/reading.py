@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from analysis.engine.context import Context
 from analysis.engine.operation import A, Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import Choice, Whole, whole
+from analysis.fields import Choice, Text, Whole, whole
 from analysis.models.spec import ModelSpec
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource
@@ -39,9 +39,10 @@ def check_moves(moves: Any) -> None:
 
 @dataclass(frozen=True)
 class OfOthello(Operation[A]):
-    """Something about one OthelloGPT."""
+    """Something about one OthelloGPT. ``probes``: a set of others that was opened for it, empty for its own."""
 
     source: str = "bundled"
+    probes: Annotated[str, Text(81, words="The set of probes")] = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         # Named once, since whoever asks later which model this needs must not hear of a path that is gone.
@@ -61,14 +62,14 @@ class OfOthello(Operation[A]):
         """Which weights and which probes a kept result belongs to."""
         from analysis.tpr.room import open_room
 
-        room = open_room(context, self.source, fresh=False)
+        room = open_room(context, self.source, fresh=False, probes=self.probes)
         return f"{room.fingerprint} {room.probes.manifest.get('sha256', '')}"
 
     def room(self, context: Context) -> Room:
         """The network with its probes."""
         from analysis.tpr.room import open_room
 
-        return open_room(context, self.source)
+        return open_room(context, self.source, probes=self.probes)
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,8 @@ class FitProbes(OfOthello[ProbeFit]):
     def run(self, context: Context) -> Result:
         from analysis.tpr.library import PROBE_SETS
         from analysis.tpr.pipeline import fit_here
+        from analysis.tpr.room import open_room
 
-        room = self.room(context)
+        room = open_room(context, self.source)
         fit = fit_here(room, self, context.progress, context.check)
         return Result(*to_wire(fit), files=names_of(*pair_files(PROBE_SETS.own() / room.fingerprint)))
