@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             if name.startswith("others/"):
                 return self._send({"error": "no"}, 403, X_Error_Message="Forbidden")
             if name in self.server.repositories:
-                return self._send({"error": "there"}, 409)
+                return self._send({"error": "there", "url": f"{self.server.url}/{name}"}, 409)
             self.server.repositories[name] = {}
             self.server.private[name] = asked.get("visibility") == "private" or asked.get("private", False)
             return self._send({"url": f"{self.server.url}/{name}", "name": name})
