@@ -70,6 +70,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What is the weight vector of a neuron made of, read without any text?",
     picture=picture,
+    prepare="The neurons of this model have not been measured yet",
 )
 
 
