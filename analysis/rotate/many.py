@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.progress import Progress
+from analysis.progress import Progress, silent
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.objective import kurtosis
 from analysis.rotate.others import OtherResults, kept_tokens
 from analysis.rotate.outliers import LONG, QUANTILE
 from analysis.rotate.vectors import NeuronVectors
-
-if TYPE_CHECKING:
-    from analysis.rotate.ops.sets import FindMany
 
 
 def list_weights(U: Tensor, tokens: list[int]) -> Tensor:
@@ -37,37 +32,53 @@ def list_weights(U: Tensor, tokens: list[int]) -> Tensor:
     return weights
 
 
-def find_many(vectors: NeuronVectors, library: NeuronLibrary | None, run: FindMany, progress: Progress) -> OtherResults:
-    """The channels of ``run.neurons``. UserError: no such neuron, or neither measurements nor a list of tokens."""
-    U = vectors.projection(run.layer)
-    if run.outliers:
-        weights = list_weights(U, kept_tokens(run.outliers))
+def find_many(
+    vectors: NeuronVectors,
+    library: NeuronLibrary | None,
+    neurons: tuple[int, ...],
+    *,
+    layer: int,
+    vector: str,
+    channels: int = 5,
+    mask_z: float = 4.0,
+    optimiser: str = "lbfgs",
+    outliers: str = "",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> OtherResults:
+    """The channels of some neurons, settings as of :class:`analysis.rotate.ops.sets.FindMany`.
+
+    Raises UserError: no such neuron, or neither measurements nor a list of tokens.
+    """
+    U = vectors.projection(layer)
+    if outliers:
+        weights = list_weights(U, kept_tokens(outliers))
     elif library is not None:
-        weights = library.token_weights(library.projection_of(run.layer), len(U)).to(U)
+        weights = library.token_weights(library.projection_of(layer), len(U)).to(U)
     else:
         raise UserError(
             "Which tokens to leave out is not known for this model: press Measure, or open a list of tokens.", "model"
         )
-    official = run.optimiser == "adamw"
-    W = torch.stack([vectors.read(run.layer, run.vector, n) for n in run.neurons])
+    official = optimiser == "adamw"
+    W = torch.stack([vectors.read(layer, vector, n) for n in neurons])
     fitted = VocabularyChannels(
-        run.channels,
-        mask_z=run.mask_z,
-        optimiser=run.optimiser,
+        channels,
+        mask_z=mask_z,
+        optimiser=optimiser,
         starts=1 if official else 2,
         compatible=official,
-        random_state=run.seed,
+        random_state=seed,
     ).fit(W, U, weights, progress=lambda share, text="", **_facts: progress(share, text))
     found = fitted.channels_
-    unweighted = torch.stack([kurtosis(channels @ U.T) for channels in found])
+    unweighted = torch.stack([kurtosis(one @ U.T) for one in found])
     shape = tuple(found.shape[:2])
     return OtherResults(
-        neurons=run.neurons,
+        neurons=neurons,
         counts=np.full(shape[0], shape[1], np.int32),
         channels=found.float().cpu().numpy(),
         kurtosis=unweighted.float().cpu().numpy(),
         step=fitted.evaluations_.cpu().numpy().astype(np.int32),
         masked=fitted.masked_.cpu().numpy().astype(np.int32),
-        layer=run.layer,
-        vector=run.vector,
+        layer=layer,
+        vector=vector,
     )

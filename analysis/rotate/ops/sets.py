@@ -192,7 +192,11 @@ class FindMany(OnNeurons[SetKept]):
 
         began = time.perf_counter()
         vectors, library = self.opened(context)
-        results = find_many(vectors, library, self, context.progress)
+        results = find_many(
+            vectors, library, self.neurons, layer=self.layer, vector=self.vector, channels=self.channels,
+            mask_z=self.mask_z, optimiser=self.optimiser, outliers=self.outliers, seed=self.seed,
+            progress=context.progress,
+        )  # fmt: skip
         facts = vectors.loaded.facts
         label = f"{len(self.neurons)} neurons, block {self.layer}, {self.vector}, {self.optimiser}"
         settings = {k: v for k, v in self.to_params().items() if k not in ("model", "neurons")}
