@@ -132,6 +132,7 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
