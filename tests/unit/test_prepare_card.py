@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.prepare.answers import Budget, LevelFacts, PageFacts, Preparation, ProductFacts
-
 from analysis.models.spec import ModelSpec
+from analysis.prepare.answers import Budget, LevelFacts, PageFacts, Preparation, ProductFacts
 from analysis.status import JobRow
 from components.frame.prepare_card import budget_options, level_table, price, usual_budget
 from pages.frame.prepare import (
