@@ -168,6 +168,9 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    # Prepare
+    "DescribePrepare": _MODEL,
+    "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
     "CheckPins": nothing("pins", "again"),

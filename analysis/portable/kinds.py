@@ -94,6 +94,9 @@ KINDS: dict[str, ArtefactKind] = {
         ArtefactKind(
             "contrast", "fitted contrast", "/attention", ("analysis.qk.library", "CONTRASTS"), gaps=r"attention|hits",
         ),
+        ArtefactKind(
+            "channels", "set of channels", "/neurons", ("analysis.rotate.sets", "CHANNEL_SETS"),
+        ),
     )
 }  # fmt: skip
 """All kinds by name, in the order of lists."""

@@ -110,6 +110,10 @@ OTHER: dict[str, Any] = {
     "given": "0" * 16,
     "files": (("probe.pt", "AA=="),),
     "block": 2,
+    "neurons": (3, 5),
+    "against": "other",
+    "outliers": "0" * 16,
+    "content": "AA==",
     "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(

@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 TOKEN = "hf_" + "t" * 34
-COMMIT = "c" * 40
 
 
 class HubServer(ThreadingHTTPServer):
@@ -28,6 +27,11 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
         self.commits = 0
+
+    @property
+    def commit(self) -> str:
+        """The newest commit of all repositories."""
+        return f"{self.commits + 1:040x}"
 
     @property
     def url(self) -> str:
@@ -97,7 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
                 files[row["value"]["path"]] = base64.b64decode(row["value"]["content"])
         self.server.commits += 1
         return self._send(
-            {"success": True, "commitOid": COMMIT, "commitUrl": f"{self.server.url}/{found[1]}/commit/{COMMIT}"}
+            {
+                "success": True,
+                "commitOid": self.server.commit,
+                "commitUrl": f"{self.server.url}/{found[1]}/commit/{self.server.commit}",
+            }
         )
 
     def do_HEAD(self) -> None:
@@ -115,10 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send({"error": "no"}, 404, X_Error_Code="EntryNotFound")
             body = files[found[2]]
             etag = hashlib.sha256(body).hexdigest()
-            return self._send(body=body, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+            return self._send(body=body, ETag=f'"{etag}"', X_Repo_Commit=self.server.commit)
         name = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", self.path.partition("?")[0])
         if name and name[1] in self.server.repositories:
-            return self._send({"id": name[1], "sha": COMMIT, "siblings": [], "private": self.server.private[name[1]]})
+            return self._send(
+                {"id": name[1], "sha": self.server.commit, "siblings": [], "private": self.server.private[name[1]]}
+            )
         return self._send({"error": "no"}, 404, X_Error_Code="RepoNotFound")
 
 
