@@ -28,6 +28,7 @@ from components.frame.shell import shell
 from pages.frame.background import RelayManager, open_cache
 from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
+from pages.frame.prepare import register_prepare
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
@@ -105,6 +106,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_routes(app)
     register_pins(app)
     register_tours(app)
+    register_prepare(app, pages)
     register_talk(app)
     for page in pages:
         if page.routes is not None:

@@ -108,6 +108,7 @@ CONTROLS: dict[str, Table] = {
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT,
+    "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
     "OpenSetup": _MODEL | {"file": "open-file"},
@@ -163,6 +164,9 @@ CONTROLS: dict[str, Table] = {
     "FaithFile": _MODEL
     | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
     "FaithRows": _MODEL | {"study": "fth-study-pick"},
+    # Prepare
+    "DescribePrepare": _MODEL,
+    "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
     "CheckPins": nothing("pins", "again"),

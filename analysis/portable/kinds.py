@@ -81,6 +81,9 @@ KINDS: dict[str, ArtefactKind] = {
             ("analysis.rotate.library", "MEASUREMENTS"), gaps=r"kurtosis|skewness|made\.trace",
         ),
         ArtefactKind(
+            "channels", "a set of channels", "sets of channels", "/neurons", ("analysis.rotate.sets", "CHANNEL_SETS"),
+        ),
+        ArtefactKind(
             "study", "a study", "studies", "/faithfulness",
             ("analysis.faithfulness.library", "STUDIES"), gaps=r"scores|step_scores",
             reserved=frozenset({"default", "newest"}), by_weights=True,

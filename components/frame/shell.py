@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from analysis.models.spec import ModelSpec
 from analysis.status import JobRow, WorkerStatus
+from components.frame.prepare_card import prepare_card
 from components.frame.token_card import token_drawer
 from components.kit.links import local
 from components.kit.theme import TEMPLATES
@@ -70,7 +71,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                 ],
                 className="attune-header",
             ),
-            html.Main(dash.page_container, id="content"),
+            html.Main([prepare_card(), dash.page_container], id="content"),
             token_drawer(),
             dbc.Offcanvas(
                 html.Div(id="tray"), id="tray-panel", title="Jobs", placement="end", is_open=False, scrollable=True

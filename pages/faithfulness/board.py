@@ -100,11 +100,12 @@ def usual_tier(choices: Sequence[Choice]) -> str | None:
     Output("fth-studies", "data"),
     Input("model", "data"),
     Input("fth-study", "data"),
+    Input("prepare-filled", "data"),
     State("fth-start", "data"),
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_board(model: Json, study: str | None, start: Json, session: str) -> tuple[Json, ...]:
+def load_board(model: Json, study: str | None, _filled: Json, start: Json, session: str) -> tuple[Json, ...]:
     """The board of the open study; that of the model's first one where it has no such study, and this is said.
 
     The studies that can be chosen are listed also where none opens. The open study is named as the board names it, so

@@ -77,6 +77,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="Can a measure tell a faithful chain of thought from an unfaithful one?",
     picture=picture,
+    prepare="No measure has been tried on this model yet",
 )
 
 

@@ -74,6 +74,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="Which neurons of an MLP work together, and on which texts?",
     picture=picture,
+    prepare="No features of this model have been fitted yet",
 )
 
 

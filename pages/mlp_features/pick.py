@@ -40,11 +40,12 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Input("model", "data"),
     Input("mlp-made", "data"),
     Input("mlp-picked", "data"),
+    Input("prepare-filled", "data"),
     State("mlp-fit", "value"),
     State("mlp-start", "data"),
 )
 def list_fits(
-    model: Json, made: Json, picked: Json, chosen: str | None, start: Json
+    model: Json, made: Json, picked: Json, _filled: Json, chosen: str | None, start: Json
 ) -> tuple[Json, str | None, Json, Node]:
     """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was picked."""
     if ctx.triggered_id == "mlp-picked":

@@ -17,16 +17,17 @@ from components.kit.types import Node
 from components.rotate.lists import ORDERS
 from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
-from pages.neurons import ablation, channels, geometry, layermap, measure, pick, vector
+from pages.neurons import ablation, channels, geometry, layermap, measure, pick, sets, vector
 from pages.neurons.cards import ENDS, HISTOGRAM, READY
 from pages.neurons.picture import picture
+from pages.neurons.sets_tab import lists_tab
 from pages.neurons.state import PATH, TABS, NeuronsState, Pick
 from pages.neurons.tabs import ablation_tab, button, channels_tab, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
 from pages.state import names_of, read
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (ablation, channels, geometry, layermap, measure, pick, vector)
+CALLBACKS = (ablation, channels, geometry, layermap, measure, pick, sets, vector)
 
 DRAWN = ("nrn-list", "nrn-found-box", "nrn-ends", "nrn-cards", "nrn-attractors", "nrn-ab-strip", "nrn-arms-table")
 """Elements that are drawn from trees."""
@@ -49,6 +50,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(geometry_tab(), tab_id="geometry", label="Geometry"),
                     dbc.Tab(layers_tab(), tab_id="layers", label="Layers"),
                     dbc.Tab(null_tab(), tab_id="null", label="The null"),
+                    dbc.Tab(lists_tab(), tab_id="lists", label="Lists of neurons"),
                 ],
                 id="nrn-tab",
                 active_tab=state.tab,
@@ -70,6 +72,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What is the weight vector of a neuron made of, read without any text?",
     picture=picture,
+    prepare="The neurons of this model have not been measured yet",
 )
 
 
@@ -92,6 +95,12 @@ def _stores(state: NeuronsState) -> list[Node]:
         dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in state.excluded]),
         dcc.Store(id="nrn-map-data"),
         dcc.Store(id="nrn-measured", data=0),
+        dcc.Store(id="nrn-known-sets"),
+        dcc.Store(id="nrn-set-question"),
+        dcc.Store(id="nrn-list-numbers"),
+        dcc.Store(id="nrn-outliers"),
+        dcc.Download(id="nrn-set-file"),
+        dcc.Download(id="nrn-set-notes"),
         *stores(DRAWN),
     ]
 

@@ -41,8 +41,9 @@ def use_model_of_address(model: Json, current: Json) -> Json:
     Output("nrn-pick-error", "children"),
     Input("model", "data"),
     Input("nrn-measured", "data"),
+    Input("prepare-filled", "data"),
 )
-def load_facts(model: Json, _measured: int) -> tuple[Json, Node, bool, str, Node]:
+def load_facts(model: Json, _measured: int, _filled: Json) -> tuple[Json, Node, bool, str, Node]:
     """Which vectors the model has, and whether its neurons have been measured."""
     reply, panel = ask_for(lambda: NeuronFacts(spec_of(model)))
     if reply is None:

@@ -79,6 +79,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What does the model say when its activations are moved towards a region?",
     picture=picture,
+    prepare="No regions of this model have been fitted yet",
 )
 
 

@@ -100,6 +100,8 @@ OTHER: dict[str, Any] = {
     "tier": "2",
     "tiers": ("1",),
     "questions": (QuestionRef("TrainToy", {"seed": 3}),),
+    "pages": ("/neurons",),
+    "budget": 3600.0,
     "pins": ("0" * 32,),
     "again": "0",
     "unit": "absolute",
@@ -107,6 +109,10 @@ OTHER: dict[str, Any] = {
     "given": "0" * 16,
     "files": (("probe.pt", "AA=="),),
     "block": 2,
+    "neurons": (3, 5),
+    "against": "other",
+    "outliers": "0" * 16,
+    "content": "AA==",
     "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
@@ -127,6 +133,7 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
