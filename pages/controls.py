@@ -76,6 +76,12 @@ _CANDIDATE: Table = {
 }  # fmt: skip
 
 CONTROLS: dict[str, Table] = {
+    **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "OpenArtefact": _MODEL | nothing("file"),
+    "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
+    "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
+    "OpenFromHub": _MODEL | {"repository": "hub-repository", "revision": None},
     # Attention
     "TracePrompt": _PROMPT,
     "HeadAttention": _HEAD,

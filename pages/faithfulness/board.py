@@ -197,6 +197,15 @@ clientside_callback(
 )
 
 
+# A study that was opened from a file becomes the open one.
+clientside_callback(
+    "(file) => file && file.kind === 'study' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fth-study", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
+
+
 # Not an Output: whatever reads the study would wait for this callback's own waiting (see its script, board.js).
 clientside_callback(
     "dash_clientside.attune_faithboard.study",
