@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dash_bootstrap_components as dbc
-from analysis.prepare.answers import Budget, LevelFacts, PageFacts
 from dash import dcc, html
 
+from analysis.prepare.answers import Budget, LevelFacts, PageFacts
 from analysis.spoken import duration
 from components.frame.model_card import size
 from components.kit.names import named, progress

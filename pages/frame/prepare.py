@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import dash
-from analysis.prepare.answers import Budget, PageFacts, Preparation
-from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from dash import Dash, Input, Output, State, ctx, no_update
 
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
+from analysis.prepare.answers import Budget, PageFacts, Preparation
+from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.status import JobRow
 from components.frame.prepare_card import (
     budget_options,
