@@ -76,6 +76,12 @@ _CANDIDATE: Table = {
 }  # fmt: skip
 
 CONTROLS: dict[str, Table] = {
+    **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "OpenArtefact": _MODEL | nothing("file"),
+    "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
+    "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
+    "OpenFromHub": _MODEL | {"repository": "hub-repository", "revision": None},
     # Attention
     "TracePrompt": _PROMPT,
     "HeadAttention": _HEAD,
@@ -161,7 +167,9 @@ CONTROLS: dict[str, Table] = {
     "FaithEstimate": _NEW_STUDY,
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
-    "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    "FaithFile": _MODEL
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
     "DescribePrepare": _MODEL,
     "PrepareModel": _MODEL | nothing("pages", "budget"),

@@ -35,6 +35,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             dcc.Store(id="templates", data=TEMPLATES),
             dcc.Store(id="address", data=""),
             dcc.Store(id="paths", data=[path for _, path in pages]),
+            dcc.Store(id="files-opened"),
             dcc.Interval(id="pulse", interval=1500),
             html.A("Skip to content", href="#content", className="attune-skip"),
             html.Header(

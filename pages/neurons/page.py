@@ -11,6 +11,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.field import number_field
+from components.kit.files import with_files
 from components.kit.names import progress
 from components.kit.panels import user_error
 from components.kit.types import Node
@@ -40,7 +41,11 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("What is this neuron's weight vector made of?", className="attune-title"),
+            with_files(
+                "What is this neuron's weight vector made of?",
+                "neurons",
+                "measurement",
+            ),
             html.Div([user_error(p) for p in state.problems], id="nrn-problems"),
             html.Div([_picker(state), _vector()], className="nrn-top"),
             dbc.Tabs(

@@ -54,6 +54,16 @@ def load_facts(model: Json, _measured: int, _filled: Json) -> tuple[Json, Node, 
     return asdict(reply.question), list(known.vectors), full, "" if full else f"{short} {known.estimate}", None
 
 
+# A measurement that was opened from a file is there as one that was just made.
+clientside_callback(
+    "(file, turn) => file && file.kind === 'neurons' && file.ours ? (turn || 0) + 1 : dash_clientside.no_update",
+    Output("nrn-measured", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    State("nrn-measured", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(
     output={
         "neuron": Output("nrn-neuron", "data"),

@@ -78,6 +78,15 @@ def list_fits(
     return options, value, problem
 
 
+# A fit that was opened from a file is opened as one that was just made.
+clientside_callback(
+    "(file) => file && file.kind === 'fit' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fits-changed", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(
     Output("regions", "data"),
     Output("slider-error", "children", allow_duplicate=True),

@@ -24,6 +24,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
+from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
@@ -53,6 +54,8 @@ NAMES = sorted(catalogue.NAMES)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
+    **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
+    **{"revision": "v1", "file": "00"},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -152,6 +155,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
