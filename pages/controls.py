@@ -38,7 +38,7 @@ _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "featur
 _FIT = _MODEL | {"fit": "region-fit", "region": None, "rotation": "rotation"}
 _STEER = _FIT | {
     "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
-    "mode": "mode", "regions": None, "strength": None, "factors": None,
+    "mode": "mode", "regions": None, "strength": None, "factors": None, "vectors": None,
 }  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
@@ -76,6 +76,12 @@ _CANDIDATE: Table = {
 }  # fmt: skip
 
 CONTROLS: dict[str, Table] = {
+    **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "OpenArtefact": _MODEL | nothing("file"),
+    "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
+    "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
+    "OpenFromHub": _MODEL | {"repository": "hub-repository", "revision": None},
     # Attention
     "TracePrompt": _PROMPT,
     "HeadAttention": _HEAD,
@@ -108,8 +114,12 @@ CONTROLS: dict[str, Table] = {
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT,
+    "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
+    "OpenVectors": _MODEL | {"file": "vectors-open", "layer": "vectors-block", "name": "vectors-open"},
+    "ListVectors": _FIT | nothing("vectors"),
+    "SaveVectors": _STEER | {"format": "vectors-format", "vectors": None},
     "OpenSetup": _MODEL | {"file": "open-file"},
     # Othello
     "OpenOthello": _OTHELLO,
@@ -160,7 +170,12 @@ CONTROLS: dict[str, Table] = {
     "FaithEstimate": _NEW_STUDY,
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
-    "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    "FaithFile": _MODEL
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    "FaithRows": _MODEL | {"study": "fth-study-pick"},
+    # Prepare
+    "DescribePrepare": _MODEL,
+    "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
     "CheckPins": nothing("pins", "again"),
