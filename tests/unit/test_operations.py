@@ -99,6 +99,8 @@ OTHER: dict[str, Any] = {
     "tier": "2",
     "tiers": ("1",),
     "questions": (QuestionRef("TrainToy", {"seed": 3}),),
+    "pages": ("/neurons",),
+    "budget": 3600.0,
     "pins": ("0" * 32,),
     "again": "0",
     "unit": "absolute",
