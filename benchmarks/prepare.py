@@ -15,6 +15,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,12 @@ def measure(source: str, together: bool) -> dict[str, Any]:
             clock.rows[state.product.page] = state.refusal
             continue
         quick, page = state.levels[0], state.product.page
-        clock.time(
-            page, lambda quick=quick: context.perform(quick.operation), f"; predicted {quick.cost.seconds:.0f} s"
-        )
+        clock.time(page, partial(context.perform, quick.operation), f"; predicted {quick.cost.seconds:.0f} s")
         if page == "/neurons":
             narrow = clock.busy
             start = NeuronFacts(spec).run(context).start
             verdict = FindChannels(spec, start.layer, start.vector, start.neuron)
-            clock.time(f"{page}, channels of a neuron", lambda verdict=verdict: context.perform(verdict))
+            clock.time(f"{page}, channels of a neuron", partial(context.perform, verdict))
             one = _descent(context, spec)
             clock.rows[f"{page}, the full null"] = (
                 f"{FULL.descents * one:.0f} s of the processor: {FULL.descents * one / narrow:.1f} times as much, the "

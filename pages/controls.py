@@ -107,7 +107,7 @@ CONTROLS: dict[str, Table] = {
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
-    "FitRegions": _NEW_FIT,
+    "FitRegions": _NEW_FIT | nothing("blocks"),
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
     "OpenSetup": _MODEL | {"file": "open-file"},

@@ -12,23 +12,24 @@ from collections.abc import Sequence
 import torch
 
 from analysis.activations.collect import collect_each
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.mfa.character import ONE_TOKEN, SMALL, SOME_TEXTS, meanings
 from analysis.mfa.kmeans import nearest, seeded
-from analysis.mfa.pipeline import WINDOW
+from analysis.mfa.prepare import LOOK
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.progress import Progress
 
-ROWS, CLUSTERS = 12_000, 48
+CLUSTERS = 48
 
 
 def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passage], seed: int = 0) -> float:
     """Bits by which the cluster of an activation tells its theme, on average over the first rows of a store: log2 of
     the lift of the cluster's leading theme at the low end of its interval. Clusters of one token, of few texts or of
     few members tell nothing."""
-    rows = min(ROWS, store.rows)
+    rows = min(LOOK, store.rows)
     x = store.read(site, rows)
     x = x - x.mean(0)
     count = min(CLUSTERS, max(1, rows // SMALL))
@@ -47,7 +48,7 @@ def choose_site(
 ) -> tuple[Site, dict[str, float]]:
     """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block. Raises what
     collecting does."""
-    wants = dict.fromkeys(sites, min(ROWS, tokens))
+    wants = dict.fromkeys(sites, min(LOOK, tokens))
     stores = collect_each(loaded, passages, wants, window=WINDOW, progress=progress)
     bits = {site: theme_evidence(stores[site], site, passages) for site in sites}
     return max(sites, key=lambda site: bits[site]), {str(site.layer): round(bits[site], 3) for site in sites}

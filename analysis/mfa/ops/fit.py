@@ -132,7 +132,8 @@ class FitRegions(OfFit[NewFit]):
 
         context.progress(0.0, "reading the texts")
         passages = read_source(source, context.check)
-        place, bits, share = self.place, {}, 0.0
+        place, share = self.place, 0.0
+        bits: dict[str, float] = {}
         if self.blocks:
             sites, share = [Site(block, self.site) for block in self.blocks], 0.2
             place, bits = choose_site(loaded, passages, sites, self.tokens, portion(context.progress, 0.0, share))
