@@ -76,6 +76,12 @@ _CANDIDATE: Table = {
 }  # fmt: skip
 
 CONTROLS: dict[str, Table] = {
+    **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "OpenArtefact": _MODEL | nothing("file"),
+    "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
+    "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
+    "OpenFromHub": _MODEL | {"repository": "hub-repository", "revision": None},
     # Attention
     "TracePrompt": _PROMPT,
     "HeadAttention": _HEAD,
@@ -108,6 +114,7 @@ CONTROLS: dict[str, Table] = {
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),
+    "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
     "OpenSetup": _MODEL | {"file": "open-file"},
@@ -161,6 +168,9 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    # Prepare
+    "DescribePrepare": _MODEL,
+    "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
     "CheckPins": nothing("pins", "again"),

@@ -196,6 +196,8 @@ def listing(spec: ModelSpec, fingerprint: str | None = None) -> tuple[FitTitle, 
 
     def describe(entry: Entry) -> FitTitle:
         m, end = entry.manifest, "bundled" if entry.bundled else f"own fit {entry.name[-6:]}"
+        if not entry.bundled and "released" in m:
+            end = f"{Path(str(m['released']['origin'])).name[:60]}, {entry.name[-6:]}"
         return FitTitle(entry.name, f"{Site(m['layer'], m['site']).label}: {m['K']} regions, {end}")
 
     return tuple(REGION_SETS.listing(spec.source, describe, fingerprint))

@@ -55,10 +55,14 @@ def _cost(facts: ModelFacts, rate: Rate, tokens: int, regions: int, factors: int
 
 
 def present(facts: ModelFacts, of: tuple[Level, ...]) -> int:
-    """Levels that the fits of these weights cover: those of no more tokens than one of them was fitted to."""
+    """Levels that the fits of these weights cover, by their tokens; one in ten may be lacking, since texts end. Only
+    those count that the page lists: made under the name that the model has now."""
     from analysis.mfa.library import REGION_SETS
 
-    rows = max((int(e.manifest["rows"]) for e in REGION_SETS.of_weights(facts.fingerprint)), default=0)
+    listed = [
+        e for e in REGION_SETS.of_weights(facts.fingerprint) if e.manifest["model_spec"]["source"] == facts.source
+    ]
+    rows = max((int(e.manifest["rows"]) for e in listed), default=0)
     return 0 if not rows else max(1, sum(rows >= 0.9 * level.operation.to_params()["tokens"] for level in of))
 
 

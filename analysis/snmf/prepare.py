@@ -43,10 +43,12 @@ def levels(spec: ModelSpec, facts: ModelFacts, rate: Rate) -> tuple[Level, ...]:
 
 def present(facts: ModelFacts, of: tuple[Level, ...]) -> int:
     """Levels that the factorizations of these weights cover, by their tokens; one in ten may be lacking, since texts
-    end."""
+    end. Only those count that the page lists: made under the name that the model has now."""
     from analysis.snmf.library import FACTORIZATIONS
 
-    rows = max((int(e.manifest["tokens"]) for e in FACTORIZATIONS.of_weights(facts.fingerprint)), default=0)
+    found = FACTORIZATIONS.of_weights(facts.fingerprint)
+    listed = [entry for entry in found if entry.manifest["model_spec"]["source"] == facts.source]
+    rows = max((int(entry.manifest["tokens"]) for entry in listed), default=0)
     return 0 if not rows else max(1, sum(rows >= 0.9 * level.operation.to_params()["tokens"] for level in of))
 
 

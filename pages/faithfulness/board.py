@@ -99,11 +99,12 @@ def usual_tier(choices: Sequence[Choice]) -> str | None:
     Output("fth-studies", "data"),
     Input("model", "data"),
     Input("fth-study", "data"),
+    Input("prepare-filled", "data"),
     State("fth-start", "data"),
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_board(model: Json, study: str | None, start: Json, session: str) -> tuple[Json, ...]:
+def load_board(model: Json, study: str | None, _filled: Json, start: Json, session: str) -> tuple[Json, ...]:
     """The board of the open study; that of the model's first one where it has no such study, and this is said.
 
     The studies that can be chosen are listed also where none opens. The open study is named as the board names it, so
@@ -158,6 +159,15 @@ def offer(
     open_tier = first_of(choices, tier, FaithState.from_dict(start).tier, usual_tier(choices))
     options = listed(choices)
     return studies, board.study or "default", options, shown, options, open_tier, board.source
+
+
+# A study that was opened from a file becomes the open one.
+clientside_callback(
+    "(file) => file && file.kind === 'study' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fth-study", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
 
 
 # Not an Output: whatever reads the study would wait for this callback's own waiting (see its script, board.js).

@@ -40,11 +40,13 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Input("model", "data"),
     Input("mlp-made", "data"),
     Input("mlp-picked", "data"),
+    Input("files-opened", "data"),
+    Input("prepare-filled", "data"),
     State("mlp-fit", "value"),
     State("mlp-start", "data"),
 )
 def list_fits(
-    model: Json, made: Json, picked: Json, chosen: str | None, start: Json
+    model: Json, made: Json, picked: Json, opened: Json, _filled: Json, chosen: str | None, start: Json
 ) -> tuple[Json, str | None, Json, Node]:
     """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was picked."""
     if ctx.triggered_id == "mlp-picked":
@@ -55,7 +57,10 @@ def list_fits(
         return [], None, None, panel
     fits = reply.answer.fits
     names = [f.name for f in fits]
+    if ctx.triggered_id == "files-opened" and opened["kind"] != "factorization":
+        return no_update, no_update, no_update, no_update
     newest = reply_of(made).answer.fit if made and ctx.triggered_id == "mlp-made" else None
+    newest = opened["name"] if ctx.triggered_id == "files-opened" else newest
     named = Start.from_dict(start).fit if chosen is None else ""
     value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
     problem = None

@@ -9,6 +9,7 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.mfa.region_list import ORDERS
@@ -57,7 +58,12 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state, fresh="text" not in query),
-            html.H1("What happens if it is steered here?", className="attune-title"),
+            with_files(
+                "What happens if it is steered here?",
+                "fit",
+                "fit",
+                name=("region-fit", "value"),
+            ),
             html.Div([user_error(p) for p in state.problems], id="address-problems"),
             html.Div([_regions(), _steer(), _next()], className="attune-cockpit"),
             _texts(state),
@@ -79,6 +85,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What does the model say when its activations are moved towards a region?",
     picture=picture,
+    prepare="No regions of this model have been fitted yet",
 )
 
 

@@ -49,11 +49,14 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Output("slider-error", "children", allow_duplicate=True),
     Input("model", "data"),
     Input("fits-changed", "data"),
+    Input("prepare-filled", "data"),
     State("start-steer", "data"),
     State("region-fit", "value"),
     prevent_initial_call="initial_duplicate",
 )
-def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tuple[Json, str | None, Node]:
+def list_fits(
+    model: Json, changed: Json, _filled: Json, start: Json, chosen: str | None
+) -> tuple[Json, str | None, Node]:
     """The fits of the model in use; a new one is opened as soon as it is there."""
     reply, panel = ask_for(lambda: ListFits(spec_of(model)))
     if reply is None:
@@ -73,6 +76,15 @@ def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tu
             "The fit that the address names is not in this data folder; the first one is open instead."
         )
     return options, value, problem
+
+
+# A fit that was opened from a file is opened as one that was just made.
+clientside_callback(
+    "(file) => file && file.kind === 'fit' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fits-changed", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(

@@ -210,9 +210,34 @@ def _fit() -> Node:
                 ],
                 className="attune-card",
             ),
-            CURVE.layout(),
+            html.Div([CURVE.layout(), _released()], className="attune-stack"),
         ],
         className="attune-two",
+    )
+
+
+def _released() -> Node:
+    """A mixture that others trained, by path or hub id; where it is from is asked by the form beside it."""
+    return html.Section(
+        [
+            html.Div([html.H3("Open a trained mixture")], className="attune-card-head"),
+            html.P(
+                "A checkpoint of the method's authors (.ckpt, .pt, .safetensors) on this machine, or a repository of "
+                "the hub. The file names neither model nor block: site, block, texts and tokens are those of the form. "
+                "It is tried on activations first, then its regions are surveyed over the texts.",
+                className="attune-note",
+            ),
+            html.Div(
+                [
+                    dbc.Label("File", html_for="mixture-file"),
+                    dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
+                    html.Button("Open", id="mixture-open", className="attune-button", type="button"),
+                ],
+                className="attune-row",
+            ),
+            html.Div(id="mixture-problem"),
+        ],
+        className="attune-card",
     )
 
 

@@ -53,6 +53,8 @@ NAMES = sorted(catalogue.NAMES)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
+    **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
+    **{"revision": "v1", "file": "00"},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -109,6 +111,10 @@ OTHER: dict[str, Any] = {
     "given": "0" * 16,
     "files": (("probe.pt", "AA=="),),
     "block": 2,
+    "neurons": (3, 5),
+    "against": "other",
+    "outliers": "0" * 16,
+    "content": "AA==",
     "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
@@ -129,6 +135,7 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.home import home
 from analysis.prepare import products
 from analysis.prepare.answers import Budget
+from analysis.prepare.command import STOPPED, main, pages_of, parser, seconds_of, spec_of
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.prepare.plan import Want, plan
 from analysis.prepare.products import PAGES, PRODUCTS
@@ -220,3 +223,64 @@ def test_a_product_that_is_bundled_counts(context: Context, monkeypatch: pytest.
     for product in PRODUCTS:
         levels = product.levels(SPEC, facts, rate_of(loaded))
         assert product.present(facts, levels) == len(levels), product.name
+
+
+def command(context: Context, *words: str) -> tuple[int, str]:
+    out = io.StringIO()
+    return main(["default", *words], out, context.residents), out.getvalue()
+
+
+def test_the_command_prints_its_plan_makes_it_and_has_nothing_left(
+    context: Context, things: Callable[..., None]
+) -> None:
+    things(thing("a", 0.02, 0.03), thing("b", 0.01, page="/neurons"), thing("c", 9_000))
+    status, text = command(context, "--plan", "--budget", "1s")
+    assert status == 0 and not made()
+    assert "Within 1 s: 3 parts in about 1 s, with at most " in text
+    assert "  1. b (level 0), about 1 s\n  2. a (level 0), about 1 s\n" in text
+    status, text = command(context, "--budget", "1s")
+    assert status == 0 and made() == "b0 a0 a1"
+    assert "  made: a (level 1), 1 s\nMade: b (level 0), a (level 0) and a (level 1). Left out: c" in text
+    status, text = command(context, "--pages", "neurons,othello")
+    assert made() == "b0 a0 a1" and text.endswith("B: level 0. Level 0 of b.\nNothing is left to make.\n")
+    assert "Othello has a model of its own" in text
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+    context: Context, things: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things(thing("a", 30), thing("b", 10))
+    with monkeypatch.context() as patch:
+        patch.setattr(CLOCK, "wait", lambda _: signal.raise_signal(signal.SIGINT) if made() else None)
+        status, text = command(context)
+    assert status == STOPPED and made() == "b0"
+    assert text.endswith("  made: b (level 0), 1 s\nStopped. What is done is kept; the same command goes on.\n")
+    assert command(context)[0] == 0 and made() == "b0 a0"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["default", "--pages", "nowhere"], "there is no page 'nowhere'"),
+        (["default", "--budget", "soon"], "'soon' is no time from a second to a week"),
+        (["default", "--budget", "8d"], "'8d' is no time"),
+        (["default", "--device", "toaster"], "The device must be"),
+        (["./no-such-folder"], "There is no folder no-such-folder"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_a_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert sentence in capsys.readouterr().err + str(ended.value.code)
+
+
+def test_times_and_paths_of_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [seconds_of(text) for text in ("90s", "30m", "1.5h", "1d", "600")] == [90, 1_800, 5_400, 86_400, 600]
+    assert pages_of("steering, mlp-features,/steering") == ("/steering", "/mlp-features")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    for model, source in {"m": str(tmp_path / "m"), "default": "default", "owner/name": "owner/name"}.items():
+        assert spec_of(parser().parse_args([model])).source == source
