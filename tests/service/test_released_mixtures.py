@@ -15,6 +15,7 @@ from huggingface_hub import errors
 from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
@@ -26,7 +27,7 @@ from analysis.mfa.ops import released as ops_released
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionMap
 from analysis.mfa.ops.released import OpenMixture
 from analysis.mfa.ops.steer import SteerNext
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.rotations import random_rotation
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.sources import place_of
