@@ -17,7 +17,6 @@ from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.mfa.character import ONE_TOKEN, SMALL, SOME_TEXTS, meanings
 from analysis.mfa.kmeans import nearest, seeded
-from analysis.mfa.prepare import LOOK
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.progress import Progress
@@ -25,11 +24,11 @@ from analysis.progress import Progress
 CLUSTERS = 48
 
 
-def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passage], seed: int = 0) -> float:
+def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passage], rows: int, seed: int = 0) -> float:
     """Bits by which the cluster of an activation tells its theme, on average over the first rows of a store: log2 of
     the lift of the cluster's leading theme at the low end of its interval. Clusters of one token, of few texts or of
     few members tell nothing."""
-    rows = min(LOOK, store.rows)
+    rows = min(rows, store.rows)
     x = store.read(site, rows)
     x = x - x.mean(0)
     count = min(CLUSTERS, max(1, rows // SMALL))
@@ -44,11 +43,11 @@ def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passag
 
 
 def choose_site(
-    loaded: LoadedModel, passages: Sequence[Passage], sites: Sequence[Site], tokens: int, progress: Progress
+    loaded: LoadedModel, passages: Sequence[Passage], sites: Sequence[Site], rows: int, progress: Progress
 ) -> tuple[Site, dict[str, float]]:
-    """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block. Raises what
-    collecting does."""
-    wants = dict.fromkeys(sites, min(LOOK, tokens))
+    """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block; ``rows``: by so
+    many activations of each. Raises what collecting does."""
+    wants = dict.fromkeys(sites, rows)
     stores = collect_each(loaded, passages, wants, window=WINDOW, progress=progress)
-    bits = {site: theme_evidence(stores[site], site, passages) for site in sites}
+    bits = {site: theme_evidence(stores[site], site, passages, rows) for site in sites}
     return max(sites, key=lambda site: bits[site]), {str(site.layer): round(bits[site], 3) for site in sites}

@@ -3,7 +3,7 @@ time allows."""
 
 from __future__ import annotations
 
-from analysis.mfa.ops.fit import FitRegions
+from analysis.mfa.ops.fit import LOOK, FitRegions
 from analysis.models.model_facts import ModelFacts
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
@@ -19,8 +19,6 @@ QUALITY = (
     "{tokens:,} tokens and {regions} regions: most subjects of the texts have a region of their own.",
     "{tokens:,} tokens and {regions} regions, as many per token as the fits that come with Attune.",
 )
-LOOK = 12_000
-"""Activations of each block that are looked at before one is chosen."""
 _ITERATIONS, _DESCRIBING = 16, 15.0
 
 

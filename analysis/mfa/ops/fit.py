@@ -56,6 +56,8 @@ def source_of(text: str) -> TextSource:
 
 A = TypeVar("A")
 MAX_BLOCKS = 8
+LOOK = 12_000
+"""Activations of each block that are looked at before one is chosen."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ class FitRegions(OfFit[NewFit]):
         bits: dict[str, float] = {}
         if self.blocks:
             sites, share = [Site(block, self.site) for block in self.blocks], 0.2
-            place, bits = choose_site(loaded, passages, sites, self.tokens, portion(context.progress, 0.0, share))
+            place, bits = choose_site(
+                loaded, passages, sites, min(LOOK, self.tokens), portion(context.progress, 0.0, share)
+            )
         wanted = Wanted(place, self.tokens, self.regions, self.factors, self.noise, self.seed)
         fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0))
         fitted.manifest |= {

@@ -50,8 +50,8 @@ def test_the_block_whose_clusters_tell_themes_is_taken(tmp_path: Path, monkeypat
         return dict.fromkeys(wants, store)
 
     monkeypatch.setattr(look, "collect_each", collected)
-    site, bits = look.choose_site(None, PASSAGES, [TOKEN, THEME, TEXT], 50_000, lambda *_, **__: None)  # type: ignore[arg-type]
-    assert site == THEME and asked == [dict.fromkeys((TOKEN, THEME, TEXT), look.LOOK)]
+    site, bits = look.choose_site(None, PASSAGES, [TOKEN, THEME, TEXT], 2_000, lambda *_, **__: None)  # type: ignore[arg-type]
+    assert site == THEME and asked == [dict.fromkeys((TOKEN, THEME, TEXT), 2_000)]
     # Of twelve themes a pure cluster tells log2 12 = 3.6 bits, a little less at the low end of its interval.
     assert 2.5 < bits["2"] < 3.6 and bits["1"] < 0.5
     # Texts without themes tell nothing, and the first of equals, the middle block, is taken.
