@@ -45,8 +45,8 @@ def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passag
 def choose_site(
     loaded: LoadedModel, passages: Sequence[Passage], sites: Sequence[Site], rows: int, progress: Progress
 ) -> tuple[Site, dict[str, float]]:
-    """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block; ``rows``: by so
-    many activations of each. Raises what collecting does."""
+    """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block; ``rows``:
+    by so many activations of each. Raises what collecting does."""
     wants = dict.fromkeys(sites, rows)
     stores = collect_each(loaded, passages, wants, window=WINDOW, progress=progress)
     bits = {site: theme_evidence(stores[site], site, passages, rows) for site in sites}
