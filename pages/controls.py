@@ -167,7 +167,9 @@ CONTROLS: dict[str, Table] = {
     "FaithEstimate": _NEW_STUDY,
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
-    "FaithFile": _MODEL | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued")},
+    "FaithFile": _MODEL
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
     "DescribePrepare": _MODEL,
     "PrepareModel": _MODEL | nothing("pages", "budget"),

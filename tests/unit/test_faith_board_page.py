@@ -498,6 +498,7 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     from urllib.parse import parse_qsl, urlsplit
 
     from analysis.faithfulness.ops import jobs
+    from analysis.faithfulness.ops import rows as rows_ops
     from analysis.models.spec import ModelSpec
     from pages.faithfulness import study
     from pages.faithfulness.board import ModelStudies
@@ -505,18 +506,18 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     from pages.state import read
 
     other = ModelSpec("other")
-    job = jobs.FaithFile(other, "{}")
+    job = rows_ops.FaithFile(other, "{}")
     known = ModelStudies(other.to_dict(), "abc", ())
     view = read(FaithState, dict(parse_qsl(urlsplit(study.link_to(job, known)).query)))
     assert view.model == other.to_dict() and view.tab == "board" and not view.problems
     # The name is the one that the job itself gives.
     item = SimpleNamespace(id="i", facts={"line": 1})
     made = SimpleNamespace(items=[item], manifest={"refused": []})
-    loaded = SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None)
+    loaded = SimpleNamespace(facts=SimpleNamespace(fingerprint="abc", label="tiny"), tokenizer=None)
     rows = SimpleNamespace(items=[item], refused=[], sentence="")
     monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_, **__: rows)
-    monkeypatch.setattr(jobs, "scored", lambda *_: made)
-    monkeypatch.setattr(jobs, "keep", lambda *_: None)
+    monkeypatch.setattr(rows_ops, "scored", lambda *_, **__: made)
+    monkeypatch.setattr(rows_ops, "keep", lambda *_: None)
     context: Any = SimpleNamespace(model=lambda _: loaded, check=lambda: None)
     assert job.result(context).data["study"] == view.study and view.study.startswith("file-")
     own = jobs.FaithOwn(other, question="Why?")

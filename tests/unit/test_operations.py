@@ -24,6 +24,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
+from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
@@ -154,6 +155,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
