@@ -19,6 +19,7 @@ from analysis.engine.store import size_of
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Part, Prepared
+from analysis.prepare.describe import stand
 from analysis.prepare.plan import Plan, Step, Want, plan
 from analysis.prepare.products import State, states
 from analysis.product import Level
@@ -146,10 +147,12 @@ class PartContext(Context):
 def _sentence(parts: Sequence[Part], found: Sequence[State], made: Plan) -> str:
     """What a run came to."""
     good = [f"{part.name} ({part.level})" for part in parts if part.state == "made"]
+    refused = [stand(state) for state in found if state.refusal]
     sentences = [f"Made: {listed(good)}." if good else "Nothing was made."]
-    if not parts and not made.left_out:
+    if not parts and not made.left_out and not refused:
         sentences = ["Nothing is left to make."]
     sentences += [f"Not made: {part.name}. {part.text}" for part in parts if part.state == "failed"]
+    sentences += refused
     sentences += [
         f"Left out: {found[n].product.name}, which takes about {duration(found[n].levels[0].cost.seconds)}."
         for n in made.left_out

@@ -28,6 +28,7 @@ _NOTHING = {
     "rows": no_update,
     "how": dict.fromkeys(_HOW, no_update),
     "generation": dict.fromkeys(GENERATION, no_update),
+    "vectors": no_update,
     "preset": no_update,
     "file": no_update,
 }
@@ -90,6 +91,7 @@ def _rows() -> Node:
         "rows": Output("on-sliders", "data", allow_duplicate=True),
         "how": {name: Output(name, "value", allow_duplicate=True) for name in _HOW},
         "generation": {name: Output(name, "value", allow_duplicate=True) for name in GENERATION},
+        "vectors": Output("vectors-set", "data"),
         "preset": Output("preset-said", "children", allow_duplicate=True),
         "file": Output("file-said", "children"),
     },
@@ -152,6 +154,7 @@ def _onto(
         "rows": plain_rows(rows_on(steer)),
         "how": dict(zip(_HOW, (steer.mode, steer.where, list(steer.layers), steer.rotation), strict=True)),
         "generation": {name: generation.get(name) for name in GENERATION},
+        "vectors": steer.to_dict().get("vectors", []),
         place: message,
     }
 

@@ -193,10 +193,12 @@ clientside_callback(
     Input("where", "value"),
     Input("layers", "value"),
     Input("rotation", "value"),
+    Input({"vector": ALL}, "value"),
     State("region-fit", "value"),
     State("on-sliders", "data"),
     State({"strength": ALL}, "id"),
     State({"factor": ALL, "region": ALL}, "id"),
+    State({"vector": ALL}, "id"),
     prevent_initial_call=True,
 )
 

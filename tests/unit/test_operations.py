@@ -84,6 +84,7 @@ OTHER: dict[str, Any] = {
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
     "vector": "up",
+    "format": "safetensors",
     "kurtosis_weight": 0.5,
     "cosine_weight": 2.0,
     "mask_z": 5.0,

@@ -34,7 +34,9 @@ class SaveSetup(Operation[SetupFile]):
     generation: str = "{}"
 
     def reads(self, context: Context) -> str:
-        return checksum_of(self.steer.fit)
+        from analysis.mfa.vectors import VECTORS
+
+        return checksum_of(self.steer.fit) + "".join(VECTORS.checksum(v.name) for v in self.steer.vectors)
 
     def run(self, context: Context) -> SetupFile:
         from analysis.mfa.library import fit_for
