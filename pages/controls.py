@@ -113,7 +113,7 @@ CONTROLS: dict[str, Table] = {
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
-    "FitRegions": _NEW_FIT,
+    "FitRegions": _NEW_FIT | nothing("blocks"),
     "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),

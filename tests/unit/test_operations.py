@@ -80,6 +80,7 @@ OTHER: dict[str, Any] = {
     "scale": 2.0,
     "story": "edit",
     "width": "narrow",
+    "blocks": (1, 2),
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',

@@ -296,6 +296,18 @@ def test_a_page_opens_on_what_the_address_says_or_on_the_best_theme(client: Flas
         assert numbers(opened(None, start)[0]) == [3]
 
 
+def test_a_fit_without_themes_opens_on_what_leans_to_one_and_then_on_a_token(client: FlaskClient) -> None:
+    from pages.steering.sliders import opening
+
+    fit = some_regions(12)
+    rest = tuple(r for r in fit.regions if r.character != "theme")
+    first = opening(dataclasses.replace(fit, regions=rest), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "mixed"
+    few_texts = tuple(dataclasses.replace(r, score=0.0) if r.character == "mixed" else r for r in rest)
+    first = opening(dataclasses.replace(fit, regions=few_texts), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "token"
+
+
 def test_another_fit_takes_the_regions_of_the_last_one_off_the_sliders(client: FlaskClient) -> None:
     from pages.steering.sliders import added, current
 
