@@ -24,7 +24,7 @@ from pages.common import client
 
 log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
-STREAMS = {"SteerText": "steer-text", "FeatureText": "feature-text"}
+STREAMS = {"SteerText": "steer-text", "SteerLadder": "steer-ladder", "FeatureText": "feature-text"}
 """The operations that may be asked here, each with its widget: the newest of a widget ends the older one."""
 
 

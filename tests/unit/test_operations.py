@@ -103,6 +103,9 @@ OTHER: dict[str, Any] = {
     "unit": "absolute",
     "probes": "opened-others",
     "given": "0" * 16,
+    "pages": ("/steering",),
+    "by": "strength",
+    "budget": 60.0,
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "place": "resid_mid",
@@ -119,6 +122,7 @@ def example_of(name: str) -> Operation:
     # Some fields are checked against each other, so their defaults alone are no question.
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
