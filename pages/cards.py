@@ -25,7 +25,8 @@ def content(view: View[Any], *replies: Reply[Any], options: Any = None, theme: s
     ref = view.ref([r.question for r in replies], options)
     drawing = view.draw(*(r.answer for r in replies), view.options_from(ref.options), theme)
     facts = {"facts": drawing.facts} if drawing.facts else {}
-    return Content(figure=drawing.figure, caption=drawing.caption, ref=ref.to_dict() | facts)
+    caption = f"{drawing.caption} {drawing.hint}".strip() if drawing.hint else drawing.caption
+    return Content(figure=drawing.figure, caption=caption, ref=ref.to_dict() | facts)
 
 
 def ref_of(view: View[Any], *replies: Reply[Any], options: Any = None) -> dict[str, Any]:

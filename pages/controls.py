@@ -125,7 +125,7 @@ CONTROLS: dict[str, Table] = {
     # Neurons
     "NeuronFacts": _MODEL,
     "NeuronMap": _MODEL,
-    "MeasureNull": _MODEL | nothing("vectors", "rounds", "seed"),
+    "MeasureNull": _MODEL | nothing("vectors", "rounds", "seed", "width"),
     "NeuronVector": _NEURON,
     "SearchChannels": _MODEL | {"text": "nrn-search", "search": "nrn-search"},
     "FindChannels": _CHANNELS,

@@ -53,6 +53,8 @@ class Request:
 NO_REQUEST: dict[str, str] = {
     "Stamps": "its answer is versions and checksums, which every change of the code moves",
     "DescribeModel": "its answer is that of LoadModel, which is asked",
+    "DescribePrepare": "its costs are of the machine; tests/unit/test_prepare.py asks it",
+    "PrepareModel": "its parts depend on the time that they take; tests/service/test_prepare.py asks it",
     "CheckPins": "it asks what was pinned, and the net has no board; tests/service/test_findings_check.py asks it",
 }
 """Operations without a request, each with its reason."""

@@ -49,7 +49,8 @@ class ActivationFit:
     def passages(self) -> list[Passage]:
         """The texts of the fit; UserError if they are gone or are others."""
         if "passages" in self.manifest:  # typed in, and kept with what was made from them
-            texts = [Passage(str(t)) for t in self.manifest["passages"]]
+            rows = self.manifest["passages"]
+            texts = [Passage(*map(str, row[:3])) if isinstance(row, list) else Passage(str(row)) for row in rows]
         else:
             source = TextSource.from_dict(self.manifest["source"])
             texts = bundled_corpus() if source.kind == "bundled" else read_source(source)

@@ -1,7 +1,7 @@
 """The texts of a source: read, checked and split into passages once, then kept under the hash of their content.
 
 An upload is split when it arrives, a dataset when it is first streamed; both then lie in the data folder. What a file
-may look like is known here only.
+may look like is known in module text_files only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from analysis import foreign
 from analysis.corpora.hub_datasets import stream_texts
 from analysis.corpora.passages import Passage, bundled_corpus, distinct
-from analysis.corpora.text_source import MAX_LABEL, TextSource, label_of, refusal
+from analysis.corpora.text_files import ENDINGS, passages_of
+from analysis.corpora.text_source import TextSource, label_of, refusal
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.progress import Check, no_check
@@ -29,7 +30,6 @@ PASSAGE_WORDS = 400
 DATASET_WORDS = 500_000
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # A word, up to 40 characters long; or one character of a script that puts no blanks between words.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_ALONE}]|[^\s{_ALONE}]{{1,40}}")
@@ -42,23 +42,25 @@ def count_words(text: str) -> int:
 
 
 def keep_upload(filename: str, data: bytes) -> TextSource:
-    """Read, check and keep an uploaded .txt or .jsonl file in the data folder; the source that names it.
+    """Read, check and keep an uploaded file in the data folder; the source that names it.
 
-    A .txt file is cut at blank lines, a .jsonl file has an object with "text" (and, if known, "theme" and "kind") on
-    each line; passages longer than PASSAGE_WORDS words are cut at the end of a sentence. Equal passages are kept once.
+    What a file may look like: :func:`~analysis.corpora.text_files.passages_of`. Passages longer than PASSAGE_WORDS
+    words are cut at the end of a sentence. Equal passages are kept once.
     Raises UserError(field="texts"): too large or too short, not UTF-8, a line that cannot be used (named).
     """
     label = label_of(PureWindowsPath(filename).name) or "text"  # knows both kinds of slashes
     ending = PurePosixPath(label).suffix.lower()
-    if ending not in (".txt", ".jsonl"):
-        raise refusal(f"{label} is neither a .txt nor a .jsonl file. Save the text as one of them and upload it again.")
+    if ending not in ENDINGS:
+        raise refusal(
+            f"{label} is none of {', '.join(ENDINGS)}, so it is not read. Save the texts as one of them; what is "
+            "pickled is turned into one outside Attune (see the manual)."
+        )
     if len(data) > MAX_BYTES:
         raise refusal(
             f"{label} has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Upload a part of it."
         )
     text = _decode(data, label)
-    rows = _from_jsonl(text, label) if ending == ".jsonl" else (Passage(p) for p in re.split(r"\n\s*\n", text))
-    passages = distinct(part for row in rows for part in _cut(row))
+    passages = distinct(part for row in passages_of(text, ending, label) for part in _cut(row))
     _check_words(passages, "This text")
     return TextSource("text", _keep(passages), label)
 
@@ -107,32 +109,13 @@ def _decode(data: bytes, label: str) -> str:
             "again."
         ) from error
     if "\0" in text:
-        raise refusal(f"{label} holds zero bytes, so it is not a text file. Upload a .txt or .jsonl file.")
+        raise refusal(f"{label} holds zero bytes, so it is not a text file. Upload a text file.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _clean(text: str) -> str:
     """Without control characters, which no tokenizer was trained on (page breaks of old text files, for one)."""
     return _CONTROL.sub(" ", text).strip()
-
-
-def _from_jsonl(text: str, label: str) -> Iterator[Passage]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"Line {number:,} of {label}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise refusal(f'{where} is not JSON. Each line must be an object such as {{"text": "..."}}.') from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
-            raise refusal(f'{where} has no text. Each line must be an object whose field "text" is a text.')
-        labels = {what: row.get(what) or "" for what in ("theme", "kind")}
-        if not all(isinstance(v, str) and len(v) <= MAX_LABEL for v in labels.values()):
-            raise refusal(f"{where} has a theme or kind that is no text of up to {MAX_LABEL} characters. Correct it.")
-        if any(_SURROGATE.search(v) for v in (row["text"], *labels.values())):
-            raise refusal(f"{where} holds half of a character (a lone surrogate such as \\ud800). Remove it.")
-        yield Passage(row["text"], label_of(labels["theme"]), label_of(labels["kind"]))
 
 
 def _cut(passage: Passage) -> Iterator[Passage]:

@@ -69,9 +69,9 @@ class TextSource:
         return cls(**data)
 
 
-def label_of(name: str) -> str:
+def label_of(name: str, most: int = MAX_LABEL) -> str:
     """A name without characters that cannot be seen, and of bearable length; of a file name the end says most."""
-    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs")).strip()[-MAX_LABEL:]
+    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs")).strip()[-most:]
 
 
 def refusal(message: str) -> UserError:

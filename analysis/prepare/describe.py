@@ -88,12 +88,12 @@ def _quality(found: Sequence[State], made: Plan, enough: bool) -> str:
     """What a plan leaves lower than it could be."""
     sentences = []
     low = [
-        f"{state.product.name} {'stay' if state.present == end else 'become'} {state.levels[end - 1].name}"
+        f"{state.product.name} ({state.levels[end - 1].name})"
         for state, end in zip(found, made.ends, strict=True)
         if 0 < end < len(state.levels)
     ]
     if low:
-        sentences.append(f"Could be better with more time: {listed(low)}.")
+        sentences.append(f"More time would better {listed(low)}.")
     for n in made.left_out:
         state = found[n]
         sentences.append(

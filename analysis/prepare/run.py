@@ -15,6 +15,7 @@ from typing import Any
 from analysis.engine.context import Context
 from analysis.engine.question import Result
 from analysis.engine.scheduler import bug
+from analysis.engine.store import size_of
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Part, Prepared
@@ -59,6 +60,8 @@ class Run:
             if first:
                 later = [step for step in made.steps if step.level > 0]
                 made = Plan((*first, *later), made.ends, made.left_out)
+        # A better level may have taken the place of the files of the one before.
+        self.files = [name for name in dict.fromkeys(self.files) if size_of(name) is not None]
         return Prepared(tuple(self.parts), _sentence(self.parts, found, made))
 
     def _states(self) -> tuple[State, ...]:

@@ -21,6 +21,7 @@ from analysis.engine.memory import Memory
 from analysis.rotate.answers.neurons import LayerShare
 from analysis.rotate.attractors import Attractor
 from analysis.rotate.null import ChannelNull
+from analysis.rotate.width import FULL
 from analysis.shelf import Misfit, Shelf
 
 WHAT = "measurements of this model's neurons"
@@ -44,13 +45,27 @@ class NeuronLibrary:
     """Measurements of one model.
 
     ``manifest``: ``fingerprint``, ``model``, ``layers``, ``vectors`` (kinds), ``projections`` (name -> facts of the
-    token weights), ``rounds``, ``command``, ``shares`` (rows), ``neurons`` (rows of the channels made beforehand).
+    token weights), ``width``, ``rounds``, ``starts``, ``mapped`` (neurons of each block in the layer map, if not all),
+    ``command``, ``shares`` (rows), ``neurons`` (rows of the channels made beforehand).
     ``arrays``: ``<projection>.zero`` and ``.low`` token ids, ``<projection>.null.*``, ``<projection>.band`` kurtosis
     of random vectors, ``kurtosis`` and ``skewness`` (L, K, N) with NaN where there is no neuron, ``made.*`` channels.
     """
 
     manifest: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether they serve for a first verdict only."""
+        return str(self.manifest.get("width", FULL.name)) != FULL.name
+
+    def narrow_words(self) -> str:
+        """How narrow they are, in words."""
+        null = self.null("unembedding")
+        return (
+            f"A narrow null, for a first verdict: {null.vectors} random vectors, so nothing can be told beyond their "
+            f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}."
+        )
 
     def projection_of(self, layer: int) -> str:
         """Which projection a block is read through: "unembedding" or "embedding"."""

@@ -15,9 +15,10 @@ from analysis.progress import Progress, portion, silent
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.moments import projected_moments
-from analysis.rotate.null import ROUNDS, VECTORS, ChannelNull, measure_null
+from analysis.rotate.null import ChannelNull, measure_null
 from analysis.rotate.outliers import token_weights
 from analysis.rotate.vectors import NeuronVectors
+from analysis.rotate.width import FULL, Width
 
 BAND = 2_000
 """Random vectors whose own kurtosis makes the band of the layer map."""
@@ -25,9 +26,8 @@ BAND = 2_000
 
 def measure(
     vectors: NeuronVectors,
+    width: Width = FULL,
     *,
-    count: int = VECTORS,
-    rounds: int = ROUNDS,
     seed: int = 0,
     progress: Progress = silent,
 ) -> NeuronLibrary:
@@ -41,9 +41,26 @@ def measure(
         layer = embedding_layers[0] if name == "embedding" else vectors.layers[-1]
         U = vectors.projection(layer)
         told = portion(progress, 0.9 * number / len(names), 0.9 * (number + 1) / len(names))
-        weights = token_weights(U, special_tokens(vectors), seed=seed, progress=portion(told, 0.0, 0.4))
+        weights = token_weights(
+            U,
+            special_tokens(vectors),
+            vectors=width.drawn,
+            rounds=width.drawn_rounds,
+            passes=width.passes,
+            starts=width.starts,
+            seed=seed,
+            progress=portion(told, 0.0, 0.4),
+        )
         drawing = portion(told, 0.4, 1.0, "random vectors: ")
-        null = measure_null(U, weights.weights, vectors=count, rounds=rounds, seed=seed, progress=drawing)
+        null = measure_null(
+            U,
+            weights.weights,
+            vectors=width.vectors,
+            rounds=width.rounds,
+            starts=width.starts,
+            seed=seed,
+            progress=drawing,
+        )
         drawn = torch.randn(BAND, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
         arrays[f"{name}.zero"] = (weights.weights == 0).nonzero()[:, 0].int().cpu().numpy()
@@ -52,7 +69,7 @@ def measure(
         arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
         zero, low = weights.counts
         projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
-    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0))
+    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0), width.neurons, seed)
     return NeuronLibrary(
         {
             "fingerprint": facts.fingerprint,
@@ -61,8 +78,11 @@ def measure(
             "vectors": list(vectors.kinds),
             "embedding_layers": embedding_layers,
             "projections": projections,
-            "random_vectors": count,
-            "rounds": rounds,
+            "width": width.name,
+            "random_vectors": width.vectors,
+            "rounds": width.rounds,
+            "starts": width.starts,
+            "mapped": width.neurons,
             "seed": seed,
         },
         arrays,
@@ -75,18 +95,25 @@ def special_tokens(vectors: NeuronVectors) -> list[int]:
     return sorted({int(i) for i in vectors.loaded.tokenizer.all_special_ids if 0 <= int(i) < size})
 
 
-def layer_map(vectors: NeuronVectors, progress: Progress) -> dict[str, np.ndarray]:
-    """``kurtosis`` and ``skewness`` (L, K, N) float16 of every neuron, NaN where a block has fewer neurons."""
+def layer_map(
+    vectors: NeuronVectors, progress: Progress, sample: int | None = None, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """``kurtosis`` and ``skewness`` (L, K, N) float16 of every neuron, or of a random ``sample`` of each block and
+    kind; NaN where nothing was measured or a block has fewer neurons."""
     shape = (len(vectors.layers), len(vectors.kinds), vectors.neurons)
     kurtosis, skewness = np.full(shape, np.nan, np.float16), np.full(shape, np.nan, np.float16)
+    generator = np.random.default_rng(seed)
     for i, layer in enumerate(vectors.layers):
         U = vectors.projection(layer)
         for j, kind in enumerate(vectors.kinds):
             progress((i + j / shape[1]) / shape[0], f"kurtosis of block {layer}")
             found = vectors.vectors(layer, kind)
-            kurt, skew = projected_moments(found, U)
-            kurtosis[i, j, : len(found)] = kurt.clamp(-6e4, 6e4).numpy()
-            skewness[i, j, : len(found)] = skew.numpy()
+            rows = np.arange(len(found))
+            if sample is not None and sample < len(rows):
+                rows = np.sort(generator.choice(rows, sample, replace=False))
+            kurt, skew = projected_moments(found[torch.from_numpy(rows)], U)
+            kurtosis[i, j, rows] = kurt.clamp(-6e4, 6e4).numpy()
+            skewness[i, j, rows] = skew.numpy()
     return {"kurtosis": kurtosis, "skewness": skewness}
 
 

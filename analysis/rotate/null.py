@@ -17,8 +17,8 @@ from torch import Tensor
 from analysis.progress import Progress, silent
 from analysis.rotate.attractors import Attractor, attractors
 from analysis.rotate.channels import VocabularyChannels
+from analysis.rotate.width import FULL
 
-VECTORS, ROUNDS = 200, 5
 FIGURES = ("own_z", "cosine", "loss", "kurtosis")
 
 
@@ -87,8 +87,8 @@ def measure_null(
     projection: Tensor,
     token_weights: Tensor | None,
     *,
-    vectors: int = VECTORS,
-    rounds: int = ROUNDS,
+    vectors: int = FULL.vectors,
+    rounds: int = FULL.rounds,
     seed: int = 0,
     like: Tensor | None = None,
     kurtosis_weight: float = 0.3,

@@ -45,15 +45,18 @@ def token_weights(
     special: Sequence[int] = (),
     *,
     vectors: int = 96,
+    rounds: int = 2,
     passes: int = 4,
+    starts: int = 2,
     mask_z: float = 4.0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> TokenWeights:
     """Weights for a projection (V, d) and the ids of special tokens, which get weight 0.
 
-    At most ``passes`` times, ``vectors`` new random vectors are given two channels each. Of every group of channels to
-    which at least 5 % of the vectors come, the tokens beyond ``mask_z`` on the group's tail get weight 0.
+    At most ``passes`` times, ``vectors`` new random vectors are given ``rounds`` channels each, the best of ``starts``.
+    Of every group of channels to which at least 5 % of the vectors come, the tokens beyond ``mask_z`` on the group's
+    tail get weight 0.
     """
     norms = projection.norm(dim=1)
     weights = torch.ones_like(norms)
@@ -64,7 +67,7 @@ def token_weights(
     for number in range(passes):
         drawn = torch.randn(vectors, projection.shape[1], generator=generator).to(projection)
 
-        found = VocabularyChannels(2, mask_z=mask_z, random_state=seed + number).fit(
+        found = VocabularyChannels(rounds, mask_z=mask_z, starts=starts, random_state=seed + number).fit(
             drawn, projection, weights, progress=_of_pass(progress, number, passes)
         )
         groups = [g for g in attractors(found.top_.cpu(), RECURRING)]
@@ -73,7 +76,7 @@ def token_weights(
         # The group's direction is the mean of its members' channels, each turned to its heavier tail.
         taken = torch.zeros_like(weights, dtype=torch.bool)
         for group in groups:
-            inside = [(i, c) for i in range(vectors) for c in range(2) if group.holds(found.top_[i, c])]
+            inside = [(i, c) for i in range(vectors) for c in range(rounds) if group.holds(found.top_[i, c])]
             channels = torch.stack([found.channels_[i, c] * found.pole_[i, c] for i, c in inside])
             direction = torch.nn.functional.normalize(channels, dim=1).mean(0)
             taken |= z_scores(projection @ direction) > mask_z

@@ -69,5 +69,8 @@
   });
   document.addEventListener("dragend", () => { dragged = null; unmark(); document.body.classList.remove("fnd-dragging"); });
 
-  register("attune_findings", { arrange, move, placeOf });
+  /** Wait until the server knows of all moves. */
+  const moves = () => sending;
+
+  register("attune_findings", { arrange, move, moves, placeOf });
 })();

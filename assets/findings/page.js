@@ -83,7 +83,7 @@
     try { F.writeOn((await addItem(kind, EMPTY[kind])).id); } catch (error) { say("action", error.message); }
   }
   async function step(direction) {
-    await F.saveAll(); // the newest change is the one that is being written
+    await Promise.all([F.saveAll(), F.moves()]); // the newest change is the one that is being written or moved
     try { say("action", (await F.write("/boards/" + F.desk.board.id + "/" + direction)).text); } catch (error) { say("action", error.message); }
   }
   /** The item that is in use: new ones come behind it, and the address names it. */

@@ -58,6 +58,7 @@ def importance_truth(scores: TierScores, board: Board, options: TruthOptions, th
         study_facts(board),
         control=of_measure(board, measure, scores.tier),
         numbers=numbers if follows is None else numbers | {"rank correlation with importance": follows},
+        hint="Click a point to open its item." if points else "",
     )
 
 
@@ -99,18 +100,19 @@ def _truth_caption(
     area: float | None,
     threshold: float | None,
 ) -> str:
-    """How closely the score follows importance, how well it tells the label, and what a click does."""
+    """How closely the score follows importance, and how well it tells the label."""
     measure, by = options.measure, options.importance
     words = "Dashed: the threshold. " if points and threshold is not None else ""
     follows = _follows(points)
     if measure == by:
         words += f"{measure} against itself: the diagonal that every copy of importance would make. "
     elif follows is not None:
-        words += f"Rank correlation of {measure} with {by}: {follows:+.2f} over {len(points)} items".replace("-", "−")
+        rank = f"{follows:+.2f}".replace("-", "−")
+        words += f"Rank correlation of {measure} with {by}: {rank} over {len(points)} items"
         words += ". " if len(points) >= FEW_POINTS else ", too few to tell it from chance. "
     if area is not None:
         words += f"AUROC of {measure} for the label: {area:.2f}. "
-    return words + "Click a point to open its item."
+    return words.strip()
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -149,7 +151,7 @@ def distributions(scores: TierScores, board: Board, options: DistributionOptions
     words = ", ".join(f"{n} {name}" for n, name in sizes if n)
     caption = (
         f"{words[:1].upper()}{words[1:]}. Dashed: the threshold. Every panel has a scale of its own; a point's place "
-        "across its lane means nothing. Click a point to open its item; it is ringed in every panel."
+        "across its lane means nothing."
     )
     return Drawing(
         _panels(scores, names, options.item, theme),
@@ -157,6 +159,7 @@ def distributions(scores: TierScores, board: Board, options: DistributionOptions
         study_facts(board),
         control=of_tiers(board, (scores.tier,)),
         numbers={f"items, {name}": float(n) for n, name in sizes if n},
+        hint="Click a point to open its item; it is ringed in every panel." if scores.points else "",
     )
 
 

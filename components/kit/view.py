@@ -39,7 +39,8 @@ class Drawing:
 
     ``facts``: plain data of the answers that the questions do not say, such as the rank that a rule chose; an export
     prints it with the settings. ``control``: None where the view has none. ``numbers``: what prose may quote of the
-    picture, by a short name, such as the value of the row that is chosen.
+    picture, by a short name, such as the value of the row that is chosen. ``hint``: what a click on the picture does;
+    the card says it behind the caption, and a pin, where nothing answers a click, does not.
     """
 
     figure: Figure | None = None
@@ -48,6 +49,7 @@ class Drawing:
     parts: tuple[Part, ...] = ()
     control: Control | None = None
     numbers: dict[str, float] = dataclasses.field(default_factory=dict)
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,10 @@ def token_parts(parts: TokenParts, options: TokenOptions, theme: str) -> Drawing
     )
     return Drawing(
         picture,
-        "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts. Click a bar.",
+        "x = mean + (centroid − mean) + local offset + rest, exactly; norms of the three parts.",
         {"label": parts.labels[chosen]},
         numbers=token_numbers(parts, chosen),
+        hint="Click a bar to choose its token.",
     )
 
 

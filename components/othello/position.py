@@ -35,10 +35,7 @@ PROBES = {"linear": "Linear probe", "tpr": "TPR, 52 × 2", "trilinear": "Triline
 """The probes of a reading and their titles on the page."""
 CLASSES = {"empty": "empty", "moved": "just moved (theirs)", "turn": "to move (mine)"}
 """The classes of the directions and their titles on the page."""
-OPACITY = (
-    "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads wrongly. Point at a "
-    "square to see it on all boards."
-)
+OPACITY = "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads wrongly."
 EDITED = (
     "Outlined: legal on the edited board. The fourth board is the change of the log-odds of the target over the source "
     "that the probe's own formula predicts on every square."

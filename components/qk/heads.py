@@ -48,7 +48,7 @@ class HeadScore:
     matching: np.ndarray | None = None
     chance: float | None = None
     looks: float = 0.1
-    nowhere: str = "Nothing in this prompt repeats, so there is no induction score. Choose another score."
+    nowhere: str = "Nothing in this prompt repeats, so there is no induction score."
 
     @property
     def order(self) -> np.ndarray:
@@ -72,17 +72,17 @@ class HeadScore:
         """What a reader must know of a score before ranking heads by it."""
         if not np.isfinite(self.values).any():
             return self.nowhere
-        text = "Click a head to open it."
+        sentences = []
         if self.chance is not None:
-            text += (
-                " Share won: how often all matching keys get more attention than any other key, by however little; by "
+            sentences.append(
+                "Share won: how often all matching keys get more attention than any other key, by however little; by "
                 f"chance {self.chance:.0%}."
             )
         if self.matching is not None:
-            text += (
-                f" Heads that give their matching keys less than {self.looks:.0%} of their attention are ranked last."
+            sentences.append(
+                f"Heads that give their matching keys less than {self.looks:.0%} of their attention are ranked last."
             )
-        return text
+        return " ".join(sentences)
 
 
 def prompt_score(reading: Reading, short: str) -> HeadScore:
@@ -145,12 +145,15 @@ def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: st
         score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order
     )
     caption = score.caption
-    if options.patterns and np.isfinite(score.values).any():
+    there = bool(np.isfinite(score.values).any())
+    if options.patterns and there:
         caption = (
             "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
             "brightness is the square root of the share. " + caption
         )
-    return Drawing(picture, caption, control=control, numbers=head_numbers(score, options.chosen))
+    hint = "Click a head to open it." if there else ""
+    numbers = head_numbers(score, options.chosen)
+    return Drawing(picture, caption.strip(), control=control, numbers=numbers, hint=hint)
 
 
 def head_numbers(score: HeadScore, chosen: tuple[int, int] | None) -> dict[str, float]:

@@ -21,7 +21,7 @@ OWN = "This is the head's own attention, not the model's answer."
 def prompt_text(reading: Reading, options: NoOptions, theme: str) -> Drawing:
     """The prompt, and what the model would continue with."""
     words, count = [as_text(label) for label in reading.labels], reading.prompt_tokens
-    texts = [Text("Prompt", "".join(words[:count]))]
+    texts = [Text("The prompt, token by token", "".join(words[:count]))]
     if words[count:]:
         texts.append(Text("Generated", "".join(words[count:])))
     rows = tuple(zip(reading.next.labels, map(float, reading.next.probabilities), strict=True))

@@ -36,6 +36,10 @@ class TokenMatrix(Packed):
     ref: Json
 
 
+ASK_WHY = "Click a cell to ask why."
+"""What a click on the matrix does."""
+
+
 @dataclass(frozen=True)
 class MatrixOptions:
     """``skip_first``: without the first token, which would otherwise take the whole scale."""
@@ -53,7 +57,7 @@ def attention_matrix(reading: Reading, cells: HeadCells, options: MatrixOptions,
         top = float(np.nanmax(values)) or cells.top
     picture = _filled(_frame(reading, cells), values, 0.0, top, theme)
     numbers = {"largest attention": cells.top}
-    return Drawing(picture, attention_caption(packed, cells), _facts(packed, cells), numbers=numbers)
+    return Drawing(picture, attention_caption(packed, cells), _facts(packed, cells), numbers=numbers, hint=ASK_WHY)
 
 
 @view("attention/alignment", Reading, SignedCells)
@@ -87,7 +91,7 @@ def attention_caption(packed: Packed, cells: HeadCells) -> str:
     """How coarse the shown attention is, and how to read it."""
     caption = (
         f"Shown in steps of {packed['step'] * cells.top / 255:.2g}; rows are queries, columns the keys that they "
-        "attend to. Click a cell to ask why. Without the first token, the colours are scaled to the rest."
+        "attend to. Without the first token, the colours are scaled to the rest."
     )
     return caption if cells.pool == 1 else f"Max-pooled {cells.pool} × {cells.pool} tokens per cell. " + caption
 

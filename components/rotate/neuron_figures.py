@@ -222,10 +222,11 @@ def layer_map(answer: LayerMap, options: OpenVector, theme: str) -> Drawing:
     )
     return Drawing(
         picture,
-        f"{answer.sentence} Dotted: the open neuron. Click a point to go to its layer and vector.",
+        f"{answer.sentence} Dotted: the open neuron.",
         plain_of({"band": band, "layers": layers}),
         control=band_control(band),
         numbers=layer_numbers(answer, options.layer, options.vector),
+        hint="Click a point to go to its layer and vector.",
     )
 
 

@@ -52,10 +52,10 @@ def reading_map(reading: TextReading, options: NoOptions, theme: str) -> Drawing
     )
     return Drawing(
         picture,
-        f"{reading.sentence} Each row is a share of its own largest value here, so it says where, not how much; point "
-        "at a cell for the number. Click a cell to open its feature.",
+        f"{reading.sentence} Each row is a share of its own largest value here, so it says where, not how much.",
         {"features": plain_of(features)},
         numbers=reading_numbers(reading),
+        hint="Point at a cell for the number. Click it to open its feature.",
     )
 
 

@@ -143,17 +143,16 @@ class TreeOptions:
 def concept_tree(tree: ConceptGraph, options: TreeOptions, theme: str) -> Drawing:
     """A concept and its descendants. A node's customdata is its id ("level:number")."""
     layout = place(tree, options.root)
-    left = (
-        f" {layout.left_out} weaker ones are left out to fit the page; raise the threshold." if layout.left_out else ""
-    )
+    left = f" {layout.left_out} weaker ones are left out to fit the page." if layout.left_out else ""
+    more = "Raise the threshold to see fewer lines. " if layout.left_out else ""
     return Drawing(
         _picture(layout, options.feature, theme),
         f"{tree.sentence} Drawn: {options.root} and {len(layout.x) - 1} below it, {len(layout.shared)} of them shared."
         f"{left} The width of a line is the weight, as a share of the parent's largest. Any weights draw a tree: "
-        "whether a branch means something is to be read off its contexts. Click a lowest concept to open its card, "
-        "another to see it from the top.",
+        "whether a branch means something is to be read off its contexts.",
         {"edges": plain_of(layout.edges)},
         numbers=tree_numbers(layout),
+        hint=f"{more}Click a lowest concept to open its card, another to see it from the top.",
     )
 
 

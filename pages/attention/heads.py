@@ -23,7 +23,7 @@ from components.qk.heads import (
     heads_of_prompt,
     prompt_score,
 )
-from components.qk.token_matrix import attention_caption, attention_matrix, for_browser
+from components.qk.token_matrix import ASK_WHY, attention_caption, attention_matrix, for_browser
 from pages.attention.cards import GRID
 from pages.attention.reading import on_head, prompt_of, reading_of
 from pages.attention.state import Head, features_of
@@ -154,7 +154,7 @@ def open_head(question: Json, head: Json, session: str) -> tuple[Json, Node, Nod
         return None, panel or failure("No attention to show."), "Tokens"
     ref = attention_matrix.ref([reading.question, reply.question])
     matrix = for_browser(reading.answer, reply.answer, ref)
-    caption = attention_caption(matrix, reply.answer)
+    caption = f"{attention_caption(matrix, reply.answer)} {ASK_WHY}"
     return matrix, caption, f"Tokens, {place_name(at.layer, at.head)}"
 
 

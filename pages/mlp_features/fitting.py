@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from dash import Input, Output, State, callback, no_update
 
+from analysis.corpora.text_files import ENDINGS
 from analysis.errors import UserError
 from analysis.models.proposal import most_groups, readable_tokens, same_depth
 from analysis.snmf.answers.factorization import ExplainedCurve
 from analysis.snmf.ops.factorization import FitFactorization
 from components.kit.figure_card import blank
+from components.kit.panels import user_error
 from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
 from components.snmf.figures import explained_curve, new_curve
 from pages.cards import content
@@ -40,6 +43,24 @@ def levels_of(text: str | None) -> tuple[int, ...]:
             f"Levels are whole numbers of concepts with commas between them, such as 50, 25; not {text!r:.40}.",
             "levels",
         ) from error
+
+
+@callback(
+    Output("mlp-new-texts", "value"),
+    Output("mlp-new-problem", "children", allow_duplicate=True),
+    Input("mlp-new-upload", "contents"),
+    State("mlp-new-upload", "filename"),
+    prevent_initial_call=True,
+)
+def bring(contents: str | None, name: str | None) -> tuple[Node, Node]:
+    """Put an uploaded file into the form, where it can be read before it is used."""
+    try:
+        text = base64.b64decode((contents or "").partition(",")[2], validate=True).decode("utf-8-sig")
+    except ValueError:
+        return no_update, user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
+    if not (name or "").lower().endswith(ENDINGS):
+        return no_update, user_error(f"{(name or 'This file')[:80]} is none of {', '.join(ENDINGS)}. Save it as one.")
+    return text, None
 
 
 @callback(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from analysis.snmf.ops.factorization import FitFactorization
+from analysis.snmf.ops.factorization import MAX_TEXTS, FitFactorization
 from components.kit.field import choice_field, number_field
 from components.kit.names import named, progress
 from components.kit.panels import empty
@@ -209,8 +209,16 @@ def fit_tab() -> Node:
                         ],
                         className="mlp-form",
                     ),
-                    dbc.Label("Own texts, one passage on a line (empty: the bundled corpus)", html_for="mlp-new-texts"),
+                    dbc.Label(
+                        "Own texts, one passage on a line, or rows of prompt and label (empty: the bundled corpus)",
+                        html_for="mlp-new-texts",
+                    ),
                     dbc.Textarea(id="mlp-new-texts", value="", rows=4, spellCheck=False, className="attune-prompt"),
+                    dcc.Upload(
+                        html.Button("Bring .txt, .jsonl, .json or .csv", className="attune-button", type="button"),
+                        id="mlp-new-upload",
+                        max_size=4 * MAX_TEXTS,
+                    ),
                     html.Div(
                         [
                             button("mlp-new-go", "Fit", primary=True),

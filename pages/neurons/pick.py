@@ -48,8 +48,9 @@ def load_facts(model: Json, _measured: int) -> tuple[Json, Node, bool, str, Node
     if reply is None:
         return None, [], True, "", panel
     known = reply.answer
-    words = "" if known.measured else f"{known.why_not} {known.estimate}"
-    return asdict(reply.question), list(known.vectors), known.measured, words, None
+    full = known.null is not None and not known.null.narrow
+    short = "A narrow null serves for first verdicts; the full one tells more." if known.measured else known.why_not
+    return asdict(reply.question), list(known.vectors), full, "" if full else f"{short} {known.estimate}", None
 
 
 @callback(

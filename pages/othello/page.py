@@ -244,7 +244,7 @@ def _believed(state: OthelloState) -> Node:
             className="attune-boards",
         ),
         html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
-        html.Div(OPACITY, className="attune-caption"),
+        html.Div(f"{OPACITY} Point at a square to see it on all boards.", className="attune-caption"),
         html.Div(id="oth-probes-in-use", className="attune-note", **{"aria-live": "polite"}),
         html.Div(id="oth-belief-error"),
         controls=controls,

@@ -183,7 +183,9 @@ def _fit() -> Node:
                     html.Div(
                         [
                             dcc.Upload(
-                                html.Button("Bring .txt or .jsonl", className="attune-button", type="button"),
+                                html.Button(
+                                    "Bring .txt, .jsonl, .json or .csv", className="attune-button", type="button"
+                                ),
                                 id="corpus-upload",
                                 max_size=32 << 20,
                             ),

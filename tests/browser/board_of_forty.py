@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ from analysis.engine.context import Context
 from analysis.engine.operation import rebuild
 from analysis.findings.export.bundle import write_bundle
 from analysis.findings.export.handover import gather
-from analysis.findings.freeze import freeze
 from analysis.findings.records import Pin
 from analysis.findings.store import FindingStore
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.drawn import draw
-from components.findings.exhibit import plain_figure
-from components.kit.part import part_to_dict
+from tests.unit.findings.pinned import frozen
 
 COUNT = 40
 CLAIM = "The zebra of Quxford is read in game"
@@ -58,17 +55,8 @@ def bundle_of_forty(root: Path) -> bytes:
 
 def _pin(store: FindingStore, view: str, reply: Reply[Any]) -> Pin:
     drawing = draw(view, [reply.answer], {})
-    return freeze(
-        store,
-        ViewRef(view, (reply.question,), {}),
-        [reply],
-        title=f"{view.partition('/')[2].capitalize()} of OthelloGPT",
-        address="/othello",
-        caption=str(drawing.caption),
-        figure=None if drawing.figure is None else plain_figure(drawing.figure),
-        height=360 if drawing.figure else 0,
-        parts=[part_to_dict(part) for part in drawing.parts],
-        control=asdict(drawing.control) if drawing.control else None,
-        numbers=drawing.numbers,
-        facts=drawing.facts,
+    title = f"{view.partition('/')[2].capitalize()} of OthelloGPT"
+    height = 360 if drawing.figure else 0
+    return frozen(
+        store, ViewRef(view, (reply.question,), {}), [reply], drawing, title=title, address="/othello", height=height
     )

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from analysis.models.default import prepare_default
@@ -81,6 +83,13 @@ QUIET = """() => new Promise((resolve) => { let quiet = 0, waited = 0; const loo
   quiet = window.store.getState().isLoading ? 0 : quiet + 1; waited += 1;
   if (quiet >= 5 || waited > 100) resolve(); else setTimeout(look, 100); }; look(); })"""
 
+# The window has been drawn with what is in the document now.
+DRAWN = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))"
+# A figure is drawn in the box it has: Plotly follows the size of its place a moment later.
+FITS = """n => { const host = document.getElementById(n), graph = host && host.querySelector('.js-plotly-plot');
+  return graph && graph.data.length > 0 && graph._fullLayout && graph.offsetWidth > 0
+    && Math.abs(graph._fullLayout.width - graph.clientWidth) <= 2; }"""
+
 
 @contextmanager
 def windows(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
@@ -125,12 +134,26 @@ def page(open_page: Callable[..., Page]) -> Page:
     return opened
 
 
+def grave(page: Page, where: str | None = None, rules: list[str] | None = None) -> list[str]:
+    """The serious and critical barriers that axe-core finds on the page, or below a selector; only of some rules, if
+    any are given."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found: list[dict[str, Any]] = Axe().run(page, where, options).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}) at {' '.join(map(str, node['target']))}: "
+        + " ".join(node["failureSummary"].split())[:240]
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
 def shot(page: Page, name: str) -> None:
     """Save a picture of the whole page, scrolled to its top so that the header is where it belongs."""
     SHOTS.mkdir(exist_ok=True)
     page.evaluate("window.scrollTo(0, 0)")
-    page.wait_for_timeout(300)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    page.evaluate(DRAWN)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
 
 
 def read(page: Page, text: str, wait: bool = True) -> None:

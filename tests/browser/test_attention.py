@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import QUIET, Server, read, shot
+from tests.browser.conftest import DRAWN, FITS, QUIET, Server, read, shot
 
 pytestmark = pytest.mark.browser
 
@@ -90,17 +90,18 @@ def test_heads_and_tokens_answer_clicks_and_keys(page: Page) -> None:
     page.wait_for_function("() => document.querySelector('#query-strip button.attune-picked').dataset.index === '27'")
     before = page.inner_text("#tokens-title")
     page.locator("#grid").scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
+    page.wait_for_function(FITS, arg="grid")
+    page.evaluate(DRAWN)
     box = page.locator("#grid .nsewdrag").first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] * 11.5 / 30, box["y"] + box["height"] * 1.5 / 9)
     page.wait_for_function("b => document.querySelector('#tokens-title').innerText !== b", arg=before)
     assert page.inner_text("#tokens-title") == "Tokens, layer 11, head 1"
     page.locator("#matrix").scroll_into_view_if_needed()
-    page.wait_for_timeout(800)
+    page.evaluate(QUIET)
+    page.wait_for_function(FITS, arg="matrix")
     cell = page.locator("#matrix .nsewdrag").first.bounding_box()
     assert cell is not None
-    page.wait_for_timeout(800)
     page.mouse.click(cell["x"] + cell["width"] * 3.5 / 29, cell["y"] + cell["height"] * 20.5 / 29)
     page.wait_for_function("() => document.querySelector('#query-strip button.attune-picked').dataset.index === '20'")
     assert page.locator("#key-strip button").nth(3).get_attribute("class").find("attune-picked") >= 0
@@ -150,7 +151,7 @@ def test_fit_explain_swap_evidence_held_out_overlap(page: Page) -> None:
 
     page.click(".nav-tabs >> text=Alignment and overlap")
     page.wait_for_function("() => document.querySelector('#alignment-caption').innerText.includes('rank')")
-    page.wait_for_timeout(800)
+    page.wait_for_function(FITS, arg="alignment")
     assert graph(page, "alignment")["traces"][0]["points"] == 29
     shot(page, "overlap-light")
 
@@ -167,7 +168,7 @@ def test_exports_hold_the_numbers_and_the_settings(page: Page, tmp_path: Path) -
         target = tmp_path / f"figure.{kind}"
         waiting.value.save_as(target)
         found[kind] = target.read_bytes()
-        page.wait_for_timeout(400)
+        page.wait_for_selector("section:has(#bars) .dropdown-menu.show", state="hidden")
     assert found["png"][:8] == b"\x89PNG\r\n\x1a\n"
     svg = found["svg"].decode()
     assert svg.startswith("<svg") and "default" in svg and "view: attention/bars" in svg
@@ -197,7 +198,7 @@ def test_a_copied_link_reopens_the_view(page: Page, open_page: Callable[..., Pag
     page.locator("#key-strip button").nth(4).click()
     page.evaluate(QUIET)
     page.click(".nav-tabs >> text=Evidence")
-    page.wait_for_timeout(800)
+    page.wait_for_function("() => location.search.includes('tab=')")
     said, title, url = answer(page), page.inner_text("#tokens-title"), page.url
     other = open_page(url)
     other.wait_for_selector(".attune-answer p")

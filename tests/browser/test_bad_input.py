@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from analysis.qk.contrasts.kinds import CONTRAST_KINDS
 from tests.browser.conftest import read
 
 pytestmark = pytest.mark.browser
@@ -54,10 +55,10 @@ def open_form(page: Page, kind: str) -> None:
         page.wait_for_selector("#add-feature")
         return
     page.click("#kind")
-    page.wait_for_timeout(400)
     page.locator("[role=option], .dash-dropdown-option").filter(has_text=kind).first.click()
+    explanation = next(k.explanation for k in CONTRAST_KINDS.values() if kind in k.title)
+    page.wait_for_function("e => document.querySelector('#contrast-form').textContent.includes(e)", arg=explanation)
     page.wait_for_selector("#add-feature")
-    page.wait_for_timeout(600)
 
 
 def _refused(page: Page, says: str) -> None:

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from pages.findings.paper import pdf_of
 from tests.browser.board_of_forty import COUNT, bundle_of_forty, claim_of
-from tests.browser.conftest import SHOTS, Server
-from tests.browser.test_walk import barriers
+from tests.browser.conftest import SHOTS, Server, grave
 
 pytestmark = pytest.mark.browser
 API = "/findings/api"
@@ -53,7 +51,7 @@ def test_a_board_of_forty_is_handed_over(
     page.click("text=Hand over")
     page.wait_for_selector("[data-size=page]:has-text('MB')")
     page.screenshot(path=SHOTS / "handover.png")
-    assert barriers(page, "dialog", ".fnd-dialog") == []
+    assert grave(page, ".fnd-dialog") == []
 
     # Without the mouse: a claim is hidden, and the page is downloaded.
     claim = claim_of(7)
@@ -87,7 +85,7 @@ def test_a_board_of_forty_is_handed_over(
     )
     alone.click(".attune-exhibit-sort >> nth=1")
     assert alone.locator("th[aria-sort=descending], th[aria-sort=ascending]").count() == 1
-    assert barriers_of(alone) == []
+    assert grave(alone) == []
     assert problems == []
     alone.context.close()
 
@@ -101,12 +99,6 @@ def test_a_board_of_forty_is_handed_over(
     page.click("text=Withdraw")
     page.wait_for_selector("[data-exit=link]")
     assert page.request.get(link).status == 404
-
-
-def barriers_of(page: Page) -> list[str]:
-    """Serious and critical violations of a page without Dash."""
-    found = Axe().run(page, None, {"resultTypes": ["violations"]}).response["violations"]
-    return [f"{r['id']}: {r['nodes'][0]['target']}" for r in found if r["impact"] in ("serious", "critical")]
 
 
 def test_a_page_is_printed_a_finding_a_sheet(tmp_path: Path, server: Server) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Page, Route
 
-from tests.browser.conftest import QUIET, read, shot
+from tests.browser.conftest import FITS, QUIET, read, shot
 from tests.browser.test_bad_input import open_form
 
 pytestmark = pytest.mark.browser
@@ -23,14 +23,13 @@ COVERED = """n => { const g = document.querySelector('#' + n + ' .js-plotly-plot
   p = g.querySelector('.plot, .nsewdrag'); if (!l || !p) return 0;
   return Math.max(0, l.getBoundingClientRect().bottom - g.querySelector('.nsewdrag').getBoundingClientRect().top); }"""
 WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
-FONT = "n => document.querySelector('#' + n + ' .js-plotly-plot')._fullLayout.font.color"
+DARK = "n => document.querySelector('#' + n + ' .js-plotly-plot')._fullLayout.font.color === '#e6edf3'"
 
 
 def add(page: Page, kind: str, examples: int, seed: int = 0) -> None:
     """Add a feature through its form."""
     before = page.locator(".attune-chip").count()
     open_form(page, kind)
-    page.wait_for_timeout(600)
     page.fill("#examples", str(examples))
     page.fill("#contrast-seed", str(seed))
     page.click("#add-feature")
@@ -73,10 +72,10 @@ def test_nothing_jumps_when_the_reading_comes(open_page: Callable[..., Page]) ->
 def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: Callable[..., Page]) -> None:
     page = open_page(width=1280)
     page.wait_for_selector(".attune-answer p")
-    add(page, "Induction", 64)
+    add(page, "Induction", 24)
     page.locator("button[aria-label^='remove 1']").click()
     page.wait_for_function("() => document.querySelectorAll('.attune-chip').length === 1")
-    add(page, "Previous token", 64)
+    add(page, "Previous token", 24)
     page.evaluate(
         """() => { window.said = []; new MutationObserver(() => window.said.push(
         document.querySelector('#fit-text').innerText)).observe(document.querySelector('#fit-text'),
@@ -96,27 +95,24 @@ def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: 
         if tab == "Map":
             page.click("#held-out")
             refused(page, "#by-rank-caption", "held-out gap")
-        page.wait_for_function(
-            "n => document.querySelector('#' + n + ' .js-plotly-plot').data.length > 0", arg=TABS[tab]
-        )
-        page.wait_for_timeout(800)
+        page.wait_for_function(FITS, arg=TABS[tab])
         assert page.evaluate(WIDE) <= 0, f"{tab} is wider than the window"
         assert page.evaluate(COVERED, TABS[tab]) <= 1, f"the legend covers the figure on {tab}"
     page.click("#theme-toggle")
     page.click(".nav-tabs >> text=Alignment and overlap")
     page.wait_for_function("() => (document.querySelector('#overlap .js-plotly-plot').data || []).length === 3")
-    page.wait_for_timeout(800)
+    page.wait_for_function(FITS, arg="overlap")
     matrix = page.evaluate(
         "() => { const z = document.querySelector('#overlap .js-plotly-plot')._fullData[0].z; "
         "return Array.from(z, r => Array.from(r)); }"
     )
     assert len(matrix) == 2 and matrix[0][0] == pytest.approx(1, abs=1e-5) and 0 < matrix[0][1] < 1
-    assert page.evaluate(FONT, "overlap") == page.evaluate(FONT, "grid") == "#e6edf3"
+    for name in ("overlap", "grid"):
+        page.wait_for_function(DARK, arg=name)
     shot(page, "two-features-dark")
     for tab, name in TABS.items():
         page.click(f".nav-tabs >> text={tab}")
-        page.wait_for_timeout(600)
-        assert page.evaluate(FONT, name) == "#e6edf3", f"{tab} kept the colours of the light theme"
+        page.wait_for_function(DARK, arg=name)  # no figure keeps the colours of the light theme
     page.click(".nav-tabs >> text=Attribution")
     page.locator("button[aria-label^='move 2']").click()
     page.wait_for_function(
@@ -152,7 +148,7 @@ def test_numbers_out_of_bounds_are_refused_in_words_and_stay_where_they_were_typ
 def test_numbers_of_the_toy_are_refused_in_words(open_page: Callable[..., Page]) -> None:
     page = open_page("/validation")
     page.wait_for_selector("#toy-train")
-    page.wait_for_timeout(800)
+    page.evaluate(QUIET)
     for value in ("99", "0", "2.5"):
         page.fill("#toy-n1", value)
         page.click("#toy-train")
@@ -192,5 +188,5 @@ def test_no_page_is_wider_than_a_small_window(open_page: Callable[..., Page]) ->
     for place, ready in (("#nav-validation", "#toy-train"), ("#nav-model", "#source")):
         page.click(place)
         page.wait_for_selector(ready)
-        page.wait_for_timeout(800)
+        page.evaluate(QUIET)
         assert page.evaluate(WIDE) <= 0, place

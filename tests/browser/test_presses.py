@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page, Route
 
+from tests.browser.conftest import QUIET
 from tests.browser.test_othello import CELL, opened, says
 
 pytestmark = pytest.mark.browser
@@ -146,7 +147,7 @@ def test_regions_pressed_quickly_and_a_slider_moved_meanwhile(open_page: Callabl
     page.wait_for_function("() => location.search.includes('0.31')")
     held.go()
     page.wait_for_function("() => document.querySelectorAll('#sliders .attune-steer').length >= 3")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     assert page.input_value(slider) == "0.31", "the hand was not overtaken by an older answer"
     count = page.locator("#sliders .attune-steer").count()
     held = Held(page, "sliders-drawn")  # the drawing is held back: the slider is moved below it
@@ -157,7 +158,7 @@ def test_regions_pressed_quickly_and_a_slider_moved_meanwhile(open_page: Callabl
     page.wait_for_function("() => location.search.includes('0.47')")
     held.go()
     page.wait_for_function("n => document.querySelectorAll('#sliders .attune-steer').length === n", arg=count - 1)
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     assert page.input_value(slider) == "0.47" and "0.47" in page.url
 
 

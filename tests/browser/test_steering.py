@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import shot
+from tests.browser.conftest import QUIET, shot
 
 pytestmark = pytest.mark.browser
 WRITTEN = "() => (document.querySelector('#readouts')?.innerText || '').includes('perplexity')"
@@ -26,7 +26,7 @@ def steering(open_page: Callable[..., Page]) -> Page:
 
 def tab(page: Page, name: str) -> None:
     page.click(f"a.nav-link:has-text('{name}')")
-    page.wait_for_timeout(400)
+    page.wait_for_selector(f"a.nav-link.active:has-text('{name}')")
 
 
 def kl(page: Page) -> float:
@@ -141,7 +141,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     page.wait_for_selector("#file-said:has-text('checksum')")
     assert page.url == before
     tab(page, "What is this region")
-    page.wait_for_timeout(1500)
+    page.evaluate(QUIET)
     page.fill("#label", "sweet things")
     page.press("#label", "Enter")
     page.wait_for_selector("#card-title:has-text('sweet things')")

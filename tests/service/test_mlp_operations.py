@@ -221,6 +221,19 @@ def test_own_passages_are_factorized_without_themes(bench: Bench) -> None:
     assert not open_path.exists()
 
 
+def test_labels_of_own_passages_give_detection_by_theme(bench: Bench) -> None:
+    rows = passages()
+    texts = json.dumps([{"prompt": p.text, "label": p.theme} for p in rows])
+    made = bench.data(FitFactorization(SPEC, 1, "residual", 3, 0.2, "random", 5, 300, 1, (), texts))
+    fit = open_factorization(bench.context.memory, made["fit"])
+    assert fit.passages == [Passage(p.text, p.theme) for p in rows] and len(fit.manifest["themes"]) > 1
+    cards = [bench.data(FeatureCard(SPEC, made["fit"], k)) for k in range(3)]
+    assert all("no themes" not in card["detection"]["sentence"] for card in cards)
+    assert {t["theme"] for card in cards for t in card["themes"]} <= {p.theme for p in rows}
+    assert any(card["detection"]["auc"] is not None for card in cards)
+    (library.FACTORIZATIONS.own() / f"{made['fit']}.json").unlink()
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [

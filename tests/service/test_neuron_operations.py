@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from analysis.models.spec import ModelSpec
 from analysis.rotate import channels
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.descent import adamw
-from analysis.rotate.library import NeuronLibrary, open_library
+from analysis.rotate.library import MEASUREMENTS, NeuronLibrary, open_library
 from analysis.rotate.null import measure_null
 from analysis.rotate.objective import kurtosis, z_scores
 from analysis.rotate.ops.ablation import AblateChannel
 from analysis.rotate.ops.channels import FindChannels
 from analysis.rotate.ops.neurons import MeasureNull, NeuronFacts, NeuronMap, NeuronVector, SearchChannels, vectors_of
+from analysis.rotate.width import NARROW, WIDTHS
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -103,6 +105,29 @@ def test_weights_have_one_fingerprint_and_a_resident_an_identity(tmp_path: Path)
 
 def test_a_null_that_was_deleted_is_measured_again(bench: Any) -> None:
     check_served_only_with_its_files(bench[0], MeasureNull(vectors=40, rounds=2))
+
+
+def test_a_narrow_null_says_so_and_never_takes_the_place_of_a_full_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(WIDTHS, "narrow", replace(NARROW, vectors=19, rounds=1, passes=1, drawn=4, neurons=4))
+    context = context_of(tiny(), tmp_path / "results")
+    perform(context, MeasureNull(width="narrow"))
+    facts = perform(context, NeuronFacts()).data
+    null = facts["null"]
+    assert null["narrow"] is True and (null["vectors"], null["rounds"]) == (19, 1)
+    assert null["sentence"].startswith("A narrow null") and "beyond their 95.0th percentile" in null["sentence"]
+    start = facts["start"]
+    verdict = perform(context, FindChannels(**start, channels=1)).data["verdict"]
+    assert "A narrow null, for a first verdict: 19 random vectors" in verdict
+    # The page opens on a neuron that the map holds, one of those that write.
+    assert start["vector"] == "down" and perform(context, NeuronVector(**start)).data["in_layer"] is not None
+    [entry] = MEASUREMENTS.of_weights(context.model(SPEC).facts.fingerprint)
+    MEASUREMENTS.open(context.memory, entry.path).manifest["width"] = "full"
+    perform(context, MeasureNull(width="narrow", seed=1))
+    [again] = MEASUREMENTS.of_weights(context.model(SPEC).facts.fingerprint)
+    assert again.checksum == entry.checksum
 
 
 def test_measuring_is_kept_for_these_weights(bench: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -24,9 +25,15 @@ def drawn_again(view: View[Any], *answers: Any, options: Any = None) -> Drawing:
     first = view.draw(*answers, view.options() if options is None else options, "light")
     second = view_called(again.view).draw(*travelled, view.options_from(again.options), "dark")
     assert plain(first) == plain(second)
+    assert not re.search(r"\b(click|press|point at)\b", first.caption, re.IGNORECASE), "a pin answers no click"
     numbers = [*first.numbers.values(), *([] if first.control is None else first.control.numbers.values())]
     assert all(type(value) is float and math.isfinite(value) for value in numbers), numbers
     return first
+
+
+def kind(drawing: Drawing, of: type[Any]) -> list[Any]:
+    """The parts of a drawing that are of a kind."""
+    return [part for part in drawing.parts if isinstance(part, of)]
 
 
 def plain(drawing: Drawing) -> Any:

@@ -212,7 +212,7 @@ def test_the_row_of_a_query_is_shaded_text_with_its_numbers() -> None:
 def test_a_prompt_is_text_with_its_spaces() -> None:
     generated = replace(reading(["A", "␣<b>", "⏎", "␣c"]), prompt_tokens=3)
     texts, table = prompt_text.draw(generated, NoOptions(), "light").parts
-    assert [(t.title, t.text) for t in texts.texts] == [("Prompt", "A <b>\n"), ("Generated", " c")]
+    assert [(t.title, t.text) for t in texts.texts] == [("The prompt, token by token", "A <b>\n"), ("Generated", " c")]
     assert table.rows == (("a", 1.0),)
 
 

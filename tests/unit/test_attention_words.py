@@ -92,7 +92,7 @@ def test_a_head_that_hardly_looks_is_ranked_after_those_that_do() -> None:
 def test_a_score_of_attention_itself_is_ranked_by_itself() -> None:
     found = won(matching=None)
     assert found.order is found.values and best_heads(found, None)[1].children == "L0 H0  1.00"
-    assert found.caption == "Click a head to open it."
+    assert found.caption == ""
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_line_of_json_brings_its_theme_and_kind() -> None:
         ({"text": " "}, "Line 3 of a.jsonl has no text"),
         ({"text": 7}, "Line 3 of a.jsonl has no text"),
         ({"text": "x", "theme": ["y"]}, "Line 3 of a.jsonl has a theme or kind"),
-        ({"text": "x", "kind": "y" * 81}, "Line 3 of a.jsonl has a theme or kind"),
+        ({"text": "x", "kind": "y" * 201}, "Line 3 of a.jsonl has a theme or kind"),
         ('{"text": "x \\ud83d"}', "Line 3 of a.jsonl holds half of a character"),
     ],
 )
@@ -164,7 +164,7 @@ def test_uploads_that_are_refused(home: Path) -> None:
     )
     assert "has only 0 words" in refused("a.txt", b"")
     assert "has only 1 word;" in refused("a.jsonl", '{"text": "alone"}')
-    assert "neither a .txt nor a .jsonl" in refused("a.pdf", b"%PDF")
+    assert "none of .txt, .jsonl, .json, .csv" in refused("a.pdf", b"%PDF")
     assert "20.0 MB; the limit is 20 MB" in refused("a.txt", b"x" * 20_000_001)
     assert "bytes at 4 cannot be read" in refused("a.txt", b"abcd\xffefg")
     assert "UTF-16" in refused("a.txt", "words".encode("utf-16"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,6 @@ from analysis.faithfulness.answers.board import Board, ScorePoint, StudyList, St
 from analysis.faithfulness.answers.item import Intervention, ItemScore, ItemTrace, TraceLine, TracePoint
 from analysis.faithfulness.answers.jobs import AnswerCount, OwnChain, OwnChains, RefusedLine
 from analysis.faithfulness.ops.jobs import FaithOwn, FaithStudy
-from app import create_app
 from components.faithfulness.bias_figures import ThresholdOptions, bias, called_shares, kappa_map
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
 from components.faithfulness.board_table import board_table, refused_table, span, tier_cards, within
@@ -41,18 +39,7 @@ NAMES = ("Early Answering", "SCM", "CC-SHAP", "chain length", "answer confidence
 WHY = "Withheld: confidence alone tells these labels apart."
 
 
-@pytest.fixture(scope="module", autouse=True)
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The pages can be imported once there is an app."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        create_app()
-        yield
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    return Held(monkeypatch)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 def answered(seed: int = 0, count: int = 40) -> TierScores:
@@ -427,7 +414,8 @@ def test_every_card_is_drawn_again_from_its_json(held: Held, theme: str) -> None
         *(moved[name] for name in ("bias", "kappa")),
     ):
         again = render(ViewRef.from_dict(json.loads(json.dumps(shown["ref"]))), theme)
-        assert written(again.figure) == written(shown["figure"]) and again.caption == shown["caption"]
+        assert written(again.figure) == written(shown["figure"]) and "Click" not in again.caption
+        assert shown["caption"] == f"{again.caption} {again.hint}".strip()  # the card says what a click does
     ref = moved["bias"]["ref"] | {"options": {"thresholds": {"SCM": -2.0}}}  # as the browser keeps it
     bars = render(ViewRef.from_dict(ref), theme).figure["data"][0]
     assert bars["x"][[c[0] for c in bars["customdata"]].index("SCM")] == 1

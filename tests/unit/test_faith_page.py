@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +31,6 @@ from analysis.faithfulness.answers.item import (
 )
 from analysis.faithfulness.ops.item import _scores, tokens_of
 from analysis.models.spec import ModelSpec
-from app import create_app
 from components.faithfulness import item as faith_item
 from components.faithfulness import item_figures
 from components.faithfulness.tables import certified, claim_words
@@ -47,18 +45,6 @@ from tests.unit.faithfulness.answers import Held, intervention, piece, reading
 TYPED = reading().pieces
 POINT = TracePoint(0, 0.5, "no step yet", ())
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    return Held(monkeypatch)
 
 
 def read_address(query: dict[str, Any]) -> FaithState:

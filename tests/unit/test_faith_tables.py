@@ -4,7 +4,6 @@ controls of all its views. Answers are made by hand, in the shape that they have
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from analysis.faithfulness.answers.item import (
 )
 from analysis.faithfulness.answers.jobs import AnswerCount, OwnChain, OwnChains
 from analysis.view_ref import ViewRef
-from app import create_app
 from components.faithfulness import controls, tables
 from components.faithfulness.bias_figures import ThresholdOptions, bias, kappa_map
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
@@ -57,18 +55,7 @@ LINES = tuple(
 TRACE = ItemTrace(("start", "1"), LINES, "4", 0.125, 3, "s.")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The pages can be imported once there is an app."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        create_app()
-        yield
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    return Held(monkeypatch)
+pytestmark = pytest.mark.usefixtures("app")
 
 
 def item(**more: Any) -> ItemReading:

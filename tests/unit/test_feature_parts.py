@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from analysis.steering.answers import WrittenText, WrittenTexts
 from components.kit.part import Facts, Table, Texts
 from components.kit.written import TextsOptions, digest_of
 from components.snmf import figures, maps, parts, tree
-from tests.unit.drawn_again import drawn_again
+from tests.unit.drawn_again import drawn_again, kind
 from tests.unit.snmf.examples import feature_table
 from tests.unit.test_feature_figures import (
     FAMILY,
@@ -37,10 +36,6 @@ from tests.unit.test_feature_figures import (
 )
 
 TABLE = feature_table((0.5, None, 0.8))
-
-
-def kind(drawing: Any, of: type[Any]) -> list[Any]:
-    return [part for part in drawing.parts if isinstance(part, of)]
 
 
 def test_the_list_says_how_many_features_are_beyond_random_directions() -> None:

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from flask.testing import FlaskClient
 
 from analysis.findings.store import findings
-from app import create_app
 from components.frame.home import PICTURE_HEIGHT, thumbnail
 from components.kit.figure import figure
 from pages.home import page as home
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
 
 
 def test_a_thumbnail_has_data_and_colours_but_no_words() -> None:

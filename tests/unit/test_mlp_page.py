@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,19 +14,10 @@ from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.factorization import Concept, ConceptEdge, ConceptGraph, MethodScore
 from analysis.snmf.answers.steering import SteeringArm, TokenChange
-from app import create_app
 from pages.mlp_features import detection, fitting, overlap, pick, steer, tree
 from pages.mlp_features.state import MOST, START_TEXT, FeaturesState, Pick, Start, node_of
 from pages.state import names_of, read
 from tests.unit.snmf.examples import feature_table
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
-
 
 # The address
 

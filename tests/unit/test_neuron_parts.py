@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 
 from analysis.rotate.answers.channels import Ablation, Arm, NeuronChannels, SentenceActivation
 from analysis.rotate.answers.neurons import Band, NeuronsKnown, ReadyNeuron, Token, TokenGroup, TokenScore, VectorCard
 from components.kit.part import Facts, Table, Texts
-from components.kit.view import VIEWS, Drawing
+from components.kit.view import VIEWS
 from components.rotate import ablation_figures, channel_figures, neuron_figures, parts
 from components.rotate.channel_figures import OpenChannel
 from components.rotate.neuron_figures import OpenVector
-from tests.unit.drawn_again import drawn_again
+from tests.unit.drawn_again import drawn_again, kind
 from tests.unit.test_neuron_figures import an_answer, channel
 
 VECTOR = dataclasses.replace(
@@ -33,10 +32,6 @@ KNOWN = dataclasses.replace(
 )
 CHANNELS = an_answer(NeuronChannels)
 ABLATION = an_answer(Ablation)
-
-
-def kind(drawing: Drawing, of: type[Any]) -> list[Any]:
-    return [part for part in drawing.parts if isinstance(part, of)]
 
 
 @pytest.mark.parametrize("name", sorted(name for name in VIEWS if name.startswith("neurons/")))

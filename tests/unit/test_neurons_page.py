@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -28,20 +27,11 @@ from analysis.rotate.answers.neurons import KnownNull, LayerShare, NeuronsKnown,
 from analysis.rotate.ops.channels import FindChannels
 from analysis.rotate.ops.neurons import NeuronVector
 from analysis.view_ref import QuestionRef
-from app import create_app
 from components.rotate.ablation_figures import changes, changes_words
 from components.rotate.neuron_figures import shares_words, tail_words
 from pages.neurons import channels, pick
 from pages.neurons.state import SETTINGS, NeuronsState, Pick, channels_of, question_of, search_of
 from pages.state import names_of, read
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
-
 
 # The address
 

@@ -36,7 +36,6 @@ from analysis.mfa.settings import MAX_REGIONS, RegionSetting, SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.steering.answers import NextTokens, WrittenText
 from analysis.view_ref import QuestionRef, ViewRef
-from app import create_app
 from components.kit.next_tokens import next_tokens
 from components.kit.readouts import readouts
 from components.kit.view import NoOptions, View, view_called
@@ -55,13 +54,6 @@ from tests.unit.test_attention_words import text_of
 STEER = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)), RegionSetting(8, 0.5)), "add", "generated", (4,), "varimax"
 )
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
 
 
 @pytest.fixture(autouse=True)

@@ -14,15 +14,11 @@ from components.kit.written import TextsOptions, digest_of
 from components.mfa import parts, region_figures, steering_figures
 from components.mfa.region_figures import MapOptions, TokenOptions
 from components.mfa.steering_figures import ControlOptions, NextOptions
-from tests.unit.drawn_again import drawn_again
+from tests.unit.drawn_again import drawn_again, kind
 from tests.unit.test_steering_page import CARD, CONTROLS, FIT, NEXT, PARTS, TEXTS, some_regions, some_text
 
 OPTIONS = TextsOptions("Once", (("region 3", 0.6),), "region", digest_of(TEXTS))
 THREE = dataclasses.replace(TEXTS, control=some_text(0.2, 0.4), control_note="9: bread")
-
-
-def kind(drawing: Any, of: type[Any]) -> list[Any]:
-    return [part for part in drawing.parts if isinstance(part, of)]
 
 
 def test_the_list_of_regions_is_that_of_the_page_with_the_fits_baseline() -> None:

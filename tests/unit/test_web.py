@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 from plotly.utils import PlotlyJSONEncoder
 
-from app import create_app, main
+from app import main
 from components.frame.shell import shell
 from pages.address import LONG_TEXT, recall, remember
 from pages.attention import page as attention
 from pages.attention.state import AttentionState
 from pages.registry import pages
 from pages.state import read as read_state
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
 
 
 def test_the_web_process_never_imports_torch_and_answers_fast(tmp_path: Path) -> None:

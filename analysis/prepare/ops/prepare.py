@@ -72,4 +72,4 @@ class PrepareModel(Operation[Prepared]):
 
         run = Run(context, self.model, self.pages, self.budget)
         answer = run.make()
-        return Result(*to_wire(answer), files=tuple(dict.fromkeys(run.files)))
+        return Result(*to_wire(answer), files=tuple(run.files))

@@ -60,13 +60,15 @@ class TokenGroup:
 @dataclass(frozen=True)
 class KnownNull:
     """The channels of random vectors that neurons are held against: how many ``vectors`` with how many channels each
-    (``rounds``), their best own z, and groups of tokens that recur."""
+    (``rounds``), their best own z, and groups of tokens that recur; ``narrow``: whether it serves for a first verdict
+    only."""
 
     vectors: int
     rounds: int
     sentence: str
     own_z: Quantiles
     attractors: tuple[TokenGroup, ...]
+    narrow: Annotated[bool | None, Absent()] = None
 
 
 @dataclass(frozen=True)

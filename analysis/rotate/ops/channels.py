@@ -142,7 +142,7 @@ class FindChannels(OfChannels[NeuronChannels]):
         return NeuronChannels(
             channels=rows,
             nothing=nothing,
-            verdict=sentence + remark,
+            verdict=sentence + remark + (f" {library.narrow_words()}" if self.usual and library.narrow else ""),
             null=_bands(null, MANNERS[self.optimiser]),
             recipe=RECIPE if self.official else "",
             source=source,

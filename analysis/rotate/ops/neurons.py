@@ -30,6 +30,7 @@ from analysis.rotate.answers.neurons import (
     TokenGroup,
     VectorCard,
 )
+from analysis.rotate.width import FULL, NARROW, WIDTHS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,9 +123,17 @@ def _with_measurements(known: NeuronsKnown, loaded: LoadedModel, library: Neuron
         null=_null(loaded, library),
         bundled=rows,
         shares=tuple(_share(row, library) for row in library.manifest.get("shares", [])),
-        start=known.start if best is None else Place(best.layer, best.vector, best.neuron),
+        start=_strongest(known, library) if best is None else Place(best.layer, best.vector, best.neuron),
         caption=f"Null, layer map and {len(rows)} neurons' channels were made by: {command}.",
     )
+
+
+def _strongest(known: NeuronsKnown, library: NeuronLibrary) -> Place:
+    """The neuron of highest kurtosis among those of the layer map's later half that write."""
+    first, kind = known.layers // 2, max(range(len(known.vectors)), key=lambda i: known.vectors[i] == "down")
+    values = np.nan_to_num(library.arrays["kurtosis"][first:, kind].astype(np.float32), nan=-np.inf)
+    layer, neuron = np.unravel_index(int(values.argmax()), values.shape)
+    return Place(known.layer_numbers[first + int(layer)], known.vectors[kind], int(neuron))
 
 
 def _null(loaded: LoadedModel, library: NeuronLibrary) -> KnownNull:
@@ -139,11 +148,13 @@ def _null(loaded: LoadedModel, library: NeuronLibrary) -> KnownNull:
         f"{counts['zero']:,} tokens on which random vectors land again and again, and {counts['low']:,} of outlying "
         "norm."
     )
+    if library.narrow:
+        sentence = f"{library.narrow_words()} {sentence}"
     groups = tuple(
         TokenGroup(tuple(map(Token, g.tokens, token_labels(loaded.tokenizer, list(g.tokens)))), g.share)
         for g in library.attractors("unembedding")
     )
-    return KnownNull(null.vectors, null.rounds, sentence, (low, middle, high), groups)
+    return KnownNull(null.vectors, null.rounds, sentence, (low, middle, high), groups, library.narrow or None)
 
 
 def _share(row: dict[str, Any], library: NeuronLibrary) -> LayerShare:
@@ -179,11 +190,9 @@ def _ready(row: dict[str, Any], level: float) -> ReadyNeuron:
 
 def estimate(vectors: NeuronVectors) -> str:
     """What measuring costs, from the size of the model: a guess from a laptop's speed, or a large GPU's."""
-    U = vectors.loaded.facts.hidden * vectors.loaded.facts.vocabulary
-    rows = len(vectors.layers) * len(vectors.kinds) * vectors.neurons
-    operations = 2.0 * U * rows + 4.0 * U * 115 * (200 * 5 + 4 * 96 * 2)
-    speed = 6e10 if vectors.loaded.facts.device == "cpu" else 2e13
-    minutes = operations / speed / 60
+    facts = vectors.loaded.facts
+    shape = (facts.hidden, facts.vocabulary, len(vectors.layers) * len(vectors.kinds), vectors.neurons)
+    minutes = FULL.operations(*shape) / (6e10 if facts.device == "cpu" else 2e13) / 60
     if minutes < 120:
         count = max(1, round(minutes))
         return f"Measuring takes roughly {count} minute{'s' if count > 1 else ''} here and can be cancelled."
@@ -197,9 +206,12 @@ class NeuronMap(OnNeurons[LayerMap]):
     def run(self, context: Context) -> LayerMap:
         vectors, library = self.measured(context)
         values = library.arrays["kurtosis"].astype(np.float32)
+        some = library.manifest.get("mapped")
+        sample = "" if some is None else f" Of each block and kind, {some} neurons at random were measured."
         sentence = (
             "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of 2,000 random vectors; "
             "a block whose median and 95 % line lie in it is not told apart from chance by this figure."
+            f"{sample}"
         )
         with np.errstate(invalid="ignore"):
             return LayerMap(
@@ -216,37 +228,43 @@ class NeuronMap(OnNeurons[LayerMap]):
 @dataclass(frozen=True)
 class MeasureNull(OnNeurons[Measurement]):
     """Measure a model's neurons: tokens to leave out, channels of random vectors, the layer map. Kept in the data
-    folder."""
+    folder.
+
+    ``width`` "narrow" gives a first verdict many times sooner, with numbers of its own in place of ``vectors`` and
+    ``rounds``; it never takes the place of a full one.
+    """
 
     kind: ClassVar[Kind] = "job"
     writes: ClassVar[bool] = True
-    vectors: Annotated[int, Whole(40, 2_000, words="The number of random vectors")] = 200
-    rounds: Annotated[int, Whole(1, 20, words="The number of channels of each")] = 5
+    vectors: Annotated[int, Whole(40, 2_000, words="The number of random vectors")] = FULL.vectors
+    rounds: Annotated[int, Whole(1, 20, words="The number of channels of each")] = FULL.rounds
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
+    width: Annotated[str, Choice(tuple(WIDTHS), words="The width")] = FULL.name
 
     def describe(self) -> str:
-        return f"Measure the neurons of {self.model.label}"
+        few = ", for a first verdict" if self.width == NARROW.name else ""
+        return f"Measure the neurons of {self.model.label}{few}"
 
     def reads(self, context: Context) -> str:
         """Nothing: it makes the measurements, and is still the same question once they are there."""
         return ""
 
     def run(self, context: Context) -> Result:
+        from analysis.rotate.library import MEASUREMENTS
         from analysis.rotate.measure import measure
 
-        vectors, _ = self.opened(context)
-        library = measure(
-            vectors,
-            count=self.vectors,
-            rounds=self.rounds,
-            seed=self.seed,
-            progress=context.progress,
-        )
-        library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
-        files = names_of(*pair_files(library.save()))
+        vectors, library = self.opened(context)
+        if library is None or library.narrow or self.width == FULL.name:
+            full = replace(FULL, vectors=self.vectors, rounds=self.rounds)
+            width = full if self.width == FULL.name else WIDTHS[self.width]
+            library = measure(vectors, width, seed=self.seed, progress=context.progress)
+            library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
+            path = library.save()
+        else:
+            path = MEASUREMENTS.of_weights(library.manifest["fingerprint"])[0].path
         null = library.null("unembedding")
         sentence = f"Measured: {null.vectors} random vectors with {null.rounds} channels each."
-        return Result(*to_wire(Measurement(sentence)), files=files)
+        return Result(*to_wire(Measurement(sentence)), files=names_of(*pair_files(path)))
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,8 @@ class FitFactorization(Operation[NewFactorization]):
     """Collect activations, factorize them, describe and score the features, keep all of it in the data folder.
 
     ``levels``: sizes of all levels of a tree or of those above ``features``; empty for none. ``texts``: own passages,
-    one on each line; empty for the bundled corpus.
+    one on each line, or rows with themes as :func:`~analysis.corpora.text_files.pasted` takes them; empty for the
+    bundled corpus.
     """
 
     kind: ClassVar[Kind] = "job"
@@ -262,7 +263,8 @@ class FitFactorization(Operation[NewFactorization]):
         return f"Factorize the {Site(self.layer, self.site).label} into {self.features} features"
 
     def run(self, context: Context) -> Result:
-        from analysis.corpora.passages import Passage, bundled_corpus, distinct
+        from analysis.corpora.passages import bundled_corpus, distinct
+        from analysis.corpora.text_files import pasted
         from analysis.corpora.text_source import TextSource
         from analysis.models.hooks import site_width
         from analysis.snmf.learning import Wanted
@@ -278,7 +280,7 @@ class FitFactorization(Operation[NewFactorization]):
         )  # fmt: skip
         site_width(loaded, wanted.site)  # a site that is not there is refused before anything is read
         own = bool(self.texts.strip())
-        passages = distinct(map(Passage, self.texts.splitlines())) if own else bundled_corpus()
+        passages = distinct(pasted(self.texts)) if own else bundled_corpus()
 
         fit = factorize(loaded, passages, wanted, context.progress)
         fit.manifest |= {
@@ -287,7 +289,7 @@ class FitFactorization(Operation[NewFactorization]):
             "command": "the MLP features page",
         }
         if own:
-            fit.manifest["passages"] = [p.text for p in passages]
+            fit.manifest["passages"] = [[p.text, p.theme, p.kind] if p.theme or p.kind else p.text for p in passages]
         name = save_factorization(fit, passages)
         m = fit.manifest
         sentence = (

@@ -64,8 +64,9 @@ def test_two_versions_outlive_the_page(page: Page, leave: str, seen: bool) -> No
         assert state(page) == [["claim"], {"claim": "Mine"}, "Theirs", []]
     page.evaluate(f"() => {{ {leave}; }}")
     page.wait_for_timeout(50)
+    page.clock.install()
     page.evaluate("async () => { await F.load(document.body, 'c'); await F.load(document.body, 'b'); }")
-    page.wait_for_timeout(1500)  # longer than a draft waits to be saved
+    page.clock.fast_forward(1500)  # longer than a draft waits to be saved
     assert state(page) == [["claim"], {"claim": "Mine"}, "Theirs", []]
     page.evaluate("() => F.settle(first(), 'both')")
     page.wait_for_function("() => sent.length")

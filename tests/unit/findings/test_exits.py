@@ -9,7 +9,6 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -38,13 +37,6 @@ from tests.unit.findings.test_redact import PIECES, WORDS
 API = "/findings/api"
 HIDE = {"choices": {text_id(SECRET): ""}}
 FILES = [name for name in EXITS if name != "pdf"]
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield create_app().server.test_client()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from components.qk.evidence_figures import spectrum
 from pages import common
 from pages.frame import pins
 from pages.frame.pins import register_pins, window_of
+from tests.unit.findings.pinned import png
 from tests.unit.test_attention_views import EVIDENCE
 
 CAMERA = {"eye": {"x": 1, "y": 2.5, "z": 0}, "projection": {"type": "perspective"}}
@@ -100,16 +99,6 @@ def test_an_address_that_leads_elsewhere_and_other_types_are_turned_away(web: Fl
     for address in ("https://example.org/", "//example.org", "javascript:alert(1)"):
         assert "begins with /" in web.post("/findings/api/pin", json=asked(address=address)).get_json()["refused"]
     assert web.post("/findings/api/pin", data="{}", content_type="text/plain").status_code == 415
-
-
-def png() -> bytes:
-    """One black pixel."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
 
 
 def test_the_picture_follows(web: FlaskClient) -> None:

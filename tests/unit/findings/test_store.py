@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 import threading
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from analysis.errors import UserError
 from analysis.findings.records import Body, Check, Pin, QuestionStamp
 from analysis.findings.schema import STEPS, open_database
 from analysis.findings.store import Conflict, FindingStore, findings
+from tests.unit.findings.pinned import png
 
 
 def pin_named(name: str, **more: object) -> Pin:
@@ -30,16 +29,6 @@ def pin_named(name: str, **more: object) -> Pin:
         "answers": (),
     }
     return Pin(id=name, **{**fields, **more})  # type: ignore[arg-type]
-
-
-def png() -> bytes:
-    """One grey pixel."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0\x80")) + chunk(b"IEND", b"")
 
 
 @pytest.fixture

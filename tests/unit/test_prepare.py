@@ -1,0 +1,222 @@
+"""Prepare: the plan as arithmetic, what a page is told of it, and a run whose parts cost seconds of a clock by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import shelf
+from analysis.engine.context import Context
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
+from analysis.errors import Cancelled, UserError
+from analysis.home import home
+from analysis.prepare import products
+from analysis.prepare.answers import Budget
+from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
+from analysis.prepare.plan import Want, plan
+from analysis.prepare.products import PAGES, PRODUCTS
+from analysis.prepare.rate import rate_of
+from analysis.prepare.run import Run
+from analysis.product import Product
+from tests.service.test_steering_operations import SPEC, tiny
+from tests.service.things_to_prepare import CLOCK, made, thing
+
+FORTUNES = (Want("a", (30, 100, 900)), Want("b", (10, 60)), Want("c", (200, 400)))
+
+
+def steps(budget: float, *wants: Want) -> list[tuple[str, int]]:
+    of = wants or FORTUNES
+    return [(of[step.want].name, step.level) for step in plan(of, budget).steps]
+
+
+def test_quick_levels_come_first_and_the_cheapest_of_them_before_all() -> None:
+    assert steps(5) == []
+    assert steps(45) == [("b", 0), ("a", 0)]
+    assert steps(245) == [("b", 0), ("a", 0), ("c", 0)]
+    assert steps(305) == [("b", 0), ("a", 0), ("c", 0), ("b", 1)]
+
+
+def test_a_product_is_raised_to_one_level_and_not_through_those_below_it() -> None:
+    assert steps(10_000) == [("b", 0), ("a", 0), ("c", 0), ("b", 1), ("c", 1), ("a", 2)]
+    assert plan(FORTUNES, 10_000).ends == (3, 2, 2)
+
+
+def test_what_is_there_is_not_made_again_and_what_does_not_fit_is_named() -> None:
+    there = (Want("a", (30, 100, 900), 3), Want("b", (10, 60), 1), Want("c", (200, 400)))
+    assert steps(100, *there) == [("b", 1)]
+    assert plan(there, 100).left_out == (2,)
+    assert steps(10_000, *[dataclasses.replace(want, present=len(want.seconds)) for want in there]) == []
+    assert plan([Want("no model can", ())], 100).left_out == ()
+
+
+seconds = st.floats(0.1, 1e4)
+wants = st.builds(
+    lambda costs, there: Want("w", tuple(costs), min(there, len(costs))),
+    st.lists(seconds, max_size=4),
+    st.integers(0, 4),
+)
+
+
+@given(st.lists(wants, max_size=6), st.floats(0, 1e5))
+def test_a_plan_fits_its_budget_and_makes_no_level_twice(of: list[Want], budget: float) -> None:
+    made = plan(of, budget)
+    assert made.seconds <= budget * (1 + 1e-9)
+    places = [(step.want, step.level) for step in made.steps]
+    assert len(set(places)) == len(places)
+    for n, want in enumerate(of):
+        levels = [level for at, level in places if at == n]
+        assert levels == sorted(levels) and all(level >= want.present for level in levels)
+        assert made.ends[n] == max([want.present, *(level + 1 for level in levels)])
+    first = [step.level == 0 for step in made.steps]
+    assert first == sorted(first, reverse=True)
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    monkeypatch.setattr(shelf, "DATA", tmp_path / "none")
+    residents = Residents(limit=1)
+    residents.put(tiny())
+    made = Context(residents, ResultStore(tmp_path / "results"))
+    CLOCK.now = 0.0
+    yield made
+
+
+@pytest.fixture
+def things(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def put(*of: Product) -> None:
+        monkeypatch.setattr(products, "PRODUCTS", of)
+
+    return put
+
+
+def run(context: Context, budget: float, *pages: str) -> Any:
+    return Run(context, SPEC, pages, budget, CLOCK).make()
+
+
+def test_a_run_makes_the_plan_and_a_second_one_nothing(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30, 100), thing("b", 10, 60, page="/neurons"))
+    told: list[dict[str, Any]] = []
+    context.on_progress = told.append
+    answer = run(context, 1_000)
+    assert made() == "b0 a0 b1 a1"
+    assert [(part.name, part.level, part.state, part.seconds) for part in answer.parts] == [
+        ("b", "level 0", "made", 10.0),
+        ("a", "level 0", "made", 30.0),
+        ("b", "level 1", "made", 60.0),
+        ("a", "level 1", "made", 100.0),
+    ]
+    assert [value["part"]["name"] for value in told if value.get("wrote")] == ["b", "a", "b", "a"]
+    texts = [value["text"] for value in told]
+    assert "part 1 of 4: b, about 3 min left" in texts and "part 4 of 4: a, about 25 s left" in texts
+    shares = [value["share"] for value in told]
+    assert shares == sorted(shares)
+    assert run(context, 1_000).sentence == "Nothing is left to make." and made() == "b0 a0 b1 a1"
+
+
+def test_a_cancelled_run_keeps_what_is_done_and_the_next_goes_on(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30), thing("b", 10), thing("c", 50))
+
+    def stop(value: dict[str, Any]) -> None:
+        if value.get("place") == 2 and value.get("step"):
+            raise Cancelled
+
+    context.on_progress = stop
+    with pytest.raises(Cancelled):
+        run(context, 1_000)
+    assert made() == "b0"
+    context.on_progress = None
+    run(context, 1_000)
+    assert made() == "b0 a0 c0"
+
+
+def test_a_part_that_fails_is_told_and_the_others_are_made(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 10, 20, fault="refusal"), thing("b", 15, fault="bug"), thing("c", 30))
+    answer = run(context, 1_000)
+    assert [(part.name, part.state) for part in answer.parts] == [("a", "failed"), ("b", "failed"), ("c", "made")]
+    assert answer.sentence.startswith("Made: c (level 0). Not made: a. It cannot be had. Not made: b. Something failed")
+
+
+def test_quick_levels_are_made_though_they_take_longer_and_better_ones_are_not(
+    context: Context, things: Callable[..., None]
+) -> None:
+    things(thing("a", 30, 100, truth=3), thing("b", 10, 60, truth=3))
+    answer = run(context, 210)
+    assert made() == "b0 a0 b1"
+    assert "Left out" not in answer.sentence
+
+
+def test_only_the_pages_that_are_named_are_prepared(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30), thing("b", 10, page="/neurons"))
+    run(context, 1_000, "/neurons")
+    assert made() == "b0"
+    with pytest.raises(UserError, match="nothing to prepare for '/nowhere'"):
+        PrepareModel(SPEC, ("/nowhere",))
+
+
+def test_what_is_left_out_is_said_with_its_time(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30), thing("b", 7_200))
+    assert run(context, 100).sentence == "Made: a (level 0). Left out: b, which takes about 2.0 h."
+
+
+def test_the_file_of_a_product_that_is_gone_is_made_again(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30))
+    run(context, 100)
+    (home() / "thing-a").unlink()
+    run(context, 100)
+    assert made() == "a0 a0"
+
+
+def test_pages_are_told_what_a_budget_gives(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30, 2_000), thing("b", 10_000, page="/neurons"))
+    answer = DescribePrepare(SPEC).run(context)
+    pages = {page.page: page for page in answer.pages}
+    assert list(pages) == list(PAGES)
+    assert pages["/attention"].ready and not pages["/attention"].budgets
+    assert pages["/steering"].sentence == "A: nothing yet; the first result takes about 30 s."
+
+    def short(of: tuple[Budget, ...]) -> list[tuple[str, tuple[str, ...], bool]]:
+        return [(budget.name, budget.parts, budget.enough) for budget in of]
+
+    first, better = ("a (level 0)",), ("a (level 0)", "a (level 1)")
+    assert short(pages["/steering"].budgets) == [("10 minutes", first, False), ("an hour", better, True)]
+    assert short(answer.budgets)[-1] == ("overnight", ("a (level 0)", "b (level 0)", "a (level 1)"), True)
+    assert answer.budgets[0].sentence == (
+        "More time would better a (level 0). Left out: b, which takes about 2.8 h at least."
+    )
+    run(context, 1e5)
+    done = {page.page: page for page in DescribePrepare(SPEC).run(context).pages}
+    assert done["/steering"].ready and not done["/steering"].budgets
+    assert done["/steering"].sentence == "A: level 1. Level 1 of a."
+
+
+def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context) -> None:
+    loaded = context.model(SPEC)
+    rate = rate_of(loaded)
+    assert 0 < rate.seconds_per_token < 1 and rate.flops > 1e6 and rate.memory > 0 and rate.disk > 0
+    assert loaded.extras and rate_of(loaded).seconds_per_token == rate.seconds_per_token
+    slow = dataclasses.replace(rate, seconds_per_token=10 * rate.seconds_per_token, flops=rate.flops / 10)
+    for product in PRODUCTS:
+        levels = product.levels(SPEC, loaded.facts, rate)
+        costs = [level.cost.seconds for level in levels]
+        assert costs == sorted(costs) and costs[0] > 0
+        assert [level.cost.seconds for level in product.levels(SPEC, loaded.facts, slow)] > costs
+        assert all(level.operation.kind == "job" and level.operation.writes for level in levels)
+        assert product.present(loaded.facts, levels) == 0
+        assert product.page in PAGES
+
+
+def test_a_product_that_is_bundled_counts(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    loaded = tiny()
+    facts = dataclasses.replace(loaded.facts, fingerprint="4f04dc6923d2ff61e3de")
+    for product in PRODUCTS:
+        levels = product.levels(SPEC, facts, rate_of(loaded))
+        assert product.present(facts, levels) == len(levels), product.name
