@@ -40,12 +40,11 @@
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
       } else if (line.marks) mark(line.marks);
       else if (line.error) say("", line.error);
-      else if (line.rungs) other(line);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
-      }
+      } else other(line);
     }
     function stop(clicks) {
       if (!clicks || !running) return none();
