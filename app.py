@@ -26,8 +26,10 @@ from analysis.logs import log_to
 from analysis.models.spec import DTYPES, ModelSpec
 from components.frame.shell import shell
 from pages.frame.background import RelayManager, open_cache
+from pages.frame.files import register_files
 from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
+from pages.frame.prepare import register_prepare
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
@@ -104,7 +106,9 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_frame(app, navigation)
     register_routes(app)
     register_pins(app)
+    register_files(app)
     register_tours(app)
+    register_prepare(app, pages)
     register_talk(app)
     for page in pages:
         if page.routes is not None:

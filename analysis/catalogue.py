@@ -17,6 +17,7 @@ from analysis.engine.operation import REGISTRY
 from analysis.faithfulness import ops as faithfulness
 from analysis.findings import ops as findings
 from analysis.mfa import ops as mfa
+from analysis.portable import ops as portable
 from analysis.prepare import ops as prepare
 from analysis.qk import ops as qk
 from analysis.rotate import ops as rotate
@@ -28,7 +29,7 @@ METHODS = (qk, mfa, tpr, rotate, snmf, faithfulness)
 SHARED = (loading, card)
 """Modules with operations of no method."""
 
-for _method in (*METHODS, findings, prepare):
+for _method in (*METHODS, findings, portable, prepare):
     for _module in pkgutil.iter_modules(_method.__path__):
         import_module(f"{_method.__name__}.{_module.name}")
 

@@ -39,7 +39,8 @@ class PageManifest:
 
     ``question``: what the page answers, in one sentence, and ``picture``: a view of it that is cheap to draw with a
     model (it may ask, and raises as the client does; None: there is none), both for the home page. ``navigation``:
-    whether the header leads to the page.
+    whether the header leads to the page. ``prepare``: what the page says while nothing that it needs is made for the
+    model in use, one sentence; then a card above it offers to make it (pages/frame/prepare.py). "": it needs nothing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class PageManifest:
     question: str = ""
     picture: Callable[[ModelSpec], Picture] | None = None
     navigation: bool = True
+    prepare: str = ""
 
     @property
     def title(self) -> str:

@@ -25,17 +25,20 @@ def stream_texts(source: TextSource) -> Iterator[str]:
 
     Raises UserError(field="texts"): the library is missing, the hub is out of reach, no such dataset, split or column.
     """
-    rows = iter(_attempt(lambda: _open(source), source))
     column = ""
-    while True:
-        row = _attempt(lambda: next(rows, None), source)
-        if row is None:
-            return
+    for row in stream_rows(source):
         column = column or _column(row, source)
         text = row.get(column)
         if isinstance(text, str) and text.strip():
             # A dataset may hold half a surrogate pair; no tokenizer takes it.
             yield text.encode("utf-8", "replace").decode("utf-8")
+
+
+def stream_rows(source: TextSource) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset source with all their columns, in the order of the hub; UserError as stream_texts."""
+    rows = iter(_attempt(lambda: _open(source), source))
+    while (row := _attempt(lambda: next(rows, None), source)) is not None:
+        yield row
 
 
 def _open(source: TextSource) -> Any:
@@ -54,9 +57,10 @@ def _open(source: TextSource) -> Any:
     if any(not str(f).startswith("hf://") for group in files.values() for f in group):
         raise refusal(f"The dataset {source.name} names files outside itself, so it is not read. Choose another one.")
     splits = sorted(builder.info.splits or files)
-    if splits and source.split not in splits:
-        raise refusal(f"The dataset {source.name} has no split {source.split}. It has {', '.join(splits[:8])}.")
-    return builder.as_streaming_dataset(split=source.split)
+    split = source.split or (splits[0] if len(splits) == 1 else "train")
+    if splits and split not in splits:
+        raise refusal(f"The dataset {source.name} has no split {split}. It has {', '.join(splits[:8])}.")
+    return builder.as_streaming_dataset(split=split)
 
 
 def _column(row: dict[str, Any], source: TextSource) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.faithfulness.item import Item
+from analysis.faithfulness.row_report import wrong_answers
 from analysis.faithfulness.study import Study
 
 FAIR = (0.45, 0.55)
@@ -85,17 +86,25 @@ def tier_row(study: Study, tier: str, items: Sequence[Item], confidence: float |
             f" These classes cannot be matched in confidence: how sure the model is of its answer tells them apart by "
             f"itself (AUROC {confidence:.2f}), so a measure that does no better than that has shown nothing here."
         )
+    confound = wrong_answers(items, labels_of(study, tier, items)) if tier.startswith("file") else ""
     seeds = len({item.demos for item in items})
     if tier in "12":
         sentence += few_seeds(seeds)
     if failed:
         sentence += f" Certificates that failed, by the swap that failed first: {failed}."
     return {
-        "tier": tier, "title": TITLES[tier], "sentence": SENTENCES[tier], "items": len(items),
+        "tier": tier, "title": TITLES[tier], "sentence": SENTENCES[tier] + confound, "items": len(items),
         "texts": len({item.question_text + "".join(item.steps) for item in items}),
         "problems": len({item.problem for item in items}), "seeds": seeds,
         "dropped": dropped, "dropped_sentence": sentence, "confidence": confidence, "shown": shown, "why_not": why,
     }  # fmt: skip
+
+
+def labels_of(study: Study, tier: str, items: Sequence[Item]) -> list[bool | None]:
+    """The labels that a tier ranks: of its chains, or of single steps."""
+    if tier == "file steps":
+        return [label for _, _, label in study.manifest["steps"]]
+    return [item.label for item in items]
 
 
 def cost_row(study: Study) -> dict[str, Any]:
@@ -170,6 +179,8 @@ def honesty(study: Study) -> list[str]:
         right = f"; the model itself would write the result of {share:.0%} of the sums" if sums else ""
         lines.append(f"Chains are templates that the model was made to read{right}.")
         lines.append("Mistakes, paraphrases and donors are made by rule.")
+    if m.get("writers"):
+        lines.append(m["writers"])
     lines.append(str(m.get("simulator", "The simulator is the same model under neutral demonstrations.")))
     settings = m.get("settings") or {}
     if settings and not own:

@@ -19,7 +19,7 @@ from analysis.faithfulness.ask import Reader, Reply, ask_of
 from analysis.faithfulness.certificate import Certified, certify
 from analysis.faithfulness.item import Check, Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
-from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, Measure, asked, score_all, wanted
+from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, OF_ROWS, Measure, asked, score_all, wanted
 from analysis.faithfulness.neutral import NeutralReader
 from analysis.faithfulness.reader import ModelReader
 from analysis.progress import Progress, silent
@@ -45,14 +45,15 @@ MASKED = (
 """Regime, label and claim of the two masked models of tier 0."""
 
 
-def chosen(continued: bool) -> tuple[Measure, ...]:
-    """All measures, with or without the published forms that let the model write on."""
-    return (*MEASURES, *(CONTINUED if continued else ()), *BASELINES)
+def chosen(continued: bool, rows: bool = False) -> tuple[Measure, ...]:
+    """All measures, with or without the published forms that let the model write on, and baselines of ``rows`` from
+    outside."""
+    return (*MEASURES, *(CONTINUED if continued else ()), *BASELINES, *(OF_ROWS if rows else ()))
 
 
 def named(names: Sequence[str]) -> tuple[Measure, ...]:
     """What is computed anew for a study whose measures have these names."""
-    return chosen(any(m.name in names for m in CONTINUED))
+    return chosen(*(any(m.name in names for m in some) for some in (CONTINUED, OF_ROWS)))
 
 
 @dataclass(frozen=True)

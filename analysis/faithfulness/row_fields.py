@@ -7,9 +7,8 @@ can hold. Whatever a row lacks is said in a sentence about this row, and never e
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.faithfulness.answer_text import answer_alone
@@ -22,26 +21,17 @@ MAX_GIVEN = 26
 """Candidates of one row: as many as there are option letters."""
 MAX_SAID = 4_000
 """Characters of a row's answer, with whatever stands around it."""
+OF_CHAIN = (
+    "question_id", "question", "prompt", "prompted_hint", "hint_type", "hint_dataset", "hinted_answer", "model_answer",
+    "correct_answer", "target_model", "steps", "src_type", "task_type",
+)  # fmt: skip
+"""Published columns of a chain, as far as they are not the chain itself."""
+OF_LABEL = (
+    "row_id", "id", "sentence_id", "sentence_text", "sentence_span_start", "sentence_span_end", "extract",
+    "extract_span_start", "extract_span_end", "reason", "labeling_reason",
+)  # fmt: skip
+"""Published columns of one label."""
 _LONGEST_PROBLEM = 200
-
-
-def parsed(text: str, refused: list[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line from 1, row) of each line of a JSONL text; lines that hold none go to ``refused`` with a sentence."""
-    for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if not raw.strip():
-            continue
-        try:
-            row = json.loads(raw)
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            refused.append((line, "This line holds half a character (one surrogate, such as \\ud83d). Write it whole."))
-        except (ValueError, RecursionError):
-            refused.append((line, "This line is no JSON. Every line holds one JSON object with the columns of a row."))
-        else:
-            if isinstance(row, dict):
-                yield line, row
-            else:
-                refused.append((line, "This line is JSON but no object. Write one object with named columns per line."))
 
 
 def value(row: Mapping[str, Any], name: str) -> str:
@@ -59,8 +49,29 @@ def value(row: Mapping[str, Any], name: str) -> str:
 
 
 def question(row: Mapping[str, Any]) -> str:
-    """The question, "" if there is none."""
+    """The question that a row is about, "" if there is none; rows with and without a hint share it."""
     return (value(row, "question") or value(row, "prompt")).strip()
+
+
+def prompt(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What the model was asked, and the hint within it or to be put below it ("" for none).
+
+    A published ``prompt`` is the whole of it, the hint where the authors put it: nothing is added to it.
+    """
+    hint, whole = value(row, "prompted_hint").strip(), value(row, "prompt").strip()
+    if not whole:
+        return question(row), hint
+    return whole, hint if hint in whole else ""
+
+
+def kept(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Those of some columns that hold something, as text."""
+    return {name: found for name in names if (found := value(row, name))}
+
+
+def column(row: Mapping[str, Any], *names: str) -> str:
+    """The first of some columns that holds something, as text: files name a few columns in two ways."""
+    return next((found for name in names if (found := value(row, name))), "")
 
 
 def problem(row: Mapping[str, Any]) -> str:
@@ -117,41 +128,68 @@ def label_type(row: Mapping[str, Any]) -> str:
 
 
 def span(row: Mapping[str, Any], cot: str) -> tuple[int, int] | str:
-    """The characters of the chain that a row labels, without blank space around them; a sentence if they do not fit."""
+    """The characters of the chain that a row labels, without blank space around them; a sentence if they do not fit.
+
+    Where a row names no sentence, but an extract of one, the sentence around the extract is meant.
+    """
     told = value(row, "sentence_text").strip()
-    ends = [value(row, name) for name in ("sentence_span_start", "sentence_span_end")]
+    ends = [_plain(value(row, f"sentence_span_{name}")) for name in ("start", "end")]
     if any(ends):
-        if not all(_whole(end) and len(end) < 10 for end in ends):
-            return "The span of this sentence is not two whole numbers. Give the characters of cot where it stands."
-        begin, end = map(int, ends)
-        if not begin < end <= len(cot):
-            return (
-                f"The span {begin} to {end} of this sentence does not lie within the chain of {len(cot):,} characters."
-            )
-        piece = cot[begin:end]
-        if not piece.strip():
-            return f"The span {begin} to {end} of this sentence holds nothing but blank space."
-        if told and " ".join(told.split()) != " ".join(piece.split()):
-            return (
-                f"The chain does not hold this sentence at its span {begin} to {end}; it holds {piece.strip()[:40]!r}."
-            )
-        return _tight(cot, begin, end)
+        return _named_span(cot, ends[0], ends[1], told)
     if told:
         if cot.count(told) == 1:
             return _tight(cot, cot.index(told), cot.index(told) + len(told))
         if told not in cot:
             return "This sentence does not stand in the chain. Give the sentence as it is written in cot."
-    number = value(row, "sentence_id")
+    number = _plain(value(row, "sentence_id"))
+    steps = spans(split_steps(cot))
     if not number:
+        around = "" if told else _around_extract(row, cot, steps)
+        if around:
+            return around
         lacks = "stands in the chain more than once, and has no span" if told else "is not named"
         return f"The labelled sentence {lacks}. Give sentence_span_start and sentence_span_end, or sentence_id."
-    steps = spans(split_steps(cot))
     if not _whole(number) or len(number) > 6 or not 1 <= int(number) <= len(steps):
         return f"The chain has sentences 1 to {len(steps)}, and no sentence {number[:20]}."
     begin, end = steps[int(number) - 1]
     if told and told not in cot[begin:end]:
         return f"Sentence {number} of the chain is another one than sentence_text. Give the span of the sentence."
     return _tight(cot, begin, end)
+
+
+def _named_span(cot: str, start: str, stop: str, told: str) -> tuple[int, int] | str:
+    """The span of two numbers as text, if it lies in the chain and holds the sentence ``told`` where there is one."""
+    if not all(_whole(end) and len(end) < 10 for end in (start, stop)):
+        return "The span of this sentence is not two whole numbers. Give the characters of cot where it stands."
+    begin, end = int(start), int(stop)
+    if not begin < end <= len(cot):
+        return f"The span {begin} to {end} of this sentence does not lie within the chain of {len(cot):,} characters."
+    piece = cot[begin:end]
+    if not piece.strip():
+        return f"The span {begin} to {end} of this sentence holds nothing but blank space."
+    if told and " ".join(told.split()) != " ".join(piece.split()):
+        return f"The chain does not hold this sentence at its span {begin} to {end}; it holds {piece.strip()[:40]!r}."
+    return _tight(cot, begin, end)
+
+
+def _around_extract(row: Mapping[str, Any], cot: str, steps: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """The sentence of ``steps`` that holds the row's extract, found by its span or as text that stands there once."""
+    said = value(row, "extract").strip()
+    ends = [_plain(value(row, f"extract_span_{name}")) for name in ("start", "end")]
+    if all(_whole(end) and len(end) < 10 for end in ends):
+        begin, end = map(int, ends)
+    elif said and cot.count(said) == 1:
+        begin = cot.index(said)
+        end = begin + len(said)
+    else:
+        return None
+    holds = [_tight(cot, a, b) for a, b in steps if a <= begin < end <= b]
+    return holds[0] if holds else None
+
+
+def _plain(number: str) -> str:
+    """A whole number as text; tables that lack some of a column write the others as 12.0."""
+    return number.strip().removesuffix(".0")
 
 
 def _whole(text: str) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.errors import UserError
 from analysis.faithfulness.ask import ContinuedAsk, Reader
 from analysis.faithfulness.item import Item
-from analysis.faithfulness.measures import BASELINES, CONTINUED, Measure, Score, wanted
+from analysis.faithfulness.measures import BASELINES, CONTINUED, OF_ROWS, Measure, Score, wanted
 from analysis.faithfulness.parts import ALL, FORMS, Part, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
@@ -173,7 +173,7 @@ def measure_rows(notes: dict[str, str], measures: Sequence[Measure] = ALL) -> li
     return [
         {
             "name": m.name, "family": m.family, "main": m.main, "threshold": m.threshold, "sentence": m.sentence,
-            "source": m.source, "baseline": m in BASELINES, "thresholded": m.thresholded, "level": m.level,
+            "source": m.source, "baseline": m in (*BASELINES, *OF_ROWS), "thresholded": m.thresholded, "level": m.level,
             "note": notes.get(m.name, ""),
         }
         for m in measures

@@ -47,6 +47,7 @@ class Opened:
     model: str
     fingerprint: str
     already: bool
+    manifest: dict[str, Any]
 
     @property
     def sentence(self) -> str:
@@ -147,16 +148,16 @@ def open_file(source: str | Path, kind: str = "", loaded: tuple[str, ModelSpec] 
     there = _there(header)
     name = there
     if not there:
-        with _workplace() as place:
+        with workplace() as place:
             pair = place / header.name
             _unpack(path, header, pair)
             name = _place(header, pair)
     header.kind.put_labels(name, header.labels)
-    return Opened(header.kind.name, name, header.name, header.model, header.fingerprint, already=bool(there))
+    return Opened(header.kind.name, name, header.name, header.model, header.fingerprint, bool(there), header.manifest)
 
 
 @contextmanager
-def _workplace() -> Iterator[Path]:
+def workplace() -> Iterator[Path]:
     """A folder of the data folder, gone afterwards: on the same disk as the shelves, so that files can be moved."""
     place = folder("incoming", secrets.token_hex(8))
     try:

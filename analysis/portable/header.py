@@ -82,7 +82,9 @@ class Header:
 
 
 def model_label(manifest: dict[str, Any]) -> str:
-    """What the model of a manifest is called."""
+    """What the model of a manifest is called. Sets of probes name the weights of their network alone."""
+    if "fingerprint" not in manifest:
+        return f"the OthelloGPT with the weights {str(manifest.get('model'))[:16]}"
     spec = manifest.get("model_spec")
     named = spec.get("source") if isinstance(spec, dict) else ""
     return str(manifest.get("model") or named or "a model")[:200]
@@ -188,6 +190,21 @@ def read_header(path: Path) -> Header:
         raise UserError("The manifest of this file does not say which weights or arrays it belongs to.", FIELD)
     labels = _labels(record["labels"])
     return Header(kind, record["name"], manifest, labels, arrays, start, size - start)
+
+
+def is_setup(path: Path) -> bool:
+    """Whether a file is a steering set-up (:mod:`analysis.steering.setup`), which is no artefact of a shelf. UserError
+    as :func:`read_header` for what is no safetensors file, but for a zip."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return False
+        file.seek(0)
+        metadata, _, _ = read_arrays(file, path.stat().st_size)
+    try:
+        record = json.loads(metadata.get("attune", "null"))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("kind") == "steering set-up"
 
 
 def _labels(labels: dict[str, Any]) -> dict[str, str]:

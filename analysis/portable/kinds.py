@@ -22,22 +22,28 @@ FINGERPRINT = re.compile(r"[0-9A-Za-z]{8,128}")
 class ArtefactKind:
     """One kind of artefact.
 
-    ``name``: as its manifests say it. ``words``: with its article, for sentences; ``plural`` for lists. ``page``: where
+    ``name``: as its manifests say it. ``noun``: what it is called, ``words`` the same with its article. ``page``: where
     it is used. ``shelf_at``: module and name of its shelf. ``gaps``: arrays in which NaN stands for what was not
     measured; anywhere else, and for infinity everywhere, a file is refused. ``reserved``: names that mean something
-    else. ``by_weights``: own ones lie in a folder for each model. ``labels_at``: module whose ``labels_of(name)`` and
+    else. ``by_weights``: own ones lie in a folder for each model. ``own_first``: its page opens on own ones
+    before bundled ones. ``labels_at``: module whose ``labels_of(name)`` and
     ``put_labels(name, labels)`` keep users' own names beside an artefact; they travel with it.
     """
 
     name: str
-    words: str
-    plural: str
+    noun: str
     page: str
     shelf_at: tuple[str, str]
     gaps: str = r"(?!)"
     reserved: frozenset[str] = frozenset()
     by_weights: bool = False
+    own_first: bool = False
     labels_at: str = ""
+
+    @property
+    def words(self) -> str:
+        """Its noun with an article."""
+        return f"a {self.noun}"
 
     @property
     def shelf(self) -> Shelf[Any]:
@@ -69,29 +75,27 @@ KINDS: dict[str, ArtefactKind] = {
     kind.name: kind
     for kind in (
         ArtefactKind(
-            "fit", "a fit of regions", "fits of regions", "/steering",
-            ("analysis.mfa.library", "REGION_SETS"), labels_at="analysis.mfa.library",
+            "fit", "fit of regions", "/steering", ("analysis.mfa.library", "REGION_SETS"),
+            labels_at="analysis.mfa.library",
+        ),
+        ArtefactKind("factorization", "factorization", "/mlp-features", ("analysis.snmf.library", "FACTORIZATIONS")),
+        ArtefactKind(
+            "neurons", "measurement of neurons", "/neurons", ("analysis.rotate.library", "MEASUREMENTS"),
+            gaps=r"kurtosis|skewness|made\.trace",
         ),
         ArtefactKind(
-            "factorization", "a factorization", "factorizations", "/mlp-features",
-            ("analysis.snmf.library", "FACTORIZATIONS"),
+            "study", "study", "/faithfulness", ("analysis.faithfulness.library", "STUDIES"),
+            gaps=r"scores|step_scores", reserved=frozenset({"default", "newest"}), by_weights=True,
         ),
         ArtefactKind(
-            "neurons", "a measurement of neurons (null and channels)", "measurements of neurons", "/neurons",
-            ("analysis.rotate.library", "MEASUREMENTS"), gaps=r"kurtosis|skewness|made\.trace",
+            "probes", "set of probes", "/othello", ("analysis.tpr.library", "PROBE_SETS"),
+            gaps=r"baseline/.*", own_first=True,
         ),
         ArtefactKind(
-            "study", "a study", "studies", "/faithfulness",
-            ("analysis.faithfulness.library", "STUDIES"), gaps=r"scores|step_scores",
-            reserved=frozenset({"default", "newest"}), by_weights=True,
+            "contrast", "fitted contrast", "/attention", ("analysis.qk.library", "CONTRASTS"), gaps=r"attention|hits",
         ),
         ArtefactKind(
-            "probes", "a set of probes", "sets of probes", "/othello",
-            ("analysis.tpr.library", "PROBE_SETS"), gaps=r"baseline/.*",
-        ),
-        ArtefactKind(
-            "contrast", "a fitted contrast", "fitted contrasts", "/attention",
-            ("analysis.qk.library", "CONTRASTS"), gaps=r"attention|hits",
+            "channels", "set of channels", "/neurons", ("analysis.rotate.sets", "CHANNEL_SETS"),
         ),
     )
 }  # fmt: skip

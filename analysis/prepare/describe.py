@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.activations.room import amount
 from analysis.engine.context import Context
+from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Budget, LevelFacts, PageFacts, Preparation, ProductFacts
 from analysis.prepare.plan import Plan, plan
@@ -20,13 +21,17 @@ def preparation(context: Context, spec: ModelSpec) -> Preparation:
     """Where all pages stand for a model, which is loaded if it is not."""
     found, rate = states(context, spec)
     facts = context.model(spec).facts
+    pages = tuple(_page(page, [s for s in found if s.product.page == page], rate) for page in PAGES)
+    return Preparation(pages, _budgets(found, rate), float(rate.memory), float(rate.disk), machine(facts, rate))
+
+
+def machine(facts: ModelFacts, rate: Rate) -> str:
+    """What predictions start from, in a sentence."""
     speed = f"{1 / rate.seconds_per_token:,.0f} tokens per second"
-    machine = (
+    return (
         f"Predicted from a measurement on this machine ({facts.device}): {speed}; {amount(rate.memory)} of memory and "
         f"{amount(rate.disk)} of disk are free."
     )
-    pages = tuple(_page(page, [s for s in found if s.product.page == page], rate) for page in PAGES)
-    return Preparation(pages, _budgets(found, rate), float(rate.memory), float(rate.disk), machine)
 
 
 def _page(page: str, found: Sequence[State], rate: Rate) -> PageFacts:
@@ -43,13 +48,14 @@ def _product(state: State) -> ProductFacts:
         for level in state.levels
     )
     product = state.product
-    return ProductFacts(product.page, product.name, product.shows, levels, state.present, state.refusal, _stand(state))
+    return ProductFacts(product.page, product.name, product.shows, levels, state.present, state.refusal, stand(state))
 
 
-def _stand(state: State) -> str:
+def stand(state: State) -> str:
+    """Where a product stands, in a sentence."""
     name = state.product.name[:1].upper() + state.product.name[1:]
     if state.refusal:
-        return f"{name}: not for this model. {state.refusal}"
+        return f"{name}: cannot be made here. {state.refusal}"
     if not state.present:
         return f"{name}: nothing yet; the first result takes about {duration(state.levels[0].cost.seconds)}."
     here = state.levels[state.present - 1]

@@ -1,7 +1,7 @@
 // The comparing tabs of the Faithfulness page in the browser: opening items from figures and lists, one tier for three
 // tabs, and thresholds, which take counting only.
 (function () {
-  const { escape, none, on, pickedFirst, register, save, set, triggeredId, turn } = window.dash_clientside.attune_kit;
+  const { download, escape, none, on, pickedFirst, register, save, set, triggeredId, turn } = window.dash_clientside.attune_kit;
 
   // ---- items and studies ----
   function open(click, points) {
@@ -24,6 +24,11 @@
     // Whoever has gone on to another tab may be writing there: the study waits behind its button.
     const here = document.querySelector("#fth-tab .nav-link.active");
     if (answer && answer.study && here && here.textContent === "Studies") save("fth-study", answer.study);
+    return none();
+  }
+
+  function rows(file) {
+    if (file && file.text) download(file.name, "text/csv;charset=utf-8", file.text);
     return none();
   }
 
@@ -154,5 +159,5 @@
     return [...card(base.bias, figure, called), ...card(base.kappa, map, agreement), said];
   }
 
-  register("attune_faithboard", { open, study, made, reads, tier, thresholds, bias });
+  register("attune_faithboard", { open, study, made, reads, rows, tier, thresholds, bias });
 })();

@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from analysis.models.spec import ModelSpec
 from analysis.status import JobRow, WorkerStatus
+from components.frame.prepare_card import prepare_card
 from components.frame.token_card import token_drawer
 from components.kit.links import local
 from components.kit.theme import TEMPLATES
@@ -34,6 +35,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             dcc.Store(id="templates", data=TEMPLATES),
             dcc.Store(id="address", data=""),
             dcc.Store(id="paths", data=[path for _, path in pages]),
+            dcc.Store(id="files-opened"),
             dcc.Interval(id="pulse", interval=1500),
             html.A("Skip to content", href="#content", className="attune-skip"),
             html.Header(
@@ -70,7 +72,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                 ],
                 className="attune-header",
             ),
-            html.Main(dash.page_container, id="content"),
+            html.Main([prepare_card(), dash.page_container], id="content"),
             token_drawer(),
             dbc.Offcanvas(
                 html.Div(id="tray"), id="tray-panel", title="Jobs", placement="end", is_open=False, scrollable=True

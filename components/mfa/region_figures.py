@@ -40,6 +40,10 @@ class MapOptions:
     words: str = ""
 
 
+MANY = 2_000
+"""Regions from which the map is drawn on the graphics card: 8,000 symbols one by one would take seconds."""
+
+
 @view("steering/map", FitMap, options=MapOptions)
 def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
     """All centroids in the plane: area by size, colour and shape by character. Points carry their region as
@@ -58,7 +62,7 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
         opacity = [0.85 if r.region in shown else 0.12 for r in rows]
         data.append(
             {
-                "type": "scatter",
+                "type": "scattergl" if len(regions) > MANY else "scatter",
                 "mode": "markers",
                 "name": name,
                 "x": np.array([r.x for r in rows], np.float32),
@@ -247,8 +251,28 @@ def two_segments(parts: TokenParts, options: TokenOptions, theme: str) -> Drawin
 
 @view("steering/fit", NewFit)
 def new_fit(fit: NewFit, options: NoOptions, theme: str) -> Drawing:
-    """The course of a fit that was made."""
+    """The course of a fit that was made; of a mixture that others trained, how likely the activations are under it."""
+    if fit.probe is not None:
+        return Drawing(likelihood_bars(*fit.probe, theme), fit.sentence, fit.settings, numbers=course_numbers(fit))
     return Drawing(fit_curve(fit.history, theme), fit.sentence, fit.settings, numbers=course_numbers(fit))
+
+
+def likelihood_bars(mixture: float, gaussian: float, theme: str) -> Figure:
+    """Log-likelihood of activations under a mixture that was opened, beside one diagonal Gaussian of their own."""
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [gaussian, mixture],
+        "y": ["one Gaussian", "the mixture"],
+        "text": [f"{gaussian:,.0f}", f"{mixture:,.0f}"],
+        "marker": {"color": [BEFORE, AFTER]},
+    }
+    return figure(
+        [bars],
+        theme,
+        xaxis={"title": {"text": "log-likelihood, nats per activation"}},
+        margin={"l": 96},
+    )
 
 
 def fit_curve(history: Sequence[Iteration], theme: str) -> Figure:

@@ -142,6 +142,16 @@ clientside_callback(
 )
 
 
+# A fitted contrast that was opened from a file joins the list.
+clientside_callback(
+    "(file) => { if (file && file.contrast && file.ours) dash_clientside.attune.press('features',"
+    " { kind: 'add', feature: file.contrast }); return dash_clientside.no_update; }",
+    Output("features-sink", "title", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(Output("features-done", "data"), Input("features-presses", "data"), prevent_initial_call=True)
 def reorder(asked: Json) -> Json:
     """The list after all that was pressed: a feature joins it, leaves it, or moves up; the order decides who takes its
@@ -175,12 +185,13 @@ queue_callbacks("features")
     Input("features", "data"),
     Input("reading", "data"),
     Input("fit-error", "children"),
+    Input("files-opened", "data"),
     State("fitted", "data"),
     State("active", "value"),
     State("model", "data"),
 )
 def show_features(
-    features: Json, question: Json, _fit: Node, fitted: Json, active: int | None, model: Json
+    features: Json, question: Json, _fit: Node, _opened: Json, fitted: Json, active: int | None, model: Json
 ) -> tuple[Node, Json, list[Json], int, str]:
     """The list with what is fitted; asked anew when a fit ends and when the model is there."""
     chosen = features_of(features)

@@ -9,6 +9,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.qk.contrasts import CONTRAST_KINDS
+from components.kit.files import with_files
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
@@ -33,7 +34,13 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("Why did this head attend to that token?", className="attune-title"),
+            with_files(
+                "Why did this head attend to that token?",
+                "contrast",
+                "contrast",
+                contrast=("features", "data", "active", "value"),
+                rotary=("rotary", "value"),
+            ),
             html.Div([user_error(p) for p in state.problems], id="attention-problems"),
             html.Div([_prompt(state), _heads(state)], className="attune-two attune-two-prompt"),
             html.Div([_tokens(), MATRIX.layout()], className="attune-two"),

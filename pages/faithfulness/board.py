@@ -13,6 +13,7 @@ from dash import Input, Output, State, callback, clientside_callback, no_update
 
 from analysis.engine.client import Reply
 from analysis.faithfulness.answers.board import Board, StudyList, StudyName
+from analysis.faithfulness.ops.rows import FaithRows
 from analysis.faithfulness.ops.study import TIERS, FaithBoard, FaithStudies
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
 from components.faithfulness.board_table import board_table, exhibits, tier_cards
@@ -99,11 +100,12 @@ def usual_tier(choices: Sequence[Choice]) -> str | None:
     Output("fth-studies", "data"),
     Input("model", "data"),
     Input("fth-study", "data"),
+    Input("prepare-filled", "data"),
     State("fth-start", "data"),
     State("session", "data"),
     prevent_initial_call="initial_duplicate",
 )
-def load_board(model: Json, study: str | None, start: Json, session: str) -> tuple[Json, ...]:
+def load_board(model: Json, study: str | None, _filled: Json, start: Json, session: str) -> tuple[Json, ...]:
     """The board of the open study; that of the model's first one where it has no such study, and this is said.
 
     The studies that can be chosen are listed also where none opens. The open study is named as the board names it, so
@@ -158,6 +160,50 @@ def offer(
     open_tier = first_of(choices, tier, FaithState.from_dict(start).tier, usual_tier(choices))
     options = listed(choices)
     return studies, board.study or "default", options, shown, options, open_tier, board.source
+
+
+@callback(Output("fth-rows-save", "hidden"), Input("fth-board", "data"))
+def offer_rows(question: Json) -> bool:
+    """Scores of rows from outside can be written in the columns that these rows came with."""
+    board = board_of(question)
+    return board is None or not board.study.startswith("file-")
+
+
+@callback(
+    Output("fth-rows-file", "data"),
+    Output("fth-rows-said", "children"),
+    Input("fth-rows-save", "n_clicks"),
+    State("fth-board", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def save_rows(clicks: int | None, question: Json, session: str) -> tuple[Json, Node]:
+    """The scores of the open study as a file; the browser hands it to its downloads."""
+    board = board_of(question)
+    if not clicks or board is None:
+        return no_update, no_update
+    model = reply_of(question).question.params["model"]
+    reply, panel = ask_for(lambda: FaithRows(spec_of(model), board.study), session, "fth-rows")
+    if reply is None:
+        return no_update, panel
+    return {"name": f"attune-{board.study}.csv", "text": reply.answer.text, "n": clicks}, reply.answer.sentence
+
+
+clientside_callback(
+    "dash_clientside.attune_faithboard.rows",
+    Output("fth-board-sink", "title", allow_duplicate=True),
+    Input("fth-rows-file", "data"),
+    prevent_initial_call=True,
+)
+
+
+# A study that was opened from a file becomes the open one.
+clientside_callback(
+    "(file) => file && file.kind === 'study' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fth-study", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
 
 
 # Not an Output: whatever reads the study would wait for this callback's own waiting (see its script, board.js).

@@ -9,6 +9,7 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
@@ -41,7 +42,12 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("Is the chain of thought used, and is it true?", className="attune-title"),
+            with_files(
+                "Is the chain of thought used, and is it true?",
+                "study",
+                "study",
+                name=("fth-study", "data"),
+            ),
             html.Div(id="fth-honesty", className="fth-honesty"),
             html.Div([user_error(p) for p in state.problems], id="fth-problems"),
             html.Div([_picker(), _item(), _label()], className="fth-top"),
@@ -77,6 +83,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="Can a measure tell a faithful chain of thought from an unfaithful one?",
     picture=picture,
+    prepare="No measure has been tried on this model yet",
 )
 
 

@@ -79,6 +79,7 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Output("fth-pick-error", "children"),
     Input("model", "data"),
     Input("fth-study", "data"),
+    Input("prepare-filled", "data"),
     State("fth-listed", "data"),
     State("fth-item", "data"),
     State("fth-open", "data"),
@@ -87,7 +88,8 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     State("session", "data"),
 )
 def load_items(
-    model: Json, study: str | None, before: Json, now: Json, asked: Json, tier: str | None, start: Json, session: str
+    model: Json, study: str | None, _filled: Json, before: Json, now: Json, asked: Json, tier: str | None, start: Json,
+    session: str,
 ) -> tuple[Json, ...]:  # fmt: skip
     """The items of the open study, and which of them is open."""
     study, opening = study or "", FaithState.from_dict(start)

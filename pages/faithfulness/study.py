@@ -20,7 +20,8 @@ from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.faithfulness.answers.jobs import OwnChains
-from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.jobs import FaithEstimate, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.rows import FaithFile
 from components.faithfulness.board_table import refused_table
 from components.faithfulness.tables import own_chains
 from components.kit.panels import note
@@ -36,6 +37,7 @@ A = TypeVar("A")
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain",
        "continued")  # fmt: skip
+FILE = ("unlabelled", "continued", "target", "most", "dataset")
 KINDS: dict[type[Operation[Any]], tuple[str, str]] = {
     FaithStudy: ("study", "board"),
     FaithOwn: ("own", "scores"),
@@ -81,6 +83,14 @@ def of_own(*values: Typed) -> dict[str, Typed]:
     form = dict(zip(OWN, values, strict=True))
     words = ("question", "hint", "candidates", "simulator")
     return {k: bool(v) if k in ("plain", "continued") else (v or "") if k in words else v for k, v in form.items()}
+
+
+def of_file(*values: Typed) -> dict[str, Typed]:
+    """Fields of rows from outside as the form has them, but for the rows."""
+    form = dict(zip(FILE, values, strict=True))
+    return {
+        k: bool(v) if k in ("unlabelled", "continued") else v if k == "most" else (v or "") for k, v in form.items()
+    }
 
 
 def rows_of(text: str | None, contents: str | None) -> str:
@@ -188,8 +198,7 @@ def write(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json
     Input("fth-file-go", "n_clicks"),
     State("fth-file-text", "value"),
     State("fth-file-upload", "contents"),
-    State("fth-file-unlabelled", "value"),
-    State("fth-file-continued", "value"),
+    *[State(f"fth-file-{name}", "value") for name in FILE],
     State("model", "data"),
     State("fth-studies", "data"),
     State("session", "data"),
@@ -197,11 +206,11 @@ def write(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json
 )
 def read(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Json, Node, Node, Node]:
     """Check rows, measure those that can be used, and list the others with the reason."""
-    text, contents, unlabelled, continued, model, known, session = values
+    text, contents, *form, model, known, session = values
     if not clicks:
         return no_update, no_update, no_update, no_update
     reply, panel = asked(
-        lambda: FaithFile(spec_of(model), rows_of(text, contents), bool(unlabelled), bool(continued)),
+        lambda: FaithFile(spec_of(model), rows_of(text, contents), **of_file(*form)),
         set_progress, session, known,
     )  # fmt: skip
     if reply is None:

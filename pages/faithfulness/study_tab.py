@@ -5,7 +5,7 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from analysis.faithfulness.ops.jobs import MAX_FILE
+from analysis.faithfulness.ops.rows import MAX_FILE, FaithFile
 from components.kit.card import Panel
 from components.kit.names import named, progress
 from components.kit.types import Node, Typed
@@ -18,7 +18,7 @@ TIERS = [
     {"label": "Z: rationalises", "value": "Z"},
     {"label": "G1: left out", "value": "G1"},
 ]
-LIMIT = f"JSONL in UTF-8, at most {MAX_FILE / 1e6:g} MB"
+LIMIT = f"CSV, JSONL or a JSON array in UTF-8, at most {MAX_FILE / 1e6:g} MB"
 CONTINUED = "also Adding Mistakes and Paraphrasing as published (the model writes on; many times slower)"
 QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Think step by step."
 ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
@@ -152,8 +152,8 @@ def _own() -> Node:
 def _file() -> Node:
     return _card(
         "Rows from a file",
-        "One JSON object on a line, as in the published benchmark. Labels of chains and of single steps are ranked "
-        "as they come.",
+        "CSV as the benchmark is published, JSON objects on lines, or a JSON array. The prompt is read as it stands; "
+        "labels of chains and of single steps are ranked as they come.",
         [
             dbc.Label("Rows", html_for="fth-file-text"),
             dbc.Textarea(
@@ -173,6 +173,28 @@ def _file() -> Node:
                 **{"data-fthb-most": MAX_FILE, "data-fthb-refused": f"larger than {MAX_FILE / 1e6:g} MB, so not read"},
             ),
             html.Div(id="fth-file-used", className="attune-note fthb-used", **{"aria-live": "polite"}),
+            dbc.Label("or a dataset on the hub", html_for="fth-file-dataset"),
+            dbc.Input(
+                id="fth-file-dataset",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=200,
+                placeholder="yoavgurarieh/BonaFide",
+            ),
+            dbc.Label("Only chains of this target model (empty: all)", html_for="fth-file-target"),
+            dbc.Input(
+                id="fth-file-target",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=200,
+                placeholder="the model that wrote them, such as Qwen3-4B-Instruct-2507",
+            ),
+            html.Div(
+                field("steps of a chain at most (longer: blocks of sentences)", "fth-file-most", FaithFile.most),
+                className="fthb-fields fthb-long",
+            ),
             dbc.Switch(id="fth-file-unlabelled", value=False, label="take rows without a label too"),
             dbc.Switch(id="fth-file-continued", value=False, label=CONTINUED),
             *job("fth-file", "Read and measure"),

@@ -10,6 +10,7 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.snmf.card import ORDERS
@@ -41,7 +42,12 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("Which neurons work together?", className="attune-title"),
+            with_files(
+                "Which neurons work together?",
+                "factorization",
+                "factorization",
+                name=("mlp-fit", "value"),
+            ),
             html.Div([user_error(p) for p in state.problems], id="mlp-problems"),
             html.Div([_list(), _card()], className="mlp-top"),
             dbc.Tabs(
@@ -74,6 +80,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="Which neurons of an MLP work together, and on which texts?",
     picture=picture,
+    prepare="No features of this model have been fitted yet",
 )
 
 
@@ -121,6 +128,7 @@ def _list() -> Node:
             className="attune-row mlp-search",
         ),
         html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
+        html.Div(id="mlp-undetected", className="attune-note"),
         html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
         html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
         html.Div(id="mlp-list-error"),

@@ -12,7 +12,7 @@ from analysis.snmf.ops.factorization import FactorizationFacts, ListFactorizatio
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
-from components.snmf.card import list_rows, matching, ordered, search_rows
+from components.snmf.card import list_rows, matching, ordered, search_rows, undetected
 from components.snmf.figures import kept_curve
 from components.snmf.parts import ListOptions, feature_table, fit_facts, fit_parts
 from pages.cards import content, ref_of
@@ -40,11 +40,13 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Input("model", "data"),
     Input("mlp-made", "data"),
     Input("mlp-picked", "data"),
+    Input("files-opened", "data"),
+    Input("prepare-filled", "data"),
     State("mlp-fit", "value"),
     State("mlp-start", "data"),
 )
 def list_fits(
-    model: Json, made: Json, picked: Json, chosen: str | None, start: Json
+    model: Json, made: Json, picked: Json, opened: Json, _filled: Json, chosen: str | None, start: Json
 ) -> tuple[Json, str | None, Json, Node]:
     """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was picked."""
     if ctx.triggered_id == "mlp-picked":
@@ -55,7 +57,10 @@ def list_fits(
         return [], None, None, panel
     fits = reply.answer.fits
     names = [f.name for f in fits]
+    if ctx.triggered_id == "files-opened" and opened["kind"] != "factorization":
+        return no_update, no_update, no_update, no_update
     newest = reply_of(made).answer.fit if made and ctx.triggered_id == "mlp-made" else None
+    newest = opened["name"] if ctx.triggered_id == "files-opened" else newest
     named = Start.from_dict(start).fit if chosen is None else ""
     value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
     problem = None
@@ -129,19 +134,21 @@ def open_feature(
 @callback(
     Output("mlp-rows", "data"),
     Output("mlp-count", "children"),
+    Output("mlp-undetected", "children"),
     LIST.ref,
     Input("mlp-facts", "data"),
     Input("mlp-search", "value"),
     Input("mlp-order", "value"),
 )
-def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, Json]:
+def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, str, Json]:
     """The rows of the list; a search leaves the matching features."""
     table = table_of(question)
     if table is None:
-        return [], "", None
+        return [], "", "", None
     rows = matching(ordered(table.answer.rows, order), words)
     ref = ref_of(feature_table, table, options=ListOptions(order, words or ""))
-    return list_rows(rows), f"{len(rows)} of {table.answer.features}", ref
+    words_on_order = undetected(table.answer.rows) if order == "auc" else ""
+    return list_rows(rows), f"{len(rows)} of {table.answer.features}", words_on_order, ref
 
 
 clientside_callback(

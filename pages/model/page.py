@@ -13,14 +13,18 @@ from analysis.errors import UserError
 from analysis.models.spec import DTYPES, EIGHT_BIT, ModelSpec
 from analysis.view_ref import QuestionRef
 from components.frame.model_card import estimate_card, facts_card, model_report
+from components.frame.model_shelf import shelf_card
 from components.kit.card import Panel
+from components.kit.files import with_files
 from components.kit.names import progress
 from components.kit.panels import empty, note
 from components.kit.types import Json, Node, Relay, Typed
 from pages.common import ask_for, ask_job, client, refusal, spec_of
 from pages.manifest import PageManifest
+from pages.model import shelf
 
 PATH = "/model"
+CALLBACKS = (shelf,)  # importing it registers its callbacks
 RESIDENTS = Panel("model-in-use", "In memory")
 
 
@@ -28,7 +32,8 @@ def layout(**_query: str) -> Node:
     """Picker on the left, what is known on the right."""
     return html.Div(
         [
-            html.H1("Which model?", className="attune-title"),
+            with_files("Which model?", "pack", "pack"),
+            dcc.Store(id="shelf-state"),
             html.Div(
                 [
                     html.Section(
@@ -95,6 +100,7 @@ def layout(**_query: str) -> Node:
                 ],
                 className="attune-two",
             ),
+            shelf_card(),
         ],
         className="attune-page",
     )

@@ -11,22 +11,24 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.field import number_field
+from components.kit.files import with_files
 from components.kit.names import progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.rotate.lists import ORDERS
 from pages.frame.drawn import draw_into, stores
 from pages.manifest import PageManifest
-from pages.neurons import ablation, channels, geometry, layermap, measure, pick, vector
+from pages.neurons import ablation, channels, geometry, layermap, measure, pick, sets, vector
 from pages.neurons.cards import ENDS, HISTOGRAM, READY
 from pages.neurons.picture import picture
+from pages.neurons.sets_tab import lists_tab
 from pages.neurons.state import PATH, TABS, NeuronsState, Pick
 from pages.neurons.tabs import ablation_tab, button, channels_tab, geometry_tab, layers_tab, null_tab
 from pages.presses import queue_stores
 from pages.state import names_of, read
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (ablation, channels, geometry, layermap, measure, pick, vector)
+CALLBACKS = (ablation, channels, geometry, layermap, measure, pick, sets, vector)
 
 DRAWN = ("nrn-list", "nrn-found-box", "nrn-ends", "nrn-cards", "nrn-attractors", "nrn-ab-strip", "nrn-arms-table")
 """Elements that are drawn from trees."""
@@ -39,7 +41,11 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("What is this neuron's weight vector made of?", className="attune-title"),
+            with_files(
+                "What is this neuron's weight vector made of?",
+                "neurons",
+                "measurement",
+            ),
             html.Div([user_error(p) for p in state.problems], id="nrn-problems"),
             html.Div([_picker(state), _vector()], className="nrn-top"),
             dbc.Tabs(
@@ -49,6 +55,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(geometry_tab(), tab_id="geometry", label="Geometry"),
                     dbc.Tab(layers_tab(), tab_id="layers", label="Layers"),
                     dbc.Tab(null_tab(), tab_id="null", label="The null"),
+                    dbc.Tab(lists_tab(), tab_id="lists", label="Lists of neurons"),
                 ],
                 id="nrn-tab",
                 active_tab=state.tab,
@@ -70,6 +77,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What is the weight vector of a neuron made of, read without any text?",
     picture=picture,
+    prepare="The neurons of this model have not been measured yet",
 )
 
 
@@ -92,6 +100,12 @@ def _stores(state: NeuronsState) -> list[Node]:
         dcc.Store(id="nrn-excluded", data=[{"id": i, "token": f"#{i}"} for i in state.excluded]),
         dcc.Store(id="nrn-map-data"),
         dcc.Store(id="nrn-measured", data=0),
+        dcc.Store(id="nrn-known-sets"),
+        dcc.Store(id="nrn-set-question"),
+        dcc.Store(id="nrn-list-numbers"),
+        dcc.Store(id="nrn-outliers"),
+        dcc.Download(id="nrn-set-file"),
+        dcc.Download(id="nrn-set-notes"),
         *stores(DRAWN),
     ]
 

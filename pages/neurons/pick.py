@@ -41,8 +41,9 @@ def use_model_of_address(model: Json, current: Json) -> Json:
     Output("nrn-pick-error", "children"),
     Input("model", "data"),
     Input("nrn-measured", "data"),
+    Input("prepare-filled", "data"),
 )
-def load_facts(model: Json, _measured: int) -> tuple[Json, Node, bool, str, Node]:
+def load_facts(model: Json, _measured: int, _filled: Json) -> tuple[Json, Node, bool, str, Node]:
     """Which vectors the model has, and whether its neurons have been measured."""
     reply, panel = ask_for(lambda: NeuronFacts(spec_of(model)))
     if reply is None:
@@ -51,6 +52,16 @@ def load_facts(model: Json, _measured: int) -> tuple[Json, Node, bool, str, Node
     full = known.null is not None and not known.null.narrow
     short = "A narrow null serves for first verdicts; the full one tells more." if known.measured else known.why_not
     return asdict(reply.question), list(known.vectors), full, "" if full else f"{short} {known.estimate}", None
+
+
+# A measurement that was opened from a file is there as one that was just made.
+clientside_callback(
+    "(file, turn) => file && file.kind === 'neurons' && file.ours ? (turn || 0) + 1 : dash_clientside.no_update",
+    Output("nrn-measured", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    State("nrn-measured", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(

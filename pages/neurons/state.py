@@ -24,7 +24,7 @@ from pages.common import reply_of
 from pages.state import At, Model, Parsed, Partly, Prompt
 
 PATH = "/neurons"
-TABS = ("channels", "ablation", "geometry", "layers", "null")
+TABS = ("channels", "ablation", "geometry", "layers", "null", "lists")
 SETTINGS = ("channels", "kurtosis_weight", "cosine_weight", "mask_z", "optimiser", "seed")
 """Fields of the search for channels, in the order of the form."""
 

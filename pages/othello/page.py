@@ -9,6 +9,7 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.othello.board import board
@@ -40,7 +41,12 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state),
-            html.H1("Which board does OthelloGPT believe in?", className="attune-title"),
+            with_files(
+                "Which board does OthelloGPT believe in?",
+                "probes",
+                "probes",
+                othello=("oth-source", "data"),
+            ),
             html.Div([user_error(p) for p in state.refusals], id="oth-problems"),
             html.Div([_play(), _next()], className="attune-two attune-two-play"),
             _believed(state),
@@ -185,7 +191,7 @@ def _believed(state: OthelloState) -> Node:
     def one(name: str, title: str) -> Node:
         return html.Div(
             [
-                html.H4(title, className="attune-board-title"),
+                html.H4(title, id=f"oth-title-{name}", className="attune-board-title"),
                 board(f"oth-belief-{name}", title),
                 html.Div(id=f"oth-right-{name}", className="attune-note attune-count"),
             ],

@@ -45,6 +45,7 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     Output("oth-probes-in-use", "children"),
     Input("oth-source", "data"),
     Input("oth-fit-said", "children"),
+    Input("files-opened", "data"),
     Input("oth-probes", "value"),
     State("oth-layer", "value"),
     State("oth-start", "data"),
@@ -53,7 +54,14 @@ NO_MOVE = "The model has no token for the empty board: it reads from the first m
     prevent_initial_call="initial_duplicate",
 )
 def load_facts(
-    source: str, _fit: Node, probes: str | None, layer: Typed, start: int | None, before: Json, session: str
+    source: str,
+    _fit: Node,
+    _opened: Json,
+    probes: str | None,
+    layer: Typed,
+    start: int | None,
+    before: Json,
+    session: str,
 ) -> tuple[Json, Json, Json, Json, Node, Json, Json, Node]:
     """The question of the model's facts and figures; the block to open on is the address's, else where the linear probe
     is best. Where the probes of others that are named are not there, the model's own take their place."""

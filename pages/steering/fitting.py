@@ -12,6 +12,7 @@ from dash import Input, Output, State, callback, ctx, no_update
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import Iteration, NewFit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
+from analysis.mfa.ops.released import OpenMixture
 from analysis.models.proposal import most_factors, most_groups, readable_tokens, same_depth
 from components.kit.card import Card
 from components.kit.panels import user_error
@@ -23,6 +24,8 @@ from pages.frame.proposals import facts_of
 from pages.steering.state import PATH
 
 CURVE = Card("fit-curve", "Log-likelihood", 330)
+OF_FILE = ("source", "site", "layer", "tokens", "seed")
+"""What of the form holds for a mixture that others trained, too."""
 FIELDS = ("source", "site", "layer", "tokens", "regions", "factors", "seed", "noise")
 Form = dict[str, Typed]
 
@@ -130,6 +133,33 @@ def fit(
         set_progress((*progress, fit_curve(curve, theme)))
 
     reply, panel = ask_job(lambda: FitRegions(**_settings(model, form)), set_progress, session, PATH, relay)
+    return (no_update, panel) if reply is None else (asdict(reply.question), None)
+
+
+@callback(
+    Output("new-fit", "data", allow_duplicate=True),
+    Output("mixture-problem", "children"),
+    inputs={
+        "clicks": Input("mixture-open", "n_clicks"),
+        "file": State("mixture-file", "value"),
+        "form": {name: State(f"fit-{name}", "value") for name in OF_FILE},
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
+    background=True,
+    progress=[Output("regions-bar", "value"), Output("fit-state", "children")],
+    progress_default=["0", ""],
+    running=[(Output("mixture-open", "disabled"), True, False), (Output("fit-stop", "disabled"), False, True)],
+    cancel=[Input("fit-stop", "n_clicks")],
+    interval=500,
+    prevent_initial_call=True,
+)
+def open_mixture(
+    set_progress: Relay, clicks: int | None, file: str | None, form: Form, model: Json, session: str
+) -> tuple[Json, Node]:
+    """A mixture that others trained, as a fit."""
+    question = lambda: OpenMixture(**_settings(model, form), file=file or "")  # noqa: E731
+    reply, panel = ask_job(question, set_progress, session, PATH)
     return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 

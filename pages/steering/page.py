@@ -9,6 +9,7 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.mfa.region_list import ORDERS
@@ -17,7 +18,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.state import names_of, read
-from pages.steering import keep, ladder, sliders
+from pages.steering import keep, ladder, sliders, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -29,7 +30,7 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (keep, ladder, sliders)
+CALLBACKS = (keep, ladder, sliders, vectors)
 card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE)
 
 MODES = [
@@ -57,7 +58,12 @@ def layout(**query: str) -> Node:
     return html.Div(
         [
             *_stores(state, fresh="text" not in query),
-            html.H1("What happens if it is steered here?", className="attune-title"),
+            with_files(
+                "What happens if it is steered here?",
+                "fit",
+                "fit",
+                name=("region-fit", "value"),
+            ),
             html.Div([user_error(p) for p in state.problems], id="address-problems"),
             html.Div([_regions(), _steer(), _next()], className="attune-cockpit"),
             _texts(state),
@@ -79,6 +85,7 @@ MANIFEST = PageManifest(
     tabs=TABS,
     question="What does the model say when its activations are moved towards a region?",
     picture=picture,
+    prepare="No regions of this model have been fitted yet",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import FitMap, RegionFacts
@@ -16,7 +16,7 @@ from components.kit.types import Json, Node, Outputs
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.parts import ListOptions, factor_parts, region_parts, region_table
 from components.mfa.region_figures import MapOptions, region_map
-from components.mfa.region_list import matching, ranked, region_rows
+from components.mfa.region_list import matching, ranked, region_rows, themeless
 from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 from pages.steering.state import rows_of, rows_on, settings_at_start
@@ -49,11 +49,14 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Output("slider-error", "children", allow_duplicate=True),
     Input("model", "data"),
     Input("fits-changed", "data"),
+    Input("prepare-filled", "data"),
     State("start-steer", "data"),
     State("region-fit", "value"),
     prevent_initial_call="initial_duplicate",
 )
-def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tuple[Json, str | None, Node]:
+def list_fits(
+    model: Json, changed: Json, _filled: Json, start: Json, chosen: str | None
+) -> tuple[Json, str | None, Node]:
     """The fits of the model in use; a new one is opened as soon as it is there."""
     reply, panel = ask_for(lambda: ListFits(spec_of(model)))
     if reply is None:
@@ -73,6 +76,15 @@ def list_fits(model: Json, changed: Json, start: Json, chosen: str | None) -> tu
             "The fit that the address names is not in this data folder; the first one is open instead."
         )
     return options, value, problem
+
+
+# A fit that was opened from a file is opened as one that was just made.
+clientside_callback(
+    "(file) => file && file.kind === 'fit' && file.ours ? file.name : dash_clientside.no_update",
+    Output("fits-changed", "data", allow_duplicate=True),
+    Input("files-opened", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(
@@ -112,9 +124,14 @@ def draw_map(question: Json, words: str | None, order: str, chosen: int | None, 
     rows = matching(ranked(reply.answer.regions, order), words)
     return {
         "card": content(region_map, reply, options=options, theme=theme),
-        "list": region_rows(rows, chosen),
+        "list": [*_themeless(reply.answer, order), *region_rows(rows, chosen)],
         "listed": ref_of(region_table, reply, options=ListOptions(order, words or "")),
     }
+
+
+def _themeless(answer: FitMap, order: str) -> list[Node]:
+    sentence = themeless(answer.regions) if order == "theme" else ""
+    return [html.P(sentence, className="attune-note", role="listitem")] if sentence else []
 
 
 @callback(

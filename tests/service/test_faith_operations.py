@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,8 @@ from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness.measures import MEASURES
 from analysis.faithfulness.ops.item import FaithIntervene, FaithItem, FaithTrace
-from analysis.faithfulness.ops.jobs import FaithEstimate, FaithFile, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.jobs import FaithEstimate, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.rows import FaithFile, FaithRows
 from analysis.faithfulness.ops.study import FaithBoard, FaithItems, FaithScores
 from analysis.faithfulness.parts import StudySettings, _masked, evaluated
 from analysis.faithfulness.reader import ModelReader
@@ -196,6 +199,10 @@ def test_rows_from_a_file(context: Context) -> None:
     assert data["tiers"][0]["tier"] == "file" and data["tiers"][0]["items"] == 2
     with pytest.raises(UserError, match=r"Line 1: .*label"):
         perform(context, FaithFile(text=lines[2]))
+    saved = perform(context, FaithRows(study=made["study"]))
+    assert saved["rows"] == len(list(csv.DictReader(io.StringIO(saved["text"])))) > 2 and "score" in saved["text"]
+    with pytest.raises(UserError, match="no labels from a file"):
+        perform(context, FaithRows())
 
 
 @pytest.mark.parametrize(

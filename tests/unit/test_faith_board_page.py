@@ -303,9 +303,9 @@ def test_a_study_that_the_model_lacks_gives_way_to_the_first(monkeypatch: pytest
     from pages.faithfulness import board
 
     answering(monkeypatch, {"": ""}, ["", "mine"])
-    data, study, panel, listed = board.load_board(None, "gone", None, "s")
+    data, study, panel, listed = board.load_board(None, "gone", None, None, "s")
     assert board.board_of(data).study == "" and study == "" and panel == "no such study" and len(listed["rows"]) == 2
-    assert board.load_board(None, "", None, "s")[1:3] == (no_update, None)
+    assert board.load_board(None, "", None, None, "s")[1:3] == (no_update, None)
 
 
 def test_the_open_study_is_named_as_the_board_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,12 +316,12 @@ def test_the_open_study_is_named_as_the_board_names_it(monkeypatch: pytest.Monke
 
     asked = answering(monkeypatch, {"": "own-1", "newest": "own-1", "own-1": "own-1"}, ["own-1", "own-0"])
     for name in ("", "newest", None):
-        data, study, panel, listed = board.load_board({"source": "b"}, name, None, "s")
+        data, study, panel, listed = board.load_board({"source": "b"}, name, None, None, "s")
         shown = board.board_of(data)
         assert shown is not None and shown.study == study == "own-1" and panel is None
         assert board.ModelStudies.from_dict(listed) == board.ModelStudies({"source": "b"}, "abc", shown.studies)
-    assert board.load_board(None, "own-1", None, "s")[1] is no_update
-    data, study, panel, _ = board.load_board(None, "gone", None, "s")
+    assert board.load_board(None, "own-1", None, None, "s")[1] is no_update
+    data, study, panel, _ = board.load_board(None, "gone", None, None, "s")
     assert (
         board.board_of(data).study == study == "own-1" and panel == "no such study"
     )  # not "", which would be asked for again
@@ -332,13 +332,13 @@ def test_studies_can_be_chosen_where_none_opens(monkeypatch: pytest.MonkeyPatch)
     from pages.faithfulness import board
 
     asked = answering(monkeypatch, {}, ["own-1", "own-0"])
-    data, _, panel, listed = board.load_board(None, "", None, "s")
+    data, _, panel, listed = board.load_board(None, "", None, None, "s")
     assert data is None and panel == "no such study" and len(asked) == 2
     options, value, *_ = board.offer(data, listed, [], [], None, None)
     assert [o["value"] for o in options] == ["own-1", "own-0"] and value is None
     # Where the model itself cannot be had, nothing else is asked of it.
     asked = answering(monkeypatch, {}, None)
-    assert board.load_board(None, "own-1", None, "s")[3] is None and len(asked) == 2
+    assert board.load_board(None, "own-1", None, None, "s")[3] is None and len(asked) == 2
     assert board.offer(None, None, [], [], None, None)[0] == []
 
 
@@ -353,12 +353,12 @@ def test_the_board_waits_for_the_model_of_the_address(monkeypatch: pytest.Monkey
     named = {"source": "b"}
     started = context_value.set(AttributeDict(triggered_inputs=[]))
     try:
-        assert board.load_board({"source": "a"}, "own-1", {"model": named}, "s") == (no_update,) * 4 and not asked
+        assert board.load_board({"source": "a"}, "own-1", None, {"model": named}, "s") == (no_update,) * 4 and not asked
         assert (
-            board.load_board(named, "own-1", {"model": named}, "s")[0]["params"] == {"study": "own-1"}
+            board.load_board(named, "own-1", None, {"model": named}, "s")[0]["params"] == {"study": "own-1"}
             and len(asked) == 1
         )
-        assert board.load_board(named, "own-1", {"model": None}, "s")[0] is not None
+        assert board.load_board(named, "own-1", None, {"model": None}, "s")[0] is not None
     finally:
         context_value.reset(started)
 
@@ -498,6 +498,7 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     from urllib.parse import parse_qsl, urlsplit
 
     from analysis.faithfulness.ops import jobs
+    from analysis.faithfulness.ops import rows as rows_ops
     from analysis.models.spec import ModelSpec
     from pages.faithfulness import study
     from pages.faithfulness.board import ModelStudies
@@ -505,18 +506,18 @@ def test_a_jobs_link_leads_to_what_the_job_makes(monkeypatch: pytest.MonkeyPatch
     from pages.state import read
 
     other = ModelSpec("other")
-    job = jobs.FaithFile(other, "{}")
+    job = rows_ops.FaithFile(other, "{}")
     known = ModelStudies(other.to_dict(), "abc", ())
     view = read(FaithState, dict(parse_qsl(urlsplit(study.link_to(job, known)).query)))
     assert view.model == other.to_dict() and view.tab == "board" and not view.problems
     # The name is the one that the job itself gives.
     item = SimpleNamespace(id="i", facts={"line": 1})
     made = SimpleNamespace(items=[item], manifest={"refused": []})
-    loaded = SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None)
+    loaded = SimpleNamespace(facts=SimpleNamespace(fingerprint="abc", label="tiny"), tokenizer=None)
     rows = SimpleNamespace(items=[item], refused=[], sentence="")
     monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_, **__: rows)
-    monkeypatch.setattr(jobs, "scored", lambda *_: made)
-    monkeypatch.setattr(jobs, "keep", lambda *_: None)
+    monkeypatch.setattr(rows_ops, "scored", lambda *_, **__: made)
+    monkeypatch.setattr(rows_ops, "keep", lambda *_: None)
     context: Any = SimpleNamespace(model=lambda _: loaded, check=lambda: None)
     assert job.result(context).data["study"] == view.study and view.study.startswith("file-")
     own = jobs.FaithOwn(other, question="Why?")

@@ -202,7 +202,7 @@ def test_a_study_of_another_model_is_not_looked_for_in_the_windows_old_one(monke
     def load(model: Any, *triggered: str) -> Any:
         def run() -> Any:
             context_value.set(AttributeDict(triggered_inputs=[{"prop_id": p, "value": None} for p in triggered]))
-            return pick.load_items(model, "own-1a", None, None, None, None, start, "s")
+            return pick.load_items(model, "own-1a", None, None, None, None, None, start, "s")
 
         return copy_context().run(run)
 

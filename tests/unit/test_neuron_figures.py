@@ -39,6 +39,7 @@ from analysis.rotate.answers.neurons import (
     TokenScore,
     VectorCard,
 )
+from analysis.rotate.answers.sets import ChannelSetCard, SetRow
 from analysis.view_ref import QuestionRef, ViewRef
 from components.kit.beside import FLOOR
 from components.kit.figure import AFTER
@@ -234,6 +235,9 @@ def an_answer(kind: type) -> Any:
     if kind is Ablation:
         token = TokenLogit(7, "but", 1.0, 0.5)
         return Ablation("output", ("a",), (1.0,), (0,), (token,), (), tuple(ARMS[1:]), ARMS[0], "logits", "Falls.")
+    if kind is ChannelSetCard:
+        row = SetRow(7, 2, 0.8, 4.0, 5.0, 0.02, 1, ("a", "b"), None, None)
+        return ChannelSetCard("a file, block 3, down", 3, "down", (row,), 2, "", 0.01, "Two channels.")
     assert kind is NeuronChannels
     counts, cosines, parts = np.ones((3, 4), int), np.eye(3), np.full((2, 3), 0.5)
     arrays = (np.linspace(-3, 3, 5), counts, cosines, parts, np.asarray(TRACE, np.float32))

@@ -24,6 +24,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
+from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
@@ -53,6 +54,8 @@ NAMES = sorted(catalogue.NAMES)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
+    **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
+    **{"revision": "v1", "file": "00"},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -77,10 +80,12 @@ OTHER: dict[str, Any] = {
     "scale": 2.0,
     "story": "edit",
     "width": "narrow",
+    "blocks": (1, 2),
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
     "vector": "up",
+    "format": "safetensors",
     "kurtosis_weight": 0.5,
     "cosine_weight": 2.0,
     "mask_z": 5.0,
@@ -106,11 +111,14 @@ OTHER: dict[str, Any] = {
     "unit": "absolute",
     "probes": "opened-others",
     "given": "0" * 16,
-    "pages": ("/steering",),
     "by": "strength",
-    "budget": 60.0,
     "files": (("probe.pt", "AA=="),),
     "block": 2,
+    "neurons": (3, 5),
+    "against": "other",
+    "path": "elsewhere",
+    "outliers": "0" * 16,
+    "content": "AA==",
     "place": "resid_mid",
     **dict.fromkeys(("study", "item", "question", "hint", "candidates", "simulator", "key"), "other"),
     **dict.fromkeys(
@@ -132,6 +140,7 @@ def example_of(name: str) -> Operation:
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenCard": {"token": "a"},
+        "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
@@ -151,6 +160,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):

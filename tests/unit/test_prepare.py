@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from analysis import shelf
 from analysis.engine.context import Context
@@ -17,14 +18,18 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.home import home
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.model_facts import ModelFacts
+from analysis.models.spec import ModelSpec
 from analysis.prepare import products
 from analysis.prepare.answers import Budget
+from analysis.prepare.command import STOPPED, main, pages_of, parser, seconds_of, spec_of
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.prepare.plan import Want, plan
 from analysis.prepare.products import PAGES, PRODUCTS
 from analysis.prepare.rate import rate_of
 from analysis.prepare.run import Run
-from analysis.product import Product
+from analysis.product import Cost, Level, Product, Rate
 from tests.service.test_steering_operations import SPEC, tiny
 from tests.service.things_to_prepare import CLOCK, made, thing
 
@@ -56,34 +61,35 @@ def test_what_is_there_is_not_made_again_and_what_does_not_fit_is_named() -> Non
     assert plan([Want("no model can", ())], 100).left_out == ()
 
 
-seconds = st.floats(0.1, 1e4)
-wants = st.builds(
-    lambda costs, there: Want("w", tuple(costs), min(there, len(costs))),
-    st.lists(seconds, max_size=4),
-    st.integers(0, 4),
-)
+def test_a_plan_fits_its_budget_and_makes_no_level_twice() -> None:
+    draw = random.Random(0)
+    for _ in range(500):
+        costs = [[draw.uniform(0.1, 1e4) for _ in range(draw.randint(0, 4))] for _ in range(draw.randint(0, 6))]
+        of = [Want("w", tuple(row), draw.randint(0, len(row))) for row in costs]
+        budget = draw.uniform(0, 3e4)
+        made = plan(of, budget)
+        assert made.seconds <= budget * (1 + 1e-9)
+        places = [(step.want, step.level) for step in made.steps]
+        assert len(set(places)) == len(places)
+        for n, want in enumerate(of):
+            levels = [level for at, level in places if at == n]
+            assert levels == sorted(levels) and all(level >= want.present for level in levels)
+            assert made.ends[n] == max([want.present, *(level + 1 for level in levels)])
+        first = [step.level == 0 for step in made.steps]
+        assert first == sorted(first, reverse=True)
 
 
-@given(st.lists(wants, max_size=6), st.floats(0, 1e5))
-def test_a_plan_fits_its_budget_and_makes_no_level_twice(of: list[Want], budget: float) -> None:
-    made = plan(of, budget)
-    assert made.seconds <= budget * (1 + 1e-9)
-    places = [(step.want, step.level) for step in made.steps]
-    assert len(set(places)) == len(places)
-    for n, want in enumerate(of):
-        levels = [level for at, level in places if at == n]
-        assert levels == sorted(levels) and all(level >= want.present for level in levels)
-        assert made.ends[n] == max([want.present, *(level + 1 for level in levels)])
-    first = [step.level == 0 for step in made.steps]
-    assert first == sorted(first, reverse=True)
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return tiny()
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> Iterator[Context]:
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     monkeypatch.setattr(shelf, "DATA", tmp_path / "none")
     residents = Residents(limit=1)
-    residents.put(tiny())
+    residents.put(loaded)
     made = Context(residents, ResultStore(tmp_path / "results"))
     CLOCK.now = 0.0
     yield made
@@ -197,8 +203,23 @@ def test_pages_are_told_what_a_budget_gives(context: Context, things: Callable[.
     assert done["/steering"].sentence == "A: level 1. Level 1 of a."
 
 
-def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context) -> None:
-    loaded = context.model(SPEC)
+def test_a_level_without_room_is_not_offered(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30, 100))
+    product = products.PRODUCTS[0]
+
+    def large(spec: ModelSpec, facts: ModelFacts, rate: Rate) -> tuple[Level, ...]:
+        first, second = product.levels(spec, facts, rate)
+        return first, dataclasses.replace(second, cost=Cost(100, memory=rate.memory + 1))
+
+    things(dataclasses.replace(product, levels=large))
+    run(context, 1_000)
+    assert made() == "a0"
+    things(dataclasses.replace(product, levels=lambda *of: large(*of)[1:], present=lambda *of: 0))
+    answer = run(context, 1_000)
+    assert made() == "a0" and answer.sentence.startswith("Nothing was made. A: cannot be made here. It takes")
+
+
+def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context, loaded: LoadedModel) -> None:
     rate = rate_of(loaded)
     assert 0 < rate.seconds_per_token < 1 and rate.flops > 1e6 and rate.memory > 0 and rate.disk > 0
     assert loaded.extras and rate_of(loaded).seconds_per_token == rate.seconds_per_token
@@ -213,10 +234,69 @@ def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Co
         assert product.page in PAGES
 
 
-def test_a_product_that_is_bundled_counts(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    loaded = tiny()
+def test_a_product_that_is_bundled_counts(loaded: LoadedModel) -> None:
     facts = dataclasses.replace(loaded.facts, fingerprint="4f04dc6923d2ff61e3de")
     for product in PRODUCTS:
         levels = product.levels(SPEC, facts, rate_of(loaded))
         assert product.present(facts, levels) == len(levels), product.name
+
+
+def command(context: Context, *words: str) -> tuple[int, str]:
+    out = io.StringIO()
+    return main(["default", *words], out, context.residents), out.getvalue()
+
+
+def test_the_command_prints_its_plan_makes_it_and_has_nothing_left(
+    context: Context, things: Callable[..., None]
+) -> None:
+    things(thing("a", 0.02, 0.03), thing("b", 0.01, page="/neurons"), thing("c", 9_000))
+    status, text = command(context, "--plan", "--budget", "1s")
+    assert status == 0 and not made()
+    assert "Within 1 s: 3 parts in about 1 s, with at most " in text
+    assert "  1. b (level 0), about 1 s\n  2. a (level 0), about 1 s\n" in text
+    status, text = command(context, "--budget", "1s")
+    assert status == 0 and made() == "b0 a0 a1"
+    assert "  made: a (level 1), 1 s\nMade: b (level 0), a (level 0) and a (level 1). Left out: c" in text
+    status, text = command(context, "--pages", "neurons,othello")
+    assert made() == "b0 a0 a1" and text.endswith("B: level 0. Level 0 of b.\nNothing is left to make.\n")
+    assert "Othello has a model of its own" in text
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+    context: Context, things: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things(thing("a", 30), thing("b", 10))
+    with monkeypatch.context() as patch:
+        patch.setattr(CLOCK, "wait", lambda _: signal.raise_signal(signal.SIGINT) if made() else None)
+        status, text = command(context)
+    assert status == STOPPED and made() == "b0"
+    assert text.endswith("  made: b (level 0), 1 s\nStopped. What is done is kept; the same command goes on.\n")
+    assert command(context)[0] == 0 and made() == "b0 a0"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["default", "--pages", "nowhere"], "there is no page 'nowhere'"),
+        (["default", "--budget", "soon"], "'soon' is no time from a second to a week"),
+        (["default", "--budget", "8d"], "'8d' is no time"),
+        (["default", "--device", "toaster"], "The device must be"),
+        (["./no-such-folder"], "There is no folder no-such-folder"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_a_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert sentence in capsys.readouterr().err + str(ended.value.code)
+
+
+def test_times_and_paths_of_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [seconds_of(text) for text in ("90s", "30m", "1.5h", "1d", "600")] == [90, 1_800, 5_400, 86_400, 600]
+    assert pages_of("steering, mlp-features,/steering") == ("/steering", "/mlp-features")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    for model, source in {"m": str(tmp_path / "m"), "default": "default", "owner/name": "owner/name"}.items():
+        assert spec_of(parser().parse_args([model])).source == source

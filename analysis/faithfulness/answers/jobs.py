@@ -71,3 +71,12 @@ class FileStudy:
     items: int
     refused: tuple[RefusedLine, ...]
     sentence: str
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Scores as CSV in the columns of the published code, and how many rows there are."""
+
+    text: str
+    rows: int
+    sentence: str

@@ -16,6 +16,7 @@ from analysis.faithfulness.measures.baselines import (
     AnswerConfidence,
     ChainLength,
     ChainLogProbability,
+    Correctness,
     Keyword,
     NoChainConfidence,
 )
@@ -56,12 +57,15 @@ BASELINES: tuple[Measure, ...] = (
 )
 """The free baselines, in the order of the board."""
 
+OF_ROWS: tuple[Measure, ...] = (Correctness(),)
+"""Free baselines of rows from outside, which alone say what the correct answer is."""
+
 NO_SIMULATOR = "This measure needs a second model, and none was given."
 
 
 def by_name(name: str) -> Measure:
     """The measure or baseline of that name. Raises UserError (field "measure") if there is none."""
-    every = (*MEASURES, *CONTINUED, *BASELINES)
+    every = (*MEASURES, *CONTINUED, *BASELINES, *OF_ROWS)
     for measure in every:
         if measure.name == name:
             return measure

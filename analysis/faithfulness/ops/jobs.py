@@ -1,4 +1,4 @@
-"""Jobs of the Faithfulness page: a study made anew, a model's own chains, and rows from outside."""
+"""Jobs of the Faithfulness page: a study made anew, and a model's own chains; and what jobs that measure share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.faithfulness.answers.jobs import (
     AnswerCount,
-    FileStudy,
     NewStudy,
     OwnChain,
     OwnChains,
-    RefusedLine,
     StudyEstimate,
 )
 from analysis.faithfulness.ops.study import reader_for
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 RANKED = ("0", "1", "2", "Z", "G1")
-MAX_FILE = 5_000_000
-MAX_ITEMS = 2_000
-"""Chains of one file."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class OfStudy(Operation[A]):
     continued: bool = False
 
     def __post_init__(self) -> None:
-        _either(self.continued)
+        either(self.continued)
         super().__post_init__()
         if not isinstance(self.tiers, tuple) or not self.tiers or set(self.tiers) - set(RANKED):
             raise UserError(f"Choose at least one of the tiers {', '.join(RANKED)}.", "tiers")
@@ -154,7 +149,7 @@ class FaithOwn(Operation[OwnChains]):
     continued: bool = False
 
     def __post_init__(self) -> None:
-        _either(self.continued)
+        either(self.continued)
         from analysis.faithfulness.item import MAX_CANDIDATES
 
         if not isinstance(self.question, str) or not self.question.strip():
@@ -200,55 +195,7 @@ class FaithOwn(Operation[OwnChains]):
         return Result(*to_wire(answer), files=files)
 
 
-@dataclass(frozen=True)
-class FaithFile(Operation[FileStudy]):
-    """Rows in the shape of the published benchmark, checked and measured."""
-
-    kind: ClassVar[Kind] = "job"
-    writes: ClassVar[bool] = True
-    model: ModelSpec = ModelSpec("default")
-    text: str = ""
-    unlabelled: bool = False
-    continued: bool = False
-
-    def __post_init__(self) -> None:
-        _either(self.continued)
-        if not isinstance(self.text, str) or not self.text.strip():
-            raise UserError("There are no rows. Paste JSONL, or choose a file.", "text")
-        if len(self.text) > MAX_FILE:
-            raise UserError(f"The rows have more than {MAX_FILE:,} characters. Split the file.", "text")
-        if not isinstance(self.unlabelled, bool):
-            raise UserError("Rows without a label are either taken or not.", "unlabelled")
-
-    def describe(self) -> str:
-        return "Faithfulness of rows from a file"
-
-    def run(self, context: Context) -> Result:
-        from analysis.faithfulness.rows import read_rows
-
-        loaded = context.model(self.model)
-        rows = read_rows(self.text, loaded.tokenizer, self.unlabelled, check=context.check)
-        refused = [RefusedLine(line, sentence) for line, sentence in rows.refused]
-        if not rows.items:
-            first = f" Line {refused[0].line}: {refused[0].sentence}" if refused else ""
-            raise UserError(f"None of these rows can be used.{first}", "text")
-        if len(rows.items) > MAX_ITEMS:
-            raise UserError(
-                f"The file holds {len(rows.items):,} chains; at most {MAX_ITEMS:,} are measured at once. Split it, all "
-                "rows of a question together.",
-                "text",
-            )
-        study = scored(context, loaded, rows.items, "", "rows from a file", "rows from a file", 0.0, self.continued)
-        lines = {item.id: int(item.facts["line"]) for item in rows.items}
-        refused += [RefusedLine(lines[item], sentence) for item, sentence in study.manifest["refused"]]
-        refused.sort(key=lambda row: row.line)
-        name = f"file-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
-        files = keep(study, loaded, name)
-        answer = FileStudy(name, len(study.items), tuple(refused), rows.sentence)
-        return Result(*to_wire(answer), files=files)
-
-
-def _either(continued: Any) -> None:
+def either(continued: Any) -> None:
     if not isinstance(continued, bool):
         raise UserError("The published forms are either measured too or not.", "continued")
 
@@ -290,9 +237,10 @@ def scored(
     command: str,
     start: float,
     continued: bool = False,
+    rows: bool = False,
 ) -> Any:
     """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
-    by the published forms that let the model write on, too."""
+    by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too."""
     from analysis.faithfulness.parts import chosen
     from analysis.faithfulness.study import score_items
 
@@ -306,7 +254,7 @@ def scored(
         second, words = reader_for(context, other), f"The simulator is {other.facts.label}."
 
     manifest = _manifest(loaded, title, command) | {"simulator": words}
-    return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued))
+    return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued, rows))
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:

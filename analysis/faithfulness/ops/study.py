@@ -105,10 +105,10 @@ class FaithBoard(OnStudy[Board]):
 def current(board: dict[str, Any]) -> dict[str, Any]:
     """A board as it was kept, its numbers untouched, with what is said of measures, and what was published of them, as
     it is known now."""
-    from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES
+    from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, OF_ROWS
     from analysis.faithfulness.published import note, published
 
-    words = {m.name: m.sentence for m in (*MEASURES, *CONTINUED, *BASELINES)}
+    words = {m.name: m.sentence for m in (*MEASURES, *CONTINUED, *BASELINES, *OF_ROWS)}
     rows = [
         {
             **row,

@@ -28,12 +28,12 @@ from analysis.engine.question import Result
 from analysis.errors import UserError
 from analysis.findings.export.figures import check_figure, part_fault
 from analysis.findings.export.handover import Handover
-from analysis.findings.export.zipped import MAX_RATIO, SMALL, read_zip
 from analysis.findings.prose import TEXTS, renamed
 from analysis.findings.records import Board, BoardContent, BoardKind, Body, Item, ItemKind, Pin
 from analysis.findings.store import FindingStore
 from analysis.findings.texts import check_address, check_body, check_png, check_text, check_title
 from analysis.view_ref import ViewRef
+from analysis.zipped import MAX_RATIO, SMALL, read_zip
 
 FORMAT = 1
 FIELD = "bundle"

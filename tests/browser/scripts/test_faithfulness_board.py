@@ -136,7 +136,7 @@ def test_it_is_said_which_of_text_and_file_is_used(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("event", ["change", "drop"])
 def test_a_file_that_is_too_large_is_said_to_be(scripted: Scripted, event: str) -> None:
-    from analysis.faithfulness.ops.jobs import MAX_FILE
+    from analysis.faithfulness.ops.rows import MAX_FILE
     from pages.faithfulness.study_tab import study_tab
 
     parts = [c for c in study_tab()._traverse() if hasattr(c, "to_plotly_json")]
@@ -144,7 +144,7 @@ def test_a_file_that_is_too_large_is_said_to_be(scripted: Scripted, event: str) 
     host = next(c for c in parts if "data-fthb-most" in c.to_plotly_json()["props"])
     marks = host.to_plotly_json()["props"]
     assert upload in host.children
-    assert upload.max_size == marks["data-fthb-most"] == MAX_FILE and "5 MB" in written(host.children)
+    assert upload.max_size == marks["data-fthb-most"] == MAX_FILE and "20 MB" in written(host.children)
     page = scripted("<div data-fthb-most><input type='file'></div>")
     page.evaluate(
         "(marks) => Object.assign(document.querySelector('div').dataset, marks)",
@@ -154,7 +154,7 @@ def test_a_file_that_is_too_large_is_said_to_be(scripted: Scripted, event: str) 
         page.evaluate(GIVE[event], size)
         put = dict(page.evaluate("put"))
         assert bool(put) is refused
-    assert put["fth-file-upload"] == {"contents": None} and "a.jsonl: larger than 5 MB" in written(put)
+    assert put["fth-file-upload"] == {"contents": None} and "a.jsonl: larger than 20 MB" in written(put)
 
 
 def test_a_finished_study_opens_only_where_nobody_has_gone_on(scripted: Scripted) -> None:

@@ -17,6 +17,7 @@ from analysis.faithfulness.item import MAX_CANDIDATES, Item, check_item
 from analysis.faithfulness.measures.base import MOST_POSITIONS
 from analysis.faithfulness.measures.battery import by_name, evaluate
 from analysis.faithfulness.ops import jobs
+from analysis.faithfulness.ops import rows as rows_ops
 from analysis.faithfulness.study import Study
 from tests.unit.faithfulness.test_measures import chain_only
 from tests.unit.faithfulness.test_measures import item as chain_of
@@ -66,25 +67,26 @@ def test_half_a_character_is_refused_where_it_was_typed(field: str) -> None:
 
 
 def test_a_file_of_too_many_chains_is_to_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    items = tuple(chain_of(2, id=f"file-{k}", facts={"line": k}) for k in range(jobs.MAX_ITEMS + 1))
+    items = tuple(chain_of(2, id=f"file-{k}", facts={"line": k}) for k in range(rows_ops.MAX_ITEMS + 1))
     found = SimpleNamespace(items=items, refused=(), sentence="")
     monkeypatch.setattr("analysis.faithfulness.rows.read_rows", lambda *_, **__: found)
-    monkeypatch.setattr(jobs, "keep", lambda *_: None)
+    monkeypatch.setattr(rows_ops, "keep", lambda *_: None)
     measured: list[int] = []
 
-    def scored(context: Any, loaded: Any, items: tuple[Item, ...], *rest: Any) -> Any:
+    def scored(context: Any, loaded: Any, items: tuple[Item, ...], *rest: Any, **more: Any) -> Any:
         measured.append(len(items))
         return SimpleNamespace(items=items, manifest={"refused": []})
 
-    monkeypatch.setattr(jobs, "scored", scored)
+    monkeypatch.setattr(rows_ops, "scored", scored)
     context: Any = SimpleNamespace(
-        model=lambda _: SimpleNamespace(facts=SimpleNamespace(fingerprint="abc"), tokenizer=None), check=lambda: None
+        model=lambda _: SimpleNamespace(facts=SimpleNamespace(fingerprint="abc", label="tiny"), tokenizer=None),
+        check=lambda: None,
     )
     with pytest.raises(UserError, match=r"2,001 chains; at most 2,000 .*Split it") as caught:
-        jobs.FaithFile(text="{}").run(context)
+        rows_ops.FaithFile(text="{}").run(context)
     assert caught.value.field == "text" and not measured
     found.items = items[1:]
-    assert jobs.FaithFile(text="{}").run(context).data["items"] == jobs.MAX_ITEMS == measured[0]
+    assert rows_ops.FaithFile(text="{}").run(context).data["items"] == rows_ops.MAX_ITEMS == measured[0]
 
 
 def test_a_study_is_written_only_if_it_can_be_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis import zipped
 from analysis.errors import UserError
-from analysis.findings.export import zipped
 from analysis.findings.export.bundle import keep, open_bundle, write_bundle
 from analysis.findings.export.handover import gather
 from analysis.findings.export.redact import redact

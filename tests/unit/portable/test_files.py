@@ -20,6 +20,8 @@ from analysis.portable.file import open_file, save_file
 from analysis.portable.kinds import KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.library import CONTRASTS, contrast_entry, contrast_name
+from analysis.rotate.others import OtherResults
+from analysis.rotate.sets import keep_set
 
 WEIGHTS = "f" * 64
 
@@ -63,6 +65,11 @@ def saved(kind: str, target: Path) -> tuple[Path, str]:
     """The pair of the smallest artefact of a kind, saved to a file; its path and its name in the file."""
     if kind == "contrast":
         put_contrast()
+    if kind == "channels":
+        grid = np.ones((2, 3), np.int32)
+        channels = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+        results = OtherResults((4, 9), np.array([3, 2], np.int32), channels, grid / np.float32(2), grid, grid, 1, "up")
+        keep_set(results, "f" * 32, "channels", label="two neurons", others=False, settings={}, model="tiny")
     shelf = KINDS[kind].shelf
     entry = min(shelf.entries(), key=lambda e: pair_files(e.path)[1].stat().st_size)
     save_file(kind, entry.name, target, str(entry.manifest[shelf.weights]))
