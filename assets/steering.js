@@ -27,7 +27,7 @@
     });
   }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, rotation, fit, rows, sids, fids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, rotation, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -35,6 +35,8 @@
     const at = new Map(regions.map((r) => [r.region, r]));
     fids.forEach((id, i) => { if (at.has(id.region)) at.get(id.region).factors[id.factor] = Number(factors[i] || 0); });
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
+    const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
+    if (vectors.length) steer.vectors = vectors;
     if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
     latest = steer;
     return steer;

@@ -38,7 +38,7 @@ _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "featur
 _FIT = _MODEL | {"fit": "region-fit", "region": None, "rotation": "rotation"}
 _STEER = _FIT | {
     "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
-    "mode": "mode", "regions": None, "strength": None, "factors": None,
+    "mode": "mode", "regions": None, "strength": None, "factors": None, "vectors": None,
 }  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
@@ -113,10 +113,13 @@ CONTROLS: dict[str, Table] = {
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
-    "FitRegions": _NEW_FIT,
+    "FitRegions": _NEW_FIT | nothing("blocks"),
     "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
+    "OpenVectors": _MODEL | {"file": "vectors-open", "layer": "vectors-block", "name": "vectors-open"},
+    "ListVectors": _FIT | nothing("vectors"),
+    "SaveVectors": _STEER | {"format": "vectors-format", "vectors": None},
     "OpenSetup": _MODEL | {"file": "open-file"},
     # Othello
     "OpenOthello": _OTHELLO,

@@ -16,6 +16,7 @@ MODES = ("interpolate", "add", "project_out", "clamp")
 WHERE = ("not_first", "all", "generated")
 ROTATIONS = ("principal", "varimax")
 MAX_REGIONS, MAX_FACTORS, MAX_SPREADS = 6, 64, 20.0
+MAX_VECTORS, MAX_TIMES = 6, 1_000.0
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,27 @@ class RegionSetting:
 
 
 @dataclass(frozen=True)
+class VectorSetting:
+    """Steering vectors of others, by the name that they are kept under, added ``strength`` times."""
+
+    name: str
+    strength: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 100:
+            raise UserError("Steering vectors are named by a short text.", "vectors")
+        _finite(self.strength, -MAX_TIMES, MAX_TIMES, "The strength of steering vectors")
+
+
+@dataclass(frozen=True)
 class SteeringSettings:
     """Regions of one fit and how they act.
 
     ``mode``: "interpolate" moves each position towards the centroids by the strengths (the paper's), "add" adds the
     centroids minus the mean activation, "project_out" removes their directions, "clamp" sets the coefficients along
     them. ``where``: "not_first" (all positions but the first), "all", or "generated" (after the prompt). ``layers``:
-    further blocks at which the same vectors act, beside the fit's own. ``rotation`` of the local factors.
+    further blocks at which the same vectors act, beside the fit's own. ``rotation`` of the local factors. ``vectors``
+    of others, always added, each behind its own blocks.
     """
 
     fit: str = ""
@@ -57,6 +72,7 @@ class SteeringSettings:
     where: str = "not_first"
     layers: tuple[int, ...] = ()
     rotation: str = "principal"
+    vectors: tuple[VectorSetting, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, str) or len(self.fit) > 200:
@@ -74,29 +90,44 @@ class SteeringSettings:
             raise UserError("A region can be named only once. Give it one strength.", "regions")
         if len(self.layers) > 64 or not all(type(n) is int and 0 <= n < 10_000 for n in self.layers):
             raise UserError("Further blocks are whole numbers, at most 64 of them.", "layers")
+        if len(self.vectors) > MAX_VECTORS or len({v.name for v in self.vectors}) < len(self.vectors):
+            raise UserError(f"At most {MAX_VECTORS} files of steering vectors can steer at once, each once.", "vectors")
 
     @property
     def idle(self) -> bool:
         """Whether nothing is changed at all."""
-        return all(r.idle for r in self.regions)
+        return all(r.idle for r in self.regions) and not any(v.strength for v in self.vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able data."""
-        return asdict(self)
+        """The settings as JSON-able data; without vectors, as it was before there were any."""
+        data = asdict(self)
+        if not self.vectors:
+            del data["vectors"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Any) -> SteeringSettings:
         """The reverse of :meth:`to_dict`, for data that nobody has checked. Raises UserError."""
         if not isinstance(data, dict):
             raise UserError("A steering set-up is an object with named fields.", "steer")
-        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation"}
+        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation", "vectors"}
         if unknown:
             raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")
         values = dict(data)
         rows, layers = values.pop("regions", []), values.pop("layers", [])
         if not isinstance(rows, (list, tuple)) or not isinstance(layers, (list, tuple)):
             raise UserError("Regions and further blocks come as lists.", "steer")
-        return cls(regions=tuple(_region(r) for r in rows), layers=tuple(layers), **values)
+        vectors = vectors_of(values.pop("vectors", []))
+        return cls(regions=tuple(_region(r) for r in rows), layers=tuple(layers), vectors=vectors, **values)
+
+
+def vectors_of(rows: Any) -> tuple[VectorSetting, ...]:
+    """The vectors of a set-up, for data that nobody has checked. Raises UserError."""
+    if not isinstance(rows, (list, tuple)) or not all(
+        isinstance(r, dict) and set(r) <= {"name", "strength"} for r in rows
+    ):
+        raise UserError("Steering vectors in a set-up are a list with the fields name and strength.", "vectors")
+    return tuple(VectorSetting(r.get("name", ""), r.get("strength", 0.0)) for r in rows)
 
 
 def _region(row: Any) -> RegionSetting:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.mfa.settings import SteeringSettings
+from analysis.mfa.vectors import additions, named_vectors
 from analysis.models.sites import Site
 from analysis.steering import Add, Clamp, Interpolate, Intervention, ProjectOut
 
@@ -27,7 +28,7 @@ def interventions_of(settings: SteeringSettings, fit: RegionSet) -> list[Interve
     strength, as in the authors' two-stage form.
     """
     targets, offsets, strengths = _vectors(settings, fit)
-    return build(settings, fit, targets, offsets, strengths)
+    return build(settings, fit, targets, offsets, strengths) + additions(settings, fit)
 
 
 def build(
@@ -65,22 +66,33 @@ def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tupl
     new = [
         fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)
     ]
-    return build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths), drawn
+    made = build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths)
+    return (made + additions(settings, fit) if made else []), drawn
 
 
 def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int) -> list[Intervention]:
-    """The set-up with every centroid's offset from the mean, and every local offset, turned to a random direction."""
+    """The set-up with every centroid's offset from the mean, every local offset and every vector of others turned to a
+    random direction."""
     generator = torch.Generator().manual_seed(seed)
     targets, offsets, strengths = _vectors(settings, fit)
     new = [fit.mean + _turned(t - fit.mean, generator) for t in targets]
-    return build(settings, fit, new, [_turned(o, generator) for o in offsets], strengths)
+    made = build(settings, fit, new, [_turned(o, generator) for o in offsets], strengths)
+    others = [i for i in additions(settings, fit) if isinstance(i, Add)]
+    return made + [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
 
 
 def direction_like(settings: SteeringSettings, fit: RegionSet, vector: Tensor) -> list[Intervention]:
     """A given direction (D,), such as a difference of means, in the place of each centroid's offset, at equal norm."""
     targets, offsets, strengths = _vectors(settings, fit)
     new = [fit.mean + _sized(vector.to(fit.mean), t - fit.mean) for t in targets]
-    return build(settings, fit, new, [torch.zeros_like(o) for o in offsets], strengths)
+    made = build(settings, fit, new, [torch.zeros_like(o) for o in offsets], strengths)
+    return made + additions(settings, fit) if made else []
+
+
+def lowest_block(settings: SteeringSettings, fit: RegionSet) -> int:
+    """The first block at or behind which a set-up acts. Raises UserError for vectors that are not there."""
+    own = min([fit.site.layer, *settings.layers]) - (fit.site.kind != "residual")
+    return min([own, *(min(named_vectors(v.name).vectors) for v in settings.vectors if v.strength)])
 
 
 def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], list[Tensor], list[float]]:

@@ -55,7 +55,7 @@ def stand(state: State) -> str:
     """Where a product stands, in a sentence."""
     name = state.product.name[:1].upper() + state.product.name[1:]
     if state.refusal:
-        return f"{name}: not for this model. {state.refusal}"
+        return f"{name}: cannot be made here. {state.refusal}"
     if not state.present:
         return f"{name}: nothing yet; the first result takes about {duration(state.levels[0].cost.seconds)}."
     here = state.levels[state.present - 1]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
+from analysis.activations.room import amount
 from analysis.engine.context import Context
 from analysis.errors import UserError
 from analysis.faithfulness.prepare import PRODUCTS as STUDIES
@@ -33,7 +35,8 @@ PAGES = tuple(dict.fromkeys([*NEEDLESS, *(product.page for product in PRODUCTS)]
 
 @dataclass(frozen=True)
 class State:
-    """A product for one model: its levels, how many of them the shelf covers, or why it cannot be had."""
+    """A product for one model: its levels for which there is room here, how many of them the shelf covers, or why it
+    cannot be had."""
 
     product: Product
     levels: tuple[Level, ...]
@@ -69,4 +72,15 @@ def _state(product: Product, spec: ModelSpec, facts: ModelFacts, rate: Rate) -> 
         levels = product.levels(spec, facts, rate)
     except UserError as error:
         return State(product, (), 0, error.message)
-    return State(product, levels, min(product.present(facts, levels), len(levels)))
+    present = min(product.present(facts, levels), len(levels))
+    room = list(takewhile(lambda level: level.cost.memory <= rate.memory and level.cost.disk <= rate.disk, levels))
+    if not room and not present:
+        cost = levels[0].cost
+        return State(
+            product,
+            (),
+            0,
+            f"It takes {amount(cost.memory)} of memory and {amount(cost.disk)} of disk; {amount(rate.memory)} and "
+            f"{amount(rate.disk)} are free.",
+        )
+    return State(product, levels[: max(present, len(room))], present)

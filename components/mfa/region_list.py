@@ -19,13 +19,25 @@ ORDERS = {
     "size": "largest first",
 }
 """By value: what the control calls it."""
+_STANDING = {"token": 0, "mixed": 1, "grammar": 2}
+"""Characters other than a theme, those that stand out most first; scores compare within one only."""
 
 
 def ranked(regions: Sequence[Region], order: str) -> list[Region]:
-    """Regions in the order chosen: those of one character first, by their score, or by size."""
+    """Regions in the order chosen: those of one character first, by their score, or by size. Where themes are asked for
+    and there is none, those that stand out most come first."""
     if order == "size" or order not in ORDERS:
         return sorted(regions, key=lambda r: -r.size)
+    if order == "theme" and themeless(regions):
+        return sorted(regions, key=lambda r: (_STANDING.get(r.character, len(_STANDING)), -r.score))
     return sorted(regions, key=lambda r: (r.character != order, -r.score))
+
+
+def themeless(regions: Sequence[Region]) -> str:
+    """What is said of a fit in which no region has a theme; "" where one has."""
+    if not regions or any(r.character == "theme" for r in regions):
+        return ""
+    return "No region of this fit leans clearly to a theme. Those in which one token stands out come first."
 
 
 def matching(regions: Sequence[Region], words: str | None) -> list[Region]:

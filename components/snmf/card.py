@@ -33,6 +33,10 @@ ORDERS = (
 )
 
 
+_STANDING = {"theme": 0, "token": 1, "few texts": 2, "tokens": 3}
+"""Characters of features without a score, those that stand out most first."""
+
+
 def ordered(rows: Sequence[FeatureRow], order: str) -> list[FeatureRow]:
     """The rows of a fit in the order chosen; features that are not scored come last."""
     keys: dict[str, Callable[[FeatureRow], tuple[float | str | bool, ...]]] = {
@@ -41,7 +45,17 @@ def ordered(rows: Sequence[FeatureRow], order: str) -> list[FeatureRow]:
         "active": lambda r: (-r.active,),
         "feature": lambda r: (r.feature,),
     }
-    return sorted(rows, key=keys.get(order, keys["auc"]))
+    if order not in keys or order == "auc":
+        order = "standing" if undetected(rows) else "auc"
+    keys["standing"] = lambda r: (_STANDING.get(r.character, len(_STANDING)), -r.purity, -r.active)
+    return sorted(rows, key=keys[order])
+
+
+def undetected(rows: Sequence[FeatureRow]) -> str:
+    """What is said of a fit of which no feature is scored on a theme; "" where one is."""
+    if not rows or any(r.auc is not None for r in rows):
+        return ""
+    return "No feature of this fit was scored on a theme. Those whose texts and tokens stand out most come first."
 
 
 def matching(rows: Sequence[FeatureRow], words: str | None) -> list[FeatureRow]:

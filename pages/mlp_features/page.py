@@ -128,6 +128,7 @@ def _list() -> Node:
             className="attune-row mlp-search",
         ),
         html.Div(id="mlp-found", className="mlp-found-box", **{"aria-live": "polite"}),
+        html.Div(id="mlp-undetected", className="attune-note"),
         html.Div([html.Span("label"), html.Span("AUC"), html.Span("active")], className="mlp-row-head", **_HIDDEN),
         html.Div(id="mlp-list", className="mlp-list", role="list", **{"aria-label": "Features"}),
         html.Div(id="mlp-list-error"),

@@ -12,7 +12,7 @@ from analysis.snmf.ops.factorization import FactorizationFacts, ListFactorizatio
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
-from components.snmf.card import list_rows, matching, ordered, search_rows
+from components.snmf.card import list_rows, matching, ordered, search_rows, undetected
 from components.snmf.figures import kept_curve
 from components.snmf.parts import ListOptions, feature_table, fit_facts, fit_parts
 from pages.cards import content, ref_of
@@ -134,19 +134,21 @@ def open_feature(
 @callback(
     Output("mlp-rows", "data"),
     Output("mlp-count", "children"),
+    Output("mlp-undetected", "children"),
     LIST.ref,
     Input("mlp-facts", "data"),
     Input("mlp-search", "value"),
     Input("mlp-order", "value"),
 )
-def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, Json]:
+def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, str, Json]:
     """The rows of the list; a search leaves the matching features."""
     table = table_of(question)
     if table is None:
-        return [], "", None
+        return [], "", "", None
     rows = matching(ordered(table.answer.rows, order), words)
     ref = ref_of(feature_table, table, options=ListOptions(order, words or ""))
-    return list_rows(rows), f"{len(rows)} of {table.answer.features}", ref
+    words_on_order = undetected(table.answer.rows) if order == "auc" else ""
+    return list_rows(rows), f"{len(rows)} of {table.answer.features}", words_on_order, ref
 
 
 clientside_callback(

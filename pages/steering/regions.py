@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import FitMap, RegionFacts
@@ -16,7 +16,7 @@ from components.kit.types import Json, Node, Outputs
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.parts import ListOptions, factor_parts, region_parts, region_table
 from components.mfa.region_figures import MapOptions, region_map
-from components.mfa.region_list import matching, ranked, region_rows
+from components.mfa.region_list import matching, ranked, region_rows, themeless
 from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 from pages.steering.state import rows_of, rows_on, settings_at_start
@@ -124,9 +124,14 @@ def draw_map(question: Json, words: str | None, order: str, chosen: int | None, 
     rows = matching(ranked(reply.answer.regions, order), words)
     return {
         "card": content(region_map, reply, options=options, theme=theme),
-        "list": region_rows(rows, chosen),
+        "list": [*_themeless(reply.answer, order), *region_rows(rows, chosen)],
         "listed": ref_of(region_table, reply, options=ListOptions(order, words or "")),
     }
+
+
+def _themeless(answer: FitMap, order: str) -> list[Node]:
+    sentence = themeless(answer.regions) if order == "theme" else ""
+    return [html.P(sentence, className="attune-note", role="listitem")] if sentence else []
 
 
 @callback(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from analysis.errors import UserError
 from analysis.fields import Choice, Flag, Real, Whole
-from analysis.mfa.settings import MODES, ROTATIONS, WHERE, RegionSetting, SteeringSettings
+from analysis.mfa.settings import MODES, ROTATIONS, WHERE, RegionSetting, SteeringSettings, VectorSetting, vectors_of
 from components.kit.types import Json
 from pages.address import short
 from pages.state import Model, Parsed, Partly, Prompt
@@ -21,7 +21,10 @@ PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
 TABS = ("region", "prices", "token", "controls", "fit", "keep")
-_EXAMPLE = SteeringSettings("block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax")
+_EXAMPLE = SteeringSettings(
+    "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
+    (VectorSetting("happy-1a2b3c", -1.5),),
+)  # fmt: skip
 
 
 def _steer(data: Json) -> Partly:
@@ -42,6 +45,10 @@ def _steer(data: Json) -> Partly:
             regions.append(_region(row))
         except UserError as error:
             problems.append(f"{error.message} This region of the address was left out.")
+    try:
+        usable["vectors"] = vectors_of(data.get("vectors", []))
+    except UserError as error:
+        problems.append(f"{error.message} The steering vectors of the address were left out.")
     layers = data.get("layers")
     blocks = tuple(n for n in layers if type(n) is int) if isinstance(layers, list) else ()
     try:

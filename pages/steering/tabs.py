@@ -6,6 +6,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.mfa.ops.fit import FitRegions
+from analysis.mfa.ops.vectors import OpenVectors, SaveVectors
 from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
@@ -291,6 +292,60 @@ def _keep() -> Node:
                 ],
                 className="attune-card",
             ),
+            _vectors(),
         ],
         className="attune-two",
+    )
+
+
+def _vectors() -> Node:
+    """Steering vectors of other programs, in and out."""
+    return html.Section(
+        [
+            html.Div([html.H3("Steering vectors of other programs")], className="attune-card-head"),
+            html.P(
+                "Control vectors of llama.cpp and repeng (.gguf), .safetensors, .pt or .npy: a vector for each block, "
+                "added to the residual stream behind it, beside the regions on the sliders.",
+                className="attune-note",
+            ),
+            html.Div(
+                [
+                    dcc.Upload(
+                        html.Button("Open vectors", className="attune-button", type="button"),
+                        id="vectors-open",
+                        max_size=64 << 20,
+                    ),
+                    dbc.Label("Block, if the file says none", html_for="vectors-block"),
+                    dbc.Input(id="vectors-block", type="number", step="any", value=OpenVectors.layer, size="sm"),
+                ],
+                className="attune-row",
+            ),
+            html.Div(id="vectors-said"),
+            html.Div(id="vectors-list"),
+            html.Div(
+                [
+                    html.Button("Save the set-up", id="vectors-save", className="attune-button", type="button"),
+                    html.Button(
+                        "Save the open region", id="vectors-save-region", className="attune-button", type="button"
+                    ),
+                    dbc.Label("as", html_for="vectors-format"),
+                    dcc.Dropdown(
+                        [
+                            {"label": "GGUF (llama.cpp)", "value": "gguf"},
+                            {"label": "safetensors", "value": "safetensors"},
+                        ],
+                        SaveVectors.format,
+                        id="vectors-format",
+                        clearable=False,
+                        searchable=False,
+                        className="attune-labelled",
+                    ),
+                ],
+                className="attune-row",
+            ),
+            html.Div(id="vectors-saved"),
+            dcc.Store(id="vectors-changed"),
+            dcc.Store(id="vectors-set"),
+        ],
+        className="attune-card",
     )

@@ -125,6 +125,7 @@ def options_of(reply: Reply[SteeredTexts]) -> TextsOptions:
     """What the views of these texts say of their question, and which texts they are."""
     asked = SteerText.from_params(reply.question.params)
     strengths = tuple((f"region {r.region}", r.strength) for r in asked.steer.regions if not r.idle)
+    strengths += tuple((v.name, v.strength) for v in asked.steer.vectors if v.strength)
     return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -39,7 +40,7 @@ from analysis.mfa.ops.regions import (
 )
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, StrengthForKL
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.models.facts import describe
@@ -569,14 +570,17 @@ def test_more_regions_than_the_data_can_tell_apart_are_a_sentence(
 
 def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops_fit, "read_source", lambda source, check=None: passages())
-    operation = FitRegions(SPEC, layer=2, tokens=1000, regions=3, factors=1, noise="component")
+    operation = FitRegions(SPEC, layer=3, tokens=1000, regions=3, factors=1, noise="component", blocks=(2, 1))
     estimate = bench.data(EstimateFit(SPEC, layer=2, tokens=1000, regions=3, factors=1))
     assert estimate["seconds"] > 0 and "on this machine" in estimate["sentence"]
     found = bench.data(operation)
     assert found["fit"] in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]] and found["fit"] in found["sentence"]
     assert found["history"][-1]["train"] > found["history"][0]["train"]
     fit = open_fit(bench.context.memory, found["fit"])
-    assert fit.site == Site(2) and fit.parameters.noise.ndim == 2
+    # Of the blocks that were looked at, none of which tells more of themes than the other, the first.
+    bits = fit.manifest["looked_at"]
+    assert set(bits) == {"1", "2"} and fit.site == Site(max((2, 1), key=lambda block: bits[str(block)]))
+    assert found["settings"]["layer"] == fit.site.layer and fit.parameters.noise.ndim == 2
     assert fit.manifest["corpus"] == corpus_hash(passages()) and fit.passages == passages()
     assert bench.data(SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, (RegionSetting(0, 0.5),))))["kl"] > 0
     check_served_only_with_its_files(bench.context, operation)

@@ -385,3 +385,11 @@ def test_an_export_says_the_facts_of_an_answer() -> None:
 def test_the_view_of_the_next_token_names_strength_and_kl() -> None:
     caption = feature_figures.steered_next(SHIFT, feature_figures.PromptEnd("I think that"), "light").caption
     assert "After “I think that”, with the feature at strength 2, KL 0.250 nats." in caption
+
+
+def test_a_fit_without_a_score_says_so_and_opens_on_what_stands_out_most() -> None:
+    assert feature_card.undetected(ROWS) == "" and feature_card.undetected([]) == ""
+    rows = [dataclasses.replace(r, auc=None, character="silent", purity=0.9) for r in ROWS]
+    rows[-1] = dataclasses.replace(rows[-1], character="token", purity=0.1)
+    assert "on a theme" in feature_card.undetected(rows)
+    assert feature_card.ordered(rows, "auc")[0].feature == rows[-1].feature

@@ -19,6 +19,8 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.home import home
+from analysis.models.model_facts import ModelFacts
+from analysis.models.spec import ModelSpec
 from analysis.prepare import products
 from analysis.prepare.answers import Budget
 from analysis.prepare.command import STOPPED, main, pages_of, parser, seconds_of, spec_of
@@ -27,7 +29,7 @@ from analysis.prepare.plan import Want, plan
 from analysis.prepare.products import PAGES, PRODUCTS
 from analysis.prepare.rate import rate_of
 from analysis.prepare.run import Run
-from analysis.product import Product
+from analysis.product import Cost, Level, Product, Rate
 from tests.service.test_steering_operations import SPEC, tiny
 from tests.service.things_to_prepare import CLOCK, made, thing
 
@@ -198,6 +200,22 @@ def test_pages_are_told_what_a_budget_gives(context: Context, things: Callable[.
     done = {page.page: page for page in DescribePrepare(SPEC).run(context).pages}
     assert done["/steering"].ready and not done["/steering"].budgets
     assert done["/steering"].sentence == "A: level 1. Level 1 of a."
+
+
+def test_a_level_without_room_is_not_offered(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 30, 100))
+    product = products.PRODUCTS[0]
+
+    def large(spec: ModelSpec, facts: ModelFacts, rate: Rate) -> tuple[Level, ...]:
+        first, second = product.levels(spec, facts, rate)
+        return first, dataclasses.replace(second, cost=Cost(100, memory=rate.memory + 1))
+
+    things(dataclasses.replace(product, levels=large))
+    run(context, 1_000)
+    assert made() == "a0"
+    things(dataclasses.replace(product, levels=lambda *of: large(*of)[1:], present=lambda *of: 0))
+    answer = run(context, 1_000)
+    assert made() == "a0" and answer.sentence.startswith("Nothing was made. A: cannot be made here. It takes")
 
 
 def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context) -> None:

@@ -43,7 +43,7 @@ from components.kit.written import TextsOptions
 from components.mfa import region_figures, steering_figures
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.region_figures import MapOptions, TokenOptions
-from components.mfa.region_list import matching, ranked, region_rows
+from components.mfa.region_list import matching, ranked, region_rows, themeless
 from components.mfa.sliders import END, more_options, region_sliders
 from components.mfa.steering_figures import ControlOptions, NextOptions
 from pages.frame import streams as route
@@ -294,6 +294,18 @@ def test_a_page_opens_on_what_the_address_says_or_on_the_best_theme(client: Flas
     assert numbers(rows) == [2] and "left out" in problem.children
     for start in (None, SteeringSettings("other", asked.regions), SteeringSettings("f")):
         assert numbers(opened(None, start)[0]) == [3]
+
+
+def test_a_fit_without_themes_opens_on_what_leans_to_one_and_then_on_a_token(client: FlaskClient) -> None:
+    from pages.steering.sliders import opening
+
+    fit = some_regions(12)
+    rest = tuple(r for r in fit.regions if r.character != "theme")
+    first = opening(dataclasses.replace(fit, regions=rest), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "mixed"
+    few_texts = tuple(dataclasses.replace(r, score=0.0) if r.character == "mixed" else r for r in rest)
+    first = opening(dataclasses.replace(fit, regions=few_texts), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "token"
 
 
 def test_another_fit_takes_the_regions_of_the_last_one_off_the_sliders(client: FlaskClient) -> None:
@@ -648,3 +660,12 @@ def test_stop_says_whether_there_was_something_to_stop(client: FlaskClient, fake
         answer = client.post("/steering/stop", json={"token": token})
         assert answer.status_code == 200 and answer.json == {"found": found}
     assert fake.cancelled[-1] == "x" * 64
+
+
+def test_a_fit_without_a_theme_says_so_and_opens_on_what_stands_out_most() -> None:
+    rows = [dataclasses.replace(r, character="grammar", score=900.0) for r in some_regions().regions]
+    assert themeless([]) == "" and "clearly to a theme" in themeless(rows)
+    rows[4] = dataclasses.replace(rows[4], character="token", score=0.7)
+    assert ranked(rows, "theme")[0].region == 4 and ranked(rows, "grammar")[-1].region == 4
+    rows[2] = dataclasses.replace(rows[2], character="theme", score=0.1)
+    assert ranked(rows, "theme")[0].region == 2 and themeless(rows) == ""

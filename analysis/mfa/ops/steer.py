@@ -49,20 +49,23 @@ class UnderSteering(Operation[A], Generic[A]):
         super().__post_init__()
 
     def reads(self, context: Context) -> str:
-        return checksum_of(self.steer.fit)
+        from analysis.mfa.vectors import VECTORS
+
+        return checksum_of(self.steer.fit) + "".join(VECTORS.checksum(v.name) for v in self.steer.vectors)
 
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""
         from analysis.mfa.library import fit_for
+        from analysis.mfa.steering import lowest_block
 
         loaded = context.model(self.model)
         fit = fit_for(context.memory, loaded, self.steer.fit)
-        lowest = min([fit.site.layer, *self.steer.layers]) - (fit.site.kind != "residual")
         beyond = [layer for layer in self.steer.layers if layer >= loaded.facts.layers]
         if beyond:
             raise UserError(
                 f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers"
             )
+        lowest = lowest_block(self.steer, fit)
         return loaded, fit, read_prompt(context, loaded, self.model, self.text, self.chat, lowest)
 
 

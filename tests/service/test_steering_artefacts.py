@@ -1,13 +1,15 @@
-"""A mixture that others trained becomes a fit of the shelf: tried on the model's own activations, surveyed, kept."""
+"""Mixtures and steering vectors of others on the Steering page: tried on the model's own activations, kept, used."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
@@ -25,13 +27,18 @@ from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops import released as ops_released
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionMap
 from analysis.mfa.ops.released import OpenMixture
-from analysis.mfa.ops.steer import SteerNext
+from analysis.mfa.ops.setup import SaveSetup
+from analysis.mfa.ops.steer import SteerControls, SteerNext
+from analysis.mfa.ops.vectors import ListVectors, OpenVectors, SaveVectors
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
 from analysis.mfa.rotations import random_rotation
-from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.settings import RegionSetting, SteeringSettings, VectorSetting
 from analysis.mfa.sources import place_of
+from analysis.mfa.vectors import VECTORS
 from analysis.models.sites import Site
 from analysis.progress import silent
+from analysis.steering import Add, steer
+from analysis.steering.vectors import read_vectors, write_safetensors
 from tests.service.test_steering_operations import LAYER, SPEC, TEXT, passages, tiny
 
 
@@ -62,7 +69,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         residents = Residents(limit=1)
         residents.put(loaded)
         context = Context(residents, ResultStore(place / "results"))
-        yield SimpleNamespace(context=context, fit=fit, file=place / "some_l4.ckpt", place=place)
+        yield SimpleNamespace(context=context, loaded=loaded, fit=fit, file=place / "some_l4.ckpt", place=place)
 
 
 def opened(home: SimpleNamespace, **change: Any) -> tuple[dict[str, Any], RegionSet]:
@@ -174,3 +181,86 @@ def test_a_hub_out_of_reach_is_not_an_absent_repository(monkeypatch: pytest.Monk
     (tmp_path / "x.pt").touch()
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: str(tmp_path / file))
     assert place_of("some/mixtures:x.pt", 6).path == tmp_path / "x.pt"
+
+
+# Steering vectors of other programs
+
+
+def brought(home: SimpleNamespace, rows: dict[int, torch.Tensor], name: str = "Happy one.safetensors") -> str:
+    body = write_safetensors({b: v.numpy() for b, v in rows.items()}, "tiny")
+    data = home.context.perform(OpenVectors(SPEC, name, base64.b64encode(body).decode())).data
+    return str(data["name"])
+
+
+def next_logits(home: SimpleNamespace, made: list[Any]) -> torch.Tensor:
+    ids = home.loaded.tokenizer(TEXT)["input_ids"]
+    with torch.no_grad(), steer(home.loaded, made, prompt_tokens=len(ids)):
+        logits: torch.Tensor = home.loaded.model(torch.tensor([ids])).logits[0, -1].double().log_softmax(-1)
+    return logits
+
+
+def test_vectors_of_others_steer_beside_regions_and_their_cosines_are_said(home: SimpleNamespace) -> None:
+    _, fit = opened(home)
+    away = fit.parameters.means[2] - fit.mean
+    rows = {0: torch.linspace(-1, 1, len(away)), LAYER: -2 * away}
+    name = brought(home, rows)
+    assert name.startswith("happy-one-")
+    vectors = home.context.perform(ListVectors(SPEC, fit.name)).data["vectors"]
+    facts = next(v for v in vectors if v["name"] == name)
+    assert facts["blocks"] == [0, LAYER] and facts["hint"] == "tiny" and facts["compared"] == LAYER
+    assert facts["norms"] == pytest.approx([float(v.norm()) for v in rows.values()])
+    assert facts["near"][0]["region"] == 2 and facts["near"][0]["cosine"] == pytest.approx(-1)
+    settings = SteeringSettings(fit.name, (RegionSetting(1, 0.5),), "add", vectors=(VectorSetting(name, 1.5),))
+    made = [Add(Site(b), v, 1.5) for b, v in rows.items()]
+    made.append(Add(Site(LAYER), fit.parameters.means[1] - fit.mean, 0.5))
+    base, own = next_logits(home, []), next_logits(home, made)
+    kl = float((base.exp() * (base - own)).sum())
+    answer = home.context.perform(SteerNext(SPEC, TEXT, False, settings)).data
+    assert answer["kl"] == pytest.approx(kl, rel=1e-3) and kl > 1e-6
+    # Alone, too; and what every push of its size does stands beside it.
+    alone = SteeringSettings(fit.name, vectors=(VectorSetting(name, 1.5),))
+    assert not alone.idle and SteeringSettings.from_dict(json.loads(json.dumps(alone.to_dict()))) == alone
+    table = home.context.perform(SteerControls(SPEC, TEXT, False, alone)).data
+    assert [row["name"] for row in table["rows"]] == ["the set-up", "random direction"]
+    assert table["left_out"] == ["random region"] and table["rows"][0]["kl"] != table["rows"][1]["kl"] > 0
+    assert home.context.perform(SaveSetup(SPEC, settings)).data["interventions"] == 3
+    assert "vectors" not in SteeringSettings(fit.name).to_dict()  # addresses and keys of before stay as they are
+
+
+def test_vectors_of_another_model_are_refused(home: SimpleNamespace) -> None:
+    width = home.fit.parameters.width
+    with pytest.raises(UserError, match=rf"have {width + 1} numbers, and the residual stream .* has {width}.*“tiny”"):
+        brought(home, {1: torch.ones(width + 1)})
+    with pytest.raises(UserError, match="is of block 77; this model has blocks 0 to"):
+        brought(home, {77: torch.ones(width)})
+    _, fit = opened(home)
+    gone = SteeringSettings(fit.name, vectors=(VectorSetting("gone-123456", 1.0),))
+    with pytest.raises(UserError, match=r"“gone-123456” are not in this data folder\. Open their file"):
+        home.context.perform(SteerNext(SPEC, TEXT, False, gone))
+    name = brought(home, {1: torch.ones(width)})
+    path = VECTORS.find(name)
+    assert path is not None
+    kept = VECTORS.read(path)
+    VECTORS.save(path, {"direction.1": kept.vectors[1]}, {**kept.manifest, "fingerprint": "0" * 64})
+    with pytest.raises(UserError, match=r"were opened for .* with other weights"):
+        home.context.perform(
+            SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, vectors=(VectorSetting(name, 1.0),)))
+        )
+
+
+def test_a_set_up_is_saved_as_a_control_vector(home: SimpleNamespace) -> None:
+    _, fit = opened(home)
+    away = fit.parameters.means - fit.mean
+    steer = SteeringSettings(fit.name, (RegionSetting(1, 0.5), RegionSetting(2, 0.25, (1.0,))), "add", layers=(2,))
+    total = 0.5 * away[1] + 0.25 * away[2] + fit.parameters.loadings[2][:, 0] * fit.spread("principal")[2][0]
+    for form in ("gguf", "safetensors"):
+        reply = home.context.perform(SaveVectors(SPEC, steer, form))
+        assert reply.data["blocks"] == [LAYER, 2] and reply.data["name"] == f"{fit.name}.vectors.{form}"
+        back = read_vectors(reply.data["name"], reply.arrays["file"].tobytes(), 0)
+        assert back.hint == home.loaded.facts.label
+        assert all(np.allclose(back.vectors[b], total.numpy(), atol=1e-5) for b in (LAYER, 2))
+    with pytest.raises(UserError, match="only adds, and this set-up does more") as caught:
+        home.context.perform(SaveVectors(SPEC, SteeringSettings(fit.name, (RegionSetting(1, 0.5),)), "gguf"))
+    assert caught.value.field == "mode"
+    with pytest.raises(UserError, match="Nothing is added"):
+        home.context.perform(SaveVectors(SPEC, SteeringSettings(fit.name, (), "add"), "gguf"))

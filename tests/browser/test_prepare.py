@@ -1,0 +1,41 @@
+"""A model of one's own for which nothing is made: the card stands in place of the empty page, a press prepares it, and
+the page fills without a reload."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page
+
+from benchmarks.architectures import saved, tiny
+from tests.browser.conftest import QUIET, grave
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_empty_page_is_prepared_and_fills(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    folder = saved(tiny("llama"), tmp_path / "tiny-own")
+    page = open_page(f"/neurons?model={quote(json.dumps({'source': str(folder)}))}", width=1280, height=720)
+    page.click("#linked-load")
+    page.wait_for_selector("#prepare.prepare-empty")
+    page.wait_for_selector("#prepare-budget input")
+    assert page.locator("#nrn-layer").is_hidden(), "no blank frames below the card"
+    assert "random vectors" in page.inner_text("#prepare-levels")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 720
+    assert grave(page, "#prepare") == []
+
+    page.focus("#prepare-page")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#nrn-layer")  # without a reload and without another press
+    page.evaluate(QUIET)
+    page.wait_for_function("() => document.querySelector('#nrn-measure-panel').hidden")
+    assert "prepare-empty" not in page.get_attribute("#prepare", "class")
+    assert page.input_value("#nrn-layer") != ""
+
+    again = open_page("/neurons")  # the bundled model needs nothing
+    again.wait_for_selector("#nrn-list button")
+    assert again.locator("#prepare").is_hidden()
