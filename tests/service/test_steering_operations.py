@@ -409,7 +409,8 @@ def test_a_set_up_goes_out_and_comes_back(bench: Bench) -> None:
     settings = bench.steer(RegionSetting(1, 0.5, (1.5, 0.0)), RegionSetting(3, 0.25), mode="add", layers=(2,))
     body = saved(bench, settings)
     found = opened(bench, body)
-    assert SteeringSettings.from_dict(found["steer"]) == settings and found["interventions"] == 6 == len(load(body))
+    assert SteeringSettings.from_dict(found["steer"]) == settings and found["interventions"] == 6
+    assert len([name for name in load(body) if name.startswith("vectors.")]) == 6
     assert found["generation"] == {
         "steer-prompt": TEXT, "steer-chat": False, "count": 30, "temperature": 0.7, "top-p": 0.9, "seed": 4,
     }  # fmt: skip
@@ -441,18 +442,24 @@ def test_a_set_up_of_another_model_is_refused(bench: Bench, tmp_path: Path) -> N
     assert caught.value.field == "file"
 
 
-def test_a_set_up_whose_fit_is_gone_or_another_says_so(
+def test_a_set_up_whose_fit_is_gone_or_another_opens_on_the_regions_that_came_with_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
     fit = bench.fit
     moved = dataclasses.replace(fit, parameters=dataclasses.replace(fit.parameters, means=fit.parameters.means + 1))
     bench.context.memory.put(REGION_SETS.key(REGION_SETS.own() / bench.name), moved, 1)
-    assert "other vectors now" in opened(bench, body)["remarks"][0]
+    found = opened(bench, body)
+    assert found["brought"] and "Its fit is not here as it was" in found["remarks"][0]
     bench.context.memory = type(bench.context.memory)()
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))
     found = opened(bench, body)
-    assert "not in this data folder" in found["remarks"][0] and found["steer"]["fit"] == bench.name
+    steer = SteeringSettings.from_dict(found["steer"])
+    assert (
+        found["brought"] and steer.fit.startswith(bench.name + "-part-") and steer.regions == (RegionSetting(0, 0.5),)
+    )
+    again = load(saved(bench, steer))  # what steers there is what steered here
+    assert torch.equal(again["vectors.0"], load(body)["vectors.0"])
 
 
 @pytest.mark.parametrize("generation", ["{", "[]", '{"temperature": "hot"}', '{"seed": [1]}', '{"count": "x"}', "1"])
