@@ -115,6 +115,7 @@ OTHER: dict[str, Any] = {
     "block": 2,
     "neurons": (3, 5),
     "against": "other",
+    "path": "elsewhere",
     "outliers": "0" * 16,
     "content": "AA==",
     "place": "resid_mid",
