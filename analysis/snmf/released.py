@@ -20,13 +20,14 @@ from safetensors.torch import load
 from torch import Tensor
 
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.progress import Progress, portion
 from analysis.snmf.learning import Learned, Wanted
 from analysis.snmf.library import Factorization, Level
-from analysis.snmf.pipeline import WINDOW, divide, finished
+from analysis.snmf.pipeline import divide, finished
 from analysis.snmf.reading import codes
 
 MAX_FEATURES = 4_000
