@@ -80,6 +80,7 @@ OTHER: dict[str, Any] = {
     "scale": 2.0,
     "story": "edit",
     "width": "narrow",
+    "blocks": (1, 2),
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
@@ -114,6 +115,7 @@ OTHER: dict[str, Any] = {
     "block": 2,
     "neurons": (3, 5),
     "against": "other",
+    "path": "elsewhere",
     "outliers": "0" * 16,
     "content": "AA==",
     "place": "resid_mid",
@@ -138,6 +140,7 @@ def example_of(name: str) -> Operation:
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
+        "OpenFactorization": {"file": "AAAA"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
     if issubclass(cls, OfGame):

@@ -66,11 +66,13 @@ class KnownChannelSets(OnNeurons[KnownSets]):
 class OpenChannels(OnNeurons[SetKept]):
     """Open the results of the official code (``results.pt``, and ``metadata.json`` where there is one) for a model.
 
-    ``files``: (name, content in base64) pairs. ``layer`` and ``vector``: where nothing in the files names them.
+    ``files``: (name, content in base64) pairs; or ``path``, on the machine of the app: of the file, or of the folder
+    that it lies in. ``layer`` and ``vector``: where neither files nor the names of their folders name them.
     """
 
     writes: ClassVar[bool] = True
     files: tuple[Any, ...] = ()
+    path: Annotated[str, Text(1_000, words="The path")] = ""
     layer: Annotated[int, Whole(0, 9_999, words="The block")] = 0
     vector: Annotated[str, Choice(KINDS, words="The vector")] = "down"
 
@@ -82,10 +84,10 @@ class OpenChannels(OnNeurons[SetKept]):
     def run(self, context: Context) -> Result:
         from dataclasses import replace
 
-        from analysis.rotate.others import read_results
+        from analysis.rotate.others import read_folder, read_results
         from analysis.rotate.sets import CHANNEL_SETS, fit_of, keep_set
 
-        named = [_file(pair) for pair in self.files]
+        named = read_folder(self.path.strip()) if self.path.strip() else [_file(pair) for pair in self.files]
         tables = [(n, b) for n, b in named if not n.lower().endswith(".json")]
         notes = [b for n, b in named if n.lower().endswith(".json")]
         if len(tables) != 1 or len(notes) > 1:
@@ -104,10 +106,11 @@ class OpenChannels(OnNeurons[SetKept]):
         vectors.place(layer, vector)
         fits = fit_of(vectors, results, layer)
         best = max(fits, key=lambda kind: fits[kind])
-        label = f"{name[:80]}, block {layer}, {vector}"
+        short = name.rpartition("/")[2][:80]
+        label = f"{short}, block {layer}, {vector}"
         facts = vectors.loaded.facts
         kept = keep_set(
-            results, facts.fingerprint, f"opened-{name.rpartition('.')[0]}-{layer}-{vector}", label=label, others=True,
+            results, facts.fingerprint, f"opened-{short.rpartition('.')[0]}-{layer}-{vector}", label=label, others=True,
             settings={}, model=vectors.loaded.spec.label,
         )  # fmt: skip
         sentence = (
@@ -205,7 +208,7 @@ class FindMany(OnNeurons[SetKept]):
             settings=settings, model=vectors.loaded.spec.label,
         )  # fmt: skip
         seconds = time.perf_counter() - began
-        sentence = f"Found {self.channels} channels of each of {len(self.neurons)} neurons in {seconds:.0f} s."
+        sentence = f"Channels of {len(self.neurons)} neurons, {self.channels} of each, found in {seconds:.0f} s."
         return Result(*to_wire(SetKept(kept, sentence)), files=names_of(*pair_files(CHANNEL_SETS.own() / kept)))
 
 
