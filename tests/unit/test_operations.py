@@ -142,6 +142,7 @@ def example_of(name: str) -> Operation:
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
+        "OpenFactorization": {"file": "AAAA"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
     if issubclass(cls, OfGame):
