@@ -180,6 +180,9 @@ CONTROLS: dict[str, Table] = {
     },
     # Faithfulness
     "FaithBoard": _STUDY,
+    "OpenFactorization": _MODEL
+    | {"file": "mlp-open-file"}
+    | {n: f"mlp-new-{n}" for n in ("layer", "site", "tokens", "seed", "texts")},
     "FaithStudies": _MODEL,
     "FaithItems": _STUDY,
     "FaithScores": _STUDY | {"tier": "fth-scores-tier"},

@@ -106,6 +106,8 @@ def _title(manifest: dict[str, Any]) -> str:
         parts.append(f"{' and '.join(str(n) for n in manifest['levels'])} features")
     if isinstance(manifest.get("rows"), list) and "levels" not in manifest:
         parts.append(f"{len(manifest['rows'])} probes")
+    if "origin" in manifest:
+        parts.append(str(manifest["origin"])[:120])
     if "neurons" in manifest:
         parts.append(f"channels of {counted(len(manifest['neurons']), 'neuron')}")
     return ", ".join(parts)
