@@ -166,7 +166,8 @@
     state = recall();
     if (named && (!state || state.tour.name !== named || state.step !== step || !isAt(stepNow().address))) {
       state = null;
-      begin(named, step).catch(() => {});
+      begin(named, step).catch(() => window.dash_clientside.set_props("message", {
+        children: "Attune does not answer, so the tour cannot begin. Reload the page.", is_open: true }));
     } else if (state) show();
   }
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

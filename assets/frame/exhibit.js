@@ -42,7 +42,7 @@
     if (typeof value !== "number") return String(value);
     const text = Number.isInteger(value) ? String(value)
       : value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
-    return text.replace("-", "−");
+    return text.replaceAll("-", "−");
   }
   const NEXT = { none: "first", first: "second", second: "none" };
   function table(part) {
