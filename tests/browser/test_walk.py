@@ -188,6 +188,13 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
             more = cards_of(page)  # before axe-core scrolls through them
             cards, panels = more[0] | cards, more[1] | panels
             lines += barriers(page, name, TAB)
+        # On a busy machine what a tab asked may come after the next one was opened.
+        for _ in range(120):
+            if len(cards) >= LEAST.get(path, 0) and len(panels) >= LEAST_PANELS.get(path, 0):
+                break
+            page.wait_for_timeout(500)
+            more = cards_of(page)
+            cards, panels = more[0] | cards, more[1] | panels
         pins = page.evaluate(PIN)
         page.click("#theme-toggle")
         page.evaluate(QUIET)
