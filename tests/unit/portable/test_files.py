@@ -16,6 +16,7 @@ from safetensors.numpy import save_file as write_safetensors
 from analysis import shelf as shelves
 from analysis.artefacts import load_pair, pair_files
 from analysis.errors import UserError
+from analysis.mfa.vectors import VECTORS
 from analysis.portable.file import open_file, save_file
 from analysis.portable.kinds import KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -65,6 +66,17 @@ def saved(kind: str, target: Path) -> tuple[Path, str]:
     """The pair of the smallest artefact of a kind, saved to a file; its path and its name in the file."""
     if kind == "contrast":
         put_contrast()
+    if kind == "vectors":
+        rows = {"direction.1": np.arange(4, dtype=np.float32)}
+        manifest = {
+            "fingerprint": WEIGHTS,
+            "model": "tiny",
+            "model_spec": {},
+            "origin": "a.gguf",
+            "hint": "",
+            "width": 4,
+        }
+        VECTORS.save(VECTORS.own() / "a", rows, manifest)
     if kind == "channels":
         grid = np.ones((2, 3), np.int32)
         channels = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
