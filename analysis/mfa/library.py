@@ -131,6 +131,12 @@ class RegionSet(ActivationFit):
             f"variance, centroids leave {m['fvu_centroid']:.0%} unexplained, with local offsets {m['fvu_local']:.0%}. "
             f"Made by: {m['command']}."
         )
+        part = m.get("part_of")
+        if part:
+            caption = (
+                f"The {m['K']} regions of a set-up, out of the {part['of']} of the fit “{part['fit']}”, which is not "
+                f"here: shares of responsibility are among these alone. {caption}"
+            )
         return FitFacts(caption, **{f.name: m[f.name] for f in fields(FitFacts) if f.name != "caption"})
 
     def rows(self) -> tuple[Region, ...]:

@@ -229,16 +229,16 @@ def _sentence(
         text += "Without channels of random vectors (Measure) nothing can be said of what they hold."
     else:
         some = sum(1 for r in rows if r.beyond)
-        first = "the first channel" if counted == 1 else f"the first {counted} channels"
+        first = "the first channel" if counted == 1 else f"at least one of the first {counted} channels"
         text += (
-            f"In {some} of {len(rows)} at least one of {first} is beyond those of {vectors} random vectors, of which "
+            f"In {some} of {len(rows)} {first} is beyond those of {vectors} random vectors, of which "
             "one in twenty would be; these were found by Attune's default search."
         )
     near = [r.nearest for r in rows if r.nearest is not None]
     if near:
         mean = float(np.mean(near))
         text += f" Beside {against}: mean cosine of each channel with the nearest {mean:.2f} ({len(near)} neurons)."
-    if error is not None:
+    if error is not None and one.manifest["others"]:
         text += f" The kurtosis that the file states agrees within {error:.1%} with the one computed here."
         if error > 0.05:
             text += " That is far: it may be of another projection, block or model."

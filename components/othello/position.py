@@ -184,14 +184,23 @@ def next_moves(reading: GameReading, options: Position, theme: str) -> Drawing:
     )
 
 
+def probe_titles(figures: ModelFigures) -> dict[str, str]:
+    """The probes of the boards by kind; those of others by their own sizes."""
+    if not figures.facts.probes:
+        return PROBES
+    rows = {kind: r.title for r in reversed(figures.probes) for kind in PROBES if r.title.lower().startswith(kind)}
+    return PROBES | {kind: title[:1].upper() + title[1:] for kind, title in rows.items() if kind != "linear"}
+
+
 @view("othello/position", GameReading, ModelFigures, options=Position)
 def position(reading: GameReading, figures: ModelFigures, options: Position, theme: str) -> Drawing:
     """The true board, the board that each probe reads after a block, and the model's next move."""
     board = options.board
     beliefs = belief_boards(reading, board, options.labels)
-    boards = [("True board", true_board(board)), *((PROBES[name], data) for name, data in beliefs.items())]
+    titles = probe_titles(figures)
+    boards = [("True board", true_board(board)), *((titles[name], data) for name, data in beliefs.items())]
     columns = ("probe", *(f"block {layer}" for layer in range(reading.layers)))
-    rows = tuple((PROBES[name], *reading.right_by_layer[name]) for name in beliefs)
+    rows = tuple((titles[name], *reading.right_by_layer[name]) for name in beliefs)
     return Drawing(
         None,
         f"After ply {options.ply} and block {options.layer}: {truth_words(board, options.labels)}. {OPACITY}",

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 
 from dash import Input, Output, State, callback, ctx, no_update
 
+from analysis.engine.client import Reply
+from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.ops.others import OpenCases, OpenProbes
+from analysis.tpr.ops.reading import BINDING_PROBES
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Typed
-from pages.common import ask_for
-from pages.othello.tabs import set_options
+from components.othello.position import PROBES, probe_titles
+from pages.common import ask_for, reply_of
+from pages.othello.tabs import PROBE_CHOICES, set_options
 
 MAX_SCALE = {"stream": 5, "absolute": 20}
 
@@ -82,6 +86,24 @@ def open_cases(contents: str | None, _clear: int | None, name: str | None) -> tu
     if reply is None:
         return no_update, panel, no_update, None
     return reply.answer.key, reply.answer.sentence, False, None
+
+
+@callback(
+    {name: Output(f"oth-title-{name}", "children") for name in PROBES},
+    Output("oth-probe", "options"),
+    Input("oth-facts", "data"),
+    prevent_initial_call=True,
+)
+def show_titles(figures: Json) -> tuple[dict[str, str], Json]:
+    """What the probes in use are called: those of others by their own sizes."""
+    if figures is None:
+        return dict.fromkeys(PROBES, no_update), no_update
+    reply: Reply[ModelFigures] = reply_of(figures)
+    titles = probe_titles(reply.answer)
+    if not reply.answer.facts.probes:
+        return titles, PROBE_CHOICES
+    kinds = [kind for kind in BINDING_PROBES if kind in reply.answer.facts.kinds]
+    return titles, [{"label": titles[kind], "value": kind} for kind in kinds] or PROBE_CHOICES
 
 
 @callback(Output("oth-scale", "max"), Input("oth-unit", "value"), prevent_initial_call=True)

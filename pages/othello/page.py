@@ -191,7 +191,7 @@ def _believed(state: OthelloState) -> Node:
     def one(name: str, title: str) -> Node:
         return html.Div(
             [
-                html.H4(title, className="attune-board-title"),
+                html.H4(title, id=f"oth-title-{name}", className="attune-board-title"),
                 board(f"oth-belief-{name}", title),
                 html.Div(id=f"oth-right-{name}", className="attune-note attune-count"),
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from urllib.parse import urlencode
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
@@ -13,10 +14,12 @@ from analysis.errors import UserError
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.presets import delete_preset, keep_preset, presets
 from analysis.mfa.settings import SteeringSettings
+from components.kit.links import local
 from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Outputs, Typed
 from pages.common import ask_for, spec_of
-from pages.steering.state import plain_rows, rows_on
+from pages.state import write
+from pages.steering.state import PATH, SteeringState, plain_rows, rows_on
 
 GENERATION = ("steer-prompt", "steer-chat", "count", "temperature", "top-p", "seed")
 """The controls that say how a text is generated."""
@@ -119,6 +122,13 @@ def use(clicks: Json, contents: str | None, fit: str | None, model: Json, sessio
         return _NOTHING | {"file": panel}
     setup = reply.answer
     message = note(" ".join([f"Opened: {setup.interventions} interventions.", *setup.remarks]))
+    if setup.brought and setup.steer is not None:
+        made = setup.generation
+        state = SteeringState(
+            model, setup.steer.to_dict(), made.prompt, made.chat, made.seed, made.temperature, made.top_p, made.count
+        )
+        link = html.A("Show them with these settings", href=local(f"{PATH}?{urlencode(write(state))}"))
+        return _NOTHING | {"file": html.Div([message, link])}
     return _onto(setup.steer, plain_of(setup.generation), fit, "file", message)
 
 

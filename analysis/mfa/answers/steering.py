@@ -93,9 +93,10 @@ class SetupFile:
 @dataclass(frozen=True)
 class OpenedSetup:
     """A set-up file, read: what stands on the sliders (None if the file does not say), how its text was generated, and
-    remarks on whether it fits the loaded model."""
+    remarks on whether it fits the loaded model. ``brought``: its fit is not here, so the regions came with the file."""
 
     steer: SteeringSettings | None
     generation: Generation
     interventions: int
     remarks: tuple[str, ...]
+    brought: bool = False

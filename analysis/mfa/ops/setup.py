@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class SaveSetup(Operation[SetupFile]):
 
     def run(self, context: Context) -> SetupFile:
         from analysis.mfa.library import fit_for
+        from analysis.mfa.part import part_of, with_part
         from analysis.mfa.steering import interventions_of
         from analysis.steering import save_setup, setup_for
 
@@ -64,14 +65,18 @@ class SaveSetup(Operation[SetupFile]):
             **numbers,
         )
         body = save_setup(None, setup)
+        if self.steer.regions:
+            body = with_part(body, part_of(fit, [row.region for row in self.steer.regions]))
         name = f"{fit.name}.attune.safetensors"
         return SetupFile(name, len(setup.interventions), np.frombuffer(body, np.uint8))
 
 
 @dataclass(frozen=True)
 class OpenSetup(Operation[OpenedSetup]):
-    """A set-up file (base64), checked against the loaded model; the sliders that it came from, if it names them."""
+    """A set-up file (base64), checked against the loaded model; the sliders that it came from, if it names them. Where
+    its fit is not here, or gives other vectors, the regions that travel in the file are put on the shelf."""
 
+    writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     file: str = ""
 
@@ -80,6 +85,7 @@ class OpenSetup(Operation[OpenedSetup]):
             raise UserError("A set-up file has at most 16 MB.", "file")
 
     def run(self, context: Context) -> OpenedSetup:
+        from analysis.mfa.part import keep_part
         from analysis.steering import check_setup, load_setup
 
         try:
@@ -89,15 +95,20 @@ class OpenSetup(Operation[OpenedSetup]):
         setup = load_setup(body)
         loaded = context.model(self.model)
         remarks = check_setup(setup, loaded.facts)
-        steer = _steer(setup.notes)
+        steer, brought = _steer(setup.notes), None
         if steer is not None:
-            remarks += _changed(context, loaded, steer, setup)
+            remark = _changed(context, loaded, steer, setup)
+            brought = keep_part(body, steer, loaded.facts.fingerprint) if remark else None
+            if brought is not None:
+                steer = brought
+                remark = f"Its fit is not here as it was, so its regions were opened with it, as “{brought.fit}”."
+            remarks.append(remark or "The vectors are those of the fit that is here.")
         generation = Generation(setup.prompt, setup.chat, setup.generate, setup.temperature, setup.top_p, setup.seed)
-        return OpenedSetup(steer, generation, len(setup.interventions), tuple(remarks))
+        return OpenedSetup(steer, generation, len(setup.interventions), tuple(remarks), brought is not None)
 
 
-def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, setup: SteeringSetup) -> list[str]:
-    """Whether the fit of that name still gives the vectors in the file."""
+def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, setup: SteeringSetup) -> str:
+    """Why the fit of that name does not give the vectors in the file; empty if it does."""
     from analysis.mfa.library import fit_for
     from analysis.mfa.steering import interventions_of
     from analysis.steering import setup_for
@@ -105,11 +116,11 @@ def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, set
     try:
         now = setup_for(loaded.facts, interventions_of(steer, fit_for(context.memory, loaded, steer.fit)))
     except UserError as error:
-        return [error.message]
+        return error.message
     in_file = [row["sha256"] for row in setup.manifest()["interventions"]]
     if in_file != [row["sha256"] for row in now.manifest()["interventions"]]:
-        return ["The fit of that name gives other vectors now; the sliders show the fit that is here."]
-    return ["The vectors are those of the fit that is here."]
+        return "The fit of that name gives other vectors now; the sliders show the fit that is here."
+    return ""
 
 
 def _steer(notes: str) -> SteeringSettings | None:

@@ -205,7 +205,7 @@ class FindMany(OnNeurons[SetKept]):
             settings=settings, model=vectors.loaded.spec.label,
         )  # fmt: skip
         seconds = time.perf_counter() - began
-        sentence = f"Found {self.channels} channels of each of {len(self.neurons)} neurons in {seconds:.0f} s."
+        sentence = f"Channels of {len(self.neurons)} neurons, {self.channels} of each, found in {seconds:.0f} s."
         return Result(*to_wire(SetKept(kept, sentence)), files=names_of(*pair_files(CHANNEL_SETS.own() / kept)))
 
 

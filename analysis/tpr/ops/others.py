@@ -76,4 +76,5 @@ class OpenCases(Operation[CasesOpened]):
         from analysis.tpr.given_cases import keep_cases
 
         key, count = keep_cases(self.name, self.text.encode("utf-8", "surrogatepass"))
-        return CasesOpened(key, count, f"{count:,} cases from {self.name or 'the file'}. Each flips one disc.")
+        words = f"{count:,} case{'s' if count > 1 else ''} from {self.name or 'the file'}"
+        return CasesOpened(key, count, f"{words}, one disc flipped in each.")

@@ -31,6 +31,7 @@ from analysis.tpr.ops.others import OpenCases, OpenProbes
 from analysis.tpr.ops.reading import OthelloBinding, OthelloFacts, OthelloReading
 from analysis.tpr.others import read_probe, written
 from analysis.tpr.room import open_room
+from components.othello.position import PROBES, probe_titles
 
 WIDTH, LAYERS = 64, 2
 MOVES = (19, 18, 17, 9, 1)
@@ -142,6 +143,8 @@ def test_opened_probes_stand_beside_the_models_own(context: Context, place: str)
     linear = next(r for r in figures.probes if r.title == "linear")
     assert linear.cosine == pytest.approx(1.0, abs=1e-5) and linear.own == 0.5 and linear.accuracy < 0.9
     assert [r.title for r in figures.probes] == ["linear", "TPR, 5 × 2"] and figures.role_dims == ((5, "tpr"),)
+    assert probe_titles(figures) == PROBES | {"tpr": "TPR, 5 × 2"}
+    assert probe_titles(OthelloFacts.answer_from(context.perform(OthelloFacts(place)))) == PROBES
     at = {"source": place, "moves": MOVES, "ply": 5}
     reading = context.perform(OthelloReading(**at, layer=1, probes=opened.name)).data
     assert reading["right"].keys() == {"linear"} and "Linear 1.pth" in reading["missing"]["tpr"]

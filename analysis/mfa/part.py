@@ -1,0 +1,115 @@
+"""The part of a fit that a set-up uses: its regions alone, so that a set-up opens where the fit is not.
+
+Centroids, loadings, spreads and the mean are those of the whole fit, number for number, so the set-up steers as it did.
+What depends on the other regions (shares of responsibility, neighbours) is of these regions alone, and the part says
+so. It travels in the set-up's own file, beside the vectors, and becomes an ordinary small fit on the shelf.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from analysis import foreign
+from analysis.errors import UserError
+from analysis.mfa.artefact import encode
+from analysis.mfa.library import REGION_SETS, RegionSet
+from analysis.mfa.parameters import Parameters
+from analysis.mfa.settings import SteeringSettings
+from analysis.shelf import is_name
+
+PREFIX = "fit."
+_METADATA = "attune_fit"
+_DAMAGED = "The regions that came with this set-up cannot be read. Save the set-up again."
+
+
+def part_of(fit: RegionSet, regions: Sequence[int]) -> RegionSet:
+    """A fit of some regions of another, in their order, under a name of its own."""
+    count, p, rows = len(regions), fit.parameters, torch.tensor(list(regions))
+    noise = p.noise if p.noise.ndim == 1 else p.noise[rows]
+    weights = p.weights[rows] / p.weights[rows].sum()
+    arrays = {n: a[rows] if n != "mean" and len(a) == p.components else a for n, a in fit.arrays.items()}
+    others = [[k for k in range(count) if k != region] for region in range(count)]
+    arrays["near"] = torch.tensor(others, dtype=torch.int32).reshape(count, count - 1)
+    manifest = {k: v for k, v in fit.manifest.items() if k not in ("sha256", "file", "passages", "first")}
+    manifest["regions"] = [
+        {**fit.manifest["regions"][region], "region": place, "label": fit.label(region)}
+        for place, region in enumerate(regions)
+    ]
+    digest = hashlib.sha256(json.dumps([fit.name, fit.manifest.get("sha256"), list(regions)]).encode()).hexdigest()
+    manifest["part_of"] = {"fit": fit.name, "regions": list(regions), "of": p.components}
+    name = f"{fit.name[:60]}-part-{digest[:6]}"
+    return RegionSet(name, Parameters(weights, p.means[rows], p.loadings[rows], noise), fit.mean, arrays, manifest)
+
+
+def with_part(body: bytes, part: RegionSet) -> bytes:
+    """The file of a set-up with a part of its fit beside the vectors."""
+    arrays, facts = encode(part.parameters, part.arrays)
+    tensors = {n: torch.from_numpy(np.array(a, order="C")) for n, a in arrays.items()}
+    manifest = {"name": part.name, **part.manifest, **facts, "sha256": _digest(arrays)}
+    metadata = _metadata(body) | {_METADATA: json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
+    whole: bytes = save(load(body) | {PREFIX + n: t for n, t in tensors.items()}, metadata)
+    return whole
+
+
+def keep_part(body: bytes, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
+    """Put the part of a fit that came with a set-up on the shelf, unless it is there; the set-up on its regions. None
+    if none came with it, or one of other weights. Raises UserError("file") for one that cannot be used."""
+    text = _metadata(body).get(_METADATA)
+    if text is None:
+        return None
+    manifest = foreign.parse_json(text, "file", "The fit in this set-up")
+    arrays = {n[len(PREFIX) :]: t.numpy() for n, t in load(body).items() if n.startswith(PREFIX)}
+    with foreign.reading(_DAMAGED, "file"):
+        name, numbers = manifest.pop("name"), [int(n) for n in manifest["part_of"]["regions"]]
+        places = {region: place for place, region in enumerate(numbers)}
+        regions = tuple(replace(r, region=places[r.region]) for r in steer.regions)
+        sound = all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
+        if not sound or manifest.pop("sha256") != _digest(arrays) or not _names_part(name):
+            raise UserError(_DAMAGED, "file")
+    if manifest.get("fingerprint") != fingerprint:
+        return None
+    if REGION_SETS.find(name) is None:
+        _check(name, arrays, manifest)
+        REGION_SETS.save(REGION_SETS.own() / name, arrays, manifest)
+    return replace(steer, fit=name, regions=regions)
+
+
+def _names_part(name: Any) -> bool:
+    return is_name(name) and "-part-" in name
+
+
+def _check(name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Let the shelf's own decoder read it, before it lies on the shelf."""
+    place = Path(tempfile.mkdtemp(prefix=".part-", dir=REGION_SETS.own()))
+    try:
+        REGION_SETS.save(place / name, arrays, manifest)
+        REGION_SETS.read(place / name)
+    except UserError as error:
+        raise UserError(f"{_DAMAGED} {error.message}", "file") from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _metadata(body: bytes) -> dict[str, str]:
+    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    return metadata
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()

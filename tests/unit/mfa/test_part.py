@@ -1,0 +1,112 @@
+"""A set-up opens where its fit is not: its regions travel in its file, and steer as they did, number for number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis import shelf as shelves
+from analysis.errors import UserError
+from analysis.mfa.library import REGION_SETS, RegionSet, save_fit
+from analysis.mfa.part import keep_part, part_of, with_part
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.steering import interventions_of
+from analysis.steering import SteeringSetup, load_setup, save_setup
+
+REGIONS = (RegionSetting(4, 0.5, (1.0, -2.0)), RegionSetting(1, 0.25))
+
+
+def whole() -> RegionSet:
+    """A fit of six regions, kept in the data folder: a part of a bundled one, which is quicker to rotate."""
+    fit = part_of(REGION_SETS.read(REGION_SETS.bundled / "block-15"), [3, 9, 40, 7, 11, 100])
+    fit.name = "six"
+    save_fit(fit, [])
+    return REGION_SETS.read(REGION_SETS.own() / "six")
+
+
+def setup_file(fit: RegionSet, steer: SteeringSettings) -> bytes:
+    """The file of a set-up with the part of its fit, as the page saves it."""
+    setup = SteeringSetup("default", fit.manifest["fingerprint"], 576, tuple(interventions_of(steer, fit)))
+    return with_part(save_setup(None, setup), part_of(fit, [r.region for r in steer.regions]))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Changes to an empty data folder, where nothing comes with Attune."""
+
+    def change() -> None:
+        monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "other"))
+        monkeypatch.setattr(shelves, "DATA", tmp_path / "nothing")
+
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "home"))
+    return change
+
+
+@pytest.mark.parametrize("mode", ["interpolate", "add", "project_out", "clamp"])
+@pytest.mark.parametrize("rotation", ["principal", "varimax"])
+def test_its_regions_come_with_it_and_steer_as_they_did(
+    mode: str, rotation: str, elsewhere: Callable[[], None]
+) -> None:
+    fit = whole()
+    steer = SteeringSettings("six", REGIONS, mode, rotation=rotation)
+    body = setup_file(fit, steer)
+    before = interventions_of(steer, fit)
+    elsewhere()
+    brought = keep_part(body, steer, fit.manifest["fingerprint"])
+    assert brought is not None and brought.fit.startswith("six-part-")
+    assert [r.region for r in brought.regions] == [0, 1] and brought.mode == mode
+    part = REGION_SETS.read(REGION_SETS.own() / brought.fit)
+    after = interventions_of(brought, part)
+    assert len(after) == len(before) == len(load_setup(body).interventions)
+    for one, other in zip(before, after, strict=True):
+        assert type(one) is type(other) and one.site == other.site
+        for name, value in vars(one).items():
+            same = torch.allclose(value, vars(other)[name], atol=1e-4) if isinstance(value, torch.Tensor) else True
+            assert same, (mode, name)
+    assert part.rows()[0].label == fit.label(4) and "out of the 6 of the fit “six”" in part.facts().caption
+    assert keep_part(body, steer, fit.manifest["fingerprint"]) == brought  # again: it is there
+    assert len(list(REGION_SETS.own().glob("*.json"))) == 1
+
+
+def changed(body: bytes, change: Callable[[dict[str, object]], object]) -> bytes:
+    """The file with another header."""
+    size = int.from_bytes(body[:8], "little")
+    header = json.loads(body[8 : 8 + size])
+    manifest = json.loads(header["__metadata__"]["attune_fit"])
+    change(manifest)
+    header["__metadata__"]["attune_fit"] = json.dumps(manifest)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body[8 + size :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(name="../../evil-part-1"),
+        lambda m: m.update(sha256="0" * 64),
+        lambda m: m.update(part_of=3),
+        lambda m: m.update(part_of={"regions": [7, 8]}),
+        lambda m: m.update(regions=m["regions"][:1]),
+        lambda m: m.update(K=70_000),
+    ],
+)
+def test_a_part_that_was_changed_is_refused(change: Callable[..., object], elsewhere: Callable[[], None]) -> None:
+    fit = whole()
+    steer = SteeringSettings("six", REGIONS)
+    body = changed(setup_file(fit, steer), change)
+    elsewhere()
+    with pytest.raises(UserError, match="The regions that came with this set-up cannot be read"):
+        keep_part(body, steer, fit.manifest["fingerprint"])
+    assert not list(REGION_SETS.own().iterdir())
+
+
+def test_a_file_without_a_part_or_of_other_weights_brings_nothing(elsewhere: Callable[[], None]) -> None:
+    fit = whole()
+    steer = SteeringSettings("six", REGIONS)
+    setup = SteeringSetup("default", "0" * 20, 576, tuple(interventions_of(steer, fit)))
+    assert keep_part(save_setup(None, setup), steer, fit.manifest["fingerprint"]) is None
+    assert keep_part(setup_file(fit, steer), steer, "0" * 20) is None
