@@ -37,6 +37,7 @@ def test_a_control_vector_steers_and_the_set_up_is_saved_as_one(
         "k => parseFloat(document.querySelector('#next-price strong').innerText) !== k", arg=before, timeout=20_000
     )
     page.wait_for_function("() => decodeURIComponent(location.search).includes('\"strength\":4')")
+    expect(page.locator("#vectors-on")).to_contain_text("× 4")
     shot(page, "steering-vectors")
     assert not grave(page, "#vectors-list")
     with page.expect_download() as download:
