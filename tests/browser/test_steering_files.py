@@ -49,7 +49,7 @@ def test_a_control_vector_steers_and_the_set_up_is_saved_as_one(
     tab(page, "Fit")
     page.fill("#mixture-file", "nowhere.ckpt")
     page.click("#mixture-open")
-    page.wait_for_selector("#mixture-problem:has-text('There is no file nowhere.ckpt')", timeout=20_000)
+    page.wait_for_selector("#mixture-problem:has-text('There is no file nowhere.ckpt')", timeout=60_000)
     shot(page, "steering-mixture")
     again = open_page(page.url.partition(page.url.split("/steering")[0])[2], width=1440)
     again.wait_for_selector("#next-price strong")
