@@ -7,12 +7,13 @@ method's answers would depend on the code of all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.engine.operation import Operation
 from analysis.models.model_facts import ModelFacts
+from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 
 
@@ -42,12 +43,14 @@ class Cost:
 @dataclass(frozen=True)
 class Level:
     """One way to make a product. ``operation``: a job that writes to the method's shelf. ``quality``: one sentence on
-    what it is good for and what it cannot tell."""
+    what it is good for and what it cannot tell. ``reads``: activations of the bundled texts that it needs, by site, so
+    that one pass over the texts can serve several products."""
 
     name: str
     operation: Operation[Any]
     cost: Cost
     quality: str
+    reads: Mapping[Site, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

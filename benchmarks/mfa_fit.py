@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis.activations.collect import collect, recipe_of
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import bundled_corpus
 from analysis.mfa.build import FITS
@@ -27,7 +28,7 @@ from analysis.mfa.density import Density
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
 from analysis.mfa.gradient import train_by_gradient
 from analysis.mfa.kmeans import lloyd, seeded
-from analysis.mfa.pipeline import HELD_OUT, WINDOW
+from analysis.mfa.pipeline import HELD_OUT
 from analysis.mfa.start import SEEDING_ROWS
 from analysis.mfa.stream import Stream
 from analysis.models.loader import load_model

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.themes import themes
 from analysis.engine.memory import Memory
 from analysis.mfa.build import FITS, TOKENS
 from analysis.mfa.evaluate import PROMPTS, Gain, bootstrap, gain_at_kl, word_ids
 from analysis.mfa.library import RegionSet, open_fit
-from analysis.mfa.pipeline import WINDOW
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site

@@ -47,13 +47,13 @@ _NEW_FIT = _MODEL | {
     "regions": "fit-regions", "factors": "fit-factors", "seed": "fit-seed", "noise": "fit-noise",
 }  # fmt: skip
 
-_OTHELLO: Table = {"source": "oth-source-text"}
+_OTHELLO: Table = {"source": "oth-source-text", "probes": "oth-probes"}
 _GAME = _OTHELLO | {
     "moves": "oth-text", "ply": "oth-ply", "layer": "oth-layer", "labels": "oth-labels", "probe": "oth-probe",
 }  # fmt: skip
 _EDIT: Table = {
     "edits": None, "method": "oth-method", "scale": "oth-scale", "choose": "oth-choose", "first": "oth-blocks",
-    "last": "oth-blocks",
+    "last": "oth-blocks", "unit": "oth-unit",
 }  # fmt: skip
 
 _NEURON = _MODEL | {"layer": "nrn-layer", "vector": "nrn-vector", "neuron": "nrn-index"}
@@ -113,7 +113,7 @@ CONTROLS: dict[str, Table] = {
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
-    "FitRegions": _NEW_FIT,
+    "FitRegions": _NEW_FIT | nothing("blocks"),
     "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
     "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
@@ -130,8 +130,15 @@ CONTROLS: dict[str, Table] = {
     "OthelloDirections": _GAME,
     "OthelloStory": _OTHELLO | {"story": "oth-story"},
     "OthelloEdit": _GAME | _EDIT | nothing("seed"),
-    "OthelloTrials": _GAME | _EDIT | {"cases": "oth-cases", "squares": "oth-squares", "seed": "oth-trial-seed"},
+    "OthelloTrials": _GAME | _EDIT | {
+        "cases": "oth-cases", "squares": "oth-squares", "seed": "oth-trial-seed", "given": "oth-given-upload",
+    },
     "FitProbes": _GAME | nothing("first", "last") | {"games": "oth-fit-games", "seed": "oth-fit-seed"},
+    "OpenProbes": _OTHELLO | {
+        "files": "oth-probes-upload", "block": "oth-probes-block", "place": "oth-probes-place",
+        "number": "oth-probes-number", "centred": "oth-probes-centred", "labels": "oth-labels",
+    },
+    "OpenCases": dict.fromkeys(("name", "text", "given"), "oth-given-upload"),
     # Neurons
     "NeuronFacts": _MODEL,
     "NeuronMap": _MODEL,
@@ -141,6 +148,18 @@ CONTROLS: dict[str, Table] = {
     "FindChannels": _CHANNELS,
     "OfChannels": _CHANNELS,
     "AblateChannel": _CHANNELS | {"channel": None, "text": "nrn-text", "prompt": "nrn-text"},
+    "KnownChannelSets": _MODEL,
+    "OpenChannels": _NEURON | {
+        "files": "nrn-results-upload", "results": "nrn-results-upload", "path": "nrn-results-path", "name": "nrn-set",
+    },
+    "ReadChannels": _MODEL | {"name": "nrn-set", "against": "nrn-set-against"},
+    "FindMany": _NEURON | {
+        "neurons": "nrn-list-upload", "channels": "nrn-many-channels", "mask_z": "nrn-many-mask",
+        "optimiser": "nrn-many-optimiser", "outliers": "nrn-outliers-upload", "seed": None,
+    },
+    "WriteChannels": _MODEL | {"name": "nrn-set"},
+    "ReadNeuronList": dict.fromkeys(("name", "content", "neurons"), "nrn-list-upload"),
+    "KeepTokens": dict.fromkeys(("name", "content", "outliers"), "nrn-outliers-upload"),
     # MLP features
     "ListFactorizations": _MODEL,
     "FactorizationFacts": _FACTORS,
@@ -161,6 +180,9 @@ CONTROLS: dict[str, Table] = {
     },
     # Faithfulness
     "FaithBoard": _STUDY,
+    "OpenFactorization": _MODEL
+    | {"file": "mlp-open-file"}
+    | {n: f"mlp-new-{n}" for n in ("layer", "site", "tokens", "seed", "texts")},
     "FaithStudies": _MODEL,
     "FaithItems": _STUDY,
     "FaithScores": _STUDY | {"tier": "fth-scores-tier"},

@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from analysis.activations.room import amount, require_room
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
-from analysis.models.capture import capture
+from analysis.models.capture import Captured, capture, ordinary
 from analysis.models.frames import frame_ids
 from analysis.models.hooks import site_width
 from analysis.models.legible import check_corpus
@@ -144,40 +145,92 @@ def collect(
         ValueError: the given store has another recipe.
     """
     recipe = recipe_of(loaded, passages, sites, window=window, seed=seed, skip_first=skip_first, norm_guard=norm_guard)
-    if max_tokens < 1:
-        raise UserError("At least one activation must be asked for.", "tokens")
     store = store or ActivationStore.of(recipe)
     if store.recipe.key != recipe.key:
         raise ValueError("the store has another recipe")
-    if store.complete or store.rows >= max_tokens:
-        progress(1.0, _done(store))
-        return store
-    order, prefix = passage_order(len(passages), seed), start_tokens(loaded)
+    _fill(loaded, passages, [(store, max_tokens)], batch_tokens, progress, check)
+    return store
+
+
+def collect_each(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    wants: Mapping[Site, int],
+    *,
+    window: int = 128,
+    batch_tokens: int = 2048,
+    norm_guard: float = 20.0,
+    progress: Progress = silent,
+    check: Check = no_check,
+) -> dict[Site, ActivationStore]:
+    """A store of its own for each site, with at least so many activations, from one pass over the texts.
+
+    The stores are those that :func:`collect` makes for each site alone, bit for bit, and each goes on where it was, so
+    that whoever wants one site later finds it. Raises what :func:`collect` does.
+    """
+    recipes = {site: recipe_of(loaded, passages, [site], window=window, norm_guard=norm_guard) for site in wants}
+    stores = {site: ActivationStore.of(recipe) for site, recipe in recipes.items()}
+    _fill(loaded, passages, [(stores[site], wants[site]) for site in wants], batch_tokens, progress, check)
+    return stores
+
+
+def _fill(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    wants: Sequence[tuple[ActivationStore, int]],
+    batch_tokens: int,
+    progress: Progress,
+    check: Check,
+) -> None:
+    """Read on until each store has so many activations. Their recipes differ in their sites alone."""
+    if min(tokens for _, tokens in wants) < 1:
+        raise UserError("At least one activation must be asked for.", "tokens")
+    lacking = [(store, tokens) for store, tokens in wants if not store.complete and store.rows < tokens]
+    if not lacking:
+        progress(1.0, _done(wants[0][0]))
+        return
+    recipe = lacking[0][0].recipe
+    order, prefix = passage_order(len(passages), recipe.seed), start_tokens(loaded)
     check_corpus(loaded.tokenizer, [passages[i].text for i in order[:LOOKED_AT]])
-    missing = max_tokens - store.rows
-    store.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    widths = {site: site_width(loaded, site) for site in recipe.sites}
-    require_room(store.path.parent, estimate(loaded.facts, recipe.sites, missing, widths)["bytes"], store.path.name)
-    pace = _Pace(max_tokens)
-    with store.writing():
+    _require_room(loaded, lacking)
+    total = sum(tokens for _, tokens in lacking)
+    pace = _Pace(total)
+    with ExitStack() as writing:
+        for store, _ in lacking:
+            writing.enter_context(store.writing())
+        short = lacking
         for start, stop in _chunks(passages, order):
-            if start < store.next_passage:
+            here = [store for store, _ in short if start >= store.next_passage]
+            if not here:
                 continue
             pieces = _pieces(loaded, passages, order[start:stop], prefix, recipe)
             for batch in _batches(pieces, batch_tokens):
                 check()
-                _capture(loaded, batch, recipe, len(prefix), store)
-                have = store.rows + store.waiting
-                progress(min(1.0, have / max_tokens), pace.sentence(have, sum(len(p.ids) for p in batch)))
-            store.commit(stop)
-            if store.rows + store.waiting >= max_tokens:
+                _capture(loaded, batch, recipe, len(prefix), here)
+                have = sum(min(store.rows + store.waiting, tokens) for store, tokens in lacking)
+                progress(min(1.0, have / total), pace.sentence(have, sum(len(p.ids) for p in batch)))
+            for store in here:
+                store.commit(stop)
+            short = [(store, tokens) for store, tokens in short if store.rows + store.waiting < tokens]
+            if not short:
                 break
         else:
-            store.finish()
-    if not store.rows:
+            for store, _ in short:
+                store.finish()
+    if any(not store.rows for store, _ in lacking):
         raise UserError("The passages are too short: not one activation was left. Bring longer ones.", "texts")
-    progress(1.0, _done(store))
-    return store
+    progress(1.0, _done(lacking[0][0]))
+
+
+def _require_room(loaded: LoadedModel, lacking: Sequence[tuple[ActivationStore, int]]) -> None:
+    """UserError unless the disk holds what the stores lack."""
+    size = 0
+    for store, tokens in lacking:
+        store.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        widths = {site: site_width(loaded, site) for site in store.recipe.sites}
+        size += estimate(loaded.facts, store.recipe.sites, tokens - store.rows, widths)["bytes"]
+    place = lacking[0][0].path
+    require_room(place.parent, size, place.name)
 
 
 def _chunks(passages: Sequence[Passage], order: list[int]) -> Iterator[tuple[int, int]]:
@@ -216,15 +269,23 @@ def _batches(pieces: list[_Piece], batch_tokens: int) -> Iterator[list[_Piece]]:
         yield batch
 
 
-def _capture(loaded: LoadedModel, batch: list[_Piece], recipe: Recipe, prefix: int, store: ActivationStore) -> None:
+def _capture(
+    loaded: LoadedModel, batch: list[_Piece], recipe: Recipe, prefix: int, stores: Sequence[ActivationStore]
+) -> None:
     rows = ([*range(len(batch))], [p.ids for p in batch])  # "documents" are places in the batch, until here below
     offsets = torch.tensor([p.offset for p in batch], dtype=torch.int32)
     documents = torch.tensor([p.document for p in batch], dtype=torch.int32)
     # A start token is no part of any text, so its activation is left out even where nothing else is skipped.
-    skip, guard = max(recipe.skip_first, prefix), recipe.norm_guard or None
-    for found in capture(loaded, [rows], recipe.sites, skip_first=skip, norm_guard=guard):
+    skip, sites = max(recipe.skip_first, prefix), [site for store in stores for site in store.recipe.sites]
+    for found in capture(loaded, [rows], sites, skip_first=skip, norm_guard=None):
         place = found.documents.long()
-        store.append(replace(found, documents=documents[place], positions=found.positions + offsets[place]))
+        texts, positions = documents[place], found.positions + offsets[place]
+        for store in stores:  # each leaves out what is too long at its own sites
+            own = {site: found.activations[site] for site in store.recipe.sites}
+            keep = ordinary(own, recipe.norm_guard)
+            kept = {site: values[keep] for site, values in own.items()}
+            left_out = len(keep) - int(keep.sum())
+            store.append(Captured(kept, found.tokens[keep], texts[keep], positions[keep], left_out))
 
 
 class _Pace:

@@ -14,6 +14,8 @@ from typing import Any
 from analysis.models.sites import Site
 
 FORMAT = 1
+WINDOW = 256
+"""Tokens of a piece for all fits, so that what one of them has read serves the others."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.text_source import TextSource
 from analysis.engine.memory import Memory
 from analysis.mfa.library import BUNDLED, open_fit, save_fit
-from analysis.mfa.pipeline import WINDOW, Wanted, described, fit_store
+from analysis.mfa.pipeline import Wanted, described, fit_store
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec

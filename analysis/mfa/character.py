@@ -22,6 +22,9 @@ ONE_TOKEN = 0.5
 """A region is about a single token from this share of its members on."""
 PURE_LIFT = 5.0
 """A region is about a theme if even the low end of the theme's share is so many times its share of the corpus."""
+NAMED = 1 / 3
+"""It has the theme's name only if at least that share of its members is of the theme, again at the low end: five times
+as frequent as in the corpus may be one in six where there are many themes."""
 SOME_TEXTS = 8.0
 """A region whose members come from fewer texts, effectively, is about those texts and not about a theme."""
 PLAIN_LIFT = 3.0
@@ -165,7 +168,7 @@ def _judged(row: dict[str, Any], words: list[str], token: str) -> dict[str, Any]
         character, score = "mixed", 0.0
         why = f"its members come from {row['texts']:.1f} texts, effectively"
         label = f"few texts: {common}"
-    elif row["lift_low"] >= PURE_LIFT:
+    elif row["lift_low"] >= PURE_LIFT and row["purity_low"] >= NAMED:
         character = "theme"
         why = f"its theme is at least {row['lift_low']:.1f} times as frequent as in the corpus"
         # Many different tokens, and a pure theme: what a broad topic looks like.
@@ -176,7 +179,8 @@ def _judged(row: dict[str, Any], words: list[str], token: str) -> dict[str, Any]
         why = NO_THEME
         label = common
     else:
-        character, why, score = "mixed", "leans to a theme, not clearly", row["lift_low"]
+        why = f"leans to {row['theme']}, {row['purity']:.0%} of its members: too few to bear the name"
+        character, score = "mixed", row["lift_low"]
         label = common
     if not row["theme"] and character == "grammar":
         why = "the texts have no themes, so only tokens tell what it is"

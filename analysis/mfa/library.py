@@ -29,6 +29,10 @@ from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.shelf import Entry, Misfit
 
+NO_THEMES = (
+    "None of them bears the name of a theme: these activations group by tokens and grammar, and the strongest of those "
+    "that lean to a theme comes first."
+)
 _REGION = {
     **dict.fromkeys(("label", "character", "search", "why"), str),
     **{"region": int, "size": float, "kinds": list},
@@ -125,11 +129,13 @@ class RegionSet(ActivationFit):
         """What the page says about the whole fit."""
         m = self.manifest
         noun = "held-out log-likelihood"
+        regions = m.get("regions", [])
+        bare = "" if not regions or any(r["character"] == "theme" for r in regions) else f"{NO_THEMES} "
         caption = (
             f"{m['K']} regions, {m['R']} local factors, {self.site.label} of {m['model']}; {m['rows']:,} activations, "
             f"{noun} {m['held_out']:.1f} nats per activation (one diagonal Gaussian: {m['gaussian']:.1f}). Of the "
             f"variance, centroids leave {m['fvu_centroid']:.0%} unexplained, with local offsets {m['fvu_local']:.0%}. "
-            f"Made by: {m['command']}."
+            f"{bare}Made by: {m['command']}."
         )
         part = m.get("part_of")
         if part:

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load, save
 
 from analysis import foreign
+from analysis.artefacts import Arrays
 from analysis.errors import UserError
 from analysis.mfa.artefact import encode
 from analysis.mfa.library import REGION_SETS, RegionSet
@@ -62,27 +63,44 @@ def with_part(body: bytes, part: RegionSet) -> bytes:
     return whole
 
 
-def keep_part(body: bytes, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
-    """Put the part of a fit that came with a set-up on the shelf, unless it is there; the set-up on its regions. None
-    if none came with it, or one of other weights. Raises UserError("file") for one that cannot be used."""
+@dataclass(frozen=True)
+class Brought:
+    """A part of a fit as it came with a set-up: its ``name``, which ``regions`` of the whole it has, and its pair."""
+
+    name: str
+    regions: tuple[int, ...]
+    arrays: Arrays
+    manifest: dict[str, Any]
+
+
+def part_in(body: bytes) -> Brought | None:
+    """The part of a fit in the file of a set-up, None if none came with it. Raises UserError("file") for one that was
+    changed."""
     text = _metadata(body).get(_METADATA)
     if text is None:
         return None
     manifest = foreign.parse_json(text, "file", "The fit in this set-up")
     arrays = {n[len(PREFIX) :]: t.numpy() for n, t in load(body).items() if n.startswith(PREFIX)}
     with foreign.reading(_DAMAGED, "file"):
-        name, numbers = manifest.pop("name"), [int(n) for n in manifest["part_of"]["regions"]]
-        places = {region: place for place, region in enumerate(numbers)}
-        regions = tuple(replace(r, region=places[r.region]) for r in steer.regions)
+        name, regions = manifest.pop("name"), tuple(int(n) for n in manifest["part_of"]["regions"])
         sound = all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
         if not sound or manifest.pop("sha256") != _digest(arrays) or not _names_part(name):
             raise UserError(_DAMAGED, "file")
-    if manifest.get("fingerprint") != fingerprint:
+    return Brought(name, regions, arrays, manifest)
+
+
+def keep_part(part: Brought, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
+    """Put the part of a fit that came with a set-up on the shelf, unless it is there; the set-up on its regions. None
+    for one of other weights. Raises UserError("file") for one that cannot be used."""
+    if part.manifest.get("fingerprint") != fingerprint:
         return None
-    if REGION_SETS.find(name) is None:
-        _check(name, arrays, manifest)
-        REGION_SETS.save(REGION_SETS.own() / name, arrays, manifest)
-    return replace(steer, fit=name, regions=regions)
+    places = {region: place for place, region in enumerate(part.regions)}
+    if any(r.region not in places for r in steer.regions):
+        raise UserError(_DAMAGED, "file")
+    if REGION_SETS.find(part.name) is None:
+        _check(part.name, part.arrays, part.manifest)
+        REGION_SETS.save(REGION_SETS.own() / part.name, part.arrays, part.manifest)
+    return replace(steer, fit=part.name, regions=tuple(replace(r, region=places[r.region]) for r in steer.regions))
 
 
 def _names_part(name: Any) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from analysis.activations.collect import collect
 from analysis.activations.collect import estimate as estimate_collection
 from analysis.activations.fits import place_of_row
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
@@ -38,7 +39,6 @@ from analysis.spoken import duration
 
 HELD_OUT = 0.1
 TOKENS_SHOWN, NEAR = 12, 6
-WINDOW = 256
 MIN_ROWS_PER_REGION = 3
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from analysis.activations.collect import collect
 from analysis.activations.fits import fit_name
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.errors import UserError
@@ -20,7 +21,7 @@ from analysis.mfa.checkpoint import read_checkpoint
 from analysis.mfa.lean import density_of
 from analysis.mfa.library import RegionSet
 from analysis.mfa.parameters import Parameters
-from analysis.mfa.pipeline import WINDOW, Wanted, described, gaussian_score
+from analysis.mfa.pipeline import Wanted, described, gaussian_score
 from analysis.mfa.rotations import rotate
 from analysis.mfa.sources import place_of
 from analysis.models.hooks import site_width

@@ -85,7 +85,7 @@ def _one_batch(
     ids[real] = torch.tensor([token for row in rows for token in row])
     chosen = real & (place >= skip_first)
     found = _run(loaded, ids, real, chosen, sites)
-    keep = _within(found, norm_guard)
+    keep = ordinary(found, norm_guard)
     count = int(chosen.sum())
     numbers = torch.tensor(list(documents))[:, None].expand(real.shape)
     return Captured(
@@ -120,8 +120,9 @@ def _run(loaded: LoadedModel, ids: Tensor, real: Tensor, chosen: Tensor, sites: 
     return found
 
 
-def _within(found: dict[Site, Tensor], guard: float | None) -> Tensor:
-    """Which rows are of ordinary length at all sites, boolean (N,) on the CPU."""
+def ordinary(found: dict[Site, Tensor], guard: float | None) -> Tensor:
+    """Which rows (N, D) of one batch are of ordinary length at all sites, boolean (N,) on the CPU; ``guard`` in medians
+    of the batch, None or 0 keeps all."""
     keep = torch.ones(len(next(iter(found.values()))), dtype=torch.bool)
     for values in found.values():
         norms = values.float().norm(dim=1).cpu()

@@ -45,7 +45,11 @@ def _run(chosen: argparse.Namespace) -> list[str]:
     if chosen.command == "open":
         path = Path(chosen.source)
         opened = open_any(context, ModelSpec(), path if path.exists() else fetch(chosen.source))
-        return [opened.sentence, *(a.sentence for a in opened.artefacts[1:]), *opened.problems]
+        return [
+            opened.sentence,
+            *(a.sentence for a in opened.artefacts if a.sentence != opened.sentence),
+            *opened.problems,
+        ]
     model = ModelSpec(chosen.model)
     LoadModel(model).load(context)
     if chosen.command == "list":

@@ -18,6 +18,7 @@ from analysis.portable.answers.files import ShelfRow
 from analysis.portable.header import FIELD
 from analysis.portable.kinds import KINDS, ArtefactKind, kind_of
 from analysis.shelf import Entry
+from analysis.spoken import counted
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def _title(manifest: dict[str, Any]) -> str:
         parts.append(f"{' and '.join(str(n) for n in manifest['levels'])} features")
     if isinstance(manifest.get("rows"), list) and "levels" not in manifest:
         parts.append(f"{len(manifest['rows'])} probes")
+    if "origin" in manifest:
+        parts.append(str(manifest["origin"])[:120])
     if "neurons" in manifest:
-        parts.append(f"channels of {len(manifest['neurons'])} neurons")
+        parts.append(f"channels of {counted(len(manifest['neurons']), 'neuron')}")
     return ", ".join(parts)
 
 

@@ -97,7 +97,7 @@ KINDS: dict[str, ArtefactKind] = {
         ArtefactKind(
             "channels", "set of channels", "/neurons", ("analysis.rotate.sets", "CHANNEL_SETS"),
         ),
-        ArtefactKind("vectors", "file of steering vectors", "/steering", ("analysis.mfa.vectors", "VECTORS")),
+        ArtefactKind("vectors", "set of steering vectors", "/steering", ("analysis.mfa.vectors", "VECTORS")),
     )
 }  # fmt: skip
 """All kinds by name, in the order of lists."""

@@ -8,21 +8,26 @@ second run makes only what is missing, however the first one ended.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analysis.activations.collect import collect_each
+from analysis.activations.recipe import WINDOW
+from analysis.corpora.passages import bundled_corpus
 from analysis.engine.context import Context
 from analysis.engine.question import Result
 from analysis.engine.scheduler import bug
 from analysis.engine.store import size_of
 from analysis.errors import Cancelled, UserError
+from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Part, Prepared
 from analysis.prepare.describe import stand
 from analysis.prepare.plan import Plan, Step, Want, plan
 from analysis.prepare.products import State, states
 from analysis.product import Level
+from analysis.progress import portion
 from analysis.spoken import duration, listed
 
 
@@ -43,6 +48,7 @@ class Run:
         self.parts: list[Part] = []
         self._tried: dict[str, int] = {}
         self._failed: set[str] = set()
+        self._has_read = False
         self._began = clock()
 
     def make(self) -> Prepared:
@@ -87,6 +93,8 @@ class Run:
         ended, text = "made", level.quality
         try:
             told(0.0)
+            if level.reads and not self._has_read:
+                self._read([found[s.want].levels[s.level].reads for s in made.steps if s.level == 0], told)
             self._perform(level, told)
         except Cancelled:
             raise
@@ -100,6 +108,17 @@ class Run:
         name = state.product.name
         self.parts.append(Part(state.product.page, name, level.name, ended, text, round(self.clock() - began, 1)))
         told(1.0, part=asdict(self.parts[-1]), wrote=True)
+
+    def _read(self, reads: Sequence[Mapping[Site, int]], told: _Told) -> None:
+        """One pass over the bundled texts for all quick levels to come; their own readings then go on from there."""
+        self._has_read = True
+        wants: dict[Site, int] = {}
+        for site, tokens in (item for read in reads for item in read.items()):
+            wants[site] = max(tokens, wants.get(site, 0))
+        if wants:
+            loaded, context = self.context.model(self.spec), PartContext(self.context, told)
+            reading = portion(context.progress, 0.0, 0.1, "the texts, once for all parts: ")
+            collect_each(loaded, bundled_corpus(), wants, window=WINDOW, progress=reading, check=context.check)
 
     def _perform(self, level: Level, told: _Told) -> None:
         result: Result = PartContext(self.context, told).perform(level.operation)

@@ -85,6 +85,20 @@ def read_results(name: str, body: bytes, metadata: bytes | None = None) -> Other
     return OtherResults(tuple(n for n, _ in rows), counts, channels, kurtosis, step, masked, layer, vector)
 
 
+def read_folder(text: str) -> list[tuple[str, bytes]]:
+    """A ``results.pt`` by its path, or by that of its folder, and the ``metadata.json`` beside it, as (name, bytes).
+
+    The name keeps the last three folders, which say block and vector in the official layout. Raises
+    UserError(field="results") for what is not there, or is no such file.
+    """
+    path = Path(text).expanduser()
+    if path.is_dir():
+        path = path / "results.pt"
+    names = [("/".join(path.parts[-4:]), foreign.read_bytes(path, MAX_BYTES, "results"))]
+    notes = path.with_name("metadata.json")
+    return [*names, ("metadata.json", foreign.read_bytes(notes, 1 << 20, "results"))] if notes.is_file() else names
+
+
 def written_results(results: OtherResults) -> bytes:
     """The same as the official code writes it: float32 tensors, Python numbers, in a PyTorch file."""
     data = {}

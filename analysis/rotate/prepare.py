@@ -10,7 +10,7 @@ from analysis.rotate.width import FULL, NARROW, Width
 
 _KINDS, _WIDE = 3, 4
 """Weight vectors of a neuron, and neurons of a block for each number of the residual stream: as most models have."""
-_SHARE = 0.4
+_SHARE = 0.7
 """Of the speed of a plain product of matrices, what is left for descents, whose moments are read and written beside."""
 QUALITY = (
     f"A narrow null of {NARROW.vectors} random vectors, for a first verdict: nothing can be told beyond their "

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, bundled_corpus
 from analysis.corpora.text_source import TextSource
@@ -29,7 +30,7 @@ from analysis.snmf.baselines import mean_differences, random_sparse, shuffled_ne
 from analysis.snmf.detection import HeldOutScores, Rows, held_out, passage_scores, pick_for_themes, rows_of
 from analysis.snmf.learning import Learned, Wanted, learn
 from analysis.snmf.library import BUNDLED, Factorization, open_factorization, save_factorization
-from analysis.snmf.pipeline import WINDOW, divide, factorize_store, finished
+from analysis.snmf.pipeline import divide, factorize_store, finished
 from analysis.snmf.reading import codes
 
 TOKENS, FITTED = 80_000, 40_000

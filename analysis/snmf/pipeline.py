@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.errors import UserError
@@ -30,7 +31,6 @@ from analysis.snmf.learning import Learned, Wanted, learn
 from analysis.snmf.library import Factorization
 from analysis.snmf.reading import codes
 
-WINDOW = 256
 PROMOTED, SNIPPETS = 20, 3
 _READ, _FIT = 0.35, 0.85
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.models.model_facts import ModelFacts
+from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.product import Cost, Level, Product, Rate
 from analysis.snmf.ops.factorization import FitFactorization
@@ -21,18 +22,22 @@ _DESCRIBING = 15.0
 
 def levels(spec: ModelSpec, facts: ModelFacts, rate: Rate) -> tuple[Level, ...]:
     """Factorizations of the neurons of the middle block."""
+    from analysis.snmf.learning import HELD_OUT
+
     layer, neurons = facts.layers // 2, _WIDE * facts.hidden
     made = []
     for (name, tokens, features, iterations), quality in zip(SIZES, QUALITY, strict=True):
-        reading = tokens * rate.seconds_per_token * (layer + 1) / max(1, facts.layers)
+        read = tokens + max(HELD_OUT, tokens // 2)  # detection is scored on activations that are held out
+        reading = read * rate.seconds_per_token * (layer + 1) / max(1, facts.layers)
         products = 4.0 * tokens * neurons * features * iterations
         cost = Cost(
             reading + products / (0.5 * rate.flops) + _DESCRIBING,
             12 * tokens * neurons,
-            tokens * (2 * neurons + 12) + 4 * features * (neurons + tokens),
+            read * (2 * neurons + 12) + 4 * features * (neurons + tokens),
         )
         operation = FitFactorization(spec, layer=layer, features=features, iterations=iterations, tokens=tokens)
-        made.append(Level(name, operation, cost, quality.format(tokens=tokens, features=features)))
+        reads = {Site(layer, operation.site): read}
+        made.append(Level(name, operation, cost, quality.format(tokens=tokens, features=features), reads))
     return tuple(made)
 
 

@@ -53,7 +53,7 @@
       });
     };
     const host = element("section", { "aria-label": "What leaves" }, element("h3", {}, "What leaves"),
-      element("p", { class: "attune-note" }, "What is hidden goes from figures, labels, settings, tables, notes and addresses, word by word. A view that shows it leaves without its answers and its picture."),
+      element("p", { class: "attune-note" }, "What is hidden goes from figures, labels, settings, tables, notes and addresses, word by word, and by its whole numbers of four digits and more. A view that shows it leaves without its answers and its picture."),
       groups[0].length ? element("div", { class: "attune-row" }, F.link("Hide all prompts and texts", all("hide")), F.link("Let all leave", all("show"))) : null,
       groups[0].length ? rows(groups[0]) : element("p", {}, "No prompt and no text stands on this board."),
       fold(groups[1], (n) => n + (n === 1 ? " text" : " texts") + " of your own: title, claims, notes"),

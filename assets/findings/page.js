@@ -31,6 +31,7 @@
   }
   async function show(board) {
     try {
+      await sendName();
       await F.load(parts.host, board);
       said = {};
       at = "";
@@ -56,18 +57,27 @@
     if (!sure) return;
     try { await F.ask("/boards/" + board.id + "/drop", {}); await show(""); } catch (error) { say("action", error.message); }
   }
-  let naming = null;
+  let naming = null, name = null; // name: what is written and not sent yet
   function nameBoard() {
     clearTimeout(naming);
-    const board = F.desk.board.id, title = parts.title.value;
-    naming = setTimeout(async () => {
-      try {
-        await F.write("/boards/" + board + "/title", { title });
-        parts.title.setAttribute("aria-invalid", "false");
-        say("action", "");
-      } catch (error) { parts.title.setAttribute("aria-invalid", "true"); say("action", error.message); }
-    }, 500);
+    name = { board: F.desk.board.id, title: parts.title.value };
+    naming = setTimeout(sendName, 500);
   }
+  async function sendName() {
+    if (!name) return;
+    const { board, title } = name;
+    name = null;
+    try {
+      await F.write("/boards/" + board + "/title", { title });
+      parts.title.setAttribute("aria-invalid", "false");
+      say("action", "");
+    } catch (error) { parts.title.setAttribute("aria-invalid", "true"); say("action", error.message); }
+  }
+  // A page that is left sends what it still can, and waits for no answer.
+  window.addEventListener("pagehide", () => {
+    if (name) F.ask("/boards/" + name.board + "/title", { title: name.title }, true).catch(() => {});
+    name = null;
+  });
 
   // ---- items ----
   /** A new item behind another (by default the one that was last in use), ready to be written. */

@@ -1,6 +1,6 @@
 // A figure that is read from the back of a room: all its letters large, and what then does not fit given room. Numbers
-// on an axis are thinned, for a reader fills them in; names never are: of too many rows a part is shown at a time, with
-// a sentence that says which. Heads of panels are wrapped, and panels widened until the words beside their points fit.
+// on an axis are thinned, for a reader fills them in, and so are the tokens of a prompt around a map of all its pairs, which
+// is one picture; other names never are: of too many rows a part is shown at a time, with a sentence that says which. Heads of panels are wrapped, and panels widened until the words beside their points fit.
 (function () {
   const { element, register } = window.dash_clientside.attune_kit;
   /** Pixels of letters, the distance of two labels, the least height of a row with a name, and of words in a panel. */
@@ -29,17 +29,39 @@
     if (words.size > 1 || !steps[0]) return true;
     return !steps.every((step) => (words.has("") ? step * steps[0] > 0 : close(step, steps[0])));
   }
+  /** Whether labels are tokens in their order: each begins with its number, and none is left out. */
+  function areTokens(labels) {
+    const places = labels.map((label) => /^\d+(?= )/.exec(String(label)));
+    return labels.length > 1 && places.every((place, i) => place && Number(place[0]) === Number(places[0][0]) + i);
+  }
+  /** Whether an axis, such as "y2", is that of a heatmap. */
+  const isMap = (data, id) => data.some((trace) => trace.type === "heatmap" && (trace[id[0] + "axis"] || id[0]) === id);
   /** What traces have on an axis, such as "y2", where that is words. */
   function categories(data, id) {
     const values = data.filter((trace) => (trace[id[0] + "axis"] || id[0]) === id).flatMap((trace) => (Array.isArray(trace[id[0]]) ? trace[id[0]] : []));
     const words = Array.from(new Set(values.filter((value) => value !== null)));
     return words.some((value) => typeof value === "string" && Number.isNaN(Number(value)) && Number.isNaN(Date.parse(value))) ? words : [];
   }
-  /** An axis whose text is large, with as many numbers as then have room along `length` pixels, and all of its names. */
-  function far(axis, length, words = []) {
+  /**
+   * An axis whose text is large, with as many numbers as then have room along `length` pixels, and all of its names;
+   * `map`: of a heatmap, where tokens are thinned like numbers, and its title says so.
+   */
+  function far(axis, length, words = [], map = false) {
     const most = Math.max(2, Math.floor(length / APART));
     const large = { ...axis, tickfont: atLeast(axis.tickfont, FAR), title: titled(axis.title) };
     const labels = axis.ticktext || axis.tickvals || words;
+    if (map && areTokens(labels)) {
+      const step = Math.ceil(labels.length / most), { text } = large.title || {};
+      delete large.nticks;
+      if (axis.tickangle) large.tickangle = -60; // lower, and the large letters of neighbours touch
+      if (step === 1) return Object.assign(large, axis.tickvals ? {} : { tickmode: "linear", tick0: 0, dtick: 1 });
+      const some = (_, i) => i % step === 0;
+      if (axis.tickvals) Object.assign(large, { tickvals: axis.tickvals.filter(some), ticktext: (axis.ticktext || axis.tickvals).filter(some) });
+      else Object.assign(large, { tickmode: "linear", tick0: 0, dtick: step });
+      const said = "one token in " + step + " is named";
+      large.title = { ...titled(large.title || { text: "" }), text: text ? text + "; " + said : said };
+      return large;
+    }
     if (labels.length && areNames(labels)) {
       if (!axis.tickvals) Object.assign(large, { tickmode: "linear", tick0: 0, dtick: 1 });
       delete large.nticks;
@@ -62,7 +84,8 @@
       const axis = AXIS.exec(name);
       if (!axis || !layout[name]) return;
       const [low, high] = layout[name].domain || [0, 1];
-      layout[name] = far(layout[name], (high - low) * 0.8 * (axis[1] === "x" ? width : height), categories(data, name.replace("axis", "")));
+      const id = name.replace("axis", "");
+      layout[name] = far(layout[name], (high - low) * 0.8 * (axis[1] === "x" ? width : height), categories(data, id), isMap(data, id));
     });
   }
 
@@ -153,10 +176,10 @@
 
   // ---- names in parts ----
   const KINDS = { x: "Columns", y: "Rows" };
-  /** The parts in which an axis of names is shown: none where all fit into `length` pixels. */
-  function partsOf(name, axis, length) {
+  /** The parts in which an axis of names is shown: none where all fit into `length` pixels, and in a `map` of tokens. */
+  function partsOf(name, axis, length, map) {
     const words = axis.type === "category" ? namesOf(axis) : axis.ticktext || axis.tickvals;
-    if (!["category", "linear"].includes(axis.type) || !words || !areNames(words)) return null;
+    if (!["category", "linear"].includes(axis.type) || !words || !areNames(words) || (map && areTokens(Array.from(words)))) return null;
     const [a, b] = axis.range, places = Array.from(words, (_, i) => (axis.type === "category" ? i : Number(axis.tickvals[i])));
     // From the top, or from the left: as it is read.
     const upwards = a < b, sign = upwards === (name[0] === "x") ? 1 : -1;
@@ -193,7 +216,7 @@
     if (full.showlegend && legend && legend.y < 0 && legend.yanchor === "top") changes["legend.y"] = -(BELOW + (lines - 1) * FAR * 1.35) / (sizeOf(full).h - more);
     const parted = axes.map((name) => {
       const length = lengthOf(full[name]), [low, high] = full[name].domain;
-      return partsOf(name, full[name], name[0] === "y" ? length - more * (high - low) : length);
+      return partsOf(name, full[name], name[0] === "y" ? length - more * (high - low) : length, isMap(tracesOf(plot), name.replace("axis", "")));
     }).filter(Boolean);
     const parts = (axis) => Math.max(1, ...parted.filter(({ name }) => name[0] === axis).map(({ ranges }) => ranges.length));
     const across = parts("x"), count = across * parts("y");

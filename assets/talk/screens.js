@@ -8,6 +8,7 @@
   const BESIDE = 2;
   const SMALLEST = 200;
   const LONG = 16; // rows of a table
+  const READ = 0.8; // the least share of its size at which a table is read from the back
 
   /** Text that the server has made into HTML, as elements (assets/frame/prose.js). */
   const html = (tag, attributes, source) => element(tag, attributes, window.dash_clientside.attune_prose.nodes(source));
@@ -132,12 +133,14 @@
       await exhibits.draw(host, exhibit, { ...options, height });
       fitControl(host, room, options.beside);
     }
-    // A long table is scrolled rather than written so small that nobody reads it; the control keeps its letters.
-    const least = exhibit.parts.some((part) => part.kind === "table" && part.rows.length > LONG) ? 0.8 : 0.55;
+    // A long table, and what must be scrolled in any case, is not written so small that nobody reads it; the control
+    // keeps its letters.
+    const least = exhibit.parts.some((part) => part.kind === "table" && part.rows.length > LONG) ? READ : 0.55;
     const main = host.querySelector(".attune-exhibit-main");
     const below = () => host.querySelector(".attune-exhibit-rest").offsetHeight + (parseFloat(getComputedStyle(main.parentElement).rowGap) || 0);
     const left = room - (options.beside ? 0 : below());
-    if (!exhibit.figure && main.scrollHeight > left) main.style.zoom = String(Math.max(least, left / main.scrollHeight));
+    const fits = left / main.scrollHeight;
+    if (!exhibit.figure && fits < 1) main.style.zoom = String(fits < least ? READ : fits);
   }
   /** A long control is written smaller, but never below 16 px; where that is not enough, its numbers are left to `c`. */
   function fitControl(host, room, beside) {

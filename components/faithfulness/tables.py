@@ -39,15 +39,20 @@ def claim_words(claim: str) -> str:
 
 
 def _text(title: str, pieces: Sequence[Piece], numbers: dict[str, float], answer: str = "") -> Text:
-    """The text of an item with its key shaded; what stands before it is its prompt. ``answer`` takes the place of the
-    item's own."""
+    """The text of an item with its key shaded, without what stands before it. ``answer`` takes the place of the item's
+    own."""
     shown = [
         (answer if answer and piece.kind == "answer" else piece.text, KEY_SHADE if piece.kind == "key" else 0.0)
         for piece in pieces
         if piece.kind != "before" and piece.text
     ]
-    before = "".join(piece.text for piece in pieces if piece.kind == "before")
-    return Text(title, "".join(text for text, _ in shown), before, tuple(shown), numbers)
+    return Text(title, "".join(text for text, _ in shown), tokens=tuple(shown), numbers=numbers)
+
+
+def _demonstrations(item: ItemReading) -> tuple[Part, ...]:
+    """What the model reads before the item, as the last part: it is long, and the same for all items of a seed."""
+    before = "".join(piece.text for piece in item.pieces if piece.kind == "before")
+    return (Texts("Demonstrations", (Text("Read before the question", before),)),) if before else ()
 
 
 def _certificate(item: ItemReading) -> Table:
@@ -104,6 +109,7 @@ def item_certificate(item: ItemReading, board: Board, options: NoOptions, theme:
         Table("Options", ("candidate", "probability"), tuple((o.candidate, o.probability) for o in item.options)),
         Table("Scores", heads, rows),
         *((Table("The same text in other regimes", ("item", "regime", "label"), twins),) if twins else ()),
+        *_demonstrations(item),
     )
     return Drawing(
         None,

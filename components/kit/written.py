@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from analysis.errors import UserError
+from analysis.spoken import counted
 from analysis.steering.answers import WrittenText, WrittenTexts
 from components.kit.labels import as_text
 from components.kit.part import Table, Text, Texts
@@ -53,7 +54,8 @@ def text_parts(texts: WrittenTexts, options: TextsOptions, steered: str, control
     return shown, Table("Numbers of the texts", ("text", "tokens", *_NAMES), rows)
 
 
-_NAMES = ("mean KL per token, nats", "perplexity, unsteered model", "repeated 3-grams")
+MEAN_KL = "mean KL per token, nats"
+_NAMES = (MEAN_KL, "perplexity, unsteered model", "repeated 3-grams")
 
 
 def _text(title: str, text: WrittenText, prompt: str) -> Text:
@@ -64,7 +66,7 @@ def _text(title: str, text: WrittenText, prompt: str) -> Text:
 
 
 def _measured(text: WrittenText) -> dict[str, float]:
-    numbers = {"mean kl": text.mean_kl, "repetition": text.repetition, "tokens": float(len(text.ids))}
+    numbers = {MEAN_KL: text.mean_kl, "repetition": text.repetition, "tokens": float(len(text.ids))}
     return numbers if text.perplexity is None else numbers | {"perplexity": text.perplexity}
 
 
@@ -82,15 +84,15 @@ def text_control(texts: WrittenTexts, control: str) -> Control:
     if texts.control is None:
         name, text, of = "unsteered text", texts.base, "Unsteered, of the same seed"
         # Its price is zero: it is what the price is counted from.
-        numbers = {key: value for key, value in _measured(text).items() if key != "mean kl"}
+        numbers = {key: value for key, value in _measured(text).items() if key != MEAN_KL}
         said = _fluency(text)
     else:
         name, text, numbers = control, texts.control, _measured(texts.control)
         of = f"Control, {texts.control_note}" if texts.control_note else "Control"
         said = f"mean KL {text.mean_kl:.3f} nats, {_fluency(text)}"
     words = (
-        f"{of}: {said}, over the {len(text.ids)} tokens of one text. Steered: mean KL {mine.mean_kl:.3f} nats, "
-        f"{_fluency(mine)}, over {len(mine.ids)}."
+        f"{of}: {said}, over the {counted(len(text.ids), 'token')} of one text. "
+        f"Steered: mean KL {mine.mean_kl:.3f} nats, {_fluency(mine)}, over {len(mine.ids)}."
     )
     return Control(name, words, numbers)
 

@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from dash import Dash
-from flask import Response, abort, request
+from flask import Response
 
 from analysis.disk import FULL, full_disk
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.engine.operation import Operation, rebuild
 from analysis.errors import Cancelled, UserError
 from pages.common import client
+from pages.frame.api import body, text_of
 
 log = logging.getLogger(__name__)
-MAX_BODY = 1 << 20
-STREAMS = {"SteerText": "steer-text", "FeatureText": "feature-text"}
+STREAMS = {"SteerText": "steer-text", "SteerLadder": "steer-ladder", "FeatureText": "feature-text"}
 """The operations that may be asked here, each with its widget: the newest of a widget ends the older one."""
 
 
@@ -33,13 +33,13 @@ def register_routes(app: Dash) -> None:
 
     @app.server.post("/steering/stream")
     def stream() -> Response:
-        body = _body()
-        operation, refused = None, ""
-        name = body.get("operation", "SteerText")
+        operation, asked, refused = None, dict[str, Any](), ""
         try:
+            asked = body()
+            name = asked.get("operation", "SteerText")
             if not isinstance(name, str) or name not in STREAMS:
                 raise TypeError("not an operation that is asked here")
-            operation = rebuild(name, dict(body.get("params") or {}))
+            operation = rebuild(name, dict(asked.get("params") or {}))
         except UserError as error:
             refused = error.message
         except (TypeError, ValueError):
@@ -47,29 +47,16 @@ def register_routes(app: Dash) -> None:
         if operation is None:
             lines: Iterator[str] = iter([_line({"error": refused})])
         else:
-            lines = _lines(operation, str(body.get("session", ""))[:64], str(body.get("token", ""))[:64])
+            lines = _lines(operation, text_of(asked, "session", 64), text_of(asked, "token", 64))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Response(lines, mimetype="application/x-ndjson", headers=headers)
 
     @app.server.post("/steering/stop")
     def stop() -> dict[str, bool]:
         try:
-            return {"found": client().cancel(str(_body().get("token", ""))[:64])}
-        except WorkerGone:
+            return {"found": client().cancel(text_of(body(), "token", 64))}
+        except (WorkerGone, UserError):
             return {"found": False}
-
-
-def _body() -> dict[str, Any]:
-    # A form of another site cannot send this type without asking first, and nobody answers that question here.
-    if request.mimetype != "application/json" or (request.content_length or 0) > MAX_BODY:
-        abort(415)
-    try:
-        body = request.get_json(silent=True)
-    except RecursionError:  # brackets can be nested deeper than the parser goes
-        body = None
-    if not isinstance(body, dict):
-        abort(400)
-    return body
 
 
 def _lines(operation: Operation, session: str, token: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from analysis.errors import UserError
 from analysis.models.proposal import most_groups, readable_tokens, same_depth
 from analysis.snmf.answers.factorization import ExplainedCurve
 from analysis.snmf.ops.factorization import FitFactorization
+from analysis.snmf.ops.released import OpenFactorization
 from components.kit.figure_card import blank
 from components.kit.panels import user_error
 from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
@@ -24,6 +25,8 @@ from pages.mlp_features.cards import NEW_CURVE
 from pages.mlp_features.state import PATH
 
 FIELDS = ("layer", "site", "features", "kept", "init", "iterations", "tokens", "seed", "levels", "texts")
+OF_FILE = ("layer", "site", "tokens", "seed", "texts")
+"""What of the form holds for features that others made, too."""
 
 
 def job_of(model: Json, values: Sequence[Typed]) -> FitFactorization:
@@ -115,6 +118,33 @@ def fit(set_progress: Relay, clicks: int | None, *values: Typed) -> tuple[Node, 
         set_progress((*progress, picture))
 
     reply, panel = ask_job(lambda: job_of(model, form), set_progress, session, PATH, relay, FitFactorization)
+    return (panel, no_update) if reply is None else (None, asdict(reply.question))
+
+
+@callback(
+    Output("mlp-new-problem", "children", allow_duplicate=True),
+    Output("mlp-made", "data", allow_duplicate=True),
+    Input("mlp-open-file", "contents"),
+    *[State(f"mlp-new-{name}", "value") for name in OF_FILE],
+    State("model", "data"),
+    State("session", "data"),
+    background=True,
+    progress=[Output("mlp-new-bar", "value"), Output("mlp-new-state", "children")],
+    progress_default=["0", ""],
+    running=[(Output("mlp-new-go", "disabled"), True, False), (Output("mlp-new-stop", "disabled"), False, True)],
+    cancel=[Input("mlp-new-stop", "n_clicks")],
+    interval=500,
+    prevent_initial_call=True,
+)
+def open_file(set_progress: Relay, contents: str | None, *values: Typed) -> tuple[Node, Json]:
+    """Features that others factorized, at the block and site of the form, as a factorization."""
+    *form, model, session = values
+    if not contents:
+        return no_update, no_update
+    settings = dict(zip(OF_FILE, form, strict=True)) | {"texts": form[-1] or "", "file": contents.partition(",")[2]}
+    reply, panel = ask_job(
+        lambda: OpenFactorization(spec_of(model), **settings), set_progress, session, PATH, None, OpenFactorization
+    )
     return (panel, no_update) if reply is None else (None, asdict(reply.question))
 
 

@@ -8,6 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.snmf.ops.factorization import MAX_TEXTS, FitFactorization
+from analysis.snmf.ops.released import MAX_FILE
 from components.kit.field import choice_field, number_field
 from components.kit.names import named, progress
 from components.kit.panels import empty
@@ -226,6 +227,11 @@ def fit_tab() -> Node:
                             progress("mlp-new-bar", "fitting the features"),
                         ],
                         className="attune-row",
+                    ),
+                    dcc.Upload(
+                        html.Button("Open features of others (.safetensors)", className="attune-button", type="button"),
+                        id="mlp-open-file",
+                        max_size=MAX_FILE,
                     ),
                     html.Div(id="mlp-new-state", className="attune-note mlp-state", **{"aria-live": "polite"}),
                     html.Div(id="mlp-new-problem"),

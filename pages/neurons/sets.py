@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from dash import Input, Output, State, callback, dcc, no_update
+from dash import Input, Output, State, callback, ctx, dcc, no_update
 
 from analysis.engine.client import Reply
 from analysis.rotate.answers.sets import ChannelSetCard, KnownSet, KnownSets
@@ -18,6 +18,7 @@ from analysis.rotate.ops.sets import (
     ReadNeuronList,
     WriteChannels,
 )
+from analysis.spoken import counted
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.rotate.sets import channel_set, set_table
@@ -36,7 +37,7 @@ def _base64(content: str) -> str:
 
 def options_of(sets: tuple[KnownSet, ...]) -> list[dict[str, str]]:
     """Sets as a dropdown takes them."""
-    return [{"label": f"{s.label} ({len(s.neurons)} neurons)", "value": s.name} for s in sets]
+    return [{"label": f"{s.label} ({counted(len(s.neurons), 'neuron')})", "value": s.name} for s in sets]
 
 
 @callback(
@@ -68,6 +69,8 @@ def list_sets(tab: str, newest: str | None, model: Json, chosen: str | None, ses
     Output("nrn-set-said", "children"),
     Output("nrn-set-error", "children"),
     Input("nrn-results-upload", "contents"),
+    Input("nrn-results-path", "n_submit"),
+    State("nrn-results-path", "value"),
     State("nrn-results-upload", "filename"),
     State("nrn-layer", "value"),
     State("nrn-vector", "value"),
@@ -76,14 +79,17 @@ def list_sets(tab: str, newest: str | None, model: Json, chosen: str | None, ses
     prevent_initial_call=True,
 )
 def open_results(
-    contents: list[str] | None, names: list[str] | None, layer: Typed, vector: Typed, model: Json, session: str
-) -> tuple[Json, Node, Node]:
+    contents: list[str] | None, _enter: int | None, path: str | None, names: list[str] | None, layer: Typed,
+    vector: Typed, model: Json, session: str,
+) -> tuple[Json, Node, Node]:  # fmt: skip
     """Take in results of others; the block and the vector above hold where the files name none."""
-    if not contents:
+    typed = (path or "").strip() if ctx.triggered_id == "nrn-results-path" else ""
+    if not typed and not contents:
         return no_update, no_update, no_update
-    files = tuple((name, _base64(content)) for name, content in zip(names or (), contents, strict=True))
+    pairs = () if typed else zip(names or (), contents or (), strict=True)
+    files = tuple((name, _base64(content)) for name, content in pairs)
     reply, panel = ask_for(
-        lambda: OpenChannels(spec_of(model), files=files, layer=layer, vector=vector), session, "nrn-open"
+        lambda: OpenChannels(spec_of(model), files=files, path=typed, layer=layer, vector=vector), session, "nrn-open"
     )
     return (no_update, None, panel) if reply is None else (reply.answer.name, reply.answer.sentence, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from analysis.rotate.ops.sets import FindMany
@@ -75,7 +76,18 @@ def lists_tab() -> Node:
             SETS.layout(
                 html.Div(
                     [
-                        _bring("nrn-results-upload", "Open results.pt (and metadata.json)", multiple=True, size=160),
+                        _bring("nrn-results-upload", "Open results.pt (and metadata.json)", multiple=True, size=34),
+                        dbc.Label(
+                            "Path of a results.pt on the machine of the app",
+                            html_for="nrn-results-path",
+                            className="visually-hidden",
+                        ),
+                        dbc.Input(
+                            id="nrn-results-path",
+                            placeholder="from 34 MB on: its path, and Enter",
+                            size="sm",
+                            maxLength=1000,
+                        ),
                         _pick("nrn-set", "set", "No set yet"),
                         _pick("nrn-set-against", "beside", "channels made beforehand"),
                         button("nrn-set-read", "Read", primary=True),

@@ -233,7 +233,7 @@ def _others(probes: str) -> Node:
                         button("oth-probes-open", "Open probes of others (.pt, .pth, .safetensors)"),
                         id="oth-probes-upload",
                         multiple=True,
-                        max_size=64 << 20,
+                        max_size=34 << 20,
                     ),
                     number_field(OpenProbes, "block", "oth-probes-block", "block, if no file says it"),
                     html.Div(

@@ -22,6 +22,8 @@ from pages.state import names_of
 from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_at_start, settings_of
 
 START_STRENGTH, START_MODE = 0.6, "add"
+FIRST = ("small", "grammar", "token", "mixed", "theme")
+"""Characters of regions, that on which a page opens last; of one that says nothing (a score of zero) none."""
 FactorsOf = Callable[[str], tuple[int, Sequence[float]] | None]
 """Region and local factors of a context, "region:row"; None if they cannot be had."""
 
@@ -55,7 +57,7 @@ def opening(fit: FitMap, before: Sequence[Row] | None, start: SteeringSettings |
             return rows, None
     if before and before[0].fit in ("", fit.fit):
         return None, None
-    best = max(fit.regions, key=lambda r: (r.character == "theme", r.score))
+    best = max(fit.regions, key=lambda r: (FIRST.index(r.character) if r.score > 0 else -1, r.score, r.size))
     return [Row(best.region, START_STRENGTH, (), fit.fit)], None
 
 

@@ -42,13 +42,16 @@ def open_vectors(contents: str | None, name: str | None, block: Typed, model: Js
     Output("vectors-list", "children"),
     Input("region-fit", "value"),
     Input("vectors-changed", "data"),
+    Input("files-opened", "data"),
     Input("vectors-set", "data"),
     State("model", "data"),
     State("steer", "data"),
     State("start-steer", "data"),
     prevent_initial_call=True,
 )
-def list_vectors(fit: str | None, _changed: Json, taken: Json, model: Json, steer: Json, start: Json) -> Node:
+def list_vectors(
+    fit: str | None, _changed: Json, _opened: Json, taken: Json, model: Json, steer: Json, start: Json
+) -> Node:
     """The table, with the strengths of the set-up; a preset or a file that was taken brings its own."""
     if not fit:
         return no_update

@@ -63,13 +63,13 @@ def layout(**_query: str) -> Node:
                         number_field(TrainToy, "seed", "toy-seed", "seed"),
                         choice_field(TrainToy, "task", "toy-task", TASKS),
                         choice_field(TrainToy, "recipe", "toy-recipe", RECIPES),
-                        html.Button("Train", id="toy-train", className="attune-button attune-primary", type="button"),
-                        html.Button("Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True),
                     ],
                     className="attune-row",
                 ),
                 html.Div(
                     [
+                        html.Button("Train", id="toy-train", className="attune-button attune-primary", type="button"),
+                        html.Button("Cancel", id="toy-cancel", className="attune-button", type="button", disabled=True),
                         progress("toy-bar", "training the toy"),
                         html.Span(id="toy-text", className="attune-note"),
                     ],

@@ -13,6 +13,7 @@ import pytest
 from analysis import catalogue, shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora import passages as corpus
 from analysis.engine.client import Reply
 from analysis.engine.context import Context
@@ -29,7 +30,7 @@ from analysis.findings.store import findings
 from analysis.mfa.library import open_fit, save_fit
 from analysis.mfa.ops.regions import ExplainTokens, RegionCard, RegionEffects, RegionMap, RenameRegion
 from analysis.mfa.ops.steer import SteerNext, SteerText
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.sites import Site
 from analysis.progress import silent

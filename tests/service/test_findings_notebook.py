@@ -29,7 +29,6 @@ from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.drawn import draw
 
 ROOT = Path(__file__).resolve().parents[2]
-HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))")
 TEXT = 'one two "three" one\n<b>two</b>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from analysis import shelf
 from analysis.activations import fits
@@ -36,6 +38,7 @@ from analysis.snmf.ops.factorization import (
     ListFactorizations,
     SearchFeatures,
 )
+from analysis.snmf.ops.released import OpenFactorization
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -231,6 +234,23 @@ def test_labels_of_own_passages_give_detection_by_theme(bench: Bench) -> None:
     assert all("no themes" not in card["detection"]["sentence"] for card in cards)
     assert {t["theme"] for card in cards for t in card["themes"]} <= {p.theme for p in rows}
     assert any(card["detection"]["auc"] is not None for card in cards)
+    (library.FACTORIZATIONS.own() / f"{made['fit']}.json").unlink()
+
+
+def test_features_of_others_open_as_a_factorization(bench: Bench) -> None:
+    width = bench.fit.components.shape[1]
+    others = torch.randn(width, 6, generator=torch.Generator().manual_seed(3)) * 7
+    file = base64.b64encode(save({"F_": others})).decode()
+    texts = json.dumps([{"prompt": p.text, "label": p.theme} for p in passages()])
+    made = bench.data(OpenFactorization(SPEC, file, LAYER, "mlp_hidden", 300, 0, texts))
+    fit = open_factorization(bench.context.memory, made["fit"])
+    assert torch.allclose(fit.components, torch.nn.functional.normalize(others.T, dim=1), atol=1e-3)
+    assert fit.manifest["released"]["sha256"] and "6 features of a file" in made["sentence"]
+    assert fit.passages == [Passage(p.text, p.theme) for p in passages()]
+    card = bench.data(FeatureCard(SPEC, made["fit"], 2))
+    assert card["contexts"] and "opened on the MLP features page" in fit.facts().caption
+    with pytest.raises(UserError, match="blocks 0 to 3"):
+        bench.perform(OpenFactorization(SPEC, file, 4, "mlp_hidden", 300, 0, texts))
     (library.FACTORIZATIONS.own() / f"{made['fit']}.json").unlink()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -28,6 +29,7 @@ from analysis.home import folder
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
+from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,
@@ -39,7 +41,7 @@ from analysis.mfa.ops.regions import (
 )
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, StrengthForKL
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.models.facts import describe
@@ -336,6 +338,27 @@ def test_the_price_of_each_token_is_that_of_two_plain_passes(bench: Bench) -> No
     assert data["perplexity"] == pytest.approx(np.exp(np.mean(data["surprise"])), rel=1e-4)
 
 
+@pytest.mark.parametrize("by", ["kl", "strength"])
+def test_each_rung_of_a_ladder_is_the_text_at_its_strength(bench: Bench, by: Any) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5), RegionSetting(4, 0.1))
+    found = SteerLadder.answer_from(bench.perform(SteerLadder(SPEC, TEXT, False, settings, 1, by, 6, 0.8, 0.95, 5)))
+    if by == "strength":
+        assert [rung.strength for rung in found.rungs] == list(STRENGTHS)
+    else:
+        assert [rung.target for rung in found.rungs] == list(KLS)[: len(found.rungs)]
+        assert all(rung.met for rung in found.rungs[:-1])
+        assert all(abs(rung.kl - (rung.target or 0)) <= 0.02 * (rung.target or 0) for rung in found.rungs if rung.met)
+    for rung in found.rungs:
+        made = bench.steer(RegionSetting(1, rung.strength), RegionSetting(4, 0.1))
+        alone = bench.data(SteerText(SPEC, TEXT, False, made, count=6, temperature=0.8, seed=5))
+        assert list(rung.text.ids) == alone["steered"]["ids"] and list(found.base.ids) == alone["base"]["ids"]
+        assert rung.text.mean_kl == pytest.approx(alone["steered"]["mean_kl"], rel=1e-3, abs=1e-5)
+        assert rung.presence == pytest.approx(alone["presence"]["steered"][0], abs=1e-4)
+        assert rung.kl == pytest.approx(bench.data(SteerNext(SPEC, TEXT, False, made))["kl"], abs=1e-5)
+    with pytest.raises(UserError, match="not on the sliders"):
+        SteerLadder(SPEC, TEXT, False, settings, 3)
+
+
 def test_the_base_text_is_made_once_and_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     real = writing.generate_batch
@@ -408,7 +431,8 @@ def test_a_set_up_goes_out_and_comes_back(bench: Bench) -> None:
     settings = bench.steer(RegionSetting(1, 0.5, (1.5, 0.0)), RegionSetting(3, 0.25), mode="add", layers=(2,))
     body = saved(bench, settings)
     found = opened(bench, body)
-    assert SteeringSettings.from_dict(found["steer"]) == settings and found["interventions"] == 6 == len(load(body))
+    assert SteeringSettings.from_dict(found["steer"]) == settings and found["interventions"] == 6
+    assert len([name for name in load(body) if name.startswith("vectors.")]) == 6
     assert found["generation"] == {
         "steer-prompt": TEXT, "steer-chat": False, "count": 30, "temperature": 0.7, "top-p": 0.9, "seed": 4,
     }  # fmt: skip
@@ -440,18 +464,24 @@ def test_a_set_up_of_another_model_is_refused(bench: Bench, tmp_path: Path) -> N
     assert caught.value.field == "file"
 
 
-def test_a_set_up_whose_fit_is_gone_or_another_says_so(
+def test_a_set_up_whose_fit_is_gone_or_another_opens_on_the_regions_that_came_with_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     body = saved(bench, bench.steer(RegionSetting(1, 0.5)))
     fit = bench.fit
     moved = dataclasses.replace(fit, parameters=dataclasses.replace(fit.parameters, means=fit.parameters.means + 1))
     bench.context.memory.put(REGION_SETS.key(REGION_SETS.own() / bench.name), moved, 1)
-    assert "other vectors now" in opened(bench, body)["remarks"][0]
+    found = opened(bench, body)
+    assert found["brought"] and "Its fit is not here as it was" in found["remarks"][0]
     bench.context.memory = type(bench.context.memory)()
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))
     found = opened(bench, body)
-    assert "not in this data folder" in found["remarks"][0] and found["steer"]["fit"] == bench.name
+    steer = SteeringSettings.from_dict(found["steer"])
+    assert (
+        found["brought"] and steer.fit.startswith(bench.name + "-part-") and steer.regions == (RegionSetting(0, 0.5),)
+    )
+    again = load(saved(bench, steer))  # what steers there is what steered here
+    assert torch.equal(again["vectors.0"], load(body)["vectors.0"])
 
 
 @pytest.mark.parametrize("generation", ["{", "[]", '{"temperature": "hot"}', '{"seed": [1]}', '{"count": "x"}', "1"])
@@ -501,7 +531,7 @@ def test_what_this_fit_or_model_does_not_have_is_refused(bench: Bench) -> None:
         (SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(0, 0.5), layers=(4,))), "layers"),
         (SteerNext(SPEC, TEXT, True, bench.steer(RegionSetting(0, 0.5))), "prompt"),
         (ExplainTokens(SPEC, bench.name, "the " * 230), "text"),
-        (EstimateFit(SPEC, layer=4, tokens=1000, regions=5, factors=2), "site"),
+        (EstimateFit(SPEC, layer=4, tokens=1000, regions=5, factors=2), "layer"),
         (EstimateFit(SPEC, layer=1, tokens=4000, regions=5, factors=48), "factors"),
         (FitRegions(SPEC, layer=4, tokens=1000, regions=5, factors=2), "layer"),
     ]
@@ -569,14 +599,17 @@ def test_more_regions_than_the_data_can_tell_apart_are_a_sentence(
 
 def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops_fit, "read_source", lambda source, check=None: passages())
-    operation = FitRegions(SPEC, layer=2, tokens=1000, regions=3, factors=1, noise="component")
+    operation = FitRegions(SPEC, layer=3, tokens=1000, regions=3, factors=1, noise="component", blocks=(2, 1))
     estimate = bench.data(EstimateFit(SPEC, layer=2, tokens=1000, regions=3, factors=1))
     assert estimate["seconds"] > 0 and "on this machine" in estimate["sentence"]
     found = bench.data(operation)
     assert found["fit"] in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]] and found["fit"] in found["sentence"]
     assert found["history"][-1]["train"] > found["history"][0]["train"]
     fit = open_fit(bench.context.memory, found["fit"])
-    assert fit.site == Site(2) and fit.parameters.noise.ndim == 2
+    # Of the blocks that were looked at, none of which tells more of themes than the other, the first.
+    bits = fit.manifest["looked_at"]
+    assert set(bits) == {"1", "2"} and fit.site == Site(max((2, 1), key=lambda block: bits[str(block)]))
+    assert found["settings"]["layer"] == fit.site.layer and fit.parameters.noise.ndim == 2
     assert fit.manifest["corpus"] == corpus_hash(passages()) and fit.passages == passages()
     assert bench.data(SteerNext(SPEC, TEXT, False, SteeringSettings(fit.name, (RegionSetting(0, 0.5),))))["kl"] > 0
     check_served_only_with_its_files(bench.context, operation)

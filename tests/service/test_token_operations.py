@@ -16,6 +16,7 @@ import torch
 from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
+from analysis.activations.recipe import WINDOW
 from analysis.corpora import passages as corpus
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -23,7 +24,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.mfa.library import open_fit, save_fit
-from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
+from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.reading import explain
 from analysis.models import trace as tracing
 from analysis.models.facts import describe

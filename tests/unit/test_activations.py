@@ -20,7 +20,15 @@ from torch import Tensor
 
 from analysis.activations import collect as collecting
 from analysis.activations import room
-from analysis.activations.collect import collect, estimate, passage_order, recipe_of, start_tokens, tokens_of
+from analysis.activations.collect import (
+    collect,
+    collect_each,
+    estimate,
+    passage_order,
+    recipe_of,
+    start_tokens,
+    tokens_of,
+)
 from analysis.activations.recipe import Recipe
 from analysis.activations.room import require_room
 from analysis.activations.store import ActivationStore, site_key
@@ -29,7 +37,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.capture import Captured
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
-from analysis.spoken import duration
+from analysis.spoken import counted, duration
 from tests.unit.test_fit import loaded_tiny
 
 STREAM, HIDDEN = Site(1), Site(0, "mlp_hidden")
@@ -478,6 +486,36 @@ def test_norms_far_from_the_median_are_left_out_and_counted(monkeypatch: Any) ->
     assert everything.dropped == 0 and 0 < strict.dropped == everything.rows - strict.rows
 
 
+def test_sites_read_in_one_pass_have_the_stores_of_their_own(monkeypatch: Any, home: Path, tmp_path: Path) -> None:
+    model, passages = loaded(), texts(60)
+    # A guard that leaves rows out, others at each site: what one site lacks must not be lacking at the other.
+    guard = {"norm_guard": 1.2}
+    passes: list[int] = []
+    capture = collecting.capture
+
+    def counted(loaded: Any, batches: Any, sites: Any, **options: Any) -> Any:
+        passes.append(len(sites))
+        return capture(loaded, batches, sites, **options)
+
+    monkeypatch.setattr(collecting, "capture", counted)
+    monkeypatch.setattr(collecting, "CHUNK_CHARACTERS", 200)
+    both = collect_each(model, passages, {STREAM: 300, HIDDEN: 150}, **guard)
+    assert passes[0] == 2 and set(passes) == {1, 2}  # the one that has enough is not read on
+    for site, tokens in ((STREAM, 300), (HIDDEN, 150)):
+        alone = ActivationStore(tmp_path / site.kind, recipe_of(model, passages, [site], **guard))
+        collect(model, passages, [site], alone, max_tokens=tokens, **guard)  # type: ignore[arg-type]
+        assert both[site].rows == alone.rows >= tokens and both[site].dropped == alone.dropped > 0
+        assert torch.equal(both[site].read(site), alone.read(site))
+        assert all(map(torch.equal, both[site].index(), alone.index()))
+    # A longer one goes on where it was, and what is there is not read again.
+    passes.clear()
+    more = collect_each(model, passages, {STREAM: 500, HIDDEN: 150}, **guard)
+    assert set(passes) == {1} and more[STREAM].rows >= 500 and more[HIDDEN].rows == both[HIDDEN].rows
+    passes.clear()
+    collect_each(model, passages, {STREAM: 500, HIDDEN: 150}, **guard)
+    assert not passes
+
+
 def test_what_cannot_be_collected_is_refused_before_the_model_runs(monkeypatch: Any, home: Path) -> None:
     model, passages = loaded(), texts(5)
 
@@ -488,7 +526,7 @@ def test_what_cannot_be_collected_is_refused_before_the_model_runs(monkeypatch: 
     for arguments, options, field in (
         (([], [STREAM]), {}, "texts"),
         ((passages, []), {}, "site"),
-        ((passages, [Site(99)]), {}, "site"),
+        ((passages, [Site(99)]), {}, "layer"),
         ((passages, [STREAM]), {"max_tokens": 0}, "tokens"),
         ((passages, [STREAM]), {"window": 4}, "window"),
         ((passages, [STREAM]), {"skip_first": 128}, "window"),
@@ -520,3 +558,7 @@ def test_the_estimated_bytes_are_those_on_disk() -> None:
     widths = {site: store.width(site) for site in (STREAM, HIDDEN)}
     expected = estimate(loaded().facts, [STREAM, HIDDEN], store.rows, widths)["bytes"]
     assert room.used(store.path) == pytest.approx(expected, abs=4000)
+
+
+def test_one_thing_is_counted_as_one() -> None:
+    assert [counted(n, "token") for n in (0, 1, 2000)] == ["0 tokens", "1 token", "2,000 tokens"]

@@ -117,10 +117,11 @@ def test_every_card_and_panel_of_the_page_has_a_view() -> None:
 def test_an_item_is_pinned_with_its_certificate_and_what_each_measure_is_worth() -> None:
     drawing = tables.item_certificate(item(), made_board(), NONE, "light")
     (text,) = named(drawing, "").texts
-    assert text.prompt == piece_text("before") and text.text.startswith("Key: 4\nSum: 1+3\nSteps: 1+3=4.")
+    assert not text.prompt and text.text.startswith("Key: 4\nSum: 1+3\nSteps: 1+3=4.")
     assert "".join(token for token, _ in text.tokens) == text.text and text.text.endswith("\nAnswer: 4")
     assert [token for token, shade in text.tokens if shade] == ["4"]  # the key
     assert text.numbers == {"P": 0.9}
+    assert drawing.parts[-1].texts[0].text == piece_text("before") and drawing.parts[-1].title == "Demonstrations"
     label = dict(named(drawing, "Label").rows)
     assert label["label"] == "unfaithful" and label["certificate"] == "1 of 2 passed"
     assert column(named(drawing, "Certificate"), "as the label says") == {"key swapped": "yes", "result": "no"}

@@ -156,7 +156,7 @@ def test_texts_of_a_feature_have_the_baseline_as_their_control() -> None:
     assert shown.texts[1].title == "With the feature" and [t for t, _ in shown.texts[1].tokens] == [" a", "\n"]
     assert drawing.control is not None and drawing.control.name == "random sparse directions"
     assert "a null" in drawing.control.text and drawing.numbers["strength of feature 3"] == 2.0
-    assert drawing.numbers["mean kl"] == 0.3 and drawing.numbers["perplexity"] == 7.5
+    assert drawing.numbers["mean KL per token, nats"] == 0.3 and drawing.numbers["perplexity"] == 7.5
     with pytest.raises(UserError, match="other texts"):
         parts.feature_texts.draw(dataclasses.replace(texts, base=text(9, 9)), options, "light")
 

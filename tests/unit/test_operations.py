@@ -80,6 +80,7 @@ OTHER: dict[str, Any] = {
     "scale": 2.0,
     "story": "edit",
     "width": "narrow",
+    "blocks": (1, 2),
     "embedding": "isomap",
     "edits": ((18, 0),),
     "source": '{"kind": "dataset", "name": "owner/name"}',
@@ -110,10 +111,12 @@ OTHER: dict[str, Any] = {
     "unit": "absolute",
     "probes": "opened-others",
     "given": "0" * 16,
+    "by": "strength",
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),
     "against": "other",
+    "path": "elsewhere",
     "outliers": "0" * 16,
     "content": "AA==",
     "place": "resid_mid",
@@ -130,6 +133,7 @@ def example_of(name: str) -> Operation:
     # Some fields are checked against each other, so their defaults alone are no question.
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
@@ -138,6 +142,7 @@ def example_of(name: str) -> Operation:
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
+        "OpenFactorization": {"file": "AAAA"},
         **{n: {"item": "R-0-3+4"} for n in ("FaithItem", "FaithTrace", "FaithIntervene")},
     }.get(name, {})
     if issubclass(cls, OfGame):

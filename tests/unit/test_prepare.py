@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from analysis import shelf
 from analysis.engine.context import Context
@@ -19,6 +18,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.home import home
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
 from analysis.prepare import products
@@ -61,34 +61,35 @@ def test_what_is_there_is_not_made_again_and_what_does_not_fit_is_named() -> Non
     assert plan([Want("no model can", ())], 100).left_out == ()
 
 
-seconds = st.floats(0.1, 1e4)
-wants = st.builds(
-    lambda costs, there: Want("w", tuple(costs), min(there, len(costs))),
-    st.lists(seconds, max_size=4),
-    st.integers(0, 4),
-)
+def test_a_plan_fits_its_budget_and_makes_no_level_twice() -> None:
+    draw = random.Random(0)
+    for _ in range(500):
+        costs = [[draw.uniform(0.1, 1e4) for _ in range(draw.randint(0, 4))] for _ in range(draw.randint(0, 6))]
+        of = [Want("w", tuple(row), draw.randint(0, len(row))) for row in costs]
+        budget = draw.uniform(0, 3e4)
+        made = plan(of, budget)
+        assert made.seconds <= budget * (1 + 1e-9)
+        places = [(step.want, step.level) for step in made.steps]
+        assert len(set(places)) == len(places)
+        for n, want in enumerate(of):
+            levels = [level for at, level in places if at == n]
+            assert levels == sorted(levels) and all(level >= want.present for level in levels)
+            assert made.ends[n] == max([want.present, *(level + 1 for level in levels)])
+        first = [step.level == 0 for step in made.steps]
+        assert first == sorted(first, reverse=True)
 
 
-@given(st.lists(wants, max_size=6), st.floats(0, 1e5))
-def test_a_plan_fits_its_budget_and_makes_no_level_twice(of: list[Want], budget: float) -> None:
-    made = plan(of, budget)
-    assert made.seconds <= budget * (1 + 1e-9)
-    places = [(step.want, step.level) for step in made.steps]
-    assert len(set(places)) == len(places)
-    for n, want in enumerate(of):
-        levels = [level for at, level in places if at == n]
-        assert levels == sorted(levels) and all(level >= want.present for level in levels)
-        assert made.ends[n] == max([want.present, *(level + 1 for level in levels)])
-    first = [step.level == 0 for step in made.steps]
-    assert first == sorted(first, reverse=True)
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return tiny()
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> Iterator[Context]:
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     monkeypatch.setattr(shelf, "DATA", tmp_path / "none")
     residents = Residents(limit=1)
-    residents.put(tiny())
+    residents.put(loaded)
     made = Context(residents, ResultStore(tmp_path / "results"))
     CLOCK.now = 0.0
     yield made
@@ -218,8 +219,7 @@ def test_a_level_without_room_is_not_offered(context: Context, things: Callable[
     assert made() == "a0" and answer.sentence.startswith("Nothing was made. A: cannot be made here. It takes")
 
 
-def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context) -> None:
-    loaded = context.model(SPEC)
+def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Context, loaded: LoadedModel) -> None:
     rate = rate_of(loaded)
     assert 0 < rate.seconds_per_token < 1 and rate.flops > 1e6 and rate.memory > 0 and rate.disk > 0
     assert loaded.extras and rate_of(loaded).seconds_per_token == rate.seconds_per_token
@@ -234,9 +234,7 @@ def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Co
         assert product.page in PAGES
 
 
-def test_a_product_that_is_bundled_counts(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    loaded = tiny()
+def test_a_product_that_is_bundled_counts(loaded: LoadedModel) -> None:
     facts = dataclasses.replace(loaded.facts, fingerprint="4f04dc6923d2ff61e3de")
     for product in PRODUCTS:
         levels = product.levels(SPEC, facts, rate_of(loaded))

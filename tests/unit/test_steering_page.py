@@ -46,6 +46,7 @@ from components.mfa.region_figures import MapOptions, TokenOptions
 from components.mfa.region_list import matching, ranked, region_rows, themeless
 from components.mfa.sliders import END, more_options, region_sliders
 from components.mfa.steering_figures import ControlOptions, NextOptions
+from pages.frame import api
 from pages.frame import streams as route
 from pages.state import read
 from pages.steering.state import START_TEXT, Row, SteeringState, plain_rows, rows_of, rows_on
@@ -294,6 +295,18 @@ def test_a_page_opens_on_what_the_address_says_or_on_the_best_theme(client: Flas
     assert numbers(rows) == [2] and "left out" in problem.children
     for start in (None, SteeringSettings("other", asked.regions), SteeringSettings("f")):
         assert numbers(opened(None, start)[0]) == [3]
+
+
+def test_a_fit_without_themes_opens_on_what_leans_to_one_and_then_on_a_token(client: FlaskClient) -> None:
+    from pages.steering.sliders import opening
+
+    fit = some_regions(12)
+    rest = tuple(r for r in fit.regions if r.character != "theme")
+    first = opening(dataclasses.replace(fit, regions=rest), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "mixed"
+    few_texts = tuple(dataclasses.replace(r, score=0.0) if r.character == "mixed" else r for r in rest)
+    first = opening(dataclasses.replace(fit, regions=few_texts), None, None)[0]
+    assert first is not None and {r.region: r.character for r in rest}[first[0].region] == "token"
 
 
 def test_another_fit_takes_the_regions_of_the_last_one_off_the_sliders(client: FlaskClient) -> None:
@@ -579,7 +592,8 @@ def test_a_form_of_another_site_is_refused(client: FlaskClient, faked: Any) -> N
         assert client.post(path, data=body, content_type="text/plain").status_code == 415
         assert client.post(path, data=body, content_type="multipart/form-data").status_code == 415
         assert client.post(path, data=body).status_code == 415
-        assert client.post(path, data=b" " * (route.MAX_BODY + 1), content_type="application/json").status_code == 415
+        long = client.post(path, data=b" " * (api.MAX_BODY + 1), content_type="application/json")
+        assert "too much at once" in long.text or long.get_json() == {"found": False}
         assert client.post(path, json={"params": PARAMS}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
         # Not served at all: Dash answers a GET of any address with its own page.
         assert client.get(path).mimetype != "application/x-ndjson"

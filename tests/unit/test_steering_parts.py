@@ -10,7 +10,7 @@ import pytest
 from analysis.errors import UserError
 from analysis.mfa.answers.regions import Effects, TokenValue
 from components.kit.part import Facts, Table, Texts
-from components.kit.written import TextsOptions, digest_of
+from components.kit.written import MEAN_KL, TextsOptions, digest_of
 from components.mfa import parts, region_figures, steering_figures
 from components.mfa.region_figures import MapOptions, TokenOptions
 from components.mfa.steering_figures import ControlOptions, NextOptions
@@ -58,7 +58,14 @@ def test_texts_stand_side_by_side_with_all_their_numbers() -> None:
     shades = [shade for _, shade in texts.texts[1].tokens]
     assert shades == pytest.approx([(0.1 / 3) ** 0.5, 0.1**0.5]), "as the boxes of the page are shaded"
     assert drawing.numbers == {
-        **{"strength": 0.6, "mean kl": 0.2, "repetition": 0.0, "tokens": 2.0, "perplexity": 5.5, "presence": 0.7}
+        **{
+            "strength": 0.6,
+            MEAN_KL: 0.2,
+            "repetition": 0.0,
+            "tokens": 2.0,
+            "perplexity": 5.5,
+            "presence": 0.7,
+        }
     }
     table, presence = kind(drawing, Table)
     assert table.rows[1] == ("Steered", 2, 0.2, 5.5, 0.0) and presence.rows == (("3: <b>", 0.1, 0.7),)
@@ -67,7 +74,12 @@ def test_texts_stand_side_by_side_with_all_their_numbers() -> None:
 def test_the_control_of_texts_is_the_third_one_or_the_unsteered_one() -> None:
     third = drawn_again(parts.steered_texts, THREE, options=dataclasses.replace(OPTIONS, digest=""))
     assert third.control is not None and third.control.name == "random region" and "9: bread" in third.control.text
-    assert third.control.numbers == {"mean kl": 0.2, "repetition": 0.0, "tokens": 2.0, "perplexity": 5.5}
+    assert third.control.numbers == {
+        MEAN_KL: 0.2,
+        "repetition": 0.0,
+        "tokens": 2.0,
+        "perplexity": 5.5,
+    }
     two = dataclasses.replace(TEXTS, control=None)
     alone = drawn_again(parts.steered_texts, two, options=dataclasses.replace(OPTIONS, digest=""))
     assert alone.control is not None and alone.control.name == "unsteered text"

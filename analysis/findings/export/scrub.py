@@ -26,6 +26,7 @@ WORD = "[…]"
 _ESCAPE = r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[nrt]"
 _BEFORE = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 _WORDS = re.compile(_ESCAPE + r"|([^\W_]+)")
+_FRACTION = re.compile(r"\d[.,]\d")
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _PLACE = re.compile("\ue000(\\d{1,3})\ue001")
 
@@ -72,6 +73,8 @@ class Scrub:
 
     def _word(self, match: re.Match[str]) -> str:
         word = match[1].casefold() if match[1] else ""
+        if word.isdecimal() and _FRACTION.search(match.string[max(0, match.start() - 2) : match.end() + 2]):
+            return match[0]  # digits of a measured number are no number of their own
         cut = word in self._cut and match.string.startswith("…", match.end())
         return WORD if word in self._words or cut else match[0]
 

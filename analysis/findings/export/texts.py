@@ -33,10 +33,13 @@ COMMON = frozenset(
 """English words that say nothing about a text. They are hidden with its tokens, but not wherever else they stand."""
 LEAST = 3
 """Letters of the shortest word that is hidden wherever it stands."""
+DIGITS = 4
+"""Digits of the shortest whole number that is hidden wherever it stands."""
 MOST = 500
 _WORD = re.compile(r"[^\W_]+")
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _MARKS = re.compile(r"[\sĠ▁·␣↵⏎Ċ]+|\\n|<\|[^|]{1,30}\|>")
+_REGION = re.compile(r"region \d+")  # what a region is called that nobody named
 _PATH = re.compile(r"(?:/|~|\.{1,2}/|[A-Za-z]:\\).+")
 
 
@@ -127,8 +130,10 @@ def bare(label: str) -> str:
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a text that are hidden wherever they stand."""
-    return {w for w in _WORD.findall(text) if len(w) >= LEAST and w.casefold() not in COMMON and not w.isdecimal()}
+    """The words of a text that are hidden wherever they stand; of whole numbers those of DIGITS and more, which may be
+    a year or a code: shorter ones say little, and stand everywhere."""
+    least = {True: DIGITS, False: LEAST}
+    return {w for w in _WORD.findall(text) if len(w) >= least[w.isdecimal()] and w.casefold() not in COMMON}
 
 
 def variants(text: str) -> set[str]:
@@ -179,5 +184,5 @@ def _settings(value: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, str):
         if _PATH.fullmatch(value) and not any(c.isspace() for c in value.strip()):
             yield "path", value
-        elif name in NAMES or any(c.isspace() for c in value.strip()):
+        elif name in NAMES or (any(c.isspace() for c in value.strip()) and not _REGION.fullmatch(value)):
             yield "prompt", value

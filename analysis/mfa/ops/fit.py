@@ -14,11 +14,12 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
-from analysis.fields import Choice, Whole
+from analysis.fields import Choice, Whole, whole
 from analysis.mfa.answers.regions import FitEstimate, Iteration, KeptTexts, NewFit
 from analysis.mfa.settings import Noise
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
+from analysis.progress import portion
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ def source_of(text: str) -> TextSource:
 
 
 A = TypeVar("A")
+MAX_BLOCKS = 8
+LOOK = 12_000
+"""Activations of each block that are looked at before one is chosen."""
 
 
 @dataclass(frozen=True)
@@ -98,35 +102,56 @@ class EstimateFit(OfFit[FitEstimate]):
 
 @dataclass(frozen=True)
 class FitRegions(OfFit[NewFit]):
-    """Collect activations, fit the mixture, describe its regions, keep the fit in the data folder."""
+    """Collect activations, fit the mixture, describe its regions, keep the fit in the data folder.
+
+    ``blocks``: if any, they are looked at first, and the fit is made at the one where themes show most, in place of
+    ``layer``.
+    """
 
     kind: ClassVar[Kind] = "job"
     writes: ClassVar[bool] = True
+    blocks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.blocks, tuple) or len(self.blocks) > MAX_BLOCKS:
+            raise UserError(f"At most {MAX_BLOCKS} blocks can be looked at.", "layer")
+        for block in self.blocks:
+            whole(block, 0, 9_999, "layer", "A block to look at")
 
     def describe(self) -> str:
         return f"Fit {self.regions} regions at block {self.layer}"
 
     def run(self, context: Context) -> Result:
         from analysis.mfa.library import REGION_SETS, save_fit
+        from analysis.mfa.look import choose_site
         from analysis.mfa.pipeline import Wanted, fit_regions
 
         loaded = context.model(self.model)
-        if self.layer >= loaded.facts.layers:
+        if max((self.layer, *self.blocks)) >= loaded.facts.layers:
             raise UserError(f"This model has blocks 0 to {loaded.facts.layers - 1}.", "layer")
         source = source_of(self.source)
 
         context.progress(0.0, "reading the texts")
         passages = read_source(source, context.check)
-        wanted = Wanted(self.place, self.tokens, self.regions, self.factors, self.noise, self.seed)
-        fitted = fit_regions(loaded, passages, wanted, context.progress)
+        place, share = self.place, 0.0
+        bits: dict[str, float] = {}
+        if self.blocks:
+            sites, share = [Site(block, self.site) for block in self.blocks], 0.2
+            place, bits = choose_site(
+                loaded, passages, sites, min(LOOK, self.tokens), portion(context.progress, 0.0, share)
+            )
+        wanted = Wanted(place, self.tokens, self.regions, self.factors, self.noise, self.seed)
+        fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0))
         fitted.manifest |= {
+            "looked_at": bits,
             "source": source.to_dict(),
             "model_spec": self.model.to_dict(),
             "command": "the Steering page",
         }
         name = save_fit(fitted, passages)
         facts = fitted.manifest
-        settings = {**self.to_params(), "fit": name, "history": facts["history"]}
+        settings = {**self.to_params(), "layer": place.layer, "fit": name, "history": facts["history"]}
         history = tuple(Iteration(**row) for row in facts["history"])
         sentence = (
             f"Kept as {name}: {facts['rows']:,} activations, iterations: {facts['n_iter']}, held-out log-likelihood "

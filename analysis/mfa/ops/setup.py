@@ -85,20 +85,20 @@ class OpenSetup(Operation[OpenedSetup]):
             raise UserError("A set-up file has at most 16 MB.", "file")
 
     def run(self, context: Context) -> OpenedSetup:
-        from analysis.mfa.part import keep_part
+        from analysis.mfa.part import keep_part, part_in
         from analysis.steering import check_setup, load_setup
 
         try:
             body = base64.b64decode(self.file, validate=True)
         except (binascii.Error, ValueError) as error:
             raise UserError("The file did not arrive whole. Choose it again.", "file") from error
-        setup = load_setup(body)
+        setup, part = load_setup(body), part_in(body)
         loaded = context.model(self.model)
         remarks = check_setup(setup, loaded.facts)
         steer, brought = _steer(setup.notes), None
         if steer is not None:
             remark = _changed(context, loaded, steer, setup)
-            brought = keep_part(body, steer, loaded.facts.fingerprint) if remark else None
+            brought = keep_part(part, steer, loaded.facts.fingerprint) if remark and part is not None else None
             if brought is not None:
                 steer = brought
                 remark = f"Its fit is not here as it was, so its regions were opened with it, as “{brought.fit}”."

@@ -25,6 +25,7 @@ from analysis.rotate.answers.sets import (
 )
 from analysis.rotate.ops.channels import MAX_CHANNELS, OPTIMISERS
 from analysis.rotate.ops.neurons import KINDS, OnNeurons
+from analysis.spoken import counted
 
 MAX_NEURONS = 500
 NAME = Text(81, words="The set of channels")
@@ -66,11 +67,13 @@ class KnownChannelSets(OnNeurons[KnownSets]):
 class OpenChannels(OnNeurons[SetKept]):
     """Open the results of the official code (``results.pt``, and ``metadata.json`` where there is one) for a model.
 
-    ``files``: (name, content in base64) pairs. ``layer`` and ``vector``: where nothing in the files names them.
+    ``files``: (name, content in base64) pairs; or ``path``, on the machine of the app: of the file, or of the folder
+    that it lies in. ``layer`` and ``vector``: where neither files nor the names of their folders name them.
     """
 
     writes: ClassVar[bool] = True
     files: tuple[Any, ...] = ()
+    path: Annotated[str, Text(1_000, words="The path")] = ""
     layer: Annotated[int, Whole(0, 9_999, words="The block")] = 0
     vector: Annotated[str, Choice(KINDS, words="The vector")] = "down"
 
@@ -82,10 +85,10 @@ class OpenChannels(OnNeurons[SetKept]):
     def run(self, context: Context) -> Result:
         from dataclasses import replace
 
-        from analysis.rotate.others import read_results
+        from analysis.rotate.others import read_folder, read_results
         from analysis.rotate.sets import CHANNEL_SETS, fit_of, keep_set
 
-        named = [_file(pair) for pair in self.files]
+        named = read_folder(self.path.strip()) if self.path.strip() else [_file(pair) for pair in self.files]
         tables = [(n, b) for n, b in named if not n.lower().endswith(".json")]
         notes = [b for n, b in named if n.lower().endswith(".json")]
         if len(tables) != 1 or len(notes) > 1:
@@ -104,15 +107,17 @@ class OpenChannels(OnNeurons[SetKept]):
         vectors.place(layer, vector)
         fits = fit_of(vectors, results, layer)
         best = max(fits, key=lambda kind: fits[kind])
-        label = f"{name[:80]}, block {layer}, {vector}"
+        short = name.rpartition("/")[2][:80]
+        label = f"{short}, block {layer}, {vector}"
         facts = vectors.loaded.facts
         kept = keep_set(
-            results, facts.fingerprint, f"opened-{name.rpartition('.')[0]}-{layer}-{vector}", label=label, others=True,
+            results, facts.fingerprint, f"opened-{short.rpartition('.')[0]}-{layer}-{vector}", label=label, others=True,
             settings={}, model=vectors.loaded.spec.label,
         )  # fmt: skip
         sentence = (
-            f"Opened {len(results.neurons)} neurons with up to {int(results.counts.max())} channels. Their first "
-            f"channels have a mean cosine of {fits[vector]:.2f} with the {vector} vectors of block {layer}."
+            f"Opened {counted(len(results.neurons), 'neuron')} with up to "
+            f"{counted(int(results.counts.max()), 'channel')}. Their first channels have a mean cosine "
+            f"of {fits[vector]:.2f} with the {vector} vectors of block {layer}."
         )
         if best != vector and fits[best] > fits[vector] + 0.1:
             sentence += f" With the {best} vectors it is {fits[best]:.2f}: they seem to be of those. Open them as such."
@@ -184,7 +189,7 @@ class FindMany(OnNeurons[SetKept]):
             raise UserError("A run takes different neurons, in ascending order.", "neurons")
 
     def describe(self) -> str:
-        return f"Channels of {len(self.neurons)} neurons of block {self.layer}"
+        return f"Channels of {counted(len(self.neurons), 'neuron')} of block {self.layer}"
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.many import find_many
@@ -198,14 +203,16 @@ class FindMany(OnNeurons[SetKept]):
             progress=context.progress,
         )  # fmt: skip
         facts = vectors.loaded.facts
-        label = f"{len(self.neurons)} neurons, block {self.layer}, {self.vector}, {self.optimiser}"
+        label = f"{counted(len(self.neurons), 'neuron')}, block {self.layer}, {self.vector}, {self.optimiser}"
         settings = {k: v for k, v in self.to_params().items() if k not in ("model", "neurons")}
         kept = keep_set(
             results, facts.fingerprint, f"run-{self.layer}-{self.vector}-{self.optimiser}", label=label, others=False,
             settings=settings, model=vectors.loaded.spec.label,
         )  # fmt: skip
         seconds = time.perf_counter() - began
-        sentence = f"Channels of {len(self.neurons)} neurons, {self.channels} of each, found in {seconds:.0f} s."
+        sentence = (
+            f"Channels of {counted(len(self.neurons), 'neuron')}, {self.channels} of each, found in {seconds:.0f} s."
+        )
         return Result(*to_wire(SetKept(kept, sentence)), files=names_of(*pair_files(CHANNEL_SETS.own() / kept)))
 
 
@@ -242,7 +249,9 @@ class ReadNeuronList(Operation[NumberList]):
         from analysis.rotate.others import read_numbers
 
         numbers = read_numbers(self.name, content_of(self.content, self.name, "neurons"), MAX_NEURONS, "neurons")
-        return NumberList(numbers, f"{len(numbers)} neurons from {self.name}, {numbers[0]:,} to {numbers[-1]:,}.")
+        return NumberList(
+            numbers, f"{counted(len(numbers), 'neuron')} from {self.name}, {numbers[0]:,} to {numbers[-1]:,}."
+        )
 
 
 @dataclass(frozen=True)
@@ -258,5 +267,6 @@ class KeepTokens(Operation[NumberList]):
         from analysis.rotate.others import keep_tokens
 
         key, count = keep_tokens(self.name, content_of(self.content, self.name, "outliers"))
-        sentence = f"{count:,} tokens from {self.name} are left out, in place of those that Attune finds."
+        leave = "is left out" if count == 1 else "are left out"
+        sentence = f"{counted(count, 'token')} from {self.name} {leave}, in place of those that Attune finds."
         return NumberList((), sentence, key)

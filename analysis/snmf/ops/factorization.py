@@ -6,7 +6,7 @@ What an artefact holds is read beside the compute thread and needs no model; con
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from analysis.answer import extended, to_wire
 from analysis.artefacts import pair_files
@@ -31,6 +31,7 @@ from analysis.snmf.answers.factorization import (
 )
 
 if TYPE_CHECKING:
+    from analysis.corpora.passages import Passage
     from analysis.models.loaded_model import LoadedModel
     from analysis.snmf.library import Factorization
 
@@ -219,6 +220,17 @@ class SearchFeatures(Operation[SearchAnswer]):
         return search_features(context.memory, self.model, self.text)
 
 
+def passages_of(texts: str) -> tuple[list[Passage], dict[str, Any]]:
+    """The passages of a form, the bundled corpus where it is empty, and what a manifest keeps of those typed in."""
+    from analysis.corpora.passages import bundled_corpus, distinct
+    from analysis.corpora.text_files import pasted
+
+    if not texts.strip():
+        return bundled_corpus(), {}
+    own = distinct(pasted(texts))
+    return own, {"passages": [[p.text, p.theme, p.kind] if p.theme or p.kind else p.text for p in own]}
+
+
 @dataclass(frozen=True)
 class FitFactorization(Operation[NewFactorization]):
     """Collect activations, factorize them, describe and score the features, keep all of it in the data folder.
@@ -263,8 +275,6 @@ class FitFactorization(Operation[NewFactorization]):
         return f"Factorize the {Site(self.layer, self.site).label} into {self.features} features"
 
     def run(self, context: Context) -> Result:
-        from analysis.corpora.passages import bundled_corpus, distinct
-        from analysis.corpora.text_files import pasted
         from analysis.corpora.text_source import TextSource
         from analysis.models.hooks import site_width
         from analysis.snmf.learning import Wanted
@@ -279,17 +289,14 @@ class FitFactorization(Operation[NewFactorization]):
             self.levels,
         )  # fmt: skip
         site_width(loaded, wanted.site)  # a site that is not there is refused before anything is read
-        own = bool(self.texts.strip())
-        passages = distinct(pasted(self.texts)) if own else bundled_corpus()
-
+        passages, kept = passages_of(self.texts)
         fit = factorize(loaded, passages, wanted, context.progress)
         fit.manifest |= {
             "source": TextSource().to_dict(),
             "model_spec": self.model.to_dict(),
             "command": "the MLP features page",
+            **kept,
         }
-        if own:
-            fit.manifest["passages"] = [[p.text, p.theme, p.kind] if p.theme or p.kind else p.text for p in passages]
         name = save_factorization(fit, passages)
         m = fit.manifest
         sentence = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,27 @@ def test_from_afar_no_name_is_dropped_and_nothing_is_cut(page: Page) -> None:
     assert page.evaluate(SHOWN)[0] == NAMES[0]
     head, other = (box for e in page.locator(".annotation-text").all() if (box := e.bounding_box()))
     assert head["x"] + head["width"] <= other["x"] and head["height"] > 1.5 * other["height"]
+
+
+def test_a_map_of_all_pairs_of_tokens_stays_one_picture(page: Page) -> None:
+    tokens = [f"{i} tok 1984" for i in range(41)]
+    drawn = figure(
+        [{"type": "heatmap", "x": tokens, "y": tokens, "z": [[i * j for i in range(41)] for j in range(41)]}],
+        "light",
+        xaxis={"type": "category", "tickangle": -45},
+        yaxis={"type": "category", "autorange": "reversed", "title": {"text": "query"}},
+    )
+    page.evaluate(DRAW, [exhibit(figure=plain_figure(drawn)), {"big": True, "height": 500}])
+    assert page.locator(".attune-exhibit-rows").is_hidden()
+    shown = sorted(page.evaluate(SHOWN), key=lambda label: int(label.split()[0]))
+    step = int(shown[1].split()[0])
+    assert step > 1 and shown == tokens[::step] and min(page.evaluate(SIZES)) >= 18
+    assert "".join(page.locator(".ytitle").all_text_contents()) == f"query; one token in {step} is named"
+    tops = sorted(
+        page.evaluate("() => Array.from(document.querySelectorAll('.ytick text'), e => e.getBoundingClientRect().top)")
+    )
+    assert min(b - a for a, b in itertools.pairwise(tops)) >= 18
+    page.evaluate("() => dash_clientside.attune_exhibit.clear(document.getElementById('host'))")
 
 
 def test_names_are_told_from_numbers(page: Page) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.findings.export.handover import Handover
 from analysis.findings.export.redact import redact
-from analysis.findings.export.texts import text_id, texts_of
+from analysis.findings.export.scrub import Scrub
+from analysis.findings.export.texts import Leaving, text_id, texts_of
 from tests.unit.findings.example_board import PUBLIC, SECRET, handover
 
 WORDS = ("zebra", "quxford", "1984", "ölmühle", "twice", "paid", "%C3%96lm", "\\u00d6lm", "\\u00d6l")
@@ -105,10 +106,25 @@ def test_a_text_of_another_view_in_an_address_is_listed_and_goes_with_the_addres
     assert redact(board, {text_id(SECRET): ""}).content.pins["pin-b"].address == pin.address
 
 
+def test_the_label_of_a_region_is_no_text_that_was_typed() -> None:
+    board = handover()
+    strengths = [["region 215", 0.6], ["sweet things", 0.2], ["region of the north", 0.1]]
+    board.content.pins["pin-b"].ref["options"] = {"strengths": strengths}
+    listed = {t.text for t in texts_of(board)}
+    assert {"sweet things", "region of the north"} <= listed and "region 215" not in listed
+
+
 @pytest.mark.parametrize("choices", [{}, {"0" * 16: ""}])
 def test_nothing_hidden_changes_nothing(choices: dict[str, str]) -> None:
     board = handover()
     assert redact(board, choices) == board
+
+
+def test_numbers_of_a_hidden_text_go_but_measured_ones_stay() -> None:
+    text = "Badge 4711 opens room 12 since 0.5"
+    scrub = Scrub([Leaving(text_id(text), "prompt", text, ())], {text_id(text): ""})
+    assert scrub("4711, (4711) and a4711") == "[…], ([…]) and a4711"
+    assert scrub("0.4711 of 4711.5 and 4,711 in room 12") == "0.4711 of 4711.5 and 4,711 in […] 12"
 
 
 def test_words_of_the_program_stay_words_of_the_program() -> None:

@@ -61,6 +61,18 @@ def test_between_grammar_and_theme_lie_the_mixed_ones(share: float, character: s
     assert row["character"] == character == ("theme" if low >= 5 else "grammar" if low < 3 else "mixed")
 
 
+@pytest.mark.parametrize(("share", "named"), [(0.3, False), (0.6, True)])
+def test_of_many_themes_one_that_few_members_share_gives_no_name(share: float, named: bool) -> None:
+    """Many times as frequent as in the corpus, and yet most members are of other themes: tokens alone name it."""
+    fine = [Passage(f"text {d}", f"theme {d // 40}") for d in range(2_000)]
+    row = judged(of_theme(share), [" sky", " The"], fine)
+    assert row["lift_low"] >= 5
+    assert row["label"] == ("theme 0: sky, The" if named else "sky, The")
+    assert row["character"] == ("theme" if named else "mixed") and named == (row["purity_low"] >= 1 / 3)
+    if not named:
+        assert row["why"].startswith("leans to theme 0, 3") and "too few to bear the name" in row["why"]
+
+
 def test_a_theme_that_comes_from_few_texts_is_not_one() -> None:
     for texts in (2, 7):
         row = judged(of_theme(1.0, texts=texts))

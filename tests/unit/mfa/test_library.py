@@ -68,6 +68,14 @@ def made_fit(noise: Any = "shared", **manifest: Any) -> RegionSet:
     return RegionSet("", parameters, arrays["mean"], arrays, {**facts, **manifest})
 
 
+def test_a_fit_without_a_theme_says_so(home: Path) -> None:
+    fit = open_fit(Memory(), save_fit(made_fit(), PASSAGES))
+    assert "bears the name of a theme" not in fit.facts().caption
+    for row in fit.manifest["regions"]:
+        row["character"] = "mixed"
+    assert "None of them bears the name of a theme" in fit.facts().caption
+
+
 def test_a_fit_comes_back_as_it_was_saved(home: Path) -> None:
     fit = made_fit()
     name = save_fit(fit, PASSAGES)

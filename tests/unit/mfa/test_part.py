@@ -12,7 +12,7 @@ import torch
 from analysis import shelf as shelves
 from analysis.errors import UserError
 from analysis.mfa.library import REGION_SETS, RegionSet, save_fit
-from analysis.mfa.part import keep_part, part_of, with_part
+from analysis.mfa.part import keep_part, part_in, part_of, with_part
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.steering import SteeringSetup, load_setup, save_setup
@@ -32,6 +32,12 @@ def setup_file(fit: RegionSet, steer: SteeringSettings) -> bytes:
     """The file of a set-up with the part of its fit, as the page saves it."""
     setup = SteeringSetup("default", fit.manifest["fingerprint"], 576, tuple(interventions_of(steer, fit)))
     return with_part(save_setup(None, setup), part_of(fit, [r.region for r in steer.regions]))
+
+
+def kept(body: bytes, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
+    """The set-up on the part that came with it."""
+    part = part_in(body)
+    return None if part is None else keep_part(part, steer, fingerprint)
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def test_its_regions_come_with_it_and_steer_as_they_did(
     body = setup_file(fit, steer)
     before = interventions_of(steer, fit)
     elsewhere()
-    brought = keep_part(body, steer, fit.manifest["fingerprint"])
+    brought = kept(body, steer, fit.manifest["fingerprint"])
     assert brought is not None and brought.fit.startswith("six-part-")
     assert [r.region for r in brought.regions] == [0, 1] and brought.mode == mode
     part = REGION_SETS.read(REGION_SETS.own() / brought.fit)
@@ -68,7 +74,7 @@ def test_its_regions_come_with_it_and_steer_as_they_did(
             same = torch.allclose(value, vars(other)[name], atol=1e-4) if isinstance(value, torch.Tensor) else True
             assert same, (mode, name)
     assert part.rows()[0].label == fit.label(4) and "out of the 6 of the fit “six”" in part.facts().caption
-    assert keep_part(body, steer, fit.manifest["fingerprint"]) == brought  # again: it is there
+    assert kept(body, steer, fit.manifest["fingerprint"]) == brought  # again: it is there
     assert len(list(REGION_SETS.own().glob("*.json"))) == 1
 
 
@@ -100,7 +106,7 @@ def test_a_part_that_was_changed_is_refused(change: Callable[..., object], elsew
     body = changed(setup_file(fit, steer), change)
     elsewhere()
     with pytest.raises(UserError, match="The regions that came with this set-up cannot be read"):
-        keep_part(body, steer, fit.manifest["fingerprint"])
+        kept(body, steer, fit.manifest["fingerprint"])
     assert not list(REGION_SETS.own().iterdir())
 
 
@@ -108,5 +114,5 @@ def test_a_file_without_a_part_or_of_other_weights_brings_nothing(elsewhere: Cal
     fit = whole()
     steer = SteeringSettings("six", REGIONS)
     setup = SteeringSetup("default", "0" * 20, 576, tuple(interventions_of(steer, fit)))
-    assert keep_part(save_setup(None, setup), steer, fit.manifest["fingerprint"]) is None
-    assert keep_part(setup_file(fit, steer), steer, "0" * 20) is None
+    assert kept(save_setup(None, setup), steer, fit.manifest["fingerprint"]) is None
+    assert kept(setup_file(fit, steer), steer, "0" * 20) is None

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,13 @@ from safetensors.numpy import save_file as write_safetensors
 from analysis import shelf as shelves
 from analysis.artefacts import load_pair, pair_files
 from analysis.errors import UserError
-from analysis.mfa.vectors import keep_vectors
+from analysis.mfa.vectors import VECTORS
 from analysis.portable.file import open_file, save_file
 from analysis.portable.kinds import KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.library import CONTRASTS, contrast_entry, contrast_name
 from analysis.rotate.others import OtherResults
 from analysis.rotate.sets import keep_set
-from analysis.steering.vectors import VectorFile
 
 WEIGHTS = "f" * 64
 
@@ -68,14 +66,22 @@ def saved(kind: str, target: Path) -> tuple[Path, str]:
     """The pair of the smallest artefact of a kind, saved to a file; its path and its name in the file."""
     if kind == "contrast":
         put_contrast()
+    if kind == "vectors":
+        rows = {"direction.1": np.arange(4, dtype=np.float32)}
+        manifest = {
+            "fingerprint": WEIGHTS,
+            "model": "tiny",
+            "model_spec": {},
+            "origin": "a.gguf",
+            "hint": "",
+            "width": 4,
+        }
+        VECTORS.save(VECTORS.own() / "a", rows, manifest)
     if kind == "channels":
         grid = np.ones((2, 3), np.int32)
         channels = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
         results = OtherResults((4, 9), np.array([3, 2], np.int32), channels, grid / np.float32(2), grid, grid, 1, "up")
         keep_set(results, "f" * 32, "channels", label="two neurons", others=False, settings={}, model="tiny")
-    if kind == "vectors":
-        facts = SimpleNamespace(fingerprint="f" * 32, label="tiny", hidden=4, layers=9)
-        keep_vectors(facts, {"source": "tiny"}, VectorFile({3: np.ones(4, np.float32)}), "mood.gguf")  # type: ignore[arg-type]
     shelf = KINDS[kind].shelf
     entry = min(shelf.entries(), key=lambda e: pair_files(e.path)[1].stat().st_size)
     save_file(kind, entry.name, target, str(entry.manifest[shelf.weights]))

@@ -141,6 +141,18 @@ def test_a_run_over_their_neurons_stands_beside_theirs(bench: tuple[Context, Any
     assert FindMany.answer_from(context.perform(run)).name == ours.name
 
 
+def test_a_folder_of_the_official_layout_names_block_and_vector(bench: tuple[Context, Any], tmp_path: Path) -> None:
+    context, vectors = bench
+    folder = tmp_path / "results" / "model" / "layer_2" / "0101_mask_out_iter_C_2"
+    folder.mkdir(parents=True)
+    (folder / "results.pt").write_bytes(saved(theirs(vectors, 2, "down")))
+    for path in (folder, folder / "results.pt"):
+        opened = OpenChannels.answer_from(context.perform(OpenChannels(path=str(path), layer=0, vector="gate")))
+        assert opened.name.startswith("opened-results-2-down") and "down vectors of block 2" in opened.sentence
+    with pytest.raises(UserError, match="There is no file"):
+        context.perform(OpenChannels(path=str(tmp_path / "gone.pt")))
+
+
 def test_channels_of_other_vectors_are_said_to_be(bench: tuple[Context, Any]) -> None:
     context, vectors = bench
     files = coded(("results.pt", saved(theirs(vectors, 2, "gate"))))
