@@ -15,3 +15,8 @@ def duration(seconds: float) -> str:
 def listed(words: Sequence[str]) -> str:
     """Words in a row: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 token", "2,000 tokens"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

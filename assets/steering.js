@@ -1,6 +1,6 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { bytesOf, download, none, on, pickedFirst, register, save, triggered, turn } = window.dash_clientside.attune_kit;
+  const { bytesOf, download, none, on, pickedFirst, register, save, set, triggered, turn } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
   // ---- sliders ----
@@ -84,6 +84,23 @@
     return none();
   }
 
+  // ---- the ladder: a box for each rung, with what it is and a press that takes it ----
+  const RUNGS = [0, 1, 2, 3, 4];
+  function drawRungs({ rungs, region }) {
+    save("ladder-region", region);
+    RUNGS.forEach((n) => {
+      const rung = rungs[n];
+      set("ladder-rung-" + n, { hidden: !rung });
+      if (!rung) return;
+      const missed = rung.met ? "" : " (" + rung.target + " is not reached)";
+      set("ladder-rung-" + n + "-head", { children: rung.strength.toFixed(2) + " · KL " + rung.kl.toFixed(2) + missed });
+      save("ladder-strength-" + n, Math.round(rung.strength * 1000) / 1000);
+    });
+  }
   const { stop, write } = attune.writer("");
-  register("attune", { gather, mapClick, rowsSet, saveBytes, startStream: write, stopStream: stop, underHand });
+  const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
+  register("attune", {
+    gather, mapClick, rowsSet, saveBytes, startLadder: ladder.write, startStream: write, stopLadder: ladder.stop,
+    stopStream: stop, underHand,
+  });
 })();

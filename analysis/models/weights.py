@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from analysis.errors import UserError
+from analysis.spoken import counted
 
 _NAMED = 3
 
@@ -31,7 +32,7 @@ def check_weights(label: str, report: dict[str, Any]) -> list[str]:
     if other:
         name, stored, wanted = other[0]
         raise _bad(
-            f"{_count(len(other), 'weight')} of {label} {_have(len(other))} another shape than config.json says, such "
+            f"{counted(len(other), 'weight')} of {label} {_have(len(other))} another shape than config.json says, such "
             f"as {name}: {_shape(stored)} in the file, {_shape(wanted)} in the model. Correct config.json, or save "
             "model and config together again."
         )
@@ -43,7 +44,7 @@ def check_weights(label: str, report: dict[str, Any]) -> list[str]:
     if not unused:
         return []
     return [
-        f"The files hold {_count(len(unused), 'tensor')} that this model does not use: {_names(unused)}. What was "
+        f"The files hold {counted(len(unused), 'tensor')} that this model does not use: {_names(unused)}. What was "
         "loaded is what config.json describes; check it if those belong to the model."
     ]
 
@@ -71,14 +72,14 @@ def tie_notes(model: Any) -> list[str]:
 
 
 def _missing_sentence(label: str, missing: list[str], unused: list[str]) -> str:
-    start = f"The files of {label} lack {_count(len(missing), 'weight')} of the model: {_names(missing)}. "
+    start = f"The files of {label} lack {counted(len(missing), 'weight')} of the model: {_names(missing)}. "
     prefix = _prefix(missing, unused)
     if prefix:
         return start + (
             f"The other names in the file begin with {prefix!r}, as a wrapper leaves them behind; take that beginning "
             "off the names (or save the model that is wrapped), then load it again."
         )
-    rest = f" The files hold {_count(len(unused), 'other tensor')}: {_names(unused)}." if unused else ""
+    rest = f" The files hold {counted(len(unused), 'other tensor')}: {_names(unused)}." if unused else ""
     return start + (
         "They would be drawn at random, so the model is not loaded. Save it whole, or fetch the missing file." + rest
     )
@@ -100,10 +101,6 @@ def _names(names: Iterable[str]) -> str:
     shown = [n[:80] for n in names]
     more = len(shown) - _NAMED
     return ", ".join(shown[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _have(number: int) -> str:

@@ -18,6 +18,7 @@ from analysis.portable.answers.files import ShelfRow
 from analysis.portable.header import FIELD
 from analysis.portable.kinds import KINDS, ArtefactKind, kind_of
 from analysis.shelf import Entry
+from analysis.spoken import counted
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _title(manifest: dict[str, Any]) -> str:
     if "origin" in manifest:
         parts.append(str(manifest["origin"])[:120])
     if "neurons" in manifest:
-        parts.append(f"channels of {len(manifest['neurons'])} neurons")
+        parts.append(f"channels of {counted(len(manifest['neurons']), 'neuron')}")
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis import spoken
 from analysis.artefacts import Arrays, Wording
 from analysis.errors import UserError
 from analysis.models.prompts import token_labels
@@ -224,7 +225,8 @@ def _nearest(read: _Read, w: Tensor, others: Tensor, U: Tensor, weights: Tensor)
 def _sentence(
     one: ChannelSet, rows: list[SetRow], counted: int, vectors: int | None, against: str, error: float | None
 ) -> str:
-    text = f"{one.manifest['label']}: {len(rows)} neurons of block {one.manifest['layer']}, {one.manifest['vector']}. "
+    neurons = spoken.counted(len(rows), "neuron")
+    text = f"{one.manifest['label']}: {neurons} of block {one.manifest['layer']}, {one.manifest['vector']}. "
     if vectors is None:
         text += "Without channels of random vectors (Measure) nothing can be said of what they hold."
     else:
@@ -237,7 +239,8 @@ def _sentence(
     near = [r.nearest for r in rows if r.nearest is not None]
     if near:
         mean = float(np.mean(near))
-        text += f" Beside {against}: mean cosine of each channel with the nearest {mean:.2f} ({len(near)} neurons)."
+        of = spoken.counted(len(near), "neuron")
+        text += f" Beside {against}: mean cosine of each channel with the nearest {mean:.2f} ({of})."
     if error is not None and one.manifest["others"]:
         text += f" The kurtosis that the file states agrees within {error:.1%} with the one computed here."
         if error > 0.05:

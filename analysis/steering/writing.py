@@ -105,6 +105,26 @@ class Writer:
 
     def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
         """Write the arms, "steered" and perhaps "control", beside the unsteered text."""
+        written, remembered = self.write_all(arms)
+        return WrittenTexts(
+            base=written["base"],
+            steered=written["steered"],
+            control=written.get("control"),
+            control_note=control_note,
+            rate=self.rate,
+            base_remembered=remembered,
+            sentence=f"{len(written['steered'].ids)} steered tokens, {self.rate:.1f} a second.",
+            done=True,
+        )
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second so far, of all texts together."""
+        return self.written / max(time.perf_counter() - self.began, 1e-9)
+
+    def write_all(self, arms: dict[str, list[Intervention]]) -> tuple[dict[str, WrittenText], bool]:
+        """Write the arms beside the unsteered text, "base"; by their names, and whether that one was there from an
+        earlier request."""
         remembered = self.context.memory.get(self.key)
         base = Text("base")
         texts = [Text(name) for name in arms]
@@ -116,18 +136,7 @@ class Writer:
         else:
             self._write([*texts, base], [*arms.values(), []])
             self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
-        rate = self.written / max(time.perf_counter() - self.began, 1e-9)
-        written = {text.name: self._measured(text) for text in (*texts, base)}
-        return WrittenTexts(
-            base=written["base"],
-            steered=written["steered"],
-            control=written.get("control"),
-            control_note=control_note,
-            rate=rate,
-            base_remembered=remembered is not None,
-            sentence=f"{len(written['steered'].ids)} steered tokens, {rate:.1f} a second.",
-            done=True,
-        )
+        return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
 
     def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens."""
@@ -150,8 +159,7 @@ class Writer:
         # A character may take several tokens; it is sent when it is complete.
         new = "" if decoded.endswith("\ufffd") else decoded[len(text.decoded) :]
         text.decoded = text.decoded if decoded.endswith("\ufffd") else decoded
-        rate = self.written / max(time.perf_counter() - self.began, 1e-9)
-        self.context.line(piece={"of": text.name, "text": new}, rate=rate)
+        self.context.line(piece={"of": text.name, "text": new}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
         waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}

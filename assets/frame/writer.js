@@ -7,10 +7,10 @@
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
-   * control-text; what is said of them goes to stream-state and stream-error. At the end of all of them their question
-   * goes to written: the server has the answer.
+   * control-text (or other `texts`); what is said of them goes to stream-state and stream-error. At the end of all of
+   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text.
    */
-  function writer(prefix) {
+  function writer(prefix, texts = TEXTS, other = () => {}) {
     const box = (of) => byId(prefix + of + "-text");
     const say = (state, error) => {
       set(prefix + "stream-state", { children: state });
@@ -36,7 +36,7 @@
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
-        if (line.piece.of === "steered") mine.count += 1;
+        if (line.piece.of !== "base" && line.piece.of !== "control") mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
       } else if (line.marks) mark(line.marks);
       else if (line.error) say("", line.error);
@@ -44,7 +44,7 @@
         const { operation, params, turn } = mine.asked;
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
-      }
+      } else other(line);
     }
     function stop(clicks) {
       if (!clicks || !running) return none();
@@ -62,7 +62,7 @@
       if (running) running.controller.abort();
       const token = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
       const mine = (running = { controller: new AbortController(), token, asked, count: 0 });
-      TEXTS.map(box).forEach((host) => {
+      texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
       set(prefix + "stop", { disabled: false });

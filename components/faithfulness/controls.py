@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.faithfulness.answers.board import Area, Board, LengthArea, Unlearning
 from analysis.faithfulness.answers.item import Intervention, ItemScore, ItemTrace, Option
+from analysis.spoken import counted
 from components.faithfulness.style import LABELS, free
 from components.kit.view import Control
 
@@ -25,7 +26,7 @@ def of_tiers(board: Board, tiers: Sequence[str]) -> Control | None:
             continue
         ends = _widest([area for r in board.rows if (area := r.auroc.get(row.tier))])
         if ends is not None:
-            ranges.append(f"{ends[0]:.2f} to {ends[1]:.2f} on tier {row.tier} ({row.items} items)")
+            ranges.append(f"{ends[0]:.2f} to {ends[1]:.2f} on tier {row.tier} ({counted(row.items, 'item')})")
             numbers |= {f"shuffled labels, low, tier {row.tier}": ends[0]}
             numbers |= {f"shuffled labels, high, tier {row.tier}": ends[1]}
         if row.confidence is not None:
@@ -140,7 +141,7 @@ def of_unlearning(fur: Unlearning | None) -> Control | None:
         return None
     floor = "" if fur.floor is None else f", against a floor of {fur.floor:.0%} that chose the rate"
     text = f"Unlearning leaves {fur.specificity:.0%} of the answers to other questions as they were{floor}"
-    text += f" ({fur.items} items)." if fur.items else "."
+    text += f" ({counted(fur.items, 'item')})." if fur.items else "."
     return Control("answers to other questions", text, {"specificity": fur.specificity})
 
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from analysis.errors import UserError
+from analysis.spoken import counted
 from analysis.steering.answers import WrittenText, WrittenTexts
 from components.kit.labels import as_text
 from components.kit.part import Table, Text, Texts
@@ -90,8 +91,8 @@ def text_control(texts: WrittenTexts, control: str) -> Control:
         of = f"Control, {texts.control_note}" if texts.control_note else "Control"
         said = f"mean KL {text.mean_kl:.3f} nats, {_fluency(text)}"
     words = (
-        f"{of}: {said}, over the {len(text.ids)} tokens of one text. Steered: mean KL {mine.mean_kl:.3f} nats, "
-        f"{_fluency(mine)}, over {len(mine.ids)}."
+        f"{of}: {said}, over the {counted(len(text.ids), 'token')} of one text. "
+        f"Steered: mean KL {mine.mean_kl:.3f} nats, {_fluency(mine)}, over {len(mine.ids)}."
     )
     return Control(name, words, numbers)
 

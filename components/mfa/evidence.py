@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from analysis.mfa.answers.regions import FitMap, NewFit, TokenParts
 from analysis.mfa.answers.steering import ControlTable, Presence, SteeredTexts
+from analysis.spoken import counted
 from components.kit.view import Control
 from components.kit.written import TextsOptions
 
@@ -64,8 +65,8 @@ def presence_control(texts: SteeredTexts) -> Control | None:
     said = "; ".join(f"{label}: {base:.3f}, and {steered:.3f} in the steered text" for label, base, steered in pairs)
     return Control(
         "unsteered text",
-        f"Mean responsibility in the unsteered text of {len(texts.base.ids)} tokens: {said}, which has "
-        f"{len(texts.steered.ids)} tokens.",
+        f"Mean responsibility in the unsteered text of {counted(len(texts.base.ids), 'token')}: {said}, which has "
+        f"{counted(len(texts.steered.ids), 'token')}.",
         {_named("presence", presence, i): value for i, value in enumerate(presence.base)},
     )
 

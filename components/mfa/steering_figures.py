@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.answer import plain_of
 from analysis.mfa.answers.steering import ControlTable, SteeredNext, SteeredTexts
+from analysis.spoken import counted
 from components.kit.figure import AFTER, BEFORE, figure
 from components.kit.labels import escaped
 from components.kit.next_tokens import next_tokens
@@ -36,7 +37,7 @@ def steered_next(shift: SteeredNext, options: NextOptions, theme: str) -> Drawin
     return Drawing(
         next_tokens(shift, theme),
         f"After “{options.prompt}”. Entropy {before:.2f} → {after:.2f} nats. Computed in {1000 * shift.seconds:.0f} "
-        f"ms; a full pass over {shift.tokens} tokens takes {1000 * shift.full_seconds:.0f} ms.",
+        f"ms; a full pass over {counted(shift.tokens, 'token')} takes {1000 * shift.full_seconds:.0f} ms.",
         {"kl": shift.kl},
         numbers={"kl": shift.kl, "entropy unsteered": before, "entropy steered": after},
     )

@@ -19,6 +19,7 @@ from analysis.snmf.answers.factorization import (
     TextReading,
 )
 from analysis.snmf.answers.steering import SteeringArm, SteeringComparison
+from analysis.spoken import counted
 from components.kit.view import Control
 
 NULLS = {"random sparse": "random sparse directions", "shuffled neurons": "shuffled neurons"}
@@ -145,9 +146,8 @@ def arms_control(comparison: SteeringComparison) -> Control | None:
     numbers: dict[str, float] = {}
     for arm in nulls:
         numbers |= _arm_numbers(arm, f" of {arm.name}")
-    words = (
-        f"Each at the strength of about the same KL, at the last of {comparison.tokens} tokens of one prompt. {said}."
-    )
+    read = counted(comparison.tokens, "token")
+    words = f"Each at the strength of about the same KL, at the last of {read} of one prompt. {said}."
     return Control(_names([arm.name for arm in nulls]), words, numbers)
 
 

@@ -18,6 +18,7 @@ from analysis.rotate.ops.sets import (
     ReadNeuronList,
     WriteChannels,
 )
+from analysis.spoken import counted
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.rotate.sets import channel_set, set_table
@@ -36,7 +37,7 @@ def _base64(content: str) -> str:
 
 def options_of(sets: tuple[KnownSet, ...]) -> list[dict[str, str]]:
     """Sets as a dropdown takes them."""
-    return [{"label": f"{s.label} ({len(s.neurons)} neurons)", "value": s.name} for s in sets]
+    return [{"label": f"{s.label} ({counted(len(s.neurons), 'neuron')})", "value": s.name} for s in sets]
 
 
 @callback(

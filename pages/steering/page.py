@@ -18,7 +18,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.state import names_of, read
-from pages.steering import keep, sliders, vectors
+from pages.steering import keep, ladder, sliders, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -30,7 +30,7 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (keep, sliders, vectors)
+CALLBACKS = (keep, ladder, sliders, vectors)
 card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE)
 
 MODES = [
@@ -110,6 +110,7 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         dcc.Store(id="new-fit"),
         dcc.Store(id="saved-file"),
         dcc.Store(id="fits-changed", data=0),
+        *ladder.stores(),
         html.Div(id="steer-sink", hidden=True),
     ]
 
@@ -166,6 +167,7 @@ def _steer() -> Node:
                 className="attune-card-head",
             ),
             html.Div(id="sliders", className="attune-sliders"),
+            html.Div(id="vectors-on", className="attune-note"),
             html.Div(id="target-said", className="attune-note", **{"aria-live": "polite"}),
             html.Details(
                 [html.Summary("How, where, and at which blocks"), more_options(MODES, PLACES, [])],

@@ -11,6 +11,7 @@ from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from pages.presses import press
+from pages.steering import ladder
 from pages.steering.controls import CONTROLS, TABLE
 from pages.steering.fitting import CURVE
 from pages.steering.regions import REGION
@@ -26,6 +27,7 @@ def tabs(open_tab: str) -> Node:
             dbc.Tab(
                 html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
             ),
+            dbc.Tab(ladder.ladder_tab(), tab_id="ladder", label="Ladder"),
             dbc.Tab(_token(), tab_id="token", label="What is this token?"),
             dbc.Tab(_controls(), tab_id="controls", label="Controls"),
             dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
@@ -230,8 +232,10 @@ def _released() -> Node:
             ),
             html.Div(
                 [
-                    dbc.Label("File", html_for="mixture-file"),
-                    dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
+                    _labelled(
+                        "File",
+                        dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
+                    ),
                     html.Button("Open", id="mixture-open", className="attune-button", type="button"),
                 ],
                 className="attune-row",
@@ -315,8 +319,10 @@ def _vectors() -> Node:
                         id="vectors-open",
                         max_size=64 << 20,
                     ),
-                    dbc.Label("Block, if the file says none", html_for="vectors-block"),
-                    dbc.Input(id="vectors-block", type="number", step="any", value=OpenVectors.layer, size="sm"),
+                    _labelled(
+                        "Block, if the file says none",
+                        dbc.Input(id="vectors-block", type="number", step="any", value=OpenVectors.layer, size="sm"),
+                    ),
                 ],
                 className="attune-row",
             ),

@@ -172,7 +172,7 @@ def test_a_board_is_a_talk(open_page: Callable[..., Page], server: Server) -> No
     page.keyboard.press("l")
     live = page.frame_locator(".talk-over-live iframe")
     live.locator("#steer-prompt").wait_for()
-    live.locator("h1").click()
+    live.locator("h1:has-text('steered')").click()
     page.keyboard.press("Escape")
     page.wait_for_selector(".talk-over-live", state="detached")
     assert page.inner_text(".talk-shown h1") == before and page.get_attribute("#talk", "data-at") == "2"

@@ -29,6 +29,7 @@ from analysis.home import folder
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
+from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,
@@ -337,6 +338,27 @@ def test_the_price_of_each_token_is_that_of_two_plain_passes(bench: Bench) -> No
     assert data["perplexity"] == pytest.approx(np.exp(np.mean(data["surprise"])), rel=1e-4)
 
 
+@pytest.mark.parametrize("by", ["kl", "strength"])
+def test_each_rung_of_a_ladder_is_the_text_at_its_strength(bench: Bench, by: Any) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5), RegionSetting(4, 0.1))
+    found = SteerLadder.answer_from(bench.perform(SteerLadder(SPEC, TEXT, False, settings, 1, by, 6, 0.8, 0.95, 5)))
+    if by == "strength":
+        assert [rung.strength for rung in found.rungs] == list(STRENGTHS)
+    else:
+        assert [rung.target for rung in found.rungs] == list(KLS)[: len(found.rungs)]
+        assert all(rung.met for rung in found.rungs[:-1])
+        assert all(abs(rung.kl - (rung.target or 0)) <= 0.02 * (rung.target or 0) for rung in found.rungs if rung.met)
+    for rung in found.rungs:
+        made = bench.steer(RegionSetting(1, rung.strength), RegionSetting(4, 0.1))
+        alone = bench.data(SteerText(SPEC, TEXT, False, made, count=6, temperature=0.8, seed=5))
+        assert list(rung.text.ids) == alone["steered"]["ids"] and list(found.base.ids) == alone["base"]["ids"]
+        assert rung.text.mean_kl == pytest.approx(alone["steered"]["mean_kl"], rel=1e-3, abs=1e-5)
+        assert rung.presence == pytest.approx(alone["presence"]["steered"][0], abs=1e-4)
+        assert rung.kl == pytest.approx(bench.data(SteerNext(SPEC, TEXT, False, made))["kl"], abs=1e-5)
+    with pytest.raises(UserError, match="not on the sliders"):
+        SteerLadder(SPEC, TEXT, False, settings, 3)
+
+
 def test_the_base_text_is_made_once_and_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     real = writing.generate_batch
@@ -509,7 +531,7 @@ def test_what_this_fit_or_model_does_not_have_is_refused(bench: Bench) -> None:
         (SteerNext(SPEC, TEXT, False, bench.steer(RegionSetting(0, 0.5), layers=(4,))), "layers"),
         (SteerNext(SPEC, TEXT, True, bench.steer(RegionSetting(0, 0.5))), "prompt"),
         (ExplainTokens(SPEC, bench.name, "the " * 230), "text"),
-        (EstimateFit(SPEC, layer=4, tokens=1000, regions=5, factors=2), "site"),
+        (EstimateFit(SPEC, layer=4, tokens=1000, regions=5, factors=2), "layer"),
         (EstimateFit(SPEC, layer=1, tokens=4000, regions=5, factors=48), "factors"),
         (FitRegions(SPEC, layer=4, tokens=1000, regions=5, factors=2), "layer"),
     ]

@@ -37,7 +37,7 @@ from analysis.errors import Cancelled, UserError
 from analysis.models.capture import Captured
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
-from analysis.spoken import duration
+from analysis.spoken import counted, duration
 from tests.unit.test_fit import loaded_tiny
 
 STREAM, HIDDEN = Site(1), Site(0, "mlp_hidden")
@@ -558,3 +558,7 @@ def test_the_estimated_bytes_are_those_on_disk() -> None:
     widths = {site: store.width(site) for site in (STREAM, HIDDEN)}
     expected = estimate(loaded().facts, [STREAM, HIDDEN], store.rows, widths)["bytes"]
     assert room.used(store.path) == pytest.approx(expected, abs=4000)
+
+
+def test_one_thing_is_counted_as_one() -> None:
+    assert [counted(n, "token") for n in (0, 1, 2000)] == ["0 tokens", "1 token", "2,000 tokens"]

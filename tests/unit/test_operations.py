@@ -111,6 +111,7 @@ OTHER: dict[str, Any] = {
     "unit": "absolute",
     "probes": "opened-others",
     "given": "0" * 16,
+    "by": "strength",
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),
@@ -132,6 +133,7 @@ def example_of(name: str) -> Operation:
     # Some fields are checked against each other, so their defaults alone are no question.
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},

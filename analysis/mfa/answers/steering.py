@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.answer import Incidental, Key
 from analysis.mfa.settings import SteeringSettings
-from analysis.steering.answers import NextTokenShift, WrittenTexts
+from analysis.steering.answers import NextTokenShift, WrittenText, WrittenTexts
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,36 @@ class SteeredTexts(WrittenTexts):
     """Texts, and how much of the regions they carry."""
 
     presence: Presence
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One text of a ladder: the ``strength`` of its region, the KL (nats) of the next token after the prompt there, and
+    what it carries of the region, ``presence``: its mean responsibility over the text. ``target``: the KL that was
+    wanted, None where strengths were; ``met``: whether it was reached."""
+
+    strength: float
+    target: float | None
+    kl: float
+    met: bool
+    text: WrittenText
+    presence: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The same prompt at growing strengths of one ``region``, called ``label``, beside the unsteered text ``base``,
+    whose own presence is ``base_presence``. ``rate``: tokens per second of all texts; ``done`` as of
+    :class:`~analysis.steering.answers.WrittenTexts`."""
+
+    region: int
+    label: str
+    base: WrittenText
+    base_presence: float
+    rungs: tuple[Rung, ...]
+    rate: Annotated[float, Incidental()]
+    sentence: str
+    done: bool
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -174,6 +174,12 @@ def _check_sentences(positive: str, negative: str) -> None:
         raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
 
 
+def at_strength(steer: SteeringSettings, region: int, strength: float) -> SteeringSettings:
+    """The set-up with that strength of one of its regions."""
+    rows = [RegionSetting(r.region, strength, r.factors) if r.region == region else r for r in steer.regions]
+    return replace(steer, regions=tuple(rows))
+
+
 @dataclass(frozen=True)
 class StrengthForKL(UnderSteering[Strength]):
     """The strength at which one region of the set-up reaches a KL at the end of the prompt, the others kept."""
@@ -186,15 +192,6 @@ class StrengthForKL(UnderSteering[Strength]):
         if all(r.region != self.region for r in self.steer.regions):
             raise UserError("This region is not on the sliders. Add it first.", "region")
 
-    def at(self, strength: float) -> SteeringSettings:
-        """The set-up with that strength."""
-        from dataclasses import replace
-
-        rows = [
-            RegionSetting(r.region, strength, r.factors) if r.region == self.region else r for r in self.steer.regions
-        ]
-        return replace(self.steer, regions=tuple(rows))
-
     def run(self, context: Context) -> Strength:
         from analysis.mfa.steering import interventions_of
         from analysis.steering.calibrate import kl_divergence, strength_for_kl
@@ -203,7 +200,10 @@ class StrengthForKL(UnderSteering[Strength]):
 
         def price(strength: float) -> float:
             context.check()
-            return kl_divergence(prompt.base, prompt.cache.next_logits(interventions_of(self.at(strength), fit)))
+            return kl_divergence(
+                prompt.base,
+                prompt.cache.next_logits(interventions_of(at_strength(self.steer, self.region, strength), fit)),
+            )
 
         nearest = strength_for_kl(price, self.target)
         return Strength(nearest.strength, nearest.kl, nearest.met, nearest.sentence, self.region)
@@ -247,15 +247,21 @@ def presence(
 
     Steering is not applied while reading, so that a text has to carry the region by its words.
     """
-    from analysis.mfa.reading import responsibilities_of
-
     numbers = [r.region for r in steer.regions if not r.idle]
 
-    def shares_in(text: WrittenText) -> tuple[float, ...]:
-        if not text.ids or not numbers:
-            return (0.0,) * len(numbers)
-        shares = responsibilities_of(loaded, fit, [*prompt, *text.ids])[len(prompt) :]
-        return tuple(np.asarray(shares[:, numbers].mean(0), np.float64).tolist())
-
     labels = tuple(f"{k}: {fit.label(k)}" for k in numbers)
-    return Presence(labels, shares_in(texts.base), shares_in(texts.steered))
+    found = [shares_in(loaded, fit, numbers, prompt, text) for text in (texts.base, texts.steered)]
+    return Presence(labels, *found)
+
+
+def shares_in(
+    loaded: LoadedModel, fit: RegionSet, numbers: list[int], prompt: list[int], text: WrittenText
+) -> tuple[float, ...]:
+    """Mean responsibility of the regions ``numbers`` over a text that was written after the prompt; 0 for an empty
+    one."""
+    from analysis.mfa.reading import responsibilities_of
+
+    if not text.ids or not numbers:
+        return (0.0,) * len(numbers)
+    shares = responsibilities_of(loaded, fit, [*prompt, *text.ids])[len(prompt) :]
+    return tuple(np.asarray(shares[:, numbers].mean(0), np.float64).tolist())

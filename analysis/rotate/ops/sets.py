@@ -25,6 +25,7 @@ from analysis.rotate.answers.sets import (
 )
 from analysis.rotate.ops.channels import MAX_CHANNELS, OPTIMISERS
 from analysis.rotate.ops.neurons import KINDS, OnNeurons
+from analysis.spoken import counted
 
 MAX_NEURONS = 500
 NAME = Text(81, words="The set of channels")
@@ -114,8 +115,9 @@ class OpenChannels(OnNeurons[SetKept]):
             settings={}, model=vectors.loaded.spec.label,
         )  # fmt: skip
         sentence = (
-            f"Opened {len(results.neurons)} neurons with up to {int(results.counts.max())} channels. Their first "
-            f"channels have a mean cosine of {fits[vector]:.2f} with the {vector} vectors of block {layer}."
+            f"Opened {counted(len(results.neurons), 'neuron')} with up to "
+            f"{counted(int(results.counts.max()), 'channel')}. Their first channels have a mean cosine "
+            f"of {fits[vector]:.2f} with the {vector} vectors of block {layer}."
         )
         if best != vector and fits[best] > fits[vector] + 0.1:
             sentence += f" With the {best} vectors it is {fits[best]:.2f}: they seem to be of those. Open them as such."
@@ -187,7 +189,7 @@ class FindMany(OnNeurons[SetKept]):
             raise UserError("A run takes different neurons, in ascending order.", "neurons")
 
     def describe(self) -> str:
-        return f"Channels of {len(self.neurons)} neurons of block {self.layer}"
+        return f"Channels of {counted(len(self.neurons), 'neuron')} of block {self.layer}"
 
     def run(self, context: Context) -> Result:
         from analysis.rotate.many import find_many
@@ -201,14 +203,16 @@ class FindMany(OnNeurons[SetKept]):
             progress=context.progress,
         )  # fmt: skip
         facts = vectors.loaded.facts
-        label = f"{len(self.neurons)} neurons, block {self.layer}, {self.vector}, {self.optimiser}"
+        label = f"{counted(len(self.neurons), 'neuron')}, block {self.layer}, {self.vector}, {self.optimiser}"
         settings = {k: v for k, v in self.to_params().items() if k not in ("model", "neurons")}
         kept = keep_set(
             results, facts.fingerprint, f"run-{self.layer}-{self.vector}-{self.optimiser}", label=label, others=False,
             settings=settings, model=vectors.loaded.spec.label,
         )  # fmt: skip
         seconds = time.perf_counter() - began
-        sentence = f"Channels of {len(self.neurons)} neurons, {self.channels} of each, found in {seconds:.0f} s."
+        sentence = (
+            f"Channels of {counted(len(self.neurons), 'neuron')}, {self.channels} of each, found in {seconds:.0f} s."
+        )
         return Result(*to_wire(SetKept(kept, sentence)), files=names_of(*pair_files(CHANNEL_SETS.own() / kept)))
 
 
@@ -245,7 +249,9 @@ class ReadNeuronList(Operation[NumberList]):
         from analysis.rotate.others import read_numbers
 
         numbers = read_numbers(self.name, content_of(self.content, self.name, "neurons"), MAX_NEURONS, "neurons")
-        return NumberList(numbers, f"{len(numbers)} neurons from {self.name}, {numbers[0]:,} to {numbers[-1]:,}.")
+        return NumberList(
+            numbers, f"{counted(len(numbers), 'neuron')} from {self.name}, {numbers[0]:,} to {numbers[-1]:,}."
+        )
 
 
 @dataclass(frozen=True)
@@ -261,5 +267,6 @@ class KeepTokens(Operation[NumberList]):
         from analysis.rotate.others import keep_tokens
 
         key, count = keep_tokens(self.name, content_of(self.content, self.name, "outliers"))
-        sentence = f"{count:,} tokens from {self.name} are left out, in place of those that Attune finds."
+        leave = "is left out" if count == 1 else "are left out"
+        sentence = f"{counted(count, 'token')} from {self.name} {leave}, in place of those that Attune finds."
         return NumberList((), sentence, key)

@@ -120,3 +120,22 @@ def test_what_the_server_says_instead_is_shown(writing: Writing) -> None:
 def test_nothing_is_asked_without_a_question(writing: Writing) -> None:
     writing.page.evaluate(f"() => dash_clientside.{writing.write}(null, 's')")
     assert writing.page.evaluate("[asked, put]") == [[], []]
+
+
+def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -> None:
+    boxes = "".join(f"<div id='ladder-{of}-text'></div>" for of in ("base", "rung-0", "rung-1", "rung-2"))
+    ladder = Writing(scripted(boxes), "")
+    ladder.prefix, ladder.write = "ladder-", "attune.startLadder"
+    ladder.ask(params={"p": 1}, turn=1, operation="SteerLadder")
+    rungs = [{"strength": 0.169, "target": 0.05, "kl": 0.05, "met": True}]
+    rungs.append({"strength": 1.0, "target": 0.1, "kl": 0.08, "met": False})
+    ladder.answer({"rungs": rungs, "region": 7}, piece("rung-1", "more"), piece("base", "plain"))
+    ladder.wait("stream-state", "children", "1 steered tokens, 7.3 a second")
+    assert ladder.text("rung-1") == "more" and ladder.prop("data", "region") == 7
+    assert ladder.prop("children", "rung-0-head") == "0.17 · KL 0.05"
+    assert ladder.prop("children", "rung-1-head") == "1.00 · KL 0.08 (0.1 is not reached)"
+    assert [ladder.prop("hidden", f"rung-{n}") for n in range(3)] == [False, False, True]
+    assert ladder.prop("data", "strength-0") == 0.169
+    ladder.answer({"rungs": rungs, "done": True, "sentence": "All."})  # the answer names its rungs, too
+    ladder.wait("stream-state", "children", "All.")
+    assert ladder.prop("data", "written") == {"operation": "SteerLadder", "params": {"p": 1}, "turn": 1}

@@ -1,0 +1,108 @@
+"""A ladder of texts: the table under the boxes on the page, and what leaves the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+from dash import html
+
+from analysis.errors import UserError
+from analysis.mfa.answers.steering import Ladder, Rung
+from analysis.steering.answers import WrittenText
+from components.kit.labels import as_text
+from components.kit.part import Table, Text, Texts
+from components.kit.types import Node
+from components.kit.view import Control, Drawing, view
+
+_COLUMNS = (
+    "strength", "KL of the next token, nats", "mean KL per token, nats", "perplexity, unsteered model",
+    "repeated 3-grams", "mean responsibility of the region",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LadderOptions:
+    """``text``: the prompt; ``digest`` of the texts that were on the screen, empty where any will do."""
+
+    text: str = ""
+    digest: str = ""
+
+
+def digest_of_ladder(ladder: Ladder) -> str:
+    """12 hex digits for the tokens of all texts."""
+    ids = [text.ids for text in (ladder.base, *(rung.text for rung in ladder.rungs))]
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
+
+
+def _rows(ladder: Ladder) -> list[tuple[float, float, float, float | None, float, float]]:
+    rows = [(0.0, 0.0, _of(ladder.base), ladder.base_presence)]
+    rows += [(rung.strength, rung.kl, _of(rung.text), rung.presence) for rung in ladder.rungs]
+    return [(strength, kl, *numbers, presence) for strength, kl, numbers, presence in rows]
+
+
+def _of(text: WrittenText) -> tuple[float, float | None, float]:
+    return text.mean_kl, text.perplexity, text.repetition
+
+
+def ladder_table(ladder: Ladder) -> Node:
+    """A row for each text; a KL that was wanted and not reached says so."""
+    body = []
+    for n, (strength, kl, mean, perplexity, repetition, presence) in enumerate(_rows(ladder)):
+        missed = "" if n == 0 or ladder.rungs[n - 1].met else f" (not {ladder.rungs[n - 1].target:g})"
+        cells = [
+            f"{kl:.3f}{missed}",
+            f"{mean:.3f}",
+            "no text" if perplexity is None else f"{perplexity:.1f}",
+            f"{repetition:.0%}",
+            f"{presence:.0%}",
+        ]
+        name = "unsteered" if n == 0 else f"{strength:.3g}"
+        body.append(html.Tr([html.Th(name), *[html.Td(cell) for cell in cells]]))
+    head = html.Thead(html.Tr([html.Th(title) for title in _COLUMNS]))
+    return html.Table([head, html.Tbody(body)], className="attune-table")
+
+
+@view("steering/ladder", Ladder, options=LadderOptions)
+def ladder_parts(ladder: Ladder, options: LadderOptions, theme: str) -> Drawing:
+    """Texts at growing strengths side by side, and their numbers."""
+    if options.digest and options.digest != digest_of_ladder(ladder):
+        raise UserError("Asked again, the model wrote other texts than those on the screen. Write again, then pin.")
+    texts = [_text("Unsteered", ladder.base, options.text)]
+    texts += [_text(_title(rung), rung.text, options.text) for rung in ladder.rungs]
+    last = ladder.rungs[-1]
+    return Drawing(
+        caption=f"The same prompt and seed at growing strengths of region {ladder.region}, “{ladder.label}”. Each "
+        "token is shaded by the KL of the unsteered model's prediction from the steered one.",
+        parts=(Texts("Texts", tuple(texts)), Table("Numbers of the texts", _COLUMNS, tuple(_rows(ladder)))),
+        control=Control(
+            "unsteered text",
+            f"Unsteered, of the same seed: mean responsibility of the region {ladder.base_presence:.1%}, perplexity "
+            f"{_perplexity(ladder.base)}; at the last rung {last.presence:.1%} and {_perplexity(last.text)}. One text "
+            "each.",
+            {"mean responsibility": ladder.base_presence},
+        ),
+        numbers={
+            "rungs": float(len(ladder.rungs)),
+            "largest strength": last.strength,
+            "mean responsibility": last.presence,
+        },
+    )
+
+
+def _title(rung: Rung) -> str:
+    missed = "" if rung.met else f", {rung.target:g} is not reached"
+    return f"Strength {rung.strength:.3g}: KL {rung.kl:.2g}{missed}"
+
+
+def _perplexity(text: WrittenText) -> str:
+    return "none" if text.perplexity is None else f"{text.perplexity:.1f}"
+
+
+def _text(title: str, text: WrittenText, prompt: str) -> Text:
+    tokens = tuple(
+        (as_text(label), min(1.0, math.sqrt(max(kl, 0.0) / 3))) for label, kl in zip(text.labels, text.kl, strict=False)
+    )
+    return Text(title, text.text, prompt, tokens)
