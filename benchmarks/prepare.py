@@ -56,8 +56,8 @@ class Clock:
         return value
 
 
-def measure(source: str, together: bool) -> dict[str, Any]:
-    """The lines for a model."""
+def measure(source: str, together: bool, pages: list[str]) -> dict[str, Any]:
+    """The lines for a model; of all pages, if none is named."""
     spec, clock = ModelSpec(source), Clock()
     residents = Residents(limit=1)
     residents.put(clock.time("loading", lambda: load_model(spec)))
@@ -66,7 +66,7 @@ def measure(source: str, together: bool) -> dict[str, Any]:
         clock.time("all pages", lambda: context.perform(PrepareModel(spec, budget=BUDGET)))
         return clock.rows
     clock.time("/attention", lambda: context.perform(TracePrompt(spec, PROMPT)))
-    for state in states(context, spec)[0]:
+    for state in states(context, spec, pages)[0]:
         if state.refusal:
             clock.rows[state.product.page] = state.refusal
             continue
@@ -99,11 +99,12 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, Any]]:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("model", nargs="?", default="", help="a folder; empty for the random model")
     parser.add_argument("--all", action="store_true", help="Prepare all, with a budget of 15 minutes")
+    parser.add_argument("--pages", nargs="*", default=[], help="paths, such as /steering; all if none is named")
     options = parser.parse_args(arguments)
     source = options.model or str(model_folder())
     with tempfile.TemporaryDirectory() as empty:
         os.environ["ATTUNE_HOME"] = str(Path(empty))
-        return {"preparing a model": measure(source, options.all)}
+        return {"preparing a model": measure(source, options.all, options.pages)}
 
 
 if __name__ == "__main__":

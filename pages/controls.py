@@ -111,6 +111,7 @@ CONTROLS: dict[str, Table] = {
     "SteerNext": _STEER,
     "SteerControls": _STEER | _CONTROLS,
     "SteerText": _STEER | _CONTROLS | _WRITING,
+    "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

@@ -56,6 +56,30 @@ NO_REQUEST: dict[str, str] = {
     "DescribePrepare": "its costs are of the machine; tests/unit/test_prepare.py asks it",
     "PrepareModel": "its parts depend on the time that they take; tests/service/test_prepare.py asks it",
     "CheckPins": "it asks what was pinned, and the net has no board; tests/service/test_findings_check.py asks it",
+    **dict.fromkeys(
+        ("DeleteArtefact", "ListShelf", "OpenArtefact", "SaveArtefact", "SavePack"),
+        "it moves files of the data folder; tests/unit/portable/test_packs.py asks it",
+    ),
+    **dict.fromkeys(("OpenFromHub", "PushPack"), "it asks the hub; tests/unit/portable has a small one"),
+    **dict.fromkeys(
+        (
+            "FindMany",
+            "KeepTokens",
+            "KnownChannelSets",
+            "OpenChannels",
+            "ReadChannels",
+            "ReadNeuronList",
+            "WriteChannels",
+        ),
+        "it reads files of others; tests/unit/rotate/test_sets.py asks it",
+    ),
+    **dict.fromkeys(("OpenCases", "OpenProbes"), "it reads files of others; tests/unit/tpr/test_others.py asks it"),
+    **dict.fromkeys(
+        ("ListVectors", "OpenMixture", "OpenVectors", "SaveVectors"),
+        "it reads files of others; tests/service/test_steering_artefacts.py asks it",
+    ),
+    "OpenFactorization": "it reads files of others; tests/service/test_mlp_operations.py asks it",
+    "FaithRows": "it writes the rows of a file of others; tests/service/test_faith_operations.py asks it",
 }
 """Operations without a request, each with its reason."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.artefacts import Arrays
-from analysis.mfa.parameters import Parameters
+from analysis.mfa.parameters import Parameters, finite
 from analysis.shelf import Misfit
 
 _OWN = ("weights", "means", "loadings", "noise")
@@ -115,7 +115,7 @@ def _fault(p: Parameters, sizes: tuple[int, int, int], shared: bool) -> str:
         if tuple(tensor.shape) != shape:
             actual, wanted = (" x ".join(map(str, s)) for s in (tensor.shape, shape))
             return f"its {name} are {actual} numbers where {wanted} are needed"
-        if not bool(tensor.isfinite().all()):
+        if not finite(tensor):
             return f"its {name} have numbers that are not finite"
     if count < 1 or width < 1 or bool((p.weights < 0).any()) or abs(float(p.weights.sum()) - 1) > 1e-3:
         return "its weights are not shares that add up to one"

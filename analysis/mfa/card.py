@@ -29,6 +29,7 @@ END_WORDS = 3
 
 def card_of(loaded: LoadedModel, fit: RegionSet, region: int, rotation: str) -> RegionFacts:
     """What the page shows of one region at once."""
+    fit.check_rotation(rotation)
     row, arrays = fit.manifest["regions"][region], fit.arrays
     samples = {name: arrays[f"contexts.{name}"][region] for name in ("likelihood", "responsibility", "random")}
     ends = {end: arrays[f"{rotation}.{end}"][region] for end in ("low", "high")}

@@ -26,7 +26,7 @@ from torch.nn import functional
 from analysis import foreign
 from analysis.errors import UserError
 from analysis.mfa.gradient import EPSILON, GradientMixture
-from analysis.mfa.parameters import Parameters
+from analysis.mfa.parameters import Parameters, finite
 from analysis.models.pickles import PythonObjects, check_pickle
 
 _KEYS = ("mu", "dir_raw", "scale_rho", "psi_rho", "pi_logits")
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path | str) -> tuple[Parameters, dict[str, Any]]:
     turn, rotation = _turn(named, facts, count, factors)
     del stored, state, named
     plain = _parameters(tensors, epsilon, turn)
-    if not all(_finite(t) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
+    if not all(finite(t) for t in vars(plain).values()) or not bool((plain.noise > 0).all()):
         raise _bad("Its numbers are too large or too small to be used.")
     return plain, {
         "format": "C" if meta is None else "B" if "rank" in facts and "q" not in facts else "A",
@@ -217,10 +217,6 @@ def _safe(path: Path) -> dict[Any, Any]:
     return {"state_dict": state, "meta": meta | (inner if isinstance(inner, dict) else {})}
 
 
-def _finite(tensor: Tensor) -> bool:
-    return all(bool(part.isfinite().all()) for part in tensor.split(max(1, _AT_ONCE // max(1, tensor[:1].numel()))))
-
-
 def _bad(why: str) -> UserError:
     return UserError(f"This file is not a checkpoint of a mixture of factor analyzers. {why}", "file")
 
@@ -240,7 +236,7 @@ def _tensor(name: str, value: Any) -> Tensor:
         raise _bad(f"Its {name} claims more numbers than the file holds.")  # a stride of 0 could claim any amount
     if value.ndim == 0:
         raise _bad(f"Its {name} is a single number.")
-    if not _finite(value):
+    if not finite(value):
         raise UserError(f"The checkpoint's {name} has numbers that are not finite: the training had failed.", "file")
     return value.detach()
 

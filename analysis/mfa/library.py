@@ -86,23 +86,29 @@ class RegionSet(ActivationFit):
 
     def part(self, regions: Sequence[int], rotation: str) -> Parameters:
         """The mixture of some regions alone, with the loadings in that rotation."""
-        varimax, numbers = rotation == "varimax", list(regions)
-        p = self._turned if varimax and not self.large else self.parameters
+        self.check_rotation(rotation)
+        p, numbers = self.rotated(rotation), list(regions)
         noise = p.noise if p.noise.ndim == 1 else p.noise[numbers]
-        some = Parameters(p.weights[numbers], p.means[numbers], p.loadings[numbers], noise)
-        return rotate(some, "varimax") if varimax and self.large else some
+        return Parameters(p.weights[numbers], p.means[numbers], p.loadings[numbers], noise)
 
     def factors_of(self, points: Tensor, region: Tensor, rotation: str) -> Tensor:
         """Posterior means (N, R) of the local factors of points (N, D), each in its own region (N,), in a rotation."""
-        if rotation != "varimax":
-            return self.density.posterior(points, region)
-        if not self.large:
-            return self._turned_density.posterior(points, region)
-        numbers, place = region.unique(return_inverse=True)
-        return Density(self.part(numbers.tolist(), rotation), self.mean).posterior(points, place)
+        self.check_rotation(rotation)
+        density = self._turned_density if rotation == "varimax" else self.density
+        return density.posterior(points, region)
+
+    def check_rotation(self, rotation: str) -> None:
+        """UserError if the survey left this rotation out: turning a mixture of released size to it takes hours."""
+        if f"{rotation}.spread" not in self.arrays:
+            raise UserError(
+                f"A fit of this size has its principal axes only. Set “Local axes”, under the sliders, to principal "
+                f"in place of {rotation}.",
+                "rotation",
+            )
 
     def spread(self, rotation: str) -> Tensor:
         """Standard deviation of each local factor among the region's own points, (K, R)."""
+        self.check_rotation(rotation)
         return self.arrays[f"{rotation}.spread"].float()
 
     @cached_property

@@ -49,3 +49,10 @@ class Parameters:
     def with_loadings(self, loadings: Tensor) -> Parameters:
         """The same mixture with other loadings, such as rotated ones."""
         return replace(self, loadings=loadings)
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether all numbers of a tensor with an axis are finite, looked at a part at a time: to ask it of a whole tensor
+    takes twice its memory."""
+    rows = max(1, (1 << 22) // max(1, tensor[:1].numel()))
+    return all(bool(part.isfinite().all()) for part in tensor.split(rows))

@@ -22,6 +22,7 @@ from analysis.mfa.character import lifted_tokens, meanings
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
+from analysis.mfa.lean import LARGE
 from analysis.mfa.library import RegionSet
 from analysis.mfa.mapping import map_of, nearest
 from analysis.mfa.parameters import Noise, Parameters
@@ -162,18 +163,20 @@ def described(
     tokens, documents, positions = store.index(rows)
     arrays: dict[str, Tensor] = {"mean": mean}
     progress(0.82, "turning the local factors")
+    few = parameters.loadings.numel() <= LARGE
     outcome = survey(
         parameters,
         mean,
         store.batches(wanted.site, 4096, rows=rows),
         seed=wanted.seed,
         rows=rows,
-        turned=rotate(parameters, "varimax"),
+        turned=rotate(parameters, "varimax") if few else None,
         progress=portion(progress, 0.83, 0.96, "surveying the regions"),
     )
-    assert outcome.turned is not None
-    own = (outcome.spread, outcome.low, outcome.high)
-    for rotation, (spread, low, high) in (("principal", own), ("varimax", outcome.turned)):
+    axes = {"principal": (outcome.spread, outcome.low, outcome.high)}
+    if outcome.turned is not None:
+        axes["varimax"] = outcome.turned
+    for rotation, (spread, low, high) in axes.items():
         arrays |= {
             f"{rotation}.spread": spread,
             f"{rotation}.low": place_of_row(documents, positions, low),

@@ -27,7 +27,7 @@ from analysis.steering.vectors import VectorFile, Vectors
 
 if TYPE_CHECKING:
     from analysis.mfa.library import RegionSet
-    from analysis.models.loaded_model import LoadedModel
+    from analysis.models.model_facts import ModelFacts
 
 NEAREST = 3
 _MEMORY = Memory(32 << 20)
@@ -66,11 +66,10 @@ VECTORS = Shelf(
 )
 
 
-def keep_vectors(loaded: LoadedModel, spec: dict[str, Any], file: VectorFile, origin: str) -> str:
+def keep_vectors(facts: ModelFacts, spec: dict[str, Any], file: VectorFile, origin: str) -> str:
     """Keep the vectors of a file for a model; their name. Raises UserError("file") if they are not of its width or
     blocks."""
     width = len(next(iter(file.vectors.values())))
-    facts = loaded.facts
     if width != facts.hidden:
         hint = f" It names the model “{file.hint}”." if file.hint else ""
         raise UserError(
@@ -88,8 +87,9 @@ def keep_vectors(loaded: LoadedModel, spec: dict[str, Any], file: VectorFile, or
     digest.update(facts.fingerprint.encode())
     stem = re.sub(r"[^a-z0-9]+", "-", origin.lower().rpartition(".")[0]).strip("-")[:40] or "vectors"
     name = f"{stem}-{digest.hexdigest()[:6]}"
+    title = f"{origin[:80]}: {len(arrays)} blocks" if len(arrays) > 1 else f"{origin[:80]}: block {min(file.vectors)}"
     manifest = {
-        "fingerprint": facts.fingerprint, "model": facts.label, "model_spec": spec, "origin": origin,
+        "fingerprint": facts.fingerprint, "model": facts.label, "model_spec": spec, "origin": origin, "title": title,
         "hint": file.hint, "width": width,
     }  # fmt: skip
     VECTORS.save(VECTORS.own() / name, arrays, manifest)

@@ -44,5 +44,5 @@ class Width:
 
 
 FULL = Width("full", 200, 5, 2, 4, 96, 2, None)
-NARROW = Width("narrow", 59, 2, 1, 2, 40, 1, 64)
+NARROW = Width("narrow", 39, 2, 1, 4, 40, 1, 64)
 WIDTHS = {width.name: width for width in (FULL, NARROW)}

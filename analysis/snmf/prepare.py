@@ -8,7 +8,7 @@ from analysis.models.spec import ModelSpec
 from analysis.product import Cost, Level, Product, Rate
 from analysis.snmf.ops.factorization import FitFactorization
 
-SIZES = (("quick", 3_000, 40, 150), ("good", 9_000, 100, 400), ("full", 40_000, 200, 400))
+SIZES = (("quick", 6_000, 64, 200), ("good", 9_000, 100, 400), ("full", 40_000, 200, 400))
 """Levels: name, tokens, features, iterations."""
 QUALITY = (
     "{tokens:,} tokens and {features} features: the commonest groups of neurons; detection of themes is rough.",

@@ -167,6 +167,7 @@ def _steer() -> Node:
                 className="attune-card-head",
             ),
             html.Div(id="sliders", className="attune-sliders"),
+            html.Div(id="vectors-on", className="attune-note"),
             html.Div(id="target-said", className="attune-note", **{"aria-live": "polite"}),
             html.Details(
                 [html.Summary("How, where, and at which blocks"), more_options(MODES, PLACES, [])],

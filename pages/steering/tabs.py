@@ -232,8 +232,10 @@ def _released() -> Node:
             ),
             html.Div(
                 [
-                    dbc.Label("File", html_for="mixture-file"),
-                    dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
+                    _labelled(
+                        "File",
+                        dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
+                    ),
                     html.Button("Open", id="mixture-open", className="attune-button", type="button"),
                 ],
                 className="attune-row",
@@ -317,8 +319,10 @@ def _vectors() -> Node:
                         id="vectors-open",
                         max_size=64 << 20,
                     ),
-                    dbc.Label("Block, if the file says none", html_for="vectors-block"),
-                    dbc.Input(id="vectors-block", type="number", step="any", value=OpenVectors.layer, size="sm"),
+                    _labelled(
+                        "Block, if the file says none",
+                        dbc.Input(id="vectors-block", type="number", step="any", value=OpenVectors.layer, size="sm"),
+                    ),
                 ],
                 className="attune-row",
             ),

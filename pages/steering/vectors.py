@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from dash import Input, Output, State, callback, ctx, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
 from analysis.mfa.ops.vectors import ListVectors, OpenVectors, SaveVectors
@@ -61,6 +61,16 @@ def list_vectors(
         strengths = {v["name"]: v["strength"] for v in taken or []}
     reply, panel = ask_for(lambda: ListVectors(spec_of(model), fit))
     return panel if reply is None else vector_table(reply.answer.vectors, strengths)
+
+
+# Beside the sliders, since the strengths themselves stand in a tab below.
+clientside_callback(
+    "(steer) => steer && steer.vectors"
+    " ? `Also added (tab Keep it): ${steer.vectors.map((v) => `${v.name} × ${v.strength}`).join(', ')}` : ''",
+    Output("vectors-on", "children"),
+    Input("steer", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(

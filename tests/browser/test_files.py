@@ -15,7 +15,6 @@ from tests.browser.conftest import PATIENCE, SHOTS, Server
 from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
-FIT = "() => (dash_component_api.getLayout('region-fit') || { props: {} }).props.value"
 
 
 def renamed(file: Path, name: str) -> None:
@@ -39,7 +38,7 @@ def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], se
     SHOTS.mkdir(exist_ok=True)
     expect.set_options(timeout=PATIENCE)
     page = open_page("/steering", width=1280, height=720)
-    page.wait_for_function(FIT + " === 'block-10'")
+    page.wait_for_selector("#region-fit:has-text('block 10')")
     with page.expect_download() as download:
         page.click("[data-files=save]")
     fit = tmp_path / "fit.attune.safetensors"
@@ -50,7 +49,7 @@ def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], se
     answer = page.locator(".attune-files-answer")
     expect(answer).to_contain_text("Opened a fit of regions of SmolLM2")
     expect(answer).to_contain_text("as “brought-fit”")
-    page.wait_for_function(FIT + " === 'brought-fit'")
+    page.wait_for_selector("#region-fit:has-text('own fit ht-fit')")
     page.screenshot(path=SHOTS / "files-steering.png")
     assert barriers(page, "answer", ".attune-title-row") == []
 

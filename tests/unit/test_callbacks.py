@@ -109,6 +109,7 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
         ("part",),
         ("preset-use",),
         ("preset-delete",),
+        ("vector",),
     }
     unknown = []
     for callback in found["callbacks"]:

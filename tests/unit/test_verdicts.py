@@ -171,7 +171,7 @@ def test_a_threshold_that_is_not_drawn_is_not_named_and_few_points_correlate_by_
     options = TruthOptions("m", "i")
     assert "Dashed" in _truth_caption(points, options, None, 0.5)
     assert "Dashed" not in _truth_caption(points, options, None, None)
-    assert "over 12 items. " in _truth_caption(points, options, None, None)
+    assert _truth_caption(points, options, None, None).endswith("over 12 items.")
     few = _truth_caption(points[:4], options, None, None)
     assert "+1.00 over 4 items, too few to tell it from chance" in few
 

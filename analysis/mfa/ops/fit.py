@@ -128,7 +128,7 @@ class FitRegions(OfFit[NewFit]):
         from analysis.mfa.pipeline import Wanted, fit_regions
 
         loaded = context.model(self.model)
-        if max(self.layer, *self.blocks) >= loaded.facts.layers:
+        if max((self.layer, *self.blocks)) >= loaded.facts.layers:
             raise UserError(f"This model has blocks 0 to {loaded.facts.layers - 1}.", "layer")
         source = source_of(self.source)
 

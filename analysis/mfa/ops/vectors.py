@@ -49,7 +49,7 @@ class OpenVectors(Operation[VectorsKept]):
             raise UserError("The file did not arrive whole. Choose it again.", "file") from error
         file = read_vectors(self.name, body, self.layer)
         loaded = context.model(self.model)
-        name = keep_vectors(loaded, self.model.to_dict(), file, self.name)
+        name = keep_vectors(loaded.facts, self.model.to_dict(), file, self.name)
         count = len(file.vectors)
         hint = f" It names the model “{file.hint}”." if file.hint else ""
         blocks = f"block {min(file.vectors)}" if count == 1 else f"{count} blocks"

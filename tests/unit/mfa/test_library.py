@@ -238,20 +238,24 @@ def test_rotations_share_densities_but_not_factors() -> None:
 
 
 @pytest.mark.parametrize("rotation", ["principal", "varimax"])
-def test_a_large_fit_gives_the_same_numbers_without_a_second_copy(
-    rotation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_some_regions_alone_are_those_of_the_whole(rotation: str) -> None:
     fit = made_fit()
     points = drawn(fit.parameters.to(torch.float64), 50, seed=4)[0].float()
     region = fit.density.responsibilities(points).argmax(1)
-    factors, part = fit.factors_of(points, region, rotation), fit.part([3, 1], rotation)
-    assert torch.allclose(factors, Density(fit.rotated(rotation), fit.mean).posterior(points, region), atol=1e-5)
-    monkeypatch.setattr(library, "LARGE", 0)
-    large = made_fit()
-    assert large.large and torch.allclose(large.factors_of(points, region, rotation), factors, atol=1e-4)
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(vars(large.part([3, 1], rotation)).values(),
-               vars(part).values(), strict=True))  # fmt: skip
+    factors = Density(fit.rotated(rotation), fit.mean).posterior(points, region)
+    assert torch.allclose(fit.factors_of(points, region, rotation), factors, atol=1e-5)
+    part = fit.part([3, 1], rotation)
+    assert torch.equal(part.loadings, fit.rotated(rotation).loadings[[3, 1]])
     assert torch.equal(part.means, fit.parameters.means[[3, 1]])
+
+
+def test_a_rotation_that_was_left_out_is_refused_in_words() -> None:
+    fit = made_fit()
+    del fit.arrays["varimax.spread"]
+    for ask in (lambda: fit.part([1], "varimax"), lambda: fit.spread("varimax")):
+        with pytest.raises(UserError, match="principal axes only"):
+            ask()
+    assert fit.part([1], "principal").components == 1
 
 
 def test_loadings_that_lie_by_axis_are_kept_so_and_read_where_they_lie(
