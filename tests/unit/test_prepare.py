@@ -266,6 +266,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     context: Context, things: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     things(thing("a", 30), thing("b", 10))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     with monkeypatch.context() as patch:
         patch.setattr(CLOCK, "wait", lambda _: signal.raise_signal(signal.SIGINT) if made() else None)
         status, text = command(context)
@@ -273,6 +274,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert text.endswith("  made: b (level 0), 1 s\nStopped. What is done is kept; the same command goes on.\n")
     assert command(context)[0] == 0 and made() == "b0 a0"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,6 @@ def test_a_claim_is_no_markdown_and_numbers_stand_in_both() -> None:
 
 def test_the_longest_note_is_rendered_in_seconds_whatever_it_is_made_of() -> None:
     for part in ("[a](", "{{a", "*a_ ", "![[]()", "<", "1 "):
-        began = time.perf_counter()
+        began = time.process_time()
         rendered((part * 50_000)[:50_000], Numbers([OLD]))
-        assert time.perf_counter() - began < 3
+        assert time.process_time() - began < 6

@@ -45,7 +45,7 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(tmp_path: Path) ->
     finally:
         maker.stdin.close()
         maker.wait(10)
-    assert sum(counts) > 10 * ROUNDS, f"the writers hardly wrote: {counts} (seed {seed})"
+    assert sum(counts) > ROUNDS, f"the writers hardly wrote: {counts} (seed {seed})"
 
 
 def _lines(path: Path) -> list[str]:
