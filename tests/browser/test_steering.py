@@ -138,7 +138,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     broken[-3] ^= 1
     (tmp_path / "broken.safetensors").write_bytes(bytes(broken))
     page.set_input_files("#open-file input[type=file]", str(tmp_path / "broken.safetensors"))
-    page.wait_for_selector("#file-said:has-text('checksum')")
+    page.wait_for_selector("#file-said:has-text('cannot be read')")
     assert page.url == before
     tab(page, "What is this region")
     page.evaluate(QUIET)
