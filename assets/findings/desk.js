@@ -94,7 +94,7 @@
     Object.assign(desk, { board: null, boards, items: [], pins: {}, checks: {}, check: null, stale: {} });
     if (!chosen) return;
     const content = await F.ask("/boards/" + chosen);
-    if (content.gone) throw new Error(content.gone);
+    if (content.gone) throw Object.assign(new Error(content.gone), { refused: true });
     desk.board = content.board;
     take(content);
     poll();

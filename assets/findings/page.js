@@ -29,7 +29,8 @@
       element("small", {}, (board.kind === "tour" ? "tour · " : "") + F.ago(board.changed))], () => show(board.id),
     { class: "fnd-side-row", "aria-current": open ? "true" : null, "data-board": board.id });
   }
-  async function show(board) {
+  /** Open a board (the newest by default); where the server does not answer, try again a few times. */
+  async function show(board, tries = 4) {
     try {
       await sendName();
       await F.load(parts.host, board);
@@ -37,7 +38,12 @@
       at = "";
       if (F.desk.board) window.dash_clientside.attune_pin.useBoard(F.desk.board.id);
       frame();
-    } catch (error) { lost(error.message); }
+    } catch (error) {
+      if (tries > 1 && !error.refused) {
+        await new Promise((resolve) => { setTimeout(resolve, 1500); });
+        await show(board, tries - 1);
+      } else lost(error.message);
+    }
   }
   async function newBoard(kind) {
     try {

@@ -7,6 +7,7 @@ is logged under a number, and the answer says which.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from flask import Response, abort, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from analysis.disk import FULL, full_disk
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
@@ -31,6 +33,7 @@ def body(most: int = MAX_BODY) -> dict[str, Any]:
         abort(415)
     size = request.content_length or 0
     if size > most:
+        _drain(size)
         raise UserError(f"This is too much at once: {size / 1e6:,.1f} MB, and at most {most / 1e6:,.1f} MB are taken.")
     try:
         data = request.get_json(silent=True)
@@ -39,6 +42,16 @@ def body(most: int = MAX_BODY) -> dict[str, Any]:
     if not isinstance(data, dict):
         abort(400)
     return data
+
+
+def _drain(size: int) -> None:
+    """Read what is refused and throw it away, where that is soon done: a connection that is closed on unread bytes may
+    take the refusal with it, and the question after it."""
+    if size > 64 << 20:
+        return
+    with contextlib.suppress(HTTPException, OSError):
+        while request.stream.read(1 << 16):
+            pass
 
 
 def text_of(data: dict[str, Any], name: str, most: int = 200) -> str:

@@ -16,8 +16,8 @@ from analysis.faithfulness.agreement import kappa_matrix
 from analysis.faithfulness.answers.board import TierScores
 from analysis.view_ref import ViewRef
 from components.faithfulness.bias_figures import called_shares
-from tests.unit.faithfulness.answers import Held
 from tests.unit.conftest import app
+from tests.unit.faithfulness.answers import Held
 from tests.unit.test_faith_board_page import NAMES, answered, made_board, written
 
 __all__ = ["app"]  # a fixture that holds for all tests here
