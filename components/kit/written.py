@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.errors import UserError
@@ -33,13 +34,22 @@ class TextsOptions:
 
 def digest_of(texts: WrittenTexts) -> str:
     """12 hex digits for the tokens of all texts."""
-    ids = [text.ids for text in (texts.base, texts.steered, texts.control) if text is not None]
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
+    return digest_of_all([text for text in (texts.base, texts.steered, texts.control) if text is not None])
+
+
+def digest_of_all(texts: Sequence[WrittenText]) -> str:
+    """12 hex digits for the tokens of these texts, in their order."""
+    return hashlib.sha256(json.dumps([text.ids for text in texts]).encode()).hexdigest()[:12]
 
 
 def check_texts(texts: WrittenTexts, options: TextsOptions) -> None:
     """Raises UserError where these are not the texts that were on the screen."""
-    if options.digest and options.digest != digest_of(texts):
+    check_digest(options.digest, digest_of(texts))
+
+
+def check_digest(then: str, now: str) -> None:
+    """Raises UserError where texts with the digest ``now`` are not those ``then``; an empty one is any."""
+    if then and then != now:
         raise UserError("Asked again, the model wrote other texts than those on the screen. Write again, then pin.")
 
 
@@ -49,7 +59,7 @@ def text_parts(texts: WrittenTexts, options: TextsOptions, steered: str, control
     arms = [("Unsteered", texts.base), (steered, texts.steered)]
     if texts.control is not None:
         arms.append((control, texts.control))
-    shown = Texts("Texts", tuple(_text(name, text, options.text) for name, text in arms))
+    shown = Texts("Texts", tuple(text_of(name, text, options.text) for name, text in arms))
     rows = tuple((name, len(t.ids), t.mean_kl, t.perplexity, t.repetition) for name, t in arms)
     return shown, Table("Numbers of the texts", ("text", "tokens", *_NAMES), rows)
 
@@ -58,7 +68,8 @@ MEAN_KL = "mean KL per token, nats"
 _NAMES = (MEAN_KL, "perplexity, unsteered model", "repeated 3-grams")
 
 
-def _text(title: str, text: WrittenText, prompt: str) -> Text:
+def text_of(title: str, text: WrittenText, prompt: str) -> Text:
+    """A text with its numbers, each token shaded by its price."""
     tokens = tuple(
         (as_text(label), min(1.0, math.sqrt(max(kl, 0.0) / 3))) for label, kl in zip(text.labels, text.kl, strict=False)
     )

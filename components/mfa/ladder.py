@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from dataclasses import dataclass
 
 from dash import html
 
-from analysis.errors import UserError
 from analysis.mfa.answers.steering import Ladder, Rung
 from analysis.steering.answers import WrittenText
-from components.kit.labels import as_text
-from components.kit.part import Table, Text, Texts
+from components.kit.part import Table, Texts
 from components.kit.types import Node
 from components.kit.view import Control, Drawing, view
+from components.kit.written import check_digest, digest_of_all, text_of
 
 _COLUMNS = (
     "strength", "KL of the next token, nats", "mean KL per token, nats", "perplexity, unsteered model",
@@ -33,8 +29,7 @@ class LadderOptions:
 
 def digest_of_ladder(ladder: Ladder) -> str:
     """12 hex digits for the tokens of all texts."""
-    ids = [text.ids for text in (ladder.base, *(rung.text for rung in ladder.rungs))]
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
+    return digest_of_all([ladder.base, *(rung.text for rung in ladder.rungs)])
 
 
 def _rows(ladder: Ladder) -> list[tuple[float, float, float, float | None, float, float]]:
@@ -68,10 +63,9 @@ def ladder_table(ladder: Ladder) -> Node:
 @view("steering/ladder", Ladder, options=LadderOptions)
 def ladder_parts(ladder: Ladder, options: LadderOptions, theme: str) -> Drawing:
     """Texts at growing strengths side by side, and their numbers."""
-    if options.digest and options.digest != digest_of_ladder(ladder):
-        raise UserError("Asked again, the model wrote other texts than those on the screen. Write again, then pin.")
-    texts = [_text("Unsteered", ladder.base, options.text)]
-    texts += [_text(_title(rung), rung.text, options.text) for rung in ladder.rungs]
+    check_digest(options.digest, digest_of_ladder(ladder))
+    texts = [text_of("Unsteered", ladder.base, options.text)]
+    texts += [text_of(_title(rung), rung.text, options.text) for rung in ladder.rungs]
     last = ladder.rungs[-1]
     return Drawing(
         caption=f"The same prompt and seed at growing strengths of region {ladder.region}, “{ladder.label}”. Each "
@@ -99,10 +93,3 @@ def _title(rung: Rung) -> str:
 
 def _perplexity(text: WrittenText) -> str:
     return "none" if text.perplexity is None else f"{text.perplexity:.1f}"
-
-
-def _text(title: str, text: WrittenText, prompt: str) -> Text:
-    tokens = tuple(
-        (as_text(label), min(1.0, math.sqrt(max(kl, 0.0) / 3))) for label, kl in zip(text.labels, text.kl, strict=False)
-    )
-    return Text(title, text.text, prompt, tokens)
