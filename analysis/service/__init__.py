@@ -33,5 +33,11 @@ OPERATIONS = {
     "ops_validation": "analysis.qk.ops.validation",
 }
 
+MOVED = {"analysis.faithfulness.ops.jobs": {"FaithFile": "analysis.faithfulness.ops.rows"}}
+"""What has left one of these modules since, under its old name: where it is now."""
+
 for _old, _new in {name: f"analysis.engine.{name}" for name in ENGINE.split()}.items() | OPERATIONS.items():
     sys.modules[f"{__name__}.{_old}"] = import_module(_new)
+for _module, _names in MOVED.items():
+    for _name, _new in _names.items():
+        setattr(import_module(_module), _name, getattr(import_module(_new), _name))

@@ -18,6 +18,13 @@ def test_an_old_module_is_the_new_one() -> None:
     assert {f"analysis.service.{name}" for name in (*service.ENGINE.split(), *service.OPERATIONS)} <= set(sys.modules)
 
 
+def test_what_has_left_its_module_since_is_there_under_its_old_name() -> None:
+    from analysis.faithfulness.ops.rows import FaithFile
+    from analysis.service import ops_faith_jobs
+
+    assert ops_faith_jobs.FaithFile is FaithFile
+
+
 def test_nothing_of_the_house_needs_them() -> None:
     code = "import analysis.catalogue, app, sys; print('analysis.service' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
