@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, TimeoutError
 
 from analysis.findings.records import Pin
 from analysis.findings.store import FindingStore
@@ -27,11 +27,16 @@ def claims(page: Page) -> list[str]:
 
 
 def wait_for_claims(page: Page, wanted: list[str]) -> None:
-    page.wait_for_function(
-        "(wanted) => JSON.stringify([...document.querySelectorAll('.fnd-item')]"
-        ".map((e) => e.querySelector('.fnd-read').textContent.trim())) === wanted",
-        arg=json.dumps(wanted, separators=(",", ":")),
-    )
+    try:
+        page.wait_for_function(
+            "(wanted) => JSON.stringify([...document.querySelectorAll('.fnd-item')]"
+            ".map((e) => e.querySelector('.fnd-read').textContent.trim())) === wanted",
+            arg=json.dumps(wanted, separators=(",", ":")),
+            timeout=30_000,
+        )
+    except TimeoutError as error:
+        shown = page.inner_text("#findings-host")[:400]
+        raise AssertionError(f"{claims(page)} in place of {wanted} at {page.url}: {shown}") from error
 
 
 def bars(store: FindingStore, title: str, height: float) -> Pin:
