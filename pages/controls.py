@@ -208,6 +208,8 @@ CONTROLS: dict[str, Table] = {
         "recipe": "toy-recipe",
     },
     "Invariants": _MODEL,
+    "KeptToy": {},
+    "KeptInvariants": _MODEL,
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
     "DescribeModel": _MODEL,

@@ -213,6 +213,8 @@ CONTRASTS = (
     Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
     Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
     Request("invariants", "Invariants"),
+    Request("toy kept", "KeptToy"),
+    Request("invariants kept", "KeptInvariants"),
 )
 
 STEERING = (

@@ -21,8 +21,8 @@ FEW = 10
 _HIDDEN = {"aria-hidden": "true"}
 
 
-def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: str) -> Node:
-    """What the run says of the neuron, first and plainly; below it what the null is."""
+def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: str, how: str = "") -> Node:
+    """What the run says of the neuron, first and plainly; below it what the null is, and, folded, how it was found."""
     return html.Div(
         [
             html.Div(verdict, className="nrn-verdict"),
@@ -32,7 +32,10 @@ def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: st
             )
             if left_out
             else None,
-            html.Div(null, className="attune-note"),
+            html.Div(null, className="attune-note") if null else None,
+            html.Details([html.Summary("How this was measured"), html.Div(how, className="attune-note")])
+            if how
+            else None,
         ],
         className="nrn-banner" + (" nrn-nothing" if nothing else ""),
         role="status",
@@ -81,7 +84,13 @@ def channel_card(channel: Channel, null: NullBands, chosen: bool) -> Node:
                         **{"data-nrn-channel": number, "aria-pressed": "true" if chosen else "false"},
                     ),
                     *[html.Span(text, className=f"nrn-badge {look}") for text, look in standing(channel)],
-                    html.Button("Ablate", className="attune-small", type="button", **{"data-nrn-ablate": number}),
+                    html.Button(
+                        "Ablate",
+                        className="attune-small",
+                        type="button",
+                        title="Take it out of the running model",
+                        **{"data-nrn-channel": number, "data-leads": "nrn-tab", "data-tab": "ablation"},
+                    ),
                 ],
                 className="nrn-card-head",
             ),

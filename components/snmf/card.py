@@ -213,14 +213,13 @@ def themes(rows: Sequence[ThemeShare]) -> Node:
 
 
 def feature_card(feature: FeatureFacts) -> Node:
-    """The lower half of the card; contexts and neurons are drawn beside it."""
+    """What the feature pushes and where its activation lies; contexts, neurons and detection are drawn above it."""
     return html.Div(
         [
             pole("Pushes up", feature.plus),
             pole("Pushes down", feature.minus),
-            html.Div(feature.readout, className="attune-note"),
             html.Div([html.H4("Themes, shares of its activation"), themes(feature.themes)]),
-            html.Div([html.H4("Does it tell its theme?"), detection(feature.detection)]),
+            html.Div(feature.readout, className="attune-note"),
         ],
         className="mlp-facts",
     )

@@ -107,7 +107,11 @@ def choose_feature(question: Json, picked: Json, node: Json, now: int | None, st
         now,
         Start.from_dict(start),
     )
-    return no_update if feature == now else feature, user_error(problem) if problem else no_update
+    # Without a fit nothing is open, and the card says so: it is told even where nothing was open before.
+    return (
+        no_update if feature == now and feature is not None else feature,
+        user_error(problem) if problem else no_update,
+    )
 
 
 def open_feature(
@@ -144,7 +148,7 @@ def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, str,
     """The rows of the list; a search leaves the matching features."""
     table = table_of(question)
     if table is None:
-        return [], "", "", None
+        return None, "", "", None
     rows = matching(ordered(table.answer.rows, order), words)
     ref = ref_of(feature_table, table, options=ListOptions(order, words or ""))
     words_on_order = undetected(table.answer.rows) if order == "auc" else ""

@@ -32,7 +32,7 @@ def test_a_feature_is_found_opened_and_kept_in_the_address(open_page: Callable[.
     total = rows.count()
     assert total >= 50 and page.locator("#mlp-list [aria-current=true]").count() == 1
     # The null stands beside the number, and every output token can open the token card.
-    assert "random sparse directions" in page.inner_text("#mlp-card .mlp-detection")
+    assert "random sparse directions" in page.inner_text("#mlp-evidence .mlp-detection")
     tokens = page.locator("#mlp-card .mlp-pole .attune-tok")
     assert tokens.count() >= 20
     assert all(n.isdecimal() for n in tokens.evaluate_all("e => e.map(x => x.tabIndex === 0 ? x.dataset.tokenId : '')"))
