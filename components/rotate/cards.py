@@ -45,7 +45,9 @@ def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: st
 def standing(channel: Channel) -> list[tuple[str, str]]:
     """(words, class) of a card's badges."""
     badges = [("beyond the null", "nrn-beyond") if channel.beyond else ("like a random vector", "nrn-like")]
-    return [*badges, ("attractor", "nrn-attractor")] if channel.attractor else badges
+    if channel.attractor is None:
+        return badges
+    return [*badges, (f"random vectors land here too ({channel.attractor.share:.0%})", "nrn-attractor")]
 
 
 def channel_cards(channels: Sequence[Channel], null: NullBands, chosen: int | None) -> list[Node]:
@@ -56,12 +58,12 @@ def channel_cards(channels: Sequence[Channel], null: NullBands, chosen: int | No
 def channel_card(channel: Channel, null: NullBands, chosen: bool) -> Node:
     """One channel: how it stands against random vectors, its numbers, its tokens."""
     number = str(channel.number)
-    pole = "positive" if channel.pole > 0 else "negative"
+    end = "high" if channel.pole > 0 else "low"
     p = f"{channel.p:.3f}" if channel.p >= 0.001 else "below 0.001"
     plain = channel.unweighted
     without = "" if plain is None else f"; without token weights, as the paper reports it, {plain:.1f}"
     facts = (
-        ("pole", f"{'+' if channel.pole > 0 else '−'}", f"its tokens stand at the {pole} end of the neuron's scale"),
+        ("end", end, f"its tokens stand at the {end} end of the neuron's own scale"),
         ("cosine", f"{channel.cosine:.2f}", f"with the neuron; random vectors end at {_range(null.cosine)}"),
         (
             "kurtosis",

@@ -153,6 +153,7 @@ def _picker(state: NeuronsState) -> Node:
                     className="nrn-row nrn-row-head",
                     **{"aria-hidden": "true"},
                 ),
+                html.Div(id="nrn-found-box", className="nrn-found-box", **{"aria-live": "polite"}),
                 html.Div(
                     id="nrn-list",
                     className="nrn-list",
@@ -179,7 +180,6 @@ def _picker(state: NeuronsState) -> Node:
                 className="nrn-ready attune-untitled",
             ),
             html.Div(id="nrn-count", className="attune-note"),
-            html.Div(id="nrn-found-box", className="nrn-found-box", **{"aria-live": "polite"}),
         ],
         className="attune-card nrn-picker",
         **{"aria-label": "Which neuron"},

@@ -27,7 +27,7 @@ NUMBERS = {
     "channels": "channels",
     "kurtosis_weight": "kurtosis weight",
     "cosine_weight": "cosine weight",
-    "mask_z": "mask from z",
+    "mask_z": "tokens found, from z",
     "seed": "seed",
 }
 """Numbers of the form, in their order."""

@@ -24,7 +24,7 @@ from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import vector_card, verdict
 from analysis.snmf.detection import held_out
 from benchmarks.architectures import tokenizer
-from components.faithfulness.board_table import _beats
+from components.faithfulness.board_table import beats
 from components.faithfulness.point_figures import TruthOptions, _truth_caption
 from components.mfa.steering_figures import size_of_controls
 from components.qk.validation_tables import invariant_table
@@ -155,9 +155,9 @@ def test_a_region_without_a_theme_is_not_called_grammar_for_certain() -> None:
 
 def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
     gap = Gap("1", "a", "b", 0.5, 0.5, 0.5)
-    assert _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=5))
-    assert not _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=2)) and not _beats(gap, None)
-    assert not _beats(None, None)
+    assert beats(gap, Area(0.9, n_faithful=20, n_unfaithful=5))
+    assert not beats(gap, Area(0.9, n_faithful=20, n_unfaithful=2)) and not beats(gap, None)
+    assert not beats(None, None)
 
 
 def test_controls_of_another_size_are_not_called_equal() -> None:
