@@ -101,19 +101,11 @@ class TokenCard(Operation[TokenCardAnswer]):
         )
 
     def _token(self, loaded: LoadedModel) -> tuple[int | None, str]:
-        """The token that is meant, and a remark where it is not the one that was typed to the letter: a plain word
-        means the word within a text, where a space stands before it."""
-        from analysis.models.lookup import single
+        """The token that is meant, and a remark where it is not what was typed to the letter."""
+        from analysis.models.lookup import meant
 
         if self.token_id < 0:
-            typed = single(loaded.tokenizer, self.token)
-            spaced = single(loaded.tokenizer, f" {self.token}") if self.token[:1].isalpha() else None
-            if spaced is None or spaced == typed:
-                return typed, ""
-            start = (
-                "" if typed is None else " The form without the space is another token, which stands first in a text."
-            )
-            return spaced, f"Looked up with a space before it, as a word stands within a text.{start}"
+            return meant(loaded.tokenizer, self.token)
         if self.token_id >= loaded.facts.vocabulary:
             raise UserError(f"This model has tokens 0 to {loaded.facts.vocabulary - 1:,}.", "token")
         return self.token_id, ""
