@@ -22,18 +22,23 @@ _HIDDEN = {"aria-hidden": "true"}
 
 
 def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: str, how: str = "") -> Node:
-    """What the run says of the neuron, first and plainly; below it what the null is, and, folded, how it was found."""
+    """What the run says of the neuron, first and plainly; below it what the null is; folded, what was left out of the
+    search and how it was made."""
+    without = html.Div(
+        [html.Span("Left out of the search:"), *[token(r.token, r.id) for r in left_out]],
+        className="attune-words nrn-left-out",
+    )
     return html.Div(
         [
             html.Div(verdict, className="nrn-verdict"),
-            html.Div(
-                [html.Span("Left out of the search:"), *[token(r.token, r.id) for r in left_out]],
-                className="attune-words nrn-left-out",
-            )
-            if left_out
-            else None,
             html.Div(null, className="attune-note") if null else None,
-            html.Details([html.Summary("How this was measured"), html.Div(how, className="attune-note")])
+            html.Details(
+                [
+                    html.Summary("How this was measured"),
+                    html.Div(how, className="attune-note"),
+                    without if left_out else None,
+                ]
+            )
             if how
             else None,
         ],

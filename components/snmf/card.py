@@ -150,15 +150,22 @@ def detection(scores: Detection) -> Node:
         html.I(className="mlp-point", style=_at(auc)),
     ]
     verdict, good = _standing(low, high, random, scores)
+    known = scores.passages is not None and scores.others is not None
+    counts = f"{scores.passages} passages of the theme, {scores.others} others" if known else "on held-out passages"
     score = "not scored" if scores.score is None else f"{scores.score:+.2f}"
     return html.Div(
         [
+            html.Div(verdict, className="mlp-verdict attune-good" if good else "mlp-verdict attune-bad"),
             html.Div([html.Strong(scores.theme), ": ", "; ".join(numbers), "."]),
             html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(numbers)}),
             html.Div([html.Span("0"), html.Span("AUC 0.5"), html.Span("1")], className="mlp-ends", **_HIDDEN),
-            html.Div(verdict, className="attune-good" if good else "attune-bad"),
-            html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
-            html.Div(scores.sentence, className="attune-note"),
+            html.Details(
+                [
+                    html.Summary(f"How it was scored: {counts}"),
+                    html.Div(scores.sentence, className="attune-note"),
+                    html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
+                ]
+            ),
         ],
         className="mlp-detection",
     )

@@ -23,7 +23,7 @@ from pages.state import names_of
 TIERS = {
     "1": "Tier 1: is it used?",
     "2": "Tier 2: is it true?",
-    "Z": "Z: writes the key into its steps",
+    "Z": "Z: steps from the key",
     "0": "Tier 0: blind models",
     "G1": "G1: a sum left out",
     "own": "Chains of its own",

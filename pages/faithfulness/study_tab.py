@@ -15,7 +15,7 @@ TIERS = [
     {"label": "0: blind models", "value": "0"},
     {"label": "1: used?", "value": "1"},
     {"label": "2: true?", "value": "2"},
-    {"label": "Z: key in its steps", "value": "Z"},
+    {"label": "Z: steps from the key", "value": "Z"},
     {"label": "G1: left out", "value": "G1"},
 ]
 LIMIT = f"CSV, JSONL or a JSON array in UTF-8, at most {MAX_FILE / 1e6:g} MB"

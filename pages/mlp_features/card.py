@@ -56,7 +56,7 @@ def show_card(feature: int | None, theme: str, question: Json, model: Json, sess
             dcc.Link(str(n.neuron), href=local(f"/neurons?layer={fit.layer}&vector=down&neuron={n.neuron}"))
             for n in facts.neurons[:8]
         ]
-        neurons["caption"] = [neurons["caption"], " What they are alone: ", *spaced(links), "."]
+        neurons["caption"] = [neurons["caption"], " Alone: ", *spaced(links), "."]
     return {
         "card": feature_card(facts),
         "evidence": detection(facts.detection),

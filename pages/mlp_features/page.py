@@ -50,9 +50,9 @@ def layout(**query: str) -> Node:
             ),
             html.Div([user_error(p) for p in state.problems], id="mlp-problems"),
             html.Div([_list(), *_feature()], className="mlp-top attune-first"),
-            _output(),
             dbc.Tabs(
                 [
+                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(reading_tab(state), tab_id="reading", label="A sentence"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
                     dbc.Tab(tree_tab(state), tab_id="tree", label="Tree"),

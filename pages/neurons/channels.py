@@ -255,13 +255,14 @@ def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -
     answer = reply.answer
     null = answer.null
     low, middle, high = null.own_z
+    source = f"{answer.source[:1].upper()}{answer.source[1:]}"
     words = (
-        f"Null: the best channels of {null.vectors} random vectors have own z {low:.1f} to {high:.1f}, half of them "
-        f"below {middle:.1f}. {answer.source[:1].upper()}{answer.source[1:]}."
+        f"Null: {null.vectors} random vectors, whose best channels have own z {low:.1f} to {high:.1f}, half of them "
+        f"below {middle:.1f}. {source.partition(' by ')[0]}."
     )
     how = (
         f"{answer.recipe} Own z is the mean z of the neuron itself on a channel's tokens; the channels of random "
-        f"vectors were found by {null.manner}."
+        f"vectors were found by {null.manner}. {source}."
     )
     top = banner(answer.verdict, answer.nothing, answer.left_out, words, how.strip())
     cards, choice = channel_cards(answer.channels, null, chosen), channel_choice(answer.channels, chosen)

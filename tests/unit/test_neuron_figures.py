@@ -295,8 +295,8 @@ def channel(number: int, **more: Any) -> Channel:
     [
         (True, None, ["beyond the null"]),
         (False, None, ["like a random vector"]),
-        (True, Attractor(0.1, "Also 10 %."), ["beyond the null", "attractor"]),
-        (False, Attractor(0.1, "Also 10 %."), ["like a random vector", "attractor"]),
+        (True, Attractor(0.1, "Also 10 %."), ["beyond the null", "random vectors land here too (10%)"]),
+        (False, Attractor(0.1, "Also 10 %."), ["like a random vector", "random vectors land here too (10%)"]),
     ],
 )
 def test_a_card_says_how_its_channel_stands(beyond: bool, attractor: Any, badges: list[str]) -> None:
@@ -356,7 +356,7 @@ def test_neurons_are_ordered_searched_and_opened_by_their_place() -> None:
     assert [r.to_plotly_json()["props"]["aria-current"] for r in rows] == ["false", "true", "false"]
     assert "nothing" in texts(rows[1]) and "1 of 5" in texts(rows[0])
     assert "1 more" in texts(lists.neuron_rows(READY, None, limit=2)[-1])
-    assert "matches" in texts(lists.neuron_rows([], None))
+    assert "None of the ready neurons" in texts(lists.neuron_rows([], None))
     found = [ChannelMatch(27, "up", 3, 2, 4.0, 10.0, 0.9, 1.0, 0.7, "x", 5, False, ())]
     row = lists.match_rows(found)[0]
     assert row.to_plotly_json()["props"]["data-nrn-open"] == "27:up:3:2" and "like random" in texts(row)
