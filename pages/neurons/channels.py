@@ -257,8 +257,8 @@ def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -
     low, middle, high = null.own_z
     source = f"{answer.source[:1].upper()}{answer.source[1:]}"
     words = (
-        f"Null: {null.vectors} random vectors, whose best channels have own z {low:.1f} to {high:.1f}, half of them "
-        f"below {middle:.1f}. {source.partition(' by ')[0]}."
+        f"Null: {null.vectors} random vectors, whose best channels have own z {low:.1f} to {high:.1f} (half below "
+        f"{middle:.1f}). {source.partition(' by ')[0]}."
     )
     how = (
         f"{answer.recipe} Own z is the mean z of the neuron itself on a channel's tokens; the channels of random "

@@ -40,11 +40,11 @@ from pages.manifest import PageManifest
 PATH = "/validation"
 TASKS = {"binary": "binary codes", "gaussian": "Gaussian codes"}
 RECIPES = {"fast": "fast recipe", "reference": "the paper's recipe (minutes)"}
-CURVE = Card("toy-curve", "Training", 340)
-SPECTRA = Card("toy-spectra", "Singular values", 340)
+CURVE = Card("toy-curve", "Training", 380)
+SPECTRA = Card("toy-spectra", "Singular values", 380)
 MAP = Card("toy-map", "Queries and keys in the subspace of z1", 460)
 SWAPS = Card("toy-swaps", "Swapping two keys", 460)
-INTERACTION = Card("toy-interaction", "Which latent meets which", 420)
+INTERACTION = Card("toy-interaction", "Which latent meets which", 380)
 CHECKS = Panel("toy-table", "Toy model")
 INVARIANTS = Panel("invariant-table", "Invariants on the loaded model")
 INVITATION = "Press Measure: each identity then stands beside a variant that must fail."
@@ -88,9 +88,9 @@ def layout(**_query: str) -> Node:
                     className="attune-note",
                 ),
             ),
-            html.Div([CURVE.layout(), SPECTRA.layout()], className="attune-two"),
             html.Div([MAP.layout(), SWAPS.layout()], className="attune-two"),
-            html.Div([INTERACTION.layout(), _invariants()], className="attune-two"),
+            html.Div([SPECTRA.layout(), INTERACTION.layout(), CURVE.layout()], className="val-three"),
+            _invariants(),
         ],
         className="attune-page",
     )

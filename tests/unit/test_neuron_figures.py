@@ -91,7 +91,7 @@ def test_a_histogram_shows_the_counts_beside_as_many_normal_numbers(theme: str) 
     drawn = np.array([np.nan if v is None else v for v in raw[2]["y"]])
     seen = np.isfinite(drawn) & (drawn > 200)
     np.testing.assert_allclose(drawn[seen], neuron[seen], rtol=0.2)  # the curve is on the scale of the counts
-    assert normal["name"] == "normal distribution" and "<script" not in json.dumps(figure)
+    assert normal["name"] == "normal" and "<script" not in json.dumps(figure)
     assert outline["line"]["shape"] == "hvh"
     assert len(neuron_figures.token_histogram(edges, neuron, None, theme)["data"]) == 2
 
@@ -358,14 +358,15 @@ def test_neurons_are_ordered_searched_and_opened_by_their_place() -> None:
     assert "1 more" in texts(lists.neuron_rows(READY, None, limit=2)[-1])
     assert "None of the ready neurons" in texts(lists.neuron_rows([], None))
     found = [ChannelMatch(27, "up", 3, 2, 4.0, 10.0, 0.9, 1.0, 0.7, "x", 5, False, ())]
-    row = lists.match_rows(found)[0]
+    told, row = lists.match_rows(found)  # what “like random” means stands above the rows
+    assert "even in a random vector" in texts(told) and len(lists.match_rows([replace(found[0], beyond=True)])) == 1
     assert row.to_plotly_json()["props"]["data-nrn-open"] == "27:up:3:2" and "like random" in texts(row)
 
 
 def test_nothing_is_said_where_it_is_seen() -> None:
     left = [TokenScore(5, "except", 5.0)]
     full, bare = (
-        channel_cards.banner("One channel.", False, left, "Null."),
+        channel_cards.banner("One channel.", False, left, "Null.", "By L-BFGS."),
         channel_cards.banner("Nothing in it.", True, [], "Null."),
     )
     assert "nrn-nothing" not in full.className and "nrn-nothing" in bare.className
