@@ -112,6 +112,7 @@ CONTROLS: dict[str, Table] = {
     "SteerControls": _STEER | _CONTROLS,
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
+    "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

@@ -20,7 +20,7 @@ from pages.state import Model, Parsed, Partly, Prompt
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "prices", "ladder", "token", "controls", "fit", "keep")
+TABS = ("region", "prices", "ladder", "samples", "token", "controls", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
     (VectorSetting("happy-1a2b3c", -1.5),),

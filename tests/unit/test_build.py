@@ -30,7 +30,7 @@ def test_each_method_with_something_to_make_is_listed() -> None:
     ("name", "options"),
     [
         ("faithfulness", ("--fresh", "--fur", "--continued")),
-        ("mfa", ("--describe",)),
+        ("mfa", ("--describe", "--shares", "--seeds")),
         ("rotate", ("--fresh",)),
         ("snmf", ("FIT", "--describe", "--detection")),
         ("tpr", ("--games", "--test-games", "--fresh")),

@@ -134,6 +134,7 @@ def example_of(name: str) -> Operation:
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerSamples": {"positive": "a", "negative": "b", "steer": SteeringSettings("fit", (RegionSetting(0, 0.5),))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
