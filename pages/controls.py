@@ -113,6 +113,10 @@ CONTROLS: dict[str, Table] = {
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
     "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
+    "SteerSweep": _STEER | {
+        **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
+        "region": None, "level": None, "seed": None, "model": "source",
+    },
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

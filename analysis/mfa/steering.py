@@ -97,7 +97,7 @@ def direction_like(
 
 def lowest_block(settings: SteeringSettings, fit: RegionSet) -> int:
     """The first block at or behind which a set-up acts. Raises UserError for vectors that are not there."""
-    own = min([fit.site.layer, *settings.layers]) - (fit.site.kind != "residual")
+    own = min([site.layer for site in _sites(settings, fit)], default=fit.site.layer) - (fit.site.kind != "residual")
     return min([own, *(min(named_vectors(v.name).vectors) for v in settings.vectors if v.strength)])
 
 
@@ -126,7 +126,8 @@ def _scaled(made: list[Intervention], scale: float) -> list[Intervention]:
 
 def _sites(settings: SteeringSettings, fit: RegionSet) -> list[Site]:
     # Each block once: two equal interventions at one site would act with twice the strength.
-    return [Site(layer, fit.site.kind) for layer in dict.fromkeys([fit.site.layer, *settings.layers])]
+    layers = [fit.site.layer, *settings.layers] if settings.own else settings.layers
+    return [Site(layer, fit.site.kind) for layer in dict.fromkeys(layers)]
 
 
 def _turned(vector: Tensor, generator: torch.Generator) -> Tensor:
