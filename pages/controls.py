@@ -115,7 +115,7 @@ CONTROLS: dict[str, Table] = {
     "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
     "SteerSweep": _STEER | {
         **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
-        "region": None, "level": None, "seed": None, "model": "source",
+        "region": None, "level": None, "seed": None,
     },
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,

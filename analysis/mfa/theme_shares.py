@@ -202,9 +202,9 @@ def tables(chosen: Sequence[Theme], kept: dict[str, Any]) -> dict[str, Any]:
     tensors = {arm: torch.tensor(values, dtype=torch.float64) for arm, values in found.items()}
     arms = {}
     for arm, values in tensors.items():
-        share, beside = bootstrap(values), bootstrap(values - tensors["random region"])
+        mean, beside = bootstrap(values), bootstrap(values - tensors["random region"])
         arms[arm] = {
-            "share": [round(x, 4) for x in share],
+            "share": [round(x, 4) for x in mean],
             "minus random region": [round(x, 4) for x in beside],
             "met": sum(row["met"] or 0 for row in rows if row["arm"] == arm),
             "repetition": round(sum(row["repetition"] for row in rows if row["arm"] == arm) / max(1, len(chosen)), 4),

@@ -69,6 +69,7 @@ def sweep_figure(sweep: Sweep, theme: str) -> Figure:
         "hoverinfo": "skip",
         "showlegend": False,
     }
+    titles: tuple[str, ...]
     if sweep.over == "blocks":
         titles = ("KL of the next token, nats", "block at which the direction is added")
     else:

@@ -51,9 +51,11 @@ def test_a_growing_sweep_survives_its_way_to_the_page() -> None:
 @pytest.mark.parametrize("over", ["blocks", "factors"])
 def test_each_level_has_the_cells_of_the_coarser_ones(over: str) -> None:
     steer = SteeringSettings("fit", (RegionSetting(0),))
-    grids = [SteerSweep(steer=steer, over=over, level=n).grid(30, 10) for n in range(3)]  # type: ignore[arg-type]
+    grids = [SteerSweep(text="A prompt", steer=steer, over=over, level=n).grid(30, 10) for n in range(3)]  # type: ignore[arg-type]
     for coarse, fine in pairwise(grids):
         assert all(set(a) <= set(b) for a, b in zip(coarse, fine, strict=True))
     if over == "blocks":
         assert all(10.0 in rows for rows, _ in grids) and grids[2][0] == tuple(range(30)) and grids[0][1] == KLS[0]
-    assert SteerSweep(steer=steer, level=2).built_on() == tuple(SteerSweep(steer=steer, level=n) for n in (0, 1))
+    assert SteerSweep(text="A prompt", steer=steer, level=2).built_on() == tuple(
+        SteerSweep(text="A prompt", steer=steer, level=n) for n in (0, 1)
+    )

@@ -165,7 +165,9 @@ def subject_of(loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings) -> 
     from analysis.models.prompts import token_labels
 
     listed = {theme.key: theme for theme in themes()}
-    names, words, all_listed = [], [], True
+    names: list[str] = []
+    words: list[str] = []
+    all_listed = True
     for region in (r.region for r in steer.regions if not r.idle):
         row = fit.manifest["regions"][region]
         theme = listed.get(row["theme"]) if row["character"] == "theme" else None

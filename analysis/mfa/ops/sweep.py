@@ -111,7 +111,8 @@ class SteerSweep(UnderSteering[Sweep]):
                 table[:, place[0], place[1]] = cell
             return Sweep(
                 self.over, self.region, fit.label(self.region), fit.site.layer, self.level, self._mode, self.target,
-                (self.first, self.second), rows, columns, *table, tuple(token_labels(loaded.tokenizer, ids.tolist())),
+                (self.first, self.second), rows, columns, table[0], table[1], table[2], table[3],
+                tuple(token_labels(loaded.tokenizer, ids.tolist())),
                 "typed" if words_in(self.words) else subject.name, DRAWS,
             )  # fmt: skip
 
