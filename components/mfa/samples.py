@@ -218,26 +218,28 @@ def samples_table(samples: Samples, options: SamplesOptions) -> Node:
     for row in counted_rows(samples, options):
         low, high = row.share.interval
         perplexity = _perplexity(row.arm.texts)
-        beside = (
-            ""
-            if row.beside is None
-            else f"{_points(row.beside[0])} ({_points(row.beside[1])} to {_points(row.beside[2])})"
-        )
         kl = [push.kl for push in row.arm.pushes]
         cells = [
             f"{row.share.count} of {row.share.total}",
-            f"{low:.0%} to {high:.0%}",
-            beside,
+            f"{100 * low:.0f} to {100 * high:.0f} %",
+            "" if row.beside is None else "{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * part for part in row.beside)),
             f"{_mean(kl):.2f}" if kl else "0",
             f"{_mean([text.mean_kl for text in row.arm.texts]):.2f}",
             "no text" if perplexity is None else f"{perplexity:.1f}",
         ]
         note = "; ".join(push.note for push in row.arm.pushes) if row.arm.name not in ("base", "steered") else None
         body.append(html.Tr([html.Th(row.arm.title, title=note), *map(html.Td, cells)]))
-    titles = ("", "texts with it", "95 % interval", "minus unsteered", "KL of the next token", "mean KL", "perplexity")
-    return html.Table(
-        [html.Thead(html.Tr([html.Th(title) for title in titles])), html.Tbody(body)], className="attune-table"
+    titles = (
+        ("", ""),
+        ("with it", "texts in which it appears"),
+        ("95 %", "Wilson's interval of the share"),
+        ("minus unsteered", "in points, with Newcombe's 95 % interval"),
+        ("KL", "of the next token after the prompt, nats"),
+        ("mean KL", "per written token, nats"),
+        ("perplexity", "of the texts in the unsteered model, geometric mean"),
     )
+    head = html.Thead(html.Tr([html.Th(title, title=words or None) for title, words in titles]))
+    return html.Table([head, html.Tbody(body)], className="attune-table")
 
 
 def marks_of(samples: Samples, options: SamplesOptions) -> dict[str, list[list[int]]]:

@@ -51,12 +51,6 @@ def samples_tab() -> Node:
                         className="attune-card-head attune-head-row",
                     ),
                     html.Div(
-                        "Unsteered, steered, random regions and random directions, each from several seeds, the "
-                        "controls at the KL of the set-up; the difference of means, too, where sentences stand in the "
-                        "tab Controls. Prompt, tokens, temperature and first seed as above.",
-                        className="attune-note",
-                    ),
-                    html.Div(
                         [
                             html.Div(
                                 [
@@ -90,7 +84,6 @@ def samples_tab() -> Node:
                                 debounce=True,
                                 disabled=True,
                                 size="sm",
-                                className="attune-labelled",
                             ),
                         ],
                         className="attune-row attune-settings",
@@ -99,6 +92,11 @@ def samples_tab() -> Node:
                     html.Div(id="samples-count-error"),
                     html.Div(id="samples-stream-error", className="attune-stream-error", role="alert"),
                     html.Div(id="samples-table", className="attune-readouts"),
+                    html.Div(
+                        "The same seeds for all: unsteered, steered, random regions and random directions at the KL of "
+                        "the set-up, and the difference of means where sentences stand in the tab Controls.",
+                        className="attune-note",
+                    ),
                 ],
                 className="attune-card",
                 **{"aria-label": "Many texts"},
@@ -106,7 +104,7 @@ def samples_tab() -> Node:
             SAMPLES.layout(),
             html.Div(id="samples-texts", className="attune-samples"),
         ],
-        className="attune-two attune-samples-tab",
+        className="attune-samples-tab",
     )
 
 
