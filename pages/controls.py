@@ -194,10 +194,10 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL
-    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset", "judged", "judge")},
     "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
-    "DescribePrepare": _MODEL,
+    "DescribePrepare": _MODEL | nothing("since"),
     "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),

@@ -161,8 +161,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
-    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
-        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
