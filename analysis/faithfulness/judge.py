@@ -215,6 +215,8 @@ def with_judge(study: Study, reader: ModelReader, progress: Progress = silent) -
 
 def _fault(reader: ModelReader, asks: Sequence[Ask]) -> str:
     """Why a model cannot read some asks, "" if it can. Nothing is computed."""
+    if not asks:
+        return ""
     try:
         reader.tokens.plan([ask for ask in asks if isinstance(ask, AnswerAsk)])
     except UserError as error:

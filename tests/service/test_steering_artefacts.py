@@ -89,7 +89,7 @@ def test_a_released_mixture_is_an_ordinary_fit(home: SimpleNamespace) -> None:
     rows = [(r["size"], r["top_share"], r["theme"]) for r in fit.manifest["regions"]]
     assert rows == [(r["size"], r["top_share"], r["theme"]) for r in home.fit.manifest["regions"]]
     assert torch.allclose(fit.spread("varimax"), home.fit.spread("varimax"), atol=1e-2)
-    assert "Whether it is of block 4 or of one beside it" in data["sentence"]
+    assert f"Whether it is of block {LAYER} or of one beside it" in data["sentence"]
     written = home.context.perform(SaveArtefact(SPEC, "fit", fit.name, layout="authors")).data
     assert written["name"] == f"{fit.name}.ckpt"
     back, facts = read_checkpoint(waiting("outgoing", written["token"]))

@@ -15,7 +15,7 @@ from analysis.errors import UserError
 from analysis.faithfulness.ask import AnswerAsk, Ask, Reply, TextReply
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.judge import CONTROL, NAME, Frame, Judge, JudgeOfAnother, frame_of, prompt, with_judge
-from analysis.faithfulness.measures.baselines import Keyword
+from analysis.faithfulness.measures.baselines import AnswerConfidence
 from analysis.faithfulness.published import note, published
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.row_export import scored_rows
@@ -109,20 +109,23 @@ def test_a_judge_is_asked_in_its_template_with_its_thinking_left_empty(template:
 def judged(text: str, positions: int = 4_096) -> tuple[Study, Study, ModelReader]:
     reader = ModelReader(loaded_bytes(max_position_embeddings=positions))
     items = read_rows(text, reader.loaded.tokenizer).items
-    study = score_items(reader, items, {"model": "tiny"}, None, measures=(Keyword(),))
+    study = score_items(reader, items, {"model": "tiny"}, None, measures=(AnswerConfidence(),))
     return study, with_judge(study, reader), reader
 
 
 def test_a_study_gets_a_row_for_the_judge_and_one_for_its_control() -> None:
-    long = {"prompt": "Why?", "cot": "It is so. " * 160, "model_answer": "ten", "candidates": ["ten", "none"],
+    long = {"prompt": "Why?", "cot": "It is so. " * 220, "model_answer": "ten", "candidates": ["ten", "none"],
             "label_type": "FAITHFUL_COT"}  # fmt: skip
     before, after, reader = judged(rows(long), 3_000)
     names = [m["name"] for m in after.manifest["measures"]]
-    assert names == ["keyword", NAME, CONTROL] and [m["baseline"] for m in after.manifest["measures"][1:]] == [0, 1]
+    assert names == ["answer confidence", NAME, CONTROL]
+    assert [m["baseline"] for m in after.manifest["measures"][1:]] == [False, True]
     np.testing.assert_array_equal(after.scores[:, :1], before.scores)
-    assert after.step_scores.shape == (3, 3, 6) and np.isfinite(after.step_scores[1, 1:]).all()
+    assert after.step_scores.shape == (3, 3, 6) and np.isfinite(after.step_scores[1, 1]).all()
+    # The long chain is shown to the control of its neighbour.
+    assert np.isfinite(after.step_scores[1, 2, :5]).all() and np.isnan(after.step_scores[1, 2, 5])
     soft = after.scores[1]
-    assert np.isfinite(soft[:, :6]).all() and np.isnan(soft[1, 6]) and soft[1].max() > soft[1].min()
+    assert np.isfinite(soft[:2, :6]).all() and np.isnan(soft[1, 6]) and np.ptp(soft[1, :6]) > 0
 
     ask = Judge(frame_of(reader.loaded.tokenizer)).ask(after.items[0])
     ids = [reader.loaded.tokenizer(ask.text + end, add_special_tokens=False)["input_ids"] for end in ("Yes", "No")]
