@@ -44,7 +44,8 @@ def with_vectors(body: bytes, steer: SteeringSettings) -> bytes:
     those that are not here."""
     if not steer.vectors:
         return body
-    rows, tensors = [], {}
+    rows: list[dict[str, Any]] = []
+    tensors: dict[str, torch.Tensor] = {}
     for number, setting in enumerate(steer.vectors):
         kept = named_vectors(setting.name)
         arrays = {f"direction.{block}": np.array(v, np.float32) for block, v in sorted(kept.vectors.items())}

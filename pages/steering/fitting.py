@@ -145,7 +145,7 @@ def fit(
     """The job; its curve is drawn while it runs. With ``look`` at the block where themes show most."""
     curve: list[Iteration] = []
     facts = facts_of(model, session, "fit-look") if look else None
-    blocks = {"blocks": blocks_of(facts.layers)} if facts is not None else {}
+    blocks = () if facts is None else blocks_of(facts.layers)
 
     def relay(progress: tuple[str, str], facts: Facts) -> None:
         row = facts.get("iteration")
@@ -153,7 +153,7 @@ def fit(
             curve.append(Iteration(row["iteration"], row["train"], row.get("held_out")))
         set_progress((*progress, fit_curve(curve, theme)))
 
-    reply, panel = ask_job(lambda: FitRegions(**_settings(model, form), **blocks), set_progress, session, PATH, relay)
+    reply, panel = ask_job(lambda: FitRegions(**_settings(model, form), blocks=blocks), set_progress, session, PATH, relay)
     return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 
