@@ -153,7 +153,8 @@ def fit(
             curve.append(Iteration(row["iteration"], row["train"], row.get("held_out")))
         set_progress((*progress, fit_curve(curve, theme)))
 
-    reply, panel = ask_job(lambda: FitRegions(**_settings(model, form), blocks=blocks), set_progress, session, PATH, relay)
+    question = lambda: FitRegions(**_settings(model, form), blocks=blocks)  # noqa: E731
+    reply, panel = ask_job(question, set_progress, session, PATH, relay)
     return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 
