@@ -31,7 +31,7 @@ def test_each_method_with_something_to_make_is_listed() -> None:
     ("name", "options"),
     [
         ("faithfulness", ("--fresh", "--fur", "--continued")),
-        ("mfa", ("--describe",)),
+        ("mfa", ("--describe", "--shares", "--seeds")),
         ("qk", ("--fresh",)),
         ("rotate", ("--fresh",)),
         ("snmf", ("FIT", "--describe", "--detection")),
