@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
@@ -41,7 +43,7 @@ def study_tab() -> Node:
     )
 
 
-KEPT = {"persistence": True, "persistence_type": "session"}
+KEPT: dict[str, Any] = {"persistence": True, "persistence_type": "session"}
 """What was typed for chains of one's own outlives a reload of the page, in this window."""
 
 
