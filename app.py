@@ -34,6 +34,7 @@ from pages.frame.health import register_health
 from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
 from pages.frame.prepare import register_prepare
+from pages.frame.prepare_runs import take_up_runs
 from pages.frame.security import harden, kept_secret, secret_key
 from pages.frame.serving import asset_address, compress, make_server
 from pages.frame.shell import register_frame
@@ -216,6 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"{settings.host}:{settings.port} cannot be used. Stop what uses it, or choose another with --port.")
     signal.signal(signal.SIGTERM, _end)
     print(greeting(settings, server.effective_port), flush=True)
+    take_up_runs()
     try:
         server.run()
     finally:

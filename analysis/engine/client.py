@@ -217,6 +217,10 @@ class Client:
         """Cancel a question by its token, unless one may only look. True if it was still waiting or running."""
         return not LOOKING.get() and bool(self._control({"type": "cancel", "token": token}).get("found"))
 
+    def end_part(self, token: str, part: str) -> bool:
+        """End one part of a stream, such as one of several texts; the others go on. True if the stream was there."""
+        return bool(self._control({"type": "end part", "token": token, "part": part}).get("found"))
+
     def jobs(self) -> list[JobRow]:
         """The recent jobs, newest first; from the book on disk while there is no worker."""
         try:

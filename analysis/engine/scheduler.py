@@ -56,6 +56,7 @@ class Task:
         self.operation, self.key, self.title = operation, key, operation.describe()
         self.subscribers: dict[str, Subscriber] = {}
         self.cancel = threading.Event()
+        self.ended: set[str] = set()
         self.started = False
 
     def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
@@ -84,6 +85,10 @@ class TaskContext(Context):
         self._scheduler.serve_above(self._task.operation.kind)
         if self._task.cancel.is_set():
             raise Cancelled
+
+    def ended(self, part: str) -> bool:
+        """Whether a subscriber has ended that part."""
+        return part in self._task.ended
 
 
 class Scheduler:
@@ -190,6 +195,15 @@ class Scheduler:
                 self._abandon(task)
                 subscriber.emit({"type": "cancelled"}, None)
                 return True
+        return False
+
+    def end_part(self, token: str, part: str) -> bool:
+        """A subscriber wants no more of one part of a stream; the others go on. True if the stream was there."""
+        with self._ready:
+            for task in self._tasks.values():
+                if token in task.subscribers and task.operation.kind == "stream":
+                    task.ended.add(part)
+                    return True
         return False
 
     def run_forever(self) -> None:

@@ -144,8 +144,11 @@ class Server:
             emit(bug(error, f"the request for {str(message.get('operation'))[:80]}"), None)
 
     def _control(self, message: dict[str, Any]) -> dict[str, Any]:
+        token = str(message.get("token"))
         if message.get("type") == "cancel":
-            return {"type": "ok", "found": self.scheduler.leave(str(message.get("token")), "cancelled")}
+            return {"type": "ok", "found": self.scheduler.leave(token, "cancelled")}
+        if message.get("type") == "end part":
+            return {"type": "ok", "found": self.scheduler.end_part(token, str(message.get("part")))}
         if message.get("type") == "jobs":
             return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing())}
         if message.get("type") == "status":
