@@ -29,7 +29,7 @@ from components.kit.links import local
 FULL, LOOK = "full", "look"
 OPEN = re.compile(r"/healthz|/share/[\w-]+", re.ASCII)
 """Paths for which no token is asked: a sign of life, and boards whose address is a secret of its own."""
-FORM = "/access"
+FORM = "access"
 LOOKS = ("/_dash-update-component",)
 """What the holder of the second token may post to: callbacks, whose questions are looked at one by one."""
 _KEPT = 30 * 24 * 3600
@@ -111,7 +111,7 @@ class Door:
         LOOKING.set(False)
         if OPEN.fullmatch(request.path):
             return None
-        if request.path == FORM:
+        if request.path == f"/{FORM}":
             return self._form()
         shown = request.args.get("token", "") if request.method == "GET" else ""
         scheme, _, carried = request.headers.get("Authorization", "").partition(" ")
@@ -177,8 +177,8 @@ def _refused(said: str, status: int) -> Response:
 
 
 def _page(said: str, status: int) -> Response:
-    to = request.form.get("next", "/") if request.path == FORM else _here()
-    text = _PAGE.format(said=html.escape(said), action=html.escape(local(FORM)), next=html.escape(to))
+    to = request.form.get("next", "/") if request.path == f"/{FORM}" else _here()
+    text = _PAGE.format(said=html.escape(said), action=html.escape(local(f"/{FORM}")), next=html.escape(to))
     answer = Response(text, status, mimetype="text/html")
     policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     answer.headers["Content-Security-Policy"] = policy
