@@ -64,9 +64,9 @@ class NeuronLibrary:
         null = self.null("unembedding")
         return (
             f"A narrow null, for a first verdict: {null.vectors} random vectors, so nothing can be told beyond their "
-            f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}, the "
-            "best of two starts for them and the neuron alike where this one has one start, and knows more of the tokens "
-            "on which random vectors land: of the strongest neurons one verdict in nine is another under it."
+            f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}, for "
+            "them and the neuron alike the best of two starts where this one has one, and it knows more of the tokens on "
+            "which random vectors land."
         )
 
     @property
