@@ -65,8 +65,8 @@ class NeuronLibrary:
         return (
             f"A narrow null, for a first verdict: {null.vectors} random vectors, so nothing can be told beyond their "
             f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}, for "
-            "them and the neuron alike the best of two starts where this one has one, and it knows more of the tokens on "
-            "which random vectors land."
+            "them and the neuron alike the best of two starts where this one has one, and it knows more of the tokens "
+            "on which random vectors land."
         )
 
     @property
