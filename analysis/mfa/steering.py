@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.mfa.gates import gated
 from analysis.mfa.settings import SteeringSettings
 from analysis.mfa.vectors import additions, named_vectors
 from analysis.models.sites import Site
@@ -28,7 +29,7 @@ def interventions_of(settings: SteeringSettings, fit: RegionSet) -> list[Interve
     strength, as in the authors' two-stage form.
     """
     targets, offsets, strengths = _vectors(settings, fit)
-    return build(settings, fit, targets, offsets, strengths) + additions(settings, fit)
+    return gated(settings, fit, build(settings, fit, targets, offsets, strengths) + additions(settings, fit))
 
 
 def build(
@@ -67,7 +68,7 @@ def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tupl
         fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)
     ]
     made = build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths)
-    return (made + additions(settings, fit) if made else []), drawn
+    return gated(settings, fit, made + additions(settings, fit) if made else []), drawn
 
 
 def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int) -> list[Intervention]:
@@ -78,7 +79,8 @@ def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int) -> l
     new = [fit.mean + _turned(t - fit.mean, generator) for t in targets]
     made = build(settings, fit, new, [_turned(o, generator) for o in offsets], strengths)
     others = [i for i in additions(settings, fit) if isinstance(i, Add)]
-    return made + [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
+    turned: list[Intervention] = [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
+    return gated(settings, fit, made + turned)
 
 
 def direction_like(settings: SteeringSettings, fit: RegionSet, vector: Tensor) -> list[Intervention]:
@@ -86,7 +88,7 @@ def direction_like(settings: SteeringSettings, fit: RegionSet, vector: Tensor) -
     targets, offsets, strengths = _vectors(settings, fit)
     new = [fit.mean + _sized(vector.to(fit.mean), t - fit.mean) for t in targets]
     made = build(settings, fit, new, [torch.zeros_like(o) for o in offsets], strengths)
-    return made + additions(settings, fit) if made else []
+    return gated(settings, fit, made + additions(settings, fit)) if made else []
 
 
 def lowest_block(settings: SteeringSettings, fit: RegionSet) -> int:

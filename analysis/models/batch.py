@@ -31,12 +31,14 @@ During = Callable[[Sequence[int]], AbstractContextManager[object]]
 @dataclass(frozen=True)
 class Row:
     """One text to write: the prompt's token ``ids``, and how its tokens are chosen (as of
-    :func:`analysis.models.generation.decode`)."""
+    :func:`analysis.models.generation.decode`). ``begin``: tokens that it is made to begin with; a draw is made at each
+    of them all the same, so that what follows is as if they had been drawn."""
 
     ids: tuple[int, ...]
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    begin: tuple[int, ...] = ()
 
 
 Steps = dict[int, tuple[int, Tensor]]
@@ -110,6 +112,9 @@ def _group(
             if n not in growing:
                 continue
             token = choose(logits[place], rows[n].temperature, rows[n].top_p, draws[n])
+            begin = rows[n].begin
+            if made < len(begin):
+                token = begin[made]
             if token in ends:
                 growing.remove(n)
                 continue

@@ -19,7 +19,7 @@ from analysis.models.hooks import hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering.operators import Intervention
-from analysis.steering.plan import Plan, Positions, positions_of
+from analysis.steering.plan import Plan, positions_of
 
 
 class Arm(NamedTuple):
@@ -36,12 +36,12 @@ class RowPlans:
         """Errors as of :class:`~analysis.steering.plan.Plan`."""
         self._loaded = loaded
         self.plans = [Plan(loaded, arm.interventions, prompt_tokens=len(arm.row.ids)) for arm in arms]
-        self._now = Positions(0, 0, None)
+        self._inside: list[Plan] = []
 
     @contextmanager
     def installed(self, rows: Sequence[int]) -> Iterator[None]:
         """The hooks are in place for passes whose batch holds the rows of these numbers, in this order."""
-        plans = [self.plans[n] for n in rows]
+        plans = self._inside = [self.plans[n] for n in rows]
         sites = sorted({site for plan in plans for site in plan.sites}, key=lambda s: s.order)
         if not sites:
             yield
@@ -55,7 +55,9 @@ class RowPlans:
             handle.remove()
 
     def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._now = positions_of(args, kwargs, None)
+        now = positions_of(args, kwargs, None)
+        for n, plan in enumerate(self._inside):
+            plan.begin(now.row(n))
 
     def _applier(self, site: Site, plans: list[Plan]) -> Callable[[Tensor], Tensor | None]:
         def apply(x: Tensor) -> Tensor | None:
@@ -63,9 +65,7 @@ class RowPlans:
             for n, plan in enumerate(plans):
                 if site not in plan.sites:
                     continue
-                now = self._now
-                table = None if now.table is None else now.table[n : n + 1]
-                changed = plan.change(site, x[n : n + 1], Positions(now.first, now.tokens, table))
+                changed = plan.change(site, x[n : n + 1])
                 if changed is not None:
                     out = x.clone() if out is None else out
                     out[n : n + 1] = changed

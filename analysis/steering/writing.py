@@ -7,6 +7,7 @@ text. Prices come from the unsteered model reading the steered text in pieces: K
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,7 @@ from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.room import room_for
 from analysis.steering.rows import Arm, generate_batch
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ CHUNK = 8
 class Text:
     """One text that grows: its token ids, the logits that made them, prices as far as they are known."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, begin: tuple[int, ...] = ()) -> None:
+        self.name, self.begin = name, begin
         self.ids: list[int] = []
         self.decoded = ""
         self.logits: list[Tensor] = []
@@ -93,14 +95,26 @@ class Reader:
 
 
 class Writer:
-    """Writes the arms of one request in one batch and sends each token as a line of the stream."""
+    """Writes the arms of one request in one batch and sends each token as a line of the stream. ``begins``: by the name
+    of a text, tokens that it is made to begin with."""
 
     def __init__(
-        self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec
+        self,
+        context: Context,
+        loaded: LoadedModel,
+        prompt: list[int],
+        settings: Any,
+        model: ModelSpec,
+        begins: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.context, self.loaded, self.prompt, self.settings = context, loaded, prompt, settings
         self.began, self.written = time.perf_counter(), 0
+        self._begins = {name: begin for name, begin in (begins or {}).items() if begin}
+        for begin in self._begins.values():
+            loaded.check_ids(begin)
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
+        if "base" in self._begins:
+            mine.append(self._begins["base"])
         self.key = hash_of(["base text", context.residents.identity(model), *mine])
 
     def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
@@ -126,8 +140,8 @@ class Writer:
         """Write the arms beside the unsteered text, "base"; by their names, and whether that one was there from an
         earlier request."""
         remembered = self.context.memory.get(self.key)
-        base = Text("base")
-        texts = [Text(name) for name in arms]
+        base, *texts = (Text(name, self._begins.get(name, ())) for name in ("base", *arms))
+        self.context.line(room=room_for(self.loaded, len(self.prompt), self.settings.count, len(texts) + 1))
         if remembered is not None:
             for token in remembered:
                 self._take(base, token, None)
@@ -141,9 +155,10 @@ class Writer:
     def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens."""
         s = self.settings
-        row = Row(tuple(self.prompt), s.temperature, s.top_p, s.seed)
+        rows = [Row(tuple(self.prompt), s.temperature, s.top_p, s.seed, text.begin) for text in texts]
         reader = Reader(self.loaded, self.prompt, len(texts))
-        for steps in generate_batch(self.loaded, [Arm(row, made) for made in interventions], s.count):
+        arms = [Arm(row, made) for row, made in zip(rows, interventions, strict=True)]
+        for steps in generate_batch(self.loaded, arms, s.count):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
             if max(len(text.waiting) for text in texts) >= CHUNK:
@@ -159,7 +174,7 @@ class Writer:
         # A character may take several tokens; it is sent when it is complete.
         new = "" if decoded.endswith("\ufffd") else decoded[len(text.decoded) :]
         text.decoded = text.decoded if decoded.endswith("\ufffd") else decoded
-        self.context.line(piece={"of": text.name, "text": new}, rate=self.rate)
+        self.context.line(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
         waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
@@ -171,12 +186,11 @@ class Writer:
             surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
             text.surprise += surprise
             if text.name == "base":
-                text.kl += [0.0] * len(ids)
-                text.logits.clear()
-                continue
-            own = torch.stack(text.logits).double().log_softmax(-1)
+                kl = [0.0] * len(ids)
+            else:
+                own = torch.stack(text.logits).double().log_softmax(-1)
+                kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
             text.logits.clear()
-            kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
             text.kl += kl
             self.context.line(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
 

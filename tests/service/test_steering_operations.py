@@ -28,6 +28,7 @@ from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
+from analysis.mfa.ops.alternatives import TokenAlternatives
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.regions import (
@@ -42,13 +43,14 @@ from analysis.mfa.ops.regions import (
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, StrengthForKL
 from analysis.mfa.pipeline import Wanted, fit_store
-from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.settings import GateSetting, RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.steering import generate_stream, steer, writing
+from analysis.steering.room import room_for
 from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.mfa.truth import covariances, dense_joint
 from tests.unit.test_contrasts import NOUNS, _byte_level
@@ -324,6 +326,63 @@ def test_texts_are_those_of_plain_generation(bench: Bench) -> None:
         assert data[key]["text"] == bench.loaded.tokenizer.decode(data[key]["ids"], skip_special_tokens=True)
         assert len(data[key]["labels"]) == len(data[key]["ids"]) == len(data[key]["kl"])
     assert data["base"]["ids"] != data["steered"]["ids"] and data["done"] and not data["base_remembered"]
+
+
+def test_a_token_has_alternatives_and_the_text_goes_on_from_another(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.5))
+    data = written(bench, settings, control="region")
+    ids, at = data["steered"]["ids"], 4
+    found = bench.data(TokenAlternatives(SPEC, TEXT, False, settings, ids=tuple(ids[: at + 1])))
+    assert found["chosen"] == ids[at] and found["place"] == at and found["label"] == data["steered"]["labels"][at]
+    assert found["kl"] == pytest.approx(data["steered"]["kl"][at], rel=1e-2, abs=1e-4)
+    assert -np.log(found["chosen_base"]) == pytest.approx(data["steered"]["surprise"][at], rel=1e-3)
+    third = bench.data(
+        TokenAlternatives(SPEC, TEXT, False, settings, "control", tuple(data["control"]["ids"][:3]), "region", 5)
+    )
+    assert third["kl"] == pytest.approx(data["control"]["kl"][2], rel=1e-2, abs=1e-4)
+    other = next(i for i in found["ids"] if i != ids[at])
+    again = written(bench, settings, begin=(*ids[:at], other))
+    assert again["steered"]["ids"][: at + 1] == [*ids[:at], other] and len(again["steered"]["ids"]) == len(ids)
+    assert again["base"]["ids"] == data["base"]["ids"] and again["base_remembered"]
+    assert written(bench, settings, begin=tuple(ids[:at]))["steered"]["ids"] == ids
+    for reading in data["readings"]:
+        for text, mean in (("base", data["presence"]["base"][0]), ("steered", data["presence"]["steered"][0])):
+            assert np.mean(reading[text]) == pytest.approx(mean, abs=1e-3)
+    assert [len(data["readings"][0][t]) for t in ("base", "steered", "control")] == [20] * 3
+    with pytest.raises(UserError, match="no embedding"):
+        bench.perform(TokenAlternatives(SPEC, TEXT, False, settings, ids=(999_999,)))
+
+
+def test_a_gate_on_a_region_decides_token_by_token_and_a_closed_one_leaves_the_text(bench: Bench) -> None:
+    def gate(value: float, side: str = "above", **more: Any) -> SteeringSettings:
+        return bench.steer(RegionSetting(1, 0.5), gate=GateSetting("responsibility", 2, side, value), **more)
+
+    plain, always = written(bench, bench.steer(RegionSetting(1, 0.5))), written(bench, gate(-1.0))
+    assert always["steered"]["ids"] == plain["steered"]["ids"]
+    for closed in (gate(2.0), gate(-1.0, "below"), gate(-1.0, after=20)):
+        text = written(bench, closed)
+        assert text["steered"] == text["base"] | {"kl": text["steered"]["kl"]} and max(text["steered"]["kl"]) < 1e-6
+    some = bench.steer(RegionSetting(1, 0.5), gate=GateSetting("projection", 1, "below", 0.5), mode="add")
+    assert written(bench, some)["steered"]["ids"] != plain["base"]["ids"]
+    assert SteeringSettings.from_dict(some.to_dict()) == some and "below 0.5" in some.when
+    file = bench.perform(SaveSetup(SPEC, gate(0.5))).arrays["file"].tobytes()
+    opened = bench.data(OpenSetup(SPEC, base64.b64encode(file).decode()))
+    assert SteeringSettings.from_dict(opened["steer"]) == gate(0.5)
+    with pytest.raises(UserError, match="regions 0 to 4"):
+        written(bench, bench.steer(RegionSetting(1, 0.5), gate=GateSetting("projection", 99)))
+    with pytest.raises(UserError, match="comes before it"):
+        written(bench, gate(0.5, layers=(0,)))
+
+
+def test_a_long_text_says_what_there_is_room_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(bench, bench.steer(RegionSetting(1, 0.5)), count=4)
+    assert [line["room"] for line in bench.lines if "room" in line] == [""]
+    assert "ends after" in room_for(bench.loaded, 200, 4000, 2) and "56 of the 4,000" in room_for(
+        bench.loaded, 200, 4000, 2
+    )
+    monkeypatch.setattr("analysis.steering.room.free_bytes", lambda _: 1000)
+    with pytest.raises(UserError, match="Ask for fewer tokens"):
+        written(bench, bench.steer(RegionSetting(1, 0.5)), count=100)
 
 
 def test_the_price_of_each_token_is_that_of_two_plain_passes(bench: Bench) -> None:

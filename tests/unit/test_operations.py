@@ -112,6 +112,8 @@ OTHER: dict[str, Any] = {
     "probes": "opened-others",
     "given": "0" * 16,
     "by": "strength",
+    "of": "base",
+    "begin": (3, 4),
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.answer import Incidental, Key
 from analysis.mfa.settings import SteeringSettings
-from analysis.steering.answers import NextTokenShift, WrittenText, WrittenTexts
+from analysis.steering.answers import NextTokenShift, TokenReading, WrittenText, WrittenTexts
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ class Presence:
 
 @dataclass(frozen=True)
 class SteeredTexts(WrittenTexts):
-    """Texts, and how much of the regions they carry."""
+    """Texts, and how much of the regions they carry, in all and token by token (``readings``)."""
 
     presence: Presence
+    readings: tuple[TokenReading, ...] = ()
 
 
 @dataclass(frozen=True)
