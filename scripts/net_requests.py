@@ -237,6 +237,11 @@ STEERING = (
         "text": THING, "steer": STEER, "count": 4, "seed": 1, "of": "base", "begin": [1776, 282],
     }),
     Request("alternatives to a token", "TokenAlternatives", {"text": THING, "steer": STEER, "ids": [1776, 282]}),
+    Request("reply in a conversation", "ChatTurn", {
+        "turns": [{"user": "What do you like?", "reply": "I like to read.", "steer": STEER},
+                  {"user": "And what else?", "steer": ADDED}],
+        "count": 5, "seed": 1,
+    }),
     Request("ladder", "SteerLadder", {"text": THING, "steer": STEER, "region": 215, "count": 6, "seed": 1}),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),

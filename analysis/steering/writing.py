@@ -7,7 +7,8 @@ text. Prices come from the unsteered model reading the steered text in pieces: K
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,10 +18,12 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.models.batch import Row, rows_together
 from analysis.models.caching import way_of_going_on
+from analysis.models.kept_prefix import Before
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.conversation import Opened
 from analysis.steering.room import room_for
 from analysis.steering.rows import Arm, generate_batch
 
@@ -51,8 +54,12 @@ class Reader:
     """The unsteered model, reading on in texts that begin with one prompt: in one batch with a cache, or each text
     whole again, where a model cannot go on by several tokens from what it kept or rows of a batch see each other."""
 
-    def __init__(self, loaded: LoadedModel, prompt: list[int], texts: int) -> None:
-        self._loaded, self._prompt = loaded, list(prompt)
+    def __init__(
+        self, loaded: LoadedModel, prompt: list[int], texts: int, before: Before | None = None,
+        during: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:  # fmt: skip
+        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read."""
+        self._loaded, self._prompt, self._before, self._during = loaded, list(prompt), before, during
         self._whole = way_of_going_on(loaded) != "pieces" or (texts > 1 and rows_together(loaded) == "alone")
         self._texts = [list(prompt) for _ in range(texts)]
         self._inside = list(range(texts))
@@ -66,8 +73,10 @@ class Reader:
         if self._whole:
             return {n: self._read_again(n, more) for n, more in ids.items()}
         if self._cache is None:
-            feed = torch.tensor([self._prompt], device=self._loaded.device)
-            output = self._loaded.model(feed, use_cache=True, logits_to_keep=1)
+            read, kept = (0, None) if self._before is None else (self._before.tokens, self._before.fresh())
+            feed = torch.tensor([self._prompt[read:]], device=self._loaded.device)
+            with self._during():
+                output = self._loaded.model(feed, past_key_values=kept, use_cache=True, logits_to_keep=1)
             self._cache = output.past_key_values
             self._last = output.logits[0, -1].float().cpu().expand(len(self._inside), -1)
             if len(self._inside) > 1:
@@ -89,7 +98,8 @@ class Reader:
         text = self._texts[number]
         text += ids
         feed = torch.tensor([text], device=self._loaded.device)
-        every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
+        with self._during():
+            every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
         chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
         return chosen
 
@@ -106,7 +116,10 @@ class Writer:
         settings: Any,
         model: ModelSpec,
         begins: Mapping[str, tuple[int, ...]] | None = None,
+        opened: Opened | None = None,
+        stop: str = "",
     ) -> None:
+        """``opened``: the conversation that the prompt is; ``stop``: a text at which a text is over."""
         self.context, self.loaded, self.prompt, self.settings = context, loaded, prompt, settings
         self.began, self.written = time.perf_counter(), 0
         self._begins = {name: begin for name, begin in (begins or {}).items() if begin}
@@ -115,6 +128,12 @@ class Writer:
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
         if "base" in self._begins:
             mine.append(self._begins["base"])
+        if opened is not None:
+            mine.append(opened.key)
+        self._before = None if opened is None else opened.before
+        self._history = () if opened is None else opened.interventions
+        self._during = nullcontext if opened is None else opened.reading(loaded)
+        self._stop = stop
         self.key = hash_of(["base text", context.residents.identity(model), *mine])
 
     def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
@@ -146,19 +165,23 @@ class Writer:
             for token in remembered:
                 self._take(base, token, None)
             self._write(texts, list(arms.values()))
-            self._price([base], Reader(self.loaded, self.prompt, 1))
+            self._price([base], self._reader(1))
         else:
             self._write([*texts, base], [*arms.values(), []])
             self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
 
+    def _reader(self, texts: int) -> Reader:
+        return Reader(self.loaded, self.prompt, texts, self._before, self._during)
+
     def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens."""
         s = self.settings
         rows = [Row(tuple(self.prompt), s.temperature, s.top_p, s.seed, text.begin) for text in texts]
-        reader = Reader(self.loaded, self.prompt, len(texts))
-        arms = [Arm(row, made) for row, made in zip(rows, interventions, strict=True)]
-        for steps in generate_batch(self.loaded, arms, s.count):
+        reader = self._reader(len(texts))
+        arms = [Arm(row, [*self._history, *made]) for row, made in zip(rows, interventions, strict=True)]
+        over: Callable[[int], bool] = lambda n: bool(self._stop) and self._stop in texts[n].decoded  # noqa: E731
+        for steps in generate_batch(self.loaded, arms, s.count, stop=over, before=self._before):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
             if max(len(text.waiting) for text in texts) >= CHUNK:
@@ -195,6 +218,8 @@ class Writer:
             self.context.line(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
 
     def _measured(self, text: Text) -> WrittenText:
+        if self._stop and self._stop in text.decoded:
+            self._cut(text)
         count = max(1, len(text.ids))
         mean = sum(text.surprise) / count
         return WrittenText(
@@ -207,3 +232,11 @@ class Writer:
             perplexity=float(torch.tensor(mean).exp()) if text.ids else None,
             repetition=repeated_share(text.ids),
         )
+
+    def _cut(self, text: Text) -> None:
+        """Leave out what was written from the stop text on."""
+        end = text.decoded.index(self._stop)
+        while text.ids and len(self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)) > end:
+            text.ids.pop()
+        text.decoded = self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)
+        del text.kl[len(text.ids) :], text.surprise[len(text.ids) :]

@@ -8,9 +8,10 @@
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
    * control-text (or other `texts`); what is said of them goes to stream-state and stream-error. At the end of all of
-   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text.
+   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text,
+   * `ended` the last line and the question.
    */
-  function writer(prefix, texts = TEXTS, other = () => {}) {
+  function writer(prefix, texts = TEXTS, other = () => {}, ended = () => {}) {
     const box = (of) => byId(prefix + of + "-text");
     const say = (state, error) => {
       set(prefix + "stream-state", { children: state });
@@ -41,6 +42,7 @@
         colour.end(line);
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
+        ended(line, mine.asked);
       } else other(line);
     }
     function stop(clicks) {

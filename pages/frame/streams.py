@@ -24,7 +24,12 @@ from pages.common import client
 from pages.frame.api import body, text_of
 
 log = logging.getLogger(__name__)
-STREAMS = {"SteerText": "steer-text", "SteerLadder": "steer-ladder", "FeatureText": "feature-text"}
+STREAMS = {
+    "SteerText": "steer-text",
+    "SteerLadder": "steer-ladder",
+    "ChatTurn": "chat-turn",
+    "FeatureText": "feature-text",
+}
 """The operations that may be asked here, each with its widget: the newest of a widget ends the older one."""
 
 

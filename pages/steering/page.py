@@ -18,7 +18,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.state import names_of, read
-from pages.steering import alternatives, keep, ladder, sliders, vectors
+from pages.steering import alternatives, chat, keep, ladder, sliders, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -30,7 +30,7 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (alternatives, keep, ladder, sliders, vectors)
+CALLBACKS = (alternatives, chat, keep, ladder, sliders, vectors)
 card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE)
 
 MODES = [
@@ -115,6 +115,7 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         dcc.Store(id="fits-changed", data=0),
         *ladder.stores(),
         *alternatives.stores(),
+        *chat.stores(state.talk),
         html.Div(id="steer-sink", hidden=True),
     ]
 

@@ -290,6 +290,7 @@ clientside_callback(
     Input("top-p", "value"),
     Input("count", "value"),
     Input("steer-tab", "active_tab"),
+    Input("chat-kept", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )

@@ -27,11 +27,12 @@ from analysis.steering.room import MAX_WRITTEN
 from components.kit.types import Json
 from pages.address import short
 from pages.state import Model, Parsed, Partly, Prompt
+from pages.steering.chat_state import Talk
 
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "prices", "ladder", "token", "controls", "fit", "keep")
+TABS = ("region", "prices", "ladder", "chat", "token", "controls", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
     (VectorSetting("happy-1a2b3c", -1.5),), 3, GateSetting("projection", 3, "below", 0.25),
@@ -96,6 +97,7 @@ class SteeringState:
     top_p: Annotated[float, Real(0.05, 1.0)] = 0.95
     count: Annotated[int, Whole(1, MAX_WRITTEN)] = 40
     tab: Annotated[str, Choice(TABS)] = "region"
+    talk: Annotated[dict[str, Any] | None, Talk()] = None
     problems: tuple[str, ...] = ()
 
 

@@ -29,6 +29,7 @@ from analysis.home import folder
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.alternatives import TokenAlternatives
+from analysis.mfa.ops.conversation import ChatTurn
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.regions import (
@@ -45,10 +46,12 @@ from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, Strength
 from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.settings import GateSetting, RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
+from analysis.mfa.turns import TurnSetting
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
+from analysis.models.turns import PLAIN_NOTE
 from analysis.steering import generate_stream, steer, writing
 from analysis.steering.room import room_for
 from tests.service.kept_files import check_served_only_with_its_files
@@ -336,9 +339,8 @@ def test_a_token_has_alternatives_and_the_text_goes_on_from_another(bench: Bench
     assert found["chosen"] == ids[at] and found["place"] == at and found["label"] == data["steered"]["labels"][at]
     assert found["kl"] == pytest.approx(data["steered"]["kl"][at], rel=1e-2, abs=1e-4)
     assert -np.log(found["chosen_base"]) == pytest.approx(data["steered"]["surprise"][at], rel=1e-3)
-    third = bench.data(
-        TokenAlternatives(SPEC, TEXT, False, settings, "control", tuple(data["control"]["ids"][:3]), "region", 5)
-    )
+    of_control = tuple(data["control"]["ids"][:3])
+    third = bench.data(TokenAlternatives(SPEC, TEXT, False, settings, "control", of_control, "region", 5))
     assert third["kl"] == pytest.approx(data["control"]["kl"][2], rel=1e-2, abs=1e-4)
     other = next(i for i in found["ids"] if i != ids[at])
     again = written(bench, settings, begin=(*ids[:at], other))
@@ -374,12 +376,94 @@ def test_a_gate_on_a_region_decides_token_by_token_and_a_closed_one_leaves_the_t
         written(bench, gate(0.5, layers=(0,)))
 
 
+# A conversation
+
+
+def asked(bench: Bench, turns: list[TurnSetting], user: str, steer: SteeringSettings, **more: Any) -> Any:
+    """The answer to a further turn, and the turns with it."""
+    open_turn = TurnSetting(user, steer=steer)
+    options = {"count": 4, "temperature": 0.8, "seed": len(turns), **more}
+    data = bench.data(ChatTurn(SPEC, (*turns, open_turn), **options))
+    written = data["steered"]
+    return data, [*turns, dataclasses.replace(open_turn, reply=written["text"], ids=tuple(written["ids"]))]
+
+
+def own_steer(bench: Bench, n: int) -> SteeringSettings:
+    """A set-up of its own for each turn, some idle, some gated."""
+    gates = [None, GateSetting("projection", 2, "above", 0.1)]
+    places = ["all", "not_first", "prompt", "generated"]
+    return bench.steer(
+        RegionSetting(n % K, 0.2 * (n % 4)), mode="add", where=places[n % 4], gate=gates[n % 2],
+        after=1 if n % 4 == 3 else 0,
+    )  # fmt: skip
+
+
+def test_a_conversation_of_twelve_turns_with_three_branches_is_read_again_token_for_token(
+    bench: Bench, tmp_path: Path
+) -> None:
+    users = [f"What is kept in Box {letter}?" for letter in "ABCDEFGHIJKL"]
+    turns: list[TurnSetting] = []
+    ends, last = [0], []
+    for n, user in enumerate(users):
+        data, turns = asked(bench, turns, user, own_steer(bench, n))
+        assert data["reused"] == ends[max(0, len(ends) - 2)], "only the turn before is read anew"
+        ends.append(data["tokens"] + len(data["steered"]["ids"]))
+        last = data["steered"]["ids"]
+    branches = {}
+    for at in (3, 6, 9):
+        data, _ = asked(bench, turns[:at], "And the key?", own_steer(bench, at + 1))
+        assert data["reused"] == ends[at], "what stands before an edit is not read again"
+        branches[at] = data["steered"]["ids"]
+    again = [TurnSetting.from_dict(row) for row in json.loads(json.dumps([turn.to_dict() for turn in turns]))]
+    assert again == turns
+    bench.context = bench.context_for(bench.loaded, tmp_path / "other")
+    for at, ids in branches.items():
+        data, _ = asked(bench, again[:at], "And the key?", own_steer(bench, at + 1))
+        assert data["steered"]["ids"] == ids
+    data, _ = asked(bench, again[:-1], users[-1], own_steer(bench, 11))
+    assert data["steered"]["ids"] == last
+
+
+def test_a_turn_is_what_the_whole_conversation_in_one_pass_gives(bench: Bench, tmp_path: Path) -> None:
+    turns: list[TurnSetting] = []
+    for n in range(3):
+        _, turns = asked(bench, turns, f"Box {n}?", own_steer(bench, n + 2))
+    steer = own_steer(bench, 6)
+    kept, _ = asked(bench, turns, "Which box?", steer)
+    bench.context = bench.context_for(bench.loaded, tmp_path / "other")
+    bench.loaded.extras["way of going on"] = (bench.loaded.model, "whole")
+    try:
+        whole, _ = asked(bench, turns, "Which box?", steer)
+    finally:
+        del bench.loaded.extras["way of going on"]
+    for text in ("base", "steered"):
+        assert whole[text]["ids"] == kept[text]["ids"]
+        assert whole[text]["kl"] == pytest.approx(kept[text]["kl"], abs=1e-3)
+    assert kept["notes"] == [PLAIN_NOTE] and max(kept["steered"]["kl"]) > 1e-3
+    idle, _ = asked(bench, turns, "Which box?", bench.steer(RegionSetting(1)))
+    assert idle["steered"]["ids"] == idle["base"]["ids"] and max(idle["steered"]["kl"]) < 1e-6
+    steered = bench.steer(RegionSetting(1, 0.5))
+    first, _ = asked(bench, [], "Which box?", steered)
+    plain = bench.data(SteerText(SPEC, "User: Which box?\nAssistant:", False, steered, 4, 0.8, seed=0))
+    assert first["steered"]["ids"] == plain["steered"]["ids"] and first["base"]["ids"] == plain["base"]["ids"]
+
+
+def test_a_plain_reply_ends_where_the_user_would_speak(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    steer = bench.steer(RegionSetting(1, 0.3))
+    free, _ = asked(bench, [], "Which box?", steer, count=10)
+    stop = free["steered"]["text"][6:9]
+    monkeypatch.setattr("analysis.models.turns.PLAIN_STOP", stop)
+    bench.context.memory.clear()
+    cut, _ = asked(bench, [], "Which box?", steer, count=10)
+    text = cut["steered"]["text"]
+    assert stop not in text and free["steered"]["text"].startswith(text) and len(cut["steered"]["ids"]) < 10
+    assert len(cut["steered"]["kl"]) == len(cut["steered"]["ids"])
+
+
 def test_a_long_text_says_what_there_is_room_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     written(bench, bench.steer(RegionSetting(1, 0.5)), count=4)
     assert [line["room"] for line in bench.lines if "room" in line] == [""]
-    assert "ends after" in room_for(bench.loaded, 200, 4000, 2) and "56 of the 4,000" in room_for(
-        bench.loaded, 200, 4000, 2
-    )
+    assert "ends after 56 of the 4,000" in room_for(bench.loaded, 200, 4000, 2)
     monkeypatch.setattr("analysis.steering.room.free_bytes", lambda _: 1000)
     with pytest.raises(UserError, match="Ask for fewer tokens"):
         written(bench, bench.steer(RegionSetting(1, 0.5)), count=100)

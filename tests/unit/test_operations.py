@@ -26,6 +26,7 @@ from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
 from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.turns import TurnSetting
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
@@ -113,6 +114,8 @@ OTHER: dict[str, Any] = {
     "given": "0" * 16,
     "by": "strength",
     "of": "base",
+    "turns": (TurnSetting("a", "b", (3,), SteeringSettings("fit", (RegionSetting(0, 0.5),))), TurnSetting("c")),
+    "system": "Be brief.",
     "begin": (3, 4),
     "files": (("probe.pt", "AA=="),),
     "block": 2,
@@ -284,6 +287,17 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("FitFactorization", {"site": "head"}, "site"),
         ("FeatureEffect", {"pole": 0}, "pole"),
         ("FeatureEffect", {"target": -1.0}, "target"),
+        ("SteerText", {"begin": [1.5]}, "begin"),
+        ("SteerText", {"of": "other"}, "of"),
+        ("TokenAlternatives", {"ids": []}, "ids"),
+        ("ChatTurn", {"turns": []}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a", "reply": "b"}]}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a"}] * 41}, "turns"),
+        ("ChatTurn", {"turns": [{"user": ""}]}, "prompt"),
+        ("ChatTurn", {"turns": [{"user": "a", "steer": {"where": "nowhere"}}]}, "mode"),
+        ("SteerNext", {"steer": {"after": -1}}, "after"),
+        ("SteerNext", {"steer": {"gate": {"kind": "mood", "region": 1}}}, "gate"),
+        ("SteerNext", {"steer": {"gate": {"kind": "projection", "region": 1, "value": "x"}}}, "gate"),
         ("FeatureText", {"baseline": "magic"}, "baseline"),
         ("FaithItem", {"item": ""}, "item"),
         ("FaithBoard", {"study": None}, "study"),

@@ -71,6 +71,18 @@ class SteeredTexts(WrittenTexts):
 
 
 @dataclass(frozen=True)
+class ChatReply(WrittenTexts):
+    """The reply of a turn, ``base`` and ``steered``: unsteered in this turn, the earlier ones as they were. ``notes``:
+    sentences on how the conversation is read; ``tokens`` of it before the reply, of which ``reused`` were not read
+    again; ``readings`` of the reply's tokens."""
+
+    notes: tuple[str, ...]
+    tokens: int
+    reused: Annotated[int, Incidental()]
+    readings: tuple[TokenReading, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rung:
     """One text of a ladder: the ``strength`` of its region, the KL (nats) of the next token after the prompt there, and
     what it carries of the region, ``presence``: its mean responsibility over the text. ``target``: the KL that was

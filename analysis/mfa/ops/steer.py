@@ -37,6 +37,13 @@ A = TypeVar("A")
 Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
 
 
+def reads_of(steer: SteeringSettings) -> str:
+    """Checksums of the files that a set-up is read from."""
+    from analysis.mfa.vectors import VECTORS
+
+    return checksum_of(steer.fit) + "".join(VECTORS.checksum(v.name) for v in steer.vectors)
+
+
 @dataclass(frozen=True)
 class UnderSteering(Operation[A], Generic[A]):
     """A prompt and a set-up of one fit."""
@@ -51,9 +58,7 @@ class UnderSteering(Operation[A], Generic[A]):
         super().__post_init__()
 
     def reads(self, context: Context) -> str:
-        from analysis.mfa.vectors import VECTORS
-
-        return checksum_of(self.steer.fit) + "".join(VECTORS.checksum(v.name) for v in self.steer.vectors)
+        return reads_of(self.steer)
 
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""

@@ -1,4 +1,4 @@
-"""Gates: an intervention acts where its gate says and nowhere else, alike token by token, in one pass and in a batch."""
+"""Gates: an intervention acts where its gate says and nowhere else, token by token, in one pass and in a batch."""
 
 from __future__ import annotations
 
