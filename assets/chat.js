@@ -7,7 +7,7 @@
   let branch = null; // { parent }: where the next turn begins, if not at the end of the path
   let editing = null; // id of the turn whose reply is being edited
 
-  const chat = () => read("chat", "data") || EMPTY;
+  const chat = () => read("conversation", "data") || EMPTY;
   const at = (nodes, id) => nodes.find((n) => n.id === id);
   function path(nodes, leaf) {
     const found = [];
@@ -75,7 +75,7 @@
     return none();
   }
   function change(changes) {
-    save("chat", { ...chat(), ...changes });
+    save("conversation", { ...chat(), ...changes });
     draw();
   }
   function add(fields, parent) {
@@ -102,7 +102,7 @@
     const { params, parent, user } = asked, { count, temperature, top_p, seed } = params;
     set("chat-user", { value: "" });
     set("chat-room", { children: [...line.notes, line.reused ? line.reused + " of " + line.tokens + " tokens before the reply were not read again." : ""].filter(Boolean).join(" ") });
-    save("chat", { ...chat(), system: params.system });
+    save("conversation", { ...chat(), system: params.system });
     add({ user, reply: line.steered.text, ids: line.steered.ids, base: line.base.text, base_ids: line.base.ids,
       steer: params.turns[params.turns.length - 1].steer, how: { count, temperature, top_p, seed }, kl: line.steered.mean_kl }, parent);
   }

@@ -34,17 +34,17 @@
     if (after && where === "prompt") return wrong("The prompt is read before any token is written: set “From written token” to 0.");
     if (after) { chosen.after = after; words.push("after " + after + " written tokens"); }
     if (kind !== "none") {
-      const read = region === null || region === undefined || region === "" ? first : region;
-      if (!whole(read)) return wrong("The gate reads a region by its number. Put one on the sliders, or type it.");
+      const number = region === null || region === undefined || region === "" ? first : region;
+      if (!whole(number)) return wrong("The gate reads a region by its number. Put one on the sliders, or type it.");
       if (typeof value !== "number" || !(Math.abs(value) <= 1000)) return wrong("The value of the gate must be a number from -1,000 to 1,000.");
-      chosen.gate = { kind, region: read, side, value };
+      chosen.gate = { kind, region: number, side, value };
       const what = kind === "responsibility" ? "responsibility of" : "projection on the direction of";
-      words.push("while the " + what + " region " + read + " is " + side + " " + value);
+      words.push("while the " + what + " region " + number + " is " + side + " " + value);
     }
     return { set: chosen, words: words.length ? "Steers only " + words.join(", and ") + "." : "" };
   }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, rotation, when, times, fit, rows, sids, fids, vids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, rotation, after, kind, read, side, value, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -54,7 +54,7 @@
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
-    const gate = gateOf(when, where, regions.length ? regions[0].region : null);
+    const gate = gateOf([after, kind, read, side, value], where, regions.length ? regions[0].region : null);
     set("gate-said", { children: gate.words });
     if (gate.wrong) return none();
     Object.assign(steer, gate.set);

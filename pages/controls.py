@@ -112,7 +112,7 @@ CONTROLS: dict[str, Table] = {
     "SteerNext": _STEER,
     "SteerControls": _STEER | _CONTROLS,
     "SteerText": _STEER | _CONTROLS | _WRITING | {"of": None, "begin": None},
-    "TokenAlternatives": _STEER | _CONTROLS | {"of": None, "ids": None},
+    "TokenAlternatives": _STEER | _CONTROLS | {"control": "control", "of": None, "ids": None},
     "ChatTurn": _MODEL | {
         "turns": "chat-user", "prompt": "chat-user", "system": "chat-system", "after": "gate-after",
         "gate": "gate-value", "steer": None, "seed": "seed", **_WRITING,

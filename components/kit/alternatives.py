@@ -47,7 +47,7 @@ def _row(
         if chosen
         else html.Button(
             "go on from it",
-            className="attune-small",
+            className="attune-link",
             type="button",
             **{"data-go-on": begin, "data-go-of": of, "data-go-to": store, "aria-label": f"go on from “{label}”"},
         )

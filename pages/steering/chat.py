@@ -25,7 +25,7 @@ _MOST = 8 << 20
 def stores(talk: Json) -> list[Node]:
     """What the conversation keeps in the browser."""
     return [
-        dcc.Store(id="chat", data=talk),
+        dcc.Store(id="conversation", data=talk),
         dcc.Store(id="chat-kept"),
         dcc.Store(id="chat-wanted"),
         dcc.Store(id="ask-chat"),
@@ -120,7 +120,7 @@ def ask(wanted: Json) -> tuple[Json, Node]:
     return {**wanted, "operation": "ChatTurn", "params": operation.to_params()}, None
 
 
-@callback(Output("chat-kept", "data"), Input("chat", "data"))
+@callback(Output("chat-kept", "data"), Input("conversation", "data"))
 def keep(chat: Json) -> str:
     """What stands for the conversation in the address."""
     try:
@@ -130,7 +130,7 @@ def keep(chat: Json) -> str:
 
 
 @callback(
-    Output("chat", "data"),
+    Output("conversation", "data"),
     Output("chat-said", "children"),
     Input("chat-open", "contents"),
     State("model", "data"),
@@ -161,4 +161,4 @@ for _name, _output, _inputs in (
     ("compareChat", Output("chat-sink", "role"), [Input("chat-other", "value")]),
 ):
     clientside_callback(f"dash_clientside.attune.{_name}", _output, *_inputs, prevent_initial_call=True)
-clientside_callback("dash_clientside.attune.drawChat", Output("chat-sink", "className"), Input("chat", "data"))
+clientside_callback("dash_clientside.attune.drawChat", Output("chat-sink", "className"), Input("conversation", "data"))

@@ -205,7 +205,7 @@ clientside_callback(
     Input("where", "value"),
     Input("layers", "value"),
     Input("rotation", "value"),
-    [Input(f"gate-{name}", "value") for name in ("after", "kind", "region", "side", "value")],
+    *[Input(f"gate-{name}", "value") for name in ("after", "kind", "region", "side", "value")],
     Input({"vector": ALL}, "value"),
     State("region-fit", "value"),
     State("on-sliders", "data"),

@@ -144,6 +144,7 @@ def example_of(name: str) -> Operation:
         "OthelloEdit": {"edits": ((19, 0),)},
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
+        "TokenAlternatives": {"positive": "a", "negative": "b"},
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
