@@ -30,6 +30,7 @@ from pages.frame.files import register_files
 from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
 from pages.frame.prepare import register_prepare
+from pages.frame.prepare_runs import take_up_runs
 from pages.frame.security import harden, secret_key
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
@@ -191,6 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
         supervisor.stop()
         sys.exit(f"Port {settings.port} is taken. Stop what uses it, or choose another with --port.")
     print(f"Attune is at http://{settings.host}:{server.server_port} (stop with Ctrl-C)", flush=True)
+    take_up_runs()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

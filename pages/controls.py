@@ -64,7 +64,9 @@ _CHANNELS = _NEURON | {
 }  # fmt: skip
 
 _FACTORS = _MODEL | {"fit": "mlp-fit", "feature": None}
-_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target"}
+_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target",
+    "chat": "mlp-chat",
+}  # fmt: skip
 
 _STUDY = _MODEL | {"study": "fth-study-pick"}
 _ITEM = _STUDY | nothing("item", "full", "edits", "key")
@@ -78,7 +80,7 @@ _CANDIDATE: Table = {
 
 CONTROLS: dict[str, Table] = {
     **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
-    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file", "layout"),
     "OpenArtefact": _MODEL | nothing("file"),
     "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
     "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
@@ -200,10 +202,10 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL
-    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset", "judged", "judge")},
     "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
-    "DescribePrepare": _MODEL,
+    "DescribePrepare": _MODEL | nothing("since"),
     "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),

@@ -182,6 +182,8 @@ def honesty(study: Study) -> list[str]:
     if m.get("writers"):
         lines.append(m["writers"])
     lines.append(str(m.get("simulator", "The simulator is the same model under neutral demonstrations.")))
+    if m.get("judge"):
+        lines.append(m["judge"]["sentence"])
     settings = m.get("settings") or {}
     if settings and not own:
         lines.append(

@@ -145,6 +145,13 @@ def _card(tier: TierRow) -> Node:
     return html.Section(parts, className="attune-card fthb-tier", **{"aria-label": tier.title})
 
 
+def judge_prompt(prompt: str, summary: str = "What the judge was asked") -> Node:
+    """The prompt of a judge, closed until it is opened; nothing where there is none."""
+    if not prompt:
+        return None
+    return html.Details([html.Summary(summary), html.Pre(prompt, className="fthb-prompt")], className="attune-note")
+
+
 def exhibits(rows: Sequence[Exhibit]) -> Node:
     """Kinds of items that are shown and not ranked, and how many could be certified."""
     if not rows:

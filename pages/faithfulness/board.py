@@ -16,7 +16,7 @@ from analysis.faithfulness.answers.board import Board, StudyList, StudyName
 from analysis.faithfulness.ops.rows import FaithRows
 from analysis.faithfulness.ops.study import TIERS, FaithBoard, FaithStudies
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
-from components.faithfulness.board_table import board_table, exhibits, tier_cards
+from components.faithfulness.board_table import board_table, exhibits, judge_prompt, tier_cards
 from components.faithfulness.honesty import honesty_strip
 from components.faithfulness.tables import OneTier, leaderboard_rows, study
 from components.kit.card import UNCHANGED, Content
@@ -264,7 +264,8 @@ def show_table(tab: str, question: Json, tier: str | None) -> tuple[Node, ...]:
     why = board.withheld(tier)
     table = empty(why) if why else board_table(board.rows, board.differences, tier or "")
     ranking = None if why or not tier else ref_of(leaderboard_rows, reply, options=OneTier(tier))
-    return table, tier_cards(board.tiers), exhibits(board.exhibits), of_study, ranking
+    cards = [tier_cards(board.tiers), judge_prompt(board.judge_prompt)]
+    return table, cards, exhibits(board.exhibits), of_study, ranking
 
 
 @callback(Output("fth-honesty", "children"), Input("fth-board", "data"))

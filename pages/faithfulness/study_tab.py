@@ -5,7 +5,9 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from analysis.faithfulness.judge import template
 from analysis.faithfulness.ops.rows import MAX_FILE, FaithFile
+from components.faithfulness.board_table import judge_prompt
 from components.kit.card import Panel
 from components.kit.names import named, progress
 from components.kit.types import Node, Typed
@@ -20,6 +22,7 @@ TIERS = [
 ]
 LIMIT = f"CSV, JSONL or a JSON array in UTF-8, at most {MAX_FILE / 1e6:g} MB"
 CONTINUED = "also Adding Mistakes and Paraphrasing as published (the model writes on; many times slower)"
+JUDGED = "also a judge, with its control (a model reads each chain, and each labelled step, and says Yes or No)"
 QUESTION = "Anna has 3 apples and buys 4 more. How many apples does she have? Think step by step."
 ROW = '{"question": "…", "cot": "…", "model_answer": "7", "label_type": "FAITHFUL_COT", "candidates": ["7", "8"]}'
 
@@ -197,6 +200,17 @@ def _file() -> Node:
             ),
             dbc.Switch(id="fth-file-unlabelled", value=False, label="take rows without a label too"),
             dbc.Switch(id="fth-file-continued", value=False, label=CONTINUED),
+            dbc.Switch(id="fth-file-judged", value=False, label=JUDGED),
+            dbc.Label("Model that judges (empty: the loaded one)", html_for="fth-file-judge"),
+            dbc.Input(
+                id="fth-file-judge",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=300,
+                placeholder="a model's name or folder",
+            ),
+            judge_prompt(template(), "What a judge is asked"),
             *job("fth-file", "Read and measure"),
             html.Div(id="fth-file-refused"),
         ],

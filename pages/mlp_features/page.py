@@ -41,7 +41,7 @@ def layout(**query: str) -> Node:
     state = read(FeaturesState, query)
     return html.Div(
         [
-            *_stores(state),
+            *_stores(state, fresh="prompt" not in query),
             with_files(
                 "Which neurons work together?",
                 "factorization",
@@ -84,8 +84,9 @@ MANIFEST = PageManifest(
 )
 
 
-def _stores(state: FeaturesState) -> list[Node]:
-    start = Start(state.model, state.fit, state.feature, state.root)
+def _stores(state: FeaturesState, fresh: bool) -> list[Node]:
+    """``fresh``: whether the address names no prompt."""
+    start = Start(state.model, state.fit, state.feature, state.root, fresh)
     return [
         dcc.Store(id="mlp-start", data=asdict(start)),
         dcc.Store(id="mlp-fits"),

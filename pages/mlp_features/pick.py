@@ -220,6 +220,7 @@ clientside_callback(
     Input("mlp-prompt", "value"),
     Input("mlp-pole", "value"),
     Input("mlp-target", "value"),
+    Input("mlp-chat", "value"),
     State("model", "data"),
     prevent_initial_call=True,
 )

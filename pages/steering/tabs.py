@@ -13,7 +13,7 @@ from components.kit.types import Node
 from pages.presses import press
 from pages.steering import chat, ladder
 from pages.steering.controls import CONTROLS, TABLE
-from pages.steering.fitting import CURVE
+from pages.steering.fitting import CURVE, look_switch
 from pages.steering.regions import REGION
 from pages.steering.tokens import PARTS, SEGMENTS, TEXT
 from pages.steering.writing import PRESENCE, PRICE
@@ -198,6 +198,7 @@ def _fit() -> Node:
                         className="attune-row",
                     ),
                     html.Div(id="source-said", className="attune-note"),
+                    look_switch(),
                     html.Div(id="fit-estimate", className="attune-note"),
                     html.Div(
                         [
@@ -224,11 +225,12 @@ def _released() -> Node:
     """A mixture that others trained, by path or hub id; where it is from is asked by the form beside it."""
     return html.Section(
         [
-            html.Div([html.H3("Open a trained mixture")], className="attune-card-head"),
+            html.Div([html.H3("Trained mixtures of others")], className="attune-card-head"),
             html.P(
                 "A checkpoint of the method's authors (.ckpt, .pt, .safetensors) on this machine, or a repository of "
                 "the hub. The file names neither model nor block: site, block, texts and tokens are those of the form. "
-                "It is tried on activations first, then its regions are surveyed over the texts.",
+                "It is tried on activations first, then its regions are surveyed over the texts. The trial tells a "
+                "wrong model or site, not a neighbouring block: a mixture of block 9 passes for one of block 10.",
                 className="attune-note",
             ),
             html.Div(
@@ -238,6 +240,13 @@ def _released() -> Node:
                         dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
                     ),
                     html.Button("Open", id="mixture-open", className="attune-button", type="button"),
+                    html.Button(
+                        "Save the open fit so",
+                        className="attune-button",
+                        type="button",
+                        title="the fit that is open above, as a checkpoint that the authors' code reads",
+                        **{"data-files": "authors"},
+                    ),
                 ],
                 className="attune-row",
             ),

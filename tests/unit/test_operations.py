@@ -56,7 +56,7 @@ NAMES = sorted(catalogue.NAMES)
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
-    **{"revision": "v1", "file": "00"},
+    **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -167,8 +167,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
-    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
-        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):

@@ -238,9 +238,11 @@ def scored(
     start: float,
     continued: bool = False,
     rows: bool = False,
+    end: float = 1.0,
 ) -> Any:
     """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
-    by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too."""
+    by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too;
+    ``start`` and ``end``: the part of the progress that it is."""
     from analysis.faithfulness.parts import chosen
     from analysis.faithfulness.study import score_items
 
@@ -254,7 +256,7 @@ def scored(
         second, words = reader_for(context, other), f"The simulator is {other.facts.label}."
 
     manifest = _manifest(loaded, title, command) | {"simulator": words}
-    return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued, rows))
+    return score_items(reader, items, manifest, second, portion(context.progress, start, end), chosen(continued, rows))
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:
