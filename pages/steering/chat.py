@@ -48,7 +48,7 @@ def chat_tab() -> Node:
                     dcc.Dropdown([], id="chat-other", placeholder="compare with another branch", searchable=False,
                                  className="attune-pick"),
                 ],
-                className="attune-head-row",
+                className="attune-card-head attune-row",
             ),
             html.Div(
                 "Each turn is read and written under the set-up of the sliders at that time, and stays so. Tokens, "
