@@ -94,8 +94,9 @@ class SteeringSettings:
     centroids minus the mean activation, "project_out" removes their directions, "clamp" sets the coefficients along
     them. ``where``: "not_first" (all positions but the first), "all", "prompt" (the prompt but its first), "generated"
     (after the prompt), and of these "thinking" or "answer" only. ``layers``: further blocks at which the same vectors
-    act, beside the fit's own. ``rotation`` of the local factors. ``vectors`` of others, always added, each behind its
-    own blocks. ``after``: nothing acts before that many tokens were written; ``gate``: on which tokens it acts.
+    act, beside the fit's own, or, without ``own``, in its place. ``rotation`` of the local factors. ``vectors`` of
+    others, always added, each behind its own blocks. ``after``: nothing acts before that many tokens were written;
+    ``gate``: on which tokens it acts.
     """
 
     fit: str = ""
@@ -105,6 +106,7 @@ class SteeringSettings:
     layers: tuple[int, ...] = ()
     rotation: str = "principal"
     vectors: tuple[VectorSetting, ...] = ()
+    own: bool = True
     after: int = 0
     gate: GateSetting | None = None
 
@@ -132,6 +134,10 @@ class SteeringSettings:
             raise UserError("A region can be named only once. Give it one strength.", "regions")
         if len(self.layers) > 64 or not all(type(n) is int and 0 <= n < 10_000 for n in self.layers):
             raise UserError("Further blocks are whole numbers, at most 64 of them.", "layers")
+        if not isinstance(self.own, bool):
+            raise UserError("Whether the fit's own block is steered is either on or off.", "layers")
+        if not (self.own or self.layers or self.vectors):
+            raise UserError("No block is steered. Choose one under “Also at blocks”, or the fit's own.", "layers")
         if len(self.vectors) > MAX_VECTORS or len({v.name for v in self.vectors}) < len(self.vectors):
             raise UserError(f"At most {MAX_VECTORS} files of steering vectors can steer at once, each once.", "vectors")
 
@@ -141,9 +147,9 @@ class SteeringSettings:
         return all(r.idle for r in self.regions) and not any(v.strength for v in self.vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able data; without vectors, as it was before there were any."""
+        """The settings as JSON-able data; what came later than others is left out where it is not used."""
         data = asdict(self)
-        for name, default in (("vectors", ()), ("after", 0), ("gate", None)):
+        for name, default in (("vectors", ()), ("own", True), ("after", 0), ("gate", None)):
             if getattr(self, name) == default:
                 del data[name]
         return data
@@ -164,7 +170,8 @@ class SteeringSettings:
         """The reverse of :meth:`to_dict`, for data that nobody has checked. Raises UserError."""
         if not isinstance(data, dict):
             raise UserError("A steering set-up is an object with named fields.", "steer")
-        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "after", "gate"}
+        known = {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "own", "after", "gate"}
+        unknown = set(data) - known
         if unknown:
             raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")
         values = dict(data)

@@ -30,14 +30,16 @@ from analysis.steering.rows import Arm, generate_batch
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
-CHUNK = 8
+CHUNK, WAITING = 8, 128
+"""A text is priced every CHUNK tokens, and earlier where so many tokens of all texts wait: each keeps its logits."""
 
 
 class Text:
-    """One text that grows: its token ids, the logits that made them, prices as far as they are known."""
+    """One text that grows: its token ids, the logits that made them, prices as far as they are known. ``plain``: no
+    steering is in it."""
 
-    def __init__(self, name: str, begin: tuple[int, ...] = ()) -> None:
-        self.name, self.begin = name, begin
+    def __init__(self, name: str, begin: tuple[int, ...] = (), plain: bool = False) -> None:
+        self.name, self.begin, self.plain = name, begin, plain
         self.ids: list[int] = []
         self.decoded = ""
         self.logits: list[Tensor] = []
@@ -159,32 +161,52 @@ class Writer:
         """Write the arms beside the unsteered text, "base"; by their names, and whether that one was there from an
         earlier request."""
         remembered = self.context.memory.get(self.key)
-        base, *texts = (Text(name, self._begins.get(name, ())) for name in ("base", *arms))
-        self.context.line(room=room_for(self.loaded, len(self.prompt), self.settings.count, len(texts) + 1))
+        seed = self.settings.seed
+        base = Text("base", self._begins.get("base", ()), plain=True)
+        texts = [Text(name, self._begins.get(name, ())) for name in arms]
+        self._say_room(len(texts) + 1)
+        own = [self._arm(text, seed, made) for text, made in zip(texts, arms.values(), strict=True)]
         if remembered is not None:
             for token in remembered:
                 self._take(base, token, None)
-            self._write(texts, list(arms.values()))
+            self._write(texts, own)
             self._price([base], self._reader(1))
         else:
-            self._write([*texts, base], [*arms.values(), []])
-            self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
+            self._write([*texts, base], [*own, self._arm(base, seed, [])])
+            if not self.context.ended(base.name):
+                self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
+
+    def write_seeds(self, texts: dict[str, tuple[int, list[Intervention]]]) -> dict[str, WrittenText]:
+        """Write texts in one batch, each by its name with a seed and interventions of its own; none is remembered."""
+        rows = [Text(name, plain=not made) for name, (_, made) in texts.items()]
+        self._say_room(len(rows))
+        self._write(rows, [self._arm(row, *one) for row, one in zip(rows, texts.values(), strict=True)])
+        return {text.name: self._measured(text) for text in rows}
+
+    def _say_room(self, texts: int) -> None:
+        self.context.line(room=room_for(self.loaded, len(self.prompt), self.settings.count, texts))
+
+    def _arm(self, text: Text, seed: int, made: list[Intervention]) -> Arm:
+        s = self.settings
+        return Arm(Row(tuple(self.prompt), s.temperature, s.top_p, seed, text.begin), [*self._history, *made])
 
     def _reader(self, texts: int) -> Reader:
         return Reader(self.loaded, self.prompt, texts, self._before, self._during)
 
-    def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
-        """Write texts in one batch, and price them all every CHUNK tokens."""
-        s = self.settings
-        rows = [Row(tuple(self.prompt), s.temperature, s.top_p, s.seed, text.begin) for text in texts]
+    def _over(self, text: Text) -> bool:
+        return self.context.ended(text.name) or (bool(self._stop) and self._stop in text.decoded)
+
+    def _write(self, texts: list[Text], arms: list[Arm]) -> None:
+        """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
+        is."""
         reader = self._reader(len(texts))
-        arms = [Arm(row, [*self._history, *made]) for row, made in zip(rows, interventions, strict=True)]
-        over: Callable[[int], bool] = lambda n: bool(self._stop) and self._stop in texts[n].decoded  # noqa: E731
-        for steps in generate_batch(self.loaded, arms, s.count, stop=over, before=self._before):
+        chunk = max(1, min(CHUNK, WAITING // len(texts)))
+        stop = lambda n: self._over(texts[n])  # noqa: E731
+        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
-            if max(len(text.waiting) for text in texts) >= CHUNK:
+            if max(len(text.waiting) for text in texts) >= chunk:
                 self._price(texts, reader)
         self._price(texts, reader)
 
@@ -208,7 +230,7 @@ class Writer:
             base = logits.double().log_softmax(-1)
             surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
             text.surprise += surprise
-            if text.name == "base":
+            if text.plain:
                 kl = [0.0] * len(ids)
             else:
                 own = torch.stack(text.logits).double().log_softmax(-1)

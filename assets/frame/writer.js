@@ -1,9 +1,11 @@
 // Texts that a model writes, token by token, into the boxes of a page: begun, shaded, stopped. An aborted request stops
 // the model at its next token.
 (function () {
-  const { byId, element, none, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
+  const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
   const { colours, tokensOf } = window.dash_clientside.attune;
   const TEXTS = ["base", "steered", "control"];
+  /** By the prefix of a page's boxes: what ends one of its texts. */
+  const ends = new Map();
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
@@ -20,6 +22,13 @@
     let running = null;
     const colour = colours(prefix, box);
     tokensOf({ prefix, colours: colour, boxes: Object.fromEntries(texts.map((of) => [prefix + of + "-text", of])) });
+    // Buttons that end one text are seen while texts are written (attune.css).
+    const writing = (now) => {
+      set(prefix + "stop", { disabled: !now });
+      const host = byId(prefix + "texts");
+      if (host) host.toggleAttribute("data-writing", now);
+    };
+    ends.set(prefix, (part) => { if (running) tell("/steering/stop", { token: running.token, part }); });
 
     function add(piece) {
       const host = box(piece.of);
@@ -32,7 +41,7 @@
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
-        if (line.piece.of !== "base" && line.piece.of !== "control") mine.count += 1;
+        if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
       } else if (line.marks) colour.mark(line.marks);
       else if (line.room !== undefined) { if (byId(prefix + "room")) set(prefix + "room", { children: line.room }); }
@@ -52,7 +61,7 @@
       it.controller.abort();
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
-      set(prefix + "stop", { disabled: true });
+      writing(false);
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
@@ -66,7 +75,7 @@
       });
       const { begin, of } = asked.params;
       colour.clear(begin && begin.length ? { [of]: begin.length } : {});
-      set(prefix + "stop", { disabled: false });
+      writing(true);
       say("Waiting for the model …", "");
       try {
         const { operation, params } = asked;
@@ -76,7 +85,7 @@
           say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
         }
       }
-      if (running === mine) { running = null; set(prefix + "stop", { disabled: true }); }
+      if (running === mine) { running = null; writing(false); }
       return none();
     }
     /** Another colouring was chosen. */
@@ -88,5 +97,12 @@
   const refOfWritten = (ref, asked, colour) => (ref && asked && ref.turn === asked.turn
     ? { ...ref, options: { ...ref.options, ...(colour ? { colour } : {}) } } : null);
 
-  register("attune", { refOfWritten, writer });
+  /** The button that ends one text of a page, `label`, while the others go on. */
+  const endButton = (prefix, part, label) => element("button", { type: "button", class: "attune-small", title: "End this text",
+    "aria-label": "end the text " + label, "data-end-text": prefix, "data-part": part }, "■");
+  on("click", "[data-end-text]", ({ dataset }) => {
+    if (ends.has(dataset.endText)) ends.get(dataset.endText)(dataset.part);
+  });
+
+  register("attune", { endButton, refOfWritten, writer });
 })();

@@ -120,6 +120,9 @@ def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
         return [row for row in now if row.region != region]
     if kind == "strength":
         return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
+    if kind == "only":
+        factors = tuple(float(f) for f in press.get("factors") or ())
+        return [Row(int(press["region"]), float(press["strength"]), factors)]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
     if kind == "use":
@@ -204,6 +207,7 @@ clientside_callback(
     Input("mode", "value"),
     Input("where", "value"),
     Input("layers", "value"),
+    Input("own-block", "value"),
     Input("rotation", "value"),
     *[Input(f"gate-{name}", "value") for name in ("after", "kind", "region", "side", "value")],
     Input({"vector": ALL}, "value"),

@@ -32,10 +32,10 @@ from pages.steering.chat_state import Talk
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "prices", "ladder", "chat", "token", "controls", "fit", "keep")
+TABS = ("region", "prices", "ladder", "samples", "sweep", "chat", "token", "controls", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
-    (VectorSetting("happy-1a2b3c", -1.5),), 3, GateSetting("projection", 3, "below", 0.25),
+    (VectorSetting("happy-1a2b3c", -1.5),), False, 3, GateSetting("projection", 3, "below", 0.25),
 )  # fmt: skip
 
 
@@ -61,6 +61,7 @@ def _steer(data: Json) -> Partly:
         usable["vectors"] = vectors_of(data.get("vectors", []))
     except UserError as error:
         problems.append(f"{error.message} The steering vectors of the address were left out.")
+    usable["own"] = data.get("own") is not False
     try:
         usable["gate"] = gate_of(data.get("gate"))
         usable["after"] = SteeringSettings(after=data.get("after", 0)).after
@@ -128,7 +129,8 @@ def plain_rows(rows: Sequence[Row]) -> Json:
 
 
 HOW = (
-    "mode", "where", "layers", "rotation", "gate-after", "gate-kind", "gate-region", "gate-side", "gate-value",
+    "mode", "where", "layers", "own-block", "rotation",
+    "gate-after", "gate-kind", "gate-region", "gate-side", "gate-value",
 )  # fmt: skip
 """The controls that say how, where, when and at which blocks the regions act."""
 
@@ -137,7 +139,7 @@ def how_of(steer: SteeringSettings) -> tuple[Any, ...]:
     """The values of these controls."""
     gate = steer.gate
     when = ("none", None, "above", 0.5) if gate is None else (gate.kind, gate.region, gate.side, gate.value)
-    return (steer.mode, steer.where, list(steer.layers), steer.rotation, steer.after, *when)
+    return (steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation, steer.after, *when)
 
 
 def settings_of(data: Json) -> SteeringSettings | None:

@@ -117,6 +117,8 @@ OTHER: dict[str, Any] = {
     "turns": (TurnSetting("a", "b", (3,), SteeringSettings("fit", (RegionSetting(0, 0.5),))), TurnSetting("c")),
     "system": "Be brief.",
     "begin": (3, 4),
+    "over": "factors",
+    "words": "other",
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),
@@ -139,6 +141,8 @@ def example_of(name: str) -> Operation:
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerSamples": {"positive": "a", "negative": "b", "steer": SteeringSettings("fit", (RegionSetting(0, 0.5),))},
+        "SteerSweep": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
