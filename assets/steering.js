@@ -1,6 +1,7 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { bytesOf, download, none, on, pickedFirst, register, save, set, triggered, turn } = window.dash_clientside.attune_kit;
+  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered, turn,
+    whenChanged } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
   // ---- sliders ----
@@ -66,18 +67,99 @@
     });
   });
 
+  // ---- what was found for a set-up: its sentence leaves with what it was about ----
+  const found = {}; // by what was looked for: about which set-up, and which strength it set
+  function about(steer, region, values) {
+    const regions = ((steer && steer.regions) || []).map((r) => (r.region === region ? { ...r, strength: null } : r));
+    return JSON.stringify([{ ...steer, regions }, values]);
+  }
+  const strengthOf = (steer, region) => ((steer && steer.regions) || []).filter((r) => r.region === region).map((r) => r.strength)[0];
+  let written = null; // about what the ladder was asked whose texts show where they break
+  function foundFor(reached, asked, limit, steer, ...values) {
+    triggered().forEach(({ prop_id, value }) => {
+      if (!value) return;
+      // A strength for a KL is about prompt and template; where a text breaks depends on how it is written, too.
+      if (prop_id.startsWith("reached")) {
+        found.target = { region: value.region, count: 2, about: about(steer, value.region, values.slice(0, 2)),
+          strength: value.strength, stands: false };
+      } else if (prop_id.startsWith("ask-ladder")) {
+        const region = value.params.region;
+        written = value.limit ? { region, count: values.length, about: about(steer, region, values), strength: null } : null;
+      } else if (written) found.limit = written;
+    });
+    return none();
+  }
+  function holds(one, steer, values) {
+    if (one.about !== about(steer, one.region, values.slice(0, one.count))) return false;
+    if (one.strength === null) return true;
+    const there = strengthOf(steer, one.region) === one.strength;
+    if (there) one.stands = true;
+    return there || !one.stands; // until the slider stands there, it is under way
+  }
+  function forgetFound(steer, ...values) {
+    const leaves = (name) => {
+      const one = found[name];
+      if (one && holds(one, steer, values)) return false;
+      delete found[name];
+      return true;
+    };
+    const target = leaves("target") && read("target-said", "children") ? "" : none();
+    const gone = leaves("limit");
+    return [target, gone && read("limit-said", "children") ? "" : none(), gone && read("limit", "data") ? null : none()];
+  }
+
+  // ---- the picker of the first screen shows the first region on the sliders ----
+  function pickOf(rows, options) {
+    const region = rows && rows.length ? rows[0].region : null;
+    return (options || []).some((o) => o.value === region) ? region : null;
+  }
+  function pickRegion(region, rows) {
+    if (region === null || region === undefined || (rows && rows.length && rows[0].region === region)) return none();
+    attune.press("on-sliders", { kind: "only", region });
+    save("picked", { region, turn: turn() });
+    return none();
+  }
+
   // ---- lists: one listener for all their buttons ----
   on("click", "[data-choose], [data-add], [data-use]", (button) => {
     const { choose, add, use } = button.dataset;
-    if (choose !== undefined) save("picked", { region: Number(choose), turn: turn() });
+    if (choose !== undefined) {
+      save("picked", { region: Number(choose), turn: turn() });
+      attune.press("on-sliders", { kind: "choose", region: Number(choose) });
+    }
     if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });
     if (use !== undefined) attune.press("on-sliders", { kind: "use", context: use });
   });
 
+  // The row of the region whose card is open. It is marked here, for a list that came anew would lose its place.
+  let chosen = null;
+  function mark() {
+    const host = byId("region-list");
+    if (!host) return;
+    host.querySelectorAll("[data-choose]").forEach((row) => {
+      const here = Number(row.dataset.choose) === chosen;
+      if (here === (row.getAttribute("aria-current") === "true")) return;
+      row.classList.toggle("attune-region-chosen", here);
+      row.setAttribute("aria-current", here ? "true" : "false");
+      if (!here) return;
+      const at = row.getBoundingClientRect(), box = host.getBoundingClientRect();
+      if (at.bottom > box.bottom) host.scrollTop += at.bottom - box.bottom;
+      if (at.top < box.top) host.scrollTop -= box.top - at.top;
+    });
+  }
+  whenChanged(() => { if (chosen !== null) mark(); }, { childList: true, subtree: true });
+  function markChosen(region) {
+    chosen = region;
+    mark();
+    return none();
+  }
+
   // A click on the map of regions carries the region's number in the point's customdata.
   function mapClick(click) {
     const region = pickedFirst(click);
-    return region === undefined || region === null ? none() : Number(region);
+    if (region === undefined || region === null) return none();
+    attune.press("on-sliders", { kind: "choose", region: Number(region) });
+    return Number(region);
   }
   function saveBytes(file) {
     if (file && file.bytes) download(file.name, "application/octet-stream", bytesOf(file.bytes));
@@ -100,7 +182,7 @@
   const { stop, write } = attune.writer("");
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
-    gather, mapClick, rowsSet, saveBytes, startLadder: ladder.write, startStream: write, stopLadder: ladder.stop,
-    stopStream: stop, underHand,
+    forgetFound, foundFor, gather, mapClick, markChosen, pickOf, pickRegion, rowsSet, saveBytes, startLadder: ladder.write,
+    startStream: write, stopLadder: ladder.stop, stopStream: stop, underHand,
   });
 })();

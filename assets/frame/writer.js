@@ -4,6 +4,17 @@
   const { byId, element, none, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
   const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
   const TEXTS = ["base", "steered", "control"];
+  // Figures of texts (their elements name the writer in data-figures-of) belong to the texts that stood in the boxes when
+  // they came: grey while new ones are written, and no figures at all of a text that was not written to its end.
+  const turns = new Map(); // by writer: the turn of the texts in its boxes
+  const figures = (name, state) => document.querySelectorAll(`[data-figures-of="${name}"]`).forEach((host) => {
+    host.dataset.figures = state;
+  });
+  /** Figures of the texts of a turn have come. */
+  function figuresCame(name, ref) {
+    if (ref && ref.turn === turns.get(name)) figures(name, "");
+    return none();
+  }
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
@@ -16,6 +27,7 @@
       set(prefix + "stream-state", { children: state });
       if (error !== undefined) set(prefix + "stream-error", { children: error });
     };
+    const own = prefix.replace(/-$/, "") || "texts";
     let running = null;
 
     function add(piece) {
@@ -42,6 +54,7 @@
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
+        mine.done = true;
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
       } else other(line);
@@ -53,6 +66,7 @@
       it.controller.abort();
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
+      figures(own, "none");
       set(prefix + "stop", { disabled: true });
       return none();
     }
@@ -66,6 +80,8 @@
         if (host) host.replaceChildren();
       });
       set(prefix + "stop", { disabled: false });
+      turns.set(own, asked.turn);
+      figures(own, "writing");
       say("Waiting for the model …", "");
       try {
         const { operation, params } = asked;
@@ -75,7 +91,11 @@
           say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
         }
       }
-      if (running === mine) { running = null; set(prefix + "stop", { disabled: true }); }
+      if (running === mine) {
+        running = null;
+        set(prefix + "stop", { disabled: true });
+        if (!mine.done) figures(own, "none");
+      }
       return none();
     }
     return { stop, write };
@@ -84,5 +104,5 @@
   /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
   const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
 
-  register("attune", { refOfWritten, writer });
+  register("attune", { figuresCame, refOfWritten, writer });
 })();

@@ -28,16 +28,18 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         for name, shares, colour in (("unsteered", answer.base, BEFORE), ("steered", answer.steered, AFTER))
     ]
     top = max([*answer.base, *answer.steered, 1e-6])
+    # In a column of their own at the right, where no bar and no edge cuts them.
     notes = [
         {
-            "x": max(b, s) + top * 0.015,
+            "x": 1,
+            "xref": "paper",
             "y": label,
             "text": change,
             "showarrow": False,
             "xanchor": "left",
             "font": {"size": 11},
         }
-        for label, change, b, s in zip(labels, changes, answer.base, answer.steered, strict=True)
+        for label, change in zip(labels, changes, strict=True)
     ]
     return figure(
         data,
@@ -46,9 +48,9 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         bargap=0.25,
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
-        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.45]},
+        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.05]},
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
-        margin={"l": 110, "r": 8, "t": 8, "b": 44},
+        margin={"l": 96, "r": 76, "t": 8, "b": 40},
         uirevision="next",
         transition={"duration": 0},
     )

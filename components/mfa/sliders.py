@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dash_bootstrap_components as dbc
@@ -18,13 +19,35 @@ from components.kit.types import Node
 
 FEW = 4
 WARNINGS = {"interpolate": 0.4, "add": 0.8}
-"""Strength from which the median text of the thematic regions of block 10 is several times as surprising to the
-unsteered model as its own."""
+"""Strength from which the median text of the thematic regions of block 10 of the default model is several times as
+surprising to the unsteered model as its own."""
 END = 4
 """Ends of a factor's slider, in spreads."""
 
 
-def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float], mode: str) -> Node:
+@dataclass(frozen=True)
+class Zone:
+    """Strengths from ``start`` on, at which texts break, None for none; ``measured`` on the prompt, or usual."""
+
+    start: float | None
+    measured: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What the colour under the slider means."""
+        if self.start is None:
+            return "No strength up to 1 broke the text of this prompt." if self.measured else ""
+        if self.measured:
+            return f"Measured on this prompt: at {self.start:g} the text breaks."
+        return f"Orange from {self.start:g}: where texts usually break (median region), not measured on this prompt."
+
+
+def usual_zone(mode: str) -> Zone:
+    """Where texts usually break: the median region of block 10 of the default model."""
+    return Zone(WARNINGS.get(mode))
+
+
+def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float], zone: Zone) -> Node:
     """The block of one region. ``factors``: their values in spreads, those that are left out at 0."""
     number = region.region
     rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region.factors)]
@@ -57,12 +80,13 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
             html.Div(
                 [
                     html.Span("unsteered", className="attune-end attune-end-low"),
-                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _zone(mode)),
+                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _marks(zone)),
                     html.Span("centroid", className="attune-end"),
                 ],
                 className="attune-slider-row attune-strength",
-                style={"--warning": f"{100 * WARNINGS.get(mode, 1.0):.0f}%"},
+                style={"--warning": f"{100 * (1.0 if zone.start is None else zone.start):.0f}%"},
             ),
+            html.Div(zone.sentence, className="attune-note attune-zone") if zone.sentence else None,
             html.Div(rows[:FEW]),
             html.Details(
                 [html.Summary(f"{len(rows) - FEW} more local factors"), html.Div(rows[FEW:])],
@@ -77,10 +101,12 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
     )
 
 
-def _zone(mode: str) -> dict[float, Any]:
-    warning = WARNINGS.get(mode, 1.0)
-    mark = {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}}
-    return {0: "0", 0.2: "0.2", **({warning: mark} if warning < 1 else {}), 1: "1"}
+def _marks(zone: Zone) -> dict[float, Any]:
+    ends: dict[float, Any] = {0: "0", 1: "1"}
+    if zone.start is None:
+        return ends
+    mark = {"label": "▲ breaks" if zone.measured else "▲ usual limit", "style": {"color": "var(--attune-bad)"}}
+    return {**ends, zone.start: mark}
 
 
 def _factor(region: int, index: int, factor: Factor, value: float) -> Node:

@@ -15,7 +15,7 @@ from analysis.mfa.ops.steer import StrengthForKL
 from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
 from components.kit.panels import empty, user_error
 from components.kit.types import Json, Node, Typed
-from components.mfa.sliders import END, region_sliders
+from components.mfa.sliders import END, Zone, region_sliders, usual_zone
 from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.state import names_of
@@ -112,6 +112,10 @@ def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
         return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
+    if kind == "only":
+        return now if region is None else added([], region)
+    if kind == "choose":
+        return added([], region) if region is not None and as_placed(now) else now
     if kind == "use":
         place = factors_of(str(press["context"]))
         return now if place is None else with_factors(now, *place)
@@ -133,6 +137,11 @@ def added(now: list[Row], region: int | None) -> list[Row]:
     return [*now, Row(region, 0.2 if now else START_STRENGTH)]
 
 
+def as_placed(now: Sequence[Row]) -> bool:
+    """Whether the sliders stand as a press put them there: no hand has moved one, no region was added."""
+    return len(now) == 0 or (len(now) == 1 and now[0].strength == START_STRENGTH and not any(now[0].factors))
+
+
 def with_factors(now: list[Row], region: int, factors: Sequence[float]) -> list[Row]:
     """All local factors of a region set at once; the region joins the sliders if it is not there. Raises as
     :func:`added`."""
@@ -145,30 +154,33 @@ def with_factors(now: list[Row], region: int, factors: Sequence[float]) -> list[
     Input("on-sliders", "data"),
     Input("rotation", "value"),
     Input("mode", "value"),
+    Input("limit", "data"),
     State("steer", "data"),
     State("region-fit", "value"),
     State("model", "data"),
     prevent_initial_call=True,
 )
-def draw_sliders(data: Json, rotation: str, mode: str, steer: Json, fit: str | None, model: Json) -> Node:
-    """A block of sliders for each region; the ends named from its card."""
+def draw_sliders(data: Json, rotation: str, mode: str, limit: Json, steer: Json, fit: str | None, model: Json) -> Node:
+    """A block of sliders for each region; the ends named from its card, and where texts break marked."""
     if data is None or not fit:
         return no_update
     rows = rows_of(data)
     if ctx.triggered_id != "on-sliders":
         rows = current(rows, settings_of(steer), fit)
     if not rows:
-        return empty("No region is on the sliders. Choose one and press Steer here.")
+        return empty("No region is on the sliders. Choose one above.")
     blocks = []
     for row in rows:
         # Asked without a widget, so that the cards of several regions do not replace each other.
         reply, panel = ask_for(lambda row=row: RegionCard(spec_of(model), fit, row.region, rotation))  # type: ignore[misc]
-        blocks.append(panel if reply is None else _block(reply.answer, row, mode))
+        blocks.append(panel if reply is None else _block(reply.answer, row, mode, limit))
     return blocks
 
 
-def _block(region: RegionFacts, row: Row, mode: str) -> Node:
-    return region_sliders(region, row.strength, row.factors, mode)
+def _block(region: RegionFacts, row: Row, mode: str, limit: Json) -> Node:
+    measured = bool(limit) and limit["region"] == row.region
+    zone = Zone(limit["breaks"], True) if measured else usual_zone(mode)
+    return region_sliders(region, row.strength, row.factors, zone)
 
 
 # What a hand has moved since the rows were set is not set back by the drawing of them.
@@ -238,6 +250,10 @@ def block_options(question: Json) -> Json:
     State("steer-chat", "value"),
     State("model", "data"),
     State("session", "data"),
+    running=[
+        (Output("to-target", "disabled"), True, False),
+        (Output("to-target", "children"), "Finding …", "Find strength"),
+    ],
     prevent_initial_call=True,
 )
 def reach_target(
@@ -261,15 +277,55 @@ def reach_target(
     return {"kind": "strength", "region": region, "strength": strength, "turn": clicks}, reply.answer.sentence
 
 
+# The region that the picker shows is the first on the sliders; choosing another puts that one there alone.
+clientside_callback(
+    "dash_clientside.attune.pickOf",
+    Output("region-pick", "value"),
+    Input("on-sliders", "data"),
+    Input("region-pick", "options"),
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "dash_clientside.attune.pickRegion",
+    Output("on-sliders-sink", "role"),
+    Input("region-pick", "value"),
+    State("on-sliders", "data"),
+    prevent_initial_call=True,
+)
+
+
 # The answer to a question joins the presses on the sliders.
-for _store in ("reached", "liked"):
+for _store in ("reached", "liked", "limit"):
     clientside_callback(
-        "(answer) => { if (answer) dash_clientside.attune.press('on-sliders', answer);"
+        "(answer) => { if (answer && answer.kind) dash_clientside.attune.press('on-sliders', answer);"
         " return dash_clientside.no_update; }",
         Output("on-sliders-sink", "className", allow_duplicate=True),
         Input(_store, "data"),
         prevent_initial_call=True,
     )
+
+
+# A sentence about what was found holds for the set-up and the prompt that it was found for, and leaves with them.
+_ABOUT = ("steer-prompt", "steer-chat", "count", "temperature", "top-p", "seed")
+clientside_callback(
+    "dash_clientside.attune.foundFor",
+    Output("on-sliders-sink", "dir"),
+    Input("reached", "data"),
+    Input("ask-ladder", "data"),
+    Input("limit", "data"),
+    State("steer", "data"),
+    *[State(name, "value") for name in _ABOUT],
+    prevent_initial_call=True,
+)
+clientside_callback(
+    "dash_clientside.attune.forgetFound",
+    Output("target-said", "children", allow_duplicate=True),
+    Output("limit-said", "children", allow_duplicate=True),
+    Output("limit", "data", allow_duplicate=True),
+    Input("steer", "data"),
+    *[Input(name, "value") for name in _ABOUT],
+    prevent_initial_call=True,
+)
 
 
 clientside_callback(

@@ -88,7 +88,7 @@ def test_search_second_region_control_and_comparison(steering: Page) -> None:
     page.wait_for_function("() => [...document.querySelectorAll('#region-list .attune-region')].length < 40")
     first = page.locator("#region-list .attune-region").first
     assert "religion" in first.inner_text().lower()
-    page.locator("#region-list button[aria-label^='steer towards']").first.click()
+    page.locator("#region-list button[aria-label^='add']").first.click()
     page.wait_for_function("() => document.querySelectorAll('.attune-strength [role=slider]').length === 2")
     tab(page, "Controls")
     page.fill("#positive", "I baked a cake with cream.\nThe soup needs salt.")
@@ -140,7 +140,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     page.set_input_files("#open-file input[type=file]", str(tmp_path / "broken.safetensors"))
     page.wait_for_selector("#file-said:has-text('cannot be read')")
     assert page.url == before
-    tab(page, "What is this region")
+    tab(page, "Regions")
     page.evaluate(QUIET)
     page.fill("#label", "sweet things")
     page.press("#label", "Enter")
