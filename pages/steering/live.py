@@ -13,6 +13,7 @@ from components.kit.types import Node
 from components.mfa.sliders import more_options
 from pages.presses import press
 from pages.steering.answer import NEXT
+from pages.steering.found import FIND
 from pages.steering.state import SteeringState
 from pages.steering.writing import TEXTS, WRITTEN
 
@@ -85,11 +86,11 @@ def _steer() -> Node:
             html.Div(id="slider-error"),
             html.Div(
                 [
-                    dbc.Label("Change the next token by", html_for="target"),
+                    dbc.Label("Move the next token by", html_for="target"),
                     dbc.Input(id="target", type="number", step="any", value=0.25, size="sm"),
                     html.Span("nats"),
                     html.Button(
-                        "Find strength",
+                        FIND,
                         id="to-target",
                         className="attune-button",
                         type="button",

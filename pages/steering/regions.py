@@ -21,7 +21,7 @@ from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 from pages.steering.state import rows_of, rows_on, settings_at_start
 
-MAP = Card("region-map", "Map of regions", 360, "Waiting for the fit …")
+MAP = Card("region-map", "Map of regions", 360)
 REGIONS = Panel("regions-listed", "List of regions")
 REGION = Panel("region-card", "Region")
 _OF_REGION = {
@@ -227,6 +227,14 @@ def show_card(
     effects = QuestionRef("RegionEffects", RegionEffects(spec_of(model), fit, region, rotation).to_params())
     ref = region_parts.ref([reply.question, effects]).to_dict()
     return region_card(facts), f"{region}: {facts.label}", facts.own_label if renewed else no_update, ref
+
+
+clientside_callback(
+    "(region) => typeof region === 'number' ? 'Measuring what steering there does …' : ''",
+    Output("card-effects", "children", allow_duplicate=True),
+    Input("chosen-region", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(

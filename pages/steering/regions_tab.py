@@ -49,7 +49,7 @@ def _list() -> Node:
 def _card() -> Node:
     return REGION.layout(
         html.Div(id="label-said", className="attune-note"),
-        html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
+        html.Div(id="card-effects", className="attune-effects attune-note"),
         html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
         controls=html.Div(
             [
