@@ -92,7 +92,7 @@
   function holds(one, steer, values) {
     if (one.about !== about(steer, one.region, values.slice(0, one.count))) return false;
     if (one.strength === null) return true;
-    const there = strengthOf(steer, one.region) === one.strength;
+    const there = Math.abs(strengthOf(steer, one.region) - one.strength) < 0.006; // a slider has steps
     if (there) one.stands = true;
     return there || !one.stands; // until the slider stands there, it is under way
   }
