@@ -1,5 +1,5 @@
-"""What is found for a set-up, and how it leaves: a strength for a wanted change of the next token, and where texts break
-(the ladder writes the texts)."""
+"""What is found for a set-up, and how it leaves: a strength for a wanted change of the next token, and where texts
+break (the ladder writes the texts)."""
 
 from __future__ import annotations
 
