@@ -379,7 +379,7 @@ def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
     assert drawing.caption == "c"
     at = {}
     for trace in figure["data"]:
-        if trace["mode"] != "markers":
+        if trace["mode"] != "markers" or not trace.get("showlegend", True):
             continue
         places = zip(
             trace["customdata"], values(trace["x"]), values(trace["y"]), trace["marker"]["opacity"], strict=True
