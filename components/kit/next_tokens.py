@@ -29,18 +29,12 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
     ]
     top = max([*answer.base, *answer.steered, 1e-6])
     # In a column of their own at the right, where no bar and no edge cuts them.
-    notes = [
-        {
-            "x": 1,
-            "xref": "paper",
-            "y": label,
-            "text": change,
-            "showarrow": False,
-            "xanchor": "left",
-            "font": {"size": 11},
-        }
+    column = {"x": 1, "xref": "paper", "showarrow": False, "xanchor": "left", "font": {"size": 11}}
+    notes: list[Figure] = [
+        column | {"y": label, "text": change.removesuffix(" nats")}
         for label, change in zip(labels, changes, strict=True)
     ]
+    notes.append(column | {"y": 1, "yref": "paper", "yanchor": "bottom", "text": "nats"})
     return figure(
         data,
         theme,
@@ -49,8 +43,8 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
         xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.05]},
-        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
-        margin={"l": 96, "r": 76, "t": 8, "b": 40},
+        legend={"orientation": "h", "xref": "container", "x": 0.02, "yref": "container", "y": 1, "yanchor": "top"},
+        margin={"l": 96, "r": 46, "t": 28, "b": 40},
         uirevision="next",
         transition={"duration": 0},
     )

@@ -38,8 +38,8 @@ class Zone:
         if self.start is None:
             return "No strength up to 1 broke the text of this prompt." if self.measured else ""
         if self.measured:
-            return f"Measured on this prompt: at {self.start:g} the text breaks."
-        return f"Orange from {self.start:g}: where texts usually break (median region), not measured on this prompt."
+            return f"▲ {self.start:g}: here the text of this prompt breaks."
+        return f"▲ {self.start:g}: where texts usually break, not measured on this prompt."
 
 
 def usual_zone(mode: str) -> Zone:
@@ -79,9 +79,8 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
             ),
             html.Div(
                 [
-                    html.Span("unsteered", className="attune-end attune-end-low"),
+                    _ends("unsteered", "strength", "centroid"),
                     _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _marks(zone)),
-                    html.Span("centroid", className="attune-end"),
                 ],
                 className="attune-slider-row attune-strength",
                 style={"--warning": f"{100 * (1.0 if zone.start is None else zone.start):.0f}%"},
@@ -101,18 +100,14 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
     )
 
 
-def _marks(zone: Zone) -> dict[float, Any]:
-    ends: dict[float, Any] = {0: "0", 1: "1"}
-    if zone.start is None:
-        return ends
-    mark = {"label": "▲ breaks" if zone.measured else "▲ usual limit", "style": {"color": "var(--attune-bad)"}}
-    return {**ends, zone.start: mark}
+def _marks(zone: Zone) -> dict[float, Any] | None:
+    return None if zone.start is None else {zone.start: {"label": "▲", "style": {"color": "var(--attune-bad)"}}}
 
 
 def _factor(region: int, index: int, factor: Factor, value: float) -> Node:
     return html.Div(
         [
-            html.Span(factor.low, className="attune-end attune-end-low", title=factor.low_title),
+            _ends(factor.low, f"factor {index} · {factor.share:.0%}", factor.high, factor.low_title, factor.high_title),
             _slider(
                 {"factor": index, "region": region},
                 -END,
@@ -120,15 +115,29 @@ def _factor(region: int, index: int, factor: Factor, value: float) -> Node:
                 0.1,
                 value,
                 f"local factor {index} of region {region}, in spreads",
-                {-END: f"−{END}", 0: f"factor {index} · {factor.share:.0%}", END: f"+{END}"},
+                None,
             ),
-            html.Span(factor.high, className="attune-end", title=factor.high_title),
         ],
         className="attune-slider-row",
     )
 
 
-def _slider(name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[Any, Any]) -> Node:
+def _ends(low: str, name: str, high: str, low_title: str = "", high_title: str = "") -> Node:
+    """The line above a slider: its name between those of its ends."""
+    return html.Div(
+        [
+            html.Span(low, className="attune-end", title=low_title or low),
+            html.Span(name, className="attune-end-name"),
+            html.Span(high, className="attune-end", title=high_title or high),
+        ],
+        className="attune-ends",
+    )
+
+
+def _slider(
+    name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[float, Any] | None
+) -> Node:
+    """With its number beside it: one can read it, and type it."""
     return html.Div(
         dcc.Slider(
             id=name,

@@ -11,7 +11,7 @@ from components.kit.types import Json, Node, Typed
 from pages.common import ask_for, spec_of
 from pages.steering.state import rows_of
 
-FIND = "Find strength"
+FIND = "Find"
 
 
 @callback(

@@ -58,18 +58,6 @@ def _steer() -> Node:
             html.Div(
                 [
                     html.H3("Steer with"),
-                    html.Div(
-                        dcc.Dropdown(
-                            id="region-pick",
-                            placeholder="Choose a region",
-                            clearable=False,
-                            searchable=True,
-                            optionHeight=34,
-                        ),
-                        className="attune-region-pick",
-                        role="group",
-                        **{"aria-label": "Region that steers: choosing one replaces what is on the sliders"},
-                    ),
                     html.Button(
                         "Reset",
                         id="reset",
@@ -80,6 +68,14 @@ def _steer() -> Node:
                     ),
                 ],
                 className="attune-card-head",
+            ),
+            html.Div(
+                dcc.Dropdown(
+                    id="region-pick", placeholder="Choose a region", clearable=False, searchable=True, optionHeight=34
+                ),
+                className="attune-region-pick",
+                role="group",
+                **{"aria-label": "Region that steers: choosing one replaces what is on the sliders"},
             ),
             html.Div(id="sliders", className="attune-sliders"),
             html.Div(id="vectors-on", className="attune-note"),
@@ -144,9 +140,7 @@ def _texts(state: SteeringState) -> Node:
         html.Div(
             [
                 html.Span(id="stream-state", **{"aria-live": "polite"}),
-                html.Span(
-                    "Shaded: what steering cost at that token (KL to the unsteered model).", className="attune-legend"
-                ),
+                html.Span("Shade: what steering cost there (KL)", className="attune-legend"),
             ],
             className="attune-note attune-under-texts",
         ),

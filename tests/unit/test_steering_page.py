@@ -408,7 +408,7 @@ def test_next_tokens_keep_equal_labels_apart_and_show_both_probabilities() -> No
     assert values(first["x"]) == pytest.approx(base) and values(second["x"]) == pytest.approx(steered)
     assert len(set(first["y"])) == 3 and not any("<b>" in label for label in first["y"])
     assert [point[0] for point in second["customdata"]] == [7, 8, 9], "a click says which token it is by its id"
-    assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61 nats", "+0.18 nats", "+1.39 nats"]
+    assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61", "+0.18", "+1.39", "nats"]
 
 
 def some_text(*kl: float) -> WrittenText:
@@ -552,11 +552,11 @@ def test_every_factor_has_a_slider_at_its_value(mode: str) -> None:
 
 def test_the_mark_of_the_slider_says_whether_it_was_measured_here() -> None:
     usual = text_of(region_sliders(CARD, 0.35, [], usual_zone("add")))
-    assert "Orange from 0.8" in usual and "not measured on this prompt" in usual
+    assert "▲ 0.8: where texts usually break" in usual and "not measured on this prompt" in usual
     measured = text_of(region_sliders(CARD, 0.35, [], Zone(0.6, True)))
-    assert "Measured on this prompt: at 0.6" in measured and "not measured" not in measured
+    assert "▲ 0.6: here the text of this prompt breaks" in measured
     assert "No strength up to 1" in text_of(region_sliders(CARD, 0.35, [], Zone(None, True)))
-    assert "Orange" not in text_of(region_sliders(CARD, 0.35, [], usual_zone("clamp")))
+    assert "▲" not in text_of(region_sliders(CARD, 0.35, [], usual_zone("clamp")))
 
 
 def test_options_offer_what_they_are_given() -> None:
