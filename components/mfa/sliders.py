@@ -39,7 +39,7 @@ class Zone:
             return "No strength up to 1 broke the text of this prompt." if self.measured else ""
         if self.measured:
             return f"▲ {self.start:g}: here the text of this prompt breaks."
-        return f"▲ {self.start:g}: where texts usually break, not measured on this prompt."
+        return f"▲ {self.start:g}: usual limit of texts, not measured here."
 
 
 def usual_zone(mode: str) -> Zone:

@@ -552,7 +552,7 @@ def test_every_factor_has_a_slider_at_its_value(mode: str) -> None:
 
 def test_the_mark_of_the_slider_says_whether_it_was_measured_here() -> None:
     usual = text_of(region_sliders(CARD, 0.35, [], usual_zone("add")))
-    assert "▲ 0.8: where texts usually break" in usual and "not measured on this prompt" in usual
+    assert "▲ 0.8: usual limit of texts" in usual and "not measured" in usual
     measured = text_of(region_sliders(CARD, 0.35, [], Zone(0.6, True)))
     assert "▲ 0.6: here the text of this prompt breaks" in measured
     assert "No strength up to 1" in text_of(region_sliders(CARD, 0.35, [], Zone(None, True)))
