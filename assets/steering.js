@@ -1,6 +1,6 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered, turn,
+  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered,
     whenChanged } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
@@ -116,7 +116,7 @@
   function pickRegion(region, rows) {
     if (region === null || region === undefined || (rows && rows.length && rows[0].region === region)) return none();
     attune.press("on-sliders", { kind: "only", region });
-    save("picked", { region, turn: turn() });
+    save("chosen-region", region);
     return none();
   }
 
@@ -124,7 +124,7 @@
   on("click", "[data-choose], [data-add], [data-use]", (button) => {
     const { choose, add, use } = button.dataset;
     if (choose !== undefined) {
-      save("picked", { region: Number(choose), turn: turn() });
+      save("chosen-region", Number(choose));
       attune.press("on-sliders", { kind: "choose", region: Number(choose) });
     }
     if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });

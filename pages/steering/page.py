@@ -76,7 +76,6 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         dcc.Store(id="start-steer", data={"model": state.model, "steer": state.steer, "fresh": fresh}),
         dcc.Store(id="regions"),
         dcc.Store(id="chosen-region"),
-        dcc.Store(id="picked"),
         *queue_stores("on-sliders"),
         dcc.Store(id="sliders-drawn"),
         dcc.Store(id="reached"),

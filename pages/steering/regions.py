@@ -166,7 +166,6 @@ def _themeless(answer: FitMap, order: str) -> list[Node]:
 
 @callback(
     Output("chosen-region", "data"),
-    Input("picked", "data"),
     Input({"open-region": ALL}, "n_clicks"),
     Input("regions", "data"),
     State("chosen-region", "data"),
@@ -174,12 +173,10 @@ def _themeless(answer: FitMap, order: str) -> list[Node]:
     State("on-sliders", "data"),
     prevent_initial_call=True,
 )
-def choose_region(picked: Json, _open: Json, question: Json, chosen: int | None, start: Json, active: Json) -> Json:
+def choose_region(_open: Json, question: Json, chosen: int | None, start: Json, active: Json) -> Json:
     """The region whose card is open; at opening, that of the address, else the most thematic one."""
     if isinstance(ctx.triggered_id, dict):
         return ctx.triggered_id["open-region"] if ctx.triggered[0]["value"] else no_update
-    if ctx.triggered_id == "picked":
-        return picked["region"] if picked else no_update
     if not question:
         return None
     regions = reply_of(question).answer.regions

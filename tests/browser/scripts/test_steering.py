@@ -92,7 +92,7 @@ def test_lists_and_the_map_pick_regions(scripted: Scripted) -> None:
     page = scripted("".join(f"<button id={name} data-{kind}>{name}</button>" for name, kind in kinds.items()))
     for name in "abc":
         page.click("#" + name)
-    assert page.evaluate("data('picked').region") == 3
+    assert page.evaluate("data('chosen-region')") == 3
     presses = page.evaluate("dash_clientside.attune.pressed('on-sliders').map((p) => [p.kind, p.region ?? p.context])")
     assert presses == [["choose", 3], ["add", 4], ["use", "k"]]
     click = "(c) => dash_clientside.attune.mapClick(c)"
@@ -112,7 +112,7 @@ def test_the_picker_puts_a_region_on_the_sliders_alone_and_shows_the_first_there
     assert page.evaluate("dash_clientside.attune.pressed('on-sliders')") == []
     page.evaluate(pick, [9, rows])
     presses = page.evaluate("dash_clientside.attune.pressed('on-sliders').map((p) => [p.kind, p.region])")
-    assert presses == [["only", 9]] and page.evaluate("data('picked').region") == 9
+    assert presses == [["only", 9]] and page.evaluate("data('chosen-region')") == 9
 
 
 def test_the_chosen_row_is_marked_where_the_list_stands_and_also_in_a_list_that_comes_later(scripted: Scripted) -> None:
