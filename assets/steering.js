@@ -120,6 +120,12 @@
     return none();
   }
 
+  // Dash gives the focus to the option that is chosen; here one types a word first.
+  on("click", "#region-pick", () => setTimeout(() => {
+    const search = document.querySelector(".dash-dropdown-content .dash-dropdown-search");
+    if (search) search.focus();
+  }, 60));
+
   // ---- lists: one listener for all their buttons ----
   on("click", "[data-choose], [data-add], [data-use]", (button) => {
     const { choose, add, use } = button.dataset;
