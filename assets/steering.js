@@ -27,8 +27,25 @@
       return seen.get(key);
     });
   }
+  // When steering acts, of the five controls; a number that cannot be used is said, and the set-up stays as it was.
+  function gateOf([after, kind, region, side, value], where, first) {
+    const whole = (n) => Number.isInteger(n) && n >= 0, words = [], chosen = {};
+    const wrong = (said) => ({ wrong: true, words: said });
+    if (!whole(after) || after > 4000) return wrong("“From written token” must be a whole number from 0 to 4,000.");
+    if (after && where === "prompt") return wrong("The prompt is read before any token is written: set “From written token” to 0.");
+    if (after) { chosen.after = after; words.push("after " + after + " written tokens"); }
+    if (kind !== "none") {
+      const number = region === null || region === undefined || region === "" ? first : region;
+      if (!whole(number)) return wrong("The gate reads a region by its number. Put one on the sliders, or type it.");
+      if (typeof value !== "number" || !(Math.abs(value) <= 1000)) return wrong("The value of the gate must be a number from -1,000 to 1,000.");
+      chosen.gate = { kind, region: number, side, value };
+      const what = kind === "responsibility" ? "responsibility of" : "projection on the direction of";
+      words.push("while the " + what + " region " + number + " is " + side + " " + value);
+    }
+    return { set: chosen, words: words.length ? "Steers only " + words.join(", and ") + "." : "" };
+  }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, rotation, times, fit, rows, sids, fids, vids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, after, kind, read, side, value, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -38,6 +55,12 @@
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
+    const gate = gateOf([after, kind, read, side, value], where, regions.length ? regions[0].region : null);
+    set("gate-said", { children: gate.words });
+    if (gate.wrong) return none();
+    Object.assign(steer, gate.set);
+    // Without a block of its own or another nothing would be steered, so the fit's own stays on.
+    if (own === false && (steer.layers.length || vectors.length)) steer.own = false;
     if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
     latest = steer;
     return steer;
@@ -167,6 +190,25 @@
     attune.press("on-sliders", { kind: "choose", region: Number(region) });
     return Number(region);
   }
+  // A cell of a sweep, onto the controls: its region alone, its strength and factors, and the block at which it acts.
+  function takeCell(click, cells) {
+    const point = click && click.points && click.points[0];
+    if (!point || !cells) return none();
+    const r = Math.round(point.y), c = Math.round(point.x), { axes, layer, region } = cells;
+    const strength = (cells.strength[r] || [])[c];
+    if (strength === null || strength === undefined) return "The KL is not reached in this cell.";
+    const row = cells.rows[r], column = cells.columns[c], factors = [];
+    if (cells.over === "factors") {
+      for (let n = 0; n <= Math.max(...axes); n += 1) factors.push(n === axes[0] ? row : n === axes[1] ? column : 0);
+    }
+    const own = cells.over === "factors" || row === layer;
+    set("mode", { value: cells.mode });
+    set("layers", { value: own ? [] : [row] });
+    set("own-block", { value: own });
+    attune.press("on-sliders", { kind: "only", region, strength, factors });
+    const place = cells.over === "blocks" ? "block " + row : "factors at " + row + " and " + column;
+    return "On the sliders: region " + region + " at strength " + strength + ", " + place + ".";
+  }
   function saveBytes(file) {
     if (file && file.bytes) download(file.name, "application/octet-stream", bytesOf(file.bytes));
     return none();
@@ -185,10 +227,10 @@
       save("ladder-strength-" + n, Math.round(rung.strength * 1000) / 1000);
     });
   }
-  const { stop, write } = attune.writer("");
+  const { paint, stop, write } = attune.writer("");
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
-    forgetFound, foundFor, gather, mapClick, markChosen, pickOf, pickRegion, rowsSet, saveBytes, startLadder: ladder.write,
-    startStream: write, stopLadder: ladder.stop, stopStream: stop, underHand,
+    forgetFound, foundFor, gather, mapClick, markChosen, paintTexts: paint, pickOf, pickRegion, rowsSet, saveBytes,
+    startLadder: ladder.write, startStream: write, stopLadder: ladder.stop, stopStream: stop, takeCell, underHand,
   });
 })();

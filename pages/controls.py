@@ -38,7 +38,8 @@ _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "featur
 _FIT = _MODEL | {"fit": "region-fit", "region": None, "rotation": "rotation"}
 _STEER = _FIT | {
     "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
-    "mode": "mode", "regions": None, "strength": None, "factors": None, "vectors": None,
+    "mode": "mode", "where": "where", "after": "gate-after", "gate": "gate-value", "regions": None, "strength": None,
+    "factors": None, "vectors": None,
 }  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
@@ -63,7 +64,9 @@ _CHANNELS = _NEURON | {
 }  # fmt: skip
 
 _FACTORS = _MODEL | {"fit": "mlp-fit", "feature": None}
-_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target"}
+_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target",
+    "chat": "mlp-chat",
+}  # fmt: skip
 
 _STUDY = _MODEL | {"study": "fth-study-pick"}
 _ITEM = _STUDY | nothing("item", "full", "edits", "key")
@@ -77,7 +80,7 @@ _CANDIDATE: Table = {
 
 CONTROLS: dict[str, Table] = {
     **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
-    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file", "layout"),
     "OpenArtefact": _MODEL | nothing("file"),
     "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
     "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
@@ -110,8 +113,18 @@ CONTROLS: dict[str, Table] = {
     "ExplainTokens": _FIT | {"text": "explain-text", "prompt": "explain-text"},
     "SteerNext": _STEER,
     "SteerControls": _STEER | _CONTROLS,
-    "SteerText": _STEER | _CONTROLS | _WRITING,
+    "SteerText": _STEER | _CONTROLS | _WRITING | {"of": None, "begin": None},
+    "TokenAlternatives": _STEER | _CONTROLS | {"control": "control", "of": None, "ids": None},
+    "ChatTurn": _MODEL | {
+        "turns": "chat-user", "prompt": "chat-user", "system": "chat-system", "after": "gate-after",
+        "gate": "gate-value", "steer": None, "seed": "seed", **_WRITING,
+    },
     "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
+    "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
+    "SteerSweep": _STEER | {
+        **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
+        "region": None, "level": None, "seed": None,
+    },
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),
@@ -194,10 +207,10 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL
-    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset", "judged", "judge")},
     "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
-    "DescribePrepare": _MODEL,
+    "DescribePrepare": _MODEL | nothing("since"),
     "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
@@ -208,6 +221,8 @@ CONTROLS: dict[str, Table] = {
         "recipe": "toy-recipe",
     },
     "Invariants": _MODEL,
+    "KeptToy": {},
+    "KeptInvariants": _MODEL,
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
     "DescribeModel": _MODEL,

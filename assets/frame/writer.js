@@ -1,8 +1,8 @@
 // Texts that a model writes, token by token, into the boxes of a page: begun, shaded, stopped. An aborted request stops
 // the model at its next token.
 (function () {
-  const { byId, element, none, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
-  const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
+  const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
+  const { colours, tokensOf } = window.dash_clientside.attune;
   const TEXTS = ["base", "steered", "control"];
   // Figures of texts (their elements name the writer in data-figures-of) belong to the texts that stood in the boxes when
   // they came: grey while new ones are written, and no figures at all of a text that was not written to its end.
@@ -15,13 +15,16 @@
     if (ref && ref.turn === turns.get(name)) figures(name, "");
     return none();
   }
+  /** By the prefix of a page's boxes: what ends one of its texts. */
+  const ends = new Map();
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
    * control-text (or other `texts`); what is said of them goes to stream-state and stream-error. At the end of all of
-   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text.
+   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text,
+   * `ended` the last line and the question.
    */
-  function writer(prefix, texts = TEXTS, other = () => {}) {
+  function writer(prefix, texts = TEXTS, other = () => {}, ended = () => {}) {
     const box = (of) => byId(prefix + of + "-text");
     const say = (state, error) => {
       set(prefix + "stream-state", { children: state });
@@ -29,34 +32,39 @@
     };
     const own = prefix.replace(/-$/, "") || "texts";
     let running = null;
+    const colour = colours(prefix, box);
+    tokensOf({ prefix, colours: colour, boxes: Object.fromEntries(texts.map((of) => [prefix + of + "-text", of])) });
+    // Buttons that end one text are seen while texts are written (attune.css).
+    const writing = (now) => {
+      set(prefix + "stop", { disabled: !now });
+      const host = byId(prefix + "texts");
+      if (host) host.toggleAttribute("data-writing", now);
+    };
+    ends.set(prefix, (part) => { if (running) tell("/steering/stop", { token: running.token, part }); });
 
     function add(piece) {
       const host = box(piece.of);
       if (!host) return;
-      host.append(element("span", { class: "attune-piece" }, piece.text));
+      const span = element("span", { class: "attune-piece" }, piece.text);
+      host.append(span);
+      colour.add(piece.of, piece.id, span);
       host.scrollTop = host.scrollHeight;
-    }
-    function mark({ of, start, kl, surprise }) {
-      const host = box(of);
-      kl.forEach((value, i) => {
-        const span = host && host.children[start + i];
-        if (!span) return;
-        span.style.setProperty("--shade", shade(value));
-        span.title = "KL to unsteered " + value.toFixed(2) + " nats; surprise " + surprise[i].toFixed(2) + " nats unsteered";
-      });
     }
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
-        if (line.piece.of !== "base" && line.piece.of !== "control") mine.count += 1;
+        if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
-      } else if (line.marks) mark(line.marks);
+      } else if (line.marks) colour.mark(line.marks);
+      else if (line.room !== undefined) { if (byId(prefix + "room")) set(prefix + "room", { children: line.room }); }
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
         mine.done = true;
+        colour.end(line);
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
+        ended(line, mine.asked);
       } else other(line);
     }
     function stop(clicks) {
@@ -66,8 +74,8 @@
       it.controller.abort();
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
+      writing(false);
       figures(own, "none");
-      set(prefix + "stop", { disabled: true });
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
@@ -79,9 +87,11 @@
       texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
-      set(prefix + "stop", { disabled: false });
       turns.set(own, asked.turn);
       figures(own, "writing");
+      const { begin, of } = asked.params;
+      colour.clear(begin && begin.length ? { [of]: begin.length } : {});
+      writing(true);
       say("Waiting for the model …", "");
       try {
         const { operation, params } = asked;
@@ -93,16 +103,26 @@
       }
       if (running === mine) {
         running = null;
-        set(prefix + "stop", { disabled: true });
+        writing(false);
         if (!mine.done) figures(own, "none");
       }
       return none();
     }
-    return { stop, write };
+    /** Another colouring was chosen. */
+    const paint = () => { colour.paintAll(); return none(); };
+    return { paint, stop, write };
   }
 
   /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
-  const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
+  const refOfWritten = (ref, asked, colour) => (ref && asked && ref.turn === asked.turn
+    ? { ...ref, options: { ...ref.options, ...(colour ? { colour } : {}) } } : null);
 
-  register("attune", { figuresCame, refOfWritten, writer });
+  /** The button that ends one text of a page, `label`, while the others go on. */
+  const endButton = (prefix, part, label) => element("button", { type: "button", class: "attune-small", title: "End this text",
+    "aria-label": "end the text " + label, "data-end-text": prefix, "data-part": part }, "■");
+  on("click", "[data-end-text]", ({ dataset }) => {
+    if (ends.has(dataset.endText)) ends.get(dataset.endText)(dataset.part);
+  });
+
+  register("attune", { endButton, figuresCame, refOfWritten, writer });
 })();

@@ -12,6 +12,7 @@ from dash import dcc, html
 from components.kit.types import Node
 from components.mfa.sliders import more_options
 from pages.presses import press
+from pages.steering import alternatives
 from pages.steering.answer import NEXT
 from pages.steering.found import FIND
 from pages.steering.state import SteeringState
@@ -26,7 +27,10 @@ MODES = [
 PLACES = [
     {"label": "all positions but the first", "value": "not_first"},
     {"label": "all positions", "value": "all"},
+    {"label": "the prompt only", "value": "prompt"},
     {"label": "generated positions only", "value": "generated"},
+    {"label": "the model's thinking only", "value": "thinking"},
+    {"label": "its answer only, without thinking", "value": "answer"},
 ]
 CONTROL_TEXTS = [
     {"label": "no third text", "value": "none"},
@@ -79,6 +83,7 @@ def _steer() -> Node:
             ),
             html.Div(id="sliders", className="attune-sliders"),
             html.Div(id="vectors-on", className="attune-note"),
+            html.Div(id="gate-said", className="attune-note", **{"aria-live": "polite"}),
             html.Div(id="slider-error"),
             html.Div(
                 [
@@ -105,7 +110,7 @@ def _steer() -> Node:
             ),
             html.Div(id="limit-said", className="attune-note", **{"aria-live": "polite"}),
             html.Details(
-                [html.Summary("How, where, and at which blocks"), more_options(MODES, PLACES, [])],
+                [html.Summary("How, where, when, and at which blocks"), more_options(MODES, PLACES, [])],
                 id="options",
             ),
         ],
@@ -137,13 +142,8 @@ def _texts(state: SteeringState) -> Node:
             className="attune-texts",
             id="texts",
         ),
-        html.Div(
-            [
-                html.Span(id="stream-state", **{"aria-live": "polite"}),
-                html.Span("Shade: what steering cost there (KL)", className="attune-legend"),
-            ],
-            className="attune-note attune-under-texts",
-        ),
+        *alternatives.below_texts(),
+        html.Div(id="stream-state", className="attune-note", **{"aria-live": "polite"}),
         controls=html.Div(
             [
                 html.Button("Write", id="write", className="attune-button attune-primary", type="button"),

@@ -18,7 +18,17 @@ from components.mfa.sliders import END, Zone, region_sliders, usual_zone
 from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.state import names_of
-from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_at_start, settings_of
+from pages.steering.state import (
+    HOW,
+    Row,
+    SteeringState,
+    how_of,
+    plain_rows,
+    rows_of,
+    rows_on,
+    settings_at_start,
+    settings_of,
+)
 
 START_STRENGTH, START_MODE = 0.6, "add"
 FIRST = ("small", "grammar", "token", "mixed", "theme")
@@ -111,8 +121,9 @@ def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
         return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
-    if kind == "only":
-        return now if region is None else added([], region)
+    if kind == "only" and region is not None:
+        factors = tuple(float(f) for f in press.get("factors") or ())
+        return [Row(int(region), float(press.get("strength", START_STRENGTH)), factors)]
     if kind == "choose":
         return added([], region) if region is not None and as_placed(now) else now
     if kind == "use":
@@ -205,7 +216,9 @@ clientside_callback(
     Input("mode", "value"),
     Input("where", "value"),
     Input("layers", "value"),
+    Input("own-block", "value"),
     Input("rotation", "value"),
+    *[Input(f"gate-{name}", "value") for name in ("after", "kind", "region", "side", "value")],
     Input({"vector": ALL}, "value"),
     State("region-fit", "value"),
     State("on-sliders", "data"),
@@ -216,17 +229,10 @@ clientside_callback(
 )
 
 
-@callback(
-    Output("mode", "value"),
-    Output("where", "value"),
-    Output("layers", "value"),
-    Output("rotation", "value"),
-    Input("start-steer", "data"),
-)
-def options_of_address(start: Json) -> tuple[str, str, list[int], str]:
-    """How, where and at which blocks, as the address says."""
-    steer = settings_at_start(start) or SteeringSettings(mode=START_MODE)
-    return steer.mode, steer.where, list(steer.layers), steer.rotation
+@callback([Output(name, "value") for name in HOW], Input("start-steer", "data"))
+def options_of_address(start: Json) -> tuple[Json, ...]:
+    """How, where, when and at which blocks, as the address says."""
+    return how_of(settings_at_start(start) or SteeringSettings(mode=START_MODE))
 
 
 @callback(Output("layers", "options"), Input("regions", "data"), prevent_initial_call=True)
@@ -280,6 +286,7 @@ clientside_callback(
     Input("top-p", "value"),
     Input("count", "value"),
     Input("steer-tab", "active_tab"),
+    Input("chat-kept", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )

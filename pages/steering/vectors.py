@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
 from analysis.mfa.ops.vectors import ListVectors, OpenVectors, SaveVectors
@@ -63,6 +63,16 @@ def list_vectors(
     return panel if reply is None else vector_table(reply.answer.vectors, strengths)
 
 
+# Reset is of the whole set-up: the regions on the sliders, and the vectors beside them.
+clientside_callback(
+    "(clicks, ids) => clicks ? ids.map(() => 0) : ids.map(() => dash_clientside.no_update)",
+    Output({"vector": ALL}, "value"),
+    Input("reset", "n_clicks"),
+    State({"vector": ALL}, "id"),
+    prevent_initial_call=True,
+)
+
+
 # Beside the sliders, since the strengths themselves stand in a tab below.
 clientside_callback(
     "(steer) => steer && steer.vectors"
@@ -109,5 +119,7 @@ def save_vectors(
         return no_update, panel
     file = reply.answer
     blocks = ", ".join(map(str, file.blocks))
-    said = f"Saved {file.name}: the vector behind block {blocks}. Other programs add it at every position."
+    gate = settings_of(steer) if ctx.triggered_id == "vectors-save" else None
+    lost = f" It does not hold that this set-up acts {gate.when}." if gate is not None and gate.when else ""
+    said = f"Saved {file.name}: the vector behind block {blocks}. Other programs add it at every position.{lost}"
     return {"name": file.name, "bytes": base64.b64encode(file.file.tobytes()).decode()}, note(said)

@@ -138,13 +138,13 @@ def options_of(reply: Reply[SteeredTexts]) -> TextsOptions:
     asked = SteerText.from_params(reply.question.params)
     strengths = tuple((f"region {r.region}", r.strength) for r in asked.steer.regions if not r.idle)
     strengths += tuple((v.name, v.strength) for v in asked.steer.vectors if v.strength)
-    return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer))
+    return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer), when=asked.steer.when)
 
 
 # Figures that belong to the texts on the screen are shown as theirs; those of older texts stay grey.
 clientside_callback(
     f"(ref) => dash_clientside.attune.figuresCame('{WRITTEN}', ref)",
-    Output("steer-sink", "role"),
+    Output("readouts", "role"),
     Input("written-ref", "data"),
     prevent_initial_call=True,
 )
@@ -154,6 +154,7 @@ clientside_callback(
     TEXTS.ref,
     Input("written-ref", "data"),
     Input("ask-text", "data"),
+    Input("colour", "value"),
 )
 
 

@@ -26,6 +26,7 @@ from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
 from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.turns import TurnSetting
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
@@ -55,7 +56,7 @@ NAMES = sorted(catalogue.NAMES)
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
-    **{"revision": "v1", "file": "00"},
+    **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -112,6 +113,12 @@ OTHER: dict[str, Any] = {
     "probes": "opened-others",
     "given": "0" * 16,
     "by": "strength",
+    "of": "base",
+    "turns": (TurnSetting("a", "b", (3,), SteeringSettings("fit", (RegionSetting(0, 0.5),))), TurnSetting("c")),
+    "system": "Be brief.",
+    "begin": (3, 4),
+    "over": "factors",
+    "words": "other",
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),
@@ -134,11 +141,14 @@ def example_of(name: str) -> Operation:
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerSamples": {"positive": "a", "negative": "b", "steer": SteeringSettings("fit", (RegionSetting(0, 0.5),))},
+        "SteerSweep": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
+        "TokenAlternatives": {"positive": "a", "negative": "b"},
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
@@ -161,8 +171,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
-    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
-        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
@@ -282,6 +292,17 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("FitFactorization", {"site": "head"}, "site"),
         ("FeatureEffect", {"pole": 0}, "pole"),
         ("FeatureEffect", {"target": -1.0}, "target"),
+        ("SteerText", {"begin": [1.5]}, "begin"),
+        ("SteerText", {"of": "other"}, "of"),
+        ("TokenAlternatives", {"ids": []}, "ids"),
+        ("ChatTurn", {"turns": []}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a", "reply": "b"}]}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a"}] * 41}, "turns"),
+        ("ChatTurn", {"turns": [{"user": ""}]}, "prompt"),
+        ("ChatTurn", {"turns": [{"user": "a", "steer": {"where": "nowhere"}}]}, "mode"),
+        ("SteerNext", {"steer": {"after": -1}}, "after"),
+        ("SteerNext", {"steer": {"gate": {"kind": "mood", "region": 1}}}, "gate"),
+        ("SteerNext", {"steer": {"gate": {"kind": "projection", "region": 1, "value": "x"}}}, "gate"),
         ("FeatureText", {"baseline": "magic"}, "baseline"),
         ("FaithItem", {"item": ""}, "item"),
         ("FaithBoard", {"study": None}, "study"),
