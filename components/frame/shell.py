@@ -38,6 +38,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
             dcc.Store(id="address", data=""),
             dcc.Store(id="paths", data=[path for _, path in pages]),
             dcc.Store(id="files-opened"),
+            dcc.Store(id="busy"),
             dcc.Store(id="tray-cleared", data=0, storage_type="local"),
             dcc.Interval(id="pulse", interval=1500),
             html.A("Skip to content", href="#content", className="attune-skip"),
@@ -208,6 +209,14 @@ def tray_label(jobs: list[JobRow]) -> str:
     running = next((j for j in active if j.state == "running"), active[0])
     share = "" if running.share is None else f" {running.share:.0%}"
     return f"Jobs: {len(active)},{share or ' starting'}"
+
+
+def busy_words(jobs: list[JobRow], status: WorkerStatus) -> str:
+    """What the model is at, for those who wait for it; "" for nothing."""
+    running = next((job for job in jobs if job.state == "running"), None)
+    if running is not None:
+        return running.title + ("" if running.share is None else f" ({running.share:.0%})")
+    return f"{status.loading.text} ({status.loading.spec.source})" if status.loading is not None else ""
 
 
 def badge(status: WorkerStatus, spec: ModelSpec) -> tuple[list[Any], str, str]:

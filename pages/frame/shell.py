@@ -7,7 +7,7 @@ import time
 
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
-from components.frame.shell import badge, job_rows, nav_id, tray_label
+from components.frame.shell import badge, busy_words, job_rows, nav_id, tray_label
 from components.kit.links import local
 from components.kit.types import Json, Node
 from pages.common import client, spec_of
@@ -59,6 +59,7 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
     @app.callback(
         Output("tray", "children"),
         Output("tray-open", "children"),
+        Output("busy", "data"),
         Output("model-badge", "children"),
         Output("model-badge", "title"),
         Output("model-badge", "className"),
@@ -71,7 +72,14 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
     def show_state(_pulse: int, spec: Json, opened: bool, cleared: float | None, session: str) -> tuple[Node, ...]:
         jobs, status = client().jobs(), client().status()
         rows = job_rows(jobs, session, cleared or 0.0, time.time()) if opened else no_update
-        return (rows, tray_label(jobs), *badge(status, spec_of(spec)))
+        return (rows, tray_label(jobs), busy_words(jobs, status), *badge(status, spec_of(spec)))
+
+    app.clientside_callback(
+        "(_pulse, busy) => dash_clientside.attune_waiting.say(busy)",
+        Output("tray-open", "name"),
+        Input("pulse", "n_intervals"),
+        Input("busy", "data"),
+    )
 
     @app.callback(Output("tray-cleared", "data"), Input("tray-clear", "n_clicks"), prevent_initial_call=True)
     def clear_finished(_clicks: int | None) -> float:
