@@ -126,7 +126,7 @@ def _prompt(state: AttentionState) -> Node:
                         ),
                         html.Span("tokens"),
                     ],
-                    className="attune-inline",
+                    className="attune-inline attune-offstage",
                 ),
             ],
             className="attune-row",
