@@ -20,7 +20,12 @@
   const save = (id, data) => set(id, { data });
   /** A prop of a component as it is now; undefined where there is no such component. */
   const read = (id, name) => {
-    const layout = window.dash_component_api.getLayout(id);
+    let layout;
+    try {
+      layout = window.dash_component_api.getLayout(id);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // so Dash answers for a component that has left the page
+    }
     return layout && layout.props ? layout.props[name] : undefined;
   };
   const byId = (id) => document.getElementById(id);

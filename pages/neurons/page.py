@@ -89,6 +89,7 @@ def _stores(state: NeuronsState) -> list[Node]:
         dcc.Store(id="nrn-facts"),
         dcc.Store(id="nrn-picked"),
         dcc.Store(id="nrn-neuron"),
+        dcc.Store(id="nrn-unasked"),
         dcc.Store(id="nrn-card"),
         dcc.Store(id="nrn-auto"),
         dcc.Store(id="nrn-answer"),

@@ -72,6 +72,7 @@ clientside_callback(
         "vector": Output("nrn-vector", "value"),
         "index": Output("nrn-index", "value"),
         "error": Output("nrn-pick-error", "children", allow_duplicate=True),
+        "unasked": Output("nrn-unasked", "data"),
     },
     inputs={
         "facts": Input("nrn-facts", "data"),
@@ -82,6 +83,7 @@ clientside_callback(
         "_random": Input("nrn-random", "n_clicks"),
         "neuron": State("nrn-neuron", "data"),
         "start": State("nrn-start", "data"),
+        "unasked": State("nrn-unasked", "data"),
         "model": State("model", "data"),
         "session": State("session", "data"),
     },
@@ -89,16 +91,20 @@ clientside_callback(
 )
 def choose_neuron(
     facts: Json, layer: Typed, vector: Typed, index: Typed, picked: Json, _random: int | None, neuron: Json,
-    start: Json, model: Json, session: str,
+    start: Json, unasked: bool | None, model: Json, session: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """The open neuron with its vector; what cannot be opened is said where it was typed, and the last one stays."""
+    """The open neuron with its vector; what cannot be opened is said where it was typed, and the last one stays.
+
+    ``unasked``: the open neuron stands in for one, as nothing is measured yet and nobody named another. It is left out
+    of the address, and the first measurement puts a neuron worth showing in its place."""
     known, now = known_of(facts), neuron_of(neuron)
     if known is None:
         raise PreventUpdate
     trigger = {"nrn-facts", "nrn-picked", "nrn-random"} & set(ctx.triggered_prop_ids.values())
     typed = Place(layer, vector, index)
     same = now is not None and now.model == NeuronFacts.from_params(facts["params"]).model
-    wanted = wanted_neuron(trigger, known, typed, pick_of(picked), open_place(neuron), same, pick_of(start))
+    here = None if unasked and "nrn-facts" in trigger else open_place(neuron)
+    wanted = wanted_neuron(trigger, known, typed, pick_of(picked), here, same, pick_of(start))
     if wanted is None:
         raise PreventUpdate
     problem = None
@@ -116,9 +122,10 @@ def choose_neuron(
                 "vector": no_update if typed.vector == place.vector else place.vector,
                 "index": no_update if typed.neuron == place.neuron else place.neuron,
                 "error": problem,
+                "unasked": not known.measured and "nrn-facts" in trigger and here is None and pick_of(start).empty,
             }
         problem = problem or panel
-    return dict.fromkeys(("neuron", "card", "layer", "vector", "index"), no_update) | {"error": problem}
+    return dict.fromkeys(("neuron", "card", "layer", "vector", "index", "unasked"), no_update) | {"error": problem}
 
 
 def wanted_neuron(
@@ -204,8 +211,9 @@ clientside_callback(
 # The model is no input here: it belongs to the frame, and its change would call this on other pages too.
 clientside_callback(
     "function(n, ...values) { if (!n) return dash_clientside.no_update;"
-    "const model = values.pop(), without = values.splice(6, 1)[0];"
-    "return dash_clientside.attune.address(model, n.layer, n.vector, n.neuron, ...values.slice(0, 6),"
+    "const unasked = values.pop(), model = values.pop(), without = values.splice(6, 1)[0];"
+    "const place = unasked ? [null, null, null] : [n.layer, n.vector, n.neuron];"
+    "return dash_clientside.attune.address(model, ...place, ...values.slice(0, 6),"
     "(without || []).map((row) => row.id), ...values.slice(6), " + json.dumps(names_of(NeuronsState)) + "); }",
     Output("address", "data", allow_duplicate=True),
     Input("nrn-neuron", "data"),
@@ -216,5 +224,6 @@ clientside_callback(
     Input("nrn-tab", "active_tab"),
     Input("nrn-order", "value"),
     State("model", "data"),
+    State("nrn-unasked", "data"),
     prevent_initial_call=True,
 )

@@ -27,10 +27,15 @@ def test_an_empty_page_is_prepared_and_fills(open_page: Callable[..., Page], tmp
     assert "random vectors" in page.inner_text("#prepare-levels")
     assert page.evaluate("document.documentElement.scrollHeight") <= 720
     assert grave(page, "#prepare") == []
+    # An answer may come for a component of a page that was left: Dash itself raises when asked for such a one.
+    assert page.evaluate("dash_clientside.attune_kit.read('of-another-page', 'data')") is None
 
+    assert "neuron=" not in page.url, "nobody has named a neuron yet"
     page.focus("#prepare-page")
     page.keyboard.press("Enter")
     page.wait_for_selector("#nrn-layer")  # without a reload and without another press
     page.evaluate(QUIET)
     assert "prepare-empty" not in page.get_attribute("#prepare", "class")
     assert page.input_value("#nrn-layer") != ""
+    # The page opens on the neuron that the measurement shows, not on the one that stood in for it.
+    page.wait_for_function("location.search.includes('neuron=')")
