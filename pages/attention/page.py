@@ -170,11 +170,11 @@ def _heads(state: AttentionState) -> Node:
 
 def _tokens() -> Node:
     return STRIPS.layout(
-        html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
+        html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note attune-offstage"),
         html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
         html.Div(
-            "Where does it look? The square root of its attention, over the strongest; click one to ask why.",
-            className="attune-note",
+            "Where does it look? Shade: the square root of its attention. Click one to ask why.",
+            className="attune-note attune-offstage",
         ),
         html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),

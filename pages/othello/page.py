@@ -199,17 +199,24 @@ def _believed(state: OthelloState) -> Node:
             html.Div(id=f"oth-right-{SHOWN}", className="attune-note attune-count"),
             dbc.Label("after block", html_for="oth-layer"),
             dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag", allow_direct_input=False),
-            dbc.Label("ply", html_for="oth-ply"),
-            dcc.Slider(
-                0,
-                60,
-                1,
-                value=state.game.ply,
-                id="oth-ply",
-                marks=None,
-                updatemode="drag",
-                tooltip={"always_visible": False},
-                allow_direct_input=False,
+            html.Div(
+                [
+                    dbc.Label("ply", html_for="oth-ply"),
+                    html.Div(
+                        dcc.Slider(
+                            0,
+                            60,
+                            1,
+                            value=state.game.ply,
+                            id="oth-ply",
+                            marks=None,
+                            updatemode="drag",
+                            tooltip={"always_visible": False},
+                            allow_direct_input=False,
+                        )
+                    ),
+                ],
+                className="oth-ply",
             ),
             dbc.RadioItems(
                 id="oth-labels",

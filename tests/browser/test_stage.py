@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, Request
+from playwright.sync_api import Page, Request, TimeoutError
 
 from tests.browser.conftest import DRAWN, QUIET
 
@@ -52,9 +52,10 @@ def wide(page: Page) -> list[str]:
     found = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(DRAWN)
-        by = page.evaluate(WIDER)
-        if by > 0:
+        try:  # figures follow the window a moment later
+            page.wait_for_function(f"() => ({WIDER})() <= 0", timeout=5000)
+        except TimeoutError:
+            by = page.evaluate(WIDER)
             found.append(f"{width}: {by} too wide, {page.evaluate(REACHING)}")
     return found
 
