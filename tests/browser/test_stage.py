@@ -71,13 +71,13 @@ def test_the_stage_is_the_same_page_alone_and_large(open_page: Callable[..., Pag
         if "_dash-update-component" in request.url and "pulse" not in body:
             asked.append(body[:200])
 
-    before = page.locator("#oth-play").bounding_box()
+    sizes = "() => ['#oth-best', '#oth-after'].map((s) => document.querySelector(s).getBoundingClientRect().height)"
+    before = page.evaluate(sizes)
     page.on("request", note)
     page.click("#stage")
     page.wait_for_selector(".attune-header", state="hidden")
     page.wait_for_timeout(300)
-    after = page.locator("#oth-play").bounding_box()
-    assert before and after and after["width"] > 1.05 * before["width"]
+    assert all(after > 1.05 * size for size, after in zip(before, page.evaluate(sizes), strict=True)), before
     selectors = list(FIRST_SCREEN["/othello"])
     inside = OUTSIDE.replace("document.querySelector('.attune-header').getBoundingClientRect().bottom", "0")
     assert page.evaluate(inside, selectors) == []
@@ -85,6 +85,7 @@ def test_the_stage_is_the_same_page_alone_and_large(open_page: Callable[..., Pag
     # The page is played on as before, and the pointer finds its square.
     page.locator("#oth-play .attune-legal").first.click()
     page.wait_for_function("() => document.querySelector('#oth-status').innerText.includes('Ply 18 of 18')")
+    page.wait_for_function("() => location.search.includes('ply=18')")
     # A key leads to another page and the Stage stays; it is the same after a reload; a typed f is an f.
     page.keyboard.press("1")
     page.wait_for_selector("#prompt")
