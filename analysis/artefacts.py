@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,3 +192,16 @@ def write_whole(path: Path, body: bytes) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def without_folder(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest whose model, if it lies in a folder, is named by that folder's name alone: its path says nothing on
+    another machine and something about this one."""
+    spec = manifest.get("model_spec")
+    source = spec.get("source") if isinstance(spec, dict) else None
+    if not isinstance(source, str) or not re.search(r"^[.~/\\]|^[A-Za-z]:|\.gguf$", source):
+        return manifest
+    return {
+        **manifest,
+        "model_spec": {**manifest["model_spec"], "source": re.split(r"[/\\]", source.rstrip("/\\"))[-1]},
+    }

@@ -22,13 +22,16 @@ class Rate:
     """How fast this machine is with this model, measured, and what room it has.
 
     ``seconds_per_token``: a token read by the whole model, in batches. ``flops``: floating-point operations per second
-    of a float32 product on the model's device. ``memory`` and ``disk``: free bytes.
+    of a float32 product on the model's device. ``memory`` and ``disk``: free bytes. ``measured``: when, in seconds
+    since 1970; ``others``: the share of the processors in [0, 1] that other programs took meanwhile.
     """
 
     seconds_per_token: float
     flops: float
     memory: int
     disk: int
+    measured: float = 0.0
+    others: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,16 @@ class Loading:
 @dataclass(frozen=True)
 class WorkerStatus:
     """``phase``: "ready", what the worker does before, or why there is none; ``pid``: None while there is none;
-    ``busy``: what it computes; ``loaded``: newest use last."""
+    ``busy``: what it computes; ``loaded``: newest use last; ``waiting``: live questions, streams and jobs that wait for
+    it; ``gpu_bytes``: memory of GPUs that it has taken."""
 
     phase: str
     pid: int | None = None
     busy: str = ""
     loaded: tuple[Resident, ...] = ()
     loading: Loading | None = None
+    waiting: tuple[int, int, int] = (0, 0, 0)
+    gpu_bytes: int = 0
 
     def resident(self, spec: ModelSpec) -> Resident | None:
         """The model of that specification, if it is in memory."""

@@ -27,7 +27,7 @@
     });
   }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, rotation, times, fit, rows, sids, fids, vids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -37,6 +37,8 @@
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
+    // Without a block of its own or another nothing would be steered, so the fit's own stays on.
+    if (own === false && (steer.layers.length || vectors.length)) steer.own = false;
     if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
     latest = steer;
     return steer;
@@ -79,6 +81,25 @@
     const region = pickedFirst(click);
     return region === undefined || region === null ? none() : Number(region);
   }
+  // A cell of a sweep, onto the controls: its region alone, its strength and factors, and the block at which it acts.
+  function takeCell(click, cells) {
+    const point = click && click.points && click.points[0];
+    if (!point || !cells) return none();
+    const r = Math.round(point.y), c = Math.round(point.x), { axes, layer, region } = cells;
+    const strength = (cells.strength[r] || [])[c];
+    if (strength === null || strength === undefined) return "The KL is not reached in this cell.";
+    const row = cells.rows[r], column = cells.columns[c], factors = [];
+    if (cells.over === "factors") {
+      for (let n = 0; n <= Math.max(...axes); n += 1) factors.push(n === axes[0] ? row : n === axes[1] ? column : 0);
+    }
+    const own = cells.over === "factors" || row === layer;
+    set("mode", { value: cells.mode });
+    set("layers", { value: own ? [] : [row] });
+    set("own-block", { value: own });
+    attune.press("on-sliders", { kind: "only", region, strength, factors });
+    const place = cells.over === "blocks" ? "block " + row : "factors at " + row + " and " + column;
+    return "On the sliders: region " + region + " at strength " + strength + ", " + place + ".";
+  }
   function saveBytes(file) {
     if (file && file.bytes) download(file.name, "application/octet-stream", bytesOf(file.bytes));
     return none();
@@ -101,6 +122,6 @@
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
     gather, mapClick, rowsSet, saveBytes, startLadder: ladder.write, startStream: write, stopLadder: ladder.stop,
-    stopStream: stop, underHand,
+    stopStream: stop, takeCell, underHand,
   });
 })();

@@ -63,7 +63,9 @@ _CHANNELS = _NEURON | {
 }  # fmt: skip
 
 _FACTORS = _MODEL | {"fit": "mlp-fit", "feature": None}
-_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target"}
+_EFFECT = _FACTORS | {"text": "mlp-prompt", "prompt": "mlp-prompt", "pole": "mlp-pole", "target": "mlp-target",
+    "chat": "mlp-chat",
+}  # fmt: skip
 
 _STUDY = _MODEL | {"study": "fth-study-pick"}
 _ITEM = _STUDY | nothing("item", "full", "edits", "key")
@@ -77,7 +79,7 @@ _CANDIDATE: Table = {
 
 CONTROLS: dict[str, Table] = {
     **dict.fromkeys(("ListShelf", "SavePack"), _MODEL),
-    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file"),
+    "SaveArtefact": _MODEL | nothing("artefact", "name", "contrast", "rotary", "file", "layout"),
     "OpenArtefact": _MODEL | nothing("file"),
     "DeleteArtefact": _MODEL | nothing("artefact", "name", "file"),
     "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
@@ -112,6 +114,11 @@ CONTROLS: dict[str, Table] = {
     "SteerControls": _STEER | _CONTROLS,
     "SteerText": _STEER | _CONTROLS | _WRITING,
     "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
+    "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
+    "SteerSweep": _STEER | {
+        **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
+        "region": None, "level": None, "seed": None,
+    },
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),
@@ -194,10 +201,10 @@ CONTROLS: dict[str, Table] = {
     "FaithStudy": _NEW_STUDY,
     "FaithOwn": _MODEL | {n: f"fth-own-{n}" for n in _OWN},
     "FaithFile": _MODEL
-    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset")},
+    | {n: f"fth-file-{n}" for n in ("text", "unlabelled", "continued", "target", "most", "dataset", "judged", "judge")},
     "FaithRows": _MODEL | {"study": "fth-study-pick"},
     # Prepare
-    "DescribePrepare": _MODEL,
+    "DescribePrepare": _MODEL | nothing("since"),
     "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
     "Stamps": nothing("questions"),
@@ -208,6 +215,8 @@ CONTROLS: dict[str, Table] = {
         "recipe": "toy-recipe",
     },
     "Invariants": _MODEL,
+    "KeptToy": {},
+    "KeptInvariants": _MODEL,
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
     "DescribeModel": _MODEL,

@@ -213,6 +213,8 @@ CONTRASTS = (
     Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
     Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
     Request("invariants", "Invariants"),
+    Request("toy kept", "KeptToy"),
+    Request("invariants kept", "KeptInvariants"),
 )
 
 STEERING = (
@@ -234,6 +236,10 @@ STEERING = (
     Request("steered text", "SteerText", {"text": THING, "steer": STEER, "count": 10, "seed": 1, "control": "region"}),
     Request("steered text, greedy", "SteerText", {"text": THING, "steer": ADDED, "count": 6, "temperature": 0.0}),
     Request("ladder", "SteerLadder", {"text": THING, "steer": STEER, "region": 215, "count": 6, "seed": 1}),
+    Request("samples", "SteerSamples", {"text": THING, "steer": STEER, "samples": 2, "count": 6, "seed": 1}),
+    Request("sweep over factors", "SteerSweep", {
+        "text": THING, "steer": STEER, "region": 215, "over": "factors", "words": "wine, food",
+    }),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),

@@ -53,6 +53,10 @@ class Context:
     def check(self) -> None:
         """A safe point: others may run, and a cancelled operation ends here by raising Cancelled."""
 
+    def ended(self, part: str) -> bool:
+        """Whether the asker wants no more of one part of a stream, such as one of several texts."""
+        return False
+
     def key_of(self, operation: Question) -> str | None:
         """The content key of an operation, or None while its model is not loaded."""
         spec = getattr(operation, "model", None)

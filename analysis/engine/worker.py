@@ -135,22 +135,37 @@ class Server:
         try:
             operation = rebuild(str(message["operation"]), dict(message["params"]))
             slot = (str(message.get("session", "")), str(message.get("widget", "")))
-            self.scheduler.submit(operation, token, emit, slot, str(message.get("link", "")))
+            self.scheduler.submit(
+                operation, token, emit, slot, str(message.get("link", "")), looking=message.get("looking") is True
+            )
         except UserError as error:
             emit({"type": "error", "kind": "user", "text": error.message, "field": error.field}, None)
         except Exception as error:
             emit(bug(error, f"the request for {str(message.get('operation'))[:80]}"), None)
 
     def _control(self, message: dict[str, Any]) -> dict[str, Any]:
+        token = str(message.get("token"))
         if message.get("type") == "cancel":
-            return {"type": "ok", "found": self.scheduler.leave(str(message.get("token")), "cancelled")}
+            return {"type": "ok", "found": self.scheduler.leave(token, "cancelled")}
+        if message.get("type") == "end part":
+            return {"type": "ok", "found": self.scheduler.end_part(token, str(message.get("part")))}
         if message.get("type") == "jobs":
             return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing())}
         if message.get("type") == "status":
             models = self.scheduler.residents.listing()
-            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models)
+            waiting = self.scheduler.waiting()
+            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models, waiting, _gpu_bytes())
             return {"type": "ok", "status": plain_of(status)}
         return {"type": "error", "kind": "user", "text": "The worker does not know this message.", "field": None}
+
+
+def _gpu_bytes() -> int:
+    """What torch has taken of all GPUs; 0 before torch is there or where none is in use."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return 0
+    return sum(cuda.memory_reserved(n) for n in range(cuda.device_count()))
 
 
 def main() -> None:

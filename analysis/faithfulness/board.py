@@ -104,6 +104,7 @@ def board(study: Study) -> dict[str, Any]:
         "kappa": {"measures": [names[i] for i in judged], "tiers": kappas},
         "lengths": lengths, "cost": cost_row(study), "fur": study.manifest.get("fur"), "exhibits": exhibit_rows(study),
         "honesty": honesty(study), "published_note": note(names),
+        "judge_prompt": study.manifest.get("judge", {}).get("prompt", ""),
     }  # fmt: skip
 
 

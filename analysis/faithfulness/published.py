@@ -38,7 +38,8 @@ JUDGES: dict[str, Published] = {
     "language-model judge with the definitions": {"step": (0.87, 0.02), "chain": (0.82, 0.04)},
     "language-model judge, generic prompt": {"step": (0.68, 0.02), "chain": (0.67, 0.04)},
 }
-"""Judges that read the chain and were not built here: what is to be beaten."""
+"""Judges that read the chain: large models under the authors' prompts. What is to be beaten."""
+OUR_JUDGE = "judge"
 
 NOTE = (
     "Published values: arXiv 2605.25052, figure 2a, as cited by public reading notes; AUROC with its 95 % margin over "
@@ -49,6 +50,8 @@ NOTE = (
 
 def published(name: str) -> Published:
     """What the paper reports for a measure of the board, by its name there."""
+    if name == OUR_JUDGE:
+        return JUDGES["language-model judge with the definitions"]
     return PUBLISHED.get(name, {"step": None, "chain": None})
 
 
@@ -63,4 +66,6 @@ def note(names: Sequence[str]) -> str:
         )
         there = any(name in names for name in OTHER_FORMS.values())
         said[-1] += "." if there else "; this study was made without them, and one with them can be made under Studies."
+    if OUR_JUDGE in names:
+        said.append("The published judge is a far larger model under the authors' prompt; the one here has our words.")
     return " ".join(said)

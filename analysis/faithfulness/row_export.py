@@ -62,6 +62,8 @@ def scored_rows(study: Study, model: str) -> tuple[str, int]:
                     "written_by": written_by,
                     "steps_in_block": item.facts.get("block", 1),
                 }
+                if measure["family"] == "judge":
+                    facts["judge"] = study.manifest["judge"]["model"]
                 made: dict[str, Any] = {
                     **row, "target_model": model, "metric": METRICS.get(measure["name"], _slug(measure["name"])),
                     "score": f"{score:.6g}", "level": "cot" if whole else "step", "metadata": json.dumps(facts),

@@ -1,7 +1,8 @@
 """The fits of regions of the default model, about 25 minutes on four cores.
 
 Activations of the bundled corpus are collected once for all blocks; each fit is written as soon as it is made, and one
-that is there is left alone, so that the command may be stopped at any point.
+that is there is left alone, so that the command may be stopped at any point. The study of themes (--shares) asks
+whether steered texts speak of their theme, and goes on where it was stopped as well.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from analysis.activations.recipe import WINDOW
 from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.text_source import TextSource
 from analysis.engine.memory import Memory
+from analysis.errors import UserError
 from analysis.mfa.library import BUNDLED, open_fit, save_fit
 from analysis.mfa.pipeline import Wanted, described, fit_store
+from analysis.mfa.theme_shares import measured, write_table
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
@@ -25,13 +28,29 @@ FITS = {"block-10": (10, 512, 8), "block-15": (15, 192, 8), "block-20": (20, 192
 """By name: block, regions K, local factors R. A third, half and two thirds of the default model's 30 blocks."""
 
 
+THEMES, SEEDS = 20, 4
+"""Of the study of themes: how many of the largest, and texts for each prompt."""
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this build."""
-    parser.add_argument("--describe", action="store_true", help="survey and name the fits that are there, unchanged")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--describe", action="store_true", help="survey and name the fits that are there, unchanged")
+    kind.add_argument("--shares", action="store_true", help="write the texts of the study of themes instead of fits")
+    parser.add_argument(
+        "--seeds", type=int, default=SEEDS, help=f"texts for each prompt of the study (default {SEEDS})"
+    )
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
-    """Make the fits that are missing."""
+    """Make the fits that are missing, or the table of the study of themes."""
+    if options.shares:
+        if options.seeds < 1:
+            raise UserError("The study needs at least one text for each prompt.", "seeds")
+        fit, loaded = open_fit(Memory(), next(iter(FITS))), load_model("default")
+        table = measured(loaded, bundled_corpus(), fit, THEMES, options.seeds, progress)
+        write_table(BUNDLED / "theme-shares.json", table)
+        return
     loaded, passages = load_model("default"), bundled_corpus()
     sites = [Site(layer) for layer, _, _ in FITS.values()]
     store = collect(loaded, passages, sites, max_tokens=TOKENS, window=WINDOW, progress=progress)

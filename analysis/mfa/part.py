@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load, save
 
 from analysis import foreign
-from analysis.artefacts import Arrays
+from analysis.artefacts import Arrays, without_folder
 from analysis.errors import UserError
 from analysis.mfa.artefact import encode
 from analysis.mfa.library import REGION_SETS, RegionSet
@@ -57,8 +57,8 @@ def with_part(body: bytes, part: RegionSet) -> bytes:
     """The file of a set-up with a part of its fit beside the vectors."""
     arrays, facts = encode(part.parameters, part.arrays)
     tensors = {n: torch.from_numpy(np.array(a, order="C")) for n, a in arrays.items()}
-    manifest = {"name": part.name, **part.manifest, **facts, "sha256": _digest(arrays)}
-    metadata = _metadata(body) | {_METADATA: json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
+    manifest = {"name": part.name, **without_folder(part.manifest), **facts, "sha256": digest_of(arrays)}
+    metadata = metadata_of(body) | {_METADATA: json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
     whole: bytes = save(load(body) | {PREFIX + n: t for n, t in tensors.items()}, metadata)
     return whole
 
@@ -76,7 +76,7 @@ class Brought:
 def part_in(body: bytes) -> Brought | None:
     """The part of a fit in the file of a set-up, None if none came with it. Raises UserError("file") for one that was
     changed."""
-    text = _metadata(body).get(_METADATA)
+    text = metadata_of(body).get(_METADATA)
     if text is None:
         return None
     manifest = foreign.parse_json(text, "file", "The fit in this set-up")
@@ -84,7 +84,7 @@ def part_in(body: bytes) -> Brought | None:
     with foreign.reading(_DAMAGED, "file"):
         name, regions = manifest.pop("name"), tuple(int(n) for n in manifest["part_of"]["regions"])
         sound = all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")
-        if not sound or manifest.pop("sha256") != _digest(arrays) or not _names_part(name):
+        if not sound or manifest.pop("sha256") != digest_of(arrays) or not _names_part(name):
             raise UserError(_DAMAGED, "file")
     return Brought(name, regions, arrays, manifest)
 
@@ -119,13 +119,15 @@ def _check(name: str, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _metadata(body: bytes) -> dict[str, str]:
+def metadata_of(body: bytes) -> dict[str, str]:
+    """The texts in the header of a set-up's file, which was read as one before."""
     header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
     metadata: dict[str, str] = header.get("__metadata__", {})
     return metadata
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
+def digest_of(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -6,14 +6,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from analysis import foreign
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 
 MAX_PRESETS = 200
+MAX_GENERATION = 40_000
+"""Characters of the controls of one that comes in a file, its prompt among them."""
 _SHOWN = (
     ("Dessert", 215, 0.6, "My favourite thing in the world is the", False),
     ("Goddess", 486, 0.6, "My favourite thing in the world is the", False),
@@ -49,6 +53,36 @@ def keep_preset(name: str, settings: SteeringSettings, generation: dict[str, Any
     part.write_text(body, encoding="utf-8")
     os.replace(part, place / f"{key}.json")
     return key
+
+
+def presets_of(fit: str) -> list[dict[str, Any]]:
+    """One's own presets of a fit, as they travel with it."""
+    return [
+        {"name": p.name, "steer": p.steer.to_dict(), "generation": p.generation}
+        for p in presets()
+        if p.own and p.steer.fit == fit
+    ]
+
+
+def put_presets(fit: str, rows: Sequence[Any]) -> int:
+    """Keep presets that came with a fit, which is called ``fit`` here; how many are new. One's own stay: another one of
+    the same name gets a number. Raises UserError("file") for what is no preset."""
+    taken = {p.name: (p.steer, p.generation) for p in presets() if p.own}
+    count = 0
+    for row in rows[:MAX_PRESETS]:
+        with foreign.reading("A preset in this file cannot be read.", "file"):
+            name, generation = str(row["name"]), {str(k): v for k, v in dict(row["generation"]).items()}
+            settings = replace(SteeringSettings.from_dict(row["steer"]), fit=fit)
+            if len(json.dumps(generation)) > MAX_GENERATION:
+                raise UserError("A preset in this file is larger than any can be.", "file")
+        numbered = (name, *(f"{name[:52]} ({n})" for n in range(2, MAX_PRESETS)))
+        free = next((n for n in numbered if taken.get(n, (settings, generation)) == (settings, generation)), None)
+        if free is None or free in taken:
+            continue
+        keep_preset(free, settings, generation)
+        taken[free] = settings, generation
+        count += 1
+    return count
 
 
 def delete_preset(key: str) -> None:

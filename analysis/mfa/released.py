@@ -2,8 +2,9 @@
 
 Such a file says neither which model nor which block it is of, and a mixture of the right width opens on any of them
 without a fault, so the activations themselves are asked: one of this block must be far likelier under it than under a
-single Gaussian. What the file does not hold (members, spreads, contexts, the map) is then made by the very survey that
-a fit of one's own goes through.
+single Gaussian. That tells another model and another site. It does not tell a neighbouring block, whose residual stream
+is nearly the same: which block it is, only its authors can say. What the file does not hold (members, spreads,
+contexts, the map) is then made by the very survey that a fit of one's own goes through.
 """
 
 from __future__ import annotations

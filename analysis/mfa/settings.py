@@ -62,8 +62,8 @@ class SteeringSettings:
     ``mode``: "interpolate" moves each position towards the centroids by the strengths (the paper's), "add" adds the
     centroids minus the mean activation, "project_out" removes their directions, "clamp" sets the coefficients along
     them. ``where``: "not_first" (all positions but the first), "all", or "generated" (after the prompt). ``layers``:
-    further blocks at which the same vectors act, beside the fit's own. ``rotation`` of the local factors. ``vectors``
-    of others, always added, each behind its own blocks.
+    further blocks at which the same vectors act, beside the fit's own, or, without ``own``, in its place. ``rotation``
+    of the local factors. ``vectors`` of others, always added, each behind its own blocks.
     """
 
     fit: str = ""
@@ -73,6 +73,7 @@ class SteeringSettings:
     layers: tuple[int, ...] = ()
     rotation: str = "principal"
     vectors: tuple[VectorSetting, ...] = ()
+    own: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.fit, str) or len(self.fit) > 200:
@@ -90,6 +91,10 @@ class SteeringSettings:
             raise UserError("A region can be named only once. Give it one strength.", "regions")
         if len(self.layers) > 64 or not all(type(n) is int and 0 <= n < 10_000 for n in self.layers):
             raise UserError("Further blocks are whole numbers, at most 64 of them.", "layers")
+        if not isinstance(self.own, bool):
+            raise UserError("Whether the fit's own block is steered is either on or off.", "layers")
+        if not (self.own or self.layers or self.vectors):
+            raise UserError("No block is steered. Choose one under “Also at blocks”, or the fit's own.", "layers")
         if len(self.vectors) > MAX_VECTORS or len({v.name for v in self.vectors}) < len(self.vectors):
             raise UserError(f"At most {MAX_VECTORS} files of steering vectors can steer at once, each once.", "vectors")
 
@@ -99,10 +104,12 @@ class SteeringSettings:
         return all(r.idle for r in self.regions) and not any(v.strength for v in self.vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able data; without vectors, as it was before there were any."""
+        """The settings as JSON-able data; what came later than others is left out where it is not used."""
         data = asdict(self)
         if not self.vectors:
             del data["vectors"]
+        if self.own:
+            del data["own"]
         return data
 
     @classmethod
@@ -110,7 +117,7 @@ class SteeringSettings:
         """The reverse of :meth:`to_dict`, for data that nobody has checked. Raises UserError."""
         if not isinstance(data, dict):
             raise UserError("A steering set-up is an object with named fields.", "steer")
-        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation", "vectors"}
+        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "own"}
         if unknown:
             raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")
         values = dict(data)

@@ -2,10 +2,12 @@
 
 A control differs from the set-up in one thing only. The random region and the random direction keep the strength and
 the distance from the mean activation, so that an effect of the region is seen against what any push of that size does.
+With a ``scale`` they act at so many times the set-up's strengths: that is how a control is brought to the set-up's KL.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,7 +56,9 @@ def build(
     return interventions
 
 
-def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tuple[list[Intervention], list[int]]:
+def random_region(
+    settings: SteeringSettings, fit: RegionSet, seed: int, scale: float = 1.0
+) -> tuple[list[Intervention], list[int]]:
     """The set-up with every region exchanged for one drawn at random, strengths kept, factors left out."""
     generator = torch.Generator().manual_seed(seed)
     named = {r.region for r in settings.regions}
@@ -62,40 +66,44 @@ def random_region(settings: SteeringSettings, fit: RegionSet, seed: int) -> tupl
     if len(others) < len(settings.regions):
         raise UserError("This fit has too few other regions for a random one.", "regions")
     drawn = [others[int(i)] for i in torch.randperm(len(others), generator=generator)[: len(settings.regions)]]
-    targets, _, strengths = _vectors(settings, fit)
+    targets, _, strengths = _vectors(settings, fit, scale)
     new = [
         fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)
     ]
     made = build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths)
-    return (made + additions(settings, fit) if made else []), drawn
+    return (made + _scaled(additions(settings, fit), scale) if made else []), drawn
 
 
-def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int) -> list[Intervention]:
+def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int, scale: float = 1.0) -> list[Intervention]:
     """The set-up with every centroid's offset from the mean, every local offset and every vector of others turned to a
     random direction."""
     generator = torch.Generator().manual_seed(seed)
-    targets, offsets, strengths = _vectors(settings, fit)
+    targets, offsets, strengths = _vectors(settings, fit, scale)
     new = [fit.mean + _turned(t - fit.mean, generator) for t in targets]
-    made = build(settings, fit, new, [_turned(o, generator) for o in offsets], strengths)
-    others = [i for i in additions(settings, fit) if isinstance(i, Add)]
+    made = build(settings, fit, new, [scale * _turned(o, generator) for o in offsets], strengths)
+    others = [i for i in _scaled(additions(settings, fit), scale) if isinstance(i, Add)]
     return made + [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
 
 
-def direction_like(settings: SteeringSettings, fit: RegionSet, vector: Tensor) -> list[Intervention]:
+def direction_like(
+    settings: SteeringSettings, fit: RegionSet, vector: Tensor, scale: float = 1.0
+) -> list[Intervention]:
     """A given direction (D,), such as a difference of means, in the place of each centroid's offset, at equal norm."""
-    targets, offsets, strengths = _vectors(settings, fit)
+    targets, offsets, strengths = _vectors(settings, fit, scale)
     new = [fit.mean + _sized(vector.to(fit.mean), t - fit.mean) for t in targets]
     made = build(settings, fit, new, [torch.zeros_like(o) for o in offsets], strengths)
-    return made + additions(settings, fit) if made else []
+    return made + _scaled(additions(settings, fit), scale) if made else []
 
 
 def lowest_block(settings: SteeringSettings, fit: RegionSet) -> int:
     """The first block at or behind which a set-up acts. Raises UserError for vectors that are not there."""
-    own = min([fit.site.layer, *settings.layers]) - (fit.site.kind != "residual")
+    own = min([site.layer for site in _sites(settings, fit)], default=fit.site.layer) - (fit.site.kind != "residual")
     return min([own, *(min(named_vectors(v.name).vectors) for v in settings.vectors if v.strength)])
 
 
-def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], list[Tensor], list[float]]:
+def _vectors(
+    settings: SteeringSettings, fit: RegionSet, scale: float = 1.0
+) -> tuple[list[Tensor], list[Tensor], list[float]]:
     parameters = fit.parameters
     targets, offsets, strengths = [], [], []
     for region in settings.regions:
@@ -108,13 +116,18 @@ def _vectors(settings: SteeringSettings, fit: RegionSet) -> tuple[list[Tensor], 
         spread = fit.spread(settings.rotation)[region.region]
         targets.append(parameters.means[region.region])
         offsets.append(fit.part([region.region], settings.rotation).loadings[0] @ (z * spread))
-        strengths.append(float(region.strength))
+        strengths.append(scale * float(region.strength))
     return targets, offsets, strengths
+
+
+def _scaled(made: list[Intervention], scale: float) -> list[Intervention]:
+    return [replace(i, strength=scale * i.strength) if isinstance(i, Add) else i for i in made]
 
 
 def _sites(settings: SteeringSettings, fit: RegionSet) -> list[Site]:
     # Each block once: two equal interventions at one site would act with twice the strength.
-    return [Site(layer, fit.site.kind) for layer in dict.fromkeys([fit.site.layer, *settings.layers])]
+    layers = [fit.site.layer, *settings.layers] if settings.own else settings.layers
+    return [Site(layer, fit.site.kind) for layer in dict.fromkeys(layers)]
 
 
 def _turned(vector: Tensor, generator: torch.Generator) -> Tensor:

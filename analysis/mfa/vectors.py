@@ -83,10 +83,7 @@ def keep_vectors(facts: ModelFacts, spec: dict[str, Any], file: VectorFile, orig
             f"A vector in it is of block {beyond[0]}; this model has blocks 0 to {facts.layers - 1}.", "file"
         )
     arrays = {f"direction.{b}": np.asarray(v, np.float32) for b, v in sorted(file.vectors.items())}
-    digest = hashlib.sha256(b"".join(k.encode() + v.tobytes() for k, v in arrays.items()))
-    digest.update(facts.fingerprint.encode())
-    stem = re.sub(r"[^a-z0-9]+", "-", origin.lower().rpartition(".")[0]).strip("-")[:40] or "vectors"
-    name = f"{stem}-{digest.hexdigest()[:6]}"
+    name = vectors_name(origin, arrays, facts.fingerprint)
     title = f"{origin[:80]}: {len(arrays)} blocks" if len(arrays) > 1 else f"{origin[:80]}: block {min(file.vectors)}"
     manifest = {
         "fingerprint": facts.fingerprint, "model": facts.label, "model_spec": spec, "origin": origin, "title": title,
@@ -94,6 +91,15 @@ def keep_vectors(facts: ModelFacts, spec: dict[str, Any], file: VectorFile, orig
     }  # fmt: skip
     VECTORS.save(VECTORS.own() / name, arrays, manifest)
     return name
+
+
+def vectors_name(origin: str, arrays: Arrays, fingerprint: str) -> str:
+    """The name under which vectors are kept: that of their file, and a digest of them and of the model's weights."""
+    rows = sorted(arrays.items(), key=lambda item: int(item[0].removeprefix("direction.")))
+    digest = hashlib.sha256(b"".join(k.encode() + v.tobytes() for k, v in rows))
+    digest.update(fingerprint.encode())
+    stem = re.sub(r"[^a-z0-9]+", "-", origin.lower().rpartition(".")[0]).strip("-")[:40] or "vectors"
+    return f"{stem}-{digest.hexdigest()[:6]}"
 
 
 def named_vectors(name: str) -> KeptVectors:

@@ -60,7 +60,7 @@ def _run(chosen: argparse.Namespace) -> list[str]:
         return [pushed.sentence, pushed.address]
     if chosen.target.exists():
         raise UserError(f"{chosen.target.name} is there already. Choose another name.", "file")
-    pack_to(context, model, chosen.target)
+    pack_to(context, model, chosen.target, presets=True)
     return [f"Wrote {chosen.target.name}, {chosen.target.stat().st_size / 1e6:.1f} MB."]
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from analysis import __version__, foreign
-from analysis.artefacts import manifest_path, pair_files
+from analysis.artefacts import manifest_path, pair_files, without_folder
 from analysis.disk import FULL
 from analysis.errors import UserError
 from analysis.home import folder, home
@@ -31,6 +31,7 @@ from analysis.models.spec import ModelSpec
 from analysis.portable.header import DTYPES, FIELD, FORMAT, Array, Header, header_bytes, read_arrays, read_header
 from analysis.portable.kinds import ArtefactKind, kind_of
 from analysis.shelf import Entry
+from analysis.spoken import counted
 
 CHUNK = 1 << 22
 _TRIES = 1_000
@@ -39,7 +40,8 @@ _TRIES = 1_000
 @dataclass(frozen=True)
 class Opened:
     """An artefact that is on the shelf now. ``already``: it was there before, equal in all, under that name;
-    ``file_name``: the name in the file; ``model`` and ``fingerprint``: what it was made from."""
+    ``file_name``: the name in the file; ``model`` and ``fingerprint``: what it was made from; ``presets``: how many
+    came with it and are new."""
 
     kind: str
     name: str
@@ -48,15 +50,16 @@ class Opened:
     fingerprint: str
     already: bool
     manifest: dict[str, Any]
+    presets: int = 0
 
     @property
     def sentence(self) -> str:
         """What became of it."""
-        words = kind_of(self.kind).words
+        words, more = kind_of(self.kind).words, f" {counted(self.presets, 'preset')} came with it." * (self.presets > 0)
         if self.already:
-            return f"This is {words} that is on the shelf already, as “{self.name}”."
+            return f"This is {words} that is on the shelf already, as “{self.name}”.{more}"
         renamed = "" if self.name == self.file_name else f" (the name “{self.file_name}” is taken by another one)"
-        return f"Opened {words} of {self.model} as “{self.name}”{renamed}."
+        return f"Opened {words} of {self.model} as “{self.name}”{renamed}.{more}"
 
 
 def save_file(kind: str, name: str, target: str | Path, fingerprint: str = "") -> int:
@@ -84,9 +87,9 @@ def entry_of(kind: str, name: str, fingerprint: str = "") -> Entry:
     return entry
 
 
-def write(kind: str, entry: Entry, target: BinaryIO) -> int:
-    """Write an artefact of a shelf as a portable file; its size in bytes. Raises UserError("file") for one whose
-    arrays are not those that its manifest names."""
+def write(kind: str, entry: Entry, target: BinaryIO, presets: bool = False) -> int:
+    """Write an artefact of a shelf as a portable file; its size in bytes. ``presets``: with the user's presets of it,
+    which hold prompts. Raises UserError("file") for one whose arrays are not those that its manifest names."""
     chosen = kind_of(kind)
     source = pair_files(entry.path)[1]
     size = foreign.regular(source, FIELD)
@@ -94,6 +97,8 @@ def write(kind: str, entry: Entry, target: BinaryIO) -> int:
         "format": FORMAT, "kind": kind, "name": entry.name, "manifest": without_folder(entry.manifest),
         "labels": chosen.labels(entry.name), "made_by": f"Attune {__version__}",
     }  # fmt: skip
+    if presets and (rows := chosen.presets(entry.name)):
+        attune["presets"] = rows
     with source.open("rb") as file:
         _, arrays, start = read_arrays(file, size)
         head, digest = header_bytes(arrays, attune), hashlib.sha256(header_bytes(arrays, None))
@@ -102,19 +107,6 @@ def write(kind: str, entry: Entry, target: BinaryIO) -> int:
     if digest.hexdigest() != entry.checksum:
         raise UserError(f"The arrays of “{entry.name}” were changed after they were written. Make it again.", FIELD)
     return len(head) + size - start
-
-
-def without_folder(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest whose model, if it lies in a folder, is named by that folder's name alone: its path says nothing on
-    another machine and something about this one."""
-    spec = manifest.get("model_spec")
-    source = spec.get("source") if isinstance(spec, dict) else None
-    if not isinstance(source, str) or not re.search(r"^[.~/\\]|^[A-Za-z]:|\.gguf$", source):
-        return manifest
-    return {
-        **manifest,
-        "model_spec": {**manifest["model_spec"], "source": re.split(r"[/\\]", source.rstrip("/\\"))[-1]},
-    }
 
 
 def _copy(source: BinaryIO, target: BinaryIO, length: int, digest: Any) -> None:
@@ -153,7 +145,9 @@ def open_file(source: str | Path, kind: str = "", loaded: tuple[str, ModelSpec] 
             _unpack(path, header, pair)
             name = _place(header, pair)
     header.kind.put_labels(name, header.labels)
-    return Opened(header.kind.name, name, header.name, header.model, header.fingerprint, bool(there), header.manifest)
+    presets = header.kind.put_presets(name, list(header.presets))
+    weights = header.fingerprint
+    return Opened(header.kind.name, name, header.name, header.model, weights, bool(there), header.manifest, presets)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Array:
 @dataclass(frozen=True)
 class Header:
     """What a portable file says of itself. ``start``: where its arrays begin in the file, ``length`` of all of them in
-    bytes; ``labels``: users' own names that travel with it."""
+    bytes; ``labels`` and ``presets``: what users keep beside it that travels with it."""
 
     kind: ArtefactKind
     name: str
@@ -60,6 +60,7 @@ class Header:
     arrays: dict[str, Array]
     start: int
     length: int
+    presets: tuple[dict[str, Any], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -172,7 +173,9 @@ def read_header(path: Path) -> Header:
     if not isinstance(record, dict) or record.get("kind") == "steering set-up":
         told = "a steering set-up, which opens on the Steering page" if isinstance(record, dict) else "no artefact"
         raise UserError(f"This file holds {told}.", FIELD)
-    fault = foreign.misfit(record, _ATTUNE) or next((f"“{n}” is missing" for n in _ATTUNE if n not in record), "")
+    fault = foreign.misfit(record, _ATTUNE | {"presets": [{}]}) or next(
+        (f"“{n}” is missing" for n in _ATTUNE if n not in record), ""
+    )
     if fault:
         raise UserError(f"The manifest of this file cannot be used: {fault}.", FIELD)
     if record["format"] != FORMAT:
@@ -189,7 +192,7 @@ def read_header(path: Path) -> Header:
     ):
         raise UserError("The manifest of this file does not say which weights or arrays it belongs to.", FIELD)
     labels = _labels(record["labels"])
-    return Header(kind, record["name"], manifest, labels, arrays, start, size - start)
+    return Header(kind, record["name"], manifest, labels, arrays, start, size - start, tuple(record.get("presets", ())))
 
 
 def is_setup(path: Path) -> bool:

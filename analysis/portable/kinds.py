@@ -27,7 +27,8 @@ class ArtefactKind:
     measured; anywhere else, and for infinity everywhere, a file is refused. ``reserved``: names that mean something
     else. ``by_weights``: own ones lie in a folder for each model. ``own_first``: its page opens on own ones
     before bundled ones. ``labels_at``: module whose ``labels_of(name)`` and
-    ``put_labels(name, labels)`` keep users' own names beside an artefact; they travel with it.
+    ``put_labels(name, labels)`` keep users' own names beside an artefact; they travel with it. ``presets_at``: module
+    whose ``presets_of(name)`` and ``put_presets(name, rows)`` keep users' presets of it; they travel in packs.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ArtefactKind:
     by_weights: bool = False
     own_first: bool = False
     labels_at: str = ""
+    presets_at: str = ""
 
     @property
     def words(self) -> str:
@@ -66,6 +68,16 @@ class ArtefactKind:
         if labels and self.labels_at:
             import_module(self.labels_at).put_labels(name, labels)
 
+    def presets(self, name: str) -> list[dict[str, Any]]:
+        """Users' presets of the artefact of that name; none for a kind without."""
+        presets_of: Callable[[str], list[dict[str, Any]]] | None
+        presets_of = getattr(_module(self.presets_at), "presets_of", None)
+        return presets_of(name) if presets_of else []
+
+    def put_presets(self, name: str, rows: list[dict[str, Any]]) -> int:
+        """Keep users' presets of the artefact of that name; how many are new."""
+        return int(import_module(self.presets_at).put_presets(name, rows)) if rows and self.presets_at else 0
+
 
 def _module(name: str) -> Any:
     return import_module(name) if name else None
@@ -76,7 +88,7 @@ KINDS: dict[str, ArtefactKind] = {
     for kind in (
         ArtefactKind(
             "fit", "fit of regions", "/steering", ("analysis.mfa.library", "REGION_SETS"),
-            labels_at="analysis.mfa.library",
+            labels_at="analysis.mfa.library", presets_at="analysis.mfa.presets",
         ),
         ArtefactKind("factorization", "factorization", "/mlp-features", ("analysis.snmf.library", "FACTORIZATIONS")),
         ArtefactKind(

@@ -92,9 +92,14 @@ class _Summed:
 
 
 def write_pack(
-    weights: Weights, entries: Sequence[tuple[ArtefactKind, Entry]], target: BinaryIO, titles: Sequence[str] = ()
+    weights: Weights,
+    entries: Sequence[tuple[ArtefactKind, Entry]],
+    target: BinaryIO,
+    titles: Sequence[str] = (),
+    presets: bool = False,
 ) -> PackManifest:
-    """Write the pack of some artefacts of a model, and what it says of itself. ``titles``: what each is of.
+    """Write the pack of some artefacts of a model, and what it says of itself. ``titles``: what each is of;
+    ``presets``: with the user's presets of them, which hold prompts.
 
     Raises UserError("file") where there is nothing to pack, or an artefact is damaged.
     """
@@ -111,7 +116,7 @@ def write_pack(
             name = f"{kind.name}/{entry.name}{ENDING}"
             with archive.open(_info(name), "w", force_zip64=True) as file:
                 summed = _Summed(file)  # type: ignore[arg-type]
-                write(kind.name, entry, summed)  # type: ignore[arg-type]
+                write(kind.name, entry, summed, presets)  # type: ignore[arg-type]
             rows.append(
                 {"file": name, "kind": kind.name, "name": entry.name, "title": title, "size": summed.size,
                  "sha256": summed.digest.hexdigest()}

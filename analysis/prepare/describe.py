@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from analysis.activations.room import amount
@@ -15,22 +16,34 @@ from analysis.product import Rate
 from analysis.spoken import duration, listed
 
 BUDGETS = (("10 minutes", 600.0), ("an hour", 3_600.0), ("overnight", 8 * 3_600.0))
+NOTABLE = 0.2
+"""Share of the processors that other programs take from which on it is said beside a prediction."""
+SLACK = 1.1
+"""By how much a budget for one part is longer than what is predicted for it, since a run predicts anew."""
 
 
-def preparation(context: Context, spec: ModelSpec) -> Preparation:
-    """Where all pages stand for a model, which is loaded if it is not."""
-    found, rate = states(context, spec)
+def preparation(context: Context, spec: ModelSpec, since: float = 0.0) -> Preparation:
+    """Where all pages stand for a model, which is loaded if it is not; its speed is measured again unless that was done
+    at or after ``since``, in seconds since 1970."""
+    found, rate = states(context, spec, since=since)
     facts = context.model(spec).facts
     pages = tuple(_page(page, [s for s in found if s.product.page == page], rate) for page in PAGES)
     return Preparation(pages, _budgets(found, rate), float(rate.memory), float(rate.disk), machine(facts, rate))
 
 
 def machine(facts: ModelFacts, rate: Rate) -> str:
-    """What predictions start from, in a sentence."""
+    """What predictions start from: how fast, when that was measured and beside which load, and what room there is."""
     speed = f"{1 / rate.seconds_per_token:,.0f} tokens per second"
+    at = f" at {time.strftime('%H:%M', time.localtime(rate.measured))}" if rate.measured else ""
+    busy = ""
+    if rate.others >= NOTABLE:
+        busy = (
+            f" Other programs took {100 * rate.others:.0f} % of the processors meanwhile: without them it takes less "
+            "time than is said here."
+        )
     return (
-        f"Predicted from a measurement on this machine ({facts.device}): {speed}; {amount(rate.memory)} of memory and "
-        f"{amount(rate.disk)} of disk are free."
+        f"Predicted from a measurement on this machine ({facts.device}){at}: {speed}.{busy} {amount(rate.memory)} of "
+        f"memory and {amount(rate.disk)} of disk are free."
     )
 
 
@@ -64,16 +77,19 @@ def stand(state: State) -> str:
 
 
 def _budgets(found: Sequence[State], rate: Rate) -> tuple[Budget, ...]:
-    """What each budget gives, from small to large, without those that give no more than a smaller one; none where
+    """What each budget gives, from small to large, without those in which nothing is made and those that give no more
+    than a smaller one. Where nothing fits even into the longest, one that is as long as the cheapest part; none where
     nothing can be made."""
     wants = [state.want for state in found]
     best = plan(wants, float("inf"))
     if not best.steps:
         return ()
     rows: list[Budget] = []
-    for name, seconds in BUDGETS:
+    least = min(step.seconds for step in best.steps) * SLACK
+    for name, seconds in (*BUDGETS, *([(duration(least), least)] if least > BUDGETS[-1][1] else [])):
         made = plan(wants, seconds)
-        rows.append(budget(name, seconds, found, made, enough=made.ends == best.ends))
+        if made.steps:
+            rows.append(budget(name, seconds, found, made, enough=made.ends == best.ends))
         if made.ends == best.ends:
             break
     return tuple(rows)

@@ -57,12 +57,14 @@ def check_pages(pages: Sequence[str]) -> None:
             raise UserError(f"There is nothing to prepare for {page!r}. Pages are: {known}.", "pages")
 
 
-def states(context: Context, spec: ModelSpec, pages: Sequence[str] = ()) -> tuple[tuple[State, ...], Rate]:
-    """Every product of some pages (all, if none is named), and the rate by which its costs are predicted. The model is
-    loaded if it is not."""
+def states(
+    context: Context, spec: ModelSpec, pages: Sequence[str] = (), since: float = 0.0
+) -> tuple[tuple[State, ...], Rate]:
+    """Every product of some pages (all, if none is named), and the rate by which its costs are predicted, which is
+    measured again if it is older than ``since``. The model is loaded if it is not."""
     check_pages(pages)
     loaded = context.model(spec)
-    rate = rate_of(loaded)
+    rate = rate_of(loaded, since)
     chosen = [product for product in PRODUCTS if not pages or product.page in pages]
     return tuple(_state(product, spec, loaded.facts, rate) for product in chosen), rate
 

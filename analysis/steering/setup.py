@@ -109,8 +109,8 @@ def load_setup(source: bytes | str | Path) -> SteeringSetup:
     body = _read(source)
     manifest = _header(body)
     try:
-        # A part of a fit may travel beside the vectors (analysis.mfa.part).
-        arrays = {name: array for name, array in load(body).items() if not name.startswith("fit.")}
+        # A part of a fit, and vectors of others, may travel beside the vectors (analysis.mfa.part, carried).
+        arrays = {name: array for name, array in load(body).items() if not name.startswith(("fit.", "others."))}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise _bad("The file is damaged: its arrays cannot be read. Save the set-up again.") from error
     plain = {f.name for f in fields(SteeringSetup)} - {"interventions"}

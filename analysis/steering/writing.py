@@ -25,14 +25,16 @@ from analysis.steering.rows import Arm, generate_batch
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
-CHUNK = 8
+CHUNK, WAITING = 8, 128
+"""A text is priced every CHUNK tokens, and earlier where so many tokens of all texts wait: each keeps its logits."""
 
 
 class Text:
-    """One text that grows: its token ids, the logits that made them, prices as far as they are known."""
+    """One text that grows: its token ids, the logits that made them, prices as far as they are known. ``plain``: no
+    steering is in it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, plain: bool = False) -> None:
+        self.name, self.plain = name, plain
         self.ids: list[int] = []
         self.decoded = ""
         self.logits: list[Tensor] = []
@@ -126,27 +128,40 @@ class Writer:
         """Write the arms beside the unsteered text, "base"; by their names, and whether that one was there from an
         earlier request."""
         remembered = self.context.memory.get(self.key)
-        base = Text("base")
+        row = self._row(self.settings.seed)
+        base = Text("base", plain=True)
         texts = [Text(name) for name in arms]
         if remembered is not None:
             for token in remembered:
                 self._take(base, token, None)
-            self._write(texts, list(arms.values()))
+            self._write(texts, [Arm(row, made) for made in arms.values()])
             self._price([base], Reader(self.loaded, self.prompt, 1))
         else:
-            self._write([*texts, base], [*arms.values(), []])
-            self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
+            self._write([*texts, base], [Arm(row, made) for made in (*arms.values(), [])])
+            if not self.context.ended(base.name):
+                self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
 
-    def _write(self, texts: list[Text], interventions: list[list[Intervention]]) -> None:
-        """Write texts in one batch, and price them all every CHUNK tokens."""
+    def write_seeds(self, texts: dict[str, tuple[int, list[Intervention]]]) -> dict[str, WrittenText]:
+        """Write texts in one batch, each by its name with a seed and interventions of its own; none is remembered."""
+        rows = [Text(name, plain=not made) for name, (_, made) in texts.items()]
+        self._write(rows, [Arm(self._row(seed), made) for seed, made in texts.values()])
+        return {text.name: self._measured(text) for text in rows}
+
+    def _row(self, seed: int) -> Row:
         s = self.settings
-        row = Row(tuple(self.prompt), s.temperature, s.top_p, s.seed)
+        return Row(tuple(self.prompt), s.temperature, s.top_p, seed)
+
+    def _write(self, texts: list[Text], arms: list[Arm]) -> None:
+        """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
+        is."""
         reader = Reader(self.loaded, self.prompt, len(texts))
-        for steps in generate_batch(self.loaded, [Arm(row, made) for made in interventions], s.count):
+        chunk = max(1, min(CHUNK, WAITING // len(texts)))
+        stop = lambda n: self.context.ended(texts[n].name)  # noqa: E731
+        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
-            if max(len(text.waiting) for text in texts) >= CHUNK:
+            if max(len(text.waiting) for text in texts) >= chunk:
                 self._price(texts, reader)
         self._price(texts, reader)
 
@@ -170,7 +185,7 @@ class Writer:
             base = logits.double().log_softmax(-1)
             surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
             text.surprise += surprise
-            if text.name == "base":
+            if text.plain:
                 text.kl += [0.0] * len(ids)
                 text.logits.clear()
                 continue

@@ -115,6 +115,8 @@
   const repository = () => (read("hub-repository", "value") || "").trim();
   on("click", "[data-files=row]", ({ dataset: { artefact, name } }) =>
     busy(control(), "Writing the file …", () => fetchFile({ artefact, name })));
+  on("click", "[data-files=authors]", () => // a fit as the checkpoint of the method's authors
+    busy(control(), "Writing the file …", () => fetchFile({ artefact: "fit", name: read("region-fit", "value"), layout: "authors" })));
   on("click", "[data-files=delete]", ({ dataset: { artefact, name } }) => {
     const act = () => busy(control(), "Deleting …", async () => {
       const { sentence } = await ask("delete", { artefact, name });

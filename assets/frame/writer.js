@@ -1,9 +1,11 @@
 // Texts that a model writes, token by token, into the boxes of a page: begun, shaded, stopped. An aborted request stops
 // the model at its next token.
 (function () {
-  const { byId, element, none, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
+  const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
   const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
   const TEXTS = ["base", "steered", "control"];
+  /** By the prefix of a page's boxes: what ends one of its texts. */
+  const ends = new Map();
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
@@ -17,6 +19,13 @@
       if (error !== undefined) set(prefix + "stream-error", { children: error });
     };
     let running = null;
+    // Buttons that end one text are seen while texts are written (attune.css).
+    const writing = (now) => {
+      set(prefix + "stop", { disabled: !now });
+      const host = byId(prefix + "texts");
+      if (host) host.toggleAttribute("data-writing", now);
+    };
+    ends.set(prefix, (part) => { if (running) tell("/steering/stop", { token: running.token, part }); });
 
     function add(piece) {
       const host = box(piece.of);
@@ -36,7 +45,7 @@
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
-        if (line.piece.of !== "base" && line.piece.of !== "control") mine.count += 1;
+        if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
       } else if (line.marks) mark(line.marks);
       else if (line.error) say("", line.error);
@@ -53,7 +62,7 @@
       it.controller.abort();
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
-      set(prefix + "stop", { disabled: true });
+      writing(false);
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
@@ -65,7 +74,7 @@
       texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
-      set(prefix + "stop", { disabled: false });
+      writing(true);
       say("Waiting for the model …", "");
       try {
         const { operation, params } = asked;
@@ -75,7 +84,7 @@
           say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
         }
       }
-      if (running === mine) { running = null; set(prefix + "stop", { disabled: true }); }
+      if (running === mine) { running = null; writing(false); }
       return none();
     }
     return { stop, write };
@@ -84,5 +93,12 @@
   /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
   const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
 
-  register("attune", { refOfWritten, writer });
+  /** The button that ends one text of a page, `label`, while the others go on. */
+  const endButton = (prefix, part, label) => element("button", { type: "button", class: "attune-small", title: "End this text",
+    "aria-label": "end the text " + label, "data-end-text": prefix, "data-part": part }, "■");
+  on("click", "[data-end-text]", ({ dataset }) => {
+    if (ends.has(dataset.endText)) ends.get(dataset.endText)(dataset.part);
+  });
+
+  register("attune", { endButton, refOfWritten, writer });
 })();

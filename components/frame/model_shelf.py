@@ -35,7 +35,8 @@ def shelf_card() -> Node:
             ),
             note(
                 "Pushing needs a token that may write, in HF_TOKEN or by “hf auth login”. You are shown what goes "
-                "where, and asked, before anything does."
+                "where, and asked, before anything does. A saved pack takes presets along, with their prompts; a push "
+                "leaves them here."
             ),
         ],
         className="attune-card",

@@ -24,6 +24,7 @@ def prepare_card() -> Node:
             dcc.Store(id="prepare-asked"),
             dcc.Store(id="prepare-filled"),
             dcc.Store(id="prepare-turn", data=0),
+            dcc.Store(id="prepare-since", data=0.0),
             dcc.Store(id="prepare-seen"),
             dcc.Store(id="prepare-job"),
             dcc.Interval(id="prepare-pulse", interval=1500, disabled=True),
@@ -39,7 +40,13 @@ def prepare_card() -> Node:
                 [
                     html.Div(id="prepare-shows", className="prepare-shows"),
                     html.Div(id="prepare-levels", className="attune-table-box"),
-                    html.Div(id="prepare-machine", className="attune-note"),
+                    html.Div(
+                        [
+                            html.Span(id="prepare-machine", className="attune-note"),
+                            html.Button("Measure again", id="prepare-measure", className="attune-link", type="button"),
+                        ],
+                        className="prepare-measured",
+                    ),
                     html.Div(
                         [
                             html.Span("It may take"),

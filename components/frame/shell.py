@@ -17,12 +17,17 @@ from components.kit.links import local
 from components.kit.theme import TEMPLATES
 
 ACTIVE = ("queued", "running")
+LOOKING = (
+    "You may look here: pages, boards and kept results answer, also small questions to the models in memory. Jobs and "
+    "texts are not started, and nothing is changed."
+)
 
 
-def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
+def shell(pages: list[tuple[str, str]], default_model: dict[str, Any], *, looking: bool = False) -> Any:
     """The layout of the app; built anew for each browser tab, so that each has a session of its own.
 
-    ``pages``: name and path of each page that the header leads to, in order. The brand leads home.
+    ``pages``: name and path of each page that the header leads to, in order. The brand leads home. ``looking``: for
+    one who may only look.
     """
     # Until the callback of the way back has answered, a link compares its path with the address by itself.
     links = [
@@ -90,7 +95,14 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any]) -> Any:
                 ],
                 className="attune-header",
             ),
-            html.Main([prepare_card(), dash.page_container], id="content"),
+            html.Main(
+                [
+                    html.P(LOOKING, className="attune-note", role="note", hidden=not looking),
+                    prepare_card(),
+                    dash.page_container,
+                ],
+                id="content",
+            ),
             token_drawer(),
             dbc.Offcanvas(
                 [

@@ -132,6 +132,7 @@ def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], bloc
                 "Also at blocks",
                 dcc.Dropdown([{"label": str(b), "value": b} for b in blocks], [], id="layers", multi=True),
             ),
+            dbc.Switch(id="own-block", value=True, label="at the fit's own block"),
             _labelled(
                 "Local axes",
                 dcc.Dropdown(

@@ -23,8 +23,8 @@ from pages.state import names_of
 TIERS = {
     "1": "Tier 1: is it used?",
     "2": "Tier 2: is it true?",
-    "Z": "Z: rationalises its key",
-    "0": "Tier 0: masked models",
+    "Z": "Z: steps from the key",
+    "0": "Tier 0: blind models",
     "G1": "G1: a sum left out",
     "own": "Chains of its own",
     "file": "Chains from a file",
@@ -173,6 +173,15 @@ clientside_callback(
     Input("fth-item", "data"),
     Input("fth-pick-tier", "value"),
     Input("fth-search", "value"),
+)
+# Another tier was chosen: its first item opens, unless the open one is in it.
+clientside_callback(
+    "dash_clientside.attune_faith.first",
+    Output("fth-item", "data", allow_duplicate=True),
+    Input("fth-pick-tier", "value"),
+    State("fth-items", "data"),
+    State("fth-item", "data"),
+    prevent_initial_call=True,
 )
 # A row of the list, a regime, or the text of a twin was pressed.
 clientside_callback(

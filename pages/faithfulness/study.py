@@ -37,7 +37,7 @@ A = TypeVar("A")
 NEW = ("seeds", "problems", "fur", "seed", "tiers", "continued")
 OWN = ("question", "hint", "candidates", "samples", "temperature", "tokens", "seed", "simulator", "plain",
        "continued")  # fmt: skip
-FILE = ("unlabelled", "continued", "target", "most", "dataset")
+FILE = ("unlabelled", "continued", "target", "most", "dataset", "judged", "judge")
 KINDS: dict[type[Operation[Any]], tuple[str, str]] = {
     FaithStudy: ("study", "board"),
     FaithOwn: ("own", "scores"),
@@ -89,7 +89,8 @@ def of_file(*values: Typed) -> dict[str, Typed]:
     """Fields of rows from outside as the form has them, but for the rows."""
     form = dict(zip(FILE, values, strict=True))
     return {
-        k: bool(v) if k in ("unlabelled", "continued") else v if k == "most" else (v or "") for k, v in form.items()
+        k: bool(v) if k in ("unlabelled", "continued", "judged") else v if k == "most" else (v or "")
+        for k, v in form.items()
     }
 
 

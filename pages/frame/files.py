@@ -62,6 +62,7 @@ def save() -> Json:
             text_of(data, "name"),
             ContrastSpec.from_dict(contrast) if contrast else None,
             text_of(data, "rotary") or "post",
+            text_of(data, "layout") or "attune",
         )
     )
 

@@ -8,8 +8,7 @@ the card looks again after each part, and a page whose part has come is told so 
 from __future__ import annotations
 
 import json
-import logging
-import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,8 +17,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import dash
 from dash import Dash, Input, Output, State, ctx, no_update
 
-from analysis.engine.client import OperationFailed, Superseded, WorkerGone
-from analysis.errors import Cancelled, UserError
+from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Budget, PageFacts, Preparation
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
@@ -35,9 +33,9 @@ from components.frame.prepare_card import (
 from components.kit.types import Json, Node, Typed
 from pages.address import parse_json
 from pages.common import ask_for, client, refusal, reply_of, spec_of
+from pages.frame.prepare_runs import begin_run
 from pages.manifest import PageManifest
 
-log = logging.getLogger(__name__)
 HIDDEN = "prepare-none"
 EMPTY = "attune-card prepare-empty"
 LINE = "attune-card prepare-better"
@@ -58,13 +56,18 @@ def looks(page: PageFacts | None) -> str:
 
 
 def choices(page: PageFacts, preparation: Preparation) -> Sequence[Budget]:
-    """The budgets to choose from: a page's own end where more time gives no more, which for all pages is later."""
-    return max(page.budgets, preparation.budgets, key=len)
+    """The budgets to choose from: those in which something of the page is made. A page's own end where more time gives
+    no more, which for all pages is later."""
+    longest = max((budget.seconds for budget in page.budgets), default=0.0)
+    return (*page.budgets, *(budget for budget in preparation.budgets if budget.seconds > longest))
 
 
 def budget_of(budgets: Sequence[Budget], seconds: Typed) -> Budget | None:
-    """The budget that is chosen; the largest where more than that gives no more."""
-    return next((budget for budget in budgets if budget.seconds == seconds), budgets[-1] if budgets else None)
+    """The budget that is chosen; the largest below it where there is none of that length, since more time than that
+    gives no more."""
+    if not isinstance(seconds, (int, float)):
+        return None
+    return next((budget for budget in reversed(budgets) if budget.seconds <= seconds), None)
 
 
 def run_of(jobs: Sequence[JobRow], model: ModelSpec) -> JobRow | None:
@@ -114,11 +117,14 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
             "machine": Output("prepare-machine", "children"),
             "budgets": Output("prepare-budget", "options"),
             "budget": Output("prepare-budget", "value"),
+            "since": Output("prepare-since", "data"),
         },
         inputs={
             "pathname": Input("_pages_location", "pathname"),
             "model": Input("model", "data"),
             "turn": Input("prepare-turn", "data"),
+            "again": Input("prepare-measure", "n_clicks"),
+            "since": State("prepare-since", "data"),
             "asked": State("prepare-asked", "data"),
             "budget": State("prepare-budget", "value"),
             "card": State("prepare", "className"),
@@ -126,15 +132,24 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
         },
     )
     def look(
-        pathname: str, model: Json, turn: int, asked: Json, budget: float | None, card: str, session: str
+        pathname: str,
+        model: Json,
+        turn: int,
+        again: int | None,
+        since: float,
+        asked: Json,
+        budget: float | None,
+        card: str,
+        session: str,
     ) -> dict[str, Any]:
-        """What the page needs of this model, and what is there."""
-        rest = dict.fromkeys(("title", "line", "shows", "levels", "machine", "budgets", "budget"), no_update)
+        """What the page needs of this model, and what is there; prices are measured anew if that is asked."""
+        rest = dict.fromkeys(("title", "line", "shows", "levels", "machine", "budgets", "budget", "since"), no_update)
+        since = time.time() if again and ctx.triggered_id == "prepare-measure" else since
         hidden = {"asked": None, "filled": no_update, "card": HIDDEN, "content": "", "quiet": True, **rest}
         path = path_of(pathname)
         if path not in sentences or spec_of(model).kind == "default":  # what that needs comes with Attune
             return hidden
-        reply, _ = ask_for(lambda: DescribePrepare(spec_of(model)), session, "prepare")
+        reply, _ = ask_for(lambda: DescribePrepare(spec_of(model), since), session, "prepare")
         page = None if reply is None else page_of(reply.answer, path)
         if reply is None or page is None:
             return hidden  # the page itself says why its model cannot be had
@@ -158,6 +173,7 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
             "machine": reply.answer.machine,
             "budgets": budget_options(choices(page, reply.answer)),
             "budget": usual_budget(choices(page, reply.answer), budget),
+            "since": since,
         }
 
     @app.callback(
@@ -202,7 +218,7 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
             operation = PrepareModel(model, chosen, seconds)  # type: ignore[arg-type]  # checked there
         except UserError as error:
             return refusal(error, PrepareModel), no_update, False, False
-        threading.Thread(target=_wait, args=(operation, session, link_to(path, model)), daemon=True).start()
+        begin_run(operation, session, link_to(path, model))
         return None, "Starting …", True, True
 
     @app.callback(
@@ -271,10 +287,3 @@ def words(run: JobRow | None) -> str:
 
 def _content(appearance: str) -> str:
     return "attune-unprepared" if appearance == EMPTY else ""
-
-
-def _wait(operation: PrepareModel, session: str, link: str) -> None:
-    try:
-        client().ask(operation, session=session, link=link)
-    except (UserError, Cancelled, Superseded, WorkerGone, OperationFailed) as error:
-        log.info("a run of Prepare ended: %s", error)  # the list of jobs says so to whoever looks

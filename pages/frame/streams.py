@@ -24,7 +24,12 @@ from pages.common import client
 from pages.frame.api import body, text_of
 
 log = logging.getLogger(__name__)
-STREAMS = {"SteerText": "steer-text", "SteerLadder": "steer-ladder", "FeatureText": "feature-text"}
+STREAMS = {
+    "SteerText": "steer-text",
+    "SteerLadder": "steer-ladder",
+    "SteerSamples": "steer-samples",
+    "FeatureText": "feature-text",
+}
 """The operations that may be asked here, each with its widget: the newest of a widget ends the older one."""
 
 
@@ -54,7 +59,9 @@ def register_routes(app: Dash) -> None:
     @app.server.post("/steering/stop")
     def stop() -> dict[str, bool]:
         try:
-            return {"found": client().cancel(text_of(body(), "token", 64))}
+            asked = body()
+            token, part = text_of(asked, "token", 64), text_of(asked, "part", 64)
+            return {"found": client().end_part(token, part) if part else client().cancel(token)}
         except (WorkerGone, UserError):
             return {"found": False}
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from analysis.engine.client import Reply
 from analysis.errors import UserError
-from analysis.fields import Choice, Text, Whole
+from analysis.fields import Choice, Flag, Text, Whole
 from analysis.snmf.answers.factorization import FeatureTable
 from analysis.snmf.ops.factorization import Threshold
 from analysis.snmf.ops.steer import Target
@@ -20,9 +20,11 @@ from pages.common import reply_of
 from pages.state import At, Model, Parsed, Partly, Prompt
 
 PATH = "/mlp-features"
-TABS = ("reading", "overlap", "tree", "steer", "detection", "about", "fit")
+TABS = ("output", "reading", "overlap", "tree", "steer", "detection", "about", "fit")
 START_TEXT = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
 START_PROMPT = "I think that"
+START_CHAT = "Tell me what you think of the weather today."
+"""On which a chat model opens, in its template."""
 FEWEST, MOST = 2, 8
 """How many features can be compared with one another."""
 
@@ -64,17 +66,19 @@ class FeaturesState:
     prompt: Annotated[str, Prompt()] = START_PROMPT
     pole: Annotated[int, Parsed(_pole, (1, -1))] = 1
     target: Target = 0.25
+    chat: Annotated[bool, Flag()] = False
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the address names, for the callbacks that open it once the fits are there."""
+    """What the address names, for the callbacks that open it once the fits are there. ``fresh``: it names no prompt."""
 
     model: Json = None
     fit: str = ""
     feature: int | None = None
     root: str | None = None
+    fresh: bool = False
 
     @classmethod
     def from_dict(cls, data: Json) -> Start:

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, clientside_callback, html, no_u
 
 from analysis.engine.client import Reply
 from analysis.errors import UserError
+from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.steering import SteeringArm, TokenChange
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
 from analysis.steering.answers import WrittenTexts
@@ -18,12 +19,31 @@ from components.kit.readouts import readouts
 from components.kit.token import token
 from components.kit.types import Json, Node, Outputs, Typed
 from components.kit.written import TextsOptions, digest_of
+from components.snmf.evidence import arms_verdict
 from components.snmf.figures import PromptEnd, number_or_none, steered_next
 from components.snmf.parts import ARM_NAMES, arm_rows, feature_texts, in_order
 from pages.cards import content, ref_of
 from pages.common import ask_for, refusal, reply_of, spec_of
+from pages.frame.proposals import facts_of
 from pages.mlp_features.cards import ARMS, NEXT, TEXTS
-from pages.mlp_features.state import table_of
+from pages.mlp_features.state import START_CHAT, Start, table_of
+
+
+@callback(
+    Output("mlp-chat", "value"),
+    Output("mlp-prompt", "value"),
+    Output("mlp-chat-said", "children"),
+    Input("model", "data"),
+    State("mlp-start", "data"),
+    State("session", "data"),
+)
+def propose_prompt(model: Json, start: Json, session: str) -> tuple[Typed, ...]:
+    """A chat model opens on a question in its chat template, where the address names no prompt. The bundled model opens
+    on a plain prompt, as do the results in docs/mlp-features.md."""
+    facts = facts_of(model, session, "mlp-prompt-proposal")
+    if facts is None or spec_of(model) == ModelSpec() or not Start.from_dict(start).fresh or not facts.chat_template:
+        return no_update, no_update, ""
+    return True, START_CHAT, "This model has a chat template: the prompt is put into it as the user's turn."
 
 
 @callback(
@@ -40,6 +60,7 @@ from pages.mlp_features.state import table_of
         "pole": Input("mlp-pole", "value"),
         "target": Input("mlp-target", "value"),
         "text": Input("mlp-prompt", "value"),
+        "chat": Input("mlp-chat", "value"),
         "tab": Input("mlp-tab", "active_tab"),
         "theme": State("theme", "data"),
         "question": State("mlp-facts", "data"),
@@ -50,8 +71,8 @@ from pages.mlp_features.state import table_of
     prevent_initial_call=True,
 )
 def show_effect(
-    feature: int | None, pole: int, target: Typed, text: str | None, tab: str, theme: str, question: Json, model: Json,
-    session: str,
+    feature: int | None, pole: int, target: Typed, text: str | None, chat: bool, tab: str, theme: str, question: Json,
+    model: Json, session: str,
 ) -> Outputs:  # fmt: skip
     """All arms at the same KL: strengths, whether they were met, what rises and what falls."""
     table = table_of(question)
@@ -59,7 +80,9 @@ def show_effect(
         return {"next": UNCHANGED, **dict.fromkeys(("effect", "arms", "rows", "sentence", "problem"), no_update)}
     fit, number = table.answer.fit, feature
     reply, panel = ask_for(
-        lambda: FeatureEffect(spec_of(model), fit, number, int(pole), target, text or ""), session, "mlp-effect"
+        lambda: FeatureEffect(spec_of(model), fit, number, int(pole), target, text or "", bool(chat)),
+        session,
+        "mlp-effect",
     )
     if reply is None:
         return {"effect": None, "arms": None, "rows": None, "sentence": "", "next": UNCHANGED, "problem": panel}
@@ -67,7 +90,9 @@ def show_effect(
     return {
         "effect": asdict(reply.question),
         "arms": arms_table(reply.answer.arms),
-        "sentence": reply.answer.sentence,
+        "sentence": [html.Strong(verdict), f" {reply.answer.sentence}"]
+        if (verdict := arms_verdict(reply.answer))
+        else reply.answer.sentence,
         "rows": ref_of(arm_rows, reply, options=options),
         "next": content(steered_next, reply, options=options, theme=theme),
         "problem": None,
@@ -156,6 +181,7 @@ def ask(
             seed=seed,
             baseline=baseline,
             baseline_strength=strengths.get(baseline, 0.0),
+            chat=of.chat,
         )  # fmt: skip
     except UserError as error:
         return no_update, refusal(error, FeatureText)

@@ -35,6 +35,13 @@ def steer_tab(state: FeaturesState) -> Node:
                     spellCheck=False,
                     className="attune-prompt",
                 ),
+                html.Div(
+                    [
+                        dbc.Switch(id="mlp-chat", value=state.chat, label="Chat template"),
+                        html.Span(id="mlp-chat-said", className="attune-note"),
+                    ],
+                    className="attune-row",
+                ),
                 html.Div(id="mlp-effect-said", className="attune-answer mlp-said", **{"aria-live": "polite"}),
                 html.Div(id="mlp-effect-error"),
                 html.Div(id="mlp-arms", className="attune-table-box mlp-arms"),

@@ -7,12 +7,14 @@ import binascii
 from dataclasses import asdict
 from typing import Any
 
-from dash import Input, Output, State, callback, ctx, no_update
+import dash_bootstrap_components as dbc
+from dash import Input, Output, State, callback, ctx, dcc, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import Iteration, NewFit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions, KeepTexts
 from analysis.mfa.ops.released import OpenMixture
+from analysis.mfa.prepare import blocks_of
 from analysis.models.proposal import most_factors, most_groups, readable_tokens, same_depth
 from components.kit.card import Card
 from components.kit.panels import user_error
@@ -40,6 +42,7 @@ def _settings(model: Json, form: Form) -> dict[str, Any]:
     Output("fit-tokens", "value"),
     Output("fit-regions", "value"),
     Output("fit-factors", "value"),
+    Output("fit-proposed", "data"),
     Input("model", "data"),
     State("session", "data"),
 )
@@ -47,10 +50,25 @@ def propose(model: Json, session: str) -> tuple[Typed, ...]:
     """The usual fit, as it is for the model in use."""
     facts = facts_of(model, session, "fit-proposal")
     if facts is None:
-        return (no_update,) * 4
+        return (no_update,) * 5
     regions, factors = most_groups(FitRegions.regions, facts), most_factors(FitRegions.factors, facts)
     tokens = readable_tokens(FitRegions.tokens, 1_000 + regions * (factors + 2), facts)
-    return same_depth(FitRegions.layer, facts), tokens, regions, factors
+    block = same_depth(FitRegions.layer, facts)
+    return block, tokens, regions, factors, block
+
+
+def look_switch() -> Node:
+    """Whether the block is chosen by a look at several, as Prepare does."""
+    words = "choose the block by a quick look at four depths, as Prepare does (off: the block above)"
+    return html.Div([dcc.Store(id="fit-proposed"), dbc.Switch(id="fit-look", value=True, label=words)])
+
+
+@callback(
+    Output("fit-look", "value"), Input("fit-layer", "value"), State("fit-proposed", "data"), prevent_initial_call=True
+)
+def typed_block(block: Typed, proposed: int | None) -> bool:
+    """Whoever types another block than the one that was proposed means that block."""
+    return no_update if proposed is None or block == proposed else False
 
 
 @callback(
@@ -104,6 +122,7 @@ def bring(contents: str | None, dataset: str | None, name: str | None, options: 
     inputs={
         "clicks": Input("fit-start", "n_clicks"),
         "form": {name: State(f"fit-{name}", "value") for name in FIELDS},
+        "look": State("fit-look", "value"),
         "model": State("model", "data"),
         "theme": State("theme", "data"),
         "session": State("session", "data"),
@@ -121,10 +140,12 @@ def bring(contents: str | None, dataset: str | None, name: str | None, options: 
     prevent_initial_call=True,
 )
 def fit(
-    set_progress: Relay, clicks: int | None, form: Form, model: Json, theme: str, session: str
+    set_progress: Relay, clicks: int | None, form: Form, look: bool, model: Json, theme: str, session: str
 ) -> tuple[Json, Node]:
-    """The job; its curve is drawn while it runs."""
+    """The job; its curve is drawn while it runs. With ``look`` at the block where themes show most."""
     curve: list[Iteration] = []
+    facts = facts_of(model, session, "fit-look") if look else None
+    blocks = () if facts is None else blocks_of(facts.layers)
 
     def relay(progress: tuple[str, str], facts: Facts) -> None:
         row = facts.get("iteration")
@@ -132,7 +153,8 @@ def fit(
             curve.append(Iteration(row["iteration"], row["train"], row.get("held_out")))
         set_progress((*progress, fit_curve(curve, theme)))
 
-    reply, panel = ask_job(lambda: FitRegions(**_settings(model, form)), set_progress, session, PATH, relay)
+    question = lambda: FitRegions(**_settings(model, form), blocks=blocks)  # noqa: E731
+    reply, panel = ask_job(question, set_progress, session, PATH, relay)
     return (no_update, panel) if reply is None else (asdict(reply.question), None)
 
 

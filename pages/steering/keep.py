@@ -23,7 +23,7 @@ from pages.steering.state import PATH, SteeringState, plain_rows, rows_on
 
 GENERATION = ("steer-prompt", "steer-chat", "count", "temperature", "top-p", "seed")
 """The controls that say how a text is generated."""
-_HOW = ("mode", "where", "layers", "rotation")
+_HOW = ("mode", "where", "layers", "own-block", "rotation")
 _NOTHING = {
     "rows": no_update,
     "how": dict.fromkeys(_HOW, no_update),
@@ -152,7 +152,7 @@ def _onto(
         }
     return _NOTHING | {
         "rows": plain_rows(rows_on(steer)),
-        "how": dict(zip(_HOW, (steer.mode, steer.where, list(steer.layers), steer.rotation), strict=True)),
+        "how": dict(zip(_HOW, (steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation), strict=True)),
         "generation": {name: generation.get(name) for name in GENERATION},
         "vectors": steer.to_dict().get("vectors", []),
         place: message,

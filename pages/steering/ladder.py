@@ -43,7 +43,9 @@ def ladder_tab() -> Node:
         html.Div(id="ladder-error-panel"),
         html.Div(id="ladder-stream-error", className="attune-stream-error", role="alert"),
         html.Div(
-            [_box("Unsteered", "base"), *[_box("", f"rung-{n}", n) for n in range(RUNGS)]], className="attune-ladder"
+            [_box("Unsteered", "base"), *[_box("", f"rung-{n}", n) for n in range(RUNGS)]],
+            id="ladder-texts",
+            className="attune-ladder",
         ),
         html.Div(id="ladder-table", className="attune-readouts"),
         controls=html.Div(
@@ -75,6 +77,15 @@ def _box(title: str, name: str, rung: int | None = None) -> Node:
                 ),
             )
         )
+    head.append(
+        html.Button(
+            "■",
+            className="attune-small",
+            type="button",
+            title="End this text",
+            **{"aria-label": f"end the text {name}", "data-end-text": "ladder-", "data-part": name},
+        )
+    )
     text = html.Div(
         id=f"ladder-{name}-text", className="attune-written", tabIndex="0", role="log", **{"aria-label": name}
     )

@@ -18,7 +18,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.state import names_of, read
-from pages.steering import keep, ladder, sliders, vectors
+from pages.steering import keep, ladder, samples, sliders, sweep, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -30,8 +30,8 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (keep, ladder, sliders, vectors)
-card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE)
+CALLBACKS = (keep, ladder, samples, sliders, sweep, vectors)
+card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE, samples.SAMPLES, sweep.SWEEP)
 
 MODES = [
     {"label": "add the centroid minus the mean", "value": "add"},
@@ -111,6 +111,8 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         dcc.Store(id="saved-file"),
         dcc.Store(id="fits-changed", data=0),
         *ladder.stores(),
+        *samples.stores(),
+        *sweep.stores(),
         html.Div(id="steer-sink", hidden=True),
     ]
 

@@ -110,6 +110,9 @@ def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
         return [row for row in now if row.region != region]
     if kind == "strength":
         return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
+    if kind == "only":
+        factors = tuple(float(f) for f in press.get("factors") or ())
+        return [Row(int(press["region"]), float(press["strength"]), factors)]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
     if kind == "use":
@@ -194,6 +197,7 @@ clientside_callback(
     Input("mode", "value"),
     Input("where", "value"),
     Input("layers", "value"),
+    Input("own-block", "value"),
     Input("rotation", "value"),
     Input({"vector": ALL}, "value"),
     State("region-fit", "value"),
@@ -209,13 +213,14 @@ clientside_callback(
     Output("mode", "value"),
     Output("where", "value"),
     Output("layers", "value"),
+    Output("own-block", "value"),
     Output("rotation", "value"),
     Input("start-steer", "data"),
 )
-def options_of_address(start: Json) -> tuple[str, str, list[int], str]:
+def options_of_address(start: Json) -> tuple[str, str, list[int], bool, str]:
     """How, where and at which blocks, as the address says."""
     steer = settings_at_start(start) or SteeringSettings(mode=START_MODE)
-    return steer.mode, steer.where, list(steer.layers), steer.rotation
+    return steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation
 
 
 @callback(Output("layers", "options"), Input("regions", "data"), prevent_initial_call=True)

@@ -20,10 +20,10 @@ from pages.state import Model, Parsed, Partly, Prompt
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "prices", "ladder", "token", "controls", "fit", "keep")
+TABS = ("region", "prices", "ladder", "samples", "sweep", "token", "controls", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
-    (VectorSetting("happy-1a2b3c", -1.5),),
+    (VectorSetting("happy-1a2b3c", -1.5),), False,
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def _steer(data: Json) -> Partly:
         usable["vectors"] = vectors_of(data.get("vectors", []))
     except UserError as error:
         problems.append(f"{error.message} The steering vectors of the address were left out.")
+    usable["own"] = data.get("own") is not False
     layers = data.get("layers")
     blocks = tuple(n for n in layers if type(n) is int) if isinstance(layers, list) else ()
     try:

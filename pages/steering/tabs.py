@@ -11,9 +11,9 @@ from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from pages.presses import press
-from pages.steering import ladder
+from pages.steering import ladder, samples, sweep
 from pages.steering.controls import CONTROLS, TABLE
-from pages.steering.fitting import CURVE
+from pages.steering.fitting import CURVE, look_switch
 from pages.steering.regions import REGION
 from pages.steering.tokens import PARTS, SEGMENTS, TEXT
 from pages.steering.writing import PRESENCE, PRICE
@@ -28,6 +28,8 @@ def tabs(open_tab: str) -> Node:
                 html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
             ),
             dbc.Tab(ladder.ladder_tab(), tab_id="ladder", label="Ladder"),
+            dbc.Tab(samples.samples_tab(), tab_id="samples", label="Samples"),
+            dbc.Tab(sweep.sweep_tab(), tab_id="sweep", label="Sweep"),
             dbc.Tab(_token(), tab_id="token", label="What is this token?"),
             dbc.Tab(_controls(), tab_id="controls", label="Controls"),
             dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
@@ -197,6 +199,7 @@ def _fit() -> Node:
                         className="attune-row",
                     ),
                     html.Div(id="source-said", className="attune-note"),
+                    look_switch(),
                     html.Div(id="fit-estimate", className="attune-note"),
                     html.Div(
                         [
@@ -223,11 +226,12 @@ def _released() -> Node:
     """A mixture that others trained, by path or hub id; where it is from is asked by the form beside it."""
     return html.Section(
         [
-            html.Div([html.H3("Open a trained mixture")], className="attune-card-head"),
+            html.Div([html.H3("Trained mixtures of others")], className="attune-card-head"),
             html.P(
                 "A checkpoint of the method's authors (.ckpt, .pt, .safetensors) on this machine, or a repository of "
                 "the hub. The file names neither model nor block: site, block, texts and tokens are those of the form. "
-                "It is tried on activations first, then its regions are surveyed over the texts.",
+                "It is tried on activations first, then its regions are surveyed over the texts. The trial tells a "
+                "wrong model or site, not a neighbouring block: a mixture of block 9 passes for one of block 10.",
                 className="attune-note",
             ),
             html.Div(
@@ -237,6 +241,13 @@ def _released() -> Node:
                         dbc.Input(id="mixture-file", placeholder="path, owner/name or owner/name:file", size="sm"),
                     ),
                     html.Button("Open", id="mixture-open", className="attune-button", type="button"),
+                    html.Button(
+                        "Save the open fit so",
+                        className="attune-button",
+                        type="button",
+                        title="the fit that is open above, as a checkpoint that the authors' code reads",
+                        **{"data-files": "authors"},
+                    ),
                 ],
                 className="attune-row",
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.errors import UserError
 from analysis.mfa.ops.vectors import ListVectors, OpenVectors, SaveVectors
@@ -61,6 +61,16 @@ def list_vectors(
         strengths = {v["name"]: v["strength"] for v in taken or []}
     reply, panel = ask_for(lambda: ListVectors(spec_of(model), fit))
     return panel if reply is None else vector_table(reply.answer.vectors, strengths)
+
+
+# Reset is of the whole set-up: the regions on the sliders, and the vectors beside them.
+clientside_callback(
+    "(clicks, ids) => clicks ? ids.map(() => 0) : ids.map(() => dash_clientside.no_update)",
+    Output({"vector": ALL}, "value"),
+    Input("reset", "n_clicks"),
+    State({"vector": ALL}, "id"),
+    prevent_initial_call=True,
+)
 
 
 # Beside the sliders, since the strengths themselves stand in a tab below.

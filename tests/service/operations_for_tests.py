@@ -111,7 +111,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class SayLines(Operation[Lines]):
-    """A stream of numbered lines; a line of the journal for each."""
+    """A stream of numbered lines; a line of the journal for each. Its part "rest" can be ended."""
 
     kind: ClassVar[Kind] = "stream"
     name: str = ""
@@ -121,6 +121,8 @@ class SayLines(Operation[Lines]):
 
     def run(self, context: Context) -> Lines:
         for n in range(self.count):
+            if context.ended("rest"):
+                return Lines(n)
             _enter(self.journal, f"{self.name} {n}")
             time.sleep(self.seconds)
             context.line(n=n)

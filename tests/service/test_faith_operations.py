@@ -191,12 +191,17 @@ def test_rows_from_a_file(context: Context) -> None:
     }
     other = {**row, "row_id": "2", "label_type": "UNFAITHFUL_COT", "cot": "I looked it up. It is option A."}
     lines = [json.dumps(row), json.dumps(other), json.dumps({k: v for k, v in row.items() if k != "label_type"}), "{"]
-    rows = FaithFile(text="\n".join(lines))
+    rows = FaithFile(text="\n".join(lines), judged=True)
     made = perform(context, rows)
+    assert "The judge is " in made["sentence"] and "of its probability is on Yes or No" in made["sentence"]
     check_served_only_with_its_files(context, rows)
     assert made["items"] == 2 and [r["line"] for r in made["refused"]] == [3, 4]
     data = perform(context, FaithBoard(study=made["study"]))
     assert data["tiers"][0]["tier"] == "file" and data["tiers"][0]["items"] == 2
+    judge = {row["measure"]: row for row in data["rows"] if row["family"] == "judge"}
+    assert list(judge) == ["judge", "judge, another chain"] and judge["judge"]["auroc"]["file"]["n_faithful"] == 1
+    assert judge["judge, another chain"]["auroc"]["file"] is None, "both chains are of one question"
+    assert any("The judge is" in line for line in data["honesty"]) and "[Reasoning]" in data["judge_prompt"]
     with pytest.raises(UserError, match=r"Line 1: .*label"):
         perform(context, FaithFile(text=lines[2]))
     saved = perform(context, FaithRows(study=made["study"]))
@@ -216,6 +221,7 @@ def test_rows_from_a_file(context: Context) -> None:
         (lambda: FaithOwn(question=" "), "no question"),
         (lambda: FaithOwn(question="a", samples=0), "samples"),
         (lambda: FaithFile(text=" "), "no rows"),
+        (lambda: FaithFile(text="{}", judged=1), "either asked or not"),
     ],
 )
 def test_bad_input_is_refused_at_the_edge(make: Any, words: str) -> None:

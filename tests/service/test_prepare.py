@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Listener
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,21 @@ from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.engine.worker import Server
 from analysis.errors import Cancelled
-from analysis.prepare import products
+from analysis.home import folder
+from analysis.prepare import products, tickets
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.view_ref import QuestionRef
-from tests.service.conftest import Desk
+from pages import common
+from pages.frame import prepare_runs
+from tests.service.conftest import Desk, until
 from tests.service.test_steering_operations import SPEC, tiny
 from tests.service.things_to_prepare import CLOCK, made, thing
 
 RUN = PrepareModel(SPEC)
+
+
+LINES: list[Connection] = []
+"""The worker's ends of what clients have opened: closed, the worker is dead to them."""
 
 
 @pytest.fixture
@@ -50,12 +59,14 @@ def counter(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
                 connection = listener.accept()
             except OSError:
                 return
+            LINES.append(connection)
             threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     whereabouts().write_text(json.dumps({"address": listener.address, "authkey": key.hex()}))
     yield desk
     listener.close()
+    LINES.clear()
 
 
 def test_pages_see_each_part_and_a_cancelled_run_goes_on(counter: Desk) -> None:
@@ -100,6 +111,34 @@ def test_questions_are_answered_while_a_part_is_made(counter: Desk, monkeypatch:
     client.ask(RUN, on_progress=look)
     assert asked[0].startswith("A: nothing yet; the first result takes about 1 s.")
     assert made() == "a0 b0 c0 a1"
+
+
+def test_a_run_goes_on_by_itself_after_the_worker_or_the_program_has_died(
+    counter: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common.client.cache_clear()
+    monkeypatch.setattr(CLOCK, "wait", lambda _: time.sleep(0 if made().count(" ") > 1 else 0.05))
+    prepare_runs.begin_run(RUN, "", "/steering")
+    until(lambda: made() == "a0", what="a part is made")
+    for line in LINES:
+        with contextlib.suppress(OSError):
+            socket.socket(fileno=os.dup(line.fileno())).shutdown(socket.SHUT_RDWR)
+    until(lambda: made() == "a0 b0 c0 a1", what="the run has gone on")
+    until(lambda: not list(folder("prepare").iterdir()), what="its note is gone")
+    runs = [row.state for row in counter.book.listing() if row.operation == "PrepareModel"]
+    assert runs == ["done", "cancelled"]
+
+    child = os.fork()
+    if not child:
+        tickets.begin(RUN, "/neurons").next_try()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert prepare_runs.take_up_runs() == 1
+    until(lambda: not list(folder("prepare").iterdir()), what="the run of the last program has ended")
+    newest = counter.book.listing()[0]
+    assert (newest.operation, newest.state, newest.link) == ("PrepareModel", "done", "/neurons")
+    assert made() == "a0 b0 c0 a1" and prepare_runs.take_up_runs() == 0
+    common.client.cache_clear()
 
 
 def killed(root: Path, model: Any, after: Callable[[], bool]) -> bool:

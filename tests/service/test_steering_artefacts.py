@@ -21,13 +21,13 @@ from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
-from analysis.mfa.checkpoint import write_checkpoint
+from analysis.mfa.checkpoint import read_checkpoint, write_checkpoint
 from analysis.mfa.library import RegionSet, open_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops import released as ops_released
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionMap
 from analysis.mfa.ops.released import OpenMixture
-from analysis.mfa.ops.setup import SaveSetup
+from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.ops.steer import SteerControls, SteerNext
 from analysis.mfa.ops.vectors import ListVectors, OpenVectors, SaveVectors
 from analysis.mfa.pipeline import WINDOW, Wanted, fit_store
@@ -36,6 +36,7 @@ from analysis.mfa.settings import RegionSetting, SteeringSettings, VectorSetting
 from analysis.mfa.sources import place_of
 from analysis.mfa.vectors import VECTORS
 from analysis.models.sites import Site
+from analysis.portable.ops.files import SaveArtefact, waiting
 from analysis.progress import silent
 from analysis.steering import Add, steer
 from analysis.steering.vectors import read_vectors, write_safetensors
@@ -88,6 +89,13 @@ def test_a_released_mixture_is_an_ordinary_fit(home: SimpleNamespace) -> None:
     rows = [(r["size"], r["top_share"], r["theme"]) for r in fit.manifest["regions"]]
     assert rows == [(r["size"], r["top_share"], r["theme"]) for r in home.fit.manifest["regions"]]
     assert torch.allclose(fit.spread("varimax"), home.fit.spread("varimax"), atol=1e-2)
+    assert f"Whether it is of block {LAYER} or of one beside it" in data["sentence"]
+    written = home.context.perform(SaveArtefact(SPEC, "fit", fit.name, layout="authors")).data
+    assert written["name"] == f"{fit.name}.ckpt"
+    back, facts = read_checkpoint(waiting("outgoing", written["token"]))
+    assert torch.allclose(back.loadings, fit.parameters.loadings, atol=1e-5) and facts["extra"]["layer"] == LAYER
+    with pytest.raises(UserError, match="authors' layout is one of fits of regions"):
+        home.context.perform(SaveArtefact(SPEC, "vectors", brought(home, {1: fit.mean}), layout="authors"))
     assert fit.manifest["released"]["format"] == "B" and len(fit.manifest["released"]["sha256"]) == 64
     title = next(t for t in home.context.perform(ListFits(SPEC)).data["fits"] if t["name"] == fit.name)["title"]
     assert title == f"{fit.site.label}: 4 regions, some_l4.ckpt, {fit.name[-6:]}"
@@ -199,7 +207,9 @@ def next_logits(home: SimpleNamespace, made: list[Any]) -> torch.Tensor:
     return logits
 
 
-def test_vectors_of_others_steer_beside_regions_and_their_cosines_are_said(home: SimpleNamespace) -> None:
+def test_vectors_of_others_steer_beside_regions_and_their_cosines_are_said(
+    home: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _, fit = opened(home)
     away = fit.parameters.means[2] - fit.mean
     rows = {0: torch.linspace(-1, 1, len(away)), LAYER: -2 * away}
@@ -223,8 +233,26 @@ def test_vectors_of_others_steer_beside_regions_and_their_cosines_are_said(home:
     table = home.context.perform(SteerControls(SPEC, TEXT, False, alone)).data
     assert [row["name"] for row in table["rows"]] == ["the set-up", "random direction"]
     assert table["left_out"] == ["random region"] and table["rows"][0]["kl"] != table["rows"][1]["kl"] > 0
-    assert home.context.perform(SaveSetup(SPEC, settings)).data["interventions"] == 3
+    saved = home.context.perform(SaveSetup(SPEC, settings))
+    assert saved.data["interventions"] == 3
     assert "vectors" not in SteeringSettings(fit.name).to_dict()  # addresses and keys of before stay as they are
+
+    # The file of the set-up opens on a machine that has neither the fit nor the vectors.
+    body = saved.arrays["file"].tobytes()
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / "elsewhere"))
+    there = Context(home.context.residents, ResultStore(tmp_path / "results"))
+    opened_there = there.perform(OpenSetup(SPEC, base64.b64encode(body).decode())).data
+    assert f"came with it and are in the list now: {name}." in " ".join(opened_there["remarks"])
+    steer_there = SteeringSettings.from_dict(opened_there["steer"])
+    assert steer_there.vectors == settings.vectors and steer_there.fit != fit.name
+    assert there.perform(SteerNext(SPEC, TEXT, False, steer_there)).data["kl"] == pytest.approx(kl, rel=1e-3)
+    again = there.perform(OpenSetup(SPEC, base64.b64encode(body).decode())).data["remarks"]
+    assert not any("came with it" in remark for remark in again)
+    assert str(home.place) not in body.decode("latin-1"), "nothing of this machine's folders travels"
+    changed = body.replace(b"others.0.direction.0", b"others.0.direction.9")
+    assert changed != body
+    with pytest.raises(UserError, match="vectors that came with this set-up cannot be read"):
+        there.perform(OpenSetup(SPEC, base64.b64encode(changed).decode()))
 
 
 def test_vectors_of_another_model_are_refused(home: SimpleNamespace) -> None:

@@ -24,8 +24,9 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
-from analysis.errors import UserError
+from analysis.errors import Cancelled, UserError
 from analysis.home import folder
+from analysis.mfa import evaluate
 from analysis.mfa.library import REGION_SETS, RegionSet, open_fit, save_fit
 from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
@@ -39,8 +40,10 @@ from analysis.mfa.ops.regions import (
     RegionMap,
     RenameRegion,
 )
+from analysis.mfa.ops.samples import SteerSamples
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.ops.steer import SteerControls, SteerNext, SteerText, StrengthForKL
+from analysis.mfa.ops.sweep import SteerSweep
 from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
@@ -359,13 +362,83 @@ def test_each_rung_of_a_ladder_is_the_text_at_its_strength(bench: Bench, by: Any
         SteerLadder(SPEC, TEXT, False, settings, 3)
 
 
+def test_each_sample_is_the_text_of_its_seed_and_controls_cost_what_the_set_up_costs(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.6), mode="add")
+    asked = SteerSamples(SPEC, TEXT, False, settings, 3, 6, 0.8, 0.95, 5)
+    found = SteerSamples.answer_from(bench.perform(asked))
+    arms = {arm.name: arm for arm in found.arms}
+    assert list(arms) == ["base", "steered", "region", "direction"] and found.seeds == (5, 6, 7)
+    for seed, base, steered in zip(found.seeds, arms["base"].texts, arms["steered"].texts, strict=True):
+        alone = bench.data(SteerText(SPEC, TEXT, False, settings, count=6, temperature=0.8, seed=seed))
+        assert list(base.ids) == alone["base"]["ids"] and list(steered.ids) == alone["steered"]["ids"]
+        assert steered.mean_kl == pytest.approx(alone["steered"]["mean_kl"], rel=1e-3, abs=1e-5) and base.mean_kl == 0
+    own = bench.data(SteerNext(SPEC, TEXT, False, settings))["kl"]
+    pushes = [push for name in ("region", "direction") for push in arms[name].pushes]
+    assert len(pushes) == 6 and arms["steered"].pushes[0].kl == pytest.approx(own, abs=1e-5)
+    assert all(push.met == (abs(push.kl - own) <= 0.02 * own + 1e-6) for push in pushes) and any(p.met for p in pushes)
+
+
+def test_one_text_can_be_ended_while_the_others_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = bench.steer(RegionSetting(1, 0.6))
+    bench.context.ended = lambda part: part == "steered-1" and len(bench.lines) > 6  # type: ignore[method-assign]
+    found = SteerSamples.answer_from(bench.perform(SteerSamples(SPEC, TEXT, False, settings, 2, 8)))
+    lengths = {arm.name: [len(text.ids) for text in arm.texts] for arm in found.arms}
+    assert 0 < lengths["steered"][1] < 8 and lengths["steered"][0] == 8 == lengths["base"][1]
+
+
+@pytest.mark.parametrize("over", ["blocks", "factors"])
+def test_a_cell_of_a_sweep_is_the_next_token_at_its_settings_and_cancelled_cells_stay(
+    bench: Bench, over: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = bench.steer(RegionSetting(1), mode="add")
+    asked = SteerSweep(SPEC, TEXT, False, settings, 1, over, words="lamp, box, key", target=0.05)
+    measured: list[float] = []
+    real = evaluate.gain_at_kl
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        measured.append(0.0)
+        if len(measured) == 7:  # in the second cell
+            raise Cancelled
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(evaluate, "gain_at_kl", counted)
+    with pytest.raises(Cancelled):
+        bench.perform(asked)
+    before = len(measured)
+    found = SteerSweep.answer_from(bench.perform(asked))
+    shape = (len(found.rows), len(found.columns))
+    reached = np.isfinite(found.gain)
+    assert found.gain.shape == shape and reached.any()
+    alone = SteerSweep(SPEC, TEXT, False, settings, 1, over, words="lamp, box, key", target=0.05, seed=1)
+    again = len(measured) - before
+    bench.perform(alone)
+    assert len(measured) - before - again > again  # what the cancelled one had measured was not measured again
+    for r, c in np.argwhere(reached)[:3]:
+        row, column, strength = found.rows[r], found.columns[c], float(found.strength[r, c])
+        if over == "blocks":
+            where = {"own": int(row) == LAYER, "layers": () if int(row) == LAYER else (int(row),)}
+            made = bench.steer(RegionSetting(1, strength), mode="add", **where)
+        else:
+            made = bench.steer(RegionSetting(1, strength, (row, column)), mode="add")
+        alone = bench.data(SteerNext(SPEC, TEXT, False, made))
+        target = column if over == "blocks" else 0.05
+        assert alone["kl"] == pytest.approx(target, rel=0.03)
+
+
+def test_samples_of_nothing_are_refused(bench: Bench) -> None:
+    with pytest.raises(UserError, match="same text"):
+        SteerSamples(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.6)), temperature=0.0)
+    with pytest.raises(UserError, match="No slider is moved"):
+        SteerSamples(SPEC, TEXT, False, bench.steer(RegionSetting(1)))
+
+
 def test_the_base_text_is_made_once_and_shared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     real = writing.generate_batch
 
-    def counted(loaded: Any, arms: Any, count: int) -> Any:
+    def counted(loaded: Any, arms: Any, count: int, **options: Any) -> Any:
         made.extend(len(arm.interventions) for arm in arms)
-        return real(loaded, arms, count)
+        return real(loaded, arms, count, **options)
 
     monkeypatch.setattr(writing, "generate_batch", counted)
     one = written(bench, bench.steer(RegionSetting(1, 0.5)))

@@ -78,6 +78,15 @@ def test_the_answer_of_a_stream_is_there_without_asking_again(service: Service, 
     assert Client().reply(question).answer.said == 3 and len(lines(journal)) == 6, "another client asks"
 
 
+def test_a_part_of_a_stream_ends_and_the_stream_is_answered(service: Service) -> None:
+    stream = service.client.stream(SayLines("parts", 10_000, 0.01), token="parts")
+    assert next(stream) == {"n": 0}
+    assert service.client.end_part("parts", "other") and service.client.end_part("parts", "rest")
+    *got, last = stream
+    assert last == {"said": len(got) + 1} and last["said"] < 10_000
+    assert not service.client.end_part("parts", "rest"), "it has ended"
+
+
 def test_closing_the_iterator_stops_the_worker_and_the_next_request_starts(service: Service, journal: str) -> None:
     stream = service.client.stream(SayLines("left", 10_000, 0.02, journal))
     assert next(stream) == {"n": 0}

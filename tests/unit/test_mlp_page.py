@@ -32,9 +32,10 @@ def test_a_view_survives_its_address() -> None:
     query = {
         "model": json.dumps(model), "fit": "block-25", "feature": "7", "with": "[3,1]", "tab": "tree", "text": "Once",
         "threshold": "0.4", "root": "3:12", "prompt": "I", "pole": "-1", "target": "0.1",
+        "chat": "true",
     }  # fmt: skip
     assert list(query) == names_of(FeaturesState)
-    state = FeaturesState(model, "block-25", 7, (3, 1), "tree", "Once", 0.4, "3:12", "I", -1, 0.1)
+    state = FeaturesState(model, "block-25", 7, (3, 1), "tree", "Once", 0.4, "3:12", "I", -1, 0.1, True)
     assert read(FeaturesState, query) == state
 
 

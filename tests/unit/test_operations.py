@@ -55,7 +55,7 @@ NAMES = sorted(catalogue.NAMES)
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
-    **{"revision": "v1", "file": "00"},
+    **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
     "text": "Another prompt.",
     "rotary": "pre",
@@ -112,6 +112,8 @@ OTHER: dict[str, Any] = {
     "probes": "opened-others",
     "given": "0" * 16,
     "by": "strength",
+    "over": "factors",
+    "words": "other",
     "files": (("probe.pt", "AA=="),),
     "block": 2,
     "neurons": (3, 5),
@@ -134,6 +136,8 @@ def example_of(name: str) -> Operation:
     needed = {
         "StrengthForKL": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerLadder": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
+        "SteerSamples": {"positive": "a", "negative": "b", "steer": SteeringSettings("fit", (RegionSetting(0, 0.5),))},
+        "SteerSweep": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
         "OthelloEdit": {"edits": ((19, 0),)},
@@ -161,8 +165,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = ("keep", "delete")
     elif name == "features" and isinstance(operation, FeatureOverlap):
         other = (1, 3)
-    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset"):
-        other = {"target": "a model", "most": 20, "dataset": "owner/name"}[name]
+    elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
+        other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):

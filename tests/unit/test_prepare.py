@@ -6,6 +6,7 @@ import dataclasses
 import io
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from analysis.models.spec import ModelSpec
 from analysis.prepare import products
 from analysis.prepare.answers import Budget
 from analysis.prepare.command import STOPPED, main, pages_of, parser, seconds_of, spec_of
+from analysis.prepare.describe import machine
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.prepare.plan import Want, plan
 from analysis.prepare.products import PAGES, PRODUCTS
@@ -201,6 +203,34 @@ def test_pages_are_told_what_a_budget_gives(context: Context, things: Callable[.
     done = {page.page: page for page in DescribePrepare(SPEC).run(context).pages}
     assert done["/steering"].ready and not done["/steering"].budgets
     assert done["/steering"].sentence == "A: level 1. Level 1 of a."
+
+
+def test_a_budget_in_which_nothing_is_made_is_not_offered(context: Context, things: Callable[..., None]) -> None:
+    things(thing("a", 2_000, 40_000), thing("b", 30_000, page="/neurons"), thing("c", 50, page="/mlp-features"))
+    answer = DescribePrepare(SPEC).run(context)
+    pages = {page.page: [(budget.name, budget.parts) for budget in page.budgets] for page in answer.pages}
+    assert pages["/steering"] == [("an hour", ("a (level 0)",)), ("overnight", ("a (level 0)",))]
+    assert pages["/neurons"] == [("9.2 h", ("b (level 0)",))], "as long as the part takes, and a little more"
+    assert [budget.name for budget in answer.budgets] == ["10 minutes", "an hour", "overnight"]
+    (only,) = next(page for page in answer.pages if page.page == "/neurons").budgets
+    assert only.seconds > 30_000 and run(context, only.seconds, "/neurons").parts
+
+
+def test_the_speed_is_measured_again_when_asked_and_its_time_is_said(context: Context, loaded: LoadedModel) -> None:
+    first = rate_of(loaded)
+    assert 0 < first.measured <= time.time() and 0 <= first.others <= 1
+    assert rate_of(loaded, first.measured).measured == first.measured
+    now = time.time()
+    again = DescribePrepare(SPEC, now).run(context)
+    assert rate_of(loaded).measured >= now
+    assert (
+        f"({loaded.facts.device}) at {time.strftime('%H:%M', time.localtime(rate_of(loaded).measured))}: "
+        in again.machine
+    )
+    assert "Other programs took 70 % of the processors meanwhile" in machine(
+        loaded.facts, dataclasses.replace(first, others=0.7)
+    )
+    assert "Other programs" not in machine(loaded.facts, dataclasses.replace(first, others=0.1))
 
 
 def test_a_level_without_room_is_not_offered(context: Context, things: Callable[..., None]) -> None:

@@ -40,6 +40,10 @@ def test_the_card_stands_above_an_empty_page_is_a_line_where_more_can_be_made_an
     preparation = Preparation((PAGE, replace(PAGE, page="/attention", products=())), (), 1, 1, "")
     assert page_of(preparation, "/steering") is PAGE
     assert choices(PAGE, preparation) == (SMALL, LARGE) and budget_of((SMALL,), 3_600.0) is SMALL
+    late = replace(preparation, budgets=(SMALL, LARGE))
+    assert choices(replace(PAGE, budgets=(LARGE,)), late) == (LARGE,), "nothing of the page fits into less"
+    assert choices(replace(PAGE, budgets=(SMALL,)), late) == (SMALL, LARGE)
+    assert budget_of((LARGE,), 600.0) is None and budget_of((LARGE,), None) is None
     assert page_of(preparation, "/attention") is None and page_of(preparation, "/model") is None
 
 

@@ -178,7 +178,8 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Board:
-    """The leaderboard of a study and all that stands beside it. ``study``: its name, "" for the bundled one."""
+    """The leaderboard of a study and all that stands beside it. ``study``: its name, "" for the bundled one;
+    ``judge_prompt``: what its judge was asked, "" if it has none."""
 
     studies: tuple[StudyName, ...]
     fingerprint: str
@@ -194,6 +195,7 @@ class Board:
     exhibits: tuple[Exhibit, ...] = ()
     honesty: tuple[str, ...] = ()
     published_note: str = ""
+    judge_prompt: str = ""
 
     def withheld(self, tier: str | None) -> str:
         """Why a tier's scores are not shown; "" if they are."""

@@ -180,8 +180,10 @@ class FaithOwn(Operation[OwnChains]):
             context.check, plain=self.plain, progress=portion(context.progress, 0.0, 0.5, "Writing chains"),
         )  # fmt: skip
         if not sample.items:
+            wrote = " ".join(sample.texts[0].split()) if sample.texts else ""
+            shown = f" The first one: “{wrote[:400]}{' …' if len(wrote) > 400 else ''}”" if wrote else ""
             raise UserError(
-                f"{sample.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
+                f"{sample.sentence} Allow more tokens, name the candidate answers, or ask otherwise.{shown}", "question"
             )
         study = scored(context, loaded, sample.items, self.simulator, "own chains", "the model's own chains", 0.5,
                        self.continued)  # fmt: skip
@@ -238,9 +240,11 @@ def scored(
     start: float,
     continued: bool = False,
     rows: bool = False,
+    end: float = 1.0,
 ) -> Any:
     """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
-    by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too."""
+    by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too;
+    ``start`` and ``end``: the part of the progress that it is."""
     from analysis.faithfulness.parts import chosen
     from analysis.faithfulness.study import score_items
 
@@ -254,7 +258,7 @@ def scored(
         second, words = reader_for(context, other), f"The simulator is {other.facts.label}."
 
     manifest = _manifest(loaded, title, command) | {"simulator": words}
-    return score_items(reader, items, manifest, second, portion(context.progress, start, 1.0), chosen(continued, rows))
+    return score_items(reader, items, manifest, second, portion(context.progress, start, end), chosen(continued, rows))
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:

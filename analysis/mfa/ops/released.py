@@ -62,7 +62,8 @@ class OpenMixture(Operation[NewFit]):
         sentence = (
             f"Kept as {name}: {facts['released']['origin']}, {len(facts['regions']):,} regions, of which {members:,} "
             f"have members among {facts['rows']:,} activations of these texts. Log-likelihood {facts['held_out']:,.1f} "
-            f"nats per activation; a single diagonal Gaussian has {facts['gaussian']:,.1f}."
+            f"nats per activation; a single diagonal Gaussian has {facts['gaussian']:,.1f}: so it is of this model and "
+            f"site. Whether it is of block {self.layer} or of one beside it, this cannot tell."
         )
         probe = (facts["held_out"], facts["gaussian"])
         answer = NewFit(name, (), sentence, {**self.to_params(), "fit": name}, probe)

@@ -17,6 +17,7 @@ from analysis.mfa.answers.steering import Generation, OpenedSetup, SetupFile
 from analysis.mfa.ops.regions import checksum_of
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
+from analysis.spoken import listed
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -39,6 +40,7 @@ class SaveSetup(Operation[SetupFile]):
         return checksum_of(self.steer.fit) + "".join(VECTORS.checksum(v.name) for v in self.steer.vectors)
 
     def run(self, context: Context) -> SetupFile:
+        from analysis.mfa.carried import with_vectors
         from analysis.mfa.library import fit_for
         from analysis.mfa.part import part_of, with_part
         from analysis.mfa.steering import interventions_of
@@ -67,6 +69,7 @@ class SaveSetup(Operation[SetupFile]):
         body = save_setup(None, setup)
         if self.steer.regions:
             body = with_part(body, part_of(fit, [row.region for row in self.steer.regions]))
+        body = with_vectors(body, self.steer)
         name = f"{fit.name}.attune.safetensors"
         return SetupFile(name, len(setup.interventions), np.frombuffer(body, np.uint8))
 
@@ -74,7 +77,8 @@ class SaveSetup(Operation[SetupFile]):
 @dataclass(frozen=True)
 class OpenSetup(Operation[OpenedSetup]):
     """A set-up file (base64), checked against the loaded model; the sliders that it came from, if it names them. Where
-    its fit is not here, or gives other vectors, the regions that travel in the file are put on the shelf."""
+    its fit is not here, or gives other vectors, the regions that travel in the file are put on the shelf; so are
+    vectors of others that it uses."""
 
     writes: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
@@ -85,6 +89,7 @@ class OpenSetup(Operation[OpenedSetup]):
             raise UserError("A set-up file has at most 16 MB.", "file")
 
     def run(self, context: Context) -> OpenedSetup:
+        from analysis.mfa.carried import keep_carried, vectors_in
         from analysis.mfa.part import keep_part, part_in
         from analysis.steering import check_setup, load_setup
 
@@ -92,9 +97,12 @@ class OpenSetup(Operation[OpenedSetup]):
             body = base64.b64decode(self.file, validate=True)
         except (binascii.Error, ValueError) as error:
             raise UserError("The file did not arrive whole. Choose it again.", "file") from error
-        setup, part = load_setup(body), part_in(body)
+        setup, part, carried = load_setup(body), part_in(body), vectors_in(body)
         loaded = context.model(self.model)
         remarks = check_setup(setup, loaded.facts)
+        names = keep_carried(carried, self.model, loaded.facts.fingerprint)
+        if names:
+            remarks.append(f"Steering vectors of others came with it and are in the list now: {listed(names)}.")
         steer, brought = _steer(setup.notes), None
         if steer is not None:
             remark = _changed(context, loaded, steer, setup)

@@ -94,7 +94,7 @@ class SteerControls(UnderSteering[ControlTable]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sentences(self.positive, self.negative)
+        check_sentences(self.positive, self.negative)
 
     def run(self, context: Context) -> ControlTable:
         from analysis.mfa.steering import interventions_of
@@ -166,7 +166,7 @@ def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: 
     return direction
 
 
-def _check_sentences(positive: str, negative: str) -> None:
+def check_sentences(positive: str, negative: str) -> None:
     for text, name in ((positive, "positive"), (negative, "negative")):
         if not isinstance(text, str) or len(text) > 20_000:
             raise UserError("Sentences for the difference of means: at most 20,000 characters on a side.", name)
@@ -224,7 +224,7 @@ class SteerText(UnderSteering[SteeredTexts]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sentences(self.positive, self.negative)
+        check_sentences(self.positive, self.negative)
 
     def run(self, context: Context) -> SteeredTexts:
         from analysis.mfa.steering import interventions_of

@@ -32,7 +32,9 @@ from analysis.qk.contrasts.spec import ContrastSpec
 if TYPE_CHECKING:
     from analysis.portable.belonging import Weights
     from analysis.portable.file import Opened
+    from analysis.shelf import Entry
 
+LAYOUTS = ("attune", "authors")
 TOKEN = re.compile(r"[0-9a-f]{32}")
 _WAIT = 3_600.0
 """Seconds that a file waits to be fetched, or to be opened."""
@@ -73,7 +75,8 @@ class ListShelf(Operation[ModelShelf]):
 @dataclass(frozen=True)
 class SaveArtefact(Operation[SavedFile]):
     """An artefact as one file, which then waits to be fetched. ``name``: the one that its page opens on if empty.
-    ``contrast`` and ``rotary``: the fitted contrast that is meant, which may lie in the result store."""
+    ``contrast`` and ``rotary``: the fitted contrast that is meant, which may lie in the result store. ``layout``:
+    Attune's own, or for a fit of regions the checkpoint of the method's authors."""
 
     kind: ClassVar[Kind] = "read"
     writes: ClassVar[bool] = True
@@ -82,12 +85,15 @@ class SaveArtefact(Operation[SavedFile]):
     name: str = ""
     contrast: ContrastSpec | None = None
     rotary: Annotated[str, Choice(("post", "pre"), words="The vectors")] = "post"
+    layout: Annotated[str, Choice(LAYOUTS, words="The layout")] = "attune"
 
     def run(self, context: Context) -> SavedFile:
         from analysis.portable.belonging import entry_for, weights_of
         from analysis.portable.contrasts import contrast_of
         from analysis.portable.file import write
 
+        if self.layout == "authors":
+            return self._checkpoint(entry_for(weights_of(context, self.model), self.artefact, self.name))
         target = new_place("outgoing")
         with target.open("xb") as file:
             if self.contrast is not None:
@@ -97,6 +103,20 @@ class SaveArtefact(Operation[SavedFile]):
                 entry = entry_for(weights_of(context, self.model), self.artefact, self.name)
                 size = write(self.artefact, entry, file)
         return SavedFile(target.name, f"{entry.name}{ENDING}", size)
+
+    def _checkpoint(self, entry: Entry) -> SavedFile:
+        """A fit as the authors' code reads it; what that layout has no place for (names, members, map) stays here."""
+        from analysis.mfa.checkpoint import write_checkpoint
+        from analysis.mfa.library import REGION_SETS
+
+        if self.artefact != "fit":
+            raise UserError(
+                f"The authors' layout is one of fits of regions; this is {kind_of(self.artefact).words}.", FIELD
+            )
+        fit, target = REGION_SETS.read(entry.path), new_place("outgoing")
+        known = ("model", "fingerprint", "layer", "site", "rows", "corpus")
+        write_checkpoint(fit.parameters, target, {name: fit.manifest[name] for name in known})
+        return SavedFile(target.name, f"{entry.name}.ckpt", target.stat().st_size)
 
 
 @dataclass(frozen=True)
@@ -109,13 +129,14 @@ class SavePack(Operation[SavedFile]):
 
     def run(self, context: Context) -> SavedFile:
         target = new_place("outgoing")
-        label = pack_to(context, self.model, target)
+        label = pack_to(context, self.model, target, presets=True)
         words = "-".join(re.findall(r"[a-z0-9]+", label.lower()))[:60] or "model"
         return SavedFile(target.name, f"{words}-attune-pack.zip", target.stat().st_size)
 
 
-def pack_to(context: Context, model: ModelSpec, target: Path) -> str:
-    """Write the pack of a model to a new file; the model's label. Raises UserError, and leaves no file."""
+def pack_to(context: Context, model: ModelSpec, target: Path, presets: bool = False) -> str:
+    """Write the pack of a model to a new file; the model's label. ``presets``: with one's own, which hold prompts.
+    Raises UserError, and leaves no file."""
     from analysis.portable.belonging import all_entries, row_of, weights_of
     from analysis.portable.contrasts import stored_contrasts
     from analysis.portable.pack import write_pack
@@ -130,7 +151,7 @@ def pack_to(context: Context, model: ModelSpec, target: Path) -> str:
         names = {entry.name for kind, entry in here if kind.name == "contrast"}
         entries = [*here, *((KINDS["contrast"], entry) for entry in stored if entry.name not in names)]
         try:
-            write_pack(weights, entries, file, [row_of(kind, entry).title for kind, entry in entries])
+            write_pack(weights, entries, file, [row_of(kind, entry).title for kind, entry in entries], presets)
         except BaseException:
             target.unlink()
             raise

@@ -21,15 +21,16 @@ LONGEST = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class DescribePrepare(Operation[Preparation]):
-    """What is there for a model, what can be made, and what that costs here. The first time it measures for a second or
-    two."""
+    """What is there for a model, what can be made, and what that costs here. It measures for a second or two, unless
+    that was done at or after ``since``, in seconds since 1970."""
 
     model: ModelSpec = ModelSpec("default")
+    since: Annotated[float, Real(0, 1e11, words="The time of the measurement")] = 0.0
 
     def run(self, context: Context) -> Preparation:
         from analysis.prepare.describe import preparation
 
-        return preparation(context, self.model)
+        return preparation(context, self.model, self.since)
 
 
 @dataclass(frozen=True)

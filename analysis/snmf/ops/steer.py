@@ -20,7 +20,7 @@ from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import Choice, Field, Real, Whole
+from analysis.fields import Choice, Field, Flag, Real, Whole
 from analysis.models.prompts import PromptText
 from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
@@ -77,8 +77,9 @@ class WithFeature(Operation[A], Generic[A]):
     def reads(self, context: Context) -> str:
         return checksum_of(self.fit)
 
-    def opened(self, context: Context, text: str) -> tuple[LoadedModel, Factorization, ReadPrompt]:
-        """Model, factorization and the prompt, read; UserError if they do not belong together."""
+    def opened(self, context: Context, text: str, chat: bool) -> tuple[LoadedModel, Factorization, ReadPrompt]:
+        """Model, factorization and the prompt, read, ``chat``: in the model's chat template; UserError if they do not
+        belong together."""
         from analysis.snmf.library import fit_for
 
         loaded = context.model(self.model)
@@ -86,7 +87,7 @@ class WithFeature(Operation[A], Generic[A]):
         fit.check_feature(self.feature)
         lowest = fit.site.layer - (fit.site.kind != "residual")
         try:
-            prompt = read_prompt(context, loaded, self.model, text, False, lowest)
+            prompt = read_prompt(context, loaded, self.model, text, chat, lowest)
         except UserError as error:
             raise UserError(error.message, "text") from error
         return loaded, fit, prompt
@@ -98,11 +99,12 @@ class FeatureEffect(WithFeature[SteeringComparison]):
 
     target: Target = 0.25
     text: Annotated[str, PromptText()] = ""
+    chat: Annotated[bool, Flag(words="The chat template")] = False
 
     def run(self, context: Context) -> SteeringComparison:
         from analysis.snmf.directions import ARMS, feature_direction
 
-        loaded, fit, prompt = self.opened(context, self.text)
+        loaded, fit, prompt = self.opened(context, self.text, self.chat)
         feature_direction(fit.components[self.feature])  # refused before anything is computed
         key = ("feature effect", fit.key, loaded.facts.fingerprint, hash_of(self.to_params()))
         comparison: SteeringComparison | None = context.memory.get(key)
@@ -176,13 +178,14 @@ class FeatureText(WithFeature[WrittenTexts]):
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0
     baseline: Annotated[str, Choice(BASELINES, words="The baseline")] = "none"
     baseline_strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength of the baseline")] = 0.0
+    chat: Annotated[bool, Flag(words="The chat template")] = False
 
     def run(self, context: Context) -> WrittenTexts:
         from analysis.snmf.directions import direction_of
         from analysis.snmf.steering import interventions_of
         from analysis.steering.writing import Writer
 
-        loaded, fit, prompt = self.opened(context, self.text)
+        loaded, fit, prompt = self.opened(context, self.text, self.chat)
         wanted = {"steered": ("feature", self.strength)}
         if self.baseline != "none":
             wanted["control"] = (self.baseline, self.baseline_strength)

@@ -14,7 +14,7 @@ Scripted = Callable[..., Page]
 # The arguments of gather: strengths dragged and released, factors dragged and released, and the rest.
 GATHER = """({ changed = [], dragged = [null], released = [0.5] }) => {
   dash_clientside.callback_context.triggered = changed.map((name) => ({ prop_id: '{"strength":7}.' + name, value: 1 }));
-  return dash_clientside.attune.gather(dragged, released, [null, null], [0.1, -0.2], "add", "all", null, true,
+  return dash_clientside.attune.gather(dragged, released, [null, null], [0.1, -0.2], "add", "all", null, true, true,
     [-1.5, null], "fit", [{ region: 7 }], [{ strength: 7 }], [{ factor: 0, region: 7 }, { factor: 1, region: 7 }],
     [{ vector: "happy" }, { vector: "sad" }]); }"""
 DRAWN = {
@@ -37,7 +37,7 @@ def test_sliders_become_one_plain_question(scripted: Scripted) -> None:
 
 
 def test_nothing_is_asked_until_the_sliders_stand_there(scripted: Scripted) -> None:
-    call = "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, [], {}, {}, [], [], [])"
+    call = "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, true, [], {}, {}, [], [], [])"
     page = scripted()
     page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
     assert page.evaluate(call.format("'fit'", "[{ region: 7 }]")) == "unchanged"

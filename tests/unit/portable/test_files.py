@@ -131,6 +131,32 @@ def test_names_of_regions_travel_with_their_fit(tmp_path: Path, empty_home: Call
     assert labels_of("block-15") == {"3": "mine"}
 
 
+def test_presets_travel_with_their_fit_in_packs_alone(tmp_path: Path, empty_home: Callable[[], None]) -> None:
+    from analysis.mfa.presets import keep_preset, presets
+    from analysis.mfa.settings import RegionSetting, SteeringSettings
+    from analysis.portable.file import entry_of, write
+
+    generation = {"steer-prompt": "A secret prompt", "count": 7}
+    keep_preset("Ships", SteeringSettings("block-15", (RegionSetting(3, 0.5),)), generation)
+    keep_preset("Of another fit", SteeringSettings("block-10", (RegionSetting(3, 0.5),)), generation)
+    save_file("fit", "block-15", tmp_path / "a.safetensors")
+    assert b"A secret prompt" not in (tmp_path / "a.safetensors").read_bytes()
+    with (tmp_path / "b.safetensors").open("xb") as file:
+        write("fit", entry_of("fit", "block-15"), file, presets=True)
+    empty_home()
+    keep_preset("Ships", SteeringSettings("block-15", (RegionSetting(9, 0.1),)), {})  # stays
+    opened = open_file(tmp_path / "b.safetensors")
+    assert opened.presets == 1 and opened.sentence.endswith("1 preset came with it.")
+    own = {p.name: p for p in presets() if p.own}
+    assert list(own) == ["Ships", "Ships (2)"] and own["Ships"].steer.regions[0].region == 9
+    assert own["Ships (2)"].generation == generation and own["Ships (2)"].steer.fit == opened.name
+    assert open_file(tmp_path / "b.safetensors").presets == 0  # again: they are there
+    body = (tmp_path / "b.safetensors").read_bytes()
+    (tmp_path / "c.safetensors").write_bytes(body.replace(b'\\"strength\\": 0.5', b'\\"strength\\": 9.5'))
+    with pytest.raises(UserError, match="strength of a region must be"):
+        open_file(tmp_path / "c.safetensors")
+
+
 def test_a_model_in_a_folder_is_named_without_its_path(tmp_path: Path, empty_home: Callable[[], None]) -> None:
     from analysis.models.spec import ModelSpec
 

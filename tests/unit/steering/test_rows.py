@@ -84,6 +84,9 @@ def test_rows_equal_single_runs_on_every_architecture(name: str) -> None:
 def test_rows_equal_single_runs_for_all_operators_and_positions(drawn: list[Any]) -> None:
     arms = [Arm(Row(tuple(ids), heat, 0.95, seed), [k(w) for k, w in made]) for ids, made, heat, seed in drawn]
     assert_equal(own_tiny("llama"), arms, 4)
+    plain, idle = Arm(arms[0].row), Arm(arms[0].row, [Interpolate(Site(1), A, 0.0), Add(Site(2), B, 0.0)])
+    *_, first, second = together(own_tiny("llama"), [*arms, plain, idle], 3)
+    assert all(torch.equal(a.logits, b.logits) for a, b in zip(first, second, strict=True))
 
 
 def test_idle_rows_are_the_unsteered_text_bit_for_bit() -> None:
