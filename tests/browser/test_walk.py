@@ -41,7 +41,7 @@ ANSWERED = {
     "/faithfulness": "#fth-list .fth-row",
     "/validation": "#toy-train",
     "/findings": ".fnd-main",
-    "/model": "#source",
+    "/model": "#residents .attune-works",
 }
 MOST = 100_000
 """Bytes that all callbacks together may send while a page opens."""
