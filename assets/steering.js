@@ -26,8 +26,25 @@
       return seen.get(key);
     });
   }
+  // When steering acts, of the five controls; a number that cannot be used is said, and the set-up stays as it was.
+  function gateOf([after, kind, region, side, value], where, first) {
+    const whole = (n) => Number.isInteger(n) && n >= 0, words = [], chosen = {};
+    const wrong = (said) => ({ wrong: true, words: said });
+    if (!whole(after) || after > 4000) return wrong("“From written token” must be a whole number from 0 to 4,000.");
+    if (after && where === "prompt") return wrong("The prompt is read before any token is written: set “From written token” to 0.");
+    if (after) { chosen.after = after; words.push("after " + after + " written tokens"); }
+    if (kind !== "none") {
+      const number = region === null || region === undefined || region === "" ? first : region;
+      if (!whole(number)) return wrong("The gate reads a region by its number. Put one on the sliders, or type it.");
+      if (typeof value !== "number" || !(Math.abs(value) <= 1000)) return wrong("The value of the gate must be a number from -1,000 to 1,000.");
+      chosen.gate = { kind, region: number, side, value };
+      const what = kind === "responsibility" ? "responsibility of" : "projection on the direction of";
+      words.push("while the " + what + " region " + number + " is " + side + " " + value);
+    }
+    return { set: chosen, words: words.length ? "Steers only " + words.join(", and ") + "." : "" };
+  }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, times, fit, rows, sids, fids, vids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, after, kind, read, side, value, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -37,6 +54,10 @@
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
+    const gate = gateOf([after, kind, read, side, value], where, regions.length ? regions[0].region : null);
+    set("gate-said", { children: gate.words });
+    if (gate.wrong) return none();
+    Object.assign(steer, gate.set);
     // Without a block of its own or another nothing would be steered, so the fit's own stays on.
     if (own === false && (steer.layers.length || vectors.length)) steer.own = false;
     if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
@@ -118,10 +139,10 @@
       save("ladder-strength-" + n, Math.round(rung.strength * 1000) / 1000);
     });
   }
-  const { stop, write } = attune.writer("");
+  const { paint, stop, write } = attune.writer("");
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
-    gather, mapClick, rowsSet, saveBytes, startLadder: ladder.write, startStream: write, stopLadder: ladder.stop,
-    stopStream: stop, takeCell, underHand,
+    gather, mapClick, paintTexts: paint, rowsSet, saveBytes, startLadder: ladder.write, startStream: write,
+    stopLadder: ladder.stop, stopStream: stop, takeCell, underHand,
   });
 })();

@@ -2,7 +2,7 @@
 // the model at its next token.
 (function () {
   const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
-  const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
+  const { colours, tokensOf } = window.dash_clientside.attune;
   const TEXTS = ["base", "steered", "control"];
   /** By the prefix of a page's boxes: what ends one of its texts. */
   const ends = new Map();
@@ -10,15 +10,18 @@
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
    * control-text (or other `texts`); what is said of them goes to stream-state and stream-error. At the end of all of
-   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text.
+   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text,
+   * `ended` the last line and the question.
    */
-  function writer(prefix, texts = TEXTS, other = () => {}) {
+  function writer(prefix, texts = TEXTS, other = () => {}, ended = () => {}) {
     const box = (of) => byId(prefix + of + "-text");
     const say = (state, error) => {
       set(prefix + "stream-state", { children: state });
       if (error !== undefined) set(prefix + "stream-error", { children: error });
     };
     let running = null;
+    const colour = colours(prefix, box);
+    tokensOf({ prefix, colours: colour, boxes: Object.fromEntries(texts.map((of) => [prefix + of + "-text", of])) });
     // Buttons that end one text are seen while texts are written (attune.css).
     const writing = (now) => {
       set(prefix + "stop", { disabled: !now });
@@ -30,29 +33,25 @@
     function add(piece) {
       const host = box(piece.of);
       if (!host) return;
-      host.append(element("span", { class: "attune-piece" }, piece.text));
+      const span = element("span", { class: "attune-piece" }, piece.text);
+      host.append(span);
+      colour.add(piece.of, piece.id, span);
       host.scrollTop = host.scrollHeight;
-    }
-    function mark({ of, start, kl, surprise }) {
-      const host = box(of);
-      kl.forEach((value, i) => {
-        const span = host && host.children[start + i];
-        if (!span) return;
-        span.style.setProperty("--shade", shade(value));
-        span.title = "KL to unsteered " + value.toFixed(2) + " nats; surprise " + surprise[i].toFixed(2) + " nats unsteered";
-      });
     }
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
         if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
-      } else if (line.marks) mark(line.marks);
+      } else if (line.marks) colour.mark(line.marks);
+      else if (line.room !== undefined) { if (byId(prefix + "room")) set(prefix + "room", { children: line.room }); }
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
+        colour.end(line);
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
+        ended(line, mine.asked);
       } else other(line);
     }
     function stop(clicks) {
@@ -74,6 +73,8 @@
       texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
+      const { begin, of } = asked.params;
+      colour.clear(begin && begin.length ? { [of]: begin.length } : {});
       writing(true);
       say("Waiting for the model …", "");
       try {
@@ -87,11 +88,14 @@
       if (running === mine) { running = null; writing(false); }
       return none();
     }
-    return { stop, write };
+    /** Another colouring was chosen. */
+    const paint = () => { colour.paintAll(); return none(); };
+    return { paint, stop, write };
   }
 
   /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
-  const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
+  const refOfWritten = (ref, asked, colour) => (ref && asked && ref.turn === asked.turn
+    ? { ...ref, options: { ...ref.options, ...(colour ? { colour } : {}) } } : null);
 
   /** The button that ends one text of a page, `label`, while the others go on. */
   const endButton = (prefix, part, label) => element("button", { type: "button", class: "attune-small", title: "End this text",

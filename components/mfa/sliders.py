@@ -143,9 +143,30 @@ def more_options(modes: list[dict[str, str]], places: list[dict[str, str]], bloc
                     searchable=False,
                 ),
             ),
+            *_gate_options(),
         ],
         className="attune-options",
     )
+
+
+def _gate_options() -> list[Node]:
+    """On which tokens steering acts, beyond where they stand."""
+    kinds = [
+        {"label": "always", "value": "none"},
+        {"label": "only while a region's responsibility", "value": "responsibility"},
+        {"label": "only while the projection on a region's direction", "value": "projection"},
+    ]
+    sides = [{"label": "is above", "value": "above"}, {"label": "is below", "value": "below"}]
+    return [
+        _labelled("From written token", dbc.Input(id="gate-after", type="number", step="any", value=0, size="sm")),
+        _labelled("Gate", dcc.Dropdown(kinds, "none", id="gate-kind", clearable=False, searchable=False)),
+        _labelled(
+            "Its region",
+            dbc.Input(id="gate-region", type="number", step="any", size="sm", placeholder="the first one above"),
+        ),
+        _labelled("Side", dcc.Dropdown(sides, "above", id="gate-side", clearable=False, searchable=False)),
+        _labelled("Value", dbc.Input(id="gate-value", type="number", step="any", value=0.5, size="sm")),
+    ]
 
 
 def _labelled(text: str, field: Node) -> Node:

@@ -19,14 +19,13 @@ from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Outputs, Typed
 from pages.common import ask_for, spec_of
 from pages.state import write
-from pages.steering.state import PATH, SteeringState, plain_rows, rows_on
+from pages.steering.state import HOW, PATH, SteeringState, how_of, plain_rows, rows_on
 
 GENERATION = ("steer-prompt", "steer-chat", "count", "temperature", "top-p", "seed")
 """The controls that say how a text is generated."""
-_HOW = ("mode", "where", "layers", "own-block", "rotation")
 _NOTHING = {
     "rows": no_update,
-    "how": dict.fromkeys(_HOW, no_update),
+    "how": dict.fromkeys(HOW, no_update),
     "generation": dict.fromkeys(GENERATION, no_update),
     "vectors": no_update,
     "preset": no_update,
@@ -89,7 +88,7 @@ def _rows() -> Node:
 @callback(
     output={
         "rows": Output("on-sliders", "data", allow_duplicate=True),
-        "how": {name: Output(name, "value", allow_duplicate=True) for name in _HOW},
+        "how": {name: Output(name, "value", allow_duplicate=True) for name in HOW},
         "generation": {name: Output(name, "value", allow_duplicate=True) for name in GENERATION},
         "vectors": Output("vectors-set", "data"),
         "preset": Output("preset-said", "children", allow_duplicate=True),
@@ -152,7 +151,7 @@ def _onto(
         }
     return _NOTHING | {
         "rows": plain_rows(rows_on(steer)),
-        "how": dict(zip(_HOW, (steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation), strict=True)),
+        "how": dict(zip(HOW, how_of(steer), strict=True)),
         "generation": {name: generation.get(name) for name in GENERATION},
         "vectors": steer.to_dict().get("vectors", []),
         place: message,

@@ -18,7 +18,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import press, queue_stores
 from pages.state import names_of, read
-from pages.steering import keep, ladder, samples, sliders, sweep, vectors
+from pages.steering import alternatives, chat, keep, ladder, samples, sliders, sweep, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -30,7 +30,7 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE, TEXTS
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (keep, ladder, samples, sliders, sweep, vectors)
+CALLBACKS = (alternatives, chat, keep, ladder, samples, sliders, sweep, vectors)
 card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE, samples.SAMPLES, sweep.SWEEP)
 
 MODES = [
@@ -42,7 +42,10 @@ MODES = [
 PLACES = [
     {"label": "all positions but the first", "value": "not_first"},
     {"label": "all positions", "value": "all"},
+    {"label": "the prompt only", "value": "prompt"},
     {"label": "generated positions only", "value": "generated"},
+    {"label": "the model's thinking only", "value": "thinking"},
+    {"label": "its answer only, without thinking", "value": "answer"},
 ]
 CONTROL_TEXTS = [
     {"label": "no third text", "value": "none"},
@@ -111,6 +114,8 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         dcc.Store(id="saved-file"),
         dcc.Store(id="fits-changed", data=0),
         *ladder.stores(),
+        *alternatives.stores(),
+        *chat.stores(state.talk),
         *samples.stores(),
         *sweep.stores(),
         html.Div(id="steer-sink", hidden=True),
@@ -170,9 +175,10 @@ def _steer() -> Node:
             ),
             html.Div(id="sliders", className="attune-sliders"),
             html.Div(id="vectors-on", className="attune-note"),
+            html.Div(id="gate-said", className="attune-note", **{"aria-live": "polite"}),
             html.Div(id="target-said", className="attune-note", **{"aria-live": "polite"}),
             html.Details(
-                [html.Summary("How, where, and at which blocks"), more_options(MODES, PLACES, [])],
+                [html.Summary("How, where, when, and at which blocks"), more_options(MODES, PLACES, [])],
                 id="options",
             ),
             html.Div(id="slider-error"),
@@ -220,11 +226,7 @@ def _texts(state: SteeringState) -> Node:
             className="attune-texts",
             id="texts",
         ),
-        html.Div(
-            "Each token is shaded by the KL of the unsteered model's prediction from the steered one: what "
-            "steering cost there.",
-            className="attune-note",
-        ),
+        *alternatives.below_texts(),
         html.Div(id="readouts", className="attune-readouts"),
         controls=html.Div(
             [

@@ -19,7 +19,17 @@ from components.mfa.sliders import END, region_sliders
 from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.state import names_of
-from pages.steering.state import Row, SteeringState, plain_rows, rows_of, rows_on, settings_at_start, settings_of
+from pages.steering.state import (
+    HOW,
+    Row,
+    SteeringState,
+    how_of,
+    plain_rows,
+    rows_of,
+    rows_on,
+    settings_at_start,
+    settings_of,
+)
 
 START_STRENGTH, START_MODE = 0.6, "add"
 FIRST = ("small", "grammar", "token", "mixed", "theme")
@@ -199,6 +209,7 @@ clientside_callback(
     Input("layers", "value"),
     Input("own-block", "value"),
     Input("rotation", "value"),
+    *[Input(f"gate-{name}", "value") for name in ("after", "kind", "region", "side", "value")],
     Input({"vector": ALL}, "value"),
     State("region-fit", "value"),
     State("on-sliders", "data"),
@@ -209,18 +220,10 @@ clientside_callback(
 )
 
 
-@callback(
-    Output("mode", "value"),
-    Output("where", "value"),
-    Output("layers", "value"),
-    Output("own-block", "value"),
-    Output("rotation", "value"),
-    Input("start-steer", "data"),
-)
-def options_of_address(start: Json) -> tuple[str, str, list[int], bool, str]:
-    """How, where and at which blocks, as the address says."""
-    steer = settings_at_start(start) or SteeringSettings(mode=START_MODE)
-    return steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation
+@callback([Output(name, "value") for name in HOW], Input("start-steer", "data"))
+def options_of_address(start: Json) -> tuple[Json, ...]:
+    """How, where, when and at which blocks, as the address says."""
+    return how_of(settings_at_start(start) or SteeringSettings(mode=START_MODE))
 
 
 @callback(Output("layers", "options"), Input("regions", "data"), prevent_initial_call=True)
@@ -291,6 +294,7 @@ clientside_callback(
     Input("top-p", "value"),
     Input("count", "value"),
     Input("steer-tab", "active_tab"),
+    Input("chat-kept", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )

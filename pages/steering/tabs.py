@@ -11,7 +11,7 @@ from components.kit.names import progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from pages.presses import press
-from pages.steering import ladder, samples, sweep
+from pages.steering import chat, ladder, samples, sweep
 from pages.steering.controls import CONTROLS, TABLE
 from pages.steering.fitting import CURVE, look_switch
 from pages.steering.regions import REGION
@@ -30,6 +30,7 @@ def tabs(open_tab: str) -> Node:
             dbc.Tab(ladder.ladder_tab(), tab_id="ladder", label="Ladder"),
             dbc.Tab(samples.samples_tab(), tab_id="samples", label="Samples"),
             dbc.Tab(sweep.sweep_tab(), tab_id="sweep", label="Sweep"),
+            dbc.Tab(chat.chat_tab(), tab_id="chat", label="Conversation"),
             dbc.Tab(_token(), tab_id="token", label="What is this token?"),
             dbc.Tab(_controls(), tab_id="controls", label="Controls"),
             dbc.Tab(_fit(), tab_id="fit", label="Fit another"),

@@ -126,7 +126,7 @@ def options_of(reply: Reply[SteeredTexts]) -> TextsOptions:
     asked = SteerText.from_params(reply.question.params)
     strengths = tuple((f"region {r.region}", r.strength) for r in asked.steer.regions if not r.idle)
     strengths += tuple((v.name, v.strength) for v in asked.steer.vectors if v.strength)
-    return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer))
+    return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer), when=asked.steer.when)
 
 
 # While a text is being written, there is none that could be pinned.
@@ -135,6 +135,7 @@ clientside_callback(
     TEXTS.ref,
     Input("written-ref", "data"),
     Input("ask-text", "data"),
+    Input("colour", "value"),
 )
 
 
