@@ -171,7 +171,7 @@ def _best(sweep: Sweep) -> tuple[int, int] | None:
 
 
 def _caption(sweep: Sweep) -> str:
-    words = ", ".join(t.strip() for t in sweep.tokens[:WORDS])
+    words = ", ".join(t.strip("␣ ") for t in sweep.tokens[:WORDS])
     more = f" and {len(sweep.tokens) - WORDS} more" if len(sweep.tokens) > WORDS else ""
     if sweep.over == "blocks":
         what = (
