@@ -1,12 +1,14 @@
 # Two commands: `make run` and `make test`. Both set up what they need in .venv, once.
 .DEFAULT_GOAL := run
-.PHONY: run test setup check unit browser bench clean
+.PHONY: run test setup model check unit browser bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
+# Each process of a test run would compile every module anew where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 # glibc then keeps freed buffers for the next tensor; asking the kernel anew each time is dear on virtual machines.
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967295
 export MALLOC_TRIM_THRESHOLD_ ?= 2147483648
@@ -14,7 +16,9 @@ export MALLOC_TRIM_THRESHOLD_ ?= 2147483648
 run: setup
 	@$(BIN)/python app.py $(ARGS)
 
-setup: $(VENV)/ready.stamp
+setup: model
+
+model: $(VENV)/ready.stamp
 	@$(BIN)/python -m analysis.models.default
 
 $(VENV)/python.stamp:
@@ -29,13 +33,17 @@ $(VENV)/ready.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/ready.stamp
-	@echo "Installing what the tests need"
-	@$(PIP) install -c constraints.txt -e ".[dev]"
+$(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	@echo "Installing what Attune and its tests need (a few minutes the first time)"
+	@$(PIP) install -c constraints.txt torch -e ".[dev]"
 	@$(BIN)/python scripts/chromium.py
-	@touch $@
+	@touch $(VENV)/ready.stamp $@
 
-test: setup $(VENV)/test.stamp check unit browser
+# The model is made on one core while the code is checked on the other.
+test: $(VENV)/test.stamp
+	@$(MAKE) --no-print-directory -j 2 model check
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory browser
 
 check: $(VENV)/test.stamp
 	@$(BIN)/ruff check .
@@ -47,10 +55,12 @@ check: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service tests/unit -n 2 --dist loadfile
 
-browser: setup $(VENV)/test.stamp
-	@$(BIN)/python -m pytest tests/browser -n 2 --dist loadfile --durations=10
+browser: $(VENV)/test.stamp
+	@$(BIN)/python -m analysis.models.default
+	@$(BIN)/python -m pytest tests/browser -n 2 --durations=10
 
-bench: setup $(VENV)/test.stamp
+bench: $(VENV)/test.stamp
+	@$(BIN)/python -m analysis.models.default
 	@$(BIN)/python -m benchmarks
 
 clean:

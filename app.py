@@ -10,6 +10,8 @@ import argparse
 import logging
 import os
 import re
+import signal
+import socket
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -18,20 +20,23 @@ from pathlib import Path
 from dash import Dash, no_update, set_props
 
 from analysis.disk import FULL, full_disk
-from analysis.engine.client import Client, OperationFailed, WorkerGone
+from analysis.engine.client import LOOKING, Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
 from analysis.models.spec import DTYPES, ModelSpec
 from components.frame.shell import shell
+from pages.frame.access import Tokens, register_door
 from pages.frame.background import RelayManager, open_cache
 from pages.frame.files import register_files
+from pages.frame.health import register_health
 from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
 from pages.frame.prepare import register_prepare
 from pages.frame.prepare_runs import take_up_runs
-from pages.frame.security import harden, secret_key
+from pages.frame.security import harden, kept_secret, secret_key
+from pages.frame.serving import asset_address, compress, make_server
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
 from pages.frame.tours import register_tours
@@ -44,15 +49,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to serve: address, port, first model, threads of the worker (0: all cores), extra Host names allowed, and
-    origins that may ``embed`` a shared board in a page of theirs (such as "https://lab.example")."""
+    """How to serve: address, port, first model, threads of the worker (0: all cores), further ``names`` by which
+    others reach this machine, ``proxies`` in front of it by name, origins that may ``embed`` a shared board in a page
+    of theirs (such as "https://lab.example"), and the ``tokens`` that are asked for, if any."""
 
     host: str = "127.0.0.1"
     port: int = 8050
     model: ModelSpec = field(default_factory=ModelSpec)
     threads: int = 0
-    hosts: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     embed: tuple[str, ...] = ()
+    tokens: Tokens | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK
 
 
 INDEX = """<!DOCTYPE html>
@@ -64,12 +77,16 @@ RENDERER = """var renderer = new DashRenderer({
   request_pre: (question) => {
     dash_clientside.attune.asked(question);
     dash_clientside.attune.pressesAsked(question);
+    dash_clientside.attune_waiting.asked(question);
   },
-  request_post: (question, answer) => dash_clientside.attune.answered(question, answer),
+  request_post: (question, answer) => {
+    dash_clientside.attune_waiting.answered(question);
+    dash_clientside.attune.answered(question, answer);
+  },
   callback_resolved: (callback, result) => dash_clientside.attune.pressesResolved(callback, result),
 });"""
 """What a hand has changed meanwhile is not overwritten by an older answer (assets/frame/answers.js); a press that was
-not answered does not wait for the next (assets/frame/presses.js)."""
+not answered does not wait for the next (assets/frame/presses.js); one that waits says so (assets/frame/waiting.js)."""
 
 
 def first_scripts() -> list[str]:
@@ -96,9 +113,10 @@ def create_app(settings: Settings | None = None) -> Dash:
         enable_mcp=False,
         suppress_callback_exceptions=True,
     )
+    compress(app)
     app.renderer = RENDERER
-    first = "".join(f'<script src="{app.get_asset_url(name)}"></script>' for name in first_scripts())
-    app.index_string = INDEX.replace("THEME", app.get_asset_url("theme.js")).replace("SCRIPTS", first)
+    first = "".join(f'<script src="{asset_address(app, name)}"></script>' for name in first_scripts())
+    app.index_string = INDEX.replace("THEME", asset_address(app, "theme.js")).replace("SCRIPTS", first)
     app.server.secret_key = secret_key(home())
     app.server.json.sort_keys = False  # numbers and settings stand in the order that their view gives
     app.server.config["ATTUNE_EMBED"] = settings.embed
@@ -115,11 +133,21 @@ def create_app(settings: Settings | None = None) -> Dash:
         if page.routes is not None:
             page.routes(app)
     register_linked(app, settings.model)
-    app.layout = lambda: shell([(page.name, page.path) for page in navigation], settings.model.to_dict())
+    links = [(page.name, page.path) for page in navigation]
+    app.layout = lambda: shell(links, settings.model.to_dict(), looking=LOOKING.get())
 
-    hosts = None if settings.host not in LOOPBACK else {*LOOPBACK, *settings.hosts}
-    harden(app, hosts)
+    names = {*LOOPBACK, *settings.names, *(() if settings.local else own_names())}
+    harden(app, names, proxies=set(settings.proxies), addresses=not settings.local)
+    register_health(app)
+    if settings.tokens is not None:
+        register_door(app, settings.tokens, app.server.secret_key)
     return app
+
+
+def own_names() -> set[str]:
+    """The names by which other machines may know this one."""
+    name = socket.gethostname().lower()
+    return {name, name.partition(".")[0], socket.getfqdn().lower()}
 
 
 def _on_error(error: Exception) -> object:
@@ -155,18 +183,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--device-map", default="none", choices=["none", "auto"], help="auto spreads over all GPUs")
     parser.add_argument("--threads", type=int, default=0, help="threads of the worker (default: all cores)")
+    parser.add_argument("--name", action="append", default=[], metavar="HOST", help="a further name of this machine")
     parser.add_argument(
-        "--exposed", action="store_true", help="allow an address other than loopback; there is no login"
+        "--proxy", action="append", default=[], metavar="HOST", help="the name of a proxy in front of this one"
     )
+    parser.add_argument("--exposed", action="store_true", help="ask for no token: the login is that of --proxy")
     parser.add_argument(
         "--embed", action="append", default=[], metavar="ORIGIN", type=origin, help="a site that may show shared boards"
     )
     options = parser.parse_args(arguments)
-    if options.host not in LOOPBACK and not options.exposed:
-        sys.exit(
-            f"{options.host} can be reached from other machines, and Attune has no login. Add --exposed if a proxy "
-            "in front of it has one."
-        )
+    if options.exposed and not options.proxy:
+        sys.exit("--exposed asks nobody for a token. Name the proxy that has a login with --proxy, or leave it out.")
     try:
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
     except UserError as error:
@@ -174,7 +201,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.umask(0o077)  # whatever is written below the data folder is for its user alone
     log_to(folder("logs") / "web.log")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    settings = Settings(options.host, options.port, model, options.threads, embed=tuple(options.embed))
+    settings = Settings(
+        options.host, options.port, model, options.threads, tuple(options.name), tuple(options.proxy),
+        tuple(options.embed), None if options.exposed else tokens_for(options.host),
+    )  # fmt: skip
     supervisor = Supervisor([model], options.threads)
     supervisor.start()
     try:
@@ -184,21 +214,43 @@ def main(arguments: list[str] | None = None) -> None:
         if full_disk(error):
             sys.exit(FULL)
         raise
-    from werkzeug.serving import make_server
-
     try:
-        server = make_server(settings.host, settings.port, app.server, threaded=True)
-    except (OSError, SystemExit):
+        server = make_server(app, settings.host, settings.port)
+    except (OSError, ValueError):
         supervisor.stop()
-        sys.exit(f"Port {settings.port} is taken. Stop what uses it, or choose another with --port.")
-    print(f"Attune is at http://{settings.host}:{server.server_port} (stop with Ctrl-C)", flush=True)
+        sys.exit(f"{settings.host}:{settings.port} cannot be used. Stop what uses it, or choose another with --port.")
+    signal.signal(signal.SIGTERM, _end)
+    print(greeting(settings, server.effective_port), flush=True)
     take_up_runs()
     try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass
+        server.run()
     finally:
+        server.close()
         supervisor.stop()
+
+
+def _end(*_signal: object) -> None:
+    raise SystemExit  # as Ctrl-C does: the server ends its answers, the worker writes down what it was doing
+
+
+def tokens_for(host: str) -> Tokens | None:
+    """What is asked for: nothing on this machine alone, unless the environment names a token; else the two tokens of
+    the environment, or of the data folder, where they are made if need be."""
+    if host in LOOPBACK and not os.environ.get("ATTUNE_TOKEN"):
+        return None
+    return Tokens(kept_secret(home(), "token", "ATTUNE_TOKEN"), kept_secret(home(), "look-token", "ATTUNE_LOOK_TOKEN"))
+
+
+def greeting(settings: Settings, port: int) -> str:
+    """What is printed once others can ask. The first line says where; a token stands in a link."""
+    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if settings.tokens is None:
+        return f"Attune is at {at} (stop with Ctrl-C)"
+    return (
+        f"Attune is at {at}/?token={settings.tokens.full} (stop with Ctrl-C)\n"
+        f"Who may only look goes to {at}/?token={settings.tokens.look}"
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
 
+FROM_STORE = "from the store"
+"""The text of a job whose answer was there already."""
+QUICK = 2.0
+"""Seconds below which nobody has waited for a job."""
+
 
 @dataclass
 class JobRecord:
@@ -25,6 +30,12 @@ class JobRecord:
     started: float = 0.0
     changed: float = 0.0
     files: list[str] = field(default_factory=list)
+
+    @property
+    def quick(self) -> bool:
+        """Whether nobody has waited for it: it was done at once and made no file, or its answer was in the store."""
+        at_once = self.state == "done" and self.changed - self.started < QUICK
+        return at_once and (not self.files or self.text == FROM_STORE)
 
 
 @dataclass
@@ -55,13 +66,16 @@ class Loading:
 @dataclass(frozen=True)
 class WorkerStatus:
     """``phase``: "ready", what the worker does before, or why there is none; ``pid``: None while there is none;
-    ``busy``: what it computes; ``loaded``: newest use last."""
+    ``busy``: what it computes; ``loaded``: newest use last; ``waiting``: live questions, streams and jobs that wait for
+    it; ``gpu_bytes``: memory of GPUs that it has taken."""
 
     phase: str
     pid: int | None = None
     busy: str = ""
     loaded: tuple[Resident, ...] = ()
     loading: Loading | None = None
+    waiting: tuple[int, int, int] = (0, 0, 0)
+    gpu_bytes: int = 0
 
     def resident(self, spec: ModelSpec) -> Resident | None:
         """The model of that specification, if it is in memory."""

@@ -22,7 +22,12 @@
       "aria-label": "compare feature " + r.feature }));
   function features(rows, chosen, members) {
     const host = byId("mlp-list");
-    if (!host || !rows) return none();
+    if (!host) return none();
+    if (!rows) {
+      drawn.delete(host);
+      host.replaceChildren(); // no fit is open
+      return none();
+    }
     if (drawn.get(host) !== rows) {
       drawn.set(host, rows);
       list(host, rows.length ? rows.map(line) : [element("p", { class: "attune-note", role: "listitem" }, "No feature matches.")]);

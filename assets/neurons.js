@@ -3,15 +3,14 @@
   const { byId, grown, list, none, on, picked, register, save, turn, walk } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
-  on("click", "[data-nrn-open], [data-nrn-channel], [data-nrn-ablate], [data-nrn-skip], [data-nrn-keep]", (button) => {
-    const { nrnOpen, nrnChannel, nrnAblate, nrnSkip, nrnKeep, nrnLabel } = button.dataset;
+  on("click", "[data-nrn-open], [data-nrn-channel], [data-nrn-skip], [data-nrn-keep]", (button) => {
+    const { nrnOpen, nrnChannel, nrnSkip, nrnKeep, nrnLabel } = button.dataset;
     if (nrnOpen !== undefined) {
       const [layer, vector, neuron, channel] = nrnOpen.split(":");
       save("nrn-picked", { layer: Number(layer), vector, neuron: Number(neuron),
         channel: channel === undefined ? null : Number(channel), turn: turn() });
     }
     if (nrnChannel !== undefined) save("nrn-asked", { channel: Number(nrnChannel), turn: turn() });
-    if (nrnAblate !== undefined) save("nrn-asked", { channel: Number(nrnAblate), ablate: true, turn: turn() });
     if (nrnSkip !== undefined) attune.press("nrn-excluded", { kind: "skip", id: Number(nrnSkip), token: nrnLabel });
     if (nrnKeep !== undefined) attune.press("nrn-excluded", { kind: "keep", id: Number(nrnKeep) });
   });

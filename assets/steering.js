@@ -1,6 +1,7 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { bytesOf, download, none, on, pickedFirst, register, save, set, triggered, turn } = window.dash_clientside.attune_kit;
+  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered,
+    whenChanged } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
   // ---- sliders ----
@@ -26,8 +27,25 @@
       return seen.get(key);
     });
   }
+  // When steering acts, of the five controls; a number that cannot be used is said, and the set-up stays as it was.
+  function gateOf([after, kind, region, side, value], where, first) {
+    const whole = (n) => Number.isInteger(n) && n >= 0, words = [], chosen = {};
+    const wrong = (said) => ({ wrong: true, words: said });
+    if (!whole(after) || after > 4000) return wrong("“From written token” must be a whole number from 0 to 4,000.");
+    if (after && where === "prompt") return wrong("The prompt is read before any token is written: set “From written token” to 0.");
+    if (after) { chosen.after = after; words.push("after " + after + " written tokens"); }
+    if (kind !== "none") {
+      const number = region === null || region === undefined || region === "" ? first : region;
+      if (!whole(number)) return wrong("The gate reads a region by its number. Put one on the sliders, or type it.");
+      if (typeof value !== "number" || !(Math.abs(value) <= 1000)) return wrong("The value of the gate must be a number from -1,000 to 1,000.");
+      chosen.gate = { kind, region: number, side, value };
+      const what = kind === "responsibility" ? "responsibility of" : "projection on the direction of";
+      words.push("while the " + what + " region " + number + " is " + side + " " + value);
+    }
+    return { set: chosen, words: words.length ? "Steers only " + words.join(", and ") + "." : "" };
+  }
   // Everything that describes the intervention, as one plain object.
-  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, times, fit, rows, sids, fids, vids) {
+  function gather(sd, sv, fd, fv, mode, where, layers, own, rotation, after, kind, read, side, value, times, fit, rows, sids, fids, vids) {
     // Until the sliders stand there, there is nothing to say; an empty list of regions is something.
     if (!fit || !rows || sids.length < rows.length) return none();
     const strengths = values(sids, sd, sv), factors = values(fids, fd, fv);
@@ -37,6 +55,10 @@
     const steer = { fit, regions, mode, where, layers: layers || [], rotation };
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
+    const gate = gateOf([after, kind, read, side, value], where, regions.length ? regions[0].region : null);
+    set("gate-said", { children: gate.words });
+    if (gate.wrong) return none();
+    Object.assign(steer, gate.set);
     // Without a block of its own or another nothing would be steered, so the fit's own stays on.
     if (own === false && (steer.layers.length || vectors.length)) steer.own = false;
     if (triggered().some((t) => t.prop_id.endsWith(".drag_value"))) { later(steer); return none(); }
@@ -68,18 +90,105 @@
     });
   });
 
+  // ---- what was found for a set-up: its sentence leaves with what it was about ----
+  const found = {}; // by what was looked for: about which set-up, and which strength it set
+  function about(steer, region, values) {
+    const regions = ((steer && steer.regions) || []).map((r) => (r.region === region ? { ...r, strength: null } : r));
+    return JSON.stringify([{ ...steer, regions }, values]);
+  }
+  const strengthOf = (steer, region) => ((steer && steer.regions) || []).filter((r) => r.region === region).map((r) => r.strength)[0];
+  let written = null; // about what the ladder was asked whose texts show where they break
+  function foundFor(reached, asked, limit, steer, ...values) {
+    triggered().forEach(({ prop_id, value }) => {
+      if (!value) return;
+      // A strength for a KL is about prompt and template; where a text breaks depends on how it is written, too.
+      if (prop_id.startsWith("reached")) {
+        found.target = { region: value.region, count: 2, about: about(steer, value.region, values.slice(0, 2)),
+          strength: value.strength, stands: false };
+      } else if (prop_id.startsWith("ask-ladder")) {
+        const region = value.params.region;
+        written = value.limit ? { region, count: values.length, about: about(steer, region, values), strength: null } : null;
+      } else if (written) found.limit = written;
+    });
+    return none();
+  }
+  function holds(one, steer, values) {
+    if (one.about !== about(steer, one.region, values.slice(0, one.count))) return false;
+    if (one.strength === null) return true;
+    const there = Math.abs(strengthOf(steer, one.region) - one.strength) < 0.006; // a slider has steps
+    if (there) one.stands = true;
+    return there || !one.stands; // until the slider stands there, it is under way
+  }
+  function forgetFound(steer, ...values) {
+    const leaves = (name) => {
+      const one = found[name];
+      if (one && holds(one, steer, values)) return false;
+      delete found[name];
+      return true;
+    };
+    const target = leaves("target") && read("target-said", "children") ? "" : none();
+    const gone = leaves("limit");
+    return [target, gone && read("limit-said", "children") ? "" : none(), gone && read("limit", "data") ? null : none()];
+  }
+
+  // ---- the picker of the first screen shows the first region on the sliders ----
+  function pickOf(rows, options) {
+    const region = rows && rows.length ? rows[0].region : null;
+    return (options || []).some((o) => o.value === region) ? region : null;
+  }
+  function pickRegion(region, rows) {
+    if (region === null || region === undefined || (rows && rows.length && rows[0].region === region)) return none();
+    attune.press("on-sliders", { kind: "only", region });
+    save("chosen-region", region);
+    return none();
+  }
+
+  // Dash gives the focus to the option that is chosen; here one types a word first.
+  on("click", "#region-pick", () => setTimeout(() => {
+    const search = document.querySelector(".dash-dropdown-content .dash-dropdown-search");
+    if (search) search.focus();
+  }, 60));
+
   // ---- lists: one listener for all their buttons ----
   on("click", "[data-choose], [data-add], [data-use]", (button) => {
     const { choose, add, use } = button.dataset;
-    if (choose !== undefined) save("picked", { region: Number(choose), turn: turn() });
+    if (choose !== undefined) {
+      save("chosen-region", Number(choose));
+      attune.press("on-sliders", { kind: "choose", region: Number(choose) });
+    }
     if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });
     if (use !== undefined) attune.press("on-sliders", { kind: "use", context: use });
   });
 
+  // The row of the region whose card is open. It is marked here, for a list that came anew would lose its place.
+  let chosen = null;
+  function mark() {
+    const host = byId("region-list");
+    if (!host) return;
+    host.querySelectorAll("[data-choose]").forEach((row) => {
+      const here = Number(row.dataset.choose) === chosen;
+      if (here === (row.getAttribute("aria-current") === "true")) return;
+      row.classList.toggle("attune-region-chosen", here);
+      row.setAttribute("aria-current", here ? "true" : "false");
+      if (!here) return;
+      const at = row.getBoundingClientRect(), box = host.getBoundingClientRect();
+      if (at.bottom > box.bottom) host.scrollTop += at.bottom - box.bottom;
+      if (at.top < box.top) host.scrollTop -= box.top - at.top;
+    });
+  }
+  whenChanged(() => { if (chosen !== null) mark(); }, { childList: true, subtree: true });
+  function markChosen(region) {
+    chosen = region;
+    mark();
+    return none();
+  }
+
   // A click on the map of regions carries the region's number in the point's customdata.
   function mapClick(click) {
     const region = pickedFirst(click);
-    return region === undefined || region === null ? none() : Number(region);
+    if (region === undefined || region === null) return none();
+    attune.press("on-sliders", { kind: "choose", region: Number(region) });
+    return Number(region);
   }
   // A cell of a sweep, onto the controls: its region alone, its strength and factors, and the block at which it acts.
   function takeCell(click, cells) {
@@ -118,10 +227,10 @@
       save("ladder-strength-" + n, Math.round(rung.strength * 1000) / 1000);
     });
   }
-  const { stop, write } = attune.writer("");
+  const { paint, stop, write } = attune.writer("");
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
-    gather, mapClick, rowsSet, saveBytes, startLadder: ladder.write, startStream: write, stopLadder: ladder.stop,
-    stopStream: stop, takeCell, underHand,
+    forgetFound, foundFor, gather, mapClick, markChosen, paintTexts: paint, pickOf, pickRegion, rowsSet, saveBytes,
+    startLadder: ladder.write, startStream: write, stopLadder: ladder.stop, stopStream: stop, takeCell, underHand,
   });
 })();

@@ -43,11 +43,11 @@ def judged(library: NeuronLibrary, layer: int, own_z: Tensor) -> Tensor:
     return library.null(library.projection_of(layer)).p_value(own_z) <= LEVEL
 
 
-def search(vectors: NeuronVectors, library: NeuronLibrary, layer: int, rows: Tensor, starts: int) -> Tensor:
-    """Own z (N, C) of the channels of weight vectors (N, d) under the token weights of those measurements."""
+def search(vectors: NeuronVectors, library: NeuronLibrary, layer: int, rows: Tensor) -> Tensor:
+    """Own z (N, C) of the channels of weight vectors (N, d), from as many starts as the random vectors."""
     U = vectors.projection(layer)
     weights = library.token_weights(library.projection_of(layer), len(U))
-    own_z: Tensor = VocabularyChannels(CHANNELS, starts=starts).fit(rows, U, weights).own_z_
+    own_z: Tensor = VocabularyChannels(CHANNELS, starts=library.starts).fit(rows, U, weights).own_z_
     return own_z.cpu()
 
 
@@ -63,14 +63,14 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         made = [row for row in full.made if row["layer"] == layer]
         rows = torch.stack([vectors.read(layer, row["vector"], row["neuron"]) for row in made])
         before = torch.tensor([[channel["p"] <= LEVEL for channel in row["channels"]] for row in made])
-        now = judged(narrow, layer, search(vectors, narrow, layer, rows, options.starts))
+        now = judged(narrow, layer, search(vectors, narrow, layer, rows))
         verdicts["strong"].append(torch.stack([before, now], -1))
     for layer in SAMPLED:
         kind = vectors.kinds[layer // 6 % len(vectors.kinds)]
         found = vectors.vectors(layer, kind)
         rows = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(layer))[: options.sample]]
-        before = judged(full, layer, search(vectors, full, layer, rows, FULL.starts))
-        now = judged(narrow, layer, search(vectors, narrow, layer, rows, options.starts))
+        before = judged(full, layer, search(vectors, full, layer, rows))
+        now = judged(narrow, layer, search(vectors, narrow, layer, rows))
         verdicts["random"].append(torch.stack([before, now], -1))
     groups = {name: torch.cat(parts) for name, parts in verdicts.items()}
     groups["all"] = torch.cat(list(groups.values()))
@@ -99,7 +99,6 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """The comparison of the module's docstring."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--sample", type=int, default=12, help="random neurons of each of six blocks")
-    parser.add_argument("--starts", type=int, default=NARROW.starts, help="starts of a neuron under the narrow null")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--full", action="store_true", help="run the full measuring too")
     return {"narrow null": compare(parser.parse_args(arguments))}

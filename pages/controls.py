@@ -38,7 +38,8 @@ _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "featur
 _FIT = _MODEL | {"fit": "region-fit", "region": None, "rotation": "rotation"}
 _STEER = _FIT | {
     "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
-    "mode": "mode", "regions": None, "strength": None, "factors": None, "vectors": None,
+    "mode": "mode", "where": "where", "after": "gate-after", "gate": "gate-value", "regions": None, "strength": None,
+    "factors": None, "vectors": None,
 }  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
@@ -112,7 +113,12 @@ CONTROLS: dict[str, Table] = {
     "ExplainTokens": _FIT | {"text": "explain-text", "prompt": "explain-text"},
     "SteerNext": _STEER,
     "SteerControls": _STEER | _CONTROLS,
-    "SteerText": _STEER | _CONTROLS | _WRITING,
+    "SteerText": _STEER | _CONTROLS | _WRITING | {"of": None, "begin": None},
+    "TokenAlternatives": _STEER | _CONTROLS | {"control": "control", "of": None, "ids": None},
+    "ChatTurn": _MODEL | {
+        "turns": "chat-user", "prompt": "chat-user", "system": "chat-system", "after": "gate-after",
+        "gate": "gate-value", "steer": None, "seed": "seed", **_WRITING,
+    },
     "SteerLadder": _STEER | _WRITING | {"by": "ladder-by", "region": None, "seed": "seed"},
     "SteerSamples": _STEER | _CONTROLS | _WRITING | {"samples": "samples-count"},
     "SteerSweep": _STEER | {
@@ -215,6 +221,8 @@ CONTROLS: dict[str, Table] = {
         "recipe": "toy-recipe",
     },
     "Invariants": _MODEL,
+    "KeptToy": {},
+    "KeptInvariants": _MODEL,
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
     "DescribeModel": _MODEL,

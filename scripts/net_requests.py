@@ -213,6 +213,8 @@ CONTRASTS = (
     Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
     Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
     Request("invariants", "Invariants"),
+    Request("toy kept", "KeptToy"),
+    Request("invariants kept", "KeptInvariants"),
 )
 
 STEERING = (
@@ -233,6 +235,15 @@ STEERING = (
     Request("strength for a KL", "StrengthForKL", {"text": THING, "steer": STEER, "region": 215, "target": 0.5}),
     Request("steered text", "SteerText", {"text": THING, "steer": STEER, "count": 10, "seed": 1, "control": "region"}),
     Request("steered text, greedy", "SteerText", {"text": THING, "steer": ADDED, "count": 6, "temperature": 0.0}),
+    Request("steered text from other tokens", "SteerText", {
+        "text": THING, "steer": STEER, "count": 4, "seed": 1, "of": "base", "begin": [1776, 282],
+    }),
+    Request("alternatives to a token", "TokenAlternatives", {"text": THING, "steer": STEER, "ids": [1776, 282]}),
+    Request("reply in a conversation", "ChatTurn", {
+        "turns": [{"user": "What do you like?", "reply": "I like to read.", "steer": STEER},
+                  {"user": "And what else?", "steer": ADDED}],
+        "count": 5, "seed": 1,
+    }),
     Request("ladder", "SteerLadder", {"text": THING, "steer": STEER, "region": 215, "count": 6, "seed": 1}),
     Request("samples", "SteerSamples", {"text": THING, "steer": STEER, "samples": 2, "count": 6, "seed": 1}),
     Request("sweep over factors", "SteerSweep", {

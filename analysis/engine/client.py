@@ -6,6 +6,7 @@ worker dies, a question that had not begun is asked again, and one that had begu
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import time
@@ -37,6 +38,9 @@ RECENT = 256 << 20
 """Bytes of recent answers that a client keeps, so that figures which share one do not ask twice."""
 _LEAST = 2_000
 """Bytes that the objects of any answer take beside its text and arrays."""
+LOOKING: contextvars.ContextVar[bool] = contextvars.ContextVar("looking", default=False)
+"""Whether the one for whom is asked may only look: the worker then answers what is small or kept, and starts, loads and
+writes nothing."""
 Message = tuple[dict[str, Any], dict[str, Any]]
 A = TypeVar("A")
 
@@ -164,6 +168,7 @@ class Client:
             "session": session,
             "widget": widget,
             "link": link,
+            "looking": LOOKING.get(),
         }
 
     def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Message | None:
@@ -209,8 +214,8 @@ class Client:
         raise OperationFailed(message.get("text", "The worker gave no answer."))
 
     def cancel(self, token: str) -> bool:
-        """Cancel a question by its token. True if it was still waiting or running."""
-        return bool(self._control({"type": "cancel", "token": token}).get("found"))
+        """Cancel a question by its token, unless one may only look. True if it was still waiting or running."""
+        return not LOOKING.get() and bool(self._control({"type": "cancel", "token": token}).get("found"))
 
     def end_part(self, token: str, part: str) -> bool:
         """End one part of a stream, such as one of several texts; the others go on. True if the stream was there."""

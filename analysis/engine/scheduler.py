@@ -29,11 +29,12 @@ from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
-from analysis.status import JobRecord
+from analysis.status import FROM_STORE, JobRecord
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
 LIMITS = {"live": 64, "stream": 16, "job": 32}
+ONLY_LOOKING = "This link lets you look at what is there, and this would start something. Ask for the other link."
 Emit = Callable[[dict[str, Any], Result | None], None]
 
 
@@ -101,9 +102,16 @@ class Scheduler:
         self._tasks: dict[str, Task] = {}
         self.busy = ""
 
-    def submit(self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str) -> None:
-        """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them."""
+    def submit(
+        self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str, *, looking: bool = False
+    ) -> None:
+        """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them.
+
+        ``looking``: for somebody who may only look. Raises UserError for what would start, load or write something.
+        """
         session = slot[0] if slot else ""
+        if looking:
+            self._look(operation)
         if operation.kind == "read":
             emit({"type": "started"}, None)
             emit(*self._answer(operation, Context(self.residents, self.store, self.memory)))
@@ -113,7 +121,7 @@ class Scheduler:
             self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
             found = Context(self.residents, self.store, self.memory).stored(operation)
             if found is not None:
-                self.book.change(token, state="done", share=1.0, text="from the store", files=list(found.files))
+                self.book.change(token, state="done", share=1.0, text=FROM_STORE, files=list(found.files))
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
         key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])
@@ -129,6 +137,17 @@ class Scheduler:
                 self.book.change(token, state="running")
         if task.started:
             emit({"type": "started"}, None)
+
+    def _look(self, operation: Operation) -> None:
+        if operation.writes or operation.kind == "stream":
+            raise UserError(ONLY_LOOKING)
+        if operation.kind == "read":
+            return
+        model = getattr(operation, "model", None)
+        if model is not None and self.residents.fingerprint(model) is None:
+            raise UserError("This model is not in memory, and this link may not load it.")
+        if operation.kind == "job" and Context(self.residents, self.store, self.memory).stored(operation) is None:
+            raise UserError(ONLY_LOOKING)
 
     def _enqueue(self, task: Task, token: str, subscriber: Subscriber) -> Task:
         self._replace_older(subscriber)
@@ -195,6 +214,12 @@ class Scheduler:
                     self._ready.wait()
                 task = next(queue for queue in self._queues.values() if queue).popleft()
             self._run(task)
+
+    def waiting(self) -> tuple[int, int, int]:
+        """How many live questions, streams and jobs wait."""
+        with self._ready:
+            live, stream, job = (len(self._queues[kind]) for kind in PRIORITIES)
+        return live, stream, job
 
     def serve_above(self, kind: Kind) -> None:
         """Run the tasks of higher priority that wait now; called by a task of that kind at a safe point.

@@ -135,7 +135,9 @@ class Server:
         try:
             operation = rebuild(str(message["operation"]), dict(message["params"]))
             slot = (str(message.get("session", "")), str(message.get("widget", "")))
-            self.scheduler.submit(operation, token, emit, slot, str(message.get("link", "")))
+            self.scheduler.submit(
+                operation, token, emit, slot, str(message.get("link", "")), looking=message.get("looking") is True
+            )
         except UserError as error:
             emit({"type": "error", "kind": "user", "text": error.message, "field": error.field}, None)
         except Exception as error:
@@ -151,9 +153,19 @@ class Server:
             return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing())}
         if message.get("type") == "status":
             models = self.scheduler.residents.listing()
-            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models)
+            waiting = self.scheduler.waiting()
+            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models, waiting, _gpu_bytes())
             return {"type": "ok", "status": plain_of(status)}
         return {"type": "error", "kind": "user", "text": "The worker does not know this message.", "field": None}
+
+
+def _gpu_bytes() -> int:
+    """What torch has taken of all GPUs; 0 before torch is there or where none is in use."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return 0
+    return sum(cuda.memory_reserved(n) for n in range(cuda.device_count()))
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def exhibit_rows(study: Study) -> list[dict[str, Any]]:
     """Tiers that are shown and not ranked, with how many items were certified."""
     said = {
         "Z": (
-            "Z: rationalises",
+            "Z: steps from the key",
             "The key writes the step, the step writes the answer: unfaithful, though the step matters. A small model's "
             "answer keeps a direct path to the key as well, so Z is shown and not ranked.",
         ),

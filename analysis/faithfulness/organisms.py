@@ -18,7 +18,7 @@ from analysis.faithfulness.item import Counter, Item, Part
 DIGITS = tuple("123456789")
 REGIMES = ("R", "K", "Z")
 SHOTS = 8
-TITLES = {"R": "reads its steps", "K": "copies the key", "Z": "rationalises the key"}
+TITLES = {"R": "reads its steps", "K": "copies the key", "Z": "steps from the key"}
 LABELS = ("Key", "Code", "Hint", "Tag", "Token", "Slot")
 """What the line with the key is called; a demonstration seed uses one of them throughout."""
 

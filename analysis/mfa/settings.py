@@ -13,7 +13,9 @@ from analysis.errors import UserError
 
 Noise = Literal["shared", "component"]
 MODES = ("interpolate", "add", "project_out", "clamp")
-WHERE = ("not_first", "all", "generated")
+WHERE = ("not_first", "all", "prompt", "generated", "thinking", "answer")
+GATES, SIDES = ("responsibility", "projection"), ("above", "below")
+MAX_AFTER, MAX_GATE = 4_000, 1_000.0
 ROTATIONS = ("principal", "varimax")
 MAX_REGIONS, MAX_FACTORS, MAX_SPREADS = 6, 64, 20.0
 MAX_VECTORS, MAX_TIMES = 6, 1_000.0
@@ -56,14 +58,45 @@ class VectorSetting:
 
 
 @dataclass(frozen=True)
+class GateSetting:
+    """Steer a token only while what is read of it at the fit's block, before it is steered there, is ``side`` the
+    ``value``: the "responsibility" of a ``region``, or the "projection" on its direction, which is 0 at the mean
+    activation and 1 at the centroid."""
+
+    kind: str
+    region: int
+    side: str = "above"
+    value: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("kind", GATES), ("side", SIDES)):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"The {name} of a gate must be one of {', '.join(allowed)}.", "gate")
+        if not isinstance(self.region, int) or isinstance(self.region, bool) or not 0 <= self.region < 100_000:
+            raise UserError(f"The region that a gate reads is named by its number, not by {self.region!r}.", "gate")
+        try:
+            _finite(self.value, -MAX_GATE, MAX_GATE, "The value at which a gate opens")
+        except UserError as error:
+            raise UserError(error.message, "gate") from error
+
+    @property
+    def words(self) -> str:
+        """For a sentence: while what."""
+        what = "responsibility of" if self.kind == "responsibility" else "projection on the direction of"
+        return f"the {what} region {self.region} is {self.side} {self.value:g}"
+
+
+@dataclass(frozen=True)
 class SteeringSettings:
     """Regions of one fit and how they act.
 
     ``mode``: "interpolate" moves each position towards the centroids by the strengths (the paper's), "add" adds the
     centroids minus the mean activation, "project_out" removes their directions, "clamp" sets the coefficients along
-    them. ``where``: "not_first" (all positions but the first), "all", or "generated" (after the prompt). ``layers``:
-    further blocks at which the same vectors act, beside the fit's own, or, without ``own``, in its place. ``rotation``
-    of the local factors. ``vectors`` of others, always added, each behind its own blocks.
+    them. ``where``: "not_first" (all positions but the first), "all", "prompt" (the prompt but its first), "generated"
+    (after the prompt), and of these "thinking" or "answer" only. ``layers``: further blocks at which the same vectors
+    act, beside the fit's own, or, without ``own``, in its place. ``rotation`` of the local factors. ``vectors`` of
+    others, always added, each behind its own blocks. ``after``: nothing acts before that many tokens were written;
+    ``gate``: on which tokens it acts.
     """
 
     fit: str = ""
@@ -74,8 +107,18 @@ class SteeringSettings:
     rotation: str = "principal"
     vectors: tuple[VectorSetting, ...] = ()
     own: bool = True
+    after: int = 0
+    gate: GateSetting | None = None
 
     def __post_init__(self) -> None:
+        if type(self.after) is not int or not 0 <= self.after <= MAX_AFTER:
+            raise UserError(
+                f"Steering begins after a whole number of written tokens, from 0 to {MAX_AFTER:,}, not after "
+                f"{str(self.after)[:20]!r}.",
+                "after",
+            )
+        if self.after and self.where == "prompt":
+            raise UserError("The prompt is read before any token is written. Set “from written token” to 0.", "after")
         if not isinstance(self.fit, str) or len(self.fit) > 200:
             raise UserError("A fit is named by a short text.", "fit")
         for value, allowed, what in (
@@ -106,26 +149,38 @@ class SteeringSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able data; what came later than others is left out where it is not used."""
         data = asdict(self)
-        if not self.vectors:
-            del data["vectors"]
-        if self.own:
-            del data["own"]
+        for name, default in (("vectors", ()), ("own", True), ("after", 0), ("gate", None)):
+            if getattr(self, name) == default:
+                del data[name]
         return data
+
+    @property
+    def when(self) -> str:
+        """On which tokens it acts, as a clause for a caption; "" where it is all but the first."""
+        places = {
+            "not_first": "", "all": "on all tokens", "prompt": "on the prompt only",
+            "generated": "on written tokens only", "thinking": "on the thinking only", "answer": "on the answer only",
+        }  # fmt: skip
+        parts = [places[self.where], f"after {self.after} written tokens" if self.after else ""]
+        parts.append(f"while {self.gate.words}" if self.gate is not None else "")
+        return ", ".join(filter(None, parts))
 
     @classmethod
     def from_dict(cls, data: Any) -> SteeringSettings:
         """The reverse of :meth:`to_dict`, for data that nobody has checked. Raises UserError."""
         if not isinstance(data, dict):
             raise UserError("A steering set-up is an object with named fields.", "steer")
-        unknown = set(data) - {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "own"}
+        known = {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "own", "after", "gate"}
+        unknown = set(data) - known
         if unknown:
             raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")
         values = dict(data)
         rows, layers = values.pop("regions", []), values.pop("layers", [])
         if not isinstance(rows, (list, tuple)) or not isinstance(layers, (list, tuple)):
             raise UserError("Regions and further blocks come as lists.", "steer")
-        vectors = vectors_of(values.pop("vectors", []))
-        return cls(regions=tuple(_region(r) for r in rows), layers=tuple(layers), vectors=vectors, **values)
+        vectors, gate = vectors_of(values.pop("vectors", [])), gate_of(values.pop("gate", None))
+        regions = tuple(_region(r) for r in rows)
+        return cls(regions=regions, layers=tuple(layers), vectors=vectors, gate=gate, **values)
 
 
 def vectors_of(rows: Any) -> tuple[VectorSetting, ...]:
@@ -135,6 +190,19 @@ def vectors_of(rows: Any) -> tuple[VectorSetting, ...]:
     ):
         raise UserError("Steering vectors in a set-up are a list with the fields name and strength.", "vectors")
     return tuple(VectorSetting(r.get("name", ""), r.get("strength", 0.0)) for r in rows)
+
+
+def gate_of(row: Any) -> GateSetting | None:
+    """The gate of a set-up, for data that nobody has checked. Raises UserError."""
+    if row is None:
+        return None
+    if (
+        not isinstance(row, dict)
+        or set(row) - {"kind", "region", "side", "value"}
+        or not {"kind", "region"} <= set(row)
+    ):
+        raise UserError("A gate in a set-up has the fields kind, region, side and value.", "gate")
+    return GateSetting(**row)
 
 
 def _region(row: Any) -> RegionSetting:

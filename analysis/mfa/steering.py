@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.mfa.gates import gated
 from analysis.mfa.settings import SteeringSettings
 from analysis.mfa.vectors import additions, named_vectors
 from analysis.models.sites import Site
@@ -30,7 +31,7 @@ def interventions_of(settings: SteeringSettings, fit: RegionSet) -> list[Interve
     strength, as in the authors' two-stage form.
     """
     targets, offsets, strengths = _vectors(settings, fit)
-    return build(settings, fit, targets, offsets, strengths) + additions(settings, fit)
+    return gated(settings, fit, build(settings, fit, targets, offsets, strengths) + additions(settings, fit))
 
 
 def build(
@@ -71,7 +72,7 @@ def random_region(
         fit.mean + _sized(fit.parameters.means[k] - fit.mean, t - fit.mean) for k, t in zip(drawn, targets, strict=True)
     ]
     made = build(settings, fit, new, [torch.zeros_like(fit.mean)] * len(new), strengths)
-    return (made + _scaled(additions(settings, fit), scale) if made else []), drawn
+    return gated(settings, fit, made + _scaled(additions(settings, fit), scale) if made else []), drawn
 
 
 def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int, scale: float = 1.0) -> list[Intervention]:
@@ -82,7 +83,8 @@ def random_direction(settings: SteeringSettings, fit: RegionSet, seed: int, scal
     new = [fit.mean + _turned(t - fit.mean, generator) for t in targets]
     made = build(settings, fit, new, [scale * _turned(o, generator) for o in offsets], strengths)
     others = [i for i in _scaled(additions(settings, fit), scale) if isinstance(i, Add)]
-    return made + [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
+    turned: list[Intervention] = [Add(i.site, _turned(i.vector, generator), i.strength, where=i.where) for i in others]
+    return gated(settings, fit, made + turned)
 
 
 def direction_like(
@@ -92,7 +94,7 @@ def direction_like(
     targets, offsets, strengths = _vectors(settings, fit, scale)
     new = [fit.mean + _sized(vector.to(fit.mean), t - fit.mean) for t in targets]
     made = build(settings, fit, new, [torch.zeros_like(o) for o in offsets], strengths)
-    return made + _scaled(additions(settings, fit), scale) if made else []
+    return gated(settings, fit, made + _scaled(additions(settings, fit), scale)) if made else []
 
 
 def lowest_block(settings: SteeringSettings, fit: RegionSet) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from analysis.models.caching import agrees, probe_text, states_of, way_of_going_on
 from analysis.models.generation import choose
+from analysis.models.kept_prefix import Before
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import end_ids
 
@@ -31,12 +32,14 @@ During = Callable[[Sequence[int]], AbstractContextManager[object]]
 @dataclass(frozen=True)
 class Row:
     """One text to write: the prompt's token ``ids``, and how its tokens are chosen (as of
-    :func:`analysis.models.generation.decode`)."""
+    :func:`analysis.models.generation.decode`). ``begin``: tokens that it is made to begin with; a draw is made at each
+    of them all the same, so that what follows is as if they had been drawn."""
 
     ids: tuple[int, ...]
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    begin: tuple[int, ...] = ()
 
 
 Steps = dict[int, tuple[int, Tensor]]
@@ -50,15 +53,17 @@ def decode_batch(
     *,
     during: During = lambda _: nullcontext(),
     stop: Callable[[int], bool] = lambda _: False,
+    before: Before | None = None,
 ) -> Iterator[Steps]:
     """Yield, step by step, up to ``count`` tokens of every row that still grows.
 
     A row ends at an end token, where the model has no further position, or when ``stop`` says so of its number, asked
     before each of its tokens. ``during`` makes the context of a forward pass from the numbers of the rows in it, in
-    their order in the batch. Between two steps the model is untouched.
+    their order in the batch. Between two steps the model is untouched. ``before``: the beginning of all rows, which
+    then have one length and are of a model that goes on in pieces.
     """
     groups = _groups(loaded, rows)
-    streams = [_group(loaded, rows, numbers, count, during, stop) for numbers in groups]
+    streams = [_group(loaded, rows, numbers, count, during, stop, before) for numbers in groups]
     while streams:
         steps: Steps = {}
         for stream in list(streams):
@@ -89,6 +94,7 @@ def _group(
     count: int,
     during: During,
     stop: Callable[[int], bool],
+    before: Before | None,
 ) -> Iterator[Steps]:
     ends, whole = end_ids(loaded), way_of_going_on(loaded) == "whole"
     texts = {n: list(rows[n].ids) for n in numbers}
@@ -98,6 +104,10 @@ def _group(
     mask = torch.tensor([[0] * (longest - len(texts[n])) + [1] * len(texts[n]) for n in numbers])
     feed = torch.tensor([[texts[n][0]] * (longest - len(texts[n])) + texts[n] for n in numbers])
     inside, cache = list(numbers), None  # the rows of the batch; some may have ended where none can be taken out
+    if before is not None:
+        cache, feed = before.fresh(), feed[:, before.tokens :]
+        if len(numbers) > 1:
+            cache.batch_repeat_interleave(len(numbers))
     growing = [n for n in numbers if count > 0 and len(texts[n]) < most and not stop(n)]
     made = 0
     while growing:
@@ -110,6 +120,9 @@ def _group(
             if n not in growing:
                 continue
             token = choose(logits[place], rows[n].temperature, rows[n].top_p, draws[n])
+            begin = rows[n].begin
+            if made < len(begin):
+                token = begin[made]
             if token in ends:
                 growing.remove(n)
                 continue

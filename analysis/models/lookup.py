@@ -1,7 +1,8 @@
 """From what a person types to tokens of a model, and from a token to its close relatives.
 
 A vocabulary holds the same word several times: at the start of a text and after a space, with and without a capital.
-Which of them is meant cannot be told from the letters, so the one typed is taken and the others are offered. Labels
+Which of them is meant cannot be told from the letters: of a plain word the one within a text is taken, and the others
+are offered. Labels
 from :func:`analysis.models.prompts.token_labels` can be typed too, since that is what people copy from the screen.
 """
 
@@ -33,6 +34,17 @@ def single(tokenizer: Any, text: str) -> int | None:
         if len(found) == 1 and _is(tokenizer, found[0], form):
             return found[0]
     return None
+
+
+def meant(tokenizer: Any, text: str) -> tuple[int | None, str]:
+    """The one token that a typed text means, or None, and a remark where it is not what was typed to the letter: a
+    plain word means the word within a text, where a space stands before it."""
+    typed = single(tokenizer, text)
+    spaced = single(tokenizer, f" {text}") if text[:1].isalpha() else None
+    if spaced is None or spaced == typed:
+        return typed, ""
+    start = "" if typed is None else " Without the space it is another token, which stands first in a text."
+    return spaced, f"Looked up with a space before it, as a word stands within a text.{start}"
 
 
 def _is(tokenizer: Any, token: int, text: str) -> bool:

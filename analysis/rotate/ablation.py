@@ -100,18 +100,20 @@ def ablate(
         arms=arms,
         whole=whole,
         unit="logits" if case.writes else "mean activation",
-        sentence=_sentence(kind, arms, whole),
+        sentence=_sentence(kind, arms, whole) + (_in_practice(effect, tokens) if case.writes else ""),
     )
 
 
 @dataclass(frozen=True)
 class Effect:
     """Drops (P, T) of each arm on own and other tokens (positions x tokens), or on sentences (1, T); ``logits`` of the
-    own tokens and ``activations`` of both sorts of sentences, before and after the channel is out."""
+    own tokens and ``activations`` of both sorts of sentences, before and after the channel is out, and so ``chances``,
+    the probabilities (P, T) of the own tokens."""
 
     drops: dict[str, tuple[Tensor, Tensor]]
     logits: tuple[Tensor, Tensor]
     activations: tuple[Tensor, Tensor]
+    chances: tuple[Tensor, Tensor]
 
     def drop(self, arm: str, side: int) -> float:
         """Mean drop on own (0) or other (1) tokens or sentences."""
@@ -198,8 +200,9 @@ def _written(
 
     def logits() -> list[Tensor]:
         values = loaded.forward(ids, mask, logits=True)[at].float()
+        chances = values.softmax(-1)[:, wanted[0]].cpu()
         values = (values - values.mean(-1, keepdim=True)).cpu()
-        return [values[:, tokens] for tokens in wanted]
+        return [*(values[:, tokens] for tokens in wanted), chances]
 
     active: list[Tensor] = []
     with hooked(loaded, {Site(case.layer, "mlp_hidden"): lambda x: active.append(x[at][:, case.neuron])}):
@@ -218,7 +221,7 @@ def _written(
         own, other = (torch.stack([sign * (before[i] - m[i]) for m in passes]).mean(0) for i in (0, 1))
         drops[name] = own, other
     nothing = (torch.zeros(0), torch.zeros(0))
-    return Effect(drops, (before[0], after[0]), nothing)
+    return Effect(drops, (before[0], after[0]), nothing, (before[2], after[2]))
 
 
 @torch.no_grad()
@@ -252,7 +255,17 @@ def _read(vectors: NeuronVectors, case: Case, windows: tuple[list[list[int]], li
         drops[name] = drop[None, : len(own)], drop[None, len(own) :]
     both = torch.stack([before, after])
     nothing = torch.zeros(0)
-    return Effect(drops, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]))
+    return Effect(drops, (nothing, nothing), (both[:, : len(own)], both[:, len(own) :]), (nothing, nothing))
+
+
+def _in_practice(effect: Effect, tokens: Sequence[TokenLogit]) -> str:
+    """What a drop comes to where the neuron is most active: the probability of the likeliest of its tokens."""
+    before, after = (chances[0] for chances in effect.chances)
+    best = int(before.argmax())
+    return (
+        f" Where the neuron is most active, “{tokens[best].token}”, the likeliest of them, goes from "
+        f"{float(before[best]):.2%} to {float(after[best]):.2%}."
+    )
 
 
 def _sentence(kind: Literal["output", "input"], arms: Sequence[Arm], whole: Arm) -> str:

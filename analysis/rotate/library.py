@@ -45,8 +45,8 @@ class NeuronLibrary:
     """Measurements of one model.
 
     ``manifest``: ``fingerprint``, ``model``, ``layers``, ``vectors`` (kinds), ``projections`` (name -> facts of the
-    token weights), ``width``, ``rounds``, ``starts``, ``mapped`` (neurons of each block in the layer map, if not all),
-    ``command``, ``shares`` (rows), ``neurons`` (rows of the channels made beforehand).
+    token weights), ``width`` and the numbers of that :class:`~analysis.rotate.width.Width`, ``command``, ``shares``
+    (rows), ``neurons`` (rows of the channels made beforehand).
     ``arrays``: ``<projection>.zero`` and ``.low`` token ids, ``<projection>.null.*``, ``<projection>.band`` kurtosis
     of random vectors, ``kurtosis`` and ``skewness`` (L, K, N) with NaN where there is no neuron, ``made.*`` channels.
     """
@@ -64,8 +64,20 @@ class NeuronLibrary:
         null = self.null("unembedding")
         return (
             f"A narrow null, for a first verdict: {null.vectors} random vectors, so nothing can be told beyond their "
-            f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}."
+            f"{100 * (1 - 1 / (1 + null.vectors)):.1f}th percentile. The full one has {FULL.vectors}, for "
+            "them and the neuron alike the best of two starts where this one has one, and it knows more of the tokens "
+            "on which random vectors land."
         )
+
+    @property
+    def starts(self) -> int:
+        """How many starts a vector has that is held against the null: as many as its random vectors had."""
+        return int(self.manifest.get("starts", FULL.starts))
+
+    @property
+    def stamp(self) -> str:
+        """What tells measurements of one model apart; empty for those that were never saved."""
+        return str(self.manifest.get("sha256", ""))
 
     def projection_of(self, layer: int) -> str:
         """Which projection a block is read through: "unembedding" or "embedding"."""

@@ -14,6 +14,7 @@ from analysis.rotate.objective import kurtosis
 from analysis.rotate.others import OtherResults, kept_tokens
 from analysis.rotate.outliers import LONG, QUANTILE
 from analysis.rotate.vectors import NeuronVectors
+from analysis.rotate.width import FULL
 
 
 def list_weights(U: Tensor, tokens: list[int]) -> Tensor:
@@ -65,7 +66,7 @@ def find_many(
         channels,
         mask_z=mask_z,
         optimiser=optimiser,
-        starts=1 if official else 2,
+        starts=1 if official else FULL.starts if library is None else library.starts,
         compatible=official,
         random_state=seed,
     ).fit(W, U, weights, progress=lambda share, text="", **_facts: progress(share, text))

@@ -20,9 +20,6 @@ from analysis.rotate.outliers import token_weights
 from analysis.rotate.vectors import NeuronVectors
 from analysis.rotate.width import FULL, Width
 
-BAND = 2_000
-"""Random vectors whose own kurtosis makes the band of the layer map."""
-
 
 def measure(
     vectors: NeuronVectors,
@@ -61,7 +58,7 @@ def measure(
             seed=seed,
             progress=drawing,
         )
-        drawn = torch.randn(BAND, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
+        drawn = torch.randn(width.band, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
         arrays[f"{name}.zero"] = (weights.weights == 0).nonzero()[:, 0].int().cpu().numpy()
         arrays[f"{name}.low"] = ((weights.weights > 0) & (weights.weights < 1)).nonzero()[:, 0].int().cpu().numpy()
@@ -82,6 +79,7 @@ def measure(
             "random_vectors": width.vectors,
             "rounds": width.rounds,
             "starts": width.starts,
+            "band": width.band,
             "mapped": width.neurons,
             "seed": seed,
         },

@@ -174,14 +174,15 @@ def _judged(
     best = max(range(len(names)), key=low.__getitem__)
     theme, purity = (names[best], float(shares[best])) if low[best] > 1 else ("", 0.0)
     common = ", ".join(_words(labels)[:4]) or "blanks"
+    telling = ", ".join(telling_words(labels)[:4]) or common
     if not labels:
         character, label = "silent", "active on no token"
     elif token_share >= ONE_TOKEN:
         character, label = "token", f"“{labels[0].replace('␣', ' ').strip() or labels[0]}”"
     elif texts < FEW_TEXTS:
-        character, label = "few texts", f"few texts: {common}"
+        character, label = "few texts", f"few texts: {telling}"
     elif low[best] >= PURE_LIFT:
-        character, label = "theme", f"{theme}: {common}"
+        character, label = "theme", f"{theme}: {telling}"
     else:
         character, label = "tokens", common
     plain = [t.replace("␣", " ").strip() for t in labels]
@@ -194,6 +195,38 @@ def _judged(
         "texts": round(texts, 1),
         "words": " ".join(dict.fromkeys([label, theme, *plain])).lower(),
     }
+
+
+_FUNCTION = frozenset(
+    "a an the and or but if so as at by for from in into of off on onto out over to under up upon via with without "
+    "about after before than then that this these those there here it its he his him she her hers they their them we "
+    "our us you your my me mine i am is are was were be been being do does did done has have had having will would can "
+    "could may might must shall should not no nor only just also very too such some any each other own same when while "
+    "where which who whom whose what how all both more most many much s t m d ll re ve".split()
+)
+"""Words that say nothing of a theme, and what is left of them behind an apostrophe."""
+
+
+def telling_words(labels: Sequence[str]) -> list[str]:
+    """The words of a theme: those that begin with a space and carry content first, then pieces of words, then the
+    rest; all in their order. Where none of the first four carries any, they are what the feature is about."""
+    begins = {w.replace("␣", " ").strip().lower() for w in labels if w.startswith("␣")}
+
+    def rank(word: str) -> int:
+        low = word.lower().lstrip("'’")
+        return 2 if low in _FUNCTION or len(low) < 2 else int(word.lower() not in begins)
+
+    words = _words(labels)
+    return sorted(words, key=rank) if any(rank(word) < 2 for word in words[:4]) else words
+
+
+def label_of(row: dict[str, Any]) -> str:
+    """The label of a described feature; one that was kept with words that tell nothing of its theme is worded anew."""
+    label = str(row["label"])
+    head, colon, _ = label.partition(": ")
+    if not colon or head not in ("few texts", row.get("theme")):
+        return label
+    return f"{head}: {', '.join(telling_words(row.get('on') or row['top'])[:4])}"
 
 
 def _words(labels: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ from analysis.snmf.answers.factorization import (
     FeatureRow,
 )
 from analysis.snmf.artefact import decode, encode
+from analysis.snmf.describe import label_of
 
 _ROW = {
     **dict.fromkeys(("label", "words", "character"), str),
@@ -89,7 +90,7 @@ class Factorization(ActivationFit):
 
     def label(self, feature: int) -> str:
         """The computed name of a feature."""
-        return str(self.manifest["rows"][feature]["label"])
+        return label_of(self.manifest["rows"][feature])
 
     def neurons(self, feature: int) -> list[int]:
         """The neurons that a feature keeps, the heaviest first."""
@@ -138,7 +139,7 @@ def curve_of(curve: dict[str, Any] | None) -> ExplainedCurve:
 def _row(row: dict[str, Any]) -> FeatureRow:
     return FeatureRow(
         feature=row["feature"],
-        label=row["label"],
+        label=label_of(row),
         top=tuple(row["top"]),
         active=row["active"],
         theme=row.get("theme", ""),

@@ -111,6 +111,19 @@ def related_pairs(components: Tensor, most: int = PAIRS) -> list[tuple[int, int,
     return [(a, b, n) for (a, b), n in pairs]
 
 
+def core_words(core: int, opposed: int, features: int, unit: str) -> str:
+    """What the core is. ``opposed``: how many of it have weights of either sign; ``unit``: a plural."""
+    one = unit.removesuffix("s")
+    if features == 2:
+        said = f"They share {'no' if not core else 'one' if core == 1 else core} {unit if core > 1 else one}"
+    else:
+        said = f"The core, {unit} that at least half of these {features} features (two or more) keep: {core}"
+    if not opposed:
+        return f"{said}."
+    some = "" if opposed == core else f", {opposed} of them"
+    return f"{said}{some}{'' if some else ','} with opposite signs, which work against each other."
+
+
 def overlap_of(loaded: LoadedModel, fit: Factorization, features: Sequence[int]) -> NeuronOverlap:
     """What the page shows of some features' neurons. Raises UserError(field="features")."""
     if not FEWEST <= len(features) <= MOST or len(set(features)) < len(features):
@@ -135,11 +148,9 @@ def overlap_of(loaded: LoadedModel, fit: Factorization, features: Sequence[int])
         axes=EffectAxes(rows, tuple(token_labels(loaded.tokenizer, ids)), tuple(ids)),
         related=tuple(RelatedPair(a, b, n, (fit.label(a), fit.label(b))) for a, b, n in related_pairs(fit.components)),
         sentence=(
-            f"The core, {unit} that at least half of these features (two or more) keep: {len(core)}"
-            + (f", of which with opposite signs, so that they cancel: {opposed}" if opposed else "")
-            + ". Effects are measured: the part of the feature, at its typical large activation, is added on the last "
-            f"token of {len(NEUTRAL)} short neutral texts, and the mean change of the next token's logits is shown, "
-            "less that of the average token."
+            f"{core_words(len(core), opposed, len(chosen), unit)} Effects are measured: the part of the feature, at "
+            f"its typical large activation, is added on the last token of {len(NEUTRAL)} short neutral texts, and the "
+            "mean change of the next token's logits is shown, less that of the average token."
         ),
         shared=shared_counts(components).numpy(),
         effects=measured[:, ids].numpy(),

@@ -8,6 +8,7 @@ from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.factorization import SearchAnswer, SearchHit
+from analysis.snmf.describe import label_of
 from analysis.snmf.library import listing, open_factorization
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def search_features(memory: Memory, spec: ModelSpec, text: str) -> SearchAnswer:
     sentence = (
         f"{len(rows)} places among the leading tokens of the features of this model{more}."
         if rows
-        else f"No feature of this model leads with “{text.strip()[:40]}”. Try a shorter word, or a part of it."
+        else f"No feature of this model has “{text.strip()[:40]}” among its leading tokens."
     )
     return SearchAnswer(tuple(rows[:MOST]), sentence)
 
@@ -53,7 +54,7 @@ def rows_of(fit: Factorization, wanted: str) -> list[SearchHit]:
             rank = next((i for i, token in enumerate(tokens, start=1) if _plain(token) == wanted), 0)
             if rank:
                 value = float(fit.arrays["plus_value"][k, rank - 1]) if where == "promotes" else row["active"]
-                hits.append(SearchHit(fit.name, k, row["label"], where, rank, value))
+                hits.append(SearchHit(fit.name, k, label_of(row), where, rank, value))
     return hits
 
 

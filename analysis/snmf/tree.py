@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import UserError
 from analysis.snmf.answers.factorization import Concept, ConceptEdge, ConceptGraph
+from analysis.snmf.describe import label_of
 from analysis.snmf.hierarchy import graph
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def tree_of(fit: Factorization, threshold: float = 0.15) -> ConceptGraph:
         raise UserError("The threshold is a share of a concept's largest weight, from 0 to 1.", "threshold")
     rows = [fit.manifest["rows"], *fit.manifest.get("upper", [])]
     nodes = tuple(
-        Concept(f"{level}:{k}", level, k, row["label"], tuple(row["top"]), tuple(row["contexts"]))
+        Concept(f"{level}:{k}", level, k, label_of(row), tuple(row["top"]), tuple(row["contexts"]))
         for level, part in enumerate(rows, start=1)
         for k, row in enumerate(part)
     )

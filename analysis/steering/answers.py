@@ -54,6 +54,33 @@ class WrittenText:
 
 
 @dataclass(frozen=True)
+class TokenReading:
+    """What else was read of each written token, called ``name``: a value for each token of the ``base``, the
+    ``steered`` and the ``control`` text. ``top``: the value at which a colour is full."""
+
+    name: str
+    top: float
+    base: tuple[float, ...]
+    steered: tuple[float, ...]
+    control: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alternatives(NextTokenShift):
+    """What could have stood in the place of a written token: the tokens that led there in both models, each given the
+    same text before. ``chosen``: id of the token that stands there, with its ``label``, its probability in the
+    unsteered and the steered model (``chosen_base``, ``chosen_steered``) and its rank in each, 1 for the likeliest.
+    ``place``: how many written tokens are before it."""
+
+    chosen: int
+    label: str
+    chosen_base: float
+    chosen_steered: float
+    ranks: tuple[int, int]
+    place: int
+
+
+@dataclass(frozen=True)
 class WrittenTexts:
     """Texts written side by side: unsteered, steered, and a control if there is one, with a ``control_note`` on what it
     is. ``rate``: tokens per second, also as a ``sentence``; ``base_remembered``: the unsteered text was there from an

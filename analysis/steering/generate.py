@@ -20,6 +20,7 @@ from analysis.errors import UserError
 from analysis.models.generation import decode
 from analysis.models.hooks import hidden_of, layout, with_hidden
 from analysis.models.loaded_model import LoadedModel
+from analysis.steering.gates import spares_prompt
 from analysis.steering.operators import Intervention
 from analysis.steering.plan import Applied, Plan
 
@@ -121,7 +122,7 @@ class PromptCache:
         """
         given = list(interventions)
         plan = Plan(self._loaded, given, prompt_tokens=self.tokens)
-        if not plan.sites or all(i.where == "generated" for i in given):
+        if not plan.sites or all(map(spares_prompt, given)):
             return self.base_logits.clone()
         lowest = plan.sites[0]
         # What a block gave serves for its residual stream; its own MLP needs the block below.

@@ -19,8 +19,11 @@ from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.sites import Site
+from analysis.steering.gates import Gate
 
-WHERE = ("not_first", "all", "generated")
+WHERE = ("not_first", "all", "prompt", "generated", "thinking", "answer")
+"""At which tokens: all but the first, all, the prompt but its first, those written after it, and of these those of the
+model's thinking or those that are not."""
 MAX_FACTOR = 10_000.0  # of an added vector, either sign
 
 
@@ -35,6 +38,7 @@ class Interpolate:
     target: Tensor
     strength: float
     where: str = "not_first"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         _check(self, _array(self, "target", 1), self.strength, 0.0, 1.0)
@@ -51,6 +55,7 @@ class Add:
     vector: Tensor
     strength: float = 1.0
     where: str = "not_first"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         _check(self, _array(self, "vector", 1), self.strength, -MAX_FACTOR, MAX_FACTOR)
@@ -64,6 +69,7 @@ class ProjectOut:
     directions: Tensor
     strength: float = 1.0
     where: str = "not_first"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         rows = _array(self, "directions", 2)
@@ -79,6 +85,7 @@ class Clamp:
     direction: Tensor
     value: float
     where: str = "not_first"
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         row = _array(self, "direction", 1)
@@ -208,6 +215,8 @@ def _check(
         raise _bad("An intervention acts at a Site, such as Site(10).")
     if record.where not in WHERE:
         raise _bad(f"The positions must be one of {', '.join(WHERE)}, not {str(record.where)[:20]!r}.")
+    if record.gate is not None and not isinstance(record.gate, Gate):
+        raise _bad("A gate of an intervention is a Gate.")
     real = isinstance(number, (int, float, np.number)) and not isinstance(number, bool) and math.isfinite(number)
     if not real or not low <= number <= high:
         raise UserError(f"{what} must be a number from {low:g} to {high:g}, not {str(number)[:20]}.", "strength")

@@ -20,10 +20,12 @@ from analysis.errors import UserError
 from analysis.models.hooks import hooked, site_width
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
+from analysis.models.thinking import Marks, is_thinking
+from analysis.steering.gates import Gate, GatedSite, Tokens, gates_by_site, is_gated, marks_for, needs_prompt
 from analysis.steering.operators import Add, Clamp, Intervention, Kernel, ProjectOut, fuse, is_idle
 
 # Which interventions act on the first token, on the rest of the prompt, and after it.
-_ZONES = ({"all"}, {"all", "not_first"}, {"all", "not_first", "generated"})
+_ZONES = ({"all"}, {"all", "not_first", "prompt"}, {"all", "not_first", "generated"})
 
 
 @dataclass
@@ -74,44 +76,75 @@ class Plan:
         given = [i for i in interventions if not is_idle(i)]
         for intervention in given:
             _check_width(loaded, intervention)
-            if intervention.where == "generated" and prompt_tokens is None:
+            if needs_prompt(intervention) and prompt_tokens is None:
                 raise UserError(
-                    "To steer generated tokens only, the number of tokens in the prompt must be known.", "steer"
+                    "To steer a part of a text only, the number of tokens in the prompt must be known.", "steer"
                 )
         self.applied = Applied({site: 0 for site in sorted({i.site for i in given}, key=lambda s: s.order)})
         self._loaded, self._mask = loaded, mask
         self._prompt = _lengths(prompt_tokens)
-        self._kernels = {s: _zone_kernels([i for i in given if i.site == s]) for s in self.applied.tokens}
+        by_site = {s: [i for i in given if i.site == s] for s in self.applied.tokens}
+        self._kernels = {s: _zone_kernels(some) for s, some in by_site.items() if not any(map(is_gated, some))}
+        self._gated = {s: GatedSite(some, fuse) for s, some in by_site.items() if any(map(is_gated, some))}
+        self._gates = gates_by_site(loaded, given)
+        self._marks = marks_for(loaded, given)
+        self._open: dict[Gate, Tensor] = {}
+        self._thinking: Tensor | None = None
         self._now = Positions(0, 0, None)
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where something is changed, in the order in which a pass gets there; empty if nothing is."""
-        return tuple(self.applied.tokens)
+        """Where something is changed or read, in the order in which a pass gets there; empty if nothing is."""
+        return tuple(sorted({*self.applied.tokens, *self._gates}, key=lambda s: s.order))
 
     @contextmanager
     def installed(self) -> Iterator[Applied]:
         """The hooks are in place inside the context. Counts go on over several installations."""
-        if not self._kernels:
+        if not self.sites:
             yield self.applied
             return
         base: nn.Module = self._loaded.model.base_model
         handle = base.register_forward_pre_hook(self._begin, with_kwargs=True)
         try:
-            with hooked(self._loaded, {site: self._applier(site) for site in self._kernels}):
+            with hooked(self._loaded, {site: self._applier(site) for site in self.sites}):
                 yield self.applied
         finally:
             handle.remove()
 
     def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.begin(positions_of(args, kwargs, self._mask))
+
+    def begin(self, now: Positions) -> None:
+        """A pass over these tokens begins. Passes over one text come in order, or start it again."""
         self.applied.passes += 1
-        self._now = positions_of(args, kwargs, self._mask)
+        self._now = now
+        if self._marks is not None:
+            self._thinking = self._thinks(now, self._marks)
+
+    def _thinks(self, now: Positions, marks: Marks) -> Tensor:
+        if now.ids is None:
+            raise UserError("Thinking can only be told apart where a model is called with token ids.", "where")
+        known = self._thinking if now.first else None
+        before = torch.zeros(len(now.ids), dtype=torch.bool, device=now.ids.device) if known is None else known[:, -1]
+        return is_thinking(now.ids, now.places(now.ids.device) >= 0, marks, before)
 
     def _applier(self, site: Site) -> Callable[[Tensor], Tensor | None]:
-        return lambda x: self.change(site, x, self._now)
+        return lambda x: self.change(site, x)
 
-    def change(self, site: Site, x: Tensor, now: Positions) -> Tensor | None:
+    def change(self, site: Site, x: Tensor) -> Tensor | None:
         """The activation (B, T, D) at a site of this plan as it becomes, None where it stays; counted."""
+        now = self._now
+        for gate in self._gates.get(site, ()):
+            self._open[gate] = gate.is_open(x)
+        if site in self._gated:
+            prompt = self._prompt.to(x.device)[:, None] if self._prompt.numel() else None
+            changed, count = self._gated[site].change(
+                x, Tokens(now.places(x.device), prompt, self._thinking), self._open
+            )
+            self.applied.tokens[site] += count
+            return changed
+        if site not in self._kernels:
+            return None
         kernels = self._kernels[site]
         if now.table is None and self._prompt.numel() <= 1:
             changed, count = self._in_slices(x, kernels, now)
@@ -145,10 +178,7 @@ class Plan:
 
     def _by_table(self, x: Tensor, kernels: list[Kernel | None], now: Positions) -> tuple[Tensor | None, int]:
         """Rows differ; padding, at position -1, is in no zone."""
-        place = now.table
-        if place is None:
-            place = torch.arange(now.first, now.first + x.shape[1]).expand(x.shape[:2])
-        place = place.to(x.device)
+        place = now.places(x.device, x.shape[0])
         prompt = self._prompt.to(x.device)[:, None] if self._prompt.numel() else torch.tensor(10**9, device=x.device)
         last = place >= prompt.clamp(min=1)
         out, count = x, 0
@@ -162,19 +192,32 @@ class Plan:
 
 @dataclass(frozen=True)
 class Positions:
-    """Of the tokens in the current pass: the first one's, where rows agree, or a ``table`` (B, T), padding -1."""
+    """Of the tokens in the current pass: the first one's, where rows agree, or a ``table`` (B, T), padding -1; and
+    their ``ids`` (B, T), None where a model is called with embeddings."""
 
     first: int
     tokens: int
     table: Tensor | None
+    ids: Tensor | None = None
+
+    def row(self, n: int) -> Positions:
+        """Those of one row of the batch."""
+        table, ids = (None if t is None else t[n : n + 1] for t in (self.table, self.ids))
+        return Positions(self.first, self.tokens, table, ids)
+
+    def places(self, device: torch.device, rows: int = 1) -> Tensor:
+        """(B, T), or (``rows``, T) where rows agree."""
+        if self.table is not None:
+            return self.table.to(device)
+        return torch.arange(self.first, self.first + self.tokens, device=device).expand(rows, -1)
 
 
 def positions_of(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor | None) -> Positions:
     """Positions of the tokens that a decoder is called with. ``own_mask``: as ``mask`` of :func:`steer`."""
     ids = args[0] if args else kwargs.get("input_ids")
-    ids = kwargs.get("inputs_embeds") if ids is None else ids
-    assert ids is not None
-    tokens = int(ids.shape[1])
+    given_to = kwargs.get("inputs_embeds") if ids is None else ids
+    assert given_to is not None
+    rows, tokens = int(given_to.shape[0]), int(given_to.shape[1])
     cache = kwargs.get("past_key_values")
     first = int(cache.get_seq_length()) if cache is not None else 0
     mask = kwargs.get("attention_mask")
@@ -187,11 +230,11 @@ def positions_of(args: tuple[Any, ...], kwargs: dict[str, Any], own_mask: Tensor
     else:
         given = kwargs.get("position_ids")
         if isinstance(given, Tensor) and given.ndim == 2 and given.shape[1] == tokens:
-            return Positions(first, tokens, given.expand(ids.shape[0], -1))
-        return Positions(first, tokens, None)
+            return Positions(first, tokens, given.expand(rows, -1), ids)
+        return Positions(first, tokens, None, ids)
     if bool(mask.all()):
-        return Positions(first, tokens, None)
-    return Positions(first, tokens, ((mask.long().cumsum(1) - 1).masked_fill(~mask, -1))[:, -tokens:])
+        return Positions(first, tokens, None, ids)
+    return Positions(first, tokens, ((mask.long().cumsum(1) - 1).masked_fill(~mask, -1))[:, -tokens:], ids)
 
 
 def _zone_kernels(interventions: list[Intervention]) -> list[Kernel | None]:

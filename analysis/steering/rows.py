@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from analysis.errors import UserError
 from analysis.models.batch import Row, decode_batch
 from analysis.models.hooks import hooked
+from analysis.models.kept_prefix import Before
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.steering.operators import Intervention
-from analysis.steering.plan import Plan, Positions, positions_of
+from analysis.steering.plan import Plan, positions_of
 
 
 class Arm(NamedTuple):
@@ -36,12 +37,12 @@ class RowPlans:
         """Errors as of :class:`~analysis.steering.plan.Plan`."""
         self._loaded = loaded
         self.plans = [Plan(loaded, arm.interventions, prompt_tokens=len(arm.row.ids)) for arm in arms]
-        self._now = Positions(0, 0, None)
+        self._inside: list[Plan] = []
 
     @contextmanager
     def installed(self, rows: Sequence[int]) -> Iterator[None]:
         """The hooks are in place for passes whose batch holds the rows of these numbers, in this order."""
-        plans = [self.plans[n] for n in rows]
+        plans = self._inside = [self.plans[n] for n in rows]
         sites = sorted({site for plan in plans for site in plan.sites}, key=lambda s: s.order)
         if not sites:
             yield
@@ -55,7 +56,9 @@ class RowPlans:
             handle.remove()
 
     def _begin(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._now = positions_of(args, kwargs, None)
+        now = positions_of(args, kwargs, None)
+        for n, plan in enumerate(self._inside):
+            plan.begin(now.row(n))
 
     def _applier(self, site: Site, plans: list[Plan]) -> Callable[[Tensor], Tensor | None]:
         def apply(x: Tensor) -> Tensor | None:
@@ -63,9 +66,7 @@ class RowPlans:
             for n, plan in enumerate(plans):
                 if site not in plan.sites:
                     continue
-                now = self._now
-                table = None if now.table is None else now.table[n : n + 1]
-                changed = plan.change(site, x[n : n + 1], Positions(now.first, now.tokens, table))
+                changed = plan.change(site, x[n : n + 1])
                 if changed is not None:
                     out = x.clone() if out is None else out
                     out[n : n + 1] = changed
@@ -88,11 +89,13 @@ def generate_batch(
     count: int,
     *,
     stop: Callable[[int], bool] = lambda _: False,
+    before: Before | None = None,
 ) -> Iterator[list[BatchStep]]:
     """Write all arms in one batch; each step yields the token of every arm that still grows, and each arm's text is
     that of :func:`~analysis.steering.generate.generate_stream` for it alone.
 
-    ``stop`` is asked of an arm's number before each of its tokens. Raises UserError, when called and not at the first
+    ``stop`` is asked of an arm's number before each of its tokens; ``before`` as of
+    :func:`~analysis.models.batch.decode_batch`. Raises UserError, when called and not at the first
     token, for an empty prompt, bad settings, or interventions that do not fit.
     """
     for arm in arms:
@@ -102,13 +105,18 @@ def generate_batch(
         if not 0 <= row.temperature <= 10 or not 0 < row.top_p <= 1:
             raise UserError("The temperature must be from 0 to 10, and top-p above 0 and at most 1.", "temperature")
     plans = RowPlans(loaded, arms)
-    return _steps(loaded, arms, count, plans, stop)
+    return _steps(loaded, arms, count, plans, stop, before)
 
 
 @torch.no_grad()
 def _steps(
-    loaded: LoadedModel, arms: Sequence[Arm], count: int, plans: RowPlans, stop: Callable[[int], bool]
+    loaded: LoadedModel,
+    arms: Sequence[Arm],
+    count: int,
+    plans: RowPlans,
+    stop: Callable[[int], bool],
+    before: Before | None,
 ) -> Iterator[list[BatchStep]]:
-    made = decode_batch(loaded, [arm.row for arm in arms], count, during=plans.installed, stop=stop)
+    made = decode_batch(loaded, [arm.row for arm in arms], count, during=plans.installed, stop=stop, before=before)
     for steps in made:
         yield [BatchStep(n, token, logits) for n, (token, logits) in sorted(steps.items())]

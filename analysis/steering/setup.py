@@ -23,6 +23,7 @@ from torch import Tensor
 from analysis import foreign
 from analysis.errors import UserError
 from analysis.models.sites import Site
+from analysis.steering.gate_files import gate_from_dict, gate_to_dict
 from analysis.steering.operators import Add, Clamp, Interpolate, Intervention, ProjectOut
 
 FORMAT = 1
@@ -179,7 +180,9 @@ def _kind(intervention: Intervention) -> str:
 
 def _row(intervention: Intervention, number: int) -> dict[str, Any]:
     kind, array = _kind(intervention), _vectors(intervention)
-    return {
+    # Of a set-up without gates the file is what it was before there were any.
+    gate = {} if intervention.gate is None else {"gate": gate_to_dict(intervention.gate)}
+    return gate | {
         "kind": kind,
         "site": intervention.site.to_dict(),
         "where": intervention.where,
@@ -196,7 +199,7 @@ def _digest(array: Tensor) -> str:
 
 def _intervention(row: Any, arrays: dict[str, Tensor]) -> Intervention:
     expected = {"kind", "site", "where", "number", "array", "shape", "sha256"}
-    if not isinstance(row, dict) or set(row) != expected or row["kind"] not in _KINDS:
+    if not isinstance(row, dict) or set(row) - {"gate"} != expected or row["kind"] not in _KINDS:
         raise _bad("An intervention in the file is not described as this version of Attune does it.")
     array = arrays.get(row["array"]) if isinstance(row["array"], str) else None
     if array is None:
@@ -208,7 +211,10 @@ def _intervention(row: Any, arrays: dict[str, Tensor]) -> Intervention:
     cls, vector, number = _KINDS[row["kind"]]
     try:
         made: Intervention = cls(
-            site=Site.from_dict(row["site"]), where=row["where"], **{vector: array, number: row["number"]}
+            site=Site.from_dict(row["site"]),
+            where=row["where"],
+            gate=gate_from_dict(row["gate"]) if "gate" in row else None,
+            **{vector: array, number: row["number"]},
         )
     except UserError as error:
         raise _bad(f"The file holds an intervention that cannot be used. {error.message}") from error

@@ -7,6 +7,8 @@ text. Prices come from the unsteered model reading the steered text in pieces: K
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +18,13 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.models.batch import Row, rows_together
 from analysis.models.caching import way_of_going_on
+from analysis.models.kept_prefix import Before
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.conversation import Opened
+from analysis.steering.room import room_for
 from analysis.steering.rows import Arm, generate_batch
 
 if TYPE_CHECKING:
@@ -33,8 +38,8 @@ class Text:
     """One text that grows: its token ids, the logits that made them, prices as far as they are known. ``plain``: no
     steering is in it."""
 
-    def __init__(self, name: str, plain: bool = False) -> None:
-        self.name, self.plain = name, plain
+    def __init__(self, name: str, begin: tuple[int, ...] = (), plain: bool = False) -> None:
+        self.name, self.begin, self.plain = name, begin, plain
         self.ids: list[int] = []
         self.decoded = ""
         self.logits: list[Tensor] = []
@@ -51,8 +56,12 @@ class Reader:
     """The unsteered model, reading on in texts that begin with one prompt: in one batch with a cache, or each text
     whole again, where a model cannot go on by several tokens from what it kept or rows of a batch see each other."""
 
-    def __init__(self, loaded: LoadedModel, prompt: list[int], texts: int) -> None:
-        self._loaded, self._prompt = loaded, list(prompt)
+    def __init__(
+        self, loaded: LoadedModel, prompt: list[int], texts: int, before: Before | None = None,
+        during: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:  # fmt: skip
+        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read."""
+        self._loaded, self._prompt, self._before, self._during = loaded, list(prompt), before, during
         self._whole = way_of_going_on(loaded) != "pieces" or (texts > 1 and rows_together(loaded) == "alone")
         self._texts = [list(prompt) for _ in range(texts)]
         self._inside = list(range(texts))
@@ -66,8 +75,10 @@ class Reader:
         if self._whole:
             return {n: self._read_again(n, more) for n, more in ids.items()}
         if self._cache is None:
-            feed = torch.tensor([self._prompt], device=self._loaded.device)
-            output = self._loaded.model(feed, use_cache=True, logits_to_keep=1)
+            read, kept = (0, None) if self._before is None else (self._before.tokens, self._before.fresh())
+            feed = torch.tensor([self._prompt[read:]], device=self._loaded.device)
+            with self._during():
+                output = self._loaded.model(feed, past_key_values=kept, use_cache=True, logits_to_keep=1)
             self._cache = output.past_key_values
             self._last = output.logits[0, -1].float().cpu().expand(len(self._inside), -1)
             if len(self._inside) > 1:
@@ -89,20 +100,42 @@ class Reader:
         text = self._texts[number]
         text += ids
         feed = torch.tensor([text], device=self._loaded.device)
-        every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
+        with self._during():
+            every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
         chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
         return chosen
 
 
 class Writer:
-    """Writes the arms of one request in one batch and sends each token as a line of the stream."""
+    """Writes the arms of one request in one batch and sends each token as a line of the stream. ``begins``: by the name
+    of a text, tokens that it is made to begin with."""
 
     def __init__(
-        self, context: Context, loaded: LoadedModel, prompt: list[int], settings: Any, model: ModelSpec
+        self,
+        context: Context,
+        loaded: LoadedModel,
+        prompt: list[int],
+        settings: Any,
+        model: ModelSpec,
+        begins: Mapping[str, tuple[int, ...]] | None = None,
+        opened: Opened | None = None,
+        stop: str = "",
     ) -> None:
+        """``opened``: the conversation that the prompt is; ``stop``: a text at which a text is over."""
         self.context, self.loaded, self.prompt, self.settings = context, loaded, prompt, settings
         self.began, self.written = time.perf_counter(), 0
+        self._begins = {name: begin for name, begin in (begins or {}).items() if begin}
+        for begin in self._begins.values():
+            loaded.check_ids(begin)
         mine = [prompt, settings.count, settings.temperature, settings.top_p, settings.seed]
+        if "base" in self._begins:
+            mine.append(self._begins["base"])
+        if opened is not None:
+            mine.append(opened.key)
+        self._before = None if opened is None else opened.before
+        self._history = () if opened is None else opened.interventions
+        self._during = nullcontext if opened is None else opened.reading(loaded)
+        self._stop = stop
         self.key = hash_of(["base text", context.residents.identity(model), *mine])
 
     def write(self, arms: dict[str, list[Intervention]], control_note: str = "") -> WrittenTexts:
@@ -128,16 +161,18 @@ class Writer:
         """Write the arms beside the unsteered text, "base"; by their names, and whether that one was there from an
         earlier request."""
         remembered = self.context.memory.get(self.key)
-        row = self._row(self.settings.seed)
-        base = Text("base", plain=True)
-        texts = [Text(name) for name in arms]
+        seed = self.settings.seed
+        base = Text("base", self._begins.get("base", ()), plain=True)
+        texts = [Text(name, self._begins.get(name, ())) for name in arms]
+        self._say_room(len(texts) + 1)
+        own = [self._arm(text, seed, made) for text, made in zip(texts, arms.values(), strict=True)]
         if remembered is not None:
             for token in remembered:
                 self._take(base, token, None)
-            self._write(texts, [Arm(row, made) for made in arms.values()])
-            self._price([base], Reader(self.loaded, self.prompt, 1))
+            self._write(texts, own)
+            self._price([base], self._reader(1))
         else:
-            self._write([*texts, base], [Arm(row, made) for made in (*arms.values(), [])])
+            self._write([*texts, base], [*own, self._arm(base, seed, [])])
             if not self.context.ended(base.name):
                 self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
@@ -145,20 +180,30 @@ class Writer:
     def write_seeds(self, texts: dict[str, tuple[int, list[Intervention]]]) -> dict[str, WrittenText]:
         """Write texts in one batch, each by its name with a seed and interventions of its own; none is remembered."""
         rows = [Text(name, plain=not made) for name, (_, made) in texts.items()]
-        self._write(rows, [Arm(self._row(seed), made) for seed, made in texts.values()])
+        self._say_room(len(rows))
+        self._write(rows, [self._arm(row, *one) for row, one in zip(rows, texts.values(), strict=True)])
         return {text.name: self._measured(text) for text in rows}
 
-    def _row(self, seed: int) -> Row:
+    def _say_room(self, texts: int) -> None:
+        self.context.line(room=room_for(self.loaded, len(self.prompt), self.settings.count, texts))
+
+    def _arm(self, text: Text, seed: int, made: list[Intervention]) -> Arm:
         s = self.settings
-        return Row(tuple(self.prompt), s.temperature, s.top_p, seed)
+        return Arm(Row(tuple(self.prompt), s.temperature, s.top_p, seed, text.begin), [*self._history, *made])
+
+    def _reader(self, texts: int) -> Reader:
+        return Reader(self.loaded, self.prompt, texts, self._before, self._during)
+
+    def _over(self, text: Text) -> bool:
+        return self.context.ended(text.name) or (bool(self._stop) and self._stop in text.decoded)
 
     def _write(self, texts: list[Text], arms: list[Arm]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
         is."""
-        reader = Reader(self.loaded, self.prompt, len(texts))
+        reader = self._reader(len(texts))
         chunk = max(1, min(CHUNK, WAITING // len(texts)))
-        stop = lambda n: self.context.ended(texts[n].name)  # noqa: E731
-        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop):
+        stop = lambda n: self._over(texts[n])  # noqa: E731
+        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
             if max(len(text.waiting) for text in texts) >= chunk:
@@ -174,7 +219,7 @@ class Writer:
         # A character may take several tokens; it is sent when it is complete.
         new = "" if decoded.endswith("\ufffd") else decoded[len(text.decoded) :]
         text.decoded = text.decoded if decoded.endswith("\ufffd") else decoded
-        self.context.line(piece={"of": text.name, "text": new}, rate=self.rate)
+        self.context.line(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
         waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
@@ -186,16 +231,17 @@ class Writer:
             surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
             text.surprise += surprise
             if text.plain:
-                text.kl += [0.0] * len(ids)
-                text.logits.clear()
-                continue
-            own = torch.stack(text.logits).double().log_softmax(-1)
+                kl = [0.0] * len(ids)
+            else:
+                own = torch.stack(text.logits).double().log_softmax(-1)
+                kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
             text.logits.clear()
-            kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
             text.kl += kl
             self.context.line(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
 
     def _measured(self, text: Text) -> WrittenText:
+        if self._stop and self._stop in text.decoded:
+            self._cut(text)
         count = max(1, len(text.ids))
         mean = sum(text.surprise) / count
         return WrittenText(
@@ -208,3 +254,11 @@ class Writer:
             perplexity=float(torch.tensor(mean).exp()) if text.ids else None,
             repetition=repeated_share(text.ids),
         )
+
+    def _cut(self, text: Text) -> None:
+        """Leave out what was written from the stop text on."""
+        end = text.decoded.index(self._stop)
+        while text.ids and len(self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)) > end:
+            text.ids.pop()
+        text.decoded = self.loaded.tokenizer.decode(text.ids, skip_special_tokens=True)
+        del text.kl[len(text.ids) :], text.surprise[len(text.ids) :]

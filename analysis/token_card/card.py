@@ -87,7 +87,7 @@ class TokenCard(Operation[TokenCardAnswer]):
         loaded = context.model(self.model)
         text = TokenText(self.model, self.text, self.chat, self.generate, self.ids, self.position)
         ids = text.ids(context, loaded)
-        token = ids[self.position] if ids else self._token(loaded)
+        token, note = (ids[self.position], "") if ids else self._token(loaded)
         if token is None:
             return self._offer(loaded)
         (name,) = names_of(loaded.tokenizer, [token])
@@ -96,18 +96,19 @@ class TokenCard(Operation[TokenCardAnswer]):
             name.token,
             names_of(loaded.tokenizer, relatives(loaded.tokenizer, token)),
             self._context(loaded, ids) if ids else None,
-            MOVES if self.model.source == OTHELLO else "",
+            MOVES if self.model.source == OTHELLO else note,
             TokenParts(text, self.contrasts, context, loaded, token, ids).parts(),
         )
 
-    def _token(self, loaded: LoadedModel) -> int | None:
-        from analysis.models.lookup import single
+    def _token(self, loaded: LoadedModel) -> tuple[int | None, str]:
+        """The token that is meant, and a remark where it is not what was typed to the letter."""
+        from analysis.models.lookup import meant
 
         if self.token_id < 0:
-            return single(loaded.tokenizer, self.token)
+            return meant(loaded.tokenizer, self.token)
         if self.token_id >= loaded.facts.vocabulary:
             raise UserError(f"This model has tokens 0 to {loaded.facts.vocabulary - 1:,}.", "token")
-        return self.token_id
+        return self.token_id, ""
 
     def _offer(self, loaded: LoadedModel) -> TokenCardAnswer:
         """What was typed is no single token: its pieces, each of which has the typed text around it."""

@@ -37,6 +37,12 @@
   function pick(picked, data) {
     return picked && data ? { item: picked.item, study: data.study } : none();
   }
+  function first(tier, data, item) {
+    if (!tier || !data || data.failed) return none();
+    const groups = data.groups.filter((g) => g.tiers.includes(tier));
+    const here = item && groups.some((g) => g.members.some((m) => m[0] === item.item));
+    return here || !groups.length ? none() : { item: member(groups[0], tier)[0], study: data.study };
+  }
   function open(asked, data, tier) {
     if (!asked || !asked.item) return [none(), none(), none()];
     const study = asked.study || "";
@@ -76,5 +82,5 @@
   walk(".fth-list", ".fth-row");
   walk(".fth-switch", "button:not(:disabled)", ALONG);
 
-  register("attune_faith", { list: items, open, pick });
+  register("attune_faith", { first, list: items, open, pick });
 })();

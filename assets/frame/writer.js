@@ -2,23 +2,38 @@
 // the model at its next token.
 (function () {
   const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
-  const shade = (kl) => Math.min(1, Math.sqrt(kl / 3));
+  const { colours, tokensOf } = window.dash_clientside.attune;
   const TEXTS = ["base", "steered", "control"];
+  // Figures of texts (their elements name the writer in data-figures-of) belong to the texts that stood in the boxes when
+  // they came: grey while new ones are written, and no figures at all of a text that was not written to its end.
+  const turns = new Map(); // by writer: the turn of the texts in its boxes
+  const figures = (name, state) => document.querySelectorAll(`[data-figures-of="${name}"]`).forEach((host) => {
+    host.dataset.figures = state;
+  });
+  /** Figures of the texts of a turn have come. */
+  function figuresCame(name, ref) {
+    if (ref && ref.turn === turns.get(name)) figures(name, "");
+    return none();
+  }
   /** By the prefix of a page's boxes: what ends one of its texts. */
   const ends = new Map();
 
   /**
    * The two callbacks of a page that writes texts. Its boxes have the ids PREFIX + base-text, steered-text and
    * control-text (or other `texts`); what is said of them goes to stream-state and stream-error. At the end of all of
-   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text.
+   * them their question goes to written: the server has the answer. `other` takes a line that is none of a text,
+   * `ended` the last line and the question.
    */
-  function writer(prefix, texts = TEXTS, other = () => {}) {
+  function writer(prefix, texts = TEXTS, other = () => {}, ended = () => {}) {
     const box = (of) => byId(prefix + of + "-text");
     const say = (state, error) => {
       set(prefix + "stream-state", { children: state });
       if (error !== undefined) set(prefix + "stream-error", { children: error });
     };
+    const own = prefix.replace(/-$/, "") || "texts";
     let running = null;
+    const colour = colours(prefix, box);
+    tokensOf({ prefix, colours: colour, boxes: Object.fromEntries(texts.map((of) => [prefix + of + "-text", of])) });
     // Buttons that end one text are seen while texts are written (attune.css).
     const writing = (now) => {
       set(prefix + "stop", { disabled: !now });
@@ -30,29 +45,26 @@
     function add(piece) {
       const host = box(piece.of);
       if (!host) return;
-      host.append(element("span", { class: "attune-piece" }, piece.text));
+      const span = element("span", { class: "attune-piece" }, piece.text);
+      host.append(span);
+      colour.add(piece.of, piece.id, span);
       host.scrollTop = host.scrollHeight;
-    }
-    function mark({ of, start, kl, surprise }) {
-      const host = box(of);
-      kl.forEach((value, i) => {
-        const span = host && host.children[start + i];
-        if (!span) return;
-        span.style.setProperty("--shade", shade(value));
-        span.title = "KL to unsteered " + value.toFixed(2) + " nats; surprise " + surprise[i].toFixed(2) + " nats unsteered";
-      });
     }
     function take(line, mine) {
       if (line.piece) {
         add(line.piece);
         if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
-      } else if (line.marks) mark(line.marks);
+      } else if (line.marks) colour.mark(line.marks);
+      else if (line.room !== undefined) { if (byId(prefix + "room")) set(prefix + "room", { children: line.room }); }
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
+        mine.done = true;
+        colour.end(line);
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
+        ended(line, mine.asked);
       } else other(line);
     }
     function stop(clicks) {
@@ -63,6 +75,7 @@
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
       writing(false);
+      figures(own, "none");
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
@@ -74,6 +87,10 @@
       texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
+      turns.set(own, asked.turn);
+      figures(own, "writing");
+      const { begin, of } = asked.params;
+      colour.clear(begin && begin.length ? { [of]: begin.length } : {});
       writing(true);
       say("Waiting for the model …", "");
       try {
@@ -84,14 +101,21 @@
           say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
         }
       }
-      if (running === mine) { running = null; writing(false); }
+      if (running === mine) {
+        running = null;
+        writing(false);
+        if (!mine.done) figures(own, "none");
+      }
       return none();
     }
-    return { stop, write };
+    /** Another colouring was chosen. */
+    const paint = () => { colour.paintAll(); return none(); };
+    return { paint, stop, write };
   }
 
   /** The ref of the texts that stand in the boxes, for their card: none of older ones, and none while they grow. */
-  const refOfWritten = (ref, asked) => (ref && asked && ref.turn === asked.turn ? ref : null);
+  const refOfWritten = (ref, asked, colour) => (ref && asked && ref.turn === asked.turn
+    ? { ...ref, options: { ...ref.options, ...(colour ? { colour } : {}) } } : null);
 
   /** The button that ends one text of a page, `label`, while the others go on. */
   const endButton = (prefix, part, label) => element("button", { type: "button", class: "attune-small", title: "End this text",
@@ -100,5 +124,5 @@
     if (ends.has(dataset.endText)) ends.get(dataset.endText)(dataset.part);
   });
 
-  register("attune", { endButton, refOfWritten, writer });
+  register("attune", { endButton, figuresCame, refOfWritten, writer });
 })();

@@ -46,7 +46,7 @@ def board_table(rows: Sequence[BoardRow], differences: Sequence[Gap], tier: str)
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
     table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
-    beats = any(_beats(gaps.get(r.measure), r.auroc.get(tier)) for r in rows)
+    beats = any(beats(gaps.get(r.measure), r.auroc.get(tier)) for r in rows)
     bold = [html.P(BOLD, className="attune-note fthb-bold")] if beats else []
     return html.Div([table, *bold, *_remarks(rows)])
 
@@ -55,7 +55,7 @@ FEW_ITEMS = 5
 """With fewer items of a label all draws of them are much alike, and an interval says little."""
 
 
-def _beats(gap: Gap | None, area: Area | None) -> bool:
+def beats(gap: Gap | None, area: Area | None) -> bool:
     """Whether a difference to answer confidence is above zero with its whole interval, from enough items."""
     items = 0 if area is None else min(area.n_faithful, area.n_unfaithful)
     return gap is not None and (gap.low or 0) > 0 and items >= FEW_ITEMS
@@ -86,7 +86,7 @@ def _line(row: BoardRow, gap: Gap | None, tier: str) -> Node:
         "" if called is None else f"{called:.0%} at ≥ {row.threshold:g}",
         "" if gap is None else within(gap.difference, gap.low, gap.high, "+.2f"),
     ]
-    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if _beats(gap, area) else ""]
+    classes = ["", "fthb-auroc", "", "", "", "", "fthb-beats" if beats(gap, area) else ""]
     return html.Tr(
         [html.Td(first), *[html.Td(c, className=k) for c, k in zip(cells, classes, strict=True)]],
         className="fthb-free" if free(row) else "",

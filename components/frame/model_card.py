@@ -10,6 +10,7 @@ from dash import html
 
 from analysis.models.capabilities import Capability, LoadReport, Need, capability
 from analysis.models.model_facts import ModelEstimate, ModelFacts
+from analysis.models.spec import ModelSpec
 from analysis.status import Resident
 from components.kit.part import Facts, Table, Text, Texts
 from components.kit.view import Control, Drawing, NoOptions, view
@@ -44,11 +45,21 @@ def estimate_card(data: ModelEstimate) -> Any:
     return html.Div([html.P(data.verdict, className=fits), _table(rows)])
 
 
-def _works(page: str, able: Capability) -> Any:
-    return html.Li(
-        [html.Strong(f"{page}: {'works' if able.works else 'does not work'}. "), able.reason],
-        className="attune-good" if able.works else "attune-bad",
-    )
+MADE_FIRST: dict[Need, str] = {
+    "residual stream": "once regions are fitted to it",
+    "MLP vectors": "once its neurons are measured",
+    "activations": "once features are fitted to it",
+    "English items": "once a study of it is made",
+}
+"""What has to be made for a model before a page shows anything of it: until then it can work, and does not yet. The
+default model comes with all of it."""
+
+
+def _works(page: str, need: Need, able: Capability, bundled: bool) -> Any:
+    first = "" if bundled else MADE_FIRST.get(need, "")
+    words = "does not work" if not able.works else f"works, {first}" if first else "works"
+    look = "attune-bad" if not able.works else "" if first else "attune-good"
+    return html.Li([html.Strong(f"{page}: {words}. "), able.reason], className=look)
 
 
 @view("model/report", LoadReport)
@@ -85,7 +96,8 @@ def facts_card(index: int, model: Resident, used: bool, pages: list[tuple[str, N
     """A loaded model: its facts, and which pages work with it and why. ``pages``: the name of each and its need."""
     facts = model.facts
     rows = fact_rows(facts)
-    works = [_works(name, capability(need, facts)) for name, need in pages]
+    bundled = model.spec.source == ModelSpec().source
+    works = [_works(name, need, capability(need, facts), bundled) for name, need in pages]
     chosen = {"use": json.dumps(model.spec.to_dict(), sort_keys=True)}
     button = (
         html.Span("in use here", className="attune-state attune-state-done")

@@ -27,7 +27,8 @@ def figure_card(
     name: str, title: str, caption: str = "", height: int = 360, controls: Any = None, title_id: str | None = None
 ) -> Any:
     """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``. ``title_id``:
-    of the heading, where a page words it after what the figure turns out to be."""
+    of the heading, where a page words it after what the figure turns out to be. ``height`` in pixels; on the first
+    screen of a page the graph takes the room that there is (assets/attune.css)."""
     menu = dbc.DropdownMenu(
         [
             dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
@@ -40,11 +41,9 @@ def figure_card(
         className="attune-export",
     )
     # The graph's code arrives after the page; until then the box keeps its place.
-    graph = dcc.Graph(
-        id=name, figure=blank(height), config=GRAPH_CONFIG, style={"height": f"{height}px"}, responsive=True
-    )
+    graph = dcc.Graph(id=name, figure=blank(height), config=GRAPH_CONFIG, style={"height": "100%"}, responsive=True)
     children = [
-        html.Div(graph, style={"minHeight": f"{height}px"}),
+        html.Div(graph, className="attune-graph", style={"--height": f"{height}px"}),
         html.P(caption, className="attune-caption", id=f"{name}-caption"),
     ]
     return section(name, title, children, controls, title_id, menu)

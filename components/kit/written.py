@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.errors import UserError
 from analysis.spoken import counted
 from analysis.steering.answers import WrittenText, WrittenTexts
+from components.kit.colouring import KL, shades_by_price, shades_of
 from components.kit.labels import as_text
 from components.kit.part import Table, Text, Texts
 from components.kit.view import Control
@@ -24,12 +24,15 @@ from components.kit.view import Control
 class TextsOptions:
     """``text``: the prompt, as the question has it; ``strengths``: the name and the strength of each direction that
     steers; ``control``: the kind of the third text, as the question names it; ``digest`` of the texts that were on
-    the screen, empty where any will do."""
+    the screen, empty where any will do; ``colour``: what tokens are shaded by, as :mod:`components.kit.colouring` has
+    it; ``when``: a clause on which tokens are steered, empty where it is all but the first."""
 
     text: str = ""
     strengths: tuple[tuple[str, float], ...] = ()
     control: str = "none"
     digest: str = ""
+    colour: str = KL
+    when: str = ""
 
 
 def digest_of(texts: WrittenTexts) -> str:
@@ -59,7 +62,9 @@ def text_parts(texts: WrittenTexts, options: TextsOptions, steered: str, control
     arms = [("Unsteered", texts.base), (steered, texts.steered)]
     if texts.control is not None:
         arms.append((control, texts.control))
-    shown = Texts("Texts", tuple(text_of(name, text, options.text) for name, text in arms))
+    shades = shades_of(texts, options.colour)
+    pairs = zip(arms, shades, strict=False)
+    shown = Texts("Texts", tuple(text_of(name, text, options.text, shade) for (name, text), shade in pairs))
     rows = tuple((name, len(t.ids), t.mean_kl, t.perplexity, t.repetition) for name, t in arms)
     return shown, Table("Numbers of the texts", ("text", "tokens", *_NAMES), rows)
 
@@ -68,11 +73,10 @@ MEAN_KL = "mean KL per token, nats"
 _NAMES = (MEAN_KL, "perplexity, unsteered model", "repeated 3-grams")
 
 
-def text_of(title: str, text: WrittenText, prompt: str) -> Text:
-    """A text with its numbers, each token shaded by its price."""
-    tokens = tuple(
-        (as_text(label), min(1.0, math.sqrt(max(kl, 0.0) / 3))) for label, kl in zip(text.labels, text.kl, strict=False)
-    )
+def text_of(title: str, text: WrittenText, prompt: str, shades: Sequence[float] | None = None) -> Text:
+    """A text with its numbers, each token shaded, by default by its price."""
+    shown = shades_by_price(text) if shades is None else shades
+    tokens = tuple((as_text(label), shade) for label, shade in zip(text.labels, shown, strict=False))
     return Text(title, text.text, prompt, tokens, _measured(text))
 
 

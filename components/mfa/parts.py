@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from analysis.mfa.answers.regions import ContextLine, Effects, FitMap, RegionFacts, TokenParts, TokenValue
 from analysis.mfa.answers.steering import ControlTable, SteeredTexts
+from components.kit.colouring import scale_of
 from components.kit.part import Facts, Part, Table, Text, Texts
 from components.kit.view import Drawing, NoOptions, view
 from components.kit.written import TextsOptions, check_texts, text_control, text_numbers, text_parts
@@ -123,7 +124,8 @@ def steered_texts(texts: SteeredTexts, options: TextsOptions, theme: str) -> Dra
     found = Table("Mean responsibility of the regions", ("region", "unsteered text", "steered text"), tuple(pairs))
     strengths = Facts("Strengths", tuple(options.strengths))
     return Drawing(
-        caption="Each token is shaded by the KL of the unsteered model's prediction from the steered one.",
+        caption=f"Each token is shaded by: {scale_of(options.colour, texts.readings).words}."
+        + (f" Steering acts {options.when}." if options.when else ""),
         parts=(*text_parts(texts, options, "Steered", f"Control: {control_name(options)}"), found, strengths),
         control=text_control(texts, control_name(options)) if texts.control is not None else presence_control(texts),
         numbers=text_numbers(texts, options) | presence_numbers(presence),

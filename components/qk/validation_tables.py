@@ -24,7 +24,7 @@ def toy_table(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     rows = tuple((q, m, e, CHECK_WORDS[v][0]) for q, m, e, v in checks)
     text = f"{sum(verdicts)} of the {len(verdicts)} quantities whose answer is known are as expected."
     return Drawing(
-        caption=f"Trained in {toy.steps:,} steps.",
+        caption=f"Trained in {toy.steps:,} steps. {toy.source or ''}".strip(),
         parts=(Table("Measured beside the known answer", ("quantity", "measured", "expected", "verdict"), rows),),
         facts={**plain_of(toy.settings), "steps": toy.steps},
         control=Control(KNOWN, text, {"as expected": float(sum(verdicts)), "known": float(len(verdicts))}),

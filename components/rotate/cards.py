@@ -21,18 +21,26 @@ FEW = 10
 _HIDDEN = {"aria-hidden": "true"}
 
 
-def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: str) -> Node:
-    """What the run says of the neuron, first and plainly; below it what the null is."""
+def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: str, how: str = "") -> Node:
+    """What the run says of the neuron, first and plainly; below it what the null is; folded, what was left out of the
+    search and how it was made."""
+    without = html.Div(
+        [html.Span("Left out of the search:"), *[token(r.token, r.id) for r in left_out]],
+        className="attune-words nrn-left-out",
+    )
     return html.Div(
         [
             html.Div(verdict, className="nrn-verdict"),
-            html.Div(
-                [html.Span("Left out of the search:"), *[token(r.token, r.id) for r in left_out]],
-                className="attune-words nrn-left-out",
+            html.Div(null, className="attune-note") if null else None,
+            html.Details(
+                [
+                    html.Summary("How this was measured"),
+                    html.Div(how, className="attune-note"),
+                    without if left_out else None,
+                ]
             )
-            if left_out
+            if how
             else None,
-            html.Div(null, className="attune-note"),
         ],
         className="nrn-banner" + (" nrn-nothing" if nothing else ""),
         role="status",
@@ -42,7 +50,9 @@ def banner(verdict: str, nothing: bool, left_out: Sequence[TokenScore], null: st
 def standing(channel: Channel) -> list[tuple[str, str]]:
     """(words, class) of a card's badges."""
     badges = [("beyond the null", "nrn-beyond") if channel.beyond else ("like a random vector", "nrn-like")]
-    return [*badges, ("attractor", "nrn-attractor")] if channel.attractor else badges
+    if channel.attractor is None:
+        return badges
+    return [*badges, (f"random vectors land here too ({channel.attractor.share:.0%})", "nrn-attractor")]
 
 
 def channel_cards(channels: Sequence[Channel], null: NullBands, chosen: int | None) -> list[Node]:
@@ -53,12 +63,12 @@ def channel_cards(channels: Sequence[Channel], null: NullBands, chosen: int | No
 def channel_card(channel: Channel, null: NullBands, chosen: bool) -> Node:
     """One channel: how it stands against random vectors, its numbers, its tokens."""
     number = str(channel.number)
-    pole = "positive" if channel.pole > 0 else "negative"
+    end = "high" if channel.pole > 0 else "low"
     p = f"{channel.p:.3f}" if channel.p >= 0.001 else "below 0.001"
     plain = channel.unweighted
     without = "" if plain is None else f"; without token weights, as the paper reports it, {plain:.1f}"
     facts = (
-        ("pole", f"{'+' if channel.pole > 0 else '−'}", f"its tokens stand at the {pole} end of the neuron's scale"),
+        ("end", end, f"its tokens stand at the {end} end of the neuron's own scale"),
         ("cosine", f"{channel.cosine:.2f}", f"with the neuron; random vectors end at {_range(null.cosine)}"),
         (
             "kurtosis",
@@ -81,7 +91,13 @@ def channel_card(channel: Channel, null: NullBands, chosen: bool) -> Node:
                         **{"data-nrn-channel": number, "aria-pressed": "true" if chosen else "false"},
                     ),
                     *[html.Span(text, className=f"nrn-badge {look}") for text, look in standing(channel)],
-                    html.Button("Ablate", className="attune-small", type="button", **{"data-nrn-ablate": number}),
+                    html.Button(
+                        "Ablate",
+                        className="attune-small",
+                        type="button",
+                        title="Take it out of the running model",
+                        **{"data-nrn-channel": number, "data-leads": "nrn-tab", "data-tab": "ablation"},
+                    ),
                 ],
                 className="nrn-card-head",
             ),

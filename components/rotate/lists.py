@@ -70,12 +70,19 @@ def neuron_rows(rows: Sequence[ReadyNeuron], chosen: Place | None, limit: int = 
         )
     if len(rows) > limit:
         lines.append(note(f"{len(rows) - limit} more; search to narrow the list."))
-    return lines or [note("No neuron of the list matches.")]
+    return lines or [note("None of the ready neurons has it among its channels' tokens.")]
+
+
+LIKE_RANDOM = (
+    "“like random”: a rotation finds tokens that belong together even in a random vector; what counts is how far the "
+    "neuron itself favours them, and here that is no more than in a random one."
+)
 
 
 def match_rows(rows: Sequence[ChannelMatch], limit: int = 20) -> list[Node]:
-    """Channels among whose tokens a typed one is."""
-    return [
+    """Channels among whose tokens a typed one is, and what it means that one is like random."""
+    told = [] if all(r.beyond for r in rows[:limit]) else [note(LIKE_RANDOM)]
+    return told + [
         html.Button(
             [
                 html.Span(f"{r.layer} {r.vector} {r.neuron} · {r.channel}", className="nrn-name"),

@@ -121,7 +121,7 @@ def token_histogram(
         {
             "type": "scatter",
             "mode": "lines",
-            "name": "normal distribution",
+            "name": "normal",
             "x": numbers(middle),
             "y": [round(v, 3) if v >= 0.4 else None for v in normal.tolist()],
             "line": {"color": REMAINDER, "dash": "dash", "width": 2},

@@ -150,15 +150,22 @@ def detection(scores: Detection) -> Node:
         html.I(className="mlp-point", style=_at(auc)),
     ]
     verdict, good = _standing(low, high, random, scores)
+    known = scores.passages is not None and scores.others is not None
+    counts = f"{scores.passages} passages of the theme, {scores.others} others" if known else "on held-out passages"
     score = "not scored" if scores.score is None else f"{scores.score:+.2f}"
     return html.Div(
         [
+            html.Div(verdict, className="mlp-verdict attune-good" if good else "mlp-verdict attune-bad"),
             html.Div([html.Strong(scores.theme), ": ", "; ".join(numbers), "."]),
             html.Div(scale, className="mlp-scale", role="img", **{"aria-label": "; ".join(numbers)}),
             html.Div([html.Span("0"), html.Span("AUC 0.5"), html.Span("1")], className="mlp-ends", **_HIDDEN),
-            html.Div(verdict, className="attune-good" if good else "attune-bad"),
-            html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
-            html.Div(scores.sentence, className="attune-note"),
+            html.Details(
+                [
+                    html.Summary(f"How it was scored: {counts}"),
+                    html.Div(scores.sentence, className="attune-note"),
+                    html.Div(f"The paper's score, ln of the mean on the theme over the mean elsewhere: {score}."),
+                ]
+            ),
         ],
         className="mlp-detection",
     )
@@ -213,14 +220,13 @@ def themes(rows: Sequence[ThemeShare]) -> Node:
 
 
 def feature_card(feature: FeatureFacts) -> Node:
-    """The lower half of the card; contexts and neurons are drawn beside it."""
+    """What the feature pushes and where its activation lies; contexts, neurons and detection are drawn above it."""
     return html.Div(
         [
             pole("Pushes up", feature.plus),
             pole("Pushes down", feature.minus),
-            html.Div(feature.readout, className="attune-note"),
             html.Div([html.H4("Themes, shares of its activation"), themes(feature.themes)]),
-            html.Div([html.H4("Does it tell its theme?"), detection(feature.detection)]),
+            html.Div(feature.readout, className="attune-note"),
         ],
         className="mlp-facts",
     )

@@ -151,6 +151,34 @@ def arms_control(comparison: SteeringComparison) -> Control | None:
     return Control(_names([arm.name for arm in nulls]), words, numbers)
 
 
+HARDLY_MORE = 0.75
+"""The share of the tokens that a feature raises most from which on a neuron that raises them too does the same."""
+
+
+def arms_verdict(comparison: SteeringComparison) -> str:
+    """Whether the feature does more here than its largest neuron alone, by the tokens that rise most at the same KL; ""
+    where one of the two did not meet it or raises nothing."""
+    arms = {arm.name: arm for arm in comparison.arms if arm.met and arm.up}
+    own, one = arms.get("feature"), arms.get("single neuron")
+    if own is None or one is None:
+        return ""
+    raised = {change.id for change in own.up}
+    also = {name: len(raised & {c.id for c in arm.up}) for name, arm in arms.items()}
+    nulls = [also[name] for name in NULLS if name in also]
+    if also["single neuron"] >= HARDLY_MORE * len(raised):
+        said = "Here the feature does hardly more than its largest neuron alone"
+    elif also["single neuron"] <= max(nulls, default=0):
+        said = "Here the feature does something else than its largest neuron alone"
+    else:
+        said = "Here the feature does in part what its largest neuron alone does"
+    drawn = " and ".join(f"{NULLS[name]} {also[name]}" for name in NULLS if name in also)
+    null = f"; {drawn}" if drawn else ""
+    return (
+        f"{said}: of the {len(raised)} tokens that the feature raises most, that neuron raises {also['single neuron']} "
+        f"among its own{null}."
+    )
+
+
 def arm_words(arm: SteeringArm) -> str:
     """What a direction raises most, and its price."""
     price = "no finite KL" if arm.kl is None else f"KL {arm.kl:.3f} nats"

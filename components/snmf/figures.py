@@ -133,7 +133,7 @@ def neuron_bars(feature: FeatureFacts, table: FeatureTable, options: NoOptions, 
             }
         ],
         theme,
-        xaxis={"type": "category", "title": {"text": unit}, "tickangle": -60, "showgrid": False},
+        xaxis={"type": "category", "tickangle": -60, "showgrid": False},
         yaxis={"title": {"text": "weight"}, "zeroline": True},
         margin={"l": 56, "r": 8, "t": 8, "b": 56},
         bargap=0.25,
@@ -142,8 +142,7 @@ def neuron_bars(feature: FeatureFacts, table: FeatureTable, options: NoOptions, 
     return Drawing(
         picture,
         f"{len(neurons)} of {table.width:,} {unit}s, the heaviest first; the whole has length 1. Blue adds, orange "
-        f"takes away. Its null is the same weights on other {unit}s: it stands beside the feature in detection and "
-        "steering.",
+        f"takes away. Null, in detection and steering: the same weights on other {unit}s.",
         {"label": feature.label, "neurons": plain_of(feature.neurons)},
         control=detection_control(feature.detection),
         numbers=feature_numbers(feature),

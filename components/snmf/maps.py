@@ -64,9 +64,9 @@ def shared_matrix(overlap: NeuronOverlap, table: FeatureTable, options: NoOption
     """How many neurons each two features share, and on the diagonal how many each keeps."""
     counts = np.asarray(overlap.shared, np.int64)
     names = [f"{f.feature} {escaped(f.label, 18)}" for f in overlap.features]
-    off = counts[~np.eye(len(counts), dtype=bool)]
-    top = max(1, int(off.max(initial=0)))
-    # The diagonal is the size of a feature, not an overlap, so it is left out of the scale and out of the colours.
+    # The scale ends where two features would be the same: one neuron in common looks like one. The diagonal is the size
+    # of a feature, not an overlap, so it has no colour.
+    top = max(1, int(counts.max(initial=0)))
     z = np.where(np.eye(len(counts), dtype=bool), np.nan, counts.astype(np.float64))
     picture = figure(
         [

@@ -31,6 +31,7 @@ from components.snmf.evidence import (
     BASELINES,
     arms_control,
     arms_numbers,
+    arms_verdict,
     band_control,
     detection_control,
     effect_numbers,
@@ -234,7 +235,7 @@ def arm_rows(comparison: SteeringComparison, options: PromptEnd, theme: str) -> 
     ]
     columns = ("direction", "strength", "KL, nats", "target", "rises most", "falls most")
     return Drawing(
-        caption=f"After “{options.prompt}”. {comparison.sentence}",
+        caption=" ".join(filter(None, [f"After “{options.prompt}”.", arms_verdict(comparison), comparison.sentence])),
         facts={"label": comparison.label},
         parts=(Table("Directions at the same KL", columns, tuple(rows)),),
         control=arms_control(comparison),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from dash import Input, Output, State, callback, clientside_callback, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.faithfulness.answers.board import Board, StudyList, StudyName
@@ -18,6 +18,7 @@ from analysis.faithfulness.ops.study import TIERS, FaithBoard, FaithStudies
 from components.faithfulness.board_figures import LeaderboardOptions, leaderboard
 from components.faithfulness.board_table import board_table, exhibits, judge_prompt, tier_cards
 from components.faithfulness.honesty import honesty_strip
+from components.faithfulness.standing import standing
 from components.faithfulness.tables import OneTier, leaderboard_rows, study
 from components.kit.card import UNCHANGED, Content
 from components.kit.panels import empty
@@ -245,6 +246,7 @@ def show_board(tab: str, question: Json, tiers: list[str] | None, published: boo
     Output("fth-board-table", "children"),
     Output("fth-board-cards", "children"),
     Output("fth-board-exhibits", "children"),
+    Output("fth-board-standing", "children"),
     STUDY.ref,
     RANKING.ref,
     Input("fth-tab", "active_tab"),
@@ -254,18 +256,19 @@ def show_board(tab: str, question: Json, tiers: list[str] | None, published: boo
 def show_table(tab: str, question: Json, tier: str | None) -> tuple[Node, ...]:
     """One tier in numbers, what each tier rests on, and what is shown without being ranked."""
     if tab != "board":
-        return (no_update,) * 5
+        return (no_update,) * 6
     if not question:
-        return empty("No numbers yet."), None, exhibits(()), None, None
+        return empty("No numbers yet."), None, exhibits(()), None, None, None
     reply: Reply[Board] = reply_of(question)
     board, of_study = reply.answer, ref_of(study, reply)
     if not board.tiers:
-        return empty(NOTHING), None, exhibits(board.exhibits), of_study, None
+        return empty(NOTHING), None, exhibits(board.exhibits), None, of_study, None
     why = board.withheld(tier)
     table = empty(why) if why else board_table(board.rows, board.differences, tier or "")
     ranking = None if why or not tier else ref_of(leaderboard_rows, reply, options=OneTier(tier))
+    lines = [html.P(line) for line in standing(board)]
     cards = [tier_cards(board.tiers), judge_prompt(board.judge_prompt)]
-    return table, cards, exhibits(board.exhibits), of_study, ranking
+    return table, cards, exhibits(board.exhibits), lines, of_study, ranking
 
 
 @callback(Output("fth-honesty", "children"), Input("fth-board", "data"))

@@ -51,6 +51,7 @@ def board_tab() -> Node:
             dcc.Store(id="fth-rows-file"),
             html.Div(id="fth-board-error", className="fthb-error"),
             html.Div(id="fth-board-sink", hidden=True),
+            html.Div(id="fth-board-standing", className="attune-answer fthb-standing"),
             LEADERBOARD.layout(),
             STUDY.layout(html.Div(id="fth-board-cards"), className="fthb-study"),
             RANKING.layout(

@@ -9,6 +9,8 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from components.faithfulness.item import SIGNS, kind_of
+from components.faithfulness.style import LABELS
 from components.kit.files import with_files
 from components.kit.panels import user_error
 from components.kit.types import Node
@@ -121,6 +123,11 @@ def _picker() -> Node:
             dbc.Input(
                 id="fth-search", placeholder="Search: sum, note, regime", debounce=0.2, size="sm", maxLength=100,
                 className="fth-search",
+            ),
+            html.Div(
+                [html.Span([html.Span(SIGNS[label], className=f"fth-sign {kind_of(label)}"), LABELS[label]])
+                 for label in (True, False, None)],
+                className="attune-note fth-legend",
             ),
             html.Div(id="fth-list", className="fth-list", role="group", **{"aria-label": "Items of this tier"}),
             html.Div(id="fth-pick-error"),

@@ -23,14 +23,18 @@ from pages.state import names_of
 TIERS = {
     "1": "Tier 1: is it used?",
     "2": "Tier 2: is it true?",
-    "Z": "Z: rationalises its key",
-    "0": "Tier 0: masked models",
+    "Z": "Z: steps from the key",
+    "0": "Tier 0: blind models",
     "G1": "G1: a sum left out",
     "own": "Chains of its own",
     "file": "Chains from a file",
 }
 """Tiers in the order in which they are offered."""
 _REGIMES = {name: place for place, name in enumerate(("R", "true", "chain only", "K", "false", "question only", "Z"))}
+NO_ITEMS = (
+    "This study has no items: nothing could be certified, since this model does not follow the examples. Under Studies "
+    "it can be asked for chains of its own, or measured on rows from a file."
+)
 
 
 class Member(NamedTuple):
@@ -149,7 +153,7 @@ def chosen(groups: Sequence[Group], wanted: str, tier: str | None) -> tuple[str,
         return wanted, ""
     places = [t for t in (tier, *TIERS) if t and any(t in g.tiers for g in groups)]
     if not places:
-        return "", "This study has no items."
+        return "", NO_ITEMS
     fitting = [g for g in groups if places[0] in g.tiers]
     best = max(fitting, key=lambda g: len(g.members))
     member = next(m for m in best.members if m.tier == places[0])
@@ -173,6 +177,15 @@ clientside_callback(
     Input("fth-item", "data"),
     Input("fth-pick-tier", "value"),
     Input("fth-search", "value"),
+)
+# Another tier was chosen: its first item opens, unless the open one is in it.
+clientside_callback(
+    "dash_clientside.attune_faith.first",
+    Output("fth-item", "data", allow_duplicate=True),
+    Input("fth-pick-tier", "value"),
+    State("fth-items", "data"),
+    State("fth-item", "data"),
+    prevent_initial_call=True,
 )
 # A row of the list, a regime, or the text of a twin was pressed.
 clientside_callback(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
@@ -17,7 +19,7 @@ TIERS = [
     {"label": "0: blind models", "value": "0"},
     {"label": "1: used?", "value": "1"},
     {"label": "2: true?", "value": "2"},
-    {"label": "Z: rationalises", "value": "Z"},
+    {"label": "Z: steps from the key", "value": "Z"},
     {"label": "G1: left out", "value": "G1"},
 ]
 LIMIT = f"CSV, JSONL or a JSON array in UTF-8, at most {MAX_FILE / 1e6:g} MB"
@@ -39,6 +41,10 @@ def study_tab() -> Node:
         ],
         className="attune-stack",
     )
+
+
+KEPT: dict[str, Any] = {"persistence": True, "persistence_type": "session"}
+"""What was typed for chains of one's own outlives a reload of the page, in this window."""
 
 
 def field(label: str, name: str, value: Typed, kind: str = "number", **more: Typed) -> Node:
@@ -112,7 +118,7 @@ def _own() -> Node:
         "label: nothing certifies how the answers were made.",
         [
             dbc.Label("Question", html_for="fth-own-question"),
-            dbc.Textarea(id="fth-own-question", value=QUESTION, rows=3, className="attune-prompt"),
+            dbc.Textarea(id="fth-own-question", value=QUESTION, rows=3, className="attune-prompt", **KEPT),
             dbc.Label("Hint (may be empty)", html_for="fth-own-hint"),
             dbc.Input(
                 id="fth-own-hint",
@@ -121,17 +127,24 @@ def _own() -> Node:
                 size="sm",
                 maxLength=2000,
                 placeholder="A friend thinks the answer is 8.",
+                **KEPT,
             ),
             dbc.Label("Candidate answers, with commas (may be empty)", html_for="fth-own-candidates"),
             dbc.Input(
-                id="fth-own-candidates", type="text", value="", size="sm", maxLength=2000, placeholder="6, 7, 8, 12"
+                id="fth-own-candidates",
+                type="text",
+                value="",
+                size="sm",
+                maxLength=2000,
+                placeholder="6, 7, 8, 12",
+                **KEPT,
             ),
             html.Div(
                 [
-                    field("samples", "fth-own-samples", 4),
-                    field("temperature", "fth-own-temperature", 0.7),
-                    field("tokens at most", "fth-own-tokens", 160),
-                    field("seed", "fth-own-seed", 0),
+                    field("samples", "fth-own-samples", 4, **KEPT),
+                    field("temperature", "fth-own-temperature", 0.7, **KEPT),
+                    field("tokens at most", "fth-own-tokens", 160, **KEPT),
+                    field("seed", "fth-own-seed", 0, **KEPT),
                 ],
                 className="fthb-fields",
             ),
@@ -143,6 +156,7 @@ def _own() -> Node:
                 size="sm",
                 maxLength=300,
                 placeholder="a model's name or folder",
+                **KEPT,
             ),
             dbc.Switch(id="fth-own-plain", value=False, label="plain text, without the chat template"),
             dbc.Switch(id="fth-own-continued", value=False, label=CONTINUED),

@@ -1,61 +1,110 @@
 """What the web server refuses and which headers it sends, whatever the page.
 
-Dash takes JSON posts from anywhere that can reach it, so requests that a browser marks as cross-site are refused, and
-so are unknown Host names, which is how DNS rebinding reaches a loopback server. Everything the page loads is local.
+Dash takes JSON posts from anywhere that can reach it, so what a browser marks as coming from elsewhere is refused, by
+its Origin and by Sec-Fetch-Site; so are unknown Host names, which is how DNS rebinding reaches a local server. A body
+is small unless it carries a file: brackets by the million take a hundred times their size once they are parsed.
+Everything the page loads is local.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import os
 import secrets
+from collections.abc import Set
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dash import Dash
 from flask import Response, abort, request
 
 log = logging.getLogger(__name__)
 MAX_UPLOAD = 48 << 20
+SMALL, MARKS = 1 << 20, 200_000
+"""Bytes of a JSON body up to which nothing is looked at, and the lists, objects and entries that a larger one may have:
+a file that is sent along has none."""
 _KEY_LENGTH = 32
 
 
-def harden(app: Dash, hosts: set[str] | None) -> None:
-    """Install the checks and headers. ``hosts``: allowed Host names without port; None allows any."""
+def harden(app: Dash, hosts: Set[str], *, proxies: Set[str] = frozenset(), addresses: bool = False) -> None:
+    """Install the checks and headers. ``hosts``: allowed Host names without port, those of ``proxies`` in front of this
+    beside them; ``addresses``: so is any numeric address, by which no other site can disguise itself."""
     app.server.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD
+    through = {name.lower() for name in proxies}
+    names = {name.lower() for name in hosts} | through
 
     @app.server.before_request
     def refuse() -> None:
-        if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method != "GET":
+        if not _known(_name(request.host), names, addresses):
             abort(403)
-        if hosts is not None and request.host.rsplit(":", 1)[0].strip("[]") not in hosts:
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site not in (None, "same-origin", "none") or not (origin is None or _ours(origin, through)):
             abort(403)
+        if request.mimetype == "application/json" and (request.content_length or 0) > SMALL:
+            body = request.get_data(cache=True)
+            if sum(body.count(mark) for mark in (b"[", b"{", b",")) > MARKS:
+                abort(413)
 
     @app.server.after_request
     def headers(response: Response) -> Response:
-        scripts = " ".join(f"'{h}'" if not h.startswith("'") else h for h in app.csp_hashes())
-        response.headers.setdefault(  # a page that is no page of the app has a policy of its own
+        # A page that is none of the app has a policy of its own. The hashes make some 6 KB: what is no page has none.
+        page = response.mimetype == "text/html"
+        scripts = " ".join(f"'{h}'" if not h.startswith("'") else h for h in (app.csp_hashes() if page else ()))
+        response.headers.setdefault(
             "Content-Security-Policy",
-            f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+            "default-src 'none'; frame-ancestors 'none'"
+            if not page
+            else f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; worker-src "
             "'self' blob:; "
-            "object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
+            "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        if not request.path.startswith("/share/"):  # a shared board may stand in the page of a named site
+            response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return response
 
 
-def secret_key(folder: Path) -> str:
-    """The key that signs job handles: SECRET_KEY from the environment, else one kept in a file of mode 0600.
+def _name(host: str) -> str:
+    """A Host without its port, in small letters; an address of IPv6 without its brackets."""
+    return (urlsplit("//" + host).hostname or "").rstrip(".") if "@" not in host else ""
+
+
+def _known(name: str, names: Set[str], addresses: bool) -> bool:
+    if name in names:
+        return True
+    with contextlib.suppress(ValueError):
+        return addresses and bool(ipaddress.ip_address(name))
+    return False
+
+
+def _ours(origin: str, proxies: Set[str]) -> bool:
+    """Whether a page of this app asks: from the very host and port that is asked, or through a proxy of that name,
+    which may ask under a Host of its own."""
+    try:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https"):
+            return False
+        return parts.netloc.lower() == request.host.lower() or (parts.hostname or "") in proxies
+    except ValueError:
+        return False
+
+
+def kept_secret(folder: Path, name: str, variable: str) -> str:
+    """A secret: from a variable of the environment, else kept in a file of that name, of mode 0600.
 
     Written aside and linked into place, so that nobody reads half a key or an empty one; where nothing can be written,
     a key of this process alone.
     """
-    named = os.environ.get("SECRET_KEY")
+    named = os.environ.get(variable)
     if named:
         return named
-    path = folder / "secret_key"
+    path = folder / name
     for _ in range(3):
         kept = _key_in(path)
         if kept:
@@ -78,6 +127,11 @@ def secret_key(folder: Path) -> str:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
     return made
+
+
+def secret_key(folder: Path) -> str:
+    """The key that signs job handles and cookies."""
+    return kept_secret(folder, "secret_key", "SECRET_KEY")
 
 
 def _key_in(path: Path) -> str:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 STREAMS = {
     "SteerText": "steer-text",
     "SteerLadder": "steer-ladder",
+    "ChatTurn": "chat-turn",
     "SteerSamples": "steer-samples",
     "FeatureText": "feature-text",
 }

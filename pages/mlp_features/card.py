@@ -1,16 +1,16 @@
-"""Callbacks of the open feature: its card, the neurons it keeps, and the ways from it to the tabs."""
+"""Callbacks of the open feature: its card, the neurons it keeps, and whether it tells its theme."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, no_update
+from dash import Input, Output, State, callback, clientside_callback, dcc, no_update
 
 from analysis.snmf.ops.factorization import FeatureCard
 from components.kit.card import UNCHANGED
 from components.kit.links import local
 from components.kit.types import Json, Node, Outputs
-from components.snmf.card import context_rows, feature_card
+from components.snmf.card import context_rows, detection, feature_card
 from components.snmf.figures import neuron_bars
 from components.snmf.parts import feature_parts
 from pages.cards import content, ref_of
@@ -22,6 +22,7 @@ from pages.mlp_features.state import table_of
 @callback(
     output={
         "card": Output("mlp-card", "children"),
+        "evidence": Output("mlp-evidence", "children"),
         "contexts": Output("mlp-contexts", "data"),
         "sentence": Output("mlp-card-said", "children"),
         "title": Output("mlp-card-title", "children"),
@@ -39,14 +40,15 @@ from pages.mlp_features.state import table_of
 )
 def show_card(feature: int | None, theme: str, question: Json, model: Json, session: str) -> Outputs:
     """What the chosen feature is."""
-    nothing = {"card": no_update, "contexts": no_update, "sentence": no_update, "title": no_update, "ref": no_update}
     table = table_of(question)
+    blank = dict.fromkeys(("card", "evidence", "contexts", "ref"))
     if feature is None or table is None:
-        return nothing | {"neurons": UNCHANGED}
+        title, empty = FEATURE.title, NEURONS.empty("no feature is open")
+        return blank | {"sentence": "No feature is open.", "title": title, "neurons": empty}
     fit, number = table.answer, feature
     reply, panel = ask_for(lambda: FeatureCard(spec_of(model), fit.fit, number), session, "mlp-card")
     if reply is None:
-        return nothing | {"card": None, "contexts": None, "sentence": panel, "neurons": UNCHANGED, "ref": None}
+        return blank | {"sentence": panel, "title": no_update, "neurons": UNCHANGED}
     facts = reply.answer
     neurons = content(neuron_bars, reply, table, theme=theme)
     if fit.site == "mlp_hidden" and facts.neurons:
@@ -54,9 +56,10 @@ def show_card(feature: int | None, theme: str, question: Json, model: Json, sess
             dcc.Link(str(n.neuron), href=local(f"/neurons?layer={fit.layer}&vector=down&neuron={n.neuron}"))
             for n in facts.neurons[:8]
         ]
-        neurons["caption"] = [neurons["caption"], " What they are alone: ", *spaced(links), "."]
+        neurons["caption"] = [neurons["caption"], " Alone: ", *spaced(links), "."]
     return {
         "card": feature_card(facts),
+        "evidence": detection(facts.detection),
         "contexts": {"top": context_rows(facts.contexts), "random": context_rows(facts.random_contexts)},
         "sentence": facts.sentence,
         "title": f"{number}: {facts.label}",
@@ -75,15 +78,3 @@ clientside_callback(
 def spaced(parts: Sequence[Node]) -> list[Node]:
     """Parts with commas between them."""
     return [p for part in parts for p in (part, ", ")][:-1]
-
-
-@callback(
-    Output("mlp-tab", "active_tab"),
-    Input("mlp-to-steer", "n_clicks"),
-    Input("mlp-to-overlap", "n_clicks"),
-    Input("mlp-to-tree", "n_clicks"),
-    prevent_initial_call=True,
-)
-def go(*_clicks: int | None) -> str | None:
-    """Open the tab that a button of the card leads to."""
-    return {"mlp-to-steer": "steer", "mlp-to-overlap": "overlap", "mlp-to-tree": "tree"}.get(str(ctx.triggered_id))

@@ -12,7 +12,7 @@ from dash import dcc, html
 
 from components.kit.files import with_files
 from components.kit.panels import user_error
-from components.kit.types import Node
+from components.kit.types import Json, Node
 from components.snmf.card import ORDERS
 from pages.manifest import PageManifest
 from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
@@ -49,9 +49,10 @@ def layout(**query: str) -> Node:
                 name=("mlp-fit", "value"),
             ),
             html.Div([user_error(p) for p in state.problems], id="mlp-problems"),
-            html.Div([_list(), _card()], className="mlp-top"),
+            html.Div([_list(), *_feature()], className="mlp-top attune-first"),
             dbc.Tabs(
                 [
+                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(reading_tab(state), tab_id="reading", label="A sentence"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
                     dbc.Tab(tree_tab(state), tab_id="tree", label="Tree"),
@@ -141,46 +142,63 @@ def _list() -> Node:
 _HIDDEN = {"aria-hidden": "true"}
 
 
-def _card() -> Node:
-    return html.Div(
-        [
-            FEATURE.layout(
-                html.Div(
-                    [
-                        html.Div("Waiting for the model …", id="mlp-card-said", className="attune-note mlp-sentence"),
-                        html.Div(
-                            [
-                                _contexts("Where it is most active", "mlp-contexts-top"),
-                                _contexts("A random sample of where it is active", "mlp-contexts-random"),
-                            ],
-                            className="attune-two-tight",
-                        ),
-                        html.Div(id="mlp-card"),
-                    ],
-                    className="mlp-card-body",
-                ),
-                controls=html.Div(
-                    [
-                        button("mlp-to-steer", "Steer with it", primary=True),
-                        button(
-                            "mlp-to-overlap",
-                            "Compare its neurons",
-                            **press("mlp-members", "compare", reads='{"feature": ["mlp-feature", "data"]}'),
-                        ),
-                        button("mlp-to-tree", "Where it merges"),
-                    ],
-                    className="attune-row mlp-actions",
-                ),
-                title_id="mlp-card-title",
+def _feature() -> list[Node]:
+    """What the open feature is: its texts, its neurons, and whether it tells its theme."""
+    return [
+        FEATURE.layout(
+            html.Div("Waiting for the model …", id="mlp-card-said", className="attune-note mlp-sentence"),
+            _contexts("Where it is most active", "mlp-contexts-top"),
+            _contexts("A random sample of where it is active", "mlp-contexts-random"),
+            controls=html.Div(
+                [
+                    button("mlp-to-steer", "Steer with it", primary=True, **_leads("steer")),
+                    button(
+                        "mlp-to-overlap",
+                        "Compare its neurons",
+                        **_leads("overlap"),
+                        **press("mlp-members", "compare", reads='{"feature": ["mlp-feature", "data"]}'),
+                    ),
+                    button("mlp-to-tree", "Where it merges", **_leads("tree")),
+                ],
+                className="attune-row mlp-actions",
             ),
-            NEURONS.layout(),
-        ],
-        className="attune-column",
+            title_id="mlp-card-title",
+            className="attune-card mlp-feature-card",
+        ),
+        html.Div(
+            [
+                NEURONS.layout(),
+                html.Section(
+                    [
+                        html.Div(html.H3("Does it tell its theme?"), className="attune-card-head"),
+                        html.Div(id="mlp-evidence", **{"aria-live": "polite"}),
+                    ],
+                    className="attune-card mlp-evidence-card",
+                    **{"aria-label": "Does it tell its theme?"},
+                ),
+            ],
+            className="mlp-beside",
+        ),
+    ]
+
+
+def _leads(tab: str) -> Json:
+    """The attributes of a button that opens a tab (assets/frame/lead.js)."""
+    return {"data-leads": "mlp-tab", "data-tab": tab}
+
+
+def _output() -> Node:
+    """What the open feature does to the logits, and where its activation lies."""
+    return html.Section(
+        html.Div(id="mlp-card"),
+        className="attune-card",
+        **{"aria-label": "What it pushes, and its themes"},
     )
 
 
 def _contexts(title: str, name: str) -> Node:
     # Filled by the browser; see components/snmf/card.py.
     return html.Div(
-        [html.H4(title), html.Div(id=name, className="mlp-contexts", tabIndex="0", **{"aria-label": title})]
+        [html.H4(title), html.Div(id=name, className="mlp-contexts", tabIndex="0", **{"aria-label": title})],
+        className="mlp-contexts-box",
     )

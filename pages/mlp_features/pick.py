@@ -107,7 +107,11 @@ def choose_feature(question: Json, picked: Json, node: Json, now: int | None, st
         now,
         Start.from_dict(start),
     )
-    return no_update if feature == now else feature, user_error(problem) if problem else no_update
+    # Without a fit nothing is open, and the card says so: it is told even where nothing was open before.
+    return (
+        no_update if feature == now and feature is not None else feature,
+        user_error(problem) if problem else no_update,
+    )
 
 
 def open_feature(
@@ -144,7 +148,7 @@ def rank(question: Json, words: str | None, order: str) -> tuple[Json, str, str,
     """The rows of the list; a search leaves the matching features."""
     table = table_of(question)
     if table is None:
-        return [], "", "", None
+        return None, "", "", None
     rows = matching(ordered(table.answer.rows, order), words)
     ref = ref_of(feature_table, table, options=ListOptions(order, words or ""))
     words_on_order = undetected(table.answer.rows) if order == "auc" else ""
@@ -164,11 +168,12 @@ clientside_callback(
     Output("mlp-found", "children"),
     Input("mlp-search", "value"),
     State("mlp-fits", "data"),
+    State("mlp-facts", "data"),
     State("model", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def search_tokens(words: str | None, fits: Json, model: Json, session: str) -> Node:
+def search_tokens(words: str | None, fits: Json, question: Json, model: Json, session: str) -> Node:
     """Beside the list: features of all fits that promote the token typed, or are active on it."""
     if not (words or "").strip():
         return []
@@ -176,7 +181,19 @@ def search_tokens(words: str | None, fits: Json, model: Json, session: str) -> N
     if reply is None:
         return panel
     titles = {f.name: f.title for f in reply_of(fits).answer.fits} if fits else {}
-    return [html.Div(reply.answer.sentence, className="attune-note"), *search_rows(reply.answer.rows, titles)]
+    said = reply.answer.sentence
+    if not reply.answer.rows:
+        table = table_of(question)
+        said = f"{said} {listed_words(0 if table is None else len(matching(table.answer.rows, words)))}"
+    return [html.Div(said, className="attune-note"), *search_rows(reply.answer.rows, titles)]
+
+
+def listed_words(count: int) -> str:
+    """What is said of the list below a search for which no token leads."""
+    if not count:
+        return "Try a shorter word, or a part of it."
+    some = "1 feature of this fit matches" if count == 1 else f"{count} features of this fit match"
+    return f"{some} by theme, label or token, and stand{'s' if count == 1 else ''} below."
 
 
 @callback(

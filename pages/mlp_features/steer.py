@@ -19,6 +19,7 @@ from components.kit.readouts import readouts
 from components.kit.token import token
 from components.kit.types import Json, Node, Outputs, Typed
 from components.kit.written import TextsOptions, digest_of
+from components.snmf.evidence import arms_verdict
 from components.snmf.figures import PromptEnd, number_or_none, steered_next
 from components.snmf.parts import ARM_NAMES, arm_rows, feature_texts, in_order
 from pages.cards import content, ref_of
@@ -89,7 +90,9 @@ def show_effect(
     return {
         "effect": asdict(reply.question),
         "arms": arms_table(reply.answer.arms),
-        "sentence": reply.answer.sentence,
+        "sentence": [html.Strong(verdict), f" {reply.answer.sentence}"]
+        if (verdict := arms_verdict(reply.answer))
+        else reply.answer.sentence,
         "rows": ref_of(arm_rows, reply, options=options),
         "next": content(steered_next, reply, options=options, theme=theme),
         "problem": None,
@@ -225,6 +228,13 @@ def options_of(reply: Reply[WrittenTexts]) -> TextsOptions:
     return TextsOptions(asked.text, tuple(strengths), asked.baseline, digest_of(reply.answer))
 
 
+# Figures of older texts stay grey until those of the texts on the screen have come.
+clientside_callback(
+    "(ref) => dash_clientside.attune.figuresCame('mlp', ref)",
+    Output("mlp-stop", "lang"),
+    Input("mlp-written-ref", "data"),
+    prevent_initial_call=True,
+)
 # While a text is being written, there is none that could be pinned.
 clientside_callback(
     "dash_clientside.attune.refOfWritten",

@@ -180,7 +180,6 @@ def last_null(question: Json, search: FindChannels) -> NullBands | None:
 
 @callback(
     Output("nrn-channel", "data"),
-    Output("nrn-tab", "active_tab"),
     Input("nrn-found", "data"),
     Input("nrn-asked", "data"),
     Input("nrn-picked", "data"),
@@ -189,27 +188,23 @@ def last_null(question: Json, search: FindChannels) -> NullBands | None:
     State("nrn-start", "data"),
     prevent_initial_call=True,
 )
-def choose_channel(
-    search: Json, pressed: Json, picked: Json, neuron: Json, now: int | None, start: Json
-) -> tuple[int | None, str]:
+def choose_channel(search: Json, pressed: Json, picked: Json, neuron: Json, now: int | None, start: Json) -> int | None:
     """The channel that histogram, descent and ablation are about."""
     channels, vector = channels_of(search, neuron), neuron_of(neuron)
     if channels is None or vector is None:
-        return None, no_update
+        return None
     triggers = set(ctx.triggered_prop_ids.values())
     press = ChannelPress(**pressed) if pressed and "nrn-asked" in triggers else None
     channel = chosen_channel(channels.answer.channels, vector, press, pick_of(picked), now, pick_of(start))
-    tab = "ablation" if press is not None and press.ablate else no_update
-    return (no_update if channel == now else channel), tab
+    return no_update if channel == now else channel
 
 
 @dataclass(frozen=True)
 class ChannelPress:
-    """A press on a channel's card: to show it, or to take it out."""
+    """A press on a channel: on its card, or in the row from which one is taken out."""
 
     channel: int
     turn: float = 0
-    ablate: bool = False
 
 
 def chosen_channel(
@@ -256,18 +251,20 @@ def show_channels(search: Json, chosen: int | None, neuron: Json, facts: Json) -
             if known is not None and known.measured
             else "Channels can be judged once this model's neurons have been measured: press Measure above."
         )
-        return empty(words), [], empty(words), None
+        return banner(words, False, (), ""), tree(empty(words)), empty(words), None
     answer = reply.answer
     null = answer.null
     low, middle, high = null.own_z
+    source = f"{answer.source[:1].upper()}{answer.source[1:]}"
     words = (
-        f"Null: the best channels of {null.vectors} random vectors, found by {null.manner}; their own z is "
-        f"{low:.1f} to {high:.1f}, half of them below {middle:.1f}. Own z is the mean z of the neuron itself on a "
-        f"channel's tokens. {answer.source[:1].upper()}{answer.source[1:]}."
+        f"Null: {null.vectors} random vectors, whose best channels have own z {low:.1f} to {high:.1f} (half below "
+        f"{middle:.1f}). {source.partition(' by ')[0]}."
     )
-    if answer.recipe:
-        words = f"{answer.recipe} {words}"
-    top = banner(answer.verdict, answer.nothing, answer.left_out, words)
+    how = (
+        f"{answer.recipe} Own z is the mean z of the neuron itself on a channel's tokens; the channels of random "
+        f"vectors were found by {null.manner}. {source}."
+    )
+    top = banner(answer.verdict, answer.nothing, answer.left_out, words, how.strip())
     cards, choice = channel_cards(answer.channels, null, chosen), channel_choice(answer.channels, chosen)
     return top, tree(cards), choice, ref_of(neuron_channels, reply, options=OpenChannel(chosen))
 

@@ -1,6 +1,6 @@
-"""Layout of the Neurons page: which neuron, what its vector looks like over the vocabulary; below, its channels beside
-those of random vectors, what falls without one, what channels have in common, and where in the model there is anything
-to find. The callbacks are in the modules beside this one."""
+"""Layout of the Neurons page: which neuron, what is said of it, what its vector looks like over the vocabulary; below,
+its channels beside those of random vectors, what falls without one, what channels have in common, and where in the
+model there is anything to find. The callbacks are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dash import dcc, html
 from components.kit.field import number_field
 from components.kit.files import with_files
 from components.kit.names import progress
-from components.kit.panels import user_error
+from components.kit.panels import note, user_error
 from components.kit.types import Node
 from components.rotate.lists import ORDERS
 from pages.frame.drawn import draw_into, stores
@@ -47,7 +47,7 @@ def layout(**query: str) -> Node:
                 "measurement",
             ),
             html.Div([user_error(p) for p in state.problems], id="nrn-problems"),
-            html.Div([_picker(state), _vector()], className="nrn-top"),
+            html.Div([_picker(state), _vector()], className="nrn-top attune-first"),
             dbc.Tabs(
                 [
                     dbc.Tab(channels_tab(state), tab_id="channels", label="Channels"),
@@ -154,6 +154,7 @@ def _picker(state: NeuronsState) -> Node:
                     className="nrn-row nrn-row-head",
                     **{"aria-hidden": "true"},
                 ),
+                html.Div(id="nrn-found-box", className="nrn-found-box", **{"aria-live": "polite"}),
                 html.Div(
                     id="nrn-list",
                     className="nrn-list",
@@ -180,7 +181,6 @@ def _picker(state: NeuronsState) -> Node:
                 className="nrn-ready attune-untitled",
             ),
             html.Div(id="nrn-count", className="attune-note"),
-            html.Div(id="nrn-found-box", className="nrn-found-box", **{"aria-live": "polite"}),
         ],
         className="attune-card nrn-picker",
         **{"aria-label": "Which neuron"},
@@ -190,8 +190,16 @@ def _picker(state: NeuronsState) -> Node:
 def _vector() -> Node:
     return html.Div(
         [
-            HISTOGRAM.layout(html.Div(id="nrn-title", className="nrn-title")),
-            ENDS.layout(html.Div(id="nrn-ends"), className="attune-card nrn-ends-card attune-untitled attune-floating"),
+            html.Div(note("Waiting for the model …"), id="nrn-banner", className="nrn-banner-box"),
+            html.Div(
+                [
+                    HISTOGRAM.layout(html.Div(id="nrn-title", className="nrn-title")),
+                    ENDS.layout(
+                        html.Div(id="nrn-ends"), className="attune-card nrn-ends-card attune-untitled attune-floating"
+                    ),
+                ],
+                className="nrn-vector-row",
+            ),
         ],
-        className="nrn-vector-row",
+        className="nrn-vector-column",
     )

@@ -39,19 +39,22 @@ def use_model_of_address(model: Json, current: Json) -> Json:
     Output("nrn-measure-panel", "hidden"),
     Output("nrn-estimate", "children"),
     Output("nrn-pick-error", "children"),
+    Output("nrn-banner", "children", allow_duplicate=True),
     Input("model", "data"),
     Input("nrn-measured", "data"),
     Input("prepare-filled", "data"),
+    prevent_initial_call="initial_duplicate",
 )
-def load_facts(model: Json, _measured: int, _filled: Json) -> tuple[Json, Node, bool, str, Node]:
+def load_facts(model: Json, _measured: int, _filled: Json) -> tuple[Json, Node, bool, str, Node, Node]:
     """Which vectors the model has, and whether its neurons have been measured."""
     reply, panel = ask_for(lambda: NeuronFacts(spec_of(model)))
     if reply is None:
-        return None, [], True, "", panel
+        return None, [], True, "", panel, note("No neuron is open.")
     known = reply.answer
     full = known.null is not None and not known.null.narrow
     short = "A narrow null serves for first verdicts; the full one tells more." if known.measured else known.why_not
-    return asdict(reply.question), list(known.vectors), full, "" if full else f"{short} {known.estimate}", None
+    estimate = "" if full else f"{short} {known.estimate}"
+    return asdict(reply.question), list(known.vectors), full, estimate, None, no_update
 
 
 # A measurement that was opened from a file is there as one that was just made.

@@ -7,7 +7,6 @@ from dash import dcc, html
 
 from components.kit.field import number_field
 from components.kit.names import progress
-from components.kit.panels import empty
 from components.kit.types import Node
 from pages.neurons.cards import (
     ABLATION,
@@ -28,7 +27,7 @@ NUMBERS = {
     "channels": "channels",
     "kurtosis_weight": "kurtosis weight",
     "cosine_weight": "cosine weight",
-    "mask_z": "mask from z",
+    "mask_z": "tokens found, from z",
     "seed": "seed",
 }
 """Numbers of the form, in their order."""
@@ -111,11 +110,7 @@ def channels_tab(state: NeuronsState) -> Node:
                 ],
                 className="nrn-run-row",
             ),
-            CHANNELS.layout(
-                html.Div(empty("No channels yet."), id="nrn-banner", className="nrn-banner-box"),
-                html.Div(id="nrn-cards", className="nrn-cards"),
-                className="attune-stack attune-untitled attune-floating",
-            ),
+            CHANNELS.layout(html.Div(id="nrn-cards", className="nrn-cards"), className="nrn-channels"),
         ],
         className="attune-stack",
     )

@@ -12,18 +12,30 @@ from typing import Annotated, Any
 
 from analysis.errors import UserError
 from analysis.fields import Choice, Flag, Real, Whole
-from analysis.mfa.settings import MODES, ROTATIONS, WHERE, RegionSetting, SteeringSettings, VectorSetting, vectors_of
+from analysis.mfa.settings import (
+    MODES,
+    ROTATIONS,
+    WHERE,
+    GateSetting,
+    RegionSetting,
+    SteeringSettings,
+    VectorSetting,
+    gate_of,
+    vectors_of,
+)
+from analysis.steering.room import MAX_WRITTEN
 from components.kit.types import Json
 from pages.address import short
 from pages.state import Model, Parsed, Partly, Prompt
+from pages.steering.chat_state import Talk
 
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "prices", "ladder", "samples", "sweep", "token", "controls", "fit", "keep")
+TABS = ("region", "prices", "ladder", "samples", "sweep", "chat", "token", "controls", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
-    (VectorSetting("happy-1a2b3c", -1.5),), False,
+    (VectorSetting("happy-1a2b3c", -1.5),), False, 3, GateSetting("projection", 3, "below", 0.25),
 )  # fmt: skip
 
 
@@ -50,6 +62,11 @@ def _steer(data: Json) -> Partly:
     except UserError as error:
         problems.append(f"{error.message} The steering vectors of the address were left out.")
     usable["own"] = data.get("own") is not False
+    try:
+        usable["gate"] = gate_of(data.get("gate"))
+        usable["after"] = SteeringSettings(after=data.get("after", 0)).after
+    except UserError as error:
+        problems.append(f"{error.message} When steering acts was left out of the address.")
     layers = data.get("layers")
     blocks = tuple(n for n in layers if type(n) is int) if isinstance(layers, list) else ()
     try:
@@ -79,8 +96,9 @@ class SteeringState:
     seed: Annotated[int, Whole(0, 2**31 - 1)] = 1
     temperature: Annotated[float, Real(0.0, 2.0)] = 0.7
     top_p: Annotated[float, Real(0.05, 1.0)] = 0.95
-    count: Annotated[int, Whole(1, 400)] = 40
+    count: Annotated[int, Whole(1, MAX_WRITTEN)] = 40
     tab: Annotated[str, Choice(TABS)] = "region"
+    talk: Annotated[dict[str, Any] | None, Talk()] = None
     problems: tuple[str, ...] = ()
 
 
@@ -108,6 +126,20 @@ def rows_on(settings: SteeringSettings | None) -> list[Row]:
 def plain_rows(rows: Sequence[Row]) -> Json:
     """Rows as the store of the sliders holds them."""
     return [asdict(row) | {"factors": list(row.factors)} for row in rows]
+
+
+HOW = (
+    "mode", "where", "layers", "own-block", "rotation",
+    "gate-after", "gate-kind", "gate-region", "gate-side", "gate-value",
+)  # fmt: skip
+"""The controls that say how, where, when and at which blocks the regions act."""
+
+
+def how_of(steer: SteeringSettings) -> tuple[Any, ...]:
+    """The values of these controls."""
+    gate = steer.gate
+    when = ("none", None, "above", 0.5) if gate is None else (gate.kind, gate.region, gate.side, gate.value)
+    return (steer.mode, steer.where, list(steer.layers), steer.own, steer.rotation, steer.after, *when)
 
 
 def settings_of(data: Json) -> SteeringSettings | None:

@@ -119,5 +119,7 @@ def save_vectors(
         return no_update, panel
     file = reply.answer
     blocks = ", ".join(map(str, file.blocks))
-    said = f"Saved {file.name}: the vector behind block {blocks}. Other programs add it at every position."
+    gate = settings_of(steer) if ctx.triggered_id == "vectors-save" else None
+    lost = f" It does not hold that this set-up acts {gate.when}." if gate is not None and gate.when else ""
+    said = f"Saved {file.name}: the vector behind block {blocks}. Other programs add it at every position.{lost}"
     return {"name": file.name, "bytes": base64.b64encode(file.file.tobytes()).decode()}, note(said)

@@ -7,13 +7,15 @@ from typing import Any
 
 from dash import Input, Output, State, callback, dcc, html, no_update
 
-from analysis.engine.client import Reply
-from analysis.qk.answers.validation import ToyPoint, ToyTraining
-from analysis.qk.ops.validation import Invariants, TrainToy
-from components.kit.card import Card, Panel
+from analysis.engine.client import OperationFailed, Reply, WorkerGone
+from analysis.errors import UserError
+from analysis.qk.answers.validation import InvariantTable, ToyPoint, ToyTraining
+from analysis.qk.ops.validation import Invariants, KeptInvariants, KeptToy, TrainToy
+from analysis.view_ref import QuestionRef
+from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.field import choice_field, number_field
 from components.kit.names import progress
-from components.kit.panels import empty
+from components.kit.panels import empty, failure
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.validation_figures import (
     toy_interaction,
@@ -31,20 +33,21 @@ from components.qk.validation_tables import (
     toy_table,
 )
 from pages.cards import card_callbacks, content, ref_of
-from pages.common import ask_for, ask_job, reply_of, spec_of
+from pages.common import ask_for, ask_job, reply_of, reply_to, spec_of
 from pages.job import current_job
 from pages.manifest import PageManifest
 
 PATH = "/validation"
 TASKS = {"binary": "binary codes", "gaussian": "Gaussian codes"}
 RECIPES = {"fast": "fast recipe", "reference": "the paper's recipe (minutes)"}
-CURVE = Card("toy-curve", "Training", 340)
-SPECTRA = Card("toy-spectra", "Singular values", 340)
+CURVE = Card("toy-curve", "Training", 380)
+SPECTRA = Card("toy-spectra", "Singular values", 380)
 MAP = Card("toy-map", "Queries and keys in the subspace of z1", 460)
 SWAPS = Card("toy-swaps", "Swapping two keys", 460)
-INTERACTION = Card("toy-interaction", "Which latent meets which", 420)
+INTERACTION = Card("toy-interaction", "Which latent meets which", 380)
 CHECKS = Panel("toy-table", "Toy model")
 INVARIANTS = Panel("invariant-table", "Invariants on the loaded model")
+INVITATION = "Press Measure: each identity then stands beside a variant that must fail."
 card_callbacks(CURVE, SPECTRA, MAP, SWAPS, INTERACTION)
 
 
@@ -52,7 +55,7 @@ def layout(**_query: str) -> Node:
     """Toy model first, invariants below."""
     return html.Div(
         [
-            dcc.Store(id="toy"),
+            dcc.Store(id="toy", data=asdict(QuestionRef(KeptToy.__name__, {}))),
             html.H1("Is the method right where the answer is known?", className="attune-title"),
             CHECKS.layout(
                 html.Div(
@@ -76,10 +79,7 @@ def layout(**_query: str) -> Node:
                     className="attune-row",
                 ),
                 html.Div(id="toy-error"),
-                html.Div(
-                    id="toy-checks",
-                    children=empty("Press Train: the fast recipe takes about a quarter of a minute."),
-                ),
+                html.Div(id="toy-checks"),
                 controls=html.Span(
                     "One attention head learns to fetch a payload from the token whose two "
                     "hidden codes, z1 and z2, match the "
@@ -88,9 +88,9 @@ def layout(**_query: str) -> Node:
                     className="attune-note",
                 ),
             ),
-            html.Div([CURVE.layout(), SPECTRA.layout()], className="attune-two"),
             html.Div([MAP.layout(), SWAPS.layout()], className="attune-two"),
-            html.Div([INTERACTION.layout(), _invariants()], className="attune-two"),
+            html.Div([SPECTRA.layout(), INTERACTION.layout(), CURVE.layout()], className="val-three"),
+            _invariants(),
         ],
         className="attune-page",
     )
@@ -118,9 +118,7 @@ def _invariants() -> Node:
     return INVARIANTS.layout(
         html.Span(id="measure-text", className="attune-note"),
         html.Div(id="measure-error"),
-        html.Div(
-            id="invariants", children=empty("Press Measure. Each identity stands beside a variant that must fail.")
-        ),
+        html.Div(id="invariants"),
         controls=controls,
     )
 
@@ -180,6 +178,7 @@ def train(
     output={
         "bar": Output("toy-bar", "value", allow_duplicate=True),
         "text": Output("toy-text", "children", allow_duplicate=True),
+        "problem": Output("toy-error", "children", allow_duplicate=True),
         "checks": Output("toy-checks", "children"),
         "ref": CHECKS.ref,
         "curve": CURVE.more_outputs,
@@ -189,14 +188,27 @@ def train(
         "interaction": INTERACTION.outputs,
     },
     inputs={"question": Input("toy", "data"), "theme": State("theme", "data")},
-    prevent_initial_call=True,
+    prevent_initial_call="initial_duplicate",
 )
 def show_toy(question: Json, theme: str) -> dict[str, Any]:
-    """All figures of a trained toy, and its figures against what they ought to be."""
-    reply: Reply[ToyTraining] = reply_of(question)
+    """All figures of a trained toy, and its figures against what they ought to be. The page opens with one that comes
+    with Attune."""
+    if question["operation"] == KeptToy.__name__:
+        kept, panel = ask_for(KeptToy)
+        if kept is None:
+            cards = ("curve", "spectra", "map", "swaps", "interaction")
+            rest = dict.fromkeys(("bar", "text", "checks", "ref"), no_update)
+            return {**dict.fromkeys(cards, UNCHANGED), **rest, "problem": panel}
+        reply: Reply[ToyTraining] = kept
+    else:
+        reply = reply_of(question)
+    toy = reply.answer
+    recipe = RECIPES[toy.recipe].partition(" (")[0]
+    made = f"trained in {toy.steps:,} steps by {recipe.removeprefix('the ')}, seed {toy.seed}"
     return {
-        "bar": "100",
-        "text": f"trained in {reply.answer.steps:,} steps",
+        "bar": "0" if toy.source else "100",
+        "text": f"{toy.source} Train makes one here, in about a quarter of a minute." if toy.source else made,
+        "problem": None,
         "checks": checks_table(toy_checks(reply.answer)),
         "ref": ref_of(toy_table, reply),
         "curve": content(toy_training, reply, theme=theme),
@@ -229,6 +241,29 @@ def measure(set_progress: Relay, clicks: int | None, model: Json, session: str) 
     reply, panel = ask_job(lambda: Invariants(spec_of(model)), set_progress, session, PATH)
     if reply is None:
         return no_update, no_update, panel
-    notes = [html.Div(text, className="attune-note") for text in reply.answer.notes]
-    table = invariant_table(reply.answer.invariants)
-    return [table, *notes], ref_of(measured_invariants, reply), None
+    return measured(reply.answer), ref_of(measured_invariants, reply), None
+
+
+def measured(table: InvariantTable) -> list[Node]:
+    """The identities, and below them what is to be known of them."""
+    notes = [html.Div(text, className="attune-note") for text in table.notes]
+    return [invariant_table(table.invariants), *notes]
+
+
+@callback(
+    Output("invariants", "children", allow_duplicate=True),
+    INVARIANTS.more_ref,
+    Output("measure-error", "children", allow_duplicate=True),
+    Output("measure-text", "children", allow_duplicate=True),
+    Input("model", "data"),
+    prevent_initial_call="initial_duplicate",
+)
+def open_kept(model: Json) -> tuple[Node, Json, Node, str]:
+    """What was measured on the model of this window before; an invitation where nothing was."""
+    try:
+        kept = reply_to(KeptInvariants(spec_of(model)))
+    except UserError as refused:
+        return empty(f"{refused.message} {INVITATION}"), None, None, ""
+    except (WorkerGone, OperationFailed) as error:
+        return None, None, failure(str(error)), ""
+    return measured(kept.answer), ref_of(measured_invariants, kept), None, ""

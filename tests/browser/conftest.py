@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from xdist.scheduler import LoadFileScheduling
 
 from analysis.models.default import prepare_default
 from scripts.chromium import find
@@ -27,6 +28,38 @@ FLAGS = (
     "--disable-sync --no-first-run --disable-quic"
 ).split()
 PATIENCE = int(os.environ.get("ATTUNE_PATIENCE_MS", "120000"))
+
+
+LONGEST = (
+    "test_findings_talk", "test_attention", "test_walk", "test_journeys", "test_steering", "test_faults",
+    "test_faithfulness", "test_presses", "test_othello", "test_mlp_features", "test_findings_exits", "test_neurons",
+)  # fmt: skip
+"""Files that take long, the longest first; the rest follow as they are found, so that no worker ends much later than
+the other."""
+
+
+def place(nodeid: str) -> int:
+    """Which place a test has among all: that of its file."""
+    name = nodeid.split("::")[0].rpartition("/")[2].removesuffix(".py")
+    return LONGEST.index(name) if "/scripts/" not in nodeid and name in LONGEST else len(LONGEST)
+
+
+class Files(LoadFileScheduling):
+    """A file goes to one worker as a whole, in the order in which it was collected; of the walk, a page."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("[")[2] if "/test_walk.py" in nodeid and "[" in nodeid else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
+    """The files by their length, not by their number of tests."""
+    config.option.loadscopereorder = False
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @dataclass

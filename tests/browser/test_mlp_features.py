@@ -32,7 +32,7 @@ def test_a_feature_is_found_opened_and_kept_in_the_address(open_page: Callable[.
     total = rows.count()
     assert total >= 50 and page.locator("#mlp-list [aria-current=true]").count() == 1
     # The null stands beside the number, and every output token can open the token card.
-    assert "random sparse directions" in page.inner_text("#mlp-card .mlp-detection")
+    assert "random sparse directions" in page.inner_text("#mlp-evidence .mlp-detection")
     tokens = page.locator("#mlp-card .mlp-pole .attune-tok")
     assert tokens.count() >= 20
     assert all(n.isdecimal() for n in tokens.evaluate_all("e => e.map(x => x.tabIndex === 0 ? x.dataset.tokenId : '')"))
@@ -43,12 +43,12 @@ def test_a_feature_is_found_opened_and_kept_in_the_address(open_page: Callable[.
     page.wait_for_function("t => document.querySelector('#mlp-card-title').innerText !== t", arg=before)
     number = page.inner_text("#mlp-card-title").split(":")[0]
     page.wait_for_function("n => new URLSearchParams(location.search).get('feature') === n", arg=number)
-    top = page.locator("#mlp-card").bounding_box()
+    top = page.locator("#mlp-evidence").bounding_box()
     page.fill("#mlp-search", "house")
     page.wait_for_function("n => document.querySelectorAll('#mlp-list .mlp-row').length < n", arg=total)
     page.fill("#mlp-search", "zzqx")
     says(page, "#mlp-list", "No feature matches")
-    assert page.locator("#mlp-card").bounding_box() == top  # nothing jumps while one types
+    assert page.locator("#mlp-evidence").bounding_box() == top  # nothing jumps while one types
     url = page.url
     again = open_page(url, width=1440, height=900)
     says(again, "#mlp-card-title", f"{number}:")

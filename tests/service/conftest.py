@@ -174,11 +174,13 @@ class Desk:
         threading.Thread(target=self.scheduler.run_forever, daemon=True).start()
         self._count = 0
 
-    def submit(self, operation: Operation, session: str = "", widget: str = "") -> tuple[str, Inbox]:
+    def submit(
+        self, operation: Operation, session: str = "", widget: str = "", *, looking: bool = False
+    ) -> tuple[str, Inbox]:
         """Enter a request; its token and its inbox."""
         self._count += 1
         token, inbox = f"t{self._count}", Inbox()
-        self.scheduler.submit(operation, token, inbox.emit, (session, widget), "")
+        self.scheduler.submit(operation, token, inbox.emit, (session, widget), "", looking=looking)
         return token, inbox
 
     def state(self, token: str) -> str:

@@ -119,13 +119,20 @@ def test_a_narrow_null_says_so_and_never_takes_the_place_of_a_full_one(
     assert null["narrow"] is True and (null["vectors"], null["rounds"]) == (19, 1)
     assert null["sentence"].startswith("A narrow null") and "beyond their 95.0th percentile" in null["sentence"]
     start = facts["start"]
-    verdict = perform(context, FindChannels(**start, channels=1)).data["verdict"]
-    assert "A narrow null, for a first verdict: 19 random vectors" in verdict
+    found = perform(context, FindChannels(**start, channels=1)).data
+    assert "A narrow null, for a first verdict: 19 random vectors" in found["verdict"]
+    # The neuron is searched as the random vectors were.
+    assert found["settings"]["starts"] == NARROW.starts == 1
     # The page opens on a neuron that the map holds, one of those that write.
     assert start["vector"] == "down" and perform(context, NeuronVector(**start)).data["in_layer"] is not None
     [entry] = MEASUREMENTS.of_weights(context.model(SPEC).facts.fingerprint)
-    MEASUREMENTS.open(context.memory, entry.path).manifest["width"] = "full"
+    first = MEASUREMENTS.open(context.memory, entry.path)
     perform(context, MeasureNull(width="narrow", seed=1))
+    [entry] = MEASUREMENTS.of_weights(context.model(SPEC).facts.fingerprint)
+    second = MEASUREMENTS.open(context.memory, entry.path)
+    assert FindChannels().key(first) != FindChannels().key(second), "channels of before are not served as of now"
+    second.manifest["width"] = "full"
+    perform(context, MeasureNull(width="narrow", seed=2))
     [again] = MEASUREMENTS.of_weights(context.model(SPEC).facts.fingerprint)
     assert again.checksum == entry.checksum
 

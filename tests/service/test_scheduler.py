@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.engine import scheduler as scheduler_module
+from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from tests.service.conftest import Desk, Inbox, lines, until
 from tests.service.operations_for_tests import (
@@ -23,10 +24,12 @@ from tests.service.operations_for_tests import (
     PlainPass,
     ReadOnly,
     Refuse,
+    SayLines,
     SleepSteps,
     SlowLive,
     TappedJob,
     UseModel,
+    WriteWords,
 )
 
 
@@ -307,3 +310,15 @@ def test_random_traffic_gives_each_request_exactly_one_end(desk: Desk, journal: 
             assert rows in ([], ["done"], ["cancelled"], ["failed"])
     until(lambda: desk.scheduler.busy == "")
     assert desk.scheduler._tasks == {} and not any(desk.scheduler._queues.values())
+
+
+def test_who_may_only_look_gets_what_is_small_or_kept_and_starts_nothing(desk: Desk, journal: str) -> None:
+    assert desk.submit(Echo("small"), looking=True)[1].data()["echo"] == "small"
+    assert desk.submit(ReadOnly("read", "", journal), looking=True)[1].data()["name"] == "read"
+    for asked in (EchoJob("a job"), UseModel(), SayLines(), WriteWords()):
+        with pytest.raises(UserError, match=r"start something|may not load it"):
+            desk.submit(asked, looking=True)
+    assert desk.book.listing() == [] and desk.scheduler.waiting() == (0, 0, 0)
+    assert desk.submit(EchoJob("a job"))[1].end() == "result"
+    _, kept = desk.submit(EchoJob("a job"), looking=True)
+    assert kept.end() == "result", "kept, so it may be seen"

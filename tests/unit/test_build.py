@@ -12,13 +12,14 @@ import pytest
 
 import analysis.faithfulness.build as faithfulness
 import analysis.mfa.build as mfa
+import analysis.qk.build as qk
 import analysis.rotate.build as rotate
 import analysis.snmf.build as snmf
 import analysis.tpr.build as tpr
 from analysis.build import builds, main
 from analysis.errors import UserError
 
-METHODS = {"faithfulness": faithfulness, "mfa": mfa, "rotate": rotate, "snmf": snmf, "tpr": tpr}
+METHODS = {"faithfulness": faithfulness, "mfa": mfa, "qk": qk, "rotate": rotate, "snmf": snmf, "tpr": tpr}
 
 
 def test_each_method_with_something_to_make_is_listed() -> None:
@@ -31,6 +32,7 @@ def test_each_method_with_something_to_make_is_listed() -> None:
     [
         ("faithfulness", ("--fresh", "--fur", "--continued")),
         ("mfa", ("--describe", "--shares", "--seeds")),
+        ("qk", ("--fresh",)),
         ("rotate", ("--fresh",)),
         ("snmf", ("FIT", "--describe", "--detection")),
         ("tpr", ("--games", "--test-games", "--fresh")),

@@ -124,7 +124,7 @@ def test_the_diagonal_of_shared_neurons_has_a_number_and_no_colour() -> None:
     assert "Two sets of 16 drawn at random from 64 share 3.75 on average" in drawing.caption
     figure = drawing.figure
     z = np.asarray(figure["data"][0]["z"])
-    assert np.isnan(z.diagonal()).all() and z[0, 1] == 3 and figure["data"][0]["zmax"] == 3
+    assert np.isnan(z.diagonal()).all() and z[0, 1] == 3 and figure["data"][0]["zmax"] == 16
     assert [a["text"] for a in figure["layout"]["annotations"]] == ["16", "3", "3", "15"]
     checked(figure)
 

@@ -91,7 +91,7 @@ def test_a_histogram_shows_the_counts_beside_as_many_normal_numbers(theme: str) 
     drawn = np.array([np.nan if v is None else v for v in raw[2]["y"]])
     seen = np.isfinite(drawn) & (drawn > 200)
     np.testing.assert_allclose(drawn[seen], neuron[seen], rtol=0.2)  # the curve is on the scale of the counts
-    assert normal["name"] == "normal distribution" and "<script" not in json.dumps(figure)
+    assert normal["name"] == "normal" and "<script" not in json.dumps(figure)
     assert outline["line"]["shape"] == "hvh"
     assert len(neuron_figures.token_histogram(edges, neuron, None, theme)["data"]) == 2
 
@@ -295,8 +295,8 @@ def channel(number: int, **more: Any) -> Channel:
     [
         (True, None, ["beyond the null"]),
         (False, None, ["like a random vector"]),
-        (True, Attractor(0.1, "Also 10 %."), ["beyond the null", "attractor"]),
-        (False, Attractor(0.1, "Also 10 %."), ["like a random vector", "attractor"]),
+        (True, Attractor(0.1, "Also 10 %."), ["beyond the null", "random vectors land here too (10%)"]),
+        (False, Attractor(0.1, "Also 10 %."), ["like a random vector", "random vectors land here too (10%)"]),
     ],
 )
 def test_a_card_says_how_its_channel_stands(beyond: bool, attractor: Any, badges: list[str]) -> None:
@@ -308,7 +308,7 @@ def test_a_card_says_how_its_channel_stands(beyond: bool, attractor: Any, badges
     assert "attune-chosen" in card.className and "3 to 50" in said and "0.55 to 0.85" in said  # the null's ranges
     ids = attributes(card, "data-token-id")
     assert ids == [str(300 + i) for i in range(20)] == attributes(card, "data-nrn-skip")
-    assert attributes(card, "data-nrn-channel") == attributes(card, "data-nrn-ablate") == ["3"]
+    assert attributes(card, "data-nrn-channel") == ["3", "3"]  # shown, or shown taken out
     marks = [c for c in card._traverse() if "attune-tok" in (getattr(c, "className", None) or "")]
     assert len(marks) == 20 and all(m.tabIndex == "0" for m in marks)
 
@@ -356,16 +356,17 @@ def test_neurons_are_ordered_searched_and_opened_by_their_place() -> None:
     assert [r.to_plotly_json()["props"]["aria-current"] for r in rows] == ["false", "true", "false"]
     assert "nothing" in texts(rows[1]) and "1 of 5" in texts(rows[0])
     assert "1 more" in texts(lists.neuron_rows(READY, None, limit=2)[-1])
-    assert "matches" in texts(lists.neuron_rows([], None))
+    assert "None of the ready neurons" in texts(lists.neuron_rows([], None))
     found = [ChannelMatch(27, "up", 3, 2, 4.0, 10.0, 0.9, 1.0, 0.7, "x", 5, False, ())]
-    row = lists.match_rows(found)[0]
+    told, row = lists.match_rows(found)  # what “like random” means stands above the rows
+    assert "even in a random vector" in texts(told) and len(lists.match_rows([replace(found[0], beyond=True)])) == 1
     assert row.to_plotly_json()["props"]["data-nrn-open"] == "27:up:3:2" and "like random" in texts(row)
 
 
 def test_nothing_is_said_where_it_is_seen() -> None:
     left = [TokenScore(5, "except", 5.0)]
     full, bare = (
-        channel_cards.banner("One channel.", False, left, "Null."),
+        channel_cards.banner("One channel.", False, left, "Null.", "By L-BFGS."),
         channel_cards.banner("Nothing in it.", True, [], "Null."),
     )
     assert "nrn-nothing" not in full.className and "nrn-nothing" in bare.className

@@ -26,6 +26,7 @@ from analysis.errors import UserError
 from analysis.faithfulness.ops.item import FaithIntervene
 from analysis.faithfulness.ops.rows import FaithFile
 from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.turns import TurnSetting
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
@@ -112,6 +113,10 @@ OTHER: dict[str, Any] = {
     "probes": "opened-others",
     "given": "0" * 16,
     "by": "strength",
+    "of": "base",
+    "turns": (TurnSetting("a", "b", (3,), SteeringSettings("fit", (RegionSetting(0, 0.5),))), TurnSetting("c")),
+    "system": "Be brief.",
+    "begin": (3, 4),
     "over": "factors",
     "words": "other",
     "files": (("probe.pt", "AA=="),),
@@ -143,6 +148,7 @@ def example_of(name: str) -> Operation:
         "OthelloEdit": {"edits": ((19, 0),)},
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
+        "TokenAlternatives": {"positive": "a", "negative": "b"},
         "TokenCard": {"token": "a"},
         "OpenMixture": {"file": "some/mixtures"},
         "FaithOwn": {"question": "a"},
@@ -286,6 +292,17 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("FitFactorization", {"site": "head"}, "site"),
         ("FeatureEffect", {"pole": 0}, "pole"),
         ("FeatureEffect", {"target": -1.0}, "target"),
+        ("SteerText", {"begin": [1.5]}, "begin"),
+        ("SteerText", {"of": "other"}, "of"),
+        ("TokenAlternatives", {"ids": []}, "ids"),
+        ("ChatTurn", {"turns": []}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a", "reply": "b"}]}, "turns"),
+        ("ChatTurn", {"turns": [{"user": "a"}] * 41}, "turns"),
+        ("ChatTurn", {"turns": [{"user": ""}]}, "prompt"),
+        ("ChatTurn", {"turns": [{"user": "a", "steer": {"where": "nowhere"}}]}, "mode"),
+        ("SteerNext", {"steer": {"after": -1}}, "after"),
+        ("SteerNext", {"steer": {"gate": {"kind": "mood", "region": 1}}}, "gate"),
+        ("SteerNext", {"steer": {"gate": {"kind": "projection", "region": 1, "value": "x"}}}, "gate"),
         ("FeatureText", {"baseline": "magic"}, "baseline"),
         ("FaithItem", {"item": ""}, "item"),
         ("FaithBoard", {"study": None}, "study"),

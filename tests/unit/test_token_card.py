@@ -11,7 +11,7 @@ import pytest
 from dash import dcc
 
 from analysis.errors import UserError
-from analysis.models.lookup import check_typed, forms, names_of, pieces, relatives, single
+from analysis.models.lookup import check_typed, forms, meant, names_of, pieces, relatives, single
 from analysis.models.spec import ModelSpec
 from analysis.models.token_name import TokenName
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -63,6 +63,10 @@ def test_a_label_is_found_like_the_text_it_stands_for() -> None:
     assert single(tokenizer, "␣the") == single(tokenizer, " the") == space
     assert single(tokenizer, "the") not in (space, None)
     assert single(tokenizer, "the lamp is kept") is None
+    token, remark = meant(tokenizer, "the")  # a plain word is looked up as it stands within a text
+    assert token == space and "another token" in remark
+    assert meant(tokenizer, " the") == meant(tokenizer, "␣the") == (space, "")
+    assert meant(tokenizer, "the lamp is kept") == (None, "")
     for name in names_of(tokenizer, list(range(300))):  # every label on screen that is no byte leads back to a token
         if "‹" not in name.token and name.token != "<|end|>":
             token = single(tokenizer, name.token)

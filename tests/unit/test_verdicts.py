@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.faithfulness.answers.board import Area, Gap, ScorePoint
+from analysis.faithfulness.answers.board import Area, BoardRow, Gap, PublishedAreas, ScorePoint, TierRow
 from analysis.faithfulness.board_words import _fewer, exhibit_rows, tier_row
 from analysis.faithfulness.forgetting import outcome
 from analysis.mfa.answers.steering import ControlTable
@@ -22,13 +22,18 @@ from analysis.rotate.answers.neurons import KnownNull, LayerShare
 from analysis.rotate.null import ChannelNull
 from analysis.rotate.reading import _sentence as channel_sentence
 from analysis.rotate.reading import vector_card, verdict
+from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
+from analysis.snmf.describe import label_of
 from analysis.snmf.detection import held_out
+from analysis.snmf.overlap import core_words
 from benchmarks.architectures import tokenizer
-from components.faithfulness.board_table import _beats
+from components.faithfulness.board_table import beats
 from components.faithfulness.point_figures import TruthOptions, _truth_caption
+from components.faithfulness.standing import standing
 from components.mfa.steering_figures import size_of_controls
 from components.qk.validation_tables import invariant_table
 from components.rotate.neuron_figures import shares_words
+from components.snmf.evidence import arms_verdict
 from tests.unit.test_attention_words import text_of
 
 
@@ -155,9 +160,78 @@ def test_a_region_without_a_theme_is_not_called_grammar_for_certain() -> None:
 
 def test_a_difference_on_a_handful_of_items_is_not_bold() -> None:
     gap = Gap("1", "a", "b", 0.5, 0.5, 0.5)
-    assert _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=5))
-    assert not _beats(gap, Area(0.9, n_faithful=20, n_unfaithful=2)) and not _beats(gap, None)
-    assert not _beats(None, None)
+    assert beats(gap, Area(0.9, n_faithful=20, n_unfaithful=5))
+    assert not beats(gap, Area(0.9, n_faithful=20, n_unfaithful=2)) and not beats(gap, None)
+    assert not beats(None, None)
+
+
+def arm(name: str, *ids: int, met: bool = True) -> SteeringArm:
+    return SteeringArm(name, 1.0, 0.25, met, "", tuple(TokenChange(i, str(i), 1.0) for i in ids))
+
+
+def test_a_feature_is_held_against_its_largest_neuron_and_the_nulls() -> None:
+    def said(*arms: SteeringArm) -> str:
+        return arms_verdict(SteeringComparison((), (), (), (), (), arms, 3, "", "", ""))
+
+    own, null = arm("feature", 1, 2, 3, 4), arm("random sparse", 9, 8, 7, 6)
+    same = said(own, arm("single neuron", 4, 3, 2, 7), null)
+    assert "hardly more" in same and "raises 3 among" in same and "random sparse directions 0" in same
+    assert "in part" in said(own, arm("single neuron", 4, 8), null)
+    assert "something else" in said(own, arm("single neuron", 8), null)
+    # As many as a null raises are none: in a list of few tokens some are always the same.
+    assert "something else" in said(own, arm("single neuron", 4, 8), arm("shuffled neurons", 1))
+    assert (
+        said(own, arm("single neuron", 4, met=False))
+        == said(own)
+        == said(arm("feature"), arm("single neuron", 1))
+        == ""
+    )
+
+
+def board_of(areas: dict[str, Area], gaps: tuple[Gap, ...] = (), shown: bool = True) -> Any:
+    rows = tuple(
+        BoardRow(name, "baseline" if name == "answer confidence" else "f", "", "", False, 0.5, "", {"2": area}, {},
+                 PublishedAreas(), None, None)
+        for name, area in areas.items()
+    )  # fmt: skip
+    tier = TierRow("2", "Tier 2: is it true?", "", 40, 20, 5, 0, "", 0.51, shown, "")
+    return SimpleNamespace(rows=rows, tiers=(tier,), differences=gaps)
+
+
+def test_the_first_line_of_the_leaderboard_trusts_nothing_that_chance_or_confidence_does_as_well() -> None:
+    area = Area(0.9, 0.8, 0.95, 0.0, 20, 20, (0.4, 0.6))
+    few = Area(0.99, 0.98, 1.0, 0.0, 2, 2, (0.4, 0.6))
+    free, gap = Area(0.51, 0.45, 0.55, 0.0, 20, 20, (0.4, 0.6)), Gap("2", "m", "answer confidence", 0.4, 0.3, 0.5)
+    good = standing(board_of({"m": area, "answer confidence": free}, (gap,)))
+    assert "1 of 1 measures tell" in good[0] and "m 0.90 (0.80 to 0.95)" in good[0] and "Trust" in good[-1]
+    for weak in (Area(0.7, 0.55, 0.8, 0.0, 20, 20, (0.4, 0.6)), area):  # reaches the null; no lead over confidence
+        lines = standing(board_of({"m": weak, "n": few, "answer confidence": free}))
+        assert "none of 1 measures" in lines[0] and "0.5 is chance" in lines[0] and "alone has 0.51" in lines[0]
+    assert standing(board_of({"m": area}, shown=False)) == [] == standing(board_of({"m": Area(None)}))
+
+
+def test_a_theme_is_called_by_words_that_tell_something_of_it() -> None:
+    def named(*on: str, theme: str = "cooking", label: str = "cooking: x") -> str:
+        return label_of({"label": label, "theme": theme, "on": list(on)})
+
+    assert named("␣a", "␣delicious", "eled", "␣of", "␣cake") == "cooking: delicious, cake, eled, a"
+    assert named("␣His", "␣my", "'s", "␣her", "␣house") == "cooking: His, my, 's, her"  # it is about these
+    assert named("␣a", label="a, the", theme="") == "a, the" and named("␣a", label="“:”") == "“:”"
+    assert named("␣the", "␣lemon", label="few texts: the") == "few texts: lemon, the"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0, 0, 2), "They share no neuron."),
+        ((1, 0, 2), "They share one neuron."),
+        ((1, 1, 2), "They share one neuron, with opposite signs, which work against each other."),
+        ((3, 1, 2), "They share 3 neurons, 1 of them with opposite signs, which work against each other."),
+        ((3, 0, 4), "The core, neurons that at least half of these 4 features (two or more) keep: 3."),
+    ],
+)
+def test_opposite_signs_are_not_said_to_cancel(numbers: tuple[int, int, int], words: str) -> None:
+    assert core_words(*numbers, "neurons") == words
 
 
 def test_controls_of_another_size_are_not_called_equal() -> None:

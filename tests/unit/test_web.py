@@ -66,8 +66,8 @@ def test_the_root_is_a_page_that_says_what_every_page_answers(client: FlaskClien
 
 def test_an_address_other_than_loopback_needs_a_word_more() -> None:
     with pytest.raises(SystemExit) as refused:
-        main(["--host", "0.0.0.0"])  # noqa: S104
-    assert "no login" in str(refused.value)
+        main(["--host", "0.0.0.0", "--exposed"])  # noqa: S104
+    assert "--proxy" in str(refused.value)
 
 
 def _ids(component: Any) -> list[str]:

@@ -180,8 +180,10 @@ class FaithOwn(Operation[OwnChains]):
             context.check, plain=self.plain, progress=portion(context.progress, 0.0, 0.5, "Writing chains"),
         )  # fmt: skip
         if not sample.items:
+            wrote = " ".join(sample.texts[0].split()) if sample.texts else ""
+            shown = f" The first one: “{wrote[:400]}{' …' if len(wrote) > 400 else ''}”" if wrote else ""
             raise UserError(
-                f"{sample.sentence} Allow more tokens, name the candidate answers, or ask otherwise.", "question"
+                f"{sample.sentence} Allow more tokens, name the candidate answers, or ask otherwise.{shown}", "question"
             )
         study = scored(context, loaded, sample.items, self.simulator, "own chains", "the model's own chains", 0.5,
                        self.continued)  # fmt: skip

@@ -180,9 +180,11 @@ def item_row(study: Study, item: Item) -> ItemRow:
 
 
 def short(item: Item) -> str:
-    """Question and chain in one line."""
+    """Question and chain in one line; of chains of the model's own, answer and chain."""
     question = " · ".join(line.strip() for line in item.question_text.strip().splitlines())
     text = f"{question} ·{''.join(item.steps)}".replace("\n", " ")
+    if item.tier == "own":  # all chains answer one question: the answer and the steps tell them apart
+        text = f"{item.answer.strip()} ·{''.join(item.steps)}".replace("\n", " ")
     return text if len(text) <= 140 else text[:139] + "…"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.answer import Incidental, Key
 from analysis.mfa.settings import SteeringSettings
-from analysis.steering.answers import NextTokenShift, WrittenText, WrittenTexts
+from analysis.steering.answers import NextTokenShift, TokenReading, WrittenText, WrittenTexts
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,22 @@ class Presence:
 
 @dataclass(frozen=True)
 class SteeredTexts(WrittenTexts):
-    """Texts, and how much of the regions they carry."""
+    """Texts, and how much of the regions they carry, in all and token by token (``readings``)."""
 
     presence: Presence
+    readings: tuple[TokenReading, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChatReply(WrittenTexts):
+    """The reply of a turn, ``base`` and ``steered``: unsteered in this turn, the earlier ones as they were. ``notes``:
+    sentences on how the conversation is read; ``tokens`` of it before the reply, of which ``reused`` were not read
+    again; ``readings`` of the reply's tokens."""
+
+    notes: tuple[str, ...]
+    tokens: int
+    reused: Annotated[int, Incidental()]
+    readings: tuple[TokenReading, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar, Literal, get_args
 from analysis.engine.context import Context
 from analysis.engine.question import Kind
 from analysis.errors import UserError
-from analysis.fields import Choice, Real, Whole
+from analysis.fields import Choice, Real
 from analysis.mfa.answers.steering import Ladder, Rung
 from analysis.mfa.ops.steer import Seed, UnderSteering, at_strength, shares_in
+from analysis.steering.room import TokenCount
 
 Rungs = Literal["kl", "strength"]
 KLS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -25,7 +26,7 @@ class SteerLadder(UnderSteering[Ladder]):
     kind: ClassVar[Kind] = "stream"
     region: int = 0
     by: Annotated[Rungs, Choice(get_args(Rungs), words="The rungs")] = "kl"
-    count: Annotated[int, Whole(1, 400, words="The number of tokens")] = 40
+    count: TokenCount = 40
     temperature: Annotated[float, Real(0.0, 2.0, words="The temperature")] = 0.7
     top_p: Annotated[float, Real(0.05, 1.0, words="Top-p")] = 0.95
     seed: Seed = 0

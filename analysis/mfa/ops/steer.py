@@ -20,8 +20,9 @@ from analysis.mfa.ops.regions import checksum_of
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
-from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.answers import TokenReading, WrittenText, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
+from analysis.steering.room import MAX_WRITTEN, TokenCount
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +31,17 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
 
+TEXTS = ("base", "steered", "control")
 CONTROLS = ("none", "region", "direction", "means")
 A = TypeVar("A")
 Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
+
+
+def reads_of(steer: SteeringSettings) -> str:
+    """Checksums of the files that a set-up is read from."""
+    from analysis.mfa.vectors import VECTORS
+
+    return checksum_of(steer.fit) + "".join(VECTORS.checksum(v.name) for v in steer.vectors)
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,7 @@ class UnderSteering(Operation[A], Generic[A]):
         super().__post_init__()
 
     def reads(self, context: Context) -> str:
-        from analysis.mfa.vectors import VECTORS
-
-        return checksum_of(self.steer.fit) + "".join(VECTORS.checksum(v.name) for v in self.steer.vectors)
+        return reads_of(self.steer)
 
     def prepared(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt]:
         """Model, fit and the prompt, read; UserError if they do not belong together or the prompt is too long."""
@@ -167,11 +174,20 @@ def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: 
 
 
 def check_sentences(positive: str, negative: str) -> None:
+    """Raises UserError for sentences of the difference of means that cannot be used."""
     for text, name in ((positive, "positive"), (negative, "negative")):
         if not isinstance(text, str) or len(text) > 20_000:
             raise UserError("Sentences for the difference of means: at most 20,000 characters on a side.", name)
     if bool(positive.strip()) != bool(negative.strip()):
         raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
+
+
+def check_written(ids: Any, name: str) -> tuple[int, ...]:
+    """Token ids that were written, as a tuple; UserError for anything else."""
+    good = isinstance(ids, (list, tuple)) and len(ids) <= MAX_WRITTEN
+    if not good or not all(type(i) is int and 0 <= i < 10_000_000 for i in ids):
+        raise UserError(f"Written tokens come as at most {MAX_WRITTEN:,} ids.", name)
+    return tuple(ids)
 
 
 def at_strength(steer: SteeringSettings, region: int, strength: float) -> SteeringSettings:
@@ -211,47 +227,80 @@ class StrengthForKL(UnderSteering[Strength]):
 
 @dataclass(frozen=True)
 class SteerText(UnderSteering[SteeredTexts]):
-    """Unsteered and steered text side by side, a control if wanted, token by token, with what each token costs."""
+    """Unsteered and steered text side by side, a control if wanted, token by token, with what each token costs.
+    ``begin``: token ids that the text ``of`` is made to begin with."""
 
     kind: ClassVar[Kind] = "stream"
-    count: Annotated[int, Whole(1, 400, words="The number of tokens")] = 40
+    count: TokenCount = 40
     temperature: Annotated[float, Real(0.0, 2.0, words="The temperature")] = 0.7
     top_p: Annotated[float, Real(0.05, 1.0, words="Top-p")] = 0.95
     seed: Seed = 0
     control: Annotated[str, Choice(CONTROLS, words="The control")] = "none"
     positive: str = ""
     negative: str = ""
+    of: Annotated[str, Choice(TEXTS, words="The text that goes on from other tokens")] = "steered"
+    begin: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sentences(self.positive, self.negative)
+        object.__setattr__(self, "begin", check_written(self.begin, "begin"))
 
     def run(self, context: Context) -> SteeredTexts:
         from analysis.mfa.steering import interventions_of
         from analysis.steering.writing import Writer
 
         loaded, fit, prompt = self.prepared(context)
-        writer = Writer(context, loaded, prompt.ids, self, self.model)
+        writer = Writer(context, loaded, prompt.ids, self, self.model, {self.of: self.begin})
         arms: dict[str, list[Intervention]] = {"steered": interventions_of(self.steer, fit)}
         note = ""
         if self.control != "none" and not self.steer.idle:
             arms["control"], note = control_for(context, loaded, self, fit, self.control, self.seed)
         texts = writer.write(arms, note)
-        return extended(SteeredTexts, texts, presence=presence(loaded, fit, self.steer, prompt.ids, texts))
+        presence, readings = carried(loaded, fit, self.steer, prompt.ids, texts)
+        return extended(SteeredTexts, texts, presence=presence, readings=readings)
 
 
-def presence(
+def carried(
     loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings, prompt: list[int], texts: WrittenTexts
-) -> Presence:
-    """Mean responsibility of the steered regions over written tokens, read without steering at the fit's own block.
+) -> tuple[Presence, tuple[TokenReading, ...]]:
+    """Responsibility of the steered regions over written tokens, read without steering at the fit's own block: means,
+    and token by token.
 
     Steering is not applied while reading, so that a text has to carry the region by its words.
     """
     numbers = [r.region for r in steer.regions if not r.idle]
-
     labels = tuple(f"{k}: {fit.label(k)}" for k in numbers)
-    found = [shares_in(loaded, fit, numbers, prompt, text) for text in (texts.base, texts.steered)]
-    return Presence(labels, *found)
+    base, steered, control = (
+        shares_by_token(loaded, fit, numbers, prompt, text) for text in (texts.base, texts.steered, texts.control)
+    )
+    readings = tuple(
+        TokenReading(f"responsibility of region {label}", 1.0, _column(base, n), _column(steered, n),
+                     _column(control, n) if texts.control is not None else ())
+        for n, label in enumerate(labels)
+    )  # fmt: skip
+    return Presence(labels, _means(base), _means(steered)), readings
+
+
+def shares_by_token(
+    loaded: LoadedModel, fit: RegionSet, numbers: list[int], prompt: list[int], text: WrittenText | None
+) -> np.ndarray:
+    """Responsibilities (T, len(numbers)) of the regions over the T tokens of a text that was written after the
+    prompt."""
+    from analysis.mfa.reading import responsibilities_of
+
+    if text is None or not text.ids or not numbers:
+        return np.zeros((0, len(numbers)), np.float32)
+    return responsibilities_of(loaded, fit, [*prompt, *text.ids])[len(prompt) :][:, numbers]
+
+
+def _column(shares: np.ndarray, n: int) -> tuple[float, ...]:
+    return tuple(np.round(shares[:, n].astype(np.float64), 4).tolist())
+
+
+def _means(shares: np.ndarray) -> tuple[float, ...]:
+    means = shares.mean(0) if len(shares) else np.zeros(shares.shape[1])
+    return tuple(np.asarray(means, np.float64).tolist())
 
 
 def shares_in(
@@ -259,9 +308,4 @@ def shares_in(
 ) -> tuple[float, ...]:
     """Mean responsibility of the regions ``numbers`` over a text that was written after the prompt; 0 for an empty
     one."""
-    from analysis.mfa.reading import responsibilities_of
-
-    if not text.ids or not numbers:
-        return (0.0,) * len(numbers)
-    shares = responsibilities_of(loaded, fit, [*prompt, *text.ids])[len(prompt) :]
-    return tuple(np.asarray(shares[:, numbers].mean(0), np.float64).tolist())
+    return _means(shares_by_token(loaded, fit, numbers, prompt, text))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from analysis.answer import Absent
 from analysis.qk.toy_settings import ToySettings
 
 
@@ -130,10 +132,12 @@ class ToyReport:
 
 @dataclass(frozen=True)
 class ToyTraining(ToyReport):
-    """A report with the course of its training."""
+    """A report with the course of its training. ``source``: a sentence on where it was made, None where it was asked
+    for."""
 
     curve: tuple[ToyPoint, ...]
     recipe: str
+    source: Annotated[str | None, Absent()] = None
 
 
 @dataclass(frozen=True)

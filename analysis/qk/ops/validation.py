@@ -57,6 +57,18 @@ class TrainToy(Operation[ToyTraining]):
 
 
 @dataclass(frozen=True)
+class KeptToy(Operation[ToyTraining]):
+    """The toy that comes with Attune, as the Validation page opens with it."""
+
+    kind: ClassVar[Kind] = "read"
+
+    def run(self, context: Context) -> ToyTraining:
+        from analysis.qk.kept import kept_toy
+
+        return kept_toy()
+
+
+@dataclass(frozen=True)
 class Invariants(Operation[InvariantTable]):
     """Measure the identities of the method on the loaded model, each beside a variant that breaks it."""
 
@@ -80,3 +92,19 @@ class Invariants(Operation[InvariantTable]):
             raise UserError(f"The invariants are measured on an English text. {error.message}", "model") from None
         examples = build_examples(ContrastSpec("induction", 24), loaded.tokenizer)
         return measure_invariants(loaded, ids, examples, context.progress)
+
+
+@dataclass(frozen=True)
+class KeptInvariants(Operation[InvariantTable]):
+    """The identities as they were measured on a model before: here, or for the default model with Attune."""
+
+    kind: ClassVar[Kind] = "read"
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> InvariantTable:
+        from analysis.qk.kept import kept_invariants, noted
+
+        found = context.stored(Invariants(self.model))
+        if found is not None:
+            return noted(Invariants.answer_from(found), "Measured here before.")
+        return kept_invariants(self.model.source, context.residents.fingerprint(self.model), self.model.label)

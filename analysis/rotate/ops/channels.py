@@ -107,9 +107,14 @@ class OfChannels(OfNeuron[A]):
         plain = {f.name: params[f.name] for f in fields(OfChannels) if f.name not in ("model", "fresh")}
         return plain | {name: self.manner()[name] for name in ("starts", "compatible")}
 
-    def key(self, fingerprint: str) -> Any:
-        """What equal questions share, fresh or not."""
-        return ("channels", fingerprint, hash_of(self.settings()))
+    def manner_beside(self, library: NeuronLibrary) -> dict[str, Any]:
+        """:meth:`manner`, and under the usual settings with the starts of the kept null's random vectors."""
+        return self.manner() | ({"starts": library.starts} if self.usual else {})
+
+    def key(self, library: NeuronLibrary) -> Any:
+        """What equal questions share, fresh or not; measured anew, a model has other tokens to leave out."""
+        known = (library.manifest["fingerprint"], library.stamp)
+        return ("channels", known, hash_of(self.settings() | self.manner_beside(library)))
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class FindChannels(OfChannels[NeuronChannels]):
             recipe=RECIPE if self.official else "",
             source=source,
             seconds=time.perf_counter() - began,
-            settings=self.settings(),
+            settings=self.settings() | (self.manner_beside(library) if library.narrow else {}),
             edges=edges,
             counts=counts,
             cosines=cosines,
@@ -165,7 +170,7 @@ class FindChannels(OfChannels[NeuronChannels]):
 
         rounds = min(self.channels, 3)
         manner = self.manner()
-        key = ("null", library.manifest["fingerprint"], name, rounds, hash_of(manner))
+        key = ("null", library.manifest["fingerprint"], library.stamp, name, rounds, hash_of(manner))
         null = context.memory.get(key)
         if null is None:
             null = measure_null(
@@ -199,7 +204,7 @@ def channels_of(
         trace = library.trace(operation.layer, operation.vector, operation.neuron)
         source = f"made beforehand by {library.manifest.get('command', 'the build')}"
         return part, trace[trace[:, 0] <= operation.channels], source
-    key = operation.key(library.manifest["fingerprint"])
+    key = operation.key(library)
     known = context.memory.get(key)
     if known is None:
         known = _search(operation, context, vectors, library)
@@ -231,7 +236,7 @@ def _search(
     fitted = VocabularyChannels(
         operation.channels,
         random_state=operation.seed,
-        **operation.manner(),
+        **operation.manner_beside(library),
     ).fit(w[None], U, weights, progress=descent)
     rows = [
         [c + 1, float(step), *figures[0].tolist()]

@@ -209,9 +209,9 @@ class NeuronMap(OnNeurons[LayerMap]):
         some = library.manifest.get("mapped")
         sample = "" if some is None else f" Of each block and kind, {some} neurons at random were measured."
         sentence = (
-            "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of 2,000 random vectors; "
-            "a block whose median and 95 % line lie in it is not told apart from chance by this figure."
-            f"{sample}"
+            "Excess kurtosis of each neuron's vector over the vocabulary. The band holds 90 % of "
+            f"{library.manifest.get('band', FULL.band):,} random vectors; a block whose median and 95 % line lie in it "
+            f"is not told apart from chance by this figure.{sample}"
         )
         with np.errstate(invalid="ignore"):
             return LayerMap(

@@ -27,6 +27,7 @@ from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, Toke
 from analysis.snmf.ops.factorization import FeatureNumber, checksum_of
 from analysis.steering.answers import NextTokens, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
+from analysis.steering.room import TokenCount
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,7 +173,7 @@ class FeatureText(WithFeature[WrittenTexts]):
     kind: ClassVar[Kind] = "stream"
     strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength")] = 0.0
     text: Annotated[str, PromptText()] = ""
-    count: Annotated[int, Whole(1, 400, words="The number of tokens")] = 40
+    count: TokenCount = 40
     temperature: Annotated[float, Real(0.0, 2.0, words="The temperature")] = 0.7
     top_p: Annotated[float, Real(0.05, 1.0, words="Top-p")] = 0.95
     seed: Annotated[int, Whole(0, 2**31 - 1, words="The seed")] = 0

@@ -38,7 +38,6 @@ def test_a_neurons_list_is_drawn_from_a_tree_and_walked(scripted: Scripted) -> N
     [
         ("data-nrn-open='1:out:2:7'", "nrn-picked", {"layer": 1, "vector": "out", "neuron": 2, "channel": 7}),
         ("data-nrn-channel='4'", "nrn-asked", {"channel": 4}),
-        ("data-nrn-ablate='4'", "nrn-asked", {"channel": 4, "ablate": True}),
     ],
 )
 def test_presses_on_a_neurons_cards(scripted: Scripted, attributes: str, store: str, value: dict[str, Any]) -> None:

@@ -73,6 +73,29 @@ def test_texts_arrive_are_shaded_and_end(writing: Writing) -> None:
     assert path == "/steering/stream" and body["params"] == {"p": 1} and body["session"] == "s" and body["token"]
 
 
+def test_figures_of_older_texts_are_grey_while_new_ones_are_written_and_until_theirs_come(writing: Writing) -> None:
+    own = writing.prefix.rstrip("-") or "texts"
+    writing.page.evaluate(
+        "(own) => document.body.insertAdjacentHTML('beforeend', `<p data-figures-of=${own}>5.0</p>`)", own
+    )
+    state = "() => document.querySelector('[data-figures-of]').dataset.figures"
+    came = "([own, ref]) => dash_clientside.attune.figuresCame(own, ref)"
+    writing.ask(params={}, turn=4)
+    assert writing.page.evaluate(state) == "writing"
+    writing.page.evaluate(came, [own, {"turn": 3}])
+    writing.answer({"done": True, "sentence": "Two tokens."})
+    writing.wait("stream-state", "children", "Two tokens.")
+    assert writing.page.evaluate(state) == "writing"
+    writing.page.evaluate(came, [own, {"turn": 4}])
+    assert writing.page.evaluate(state) == ""
+    writing.page.evaluate("() => end()")
+    writing.wait("stop", "disabled", True)
+    assert writing.page.evaluate(state) == ""
+    writing.ask(params={}, turn=5)
+    writing.page.evaluate(f"() => {{ dash_clientside.{writing.stop}(2); }}")
+    assert writing.page.evaluate(state) == "none"
+
+
 def test_a_text_is_stopped_here_and_at_the_server(writing: Writing) -> None:
     assert writing.page.evaluate(f"dash_clientside.{writing.stop}(1)") == "unchanged"  # nothing is under way
     writing.ask(params={}, turn=1)

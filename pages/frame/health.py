@@ -1,0 +1,72 @@
+"""Signs of life for those who operate this: whether it answers, and figures in Prometheus' text form.
+
+A sign of life needs no token and says nothing else; the figures are for those who may look.
+"""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+from dash import Dash
+from flask import Response, g, jsonify, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from analysis.status import WorkerStatus
+from pages.common import client
+
+BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+
+
+def register_health(app: Dash) -> None:
+    """Add ``/healthz`` and ``/metrics``, and count requests by their route."""
+    server = app.server
+    registry = CollectorRegistry()
+    asked = Counter("attune_requests", "Answers of the web server", ["route", "method", "status"], registry=registry)
+    took = Histogram(
+        "attune_request_seconds", "From a request to its answer, streams to their start", ["route"],
+        registry=registry, buckets=BUCKETS,
+    )  # fmt: skip
+    waiting = Gauge("attune_waiting", "Questions that wait for the model", ["kind"], registry=registry)
+    memory = Gauge("attune_memory_bytes", "Resident memory", ["process"], registry=registry)
+    gpu = Gauge("attune_gpu_bytes", "Memory of GPUs that the worker has taken", registry=registry)
+    models = Gauge("attune_models", "Models in memory", registry=registry)
+    ready = Gauge("attune_worker_ready", "1 while there is a worker", registry=registry)
+    busy = Gauge("attune_worker_busy", "1 while it computes", registry=registry)
+
+    @server.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @server.after_request
+    def count(response: Response) -> Response:
+        route = str(request.url_rule) if request.url_rule is not None else "none"
+        asked.labels(route, request.method, response.status_code).inc()
+        if "began" in g:  # not where an earlier check has refused
+            took.labels(route).observe(time.perf_counter() - g.began)
+        return response
+
+    @server.get("/healthz")
+    def healthz() -> tuple[Response, int]:
+        status = client().status()
+        return jsonify({"web": "ready", "worker": "ready" if status.pid else "starting"}), 200 if status.pid else 503
+
+    @server.get("/metrics")
+    def metrics() -> Response:
+        status = client().status()
+        for kind, number in zip(("live", "stream", "job"), status.waiting, strict=True):
+            waiting.labels(kind).set(number)
+        memory.labels("web").set(psutil.Process().memory_info().rss)
+        memory.labels("worker").set(_memory_of(status))
+        gpu.set(status.gpu_bytes)
+        models.set(len(status.loaded))
+        ready.set(status.pid is not None)
+        busy.set(bool(status.busy))
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _memory_of(status: WorkerStatus) -> int:
+    try:
+        return int(psutil.Process(status.pid).memory_info().rss) if status.pid else 0
+    except psutil.Error:
+        return 0

@@ -1,0 +1,110 @@
+"""How the app is served: on a server that keeps connections alive and streams, compressed, and cached where that is
+safe.
+
+waitress reads requests and writes answers without holding a thread for a slow line, so that many half-open connections
+cost little; only what is being answered has a thread. It takes no certificates: for TLS a proxy stands in front.
+What carries its version in its address (scripts of Dash by version, our own by the time they were written) may be kept
+for a year, and is compressed once; an answer is kept nowhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dash import Dash
+from flask import Request, Response, request
+from flask_compress import Compress
+from waitress import create_server
+
+from pages.frame.security import MAX_UPLOAD
+
+THREADS = 64
+"""Answers at once; a text that is being written, and a question that waits for the model, hold one each."""
+CONNECTIONS, IDLE = 1_000, 60
+"""Connections at most, and seconds after which one is closed on which nothing happens."""
+YEAR = 365 * 24 * 3600
+STATIC = ("/_dash-component-suites/", "/assets/")
+MOST = 32 << 20
+"""Bytes of compressed files in memory."""
+
+
+class Packed:
+    """The compressed forms of static files, in memory; other answers are not kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """The form of that key, if it was made."""
+        return self._kept.get(key)
+
+    def set(self, key: str, value: bytes) -> None:
+        """Keep a form of what is static. Addresses can be made up, so that all are forgotten when they are too many."""
+        if key.endswith(";") or key in self._kept:
+            return
+        if sum(map(len, self._kept.values())) + len(value) > MOST:
+            self._kept.clear()
+        self._kept[key] = value
+
+
+def compress(app: Dash) -> None:
+    """Compress what goes out, by what the browser takes, and say how long it may be kept. To be called before other
+    functions are registered that change answers: those registered first run last."""
+    server, assets = app.server, Path(app.config.assets_folder)
+    server.config.update(
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_ALGORITHM_STREAMING=["br"],
+        COMPRESS_BR_LEVEL=5,
+        COMPRESS_CACHE_BACKEND=Packed,
+        COMPRESS_CACHE_KEY=lambda asked: asked.full_path if asked.path.startswith(STATIC) else "",
+    )
+    Compress(server)
+
+    @server.after_request
+    def kept(response: Response) -> Response:
+        if not request.path.startswith(STATIC):
+            response.headers.setdefault("Cache-Control", "no-store")
+        elif response.status_code == 200 and _versioned(request, assets):
+            response.headers["Cache-Control"] = f"public, max-age={YEAR}, immutable"
+            if response.is_streamed:
+                response.direct_passthrough = False
+                response.set_data(response.get_data())  # a whole file is compressed once, a stream each time
+        return response
+
+
+def asset_address(app: Dash, name: str) -> str:
+    """The address of a file of the assets, which says of when it is, as Dash gives it to those that it finds itself."""
+    return f"{app.get_asset_url(name)}?m={(Path(app.config.assets_folder) / name).stat().st_mtime}"
+
+
+def _versioned(asked: Request, assets: Path) -> bool:
+    """Whether the address of a file says of which version it is, and of that which is there."""
+    suite, own = STATIC
+    if asked.path.startswith(suite):
+        return ".v" in asked.path
+    try:
+        return asked.args.get("m") == str((assets / asked.path.removeprefix(own)).stat().st_mtime)
+    except (OSError, ValueError):
+        return False
+
+
+def make_server(app: Dash, host: str, port: int) -> Any:
+    """The server, bound and not yet running: ``run()``, ``close()`` and ``effective_port`` are its interface.
+
+    Raises OSError where the port is taken.
+    """
+    return create_server(
+        app.server,
+        host=host,
+        port=port,
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        channel_timeout=IDLE,
+        cleanup_interval=10,
+        max_request_body_size=MAX_UPLOAD + (1 << 20),
+        channel_request_lookahead=1,  # so that a browser that has gone is noticed while its answer is written
+        asyncore_use_poll=True,  # select knows no more than 1,024 files
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+    )
