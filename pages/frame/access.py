@@ -182,5 +182,5 @@ def _page(said: str, status: int) -> Response:
     answer = Response(text, status, mimetype="text/html")
     policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     answer.headers["Content-Security-Policy"] = policy
-    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["Referrer-Policy"] = "same-origin"  # with none at all, a browser posts the form as of nowhere
     return answer

@@ -13,6 +13,7 @@ import pytest
 from dash import Dash, html
 from flask import Response
 
+from app import create_app
 from pages.frame.security import harden
 from pages.frame.serving import YEAR, asset_address, compress, make_server
 
@@ -123,3 +124,17 @@ def test_a_body_beyond_all_files_is_refused(port: int) -> None:
     line.sendall(b"POST /data HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000000\r\n\r\n")
     assert b" 413 " in line.recv(200)
     line.close()
+
+
+def test_signs_of_life_say_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a worker: the web answers, and says that there is none."""
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    client = create_app().server.test_client()
+    base = "http://127.0.0.1:8050"
+    assert client.get("/attention", base_url=base).status_code == 200
+    alive = client.get("/healthz", base_url=base)
+    assert alive.status_code == 503 and alive.json == {"web": "ready", "worker": "starting"}
+    told = client.get("/metrics", base_url=base).get_data(as_text=True)
+    assert "attune_worker_ready 0.0" in told and 'attune_waiting{kind="live"} 0.0' in told
+    assert 'attune_requests_total{method="GET",route="/<path:path>",status="200"} 1.0' in told
+    assert float(told.split('attune_memory_bytes{process="web"} ')[1].split()[0]) > 1e6

@@ -179,7 +179,7 @@ def test_other_hosts_are_refused(client: FlaskClient, host: str) -> None:
 
 def test_an_address_in_numbers_and_the_own_names_are_let_in(client: FlaskClient) -> None:
     for host in ("127.0.0.1:8050", "192.168.1.7", "[fe80::1]:8050", "lab-host", "LAB-HOST:8050", "localhost"):
-        assert client.get("/healthz", headers={"Host": host}).status_code == 200, host
+        assert client.get("/attention", headers={"Host": host}).status_code == 401, host  # asked for the token
 
 
 @pytest.mark.parametrize("opened", ["[", "{", '{"a":['])
