@@ -77,12 +77,16 @@ RENDERER = """var renderer = new DashRenderer({
   request_pre: (question) => {
     dash_clientside.attune.asked(question);
     dash_clientside.attune.pressesAsked(question);
+    dash_clientside.attune_waiting.asked(question);
   },
-  request_post: (question, answer) => dash_clientside.attune.answered(question, answer),
+  request_post: (question, answer) => {
+    dash_clientside.attune_waiting.answered(question);
+    dash_clientside.attune.answered(question, answer);
+  },
   callback_resolved: (callback, result) => dash_clientside.attune.pressesResolved(callback, result),
 });"""
 """What a hand has changed meanwhile is not overwritten by an older answer (assets/frame/answers.js); a press that was
-not answered does not wait for the next (assets/frame/presses.js)."""
+not answered does not wait for the next (assets/frame/presses.js); one that waits says so (assets/frame/waiting.js)."""
 
 
 def first_scripts() -> list[str]:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
 
+FROM_STORE = "from the store"
+"""The text of a job whose answer was there already."""
+QUICK = 2.0
+"""Seconds below which nobody has waited for a job."""
+
 
 @dataclass
 class JobRecord:
@@ -25,6 +30,12 @@ class JobRecord:
     started: float = 0.0
     changed: float = 0.0
     files: list[str] = field(default_factory=list)
+
+    @property
+    def quick(self) -> bool:
+        """Whether nobody has waited for it: it was done at once and made no file, or its answer was in the store."""
+        at_once = self.state == "done" and self.changed - self.started < QUICK
+        return at_once and (not self.files or self.text == FROM_STORE)
 
 
 @dataclass

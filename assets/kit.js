@@ -107,6 +107,14 @@
       window.requestAnimationFrame(() => { planned = false; then(); });
     }).observe(document.documentElement, what);
   }
+  const TYPED = "input:not([type=checkbox]):not([type=radio]):not([type=range]):not([type=button]), textarea, select, " +
+    "[contenteditable=true], [role=combobox], [role=listbox], [role=option], [role=menuitem], iframe";
+  const OPEN = "dialog[open], .offcanvas.show, .modal.show, .dropdown-menu.show, .card-tok:not([hidden]), .tour";
+  /** Whether a key is pressed for itself: with no other key, not held, not taken already, and not while text is typed. */
+  const isShortcut = (event) => !(event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented
+    || (event.target.closest && event.target.closest(TYPED)));
+  /** Whether something lies over the page that Escape closes. */
+  const isCovered = () => !!document.querySelector(OPEN);
   const DOWN = { ArrowDown: 1, ArrowUp: -1 };
   const ALONG = { ArrowRight: 1, ArrowLeft: -1 };
   /** Keys walk through the rows of a list, as in a list box: `steps` says how far each key goes. */
@@ -182,7 +190,7 @@
     return rows;
   }
 
-  register("attune_kit", { ALONG, bare, byId, bytesOf, download, element, escape, grown, isOwn, list, local, none, on, picked,
-    pickedFirst, read, register, same, save, set, short, stream, tell, triggered, triggeredId, turn,
+  register("attune_kit", { ALONG, bare, byId, bytesOf, download, element, escape, grown, isCovered, isOwn, isShortcut, list,
+    local, none, on, picked, pickedFirst, read, register, same, save, set, short, stream, tell, triggered, triggeredId, turn,
     unpack, walk, whenChanged });
 })();

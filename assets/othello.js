@@ -1,7 +1,7 @@
 // Othello boards in the browser: kept by container, pressed, walked by arrow keys, lit together. What one looks like is
 // drawn by assets/frame/board.js.
 (function () {
-  const { byId, none, on, read, register, set } = window.dash_clientside.attune_kit;
+  const { byId, none, on, read, register, same, set } = window.dash_clientside.attune_kit;
   const { draw } = window.dash_clientside.attune_board;
   const attune = window.dash_clientside.attune;
 
@@ -15,6 +15,7 @@
       const host = byId(id);
       if (host) draw(host, board);
     });
+    markAll();
     return none();
   }
   const watch = new MutationObserver(() => {
@@ -91,6 +92,24 @@
     light(cell ? Number(cell.dataset.square) : null);
   }));
 
+  // ---- what a story speaks of: its squares on the boards of its position, and its words while its game is played ----
+  const TOLD = "#oth-play, #oth-belief-truth, #oth-belief-linear, #oth-belief-tpr, #oth-belief-trilinear";
+  let told = new Set();
+  function markAll() {
+    document.querySelectorAll(TOLD).forEach((host) => host.querySelectorAll(".attune-square").forEach((cell, s) => {
+      cell.classList.toggle("attune-told", told.has(s));
+    }));
+  }
+  function mark(tale, game) {
+    if (!game) return none();
+    const here = tale && same(tale.moves, game.moves);
+    told = new Set(here && tale.ply === game.ply ? tale.squares : []);
+    markAll();
+    const words = byId("oth-story-text");
+    if (words) words.hidden = !!tale && !here;
+    return none();
+  }
+
   // ---- what follows the game: the slider of the ply, the buttons at the ends, the list of moves ----
   // What the presses that wait will do to the cursor, as far as no rule of the game is needed to know it.
   const STEPS = { first: () => 0, undo: (ply) => Math.max(0, ply - 1), redo: (ply, n) => Math.min(n, ply + 1),
@@ -151,5 +170,5 @@
     return more("unmix", unmix) ? 0 : (now || 0) + mixed;
   }
 
-  register("attune_othello", { drawAll, slide, enter, story, line, gauge });
+  register("attune_othello", { drawAll, slide, enter, story, line, gauge, mark });
 })();

@@ -1,6 +1,7 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { bytesOf, download, none, on, pickedFirst, register, save, set, triggered, turn } = window.dash_clientside.attune_kit;
+  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered,
+    whenChanged } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
   // ---- sliders ----
@@ -89,18 +90,105 @@
     });
   });
 
+  // ---- what was found for a set-up: its sentence leaves with what it was about ----
+  const found = {}; // by what was looked for: about which set-up, and which strength it set
+  function about(steer, region, values) {
+    const regions = ((steer && steer.regions) || []).map((r) => (r.region === region ? { ...r, strength: null } : r));
+    return JSON.stringify([{ ...steer, regions }, values]);
+  }
+  const strengthOf = (steer, region) => ((steer && steer.regions) || []).filter((r) => r.region === region).map((r) => r.strength)[0];
+  let written = null; // about what the ladder was asked whose texts show where they break
+  function foundFor(reached, asked, limit, steer, ...values) {
+    triggered().forEach(({ prop_id, value }) => {
+      if (!value) return;
+      // A strength for a KL is about prompt and template; where a text breaks depends on how it is written, too.
+      if (prop_id.startsWith("reached")) {
+        found.target = { region: value.region, count: 2, about: about(steer, value.region, values.slice(0, 2)),
+          strength: value.strength, stands: false };
+      } else if (prop_id.startsWith("ask-ladder")) {
+        const region = value.params.region;
+        written = value.limit ? { region, count: values.length, about: about(steer, region, values), strength: null } : null;
+      } else if (written) found.limit = written;
+    });
+    return none();
+  }
+  function holds(one, steer, values) {
+    if (one.about !== about(steer, one.region, values.slice(0, one.count))) return false;
+    if (one.strength === null) return true;
+    const there = Math.abs(strengthOf(steer, one.region) - one.strength) < 0.006; // a slider has steps
+    if (there) one.stands = true;
+    return there || !one.stands; // until the slider stands there, it is under way
+  }
+  function forgetFound(steer, ...values) {
+    const leaves = (name) => {
+      const one = found[name];
+      if (one && holds(one, steer, values)) return false;
+      delete found[name];
+      return true;
+    };
+    const target = leaves("target") && read("target-said", "children") ? "" : none();
+    const gone = leaves("limit");
+    return [target, gone && read("limit-said", "children") ? "" : none(), gone && read("limit", "data") ? null : none()];
+  }
+
+  // ---- the picker of the first screen shows the first region on the sliders ----
+  function pickOf(rows, options) {
+    const region = rows && rows.length ? rows[0].region : null;
+    return (options || []).some((o) => o.value === region) ? region : null;
+  }
+  function pickRegion(region, rows) {
+    if (region === null || region === undefined || (rows && rows.length && rows[0].region === region)) return none();
+    attune.press("on-sliders", { kind: "only", region });
+    save("chosen-region", region);
+    return none();
+  }
+
+  // Dash gives the focus to the option that is chosen; here one types a word first.
+  on("click", "#region-pick", () => setTimeout(() => {
+    const search = document.querySelector(".dash-dropdown-content .dash-dropdown-search");
+    if (search) search.focus();
+  }, 60));
+
   // ---- lists: one listener for all their buttons ----
   on("click", "[data-choose], [data-add], [data-use]", (button) => {
     const { choose, add, use } = button.dataset;
-    if (choose !== undefined) save("picked", { region: Number(choose), turn: turn() });
+    if (choose !== undefined) {
+      save("chosen-region", Number(choose));
+      attune.press("on-sliders", { kind: "choose", region: Number(choose) });
+    }
     if (add !== undefined) attune.press("on-sliders", { kind: "add", region: Number(add) });
     if (use !== undefined) attune.press("on-sliders", { kind: "use", context: use });
   });
 
+  // The row of the region whose card is open. It is marked here, for a list that came anew would lose its place.
+  let chosen = null;
+  function mark() {
+    const host = byId("region-list");
+    if (!host) return;
+    host.querySelectorAll("[data-choose]").forEach((row) => {
+      const here = Number(row.dataset.choose) === chosen;
+      if (here === (row.getAttribute("aria-current") === "true")) return;
+      row.classList.toggle("attune-region-chosen", here);
+      row.setAttribute("aria-current", here ? "true" : "false");
+      if (!here) return;
+      const at = row.getBoundingClientRect(), box = host.getBoundingClientRect();
+      if (at.bottom > box.bottom) host.scrollTop += at.bottom - box.bottom;
+      if (at.top < box.top) host.scrollTop -= box.top - at.top;
+    });
+  }
+  whenChanged(() => { if (chosen !== null) mark(); }, { childList: true, subtree: true });
+  function markChosen(region) {
+    chosen = region;
+    mark();
+    return none();
+  }
+
   // A click on the map of regions carries the region's number in the point's customdata.
   function mapClick(click) {
     const region = pickedFirst(click);
-    return region === undefined || region === null ? none() : Number(region);
+    if (region === undefined || region === null) return none();
+    attune.press("on-sliders", { kind: "choose", region: Number(region) });
+    return Number(region);
   }
   // A cell of a sweep, onto the controls: its region alone, its strength and factors, and the block at which it acts.
   function takeCell(click, cells) {
@@ -142,7 +230,7 @@
   const { paint, stop, write } = attune.writer("");
   const ladder = attune.writer("ladder-", ["base", ...RUNGS.map((n) => "rung-" + n)], drawRungs);
   register("attune", {
-    gather, mapClick, paintTexts: paint, rowsSet, saveBytes, startLadder: ladder.write, startStream: write,
-    stopLadder: ladder.stop, stopStream: stop, takeCell, underHand,
+    forgetFound, foundFor, gather, mapClick, markChosen, paintTexts: paint, pickOf, pickRegion, rowsSet, saveBytes,
+    startLadder: ladder.write, startStream: write, stopLadder: ladder.stop, stopStream: stop, takeCell, underHand,
   });
 })();

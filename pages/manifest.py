@@ -41,6 +41,7 @@ class PageManifest:
     model (it may ask, and raises as the client does; None: there is none), both for the home page. ``navigation``:
     whether the header leads to the page. ``prepare``: what the page says while nothing that it needs is made for the
     model in use, one sentence; then a card above it offers to make it (pages/frame/prepare.py). "": it needs nothing.
+    ``own_stage``: it has keys and a way of presenting of its own, so that it is never on the Stage.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PageManifest:
     picture: Callable[[ModelSpec], Picture] | None = None
     navigation: bool = True
     prepare: str = ""
+    own_stage: bool = False
 
     @property
     def title(self) -> str:

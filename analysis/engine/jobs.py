@@ -20,7 +20,7 @@ from analysis.home import home
 from analysis.status import JobRecord, JobRow
 
 log = logging.getLogger(__name__)
-KEPT = 40
+KEPT, KEPT_QUICK = 40, 10
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -47,13 +47,16 @@ class JobBook:
         self._write()
 
     def add(self, record: JobRecord) -> None:
-        """Enter a new job and forget the oldest ended ones."""
+        """Enter a new job and forget the oldest ended ones; those that nobody has waited for push none of the others
+        out."""
         with self._lock:
             record.started = record.changed = time.time()
             self._records.pop(record.id, None)  # asked again: it belongs at the end
             self._records[record.id] = record
-            for old in [r.id for r in self._records.values() if r.state in ENDED][: -KEPT or None]:
-                del self._records[old]
+            ended = [r for r in self._records.values() if r.state in ENDED]
+            for quick, kept in ((False, KEPT), (True, KEPT_QUICK)):
+                for old in [r.id for r in ended if r.quick == quick][:-kept]:
+                    del self._records[old]
             self._write()
 
     def change(self, job: str, **changes: Any) -> None:

@@ -29,7 +29,7 @@ from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
-from analysis.status import JobRecord
+from analysis.status import FROM_STORE, JobRecord
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
@@ -121,7 +121,7 @@ class Scheduler:
             self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
             found = Context(self.residents, self.store, self.memory).stored(operation)
             if found is not None:
-                self.book.change(token, state="done", share=1.0, text="from the store", files=list(found.files))
+                self.book.change(token, state="done", share=1.0, text=FROM_STORE, files=list(found.files))
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
         key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])

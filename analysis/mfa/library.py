@@ -192,10 +192,10 @@ REGION_SETS = FitShelf(
     contents=_MANIFEST,
     decode=_decode,
     size=lambda fit: (4 if fit.large else 16) * fit.parameters.loadings.numel(),
-    choose="Choose a fit above the map.",
-    missing="The fit “{name}” is not in this data folder. Choose another above the map.",
+    choose="Choose a fit at the top of the page.",
+    missing="The fit “{name}” is not in this data folder. Choose another at the top of the page.",
     other_weights="This fit was made for {made_for}, and the loaded model is {loaded} with other weights. Choose a fit "
-    "of this model above the map, or load that model on the Model page.",
+    "of this model at the top of the page, or load that model on the Model page.",
 )
 BUNDLED = REGION_SETS.bundled
 open_fit = REGION_SETS.named

@@ -59,20 +59,24 @@ def _story(
     layer: int,
     edits: tuple[tuple[int, int], ...] = (),
     tab: str = "binding",
+    squares: tuple[int, ...] = (),
 ) -> Story:
-    return Story(moves, ply, text, edits, "parity", tab, layer)
+    return Story(moves, ply, text, edits, "parity", tab, layer, squares)
 
 
 def _line(room: Room, memory: Memory, check: Check) -> Story | None:
-    """A move that turns four discs or more on one diagonal, of which one block reads half wrong, the next all right."""
+    """A move that turns four discs or more on one diagonal, of which one block reads half wrong, the next all right.
+    Nobody has passed before: the model reads the whole board by parity after that, and many squares would be wrong."""
     layers = [n for n in room.probes.layers("tpr") if n + 1 in room.probes.layers("tpr")]
     for moves in _games():
         check()
         game = read_game(memory, room, moves)
         for ply in range(8, 56):
             board = Board.start().after(moves[:ply])
+            if board.passes:
+                break
             diagonal = _longest_diagonal(board.moves[-1], tuple(board.flipped))
-            if len(diagonal) < 4 or board.classes("parity") != board.classes("mover"):
+            if len(diagonal) < 4:
                 continue
             classes = np.asarray(board.classes("parity"))
             read = {
@@ -89,8 +93,9 @@ def _line(room: Room, memory: Memory, check: Check) -> Story | None:
                         f"{square_name(board.moves[-1])} turns the diagonal {names}. After block {n} the probe still "
                         f"reads {len(wrong)} of these {len(diagonal)} squares wrongly; move the block slider to "
                         f"{n + 1} and they turn. Criterion: four or more discs of one diagonal turned, at least half "
-                        "read wrongly by the TPR probe after a block, all rightly after the next.",
+                        "read wrongly by the TPR probe after a block, all rightly after the next; nobody has passed.",
                         layer=n,
+                        squares=tuple(diagonal),
                     )
     return None
 
@@ -135,6 +140,7 @@ def _edit(room: Room, memory: Memory, check: Check) -> Story | None:
                         layer=room.headline,
                         edits=((square, 3 - classes[square]),),
                         tab="edit",
+                        squares=(square, *good),
                     )
     return None
 
@@ -162,15 +168,18 @@ def _pass(room: Room, memory: Memory, check: Check) -> Story | None:
         classes = np.asarray(Board.start().after(moves[:ply]).classes(labels))
         probe = room.probes.probe("linear", layer, labels)
         right[labels] = int((np.asarray(probe.predict(game.residual[layer, ply - 1 : ply]))[0] == classes).sum())
-    rates = ", ".join(
-        f"{n} of 64 with {'parity labels' if k == 'parity' else 'the true mover'}" for k, n in right.items()
-    )
+    words = ""
+    if len(right) == 2:
+        counting = right["parity"] > right["mover"]
+        words = "The model keeps counting moves and so takes the wrong side's view: " if counting else ""
+        words += (
+            f"{'the' if counting else 'The'} linear probe after block {layer} agrees with the parity of the moves on "
+            f"{right['parity']} of 64 squares, and with the side that is really to move on {right['mover']}. "
+        )
     return _story(
         moves,
         ply,
-        "A side had to pass, and the same side moved twice. Labels that go by the parity of the ply now call every "
-        "disc by the wrong side. "
-        + (f"The linear probe after block {layer} gets {rates}. Switch the labels and compare. " if rates else "")
-        + f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
+        f"A side had to pass, and the same side moved twice. {words}Switch the labels and compare. "
+        f"Criterion: of {GAMES} random games, the earliest ply at which the two conventions differ.",
         layer=layer,
     )

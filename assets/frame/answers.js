@@ -30,15 +30,27 @@
     return !!box && box === document.activeElement && typeof box.value === "string" && box.type !== "checkbox"
       && box.value !== String(now === undefined || now === null ? "" : now);
   }
-  // A figure has the colours of the theme that its question knew. If that was changed meanwhile, the cards are drawn
-  // again, once this answer is on the page.
+  // A figure has the colours of the theme that its question knew. If that was changed meanwhile, its text and lines take
+  // those of the present one at once, and the cards are drawn again, once this answer is on the page.
   function recolour(question, answer) {
     const theme = [question.state || []].flat(9).find((r) => r && r.id === "theme");
     const now = window.dash_clientside.attune.currentTheme();
-    const drawn = Object.values(answer || {}).some((props) => props && props.figure);
-    if (theme && drawn && theme.value !== now) setTimeout(() => save("theme", now), 100);
+    const figures = Object.values(answer || {}).map((props) => props && props.figure).filter(Boolean);
+    if (!theme || !figures.length || theme.value === now) return;
+    const template = (read("templates", "data") || {})[now];
+    figures.forEach(({ layout }) => { if (template && layout) layout.template = template; });
+    setTimeout(() => save("theme", now), 100);
+  }
+  // A card that is drawn again for the other theme is drawn from the settings that it had. If it has got others
+  // meanwhile, the figure of the older ones stays away.
+  function older(question, answer) {
+    const outputs = [question.outputs || []].flat(9);
+    const settings = [question.state || []].flat(9).find((r) => r && r.id && typeof r.id === "object" && "settings" in r.id);
+    if (!answer || !settings || outputs.length !== 1 || !String(outputs[0].property).startsWith("figure")) return;
+    if (text(settings.value) !== text(read(settings.id, "data"))) delete answer[outputs[0].id];
   }
   function whenAnswered(question, answer) {
+    older(question, answer);
     recolour(question, answer);
     const about = asked.get(question);
     if (!about || !answer) return;

@@ -1,8 +1,8 @@
 // What Dash's controls lack for whoever does not see them: names of sliders and bars, tabs that point at their panels,
-// dropdowns without a hidden element that takes the keyboard. A name stands in the page as a label, or on a group around
+// dropdowns without a hidden element that takes the keyboard; popups that close. A name stands in the page as a label, or on a group around
 // the control. Attributes are set that React does not manage, or sets only once.
 (function () {
-  const { whenChanged } = window.dash_clientside.attune_kit;
+  const { on, whenChanged } = window.dash_clientside.attune_kit;
   let count = 0;
 
   const labelOf = (id) => (id ? document.querySelector('label[for="' + CSS.escape(id) + '"]') : null);
@@ -38,5 +38,17 @@
     document.querySelectorAll(".toast-header svg:not([aria-hidden])").forEach((icon) => icon.setAttribute("aria-hidden", "true"));
     document.querySelectorAll('.nav-tabs [role=tab][aria-controls$="-null"]').forEach(tab);
   }
+  // What a button shows over the page goes with a press beside it. The choices of a dropdown lie elsewhere in the document.
+  const OVER = "details.attune-popup[open]", CHOICES = "[data-radix-popper-content-wrapper], .dash-dropdown-content";
+  document.addEventListener("pointerdown", ({ target }) => {
+    if (!target.closest || target.closest(CHOICES)) return;
+    document.querySelectorAll(OVER).forEach((popup) => { if (!popup.contains(target)) popup.open = false; });
+  });
+  on("keydown", OVER, (popup, event) => {
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    popup.open = false;
+    popup.firstElementChild.focus();
+    event.preventDefault();
+  });
   whenChanged(draw, { childList: true, subtree: true });
 })();

@@ -1,7 +1,7 @@
 // Every figure leaves the page as PNG, SVG, HTML, CSV or JSON, with the settings that made it. All of it happens in the
 // browser, on what the browser shows; nothing is sent anywhere.
 (function () {
-  const { bytesOf, download, escape, none, register, triggeredId } = window.dash_clientside.attune_kit;
+  const { byId, bytesOf, download, escape, none, read, register, same, triggeredId } = window.dash_clientside.attune_kit;
 
   // Typed arrays (plain, or in plotly's {dtype, bdata, shape} form) as nested lists; NaN becomes null.
   function plain(value) {
@@ -68,8 +68,8 @@
     lines.push(line);
     return lines.map(escape);
   }
+  const isDark = () => window.dash_clientside.attune.currentTheme() === "dark";
   function withCaption(gd, settings) {
-    const dark = window.dash_clientside.attune.currentTheme() === "dark";
     const lines = caption(settings);
     const layout = JSON.parse(JSON.stringify(gd.layout, (k, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v)));
     const box = gd.getBoundingClientRect();
@@ -79,7 +79,7 @@
     layout.height = Math.round(box.height) + foot;
     layout.margin = { l: size.l, r: size.r, t: size.t, b: size.b + foot };
     ["xaxis", "yaxis"].forEach((a) => { if (layout[a]) layout[a].automargin = false; });
-    layout.paper_bgcolor = dark ? "#0d1117" : "#ffffff";
+    layout.paper_bgcolor = isDark() ? "#0d1117" : "#ffffff";
     const inner = layout.height - layout.margin.t - layout.margin.b;
     layout.annotations = (layout.annotations || []).concat([{
       text: lines.join("<br>"), showarrow: false, xref: "paper", yref: "paper", x: 0, xanchor: "left",
@@ -88,7 +88,12 @@
     return { data: gd.data, layout: layout };
   }
 
-  async function page(gd, settings) {
+  /** Title and caption of a card, as its page words them. */
+  function wordsOf(name) {
+    const card = document.querySelector('[data-card="' + CSS.escape(name) + '"]'), caption = byId(name + "-caption");
+    return [card ? card.querySelector("h3").textContent : name, caption ? caption.textContent : ""];
+  }
+  async function page(gd, settings, title, words) {
     const source = Array.from(document.scripts).map((s) => s.src).find((s) => /plotly(\.min)?(\.v[^/]*)?\.js/.test(s));
     const library = (await (await fetch(source)).text()).replace(/<\/script/g, "<\\/script");
     const figure = withCaption(gd, settings);
@@ -97,8 +102,10 @@
       Object.keys(t).forEach((k) => { out[k] = plain(t[k]); });
       return out;
     }), layout: figure.layout }).replace(/</g, "\\u003c");
-    return "<!doctype html><meta charset='utf-8'><title>Attune figure</title><body style='margin:0;background:" +
-      figure.layout.paper_bgcolor + "'><script>" + library + "</script><div id='f'></div><script>const f=" + body +
+    return "<!doctype html><html lang='en'><meta charset='utf-8'><title>" + escape(title) + " · Attune</title>" +
+      "<body style='margin:0;font:15px system-ui,sans-serif;color:" + (isDark() ? "#e6edf3" : "#1f2328") + ";background:" +
+      figure.layout.paper_bgcolor + "'><h1 style='font-size:20px;margin:12px 16px 4px'>" + escape(title) +
+      "</h1><p style='margin:0 16px 8px;max-width:90ch'>" + escape(words) + "</p><script>" + library + "</script><div id='f'></div><script>const f=" + body +
       ";Plotly.newPlot('f',f.data,f.layout,{displaylogo:false,modeBarButtonsToRemove:['sendChartToCloud']})</script>";
   }
 
@@ -127,15 +134,18 @@
     const gd = document.querySelector("#" + CSS.escape(name) + " .js-plotly-plot");
     if (!gd || !gd.data || !gd.data.length) return ["There is nothing to export yet.", true];
     const position = ids.findIndex((i) => i.settings === name);
-    const made = Object.assign({ figure: name, exported_by: "Attune", date: new Date().toISOString() },
+    const [title, words] = wordsOf(name);
+    const made = Object.assign({ figure: name, title, exported_by: "Attune", date: new Date().toISOString() },
       position >= 0 ? settingsOf(settings[position]) : {});
+    // The model that the header names is the one that was asked, or another one has a page of its own.
+    if (made.model && same(made.model, read("model", "data"))) made.model_name = byId("model-badge").title;
     const file = "attune-" + name;
     if (trigger.format === "json") {
       download(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
     } else if (trigger.format === "csv") {
       download(file + ".csv", "text/csv", csv(gd, made));
     } else if (trigger.format === "html") {
-      download(file + ".html", "text/html", await page(gd, made));
+      download(file + ".html", "text/html", await page(gd, made, title, words));
     } else {
       const figure = withCaption(gd, made);
       const uri = await window.Plotly.toImage(figure, { format: trigger.format, width: figure.layout.width,

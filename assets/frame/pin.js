@@ -1,7 +1,7 @@
 // Pin: what a card shows goes to a board of findings, by its button or by the key p. Sent is the ViewRef that the card
 // holds (components/kit/card.py), and the window of its figure: zoom and camera. The picture follows when nobody waits.
 (function () {
-  const { bare, element, local, on, read, register } = window.dash_clientside.attune_kit;
+  const { bare, element, isShortcut, local, on, read, register } = window.dash_clientside.attune_kit;
   const SHOWN = 8000; // ms that a message stays
   const LAST = "attune-last-board"; // in the storage of the browser: the board that was used last
 
@@ -107,8 +107,6 @@
   }
 
   on("click", "[data-pin]", (button) => pin(button.dataset.pin));
-  const TYPED = "input:not([type=checkbox]):not([type=radio]):not([type=range]):not([type=button]), textarea, select, " +
-    "[contenteditable=true], [role=combobox], [role=listbox], [role=option], [role=menuitem], iframe";
   /** The card that a key means: the one with the keyboard in it, else the one under the pointer. */
   function cardOfKey() {
     const focused = document.activeElement && document.activeElement.matches(":focus-visible")
@@ -117,8 +115,7 @@
     return focused || below || null;
   }
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "p" || event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest && event.target.closest(TYPED)) return;
+    if (event.key !== "p" || !isShortcut(event)) return;
     const card = cardOfKey();
     if (card && card.querySelector("[data-pin]")) pin(card.dataset.card);
   });

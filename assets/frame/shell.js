@@ -1,6 +1,6 @@
 // The frame of every page: the theme, the address and the ways between pages, and the copied link.
 (function () {
-  const { bare, local, none, register } = window.dash_clientside.attune_kit;
+  const { bare, isOwn, local, none, register, set } = window.dash_clientside.attune_kit;
 
   // ---- theme (theme.js has set it before anything was painted) ----
   const currentTheme = () => document.documentElement.getAttribute("data-bs-theme") || "light";
@@ -33,8 +33,10 @@
     return window.location.pathname + search;
   }
   // The way back to a page leads to the view that was left, with the model that is in use by then.
-  // `paths`: those of all pages, in the order of the navigation.
-  const left = {};
+  // `paths`: those of all pages, in the order of the navigation. The window remembers the views over a reload.
+  const LEFT = "attune-left";
+  let left = {};
+  try { left = JSON.parse(sessionStorage.getItem(LEFT)) || {}; } catch { /* no storage, or none of ours */ }
   function wayBack(address, pathname, paths) {
     const [whole, search] = (address || "").split("?");
     const path = bare(whole), here = bare(pathname || "") + "/";
@@ -42,11 +44,15 @@
       const query = new URLSearchParams(search || "");
       query.delete("model");
       left[path] = query.size ? path + "?" + query : path;
+      try { sessionStorage.setItem(LEFT, JSON.stringify(left)); } catch { /* the views are kept until a reload */ }
     }
-    return paths.flatMap((page) => [local(left[page] || page), here.startsWith(page + "/")]);
+    return paths.flatMap((page) => [local(isOwn(left[page]) ? left[page] : page), here.startsWith(page + "/")]);
   }
+  let going = null; // until the button says again what it does
   async function copyAddress(clicks) {
     if (!clicks) return none();
+    clearTimeout(going);
+    going = setTimeout(() => set("copy-link", { children: "Copy link" }), 4000);
     try {
       await navigator.clipboard.writeText(window.location.href);
       return "Link copied";

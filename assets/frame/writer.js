@@ -4,6 +4,17 @@
   const { byId, element, none, on, register, same, save, set, stream, tell } = window.dash_clientside.attune_kit;
   const { colours, tokensOf } = window.dash_clientside.attune;
   const TEXTS = ["base", "steered", "control"];
+  // Figures of texts (their elements name the writer in data-figures-of) belong to the texts that stood in the boxes when
+  // they came: grey while new ones are written, and no figures at all of a text that was not written to its end.
+  const turns = new Map(); // by writer: the turn of the texts in its boxes
+  const figures = (name, state) => document.querySelectorAll(`[data-figures-of="${name}"]`).forEach((host) => {
+    host.dataset.figures = state;
+  });
+  /** Figures of the texts of a turn have come. */
+  function figuresCame(name, ref) {
+    if (ref && ref.turn === turns.get(name)) figures(name, "");
+    return none();
+  }
   /** By the prefix of a page's boxes: what ends one of its texts. */
   const ends = new Map();
 
@@ -19,6 +30,7 @@
       set(prefix + "stream-state", { children: state });
       if (error !== undefined) set(prefix + "stream-error", { children: error });
     };
+    const own = prefix.replace(/-$/, "") || "texts";
     let running = null;
     const colour = colours(prefix, box);
     tokensOf({ prefix, colours: colour, boxes: Object.fromEntries(texts.map((of) => [prefix + of + "-text", of])) });
@@ -48,6 +60,7 @@
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;
+        mine.done = true;
         colour.end(line);
         save(prefix + "written", { operation: operation || "SteerText", params, turn });
         say(line.sentence);
@@ -62,6 +75,7 @@
       tell("/steering/stop", { token: it.token });
       say("Stopped after " + it.count + " tokens.");
       writing(false);
+      figures(own, "none");
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
@@ -73,6 +87,8 @@
       texts.map(box).forEach((host) => {
         if (host) host.replaceChildren();
       });
+      turns.set(own, asked.turn);
+      figures(own, "writing");
       const { begin, of } = asked.params;
       colour.clear(begin && begin.length ? { [of]: begin.length } : {});
       writing(true);
@@ -85,7 +101,11 @@
           say("", "The text did not arrive: " + error.message + " Press Write to ask again.");
         }
       }
-      if (running === mine) { running = null; writing(false); }
+      if (running === mine) {
+        running = null;
+        writing(false);
+        if (!mine.done) figures(own, "none");
+      }
       return none();
     }
     /** Another colouring was chosen. */
@@ -104,5 +124,5 @@
     if (ends.has(dataset.endText)) ends.get(dataset.endText)(dataset.part);
   });
 
-  register("attune", { endButton, refOfWritten, writer });
+  register("attune", { endButton, figuresCame, refOfWritten, writer });
 })();

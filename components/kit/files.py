@@ -16,10 +16,10 @@ Place = tuple[str, str] | tuple[str, str, str, str]
 """Id and property of a component, and for an entry of a list there the id and property that have its number."""
 
 
-def with_files(title: str, artefact: str, noun: str, **subject: Place) -> Node:
+def with_files(title: str, artefact: str, noun: str, beside: Node = None, **subject: Place) -> Node:
     """The title of a page with the control beside it. ``artefact``: the kind that is saved here ("pack": all that
-    belongs to the model in use), ``noun`` for its button; ``subject``: where each field of the request (``name``,
-    ``contrast``, ``rotary``, ``othello``) is."""
+    belongs to the model in use), ``noun`` for its button; ``beside``: what else stands in the row; ``subject``: where
+    each field of the request (``name``, ``contrast``, ``rotary``, ``othello``) is."""
     control = html.Div(
         [
             html.Button(f"Save {noun}", className="attune-button", type="button", **{"data-files": "save"}),
@@ -35,4 +35,4 @@ def with_files(title: str, artefact: str, noun: str, **subject: Place) -> Node:
         className="attune-files",
         **{"data-artefact": artefact, "data-subject": json.dumps(subject)},
     )
-    return html.Div([html.H1(title, className="attune-title"), control], className="attune-title-row")
+    return html.Div([html.H1(title, className="attune-title"), beside, control], className="attune-title-row")

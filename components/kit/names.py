@@ -1,4 +1,5 @@
-"""Names that are read out and not shown, for controls without a visible label of their own.
+"""Names that are read out and not shown, for controls without a visible label of their own; controls that are not shown
+until they are asked for.
 
 Dash's sliders, bars and lists take no such name; assets/frame/controls.js hands it on to the part that has the
 keyboard.
@@ -20,3 +21,15 @@ def named(label: str, content: Any, classes: str) -> Any:
 def progress(control: str, name: str) -> Any:
     """An empty bar; ``control`` is its id, ``name`` says what it is the progress of."""
     return dbc.Progress(id=control, value=0, label=name, hide_label=True, className="attune-bar")
+
+
+def popup(*controls: Any, label: str = "Settings") -> Any:
+    """A button that shows controls which are seldom needed, over the page, so that they take no room on it. A press
+    beside it or Escape closes it (assets/frame/controls.js)."""
+    return html.Details(
+        [
+            html.Summary(label, className="attune-button"),
+            html.Div(list(controls), className="attune-popup-content"),
+        ],
+        className="attune-popup",
+    )

@@ -28,17 +28,13 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         for name, shares, colour in (("unsteered", answer.base, BEFORE), ("steered", answer.steered, AFTER))
     ]
     top = max([*answer.base, *answer.steered, 1e-6])
-    notes = [
-        {
-            "x": max(b, s) + top * 0.015,
-            "y": label,
-            "text": change,
-            "showarrow": False,
-            "xanchor": "left",
-            "font": {"size": 11},
-        }
-        for label, change, b, s in zip(labels, changes, answer.base, answer.steered, strict=True)
+    # In a column of their own at the right, where no bar and no edge cuts them.
+    column = {"x": 1, "xref": "paper", "showarrow": False, "xanchor": "left", "font": {"size": 11}}
+    notes: list[Figure] = [
+        column | {"y": label, "text": change.removesuffix(" nats")}
+        for label, change in zip(labels, changes, strict=True)
     ]
+    notes.append(column | {"y": 1, "yref": "paper", "yanchor": "bottom", "text": "nats"})
     return figure(
         data,
         theme,
@@ -46,9 +42,9 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         bargap=0.25,
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
-        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.45]},
-        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
-        margin={"l": 110, "r": 8, "t": 8, "b": 44},
+        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.05]},
+        legend={"orientation": "h", "xref": "container", "x": 0.02, "yref": "container", "y": 1, "yanchor": "top"},
+        margin={"l": 96, "r": 46, "t": 28, "b": 40},
         uirevision="next",
         transition={"duration": 0},
     )

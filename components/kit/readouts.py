@@ -19,6 +19,18 @@ def readouts(texts: WrittenTexts, steered: str, control: str) -> Node:
     return html.Table([head, html.Tbody(rows)], className="attune-table")
 
 
+def figures_of(text: WrittenText, lead: str = "") -> str:
+    """The same numbers on one line, for the head of a text's box; the unsteered text costs nothing, and does not say
+    so."""
+    parts = [lead] if lead else []
+    if text.mean_kl:
+        parts.append(f"KL {text.mean_kl:.2f} per token")
+    parts.append("no text" if text.perplexity is None else f"perplexity {text.perplexity:.1f}")
+    if text.repetition:
+        parts.append(f"repeats {text.repetition:.0%}")
+    return " · ".join(parts)
+
+
 def _row(title: str, text: WrittenText) -> Node:
     return html.Tr(
         [

@@ -19,6 +19,12 @@ def control_name(options: TextsOptions) -> str:
     return _CONTROLS.get(options.control, "control text")
 
 
+def control_said(options: TextsOptions, note: str) -> str:
+    """Which push the third text is written with, and how strong it is. ``note``: what the answer says of it."""
+    name = f"{control_name(options)} of the same length"
+    return f"{name} ({note})" if options.control == "region" and note else name
+
+
 def fit_control(fit: FitMap) -> Control:
     """The likelihood of a fit beside that of a single diagonal Gaussian."""
     facts = fit.facts

@@ -42,6 +42,43 @@ def _of(text: WrittenText) -> tuple[float, float | None, float]:
     return text.mean_kl, text.perplexity, text.repetition
 
 
+BROKEN = 2.0
+"""How many times the perplexity of the unsteered text a text has that does not speak well any more."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest ``strength`` up to which no text of a ladder breaks, None where the first does; the first strength at
+    which one ``breaks``, None where none does; and both as a ``sentence``."""
+
+    strength: float | None
+    breaks: float | None
+    sentence: str
+
+
+def limit_of(ladder: Ladder) -> Limit:
+    """Where the texts of a ladder stop speaking well: the first with :data:`BROKEN` times the perplexity of the
+    unsteered text. One text at each strength, so another seed may break earlier or later."""
+    base = ladder.base.perplexity
+    if base is None:
+        return Limit(None, None, "The unsteered text is empty: there is nothing to compare with. Ask for more tokens.")
+    rungs = sorted(ladder.rungs, key=lambda rung: rung.strength)
+    good, broken = None, None
+    for rung in rungs:
+        if rung.text.perplexity is None or rung.text.perplexity >= BROKEN * base:
+            broken = rung
+            break
+        good = rung
+    beside = f"one text each, unsteered {base:.1f}"
+    said = [] if good is None else [f"{good.strength:g} still speaks well: perplexity {_perplexity(good.text)}"]
+    if broken is not None:
+        said.append(f"at {broken.strength:g} it breaks: {_perplexity(broken.text)}")
+    words = "; ".join(said)
+    sentence = f"{words[:1].upper()}{words[1:]} ({beside}; broken: at least twice that)."
+    good_at, broken_at = (None if rung is None else rung.strength for rung in (good, broken))
+    return Limit(good_at, broken_at, sentence)
+
+
 def ladder_table(ladder: Ladder) -> Node:
     """A row for each text; a KL that was wanted and not reached says so."""
     body = []

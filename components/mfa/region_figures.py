@@ -79,20 +79,16 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
                 },
             }
         )
-    places = [r.x for r in regions] or [0.0]
-    middle = (min(places) + max(places)) / 2
     rings = [n for n in dict.fromkeys([*options.active, chosen]) if n in by_number]
     if rings:
         data.append(
             {
                 "type": "scatter",
-                "mode": "markers+text",
+                "mode": "markers",
                 "showlegend": False,
                 "x": [by_number[n].x for n in rings],
                 "y": [by_number[n].y for n in rings],
                 "customdata": rings,
-                "text": [escaped(by_number[n].label, 34) for n in rings],
-                "textposition": ["top left" if by_number[n].x > middle else "top right" for n in rings],
                 "hoverinfo": "skip",
                 "marker": {
                     "size": [10 + 13 * (by_number[n].size / largest) ** 0.5 for n in rings],
@@ -102,12 +98,14 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
                 },
             }
         )
+    names, top = _names([by_number[n] for n in rings], regions)
     hidden = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": ""}
     picture = figure(
         data,
         theme,
         xaxis={**hidden, "title": {"text": "t-SNE of the centroids, 1", "font": {"size": 11}, "standoff": 2}},
-        yaxis={**hidden, "title": {"text": "t-SNE, 2", "font": {"size": 11}, "standoff": 2}},
+        yaxis={**hidden, **top, "title": {"text": "t-SNE, 2", "font": {"size": 11}, "standoff": 2}},
+        annotations=names,
         legend={
             "orientation": "h",
             "y": 1.0,
@@ -120,8 +118,39 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
         hovermode="closest",
         uirevision="map",
         clickmode="event",
+        modebar={"orientation": "v"},  # beside the points, not over the legend
     )
     return Drawing(picture, fit.facts.caption, plain_of(fit.facts), control=fit_control(fit), numbers=fit_numbers(fit))
+
+
+def _names(rings: Sequence[Region], regions: Sequence[Region]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The names of ringed regions, each on a line of its own above the cloud, with a line to its ring; and the range of
+    the axis that leaves the room."""
+    if not rings:
+        return [], {}
+    low, high = min(r.y for r in regions), max(r.y for r in regions)
+    left, right = min(r.x for r in regions), max(r.x for r in regions)
+    line = 0.075 * (high - low or 1.0)
+    names = [
+        {
+            "x": r.x,
+            "y": r.y,
+            "ax": r.x,
+            "ay": high + (n + 0.8) * line,
+            "axref": "x",
+            "ayref": "y",
+            "text": escaped(r.label, 34),
+            "xanchor": "right" if r.x > (left + right) / 2 else "left",
+            "arrowhead": 0,
+            "arrowwidth": 1,
+            "arrowcolor": "#D55E00",
+            "standoff": 6,
+            "font": {"size": 12},
+        }
+        # The lower a region lies, the lower its name, so that lines do not cross names.
+        for n, r in enumerate(sorted(rings, key=lambda r: -r.y))
+    ]
+    return names, {"range": [low - line, high + (len(names) + 0.6) * line]}
 
 
 def _edges(region: Region, by_number: dict[int, Region]) -> dict[str, Any]:

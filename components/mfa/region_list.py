@@ -5,6 +5,7 @@ As on the card, buttons carry data attributes for one listener in assets/steerin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dash import html
@@ -41,37 +42,69 @@ def themeless(regions: Sequence[Region]) -> str:
 
 
 def matching(regions: Sequence[Region], words: str | None) -> list[Region]:
-    """Regions whose label, themes, kinds or tokens hold all the words."""
+    """Regions whose label, themes, kinds or tokens hold all the words: those first that bear them in their name, then
+    those with more of a theme of that name; else in the order given."""
     wanted = (words or "").lower().split()
-    return [r for r in regions if all(w in r.words for w in wanted)]
+    found = [r for r in regions if all(w in r.words for w in wanted)]
+    return sorted(found, key=lambda r: _nearness(r, wanted)) if wanted else found
 
 
-def region_rows(regions: Sequence[Region], chosen: int | None, limit: int = 40) -> list[Node]:
-    """The ranked list beside the map; each row opens its region, and its button puts it on the sliders."""
+def _nearness(region: Region, wanted: Sequence[str]) -> tuple[int, float]:
+    """How well a region answers a search; smaller is better."""
+    if any(_whole(w, region.label) for w in wanted):
+        return 0, -region.score
+    if any(w in region.label.lower() for w in wanted):
+        return 1, -region.score
+    if any(w in region.theme.lower() for w in wanted):
+        return 2, -region.purity
+    return 3, 0.0
+
+
+def _whole(word: str, label: str) -> bool:
+    return word in re.findall(r"\w+", label.lower())
+
+
+def why_met(region: Region, words: str | None) -> str:
+    """Where a search met a region, if its name does not show it; "" if it does, or if nothing is searched."""
+    wanted = (words or "").lower().split()
+    if not wanted or any(w in region.label.lower() for w in wanted):
+        return ""
+    if any(w in region.theme.lower() for w in wanted):
+        return "by its theme"
+    return "by a token or text of its members"
+
+
+def region_rows(regions: Sequence[Region], words: str | None = None, limit: int = 40) -> list[Node]:
+    """The ranked list beside the map; each row opens its region, and its button puts it on the sliders. ``words``: the
+    search that met these."""
     rows = []
     for r in regions[:limit]:
-        purity = f"{r.purity:.0%} {r.theme}" if r.theme else ""
+        why = why_met(r, words)
+        share = f"{r.purity:.0%} {r.theme}" if r.theme else ""
         rows.append(
             html.Div(
                 [
                     html.Button(
                         [
                             html.Span(className=f"attune-kind attune-kind-{r.character}"),
-                            html.Span(r.label, className="attune-row-label"),
+                            html.Span(
+                                [r.label, html.Span(f" · met {why}", className="attune-note") if why else None],
+                                className="attune-row-label",
+                            ),
                             html.Span(f"{r.size:,}", className="attune-row-number"),
-                            html.Span(purity, className="attune-row-purity"),
+                            html.Span(share, className="attune-row-purity"),
                         ],
-                        className="attune-region" + (" attune-region-chosen" if r.region == chosen else ""),
+                        className="attune-region",
                         type="button",
-                        title=f"region {r.region}, {r.character}",
+                        title=f"region {r.region}, {r.character}: {r.label}",
                         **{"data-choose": str(r.region)},
                     ),
                     html.Button(
-                        "+",
+                        "+ add",
                         className="attune-small",
                         type="button",
-                        title="Steer towards this region",
-                        **{"data-add": str(r.region), "aria-label": f"steer towards {r.label}"},
+                        title="Add to the sliders, beside what is on them",
+                        **{"data-add": str(r.region), "aria-label": f"add {r.label} to the sliders"},
                     ),
                 ],
                 className="attune-region-row",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dash_bootstrap_components as dbc
@@ -18,13 +19,35 @@ from components.kit.types import Node
 
 FEW = 4
 WARNINGS = {"interpolate": 0.4, "add": 0.8}
-"""Strength from which the median text of the thematic regions of block 10 is several times as surprising to the
-unsteered model as its own."""
+"""Strength from which the median text of the thematic regions of block 10 of the default model is several times as
+surprising to the unsteered model as its own."""
 END = 4
 """Ends of a factor's slider, in spreads."""
 
 
-def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float], mode: str) -> Node:
+@dataclass(frozen=True)
+class Zone:
+    """Strengths from ``start`` on, at which texts break, None for none; ``measured`` on the prompt, or usual."""
+
+    start: float | None
+    measured: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What the colour under the slider means."""
+        if self.start is None:
+            return "No strength up to 1 broke the text of this prompt." if self.measured else ""
+        if self.measured:
+            return f"▲ {self.start:g}: here the text of this prompt breaks."
+        return f"▲ {self.start:g}: usual limit of texts, not measured here."
+
+
+def usual_zone(mode: str) -> Zone:
+    """Where texts usually break: the median region of block 10 of the default model."""
+    return Zone(WARNINGS.get(mode))
+
+
+def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float], zone: Zone) -> Node:
     """The block of one region. ``factors``: their values in spreads, those that are left out at 0."""
     number = region.region
     rows = [_factor(number, j, row, factors[j] if j < len(factors) else 0.0) for j, row in enumerate(region.factors)]
@@ -56,13 +79,13 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
             ),
             html.Div(
                 [
-                    html.Span("unsteered", className="attune-end attune-end-low"),
-                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _zone(mode)),
-                    html.Span("centroid", className="attune-end"),
+                    _ends("unsteered", "strength", "centroid"),
+                    _slider({"strength": number}, 0, 1, 0.01, strength, f"strength of region {number}", _marks(zone)),
                 ],
                 className="attune-slider-row attune-strength",
-                style={"--warning": f"{100 * WARNINGS.get(mode, 1.0):.0f}%"},
+                style={"--warning": f"{100 * (1.0 if zone.start is None else zone.start):.0f}%"},
             ),
+            html.Div(zone.sentence, className="attune-note attune-zone") if zone.sentence else None,
             html.Div(rows[:FEW]),
             html.Details(
                 [html.Summary(f"{len(rows) - FEW} more local factors"), html.Div(rows[FEW:])],
@@ -77,16 +100,14 @@ def region_sliders(region: RegionFacts, strength: float, factors: Sequence[float
     )
 
 
-def _zone(mode: str) -> dict[float, Any]:
-    warning = WARNINGS.get(mode, 1.0)
-    mark = {"label": "▲ fluency", "style": {"color": "var(--attune-bad)"}}
-    return {0: "0", 0.2: "0.2", **({warning: mark} if warning < 1 else {}), 1: "1"}
+def _marks(zone: Zone) -> dict[float, Any] | None:
+    return None if zone.start is None else {zone.start: {"label": "▲", "style": {"color": "var(--attune-bad)"}}}
 
 
 def _factor(region: int, index: int, factor: Factor, value: float) -> Node:
     return html.Div(
         [
-            html.Span(factor.low, className="attune-end attune-end-low", title=factor.low_title),
+            _ends(factor.low, f"factor {index} · {factor.share:.0%}", factor.high, factor.low_title, factor.high_title),
             _slider(
                 {"factor": index, "region": region},
                 -END,
@@ -94,15 +115,29 @@ def _factor(region: int, index: int, factor: Factor, value: float) -> Node:
                 0.1,
                 value,
                 f"local factor {index} of region {region}, in spreads",
-                {-END: f"−{END}", 0: f"factor {index} · {factor.share:.0%}", END: f"+{END}"},
+                None,
             ),
-            html.Span(factor.high, className="attune-end", title=factor.high_title),
         ],
         className="attune-slider-row",
     )
 
 
-def _slider(name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[Any, Any]) -> Node:
+def _ends(low: str, name: str, high: str, low_title: str = "", high_title: str = "") -> Node:
+    """The line above a slider: its name between those of its ends."""
+    return html.Div(
+        [
+            html.Span(low, className="attune-end", title=low_title or low),
+            html.Span(name, className="attune-end-name"),
+            html.Span(high, className="attune-end", title=high_title or high),
+        ],
+        className="attune-ends",
+    )
+
+
+def _slider(
+    name: Any, low: float, high: float, step: float, value: float, label: str, marks: dict[float, Any] | None
+) -> Node:
+    """With its number beside it: one can read it, and type it."""
     return html.Div(
         dcc.Slider(
             id=name,

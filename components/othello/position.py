@@ -31,15 +31,16 @@ from components.othello.board import (
 )
 from components.othello.controls import EDIT_CONTROLS, edit_numbers, of_edit, of_next_move, of_no_edit, of_probes
 
-PROBES = {"linear": "Linear probe", "tpr": "TPR, 52 × 2", "trilinear": "Trilinear, 8 × 8 × 2"}
+PROBES = {"linear": "Linear probe", "tpr": "Tensor product (TPR), 52 × 2", "trilinear": "Trilinear, 8 × 8 × 2"}
 """The probes of a reading and their titles on the page."""
 CLASSES = {"empty": "empty", "moved": "just moved (theirs)", "turn": "to move (mine)"}
 """The classes of the directions and their titles on the page."""
 OPACITY = "Opacity is the probe's probability of the disc it reads; a cross marks a square that it reads wrongly."
-EDITED = (
-    "Outlined: legal on the edited board. The fourth board is the change of the log-odds of the target over the source "
-    "that the probe's own formula predicts on every square."
+CROSSTALK = (
+    "the change of the log-odds of the target over the source that the probe's own formula predicts on every square, "
+    "since squares share their code."
 )
+EDITED = f"Outlined: legal on the edited board. The fourth board is {CROSSTALK}"
 Edits = Sequence[Sequence[int]]
 """(square, target class) pairs; as lists where they come from JSON."""
 
@@ -90,7 +91,7 @@ def truth_words(board: Board, labels: str) -> str:
 def next_words(reading: GameReading) -> str:
     """How sure the model is of its next move, in words."""
     return (
-        f"illegal mass {reading.illegal_mass:.2%} · entropy {reading.entropy:.2f} nats, "
+        f"probability on illegal moves {reading.illegal_mass:.2%} · entropy {reading.entropy:.2f} nats, "
         f"{reading.log_legal:.2f} if all {len(reading.legal)} legal moves were equally likely"
     )
 
@@ -231,7 +232,7 @@ def edited_position(
                 ("The board as edited", edited_board(board, options.edits, options.labels)),
                 ("Next move after the edit", after),
                 ("Change of the probabilities", change),
-                ("Cross-talk predicted by the roles", crosstalk),
+                ("How much other squares should move along", crosstalk),
             ),
         ),
     )

@@ -247,7 +247,8 @@ def head_grid(
     y_axis = {
         "showgrid": False,
         "zeroline": False,
-        "dtick": max(1, heads // 12),
+        # Of few heads each has its number; of more plotly gives as many as there is room for.
+        **({"dtick": 1} if heads <= 4 else {}),
         "title": {"text": "head"},
         "range": [heads - 0.5, -0.5],
     }

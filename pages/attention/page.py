@@ -1,5 +1,6 @@
-"""Layout of the Attention page, from top to bottom in the order in which one asks: which prompt, which head, which
-token, why. The callbacks are in the modules beside this one."""
+"""Layout of the Attention page. The first screen holds what one asks and the answer: on the left which prompt and
+which head, on the right which token and why. Features and the tabs that prove them stand below. The callbacks are in
+the modules beside this one."""
 
 from __future__ import annotations
 
@@ -10,15 +11,15 @@ from dash import dcc, html
 
 from analysis.qk.contrasts import CONTRAST_KINDS
 from components.kit.files import with_files
-from components.kit.names import named, progress
+from components.kit.names import named, popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
 from pages.attention import answer, features, heads, overlap, proof, reading
-from pages.attention.cards import FEATURES, GRID, MATRIX, PROMPT, STRIPS
+from pages.attention.cards import FEATURES, GRID, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
-from pages.attention.tabs import evidence_tab, map_tab, overlap_tab, swap_tab, why_tab
+from pages.attention.tabs import bars, evidence_tab, map_tab, matrix_tab, overlap_tab, swap_tab
 from pages.manifest import PageManifest
 from pages.presses import queue_stores
 from pages.state import names_of
@@ -42,12 +43,17 @@ def layout(**query: str) -> Node:
                 rotary=("rotary", "value"),
             ),
             html.Div([user_error(p) for p in state.problems], id="attention-problems"),
-            html.Div([_prompt(state), _heads(state)], className="attune-two attune-two-prompt"),
-            html.Div([_tokens(), MATRIX.layout()], className="attune-two"),
+            html.Div(
+                [
+                    html.Div([_prompt(state), _heads(state)], className="attn-column"),
+                    html.Div([_tokens(), *bars(state)], className="attn-column"),
+                ],
+                className="attn-first",
+            ),
             _features(state),
             dbc.Tabs(
                 [
-                    dbc.Tab(why_tab(state), tab_id="why", label="Attribution"),
+                    dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
                     dbc.Tab(evidence_tab(), tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
@@ -99,12 +105,13 @@ def _stores(state: AttentionState) -> list[Node]:
 
 def _prompt(state: AttentionState) -> Node:
     return PROMPT.layout(
-        dcc.Dropdown(id="preset", placeholder="Presets", clearable=True, searchable=False),
         html.Div(id="preset-why", className="attune-note"),
         dbc.Label("Text", html_for="prompt", className="visually-hidden"),
-        dbc.Textarea(id="prompt", value=state.text, rows=6, spellCheck=False, className="attune-prompt"),
+        dbc.Textarea(id="prompt", value=state.text, rows=3, spellCheck=False, className="attune-prompt"),
         html.Div(
             [
+                html.Button("Read", id="read", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id="read-cancel", className="attune-button", type="button", disabled=True),
                 dbc.Switch(id="chat", value=state.chat, label="Chat template"),
                 html.Div(
                     [
@@ -119,36 +126,32 @@ def _prompt(state: AttentionState) -> Node:
                         ),
                         html.Span("tokens"),
                     ],
-                    className="attune-inline",
+                    className="attune-inline attune-offstage",
                 ),
             ],
             className="attune-row",
         ),
-        html.Div(
-            [
-                html.Button("Read", id="read", className="attune-button attune-primary", type="button"),
-                html.Button("Cancel", id="read-cancel", className="attune-button", type="button", disabled=True),
-                progress("read-bar", "reading the prompt"),
-            ],
-            className="attune-row",
-        ),
+        progress("read-bar", "reading the prompt"),
         html.Div(id="read-text", className="attune-note", **{"aria-live": "polite"}),
         html.Div(id="prompt-error"),
         html.Div(id="prompt-notes", className="attune-note"),
-        html.Div(id="next-tokens", className="attune-next"),
+        html.Div(id="next-tokens", className="attn-continue"),
+        controls=dcc.Dropdown(
+            id="preset", placeholder="Presets", clearable=True, searchable=False, className="attune-pick"
+        ),
     )
 
 
 def _heads(state: AttentionState) -> Node:
-    controls = [
-        dcc.Dropdown(
-            id="score",
-            value=state.score,
-            clearable=False,
-            searchable=False,
-            className="attune-pick",
-            options=[{"label": state.score, "value": state.score}],
-        ),
+    score = dcc.Dropdown(
+        id="score",
+        value=state.score,
+        clearable=False,
+        searchable=False,
+        className="attune-pick",
+        options=[{"label": state.score, "value": state.score}],
+    )
+    more = popup(
         dbc.RadioItems(
             id="grid-mode",
             inline=True,
@@ -156,10 +159,10 @@ def _heads(state: AttentionState) -> Node:
             options=[{"label": "score", "value": "score"}, {"label": "patterns", "value": "patterns"}],
         ),
         dbc.Switch(id="grid-ranked", label="in order of score", value=False),
-    ]
+    )
     return html.Div(
         [
-            GRID.layout(html.Div(controls, className="attune-inline")),
+            GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="top-heads", className="attune-top"),
         ]
     )
@@ -167,16 +170,16 @@ def _heads(state: AttentionState) -> Node:
 
 def _tokens() -> Node:
     return STRIPS.layout(
-        html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note"),
+        html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note attune-offstage"),
         html.Div(id="query-strip", className="attune-strip", role="group", **{"aria-label": "query tokens"}),
         html.Div(
-            "Where does it look? Shaded by the square root of its attention, as a share of the "
-            "strongest; click one to ask why.",
-            className="attune-note",
+            "Where does it look? Shade: the square root of its attention. Click one to ask why.",
+            className="attune-note attune-offstage",
         ),
         html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
         html.Div(OWN, className="attune-note"),
+        html.Div("This is about the previous prompt.", className="attn-previous"),
         controls=dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"),
         title_id="tokens-title",
     )

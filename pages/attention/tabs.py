@@ -1,11 +1,11 @@
-"""The tabs of the Attention page: attribution, what if, evidence, map, alignment and overlap."""
+"""The tabs of the Attention page: whole head, what if, evidence, map, alignment and overlap; and the bars above."""
 
 from __future__ import annotations
 
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from components.kit.names import progress
+from components.kit.names import popup, progress
 from components.kit.panels import empty
 from components.kit.types import Node
 from pages.attention.cards import (
@@ -15,6 +15,7 @@ from pages.attention.cards import (
     DIRECTIONS,
     EVIDENCE,
     MAP,
+    MATRIX,
     OVERLAP,
     PREDICTION,
     SPECTRUM,
@@ -26,35 +27,52 @@ _SIDES = [("query", "query"), ("key", "key"), ("both", "both")]
 _REFERENCES = [("mean of the others", "others"), ("a chosen token", "token"), ("nothing (raw)", "none")]
 
 
-def why_tab(state: AttentionState) -> list[Node]:
-    """What the logits of one query are made of."""
-    controls = html.Div(
-        [
-            html.Span("split the"),
-            dbc.RadioItems(
-                id="side", inline=True, value=state.side, options=[{"label": a, "value": b} for a, b in _SIDES]
-            ),
-            html.Span("relative to"),
-            dcc.Dropdown(
-                [{"label": a, "value": b} for a, b in _REFERENCES],
-                state.reference,
-                id="reference",
-                clearable=False,
-                searchable=False,
-                className="attune-pick",
-            ),
-            dcc.Dropdown(id="reference-token", placeholder="token", clearable=False, className="attune-pick"),
-            dbc.RadioItems(
-                id="unit",
-                inline=True,
-                value="nats",
-                options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}],
-            ),
-            dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
-        ],
-        className="attune-inline attune-wrap",
+def bars(state: AttentionState) -> list[Node]:
+    """What the logits of one query are made of. It stands beside the tokens, on the first screen."""
+    controls = popup(
+        html.Div(
+            [
+                html.Span("split the"),
+                dbc.RadioItems(
+                    id="side", inline=True, value=state.side, options=[{"label": a, "value": b} for a, b in _SIDES]
+                ),
+            ],
+            className="attune-inline",
+        ),
+        html.Div(
+            [
+                html.Span("relative to"),
+                dcc.Dropdown(
+                    [{"label": a, "value": b} for a, b in _REFERENCES],
+                    state.reference,
+                    id="reference",
+                    clearable=False,
+                    searchable=False,
+                    className="attune-pick",
+                ),
+                dcc.Dropdown(id="reference-token", placeholder="token", clearable=False, className="attune-pick"),
+            ],
+            className="attune-inline attune-wrap",
+        ),
+        html.Div(
+            [
+                dbc.RadioItems(
+                    id="unit",
+                    inline=True,
+                    value="nats",
+                    options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}],
+                ),
+                dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
+            ],
+            className="attune-inline",
+        ),
     )
     return [BARS.layout(controls), html.Div(id="bars-error")]
+
+
+def matrix_tab() -> list[Node]:
+    """The attention of the opened head, all queries and all keys."""
+    return [MATRIX.layout()]
 
 
 def swap_tab() -> list[Node]:

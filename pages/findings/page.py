@@ -75,6 +75,7 @@ MANIFEST = PageManifest(
     address=codec.names_of(FindingsState),
     read_address=read_address,
     routes=register,
+    own_stage=True,
 )
 
 clientside_callback(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 from dash import ALL, Dash, Input, Output, State, ctx, no_update
 
-from components.frame.shell import badge, job_rows, nav_id, tray_label
+from components.frame.shell import badge, busy_words, job_rows, nav_id, tray_label
+from components.kit.links import local
 from components.kit.types import Json, Node
 from pages.common import client, spec_of
 from pages.frame.token_card import register_token_card
@@ -29,6 +33,12 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
         Input("_pages_location", "pathname"),
         State("paths", "data"),
     )
+    own = json.dumps([local(page.path) for page in pages if page.own_stage])
+    app.clientside_callback(
+        f"(path) => dash_clientside.attune_stage.follow(path, {own})",
+        Output("stage", "name"),
+        Input("_pages_location", "pathname"),
+    )
     app.clientside_callback(
         "dash_clientside.attune.copyAddress",
         Output("copy-link", "children"),
@@ -49,16 +59,31 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
     @app.callback(
         Output("tray", "children"),
         Output("tray-open", "children"),
+        Output("busy", "data"),
         Output("model-badge", "children"),
+        Output("model-badge", "title"),
         Output("model-badge", "className"),
         Input("pulse", "n_intervals"),
         Input("model", "data"),
         Input("tray-panel", "is_open"),
+        Input("tray-cleared", "data"),
         State("session", "data"),
     )
-    def show_state(_pulse: int, spec: Json, opened: bool, session: str) -> tuple[Node, ...]:
+    def show_state(_pulse: int, spec: Json, opened: bool, cleared: float | None, session: str) -> tuple[Node, ...]:
         jobs, status = client().jobs(), client().status()
-        return (job_rows(jobs, session) if opened else no_update, tray_label(jobs), *badge(status, spec_of(spec)))
+        rows = job_rows(jobs, session, cleared or 0.0, time.time()) if opened else no_update
+        return (rows, tray_label(jobs), busy_words(jobs, status), *badge(status, spec_of(spec)))
+
+    app.clientside_callback(
+        "(_pulse, busy) => dash_clientside.attune_waiting.say(busy)",
+        Output("tray-open", "name"),
+        Input("pulse", "n_intervals"),
+        Input("busy", "data"),
+    )
+
+    @app.callback(Output("tray-cleared", "data"), Input("tray-clear", "n_clicks"), prevent_initial_call=True)
+    def clear_finished(_clicks: int | None) -> float:
+        return time.time()
 
     app.clientside_callback(
         "(clicks, open) => dash_clientside.attune.toggle('tray-panel', clicks, open)",

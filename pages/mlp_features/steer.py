@@ -228,6 +228,13 @@ def options_of(reply: Reply[WrittenTexts]) -> TextsOptions:
     return TextsOptions(asked.text, tuple(strengths), asked.baseline, digest_of(reply.answer))
 
 
+# Figures of older texts stay grey until those of the texts on the screen have come.
+clientside_callback(
+    "(ref) => dash_clientside.attune.figuresCame('mlp', ref)",
+    Output("mlp-stop", "lang"),
+    Input("mlp-written-ref", "data"),
+    prevent_initial_call=True,
+)
 # While a text is being written, there is none that could be pinned.
 clientside_callback(
     "dash_clientside.attune.refOfWritten",

@@ -102,7 +102,7 @@ def _texts() -> Node:
             "Each token is shaded by the KL of the unsteered model's prediction from the steered one.",
             className="attune-note",
         ),
-        html.Div(id="mlp-readouts", className="attune-readouts"),
+        html.Div(id="mlp-readouts", className="attune-readouts", **{"data-figures-of": "mlp"}),
         controls=html.Div(
             [
                 button("mlp-write", "Write", primary=True),

@@ -6,7 +6,7 @@ from components.kit.card import Card, Panel
 from pages.cards import card_callbacks
 
 MOVES = Card("oth-bars", "Most likely moves", 330)
-PLANE = Card("oth-plane", "The 64 unbound squares and the three colours", 520)
+PLANE = Card("oth-plane", "What each of the 64 squares holds, and the three colours", 520)
 MATRIX = Card("oth-matrix", "Binding matrix of this ply", 520)
 ROLES = Card("oth-roles-map", "Square embeddings (roles)", 440)
 SURVIVES = Card("oth-survives", "What every choice of coordinates shares", 440)

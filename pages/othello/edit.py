@@ -139,7 +139,6 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
         "unit": Input("oth-unit", "value"),
         "blocks": Input("oth-blocks", "value"),
         "labels": Input("oth-labels", "value"),
-        "tab": Input("oth-tab", "active_tab"),
         "figures": Input("oth-facts", "data"),
         "theme": State("theme", "data"),
         "layer": State("oth-layer", "value"),
@@ -150,14 +149,14 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
 )
 def ask_edit(
     edits: Json, data: Json, method: str, scale: Typed, choose: str, unit: str, blocks: list[int], labels: str,
-    tab: str, figures: Json, theme: str, layer: Typed, source: str, session: str,
+    figures: Json, theme: str, layer: Typed, source: str, session: str,
 ) -> Outputs:  # fmt: skip
     """Run the edit and show everything that follows from it."""
-    if tab != "edit" or figures is None:
+    if figures is None:
         raise PreventUpdate
     game, rows = Game.from_dict(data), edits_of(edits)
     if not rows or not game.readable:
-        why = "Press one to four squares of the first board: each press goes to the next state of the square."
+        why = "Press one to four squares: each press goes to the next state of the square."
         return {
             "boards": {name: board_data(discs=[0] * 64) for name in BOARDS},
             "words": why if game.ply else NO_MOVE,
@@ -201,8 +200,8 @@ def edit_words(edit: PositionEdit) -> Node:
     parts = [
         f"{edit.side_after.capitalize()} moves on the edited board{other}. "
         f"Legal there: {', '.join(square_name(s) for s in edit.legal_after) or 'none'}. ",
-        html.Strong(f"Errors {edit.null} without the edit, {edit.errors_after} with it"),
-        f" (scale {edit.scale:g}).",
+        html.Strong(f"Wrong predictions: {edit.null} without the edit, {edit.errors_after} with it"),
+        f" (legal moves under 1 % and illegal moves from 1 %; scale {edit.scale:g}).",
     ]
     for squares, words in (
         (edit.false_positives, "gives 1 % or more to"),

@@ -1,4 +1,4 @@
-"""Layout of the tab in which the board inside the model is changed."""
+"""Layout of what changes the board inside the model: the card on the first screen, and the tab about it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dash import dcc, html
 
 from analysis.tpr.ops.edit import OthelloTrials
 from components.kit.field import number_field
-from components.kit.names import named, progress
+from components.kit.names import named, popup, progress
 from components.kit.types import Node
 from components.othello.board import board
-from components.othello.position import EDITED as EDITED_CAPTION
+from components.othello.position import CROSSTALK
 from pages.othello.cards import EDIT, EDITED, LASTING, MANY, TRIALS
 from pages.presses import press
 
@@ -24,92 +24,110 @@ METHODS = [
 ]
 
 
-def _box(name: str, title: str) -> Node:
-    return html.Div([html.H4(title, className="attune-board-title"), board(name, title)], className="attune-board-box")
+def box(name: str, title: str, below: Node = None, key: str = "") -> Node:
+    """A board under its title; ``key``: the title's id is made of it, if the page changes it."""
+    heading = html.H4(title, className="attune-board-title", **({"id": f"oth-title-{key}"} if key else {}))
+    return html.Div([heading, board(name, title), below], className="attune-board-box")
 
 
-def edit_panel() -> Node:
-    """Boards of one edit, its distribution, and the table of many."""
+def edited() -> Node:
+    """The board of an edit and what the model would play after it, on the first screen."""
+    edit_board = board(
+        "oth-edit-board",
+        "The board as edited; press a square to change what is on it",
+        playable=True,
+        queue="oth-edits",
+    )
+    way = popup(
+        dbc.RadioItems(
+            id="oth-choose",
+            value="fixed",
+            options=[
+                {"label": "this scale", "value": "fixed"},
+                {"label": "best of the grid (looks at the answer)", "value": "best"},
+            ],
+        ),
+        dbc.RadioItems(
+            id="oth-unit",
+            value="stream",
+            options=[
+                {"label": "scale in tenths of the stream", "value": "stream"},
+                {"label": "absolute scale", "value": "absolute"},
+            ],
+        ),
+        html.Div(
+            [
+                dbc.Label("blocks", html_for="oth-blocks"),
+                html.Div(dcc.RangeSlider(0, 5, 1, value=[0, 5], id="oth-blocks"), className="attune-slider"),
+            ],
+            className="attune-inline attune-layer",
+        ),
+    )
+    side = html.Div(
+        [
+            html.Div(
+                dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
+                className="attune-pick",
+            ),
+            named(
+                "scale",
+                dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
+                "attune-slider",
+            ),
+            html.Div(id="oth-edit-error"),
+            html.Div(id="oth-edit-said", className="attune-status", **{"aria-live": "polite"}),
+        ],
+        className="oth-edit-side",
+    )
+    return EDITED.layout(
+        html.Div(
+            [
+                html.Div(
+                    [html.H4("Press a square to change it", className="attune-board-title"), edit_board],
+                    className="attune-board-box",
+                ),
+                box("oth-after", "Next move after the edit"),
+                side,
+            ],
+            className="oth-edit",
+        ),
+        controls=html.Div(
+            [
+                html.Button(
+                    "Undo all edits",
+                    id="oth-edit-clear",
+                    className="attune-button",
+                    type="button",
+                    **press("oth-edits", "clear"),
+                ),
+                way,
+            ],
+            className="attune-inline",
+        ),
+    )
+
+
+def edit_tab() -> Node:
+    """What else an edit changes, whether it lasts, and the table of many."""
     return html.Div(
         [
-            EDITED.layout(
-                html.Div(
-                    [
-                        dbc.RadioItems(
-                            id="oth-choose",
-                            inline=True,
-                            value="fixed",
-                            options=[
-                                {"label": "this scale", "value": "fixed"},
-                                {"label": "best of the grid (looks at the answer)", "value": "best"},
-                            ],
-                        ),
-                        dbc.RadioItems(
-                            id="oth-unit",
-                            inline=True,
-                            value="stream",
-                            options=[
-                                {"label": "tenths of the stream", "value": "stream"},
-                                {"label": "absolute", "value": "absolute"},
-                            ],
-                        ),
-                        named(
-                            "scale",
-                            dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
-                            "attune-slider",
-                        ),
-                        html.Div(
-                            [
-                                dbc.Label("blocks", html_for="oth-blocks"),
-                                html.Div(
-                                    dcc.RangeSlider(0, 5, 1, value=[0, 5], id="oth-blocks"),
-                                    className="attune-slider",
-                                ),
-                            ],
-                            className="attune-inline attune-layer",
-                        ),
-                    ],
-                    className="oth-controls",
-                ),
-                html.Div(id="oth-edit-said", className="attune-status", **{"aria-live": "polite"}),
-                html.Div(id="oth-edit-error"),
-                html.Div(
-                    [
-                        html.Div(
-                            [
-                                html.H4("Press a square to change it", className="attune-board-title"),
-                                board(
-                                    "oth-edit-board",
-                                    "The board as edited; press a square to change what is on it",
-                                    playable=True,
-                                    queue="oth-edits",
-                                ),
-                            ],
-                            className="attune-board-box",
-                        ),
-                        _box("oth-after", "Next move after the edit"),
-                        _box("oth-difference", "Change of the probabilities"),
-                        _box("oth-crosstalk", "Cross-talk predicted by the roles"),
-                    ],
-                    className="attune-boards",
-                ),
-                html.Div(EDITED_CAPTION, className="attune-caption"),
-                controls=html.Div(
-                    [
-                        html.Button(
-                            "Undo all edits",
-                            id="oth-edit-clear",
-                            className="attune-button",
-                            type="button",
-                            **press("oth-edits", "clear"),
-                        ),
-                        html.Div(
-                            dcc.Dropdown(METHODS, "tpr", id="oth-method", clearable=False, searchable=False),
-                            className="attune-pick attune-story",
-                        ),
-                    ],
-                    className="oth-controls",
-                ),
+            html.Section(
+                [
+                    html.Div(html.H3("What the edit changes"), className="attune-card-head"),
+                    html.Div(
+                        [
+                            box("oth-difference", "Change of the probabilities"),
+                            box("oth-crosstalk", "How much other squares should move along"),
+                        ],
+                        className="attune-boards attune-boards-two",
+                    ),
+                    html.Div(
+                        f"Of the board edited above. Outlined: legal on the edited board. On the right, {CROSSTALK}",
+                        className="attune-caption",
+                    ),
+                ],
+                className="attune-card",
+                **{"aria-label": "What the edit changes"},
             ),
             html.Div(
                 [

@@ -1,6 +1,6 @@
-"""Layout of the Othello page: play and see what the model would play; below, the board that it believes; then what
-that belief is made of, what can be changed in it, and the figures of the model. The callbacks are in the modules
-beside this one."""
+"""Layout of the Othello page. The first screen holds the game, what the model would play, the board that it believes,
+and an edit of it with what follows; below stand the likely moves as bars and the other probes, and in tabs what the
+belief is made of and the figures of the model. The callbacks are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.othello.position import OPACITY, PROBES
 from pages.manifest import PageManifest
 from pages.othello import binding, directions, edit, figures, others, play, reading, roles, trials
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
-from pages.othello.edit_panel import edit_panel
+from pages.othello.edit_panel import box, edit_tab, edited
 from pages.othello.picture import picture
 from pages.othello.state import PATH, TABS, OthelloState
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
@@ -28,10 +28,12 @@ from pages.state import read as read_state
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (binding, directions, edit, figures, others, play, reading, roles, trials)
 
+SHOWN = "tpr"
+"""The probe whose board stands on the first screen."""
 STORIES = [
     {"label": "A long line turns, and one block does not see it yet", "value": "line"},
     {"label": "An edit makes a new move legal", "value": "edit"},
-    {"label": "After a pass, parity labels fail", "value": "pass"},
+    {"label": "After a pass, the model goes on counting moves", "value": "pass"},
 ]
 
 
@@ -48,14 +50,17 @@ def layout(**query: str) -> Node:
                 othello=("oth-source", "data"),
             ),
             html.Div([user_error(p) for p in state.refusals], id="oth-problems"),
-            html.Div([_play(), _next()], className="attune-two attune-two-play"),
-            _believed(state),
+            html.Div(
+                [_play(), html.Div([_next(), _believed(state), edited()], className="oth-four")],
+                className="oth-first",
+            ),
+            html.Div([MOVES.layout(), _others()], className="oth-second"),
             dbc.Tabs(
                 [
                     dbc.Tab(binding_tab(), tab_id="binding", label="Binding"),
                     dbc.Tab(roles_tab(), tab_id="roles", label="Roles and fillers"),
                     dbc.Tab(directions_tab(), tab_id="directions", label="Directions"),
-                    dbc.Tab(edit_panel(), tab_id="edit", label="Edit"),
+                    dbc.Tab(edit_tab(), tab_id="edit", label="Edit"),
                     dbc.Tab(figures_tab(), tab_id="figures", label="Figures"),
                     dbc.Tab(model_tab(state.source, state.probes), tab_id="model", label="Model and probes"),
                 ],
@@ -103,6 +108,7 @@ def _stores(state: OthelloState) -> list[Node]:
         dcc.Store(id="oth-board-edit"),
         dcc.Store(id="oth-board-after"),
         dcc.Store(id="oth-words"),
+        dcc.Store(id="oth-tale"),
     ]
 
 
@@ -115,6 +121,7 @@ def _play() -> Node:
         html.Div(id="oth-story-text", className="attune-note", **{"aria-live": "polite"}),
         board("oth-play", "The game; press a square to play there", playable=True, queue="oth-game"),
         html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
+        html.Div(id="oth-play-error"),
         html.Div(
             [
                 button("oth-first", "|◀", "to the empty board", **press("oth-game", "first")),
@@ -166,9 +173,8 @@ def _play() -> Node:
                     ),
                 ),
             ],
-            className="attune-row attune-paste",
+            className="attune-row attune-offstage",
         ),
-        html.Div(id="oth-play-error"),
         controls=stories,
     )
 
@@ -177,39 +183,22 @@ def _next() -> Node:
     return NEXT.layout(
         html.Div(
             [
-                html.Div(board("oth-next", "Probability of each next move"), className="attune-board-box"),
-                MOVES.layout(),
+                board("oth-next", "Probability of each next move"),
+                html.Div([html.Div(id="oth-next-said", className="attune-note"), html.Div(id="oth-next-error")]),
             ],
-            className="attune-next",
+            className="oth-beside",
         ),
-        html.Div(id="oth-next-error"),
-        controls=html.Span(id="oth-next-said", className="attune-note"),
     )
 
 
 def _believed(state: OthelloState) -> Node:
-    def one(name: str, title: str) -> Node:
-        return html.Div(
-            [
-                html.H4(title, id=f"oth-title-{name}", className="attune-board-title"),
-                board(f"oth-belief-{name}", title),
-                html.Div(id=f"oth-right-{name}", className="attune-note attune-count"),
-            ],
-            className="attune-board-box",
-        )
-
-    controls = html.Div(
+    title = PROBES[SHOWN]
+    words = html.Div(
         [
-            html.Div(
-                [
-                    dbc.Label("after block", html_for="oth-layer"),
-                    html.Div(
-                        dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag"),
-                        className="attune-slider",
-                    ),
-                ],
-                className="attune-inline attune-layer",
-            ),
+            html.H4(title, id=f"oth-title-{SHOWN}", className="attune-board-title"),
+            html.Div(id=f"oth-right-{SHOWN}", className="attune-note attune-count"),
+            dbc.Label("after block", html_for="oth-layer"),
+            dcc.Slider(0, 5, 1, value=state.layer or 0, id="oth-layer", updatemode="drag", allow_direct_input=False),
             html.Div(
                 [
                     dbc.Label("ply", html_for="oth-ply"),
@@ -223,35 +212,38 @@ def _believed(state: OthelloState) -> Node:
                             marks=None,
                             updatemode="drag",
                             tooltip={"always_visible": False},
-                        ),
-                        className="attune-slider",
+                            allow_direct_input=False,
+                        )
                     ),
                 ],
-                className="attune-inline attune-layer",
+                className="oth-ply",
             ),
             dbc.RadioItems(
                 id="oth-labels",
-                inline=True,
                 value=state.labels,
-                options=[
-                    {"label": "parity labels", "value": "parity"},
-                    {"label": "true mover", "value": "mover"},
-                ],
+                options=[{"label": "parity labels", "value": "parity"}, {"label": "true mover", "value": "mover"}],
             ),
-        ],
-        className="oth-controls",
+            html.Div(id="oth-probes-in-use", className="attune-note", **{"aria-live": "polite"}),
+            html.Div(id="oth-belief-error"),
+        ]
     )
-    return BELIEVED.layout(
-        html.Div(
-            [
-                one("truth", "True board"),
-                *(one(name, title) for name, title in PROBES.items()),
-            ],
-            className="attune-boards",
-        ),
-        html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
-        html.Div(f"{OPACITY} Point at a square to see it on all boards.", className="attune-caption"),
-        html.Div(id="oth-probes-in-use", className="attune-note", **{"aria-live": "polite"}),
-        html.Div(id="oth-belief-error"),
-        controls=controls,
+    return BELIEVED.layout(html.Div([board(f"oth-belief-{SHOWN}", title), words], className="oth-beside"))
+
+
+def _others() -> Node:
+    """The true board and the boards of the other probes."""
+    titles = {"truth": "True board"} | {name: title for name, title in PROBES.items() if name != SHOWN}
+    boards = [
+        box(f"oth-belief-{name}", title, html.Div(id=f"oth-right-{name}", className="attune-note attune-count"), name)
+        for name, title in titles.items()
+    ]
+    return html.Section(
+        [
+            html.Div(html.H3("The true board, and the other probes"), className="attune-card-head"),
+            html.Div(boards, className="attune-boards attune-boards-three"),
+            html.Div(id="oth-hover", className="attune-hover", **{"aria-live": "off"}),
+            html.Div(f"{OPACITY} Point at a square to see it on all boards.", className="attune-caption"),
+        ],
+        className="attune-card",
+        **{"aria-label": "The true board, and the other probes"},
     )

@@ -204,20 +204,23 @@ def other_notation(notation: str, game: Json) -> str:
     Output("oth-tab", "active_tab"),
     Output("oth-labels", "value"),
     Output("oth-story-text", "children"),
+    Output("oth-tale", "data"),
     Input("oth-story", "value"),
     State("oth-source", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def tell(story: str | None, source: str, session: str) -> tuple[Json, Json, Json, Json, Node]:
-    """A story sets block and edits, and says what to look at; its game comes through the queue, with other presses."""
+def tell(story: str | None, source: str, session: str) -> tuple[Json, Json, Json, Json, Node, Json]:
+    """A story sets block and edits, and says what to look at and on which squares; its game comes through the queue,
+    with other presses."""
     if not story:
-        return no_update, no_update, no_update, no_update, ""
+        return no_update, no_update, no_update, no_update, "", None
     reply, panel = ask_for(lambda: OthelloStory(source, story), session, "story")
     if reply is None:
-        return no_update, no_update, no_update, no_update, panel
+        return no_update, no_update, no_update, no_update, panel, None
     tale = reply.answer
-    return tale.edits, tale.layer, tale.tab, tale.labels, tale.text
+    place = {"moves": tale.moves, "ply": tale.ply, "squares": tale.squares}
+    return tale.edits, tale.layer, tale.tab, tale.labels, tale.text, place
 
 
 queue_callbacks("oth-game")
@@ -233,6 +236,12 @@ for _call, _input in (
         _input,
         prevent_initial_call=True,
     )
+clientside_callback(
+    "(tale, game) => dash_clientside.attune_othello.mark(tale, game)",
+    Output("oth-hand-sink", "lang"),
+    Input("oth-tale", "data"),
+    Input("oth-game", "data"),
+)
 clientside_callback(
     "(line) => dash_clientside.attune_othello.line(line)",
     Output("oth-text", "value"),

@@ -14,8 +14,8 @@ from components.mfa.steering_figures import ControlOptions, controls_bars
 from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
 
-CONTROLS = Card("controls-figure", "Price at the end of the prompt", 300)
-TABLE = Panel("control-rows", "Seen against its null")
+CONTROLS = Card("controls-figure", "How much each push changes the prediction (not a measure of success)", 300)
+TABLE = Panel("control-rows", "Does a random push do the same?")
 
 
 @callback(
@@ -68,19 +68,19 @@ def compare(
 
 
 def controls_table(table: ControlTable) -> Node:
-    """KL and gaining tokens of each row."""
+    """Gaining tokens and KL of each row: what a push says counts, and how much it changes comes last."""
     rows = [
         html.Tr(
             [
                 html.Th(row.name),
-                html.Td(f"{row.kl:.3f}"),
                 html.Td(_gainers(row)),
                 html.Td(row.note, className="attune-note"),
+                html.Td(f"{row.kl:.3f}"),
             ]
         )
         for row in table.rows
     ]
-    head = html.Tr([html.Th(t) for t in ("", "KL", "tokens that gain most of the leading ones", "what")])
+    head = html.Tr([html.Th(t) for t in ("", "raises most, of the leading tokens", "what it is", "change (KL)")])
     return html.Table([html.Thead(head), html.Tbody(rows)], className="attune-table")
 
 

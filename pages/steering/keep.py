@@ -11,13 +11,14 @@ from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, 
 
 from analysis.answer import plain_of
 from analysis.errors import UserError
+from analysis.mfa.answers.regions import FitMap
 from analysis.mfa.ops.setup import OpenSetup, SaveSetup
 from analysis.mfa.presets import delete_preset, keep_preset, presets
 from analysis.mfa.settings import SteeringSettings
 from components.kit.links import local
 from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Outputs, Typed
-from pages.common import ask_for, spec_of
+from pages.common import ask_for, reply_of, spec_of
 from pages.state import write
 from pages.steering.state import HOW, PATH, SteeringState, how_of, plain_rows, rows_on
 
@@ -28,6 +29,7 @@ _NOTHING = {
     "how": dict.fromkeys(HOW, no_update),
     "generation": dict.fromkeys(GENERATION, no_update),
     "vectors": no_update,
+    "chosen": no_update,
     "preset": no_update,
     "file": no_update,
 }
@@ -91,6 +93,7 @@ def _rows() -> Node:
         "how": {name: Output(name, "value", allow_duplicate=True) for name in HOW},
         "generation": {name: Output(name, "value", allow_duplicate=True) for name in GENERATION},
         "vectors": Output("vectors-set", "data"),
+        "chosen": Output("chosen-region", "data", allow_duplicate=True),
         "preset": Output("preset-said", "children", allow_duplicate=True),
         "file": Output("file-said", "children"),
     },
@@ -98,12 +101,13 @@ def _rows() -> Node:
         "clicks": Input({"preset-use": ALL}, "n_clicks"),
         "contents": Input("open-file", "contents"),
         "fit": State("region-fit", "value"),
+        "regions": State("regions", "data"),
         "model": State("model", "data"),
         "session": State("session", "data"),
     },
     prevent_initial_call=True,
 )
-def use(clicks: Json, contents: str | None, fit: str | None, model: Json, session: str) -> Outputs:
+def use(clicks: Json, contents: str | None, fit: str | None, regions: Json, model: Json, session: str) -> Outputs:
     """Take a preset or a file back onto the page; a refusal leaves everything as it is."""
     if isinstance(ctx.triggered_id, dict):
         if not any(clicks):
@@ -111,7 +115,8 @@ def use(clicks: Json, contents: str | None, fit: str | None, model: Json, sessio
         preset = next((p for p in presets() if p.key == ctx.triggered_id["preset-use"]), None)
         if preset is None:
             return _NOTHING | {"preset": user_error("This preset is gone.")}
-        return _onto(preset.steer, preset.generation, fit, "preset", "")
+        said = note(f"Opened: {title_of(preset.steer, regions)}.")
+        return _onto(preset.steer, preset.generation, fit, "preset", said)
     try:
         raw = base64.b64decode((contents or "").partition(",")[2], validate=True)
     except (binascii.Error, ValueError):
@@ -120,7 +125,8 @@ def use(clicks: Json, contents: str | None, fit: str | None, model: Json, sessio
     if reply is None:
         return _NOTHING | {"file": panel}
     setup = reply.answer
-    message = note(" ".join([f"Opened: {setup.interventions} interventions.", *setup.remarks]))
+    chat = ", chat prompt" if setup.generation.chat else ""
+    message = note(" ".join([f"Opened: {title_of(setup.steer, regions)}{chat}.", *setup.remarks]))
     if setup.brought and setup.steer is not None:
         made = setup.generation
         state = SteeringState(
@@ -129,6 +135,18 @@ def use(clicks: Json, contents: str | None, fit: str | None, model: Json, sessio
         link = html.A("Show them with these settings", href=local(f"{PATH}?{urlencode(write(state))}"))
         return _NOTHING | {"file": html.Div([message, link])}
     return _onto(setup.steer, plain_of(setup.generation), fit, "file", message)
+
+
+def title_of(steer: SteeringSettings | None, regions: Json) -> str:
+    """What a set-up does, in a few words: its regions and vectors with their strengths. ``regions``: the question of
+    the map whose names are used where they are of the same fit."""
+    if steer is None:
+        return "vectors without the names of their regions"
+    fit: FitMap | None = reply_of(regions).answer if regions else None
+    names = {r.region: r.label for r in fit.regions} if fit is not None and fit.fit == steer.fit else {}
+    parts = [f"{names.get(r.region, f'region {r.region}')} at {r.strength:.3g}" for r in steer.regions]
+    parts += [f"{v.name} × {v.strength:.3g}" for v in steer.vectors]
+    return ", ".join(parts) or "a set-up that moves nothing"
 
 
 def _onto(
@@ -146,7 +164,8 @@ def _onto(
     if steer.fit != fit:
         return _NOTHING | {
             place: user_error(
-                f"This set-up belongs to the fit “{steer.fit}”. Choose that fit above the map, then open it again."
+                f"This set-up belongs to the fit “{steer.fit}”. Choose that fit at the top of the page, then open "
+                "it again."
             )
         }
     return _NOTHING | {
@@ -154,6 +173,7 @@ def _onto(
         "how": dict(zip(HOW, how_of(steer), strict=True)),
         "generation": {name: generation.get(name) for name in GENERATION},
         "vectors": steer.to_dict().get("vectors", []),
+        "chosen": steer.regions[0].region if steer.regions else no_update,
         place: message,
     }
 

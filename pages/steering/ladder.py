@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 
 from analysis.engine.client import Reply
 from analysis.errors import UserError
@@ -12,7 +12,7 @@ from analysis.mfa.settings import SteeringSettings
 from components.kit.card import Panel
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Typed
-from components.mfa.ladder import LadderOptions, digest_of_ladder, ladder_parts, ladder_table
+from components.mfa.ladder import LadderOptions, digest_of_ladder, ladder_parts, ladder_table, limit_of
 from pages.cards import ref_of
 from pages.common import refusal, reply_of, spec_of
 from pages.presses import press
@@ -95,7 +95,9 @@ def _box(title: str, name: str, rung: int | None = None) -> Node:
 @callback(
     Output("ask-ladder", "data"),
     Output("ladder-error-panel", "children"),
+    Output("limit-said", "children"),
     Input("ladder-write", "n_clicks"),
+    Input("find-limit", "n_clicks"),
     State("ladder-by", "value"),
     State("steer", "data"),
     State("on-sliders", "data"),
@@ -109,22 +111,30 @@ def _box(title: str, name: str, rung: int | None = None) -> Node:
     prevent_initial_call=True,
 )
 def ask(
-    clicks: int | None, by: Rungs, steer: Json, data: Json, text: str | None, chat: bool, count: Typed,
-    temperature: Typed, top_p: Typed, seed: Typed, model: Json,
-) -> tuple[Json, Node]:  # fmt: skip
-    """What is to be written; checked here, so that a refusal stands at the button."""
-    if not clicks:
-        return no_update, no_update
+    clicks: int | None, limits: int | None, by: Rungs, steer: Json, data: Json, text: str | None, chat: bool,
+    count: Typed, temperature: Typed, top_p: Typed, seed: Typed, model: Json,
+) -> tuple[Json, Node, Node]:  # fmt: skip
+    """What is to be written; checked here, so that a refusal stands at the button that was pressed. Where the text
+    still speaks well is read off a ladder of equal steps."""
+    if not (clicks or limits):
+        return no_update, no_update, no_update
+    limit = ctx.triggered_id == "find-limit"
+
+    def refused(panel: Node) -> tuple[Json, Node, Node]:
+        return (no_update, no_update, panel) if limit else (no_update, panel, no_update)
+
     if not steer or not data:
-        return no_update, user_error("Put a region on the sliders first.")
+        return refused(user_error("Put a region on the sliders first."))
     try:
         operation = SteerLadder(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), rows_of(data)[0].region, by,
-            count, temperature, top_p, seed,
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), rows_of(data)[0].region,
+            "strength" if limit else by, count, temperature, top_p, seed,
         )  # fmt: skip
     except UserError as error:
-        return no_update, refusal(error, SteerLadder)
-    return {"operation": "SteerLadder", "params": operation.to_params(), "turn": clicks}, None
+        return refused(refusal(error, SteerLadder))
+    turn = (clicks or 0) + (limits or 0)
+    asked = {"operation": "SteerLadder", "params": operation.to_params(), "turn": turn, "limit": limit}
+    return asked, None, no_update
 
 
 clientside_callback(
@@ -142,6 +152,18 @@ clientside_callback(
 )
 
 
+# How far the texts are, also beside the button that asked where they break.
+clientside_callback(
+    "(state, error, asked) => asked && asked.limit && (state || error)"
+    " ? error || `At five strengths, as in the tab Ladder: ${state}` : dash_clientside.no_update",
+    Output("limit-said", "children", allow_duplicate=True),
+    Input("ladder-stream-state", "children"),
+    Input("ladder-stream-error", "children"),
+    State("ask-ladder", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(
     output={"table": Output("ladder-table", "children"), "ref": LADDER.ref},
     inputs={"question": Input("ladder-written", "data"), "asked": Input("ask-ladder", "data")},
@@ -154,3 +176,22 @@ def show(question: Json, asked: Json) -> Outputs:
     reply: Reply[Ladder] = reply_of(question)
     options = LadderOptions(SteerLadder.from_params(reply.question.params).text, digest_of_ladder(reply.answer))
     return {"table": ladder_table(reply.answer), "ref": ref_of(ladder_parts, reply, options=options)}
+
+
+@callback(
+    Output("limit", "data"),
+    Output("limit-said", "children", allow_duplicate=True),
+    Input("ladder-written", "data"),
+    State("ask-ladder", "data"),
+    prevent_initial_call=True,
+)
+def find_limit(question: Json, asked: Json) -> tuple[Json, Node]:
+    """The largest strength at which the text still speaks well, for the slider; where it breaks, for the mark below."""
+    if not question or not asked or not asked.get("limit") or question.get("turn") != asked.get("turn"):
+        return no_update, no_update
+    reply: Reply[Ladder] = reply_of(question)
+    limit = limit_of(reply.answer)
+    found = {"region": reply.answer.region, "breaks": limit.breaks, "turn": question["turn"]}
+    if limit.strength is not None:
+        found |= {"kind": "strength", "strength": limit.strength}
+    return found, limit.sentence

@@ -21,7 +21,7 @@ from pages.cards import content, ref_of
 from pages.common import ask_for, reply_of, spec_of
 from pages.steering.state import rows_of, rows_on, settings_at_start
 
-MAP = Card("region-map", "Regions", 270, "Waiting for the fit …")
+MAP = Card("region-map", "Map of regions", 360)
 REGIONS = Panel("regions-listed", "List of regions")
 REGION = Panel("region-card", "Region")
 _OF_REGION = {
@@ -104,29 +104,59 @@ def load_map(fit: str | None, _renamed: Node, model: Json) -> tuple[Json, Node]:
 
 
 @callback(
-    output={"card": MAP.outputs, "list": Output("region-list", "children"), "listed": REGIONS.ref},
+    output={"card": MAP.outputs},
     inputs={
         "question": Input("regions", "data"),
         "words": Input("search", "value"),
-        "order": Input("order", "value"),
         "chosen": Input("chosen-region", "data"),
         "active": Input("on-sliders", "data"),
         "theme": State("theme", "data"),
     },
     prevent_initial_call=True,
 )
-def draw_map(question: Json, words: str | None, order: str, chosen: int | None, active: Json, theme: str) -> Outputs:
-    """The map and the ranked list; a search leaves the matching regions and makes the others faint."""
+def draw_map(question: Json, words: str | None, chosen: int | None, active: Json, theme: str) -> Outputs:
+    """The map; a search makes the regions faint that it does not meet."""
     if not question:
-        return {"card": UNCHANGED, "list": no_update, "listed": no_update}
-    reply: Reply[FitMap] = reply_of(question)
+        return {"card": UNCHANGED}
     options = MapOptions(chosen, tuple(row.region for row in rows_of(active)), words or "")
+    return {"card": content(region_map, reply_of(question), options=options, theme=theme)}
+
+
+@callback(
+    Output("region-list", "children"),
+    REGIONS.ref,
+    Input("regions", "data"),
+    Input("search", "value"),
+    Input("order", "value"),
+    prevent_initial_call=True,
+)
+def draw_list(question: Json, words: str | None, order: str) -> tuple[Node, Json]:
+    """The ranked list, or what a search meets. Which row is chosen the browser marks, so that the list stays where it
+    was scrolled to."""
+    if not question:
+        return no_update, no_update
+    reply: Reply[FitMap] = reply_of(question)
     rows = matching(ranked(reply.answer.regions, order), words)
-    return {
-        "card": content(region_map, reply, options=options, theme=theme),
-        "list": [*_themeless(reply.answer, order), *region_rows(rows, chosen)],
-        "listed": ref_of(region_table, reply, options=ListOptions(order, words or "")),
-    }
+    listed = ref_of(region_table, reply, options=ListOptions(order, words or ""))
+    return [*_themeless(reply.answer, order), *region_rows(rows, words)], listed
+
+
+@callback(Output("region-pick", "options"), Input("regions", "data"), prevent_initial_call=True)
+def pick_options(question: Json) -> Json:
+    """All regions in the picker of the first screen, thematic ones first; a search meets what the list's does."""
+    if not question:
+        return []
+    regions = ranked(reply_of(question).answer.regions, "theme")
+    return [{"label": r.label, "value": r.region, "search": f"{r.label} {r.words}"} for r in regions]
+
+
+clientside_callback(
+    "dash_clientside.attune.markChosen",
+    Output("steer-sink", "className"),
+    Input("chosen-region", "data"),
+    Input("region-list", "children"),
+    prevent_initial_call=True,
+)
 
 
 def _themeless(answer: FitMap, order: str) -> list[Node]:
@@ -136,7 +166,6 @@ def _themeless(answer: FitMap, order: str) -> list[Node]:
 
 @callback(
     Output("chosen-region", "data"),
-    Input("picked", "data"),
     Input({"open-region": ALL}, "n_clicks"),
     Input("regions", "data"),
     State("chosen-region", "data"),
@@ -144,12 +173,10 @@ def _themeless(answer: FitMap, order: str) -> list[Node]:
     State("on-sliders", "data"),
     prevent_initial_call=True,
 )
-def choose_region(picked: Json, _open: Json, question: Json, chosen: int | None, start: Json, active: Json) -> Json:
+def choose_region(_open: Json, question: Json, chosen: int | None, start: Json, active: Json) -> Json:
     """The region whose card is open; at opening, that of the address, else the most thematic one."""
     if isinstance(ctx.triggered_id, dict):
         return ctx.triggered_id["open-region"] if ctx.triggered[0]["value"] else no_update
-    if ctx.triggered_id == "picked":
-        return picked["region"] if picked else no_update
     if not question:
         return None
     regions = reply_of(question).answer.regions
@@ -197,6 +224,14 @@ def show_card(
     effects = QuestionRef("RegionEffects", RegionEffects(spec_of(model), fit, region, rotation).to_params())
     ref = region_parts.ref([reply.question, effects]).to_dict()
     return region_card(facts), f"{region}: {facts.label}", facts.own_label if renewed else no_update, ref
+
+
+clientside_callback(
+    "(region) => typeof region === 'number' ? 'Measuring what steering there does …' : ''",
+    Output("card-effects", "children", allow_duplicate=True),
+    Input("chosen-region", "data"),
+    prevent_initial_call=True,
+)
 
 
 @callback(

@@ -1,4 +1,4 @@
-"""Callbacks of the sliders: which regions are on them, their values, resetting, and a strength for a wanted KL."""
+"""Callbacks of the sliders: which regions are on them, their values, resetting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, 
 from analysis.errors import UserError
 from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import FactorsOfContext, RegionCard
-from analysis.mfa.ops.steer import StrengthForKL
 from analysis.mfa.settings import MAX_REGIONS, SteeringSettings
 from components.kit.panels import empty, user_error
-from components.kit.types import Json, Node, Typed
-from components.mfa.sliders import END, region_sliders
+from components.kit.types import Json, Node
+from components.mfa.sliders import END, Zone, region_sliders, usual_zone
 from pages.common import ask_for, reply_of, spec_of
 from pages.presses import Press, queue_callbacks, settle
 from pages.state import names_of
@@ -120,11 +119,13 @@ def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:
         return [row for row in now if row.region != region]
     if kind == "strength":
         return [replace(row, strength=press["strength"]) if row.region == region else row for row in now]
-    if kind == "only":
-        factors = tuple(float(f) for f in press.get("factors") or ())
-        return [Row(int(press["region"]), float(press["strength"]), factors)]
     if kind == "factors":
         return with_factors(now, int(press["region"]), press["factors"])
+    if kind == "only" and region is not None:
+        factors = tuple(float(f) for f in press.get("factors") or ())
+        return [Row(int(region), float(press.get("strength", START_STRENGTH)), factors)]
+    if kind == "choose":
+        return added([], region) if region is not None and as_placed(now) else now
     if kind == "use":
         place = factors_of(str(press["context"]))
         return now if place is None else with_factors(now, *place)
@@ -146,6 +147,11 @@ def added(now: list[Row], region: int | None) -> list[Row]:
     return [*now, Row(region, 0.2 if now else START_STRENGTH)]
 
 
+def as_placed(now: Sequence[Row]) -> bool:
+    """Whether the sliders stand as a press put them there: no hand has moved one, no region was added."""
+    return len(now) == 0 or (len(now) == 1 and now[0].strength == START_STRENGTH and not any(now[0].factors))
+
+
 def with_factors(now: list[Row], region: int, factors: Sequence[float]) -> list[Row]:
     """All local factors of a region set at once; the region joins the sliders if it is not there. Raises as
     :func:`added`."""
@@ -158,30 +164,33 @@ def with_factors(now: list[Row], region: int, factors: Sequence[float]) -> list[
     Input("on-sliders", "data"),
     Input("rotation", "value"),
     Input("mode", "value"),
+    Input("limit", "data"),
     State("steer", "data"),
     State("region-fit", "value"),
     State("model", "data"),
     prevent_initial_call=True,
 )
-def draw_sliders(data: Json, rotation: str, mode: str, steer: Json, fit: str | None, model: Json) -> Node:
-    """A block of sliders for each region; the ends named from its card."""
+def draw_sliders(data: Json, rotation: str, mode: str, limit: Json, steer: Json, fit: str | None, model: Json) -> Node:
+    """A block of sliders for each region; the ends named from its card, and where texts break marked."""
     if data is None or not fit:
         return no_update
     rows = rows_of(data)
     if ctx.triggered_id != "on-sliders":
         rows = current(rows, settings_of(steer), fit)
     if not rows:
-        return empty("No region is on the sliders. Choose one and press Steer here.")
+        return empty("No region is on the sliders. Choose one above.")
     blocks = []
     for row in rows:
         # Asked without a widget, so that the cards of several regions do not replace each other.
         reply, panel = ask_for(lambda row=row: RegionCard(spec_of(model), fit, row.region, rotation))  # type: ignore[misc]
-        blocks.append(panel if reply is None else _block(reply.answer, row, mode))
+        blocks.append(panel if reply is None else _block(reply.answer, row, mode, limit))
     return blocks
 
 
-def _block(region: RegionFacts, row: Row, mode: str) -> Node:
-    return region_sliders(region, row.strength, row.factors, mode)
+def _block(region: RegionFacts, row: Row, mode: str, limit: Json) -> Node:
+    measured = bool(limit) and limit["region"] == row.region
+    zone = Zone(limit["breaks"], True) if measured else usual_zone(mode)
+    return region_sliders(region, row.strength, row.factors, zone)
 
 
 # What a hand has moved since the rows were set is not set back by the drawing of them.
@@ -235,44 +244,27 @@ def block_options(question: Json) -> Json:
     return [{"label": f"block {b}", "value": b} for b in range(facts.layers) if b != facts.layer]
 
 
-@callback(
-    Output("reached", "data"),
-    Output("target-said", "children"),
-    Input("to-target", "n_clicks"),
-    State("target", "value"),
-    State("on-sliders", "data"),
-    State("steer", "data"),
-    State("steer-prompt", "value"),
-    State("steer-chat", "value"),
-    State("model", "data"),
-    State("session", "data"),
+# The region that the picker shows is the first on the sliders; choosing another puts that one there alone.
+clientside_callback(
+    "dash_clientside.attune.pickOf",
+    Output("region-pick", "value"),
+    Input("on-sliders", "data"),
+    Input("region-pick", "options"),
     prevent_initial_call=True,
 )
-def reach_target(
-    clicks: int | None, target: Typed, data: Json, steer: Json, text: str | None, chat: bool, model: Json, session: str
-) -> tuple[Json, Node]:
-    """Set the strength of the first region so that the next token costs the wanted KL."""
-    if not clicks or not data or not steer:
-        return no_update, "Put a region on the sliders first." if clicks else no_update
-    region = rows_of(data)[0].region
-    reply, panel = ask_for(
-        lambda: StrengthForKL(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), region,
-            target,
-        ),
-        session,
-        "target",
-    )  # fmt: skip
-    if reply is None:
-        return no_update, panel
-    strength = round(reply.answer.strength, 3)
-    return {"kind": "strength", "region": region, "strength": strength, "turn": clicks}, reply.answer.sentence
+clientside_callback(
+    "dash_clientside.attune.pickRegion",
+    Output("on-sliders-sink", "role"),
+    Input("region-pick", "value"),
+    State("on-sliders", "data"),
+    prevent_initial_call=True,
+)
 
 
 # The answer to a question joins the presses on the sliders.
-for _store in ("reached", "liked"):
+for _store in ("reached", "liked", "limit"):
     clientside_callback(
-        "(answer) => { if (answer) dash_clientside.attune.press('on-sliders', answer);"
+        "(answer) => { if (answer && answer.kind) dash_clientside.attune.press('on-sliders', answer);"
         " return dash_clientside.no_update; }",
         Output("on-sliders-sink", "className", allow_duplicate=True),
         Input(_store, "data"),

@@ -1,4 +1,4 @@
-"""The tabs of the Steering page: what a region is, prices, what a token is made of, controls, fitting, and keeping."""
+"""The tabs of the Steering page: regions, prices, what a token is made of, controls, fitting, and keeping."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dash import dcc, html
 from analysis.mfa.ops.fit import FitRegions
 from analysis.mfa.ops.vectors import OpenVectors, SaveVectors
 from components.kit.names import progress
-from components.kit.panels import empty
 from components.kit.types import Node
-from pages.presses import press
 from pages.steering import chat, ladder, samples, sweep
 from pages.steering.controls import CONTROLS, TABLE
 from pages.steering.fitting import CURVE, look_switch
-from pages.steering.regions import REGION
+from pages.steering.regions_tab import regions_tab
 from pages.steering.tokens import PARTS, SEGMENTS, TEXT
 from pages.steering.writing import PRESENCE, PRICE
 
@@ -23,7 +21,7 @@ def tabs(open_tab: str) -> Node:
     """All tabs, one of them open."""
     return dbc.Tabs(
         [
-            dbc.Tab(_card(), tab_id="region", label="What is this region?"),
+            dbc.Tab(regions_tab(), tab_id="region", label="Regions"),
             dbc.Tab(
                 html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
             ),
@@ -38,28 +36,6 @@ def tabs(open_tab: str) -> Node:
         ],
         id="steer-tab",
         active_tab=open_tab,
-    )
-
-
-def _card() -> Node:
-    return REGION.layout(
-        html.Div(id="label-said", className="attune-note"),
-        html.Div("Measuring what steering there does …", id="card-effects", className="attune-effects attune-note"),
-        html.Div(empty("Click a region on the map or in the list."), id="card", className="attune-card-body"),
-        controls=html.Div(
-            [
-                html.Button(
-                    "Steer here",
-                    id="steer-here",
-                    className="attune-button attune-primary",
-                    type="button",
-                    **press("on-sliders", "add", reads='{"region": ["chosen-region", "data"]}'),
-                ),
-                dbc.Input(id="label", placeholder="Give it a name", size="sm", debounce=True, maxLength=80),
-            ],
-            className="attune-head-row",
-        ),
-        title_id="card-title",
     )
 
 
@@ -101,8 +77,9 @@ def _controls() -> Node:
         [
             TABLE.layout(
                 html.P(
-                    "The same set-up with a random region, and with a random direction, at equal distance from the "
-                    "mean activation; and, if you give sentences, with the difference of their means.",
+                    "Look at which tokens each push raises: the region is an explanation only if the random ones, at "
+                    "equal distance from the mean activation, do not raise the same. If you give sentences, the "
+                    "difference of their means stands beside them.",
                     className="attune-note",
                 ),
                 html.Div(

@@ -11,9 +11,10 @@ from analysis.mfa.ops.steer import SteerText
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from components.kit.card import UNCHANGED, Card, Panel
-from components.kit.readouts import readouts
+from components.kit.readouts import figures_of, readouts
 from components.kit.types import Json, Node, Outputs, Typed
 from components.kit.written import TextsOptions, digest_of
+from components.mfa.evidence import control_said
 from components.mfa.parts import steered_texts
 from components.mfa.steering_figures import price_per_token, region_presence
 from pages.cards import content, ref_of
@@ -24,6 +25,8 @@ from pages.steering.state import START_CHAT
 PRICE = Card("price", "Price of each token", 300, "Write a text first.")
 PRESENCE = Card("presence", "Is the region in the text?", 300, "Write a text first.")
 TEXTS = Panel("written-texts", "Texts")
+WRITTEN = "texts"
+"""The writer of this page (assets/frame/writer.js): what names it in data-figures-of is grey while it writes."""
 
 
 @callback(
@@ -100,6 +103,9 @@ clientside_callback(
 @callback(
     output={
         "table": Output("readouts", "children"),
+        "base": Output("base-figures", "children"),
+        "steered": Output("steered-figures", "children"),
+        "control": Output("control-figures", "children"),
         "price": PRICE.outputs,
         "presence": PRESENCE.outputs,
         "texts": Output("written-ref", "data"),
@@ -110,11 +116,17 @@ clientside_callback(
 def show_readouts(question: Json, theme: str) -> Outputs:
     """The numbers beside the texts that the browser has just got."""
     if not question:
-        return {"table": no_update, "price": UNCHANGED, "presence": UNCHANGED, "texts": no_update}
+        rest = dict.fromkeys(("table", "base", "steered", "control", "texts"), no_update)
+        return rest | {"price": UNCHANGED, "presence": UNCHANGED}
     reply: Reply[SteeredTexts] = reply_of(question)
-    options = options_of(reply)
+    options, texts = options_of(reply), reply.answer
+    strengths = ", ".join(f"{strength:.3g}" for _, strength in options.strengths)
+    control = control_said(options, texts.control_note)
     return {
-        "table": readouts(reply.answer, "steered", "control"),
+        "table": readouts(texts, "steered", f"control: {control}"),
+        "base": figures_of(texts.base),
+        "steered": figures_of(texts.steered, f"strength {strengths}" if strengths else "nothing is moved"),
+        "control": None if texts.control is None else figures_of(texts.control, control),
         "price": content(price_per_token, reply, options=options, theme=theme),
         "presence": content(region_presence, reply, options=options, theme=theme),
         "texts": ref_of(steered_texts, reply, options=options) | {"turn": question.get("turn")},
@@ -129,6 +141,13 @@ def options_of(reply: Reply[SteeredTexts]) -> TextsOptions:
     return TextsOptions(asked.text, strengths, asked.control, digest_of(reply.answer), when=asked.steer.when)
 
 
+# Figures that belong to the texts on the screen are shown as theirs; those of older texts stay grey.
+clientside_callback(
+    f"(ref) => dash_clientside.attune.figuresCame('{WRITTEN}', ref)",
+    Output("readouts", "role"),
+    Input("written-ref", "data"),
+    prevent_initial_call=True,
+)
 # While a text is being written, there is none that could be pinned.
 clientside_callback(
     "dash_clientside.attune.refOfWritten",

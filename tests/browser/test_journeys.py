@@ -14,7 +14,7 @@ from tests.browser.test_bad_input import open_form
 
 pytestmark = pytest.mark.browser
 
-TABS = {"Attribution": "bars", "What if": "swap", "Evidence": "spectrum", "Map": "map"}
+TABS = {"Whole head": "matrix", "What if": "swap", "Evidence": "spectrum", "Map": "map"}
 # Where each card stands on the page, and how tall it is.
 CARDS = """() => [...document.querySelectorAll('.attune-card')].filter(c => c.offsetHeight).map(c => {
   const b = c.getBoundingClientRect(); return [c.getAttribute('aria-label'), b.top + scrollY]; })"""
@@ -113,7 +113,7 @@ def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: 
     for tab, name in TABS.items():
         page.click(f".nav-tabs >> text={tab}")
         page.wait_for_function(DARK, arg=name)  # no figure keeps the colours of the light theme
-    page.click(".nav-tabs >> text=Attribution")
+    page.wait_for_function(DARK, arg="bars")
     page.locator("button[aria-label^='move 2']").click()
     page.wait_for_function(
         "() => { const t = document.querySelector('#answer').innerText; const i = t.indexOf('from Previous token'); "
@@ -169,6 +169,8 @@ def test_the_job_tray_leads_to_what_was_read_and_the_way_back_keeps_it(page: Pag
     page.wait_for_function("t => (document.querySelector('#prompt') || {}).value === t", arg=text)
     page.wait_for_function("t => document.querySelector('#answer').innerText === t", arg=said)
     page.click("#tray-open")
+    page.wait_for_selector(".attune-job", state="attached")
+    page.evaluate("document.querySelectorAll('#tray details').forEach((part) => { part.open = true; })")
     job = page.locator(".attune-job").filter(has_text="Green tea").first
     with page.expect_navigation():
         job.locator("a").click()

@@ -63,6 +63,45 @@ def test_it_opens_on_a_theme_and_the_slider_moves_the_next_token_and_the_address
     )
 
 
+LINES = """() => ['base', 'steered'].map((of) => { const box = document.getElementById(of + '-text');
+  const style = getComputedStyle(box), edge = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
+  return Math.floor((box.clientHeight - edge) / parseFloat(style.lineHeight)); })"""
+
+
+def test_a_region_is_chosen_and_its_limit_found_on_the_first_screen(open_page: Callable[..., Page]) -> None:
+    page = open_page("/steering?count=12", width=1280, height=720)
+    page.wait_for_function(WRITTEN)
+    assert min(page.evaluate(LINES)) >= 6
+    # A row of the list steers, since no slider was moved by hand, and the list stays where it was.
+    on = ".attune-steer-head .attune-link"
+    row = page.locator("#region-list .attune-region").nth(12)
+    row.scroll_into_view_if_needed()
+    place, name = page.evaluate("document.querySelector('#region-list').scrollTop"), row.get_attribute("title") or ""
+    row.click()
+    page.wait_for_function(f"n => n.endsWith(': ' + document.querySelector('{on}').innerText)", arg=name)
+    expect(row).to_have_attribute("aria-current", "true")
+    assert page.evaluate("document.querySelector('#region-list').scrollTop") == place > 0
+    # The picker above the sliders takes a word.
+    page.click("#region-pick")
+    page.keyboard.type("space")
+    page.locator(".dash-dropdown-option").first.click()
+    page.wait_for_function(f"() => document.querySelector('{on}').innerText.startsWith('space')")
+    expect(page.locator("#card-title")).to_contain_text("space")
+    page.wait_for_function("() => document.querySelector('#steered-figures').dataset.figures === ''")
+    expect(page.locator("#steered-figures")).to_contain_text("strength 0.6 · KL")
+    assert "not measured" in page.inner_text(".attune-zone")
+    page.click("#find-limit")
+    page.wait_for_selector("#limit-said:has-text('unsteered')")
+    expect(page.locator(".attune-zone")).not_to_contain_text("not measured")
+    assert str(strength(page)) in page.inner_text("#limit-said") or strength(page) == 0.6
+    page.click("#to-target")
+    expect(page.locator("#target-said")).to_contain_text("nats")
+    page.fill("#steer-prompt", "Yesterday we")  # what was found was about the other prompt
+    expect(page.locator("#limit-said")).to_be_empty()
+    expect(page.locator("#target-said")).to_be_empty()
+    expect(page.locator(".attune-zone")).to_contain_text("not measured")
+
+
 def test_stop_ends_the_text_and_the_next_one_begins(steering: Page) -> None:
     page = steering
     page.fill("#count", "300")
@@ -88,7 +127,7 @@ def test_search_second_region_control_and_comparison(steering: Page) -> None:
     page.wait_for_function("() => [...document.querySelectorAll('#region-list .attune-region')].length < 40")
     first = page.locator("#region-list .attune-region").first
     assert "religion" in first.inner_text().lower()
-    page.locator("#region-list button[aria-label^='steer towards']").first.click()
+    page.locator("#region-list button[aria-label^='add']").first.click()
     page.wait_for_function("() => document.querySelectorAll('.attune-strength [role=slider]').length === 2")
     tab(page, "Controls")
     page.fill("#positive", "I baked a cake with cream.\nThe soup needs salt.")
@@ -140,7 +179,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     page.set_input_files("#open-file input[type=file]", str(tmp_path / "broken.safetensors"))
     page.wait_for_selector("#file-said:has-text('cannot be read')")
     assert page.url == before
-    tab(page, "What is this region")
+    tab(page, "Regions")
     page.evaluate(QUIET)
     page.fill("#label", "sweet things")
     page.press("#label", "Enter")

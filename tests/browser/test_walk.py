@@ -1,8 +1,9 @@
-"""Every page is opened once and walked through, tab by tab, and four things are seen on the way.
+"""Every page is opened once and walked through, tab by tab, and five things are seen on the way.
 
 It has sent questions and settings to the server, never answers. axe-core finds no serious or critical barrier on any
 tab, nor one of contrast in the other theme on the last tab. And every figure is a value: what its card keeps, read back
-from JSON, draws the same figure again, and can be pinned. One walk serves all, since opening the pages is most of the
+from JSON, draws the same figure again, and can be pinned. What is needed first is on the first screen, and no page is
+wider than a window (test_stage says which). One walk serves all, since opening the pages is most of the
 work.
 """
 
@@ -26,6 +27,7 @@ from analysis.view_ref import ViewRef
 from components.kit.card import CARDS as ALL
 from components.kit.card import PANELS as ALL_PANELS
 from pages.registry import pages
+from tests.browser import test_stage
 from tests.browser.conftest import QUIET, Server, grave, windows
 
 pytestmark = pytest.mark.browser
@@ -145,11 +147,14 @@ def render(server: Server) -> Any:
 @dataclass
 class Walk:
     """What was seen on a page. ``sizes``: bytes of each callback's request while it opened, and their beginnings.
-    ``barriers``: violations. ``cards``: ref and figure of each that holds one, by name; ``panels``: ref of those
-    without a graph; ``pins``: what Pin gave for the cards and panels that held something at the end."""
+    ``outside``: what should be on the first screen and is not, by theme; ``wide``: where the page is wider than its
+    window. ``barriers``: violations. ``cards``: ref and figure of each that holds one, by name; ``panels``: ref of
+    those without a graph; ``pins``: what Pin gave for the cards and panels that held something at the end."""
 
     path: str
     sizes: list[tuple[int, str]]
+    outside: dict[str, list[str]]
+    wide: list[str]
     barriers: list[str]
     cards: dict[str, tuple[Any, Any]]
     panels: dict[str, Any]
@@ -188,6 +193,10 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
         page.evaluate(QUIET)
         page.remove_listener("request", count)
         cards, panels = cards_of(page)
+        outside: dict[str, list[str]] = {}
+        for theme in ("dark", "light") if path in test_stage.FIRST_SCREEN else ():
+            page.click("#theme-toggle")
+            outside[theme] = test_stage.outside(page, path)
         lines = barriers(page, "first", None)
         tabs = [name for name in page.locator(".nav-tabs .nav-link").all_inner_texts() if name]
         for name in tabs[1:]:
@@ -201,11 +210,17 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
         page.evaluate(QUIET)
         # The last tab alone: all of them once more would take the suite past its twenty minutes.
         lines += barriers(page, "last", None, CONTRAST)
-    return Walk(path, sizes, lines, cards, panels, pins)
+        wide = test_stage.wide(page)
+    return Walk(path, sizes, outside, wide, lines, cards, panels, pins)
 
 
 def test_nobody_meets_a_grave_barrier(walk: Walk) -> None:
     assert not walk.barriers, f"{len(walk.barriers)} violations:\n" + "\n".join(walk.barriers)
+
+
+def test_what_is_needed_is_on_the_first_screen_and_no_page_is_wider_than_its_window(walk: Walk) -> None:
+    assert not any(walk.outside.values()), json.dumps(walk.outside, indent=1)
+    assert not walk.wide, "\n".join(walk.wide)
 
 
 def test_opening_a_page_sends_little(walk: Walk) -> None:

@@ -32,7 +32,7 @@ from pages.frame import linked
 from pages.attention import features, heads
 from pages.registry import pages
 from components.mfa.card import region_effects
-from components.mfa.sliders import region_sliders
+from components.mfa.sliders import region_sliders, usual_zone
 from analysis.mfa.answers.regions import Effects, Factor, RegionFacts
 import numpy as np
 
@@ -55,7 +55,7 @@ made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
         features._chip(0, ContrastSpec("induction"), True),
         *heads.best_heads(HeadScore(np.zeros((2, 2)), "s", False), None)[1:],
         region_sliders(RegionFacts(1, "l", "", {}, "", (), (), (Factor(1.0, 1.0, "a", "b", "", "", (), ()),), ()),
-                       0.5, (), "add"), region_effects(Effects((), ())),
+                       0.5, (), usual_zone("add")), region_effects(Effects((), ())),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
 from components.kit.card import CARDS, PANELS
 

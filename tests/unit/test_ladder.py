@@ -10,7 +10,7 @@ from analysis.errors import UserError
 from analysis.mfa.answers.steering import Ladder, Rung
 from analysis.steering.answers import WrittenText
 from components.kit.part import Table, Texts
-from components.mfa.ladder import LadderOptions, digest_of_ladder, ladder_parts, ladder_table
+from components.mfa.ladder import LadderOptions, digest_of_ladder, ladder_parts, ladder_table, limit_of
 
 
 def text(*ids: int, kl: float = 0.0) -> WrittenText:
@@ -46,3 +46,19 @@ def test_other_texts_than_those_on_the_screen_are_refused() -> None:
     other = replace(LADDER, base=text(9))
     with pytest.raises(UserError, match="other texts"):
         ladder_parts.draw(other, options, "dark")
+
+
+def at(strength: float, perplexity: float | None) -> Rung:
+    return Rung(strength, None, 0.1, True, replace(text(1), perplexity=perplexity), 0.1)
+
+
+def test_the_limit_is_the_last_strength_before_the_first_text_that_breaks() -> None:
+    ladder = replace(LADDER, rungs=(at(0.6, 5.0), at(0.2, 3.0), at(0.4, 4.9), at(0.8, 3.0)))  # unsteered: 2.5
+    limit = limit_of(ladder)
+    assert (limit.strength, limit.breaks) == (0.4, 0.6), "what comes after a broken text does not count"
+    assert "0.4 still speaks well: perplexity 4.9" in limit.sentence and "at 0.6 it breaks: 5.0" in limit.sentence
+    first = limit_of(replace(ladder, rungs=(at(0.2, None), at(0.4, 3.0))))
+    assert (first.strength, first.breaks) == (None, 0.2) and first.sentence.startswith("At 0.2 it breaks: none")
+    none = limit_of(replace(ladder, rungs=(at(0.2, 3.0), at(1.0, 4.0))))
+    assert (none.strength, none.breaks) == (1.0, None) and "breaks" not in none.sentence.split("(")[0]
+    assert limit_of(replace(ladder, base=replace(ladder.base, perplexity=None))).strength is None

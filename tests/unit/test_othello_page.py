@@ -191,7 +191,9 @@ def test_an_edit_is_said_in_words() -> None:
         return "".join(p if isinstance(p, str) else str(p.children) for p in edit_words(edit))
 
     same, turned = text("white"), text("black")
-    assert "A2, A3" in same and "Errors 3 without the edit, 1 with it" in same and "1 % or more to A6" in same
+    assert (
+        "A2, A3" in same and "Wrong predictions: 3 without the edit, 1 with it" in same and "1 % or more to A6" in same
+    )
     assert "White moves on the edited board." in same
     assert "Black moves on the edited board (on the real board white)." in turned
 

@@ -29,7 +29,7 @@ home = next(page for page in dash.page_registry.values() if page["path"] == "/")
 whole = {"home": json.dumps(home.to_plotly_json(), default=lambda part: part.to_plotly_json()),
          "page": client.get("/attention", base_url=base).get_data(as_text=True),
          "frame": json.dumps(app.layout().to_plotly_json(), default=lambda part: part.to_plotly_json()),
-         "job": json.dumps(job_rows([job], "s")[0].to_plotly_json(), default=lambda part: part.to_plotly_json())}
+         "job": json.dumps(job_rows([job], "s")[-1].to_plotly_json(), default=lambda part: part.to_plotly_json())}
 print(json.dumps(whole))
 """
 

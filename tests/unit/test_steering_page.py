@@ -43,8 +43,8 @@ from components.kit.written import TextsOptions
 from components.mfa import region_figures, steering_figures
 from components.mfa.card import factor_effects, region_card, region_effects
 from components.mfa.region_figures import MapOptions, TokenOptions
-from components.mfa.region_list import matching, ranked, region_rows, themeless
-from components.mfa.sliders import END, more_options, region_sliders
+from components.mfa.region_list import matching, ranked, region_rows, themeless, why_met
+from components.mfa.sliders import END, Zone, more_options, region_sliders, usual_zone
 from components.mfa.steering_figures import ControlOptions, NextOptions
 from pages.frame import api
 from pages.frame import streams as route
@@ -222,6 +222,20 @@ def test_a_search_needs_every_word() -> None:
     assert matching(rows, None) == matching(rows, "   ") == list(rows)
 
 
+def test_a_search_puts_first_what_bears_the_word_in_its_name_and_says_why_the_rest_is_there() -> None:
+    names = ("the", "flours", "oven: flour, rye", "Flour", "salt")
+    named = [
+        dataclasses.replace(
+            r, label=label, words=f"{r.words} {label} flour".lower(), theme="flour" if label == "salt" else ""
+        )
+        for r, label in zip(some_regions().regions, names, strict=False)
+    ]
+    found = matching(named, "flour")
+    assert [r.label for r in found] == ["Flour", "oven: flour, rye", "flours", "salt", "the"]
+    assert [why_met(r, "flour") for r in found[2:]] == ["", "by its theme", "by a token or text of its members"]
+    assert why_met(found[-1], None) == "" and "met by its theme" in text_of(region_rows(found, "flour")[3])
+
+
 def test_values_under_the_hand_are_kept_if_they_are_of_this_fit(client: FlaskClient) -> None:
     from pages.steering.sliders import current
 
@@ -279,6 +293,19 @@ def test_presses_are_followed_one_after_the_other(client: FlaskClient) -> None:
     assert press(lambda context: (int(context[0]), [3.0]), kind="use", context="1:77") == [Row(1, 0.3, (3.0,)), now[1]]
     assert press(lambda context: None, kind="use", context="1:77") == now
     assert numbers(press(kind="add", region=5)) == [1, 2, 5]
+    assert numbers(press(kind="only", region=5)) == [5] and press(kind="only", region=None) == now
+
+
+def test_choosing_a_region_steers_with_it_until_a_hand_has_moved_a_slider(client: FlaskClient) -> None:
+    from pages.steering.sliders import START_STRENGTH, pressed
+
+    choose = {"kind": "choose", "region": 5}
+    placed = [Row(1, START_STRENGTH, (0.0, 0.0))]
+    for untouched in ([], placed):
+        assert [(r.region, r.strength) for r in pressed(untouched, choose, lambda _: None)] == [(5, START_STRENGTH)]
+    for moved in ([Row(1, 0.3)], [Row(1, START_STRENGTH, (1.0,))], [*placed, Row(2, 0.2)]):
+        assert pressed(moved, choose, lambda _: None) == moved
+    assert pressed(placed, {"kind": "choose", "region": None}, lambda _: None) == placed
 
 
 def opened(before: Any, start: Any, fit: str = "f") -> tuple[Any, Any]:
@@ -352,7 +379,7 @@ def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
     assert drawing.caption == "c"
     at = {}
     for trace in figure["data"]:
-        if trace["mode"] != "markers":
+        if trace["mode"] != "markers" or not trace.get("showlegend", True):
             continue
         places = zip(
             trace["customdata"], values(trace["x"]), values(trace["y"]), trace["marker"]["opacity"], strict=True
@@ -360,8 +387,10 @@ def test_the_map_holds_every_region_where_it_lies(theme: str) -> None:
         at |= {n: (x, y, opacity > 0.5) for n, x, y, opacity in places}
         assert all("<b>" not in text for text in trace["text"])
     assert at == {r.region: (r.x, r.y, r.region in (3, 5)) for r in rows}
-    rings = next(t for t in figure["data"] if t["mode"] == "markers+text")
-    assert rings["customdata"] == [1, 3]
+    assert figure["data"][-1]["customdata"] == [1, 3]
+    names = {n["x"]: (n["ay"], n["xanchor"]) for n in figure["layout"]["annotations"]}
+    highest = max(r.y for r in rows)
+    assert names[1][0] > highest and names[3][0] > names[1][0] and names[3][1] == "right", "above the cloud, in lines"
     edges = next(t for t in figure["data"] if t["mode"] == "lines")
     assert edges["x"] == [3.0, 4.0, None]
 
@@ -379,7 +408,7 @@ def test_next_tokens_keep_equal_labels_apart_and_show_both_probabilities() -> No
     assert values(first["x"]) == pytest.approx(base) and values(second["x"]) == pytest.approx(steered)
     assert len(set(first["y"])) == 3 and not any("<b>" in label for label in first["y"])
     assert [point[0] for point in second["customdata"]] == [7, 8, 9], "a click says which token it is by its id"
-    assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61 nats", "+0.18 nats", "+1.39 nats"]
+    assert [n["text"] for n in figure["layout"]["annotations"]] == ["-1.61", "+0.18", "+1.39", "nats"]
 
 
 def some_text(*kl: float) -> WrittenText:
@@ -504,22 +533,30 @@ def test_a_card_can_be_sent_and_its_buttons_name_their_contexts() -> None:
 
 
 def test_rows_open_and_add_their_region_and_long_lists_say_how_many_are_left() -> None:
-    *rows, rest = region_rows(some_regions(90).regions, 2, limit=80)
+    *rows, rest = region_rows(some_regions(90).regions, limit=80)
     plain(rows)
     for name in ("data-choose", "data-add"):
         assert [marked(row, name) for row in rows] == [[str(n)] for n in range(80)]
-    assert "10 more" in rest.children and "No region" in region_rows([], None)[0].children
-    assert [n for n, row in enumerate(rows) if "chosen" in row.children[0].className] == [2]
+    assert "10 more" in rest.children and "No region" in region_rows([])[0].children
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "add", "project_out", "clamp"])
 def test_every_factor_has_a_slider_at_its_value(mode: str) -> None:
-    panel = region_sliders(CARD, 0.35, [1.0, -2.0], mode)
+    panel = region_sliders(CARD, 0.35, [1.0, -2.0], usual_zone(mode))
     plain(panel)
     sliders = [c for c in panel._traverse() if type(c).__name__ == "Slider"]
     assert [s.id for s in sliders] == [{"strength": 3}, *({"factor": j, "region": 3} for j in range(6))]
     assert [s.value for s in sliders] == [0.35, 1.0, -2.0, 0.0, 0.0, 0.0, 0.0]
     assert all(s.min <= s.value <= s.max for s in sliders)
+
+
+def test_the_mark_of_the_slider_says_whether_it_was_measured_here() -> None:
+    usual = text_of(region_sliders(CARD, 0.35, [], usual_zone("add")))
+    assert "▲ 0.8: usual limit of texts" in usual and "not measured" in usual
+    measured = text_of(region_sliders(CARD, 0.35, [], Zone(0.6, True)))
+    assert "▲ 0.6: here the text of this prompt breaks" in measured
+    assert "No strength up to 1" in text_of(region_sliders(CARD, 0.35, [], Zone(None, True)))
+    assert "▲" not in text_of(region_sliders(CARD, 0.35, [], usual_zone("clamp")))
 
 
 def test_options_offer_what_they_are_given() -> None:

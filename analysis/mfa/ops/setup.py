@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,7 @@ from analysis.models.spec import ModelSpec
 from analysis.spoken import listed
 
 if TYPE_CHECKING:
+    from analysis.mfa.library import RegionSet
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import SteeringSetup
 
@@ -70,7 +72,7 @@ class SaveSetup(Operation[SetupFile]):
         if self.steer.regions:
             body = with_part(body, part_of(fit, [row.region for row in self.steer.regions]))
         body = with_vectors(body, self.steer)
-        name = f"{fit.name}.attune.safetensors"
+        name = f"{_file_name(self.steer, fit)}.attune.safetensors"
         return SetupFile(name, len(setup.interventions), np.frombuffer(body, np.uint8))
 
 
@@ -113,6 +115,13 @@ class OpenSetup(Operation[OpenedSetup]):
             remarks.append(remark or "The vectors are those of the fit that is here.")
         generation = Generation(setup.prompt, setup.chat, setup.generate, setup.temperature, setup.top_p, setup.seed)
         return OpenedSetup(steer, generation, len(setup.interventions), tuple(remarks), brought is not None)
+
+
+def _file_name(steer: SteeringSettings, fit: RegionSet) -> str:
+    """The regions with their strengths and the fit, in letters that every file system takes."""
+    words = [f"{re.split('[:,]', fit.label(r.region))[0]} {r.strength:.3g}" for r in steer.regions[:3]]
+    name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*words, fit.name]).lower()).strip("-.")
+    return name[:100] or "set-up"
 
 
 def _changed(context: Context, loaded: LoadedModel, steer: SteeringSettings, setup: SteeringSetup) -> str:

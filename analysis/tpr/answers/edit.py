@@ -102,7 +102,7 @@ class TrialTable:
 @dataclass(frozen=True)
 class Story:
     """A position worth showing: the game, the ``ply`` under the cursor, (square, target class) ``edits``, what the page
-    is set to, and the criterion in words."""
+    is set to, and the criterion in words. ``squares``: those that it speaks of, to be marked on the boards."""
 
     moves: tuple[int, ...]
     ply: int
@@ -111,3 +111,4 @@ class Story:
     labels: str
     tab: str
     layer: int
+    squares: tuple[int, ...] = ()

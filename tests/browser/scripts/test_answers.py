@@ -49,8 +49,8 @@ def test_what_another_answer_wrote_meanwhile_is_no_hand(scripted: Scripted) -> N
 @pytest.mark.parametrize(
     ("theme", "answer", "again"),
     [
-        ("light", "{ bars: { figure: {} } }", False),
-        ("dark", "{ bars: { figure: {} } }", True),
+        ("light", "{ bars: { figure: { layout: { template: 'dark' } } } }", False),
+        ("dark", "{ bars: { figure: { layout: { template: 'dark' } } } }", True),
         ("dark", "{ why: { children: 'w' } }", False),
     ],
 )
@@ -58,11 +58,28 @@ def test_a_figure_that_comes_in_the_colours_of_the_theme_before_is_drawn_again(
     scripted: Scripted, theme: str, answer: str, again: bool
 ) -> None:
     page = scripted()
-    page.evaluate(
+    shown = page.evaluate(
         "(theme) => { const q = { outputs: [{ id: 'bars', property: 'figure' }], inputs: [],"
         " state: [{ id: 'theme', property: 'data', value: theme }] }; dash_clientside.attune.asked(q);"
-        f"dash_clientside.attune.answered(q, {answer}); }}",
+        f"props.templates = {{ data: {{ light: 'light', dark: 'dark' }} }}; const a = {answer};"
+        " dash_clientside.attune.answered(q, a); return (a.bars || {}).figure; }",
         theme,
+    )
+    assert shown is None or shown["layout"]["template"] == ("light" if again else "dark"), (
+        "at once, before the redrawing"
     )
     page.wait_for_timeout(200)
     assert page.evaluate("() => put") == ([["theme", {"data": "light"}]] if again else [])
+
+
+@pytest.mark.parametrize(("now", "taken"), [("{ v: 1 }", True), ("{ v: 2 }", False)])
+def test_a_card_that_has_got_other_settings_is_not_drawn_again_from_the_older_ones(
+    scripted: Scripted, now: str, taken: bool
+) -> None:
+    drawn = scripted().evaluate(
+        "() => { const id = { settings: 'bars' }, q = { outputs: { id: 'bars', property: 'figure@a1' }, inputs: [],"
+        " state: [{ id, property: 'data', value: { v: 1 } }] }, a = { bars: { figure: {} } };"
+        f"props[id] = {{ data: {now} }}; dash_clientside.attune.asked(q); dash_clientside.attune.answered(q, a);"
+        " return 'bars' in a; }"
+    )
+    assert drawn is taken

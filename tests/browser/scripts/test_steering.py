@@ -92,13 +92,73 @@ def test_lists_and_the_map_pick_regions(scripted: Scripted) -> None:
     page = scripted("".join(f"<button id={name} data-{kind}>{name}</button>" for name, kind in kinds.items()))
     for name in "abc":
         page.click("#" + name)
-    assert page.evaluate("data('picked').region") == 3
+    assert page.evaluate("data('chosen-region')") == 3
     presses = page.evaluate("dash_clientside.attune.pressed('on-sliders').map((p) => [p.kind, p.region ?? p.context])")
-    assert presses == [["add", 4], ["use", "k"]]
+    assert presses == [["choose", 3], ["add", 4], ["use", "k"]]
     click = "(c) => dash_clientside.attune.mapClick(c)"
     assert page.evaluate(click, {"points": [{"customdata": [12]}]}) == 12
     assert page.evaluate(click, {"points": [{"customdata": 0}]}) == 0
     assert page.evaluate(click, {"points": [{}]}) == page.evaluate(click, None) == "unchanged"
+
+
+def test_the_picker_puts_a_region_on_the_sliders_alone_and_shows_the_first_there(scripted: Scripted) -> None:
+    page = scripted()
+    rows, options = [{"region": 7}, {"region": 8}], [{"value": 7}, {"value": 9}]
+    pick = "([region, rows]) => dash_clientside.attune.pickRegion(region, rows)"
+    assert page.evaluate("([rows, options]) => dash_clientside.attune.pickOf(rows, options)", [rows, options]) == 7
+    assert page.evaluate("(options) => dash_clientside.attune.pickOf([{ region: 3 }], options)", options) is None
+    for region in (7, None):
+        assert page.evaluate(pick, [region, rows]) == "unchanged"
+    assert page.evaluate("dash_clientside.attune.pressed('on-sliders')") == []
+    page.evaluate(pick, [9, rows])
+    presses = page.evaluate("dash_clientside.attune.pressed('on-sliders').map((p) => [p.kind, p.region])")
+    assert presses == [["only", 9]] and page.evaluate("data('chosen-region')") == 9
+
+
+def test_the_chosen_row_is_marked_where_the_list_stands_and_also_in_a_list_that_comes_later(scripted: Scripted) -> None:
+    page = scripted("<div id='region-list' style='height: 40px; overflow: auto'></div>")
+    fill = """(n) => document.getElementById('region-list').replaceChildren(...[...Array(n).keys()].map((k) => {
+      const row = document.createElement('button'); row.dataset.choose = k; row.style.display = 'block';
+      row.style.height = '20px'; return row; }))"""
+    page.evaluate(fill, 9)
+    page.evaluate("() => { document.getElementById('region-list').scrollTop = 60; }")
+    mark = "(region) => dash_clientside.attune.markChosen(region)"
+    current = "() => [...document.querySelectorAll('[aria-current=true]')].map((row) => row.dataset.choose)"
+    page.evaluate(mark, 4)
+    assert page.evaluate(current) == ["4"] and page.evaluate("document.getElementById('region-list').scrollTop") == 60
+    page.evaluate(mark, 8)
+    assert page.evaluate(current) == ["8"] and page.evaluate("document.getElementById('region-list').scrollTop") == 140
+    page.evaluate(fill, 9)
+    page.wait_for_function(
+        "() => document.querySelector('[data-choose=\"8\"]').getAttribute('aria-current') === 'true'"
+    )
+
+
+FOUND = """([changed, reached, asked, limit, steer, ...values]) => {
+  dash_clientside.callback_context.triggered = [{ prop_id: changed, value: [reached, asked, limit].find((v) => v) }];
+  return dash_clientside.attune.foundFor(reached, asked, limit, steer, ...values); }"""
+FORGET = "(values) => dash_clientside.attune.forgetFound(...values)"
+
+
+def test_what_was_found_leaves_with_what_it_was_about(scripted: Scripted) -> None:
+    page = scripted()
+
+    def steer(strength: float, factor: float = 0.0) -> Any:
+        return {"fit": "f", "regions": [{"region": 7, "strength": strength, "factors": [factor]}], "mode": "add"}
+
+    page.evaluate(
+        "() => { for (const n of ['target-said', 'limit-said']) dash_clientside.set_props(n, { children: 'x' });"
+        "dash_clientside.set_props('limit', { data: {} }); }"
+    )
+    how = ["a prompt", False, 40, 0.7, 0.95, 1]
+    page.evaluate(FOUND, ["reached.data", {"region": 7, "strength": 0.3}, None, None, steer(0.6), *how])
+    page.evaluate(FOUND, ["ask-ladder.data", None, {"limit": True, "params": {"region": 7}}, None, steer(0.6), *how])
+    page.evaluate(FOUND, ["limit.data", None, None, {"region": 7}, steer(0.6), *how])
+    for there in (steer(0.6), steer(0.3)):  # under way, and arrived
+        assert page.evaluate(FORGET, [there, *how]) == ["unchanged"] * 3
+    # Another strength: the sentence on the KL is no longer about it; where texts break is.
+    assert page.evaluate(FORGET, [steer(0.9), *how]) == ["", "unchanged", "unchanged"]
+    assert page.evaluate(FORGET, [steer(0.9), *how[:5], 2]) == ["", "", None]
 
 
 def test_bytes_are_saved_under_their_name(scripted: Scripted) -> None:
@@ -107,3 +167,38 @@ def test_bytes_are_saved_under_their_name(scripted: Scripted) -> None:
         page.evaluate("() => { dash_clientside.attune.saveBytes({ name: 'v.bin', bytes: 'AAEC' }); }")
     assert made.value.suggested_filename == "v.bin" and Path(made.value.path()).read_bytes() == b"\x00\x01\x02"
     assert page.evaluate("dash_clientside.attune.saveBytes(null)") == "unchanged"
+
+
+def test_a_cell_of_a_sweep_goes_onto_the_controls(scripted: Scripted) -> None:
+    page = scripted()
+    cells = {
+        "over": "blocks", "region": 7, "layer": 10, "mode": "add", "axes": [0, 2], "rows": [4, 10],
+        "columns": [0.05, 1], "strength": [[0.2, None], [0.5, 0.9]],
+    }  # fmt: skip
+    take = "([click, cells]) => dash_clientside.attune.takeCell({ points: [click] }, cells)"
+    assert page.evaluate(take, [{"x": 0, "y": 0}, cells]) == "On the sliders: region 7 at strength 0.2, block 4."
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value, props.mode.value]") == [
+        [4],
+        False,
+        "add",
+    ]
+    assert page.evaluate(take, [{"x": 1, "y": 0}, cells]) == "The KL is not reached in this cell."
+    factors = cells | {"over": "factors", "rows": [-3, 3], "columns": [-3, 3]}
+    page.evaluate(take, [{"x": 1, "y": 1}, factors])
+    last = page.evaluate("() => data('on-sliders-presses').list.at(-1)")
+    assert last["factors"] == [3, 0, 3] and last["strength"] == 0.9 and last["kind"] == "only"
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value]") == [[], True]
+
+
+def test_places_are_marked_across_pieces_and_unmarked_again(scripted: Scripted) -> None:
+    page = scripted(
+        "<div class='attune-sample'><div id='samples-base-0-text'>"
+        "<span>a wi</span><span>ne &lt;b&gt;</span></div></div>"
+    )
+    mark = "(marks) => dash_clientside.attune.markSamples(marks)"
+    page.evaluate(mark, {"base-0": [[2, 6]], "gone-1": [[0, 1]]})
+    html = "document.querySelector('#samples-base-0-text').innerHTML"
+    assert page.evaluate(html) == "<span>a <mark>wi</mark></span><span><mark>ne</mark> &lt;b&gt;</span>"
+    assert page.evaluate("document.querySelectorAll('.attune-with').length") == 1
+    page.evaluate(mark, {"base-0": []})
+    assert page.evaluate(html) == "<span>a wi</span><span>ne &lt;b&gt;</span>"

@@ -73,6 +73,29 @@ def test_texts_arrive_are_shaded_and_end(writing: Writing) -> None:
     assert path == "/steering/stream" and body["params"] == {"p": 1} and body["session"] == "s" and body["token"]
 
 
+def test_figures_of_older_texts_are_grey_while_new_ones_are_written_and_until_theirs_come(writing: Writing) -> None:
+    own = writing.prefix.rstrip("-") or "texts"
+    writing.page.evaluate(
+        "(own) => document.body.insertAdjacentHTML('beforeend', `<p data-figures-of=${own}>5.0</p>`)", own
+    )
+    state = "() => document.querySelector('[data-figures-of]').dataset.figures"
+    came = "([own, ref]) => dash_clientside.attune.figuresCame(own, ref)"
+    writing.ask(params={}, turn=4)
+    assert writing.page.evaluate(state) == "writing"
+    writing.page.evaluate(came, [own, {"turn": 3}])
+    writing.answer({"done": True, "sentence": "Two tokens."})
+    writing.wait("stream-state", "children", "Two tokens.")
+    assert writing.page.evaluate(state) == "writing"
+    writing.page.evaluate(came, [own, {"turn": 4}])
+    assert writing.page.evaluate(state) == ""
+    writing.page.evaluate("() => end()")
+    writing.wait("stop", "disabled", True)
+    assert writing.page.evaluate(state) == ""
+    writing.ask(params={}, turn=5)
+    writing.page.evaluate(f"() => {{ dash_clientside.{writing.stop}(2); }}")
+    assert writing.page.evaluate(state) == "none"
+
+
 def test_a_text_is_stopped_here_and_at_the_server(writing: Writing) -> None:
     assert writing.page.evaluate(f"dash_clientside.{writing.stop}(1)") == "unchanged"  # nothing is under way
     writing.ask(params={}, turn=1)
@@ -124,6 +147,7 @@ def test_nothing_is_asked_without_a_question(writing: Writing) -> None:
 
 def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -> None:
     boxes = "".join(f"<div id='ladder-{of}-text'></div>" for of in ("base", "rung-0", "rung-1", "rung-2"))
+    boxes += "<div id='ladder-texts'><button data-end-text='ladder-' data-part='rung-1'>end</button></div>"
     ladder = Writing(scripted(boxes), "")
     ladder.prefix, ladder.write = "ladder-", "attune.startLadder"
     ladder.ask(params={"p": 1}, turn=1, operation="SteerLadder")
@@ -139,3 +163,7 @@ def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -
     ladder.answer({"rungs": rungs, "done": True, "sentence": "All."})  # the answer names its rungs, too
     ladder.wait("stream-state", "children", "All.")
     assert ladder.prop("data", "written") == {"operation": "SteerLadder", "params": {"p": 1}, "turn": 1}
+    assert ladder.page.get_attribute("#ladder-texts", "data-writing") == ""  # until the stream ends
+    ladder.page.click("[data-end-text]")
+    path, body = ladder.page.evaluate("asked[asked.length - 1]")
+    assert path == "/steering/stop" and body["part"] == "rung-1"
