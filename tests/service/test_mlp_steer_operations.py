@@ -288,7 +288,7 @@ def test_what_does_not_belong_together_is_refused(bench: Bench) -> None:
         ("FeatureText", {"strength": None}, "strength"),
         ("FeatureText", {"baseline": "sae"}, "baseline"),
         ("FeatureText", {"baseline_strength": 1e9}, "baseline_strength"),
-        ("FeatureText", {"count": 401}, "count"),
+        ("FeatureText", {"count": 4_001}, "count"),
         ("FeatureText", {"temperature": 3}, "temperature"),
         ("FeatureText", {"top_p": 0}, "top_p"),
         ("FeatureText", {"seed": -1}, "seed"),
