@@ -184,3 +184,38 @@ def test_bytes_are_saved_under_their_name(scripted: Scripted) -> None:
         page.evaluate("() => { dash_clientside.attune.saveBytes({ name: 'v.bin', bytes: 'AAEC' }); }")
     assert made.value.suggested_filename == "v.bin" and Path(made.value.path()).read_bytes() == b"\x00\x01\x02"
     assert page.evaluate("dash_clientside.attune.saveBytes(null)") == "unchanged"
+
+
+def test_a_cell_of_a_sweep_goes_onto_the_controls(scripted: Scripted) -> None:
+    page = scripted()
+    cells = {
+        "over": "blocks", "region": 7, "layer": 10, "mode": "add", "axes": [0, 2], "rows": [4, 10],
+        "columns": [0.05, 1], "strength": [[0.2, None], [0.5, 0.9]],
+    }  # fmt: skip
+    take = "([click, cells]) => dash_clientside.attune.takeCell({ points: [click] }, cells)"
+    assert page.evaluate(take, [{"x": 0, "y": 0}, cells]) == "On the sliders: region 7 at strength 0.2, block 4."
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value, props.mode.value]") == [
+        [4],
+        False,
+        "add",
+    ]
+    assert page.evaluate(take, [{"x": 1, "y": 0}, cells]) == "The KL is not reached in this cell."
+    factors = cells | {"over": "factors", "rows": [-3, 3], "columns": [-3, 3]}
+    page.evaluate(take, [{"x": 1, "y": 1}, factors])
+    last = page.evaluate("() => data('on-sliders-presses').list.at(-1)")
+    assert last["factors"] == [3, 0, 3] and last["strength"] == 0.9 and last["kind"] == "only"
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value]") == [[], True]
+
+
+def test_places_are_marked_across_pieces_and_unmarked_again(scripted: Scripted) -> None:
+    page = scripted(
+        "<div class='attune-sample'><div id='samples-base-0-text'>"
+        "<span>a wi</span><span>ne &lt;b&gt;</span></div></div>"
+    )
+    mark = "(marks) => dash_clientside.attune.markSamples(marks)"
+    page.evaluate(mark, {"base-0": [[2, 6]], "gone-1": [[0, 1]]})
+    html = "document.querySelector('#samples-base-0-text').innerHTML"
+    assert page.evaluate(html) == "<span>a <mark>wi</mark></span><span><mark>ne</mark> &lt;b&gt;</span>"
+    assert page.evaluate("document.querySelectorAll('.attune-with').length") == 1
+    page.evaluate(mark, {"base-0": []})
+    assert page.evaluate(html) == "<span>a wi</span><span>ne &lt;b&gt;</span>"
