@@ -12,8 +12,6 @@ from analysis.errors import UserError
 
 LOOKING: ContextVar[bool] = ContextVar("looking", default=False)
 ONLY_LOOKING = "You may look here, and this would change or start something. Ask for the other link."
-    "This link lets you look at what is there, and this would change or start something. Ask for the other link."
-)
 
 
 def refuse_change() -> None:
