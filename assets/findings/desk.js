@@ -10,6 +10,7 @@
   /** board, boards, items (in order), pins, checks; `stale` by pin. */
   const desk = { board: null, boards: [], items: [], pins: {}, checks: {}, check: null, stale: {} };
   let writes = 0, polling = null, host = null;
+  let turn = Promise.resolve(), ahead = 0; // ahead: moves that stand here and that the server does not know yet
 
   const find = (id) => desk.items.find((it) => it.base.id === id);
   const value = (it, field) => (field in it.draft ? it.draft[field] : it.base.body[field]);
@@ -47,6 +48,13 @@
     if (both.length) it.conflict = { fields: [...new Set([...both, ...((it.conflict || {}).fields || [])])] };
     return both.length > 0;
   }
+  /** Items in the server's order, but for moves that it does not know yet: what is new stands behind what it follows. */
+  function inOrder(items) {
+    if (!ahead) return items;
+    const there = new Set(items), order = desk.items.filter((it) => there.has(it)), known = new Set(order);
+    items.forEach((it, i) => { if (!known.has(it)) order.splice(i ? order.indexOf(items[i - 1]) + 1 : 0, 0, it); });
+    return order;
+  }
   function take(content) {
     desk.boards = content.boards;
     desk.check = content.check || null;
@@ -63,7 +71,7 @@
     });
     // What I am writing on stays in sight, also where another has removed it.
     known.forEach((it) => { if (dirty(it)) { it.gone = true; items.splice(Math.min(desk.items.indexOf(it), items.length), 0, it); } });
-    Object.assign(desk, { board: content.board, items, pins: content.pins, checks: content.checks });
+    Object.assign(desk, { board: content.board, items: inOrder(items), pins: content.pins, checks: content.checks });
   }
   /** Ask for what is new. `whole`: also what has not changed. */
   async function refresh(whole = false) {
@@ -101,14 +109,24 @@
   }
 
   // ---- what goes to the server ----
-  /** A write beside the texts: ask, then see what the board looks like now. */
-  async function write(path, data = {}) {
+  /** A write beside the texts: ask, then see what the board looks like now. `answered` is called between the two. */
+  async function write(path, data = {}, answered = null) {
     try {
       return await F.ask(path, data);
     } finally {
       writes += 1;
+      if (answered) answered();
       await refresh(true).catch(() => {});
     }
+  }
+  /** Do what builds on what was done before: a move names the item above it, and undo takes back the newest change. */
+  function inTurn(act) {
+    turn = turn.then(act).catch((error) => F.say("action", error.message));
+  }
+  /** Tell the server of a move that the page shows already; until it has answered, the order that it gives is older. */
+  function sendMove(id, after) {
+    ahead += 1;
+    inTurn(() => write("/items/" + id + "/move", { after }, () => { ahead -= 1; }));
   }
   function edit(it, field, text) {
     // What is on its way is going to be the base, so going back to the old one is a change as well.
@@ -195,5 +213,6 @@
     return desk.items.some((it) => it.saving || dirty(it)) ? "saving" : "saved";
   }
 
-  register("attune_findings", { body, desk, dirty, edit, find, flush, load, refresh, save, saveAll, settle, unsaved, value, write });
+  register("attune_findings", { body, desk, dirty, edit, find, flush, inTurn, load, refresh, save, saveAll, sendMove, settle, unsaved,
+    value, write });
 })();

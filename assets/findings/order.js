@@ -3,7 +3,7 @@
 (function () {
   const { on, register } = window.dash_clientside.attune_kit;
   const F = window.dash_clientside.attune_findings;
-  let dragged = null, sending = Promise.resolve();
+  let dragged = null;
 
   /** Put the elements of a list into an order without moving the one that has the focus. */
   function arrange(list, elements) {
@@ -26,8 +26,7 @@
     F.draw();
     const after = to ? items[to - 1].base.id : "";
     F.announce(F.nameOf(it) + ": place " + (to + 1) + " of " + items.length);
-    // One after the other, as each names the one before it.
-    sending = sending.then(() => F.write("/items/" + id + "/move", { after })).catch((error) => F.say("action", error.message));
+    F.sendMove(id, after);
   }
   const placeOf = (id) => F.desk.items.findIndex((it) => it.base.id === id);
   const STEPS = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
@@ -69,8 +68,5 @@
   });
   document.addEventListener("dragend", () => { dragged = null; unmark(); document.body.classList.remove("fnd-dragging"); });
 
-  /** Wait until the server knows of all moves. */
-  const moves = () => sending;
-
-  register("attune_findings", { arrange, move, moves, placeOf });
+  register("attune_findings", { arrange, move, placeOf });
 })();

@@ -98,9 +98,12 @@
   async function add(kind) {
     try { F.writeOn((await addItem(kind, EMPTY[kind])).id); } catch (error) { say("action", error.message); }
   }
-  async function step(direction) {
-    await Promise.all([F.saveAll(), F.moves()]); // the newest change is the one that is being written or moved
-    try { say("action", (await F.write("/boards/" + F.desk.board.id + "/" + direction)).text); } catch (error) { say("action", error.message); }
+  function step(direction) {
+    const board = F.desk.board.id;
+    F.inTurn(async () => {
+      await F.saveAll(); // the newest change is the one that is being written
+      say("action", (await F.write("/boards/" + board + "/" + direction)).text);
+    });
   }
   /** The item that is in use: new ones come behind it, and the address names it. */
   function current(id) {

@@ -9,8 +9,9 @@ from analysis.engine.context import Context
 from analysis.errors import UserError
 from analysis.fields import Choice
 from analysis.mfa.ops.control import CONTROLS, Equal, check_sentences, control_text
-from analysis.mfa.ops.steer import TEXTS, Seed, UnderSteering, check_written
+from analysis.mfa.ops.steer import Seed, UnderSteering
 from analysis.steering.answers import Alternatives
+from analysis.steering.room import TEXTS, check_written
 
 
 @dataclass(frozen=True)

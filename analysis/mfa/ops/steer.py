@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -22,14 +22,13 @@ from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.steering.answers import TokenReading, WrittenText, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
-from analysis.steering.room import MAX_WRITTEN, TokenCount
+from analysis.steering.room import TEXTS, TokenCount, check_written
 
 if TYPE_CHECKING:
     from analysis.mfa.library import RegionSet
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
 
-TEXTS = ("base", "steered", "control")
 A = TypeVar("A")
 Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
 
@@ -127,14 +126,6 @@ class SteerControls(UnderSteering[ControlTable]):
             rows.append(extended(Control, shift, name=name, own=kind == "own", note=note))
             context.check()
         return ControlTable(tuple(rows), tuple(left_out), factors)
-
-
-def check_written(ids: Any, name: str) -> tuple[int, ...]:
-    """Token ids that were written, as a tuple; UserError for anything else."""
-    good = isinstance(ids, (list, tuple)) and len(ids) <= MAX_WRITTEN
-    if not good or not all(type(i) is int and 0 <= i < 10_000_000 for i in ids):
-        raise UserError(f"Written tokens come as at most {MAX_WRITTEN:,} ids.", name)
-    return tuple(ids)
 
 
 def at_strength(steer: SteeringSettings, region: int, strength: float) -> SteeringSettings:

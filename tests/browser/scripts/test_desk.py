@@ -72,3 +72,51 @@ def test_two_versions_outlive_the_page(page: Page, leave: str, seen: bool) -> No
     page.wait_for_function("() => sent.length")
     assert state(page) == [None, {}, "Theirs / Mine", ["Theirs / Mine"]]
     assert page.evaluate("() => localStorage.length") == 0
+
+
+# A server of three notes; what it is sent is answered when the test says so: `answer()`.
+ORDERED = """
+let order = ["a", "b", "c"], undone = null;
+const held = [], board = { id: "b", title: "Board", kind: "board", changed: 0, stamp: 1, share: "" };
+const note = (id) => ({ id, kind: "note", version: 1, body: { note: id }, html: {} });
+const shown = () => ({ board, boards: [board], items: order.map(note), pins: {}, checks: {} });
+window.asked = [];
+window.answer = () => held.shift()();
+window.fetch = async (path, options) => {
+  if (options && options.body) {
+    asked.push(path.split("/").slice(-2).join(" "));
+    await new Promise((resolve) => { held.push(resolve); });
+    const id = path.split("/").at(-2), { after } = JSON.parse(options.body), before = order;
+    if (path.endsWith("/move")) {
+      order = order.filter((other) => other !== id);
+      order.splice(after ? order.indexOf(after) + 1 : 0, 0, id);
+      undone = before;
+    } else [order, undone] = [undone, order];
+  }
+  const answer = path.endsWith("/boards") ? { boards: [board] } : { text: "", ...shown() };
+  return { ok: true, json: async () => JSON.parse(JSON.stringify(answer)) };
+};
+localStorage.clear();
+window.F = dash_clientside.attune_findings;
+window.order = () => F.desk.items.map((it) => it.base.id).join("");
+"""
+
+
+def test_moves_stay_while_older_orders_come_and_undo_waits_for_them(scripted: Scripted) -> None:
+    page = scripted("<div id='findings-host'></div><div id='fnd-live'></div>")
+    page.evaluate("() => {" + ORDERED + "}")
+    page.evaluate("() => F.open({ board: 'b' })")
+    page.wait_for_function("() => order() === 'abc'")
+
+    def answered(asked: str, order: str) -> None:
+        page.wait_for_function("n => asked.length === n", arg=len(asked.split(", ")))
+        assert page.evaluate("asked.join(', ')") == asked
+        page.evaluate("async () => { answer(); await new Promise((resolve) => setTimeout(resolve, 30)); }")
+        assert page.evaluate("order()") == order
+
+    page.evaluate("() => { F.move('c', 1); F.move('b', 0); F.step('undo'); F.step('redo'); }")
+    assert page.evaluate("order()") == "bac"
+    answered("c move", "bac")  # the answer knows nothing of the second move
+    answered("c move, b move", "bac")
+    answered("c move, b move, b undo", "acb")
+    answered("c move, b move, b undo, b redo", "bac")
