@@ -12,11 +12,11 @@ from playwright.sync_api import Page
 pytestmark = pytest.mark.browser
 Scripted = Callable[..., Page]
 # The arguments of gather: strengths dragged and released, factors dragged and released, and the rest.
-GATHER = """({ changed = [], dragged = [null], released = [0.5] }) => {
+GATHER = """({ changed = [], dragged = [null], released = [0.5], when = [0, "none", null, "above", 0.5] }) => {
   dash_clientside.callback_context.triggered = changed.map((name) => ({ prop_id: '{"strength":7}.' + name, value: 1 }));
   return dash_clientside.attune.gather(dragged, released, [null, null], [0.1, -0.2], "add", "all", null, true, true,
-    [-1.5, null], "fit", [{ region: 7 }], [{ strength: 7 }], [{ factor: 0, region: 7 }, { factor: 1, region: 7 }],
-    [{ vector: "happy" }, { vector: "sad" }]); }"""
+    ...when, [-1.5, null], "fit", [{ region: 7 }], [{ strength: 7 }],
+    [{ factor: 0, region: 7 }, { factor: 1, region: 7 }], [{ vector: "happy" }, { vector: "sad" }]); }"""
 DRAWN = {
     "props": {
         "children": [{"props": {"id": {"strength": 7}, "value": 0.1}}, {"props": {"id": "other", "value": 3}}, "text"]
@@ -36,8 +36,25 @@ def test_sliders_become_one_plain_question(scripted: Scripted) -> None:
     }  # fmt: skip
 
 
+def test_when_steering_acts_is_part_of_the_question_and_a_bad_number_of_it_is_said(scripted: Scripted) -> None:
+    page = scripted()
+    made = page.evaluate(GATHER, {"when": [3, "projection", None, "below", 0.25]})
+    assert made["after"] == 3 and made["gate"] == {"kind": "projection", "region": 7, "side": "below", "value": 0.25}
+    said = "Steers only after 3 written tokens, and while the projection on the direction of region 7 is below 0.25."
+    assert page.evaluate("props['gate-said'].children") == said
+    for when, words in (
+        ([None, "none", None, "above", 0.5], "whole number"),
+        ([0, "projection", 1, "above", ""], "value"),
+    ):
+        assert page.evaluate(GATHER, {"when": when}) == "unchanged"
+        assert words in page.evaluate("props['gate-said'].children")
+
+
 def test_nothing_is_asked_until_the_sliders_stand_there(scripted: Scripted) -> None:
-    call = "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, true, [], {}, {}, [], [], [])"
+    call = (
+        "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, true, 0, 'none', null, 'above', 0.5, "
+    )
+    call += "[], {}, {}, [], [], [])"
     page = scripted()
     page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
     assert page.evaluate(call.format("'fit'", "[{ region: 7 }]")) == "unchanged"
