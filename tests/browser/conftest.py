@@ -27,7 +27,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update "
     "--disable-sync --no-first-run --disable-quic"
 ).split()
-PATIENCE, USUAL = 30_000, 1.5
+PATIENCE, USUAL = 40_000, 1.5
 """Milliseconds that a page may keep a test waiting where the first page comes within so many seconds."""
 
 
