@@ -76,6 +76,6 @@
     return row ? { feature: row[0], fit: null, turn: turn() } : none();
   }
 
-  const { stop, write } = attune.writer("mlp-");
-  register("attune_features", { cell, contexts, list: features, node, stop, write });
+  const { paint, stop, write } = attune.writer("mlp-");
+  register("attune_features", { cell, contexts, list: features, node, paint, stop, write });
 })();

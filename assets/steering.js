@@ -27,6 +27,7 @@
       return seen.get(key);
     });
   }
+  let gateSaid = "";
   // When steering acts, of the five controls; a number that cannot be used is said, and the set-up stays as it was.
   function gateOf([after, kind, region, side, value], where, first) {
     const whole = (n) => Number.isInteger(n) && n >= 0, words = [], chosen = {};
@@ -56,7 +57,7 @@
     const vectors = vids.map((id, i) => ({ name: id.vector, strength: Number(times[i] || 0) })).filter((v) => v.strength);
     if (vectors.length) steer.vectors = vectors;
     const gate = gateOf([after, kind, read, side, value], where, regions.length ? regions[0].region : null);
-    set("gate-said", { children: gate.words });
+    if (gate.words !== gateSaid) set("gate-said", { children: (gateSaid = gate.words) });
     if (gate.wrong) return none();
     Object.assign(steer, gate.set);
     // Without a block of its own or another nothing would be steered, so the fit's own stays on.

@@ -184,9 +184,12 @@ CONTROLS: dict[str, Table] = {
     "DetectionTable": _MODEL,
     "SearchFeatures": _MODEL | {"text": "mlp-search"},
     "FeatureEffect": _EFFECT,
+    "FeatureAlternatives": _EFFECT | nothing("strength", "of", "ids") | {
+        "baseline": "mlp-baseline", "baseline_strength": "mlp-baseline",
+    },
     "FeatureText": _EFFECT | {
-        "strength": None, "count": "mlp-length", "temperature": "mlp-temperature", "top_p": "mlp-top-p",
-        "seed": "mlp-seed", "baseline": "mlp-baseline", "baseline_strength": "mlp-baseline",
+        "of": None, "begin": None, "strength": None, "count": "mlp-length", "temperature": "mlp-temperature",
+        "top_p": "mlp-top-p", "seed": "mlp-seed", "baseline": "mlp-baseline", "baseline_strength": "mlp-baseline",
     },
     "FitFactorization": _MODEL | {
         n: f"mlp-new-{n}"

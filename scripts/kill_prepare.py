@@ -84,7 +84,7 @@ def _run(
 
     def hear(value: dict[str, Any]) -> None:
         nonlocal why, pid
-        if value.get("part"):
+        if value.get("part") and value["part"]["state"] == "made":
             told[value["part"]["name"], value["part"]["level"]] += 1
         if draw is None or why or not value.get("place"):
             return

@@ -303,6 +303,9 @@ MLP = (
     Request("text with a feature", "FeatureText", FEATURE | {
         "strength": 3.0, "text": "I think that", "count": 8, "baseline": "random sparse", "baseline_strength": 3.0,
     }),
+    Request("alternatives with a feature", "FeatureAlternatives", FEATURE | {
+        "strength": 3.0, "text": "I think that", "ids": [260, 1284],
+    }),
     Request("a factorization", "FitFactorization", {
         "layer": 6, "features": 8, "kept": 0.05, "iterations": 30, "tokens": 400, "levels": [4], "texts": TEXTS,
     }),

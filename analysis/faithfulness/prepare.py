@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.errors import UserError
 from analysis.faithfulness.ops.jobs import FaithStudy
 from analysis.models.model_facts import ModelFacts
 from analysis.models.spec import ModelSpec
@@ -18,14 +19,21 @@ QUALITY = (
     "{seeds} seeds with {problems} problems: a ranking with intervals.",
     "{seeds} seeds with {problems} problems and all tiers, as the study that comes with Attune.",
 )
+LEAST = 512
+"""Tokens that a model must be able to read: items with their demonstrations have 300 to 500."""
 _SHORT = 3.0
 """How much dearer a token is in a study than in long batches: its prompts are short and of many lengths."""
 
 
 def levels(spec: ModelSpec, facts: ModelFacts, rate: Rate) -> tuple[Level, ...]:
-    """Studies of made items."""
+    """Studies of made items. Raises UserError for a model that cannot read them."""
     from analysis.faithfulness.study import estimate_tokens
 
+    if 0 < (facts.max_positions or LEAST) < LEAST:
+        raise UserError(
+            f"This model reads at most {facts.max_positions:,} tokens, and the items of a study have up to {LEAST} "
+            "with their demonstrations."
+        )
     made = []
     for (name, seeds, problems, tiers), quality in zip(SIZES, QUALITY, strict=True):
         operation = FaithStudy(spec, seeds, problems, tiers)

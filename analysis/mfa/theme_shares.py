@@ -3,17 +3,17 @@ when a region of it, a random region, or the difference of means steers at one p
 
 Each push is added at the strength at which the next token after the prompt costs the KL, prompt by prompt. The region
 is the one with the highest low end of its purity; the random region is drawn anew for each theme and prompt. Words,
-prompts and price were fixed before a text was written. What is written is kept theme by theme in the data folder, so
-the study goes on where it was stopped.
+prompts and price were fixed before a text was written. What is written is kept theme by theme and seed by seed in the
+data folder, so the study goes on where it was stopped, and more seeds can follow.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ from analysis.artefacts import write_whole
 from analysis.corpora.passages import Passage
 from analysis.corpora.themes import themes
 from analysis.home import folder
-from analysis.mfa.evaluate import PROMPTS, bootstrap
+from analysis.mfa.evaluate import PROMPTS as ALL_PROMPTS
+from analysis.mfa.evaluate import bootstrap
 from analysis.mfa.library import RegionSet
 from analysis.models.batch import Row
 from analysis.models.loaded_model import LoadedModel
@@ -32,11 +33,12 @@ from analysis.progress import Progress, portion
 from analysis.steering import Add, Arm, PromptCache, generate_batch, kl_divergence, repeated_share, strength_for_kl
 from analysis.steering.shares import Share, places
 
+PROMPTS = ALL_PROMPTS[::2]
+"""Every second of those at which the next token is measured: a text takes as long as forty of it."""
 TARGET, COUNT, TEMPERATURE, TOP_P = 0.25, 40, 0.7, 0.95
-ACTIVATIONS = 60_000
+ACTIVATIONS = 20_000
 """Of which the means of the themes are taken."""
 ARMS = ("unsteered", "region", "random region", "difference of means")
-BATCH = 32
 LARGEST = 4.0
 """Times the distance of the region's centroid from the mean that a push may have: more than any price here needs."""
 
@@ -81,44 +83,54 @@ def largest_themes(
     return made, without
 
 
+class Push(NamedTuple):
+    """A vector (D,), the strength at which it is added, and the KL (nats) that it costs there; ``met``: as wanted."""
+
+    vector: Tensor
+    strength: float
+    kl: float
+    met: bool
+
+
 class Study:
     """Texts of one fit: prompts read once, pushes brought to the price, texts written in batches and kept."""
 
-    def __init__(self, loaded: LoadedModel, fit: RegionSet, seeds: int, path: Path) -> None:
-        self.loaded, self.fit, self.seeds, self.path = loaded, fit, seeds, path
+    def __init__(self, loaded: LoadedModel, fit: RegionSet, path: Path) -> None:
+        self.loaded, self.fit, self.path = loaded, fit, path
         self.prompts = [list(loaded.tokenizer(text)["input_ids"]) for text in PROMPTS]
         self.caches = [PromptCache(loaded, ids, [fit.site.layer]) for ids in self.prompts]
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+        self.kept: dict[tuple[str, int], dict[str, Any]] = {(row["theme"], row["seed"]): row for row in rows}
 
-    def kept(self) -> dict[str, Any]:
-        """What was written so far, by theme; "" has the unsteered texts, which all themes share."""
-        if not self.path.is_file():
-            return {}
-        rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-        return {row["theme"]: row for row in rows}
-
-    def write(self, theme: Theme | None) -> dict[str, Any]:
-        """The texts of a theme, or the unsteered ones; kept before they are given back."""
-        row: dict[str, Any] = {"theme": theme.key if theme else "", "region": theme.region if theme else None}
-        if theme is None:
-            row["arms"] = {ARMS[0]: self._texts([None] * len(PROMPTS))}
-        else:
-            row["arms"] = {arm: self._arm(theme, arm) for arm in ARMS[1:]}
+    def write(self, theme: Theme | None, seed: int) -> None:
+        """Make sure of the texts of a theme, or of the unsteered ones, with a seed: one for each prompt and arm."""
+        key = theme.key if theme else "", seed
+        if key in self.kept:
+            return
+        pushes: dict[str, list[Push] | None] = {ARMS[0]: None}
+        if theme is not None:
+            pushes = {arm: self._pushes(theme, arm) for arm in ARMS[1:]}
+        row = {"theme": key[0], "seed": seed, "arms": self._texts(pushes, seed)}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        return row
+        self.kept[key] = row
 
-    def _arm(self, theme: Theme, arm: str) -> dict[str, Any]:
+    def _pushes(self, theme: Theme, arm: str) -> list[Push]:
+        """For each prompt, the push and what it costs there; the prices of the first seed hold for the others."""
+        before = self.kept.get((theme.key, 0))
         away = self.fit.parameters.means[theme.region] - self.fit.mean
-        pushes, kls, met = [], [], 0
+        made = []
         for n, cache in enumerate(self.caches):
             vector = theme.difference if arm == ARMS[3] else away if arm == ARMS[1] else self._other(theme, n)
             vector = vector / vector.norm() * away.norm()
+            if before is not None:
+                of = before["arms"][arm]
+                made.append(Push(vector, of["strength"][n], of["kl"][n], of["met"][n]))
+                continue
             price = lambda a, v=vector, c=cache: kl_divergence(c.base_logits, c.next_logits([self._add(v, a)]))  # noqa: E731
             found = strength_for_kl(price, TARGET, high=LARGEST)
-            pushes.append(self._add(vector, found.strength))
-            kls.append(found.kl)
-            met += found.met
-        return {"kl": kls, "met": met, **self._texts(pushes)}
+            made.append(Push(vector, found.strength, found.kl, found.met))
+        return made
 
     def _other(self, theme: Theme, prompt: int) -> Tensor:
         others = [k for k in self.fit.usable if k != theme.region]
@@ -128,20 +140,28 @@ class Study:
     def _add(self, vector: Tensor, strength: float) -> Add:
         return Add(self.fit.site, vector, strength)
 
-    def _texts(self, pushes: Sequence[Add | None]) -> dict[str, Any]:
-        """A text for each prompt and seed, in that order, and the mean share of repeated 3-grams in them."""
+    def _texts(self, pushes: Mapping[str, list[Push] | None], seed: int) -> dict[str, dict[str, Any]]:
+        """By arm, a text for each prompt, all in one batch, and the pushes that they were written under."""
         arms = [
-            Arm(Row(tuple(ids), TEMPERATURE, TOP_P, seed), [] if push is None else [push])
-            for ids, push in zip(self.prompts, pushes, strict=True)
-            for seed in range(self.seeds)
+            Arm(Row(tuple(ids), TEMPERATURE, TOP_P, seed), [self._add(of[n].vector, of[n].strength)] if of else [])
+            for of in pushes.values()
+            for n, ids in enumerate(self.prompts)
         ]
         written: list[list[int]] = [[] for _ in arms]
-        for first in range(0, len(arms), BATCH):
-            for steps in generate_batch(self.loaded, arms[first : first + BATCH], COUNT):
-                for step in steps:
-                    written[first + step.arm].append(step.token)
-        texts = [self.loaded.tokenizer.decode(ids, skip_special_tokens=True) for ids in written]
-        return {"texts": texts, "repetition": sum(map(repeated_share, written)) / len(written)}
+        for steps in generate_batch(self.loaded, arms, COUNT):
+            for step in steps:
+                written[step.arm].append(step.token)
+        rows = {}
+        for place, (arm, of) in enumerate(pushes.items()):
+            mine = written[place * len(self.prompts) : (place + 1) * len(self.prompts)]
+            rows[arm] = {
+                "strength": [push.strength for push in of or []],
+                "kl": [push.kl for push in of or []],
+                "met": [push.met for push in of or []],
+                "texts": [self.loaded.tokenizer.decode(ids, skip_special_tokens=True) for ids in mine],
+                "repetition": [repeated_share(ids) for ids in mine],
+            }
+        return rows
 
 
 def measured(
@@ -149,14 +169,11 @@ def measured(
 ) -> dict[str, Any]:
     """The table of the study as JSON-able data: shares by theme and arm, and over all themes, with intervals."""
     chosen, without = largest_themes(loaded, passages, fit, count, portion(progress, 0.0, 0.1))
-    path = folder("studies") / f"theme-shares-{fit.name}-{fit.manifest['sha256'][:12]}-{seeds}.jsonl"
-    study = Study(loaded, fit, seeds, path)
-    kept = study.kept()
-    for n, theme in enumerate([None, *chosen]):
-        progress(0.1 + 0.9 * n / (len(chosen) + 1), f"texts of {theme.key if theme else 'the unsteered model'}")
-        if (theme.key if theme else "") not in kept:
-            row = study.write(theme)
-            kept[row["theme"]] = row
+    study = Study(loaded, fit, folder("studies") / f"theme-shares-{fit.name}-{fit.manifest['sha256'][:12]}.jsonl")
+    order = [(seed, theme) for seed in range(seeds) for theme in (None, *chosen)]
+    for n, (seed, theme) in enumerate(order):
+        progress(0.1 + 0.9 * n / len(order), f"seed {seed}, texts of {theme.key if theme else 'the unsteered model'}")
+        study.write(theme, seed)
     return {
         "model": loaded.facts.label,
         "fit": fit.name,
@@ -169,22 +186,27 @@ def measured(
         "prompts": list(PROMPTS),
         "seeds": seeds,
         "without": without,
-        **tables(chosen, kept),
+        **tables(chosen, study.kept, seeds),
     }
 
 
-def tables(chosen: Sequence[Theme], kept: dict[str, Any]) -> dict[str, Any]:
+def tables(chosen: Sequence[Theme], kept: Mapping[tuple[str, int], Any], seeds: int) -> dict[str, Any]:
     """Rows by theme and arm, and the arms over all themes: mean share with its interval, themes and texts drawn anew,
     and the same of each arm minus the random region."""
     rows: list[dict[str, Any]] = []
     found: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
     for theme in chosen:
         for arm in ARMS:
-            of = kept["" if arm == "unsteered" else theme.key]["arms"][arm]
-            here = [float(bool(spans)) for spans in places(of["texts"], "theme", "", theme.words)]
-            share, kls = Share(int(sum(here)), len(here)), of.get("kl", [0.0])
-            found[arm].append(here)
+            of = [kept["" if arm == ARMS[0] else theme.key, seed]["arms"][arm] for seed in range(seeds)]
+            spans = places([text for row in of for text in row["texts"]], "theme", "", theme.words)
+            here = [float(bool(found_here)) for found_here in spans]
+            share, kl, repetition = (
+                Share(int(sum(here)), len(here)),
+                of[0]["kl"],
+                [x for r in of for x in r["repetition"]],
+            )
             low, high = share.interval
+            found[arm].append(here)
             rows.append(
                 {
                     "theme": theme.key,
@@ -194,22 +216,26 @@ def tables(chosen: Sequence[Theme], kept: dict[str, Any]) -> dict[str, Any]:
                     "texts": share.total,
                     "low": round(low, 4),
                     "high": round(high, 4),
-                    "kl": round(sum(kls) / len(kls), 4),
-                    "met": of.get("met"),
-                    "repetition": round(of["repetition"], 4),
+                    "kl": round(_mean(kl), 4),
+                    "unmet": sum(not met for met in of[0]["met"]),
+                    "repetition": round(_mean(repetition), 4),
                 }
             )
     tensors = {arm: torch.tensor(values, dtype=torch.float64) for arm, values in found.items()}
     arms = {}
     for arm, values in tensors.items():
-        mean, beside = bootstrap(values), bootstrap(values - tensors["random region"])
+        mine = [row for row in rows if row["arm"] == arm]
         arms[arm] = {
-            "share": [round(x, 4) for x in mean],
-            "minus random region": [round(x, 4) for x in beside],
-            "met": sum(row["met"] or 0 for row in rows if row["arm"] == arm),
-            "repetition": round(sum(row["repetition"] for row in rows if row["arm"] == arm) / max(1, len(chosen)), 4),
+            "share": [round(x, 4) for x in bootstrap(values)],
+            "minus random region": [round(x, 4) for x in bootstrap(values - tensors["random region"])],
+            "unmet": sum(row["unmet"] for row in mine),
+            "repetition": round(_mean([row["repetition"] for row in mine]), 4),
         }
     return {"arms": arms, "rows": rows}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def write_table(path: Path, table: dict[str, Any]) -> None:

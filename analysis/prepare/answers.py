@@ -7,6 +7,9 @@ from typing import Annotated
 
 from analysis.answer import Incidental
 
+NOT_MADE = "Not made:"
+"""How the sentence on a part that failed begins; the card looks for it."""
+
 
 @dataclass(frozen=True)
 class LevelFacts:

@@ -22,7 +22,7 @@ from analysis.engine.store import size_of
 from analysis.errors import Cancelled, UserError
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.prepare.answers import Part, Prepared
+from analysis.prepare.answers import NOT_MADE, Part, Prepared
 from analysis.prepare.describe import stand
 from analysis.prepare.plan import Plan, Step, Want, plan
 from analysis.prepare.products import State, states
@@ -69,7 +69,9 @@ class Run:
                 made = Plan((*first, *later), made.ends, made.left_out)
         # A better level may have taken the place of the files of the one before.
         self.files = [name for name in dict.fromkeys(self.files) if size_of(name) is not None]
-        return Prepared(tuple(self.parts), _sentence(self.parts, found, made))
+        answer = Prepared(tuple(self.parts), _sentence(self.parts, found, made))
+        self.context.progress(1.0, answer.sentence)  # the list of jobs keeps it, for whoever looks later
+        return answer
 
     def _states(self) -> tuple[State, ...]:
         return states(self.context, self.spec, self.pages)[0]
@@ -170,7 +172,7 @@ def _sentence(parts: Sequence[Part], found: Sequence[State], made: Plan) -> str:
     sentences = [f"Made: {listed(good)}." if good else "Nothing was made."]
     if not parts and not made.left_out and not refused:
         sentences = ["Nothing is left to make."]
-    sentences += [f"Not made: {part.name}. {part.text}" for part in parts if part.state == "failed"]
+    sentences += [f"{NOT_MADE} {part.name}. {part.text}" for part in parts if part.state == "failed"]
     sentences += refused
     sentences += [
         f"Left out: {found[n].product.name}, which takes about {duration(found[n].levels[0].cost.seconds)}."

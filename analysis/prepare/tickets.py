@@ -38,7 +38,7 @@ class Ticket:
         self.path, self.lock, self.asked, self.link = path, lock, asked, link
         self.parts, self.tries = int(counts.get("parts", 0)), int(counts.get("tries", 0))
         self.spent, self.left = float(counts.get("spent", 0.0)), float(counts.get("left", 0.0))
-        self._since = time.monotonic()
+        self._since: float | None = None
 
     def next_try(self) -> PrepareModel | None:
         """What is to be asked now: the question with what is left of its budget, but with no less than what was
@@ -46,17 +46,18 @@ class Ticket:
         if self.tries >= PATIENCE:
             return None
         self.tries += 1
-        self._since = time.monotonic()
+        self._since = None
         self._write()
         budget = max(1.0, self.asked.budget - self.spent, self.left)
         return self.asked if not self.parts else dataclasses.replace(self.asked, budget=min(budget, self.asked.budget))
 
     def hear(self, value: dict[str, Any]) -> None:
-        """Take in progress of the run."""
+        """Take in progress of the run. Its time begins with the first that is heard: to wait costs none."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
         part = value.get("part")
         if not part:
             return
-        now = time.monotonic()
         self.spent, self._since = self.spent + now - self._since, now
         self.left, self.tries = float(value.get("seconds", 0.0)), 0
         self.parts += part["state"] == "made"

@@ -44,9 +44,7 @@ def read_text(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> Te
     those whose activation is many times as long as the others) have zeros and are named in ``outside``.
     """
     x = activations_of(loaded, fit, ids)
-    norms = x.norm(dim=1)
-    place = torch.arange(len(x))
-    inside = (place >= fit.skip_first) & (norms <= OUTSIDE * norms.median())
+    inside = _inside(fit, x)
     used = torch.zeros(len(x), fit.features)
     if bool(inside.any()):
         used[inside] = codes(fit.components, x[inside]).float()
@@ -69,3 +67,22 @@ def read_text(loaded: LoadedModel, fit: Factorization, ids: Sequence[int]) -> Te
         sentence=sentence,
         activations=used[:, shown].numpy(),
     )
+
+
+def feature_by_token(loaded: LoadedModel, fit: Factorization, ids: Sequence[int], feature: int) -> Tensor:
+    """How active one feature is at each token of a text (T,), the features held fixed; 0 at positions that the fit
+    never saw."""
+    x = activations_of(loaded, fit, ids)
+    used = torch.zeros(len(x))
+    inside = _inside(fit, x)
+    if bool(inside.any()):
+        used[inside] = codes(fit.components, x[inside]).float()[:, feature]
+    return used
+
+
+def _inside(fit: Factorization, x: Tensor) -> Tensor:
+    """Of each activation (T, d), whether the fit has seen such: not the first ones, and none many times as long as the
+    others."""
+    norms = x.norm(dim=1)
+    inside: Tensor = (torch.arange(len(x)) >= fit.skip_first) & (norms <= OUTSIDE * norms.median())
+    return inside

@@ -6,7 +6,7 @@ with it, so it is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from analysis.errors import UserError
 from analysis.fields import Whole
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
 MAX_WRITTEN = 4_000
 TokenCount = Annotated[int, Whole(1, MAX_WRITTEN, words="The number of tokens")]
+TEXTS = ("base", "steered", "control")
+"""What texts that are written side by side are called."""
 _SHARE = 0.8
 """Of the free memory that texts may take."""
+
+
+def check_written(ids: Any, name: str) -> tuple[int, ...]:
+    """Token ids that were written, as a tuple; UserError for anything else."""
+    good = isinstance(ids, (list, tuple)) and len(ids) <= MAX_WRITTEN
+    if not good or not all(type(i) is int and 0 <= i < 10_000_000 for i in ids):
+        raise UserError(f"Written tokens come as at most {MAX_WRITTEN:,} ids.", name)
+    return tuple(ids)
 
 
 def cache_bytes(loaded: LoadedModel, tokens: int, texts: int) -> int:

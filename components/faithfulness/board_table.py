@@ -46,8 +46,8 @@ def board_table(rows: Sequence[BoardRow], differences: Sequence[Gap], tier: str)
             body.append(_line(row, gaps.get(name), tier))
     head = html.Tr([html.Th(text, title=title, scope="col") for text, title in HEADS])
     table = html.Table([html.Thead(head), html.Tbody(body)], className="attune-table fthb-table")
-    beats = any(beats(gaps.get(r.measure), r.auroc.get(tier)) for r in rows)
-    bold = [html.P(BOLD, className="attune-note fthb-bold")] if beats else []
+    some = any(beats(gaps.get(r.measure), r.auroc.get(tier)) for r in rows)
+    bold = [html.P(BOLD, className="attune-note fthb-bold")] if some else []
     return html.Div([table, *bold, *_remarks(rows)])
 
 

@@ -28,16 +28,22 @@ def _tier(board: Board, tier: TierRow) -> str:
     if not rows:
         return ""
     gaps = {gap.a: gap for gap in board.differences if gap.tier == tier.tier}
-    good = [(row, area) for row, area in rows if _above(area) and beats(gaps.get(row.measure), area)]
-    measure, area = max(good or rows, key=lambda pair: pair[1].auroc or 0.0)
+    above = [(row, area) for row, area in rows if _above(area)]
+    good = [(row, area) for row, area in above if beats(gaps.get(row.measure), area)]
+    measure, area = max(good or above or rows, key=lambda pair: pair[1].auroc or 0.0)
     within = "" if area.low is None or area.high is None else f" ({area.low:.2f} to {area.high:.2f})"
-    best = f"{measure.measure} {area.auroc:.2f}{within}"
-    alone = "" if tier.confidence is None else f"; {CONFIDENCE} alone has {tier.confidence:.2f}"
-    if not good:
-        said = f"none of {len(rows)} measures clearly tells the labels apart. Best: {best}, where 0.5 is chance{alone}."
+    best = f"Best: {measure.measure} {area.auroc:.2f}{within}"
+    free_one = "" if tier.confidence is None else f"; {CONFIDENCE} alone has {tier.confidence:.2f}"
+    if good:
+        said = f"{len(good)} of {len(rows)} measures tell the labels apart. {best}{free_one}."
+    elif above and tier.confidence is not None:
+        said = (
+            f"{len(above)} of {len(rows)} measures lie above shuffled labels, but none clearly above {CONFIDENCE}, "
+            f"which costs nothing. {best}{free_one}."
+        )
     else:
-        said = f"{len(good)} of {len(rows)} measures tell the labels apart. Best: {best}{alone}."
-    return f"{tier.title.removesuffix('?')}: {said}{CIRCULAR if tier.tier == '1' else ''}"
+        said = f"None of {len(rows)} measures clearly tells the labels apart. {best}, where 0.5 is chance{free_one}."
+    return f"{tier.title}{'' if tier.title.endswith('?') else '.'} {said}{CIRCULAR if tier.tier == '1' else ''}"
 
 
 def _ranked(rows: Sequence[BoardRow], tier: str) -> list[tuple[BoardRow, Area]]:

@@ -51,7 +51,7 @@ def shelf_table(shelf: ModelShelf) -> Node:
         return empty(f"There is nothing of {shelf.label} on the shelf yet.{missing}")
     head = html.Thead(html.Tr([html.Th(text, scope="col") for text in HEADS]))
     table = html.Table([head, html.Tbody([_row(row) for row in shelf.rows])], className="attune-table attune-shelf")
-    return [table, note(missing.strip()) if missing else None]
+    return [html.Div(table, className="attune-table-box"), note(missing.strip()) if missing else None]
 
 
 def shelf_words(shelf: ModelShelf) -> str:

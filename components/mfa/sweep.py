@@ -100,7 +100,7 @@ def sweep_figure(sweep: Sweep, theme: str) -> Figure:
         annotations=[
             {
                 "text": name, "x": place, "y": 1.0, "xref": "paper", "yref": "paper", "yanchor": "bottom",
-                "showarrow": False,
+                "xanchor": "center", "showarrow": False,
             }
             for name, place in zip(names, (0.235, 0.765), strict=True)
         ],
@@ -124,9 +124,10 @@ def _heatmap(sweep: Sweep, z: np.ndarray, name: str, number: int) -> dict[str, A
         "x": list(range(len(sweep.columns))),
         "y": list(range(len(sweep.rows))),
         "z": np.round(z.astype(np.float64), 3),
-        "text": [[_cell(sweep, r, c) for c in range(len(sweep.columns))] for r in range(len(sweep.rows))],
-        **({"texttemplate": "%{z:+.1f}"} if few else {}),
-        "hovertemplate": f"{name}<br>%{{text}}<br>gain %{{z:+.2f}} nats<extra></extra>",
+        "text": [["" if np.isnan(v) else _signed(float(v)) for v in row] for row in z],
+        "hovertext": [[_cell(sweep, r, c) for c in range(len(sweep.columns))] for r in range(len(sweep.rows))],
+        **({"texttemplate": "%{text}"} if few else {}),
+        "hovertemplate": f"{name}<br>%{{hovertext}}<br>gain %{{z:+.2f}} nats<extra></extra>",
         "hoverongaps": False,
         "coloraxis": "coloraxis",
         "xgap": 1,
@@ -170,7 +171,7 @@ def _best(sweep: Sweep) -> tuple[int, int] | None:
 
 
 def _caption(sweep: Sweep) -> str:
-    words = ", ".join(t.strip() for t in sweep.tokens[:WORDS])
+    words = ", ".join(t.strip("␣ ") for t in sweep.tokens[:WORDS])
     more = f" and {len(sweep.tokens) - WORDS} more" if len(sweep.tokens) > WORDS else ""
     if sweep.over == "blocks":
         what = (
@@ -200,6 +201,10 @@ def _rows(sweep: Sweep) -> tuple[tuple[float | None, ...], ...]:
         for r, row in enumerate(sweep.rows)
         for c, column in enumerate(sweep.columns)
     )
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _number(value: float) -> str:

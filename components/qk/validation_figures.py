@@ -261,7 +261,7 @@ def toy_map(toy: ToyTraining, options: NoOptions, theme: str) -> Drawing:
     picture = figure(
         data,
         theme,
-        scene=axes,
+        scene=axes | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 1.05}}},  # far enough for the titles of the axes
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         uirevision="toy-map",
         legend={"itemsizing": "constant", "title": {"text": "code of z1"}},

@@ -21,8 +21,8 @@ from analysis.snmf.answers.factorization import (
     NeuronOverlap,
     TokenLogit,
 )
-from analysis.snmf.answers.steering import SteeringArm, SteeringComparison
-from analysis.steering.answers import WrittenTexts
+from analysis.snmf.answers.steering import FeatureTexts, SteeringArm, SteeringComparison
+from components.kit.colouring import scale_of
 from components.kit.part import Cell, Facts, Table, Text, Texts
 from components.kit.view import Drawing, NoOptions, view
 from components.kit.written import TextsOptions, check_texts, text_control, text_numbers, text_parts
@@ -243,13 +243,13 @@ def arm_rows(comparison: SteeringComparison, options: PromptEnd, theme: str) -> 
     )
 
 
-@view("mlp-features/texts", WrittenTexts, options=TextsOptions)
-def feature_texts(texts: WrittenTexts, options: TextsOptions, theme: str) -> Drawing:
+@view("mlp-features/texts", FeatureTexts, options=TextsOptions)
+def feature_texts(texts: FeatureTexts, options: TextsOptions, theme: str) -> Drawing:
     """Unsteered text and that with the feature side by side, with a baseline's if one was written."""
     check_texts(texts, options)
     control = BASELINES.get(options.control, "control text")
     return Drawing(
-        caption="Each token is shaded by the KL of the unsteered model's prediction from the steered one.",
+        caption=f"Each token is shaded by: {scale_of(options.colour, texts.readings).words}.",
         parts=(*text_parts(texts, options, "With the feature", f"At the same KL: {control}"),),
         control=text_control(texts, control),
         numbers=text_numbers(texts, options),

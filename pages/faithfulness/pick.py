@@ -31,6 +31,10 @@ TIERS = {
 }
 """Tiers in the order in which they are offered."""
 _REGIMES = {name: place for place, name in enumerate(("R", "true", "chain only", "K", "false", "question only", "Z"))}
+NO_ITEMS = (
+    "This study has no items: nothing could be certified, since this model does not follow the examples. Under Studies "
+    "it can be asked for chains of its own, or measured on rows from a file."
+)
 
 
 class Member(NamedTuple):
@@ -149,7 +153,7 @@ def chosen(groups: Sequence[Group], wanted: str, tier: str | None) -> tuple[str,
         return wanted, ""
     places = [t for t in (tier, *TIERS) if t and any(t in g.tiers for g in groups)]
     if not places:
-        return "", "This study has no items."
+        return "", NO_ITEMS
     fitting = [g for g in groups if places[0] in g.tiers]
     best = max(fitting, key=lambda g: len(g.members))
     member = next(m for m in best.members if m.tier == places[0])

@@ -20,7 +20,7 @@ from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.faithfulness.answers.jobs import OwnChains
-from analysis.faithfulness.ops.jobs import FaithEstimate, FaithOwn, FaithStudy
+from analysis.faithfulness.ops.jobs import FaithEstimate, FaithOwn, FaithStudy, own_words
 from analysis.faithfulness.ops.rows import FaithFile
 from components.faithfulness.board_table import refused_table
 from components.faithfulness.tables import own_chains
@@ -141,6 +141,20 @@ def estimate(tab: str, *values: Typed) -> Node:
         return no_update
     reply, panel = ask_for(lambda: FaithEstimate(spec_of(model), **of_study(*form)), session, "fth-estimate")
     return reply.answer.sentence if reply else panel
+
+
+@callback(
+    Output("fth-own-estimate", "children"),
+    Input("fth-tab", "active_tab"),
+    Input("fth-own-samples", "value"),
+    Input("fth-own-tokens", "value"),
+    Input("model", "data"),
+    State("session", "data"),
+)
+def estimate_own(tab: str, samples: Typed, tokens: Typed, model: Json, session: str) -> Node:
+    """What the model's own chains take, before they are begun."""
+    facts = facts_of(model, session, "fth-own-estimate") if tab == "study" else None
+    return no_update if facts is None else own_words(samples, tokens, facts.seconds_per_token)
 
 
 @callback(

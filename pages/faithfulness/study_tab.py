@@ -160,6 +160,7 @@ def _own() -> Node:
             ),
             dbc.Switch(id="fth-own-plain", value=False, label="plain text, without the chat template"),
             dbc.Switch(id="fth-own-continued", value=False, label=CONTINUED),
+            html.Div(id="fth-own-estimate", className="attune-note fthb-estimate", **{"aria-live": "polite"}),
             *job("fth-own", "Write and measure"),
         ],
         OWN,

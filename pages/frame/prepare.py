@@ -19,7 +19,7 @@ from dash import Dash, Input, Output, State, ctx, no_update
 
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
-from analysis.prepare.answers import Budget, PageFacts, Preparation
+from analysis.prepare.answers import NOT_MADE, Budget, PageFacts, Preparation
 from analysis.prepare.ops.prepare import DescribePrepare, PrepareModel
 from analysis.status import JobRow
 from components.frame.prepare_card import (
@@ -118,6 +118,7 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
             "budgets": Output("prepare-budget", "options"),
             "budget": Output("prepare-budget", "value"),
             "since": Output("prepare-since", "data"),
+            "impossible": Output("prepare-page", "hidden"),
         },
         inputs={
             "pathname": Input("_pages_location", "pathname"),
@@ -143,7 +144,8 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
         session: str,
     ) -> dict[str, Any]:
         """What the page needs of this model, and what is there; prices are measured anew if that is asked."""
-        rest = dict.fromkeys(("title", "line", "shows", "levels", "machine", "budgets", "budget", "since"), no_update)
+        parts = ("title", "line", "shows", "levels", "machine", "budgets", "budget", "since", "impossible")
+        rest = dict.fromkeys(parts, no_update)
         since = time.time() if again and ctx.triggered_id == "prepare-measure" else since
         hidden = {"asked": None, "filled": no_update, "card": HIDDEN, "content": "", "quiet": True, **rest}
         path = path_of(pathname)
@@ -174,6 +176,7 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
             "budgets": budget_options(choices(page, reply.answer)),
             "budget": usual_budget(choices(page, reply.answer), budget),
             "since": since,
+            "impossible": not page.budgets,
         }
 
     @app.callback(
@@ -216,9 +219,9 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
         try:
             chosen = (path,) if ctx.triggered_id == "prepare-page" else ()
             operation = PrepareModel(model, chosen, seconds)  # type: ignore[arg-type]  # checked there
+            begin_run(operation, session, link_to(path, model))
         except UserError as error:
             return refusal(error, PrepareModel), no_update, False, False
-        begin_run(operation, session, link_to(path, model))
         return None, "Starting …", True, True
 
     @app.callback(
@@ -276,9 +279,11 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
 
 
 def words(run: JobRow | None) -> str:
-    """Where a run is, or how it ended if it did not come to its end."""
-    if run is None or run.state == "done":
+    """Where a run is, or how it ended if it did not come to its end or left something unmade."""
+    if run is None or (run.state == "done" and NOT_MADE not in run.text):
         return ""
+    if run.state == "done":
+        return run.text
     if run.state in _ACTIVE:
         return run.text or "waiting for its turn"
     ended = "The last run was cancelled." if run.state == "cancelled" else f"The last run stopped: {run.reason}"

@@ -15,7 +15,7 @@ from components.kit.panels import user_error
 from components.kit.types import Json, Node
 from components.snmf.card import ORDERS
 from pages.manifest import PageManifest
-from pages.mlp_features import card, detection, fitting, overlap, pick, reading, steer, tree
+from pages.mlp_features import alternatives, card, detection, fitting, overlap, pick, reading, steer, tree
 from pages.mlp_features.cards import FEATURE, LIST, NEURONS
 from pages.mlp_features.picture import picture
 from pages.mlp_features.state import PATH, TABS, FeaturesState, Start
@@ -52,8 +52,8 @@ def layout(**query: str) -> Node:
             html.Div([_list(), *_feature()], className="mlp-top attune-first"),
             dbc.Tabs(
                 [
-                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(reading_tab(state), tab_id="reading", label="A sentence"),
+                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
                     dbc.Tab(tree_tab(state), tab_id="tree", label="Tree"),
                     dbc.Tab(steer_tab(state), tab_id="steer", label="Steer"),
@@ -102,6 +102,7 @@ def _stores(state: FeaturesState, fresh: bool) -> list[Node]:
         dcc.Store(id="mlp-effect"),
         dcc.Store(id="mlp-ask"),
         dcc.Store(id="mlp-written"),
+        *alternatives.stores(),
         dcc.Store(id="mlp-written-ref"),
         dcc.Store(id="mlp-made"),
         html.Div(id="mlp-sink", hidden=True),

@@ -10,9 +10,8 @@ from dash import Input, Output, State, callback, clientside_callback, html, no_u
 from analysis.engine.client import Reply
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
-from analysis.snmf.answers.steering import SteeringArm, TokenChange
+from analysis.snmf.answers.steering import FeatureTexts, SteeringArm, TokenChange
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
-from analysis.steering.answers import WrittenTexts
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.readouts import readouts
@@ -214,12 +213,12 @@ def show_readouts(question: Json) -> tuple[Node, Json]:
     """The numbers beside the texts."""
     if not question:
         return [], None
-    reply: Reply[WrittenTexts] = reply_of(question)
+    reply: Reply[FeatureTexts] = reply_of(question)
     ref = ref_of(feature_texts, reply, options=options_of(reply)) | {"turn": question.get("turn")}
     return readouts(reply.answer, "with the feature", "baseline"), ref
 
 
-def options_of(reply: Reply[WrittenTexts]) -> TextsOptions:
+def options_of(reply: Reply[FeatureTexts]) -> TextsOptions:
     """What the view of these texts says of their question, and which texts they are."""
     asked = FeatureText.from_params(reply.question.params)
     strengths = [(f"feature {asked.feature}", asked.strength)]
@@ -241,6 +240,7 @@ clientside_callback(
     TEXTS.ref,
     Input("mlp-written-ref", "data"),
     Input("mlp-ask", "data"),
+    Input("mlp-colour", "value"),
 )
 
 

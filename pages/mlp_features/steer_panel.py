@@ -8,6 +8,7 @@ from dash import html
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
 from components.kit.field import number_field
 from components.kit.types import Node
+from pages.mlp_features import alternatives
 from pages.mlp_features.cards import ARMS, NEXT, TEXTS
 from pages.mlp_features.state import FeaturesState
 from pages.mlp_features.tabs import button, pick
@@ -98,10 +99,7 @@ def _texts() -> Node:
             ],
             className="attune-texts",
         ),
-        html.Div(
-            "Each token is shaded by the KL of the unsteered model's prediction from the steered one.",
-            className="attune-note",
-        ),
+        *alternatives.below_texts(),
         html.Div(id="mlp-readouts", className="attune-readouts", **{"data-figures-of": "mlp"}),
         controls=html.Div(
             [

@@ -27,6 +27,11 @@ PATH = "/model"
 CALLBACKS = (shelf,)  # importing it registers its callbacks
 RESIDENTS = Panel("model-in-use", "In memory")
 
+FOUR_BIT = (
+    "8 bit: half the memory of bfloat16; what it changes is measured at loading. 4 bit is not offered: int4 needs a "
+    "GPU and cannot be read number by number, as pages here do; NF4 can, but moves predictions far (own-models.md)."
+)
+
 
 def layout(**_query: str) -> Node:
     """Picker on the left, what is known on the right."""
@@ -67,6 +72,7 @@ def layout(**_query: str) -> Node:
                                 ],
                                 className="attune-grid4",
                             ),
+                            note(FOUR_BIT),
                             html.Div(
                                 [
                                     html.Button("Check size", id="check", className="attune-button", type="button"),

@@ -59,7 +59,7 @@ def propose(model: Json, session: str) -> tuple[Typed, ...]:
 
 def look_switch() -> Node:
     """Whether the block is chosen by a look at several, as Prepare does."""
-    words = "choose the block by a quick look at four depths, as Prepare does (off: the block above)"
+    words = "at the best of four blocks, by a quick look (off: the block above)"
     return html.Div([dcc.Store(id="fit-proposed"), dbc.Switch(id="fit-look", value=True, label=words)])
 
 

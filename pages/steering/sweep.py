@@ -3,6 +3,7 @@ cell puts its settings on the sliders."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 
 import dash_bootstrap_components as dbc
@@ -24,6 +25,8 @@ from pages.common import ask_job, reply_of, spec_of
 from pages.steering.state import PATH, rows_of
 
 SWEEP = Card("sweep-figure", "Where does it act?", HEIGHT, "Start a sweep first.")
+EVERY = 2.0
+"""Seconds between two pictures of a sweep that grows."""
 OVER = [
     {"label": "block × KL", "value": "blocks"},
     {"label": "local factor × local factor", "value": "factors"},
@@ -31,8 +34,9 @@ OVER = [
 
 
 def stores() -> list[Node]:
-    """What a sweep keeps in the browser: the question of the finest level that is whole, and its cells."""
-    return [dcc.Store(id="sweep-level"), dcc.Store(id="sweep-cells")]
+    """What a sweep keeps in the browser: what there is of it so far, the question of the finest level that is whole,
+    and its cells."""
+    return [dcc.Store(id=f"sweep-{name}") for name in ("grown", "picture", "level", "cells")]
 
 
 def sweep_tab() -> Node:
@@ -105,35 +109,30 @@ def _number(name: str, value: float) -> Node:
         "text": State("steer-prompt", "value"),
         "chat": State("steer-chat", "value"),
         "model": State("model", "data"),
-        "theme": State("theme", "data"),
         "session": State("session", "data"),
     },
     background=True,
-    progress=[
-        Output("sweep-bar", "value"),
-        Output("sweep-state", "children"),
-        Output("sweep-figure", "figure", allow_duplicate=True),
-        Output("sweep-level", "data"),
-    ],
-    progress_default=["0", "", no_update, no_update],
+    progress=[Output("sweep-bar", "value"), Output("sweep-state", "children"), Output("sweep-grown", "data")],
+    progress_default=["0", "", None],
     running=[(Output("sweep-start", "disabled"), True, False), (Output("sweep-stop", "disabled"), False, True)],
     cancel=[Input("sweep-stop", "n_clicks")],
-    interval=500,
+    interval=1000,
     prevent_initial_call=True,
 )
 def sweep(
     set_progress: Relay, clicks: int | None, form: dict[str, Typed], steer: Json, data: Json, text: str | None,
-    chat: bool, model: Json, theme: str, session: str,
+    chat: bool, model: Json, session: str,
 ) -> Node:  # fmt: skip
-    """All levels, each as a job; the map is drawn while it grows, and its question kept when a level is whole."""
+    """All levels, each as a job of its own; what there is so far goes to the page, and each whole level's question."""
     if not clicks or not steer or not data:
         return user_error("Put a region on the sliders first.") if clicks else no_update
-    region, whole = rows_of(data)[0].region, no_update
+    region, grown, drawn = rows_of(data)[0].region, None, 0.0
 
     def relay(bar: tuple[str, str], facts: Facts) -> None:
-        grown = facts.get("sweep")
-        figure = no_update if grown is None else sweep_figure(sweep_from(grown), theme)
-        set_progress((*bar, figure, whole))
+        nonlocal grown, drawn
+        if facts.get("sweep") is not None and time.monotonic() > drawn + EVERY:
+            grown, drawn = {"sweep": facts["sweep"]}, time.monotonic()
+        set_progress((*bar, grown))
 
     for level in range(LEVELS):
         reply, panel = ask_job(
@@ -145,8 +144,8 @@ def sweep(
         )  # fmt: skip
         if reply is None:
             return panel
-        whole = asdict(reply.question)
-        set_progress(("100", f"level {level + 1} of {LEVELS} is whole", no_update, whole))
+        grown, drawn = {"whole": asdict(reply.question)}, time.monotonic()
+        set_progress(("100", f"level {level + 1} of {LEVELS} is whole", grown))
     return None
 
 
@@ -157,24 +156,41 @@ def _alone(steer: Json, region: int) -> SteeringSettings:
     return SteeringSettings(settings.fit, regions, settings.mode, settings.where, rotation=settings.rotation)
 
 
+# Dash hands on what is so far at every look at the job, also where it is what it was.
+clientside_callback(
+    "(grown, before) => JSON.stringify(grown) === JSON.stringify(before) ? dash_clientside.no_update : grown",
+    Output("sweep-picture", "data"),
+    Input("sweep-grown", "data"),
+    State("sweep-picture", "data"),
+    prevent_initial_call=True,
+)
+
+
 @callback(
-    output={"card": SWEEP.outputs, "cells": Output("sweep-cells", "data")},
+    output={"card": SWEEP.outputs, "cells": Output("sweep-cells", "data"), "level": Output("sweep-level", "data")},
     inputs={
-        "question": Input("sweep-level", "data"),
-        "_stopped": Input("sweep-stop", "n_clicks"),
+        "grown": Input("sweep-picture", "data"),
+        "level": State("sweep-level", "data"),
         "theme": State("theme", "data"),
     },
     prevent_initial_call=True,
 )
-def show(question: Json, _stopped: int | None, theme: str) -> Outputs:
-    """The finest level that is whole: also after a cancel, which leaves half a level on the screen."""
+def show(grown: Json, level: Json, theme: str) -> Outputs:
+    """A level that grows, which cannot be pinned, or the finest one that is whole: also after the end and a cancel,
+    which may leave half a level."""
+    if grown and "sweep" in grown:
+        sweep = sweep_from(grown["sweep"])
+        words = f"Level {sweep.level + 1} of {LEVELS} is being measured."
+        card = {"figure": sweep_figure(sweep, theme), "caption": words, "ref": None}
+        return {"card": card, "cells": None, "level": no_update}
+    question = (grown or {}).get("whole") or level
     if not question:
-        return {"card": SWEEP.empty(), "cells": None}
+        return {"card": SWEEP.empty(), "cells": None, "level": None}
     try:
         reply: Reply[Sweep] = reply_of(QuestionRef.from_dict(question))
     except UserError:
-        return {"card": SWEEP.empty("This sweep is not kept any more. Start it again."), "cells": None}
-    return {"card": content(sweep_map, reply, theme=theme), "cells": cells_of(reply.answer)}
+        return {"card": SWEEP.empty("This sweep is not kept any more. Start it again."), "cells": None, "level": None}
+    return {"card": content(sweep_map, reply, theme=theme), "cells": cells_of(reply.answer), "level": question}
 
 
 clientside_callback(

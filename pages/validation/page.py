@@ -79,7 +79,7 @@ def layout(**_query: str) -> Node:
                     className="attune-row",
                 ),
                 html.Div(id="toy-error"),
-                html.Div(id="toy-checks"),
+                html.Div(id="toy-checks", className="attune-table-box"),
                 controls=html.Span(
                     "One attention head learns to fetch a payload from the token whose two "
                     "hidden codes, z1 and z2, match the "
@@ -118,7 +118,7 @@ def _invariants() -> Node:
     return INVARIANTS.layout(
         html.Span(id="measure-text", className="attune-note"),
         html.Div(id="measure-error"),
-        html.Div(id="invariants"),
+        html.Div(id="invariants", className="attune-table-box"),
         controls=controls,
     )
 

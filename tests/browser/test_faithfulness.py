@@ -104,6 +104,7 @@ def test_an_intervention_and_its_address(open_page: Callable[..., Page]) -> None
 def test_the_board_and_the_points_that_open_items(open_page: Callable[..., Page]) -> None:
     page = opened(open_page, "tab=board", "dark")
     page.wait_for_selector("#fth-leaderboard .scatterlayer .point", state="attached")
+    says(page, "#fth-board-standing", "Trust a measure only")
     table = page.inner_text("#fth-board-table")
     assert all(name in table for name in ("Early Answering", "SCM", "FUR", "CC-SHAP", "chain length"))
     figure = page.inner_text("#fth-leaderboard")

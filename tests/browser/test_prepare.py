@@ -4,6 +4,7 @@ the page fills without a reload."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +26,7 @@ def test_an_empty_page_is_prepared_and_fills(open_page: Callable[..., Page], tmp
     page.wait_for_selector("#prepare-budget input")
     assert page.locator("#nrn-layer").is_hidden(), "no blank frames below the card"
     assert "random vectors" in page.inner_text("#prepare-levels")
+    assert re.search(r"at \d\d:\d\d: [\d,]+ tokens per second", page.inner_text("#prepare-machine"))
     assert page.evaluate("document.documentElement.scrollHeight") <= 720
     assert grave(page, "#prepare") == []
     # An answer may come for a component of a page that was left: Dash itself raises when asked for such a one.

@@ -16,6 +16,10 @@ SIZES = ((1280, 720), (1440, 900))
 FIRST_SCREEN = {
     "/attention": ("#query-strip", "#key-strip", "#answer", "#bars", "#prompt", "#grid"),
     "/othello": ("#oth-play", "#oth-next", "#oth-belief-tpr", "#oth-edit-board", "#oth-after", "#oth-scale"),
+    "/neurons": ("#nrn-list", "#nrn-banner", "#nrn-histogram", "#nrn-ends"),
+    "/mlp-features": ("#mlp-list", "#mlp-contexts-top", "#mlp-contexts-random", "#mlp-neurons", "#mlp-evidence"),
+    "/faithfulness": ("#fth-list", "#fth-text", "#fth-bars", "#fth-badge", "#fth-claim"),
+    "/validation": ("#toy-checks table", "#toy-text"),
 }
 """By page: what has to lie inside the first screen at both sizes, in both themes."""
 WIDTHS = (360, 768, 2560)

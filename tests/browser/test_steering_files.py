@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from analysis.mfa.checkpoint import read_checkpoint
 from analysis.steering.vectors import read_vectors
 from tests.browser.conftest import grave, shot
 from tests.browser.test_steering import kl, steering, tab
@@ -51,6 +52,15 @@ def test_a_control_vector_steers_and_the_set_up_is_saved_as_one(
     page.click("#mixture-open")
     page.wait_for_selector("#mixture-problem:has-text('There is no file nowhere.ckpt')", timeout=60_000)
     shot(page, "steering-mixture")
+    with page.expect_download() as download:  # the fit that is open, for the authors' code
+        page.click("[data-files=authors]")
+    fit = Path(download.value.path()).with_suffix(".ckpt")
+    Path(download.value.path()).rename(fit)
+    assert download.value.suggested_filename == "block-10.ckpt" and read_checkpoint(fit)[1]["extra"]["layer"] == 10
     again = open_page(page.url.partition(page.url.split("/steering")[0])[2], width=1440)
     again.wait_for_selector("#next-price strong")
     expect(again.locator("#vectors-list input")).to_have_value("4")
+    # Reset is of the whole set-up, the vectors beside the sliders too.
+    page.click("#reset")
+    expect(page.locator("#vectors-list input")).to_have_value("0")
+    expect(page.locator("#vectors-on")).not_to_contain_text("×")

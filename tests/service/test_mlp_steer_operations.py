@@ -26,7 +26,15 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.snmf.directions import ARMS, direction_of
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
-from analysis.snmf.ops.steer import BASELINES, FeatureEffect, FeatureText, benchmark_sentence, typical
+from analysis.snmf.ops.steer import (
+    BASELINES,
+    FeatureAlternatives,
+    FeatureEffect,
+    FeatureText,
+    benchmark_sentence,
+    typical,
+)
+from analysis.snmf.reading import read_text
 from analysis.snmf.steering import interventions_of
 from analysis.steering import generate_stream, steer
 from tests.unit.test_contrasts import _byte_level
@@ -214,6 +222,28 @@ def test_texts_are_those_of_plain_generation(bench: Bench) -> None:
     assert data["done"] and "alone" in data["control_note"] and data["steered"]["mean_kl"] > 0
 
 
+def test_a_token_has_the_features_activation_and_alternatives(bench: Bench) -> None:
+    asked: dict[str, Any] = {"baseline": "single neuron", "baseline_strength": 7.0}
+    data = bench.data(FeatureText(SPEC, bench.name, 1, 1, 9.0, TEXT, 6, temperature=0.8, seed=5, **asked))
+    ids = list(bench.loaded.tokenizer(TEXT)["input_ids"])
+    (reading,) = data["readings"]
+    for of in ("base", "steered", "control"):
+        whole = read_text(bench.loaded, open_factorization(bench.context.memory, bench.name), [*ids, *data[of]["ids"]])
+        at = [f.feature for f in whole.features].index(1) if 1 in [f.feature for f in whole.features] else None
+        want = [0.0] * 6 if at is None else whole.activations[len(ids) :, at].tolist()
+        assert reading[of] == pytest.approx(want, abs=1e-3)
+        found = bench.data(
+            FeatureAlternatives(SPEC, bench.name, 1, 1, 9.0, TEXT, of=of, ids=tuple(data[of]["ids"][:3]), **asked)
+        )
+        assert -math.log(found["chosen_base"]) == pytest.approx(data[of]["surprise"][2], rel=1e-3)
+        if of != "base":
+            assert found["kl"] == pytest.approx(data[of]["kl"][2], rel=1e-2, abs=1e-4)
+    again = bench.data(
+        FeatureText(SPEC, bench.name, 1, 1, 9.0, TEXT, 6, 0.8, seed=5, begin=(data["base"]["ids"][0],), **asked)
+    )
+    assert again["steered"]["ids"][0] == data["base"]["ids"][0]
+
+
 def test_strength_zero_writes_the_base_text_at_no_price(bench: Bench) -> None:
     data = bench.data(FeatureText(SPEC, bench.name, 1, 1, 0.0, TEXT, 10, seed=3))
     assert data["steered"]["ids"] == data["base"]["ids"] and "control" not in data
@@ -258,7 +288,7 @@ def test_what_does_not_belong_together_is_refused(bench: Bench) -> None:
         ("FeatureText", {"strength": None}, "strength"),
         ("FeatureText", {"baseline": "sae"}, "baseline"),
         ("FeatureText", {"baseline_strength": 1e9}, "baseline_strength"),
-        ("FeatureText", {"count": 401}, "count"),
+        ("FeatureText", {"count": 4_001}, "count"),
         ("FeatureText", {"temperature": 3}, "temperature"),
         ("FeatureText", {"top_p": 0}, "top_p"),
         ("FeatureText", {"seed": -1}, "seed"),

@@ -179,8 +179,8 @@ def test_a_withheld_tier_is_withheld_everywhere(monkeypatch: pytest.MonkeyPatch,
         bias.draw(of, "bias", "dark", hidden)["bias"],
     ):
         assert card["ref"] is None and card["figure"]["data"] == []
-    table, cards, _, of_study, ranking = board.show_table("board", hidden, "2")
-    assert WHY in written(table) and WHY in written(cards) and "0.77" not in written([table, cards])
+    table, cards, _, lines, of_study, ranking = board.show_table("board", hidden, "2")
+    assert WHY in written(table) and WHY in written(cards) and "0.77" not in written([table, cards, lines])
     assert ranking is None and of_study["view"] == "faithfulness/study"
     shown = board.show_board("board", hidden, ["1", "2"], True, "dark")
     assert "0.7654" not in written(shown) and "0.4321" not in written(shown)
@@ -264,7 +264,8 @@ def test_a_study_without_labels_is_not_ranked(held: Held) -> None:
 
     bare = held.question(made_board(tiers=(), exhibits=()), "FaithBoard")
     drawn = board.show_board("board", bare, [], True, "light")
-    table, cards, shown, _, ranking = board.show_table("board", bare, None)
+    table, cards, shown, lines, _, ranking = board.show_table("board", bare, None)
+    assert lines is None
     assert (
         "label" in drawn["caption"]
         and drawn["ref"] is None

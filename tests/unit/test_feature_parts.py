@@ -18,8 +18,8 @@ from analysis.snmf.answers.factorization import (
     ThemeShare,
     TokenLogit,
 )
-from analysis.snmf.answers.steering import SteeringArm, TokenChange
-from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.snmf.answers.steering import FeatureTexts, SteeringArm, TokenChange
+from analysis.steering.answers import WrittenText
 from components.kit.part import Facts, Table, Texts
 from components.kit.written import TextsOptions, digest_of
 from components.snmf import figures, maps, parts, tree
@@ -149,7 +149,7 @@ def test_texts_of_a_feature_have_the_baseline_as_their_control() -> None:
     def text(*ids: int) -> WrittenText:
         return WrittenText(ids, "ab", ("␣a", "⏎")[: len(ids)], (0.3,) * len(ids), (1.0,) * len(ids), 0.3, 7.5, 0.1)
 
-    texts = WrittenTexts(text(3, 4), text(3, 5), text(4, 5), "a null", 9.0, False, "s", True)
+    texts = FeatureTexts(text(3, 4), text(3, 5), text(4, 5), "a null", 9.0, False, "s", True)
     options = TextsOptions("I think", (("feature 3", 2.0), ("random sparse", 3.5)), "random sparse", digest_of(texts))
     drawing = drawn_again(parts.feature_texts, texts, options=options)
     (shown,) = kind(drawing, Texts)

@@ -147,9 +147,12 @@ def test_a_cancelled_run_keeps_what_is_done_and_the_next_goes_on(context: Contex
 
 def test_a_part_that_fails_is_told_and_the_others_are_made(context: Context, things: Callable[..., None]) -> None:
     things(thing("a", 10, 20, fault="refusal"), thing("b", 15, fault="bug"), thing("c", 30))
+    told: list[dict[str, Any]] = []
+    context.on_progress = told.append
     answer = run(context, 1_000)
     assert [(part.name, part.state) for part in answer.parts] == [("a", "failed"), ("b", "failed"), ("c", "made")]
     assert answer.sentence.startswith("Made: c (level 0). Not made: a. It cannot be had. Not made: b. Something failed")
+    assert told[-1]["text"] == answer.sentence, "the list of jobs keeps what was not made"
 
 
 def test_quick_levels_are_made_though_they_take_longer_and_better_ones_are_not(
@@ -255,17 +258,25 @@ def test_every_product_of_the_house_has_levels_that_grow_for_a_model(context: Co
     assert loaded.extras and rate_of(loaded).seconds_per_token == rate.seconds_per_token
     slow = dataclasses.replace(rate, seconds_per_token=10 * rate.seconds_per_token, flops=rate.flops / 10)
     for product in PRODUCTS:
-        levels = product.levels(SPEC, loaded.facts, rate)
+        facts = dataclasses.replace(loaded.facts, max_positions=2_048)
+        levels = product.levels(SPEC, facts, rate)
         costs = [level.cost.seconds for level in levels]
         assert costs == sorted(costs) and costs[0] > 0
-        assert [level.cost.seconds for level in product.levels(SPEC, loaded.facts, slow)] > costs
+        assert [level.cost.seconds for level in product.levels(SPEC, facts, slow)] > costs
         assert all(level.operation.kind == "job" and level.operation.writes for level in levels)
-        assert product.present(loaded.facts, levels) == 0
+        assert product.present(facts, levels) == 0
         assert product.page in PAGES
 
 
+def test_a_study_is_refused_beforehand_where_its_items_cannot_be_read(loaded: LoadedModel) -> None:
+    study = next(product for product in PRODUCTS if product.page == "/faithfulness")
+    short = dataclasses.replace(loaded.facts, max_positions=256)
+    with pytest.raises(UserError, match=r"reads at most 256 tokens, and the items .* up to 512"):
+        study.levels(SPEC, short, rate_of(loaded))
+
+
 def test_a_product_that_is_bundled_counts(loaded: LoadedModel) -> None:
-    facts = dataclasses.replace(loaded.facts, fingerprint="4f04dc6923d2ff61e3de")
+    facts = dataclasses.replace(loaded.facts, fingerprint="4f04dc6923d2ff61e3de", max_positions=2_048)
     for product in PRODUCTS:
         levels = product.levels(SPEC, facts, rate_of(loaded))
         assert product.present(facts, levels) == len(levels), product.name

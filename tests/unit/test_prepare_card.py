@@ -76,6 +76,8 @@ def test_a_run_is_found_by_the_model_that_its_link_names() -> None:
     assert run_of([other, ended], MODEL) is ended and run_of([other, broken, fit], MODEL) is None
     assert "cancelled" in words(ended) and "kept" in words(ended)
     assert "waiting" in words(active) and words(None) == ""
+    done = replace(ended, state="done", text="Made: a fit (quick). Not made: a study. This model cannot read it.")
+    assert words(done) == done.text and words(replace(done, text="Made: a fit (quick).")) == ""
     assert "no room" in words(replace(ended, state="failed", reason="There is no room."))
 
 

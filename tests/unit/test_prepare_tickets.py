@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def test_a_run_belongs_to_the_process_that_carries_it_until_that_dies(tmp_path: 
     def carry() -> None:
         ticket = begin(RUN, "/neurons")
         ticket.next_try()
+        time.sleep(0.1)  # its turn has not come
+        ticket.hear({"share": 0.0, "text": "it begins"})
         ticket.spent = 200.0
         ticket.hear(part(90.0))
         ticket.hear({"share": 0.5, "text": "no part", "seconds": 1.0})
@@ -51,7 +54,7 @@ def test_a_run_belongs_to_the_process_that_carries_it_until_that_dies(tmp_path: 
     (taken,) = left_over()
     assert (taken.link, taken.parts, taken.asked) == ("/neurons", 1, RUN) and left_over() == []
     again = taken.next_try()
-    assert again is not None and again.pages == RUN.pages and 395 < again.budget < 400
+    assert again is not None and again.pages == RUN.pages and 399.95 < again.budget <= 400
     taken.end()
     mine.end()
     assert left_over() == [] and not list((tmp_path / "prepare").iterdir())

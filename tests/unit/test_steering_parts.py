@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.errors import UserError
 from analysis.mfa.answers.regions import Effects, TokenValue
+from analysis.steering.answers import TokenReading
+from components.kit.colouring import SCALES, shades_by_price, shades_of
 from components.kit.part import Facts, Table, Texts
 from components.kit.written import MEAN_KL, TextsOptions, digest_of
 from components.mfa import parts, region_figures, steering_figures
@@ -125,3 +130,22 @@ def test_other_figures_quote_their_answers() -> None:
     assert shift.numbers == {"kl": 0.3, "entropy unsteered": 1.5, "entropy steered": 1.25} and shift.control is None
     course = drawn_again(region_figures.new_fit, FIT)
     assert course.numbers == {"iterations": 1.0, "fitted": -4.0, "held out": -4.5}
+
+
+def test_the_browser_shades_by_the_same_scales_as_what_leaves_the_page() -> None:
+    script = (Path(__file__).parents[2] / "assets/frame/colouring.js").read_text(encoding="utf-8")
+    for name, scale in SCALES.items():
+        found = re.search(rf"{name}: {{[^}}]*top: (\d+)(, root: true)?", script)
+        assert found is not None and float(found[1]) == scale.top and bool(found[2]) == scale.root
+    text = some_text(0.3, 0.0, 12.0)
+    texts = dataclasses.replace(TEXTS, readings=(TokenReading("activation of feature 1", 4.0, (0.0, 1.0), (4.0, 9.0)),))
+    assert shades_by_price(text) == pytest.approx([math.sqrt(0.1), 0.0, 1.0])
+    assert shades_of(texts, "reading-0")[:2] == [[0.0, 0.25], [1.0, 1.0]]
+    options = dataclasses.replace(OPTIONS, colour="reading-0", when="on the prompt only")
+    drawing = parts.steered_texts.draw(texts, options, "light")
+    assert "activation of feature 1" in drawing.caption and drawing.caption.endswith(
+        "Steering acts on the prompt only."
+    )
+    for colour in ("reading-1", "reading-x", "mood"):
+        with pytest.raises(UserError, match="no such colouring"):
+            shades_of(texts, colour)

@@ -29,8 +29,11 @@ def test_the_region_and_its_null_share_one_scale_and_dots_mark_what_beats_it() -
     own, null, dots = drawing.figure["data"]  # type: ignore[index]
     assert own["coloraxis"] == null["coloraxis"] and (own["xaxis"], null["xaxis"]) == ("x", "x2")
     assert (list(dots["x"]), list(dots["y"])) == ([0.36], [1])
-    assert "block 10, KL 0.05<br>strength 0.3<br>random pushes +0.10" in own["text"][1][0] and own["text"][0][1] == ""
-    assert "no random push reaches" in own["text"][1][1]
+    assert (
+        "block 10, KL 0.05<br>strength 0.3<br>random pushes +0.10" in own["hovertext"][1][0]
+        and own["hovertext"][0][1] == ""
+    )
+    assert "no random push reaches" in own["hovertext"][1][1] and own["text"] == [["+0.5", ""], ["+2.0", "+1.0"]]
     assert drawing.control and "+2.00 nats, at block 10, KL 0.05" in drawing.control.text
     assert "1 of 3 cells" in drawing.control.text and drawing.numbers["largest gain"] == 2.0
     table = drawing.parts[0]

@@ -8,16 +8,9 @@ from typing import Annotated
 from analysis.engine.context import Context
 from analysis.errors import UserError
 from analysis.fields import Choice
-from analysis.mfa.ops.steer import (
-    CONTROLS,
-    TEXTS,
-    Seed,
-    UnderSteering,
-    check_sentences,
-    check_written,
-    control_for,
-)
+from analysis.mfa.ops.steer import CONTROLS, Seed, UnderSteering, check_sentences, control_for
 from analysis.steering.answers import Alternatives
+from analysis.steering.room import TEXTS, check_written
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.steering.answers import TokenReading, WrittenText, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
-from analysis.steering.room import MAX_WRITTEN, TokenCount
+from analysis.steering.room import TEXTS, TokenCount, check_written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
 
-TEXTS = ("base", "steered", "control")
 CONTROLS = ("none", "region", "direction", "means")
 A = TypeVar("A")
 Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
@@ -180,14 +179,6 @@ def check_sentences(positive: str, negative: str) -> None:
             raise UserError("Sentences for the difference of means: at most 20,000 characters on a side.", name)
     if bool(positive.strip()) != bool(negative.strip()):
         raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
-
-
-def check_written(ids: Any, name: str) -> tuple[int, ...]:
-    """Token ids that were written, as a tuple; UserError for anything else."""
-    good = isinstance(ids, (list, tuple)) and len(ids) <= MAX_WRITTEN
-    if not good or not all(type(i) is int and 0 <= i < 10_000_000 for i in ids):
-        raise UserError(f"Written tokens come as at most {MAX_WRITTEN:,} ids.", name)
-    return tuple(ids)
 
 
 def at_strength(steer: SteeringSettings, region: int, strength: float) -> SteeringSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from analysis.steering.answers import NextTokens
+from analysis.steering.answers import NextTokens, TokenReading, WrittenTexts
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,10 @@ class SteeringComparison(NextTokens):
     label: str
     site: str
     sentence: str
+
+
+@dataclass(frozen=True)
+class FeatureTexts(WrittenTexts):
+    """Texts, and how active the feature is at each of their tokens (``readings``), read without steering."""
+
+    readings: tuple[TokenReading, ...] = ()

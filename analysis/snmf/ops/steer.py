@@ -23,18 +23,18 @@ from analysis.errors import UserError
 from analysis.fields import Choice, Field, Flag, Real, Whole
 from analysis.models.prompts import PromptText
 from analysis.models.spec import ModelSpec
-from analysis.snmf.answers.steering import SteeringArm, SteeringComparison, TokenChange
+from analysis.snmf.answers.steering import FeatureTexts, SteeringArm, SteeringComparison, TokenChange
 from analysis.snmf.ops.factorization import FeatureNumber, checksum_of
-from analysis.steering.answers import NextTokens, WrittenTexts
+from analysis.steering.answers import Alternatives, NextTokens, TokenReading, WrittenTexts
 from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
-from analysis.steering.room import TokenCount
+from analysis.steering.room import TEXTS, TokenCount, check_written
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from analysis.models.loaded_model import LoadedModel
     from analysis.snmf.library import Factorization
-    from analysis.steering import Calibration
+    from analysis.steering import Calibration, Intervention
 
 BASELINES = ("none", "DiffMean", "single neuron", "random sparse", "shuffled neurons")
 MAX_STRENGTH = 10_000.0
@@ -163,11 +163,12 @@ class FeatureEffect(WithFeature[SteeringComparison]):
 
 
 @dataclass(frozen=True)
-class FeatureText(WithFeature[WrittenTexts]):
+class FeatureText(WithFeature[FeatureTexts]):
     """Unsteered and steered text side by side, one of a baseline if wanted, as ``SteerText`` says them.
 
     ``strength`` and ``baseline_strength``: factors of the unit directions, as :class:`FeatureEffect` finds them; both
-    act at the same ``pole``. The texts are called base, steered and control.
+    act at the same ``pole``. The texts are called base, steered and control; ``begin``: token ids that the text ``of``
+    is made to begin with.
     """
 
     kind: ClassVar[Kind] = "stream"
@@ -180,22 +181,83 @@ class FeatureText(WithFeature[WrittenTexts]):
     baseline: Annotated[str, Choice(BASELINES, words="The baseline")] = "none"
     baseline_strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength of the baseline")] = 0.0
     chat: Annotated[bool, Flag(words="The chat template")] = False
+    of: Annotated[str, Choice(TEXTS, words="The text that goes on from other tokens")] = "steered"
+    begin: tuple[int, ...] = ()
 
-    def run(self, context: Context) -> WrittenTexts:
-        from analysis.snmf.directions import direction_of
-        from analysis.snmf.steering import interventions_of
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "begin", check_written(self.begin, "begin"))
+
+    def run(self, context: Context) -> FeatureTexts:
         from analysis.steering.writing import Writer
 
         loaded, fit, prompt = self.opened(context, self.text, self.chat)
-        wanted = {"steered": ("feature", self.strength)}
-        if self.baseline != "none":
-            wanted["control"] = (self.baseline, self.baseline_strength)
-        arms, note = {}, ""
-        for arm, (name, strength) in wanted.items():
-            direction = direction_of(name, context.memory, loaded, fit, self.feature, check=context.check)
-            arms[arm] = interventions_of(fit.site, direction.vector, self.pole, strength)
-            note = direction.note if arm == "control" else note
-        return Writer(context, loaded, prompt.ids, self, self.model).write(arms, note)
+        arms, note = arms_of(self, context, loaded, fit)
+        writer = Writer(context, loaded, prompt.ids, self, self.model, {self.of: self.begin})
+        texts = writer.write(arms, note)
+        return extended(FeatureTexts, texts, readings=(activity(loaded, fit, self.feature, prompt.ids, texts),))
+
+
+@dataclass(frozen=True)
+class FeatureAlternatives(WithFeature[Alternatives]):
+    """What could have stood in the place of the last of the written token ids ``ids`` of the text ``of``, of those that
+    :class:`FeatureText` writes: the unsteered model and the steered one, or for the control the baseline's."""
+
+    strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength")] = 0.0
+    text: Annotated[str, PromptText()] = ""
+    baseline: Annotated[str, Choice(BASELINES, words="The baseline")] = "none"
+    baseline_strength: Annotated[float, Real(0.0, MAX_STRENGTH, words="The strength of the baseline")] = 0.0
+    chat: Annotated[bool, Flag(words="The chat template")] = False
+    of: Annotated[str, Choice(TEXTS, words="The text")] = "steered"
+    ids: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "ids", check_written(self.ids, "ids"))
+        if not self.ids:
+            raise UserError("Choose a token that was written.", "ids")
+
+    def run(self, context: Context) -> Alternatives:
+        from analysis.steering.alternatives import alternatives
+
+        loaded, fit, prompt = self.opened(context, self.text, self.chat)
+        arms, _ = arms_of(self, context, loaded, fit)
+        made = arms.get("control", arms["steered"]) if self.of == "control" else arms["steered"]
+        return alternatives(loaded, prompt.ids, self.ids, made)
+
+
+def arms_of(
+    on: FeatureText | FeatureAlternatives, context: Context, loaded: LoadedModel, fit: Factorization
+) -> tuple[dict[str, list[Intervention]], str]:
+    """The interventions of the steered text and, with a baseline, of the control; and a note on what that is."""
+    from analysis.snmf.directions import direction_of
+    from analysis.snmf.steering import interventions_of
+
+    wanted = {"steered": ("feature", on.strength)}
+    if on.baseline != "none":
+        wanted["control"] = (on.baseline, on.baseline_strength)
+    arms: dict[str, list[Intervention]] = {}
+    note = ""
+    for arm, (name, strength) in wanted.items():
+        direction = direction_of(name, context.memory, loaded, fit, on.feature, check=context.check)
+        arms[arm] = list(interventions_of(fit.site, direction.vector, on.pole, strength))
+        note = direction.note if arm == "control" else note
+    return arms, note
+
+
+def activity(
+    loaded: LoadedModel, fit: Factorization, feature: int, prompt: Sequence[int], texts: WrittenTexts
+) -> TokenReading:
+    """How active the feature is at each written token, each text read without steering."""
+    from analysis.snmf.reading import feature_by_token
+
+    rows = [
+        tuple(round(v, 4) for v in feature_by_token(loaded, fit, [*prompt, *text.ids], feature)[len(prompt) :].tolist())
+        if text is not None and text.ids else ()
+        for text in (texts.base, texts.steered, texts.control)
+    ]  # fmt: skip
+    top = max((value for row in rows for value in row), default=0.0)
+    return TokenReading(f"activation of feature {feature}", top or 1.0, *rows)
 
 
 def typical(fit: Factorization, feature: int) -> float:

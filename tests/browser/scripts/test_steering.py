@@ -12,11 +12,11 @@ from playwright.sync_api import Page
 pytestmark = pytest.mark.browser
 Scripted = Callable[..., Page]
 # The arguments of gather: strengths dragged and released, factors dragged and released, and the rest.
-GATHER = """({ changed = [], dragged = [null], released = [0.5] }) => {
+GATHER = """({ changed = [], dragged = [null], released = [0.5], when = [0, "none", null, "above", 0.5] }) => {
   dash_clientside.callback_context.triggered = changed.map((name) => ({ prop_id: '{"strength":7}.' + name, value: 1 }));
   return dash_clientside.attune.gather(dragged, released, [null, null], [0.1, -0.2], "add", "all", null, true, true,
-    [-1.5, null], "fit", [{ region: 7 }], [{ strength: 7 }], [{ factor: 0, region: 7 }, { factor: 1, region: 7 }],
-    [{ vector: "happy" }, { vector: "sad" }]); }"""
+    ...when, [-1.5, null], "fit", [{ region: 7 }], [{ strength: 7 }],
+    [{ factor: 0, region: 7 }, { factor: 1, region: 7 }], [{ vector: "happy" }, { vector: "sad" }]); }"""
 DRAWN = {
     "props": {
         "children": [{"props": {"id": {"strength": 7}, "value": 0.1}}, {"props": {"id": "other", "value": 3}}, "text"]
@@ -36,8 +36,25 @@ def test_sliders_become_one_plain_question(scripted: Scripted) -> None:
     }  # fmt: skip
 
 
+def test_when_steering_acts_is_part_of_the_question_and_a_bad_number_of_it_is_said(scripted: Scripted) -> None:
+    page = scripted()
+    made = page.evaluate(GATHER, {"when": [3, "projection", None, "below", 0.25]})
+    assert made["after"] == 3 and made["gate"] == {"kind": "projection", "region": 7, "side": "below", "value": 0.25}
+    said = "Steers only after 3 written tokens, and while the projection on the direction of region 7 is below 0.25."
+    assert page.evaluate("props['gate-said'].children") == said
+    for when, words in (
+        ([None, "none", None, "above", 0.5], "whole number"),
+        ([0, "projection", 1, "above", ""], "value"),
+    ):
+        assert page.evaluate(GATHER, {"when": when}) == "unchanged"
+        assert words in page.evaluate("props['gate-said'].children")
+
+
 def test_nothing_is_asked_until_the_sliders_stand_there(scripted: Scripted) -> None:
-    call = "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, true, [], {}, {}, [], [], [])"
+    call = (
+        "dash_clientside.attune.gather([], [], [], [], 'add', 'all', null, true, true, 0, 'none', null, 'above', 0.5, "
+    )
+    call += "[], {}, {}, [], [], [])"
     page = scripted()
     page.evaluate("() => { dash_clientside.callback_context.triggered = []; }")
     assert page.evaluate(call.format("'fit'", "[{ region: 7 }]")) == "unchanged"
@@ -167,3 +184,38 @@ def test_bytes_are_saved_under_their_name(scripted: Scripted) -> None:
         page.evaluate("() => { dash_clientside.attune.saveBytes({ name: 'v.bin', bytes: 'AAEC' }); }")
     assert made.value.suggested_filename == "v.bin" and Path(made.value.path()).read_bytes() == b"\x00\x01\x02"
     assert page.evaluate("dash_clientside.attune.saveBytes(null)") == "unchanged"
+
+
+def test_a_cell_of_a_sweep_goes_onto_the_controls(scripted: Scripted) -> None:
+    page = scripted()
+    cells = {
+        "over": "blocks", "region": 7, "layer": 10, "mode": "add", "axes": [0, 2], "rows": [4, 10],
+        "columns": [0.05, 1], "strength": [[0.2, None], [0.5, 0.9]],
+    }  # fmt: skip
+    take = "([click, cells]) => dash_clientside.attune.takeCell({ points: [click] }, cells)"
+    assert page.evaluate(take, [{"x": 0, "y": 0}, cells]) == "On the sliders: region 7 at strength 0.2, block 4."
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value, props.mode.value]") == [
+        [4],
+        False,
+        "add",
+    ]
+    assert page.evaluate(take, [{"x": 1, "y": 0}, cells]) == "The KL is not reached in this cell."
+    factors = cells | {"over": "factors", "rows": [-3, 3], "columns": [-3, 3]}
+    page.evaluate(take, [{"x": 1, "y": 1}, factors])
+    last = page.evaluate("() => data('on-sliders-presses').list.at(-1)")
+    assert last["factors"] == [3, 0, 3] and last["strength"] == 0.9 and last["kind"] == "only"
+    assert page.evaluate("() => [props.layers.value, props['own-block'].value]") == [[], True]
+
+
+def test_places_are_marked_across_pieces_and_unmarked_again(scripted: Scripted) -> None:
+    page = scripted(
+        "<div class='attune-sample'><div id='samples-base-0-text'>"
+        "<span>a wi</span><span>ne &lt;b&gt;</span></div></div>"
+    )
+    mark = "(marks) => dash_clientside.attune.markSamples(marks)"
+    page.evaluate(mark, {"base-0": [[2, 6]], "gone-1": [[0, 1]]})
+    html = "document.querySelector('#samples-base-0-text').innerHTML"
+    assert page.evaluate(html) == "<span>a <mark>wi</mark></span><span><mark>ne</mark> &lt;b&gt;</span>"
+    assert page.evaluate("document.querySelectorAll('.attune-with').length") == 1
+    page.evaluate(mark, {"base-0": []})
+    assert page.evaluate(html) == "<span>a wi</span><span>ne &lt;b&gt;</span>"

@@ -147,6 +147,7 @@ def test_nothing_is_asked_without_a_question(writing: Writing) -> None:
 
 def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -> None:
     boxes = "".join(f"<div id='ladder-{of}-text'></div>" for of in ("base", "rung-0", "rung-1", "rung-2"))
+    boxes += "<div id='ladder-texts'><button data-end-text='ladder-' data-part='rung-1'>end</button></div>"
     ladder = Writing(scripted(boxes), "")
     ladder.prefix, ladder.write = "ladder-", "attune.startLadder"
     ladder.ask(params={"p": 1}, turn=1, operation="SteerLadder")
@@ -162,3 +163,7 @@ def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -
     ladder.answer({"rungs": rungs, "done": True, "sentence": "All."})  # the answer names its rungs, too
     ladder.wait("stream-state", "children", "All.")
     assert ladder.prop("data", "written") == {"operation": "SteerLadder", "params": {"p": 1}, "turn": 1}
+    assert ladder.page.get_attribute("#ladder-texts", "data-writing") == ""  # until the stream ends
+    ladder.page.click("[data-end-text]")
+    path, body = ladder.page.evaluate("asked[asked.length - 1]")
+    assert path == "/steering/stop" and body["part"] == "rung-1"
