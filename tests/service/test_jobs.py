@@ -78,7 +78,7 @@ def test_newest_come_first_and_old_ended_ones_are_forgotten(path: Path) -> None:
     book.add(record("waits"))
     for n in range(KEPT + 10):
         book.add(record(f"j{n}"))
-        book.change(f"j{n}", state="done")
+        book.change(f"j{n}", state="failed")
     book.add(record("last"))
     names = [r.id for r in book.listing()]
     assert names[:2] == ["last", f"j{KEPT + 9}"] and names[-1] == "waits"
