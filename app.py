@@ -20,11 +20,12 @@ from pathlib import Path
 from dash import Dash, no_update, set_props
 
 from analysis.disk import FULL, full_disk
-from analysis.engine.client import LOOKING, Client, OperationFailed, WorkerGone
+from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
+from analysis.looking import LOOKING
 from analysis.models.spec import DTYPES, ModelSpec
 from components.frame.shell import shell
 from pages.frame.access import Tokens, register_door
@@ -35,7 +36,7 @@ from pages.frame.linked import register_linked
 from pages.frame.pins import register_pins
 from pages.frame.prepare import register_prepare
 from pages.frame.prepare_runs import take_up_runs
-from pages.frame.security import harden, kept_secret, secret_key
+from pages.frame.security import harden, kept_secret, limit_bodies, secret_key
 from pages.frame.serving import asset_address, compress, make_server
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
@@ -141,6 +142,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     register_health(app)
     if settings.tokens is not None:
         register_door(app, settings.tokens, app.server.secret_key)
+    limit_bodies(app)
     return app
 
 
@@ -215,7 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(FULL)
         raise
     try:
-        server = make_server(app, settings.host, settings.port)
+        server = make_server(app, settings.host, settings.port, proxied=bool(settings.proxies))
     except (OSError, ValueError):
         supervisor.stop()
         sys.exit(f"{settings.host}:{settings.port} cannot be used. Stop what uses it, or choose another with --port.")

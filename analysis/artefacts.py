@@ -21,6 +21,7 @@ from safetensors.numpy import load, save_file
 
 from analysis import foreign
 from analysis.errors import UserError
+from analysis.looking import refuse_change
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1
@@ -184,7 +185,9 @@ def state_of(path: Path) -> tuple[int, int] | None:
 
 
 def write_whole(path: Path, body: bytes) -> None:
-    """Write a file under a name of its own and rename it, so that nobody reads half of it."""
+    """Write a file under a name of its own and rename it, so that nobody reads half of it. Raises UserError for one who
+    may only look."""
+    refuse_change()
     scratch = path.with_name(f".part-{secrets.token_hex(8)}")
     try:
         with scratch.open("xb") as file:

@@ -12,6 +12,7 @@ from analysis import foreign
 from analysis.artefacts import write_whole
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.looking import LOOKING
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 
@@ -24,6 +25,8 @@ def remember(text: str) -> str:
     """What stands for a prompt in an address: itself, or ``@hash`` of a file that holds it."""
     if len(text) <= LONG_TEXT and not text.startswith("@"):
         return text
+    if LOOKING.get():
+        return ""  # who may only look leaves no files; the address goes without the text
     body = text.encode("utf-8", "replace")  # as bytes, so that line ends stay as they are
     name = hashlib.sha256(body).hexdigest()
     write_whole(folder("texts") / name, body)

@@ -6,7 +6,6 @@ worker dies, a question that had not begun is asked again, and one that had begu
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import time
@@ -29,6 +28,7 @@ from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError
 from analysis.home import folder, home
+from analysis.looking import LOOKING
 from analysis.status import JobRow, WorkerStatus
 from analysis.view_ref import QuestionRef
 
@@ -38,9 +38,6 @@ RECENT = 256 << 20
 """Bytes of recent answers that a client keeps, so that figures which share one do not ask twice."""
 _LEAST = 2_000
 """Bytes that the objects of any answer take beside its text and arrays."""
-LOOKING: contextvars.ContextVar[bool] = contextvars.ContextVar("looking", default=False)
-"""Whether the one for whom is asked may only look: the worker then answers what is small or kept, and starts, loads and
-writes nothing."""
 Message = tuple[dict[str, Any], dict[str, Any]]
 A = TypeVar("A")
 

@@ -29,12 +29,12 @@ from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.looking import ONLY_LOOKING
 from analysis.status import FROM_STORE, JobRecord
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
 LIMITS = {"live": 64, "stream": 16, "job": 32}
-ONLY_LOOKING = "This link lets you look at what is there, and this would start something. Ask for the other link."
 Emit = Callable[[dict[str, Any], Result | None], None]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from analysis import foreign
 from analysis.errors import UserError
 from analysis.home import folder
+from analysis.looking import refuse_change
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 
 MAX_PRESETS = 200
@@ -41,6 +42,7 @@ class Preset:
 
 def keep_preset(name: str, settings: SteeringSettings, generation: dict[str, Any]) -> str:
     """Keep a set-up under a name, replacing one of the same name; its key. Raises UserError."""
+    refuse_change()
     name = " ".join(name.split())
     if not name or len(name) > 60:
         raise UserError("Give the preset a name of at most 60 characters.", "preset")
@@ -86,7 +88,8 @@ def put_presets(fit: str, rows: Sequence[Any]) -> int:
 
 
 def delete_preset(key: str) -> None:
-    """Remove a preset; nothing happens if it is gone."""
+    """Remove a preset; nothing happens if it is gone. Raises UserError for one who may only look."""
+    refuse_change()
     if len(key) == 24 and key.isalnum():
         (folder("presets") / f"{key}.json").unlink(missing_ok=True)
 

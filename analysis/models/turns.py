@@ -1,12 +1,14 @@
 """A conversation as the tokens that a model reads: the prompt of each turn, and what was written in it.
 
-Turns are found in what the chat template makes of the whole conversation by the texts that were put into it, so that
-any template that shows them will do. A model without a template gets plain turns. Tokens that the model wrote itself
+Turns are found in what the chat template makes of the whole conversation: the conversation is rendered once more with
+marks in place of its texts, which tells what the template writes between them. So any template that shows the texts in
+their order will do. A model without a template gets plain turns. Tokens that the model wrote itself
 stay those tokens where the template repeats their text as it was; else the text is read again.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,29 +99,43 @@ def _in_template(
     messages = [{"role": "system", "content": system}] if system.strip() else []
     for turn, reply in zip(spoken, replies, strict=True):
         messages += [{"role": "user", "content": turn.user}, {"role": "assistant", "content": reply}]
+    contents = [message["content"] for message in messages[:-1]]
+    marked = [{**m, "content": f"TURN-{k}-9E2B-HERE"} for k, m in enumerate(messages[:-1])]
     text = chat_text(tokenizer, messages[:-1], field="turns")
-    found, at, begun = [], 0, 0
-    if system.strip():
-        at = text.index(system.strip()) + len(system.strip())
-    for turn, reply in zip(spoken[:-1], replies, strict=False):
-        user, said = turn.user.strip(), reply.strip()
-        at = text.find(user, at)
-        start = text.find(said, at + len(user)) if at >= 0 else -1
-        if start < 0:
-            raise UserError(
-                "The chat template of this model writes the turns of a conversation in another order, so they cannot "
-                "be told apart.",
-                "turns",
-            )
-        # As the model wrote it, if the template keeps the blanks around it.
-        blanks = len(reply) - len(reply.lstrip())
-        if text[start - blanks :].startswith(reply):
-            start, said = start - blanks, reply
-        found.append((text[begun:start], said))
-        begun = at = start + len(said)
+    ends = _ends(chat_text(tokenizer, marked, field="turns"), [m["content"] for m in marked], text, contents)
+    found, begun = [], 0
+    for start, end in ends[len(ends) % 2 == 0 :][1::2]:
+        found.append((text[begun:start], text[start:end]))
+        begun = end
     found.append((text[begun:], ""))
     thought = any(reply != turn.reply for turn, reply in zip(spoken[:-1], replies, strict=False))
     return found, (THINKING_NOTE,) if thought else ()
+
+
+def _ends(marked: str, marks: Sequence[str], text: str, contents: Sequence[str]) -> list[tuple[int, int]]:
+    """Where each content begins and ends in ``text``: between the pieces that the template writes itself, which
+    ``marked``, the same messages with marks in place of their contents, tells apart. So a short content is never taken
+    for a part of the template."""
+    any_mark = "|".join(map(re.escape, marks))
+    pieces = re.split(any_mark, marked)
+    orderly = re.findall(any_mark, marked) == list(marks)
+    at = len(pieces[0]) if orderly and text.startswith(pieces[0]) else -1
+    found: list[tuple[int, int]] = []
+    for number, content in enumerate(contents):
+        # As it was given, or with the blanks around it cut off, as many templates do.
+        ways = (content, content.strip(), content.lstrip(), content.rstrip()) if at >= 0 else ()
+        # The piece behind the last content ends the text.
+        behind = pieces[number + 1] if number + 1 < len(pieces) else ""
+        way = next((w for w in ways if text.startswith(w + behind, at)), None)
+        if way is None or (number + 1 == len(contents) and at + len(way + behind) != len(text)):
+            raise UserError(
+                "The chat template of this model writes the turns of a conversation in another order or changes them, "
+                "so they cannot be told apart.",
+                "turns",
+            )
+        found.append((at, at + len(way)))
+        at += len(way + behind)
+    return found
 
 
 def _plain(spoken: Sequence[Spoken], system: str) -> list[tuple[str, str]]:

@@ -117,6 +117,8 @@ def spanned_interventions(
     those on its thinking are left out."""
     start, written, end = place
     made = []
+    # Gates are told apart by identity, and one place takes so many: interventions that act alike share theirs.
+    gates: dict[tuple[Gate | None, int, int], Gate] = {}
     for intervention in interventions:
         where, gate = intervention.where, intervention.gate or Gate()
         low = written if where in ("generated", "thinking", "answer") else start
@@ -128,6 +130,9 @@ def spanned_interventions(
         phase = where in ("thinking", "answer")
         if low >= high or (where == "thinking" and not last):
             continue
-        gate = replace(gate, after=0, span=(low, high))
+        key = (intervention.gate, low, high)
+        if key not in gates:
+            gates[key] = replace(gate, after=0, span=(low, high))
+        gate = gates[key]
         made.append(replace(intervention, where=where if phase and last else "all", gate=gate))
     return made

@@ -97,7 +97,7 @@ def shell(pages: list[tuple[str, str]], default_model: dict[str, Any], *, lookin
             ),
             html.Main(
                 [
-                    html.P(LOOKING, className="attune-note", role="note", hidden=not looking),
+                    html.P(LOOKING, className="attune-note attune-looking", role="note", hidden=not looking),
                     prepare_card(),
                     dash.page_container,
                 ],

@@ -2,7 +2,7 @@
 
 The token comes in a link once and stays in a cookie, which is signed and not the token itself. A second token lets its
 holder look: pages, boards and kept results, and small questions to models in memory; no job, no text, nothing that
-loads or writes (:data:`analysis.engine.client.LOOKING` carries this to every question, whichever thread asks it).
+loads or writes (:mod:`analysis.looking` carries this to whatever works for the request).
 Wrong tokens are counted by address, and after some of them even a right one has to wait.
 """
 
@@ -23,7 +23,7 @@ from dash import Dash
 from flask import Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from analysis.engine.client import LOOKING
+from analysis.looking import LOOKING
 from components.kit.links import local
 
 FULL, LOOK = "full", "look"
@@ -77,7 +77,7 @@ class Attempts:
         """Count one."""
         with self._lock:
             if len(self._wrong) > 10_000:
-                self._wrong = {a: t for a, t in self._wrong.items() if self._clock() - t[-1] < _WHILE}
+                self._wrong = {a: t for a, t in self._wrong.items() if t and self._clock() - t[-1] < _WHILE}
             self._wrong.setdefault(address, deque(maxlen=_MOST)).append(self._clock())
 
     def _recent(self, address: str) -> deque[float]:
@@ -146,7 +146,8 @@ class Door:
         return self._keep(role, request.form.get("next", "/"))
 
     def _keep(self, role: str, to: str) -> AnyResponse:
-        answer = redirect("/" + to.lstrip("/\\"), 303)
+        inside = "/" + re.sub(r"[\x00-\x20\x7f]", "", to).lstrip("/\\")  # browsers step over control characters
+        answer = redirect(inside, 303)
         answer.set_cookie(
             self.cookie, self.sign(role), max_age=_KEPT, httponly=True, samesite="Lax", secure=request.is_secure
         )

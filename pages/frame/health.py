@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from analysis.status import WorkerStatus
 from pages.common import client
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 
@@ -41,7 +42,8 @@ def register_health(app: Dash) -> None:
     @server.after_request
     def count(response: Response) -> Response:
         route = str(request.url_rule) if request.url_rule is not None else "none"
-        asked.labels(route, request.method, response.status_code).inc()
+        method = request.method if request.method in METHODS else "other"  # anything in capitals is a method
+        asked.labels(route, method, response.status_code).inc()
         if "began" in g:  # not where an earlier check has refused
             took.labels(route).observe(time.perf_counter() - g.began)
         return response

@@ -219,9 +219,9 @@ def register_prepare(app: Dash, pages: Sequence[PageManifest]) -> None:
         try:
             chosen = (path,) if ctx.triggered_id == "prepare-page" else ()
             operation = PrepareModel(model, chosen, seconds)  # type: ignore[arg-type]  # checked there
+            begin_run(operation, session, link_to(path, model))
         except UserError as error:
             return refusal(error, PrepareModel), no_update, False, False
-        begin_run(operation, session, link_to(path, model))
         return None, "Starting …", True, True
 
     @app.callback(

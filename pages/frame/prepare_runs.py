@@ -12,6 +12,7 @@ import threading
 
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
+from analysis.looking import refuse_change
 from analysis.prepare.ops.prepare import PrepareModel
 from analysis.prepare.tickets import Ticket, begin, left_over
 from pages.common import client
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 
 def begin_run(operation: PrepareModel, session: str, link: str) -> None:
-    """Begin a run; it goes on without the page, and returns at once."""
+    """Begin a run; it goes on without the page, and returns at once. Raises UserError for one who may only look."""
+    refuse_change()
     _carry(begin(operation, link), session)
 
 

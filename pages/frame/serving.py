@@ -89,7 +89,7 @@ def _versioned(asked: Request, assets: Path) -> bool:
         return False
 
 
-def make_server(app: Dash, host: str, port: int) -> Any:
+def make_server(app: Dash, host: str, port: int, *, proxied: bool = False) -> Any:
     """The server, bound and not yet running: ``run()``, ``close()`` and ``effective_port`` are its interface.
 
     Raises OSError where the port is taken.
@@ -107,4 +107,7 @@ def make_server(app: Dash, host: str, port: int) -> Any:
         asyncore_use_poll=True,  # select knows no more than 1,024 files
         ident=None,
         clear_untrusted_proxy_headers=True,
+        # Whose address it is, and whether by TLS, is believed of a proxy on this machine alone.
+        trusted_proxy="127.0.0.1" if proxied else None,
+        trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"} if proxied else set(),
     )

@@ -52,8 +52,8 @@ def layout(**query: str) -> Node:
             html.Div([_list(), *_feature()], className="mlp-top attune-first"),
             dbc.Tabs(
                 [
-                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(reading_tab(state), tab_id="reading", label="A sentence"),
+                    dbc.Tab(_output(), tab_id="output", label="What it pushes"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Overlap"),
                     dbc.Tab(tree_tab(state), tab_id="tree", label="Tree"),
                     dbc.Tab(steer_tab(state), tab_id="steer", label="Steer"),

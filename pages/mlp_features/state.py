@@ -20,7 +20,7 @@ from pages.common import reply_of
 from pages.state import At, Model, Parsed, Partly, Prompt
 
 PATH = "/mlp-features"
-TABS = ("output", "reading", "overlap", "tree", "steer", "detection", "about", "fit")
+TABS = ("reading", "output", "overlap", "tree", "steer", "detection", "about", "fit")
 START_TEXT = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
 START_PROMPT = "I think that"
 START_CHAT = "Tell me what you think of the weather today."

@@ -60,8 +60,11 @@ def show_presets(
         except UserError as error:
             message = user_error(error.message, "preset-name" if error.field else None)
     elif isinstance(ctx.triggered_id, dict) and any(deleted):
-        for key in ctx.triggered_prop_ids.values():  # two that come as one
-            delete_preset(key["preset-delete"])
+        try:
+            for key in ctx.triggered_prop_ids.values():  # two that come as one
+                delete_preset(key["preset-delete"])
+        except UserError as error:
+            message = user_error(error.message)
     return _rows(), message
 
 

@@ -82,11 +82,12 @@ def test_validation_page_trains_the_toy_and_measures_the_invariants(open_page: C
     page.evaluate(QUIET)
     page.click("#toy-train")
     page.wait_for_function("() => /step [\\d,]+: accuracy/.test(document.querySelector('#toy-text').innerText)")
-    page.wait_for_selector("#toy-checks table")
+    page.wait_for_function("() => document.querySelector('#toy-text').innerText.startsWith('trained in')")
     words = page.inner_text("#toy-checks")
     assert "not as expected" not in words and words.count("as expected") >= 8
+    assert "come with Attune" in page.inner_text("#invariants")
     page.click("#measure")
-    page.wait_for_selector("#invariants table")
+    page.wait_for_function("() => !document.querySelector('#invariants').innerText.includes('come with Attune')")
     verdicts = page.inner_text("#invariants")
     assert "FAILS" not in verdicts and verdicts.count("holds") >= 9
     page.evaluate(QUIET)

@@ -90,6 +90,6 @@ def test_a_panel_has_its_control_and_an_empty_card_says_so(open_page: Callable[.
     assert pin.control is not None and 0 < pin.control["numbers"]["largest difference"] < 1e-3
     assert pin.stamps[0].operation == "DescribeModel" and [p["kind"] for p in pin.parts] == ["texts", "facts", "table"]
     store.close()
-    page.goto(server.url + "/validation")
-    page.locator('[data-pin="toy-spectra"]').click()
+    page.goto(server.url + "/mlp-features?tab=fit")  # a fit that nobody has made has no curve
+    page.locator('[data-pin="mlp-new-curve"]').click()
     expect(page.locator(PLACE)).to_have_text("There is nothing to pin yet.")

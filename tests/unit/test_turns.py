@@ -17,6 +17,8 @@ CHATML = (
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 TRIMS = CHATML.replace("{{ m.content }}", "{{ m.content | trim }}")
+DEFAULT = CHATML.replace("{% for", "<|system|>\nYou are an assistant.<|end|>\n{% for", 1)
+DOUBLED = CHATML.replace("{{ m.content }}", "{{ m.content }} {{ m.content }}")
 BACKWARDS = CHATML.replace("messages %}", "messages | reverse %}")
 TURNS = [Spoken("lamp and key", " a key\n"), Spoken("  Box A ", "Box B"), Spoken("key and lamp?")]
 
@@ -44,6 +46,21 @@ def test_the_tokens_spell_what_the_template_makes(template: str) -> None:
     assert text == want and script.stop == "" and script.notes == ()
     replies = [loaded.tokenizer.decode(list(turn.reply)) for turn in script.turns]
     assert replies == ([" a key\n", "Box B", ""] if template == CHATML else ["a key", "Box B", ""])
+
+
+@pytest.mark.parametrize("system", ["", "a"])
+def test_a_short_text_is_never_taken_for_a_part_of_the_template(system: str) -> None:
+    # "a" and "assistant" stand in the template's own words, before and between what was said.
+    loaded = model(DEFAULT)
+    spoken = [Spoken("an", "a"), Spoken("assistant", "s"), Spoken("a")]
+    script, _ = read(loaded, spoken, system)
+    parts = [tuple(loaded.tokenizer.decode(list(ids)) for ids in (t.prompt, t.reply)) for t in script.turns]
+    lead = f"<|system|>\n{system}<|end|>\n" if system else ""
+    assert parts == [
+        (f"<|system|>\nYou are an assistant.<|end|>\n{lead}<|user|>\nan<|end|>\n<|assistant|>\n", "a"),
+        ("<|end|>\n<|user|>\nassistant<|end|>\n<|assistant|>\n", "s"),
+        ("<|end|>\n<|user|>\na<|end|>\n<|assistant|>\n", ""),
+    ]
 
 
 def test_own_tokens_stay_where_the_text_stands_as_it_was_written() -> None:
@@ -77,6 +94,7 @@ def test_what_cannot_be_a_conversation_is_refused() -> None:
         (model(CHATML), [Spoken("lamp", " "), Spoken("?")], "reply of turn 1 is empty"),
         (model(CHATML), [Spoken("lamp", "key"), Spoken("")], "prompt is empty"),
         (model(BACKWARDS), TURNS, "in another order"),
+        (model(DOUBLED), TURNS, "or changes them"),
         (model(CHATML, 12), TURNS, "the limit here is 12"),
     ):
         with pytest.raises(UserError, match=words):

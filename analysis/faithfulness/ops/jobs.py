@@ -110,6 +110,13 @@ class FaithStudy(OfStudy[NewStudy]):
         for k, (tier, seed) in enumerate(wanted):
             of_part = portion(context.progress, span * k / len(wanted), span * (k + 1) / len(wanted))
             parts.append(make_part(reader, tier, seed, settings, of_part))
+        if not any(part.items for part in parts):
+            raise UserError(
+                f"Nothing could be certified in tier {', '.join(self.tiers)}: this model does not follow the examples, "
+                "so there is no item to try a measure on. Under Studies it can be asked for chains of its own, or "
+                "measured on rows from a file.",
+                "tiers",
+            )
         name = f"study-{hash_of([self.to_params(), loaded.facts.fingerprint])[:8]}"
         study = joined(
             parts, settings, _manifest(loaded, f"tiers {', '.join(self.tiers)}, {self.seeds} seeds", "the Studies tab")

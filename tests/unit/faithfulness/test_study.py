@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from analysis.engine.context import Context
 from analysis.engine.memory import Memory
+from analysis.engine.residents import Residents
+from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.faithfulness import library, organisms
 from analysis.faithfulness.ask import AnswerAsk, ask_of
@@ -19,9 +22,12 @@ from analysis.faithfulness.board import board, medians
 from analysis.faithfulness.edits import edited
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
+from analysis.faithfulness.ops.jobs import FaithStudy
 from analysis.faithfulness.parts import ALL, FORMS, Part, StudySettings, parts_of
 from analysis.faithfulness.study import Study, estimate_tokens, joined, matched
 from analysis.faithfulness.trace import MOST_PLACES, lines, traced
+from analysis.models.spec import ModelSpec
+from tests.unit.faithfulness.test_chains import loaded_bytes
 from tests.unit.faithfulness.test_items import Rule
 
 NAMES = [m.name for m in ALL]
@@ -260,3 +266,13 @@ def test_blind_readers_do_not_see_the_other_part() -> None:
     assert below.asks[-1] == AnswerAsk(ITEM.before, ITEM.question_text, (), ITEM.cue, ITEM.candidates)
     QuestionBlind(below).read([ask])
     assert below.asks[-1].question == "" and below.asks[-1].chain == ITEM.chain
+
+
+def test_a_study_without_any_item_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    residents = Residents(limit=1)
+    residents.put(loaded_bytes())  # weights at random follow no examples
+    asked = FaithStudy(ModelSpec("tiny"), seeds=1, problems=2, tiers=("1",))
+    with pytest.raises(UserError, match=r"Nothing could be certified in tier 1: .* Under Studies"):
+        Context(residents, ResultStore(tmp_path / "results")).perform(asked)
+    assert not list(tmp_path.rglob("study-*"))

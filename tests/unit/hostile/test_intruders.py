@@ -5,6 +5,7 @@ Each attempt goes to the whole app through Flask's own client, so that it passes
 
 from __future__ import annotations
 
+import contextvars
 import json
 import re
 from collections.abc import Iterator
@@ -14,8 +15,17 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from analysis.artefacts import write_whole
+from analysis.errors import UserError
+from analysis.looking import LOOKING
+from analysis.mfa.presets import delete_preset, keep_preset, presets
+from analysis.mfa.settings import SteeringSettings
+from analysis.models.spec import ModelSpec
+from analysis.prepare.ops.prepare import PrepareModel
 from app import Settings, create_app, greeting, tokens_for
+from pages.address import remember
 from pages.frame.access import Attempts, Tokens
+from pages.frame.prepare_runs import begin_run
 from pages.registry import pages
 
 FULL, LOOK = "f" * 64, "l" * 64
@@ -88,7 +98,7 @@ def test_a_wrong_token_opens_nothing(client: FlaskClient, given: str) -> None:
 
 
 def test_the_form_takes_the_token_and_leads_only_within_the_app(client: FlaskClient) -> None:
-    for to in ("//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil.example"):
+    for to in ("//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example"):
         answer = client.post("/access", base_url=HOME, data={"token": FULL, "next": to})
         assert answer.status_code == 303
         assert answer.location.startswith("/") and not answer.location.startswith(("//", "/\\"))
@@ -237,3 +247,24 @@ def test_the_proxy_may_ask_under_another_host(tmp_path: Path, monkeypatch: pytes
     for origin, status in (("https://lab.example", 200), ("https://evil.example", 403)):
         answer = client.post("/findings/api/pin", base_url="http://127.0.0.1:8050", json={}, headers={"Origin": origin})
         assert answer.status_code == status, origin
+
+
+def test_callbacks_change_nothing_for_who_may_look(
+    server: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the web process itself keeps or begins: presets, long texts, runs of Prepare; and in threads it begins."""
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    keep_preset("mine", SteeringSettings("block-10"), {})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    context = contextvars.copy_context()
+    context.run(LOOKING.set, True)
+    assert context.run(remember, "long " * 1_000) == ""
+    for change in (
+        lambda: keep_preset("mine", SteeringSettings("block-15"), {}),
+        lambda: delete_preset(next(p.key for p in presets() if p.own)),
+        lambda: begin_run(PrepareModel(ModelSpec(), (), 60.0), "s", "/steering"),
+        lambda: write_whole(tmp_path / "any", b"x"),
+    ):
+        with pytest.raises(UserError, match="You may look here"):
+            context.run(change)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

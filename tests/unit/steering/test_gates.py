@@ -15,7 +15,8 @@ from analysis.errors import UserError
 from analysis.models.batch import Row
 from analysis.models.sites import Site
 from analysis.steering import Add, load_setup, save_setup
-from analysis.steering.gates import Elsewhere, Gate, Projection
+from analysis.steering.conversation import spanned_interventions
+from analysis.steering.gates import Elsewhere, Gate, GatedSite, Projection
 from analysis.steering.plan import Plan
 from analysis.steering.rows import Arm
 from analysis.steering.setup import SteeringSetup
@@ -67,6 +68,16 @@ def test_rows_equal_single_runs_and_one_pass_with_all_gates(drawn: list[Any]) ->
         assert torch.allclose(
             in_one_pass(loaded, arm, [s.token for s in text]), torch.stack([s.logits for s in text]), atol=1e-4
         )
+
+
+def test_a_long_conversation_steered_in_each_turn_has_one_gate_a_turn_and_place() -> None:
+    own = Gate(reading=Projection(Site(0), B), threshold=0.1)
+    steer = [Add(Site(1), v) for v in (A, B, C)] + [Add(Site(1), v, gate=own) for v in (A, B)]
+    made = [i for n in range(25) for i in spanned_interventions(steer, (20 * n, 20 * n + 5, 20 * n + 20), last=n == 24)]
+    assert len(made) == 125 and len({i.gate for i in made}) == 50
+    assert [i.gate.span for i in made[5:10] if i.gate] == [(20, 40)] * 5
+    assert [i.gate.reading is own.reading for i in made[:5] if i.gate] == [False] * 3 + [True] * 2
+    GatedSite(made, lambda some: None)  # more gates than one place takes are refused
 
 
 def test_closed_gates_are_the_unsteered_text_bit_for_bit() -> None:
