@@ -119,6 +119,13 @@ def test_stop_ends_the_text_and_the_next_one_begins(steering: Page) -> None:
     page.click("#write")
     page.wait_for_function("() => document.querySelector('#stream-state').innerText.endsWith('a second.')")
     assert 1 <= page.locator("#steered-text span").count() <= 6
+    first = page.locator("#steered-text span").first
+    before = first.inner_text()
+    first.click()
+    other = page.locator("#alternatives button[data-go-on]").first
+    other.click()
+    page.wait_for_selector("#steered-text .attune-swapped")
+    assert page.locator("#steered-text span").first.inner_text() != before
 
 
 def test_search_second_region_control_and_comparison(steering: Page) -> None:
@@ -187,6 +194,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     again = open_page(page.url)
     again.wait_for_selector("#card-title:has-text('sweet things')")
     assert again.input_value("#steer-prompt") == page.input_value("#steer-prompt")
+    assert again.text_content(".attune-turn") == page.text_content(".attune-turn")
     for one in (page, again):  # the address follows the sliders, a moment after the card
         one.wait_for_function("location.search.includes('steer=')")
     query = [json.loads(parse_qs(urlsplit(p.url).query)["steer"][0]) for p in (page, again)]
