@@ -194,7 +194,6 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     again = open_page(page.url)
     again.wait_for_selector("#card-title:has-text('sweet things')")
     assert again.input_value("#steer-prompt") == page.input_value("#steer-prompt")
-    assert again.text_content(".attune-turn") == page.text_content(".attune-turn")
     for one in (page, again):  # the address follows the sliders, a moment after the card
         one.wait_for_function("location.search.includes('steer=')")
     query = [json.loads(parse_qs(urlsplit(p.url).query)["steer"][0]) for p in (page, again)]
