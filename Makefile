@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# Half of the time of an installation went into compiling modules that nobody imports; those that are, are compiled then.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check -qq install --no-compile -c constraints.txt
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
-# Each process of a test run would compile every module anew where this is set.
+# Where this is set, each process would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 # glibc then keeps freed buffers for the next tensor; asking the kernel anew each time is dear on virtual machines.
 export MALLOC_MMAP_THRESHOLD_ ?= 4294967295
@@ -29,13 +30,13 @@ $(VENV)/python.stamp:
 
 $(VENV)/ready.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Installing what Attune needs (a few minutes the first time)"
-	@$(PIP) install -c constraints.txt torch
-	@$(PIP) install -c constraints.txt -e .
+	@$(INSTALL) torch
+	@$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Installing what Attune and its tests need (a few minutes the first time)"
-	@$(PIP) install -c constraints.txt torch -e ".[dev]"
+	@$(INSTALL) torch -e ".[dev]"
 	@$(BIN)/python scripts/chromium.py
 	@touch $(VENV)/ready.stamp $@
 

@@ -4,6 +4,8 @@
   const { byId, download, element, none, on, read, register, save, set, turn } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
   const EMPTY = { nodes: [], leaf: null, other: null, system: "" };
+  const MARKS = 190_000; // brackets and commas of a large body that the server takes (pages/frame/security.py), about
+  let talk = 0; // number of the conversation on screen: what was asked in another one is not put into it
   let branch = null; // { parent }: where the next turn begins, if not at the end of the path
   let editing = null; // id of the turn whose reply is being edited
 
@@ -20,6 +22,8 @@
     const next = children(nodes, id);
     return next.length ? end(nodes, next[next.length - 1].id) : id;
   }
+  /** Ids of tokens are one string in the store: it goes to the server whole, which counts commas. */
+  const idsOf = (text) => (text ? text.split(" ").map(Number) : []);
   const leaves = (nodes) => nodes.filter((n) => !children(nodes, n.id).length);
 
   // ---- what a turn was steered with ----
@@ -41,6 +45,7 @@
     const brothers = children(nodes, n.parent), place = brothers.indexOf(n);
     const head = [element("strong", {}, "Turn " + number), " · " + how(n.steer) + (n.ids.length ? "" : ", typed")];
     if (n.kl !== undefined) head.push(" · KL " + n.kl.toFixed(3) + " nats a token");
+    if (n.system !== undefined && n.system !== chat().system) head.push(" · ", element("span", { title: n.system || "none" }, "written under another instruction"));
     const ways = brothers.length < 2 ? [] : [
       button("‹", "way", brothers[(place + brothers.length - 1) % brothers.length].id, { "aria-label": "the branch before" }),
       " " + (place + 1) + " of " + brothers.length + " ",
@@ -75,38 +80,52 @@
     return none();
   }
   function change(changes) {
-    save("conversation", { ...chat(), ...changes });
+    const next = { ...chat(), ...changes }, text = JSON.stringify(next);
+    if (text.length > 1_000_000 && text.split(/[[{,]/).length > MARKS) {
+      set("chat-unkept", { children: "Not in the address: the conversation is too long for it. Save it as a file." });
+    }
+    save("conversation", next);
     draw();
   }
   function add(fields, parent) {
     const { nodes } = chat();
     const id = nodes.reduce((most, n) => Math.max(most, n.id), -1) + 1;
     branch = null; editing = null;
-    change({ nodes: [...nodes, { id, parent, ids: [], base: "", base_ids: [], steer: {}, ...fields }], leaf: id });
+    change({ nodes: [...nodes, { id, parent, ids: "", base: "", base_ids: "", steer: {}, ...fields }], leaf: id });
   }
 
   // ---- asking ----
   function ask(user, parent, seed) {
     const { nodes } = chat(), number = (id) => read(id, "value");
     const steer = (read("chat-steer", "value") && read("steer", "data")) || {};
-    const turns = path(nodes, parent).map((n) => ({ user: n.user, reply: n.reply, ids: n.ids, steer: n.steer }));
+    const turns = path(nodes, parent).map((n) => ({ user: n.user, reply: n.reply, ids: idsOf(n.ids), steer: n.steer }));
     const system = read("chat-system", "value") || "";
     const params = { turns: [...turns, { user, steer }], system, count: number("count"), temperature: number("temperature"),
       top_p: number("top-p"), seed: seed === undefined ? number("seed") : seed };
     const model = read("model", "data");
     if (model) params.model = model;
     ["chat-now", "chat-colours"].forEach((id) => set(id, { hidden: false }));
-    save("chat-wanted", { params, parent, user, turn: turn() });
+    save("chat-wanted", { params, parent, user, talk, turn: turn() });
   }
   function ended(line, asked) {
-    const { params, parent, user } = asked, { count, temperature, top_p, seed } = params;
+    const { params, parent, user } = asked;
+    if (asked.talk !== talk || (parent !== null && !at(chat().nodes, parent))) return;
+    const { count, temperature, top_p, seed } = params;
     set("chat-user", { value: "" });
     set("chat-room", { children: [...line.notes, line.reused ? line.reused + " of " + line.tokens + " tokens before the reply were not read again." : ""].filter(Boolean).join(" ") });
     save("conversation", { ...chat(), system: params.system });
-    add({ user, reply: line.steered.text, ids: line.steered.ids, base: line.base.text, base_ids: line.base.ids,
+    add({ user, reply: line.steered.text, ids: line.steered.ids.join(" "), base: line.base.text, base_ids: line.base.ids.join(" "), system: params.system,
       steer: params.turns[params.turns.length - 1].steer, how: { count, temperature, top_p, seed }, kl: line.steered.mean_kl }, parent);
   }
   const writer = attune.writer("chat-", ["base", "steered"], () => {}, ended);
+  /** A question of the conversation on screen; one that was checked while another was begun is not asked. */
+  const write = (asked, session) => (asked && asked.talk !== talk ? none() : writer.write(asked, session));
+  /** Another conversation comes on screen: what is written for this one has no place there. */
+  function leave() {
+    talk += 1;
+    branch = editing = null;
+    return writer.stop(1);
+  }
   function send() {
     const user = read("chat-user", "value") || (byId("chat-user") || {}).value || "";
     ask(user, branch ? branch.parent : chat().leaf);
@@ -118,7 +137,7 @@
     set("chat-user", { value: box.value });
     send();
   });
-  on("click", "#chat-new", () => { branch = editing = null; change({ ...EMPTY, system: chat().system }); });
+  on("click", "#chat-new", () => { leave(); change({ ...EMPTY, system: chat().system }); });
   on("click", "#chat-save", () => {
     const body = { kind: "attune conversation", format: 1, model: read("model", "data") || null, conversation: chat() };
     download("conversation.attune.json", "application/json", JSON.stringify(body, null, 1));
@@ -127,10 +146,10 @@
     way: (n, nodes) => change({ leaf: end(nodes, n.id) }),
     user: (n) => { branch = { parent: n.parent }; set("chat-user", { value: n.user }); draw(); byId("chat-user").focus(); },
     reply: (n) => { editing = n.id; draw(); byId("chat-edit").focus(); },
-    keep: (n) => add({ user: n.user, reply: byId("chat-edit").value, steer: n.steer }, n.parent),
+    keep: (n) => add({ user: n.user, reply: byId("chat-edit").value, steer: n.steer, system: n.system }, n.parent),
     leave: () => { editing = null; draw(); },
     again: (n) => ask(n.user, n.parent, n.how && n.how.seed === read("seed", "value") ? n.how.seed + 1 : undefined),
-    base: (n) => add({ user: n.user, reply: n.base, ids: n.base_ids, steer: {} }, n.parent),
+    base: (n) => add({ user: n.user, reply: n.base, ids: n.base_ids, steer: {}, system: n.system }, n.parent),
     end: () => { branch = null; draw(); },
   };
   on("click", "[data-chat]", (pressed) => {
@@ -146,5 +165,5 @@
     if (data && data.system && !now) set("chat-system", { value: data.system });
     return draw();
   }
-  register("attune", { compareChat: compare, drawChat: opened, paintChat: writer.paint, startChat: writer.write, stopChat: writer.stop });
+  register("attune", { compareChat: compare, drawChat: opened, leaveChat: leave, paintChat: writer.paint, startChat: write, stopChat: writer.stop });
 })();

@@ -145,10 +145,17 @@
   }
 
   // Dash gives the focus to the option that is chosen; here one types a word first.
-  on("click", "#region-pick", () => setTimeout(() => {
-    const search = document.querySelector(".dash-dropdown-content .dash-dropdown-search");
-    if (search) search.focus();
-  }, 60));
+  on("click", "#region-pick", () => {
+    let left = 40, stays = 0; // looks; those at which it has the focus already
+    const look = () => {
+      const search = document.querySelector(".dash-dropdown-search");
+      if (search && document.activeElement === search) stays += 1;
+      else if (search) search.focus({ preventScroll: true });
+      left -= 1;
+      if (left && stays < 2) setTimeout(look, 50);
+    };
+    look();
+  });
 
   // ---- lists: one listener for all their buttons ----
   on("click", "[data-choose], [data-add], [data-use]", (button) => {

@@ -21,15 +21,16 @@ MAX_JSON = 30_000_000
 _HASH = re.compile(r"@[0-9a-f]{64}")
 
 
-def remember(text: str) -> str:
-    """What stands for a prompt in an address: itself, or ``@hash`` of a file that holds it."""
-    if len(text) <= LONG_TEXT and not text.startswith("@"):
+def remember(text: str, longest: int = LONG_TEXT) -> str:
+    """What stands for a text in an address: itself up to ``longest`` characters, else ``@hash`` of a file with it."""
+    if len(text) <= longest and not text.startswith("@"):
         return text
     if LOOKING.get():
         return ""  # who may only look leaves no files; the address goes without the text
     body = text.encode("utf-8", "replace")  # as bytes, so that line ends stay as they are
     name = hashlib.sha256(body).hexdigest()
-    write_whole(folder("texts") / name, body)
+    if not recall("@" + name):
+        write_whole(folder("texts") / name, body)
     return "@" + name
 
 

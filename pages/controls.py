@@ -113,8 +113,10 @@ CONTROLS: dict[str, Table] = {
     "ExplainTokens": _FIT | {"text": "explain-text", "prompt": "explain-text"},
     "SteerNext": _STEER,
     "SteerControls": _STEER | _CONTROLS,
-    "SteerText": _STEER | _CONTROLS | _WRITING | {"of": None, "begin": None},
-    "TokenAlternatives": _STEER | _CONTROLS | {"control": "control", "of": None, "ids": None},
+    "SteerText": _STEER | _CONTROLS | _WRITING | {"equal": "control-equal", "of": None, "begin": None},
+    "TokenAlternatives": _STEER | _CONTROLS | {
+        "control": "control", "equal": "control-equal", "of": None, "ids": None,
+    },
     "ChatTurn": _MODEL | {
         "turns": "chat-user", "prompt": "chat-user", "system": "chat-system", "after": "gate-after",
         "gate": "gate-value", "steer": None, "seed": "seed", **_WRITING,

@@ -31,6 +31,10 @@ from analysis.shelf import is_name
 
 PREFIX = "fit."
 _METADATA = "attune_fit"
+_WHOLE = (
+    "This set-up acts while a region is responsible, among all of its regions, of the fit {fit}, which is not here. "
+    "Open the fit first, or save the set-up without the gate."
+)
 _DAMAGED = "The regions that came with this set-up cannot be read. Save the set-up again."
 
 
@@ -91,16 +95,33 @@ def part_in(body: bytes) -> Brought | None:
 
 def keep_part(part: Brought, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
     """Put the part of a fit that came with a set-up on the shelf, unless it is there; the set-up on its regions. None
-    for one of other weights. Raises UserError("file") for one that cannot be used."""
+    for one of other weights. Raises UserError("file") for one that cannot be used, or whose gate asks how far a region
+    is responsible among all of the fit: of a part nobody can say."""
     if part.manifest.get("fingerprint") != fingerprint:
         return None
     places = {region: place for place, region in enumerate(part.regions)}
-    if any(r.region not in places for r in steer.regions):
+    if any(region not in places for region in regions_of(steer)):
         raise UserError(_DAMAGED, "file")
+    gate = steer.gate
+    if gate is not None and gate.kind == "responsibility":
+        raise UserError(_WHOLE.format(fit=part.manifest["part_of"].get("fit", "its fit")), "file")
     if REGION_SETS.find(part.name) is None:
         _check(part.name, part.arrays, part.manifest)
         REGION_SETS.save(REGION_SETS.own() / part.name, part.arrays, part.manifest)
-    return replace(steer, fit=part.name, regions=tuple(replace(r, region=places[r.region]) for r in steer.regions))
+    return replace(
+        steer,
+        fit=part.name,
+        regions=tuple(replace(r, region=places[r.region]) for r in steer.regions),
+        gate=None if gate is None else replace(gate, region=places[gate.region]),
+    )
+
+
+def regions_of(steer: SteeringSettings) -> list[int]:
+    """The regions of its fit that a set-up needs, each once: those that it steers with, and that on whose direction its
+    gate looks."""
+    gate = steer.gate
+    read = [gate.region] if gate is not None and gate.kind == "projection" else []
+    return list(dict.fromkeys([*(row.region for row in steer.regions), *read]))
 
 
 def _names_part(name: Any) -> bool:

@@ -25,6 +25,7 @@ from analysis.snmf.answers.factorization import (
     TokenLogit,
 )
 from analysis.snmf.describe import NEAR, PER_PASSAGE
+from analysis.spoken import counted
 
 if TYPE_CHECKING:
     from analysis.snmf.library import Factorization
@@ -131,11 +132,10 @@ def detection_of(fit: Factorization, row: dict[str, Any]) -> Detection:
 
 
 def _sentence(fit: Factorization, feature: int, row: dict[str, Any]) -> str:
-    neurons = len(fit.neurons(feature))
-    unit = "neurons" if fit.site.kind == "mlp_hidden" else "dimensions"
+    kept = counted(len(fit.neurons(feature)), "neuron" if fit.site.kind == "mlp_hidden" else "dimension")
     theme = f" {row['purity']:.0%} of its activation lies on passages about {row['theme']}." if row["theme"] else ""
     return (
-        f"Feature {feature}: {neurons} {unit}, active on {row['active']:.1%} of the tokens, which come from "
+        f"Feature {feature}: {kept}, active on {row['active']:.1%} of the tokens, which come from "
         f"{row['texts']:.0f} passages, effectively.{theme} Contexts: the largest activations, at most {PER_PASSAGE} of "
         "one passage; beside them, tokens drawn evenly from all on which it is active."
     )

@@ -42,7 +42,7 @@ def next_tokens(answer: NextTokens, theme: str) -> Figure:
         bargap=0.25,
         annotations=notes,
         yaxis={"autorange": "reversed", "type": "category", "ticksuffix": " "},
-        xaxis={"title": {"text": "probability of the next token"}, "range": [0, top * 1.05]},
+        xaxis={"title": {"text": "probability"}, "range": [0, top * 1.05]},
         legend={"orientation": "h", "xref": "container", "x": 0.02, "yref": "container", "y": 1, "yanchor": "top"},
         margin={"l": 96, "r": 46, "t": 28, "b": 40},
         uirevision="next",

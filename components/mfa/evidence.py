@@ -19,8 +19,11 @@ def control_name(options: TextsOptions) -> str:
     return _CONTROLS.get(options.control, "control text")
 
 
-def control_said(options: TextsOptions, note: str) -> str:
-    """Which push the third text is written with, and how strong it is. ``note``: what the answer says of it."""
+def control_said(equal: str, options: TextsOptions, note: str) -> str:
+    """Which push the third text is written with, and how strong it is: of the set-up's length, or at its KL. ``note``:
+    what the answer says of it."""
+    if equal == "kl":
+        return f"{control_name(options)} at the set-up's KL ({note})"
     name = f"{control_name(options)} of the same length"
     return f"{name} ({note})" if options.control == "region" and note else name
 

@@ -10,7 +10,7 @@ from components.kit.colouring import colour_row
 from components.kit.types import Json, Node
 from pages.common import ask_for
 
-_SHARED = ("model", "text", "chat", "steer", "control", "seed", "positive", "negative")
+_SHARED = ("model", "text", "chat", "steer", "control", "seed", "positive", "negative", "equal")
 """What the question of a token takes from that of its texts."""
 
 

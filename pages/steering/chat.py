@@ -51,11 +51,13 @@ def chat_tab() -> Node:
                 className="attune-card-head attune-row",
             ),
             html.Div(
-                "Each turn is read and written under the set-up of the sliders at that time, and stays so. Tokens, "
-                "temperature, top-p and seed as above. Every reply is also written unsteered, after the same turns.",
+                "Each turn is read and written under the set-up of the sliders at that time, and stays so; a changed "
+                "instruction is read before all turns. Tokens, temperature, top-p and seed as above. Every reply is "
+                "also written unsteered, after the same turns.",
                 className="attune-note",
             ),
             html.Div(id="chat-said", **{"aria-live": "polite"}),
+            html.Div(id="chat-unkept", className="attune-note", role="status"),
             dbc.Label("Instruction before the conversation", html_for="chat-system", className="visually-hidden"),
             dbc.Input(id="chat-system", size="sm", maxLength=5000, placeholder="An instruction before it, or none"),
             html.Div(id="chat-list", className="attune-chat"),
@@ -120,13 +122,15 @@ def ask(wanted: Json) -> tuple[Json, Node]:
     return {**wanted, "operation": "ChatTurn", "params": operation.to_params()}, None
 
 
-@callback(Output("chat-kept", "data"), Input("conversation", "data"))
-def keep(chat: Json) -> str:
-    """What stands for the conversation in the address."""
+@callback(Output("chat-kept", "data"), Output("chat-unkept", "children"), Input("conversation", "data"))
+def keep(chat: Json) -> tuple[str, str]:
+    """What stands for the conversation in the address, and why nothing does."""
     try:
-        return kept(conversation_of(chat)) if chat else ""
-    except UserError:  # more than can be kept: what is on screen stays there
-        return ""
+        name = kept(conversation_of(chat)) if chat else ""
+    except UserError as error:  # more than can be kept: what is on screen stays there
+        return "", f"Not in the address: {error.message} A file of it could not be opened either. Press New to go on."
+    lost = bool(chat and chat["nodes"]) and not name
+    return name, "Not in the address: who may only look leaves no files here. Save it as a file." if lost else ""
 
 
 @callback(
@@ -156,6 +160,7 @@ def open_file(contents: str | None, model: Json) -> tuple[Json, Node]:
 
 for _name, _output, _inputs in (
     ("startChat", Output("chat-sink", "title"), [Input("ask-chat", "data"), State("session", "data")]),
+    ("leaveChat", Output("chat-sink", "tabIndex"), [Input("chat-open", "contents")]),
     ("stopChat", Output("chat-sink", "lang"), [Input("chat-stop", "n_clicks")]),
     ("paintChat", Output("chat-sink", "dir"), [Input("chat-colour", "value")]),
     ("compareChat", Output("chat-sink", "role"), [Input("chat-other", "value")]),

@@ -38,6 +38,10 @@ CONTROL_TEXTS = [
     {"label": "a random direction", "value": "direction"},
     {"label": "difference of means", "value": "means"},
 ]
+EQUAL_TO = [
+    {"label": "of the same length", "value": "length"},
+    {"label": "at the same KL of the next token", "value": "kl"},
+]
 
 
 def live(state: SteeringState) -> Node:
@@ -187,6 +191,19 @@ def how_written(state: SteeringState) -> Node:
                     dbc.Label("third text", html_for="control"),
                     dcc.Dropdown(
                         CONTROL_TEXTS, "none", id="control", clearable=False, searchable=False, className="attune-pick"
+                    ),
+                    html.Div(
+                        dcc.Dropdown(
+                            EQUAL_TO,
+                            "length",
+                            id="control-equal",
+                            clearable=False,
+                            searchable=False,
+                            className="attune-pick",
+                        ),
+                        id="control-equal-row",
+                        role="group",
+                        **{"aria-label": "What the third text has in common with the set-up"},
                     ),
                 ],
                 className="attune-row attune-settings",

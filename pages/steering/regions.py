@@ -143,11 +143,11 @@ def draw_list(question: Json, words: str | None, order: str) -> tuple[Node, Json
 
 @callback(Output("region-pick", "options"), Input("regions", "data"), prevent_initial_call=True)
 def pick_options(question: Json) -> Json:
-    """All regions in the picker of the first screen, thematic ones first; a search meets what the list's does."""
+    """All regions in the picker of the first screen, thematic ones first; its search meets their names."""
     if not question:
         return []
     regions = ranked(reply_of(question).answer.regions, "theme")
-    return [{"label": r.label, "value": r.region, "search": f"{r.label} {r.words}"} for r in regions]
+    return [{"label": r.label, "value": r.region} for r in regions]
 
 
 clientside_callback(

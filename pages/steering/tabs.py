@@ -22,15 +22,15 @@ def tabs(open_tab: str) -> Node:
     return dbc.Tabs(
         [
             dbc.Tab(regions_tab(), tab_id="region", label="Regions"),
+            dbc.Tab(ladder.ladder_tab(), tab_id="ladder", label="Ladder"),
+            dbc.Tab(samples.samples_tab(), tab_id="samples", label="Samples"),
+            dbc.Tab(_controls(), tab_id="controls", label="Controls"),
             dbc.Tab(
                 html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
             ),
-            dbc.Tab(ladder.ladder_tab(), tab_id="ladder", label="Ladder"),
-            dbc.Tab(samples.samples_tab(), tab_id="samples", label="Samples"),
             dbc.Tab(sweep.sweep_tab(), tab_id="sweep", label="Sweep"),
             dbc.Tab(chat.chat_tab(), tab_id="chat", label="Conversation"),
             dbc.Tab(_token(), tab_id="token", label="What is this token?"),
-            dbc.Tab(_controls(), tab_id="controls", label="Controls"),
             dbc.Tab(_fit(), tab_id="fit", label="Fit another"),
             dbc.Tab(_keep(), tab_id="keep", label="Keep it"),
         ],
@@ -79,7 +79,8 @@ def _controls() -> Node:
                 html.P(
                     "Look at which tokens each push raises: the region is an explanation only if the random ones, at "
                     "equal distance from the mean activation, do not raise the same. If you give sentences, the "
-                    "difference of their means stands beside them.",
+                    "difference of their means stands beside them. In how many texts the theme appears, with "
+                    "intervals: tab Samples.",
                     className="attune-note",
                 ),
                 html.Div(

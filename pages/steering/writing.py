@@ -59,6 +59,7 @@ def propose_prompt(model: Json, start: Json, session: str) -> tuple[Typed, ...]:
     State("top-p", "value"),
     State("seed", "value"),
     State("control", "value"),
+    State("control-equal", "value"),
     State("positive", "value"),
     State("negative", "value"),
     State("ask-text", "data"),
@@ -67,7 +68,8 @@ def propose_prompt(model: Json, start: Json, session: str) -> tuple[Typed, ...]:
 )
 def ask(
     _clicks: int | None, steer: Json, on_release: bool, text: str | None, chat: bool, count: Typed, temperature: Typed,
-    top_p: Typed, seed: Typed, control: str, positive: str | None, negative: str | None, before: Json, model: Json,
+    top_p: Typed, seed: Typed, control: str, equal: str, positive: str | None, negative: str | None, before: Json,
+    model: Json,
 ) -> tuple[Json, Node]:  # fmt: skip
     """What the stream is to be asked; checked here, so that a refusal stands where the value was typed."""
     if not steer or (ctx.triggered_id == "steer" and not on_release):
@@ -75,7 +77,7 @@ def ask(
     try:
         operation = SteerText(
             spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer),
-            count, temperature, top_p, seed, control, positive or "", negative or "",
+            count, temperature, top_p, seed, control, positive or "", negative or "", equal=equal,
         )  # fmt: skip
     except UserError as error:
         return no_update, refusal(error, SteerText)
@@ -121,7 +123,7 @@ def show_readouts(question: Json, theme: str) -> Outputs:
     reply: Reply[SteeredTexts] = reply_of(question)
     options, texts = options_of(reply), reply.answer
     strengths = ", ".join(f"{strength:.3g}" for _, strength in options.strengths)
-    control = control_said(options, texts.control_note)
+    control = control_said(reply.question.params.get("equal", "length"), options, texts.control_note)
     return {
         "table": readouts(texts, "steered", f"control: {control}"),
         "base": figures_of(texts.base),
@@ -158,7 +160,7 @@ clientside_callback(
 )
 
 
-@callback(Output("control-panel", "hidden"), Input("control", "value"))
-def show_control(control: str) -> bool:
+@callback(Output("control-panel", "hidden"), Output("control-equal-row", "hidden"), Input("control", "value"))
+def show_control(control: str) -> tuple[bool, bool]:
     """The third text only takes room when there is one."""
-    return control == "none"
+    return control == "none", control == "none"

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from analysis.portable.header import header_bytes, read_arrays
-from tests.browser.conftest import PATIENCE, SHOTS, Server
+from tests.browser.conftest import SHOTS, Server
 from tests.browser.test_walk import barriers
 
 pytestmark = pytest.mark.browser
@@ -37,7 +37,6 @@ def choose(page: Page, button: str, file: Path) -> None:
 
 def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], server: Server, tmp_path: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
-    expect.set_options(timeout=PATIENCE)
     page = open_page("/steering", width=1280, height=720)
     page.wait_for_selector("#region-fit:has-text('block 10')")
     with page.expect_download() as download:

@@ -15,6 +15,19 @@ pytestmark = pytest.mark.browser
 SIZES = ((1280, 720), (1440, 900))
 FIRST_SCREEN = {
     "/attention": ("#query-strip", "#key-strip", "#answer", "#bars", "#prompt", "#grid"),
+    "/steering": (
+        "#region-pick",
+        "#sliders .attune-strength",
+        "#target",
+        "#steer-prompt",
+        "#write",
+        "#base-text",
+        "#steered-text",
+        "#steered-figures",
+        "#stream-state",
+        "#next",
+        "#next-price",
+    ),
     "/othello": ("#oth-play", "#oth-next", "#oth-belief-tpr", "#oth-edit-board", "#oth-after", "#oth-scale"),
     "/neurons": ("#nrn-list", "#nrn-banner", "#nrn-histogram", "#nrn-ends"),
     "/mlp-features": ("#mlp-list", "#mlp-contexts-top", "#mlp-contexts-random", "#mlp-neurons", "#mlp-evidence"),

@@ -83,7 +83,7 @@ def test_a_region_is_chosen_and_its_limit_found_on_the_first_screen(open_page: C
     assert page.evaluate("document.querySelector('#region-list').scrollTop") == place > 0
     # The picker above the sliders takes a word.
     page.click("#region-pick")
-    page.keyboard.type("space")
+    page.fill(".dash-dropdown-search", "space")
     page.locator(".dash-dropdown-option").first.click()
     page.wait_for_function(f"() => document.querySelector('{on}').innerText.startsWith('space')")
     expect(page.locator("#card-title")).to_contain_text("space")

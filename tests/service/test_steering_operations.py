@@ -345,6 +345,13 @@ def test_a_token_has_alternatives_and_the_text_goes_on_from_another(bench: Bench
     of_control = tuple(data["control"]["ids"][:3])
     third = bench.data(TokenAlternatives(SPEC, TEXT, False, settings, "control", of_control, "region", 5))
     assert third["kl"] == pytest.approx(data["control"]["kl"][2], rel=1e-2, abs=1e-4)
+    # At the KL of the set-up: as dear at the first token, and said; its alternatives are of the same push.
+    equal = written(bench, settings, control="direction", equal="kl")
+    assert equal["control"]["kl"][0] == pytest.approx(equal["steered"]["kl"][0], rel=0.05)
+    assert "times as long: KL" in equal["control_note"] and "not reached" not in equal["control_note"]
+    first = tuple(equal["control"]["ids"][:1])
+    asked = TokenAlternatives(SPEC, TEXT, False, settings, "control", first, "direction", 5, equal="kl")
+    assert bench.data(asked)["kl"] == pytest.approx(equal["control"]["kl"][0], rel=1e-2, abs=1e-4)
     other = next(i for i in found["ids"] if i != ids[at])
     again = written(bench, settings, begin=(*ids[:at], other))
     assert again["steered"]["ids"][: at + 1] == [*ids[:at], other] and len(again["steered"]["ids"]) == len(ids)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from analysis.errors import UserError
-from analysis.mfa.ops.steer import control_for
+from analysis.mfa.ops.control import control_for
 from analysis.models.sites import Site
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.contrasts.tokens import encode
@@ -44,7 +44,7 @@ def test_sentences_for_means_are_cut_and_the_page_says_how_many(monkeypatch: pyt
     assert sentence_limit(SHORT) == 64 and sentences_cut(SHORT, [long, short, " "]) == 1
     mean = encode_sentences_mean(SHORT, [long], Site(0))
     assert torch.equal(mean, encode_sentences_mean(SHORT, [long[:64]], Site(0)))
-    monkeypatch.setattr("analysis.mfa.ops.steer.difference", lambda *_: mean)
+    monkeypatch.setattr("analysis.mfa.ops.control.difference", lambda *_: mean)
     monkeypatch.setattr("analysis.mfa.steering.direction_like", lambda *_: [])
     asked = SimpleNamespace(positive=f"{long}\n{short}", negative=long, steer=None)
     nothing: Any = None

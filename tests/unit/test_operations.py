@@ -55,6 +55,7 @@ NAMES = sorted(catalogue.NAMES)
 
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
+    "equal": "kl",
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
     **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),

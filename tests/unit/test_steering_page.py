@@ -37,11 +37,12 @@ from analysis.models.spec import ModelSpec
 from analysis.steering.answers import NextTokens, WrittenText
 from analysis.view_ref import QuestionRef, ViewRef
 from components.kit.next_tokens import next_tokens
-from components.kit.readouts import readouts
+from components.kit.readouts import figures_of, readouts
 from components.kit.view import NoOptions, View, view_called
 from components.kit.written import TextsOptions
 from components.mfa import region_figures, steering_figures
 from components.mfa.card import factor_effects, region_card, region_effects
+from components.mfa.evidence import control_said
 from components.mfa.region_figures import MapOptions, TokenOptions
 from components.mfa.region_list import matching, ranked, region_rows, themeless, why_met
 from components.mfa.sliders import END, Zone, more_options, region_sliders, usual_zone
@@ -493,6 +494,14 @@ def test_a_click_in_the_figure_of_a_longer_text_means_the_last_token_of_this_one
     monkeypatch.setattr(tokens, "reply_of", lambda _: Reply(PARTS, question))
     press, problem = tokens.steer_like(1, dataclasses.asdict(question), 150, "f")
     assert problem is None and press == {"kind": "factors", "region": 1, "factors": [], "turn": 1}
+
+
+def test_a_control_text_says_which_push_it_is_and_how_strong() -> None:
+    region, direction = TextsOptions(control="region"), TextsOptions(control="direction")
+    assert control_said("length", region, "3: salt") == "random region of the same length (3: salt)"
+    assert control_said("length", direction, "the same distance") == "random direction of the same length"
+    assert control_said("kl", direction, "1.4 times as long").endswith("at the set-up's KL (1.4 times as long)")
+    assert figures_of(some_text(0.1), "strength 0.5") == "strength 0.5 · KL 0.20 per token · perplexity 5.5"
 
 
 def test_numbers_of_texts_stand_in_a_row_each() -> None:

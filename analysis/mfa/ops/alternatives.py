@@ -8,7 +8,8 @@ from typing import Annotated
 from analysis.engine.context import Context
 from analysis.errors import UserError
 from analysis.fields import Choice
-from analysis.mfa.ops.steer import CONTROLS, Seed, UnderSteering, check_sentences, control_for
+from analysis.mfa.ops.control import CONTROLS, Equal, check_sentences, control_text
+from analysis.mfa.ops.steer import Seed, UnderSteering
 from analysis.steering.answers import Alternatives
 from analysis.steering.room import TEXTS, check_written
 
@@ -24,6 +25,7 @@ class TokenAlternatives(UnderSteering[Alternatives]):
     seed: Seed = 0
     positive: str = ""
     negative: str = ""
+    equal: Equal = "length"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,5 +41,5 @@ class TokenAlternatives(UnderSteering[Alternatives]):
         loaded, fit, prompt = self.prepared(context)
         made = interventions_of(self.steer, fit)
         if self.of == "control" and self.control != "none":
-            made, _ = control_for(context, loaded, self, fit, self.control, self.seed)
+            made, _ = control_text(context, loaded, self, fit, prompt)
         return alternatives(loaded, prompt.ids, self.ids, made)

@@ -17,7 +17,8 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Real, Whole
 from analysis.mfa.answers.samples import Push, SampleArm, Samples, SampleText, Subject
-from analysis.mfa.ops.steer import Seed, UnderSteering, check_sentences, difference
+from analysis.mfa.ops.control import check_sentences, difference, largest_scale
+from analysis.mfa.ops.steer import Seed, UnderSteering
 from analysis.mfa.settings import SteeringSettings
 from analysis.steering.answers import WrittenText
 from analysis.steering.prompt import ReadPrompt
@@ -32,8 +33,6 @@ DRAWS = 4
 """Random regions, and random directions, that take turns over the seeds."""
 ROWS = 32
 """Texts in one batch at most; further seeds are written after them."""
-LARGEST = 8.0
-"""Times the set-up's strength up to which a control is looked for, where its mode knows no end of its own."""
 WORDS = 8
 """Tokens of a region without a theme that are counted."""
 
@@ -152,12 +151,6 @@ class SteerSamples(UnderSteering[Samples]):
             return Push(note, 1.0, price(1.0), True), made(1.0)
         nearest = strength_for_kl(price, target, high=largest_scale(self.steer))
         return Push(note, nearest.strength, nearest.kl, nearest.met), made(nearest.strength)
-
-
-def largest_scale(steer: SteeringSettings) -> float:
-    """How many times the strengths of a set-up can be taken: strengths of interpolation and projection end at 1."""
-    most = max((r.strength for r in steer.regions), default=0.0)
-    return 1 / most if steer.mode in ("interpolate", "project_out") and most else LARGEST
 
 
 def subject_of(loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings) -> Subject:

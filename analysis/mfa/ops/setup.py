@@ -44,7 +44,7 @@ class SaveSetup(Operation[SetupFile]):
     def run(self, context: Context) -> SetupFile:
         from analysis.mfa.carried import with_vectors
         from analysis.mfa.library import fit_for
-        from analysis.mfa.part import part_of, with_part
+        from analysis.mfa.part import part_of, regions_of, with_part
         from analysis.mfa.steering import interventions_of
         from analysis.steering import save_setup, setup_for
 
@@ -70,7 +70,7 @@ class SaveSetup(Operation[SetupFile]):
         )
         body = save_setup(None, setup)
         if self.steer.regions:
-            body = with_part(body, part_of(fit, [row.region for row in self.steer.regions]))
+            body = with_part(body, part_of(fit, regions_of(self.steer)))
         body = with_vectors(body, self.steer)
         name = f"{_file_name(self.steer, fit)}.attune.safetensors"
         return SetupFile(name, len(setup.interventions), np.frombuffer(body, np.uint8))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from analysis.answer import extended
 from analysis.engine.context import Context
-from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Flag, Real, Whole
 from analysis.mfa.answers.steering import Control, ControlTable, Presence, SteeredNext, SteeredTexts, Strength
+from analysis.mfa.ops.control import CONTROLS, Equal, check_sentences, control_for, control_text
 from analysis.mfa.ops.regions import checksum_of
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.prompts import check_prompt
@@ -25,13 +25,10 @@ from analysis.steering.prompt import ReadPrompt, next_token_shift, read_prompt
 from analysis.steering.room import TEXTS, TokenCount, check_written
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from analysis.mfa.library import RegionSet
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
 
-CONTROLS = ("none", "region", "direction", "means")
 A = TypeVar("A")
 Seed = Annotated[int, Whole(0, 2**31 - 1, words="The seed")]
 
@@ -131,56 +128,6 @@ class SteerControls(UnderSteering[ControlTable]):
         return ControlTable(tuple(rows), tuple(left_out), factors)
 
 
-def control_for(
-    context: Context, loaded: LoadedModel, on: Any, fit: RegionSet, kind: str, seed: int
-) -> tuple[list[Intervention], str]:
-    """The interventions of a control of ``on.steer``, and what to call it."""
-    from analysis.mfa.steering import direction_like, random_direction, random_region
-
-    if kind == "region":
-        made, drawn = random_region(on.steer, fit, seed)
-        return made, ", ".join(f"{k}: {fit.label(k)}" for k in drawn)
-    if kind == "direction":
-        return random_direction(on.steer, fit, seed), "the same distance in a random direction"
-    if not on.positive.strip() or not on.negative.strip():
-        raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
-    vector = difference(context, loaded, fit, on.positive, on.negative)
-    return direction_like(on.steer, fit, vector), "your two sets of sentences, at equal norm" + _cut(loaded, on)
-
-
-def _cut(loaded: LoadedModel, on: Any) -> str:
-    """How many sentences of either side were cut, as a clause; "" if none."""
-    from analysis.steering.controls import sentence_limit, sentences_cut
-
-    count = sum(sentences_cut(loaded, text.splitlines()) for text in (on.positive, on.negative))
-    return f"; {count} of them cut at {sentence_limit(loaded)} tokens" if count else ""
-
-
-def difference(context: Context, loaded: LoadedModel, fit: RegionSet, positive: str, negative: str) -> Tensor:
-    """Mean activation of the positive sentences minus that of the negative ones (D,), remembered."""
-    from analysis.steering.controls import encode_sentences_mean
-
-    key = hash_of(["means", loaded.facts.fingerprint, fit.site.to_dict(), positive, negative])
-    direction: Tensor | None = context.memory.get(key)
-    if direction is None:
-        sides = [[s.strip() for s in text.splitlines() if s.strip()] for text in (positive, negative)]
-        means = [encode_sentences_mean(loaded, side, fit.site) for side in sides]
-        direction = means[0] - means[1]
-        if not float(direction.norm()) > 0:
-            raise UserError("The two sides have the same mean activation. Write different sentences.", "negative")
-        context.memory.put(key, direction, direction.numel() * 4)
-    return direction
-
-
-def check_sentences(positive: str, negative: str) -> None:
-    """Raises UserError for sentences of the difference of means that cannot be used."""
-    for text, name in ((positive, "positive"), (negative, "negative")):
-        if not isinstance(text, str) or len(text) > 20_000:
-            raise UserError("Sentences for the difference of means: at most 20,000 characters on a side.", name)
-    if bool(positive.strip()) != bool(negative.strip()):
-        raise UserError("The difference of means needs sentences on both sides, one on a line.", "positive")
-
-
 def at_strength(steer: SteeringSettings, region: int, strength: float) -> SteeringSettings:
     """The set-up with that strength of one of its regions."""
     rows = [RegionSetting(r.region, strength, r.factors) if r.region == region else r for r in steer.regions]
@@ -231,6 +178,7 @@ class SteerText(UnderSteering[SteeredTexts]):
     negative: str = ""
     of: Annotated[str, Choice(TEXTS, words="The text that goes on from other tokens")] = "steered"
     begin: tuple[int, ...] = ()
+    equal: Equal = "length"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -246,7 +194,7 @@ class SteerText(UnderSteering[SteeredTexts]):
         arms: dict[str, list[Intervention]] = {"steered": interventions_of(self.steer, fit)}
         note = ""
         if self.control != "none" and not self.steer.idle:
-            arms["control"], note = control_for(context, loaded, self, fit, self.control, self.seed)
+            arms["control"], note = control_text(context, loaded, self, fit, prompt)
         texts = writer.write(arms, note)
         presence, readings = carried(loaded, fit, self.steer, prompt.ids, texts)
         return extended(SteeredTexts, texts, presence=presence, readings=readings)

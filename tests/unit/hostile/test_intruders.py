@@ -45,11 +45,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def client(server: Flask) -> FlaskClient:
+def client(server: Flask) -> Iterator[FlaskClient]:
     """A browser that was never here, of an address of its own."""
     made = server.test_client()
     made.environ_base["REMOTE_ADDR"] = f"10.0.0.{next(_numbers)}"
-    return made
+    yield made
+    LOOKING.set(False)  # requests of a test run in its own thread
 
 
 _numbers = iter(range(1, 250))

@@ -12,8 +12,8 @@ import torch
 from analysis import shelf as shelves
 from analysis.errors import UserError
 from analysis.mfa.library import REGION_SETS, RegionSet, save_fit
-from analysis.mfa.part import keep_part, part_in, part_of, with_part
-from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.part import keep_part, part_in, part_of, regions_of, with_part
+from analysis.mfa.settings import GateSetting, RegionSetting, SteeringSettings
 from analysis.mfa.steering import interventions_of
 from analysis.steering import SteeringSetup, load_setup, save_setup
 
@@ -31,7 +31,7 @@ def whole() -> RegionSet:
 def setup_file(fit: RegionSet, steer: SteeringSettings) -> bytes:
     """The file of a set-up with the part of its fit, as the page saves it."""
     setup = SteeringSetup("default", fit.manifest["fingerprint"], 576, tuple(interventions_of(steer, fit)))
-    return with_part(save_setup(None, setup), part_of(fit, [r.region for r in steer.regions]))
+    return with_part(save_setup(None, setup), part_of(fit, regions_of(steer)))
 
 
 def kept(body: bytes, steer: SteeringSettings, fingerprint: str) -> SteeringSettings | None:
@@ -116,3 +116,27 @@ def test_a_file_without_a_part_or_of_other_weights_brings_nothing(elsewhere: Cal
     setup = SteeringSetup("default", "0" * 20, 576, tuple(interventions_of(steer, fit)))
     assert kept(save_setup(None, setup), steer, fit.manifest["fingerprint"]) is None
     assert kept(setup_file(fit, steer), steer, "0" * 20) is None
+
+
+def test_a_gate_reads_the_same_region_in_the_part(elsewhere: Callable[[], None]) -> None:
+    fit = whole()
+    steer = SteeringSettings("six", REGIONS, gate=GateSetting("projection", 0, "below", 0.3))
+    body = setup_file(fit, steer)
+    before = interventions_of(steer, fit)[0].gate
+    elsewhere()
+    brought = kept(body, steer, fit.manifest["fingerprint"])
+    assert brought is not None and brought.gate == GateSetting("projection", 2, "below", 0.3)
+    assert [r.region for r in brought.regions] == [0, 1], "region 0 of the fit is the third of the part"
+    after = interventions_of(brought, REGION_SETS.read(REGION_SETS.own() / brought.fit))[0].gate
+    x = torch.randn(5, 576, generator=torch.Generator().manual_seed(0))
+    assert before is not None and before.reading is not None and after is not None and after.reading is not None
+    assert torch.allclose(before.reading.values(x), after.reading.values(x), atol=1e-5)
+
+
+def test_how_far_a_region_is_responsible_cannot_be_told_from_a_part(elsewhere: Callable[[], None]) -> None:
+    fit = whole()
+    steer = SteeringSettings("six", REGIONS, gate=GateSetting("responsibility", 4))
+    body = setup_file(fit, steer)
+    elsewhere()
+    with pytest.raises(UserError, match="among all of its regions"):
+        kept(body, steer, fit.manifest["fingerprint"])
