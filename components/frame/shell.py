@@ -135,11 +135,9 @@ def job_rows(jobs: list[JobRow], session: str, cleared: float = 0.0, now: float 
     rows = [_row(job, job.session == session, now) for job in long]
     if not rows:
         rows = [html.P("No jobs. Fitting a feature or a long reading makes one.", className="attune-note", key="none")]
-    if quick:
-        title = f"Done at once: {len(quick)}"
-        rows.append(
-            html.Details([html.Summary(title), *(_row(j, j.session == session, now) for j in quick)], key="quick")
-        )
+    if quick:  # not folded: the tray is drawn anew at every pulse, which would close a fold
+        rows.append(html.H3(f"Done at once: {len(quick)}", className="attune-note mt-3", key="quick"))
+        rows += [_row(job, job.session == session, now) for job in quick]
     return rows
 
 

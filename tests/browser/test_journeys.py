@@ -169,8 +169,6 @@ def test_the_job_tray_leads_to_what_was_read_and_the_way_back_keeps_it(page: Pag
     page.wait_for_function("t => (document.querySelector('#prompt') || {}).value === t", arg=text)
     page.wait_for_function("t => document.querySelector('#answer').innerText === t", arg=said)
     page.click("#tray-open")
-    page.wait_for_selector(".attune-job", state="attached")
-    page.evaluate("document.querySelectorAll('#tray details').forEach((part) => { part.open = true; })")
     job = page.locator(".attune-job").filter(has_text="Green tea").first
     with page.expect_navigation():
         job.locator("a").click()

@@ -15,7 +15,7 @@ def row(number: int, seconds: float, **more: object) -> JobRow:
     return JobRow(str(number), "Op", f"job {number}", "", "", **facts)  # type: ignore[arg-type]
 
 
-def test_what_was_done_at_once_is_folded_away() -> None:
+def test_what_was_done_at_once_stands_below_all_others() -> None:
     jobs = [
         row(1, 0.4),
         row(2, 30.0),
@@ -24,9 +24,9 @@ def test_what_was_done_at_once_is_folded_away() -> None:
         row(5, 0.2, state="failed", reason="why"),
         row(6, 0.2, state="running"),
     ]
-    *long, folded = job_rows(jobs, "", now=1000 + 7200)
-    assert [part.key for part in long] == ["2", "3", "5", "6"]
-    assert "Done at once: 2" in str(folded) and "job 1" in str(folded) and "job 4" in str(folded)
+    long = job_rows(jobs, "", now=1000 + 7200)
+    assert [part.key for part in long] == ["2", "3", "5", "6", "quick", "1", "4"]
+    assert "Done at once: 2" in str(long[4])
     assert "30 s, 2 h ago" in str(long[0]) and "0.2 s" in str(long[2]) and "ago" not in str(long[3])
 
 
