@@ -1,6 +1,6 @@
 // The Steering page in the browser: what the sliders say, at most one question in 60 ms, its lists, map and downloads.
 (function () {
-  const { byId, bytesOf, download, none, on, pickedFirst, read, register, save, set, triggered,
+  const { byId, bytesOf, download, none, on, pickedFirst, read, register, same, save, set, triggered,
     whenChanged } = window.dash_clientside.attune_kit;
   const attune = window.dash_clientside.attune;
 
@@ -202,7 +202,10 @@
   function takeCell(click, cells) {
     const point = click && click.points && click.points[0];
     if (!point || !cells) return none();
-    const r = Math.round(point.y), c = Math.round(point.x), { axes, layer, region } = cells;
+    const r = Math.round(point.y), c = Math.round(point.x), { axes, fit, layer, model, region } = cells;
+    if (fit !== read("region-fit", "value") || !same(model, read("model", "data"))) {
+      return "This sweep is of the fit “" + fit + "” of " + model.source + ". Open that one to take a cell of it.";
+    }
     const strength = (cells.strength[r] || [])[c];
     if (strength === null || strength === undefined) return "The KL is not reached in this cell.";
     const row = cells.rows[r], column = cells.columns[c], factors = [];
@@ -213,6 +216,9 @@
     set("mode", { value: cells.mode });
     set("layers", { value: own ? [] : [row] });
     set("own-block", { value: own });
+    set("where", { value: cells.where });
+    set("gate-kind", { value: "none" }); // a cell is measured without a gate
+    set("gate-after", { value: 0 });
     attune.press("on-sliders", { kind: "only", region, strength, factors });
     const place = cells.over === "blocks" ? "block " + row : "factors at " + row + " and " + column;
     return "On the sliders: region " + region + " at strength " + strength + ", " + place + ".";

@@ -95,14 +95,22 @@
   // ---- a token of a text that can be asked about: pressed, or walked to with the arrow keys and entered ----
   const asks = []; // { prefix, boxes: by id of a box the name of its text, colours }
   const HERE = "attune-here";
+  let shown = ""; // box and place of the token whose alternatives stand there; a second press on it closes them
   function pick(host, at) {
     const mine = asks.find((a) => a.boxes[host.id]);
     if (!mine || !byId(mine.prefix + "alternatives")) return;
     const of = mine.boxes[host.id];
     if (at < 0 || at >= mine.colours.count(of)) return;
     document.querySelectorAll("." + HERE).forEach((span) => span.classList.remove(HERE));
+    const ids = mine.colours.upTo(of, at), token = host.id + " " + ids.join(" ");
+    if (token === shown) {
+      shown = "";
+      save(mine.prefix + "token-pick", null);
+      return;
+    }
+    shown = token;
     host.children[at].classList.add(HERE);
-    save(mine.prefix + "token-pick", { of, ids: mine.colours.upTo(of, at), turn: turn() });
+    save(mine.prefix + "token-pick", { of, ids, turn: turn() });
   }
   const placeOf = (span) => Array.prototype.indexOf.call(span.parentNode.children, span);
   on("click", ".attune-written > .attune-piece", (span) => pick(span.parentNode, placeOf(span)));

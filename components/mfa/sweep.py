@@ -109,11 +109,14 @@ def sweep_figure(sweep: Sweep, theme: str) -> Figure:
     )  # fmt: skip
 
 
-def cells_of(sweep: Sweep) -> Json:
-    """What a click on a cell takes: its settings, and strengths by cell (None where the KL is not reached)."""
+def cells_of(sweep: Sweep, asked: Json) -> Json:
+    """What a click on a cell takes: its settings, and strengths by cell (None where the KL is not reached). ``asked``:
+    the parameters of the sweep, which say of which model and fit it is, and where it acts."""
     strengths = [[None if np.isnan(v) else round(float(v), 3) for v in row] for row in sweep.strength]
     names = ("over", "region", "layer", "mode", "axes", "rows", "columns")
-    return {name: getattr(sweep, name) for name in names} | {"strength": strengths}
+    steer = asked["steer"]
+    about = {"model": asked["model"], "fit": steer["fit"], "where": steer["where"]}
+    return {name: getattr(sweep, name) for name in names} | {"strength": strengths, **about}
 
 
 def _heatmap(sweep: Sweep, z: np.ndarray, name: str, number: int) -> dict[str, Any]:

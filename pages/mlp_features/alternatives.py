@@ -11,7 +11,7 @@ from components.kit.types import Json, Node
 from pages.common import ask_for
 
 _SHARED = ("model", "fit", "feature", "pole", "strength", "text", "baseline", "baseline_strength", "chat")
-_HINT = "Click a token to see what else could have stood there."
+_HINT = "Click a token to see what else could have stood there; click again to close."
 
 
 def stores() -> list[Node]:

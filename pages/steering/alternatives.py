@@ -59,7 +59,7 @@ clientside_callback(
 def show_alternatives(pick: Json, asked: Json, session: str) -> tuple[Node, str]:
     """The alternatives to a token that was pressed; none once other texts are written."""
     if ctx.triggered_id == "ask-text" or not pick or not asked:
-        return "Click a token to see what else could have stood there.", "attune-note"
+        return "Click a token to see what else could have stood there; click again to close.", "attune-note"
     params = asked["params"]
     shared = {name: params[name] for name in _SHARED if name in params}
     reply, panel = ask_for(

@@ -190,7 +190,8 @@ def show(grown: Json, level: Json, theme: str) -> Outputs:
         reply: Reply[Sweep] = reply_of(QuestionRef.from_dict(question))
     except UserError:
         return {"card": SWEEP.empty("This sweep is not kept any more. Start it again."), "cells": None, "level": None}
-    return {"card": content(sweep_map, reply, theme=theme), "cells": cells_of(reply.answer), "level": question}
+    cells = cells_of(reply.answer, reply.question.params)
+    return {"card": content(sweep_map, reply, theme=theme), "cells": cells, "level": question}
 
 
 clientside_callback(

@@ -119,6 +119,13 @@ def test_stop_ends_the_text_and_the_next_one_begins(steering: Page) -> None:
     page.click("#write")
     page.wait_for_function("() => document.querySelector('#stream-state').innerText.endsWith('a second.')")
     assert 1 <= page.locator("#steered-text span").count() <= 6
+    first = page.locator("#steered-text span").first
+    before = first.inner_text()
+    first.click()
+    other = page.locator("#alternatives button[data-go-on]").first
+    other.click()
+    page.wait_for_selector("#steered-text .attune-swapped")
+    assert page.locator("#steered-text span").first.inner_text() != before
 
 
 def test_search_second_region_control_and_comparison(steering: Page) -> None:

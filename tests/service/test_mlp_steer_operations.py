@@ -244,6 +244,19 @@ def test_a_token_has_the_features_activation_and_alternatives(bench: Bench) -> N
     assert again["steered"]["ids"][0] == data["base"]["ids"][0]
 
 
+def test_the_chat_template_is_put_around_the_prompt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.loaded.tokenizer, "chat_template", "Q: {{ messages[0]['content'] }} A:")
+    text = "the lamp"
+    ids = list(bench.loaded.tokenizer(f"Q: {text} A:")["input_ids"])
+    data = bench.data(FeatureText(SPEC, bench.name, 1, -1, 9.0, text, 8, temperature=0.8, seed=5, chat=True))
+    steps = generate_stream(
+        bench.loaded, ids, 8, temperature=0.8, top_p=0.95, seed=5, interventions=made(bench, "feature", 1, -1, 9.0)
+    )
+    assert data["steered"]["ids"] == [s.token for s in steps]
+    asked = FeatureEffect(SPEC, bench.name, 1, -1, 0.2, text)
+    assert bench.data(dataclasses.replace(asked, chat=True))["tokens"] == len(ids) > bench.data(asked)["tokens"]
+
+
 def test_strength_zero_writes_the_base_text_at_no_price(bench: Bench) -> None:
     data = bench.data(FeatureText(SPEC, bench.name, 1, 1, 0.0, TEXT, 10, seed=3))
     assert data["steered"]["ids"] == data["base"]["ids"] and "control" not in data

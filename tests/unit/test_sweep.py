@@ -23,6 +23,8 @@ SWEEP = Sweep(
     (" wine",), "wine", 3,
 )  # fmt: skip
 
+ASKED = {"model": {"source": "m"}, "steer": {"fit": "f", "where": "all"}}
+
 
 def test_the_region_and_its_null_share_one_scale_and_dots_mark_what_beats_it() -> None:
     drawing = sweep_map.draw(SWEEP, NoOptions(), "light")
@@ -43,7 +45,8 @@ def test_the_region_and_its_null_share_one_scale_and_dots_mark_what_beats_it() -
 def test_a_sweep_without_a_cell_has_no_claim() -> None:
     nothing = sweep_from(plain(SWEEP) | {name: [[None] * 2] * 2 for name in ("gain", "strength", "null", "null_high")})
     drawing = sweep_map.draw(nothing, NoOptions(), "dark")
-    assert drawing.control is None and drawing.numbers == {} and cells_of(nothing)["strength"] == [[None] * 2] * 2
+    assert drawing.control is None and drawing.numbers == {}
+    assert cells_of(nothing, ASKED)["strength"] == [[None] * 2] * 2
 
 
 def test_a_growing_sweep_survives_its_way_to_the_page() -> None:

@@ -71,7 +71,7 @@ class SteerSweep(UnderSteering[Sweep]):
             raise UserError("Choose two different factors.", "second")
         if self.over == "factors" and self.steer.mode not in ("add", "interpolate"):
             raise UserError("Local factors are swept with a centroid that is added or interpolated to.", "mode")
-        if self.steer.where == "generated":
+        if self.steer.where in ("generated", "thinking", "answer") or self.steer.after:
             raise UserError(
                 "A sweep reads the next token after the prompt, so positions of it must be steered.", "mode"
             )

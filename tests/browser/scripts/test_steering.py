@@ -191,7 +191,12 @@ def test_a_cell_of_a_sweep_goes_onto_the_controls(scripted: Scripted) -> None:
     cells = {
         "over": "blocks", "region": 7, "layer": 10, "mode": "add", "axes": [0, 2], "rows": [4, 10],
         "columns": [0.05, 1], "strength": [[0.2, None], [0.5, 0.9]],
+        "fit": "block-10", "model": {"source": "m"}, "where": "all",
     }  # fmt: skip
+    page.evaluate(
+        "() => { dash_clientside.set_props('region-fit', { value: 'block-10' });"
+        "dash_clientside.set_props('model', { data: { source: 'm' } }); }"
+    )
     take = "([click, cells]) => dash_clientside.attune.takeCell({ points: [click] }, cells)"
     assert page.evaluate(take, [{"x": 0, "y": 0}, cells]) == "On the sliders: region 7 at strength 0.2, block 4."
     assert page.evaluate("() => [props.layers.value, props['own-block'].value, props.mode.value]") == [
@@ -199,6 +204,9 @@ def test_a_cell_of_a_sweep_goes_onto_the_controls(scripted: Scripted) -> None:
         False,
         "add",
     ]
+    assert page.evaluate("() => ['where', 'gate-kind', 'gate-after'].map((n) => props[n].value)") == ["all", "none", 0]
+    other = page.evaluate(take, [{"x": 0, "y": 0}, cells | {"fit": "block-15"}])
+    assert other == "This sweep is of the fit “block-15” of m. Open that one to take a cell of it."
     assert page.evaluate(take, [{"x": 1, "y": 0}, cells]) == "The KL is not reached in this cell."
     factors = cells | {"over": "factors", "rows": [-3, 3], "columns": [-3, 3]}
     page.evaluate(take, [{"x": 1, "y": 1}, factors])
