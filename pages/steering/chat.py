@@ -56,7 +56,7 @@ def chat_tab() -> Node:
                 "also written unsteered, after the same turns.",
                 className="attune-note",
             ),
-            html.Div(id="chat-said", **{"aria-live": "polite"}),
+            html.Div(id="turns-said", **{"aria-live": "polite"}),
             html.Div(id="chat-unkept", className="attune-note", role="status"),
             dbc.Label("Instruction before the conversation", html_for="chat-system", className="visually-hidden"),
             dbc.Input(id="chat-system", size="sm", maxLength=5000, placeholder="An instruction before it, or none"),
@@ -135,7 +135,7 @@ def keep(chat: Json) -> tuple[str, str]:
 
 @callback(
     Output("conversation", "data"),
-    Output("chat-said", "children"),
+    Output("turns-said", "children"),
     Input("chat-open", "contents"),
     State("model", "data"),
     prevent_initial_call=True,

@@ -40,8 +40,8 @@ def test_a_proposed_block_is_one_that_the_model_has(layers: int) -> None:
 def test_forms_propose_what_the_operations_take(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (regions, features):
         monkeypatch.setattr(module, "facts_of", lambda *_: SMALL)
-    layer, tokens, count, factors = regions.propose(MODEL, "")
-    assert (layer, tokens, count, factors) == (6, 6_000, 64, 8)
+    layer, tokens, count, factors, proposed = regions.propose(MODEL, "")
+    assert (layer, tokens, count, factors, proposed) == (6, 6_000, 64, 8, 6)
     FitRegions(ModelSpec(), layer=layer, tokens=tokens, regions=count, factors=factors)
     layer, count, tokens = features.propose(MODEL, "")
     assert (layer, count, tokens) == (15, 64, 6_000)
@@ -50,7 +50,7 @@ def test_forms_propose_what_the_operations_take(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_slow_model_is_still_given_as_many_tokens_as_the_fit_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regions, "facts_of", lambda *_: replace(SMALL, seconds_per_token=30.0))
-    layer, tokens, count, factors = regions.propose(MODEL, "")
+    layer, tokens, count, factors, _ = regions.propose(MODEL, "")
     FitRegions(ModelSpec(), layer=layer, tokens=tokens, regions=count, factors=factors)
 
 
