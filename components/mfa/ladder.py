@@ -62,6 +62,8 @@ def limit_of(ladder: Ladder) -> Limit:
     base = ladder.base.perplexity
     if base is None:
         return Limit(None, None, "The unsteered text is empty: there is nothing to compare with. Ask for more tokens.")
+    if ladder.base_ended or any(rung.ended for rung in ladder.rungs):
+        return Limit(None, None, "A text was ended by hand, so where texts break cannot be told. Write them again.")
     rungs = sorted(ladder.rungs, key=lambda rung: rung.strength)
     good, broken = None, None
     for rung in rungs:

@@ -2,7 +2,8 @@
 
 What is counted is an option of the view and no part of the question, so another word is counted in the texts that are
 there. Seeds are the same in all arms; intervals of differences take the arms for independent all the same, which makes
-them rather too wide where texts of one seed resemble each other.
+them rather too wide where texts of one seed resemble each other. The intervals of a control are over texts: its few
+draws take turns, and how much draws differ is not in them.
 """
 
 from __future__ import annotations
@@ -46,9 +47,11 @@ class SamplesOptions:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm, counted: its share, and that minus the share of the unsteered texts, with its interval."""
+    """One arm, counted: its share, and that minus the share of the unsteered texts, with its interval. Of ``whole``
+    texts, that is; those which the reader has ended are shown and not counted."""
 
     arm: SampleArm
+    whole: Sequence[SampleText]
     share: Share
     beside: tuple[float, float, float] | None
     spans: Sequence[Sequence[Span]]
@@ -67,8 +70,10 @@ def counted_rows(samples: Samples, options: SamplesOptions) -> list[Row]:
     rows: list[Row] = []
     for arm in samples.arms:
         mine, spans = spans[: len(arm.texts)], spans[len(arm.texts) :]
-        share = Share(sum(map(bool, mine)), len(mine))
-        rows.append(Row(arm, share, difference(share, rows[0].share) if rows else None, mine))
+        pairs = [(text, found) for text, found in zip(arm.texts, mine, strict=True) if not text.ended]
+        share = Share(sum(bool(found) for _, found in pairs), len(pairs))
+        whole = [text for text, _ in pairs]
+        rows.append(Row(arm, whole, share, difference(share, rows[0].share) if rows else None, mine))
     return rows
 
 
@@ -134,6 +139,9 @@ def _sizes(samples: Samples) -> str:
         missed = sum(not push.met for push in arm.pushes)
         if missed:
             said.append(f"{missed} of {len(arm.pushes)} draws of “{arm.title}” do not reach that KL.")
+    ended = sum(bool(text.ended) for arm in samples.arms for text in arm.texts)
+    if ended:
+        said.append(f"{ended} of the texts were ended by hand and are not counted.")
     if samples.left_out:
         said.append(f"Left out, since nothing of this set-up can be drawn: {listed(samples.left_out)}.")
     own = samples.arms[1].pushes[0].kl
@@ -142,7 +150,9 @@ def _sizes(samples: Samples) -> str:
     else:
         draws = max(len(arm.pushes) for arm in samples.arms)
         how = f"The controls are brought to the set-up's KL of the next token, {own:.2g} nats"
-        how += f"; {draws} draws of each take turns." if draws > 1 else "."
+        how += (
+            f"; {draws} draws of each take turns, and an interval is over texts, not over draws." if draws > 1 else "."
+        )
     return " ".join([how, *said])
 
 
@@ -157,7 +167,7 @@ def _perplexity(texts: Sequence[SampleText]) -> float | None:
 
 
 def _cells(row: Row) -> tuple[str | float | int | None, ...]:
-    texts, (low, high) = row.arm.texts, row.share.interval
+    texts, (low, high) = row.whole, row.share.interval
     kl = _mean([push.kl for push in row.arm.pushes]) if row.arm.pushes else 0.0
     return (
         row.arm.title, f"{row.share.count} of {row.share.total}", row.share.value, low, high,
@@ -171,11 +181,20 @@ def _texts(rows: Sequence[Row], options: SamplesOptions) -> list[Texts]:
     made = []
     for row in rows:
         texts = tuple(
-            Text(f"{row.arm.title}, text {n + 1}", text.text, "" if n else options.text, _pieces(text.text, spans))
+            Text(
+                _title(row.arm, n, text),
+                text.text,
+                "" if n else options.text,
+                _pieces(text.text, spans),
+            )
             for n, (text, spans) in enumerate(zip(row.arm.texts, row.spans, strict=True))
         )
         made.append(Texts(row.arm.title, texts))
     return made
+
+
+def _title(arm: SampleArm, n: int, text: SampleText) -> str:
+    return f"{arm.title}, text {n + 1}" + (", ended by hand" if text.ended else "")
 
 
 def _pieces(text: str, spans: Sequence[Span]) -> tuple[tuple[str, float], ...]:
@@ -217,14 +236,14 @@ def samples_table(samples: Samples, options: SamplesOptions) -> Node:
     body = []
     for row in counted_rows(samples, options):
         low, high = row.share.interval
-        perplexity = _perplexity(row.arm.texts)
+        perplexity = _perplexity(row.whole)
         kl = [push.kl for push in row.arm.pushes]
         cells = [
             f"{row.share.count} of {row.share.total}",
             f"{100 * low:.0f} to {100 * high:.0f} %",
             "" if row.beside is None else "{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * part for part in row.beside)),
             f"{_mean(kl):.2f}" if kl else "0",
-            f"{_mean([text.mean_kl for text in row.arm.texts]):.2f}",
+            f"{_mean([text.mean_kl for text in row.whole]):.2f}",
             "no text" if perplexity is None else f"{perplexity:.1f}",
         ]
         note = "; ".join(push.note for push in row.arm.pushes) if row.arm.name not in ("base", "steered") else None

@@ -62,3 +62,6 @@ def test_the_limit_is_the_last_strength_before_the_first_text_that_breaks() -> N
     none = limit_of(replace(ladder, rungs=(at(0.2, 3.0), at(1.0, 4.0))))
     assert (none.strength, none.breaks) == (1.0, None) and "breaks" not in none.sentence.split("(")[0]
     assert limit_of(replace(ladder, base=replace(ladder.base, perplexity=None))).strength is None
+    ended = limit_of(replace(ladder, rungs=(at(0.2, 3.0), replace(at(0.4, 9.0), ended=True))))
+    assert (ended.strength, ended.breaks) == (None, None) and "ended by hand" in ended.sentence
+    assert "ended by hand" in limit_of(replace(ladder, base_ended=True)).sentence

@@ -59,3 +59,13 @@ def test_without_a_control_the_unsteered_texts_are_it_and_older_texts_are_refuse
     assert drawing.control and drawing.control.name == "unsteered"
     with pytest.raises(UserError, match="other texts"):
         samples_shares.draw(SAMPLES, SamplesOptions(digest=digest_of_samples(alone)), "dark")
+
+
+def test_a_text_that_its_reader_has_ended_is_shown_and_not_counted() -> None:
+    steered = SAMPLES.arms[1]
+    cut = replace(steered, texts=(steered.texts[0], replace(steered.texts[1], text="of", ended=True)))
+    drawing = samples_shares.draw(replace(SAMPLES, arms=(SAMPLES.arms[0], cut)), SamplesOptions(), "light")
+    table, _, column = drawing.parts
+    assert isinstance(table, Table) and table.rows[1][1] == "1 of 1"
+    assert "1 of the texts were ended by hand" in drawing.caption
+    assert isinstance(column, Texts) and column.texts[1].title.endswith("ended by hand")

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from analysis.answer import Incidental
+from analysis.answer import Absent, Incidental
 
 
 @dataclass(frozen=True)
 class SampleText:
     """One of many texts: its token ``ids`` and ``text``; ``mean_kl`` per token (nats), ``perplexity`` in the unsteered
-    model and ``repetition`` as of :class:`~analysis.steering.answers.WrittenText`."""
+    model and ``repetition`` as of :class:`~analysis.steering.answers.WrittenText`. ``ended``: its reader ended it, so
+    that it is counted nowhere: whoever ends dull texts would choose the share."""
 
     ids: tuple[int, ...]
     text: str
     mean_kl: float
     perplexity: float | None
     repetition: float
+    ended: Annotated[bool | None, Absent()] = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from analysis.answer import Incidental, Key
+from analysis.answer import Absent, Incidental, Key
 from analysis.mfa.settings import SteeringSettings
 from analysis.steering.answers import NextTokenShift, TokenReading, WrittenText, WrittenTexts
 
@@ -86,7 +86,7 @@ class ChatReply(WrittenTexts):
 class Rung:
     """One text of a ladder: the ``strength`` of its region, the KL (nats) of the next token after the prompt there, and
     what it carries of the region, ``presence``: its mean responsibility over the text. ``target``: the KL that was
-    wanted, None where strengths were; ``met``: whether it was reached."""
+    wanted, None where strengths were; ``met``: whether it was reached; ``ended``: its reader ended the text."""
 
     strength: float
     target: float | None
@@ -94,13 +94,14 @@ class Rung:
     met: bool
     text: WrittenText
     presence: float
+    ended: Annotated[bool | None, Absent()] = None
 
 
 @dataclass(frozen=True)
 class Ladder:
     """The same prompt at growing strengths of one ``region``, called ``label``, beside the unsteered text ``base``,
     whose own presence is ``base_presence``. ``rate``: tokens per second of all texts; ``done`` as of
-    :class:`~analysis.steering.answers.WrittenTexts`."""
+    :class:`~analysis.steering.answers.WrittenTexts`; ``base_ended`` as of a rung."""
 
     region: int
     label: str
@@ -110,6 +111,7 @@ class Ladder:
     rate: Annotated[float, Incidental()]
     sentence: str
     done: bool
+    base_ended: Annotated[bool | None, Absent()] = None
 
 
 @dataclass(frozen=True)

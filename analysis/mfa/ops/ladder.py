@@ -70,9 +70,11 @@ class SteerLadder(UnderSteering[Ladder]):
         texts, _ = writer.write_all(arms)
         present = {name: shares_in(loaded, fit, [self.region], prompt.ids, texts[name])[0] for name in (*names, "base")}
         rungs = tuple(
-            Rung(*place, texts[name], present[name]) for name, place in zip(names, places, strict=True)
+            Rung(*place, texts[name], present[name], context.ended(name) or None)
+            for name, place in zip(names, places, strict=True)
         )  # fmt: skip
         return Ladder(
             self.region, fit.label(self.region), texts["base"], present["base"], rungs, writer.rate,
             f"{len(rungs)} texts of up to {self.count} tokens in one batch, {writer.rate:.1f} tokens a second.", True,
+            context.ended("base") or None,
         )  # fmt: skip

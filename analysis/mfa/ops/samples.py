@@ -97,7 +97,10 @@ class SteerSamples(UnderSteering[Samples]):
             seeds=tuple(seeds),
             arms=tuple(
                 SampleArm(
-                    name, title, tuple(pushes), tuple(_sample(written[f"{name}-{n}"]) for n in range(self.samples))
+                    name,
+                    title,
+                    tuple(pushes),
+                    tuple(_sample(written[key], context.ended(key)) for key in (f"{name}-{n}" for n in places)),
                 )
                 for name, title, pushes, _ in arms
             ),
@@ -177,5 +180,5 @@ def subject_of(loaded: LoadedModel, fit: RegionSet, steer: SteeringSettings) -> 
     return Subject(", ".join(dict.fromkeys(names)), tuple(dict.fromkeys(words)), all_listed and bool(words))
 
 
-def _sample(text: WrittenText) -> SampleText:
-    return SampleText(text.ids, text.text, text.mean_kl, text.perplexity, text.repetition)
+def _sample(text: WrittenText, ended: bool) -> SampleText:
+    return SampleText(text.ids, text.text, text.mean_kl, text.perplexity, text.repetition, ended or None)
