@@ -99,7 +99,11 @@ class Study:
         self.loaded, self.fit, self.path = loaded, fit, path
         self.prompts = [list(loaded.tokenizer(text)["input_ids"]) for text in PROMPTS]
         self.caches = [PromptCache(loaded, ids, [fit.site.layer]) for ids in self.prompts]
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+        lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
+        if lines and not lines[-1].endswith("\n"):  # it was being written when the study was stopped
+            lines.pop()
+            path.write_text("".join(lines), "utf-8")
+        rows = [json.loads(line) for line in lines]
         self.kept: dict[tuple[str, int], dict[str, Any]] = {(row["theme"], row["seed"]): row for row in rows}
 
     def write(self, theme: Theme | None, seed: int) -> None:
@@ -191,10 +195,10 @@ def measured(
 
 
 def tables(chosen: Sequence[Theme], kept: Mapping[tuple[str, int], Any], seeds: int) -> dict[str, Any]:
-    """Rows by theme and arm, and the arms over all themes: mean share with its interval, themes and texts drawn anew,
-    and the same of each arm minus the random region."""
+    """Rows by theme and arm, and the arms over all themes: mean share with its interval, themes and prompts
+    drawn anew, and the same of each arm minus the random region."""
     rows: list[dict[str, Any]] = []
-    found: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
+    found: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
     for theme in chosen:
         for arm in ARMS:
             of = [kept["" if arm == ARMS[0] else theme.key, seed]["arms"][arm] for seed in range(seeds)]
@@ -206,7 +210,8 @@ def tables(chosen: Sequence[Theme], kept: Mapping[tuple[str, int], Any], seeds: 
                 [x for r in of for x in r["repetition"]],
             )
             low, high = share.interval
-            found[arm].append(here)
+            # The seeds of a prompt share its random region: what is drawn anew is prompts, each with all its seeds.
+            found[arm].append(torch.tensor(here, dtype=torch.float64).reshape(seeds, -1).mean(0))
             rows.append(
                 {
                     "theme": theme.key,
@@ -221,7 +226,7 @@ def tables(chosen: Sequence[Theme], kept: Mapping[tuple[str, int], Any], seeds: 
                     "repetition": round(_mean(repetition), 4),
                 }
             )
-    tensors = {arm: torch.tensor(values, dtype=torch.float64) for arm, values in found.items()}
+    tensors = {arm: torch.stack(values) for arm, values in found.items()}
     arms = {}
     for arm, values in tensors.items():
         mine = [row for row in rows if row["arm"] == arm]
