@@ -55,7 +55,7 @@ def test_a_fit_travels_and_the_shelf_knows_it(open_page: Callable[..., Page], se
 
     (tmp_path / "junk.safetensors").write_bytes(b"no such file" * 100)
     drop = """([name, text]) => { const data = new DataTransfer(); data.items.add(new File([text], name));
-      document.querySelector('.attune-cockpit').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true,
+      document.querySelector('.attune-page').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true,
       cancelable: true })); }"""
     page.evaluate(drop, ["junk.safetensors", "no such file " * 100])
     expect(answer.locator(".attune-files-refused")).to_contain_text("cut off within its header")
