@@ -201,7 +201,7 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     assert query[0] == query[1]
 
 
-@pytest.mark.parametrize("value", ["1e9", "NaN", '"much"'])
+@pytest.mark.parametrize("value", ["NaN"])  # other values: tests/unit/test_steering_page.py
 def test_a_senseless_slider_in_the_address_is_said_and_the_page_works(
     open_page: Callable[..., Page], value: str
 ) -> None:
@@ -246,7 +246,7 @@ def test_a_fit_is_made_and_opened(steering: Page) -> None:
     page.wait_for_function("() => document.querySelectorAll('.attune-slider-row [role=slider]').length === 4")
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 1024), ("dark", 1024)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1024), ("dark", 1440)])
 def test_pictures(open_page: Callable[..., Page], theme: str, width: int) -> None:
     page = open_page("/steering?count=12", theme=theme, width=width)
     page.wait_for_function(WRITTEN)
