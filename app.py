@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(FULL)
         raise
     try:
-        server = make_server(app, settings.host, settings.port, proxied=bool(settings.proxies))
+        server = make_server(app, settings.host, settings.port, local=settings.local, proxied=bool(settings.proxies))
     except (OSError, ValueError):
         supervisor.stop()
         sys.exit(f"{settings.host}:{settings.port} cannot be used. Stop what uses it, or choose another with --port.")

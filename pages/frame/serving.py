@@ -17,12 +17,14 @@ from flask import Request, Response, request
 from flask_compress import Compress
 from waitress import create_server
 
-from pages.frame.security import MAX_UPLOAD
+from analysis.portable.pack import MAX_PACK
 
 THREADS = 64
 """Answers at once; a text that is being written, and a question that waits for the model, hold one each."""
 CONNECTIONS, IDLE = 1_000, 60
 """Connections at most, and seconds after which one is closed on which nothing happens."""
+FROM_AFAR = 1 << 30
+"""Bytes of a body from another machine: it lies on this disk before anybody can ask for a token."""
 YEAR = 365 * 24 * 3600
 STATIC = ("/_dash-component-suites/", "/assets/")
 MOST = 32 << 20
@@ -89,7 +91,7 @@ def _versioned(asked: Request, assets: Path) -> bool:
         return False
 
 
-def make_server(app: Dash, host: str, port: int, *, proxied: bool = False) -> Any:
+def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied: bool = False) -> Any:
     """The server, bound and not yet running: ``run()``, ``close()`` and ``effective_port`` are its interface.
 
     Raises OSError where the port is taken.
@@ -102,7 +104,7 @@ def make_server(app: Dash, host: str, port: int, *, proxied: bool = False) -> An
         connection_limit=CONNECTIONS,
         channel_timeout=IDLE,
         cleanup_interval=10,
-        max_request_body_size=MAX_UPLOAD + (1 << 20),
+        max_request_body_size=MAX_PACK if local else FROM_AFAR,  # routes have limits of their own, lower but for packs
         channel_request_lookahead=1,  # so that a browser that has gone is noticed while its answer is written
         asyncore_use_poll=True,  # select knows no more than 1,024 files
         ident=None,

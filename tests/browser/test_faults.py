@@ -102,14 +102,18 @@ def test_the_header_keeps_its_height_whatever_badge_and_tray_say(open_page: Call
     page = open_page("/neurons", width=width, height=800)
     page.wait_for_selector("#nrn-histogram .main-svg")
     heights = set()
-    write = """([badge, tray]) => {
-        document.getElementById("model-badge").innerText = badge;
-        document.getElementById("tray-open").innerText = tray;
+    # Through Dash, and measured before the next pulse writes what is true.
+    write = """async ([badge, tray]) => {
+        dash_clientside.set_props("model-badge", { children: badge });
+        dash_clientside.set_props("tray-open", { children: tray });
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const ends = [...document.querySelectorAll(".attune-right > *")].map((e) => e.getBoundingClientRect().right);
+        return [document.getElementById("tray-open").innerText, document.querySelector(".attune-header").offsetHeight,
+          Math.max(...ends), document.getElementById("model-badge").offsetWidth];
     }"""
-    right = "Math.max(...[...document.querySelectorAll('.attune-right > *')].map(e => e.getBoundingClientRect().right))"
     for badge, tray in [("m", "Jobs"), ("A-Model-Of-Some-Name · float32 · cuda:0 · was 4-bit", "Jobs: 12, starting")]:
-        page.evaluate(write, [badge, tray])
-        heights.add(page.evaluate("document.querySelector('.attune-header').offsetHeight"))
-        assert page.evaluate(right) <= width
-        assert page.evaluate("document.getElementById('model-badge').offsetWidth") >= 20
+        written, height, right, wide = page.evaluate(write, [badge, tray])
+        assert written == tray
+        heights.add(height)
+        assert right <= width and wide >= 20
     assert len(heights) == 1 and heights.pop() < 60

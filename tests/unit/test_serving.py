@@ -121,7 +121,7 @@ def test_half_open_connections_hold_nobody_up(port: int) -> None:
 
 def test_a_body_beyond_all_files_is_refused(port: int) -> None:
     line = socket.create_connection(("127.0.0.1", port), 30)
-    line.sendall(b"POST /data HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000000\r\n\r\n")
+    line.sendall(b"POST /data HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000000000\r\n\r\n")
     assert b" 413 " in line.recv(200)
     line.close()
 
