@@ -42,6 +42,8 @@ def strength(page: Page) -> float:
 def test_it_opens_on_a_theme_and_the_slider_moves_the_next_token_and_the_address(steering: Page) -> None:
     page = steering
     assert "theme:" in page.inner_text("#card")
+    page.wait_for_function("() => document.querySelector('#card-effects').innerText.includes('gain')")
+    shot(page, "steering")  # widths and both themes: the walk
     assert page.inner_text("#base-text") != page.inner_text("#steered-text")
     assert page.locator("#region-list .attune-region").count() > 20
     before, at = kl(page), strength(page)
@@ -244,12 +246,3 @@ def test_a_fit_is_made_and_opened(steering: Page) -> None:
     page.wait_for_selector("#fit-curve-caption:has-text('Kept as residual-4-k12-r3')")
     page.wait_for_function("() => document.querySelector('#region-map-caption').innerText.startsWith('12 regions')")
     page.wait_for_function("() => document.querySelectorAll('.attune-slider-row [role=slider]').length === 4")
-
-
-@pytest.mark.parametrize(("theme", "width"), [("light", 1024), ("dark", 1440)])
-def test_pictures(open_page: Callable[..., Page], theme: str, width: int) -> None:
-    page = open_page("/steering?count=12", theme=theme, width=width)
-    page.wait_for_function(WRITTEN)
-    page.wait_for_function("() => document.querySelector('#card-effects').innerText.includes('gain')")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    shot(page, f"steering-{theme}-{width}")
