@@ -131,6 +131,7 @@ CONTROLS: dict[str, Table] = {
         **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
         "region": None, "level": None, "seed": None,
     },
+    "SteerLens": _STEER | {"words": "lens-words", "last": "lens-last", "seed": "seed", "within": None},
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

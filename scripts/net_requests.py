@@ -258,6 +258,9 @@ STEERING = (
     Request("sweep over factors", "SteerSweep", {
         "text": THING, "steer": STEER, "region": 215, "over": "factors", "words": "wine, food",
     }),
+    Request("lens under steering", "SteerLens", {
+        "text": THING, "steer": STEER, "words": "wine, food", "last": 2, "within": False,
+    }),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),

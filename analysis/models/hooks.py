@@ -49,7 +49,7 @@ class Layout:
 
 
 @dataclass
-class _Call:
+class Call:
     """What one module was called with and gave, on the probe; ``parents``: the modules that were running."""
 
     module: nn.Module
@@ -58,7 +58,7 @@ class _Call:
     parents: tuple[nn.Module, ...]
     output: Any = None
     attends: bool = False
-    inside: list[_Call] = field(default_factory=list)
+    inside: list[Call] = field(default_factory=list)
 
 
 _layouts: weakref.WeakKeyDictionary[nn.Module, Layout] = weakref.WeakKeyDictionary()
@@ -180,7 +180,7 @@ def _hidden_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
 def _measure(loaded: LoadedModel) -> Layout:
     base: nn.Module = loaded.model.base_model
     lists = [m for m in base.modules() if isinstance(m, nn.ModuleList) and len(m) == loaded.facts.layers]
-    calls = _probe(loaded, [block for blocks in lists for block in blocks])
+    calls = probe_blocks(loaded, [block for blocks in lists for block in blocks])
     for blocks in lists:
         runs = [calls.get(block) for block in blocks]
         if all(run is not None and _is_stream(run.output, loaded.facts.hidden) for run in runs):
@@ -201,14 +201,14 @@ _BATCH, _TOKENS = 2, 3
 
 
 @torch.no_grad()
-def _probe(loaded: LoadedModel, blocks: list[nn.Module]) -> dict[nn.Module, _Call]:
+def probe_blocks(loaded: LoadedModel, blocks: list[nn.Module]) -> dict[nn.Module, Call]:
     """One pass over six tokens; what was called inside each of the blocks, in order, and what passed through."""
-    running: list[_Call] = []
-    seen: dict[nn.Module, _Call] = {}
+    running: list[Call] = []
+    seen: dict[nn.Module, Call] = {}
 
     def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         parents = tuple(c.module for c in running)
-        running.append(_Call(module, args, kwargs, parents))
+        running.append(Call(module, args, kwargs, parents))
 
     def leave(module: nn.Module, _args: Any, output: Any) -> None:
         call = running.pop()
@@ -241,7 +241,7 @@ def _is_stream(output: Any, width: int) -> bool:
     return isinstance(first, Tensor) and tuple(first.shape) == (_BATCH, _TOKENS, width)
 
 
-def _mlp_places(layer: int, block: _Call, hidden: int) -> dict[Site, Place]:
+def _mlp_places(layer: int, block: Call, hidden: int) -> dict[Site, Place]:
     """Places of the MLP in a block; empty where none can be told apart, hidden layer left out where it is no one's.
 
     Experts that share the work have no single last projection: none of their outputs is the MLP's.
@@ -269,14 +269,14 @@ def _mlp_places(layer: int, block: _Call, hidden: int) -> dict[Site, Place]:
     }
 
 
-def _is_mlp(call: _Call) -> bool:
+def _is_mlp(call: Call) -> bool:
     """Called with tensors by position only, attends to nothing, and holds weights of its own beyond a norm's."""
     alone = bool(call.args) and not call.kwargs and all(isinstance(a, Tensor) for a in call.args)
     weights = sum(p.ndim >= 2 for p in call.module.parameters())
     return alone and not call.attends and weights >= 2 and any(True for _ in call.module.children())
 
 
-def _is_projection(call: _Call) -> bool:
+def _is_projection(call: Call) -> bool:
     """A leaf that multiplies all tokens of the probe by a matrix, whatever its class is called."""
     if next(call.module.children(), None) is not None or not call.args or not isinstance(call.args[0], Tensor):
         return False
@@ -286,7 +286,7 @@ def _is_projection(call: _Call) -> bool:
     return matrix and rows == _BATCH * _TOKENS and isinstance(call.output, Tensor)
 
 
-def _makes(projection: _Call, mlp: _Call) -> bool:
+def _makes(projection: Call, mlp: Call) -> bool:
     """Whether the MLP's output is this projection's, perhaps plus a residual that the MLP was handed."""
     whole = hidden_of(mlp.output)
     if projection.output.numel() != whole.numel():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.generation import decode
+from analysis.models.handing_on import handing_on
 from analysis.models.hooks import hidden_of, layout, with_hidden
 from analysis.models.loaded_model import LoadedModel
 from analysis.steering.gates import spares_prompt
@@ -155,7 +156,7 @@ class PromptCache:
     @torch.no_grad()
     def _pass(self, start: int = -1, plan: Plan | None = None) -> Tensor:
         """Logits after the prompt, blocks up to ``start`` handing on what they gave."""
-        with _handing_on(self._blocks, self._outputs, start):
+        with handing_on(self._blocks, self._outputs, start):
             if plan is None:
                 output = self._loaded.model(self._ids, use_cache=False, logits_to_keep=1)
             else:
@@ -179,32 +180,3 @@ def _watched(blocks: Sequence[nn.Module], keep: Callable[[int, Any, bool], None]
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _handing_on(blocks: Sequence[nn.Module], outputs: dict[int, Any], start: int) -> Iterator[None]:
-    """Block ``start`` returns what it gave before, those below return anything; hooks on them run as ever.
-
-    A module's own forward may already be replaced (by what spreads a model over devices), so it is put back as found.
-    """
-    found: list[tuple[nn.Module, Callable[..., Any] | None]] = []
-    try:
-        for layer in range(start + 1):
-            block = blocks[layer]
-            found.append((block, block.__dict__.get("forward")))
-            block.forward = _returning(outputs[layer], None if layer < start else hidden_of(outputs[start]))
-        yield
-    finally:
-        for block, own in found:
-            if own is None:
-                del block.forward
-            else:
-                block.forward = own
-
-
-def _returning(output: Any, hidden: Tensor | None) -> Callable[..., Any]:
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        given = args[0] if args else kwargs["hidden_states"]
-        return with_hidden(output, given if hidden is None else hidden.clone())
-
-    return forward

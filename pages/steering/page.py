@@ -15,7 +15,7 @@ from pages.cards import card_callbacks
 from pages.manifest import PageManifest
 from pages.presses import queue_stores
 from pages.state import names_of, read
-from pages.steering import alternatives, chat, keep, ladder, samples, sliders, sweep, vectors
+from pages.steering import alternatives, chat, inside, keep, ladder, samples, sliders, sweep, vectors
 from pages.steering.answer import NEXT
 from pages.steering.controls import CONTROLS
 from pages.steering.fitting import CURVE
@@ -28,8 +28,8 @@ from pages.steering.tokens import PARTS, SEGMENTS
 from pages.steering.writing import PRESENCE, PRICE
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (alternatives, chat, keep, ladder, samples, sliders, sweep, vectors)
-card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE, samples.SAMPLES, sweep.SWEEP)
+CALLBACKS = (alternatives, chat, inside, keep, ladder, samples, sliders, sweep, vectors)
+card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE, samples.SAMPLES, sweep.SWEEP, inside.LENS)
 
 
 def layout(**query: str) -> Node:
@@ -96,5 +96,6 @@ def _stores(state: SteeringState, fresh: bool) -> list[Node]:
         *chat.stores(state.talk),
         *samples.stores(),
         *sweep.stores(),
+        *inside.stores(),
         html.Div(id="steer-sink", hidden=True),
     ]

@@ -32,7 +32,7 @@ from pages.steering.chat_state import Talk
 PATH = "/steering"
 START_TEXT = "My favourite thing in the world is the"
 START_CHAT = "What is your favourite thing in the world?"
-TABS = ("region", "ladder", "samples", "controls", "prices", "sweep", "chat", "token", "fit", "keep")
+TABS = ("region", "ladder", "samples", "controls", "prices", "sweep", "inside", "chat", "token", "fit", "keep")
 _EXAMPLE = SteeringSettings(
     "block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", "generated", (4,), "varimax",
     (VectorSetting("happy-1a2b3c", -1.5),), False, 3, GateSetting("projection", 3, "below", 0.25),

@@ -9,7 +9,7 @@ from analysis.mfa.ops.fit import FitRegions
 from analysis.mfa.ops.vectors import OpenVectors, SaveVectors
 from components.kit.names import progress
 from components.kit.types import Node
-from pages.steering import chat, ladder, samples, sweep
+from pages.steering import chat, inside, ladder, samples, sweep
 from pages.steering.controls import CONTROLS, TABLE
 from pages.steering.fitting import CURVE, look_switch
 from pages.steering.regions_tab import regions_tab
@@ -29,6 +29,7 @@ def tabs(open_tab: str) -> Node:
                 html.Div([PRICE.layout(), PRESENCE.layout()], className="attune-two"), tab_id="prices", label="Prices"
             ),
             dbc.Tab(sweep.sweep_tab(), tab_id="sweep", label="Sweep"),
+            dbc.Tab(inside.inside_tab(), tab_id="inside", label="Inside"),
             dbc.Tab(chat.chat_tab(), tab_id="chat", label="Conversation"),
             dbc.Tab(_token(), tab_id="token", label="What is this token?"),
             dbc.Tab(_fit(), tab_id="fit", label="Fit another"),

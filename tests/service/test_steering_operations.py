@@ -33,6 +33,7 @@ from analysis.mfa.ops.alternatives import TokenAlternatives
 from analysis.mfa.ops.conversation import ChatTurn
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
+from analysis.mfa.ops.lens import SteerLens
 from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,
@@ -841,3 +842,20 @@ def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, m
     assert bench.data(operation) == found and fit.name in [f["name"] for f in bench.data(ListFits(SPEC))["fits"]]
     monkeypatch.setattr(ops_fit, "read_source", None)  # would fail if it were asked again
     assert bench.data(operation) == found
+
+
+def test_the_lens_ends_at_the_next_token_and_changes_from_the_steered_block_on(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.6), mode="add")
+    found = SteerLens.answer_from(bench.perform(SteerLens(SPEC, TEXT, False, settings, "lamp, box, key", last=3)))
+    ids = evaluate.word_ids(bench.loaded.tokenizer, ["lamp", "box", "key"])
+    read = bench.loaded.tokenizer(TEXT)["input_ids"]
+    for arm, made in enumerate(([], interventions_of(settings, bench.fit))):
+        with steer(bench.loaded, made):
+            logits = bench.loaded.forward(torch.tensor([read]), logits=True)[0, -1]
+        assert float(evaluate.log_odds(logits, ids).mean()) == pytest.approx(float(found.odds[arm, -1, -1]), abs=1e-4)
+        assert found.ranks[arm, -1, -1] == int((logits > logits[ids].max()).sum()) + 1
+    changed = (found.odds[1] != found.odds[0]).any(1)
+    assert [b for b, c in zip(found.blocks, changed, strict=True) if not c] == [-1, 0, 0, 1]
+    assert found.agreement[-1] == 1 and found.error < 1e-4 and len(found.controls) == 2
+    with pytest.raises(UserError, match="No slider is moved"):
+        bench.perform(SteerLens(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.0), mode="add")))

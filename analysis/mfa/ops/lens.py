@@ -1,0 +1,173 @@
+"""The logit lens of a prompt under a set-up: at which block does what it does show?
+
+Of each stage of the residual stream the whole vocabulary is read, so this costs as many unembeddings as there are
+stages, positions and arms; what no arm has changed (all below the lowest steered block) is read once.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.keys import hash_of
+from analysis.engine.question import Kind
+from analysis.fields import Flag, Whole
+from analysis.mfa.answers.lens import Lens
+from analysis.mfa.ops.inside import InsideSteering
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.models.lens import Stage, Stream
+    from analysis.models.loaded_model import LoadedModel
+
+DRAWS, LEADS = 2, 3
+TEXTS, LONG, SKIPPED = 4, 24, 8
+"""Of the bundled corpus, for the agreement: texts, tokens of each, and how many of these only lead in."""
+
+
+@dataclass(frozen=True)
+class SteerLens(InsideSteering[Lens]):
+    """The logit lens of the last positions of a prompt after every block, unsteered, steered, and under random
+    directions at the same KL. ``within``: behind the attention of each block too."""
+
+    kind: ClassVar[Kind] = "job"
+    last: Annotated[int, Whole(1, 64, words="The number of positions")] = 8
+    within: Annotated[bool, Flag(words="Within the blocks")] = True
+
+    def describe(self) -> str:
+        return f"Lens of “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”, steered"
+
+    def run(self, context: Context) -> Lens:
+        import torch
+
+        from analysis.models.lens import check_lens, read_stream
+        from analysis.models.prompts import token_labels
+        from analysis.steering.calibrate import kl_divergence
+        from analysis.steering.plan import Plan
+
+        loaded, fit, prompt, own = self.ready(context)
+        steered = prompt.cache.next_logits(own)
+        kl = kl_divergence(prompt.base, steered)
+        target = self.target(loaded, fit, prompt, steered)
+        ids, tokens = torch.tensor([prompt.ids]), len(prompt.ids)
+        last = min(self.last, tokens)
+        context.progress(0.02, "how far the lens agrees with the model")
+        agreement, sample = self._agreement(context, loaded)
+        context.progress(0.15, "random directions at the same KL")
+        controls = self.directions(context, fit, prompt, kl, DRAWS)
+        arms = [[], own, *(made for _, made in controls)]
+        read: list[_Read] = []
+        first: Stream | None = None
+        error = 0.0
+        for n, made in enumerate(arms):
+            context.progress(0.2 + 0.8 * n / len(arms), ("unsteered", "steered", "random directions")[min(n, 2)])
+            during: AbstractContextManager[object] = Plan(loaded, made, prompt_tokens=tokens).installed()
+            stream = read_stream(loaded, ids, last, self.within, during)
+            if first is None:
+                first, error = stream, check_lens(loaded, stream)
+            read.append(_read(context, loaded, stream, target.ids, (first, read[0]) if read else None))
+        assert first is not None
+        leads = np.stack([r.leads for r in read[:2]])
+        names = sorted({int(i) for i in leads.ravel()})
+        return Lens(
+            labels=tuple(token_labels(loaded.tokenizer, prompt.ids)[-last:]),
+            first=tokens - last,
+            blocks=tuple(s.block for s in first.stages),
+            whole=tuple(int(s.whole) for s in first.stages),
+            acts=tuple(sorted({i.site.layer for i in own})),
+            tokens=target.labels,
+            subject=target.subject,
+            kl=kl,
+            controls=tuple(push.kl for push, _ in controls),
+            met=tuple(int(push.met) for push, _ in controls),
+            sample=sample,
+            error=error,
+            names=tuple(token_labels(loaded.tokenizer, names)),
+            odds=np.stack([r.odds for r in read]),
+            ranks=np.stack([r.ranks for r in read[:2]]),
+            leads=np.searchsorted(names, leads).astype(np.int32),
+            chances=np.stack([r.chances for r in read[:2]]),
+            agreement=_by_stage(agreement, first.stages),
+        )
+
+    def _agreement(self, context: Context, loaded: LoadedModel) -> tuple[np.ndarray, int]:
+        """Share of tokens of the bundled corpus (B + 1,) at which the embeddings and each block put the model's own
+        next token first, and of how many; remembered, since it is of the model alone."""
+        import torch
+
+        from analysis.corpora.passages import bundled_corpus
+        from analysis.models.frames import text_ids
+        from analysis.models.lens import lens_logits, read_stream
+
+        key = hash_of(["lens", context.residents.identity(self.model)])
+        known: tuple[np.ndarray, int] | None = context.memory.get(key)
+        if known is not None:
+            return known
+        long = min(LONG, loaded.facts.max_positions or LONG)
+        passages = bundled_corpus()
+        rows = [text_ids(loaded.tokenizer, p.text)[:long] for p in passages[:: max(1, len(passages) // TEXTS)][:TEXTS]]
+        same, count = torch.zeros(loaded.facts.layers + 1), 0
+        for row in rows:
+            context.check()
+            last = max(1, len(row) - SKIPPED)
+            stream = read_stream(loaded, torch.tensor([row]), last, within=False)
+            own = stream.logits.argmax(-1)
+            tops = torch.cat([part.argmax(-1) for part in lens_logits(loaded, stream, stream.vectors)])
+            same, count = same + (tops == own).float().sum(1), count + last
+        known = ((same / count).numpy().astype(np.float32), count)
+        context.memory.put(key, known, known[0].nbytes)
+        return known
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the lens says of one arm, (R, P) and (R, P, LEADS)."""
+
+    odds: np.ndarray
+    ranks: np.ndarray
+    leads: np.ndarray
+    chances: np.ndarray
+
+
+def _read(
+    context: Context, loaded: LoadedModel, stream: Stream, ids: Tensor, base: tuple[Stream, _Read] | None
+) -> _Read:
+    """``base``: the unsteered stream and what was read of it, which serves for the stages that are equal."""
+    import torch
+
+    from analysis.models.lens import lens_logits
+
+    changed = torch.ones(len(stream.stages), dtype=torch.bool)
+    if base is not None:
+        changed = (stream.vectors != base[0].vectors).flatten(1).any(1).cpu()
+    found: list[list[Tensor]] = [[], [], [], []]
+    for logits in lens_logits(loaded, stream, stream.vectors[changed.to(stream.vectors.device)]):
+        context.check()
+        logp = logits.log_softmax(-1)
+        chosen = logp[..., ids].double()
+        top = logp.topk(min(LEADS, logp.shape[-1]), -1)
+        best = chosen.max(-1, keepdim=True).values
+        odds = chosen - torch.log1p(-chosen.exp().clamp(max=1 - 1e-12))
+        parts = (odds.mean(-1).float(), (logp > best).sum(-1).int() + 1, top.indices.int(), top.values.exp())
+        for rows, part in zip(found, parts, strict=True):
+            rows.append(part)
+    if base is None:
+        return _Read(*(torch.cat(rows).numpy() for rows in found))
+    earlier = base[1]
+    made = []
+    for rows, before in zip(found, (earlier.odds, earlier.ranks, earlier.leads, earlier.chances), strict=True):
+        array = before.copy()
+        if rows:
+            array[changed.numpy()] = torch.cat(rows).numpy()
+        made.append(array)
+    return _Read(*made)
+
+
+def _by_stage(agreement: np.ndarray, stages: tuple[Stage, ...]) -> np.ndarray:
+    """The agreement (R,) float32 of the stages; NaN within blocks, where it was not measured."""
+    return np.array([agreement[s.block + 1] if s.whole else np.nan for s in stages], np.float32)
