@@ -1,5 +1,5 @@
-"""How soon a steered text begins after a slider is let go, how long a ladder takes, how soon a text stops, and how long
-a second speaker waits for the first. ``python -m benchmarks.live``
+"""How soon a steered text begins after a slider is let go, how long a ladder takes, how soon a text stops, and how two
+speakers share the model. ``python -m benchmarks.live``
 
 The questions are those of the Steering page, asked as its server asks them: through the socket, of a worker in a
 process of its own, on the default model. A slider is let go while nothing else is written, each time at another
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +65,41 @@ def stopped(client: Client, strength: float) -> float:
     return 1e3 * (time.perf_counter() - began)
 
 
-def second_speaker(client: Client) -> dict[str, float]:
-    """Seconds that the first text takes, and that another one waits for its first token meanwhile."""
-    other: list[float] = []
+def steps_of(client: Client, operation: SteerText, session: str, began: threading.Event | None = None) -> list[float]:
+    """When the request was made and when each steered token came, seconds; ``began`` is set at the third."""
+    times = [time.perf_counter()]
+    for line in client.stream(operation, session=session, widget="steer-text"):
+        if line.get("piece", {}).get("of") == "steered":
+            times.append(time.perf_counter())
+            if began is not None and len(times) == 4:
+                began.set()
+    return times
+
+
+def two_speakers(client: Client) -> dict[str, float]:
+    """Two texts, the second asked for while the first is written; beside them, one text alone."""
+    alone = steps_of(client, text(0.305), "one")
+    began, other = threading.Event(), list[list[float]]()
 
     def ask() -> None:
-        began = time.perf_counter()
-        for line in client.stream(text(0.31), session="other", widget="steer-text"):
-            if line.get("piece", {}).get("of") == "steered":
-                other.append(time.perf_counter() - began)
-                return
+        began.wait()
+        other.append(steps_of(client, text(0.31), "other"))
 
-    began, thread = time.perf_counter(), threading.Thread(target=ask)
-    for n, _ in enumerate(client.stream(text(0.3), session="one", widget="steer-text")):
-        if n == 2:
-            thread.start()
-    whole = time.perf_counter() - began
+    thread = threading.Thread(target=ask)
+    thread.start()
+    first = steps_of(client, text(0.3), "one", began)
     thread.join()
-    return {"first text, s": round(whole, 2), "the second waits, s": round(other[0], 2)}
+    second = other[0]
+    both = [b - a for a, b in pairwise(first) if a > second[0] and b < second[-1]]
+    return {
+        "one text alone, s": round(alone[-1] - alone[0], 2),
+        "its median step, ms": round(1e3 * statistics.median(b - a for a, b in pairwise(alone[1:]))),
+        "first text, s": round(first[-1] - first[0], 2),
+        "the second waits for its first token, s": round(second[1] - second[0], 2),
+        "second text, s": round(second[-1] - second[0], 2),
+        "median step of the first while both write, ms": round(1e3 * statistics.median(both)) if both else 0,
+        "its longest, ms": round(1e3 * max(both)) if both else 0,
+    }
 
 
 def run() -> dict[str, Any]:
@@ -108,7 +126,7 @@ def run() -> dict[str, Any]:
             },
             "ladder of five rungs and the unsteered text, 40 tokens, s": round(ladder, 2),
             "end of a text after Stop, ms": round(statistics.median(stopped(client, 0.5 + n / 100) for n in range(5))),
-            "two speakers": second_speaker(client),
+            "two speakers": two_speakers(client),
         }
     finally:
         supervisor.stop()

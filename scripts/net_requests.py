@@ -158,6 +158,15 @@ PROMPTS = (
         "row of a feature that is not fitted", "AttentionRow", HEAD | {"query": 3, "features": [LINES]}, refused=True
     ),
     Request("row of a layer that is not there", "AttentionRow", HEAD | {"layer": 99}, refused=True),
+    Request("heads of a token", "WritingHeads", {"text": FERRY}),
+    Request(
+        "heads of a token over another, and of a pair",
+        "WritingHeads",
+        {"text": FERRY, "query": 28, "key": 5, "against": 260},
+    ),
+    Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
+    Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "mean"}),
+    Request("heads of a token over itself", "WritingHeads", {"text": FERRY, "token": 7, "against": 7}, refused=True),
     Request("alignment", "Alignment", HEAD | {"feature": INDUCTION, "rank": 4}, after=("fit of induction",)),
     Request("place on the map", "PlaceOnMap", HEAD | {"query": 28, "held_out": HELD_OUT}, after=("held-out test",)),
     Request(

@@ -44,10 +44,14 @@ class Context:
             self.on_progress({"share": share, "text": text, **facts})
         self.check()
 
-    def line(self, **facts: Any) -> None:
-        """Say one line of a stream and give way: a safe point like :meth:`progress`, but no line is ever dropped."""
+    def say(self, **facts: Any) -> None:
+        """Say one line of a stream, which is never dropped, and go on: no safe point."""
         if self.on_progress is not None:
             self.on_progress({"share": None, "text": "", "line": facts})
+
+    def line(self, **facts: Any) -> None:
+        """Say one line of a stream and give way: a safe point like :meth:`progress`."""
+        self.say(**facts)
         self.check()
 
     def check(self) -> None:

@@ -43,9 +43,9 @@ class Operation(Generic[A]):
     """Base of all operations: a question, and in brackets the class of its answer.
 
     ``kind`` is "live" (answered now on the compute thread, the newest of a widget wins), "stream" (says line after
-    line and gives way to live ones between them; the newest of a widget ends the older one), "job" (progress, cancel,
-    kept in the result store) or "read" (touches stored results only, never a model; answered beside the compute
-    thread).
+    line, gives way to live ones and takes turns with other streams; the newest of a widget ends the older one), "job"
+    (progress, cancel, kept in the result store) or "read" (touches stored results only, never a model; answered beside
+    the compute thread).
     ``title`` is what the job tray shows. ``reread``: a model whose files were saved over is read again first.
     ``writes``: it changes something in the data folder besides the result store, so it is run only when somebody wants
     just that.

@@ -30,7 +30,7 @@ _VARIANT = "weights beside the fingerprint"
 
 
 class Residents:
-    """Loaded models. ``get`` is for the compute thread; the other methods for any."""
+    """Loaded models. ``get`` is for the task whose turn it is; the other methods are for any thread."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit or max(1, int(os.environ.get("ATTUNE_MODELS", "2")))

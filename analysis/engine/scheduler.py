@@ -1,9 +1,10 @@
 """One compute thread, three priorities: the part of the worker that decides what runs next.
 
 Live tasks go before streams of text, and those before jobs; a running task lets those above it in at its safe points,
-in a fresh context so that no tap of its own can touch them. Equal requests share one task, which is cancelled when its
-last subscriber leaves; a stream is not shared, since who comes late would miss its beginning. In the slot of one widget
-of one session the newest request replaces a queued older one, and ends a running stream, for that session alone.
+in a fresh context so that no tap of its own can touch them. Streams take turns by steps, each in a strand, so that
+nobody waits for another's whole text. Equal requests share one task, which is cancelled when its last subscriber
+leaves; a stream is not shared, since who comes late would miss its beginning. In the slot of one widget of one session
+the newest request replaces a queued older one, and ends a running stream, for that session alone.
 ``emit`` functions must not block: they are called from the compute thread and under the lock.
 """
 
@@ -15,8 +16,7 @@ import math
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from analysis.disk import FULL, full_disk
@@ -28,6 +28,8 @@ from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
+from analysis.engine.strands import Strand, Threads
+from analysis.engine.task import Emit, Slot, Subscriber, Task
 from analysis.errors import Cancelled, UserError
 from analysis.looking import ONLY_LOOKING
 from analysis.status import FROM_STORE, JobRecord
@@ -35,34 +37,8 @@ from analysis.status import FROM_STORE, JobRecord
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
 LIMITS = {"live": 64, "stream": 16, "job": 32}
-Emit = Callable[[dict[str, Any], Result | None], None]
-
-
-Slot = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Subscriber:
-    """One who waits for a task: where its messages go, and the slot of its widget."""
-
-    emit: Emit
-    slot: Slot | None
-
-
-class Task:
-    """One computation and those who wait for it (by token)."""
-
-    def __init__(self, operation: Operation, key: str) -> None:
-        self.operation, self.key, self.title = operation, key, operation.describe()
-        self.subscribers: dict[str, Subscriber] = {}
-        self.cancel = threading.Event()
-        self.ended: set[str] = set()
-        self.started = False
-
-    def emit(self, message: dict[str, Any], result: Result | None = None) -> None:
-        """Send a message to all who wait."""
-        for subscriber in list(self.subscribers.values()):
-            subscriber.emit(message, result)
+TOGETHER = 8
+"""Streams that take turns; further ones wait. Each keeps what the model holds of its text."""
 
 
 class TaskContext(Context):
@@ -81,8 +57,8 @@ class TaskContext(Context):
             self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
 
     def check(self) -> None:
-        """Let waiting tasks of a higher priority run; then end here if nobody wants the answer any more."""
-        self._scheduler.serve_above(self._task.operation.kind)
+        """Let others run whose turn it is; then end here if nobody wants the answer any more."""
+        self._scheduler.give_way(self._task)
         if self._task.cancel.is_set():
             raise Cancelled
 
@@ -100,6 +76,9 @@ class Scheduler:
         self._ready = threading.Condition()
         self._queues: dict[Kind, deque[Task]] = {kind: deque() for kind in PRIORITIES}
         self._tasks: dict[str, Task] = {}
+        self._threads = Threads()
+        self._streams: list[Task] = []  # those that take turns
+        self._first: set[Task] = set()  # of them, those that a job waits for
         self.busy = ""
 
     def submit(
@@ -210,10 +189,18 @@ class Scheduler:
         """The compute thread's body."""
         while True:
             with self._ready:
-                while not any(self._queues.values()):
+                while not self._streams and not any(self._queues.values()):
                     self._ready.wait()
-                task = next(queue for queue in self._queues.values() if queue).popleft()
-            self._run(task)
+                only_live = bool(self._queues["live"]) and not self._streams
+            if only_live:
+                self._serve_live()
+                continue
+            self._serve()
+            with self._ready:
+                above = self._queues["live"] or self._joining() is not None
+                task = self._queues["job"].popleft() if self._queues["job"] and not above else None
+            if task is not None:
+                self._run(task)
 
     def waiting(self) -> tuple[int, int, int]:
         """How many live questions, streams and jobs wait."""
@@ -221,22 +208,75 @@ class Scheduler:
             live, stream, job = (len(self._queues[kind]) for kind in PRIORITIES)
         return live, stream, job
 
-    def serve_above(self, kind: Kind) -> None:
-        """Run the tasks of higher priority that wait now; called by a task of that kind at a safe point.
+    def give_way(self, task: Task) -> None:
+        """A safe point of a running task. A stream pauses if another's turn has come; a job serves all above it."""
+        if task.strand is not None:
+            with self._ready:
+                others = len(self._streams) > 1 or task not in self._first or self._joining() is not None
+                others = others or any(self._may_run(live) for live in self._queues["live"])
+            if others:
+                task.strand.pause()
+        elif task.operation.kind == "job":
+            self._serve()
 
-        Those that come in meanwhile wait for the next safe point, so that a busy slider cannot stop a job for good.
-        While a model is being loaded, tasks that need another load wait until it is there.
+    def _serve(self) -> None:
+        """Answer live tasks and let streams take turns, until those have ended that are here now.
+
+        So no job is stopped for good: a stream that comes in meanwhile takes part at once, and if it is still there
+        then, it pauses for one step of the job. While a model is being loaded, tasks that need another load wait.
         """
+        self._let_in()
+        self._first = set(self._streams)
+        while self._first:
+            for task in list(self._streams):
+                self._take_turn(task)
+                self._serve_live()
+            self._let_in()
+            self._first &= set(self._streams)
+
+    def _serve_live(self) -> None:
+        # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good.
         with self._ready:
-            above = [t for k in PRIORITIES[: PRIORITIES.index(kind)] for t in self._queues[k]]
-            waiting = [t for t in above if self.residents.may_use(getattr(t.operation, "model", None))]
+            waiting = [task for task in self._queues["live"] if self._may_run(task)]
         for task in waiting:
             with self._ready:
-                queue = self._queues[task.operation.kind]
-                if task not in queue:
+                if task not in self._queues["live"]:
                     continue
-                queue.remove(task)
+                self._queues["live"].remove(task)
             contextvars.Context().run(self._run, task)
+
+    def _let_in(self) -> None:
+        """Begin the streams that may take part, one after the other: the first step of each may load a model."""
+        while True:
+            self._serve_live()
+            with self._ready:
+                task = self._joining()
+                if task is None:
+                    return
+                self._queues["stream"].remove(task)
+            task.strand = Strand(self._threads, partial(contextvars.Context().run, self._run, task))
+            self._streams.append(task)
+            self._take_turn(task)
+
+    def _take_turn(self, task: Task) -> None:
+        outer, self.busy = self.busy, task.title
+        assert task.strand is not None
+        if task.strand.go_on():
+            self._streams.remove(task)
+        self.busy = outer
+
+    def _joining(self) -> Task | None:
+        """The next stream that may take part. One whose model would be one too many waits, and all behind it."""
+        if len(self._streams) >= TOGETHER:
+            return None
+        for task in self._queues["stream"]:
+            if self._may_run(task):
+                models = {getattr(t.operation, "model", None) for t in (*self._streams, task)} - {None}
+                return task if len(models) <= max(1, self.residents.limit) else None
+        return None
+
+    def _may_run(self, task: Task) -> bool:
+        return self.residents.may_use(getattr(task.operation, "model", None))
 
     def _run(self, task: Task) -> None:
         with self._ready:

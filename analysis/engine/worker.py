@@ -25,7 +25,8 @@ from analysis.engine import protocol
 from analysis.engine.jobs import JobBook
 from analysis.engine.operation import rebuild
 from analysis.engine.question import Result
-from analysis.engine.scheduler import Emit, Scheduler, bug
+from analysis.engine.scheduler import Scheduler, bug
+from analysis.engine.task import Emit
 from analysis.errors import UserError
 from analysis.home import folder
 from analysis.logs import cut, log_to

@@ -206,6 +206,7 @@ class Writer:
         for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
+            self.context.check()  # once a step: whoever takes turns with this text waits for one pass of it
             if max(len(text.waiting) for text in texts) >= chunk:
                 self._price(texts, reader)
         self._price(texts, reader)
@@ -219,7 +220,7 @@ class Writer:
         # A character may take several tokens; it is sent when it is complete.
         new = "" if decoded.endswith("\ufffd") else decoded[len(text.decoded) :]
         text.decoded = text.decoded if decoded.endswith("\ufffd") else decoded
-        self.context.line(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
+        self.context.say(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
         waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
@@ -237,7 +238,8 @@ class Writer:
                 kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
             text.logits.clear()
             text.kl += kl
-            self.context.line(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
+            self.context.say(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
+        self.context.check()
 
     def _measured(self, text: Text) -> WrittenText:
         if self._stop and self._stop in text.decoded:

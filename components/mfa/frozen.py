@@ -65,7 +65,10 @@ def routes(frozen: Frozen) -> tuple[str, ...]:
 def claim(frozen: Frozen) -> str:
     """One sentence on where the effect goes, one on what stays, and how random directions differ."""
     total = float(frozen.target[0, -1])
-    lead = f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of its words ({frozen.subject}) by {total:+.2f} nats"
+    lead = (
+        f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of its words ({frozen.subject}) by "
+        f"{total:+.2f} nats"
+    )
     if abs(total) < LEAST:
         return f"{lead}, too little to be shared out among parts."
     own, itself, random = shares(frozen)

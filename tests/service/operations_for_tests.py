@@ -23,6 +23,7 @@ from analysis.engine.question import Kind, Result
 from analysis.errors import UserError
 from analysis.home import home
 from analysis.models.spec import ModelSpec
+from analysis.steering.answers import WrittenTexts
 
 STEP = 0.01
 PATIENCE = 30.0
@@ -127,6 +128,32 @@ class SayLines(Operation[Lines]):
             time.sleep(self.seconds)
             context.line(n=n)
         return Lines(self.count)
+
+
+@dataclass(frozen=True)
+class WriteText(Operation[WrittenTexts]):
+    """A stream: a text of a model in memory, pushed at each step, beside the unsteered one."""
+
+    kind: ClassVar[Kind] = "stream"
+    model: ModelSpec = ModelSpec("default")
+    push: float = 0.0
+    count: int = 12
+    temperature: float = 0.8
+    top_p: float = 0.95
+    seed: int = 0
+
+    def run(self, context: Context) -> WrittenTexts:
+        import torch
+
+        from analysis.models.sites import Site
+        from analysis.steering import Add
+        from analysis.steering.writing import Writer
+
+        loaded = context.model(self.model)
+        width = loaded.facts.hidden
+        vector = torch.randn(width, generator=torch.Generator().manual_seed(self.seed))
+        writer = Writer(context, loaded, loaded.tokenizer("the lamp is kept in")["input_ids"], self, self.model)
+        return writer.write({"steered": [Add(Site(0), vector, self.push)]})
 
 
 @dataclass(frozen=True)

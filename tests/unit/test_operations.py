@@ -42,6 +42,7 @@ from analysis.qk.ops.features import (
 )
 from analysis.qk.ops.prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
 from analysis.qk.ops.swap import SwapPrediction, SwapRow
+from analysis.qk.ops.token import OnToken, WritingSources
 from analysis.qk.ops.validation import Invariants
 from analysis.snmf.ops.factorization import FeatureOverlap
 from analysis.tpr.ops.reading import OfGame, OfOthello
@@ -175,6 +176,8 @@ def altered(operation: Operation, name: str) -> Operation:
         other = (1, 3)
     elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
+    elif isinstance(operation, OnToken | WritingSources) and name in ("token", "against", "key", "baseline"):
+        other = "mean" if name == "baseline" else 3
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
@@ -250,6 +253,8 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("AttentionRow", {"reference": "sink"}, "reference"),
         ("AttentionRow", {"features": [FEATURE.to_dict()] * 7}, "features"),
         ("AttentionRow", {"features": [{"kind": "nothing"}]}, "kind"),
+        ("WritingHeads", {"token": -2}, "token"),
+        ("AblateParts", {"baseline": "nothing"}, "baseline"),
         ("FitContrast", {"permutations": 101}, "permutations"),
         ("FitContrast", {"rotary": "none"}, "rotary"),
         ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),

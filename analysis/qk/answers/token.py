@@ -1,0 +1,92 @@
+"""Answers about a predicted token: what writes it, what it falls by, and from where one head writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.qk.answers.prompt import NextTokens
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was asked: after token ``query``, the token ``token`` over the token ``against``, -1 for the mean of all.
+    ``words`` name it: “ John” over “ Mary”. ``likely``: what the model predicts there."""
+
+    query: int
+    token: int
+    against: int
+    words: str
+    likely: NextTokens
+
+
+@dataclass(frozen=True)
+class Split:
+    """A logit difference ``total`` and what is in it beside heads and MLPs: ``embedding`` (with the positions),
+    ``constant`` (biases) and ``remainder``, the total less all parts.
+
+    ``chance_heads`` and ``chance_mlps``: what the largest head, and the largest MLP, writes in size towards a token
+    drawn at random, the 95 % point of ``draws`` draws. ``note``: what to know of the model's logits, or empty.
+    """
+
+    total: float
+    embedding: float
+    constant: float
+    remainder: float
+    chance_heads: float
+    chance_mlps: float
+    draws: int
+    note: str
+
+
+@dataclass(frozen=True)
+class TokenHeads:
+    """Every head and MLP for one predicted token (``target``) and, if one was given, one ``key`` (else -1).
+
+    (L, H) float32, NaN where there is no such head: ``writes``, the direct part of the logit difference; ``attention``
+    to the key; ``weighted``, its share of the lengths of what is written; ``from_key``, the part of ``writes`` that
+    comes from it. ``mlps`` (L,): direct parts. With what ``split`` names they sum to its total. ``refused``: why this
+    model's logits cannot be split; then there is no ``split``, and ``attention`` alone has numbers.
+    """
+
+    target: Target
+    key: int
+    split: Split | None
+    refused: str
+    writes: np.ndarray
+    mlps: np.ndarray
+    attention: np.ndarray
+    weighted: np.ndarray
+    from_key: np.ndarray
+
+
+@dataclass(frozen=True)
+class TokenAblation:
+    """By how much a logit difference ``total`` falls, and the prediction moves, without one head or one MLP.
+
+    ``heads`` (L, H) and ``mlps`` (L,): falls in nats; ``heads_kl`` and ``mlps_kl``: divergence from the plain
+    prediction, nats over the vocabulary; float32, NaN where there is none. ``baseline``: what stood in its place.
+    """
+
+    target: Target
+    baseline: str
+    total: float
+    heads: np.ndarray
+    mlps: np.ndarray
+    heads_kl: np.ndarray
+    mlps_kl: np.ndarray
+
+
+@dataclass(frozen=True)
+class HeadSources:
+    """What one head writes towards a token, by source token (T,) float32: ``attention``, ``weighted`` (its share of the
+    lengths of what is written), ``writes`` (of the logit difference). ``head_writes``: the head's part, measured by
+    what it handed to its output projection; ``error``: its difference to the sum of ``writes``."""
+
+    target: Target
+    head_writes: float
+    error: float
+    attention: np.ndarray
+    weighted: np.ndarray
+    writes: np.ndarray

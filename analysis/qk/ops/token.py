@@ -1,0 +1,201 @@
+"""Operations that begin at a predicted token: which heads and MLPs matter for it, by what they write and without them.
+
+A token is asked about over another one, or over the mean of all tokens: a logit alone says nothing, since what raises
+all of them alike changes no prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.operation import A
+from analysis.engine.question import Kind
+from analysis.errors import UserError
+from analysis.fields import Choice, Whole, whole
+from analysis.qk.answers.prompt import NextTokens
+from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads
+from analysis.qk.ops.prompt import OnHead, OnPrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.models.loaded_model import LoadedModel
+    from analysis.models.stream import Stream
+    from analysis.models.trace import Trace
+
+LIKELY = 6
+DRAWS = 40
+REMEMBERED = 4
+_STREAMS = "streams"
+
+
+@dataclass(frozen=True)
+class OnToken(OnPrompt[A]):
+    """A token that is predicted after token ``query`` (-1: the last of the prompt): ``token``, -1 for the most probable
+    one, over ``against``, -1 for the mean of all tokens."""
+
+    query: Annotated[int, Whole(-1, 10**6, words="The query")] = -1
+    token: Annotated[int, Whole(-1, 10**7, words="The predicted token")] = -1
+    against: Annotated[int, Whole(-1, 10**7, words="The other token")] = -1
+
+    def read(self, context: Context) -> tuple[LoadedModel, Trace, int]:
+        """The model, the recorded pass and the query's position."""
+        trace, _, count = self.trace(context)
+        query = count - 1 if self.query < 0 else self.query
+        whole(query, 0, len(trace.ids) - 1, "token", "The token's position")
+        return context.model(self.model), trace, query
+
+
+def stream_at(loaded: LoadedModel, trace: Trace, query: int) -> Stream:
+    """The residual stream at a token taken apart; the last ones are remembered with the model, whose weights they hold.
+    Raises UserError(field="model") where it cannot be."""
+    from analysis.models.stream import take_apart
+
+    ids = tuple(trace.ids[: query + 1])
+    streams: dict[tuple[int, ...], Stream] = loaded.extras.setdefault(_STREAMS, {})
+    if ids not in streams:
+        made = take_apart(loaded, ids)
+        while len(streams) >= REMEMBERED:
+            streams.pop(next(iter(streams)))
+        streams[ids] = made
+    return streams[ids]
+
+
+def target_of(loaded: LoadedModel, logits: Tensor, query: int, token: int, against: int) -> Target:
+    """What is asked, once its tokens are known; ``logits`` (V,) after the query."""
+    from analysis.models.prompts import token_labels
+
+    size = int(logits.shape[0])
+    for value, field in ((token, "token"), (against, "against")):
+        if value >= size:
+            raise UserError(f"This model has tokens 0 to {size - 1:,}, and no token {value:,}.", field)
+    probabilities = logits.double().softmax(-1)
+    top = probabilities.topk(min(LIKELY, size))
+    ids = top.indices.tolist()
+    token = ids[0] if token < 0 else token
+    if token == against:
+        raise UserError("A token is compared with another one, or with the mean of all. Choose another.", "against")
+    labels = token_labels(loaded.tokenizer, [*ids, token, *([against] if against >= 0 else [])])
+    words = f"“{labels[len(ids)]}” over " + (f"“{labels[-1]}”" if against >= 0 else "the mean of all tokens")
+    return Target(
+        query, token, against, words, NextTokens(tuple(labels[: len(ids)]), tuple(top.values.tolist()), tuple(ids))
+    )
+
+
+@dataclass(frozen=True)
+class WritingHeads(OnToken[TokenHeads]):
+    """Which heads and MLPs write a predicted token, and which heads look from the query to ``key`` (-1: none)."""
+
+    key: Annotated[int, Whole(-1, 10**6, words="The key")] = -1
+
+    def run(self, context: Context) -> TokenHeads:
+        from analysis.models.ablation import plain_logits
+        from analysis.qk.contributions import contributions, pair_heads, pair_values
+
+        loaded, trace, query = self.read(context)
+        if self.key > query:
+            raise UserError("The key comes after the query, which cannot see it. Choose an earlier token.", "key")
+        facts, key = loaded.facts, self.key
+        size = (facts.layers, facts.heads)
+        nothing = np.full(size, np.nan, np.float32)
+        attention = nothing if key < 0 else pair_heads(trace, query, key, *size).float().numpy()
+        try:
+            stream = stream_at(loaded, trace, query)
+        except UserError as error:
+            if error.field != "model":
+                raise
+            target = target_of(loaded, plain_logits(loaded, trace.ids[: query + 1]), query, self.token, self.against)
+            none = np.full(facts.layers, np.nan, np.float32)
+            return TokenHeads(target, key, None, str(error), nothing, none, attention, nothing, nothing)
+        target = target_of(loaded, stream.logits, query, self.token, self.against)
+        against = None if self.against < 0 else self.against
+        parts = contributions(stream, target.token, against, DRAWS)
+        weighted = from_key = nothing
+        if key >= 0:
+            pair = pair_values(stream, trace, key, target.token, against, facts.heads)
+            weighted, from_key = (values.float().numpy() for values in pair)
+        split = Split(
+            parts.total, parts.embedding, parts.constant, parts.remainder, *parts.chance, DRAWS, _note(stream)
+        )
+        heads, mlps = parts.heads.float().numpy(), parts.mlps.float().numpy()
+        return TokenHeads(target, key, split, "", heads, mlps, attention, weighted, from_key)
+
+
+def _note(stream: Stream) -> str:
+    """Where the model's logits are not those of its unembedding, a sentence."""
+    if float((stream.raw - stream.logits).abs().max()) <= 1e-3 * max(1.0, float(stream.raw.abs().max())):
+        return ""
+    return "This model scales or bounds its logits last; the parts are of the logits before that."
+
+
+@dataclass(frozen=True)
+class AblateParts(OnToken[TokenAblation]):
+    """By how much a predicted token falls without each head and each MLP, one at a time, at all tokens."""
+
+    kind: ClassVar[Kind] = "job"
+
+    baseline: Annotated[str, Choice(("zero", "mean"), words="What stands in place of an output")] = "zero"
+
+    def describe(self) -> str:
+        return f"Take out each head and MLP of “{self.text[:30].strip()}{'…' if len(self.text) > 30 else ''}”"
+
+    def run(self, context: Context) -> TokenAblation:
+        from analysis.models.ablation import MLP, ablations, parts_of, plain_logits
+
+        loaded, trace, query = self.read(context)
+        ids = trace.ids[: query + 1]
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, query, self.token, self.against)
+        total, before = _over(plain, target), plain.double().log_softmax(-1)
+        size = (loaded.facts.layers, loaded.facts.heads + 1)
+        falls, moved = (np.full(size, np.nan, np.float32) for _ in range(2))  # the last column is the MLPs'
+        parts = parts_of(loaded)
+        done = 0
+        for batch in ablations(loaded, ids, parts, self.baseline):  # type: ignore[arg-type]
+            for one in batch:
+                place = one.layer, size[1] - 1 if one.head == MLP else one.head
+                falls[place] = total - _over(one.logits, target)
+                moved[place] = float((before.exp() * (before - one.logits.double().log_softmax(-1))).sum())
+            done += len(batch)
+            context.progress(done / len(parts), f"{done} of {len(parts)} heads and MLPs, block {batch[-1].layer}")
+        return TokenAblation(
+            target, self.baseline, total, falls[:, :-1], falls[:, -1], moved[:, :-1].clip(0), moved[:, -1].clip(0)
+        )
+
+
+def _over(logits: Tensor, target: Target) -> float:
+    """The logit difference that is asked about."""
+    other = logits.double().mean() if target.against < 0 else logits[target.against].double()
+    return float(logits[target.token].double() - other)
+
+
+@dataclass(frozen=True)
+class WritingSources(OnHead[HeadSources]):
+    """From which source tokens one head writes a predicted token; ``query``, ``token`` and ``against`` as
+    of :class:`WritingHeads`."""
+
+    query: Annotated[int, Whole(-1, 10**6, words="The query")] = -1
+    token: Annotated[int, Whole(-1, 10**7, words="The predicted token")] = -1
+    against: Annotated[int, Whole(-1, 10**7, words="The other token")] = -1
+
+    def run(self, context: Context) -> HeadSources:
+        import torch
+
+        from analysis.qk.contributions import head_total, sources
+
+        count = self.trace(context)[2]
+        query = count - 1 if self.query < 0 else self.query
+        trace, loaded = self.recorded(context, query), context.model(self.model)
+        stream = stream_at(loaded, trace, query)
+        target = target_of(loaded, stream.logits, query, self.token, self.against)
+        against = None if self.against < 0 else self.against
+        found = sources(stream, trace, self.layer, self.head, target.token, against)
+        direction = stream.measures(torch.tensor([target.token]), against)[0][0]
+        whole_head = head_total(stream.blocks[self.layer], self.head, direction)
+        attention, weighted, writes = (t.float().numpy() for t in (found.attention, found.weighted, found.writes))
+        error = abs(whole_head - float(found.writes.sum()))
+        return HeadSources(target, whole_head, error, attention, weighted, writes)
