@@ -196,7 +196,7 @@ def what_if(
         raise PreventUpdate
     feature = dict(fitted_features(features, fitted)).get(-1 if active is None else active)
     if feature is None:
-        return {"swap": SWAP.empty("Fit a feature first"), "prediction": PREDICTION.empty(), "error": None}
+        return {"swap": SWAP.empty("Fit a feature first"), "prediction": PREDICTION.empty("Fit a feature first"), "error": None}
     reading = reading_of(question)
     where = on_head(reading, at) | {"query": query, "a": a, "b": b, "feature": feature}
     if ctx.triggered_id == "ask-model":
@@ -212,7 +212,7 @@ def what_if(
         return {"swap": SWAP.empty("Fit a feature first"), "prediction": UNCHANGED, "error": panel}
     return {
         "swap": content(key_swap, reading, swap, options=SwapOptions(query, a, b), theme=theme),
-        "prediction": PREDICTION.empty(caption=PREDICTION.caption),
+        "prediction": PREDICTION.empty(),
         "error": None,
     }
 
