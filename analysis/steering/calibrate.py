@@ -91,13 +91,14 @@ def strength_for_kl(
             above = seen[-1]
             break
     left, right, halve = (low, 0.0), above, False
-    for point in sorted(known.items()) if above is not None else ():
-        if low < point[0] < above[0]:  # nearer ones than the top, from other targets
-            if point[1] >= target * (1 - tolerance):
-                right = point
-                seen.append(point)
-                break
-            left = point
+    for point in sorted(known.items()):  # those of other targets, nearer than the top
+        if above is None or not low < point[0] < above[0]:
+            continue
+        if point[1] >= target * (1 - tolerance):
+            right = point
+            seen.append(point)
+            break
+        left = point
     for _ in range(iterations if right is not None else 0):
         assert right is not None
         if abs(seen[-1][1] - target) <= tolerance * target:
