@@ -132,6 +132,7 @@ CONTROLS: dict[str, Table] = {
         "region": None, "level": None, "seed": None,
     },
     "SteerLens": _STEER | {"words": "lens-words", "last": "lens-last", "seed": "seed", "within": None},
+    "FreeOrFrozen": _STEER | {"words": "lens-words", "heads": "frozen-heads", "seed": "seed", "draws": None},
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

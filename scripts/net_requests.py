@@ -261,6 +261,10 @@ STEERING = (
     Request("lens under steering", "SteerLens", {
         "text": THING, "steer": STEER, "words": "wine, food", "last": 2, "within": False,
     }),
+    Request("free or frozen", "FreeOrFrozen", {"text": THING, "steer": STEER, "words": "wine, food", "draws": 1}),
+    Request("free or frozen, two heads", "FreeOrFrozen", {
+        "text": THING, "steer": STEER, "heads": [[14, 0], [20, 3]], "draws": 1,
+    }),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),

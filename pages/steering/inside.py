@@ -1,28 +1,37 @@
-"""The tab on the inside of a steered pass: the logit lens of the prompt, unsteered and steered, after every block."""
+"""The tab on the inside of a steered pass: through what the steer acts (free or frozen), and where it takes effect (the
+logit lens behind every block)."""
 
 from __future__ import annotations
+
+import re
 
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
 
+from analysis.errors import UserError
+from analysis.mfa.ops.frozen import FreeOrFrozen
 from analysis.mfa.ops.lens import SteerLens
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
 from components.kit.names import progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
-from components.mfa.lens import HEIGHT, LensOptions, lens_maps
+from components.mfa import frozen as frozen_view
+from components.mfa import lens as lens_view
+from components.mfa.frozen import frozen_bars
+from components.mfa.lens import LensOptions, lens_maps
 from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
 from pages.steering.state import PATH
 
-LENS = Card("lens", "Where does it take effect?", HEIGHT, "Look inside first.")
+FROZEN = Card("frozen", "Through what does it act?", frozen_view.HEIGHT, "Press “Free or frozen”.")
+LENS = Card("lens", "Where does it take effect?", lens_view.HEIGHT, "Press “Look inside”.")
 SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "rank", "value": "rank"}]
 
 
 def stores() -> list[Node]:
-    """The question that the lens answers."""
-    return [dcc.Store(id="lens-asked")]
+    """The questions that the two cards answer."""
+    return [dcc.Store(id="lens-asked"), dcc.Store(id="frozen-asked")]
 
 
 def inside_tab() -> Node:
@@ -33,8 +42,7 @@ def inside_tab() -> Node:
                 [
                     html.Div([html.H3("Inside the steered pass")], className="attune-card-head"),
                     html.P(
-                        "The set-up on the sliders and the prompt above. The logit lens reads every block's stream as "
-                        "if it were the last block's: where does what the steer does begin to show? Beside it random "
+                        "The set-up on the sliders and the prompt above, looked at from inside, beside random "
                         "directions that move the next token as far.",
                         className="attune-note",
                     ),
@@ -43,6 +51,23 @@ def inside_tab() -> Node:
                             _labelled(
                                 "Words, at commas", dbc.Input(id="lens-words", placeholder="of its theme", size="sm")
                             ),
+                            _labelled("Heads held", dbc.Input(id="frozen-heads", placeholder="all", size="sm")),
+                        ],
+                        className="attune-options",
+                    ),
+                    html.P(
+                        "Free or frozen: is it what heads look at that changes, what they carry, or what the MLPs make "
+                        "of it? Each is held as it was unsteered. Heads as 12.3, at commas.",
+                        className="attune-note",
+                    ),
+                    *_job("frozen", "Free or frozen", "holding parts of the pass"),
+                    html.P(
+                        "The logit lens reads every block's stream as if it were the last block's: where does the "
+                        "effect begin to show?",
+                        className="attune-note",
+                    ),
+                    html.Div(
+                        [
                             _labelled(
                                 "Last positions",
                                 dbc.Input(id="lens-last", type="number", step="any", value=SteerLens.last, size="sm"),
@@ -54,33 +79,51 @@ def inside_tab() -> Node:
                         ],
                         className="attune-options",
                     ),
-                    html.Div(
-                        [
-                            html.Button(
-                                "Look inside", id="lens-start", className="attune-button attune-primary", type="button"
-                            ),
-                            html.Button(
-                                "Cancel", id="lens-stop", className="attune-button", type="button", disabled=True
-                            ),
-                            progress("lens-bar", "reading every block"),
-                        ],
-                        className="attune-row",
-                    ),
-                    html.Div(id="lens-state", className="attune-note", **{"aria-live": "polite"}),
-                    html.Div(id="lens-problem"),
-                    html.P(id="lens-claim", className="attune-answer", **{"aria-live": "polite"}),
+                    *_job("lens", "Look inside", "reading every block"),
                 ],
                 className="attune-card",
                 **{"aria-label": "Inside"},
             ),
-            LENS.layout(),
+            html.Div([FROZEN.layout(), LENS.layout()], className="attune-stack"),
         ],
         className="attune-sweep",
     )
 
 
+def _job(name: str, label: str, doing: str) -> list[Node]:
+    """A button with its bar, its refusal and its sentence."""
+    return [
+        html.Div(
+            [
+                html.Button(label, id=f"{name}-start", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id=f"{name}-stop", className="attune-button", type="button", disabled=True),
+                progress(f"{name}-bar", doing),
+            ],
+            className="attune-row",
+        ),
+        html.Div(id=f"{name}-state", className="attune-note", **{"aria-live": "polite"}),
+        html.Div(id=f"{name}-problem"),
+        html.Div(id=f"{name}-claim", **{"aria-live": "polite"}),
+    ]
+
+
 def _labelled(text: str, field: Node) -> Node:
     return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")
+
+
+def _said(text: str) -> Node:
+    return html.P(text, className="attune-answer")
+
+
+def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
+    """The heads that a reader typed, such as "12.3, 14.0"; none for an empty text. Raises UserError(field="heads")."""
+    found = []
+    for part in filter(None, (p.strip() for p in (text or "").replace(";", ",").split(","))):
+        match = re.fullmatch(r"[Ll]?(\d{1,4})\s*[.Hh ]\s*[Hh]?(\d{1,4})", part)
+        if match is None:
+            raise UserError(f"“{part[:20]}” is no head. Type block and head such as 12.3, several at commas.", "heads")
+        found.append((int(match[1]), int(match[2])))
+    return tuple(dict.fromkeys(found))
 
 
 @callback(
@@ -137,4 +180,56 @@ def show_lens(asked: Json, shown: str, theme: str) -> Outputs:
     reply = reply_of(asked)
     drawing = lens_maps.draw(reply.answer, LensOptions(shown), theme)
     card = content(lens_maps, reply, options=LensOptions(shown), theme=theme)
-    return {"card": card, "claim": drawing.control.text if drawing.control else ""}
+    return {"card": card, "claim": _said(drawing.control.text) if drawing.control else None}
+
+
+@callback(
+    Output("frozen-problem", "children"),
+    Output("frozen-asked", "data"),
+    inputs={
+        "clicks": Input("frozen-start", "n_clicks"),
+        "words": State("lens-words", "value"),
+        "heads": State("frozen-heads", "value"),
+        "steer": State("steer", "data"),
+        "text": State("steer-prompt", "value"),
+        "chat": State("steer-chat", "value"),
+        "seed": State("seed", "value"),
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
+    background=True,
+    progress=[Output("frozen-bar", "value"), Output("frozen-state", "children")],
+    progress_default=["0", ""],
+    running=[(Output("frozen-start", "disabled"), True, False), (Output("frozen-stop", "disabled"), False, True)],
+    cancel=[Input("frozen-stop", "n_clicks")],
+    interval=500,
+    prevent_initial_call=True,
+)
+def hold(
+    set_progress: Relay, clicks: int | None, words: str | None, heads: str | None, steer: Json, text: str | None,
+    chat: bool, seed: Typed, model: Json, session: str,
+) -> tuple[Node, Json]:  # fmt: skip
+    """Free or frozen, as a job."""
+    if not clicks or not steer:
+        return user_error("Put a region on the sliders first.") if clicks else no_update, no_update
+    reply, panel = ask_job(
+        lambda: FreeOrFrozen(
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), words or "", seed,
+            heads_in(heads),
+        ),
+        set_progress, session, PATH, None, FreeOrFrozen,
+    )  # fmt: skip
+    return panel, no_update if reply is None else reply.question.to_dict()
+
+
+@callback(
+    output={"card": FROZEN.outputs, "claim": Output("frozen-claim", "children")},
+    inputs={"asked": Input("frozen-asked", "data"), "theme": State("theme", "data")},
+    prevent_initial_call=True,
+)
+def show_frozen(asked: Json, theme: str) -> Outputs:
+    """The bars, and the sentence."""
+    if not asked:
+        return {"card": UNCHANGED, "claim": no_update}
+    reply = reply_of(asked)
+    return {"card": content(frozen_bars, reply, theme=theme), "claim": _said(frozen_view.claim(reply.answer))}

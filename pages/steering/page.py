@@ -29,7 +29,20 @@ from pages.steering.writing import PRESENCE, PRICE
 
 # Importing these registers their callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (alternatives, chat, inside, keep, ladder, samples, sliders, sweep, vectors)
-card_callbacks(MAP, NEXT, PRICE, PRESENCE, PARTS, SEGMENTS, CONTROLS, CURVE, samples.SAMPLES, sweep.SWEEP, inside.LENS)
+card_callbacks(
+    MAP,
+    NEXT,
+    PRICE,
+    PRESENCE,
+    PARTS,
+    SEGMENTS,
+    CONTROLS,
+    CURVE,
+    samples.SAMPLES,
+    sweep.SWEEP,
+    inside.FROZEN,
+    inside.LENS,
+)
 
 
 def layout(**query: str) -> Node:

@@ -32,6 +32,7 @@ from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.alternatives import TokenAlternatives
 from analysis.mfa.ops.conversation import ChatTurn
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
+from analysis.mfa.ops.frozen import FreeOrFrozen
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.lens import SteerLens
 from analysis.mfa.ops.regions import (
@@ -859,3 +860,27 @@ def test_the_lens_ends_at_the_next_token_and_changes_from_the_steered_block_on(b
     assert found.agreement[-1] == 1 and found.error < 1e-4 and len(found.controls) == 2
     with pytest.raises(UserError, match="No slider is moved"):
         bench.perform(SteerLens(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.0), mode="add")))
+
+
+def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_all(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.6), mode="add")
+    found = FreeOrFrozen.answer_from(
+        bench.perform(FreeOrFrozen(SPEC, TEXT, False, settings, "lamp, box, key", draws=1))
+    )
+    ids = evaluate.word_ids(bench.loaded.tokenizer, ["lamp", "box", "key"])
+    read = torch.tensor([bench.loaded.tokenizer(TEXT)["input_ids"]])
+    base = bench.loaded.forward(read, logits=True)[0, -1]
+    with steer(bench.loaded, interventions_of(settings, bench.fit)):
+        steered = bench.loaded.forward(read, logits=True)[0, -1]
+    change = evaluate.log_odds(steered, ids) - evaluate.log_odds(base, ids)
+    assert float(change.mean()) == pytest.approx(float(found.target[0, -1]), abs=1e-4)
+    assert float(found.kl[0, -1]) == pytest.approx(found.kls[0], rel=1e-5) and found.off < 1e-3
+    assert found.above == LAYER and found.mlpless == found.patternless == ()
+    assert len({round(float(v), 5) for v in found.target[0]}) > 4
+    some = FreeOrFrozen(SPEC, TEXT, False, settings, "lamp, box, key", 0, ((2, 1),), 1)
+    one = FreeOrFrozen.answer_from(bench.perform(some))
+    assert one.target[0, -1] == found.target[0, -1] and one.target[0, 0] != found.target[0, 0]
+    for heads, words in ((((1, 0),), "is not above block 1"), (((2, 99),), "has no head 2.99")):
+        with pytest.raises(UserError, match=words) as caught:
+            bench.perform(dataclasses.replace(some, heads=heads))
+        assert caught.value.field == "heads"

@@ -57,6 +57,7 @@ NAMES = sorted(catalogue.NAMES)
 # A valid value other than the default, for every field of words; whole numbers and switches are changed by rule.
 OTHER: dict[str, Any] = {
     "equal": "kl",
+    "heads": ((2, 1), (3, 0)),
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
     **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
@@ -298,6 +299,9 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("FitFactorization", {"site": "head"}, "site"),
         ("FeatureEffect", {"pole": 0}, "pole"),
         ("FeatureEffect", {"target": -1.0}, "target"),
+        ("FreeOrFrozen", {"heads": [[12]]}, "heads"),
+        ("FreeOrFrozen", {"heads": [[12, 1], [12, 1]]}, "heads"),
+        ("SteerLens", {"steer": {"where": "generated"}}, "mode"),
         ("SteerText", {"begin": [1.5]}, "begin"),
         ("SteerText", {"of": "other"}, "of"),
         ("TokenAlternatives", {"ids": []}, "ids"),
