@@ -229,5 +229,3 @@ def test_refusals_stand_where_something_was_typed(open_page: Callable[..., Page]
     )
     page.wait_for_selector("#source-said :text('only 2 words')")
     assert before
-
-
