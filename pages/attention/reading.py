@@ -218,6 +218,7 @@ clientside_callback(
     Input("reference", "value"),
     Input("tab", "active_tab"),
     Input("score", "value"),
+    Input("steered", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )
