@@ -214,7 +214,9 @@ def show_heads(asked: Json, ask: Json, worst: bool, head: Json, theme: str) -> O
     at, reply = Head.of(head), reply_of(asked)
     options = MovedOptions(bool(worst), None if at is None else (at.layer, at.head))
     card = content(moved_heads, reply, options=options, theme=theme)
-    best = html.Div([html.Span("furthest:", className="attune-note"), *_buttons(reply.answer, options)])
+    best = html.Div(
+        [html.Span("furthest:", className="attune-note"), *_buttons(reply.answer, options)], className="attune-top"
+    )
     return {"card": card, "claim": [html.P(claim(reply.answer), className="attune-answer"), best]}
 
 
