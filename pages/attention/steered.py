@@ -14,7 +14,6 @@ from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, 
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
-from analysis.mfa.answers.moved import MovedHeads
 from analysis.mfa.ops.moved import SteeredAttention, SteeredHeads
 from analysis.mfa.ops.setup import OpenSetup
 from analysis.mfa.settings import SteeringSettings
@@ -43,6 +42,8 @@ MOVED = Card("steered-heads", "How far every head's pattern moves", HEIGHT, "Tak
 ROW = Card("steered-row", "The opened head without and with the set-up", ROW_HEIGHT)
 card_callbacks(MOVED, ROW)
 STEERING = "/steering"
+SHOWN = 5
+"""Heads that are named below the sentence."""
 NONE = (
     "This address of the Steering page holds no set-up. Move a slider there, then take it here, or copy the link there."
 )
@@ -215,21 +216,21 @@ def show_heads(asked: Json, ask: Json, worst: bool, head: Json, theme: str) -> O
     options = MovedOptions(bool(worst), None if at is None else (at.layer, at.head))
     card = content(moved_heads, reply, options=options, theme=theme)
     best = html.Div(
-        [html.Span("furthest:", className="attune-note"), *_buttons(reply.answer, options)], className="attune-top"
+        [html.Span("furthest:", className="attune-note"), *head_buttons(best, options.chosen)], className="attune-top"
     )
-    return {"card": card, "claim": [html.P(claim(reply.answer), className="attune-answer"), best]}
+    return {"card": card, "claim": [html.P(claim(reply.answer), className="attune-answer"), row]}
 
 
-def _buttons(moved: MovedHeads, options: MovedOptions) -> list[Node]:
-    """Buttons of the heads furthest beyond random directions."""
+def head_buttons(heads: list[tuple[int, int, float]], chosen: tuple[int, int] | None) -> list[Node]:
+    """Buttons of heads: layer, number, and the share of its attention that moves."""
     return [
         html.Button(
-            f"L{layer} H{head}  {moved.mean[layer, head]:.0%}",
+            f"L{layer} H{head}  {share:.0%}",
             id={"moved-layer": layer, "moved-head": head},
-            className="attune-button" + (" attune-chosen" if (layer, head) == options.chosen else ""),
+            className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""),
             type="button",
         )
-        for layer, head in best_heads(moved, 5)
+        for layer, head, share in heads
     ]
 
 
