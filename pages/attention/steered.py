@@ -215,9 +215,9 @@ def show_heads(asked: Json, ask: Json, worst: bool, head: Json, theme: str) -> O
     at, reply = Head.of(head), reply_of(asked)
     options = MovedOptions(bool(worst), None if at is None else (at.layer, at.head))
     card = content(moved_heads, reply, options=options, theme=theme)
-    best = html.Div(
-        [html.Span("furthest:", className="attune-note"), *head_buttons(best, options.chosen)], className="attune-top"
-    )
+    best = [(*at, float(reply.answer.mean[at])) for at in best_heads(reply.answer, SHOWN)]
+    buttons = head_buttons(best, options.chosen)
+    row = html.Div([html.Span("furthest:", className="attune-note"), *buttons], className="attune-top")
     return {"card": card, "claim": [html.P(claim(reply.answer), className="attune-answer"), row]}
 
 
