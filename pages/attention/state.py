@@ -63,7 +63,9 @@ def text_of(features: Json) -> str:
 @dataclass(frozen=True)
 class AttentionState:
     """``head``: layer and head that are open, ``query`` and ``key``: positions of the chosen tokens; None: not chosen.
-    ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``)."""
+    ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``).
+    ``target`` and ``over``: ids of the predicted token that is asked about and of the one beside it; -1 as of
+    :class:`analysis.qk.ops.token.OnToken`."""
 
     model: Annotated[dict[str, Any] | None, Model()] = None
     text: Annotated[str, Prompt()] = PRESET_PROMPTS[0]["text"]
@@ -81,7 +83,9 @@ class AttentionState:
     side: Annotated[str, Choice(("query", "key", "both"))] = "query"
     reference: Annotated[str, Choice(("others", "token", "none"))] = "others"
     tab: Annotated[str, Choice(TABS)] = "why"
-    score: Annotated[str, Text(39)] = "induction"
+    score: Annotated[str, Text(39)] = "writes"
+    target: Annotated[int, Whole(-1, 10**7)] = -1
+    over: Annotated[int, Whole(-1, 10**7)] = -1
     problems: tuple[str, ...] = ()
 
 

@@ -274,7 +274,7 @@ def test_a_token_is_asked_about_over_another_one_or_the_mean_of_all(context):
     assert (
         target.token == target.likely.ids[0]
         and target.against == -1
-        and target.words.endswith("the mean of all tokens")
+        and target.words.endswith("the mean of all")
     )
     parts = float(np.nansum(over_all.writes)) + float(over_all.mlps.sum()) + split.embedding + split.constant
     assert split.total == pytest.approx(parts + split.remainder, abs=1e-4) and abs(split.remainder) < 1e-4
