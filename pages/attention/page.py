@@ -15,7 +15,7 @@ from components.kit.names import named, popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
-from pages.attention import answer, features, heads, overlap, proof, reading, target
+from pages.attention import answer, features, heads, opening, overlap, proof, reading, target
 from pages.attention.cards import FEATURES, GRID, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
@@ -26,7 +26,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, overlap, proof, reading, target)
+CALLBACKS = (answer, features, heads, opening, overlap, proof, reading, target)
 
 
 def layout(**query: str) -> Node:

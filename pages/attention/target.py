@@ -6,12 +6,10 @@ heads' card, and a press on a predicted token asks it. The store of what heads w
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import numpy as np
-from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
@@ -20,7 +18,7 @@ from analysis.qk.ops.token import AblateParts, WritingHeads, WritingSources
 from analysis.view_ref import QuestionRef
 from components.kit.card import Content
 from components.kit.types import Json, Node, Relay
-from components.qk.heads import HeadOptions, HeadScore, prompt_score
+from components.qk.heads import HeadOptions, HeadScore
 from components.qk.prompt_parts import OWN
 from components.qk.token_heads import (
     TOKEN_SCORES,
@@ -34,7 +32,8 @@ from components.qk.token_heads import (
     why_sentence,
 )
 from pages.attention.cards import BARS, GRID
-from pages.attention.reading import on_head, prompt_of, reading_of
+from pages.attention.opening import prompt_arguments
+from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of
@@ -67,7 +66,7 @@ def ask_heads(
     if query >= len(reading.answer.labels):
         raise PreventUpdate
     pair = key if score in PAIRS and key is not None and key <= query else -1
-    asked = partial(WritingHeads, **_prompt(reading), query=query, token=_chosen(token), against=_chosen(over))
+    asked = partial(WritingHeads, **prompt_arguments(reading), query=query, token=_chosen(token), against=_chosen(over))
     reply, panel = ask_for(lambda: asked(key=pair), session, "writing", WritingHeads)
     if reply is None:
         return None, no_update, no_update, panel
@@ -86,90 +85,8 @@ def ask_heads(
     return reply.question.to_dict(), tokens, [{"label": "the mean of all tokens", "value": -1}, *listed], None
 
 
-def _prompt(reading: Reply[Reading]) -> dict[str, Any]:
-    """The arguments that say which prompt an operation is asked about."""
-    prompt = prompt_of(reading)
-    return {name: getattr(prompt, name) for name in ("model", "text", "chat", "generate")}
-
-
 def _chosen(value: int | None) -> int:
     return -1 if value is None else value
-
-
-def first_head(reading: Reply[Reading], query: int, token: int = -1) -> Head | None:
-    """The head that writes most towards a token after a query, the most probable one unless another is given; None
-    where the model's logits cannot be split."""
-    reply, _ = ask_for(lambda: WritingHeads(**_prompt(reading), query=query, token=token))
-    if reply is None or reply.answer.split is None:
-        return None
-    score = token_score(reply.answer, "writes")
-    return Head(*score.best[0]) if score.best else None
-
-
-@callback(
-    Output("query", "data"),
-    Output("key", "data"),
-    Output("head", "data"),
-    Output("asked-token", "value", allow_duplicate=True),
-    Output("asked-over", "value", allow_duplicate=True),
-    Input("reading", "data"),
-    State("query", "data"),
-    State("key", "data"),
-    State("head", "data"),
-    State("score", "value"),
-    prevent_initial_call=True,
-)
-def choose_defaults(
-    question: Json, query: int | None, key: int | None, head: Json, score: str
-) -> tuple[Any, Any, Any, Any, Any]:
-    """Where a reading opens. What an address says stays if it still exists. A prompt that was typed is asked about from
-    its end: which head writes the most probable token, unless a feature is what is looked at."""
-    if not question:
-        return (no_update,) * 5
-    reading = reading_of(question)
-    answer, typed = reading.answer, bool(question.get("typed"))
-    new_query, new_key = answer.prompt_tokens - 1, None
-    if isinstance(query, int) and query < len(answer.labels) and not typed:
-        new_query, new_key = query, key if isinstance(key, int) and key <= query else None
-    asked = (-1, -1) if typed else (no_update, no_update)
-    at = Head.of(head)
-    exists = at is not None and at.layer in answer.attention_layers and at.head < answer.heads
-    if exists and not (typed and score in TOKEN_SCORES):
-        return new_query, new_key, head, *asked
-    return new_query, new_key, asdict(first_head(reading, new_query) or best_head(answer)), *asked
-
-
-def best_head(reading: Reading) -> Head:
-    """The head with the strongest induction score, or, where nothing repeats, the strongest previous-token score; of
-    equal ones the last."""
-    for name in ("induction", "previous"):
-        values = prompt_score(reading, name).values
-        if np.isfinite(values).any():
-            layer, head = np.argwhere(values == np.nanmax(values))[-1].tolist()
-            return Head(layer, head)
-    return Head(reading.attention_layers[0], 0)
-
-
-@callback(
-    Output("asked-token", "value", allow_duplicate=True),
-    Output("query", "data", allow_duplicate=True),
-    Output("key", "data", allow_duplicate=True),
-    Output("head", "data", allow_duplicate=True),
-    Output("score", "value", allow_duplicate=True),
-    Input({"ask-token": ALL}, "n_clicks"),
-    State("reading", "data"),
-    State("score", "value"),
-    prevent_initial_call=True,
-)
-def ask_token(clicks: list[int | None], question: Json, score: str) -> tuple[int, int, None, Json, str]:
-    """A press on a predicted token asks about it, after the last token, and opens the head that writes most of it."""
-    if not any(clicks) or not ctx.triggered_id or not question:
-        raise PreventUpdate
-    reading, token = reading_of(question), int(ctx.triggered_id["ask-token"])
-    query = len(reading.answer.labels) - 1
-    head = first_head(reading, query, token)
-    opened = no_update if head is None else asdict(head)
-    return token, query, None, opened, score if score in ("writes", "falls") else "writes"
 
 
 @callback(
@@ -212,7 +129,7 @@ def token_grid(
 ) -> tuple[Content, list[Node], Node]:
     """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
     Raises PreventUpdate while the answer to the present question is on its way."""
-    if not writing or writing["params"]["text"] != _prompt(reading)["text"]:
+    if not writing or writing["params"]["text"] != prompt_arguments(reading)["text"]:
         raise PreventUpdate
     reply = reply_of(writing)
     score: HeadScore

@@ -52,8 +52,8 @@ from components.qk.token_heads import (
     why_sentence,
 )
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
+from pages.attention.opening import best_head
 from pages.attention.state import Head
-from pages.attention.target import best_head
 from pages.cards import content
 from tests.unit.findings.pinned import pinned
 
