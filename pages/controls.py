@@ -42,6 +42,9 @@ _STEER = _FIT | {
     "mode": "mode", "where": "where", "after": "gate-after", "gate": "gate-value", "regions": None, "strength": None,
     "factors": None, "vectors": None,
 }  # fmt: skip
+_STEERED = {name: None for name in _STEER} | {
+    "text": "prompt", "prompt": "prompt", "chat": "chat", "generate": "generate", "seed": None,
+}  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
 _NEW_FIT = _MODEL | {
@@ -107,6 +110,8 @@ CONTROLS: dict[str, Table] = {
     "Evidence": _FEATURE | _RANK | {"centred": "centred"},
     "Overlap": _FEATURE,
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
+    "SteeredHeads": _MODEL | _STEERED,
+    "SteeredAttention": _HEAD | _STEERED,
     # Steering
     "ListFits": _MODEL,
     "RegionMap": _FIT,

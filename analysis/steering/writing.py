@@ -1,7 +1,8 @@
 """Writing several texts in one batch, a token of each at every step, and measuring what steering cost at every token.
 
 The unsteered text of a prompt and its settings is made once and remembered, so that moving a slider again costs one
-text. Prices come from the unsteered model reading the steered text in pieces: KL to it, and how surprised it is.
+text. Prices come from the unsteered model reading the steered text in pieces: KL to it, and how surprised it is. The
+unsteered text was written by that model, so its prices are known as it is written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.calibrate import kl_divergences
 from analysis.steering.conversation import Opened
 from analysis.steering.room import room_for
 from analysis.steering.rows import Arm, generate_batch
@@ -106,6 +108,12 @@ class Reader:
         return chosen
 
 
+def surprise_of(logits: Tensor, ids: list[int]) -> list[float]:
+    """-log p in nats of each of n ids under logits (n, V); in float64."""
+    chosen = logits.double().log_softmax(-1).gather(1, torch.tensor(ids)[:, None])
+    return [-float(value) for value in chosen[:, 0]]
+
+
 class Writer:
     """Writes the arms of one request in one batch and sends each token as a line of the stream. ``begins``: by the name
     of a text, tokens that it is made to begin with."""
@@ -167,14 +175,14 @@ class Writer:
         self._say_room(len(texts) + 1)
         own = [self._arm(text, seed, made) for text, made in zip(texts, arms.values(), strict=True)]
         if remembered is not None:
-            for token in remembered:
+            for token in remembered[0]:
                 self._take(base, token, None)
+            self._say_prices(base, [0.0] * len(base.ids), remembered[1])
             self._write(texts, own)
-            self._price([base], self._reader(1))
         else:
             self._write([*texts, base], [*own, self._arm(base, seed, [])])
             if not self.context.ended(base.name):
-                self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
+                self.context.memory.put(self.key, (list(base.ids), list(base.surprise)), 64 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
 
     def write_seeds(self, texts: dict[str, tuple[int, list[Intervention]]]) -> dict[str, WrittenText]:
@@ -191,16 +199,13 @@ class Writer:
         s = self.settings
         return Arm(Row(tuple(self.prompt), s.temperature, s.top_p, seed, text.begin), [*self._history, *made])
 
-    def _reader(self, texts: int) -> Reader:
-        return Reader(self.loaded, self.prompt, texts, self._before, self._during)
-
     def _over(self, text: Text) -> bool:
         return self.context.ended(text.name) or (bool(self._stop) and self._stop in text.decoded)
 
     def _write(self, texts: list[Text], arms: list[Arm]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
         is."""
-        reader = self._reader(len(texts))
+        reader = Reader(self.loaded, self.prompt, sum(not text.plain for text in texts), self._before, self._during)
         chunk = max(1, min(CHUNK, WAITING // len(texts)))
         stop = lambda n: self._over(texts[n])  # noqa: E731
         for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
@@ -223,23 +228,21 @@ class Writer:
         self.context.say(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
-        waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
-        if not waiting:
-            return
-        for n, logits in reader.logits_before(waiting).items():
-            text, ids, start = texts[n], waiting[n], len(texts[n].kl)
-            base = logits.double().log_softmax(-1)
-            surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
-            text.surprise += surprise
-            if text.plain:
-                kl = [0.0] * len(ids)
-            else:
-                own = torch.stack(text.logits).double().log_softmax(-1)
-                kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
-            text.logits.clear()
-            text.kl += kl
-            self.context.say(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
+        for text in texts:
+            if text.plain and text.logits:
+                self._say_prices(text, [0.0] * len(text.waiting), surprise_of(torch.stack(text.logits), text.waiting))
+        steered = [text for text in texts if not text.plain]
+        waiting = {n: text.waiting for n, text in enumerate(steered) if text.waiting}
+        for n, logits in (reader.logits_before(waiting) if waiting else {}).items():
+            own = torch.stack(steered[n].logits)
+            self._say_prices(steered[n], kl_divergences(logits, own).tolist(), surprise_of(logits, waiting[n]))
         self.context.check()
+
+    def _say_prices(self, text: Text, kl: list[float], surprise: list[float]) -> None:
+        self.context.say(marks={"of": text.name, "start": len(text.kl), "kl": kl, "surprise": surprise})
+        text.kl += kl
+        text.surprise += surprise
+        text.logits.clear()
 
     def _measured(self, text: Text) -> WrittenText:
         if self._stop and self._stop in text.decoded:

@@ -190,6 +190,7 @@ clientside_callback(
     Input("score", "value"),
     Input("asked-token", "value"),
     Input("asked-over", "value"),
+    Input("steered", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )

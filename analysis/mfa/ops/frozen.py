@@ -17,7 +17,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Whole
 from analysis.mfa.answers.frozen import Frozen
-from analysis.mfa.ops.inside import InsideSteering
+from analysis.mfa.ops.inside import OnWords
 from analysis.models.capabilities import require_attention
 from analysis.steering.parts import PARTS, SETS
 
@@ -30,7 +30,7 @@ RAISED, MOST_HEADS = 5, 64
 
 
 @dataclass(frozen=True)
-class FreeOrFrozen(InsideSteering[Frozen]):
+class FreeOrFrozen(OnWords[Frozen]):
     """A steered pass with the patterns of heads, their values or the MLPs above the steer held as they were unsteered,
     in all eight combinations, beside random directions at the same KL. ``heads``: (layer, head); empty: all."""
 
