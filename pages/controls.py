@@ -27,7 +27,7 @@ def nothing(*names: str) -> Table:
 _MODEL = nothing("model")
 _PROMPT = _MODEL | {"text": "prompt", "prompt": "prompt", "chat": "chat", "generate": "generate", "token": None}
 _HEAD = _PROMPT | nothing("layer", "head", "query", "key")
-_TARGET = nothing("token", "against")
+_TARGET: Table = {"token": "asked-token", "against": "asked-over"}
 _RANK: Table = {"rank": "rank", "ranks": "rank"}
 _FEATURE = _MODEL | nothing("contrast", "features", "feature", "layer", "head") | {"rotary": "rotary"}
 _OPTIONS: Table = {o.name: option_control(o.name) for kind in CONTRAST_KINDS.values() for o in kind.options}
@@ -98,7 +98,7 @@ CONTROLS: dict[str, Table] = {
     },
     "WritingHeads": _HEAD | _TARGET,
     "WritingSources": _HEAD | _TARGET,
-    "AblateParts": _HEAD | _TARGET | nothing("baseline"),
+    "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},

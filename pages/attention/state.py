@@ -74,6 +74,8 @@ _SETUP = SteeringSettings("block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "a
 class AttentionState:
     """``head``: layer and head that are open, ``query`` and ``key``: positions of the chosen tokens; None: not chosen.
     ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``).
+    ``target`` and ``over``: ids of the predicted token that is asked about and of the one beside it; -1 as of
+    :class:`analysis.qk.ops.token.OnToken`.
     ``steer``: a set-up of the Steering page, under which the tab *Steered by* reads the prompt."""
 
     model: Annotated[dict[str, Any] | None, Model()] = None
@@ -92,7 +94,9 @@ class AttentionState:
     side: Annotated[str, Choice(("query", "key", "both"))] = "query"
     reference: Annotated[str, Choice(("others", "token", "none"))] = "others"
     tab: Annotated[str, Choice(TABS)] = "why"
-    score: Annotated[str, Text(39)] = "induction"
+    score: Annotated[str, Text(39)] = "writes"
+    target: Annotated[int, Whole(-1, 10**7)] = -1
+    over: Annotated[int, Whole(-1, 10**7)] = -1
     steer: Annotated[dict[str, Any] | None, Parsed(_steer, (_SETUP, None))] = None
     problems: tuple[str, ...] = ()
 

@@ -111,6 +111,7 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
         ("preset-use",),
         ("preset-delete",),
         ("vector",),
+        ("ask-token",),
     }
     unknown = []
     for callback in found["callbacks"]:
