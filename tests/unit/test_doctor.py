@@ -29,7 +29,7 @@ def test_memory_and_disk_that_do_not_suffice(tmp_path: Path, monkeypatch: pytest
     # The default model is not there, so that its room counts, too.
     line = doctor.disk(lambda _: doctor.LEAST_DISK + 10**8)
     assert line.state == "fault" and "ATTUNE_HOME" in line.mend and "1.8 GB" in line.mend
-    assert list(home().iterdir()) == [], "nothing is left in the data folder"
+    assert not [path for path in home().rglob("*") if path.is_file()], "nothing is left in the data folder"
 
 
 def test_a_data_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
