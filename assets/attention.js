@@ -37,7 +37,7 @@
     if (!click || !click.points.length || !figure) return none();
     const row = figure.data[0].customdata[click.points[0].y];
     const data = row && row[click.points[0].x];
-    return data ? { layer: data[0], head: data[1] } : none();
+    return data && data[1] >= 0 ? { layer: data[0], head: data[1] } : none(); // an MLP has no attention to open
   }
 
   // ---- token strips ----

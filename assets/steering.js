@@ -229,7 +229,7 @@
   }
 
   // ---- the ladder: a box for each rung, with what it is and a press that takes it ----
-  const RUNGS = [0, 1, 2, 3, 4];
+  const RUNGS = [0, 1, 2, 3, 4, 5, 6, 7];
   function drawRungs({ rungs, region }) {
     save("ladder-region", region);
     RUNGS.forEach((n) => {

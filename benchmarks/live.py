@@ -124,7 +124,7 @@ def run() -> dict[str, Any]:
                 "p50": round(statistics.median(waits)),
                 "p95": round(waits[int(0.95 * (TIMES - 1))]),
             },
-            "ladder of five rungs and the unsteered text, 40 tokens, s": round(ladder, 2),
+            "ladder of eight rungs and the unsteered text, 40 tokens, s": round(ladder, 2),
             "end of a text after Stop, ms": round(statistics.median(stopped(client, 0.5 + n / 100) for n in range(5))),
             "two speakers": two_speakers(client),
         }

@@ -27,7 +27,7 @@ def nothing(*names: str) -> Table:
 _MODEL = nothing("model")
 _PROMPT = _MODEL | {"text": "prompt", "prompt": "prompt", "chat": "chat", "generate": "generate", "token": None}
 _HEAD = _PROMPT | nothing("layer", "head", "query", "key")
-_TARGET = nothing("token", "against")
+_TARGET: Table = {"token": "asked-token", "against": "asked-over"}
 _RANK: Table = {"rank": "rank", "ranks": "rank"}
 _FEATURE = _MODEL | nothing("contrast", "features", "feature", "layer", "head") | {"rotary": "rotary"}
 _OPTIONS: Table = {o.name: option_control(o.name) for kind in CONTRAST_KINDS.values() for o in kind.options}
@@ -41,6 +41,9 @@ _STEER = _FIT | {
     "text": "steer-prompt", "prompt": "steer-prompt", "chat": "steer-chat", "steer": None, "layers": "layers",
     "mode": "mode", "where": "where", "after": "gate-after", "gate": "gate-value", "regions": None, "strength": None,
     "factors": None, "vectors": None,
+}  # fmt: skip
+_STEERED = {name: None for name in _STEER} | {
+    "text": "prompt", "prompt": "prompt", "chat": "chat", "generate": "generate", "seed": None,
 }  # fmt: skip
 _CONTROLS: Table = {"seed": "seed", "positive": "positive", "negative": "negative"}
 _WRITING: Table = {"count": "count", "temperature": "temperature", "top_p": "top-p", "control": "control"}
@@ -95,7 +98,7 @@ CONTROLS: dict[str, Table] = {
     },
     "WritingHeads": _HEAD | _TARGET,
     "WritingSources": _HEAD | _TARGET,
-    "AblateParts": _HEAD | _TARGET | nothing("baseline"),
+    "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},
@@ -107,6 +110,8 @@ CONTROLS: dict[str, Table] = {
     "Evidence": _FEATURE | _RANK | {"centred": "centred"},
     "Overlap": _FEATURE,
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
+    "SteeredHeads": _MODEL | _STEERED,
+    "SteeredAttention": _HEAD | _STEERED,
     # Steering
     "ListFits": _MODEL,
     "RegionMap": _FIT,

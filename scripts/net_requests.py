@@ -265,6 +265,10 @@ STEERING = (
     Request("free or frozen, two heads", "FreeOrFrozen", {
         "text": THING, "steer": STEER, "heads": [[14, 0], [20, 3]], "draws": 1,
     }),
+    Request("heads under steering", "SteeredHeads", {"text": THING, "steer": STEER, "generate": 2}),
+    Request("a row under steering", "SteeredAttention", {
+        "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7,
+    }),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.models.caching import states_of, way_of_going_on
 from analysis.models.loaded_model import LoadedModel
@@ -73,8 +73,16 @@ def choose(logits: Tensor, temperature: float, top_p: float, generator: torch.Ge
         return int(logits.argmax())
     probabilities = torch.softmax(logits / temperature, -1)
     if top_p < 1:
-        values, order = probabilities.sort(descending=True)
+        # All tokens below this floor together are less than what the nucleus may leave out (with room for rounding), so
+        # it lies among the others, and few need sorting. Equal ones stand in the order of their ids.
+        floor = max(0.0, 1 - top_p - 1e-4) / (2 * len(probabilities))
+        places = (probabilities >= floor).nonzero()[:, 0]
+        values, order = probabilities[places].sort(descending=True, stable=True)
         # The token that crosses the share belongs to the set, so that it is never empty.
         values = values.masked_fill(values.cumsum(-1) - values >= top_p, 0.0)
-        return int(order[torch.multinomial(values, 1, generator=generator)])
+        # Drawn over the whole vocabulary: how far the generator goes on must not depend on how many were sorted.
+        drawn = int(
+            torch.multinomial(nn.functional.pad(values, (0, len(logits) - len(values))), 1, generator=generator)
+        )
+        return int(places[order[drawn]])
     return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -20,6 +20,8 @@ from analysis.qk.attribution import Side, attribute_logits
 from analysis.qk.subspace import QKSubspace
 
 Reference = Literal["others", "token", "none"]
+HEAVY = 0.05
+"""Share of attention from which the sentence says where it went."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,14 @@ def _baseline(parts: Tensor, candidates: Tensor, reference: Reference, token: in
 
 
 def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query: int) -> str:
-    """The answer line: share of attention, nats above the mean of the other candidates, and where they come from.
+    """The answer line: share of attention, where the rest of it went, nats above the mean of the other candidates, and
+    where they come from.
 
     ``row`` must be relative to "others".
     """
     gap = float(row.total[key])
     share = f"“{labels[query]}” gives “{labels[key]}” {float(row.attention[key]):.1%} of its attention"
+    share += _elsewhere(row.attention, key, labels, query)
     if not math.isfinite(gap):
         return share + ": there is no other token to compare it with."
     direction = "above" if gap >= 0 else "below"
@@ -107,6 +111,15 @@ def sentence(row: RowParts, key: int, names: list[str], labels: list[str], query
         return text + ". Fit a feature to see what these nats are made of."
     pieces = [f"{float(row.parts[key, i]):+.2f} from {name}" for i, name in enumerate(names)]
     return f"{text}; of these, {', '.join(pieces)}, and {float(row.parts[key, -1]):+.2f} unexplained."
+
+
+def _elsewhere(attention: Tensor, key: int, labels: list[str], query: int) -> str:
+    """Where attention of weight went beside ``key``: the first token, the query itself, and the most attended one."""
+    places = {int(attention.argmax()), 0, query} - {key}
+    heavy = sorted((p for p in places if float(attention[p]) >= HEAVY), key=lambda p: -float(attention[p]))
+    names = {0: f"the first token, “{labels[0]}”", query: "itself"}
+    parts = [f"{float(attention[p]):.1%} goes to {names.get(p, f'“{labels[p]}”')}" for p in heavy]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def alignment_matrix(trace: Trace, layer: int, head: int, subspace: QKSubspace) -> Tensor:

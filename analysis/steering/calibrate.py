@@ -56,13 +56,15 @@ def strength_for_kl(
     high: float = 1.0,
     iterations: int = 12,
     tolerance: float = 0.02,
+    known: dict[float, float] | None = None,
 ) -> Calibration:
     """Find a strength in [low, high] whose divergence, ``evaluate`` (strength -> nats), is within a share ``tolerance``
     of ``target``.
 
     Divergence grows about as the square of a small strength, so a straight line through its root says where to look
     next; where that did not help, the interval is halved. ``low`` is taken to give no divergence. At most
-    ``iterations`` evaluations, after up to four that look for a strength beyond the target.
+    ``iterations`` evaluations, after up to four that look for a strength beyond the target. ``known``: divergences by
+    strength that were measured for other targets; they are not measured again, and new ones are added.
 
     Raises:
         UserError: the target is no positive finite number, or the range is empty.
@@ -72,11 +74,14 @@ def strength_for_kl(
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError("The strengths to search must be a range from a lower to a higher number.", "strength")
     seen: list[tuple[float, float]] = []
+    known = {} if known is None else known
 
     def measure(strength: float) -> float:
-        kl = float(evaluate(strength))
-        # Steering that leaves no finite logits is as far from the model as can be.
-        seen.append((strength, kl if not math.isnan(kl) else math.inf))
+        if strength not in known:
+            kl = float(evaluate(strength))
+            # Steering that leaves no finite logits is as far from the model as can be.
+            known[strength] = kl if not math.isnan(kl) else math.inf
+        seen.append((strength, known[strength]))
         return seen[-1][1]
 
     above = None
@@ -86,6 +91,14 @@ def strength_for_kl(
             above = seen[-1]
             break
     left, right, halve = (low, 0.0), above, False
+    for point in sorted(known.items()):  # those of other targets, nearer than the top
+        if above is None or not low < point[0] < above[0]:
+            continue
+        if point[1] >= target * (1 - tolerance):
+            right = point
+            seen.append(point)
+            break
+        left = point
     for _ in range(iterations if right is not None else 0):
         assert right is not None
         if abs(seen[-1][1] - target) <= tolerance * target:

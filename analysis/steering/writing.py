@@ -1,7 +1,8 @@
 """Writing several texts in one batch, a token of each at every step, and measuring what steering cost at every token.
 
 The unsteered text of a prompt and its settings is made once and remembered, so that moving a slider again costs one
-text. Prices come from the unsteered model reading the steered text in pieces: KL to it, and how surprised it is.
+text. Prices come from the unsteered model reading the steered text in pieces: KL to it, and how surprised it is. The
+unsteered text was written by that model, so its prices are known as it is written.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.models.batch import Row, rows_together
 from analysis.models.caching import way_of_going_on
+from analysis.models.hooks import checked
 from analysis.models.kept_prefix import Before
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
+from analysis.progress import Check, no_check
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
+from analysis.steering.calibrate import kl_divergences
 from analysis.steering.conversation import Opened
 from analysis.steering.room import room_for
 from analysis.steering.rows import Arm, generate_batch
@@ -58,10 +62,12 @@ class Reader:
 
     def __init__(
         self, loaded: LoadedModel, prompt: list[int], texts: int, before: Before | None = None,
-        during: Callable[[], AbstractContextManager[object]] = nullcontext,
+        during: Callable[[], AbstractContextManager[object]] = nullcontext, check: Check = no_check,
     ) -> None:  # fmt: skip
-        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read."""
+        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read;
+        ``check`` is called during passes, and what it raises ends them."""
         self._loaded, self._prompt, self._before, self._during = loaded, list(prompt), before, during
+        self._check = check
         self._whole = way_of_going_on(loaded) != "pieces" or (texts > 1 and rows_together(loaded) == "alone")
         self._texts = [list(prompt) for _ in range(texts)]
         self._inside = list(range(texts))
@@ -77,7 +83,7 @@ class Reader:
         if self._cache is None:
             read, kept = (0, None) if self._before is None else (self._before.tokens, self._before.fresh())
             feed = torch.tensor([self._prompt[read:]], device=self._loaded.device)
-            with self._during():
+            with self._during(), checked(self._loaded, self._check):
                 output = self._loaded.model(feed, past_key_values=kept, use_cache=True, logits_to_keep=1)
             self._cache = output.past_key_values
             self._last = output.logits[0, -1].float().cpu().expand(len(self._inside), -1)
@@ -90,7 +96,8 @@ class Reader:
             self._inside, self._last = [self._inside[place] for place in stay], self._last[stay]
         width = max(map(len, ids.values()))
         feed = torch.tensor([(ids[n] + ids[n][-1:] * width)[:width] for n in self._inside], device=self._loaded.device)
-        output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=width)
+        with checked(self._loaded, self._check):
+            output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=width)
         logits: Tensor = output.logits.float().cpu()
         before = torch.cat([self._last[:, None], logits[:, :-1]], 1)
         self._last = logits[:, -1]
@@ -100,10 +107,16 @@ class Reader:
         text = self._texts[number]
         text += ids
         feed = torch.tensor([text], device=self._loaded.device)
-        with self._during():
+        with self._during(), checked(self._loaded, self._check):
             every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
         chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
         return chosen
+
+
+def surprise_of(logits: Tensor, ids: list[int]) -> list[float]:
+    """-log p in nats of each of n ids under logits (n, V); in float64."""
+    chosen = logits.double().log_softmax(-1).gather(1, torch.tensor(ids)[:, None])
+    return [-float(value) for value in chosen[:, 0]]
 
 
 class Writer:
@@ -167,14 +180,14 @@ class Writer:
         self._say_room(len(texts) + 1)
         own = [self._arm(text, seed, made) for text, made in zip(texts, arms.values(), strict=True)]
         if remembered is not None:
-            for token in remembered:
+            for token in remembered[0]:
                 self._take(base, token, None)
+            self._say_prices(base, [0.0] * len(base.ids), remembered[1])
             self._write(texts, own)
-            self._price([base], self._reader(1))
         else:
             self._write([*texts, base], [*own, self._arm(base, seed, [])])
             if not self.context.ended(base.name):
-                self.context.memory.put(self.key, list(base.ids), 8 * len(base.ids) + 64)
+                self.context.memory.put(self.key, (list(base.ids), list(base.surprise)), 64 * len(base.ids) + 64)
         return {text.name: self._measured(text) for text in (*texts, base)}, remembered is not None
 
     def write_seeds(self, texts: dict[str, tuple[int, list[Intervention]]]) -> dict[str, WrittenText]:
@@ -191,19 +204,19 @@ class Writer:
         s = self.settings
         return Arm(Row(tuple(self.prompt), s.temperature, s.top_p, seed, text.begin), [*self._history, *made])
 
-    def _reader(self, texts: int) -> Reader:
-        return Reader(self.loaded, self.prompt, texts, self._before, self._during)
-
     def _over(self, text: Text) -> bool:
         return self.context.ended(text.name) or (bool(self._stop) and self._stop in text.decoded)
 
     def _write(self, texts: list[Text], arms: list[Arm]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
         is."""
-        reader = self._reader(len(texts))
+        check, steered = self.context.end_if_unwanted, sum(not text.plain for text in texts)
+        reader = Reader(self.loaded, self.prompt, steered, self._before, self._during, check)
         chunk = max(1, min(CHUNK, WAITING // len(texts)))
         stop = lambda n: self._over(texts[n])  # noqa: E731
-        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
+        for steps in generate_batch(
+            self.loaded, arms, self.settings.count, stop=stop, before=self._before, check=check
+        ):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
             self.context.check()  # once a step: whoever takes turns with this text waits for one pass of it
@@ -223,23 +236,21 @@ class Writer:
         self.context.say(piece={"of": text.name, "text": new, "id": token}, rate=self.rate)
 
     def _price(self, texts: list[Text], reader: Reader) -> None:
-        waiting = {n: text.waiting for n, text in enumerate(texts) if text.waiting}
-        if not waiting:
-            return
-        for n, logits in reader.logits_before(waiting).items():
-            text, ids, start = texts[n], waiting[n], len(texts[n].kl)
-            base = logits.double().log_softmax(-1)
-            surprise = (-base.gather(1, torch.tensor(ids)[:, None])[:, 0]).tolist()
-            text.surprise += surprise
-            if text.plain:
-                kl = [0.0] * len(ids)
-            else:
-                own = torch.stack(text.logits).double().log_softmax(-1)
-                kl = (base.exp() * (base - own)).sum(-1).clamp(min=0).tolist()
-            text.logits.clear()
-            text.kl += kl
-            self.context.say(marks={"of": text.name, "start": start, "kl": kl, "surprise": surprise})
+        for text in texts:
+            if text.plain and text.logits:
+                self._say_prices(text, [0.0] * len(text.waiting), surprise_of(torch.stack(text.logits), text.waiting))
+        steered = [text for text in texts if not text.plain]
+        waiting = {n: text.waiting for n, text in enumerate(steered) if text.waiting}
+        for n, logits in (reader.logits_before(waiting) if waiting else {}).items():
+            own = torch.stack(steered[n].logits)
+            self._say_prices(steered[n], kl_divergences(logits, own).tolist(), surprise_of(logits, waiting[n]))
         self.context.check()
+
+    def _say_prices(self, text: Text, kl: list[float], surprise: list[float]) -> None:
+        self.context.say(marks={"of": text.name, "start": len(text.kl), "kl": kl, "surprise": surprise})
+        text.kl += kl
+        text.surprise += surprise
+        text.logits.clear()
 
     def _measured(self, text: Text) -> WrittenText:
         if self._stop and self._stop in text.decoded:

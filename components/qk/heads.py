@@ -40,7 +40,8 @@ FEATURE_SCORES = {
 class HeadScore:
     """A score of every head: ``values`` (L, H), its name, whether it is signed, and for a feature's logit scores what
     attention its matching keys get, ``matching`` (L, H); below ``looks`` it counts as none. ``chance``: the share won
-    if keys came in any order. ``nowhere``: why it is not defined, where no head has it."""
+    if keys came in any order. ``nowhere``: why it is not defined, where no head has it. ``mlps`` (L,): the same of the
+    MLPs, for a score that they have. ``said``: a caption of its own."""
 
     values: np.ndarray
     name: str
@@ -49,6 +50,8 @@ class HeadScore:
     chance: float | None = None
     looks: float = 0.1
     nowhere: str = "Nothing in this prompt repeats, so there is no induction score."
+    mlps: np.ndarray | None = None
+    said: str = ""
 
     @property
     def order(self) -> np.ndarray:
@@ -72,7 +75,7 @@ class HeadScore:
         """What a reader must know of a score before ranking heads by it."""
         if not np.isfinite(self.values).any():
             return self.nowhere
-        sentences = []
+        sentences = [self.said] if self.said else []
         if self.chance is not None:
             sentences.append(
                 "Share won: how often all matching keys get more attention than any other key, by however little; by "
@@ -128,7 +131,7 @@ class HeadOptions:
 @view("attention/heads", Reading, options=HeadOptions)
 def heads_of_prompt(reading: Reading, options: HeadOptions, theme: str) -> Drawing:
     """All heads by a score of the prompt."""
-    return _drawing(reading, prompt_score(reading, options.score), options, theme, None)
+    return heads_drawing(reading, prompt_score(reading, options.score), options, theme, None)
 
 
 @view("attention/heads of a feature", Reading, FeatureHeads, options=HeadOptions)
@@ -136,13 +139,17 @@ def heads_of_feature(reading: Reading, heads: FeatureHeads, options: HeadOptions
     """All heads by a score of a feature."""
     score = feature_score(heads, options.score, options.feature)
     at = options.chosen or next(iter(score.best), None)
-    return _drawing(reading, score, options, theme, heads_control(heads, options.score, at))
+    return heads_drawing(reading, score, options, theme, heads_control(heads, options.score, at))
 
 
-def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: str, control: Control | None) -> Drawing:
+def heads_drawing(
+    reading: Reading, score: HeadScore, options: HeadOptions, theme: str, control: Control | None
+) -> Drawing:
+    """All heads by a score, with its caption and the numbers of the best."""
     thumbnails = reading.thumbnails if options.patterns else None
+    mlps = None if options.patterns else score.mlps
     picture = head_grid(
-        score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order
+        score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order, mlps
     )
     caption = score.caption
     there = bool(np.isfinite(score.values).any())
@@ -151,7 +158,7 @@ def _drawing(reading: Reading, score: HeadScore, options: HeadOptions, theme: st
             "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
             "brightness is the square root of the share. " + caption
         )
-    hint = "Click a head to open it." if there else ""
+    hint = "Click a head to open it." if there and not score.said else ""
     numbers = head_numbers(score, options.chosen)
     return Drawing(picture, caption.strip(), control=control, numbers=numbers, hint=hint)
 
@@ -172,28 +179,38 @@ def head_grid(
     ranked: bool = False,
     signed: bool = False,
     order: np.ndarray | None = None,
+    mlps: np.ndarray | None = None,
 ) -> Figure:
     """All heads in one picture: a score per cell, or a thumbnail of each head's attention, by place or by rank.
 
     ``scores`` (L, H) with NaN for layers without attention; ``thumbnails`` uint8 (L, H, s, s). In rank order, cells run
     from the highest score, or the highest ``order`` (L, H) if that is given, left to right and then down. Each cell's
-    customdata is (layer, head).
+    customdata is (layer, head). ``mlps`` (L,): one more row below the heads, whose head is -1; colours are scaled to
+    the heads.
     """
     layers, heads = scores.shape
     where = np.stack(np.meshgrid(np.arange(layers), np.arange(heads)), -1)  # (H, L, 2): heads down, layers across
     values, thumbs = scores.T, None if thumbnails is None else thumbnails.transpose(1, 0, 2, 3)
+    finite = values[np.isfinite(values)]
+    by = values if order is None else order.T
+    if mlps is not None:
+        values, by = np.concatenate([values, mlps[None]]), np.concatenate([by, mlps[None]])
+        last = np.stack([np.arange(layers), np.full(layers, -1)], -1)
+        where, heads = np.concatenate([where, last[None]]), heads + 1
     if ranked:
-        by = values if order is None else order.T
         places = np.argsort(np.where(np.isnan(by), -np.inf, by), axis=None)[::-1]
         where = where.reshape(-1, 2)[places].reshape(where.shape)
         values = values.ravel()[places].reshape(values.shape)
         thumbs = None if thumbs is None else thumbs.reshape(-1, *thumbs.shape[2:])[places].reshape(thumbs.shape)
     text = [
-        [f"layer {a}, head {b}<br>{escaped(name, 40)}: {v:.3f}" for (a, b), v in zip(line, row, strict=True)]
+        [
+            f"layer {a}, {'MLP' if b < 0 else f'head {b}'}<br>{escaped(name, 40)}: {v:.3f}"
+            for (a, b), v in zip(line, row, strict=True)
+        ]
         for line, row in zip(where.tolist(), values.tolist(), strict=True)
     ]
-    top = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
-    low = -top if signed else min(0.0, float(np.nanmin(values))) if np.isfinite(values).any() else 0.0
+    top = float(np.abs(finite).max()) if finite.size else 1.0
+    low = -top if signed else min(0.0, float(finite.min())) if finite.size else 0.0
     trace = {
         "type": "heatmap",
         "z": values.astype(np.float32),
@@ -249,6 +266,7 @@ def head_grid(
         "zeroline": False,
         # Of few heads each has its number; of more plotly gives as many as there is room for.
         **({"dtick": 1} if heads <= 4 else {}),
+        **({} if mlps is None else _with_mlp(heads)),
         "title": {"text": "head"},
         "range": [heads - 0.5, -0.5],
     }
@@ -259,6 +277,13 @@ def head_grid(
         }
         y_axis |= {"title": {"text": ""}, "showticklabels": False}
     return figure([trace], theme, xaxis=x_axis, yaxis=y_axis, images=images, shapes=shapes, uirevision="heads")
+
+
+def _with_mlp(rows: int) -> dict[str, Any]:
+    """Ticks of the heads, and the name of the last row."""
+    step = max(1, (rows - 1) // 4)
+    heads = list(range(0, rows - 1 - step // 2, step))
+    return {"tickvals": [*heads, rows - 1], "ticktext": [*map(str, heads), "MLP"]}
 
 
 def _mosaic(thumbs: np.ndarray) -> np.ndarray:

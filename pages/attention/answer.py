@@ -110,7 +110,8 @@ def explain(
     return {
         "answer": html.P(reply.answer.sentence),
         "asked": reply.answer.key,
-        "bars": content(row_bars, reading, reply, options=options, theme=theme),
+        # What the head writes is drawn by pages.attention.target.
+        "bars": UNCHANGED if unit == "writes" else content(row_bars, reading, reply, options=options, theme=theme),
         "ref": ref_of(attention_answer, reading, reply, options=AnswerOptions(query, bool(skip_first))),
         "error": None,
     }

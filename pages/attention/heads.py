@@ -23,10 +23,13 @@ from components.qk.heads import (
     heads_of_prompt,
     prompt_score,
 )
+from components.qk.prompt_parts import OWN
+from components.qk.token_heads import TOKEN_SCORES
 from components.qk.token_matrix import ASK_WHY, attention_caption, attention_matrix, for_browser
 from pages.attention.cards import GRID
 from pages.attention.reading import on_head, prompt_of, reading_of
 from pages.attention.state import Head, features_of
+from pages.attention.target import token_grid
 from pages.cards import content
 from pages.common import ask_for
 
@@ -39,8 +42,8 @@ from pages.common import ask_for
     State("score", "value"),
 )
 def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[str, str]], str]:
-    """Scores of the prompt, and of every fitted feature."""
-    options = [{"label": label, "value": name} for name, label in SCORE_NAMES.items()]
+    """Scores of a predicted token, of the prompt, and of every fitted feature."""
+    options = [{"label": label, "value": name} for name, label in (TOKEN_SCORES | SCORE_NAMES).items()]
     for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
         if done:
             options += [
@@ -49,7 +52,7 @@ def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[s
             ]
     # A link may ask for the score of a feature whose fit is still being looked up: keep it until that is known.
     known = {o["value"] for o in options} | ({value} if not fitted["flags"] else set())
-    return options, value if value in known else "induction"
+    return options, value if value in known else "writes"
 
 
 def scored_feature(score: str, features: Json) -> ContrastSpec | None:
@@ -62,7 +65,11 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
 
 
 @callback(
-    output={"card": GRID.outputs, "top": Output("top-heads", "children")},
+    output={
+        "card": GRID.outputs,
+        "top": Output("top-heads", "children"),
+        "why": Output("head-why", "children"),
+    },
     inputs={
         "question": Input("reading", "data"),
         "score": Input("score", "value"),
@@ -70,13 +77,24 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "ranked": Input("grid-ranked", "value"),
         "head": Input("head", "data"),
         "_fitted": Input("fitted", "data"),
+        "writing": Input("writing", "data"),
+        "taken_out": Input("taken-out", "data"),
         "features": State("features", "data"),
         "theme": State("theme", "data"),
     },
     prevent_initial_call=True,
 )
 def show_grid(
-    question: Json, score: str, mode: str, ranked: bool, head: Json, _fitted: Json, features: Json, theme: str
+    question: Json,
+    score: str,
+    mode: str,
+    ranked: bool,
+    head: Json,
+    _fitted: Json,
+    writing: Json,
+    taken_out: Json,
+    features: Json,
+    theme: str,
 ) -> Outputs:
     """All heads in one picture, and the eight best by name."""
     if not question:
@@ -85,16 +103,22 @@ def show_grid(
     at = Head.of(head)
     chosen = None if at is None else (at.layer, at.head)
     options = HeadOptions(patterns=mode == "patterns", ranked=bool(ranked), chosen=chosen)
+    if score in TOKEN_SCORES:
+        options = replace(options, score=score)
+        card, first, why = token_grid(reading, options, writing, taken_out, theme)
+        return {"card": card, "top": first, "why": why}
     scores = None
     if feature is not None:
         scores, _ = ask_for(lambda: FeatureScores(prompt_of(reading).model, feature))
     if feature is None or scores is None:  # a feature that is not fitted has no score
         options = replace(options, score=score if score in SCORE_NAMES else options.score)
         top = best_heads(prompt_score(reading.answer, options.score), chosen)
-        return {"card": content(heads_of_prompt, reading, options=options, theme=theme), "top": top}
+        card = content(heads_of_prompt, reading, options=options, theme=theme)
+        return {"card": card, "top": top, "why": OWN}
     options = replace(options, score=score.partition(":")[0], feature=feature_name(feature))
     top = best_heads(feature_score(scores.answer, options.score, options.feature), chosen)
-    return {"card": content(heads_of_feature, reading, scores, options=options, theme=theme), "top": top}
+    card = content(heads_of_feature, reading, scores, options=options, theme=theme)
+    return {"card": card, "top": top, "why": OWN}
 
 
 def best_heads(score: HeadScore, chosen: tuple[int, int] | None) -> list[Node]:

@@ -15,7 +15,7 @@ from components.kit.names import named, popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
-from pages.attention import answer, features, heads, overlap, proof, reading
+from pages.attention import answer, features, heads, opening, overlap, proof, reading, steered, target
 from pages.attention.cards import FEATURES, GRID, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
@@ -26,7 +26,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, overlap, proof, reading)
+CALLBACKS = (answer, features, heads, opening, overlap, proof, reading, steered, target)
 
 
 def layout(**query: str) -> Node:
@@ -58,6 +58,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(evidence_tab(), tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
+                    dbc.Tab(steered.steered_tab(), tab_id="steered", label="Steered by"),
                 ],
                 id="tab",
                 active_tab=state.tab,
@@ -99,6 +100,9 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="address-features", data=""),
         dcc.Store(id="aligned"),
         dcc.Store(id="asked"),
+        dcc.Store(id="writing"),
+        dcc.Store(id="taken-out"),
+        *steered.stores(state.steer),
         html.Div(id="strip-sink", hidden=True),
     ]
 
@@ -159,12 +163,49 @@ def _heads(state: AttentionState) -> Node:
             options=[{"label": "score", "value": "score"}, {"label": "patterns", "value": "patterns"}],
         ),
         dbc.Switch(id="grid-ranked", label="in order of score", value=False),
+        _asked("asked-token", "the token", state.target, "the most probable token"),
+        _asked("asked-over", "over", state.over, "the mean of all tokens"),
     )
     return html.Div(
         [
             GRID.layout(html.Div([score, more], className="attune-inline")),
+            html.Div(id="token-error"),
             html.Div(id="top-heads", className="attune-top"),
+            _taken_out(),
         ]
+    )
+
+
+def _asked(name: str, label: str, value: int, usual: str) -> Node:
+    listed = [{"label": usual, "value": -1}, *([] if value < 0 else [{"label": f"token {value}", "value": value}])]
+    return html.Div(
+        [
+            dbc.Label(label, html_for=name),
+            dcc.Dropdown(listed, value, id=name, clearable=False, className="attune-pick"),
+        ],
+        className="attune-inline",
+    )
+
+
+def _taken_out() -> Node:
+    """What takes out each head and MLP; it stands there for that score alone."""
+    return html.Div(
+        [
+            html.Button("Take each out", id="out", className="attune-button attune-primary", type="button"),
+            html.Button("Cancel", id="out-cancel", className="attune-button", type="button", disabled=True),
+            dbc.RadioItems(
+                id="out-baseline",
+                inline=True,
+                value="zero",
+                options=[{"label": "zero", "value": "zero"}, {"label": "mean over the prompt", "value": "mean"}],
+            ),
+            progress("out-bar", "taking out heads and MLPs"),
+            html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
+            html.Div(id="out-error"),
+        ],
+        id="out-row",
+        className="attune-row",
+        hidden=True,
     )
 
 
@@ -178,7 +219,7 @@ def _tokens() -> Node:
         ),
         html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
-        html.Div(OWN, className="attune-note"),
+        html.Div(OWN, id="head-why", className="attune-note", **{"aria-live": "polite"}),
         html.Div("This is about the previous prompt.", className="attn-previous"),
         controls=dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"),
         title_id="tokens-title",

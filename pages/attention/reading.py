@@ -11,7 +11,6 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-import numpy as np
 from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 
 from analysis.engine.client import Reply
@@ -21,7 +20,6 @@ from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
 from analysis.qk.ops.prompt import TracePrompt
 from components.kit.panels import note
 from components.kit.types import Json, Node, Relay, Typed
-from components.qk.heads import prompt_score
 from components.qk.prompt_parts import prompt_text
 from pages.address import link_to, remember
 from pages.attention.cards import PROMPT
@@ -142,7 +140,7 @@ def describe_reading(question: Json) -> tuple[Node, Node, Json]:
     reading = reply.answer
     tokens = len(reading.labels)
     generated = tokens - reading.prompt_tokens
-    count = f"{tokens} tokens" + (f", {generated} of them generated (greedy)" if generated else "")
+    count = [f"{generated} of the {tokens} tokens are generated (greedy)."] if generated else []
     top = max(reading.next.probabilities[0], 1e-9)
     ids = reading.next.ids or (None,) * len(reading.next.labels)
     rows = [
@@ -151,6 +149,7 @@ def describe_reading(question: Json) -> tuple[Node, Node, Json]:
                 html.Span(label, className="attune-next-label attune-tok", tabIndex="0", **{"data-token-id": token_id}),
                 html.Span(style={"width": f"{100 * p / top:.0f}%"}, className="attune-next-bar"),
                 html.Span(f"{p:.1%}", className="attune-next-share"),
+                *([_why(token_id, label)] if token_id is not None else []),
             ],
             className="attune-next-row",
         )
@@ -158,44 +157,15 @@ def describe_reading(question: Json) -> tuple[Node, Node, Json]:
             zip(ids, reading.next.labels, reading.next.probabilities, strict=True), NEXT_TOKENS
         )
     ]
-    bars = [html.Div("The model would continue with", className="attune-note"), *rows]
-    return " ".join([count + ".", *reading.notes]), bars, ref_of(prompt_text, reply)
+    bars = [html.Div(f"After {tokens} tokens the model would go on with", className="attune-note"), *rows]
+    return " ".join([*count, *reading.notes]), bars, ref_of(prompt_text, reply)
 
 
-@callback(
-    Output("query", "data"),
-    Output("key", "data"),
-    Output("head", "data"),
-    Input("reading", "data"),
-    State("query", "data"),
-    State("key", "data"),
-    State("head", "data"),
-    prevent_initial_call=True,
-)
-def choose_defaults(
-    question: Json, query: int | None, key: int | None, head: Json
-) -> tuple[int | None, int | None, Json]:
-    """Keep what still exists in the new reading; otherwise the last prompt token, and the strongest induction head."""
-    if not question:
-        return no_update, no_update, no_update
-    reading = reading_of(question).answer
-    new_query, new_key = reading.prompt_tokens - 1, None
-    if isinstance(query, int) and query < len(reading.labels) and not question.get("typed"):
-        new_query, new_key = query, key if isinstance(key, int) and key <= query else None
-    at = Head.of(head)
-    exists = at is not None and at.layer in reading.attention_layers and at.head < reading.heads
-    return new_query, new_key, head if exists else asdict(best_head(reading))
-
-
-def best_head(reading: Reading) -> Head:
-    """The head with the strongest induction score, or, where nothing repeats, the strongest previous-token score; of
-    equal ones the last."""
-    for name in ("induction", "previous"):
-        values = prompt_score(reading, name).values
-        if np.isfinite(values).any():
-            layer, head = np.argwhere(values == np.nanmax(values))[-1].tolist()
-            return Head(layer, head)
-    return Head(reading.attention_layers[0], 0)
+def _why(token: int, label: str) -> Node:
+    """The button that asks which heads write a predicted token."""
+    return html.Button(
+        "why", id={"ask-token": token}, className="attune-small", type="button", **{"aria-label": f"why {label}"}
+    )
 
 
 clientside_callback(
@@ -218,6 +188,9 @@ clientside_callback(
     Input("reference", "value"),
     Input("tab", "active_tab"),
     Input("score", "value"),
+    Input("asked-token", "value"),
+    Input("asked-over", "value"),
+    Input("steered", "data"),
     State("model", "data"),
     prevent_initial_call=True,
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from analysis.errors import UserError, empty_number, is_empty
 from analysis.fields import Choice, Flag, Text, Whole
+from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.qk.contrasts import PRESET_PROMPTS
 from analysis.qk.contrasts.spec import ContrastSpec
 from components.kit.types import Json, Typed
@@ -15,7 +16,7 @@ from pages.address import parse_json, recall, remember
 from pages.state import Model, Parsed, Prompt
 
 PATH = "/attention"
-TABS = ("why", "swap", "evidence", "map", "overlap")
+TABS = ("why", "swap", "evidence", "map", "overlap", "steered")
 MOST_FEATURES = 6
 _USUAL = ContrastSpec("induction").to_dict()
 
@@ -60,10 +61,22 @@ def text_of(features: Json) -> str:
     return remember(json.dumps(features or [], separators=(",", ":")))
 
 
+def _steer(data: Json) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise UserError("The steering set-up in the address cannot be used.")
+    return SteeringSettings.from_dict(data).to_dict()
+
+
+_SETUP = SteeringSettings("block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", layers=(12,)).to_dict()
+
+
 @dataclass(frozen=True)
 class AttentionState:
     """``head``: layer and head that are open, ``query`` and ``key``: positions of the chosen tokens; None: not chosen.
-    ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``)."""
+    ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``).
+    ``target`` and ``over``: ids of the predicted token that is asked about and of the one beside it; -1 as of
+    :class:`analysis.qk.ops.token.OnToken`.
+    ``steer``: a set-up of the Steering page, under which the tab *Steered by* reads the prompt."""
 
     model: Annotated[dict[str, Any] | None, Model()] = None
     text: Annotated[str, Prompt()] = PRESET_PROMPTS[0]["text"]
@@ -81,7 +94,10 @@ class AttentionState:
     side: Annotated[str, Choice(("query", "key", "both"))] = "query"
     reference: Annotated[str, Choice(("others", "token", "none"))] = "others"
     tab: Annotated[str, Choice(TABS)] = "why"
-    score: Annotated[str, Text(39)] = "induction"
+    score: Annotated[str, Text(39)] = "writes"
+    target: Annotated[int, Whole(-1, 10**7)] = -1
+    over: Annotated[int, Whole(-1, 10**7)] = -1
+    steer: Annotated[dict[str, Any] | None, Parsed(_steer, (_SETUP, None))] = None
     problems: tuple[str, ...] = ()
 
 

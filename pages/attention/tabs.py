@@ -60,7 +60,11 @@ def bars(state: AttentionState) -> list[Node]:
                     id="unit",
                     inline=True,
                     value="nats",
-                    options=[{"label": "nats", "value": "nats"}, {"label": "raw logit", "value": "raw"}],
+                    options=[
+                        {"label": "nats", "value": "nats"},
+                        {"label": "raw logit", "value": "raw"},
+                        {"label": "what it writes", "value": "writes"},
+                    ],
                 ),
                 dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
             ],

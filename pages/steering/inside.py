@@ -3,7 +3,9 @@ logit lens behind every block)."""
 
 from __future__ import annotations
 
+import json
 import re
+from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
@@ -13,6 +15,7 @@ from analysis.mfa.ops.frozen import FreeOrFrozen
 from analysis.mfa.ops.lens import SteerLens
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
+from components.kit.links import local
 from components.kit.names import progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
@@ -20,6 +23,7 @@ from components.mfa import frozen as frozen_view
 from components.mfa import lens as lens_view
 from components.mfa.frozen import frozen_bars
 from components.mfa.lens import LensOptions, lens_maps
+from pages.address import remember
 from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
 from pages.steering.state import PATH
@@ -115,6 +119,15 @@ def _said(text: str) -> Node:
     return html.P(text, className="attune-answer")
 
 
+def _heads_link(asked: Json) -> Node:
+    """The way to the Attention page, where the same prompt is read under the same set-up."""
+    query = {
+        "model": json.dumps(asked["model"]), "text": remember(asked["text"]), "tab": "steered",
+        "steer": json.dumps(asked["steer"]), **({"chat": "true"} if asked["chat"] else {}),
+    }  # fmt: skip
+    return html.A("Which heads look elsewhere?", href=local(f"/attention?{urlencode(query)}"))
+
+
 def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
     """The heads that a reader typed, such as "12.3, 14.0"; none for an empty text. Raises UserError(field="heads")."""
     found = []
@@ -157,7 +170,7 @@ def look(
         return user_error("Put a region on the sliders first.") if clicks else no_update, no_update
     reply, panel = ask_job(
         lambda: SteerLens(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), words or "", seed, last
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), seed, words or "", last
         ),
         set_progress, session, PATH, None, SteerLens,
     )  # fmt: skip
@@ -214,7 +227,7 @@ def hold(
         return user_error("Put a region on the sliders first.") if clicks else no_update, no_update
     reply, panel = ask_job(
         lambda: FreeOrFrozen(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), words or "", seed,
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), seed, words or "",
             heads_in(heads),
         ),
         set_progress, session, PATH, None, FreeOrFrozen,
@@ -232,4 +245,7 @@ def show_frozen(asked: Json, theme: str) -> Outputs:
     if not asked:
         return {"card": UNCHANGED, "claim": no_update}
     reply = reply_of(asked)
-    return {"card": content(frozen_bars, reply, theme=theme), "claim": _said(frozen_view.claim(reply.answer))}
+    return {
+        "card": content(frozen_bars, reply, theme=theme),
+        "claim": [_said(frozen_view.claim(reply.answer)), _heads_link(reply.question.params)],
+    }

@@ -21,8 +21,8 @@ from pages.steering.state import rows_of
 LADDER = Panel("ladder", "Ladder of strengths")
 RUNGS = len(KLS)
 BY = [
-    {"label": "KL of the next token: " + ", ".join(f"{kl:g}" for kl in KLS), "value": "kl"},
-    {"label": "strength: 0.2 to 1", "value": "strength"},
+    {"label": f"KL of the next token: {KLS[0]:g} to {KLS[-1]:g}", "value": "kl"},
+    {"label": "strength: 0.125 to 1", "value": "strength"},
 ]
 
 
@@ -155,7 +155,7 @@ clientside_callback(
 # How far the texts are, also beside the button that asked where they break.
 clientside_callback(
     "(state, error, asked) => asked && asked.limit && (state || error)"
-    " ? error || `At five strengths, as in the tab Ladder: ${state}` : dash_clientside.no_update",
+    " ? error || `At eight strengths, as in the tab Ladder: ${state}` : dash_clientside.no_update",
     Output("limit-said", "children", allow_duplicate=True),
     Input("ladder-stream-state", "children"),
     Input("ladder-stream-error", "children"),

@@ -110,7 +110,7 @@ def _steer() -> Node:
                 id="find-limit",
                 className="attune-button",
                 type="button",
-                title="Write this prompt at five strengths and compare their perplexity with the unsteered text's",
+                title="Write this prompt at eight strengths and compare their perplexity with the unsteered text's",
             ),
             html.Div(id="limit-said", className="attune-note", **{"aria-live": "polite"}),
             html.Details(

@@ -19,7 +19,7 @@ WRITTEN = "() => (document.querySelector('#readouts')?.innerText || '').includes
 @pytest.fixture
 def steering(open_page: Callable[..., Page]) -> Page:
     """The page, once it has written its first two texts."""
-    page = open_page("/steering?count=12", width=1440)
+    page = open_page("/steering?count=8", width=1440)
     page.wait_for_function(WRITTEN)
     return page
 
@@ -39,7 +39,7 @@ def strength(page: Page) -> float:
     return float(value)
 
 
-def test_it_opens_on_a_theme_and_the_slider_moves_the_next_token_and_the_address(steering: Page) -> None:
+def test_it_opens_on_a_theme_the_slider_moves_token_and_address_and_a_text_is_stopped(steering: Page) -> None:
     page = steering
     assert "theme:" in page.inner_text("#card")
     page.wait_for_function("() => document.querySelector('#card-effects').innerText.includes('gain')")
@@ -63,6 +63,29 @@ def test_it_opens_on_a_theme_and_the_slider_moves_the_next_token_and_the_address
         "document.querySelector('#steered-text').innerText && "
         "document.querySelector('#base-text').innerText.length > 10"
     )
+    # Stop ends the text, the next one begins, and goes on from another token.
+    page.fill("#count", "300")
+    page.click("#write")
+    page.wait_for_function(
+        "() => document.querySelectorAll('#steered-text span').length > 3 && "
+        "document.querySelectorAll('#steered-text span').length < 280"
+    )
+    page.click("#stop")
+    expect(page.locator("#stream-state")).to_contain_text("Stopped after")
+    count = page.locator("#steered-text span").count()
+    page.wait_for_timeout(600)
+    assert page.locator("#steered-text span").count() == count
+    page.fill("#count", "6")
+    page.click("#write")
+    page.wait_for_function("() => document.querySelector('#stream-state').innerText.endsWith('a second.')")
+    assert 1 <= page.locator("#steered-text span").count() <= 6
+    first = page.locator("#steered-text span").first
+    before = first.inner_text()
+    first.click()
+    other = page.locator("#alternatives button[data-go-on]").first
+    other.click()
+    page.wait_for_selector("#steered-text .attune-swapped")
+    assert page.locator("#steered-text span").first.inner_text() != before
 
 
 LINES = """() => ['base', 'steered'].map((of) => { const box = document.getElementById(of + '-text');
@@ -104,33 +127,7 @@ def test_a_region_is_chosen_and_its_limit_found_on_the_first_screen(open_page: C
     expect(page.locator(".attune-zone")).to_contain_text("not measured")
 
 
-def test_stop_ends_the_text_and_the_next_one_begins(steering: Page) -> None:
-    page = steering
-    page.fill("#count", "300")
-    page.click("#write")
-    page.wait_for_function(
-        "() => document.querySelectorAll('#steered-text span').length > 3 && "
-        "document.querySelectorAll('#steered-text span').length < 280"
-    )
-    page.click("#stop")
-    expect(page.locator("#stream-state")).to_contain_text("Stopped after")
-    count = page.locator("#steered-text span").count()
-    page.wait_for_timeout(600)
-    assert page.locator("#steered-text span").count() == count
-    page.fill("#count", "6")
-    page.click("#write")
-    page.wait_for_function("() => document.querySelector('#stream-state').innerText.endsWith('a second.')")
-    assert 1 <= page.locator("#steered-text span").count() <= 6
-    first = page.locator("#steered-text span").first
-    before = first.inner_text()
-    first.click()
-    other = page.locator("#alternatives button[data-go-on]").first
-    other.click()
-    page.wait_for_selector("#steered-text .attune-swapped")
-    assert page.locator("#steered-text span").first.inner_text() != before
-
-
-def test_search_second_region_control_and_comparison(steering: Page) -> None:
+def test_search_second_region_comparison_a_token_and_a_fit(steering: Page) -> None:
     page = steering
     page.fill("#search", "religion")
     page.wait_for_function("() => [...document.querySelectorAll('#region-list .attune-region')].length < 40")
@@ -148,10 +145,6 @@ def test_search_second_region_control_and_comparison(steering: Page) -> None:
     assert "random region" in rows.nth(1).inner_text() and "random direction" in rows.nth(2).inner_text()
     page.locator("button[aria-label^='remove region']").nth(1).click()
     page.wait_for_function("() => document.querySelectorAll('.attune-strength [role=slider]').length === 1")
-
-
-def test_a_token_is_explained_and_steered_like(steering: Page) -> None:
-    page = steering
     tab(page, "What is this token")
     page.fill("#explain-text", "The priest read from the Bible in the old church.")
     page.click("#explain")
@@ -167,6 +160,14 @@ def test_a_token_is_explained_and_steered_like(steering: Page) -> None:
         )
     ]
     assert any(v != 0 for v in values[-8:]), "the local factors stand where that token lies"
+    tab(page, "Fit another")
+    for field, value in (("layer", "4"), ("tokens", "3000"), ("regions", "12"), ("factors", "3")):
+        page.fill(f"#fit-{field}", value)
+    page.wait_for_function("() => document.querySelector('#fit-estimate').innerText.includes('About')")
+    page.click("#fit-start")
+    page.wait_for_selector("#fit-curve-caption:has-text('Kept as residual-4-k12-r3')")
+    page.wait_for_function("() => document.querySelector('#region-map-caption').innerText.startsWith('12 regions')")
+    page.wait_for_function("() => document.querySelectorAll('.attune-slider-row [role=slider]').length === 4")
 
 
 def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_page: Callable[..., Page]) -> None:
@@ -203,18 +204,12 @@ def test_presets_files_and_names_are_kept(steering: Page, tmp_path: Path, open_p
     assert query[0] == query[1]
 
 
-@pytest.mark.parametrize("value", ["NaN"])  # other values: tests/unit/test_steering_page.py
-def test_a_senseless_slider_in_the_address_is_said_and_the_page_works(
-    open_page: Callable[..., Page], value: str
-) -> None:
-    steer = f'{{"fit":"block-10","regions":[{{"region":3,"strength":{value}}}],"mode":"add"}}'
+def test_refusals_stand_where_something_was_typed(open_page: Callable[..., Page]) -> None:
+    # A senseless slider in the address; other values: tests/unit/test_steering_page.py
+    steer = '{"fit":"block-10","regions":[{"region":3,"strength":NaN}],"mode":"add"}'
     page = open_page(f"/steering?count=6&steer={quote(steer)}")
     page.wait_for_selector("#address-problems :text('must be a number from 0 to 1')")
     page.wait_for_function(WRITTEN)
-
-
-def test_refusals_stand_where_something_was_typed(steering: Page) -> None:
-    page = steering
     before = page.inner_text("#steered-text")
     page.fill("#steer-prompt", "word " * 3_900)
     page.click("#write")
@@ -234,15 +229,3 @@ def test_refusals_stand_where_something_was_typed(steering: Page) -> None:
     )
     page.wait_for_selector("#source-said :text('only 2 words')")
     assert before
-
-
-def test_a_fit_is_made_and_opened(steering: Page) -> None:
-    page = steering
-    tab(page, "Fit another")
-    for field, value in (("layer", "4"), ("tokens", "3000"), ("regions", "12"), ("factors", "3")):
-        page.fill(f"#fit-{field}", value)
-    page.wait_for_function("() => document.querySelector('#fit-estimate').innerText.includes('About')")
-    page.click("#fit-start")
-    page.wait_for_selector("#fit-curve-caption:has-text('Kept as residual-4-k12-r3')")
-    page.wait_for_function("() => document.querySelector('#region-map-caption').innerText.startsWith('12 regions')")
-    page.wait_for_function("() => document.querySelectorAll('.attune-slider-row [role=slider]').length === 4")

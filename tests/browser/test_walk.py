@@ -45,6 +45,8 @@ ANSWERED = {
     "/findings": ".fnd-main",
     "/model": "#residents .attune-works",
 }
+SHORT = {"/steering": "?count=8"}
+"""What the address asks for besides, so that a page does not write long texts."""
 MOST = 100_000
 """Bytes that all callbacks together may send while a page opens."""
 LEAST = {"/attention": 3, "/steering": 3, "/othello": 6, "/neurons": 4, "/mlp-features": 3, "/faithfulness": 6}
@@ -188,7 +190,7 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
     with windows(browser, server) as open_page:
         page = open_page("/assets/theme.js", width=1440, height=900)  # a window that has asked nothing yet
         page.on("request", count)
-        page.goto(server.url + path)
+        page.goto(server.url + path + SHORT.get(path, ""))
         page.wait_for_selector(ANSWERED[path])
         page.evaluate(QUIET)
         page.remove_listener("request", count)

@@ -35,6 +35,7 @@ from analysis.mfa.ops.fit import EstimateFit, FitRegions
 from analysis.mfa.ops.frozen import FreeOrFrozen
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
 from analysis.mfa.ops.lens import SteerLens
+from analysis.mfa.ops.moved import SteeredAttention, SteeredHeads
 from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,
@@ -847,7 +848,7 @@ def test_a_fit_made_as_a_job_can_be_opened_and_is_not_made_twice(bench: Bench, m
 
 def test_the_lens_ends_at_the_next_token_and_changes_from_the_steered_block_on(bench: Bench) -> None:
     settings = bench.steer(RegionSetting(1, 0.6), mode="add")
-    found = SteerLens.answer_from(bench.perform(SteerLens(SPEC, TEXT, False, settings, "lamp, box, key", last=3)))
+    found = SteerLens.answer_from(bench.perform(SteerLens(SPEC, TEXT, False, settings, words="lamp, box, key", last=3)))
     ids = evaluate.word_ids(bench.loaded.tokenizer, ["lamp", "box", "key"])
     read = bench.loaded.tokenizer(TEXT)["input_ids"]
     for arm, made in enumerate(([], interventions_of(settings, bench.fit))):
@@ -865,7 +866,7 @@ def test_the_lens_ends_at_the_next_token_and_changes_from_the_steered_block_on(b
 def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_all(bench: Bench) -> None:
     settings = bench.steer(RegionSetting(1, 0.6), mode="add")
     found = FreeOrFrozen.answer_from(
-        bench.perform(FreeOrFrozen(SPEC, TEXT, False, settings, "lamp, box, key", draws=1))
+        bench.perform(FreeOrFrozen(SPEC, TEXT, False, settings, words="lamp, box, key", draws=1))
     )
     ids = evaluate.word_ids(bench.loaded.tokenizer, ["lamp", "box", "key"])
     read = torch.tensor([bench.loaded.tokenizer(TEXT)["input_ids"]])
@@ -877,10 +878,29 @@ def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_a
     assert float(found.kl[0, -1]) == pytest.approx(found.kls[0], rel=1e-5) and found.off < 1e-3
     assert found.above == LAYER and found.mlpless == found.patternless == ()
     assert len({round(float(v), 5) for v in found.target[0]}) > 4
-    some = FreeOrFrozen(SPEC, TEXT, False, settings, "lamp, box, key", 0, ((2, 1),), 1)
+    some = FreeOrFrozen(SPEC, TEXT, False, settings, 0, "lamp, box, key", ((2, 1),), 1)
     one = FreeOrFrozen.answer_from(bench.perform(some))
     assert one.target[0, -1] == found.target[0, -1] and one.target[0, 0] != found.target[0, 0]
     for heads, words in ((((1, 0),), "is not above block 1"), (((2, 99),), "has no head 2.99")):
         with pytest.raises(UserError, match=words) as caught:
             bench.perform(dataclasses.replace(some, heads=heads))
         assert caught.value.field == "heads"
+
+
+def test_attention_under_steering_is_that_of_the_steered_pass(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.6), mode="add")
+    found = SteeredHeads.answer_from(bench.perform(SteeredHeads(SPEC, TEXT, False, settings, generate=2)))
+    read = bench.loaded.tokenizer(TEXT)["input_ids"]
+    assert len(found.labels) == len(read) + 2 and found.acts == (LAYER,) and len(found.kls) == 5
+    assert not found.mean[: LAYER + 1].any() and (found.mean[LAYER + 1 :] > 0).all() and not found.same
+    query = int(found.query[2, 3])
+    asked = SteeredAttention(SPEC, TEXT, False, settings, generate=2, layer=2, head=3, query=query)
+    row = SteeredAttention.answer_from(bench.perform(asked))
+    assert row.moved == pytest.approx(float(found.worst[2, 3]), abs=1e-6)
+    assert row.steered.sum() == pytest.approx(1, abs=1e-5) and row.random.shape == (4, len(found.labels))
+    for changed, field in (({"layer": 99}, "layer"), ({"head": 99}, "head"), ({"query": 999}, "token")):
+        with pytest.raises(UserError) as caught:
+            bench.perform(dataclasses.replace(asked, **changed))
+        assert caught.value.field == field
+    with pytest.raises(UserError, match="No slider is moved"):
+        bench.perform(SteeredHeads(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.0), mode="add")))

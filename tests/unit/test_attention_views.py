@@ -31,6 +31,7 @@ from analysis.qk.answers.prompt import (
     SignedCells,
     SwapEffect,
 )
+from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
@@ -41,8 +42,17 @@ from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, ke
 from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
 from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
+from components.qk.token_heads import (
+    SourceOptions,
+    heads_of_token,
+    heads_taken_out,
+    ranking,
+    source_bars,
+    token_score,
+    why_sentence,
+)
 from components.qk.token_matrix import MatrixOptions, alignment_matrix, attention_matrix, for_browser
-from pages.attention.reading import best_head
+from pages.attention.opening import best_head
 from pages.attention.state import Head
 from pages.cards import content
 from tests.unit.findings.pinned import pinned
@@ -90,6 +100,12 @@ PREVIEW = ContrastPreview(
     (ShownExample((["a", "<b>", "c"], ["d", "e"]), "x", ExampleToken(0, 2, "c"), None, (ExampleKey(0, 1, "<b>", "x"),),
                   (ExampleKey(1, 0, "d", "y"),)),), 400, 20, 9_000, 3.0,
 )  # fmt: skip
+TARGET = Target(4, 7, -1, "<a>", "", NextTokens(("<a>", "b"), (0.5, 0.2), (7, 8)))
+SPLIT = Split(3.0, 0.5, 0.0, 1e-7, 0.4, 0.6, 40, "")
+WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
+WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
+TAKEN_OUT = TokenAblation(TARGET, "mean", 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
+SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
     (heads_of_feature, (READING, SCORES), HeadOptions("trace", "Induction", ranked=True)),
@@ -108,6 +124,9 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (attention_answer, (READING, row(5)), AnswerOptions(4)),
     (head_evidence, (EVIDENCE,), FeatureOptions("Induction")),
     (contrast_examples, (PREVIEW,), FeatureOptions("Induction")),
+    (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
+    (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
+    (source_bars, (READING, SOURCES), SourceOptions(4, 2)),
 ]
 
 
@@ -194,6 +213,28 @@ def test_what_has_no_null_has_no_control() -> None:
     )
     assert head_evidence.draw(alone, FeatureOptions("f"), "light").control is None
     assert trial_map.draw(untried, MapOptions(9, 2), "light").control is None
+
+
+def test_heads_and_mlps_rank_together_and_the_caption_gives_sum_remainder_and_chance() -> None:
+    score = token_score(WRITING, "writes")
+    assert [(a, b) for a, b, _ in ranking(score, 3, 2)] == [(1, 1), (0, -1), (0, 0), (0, 1), (1, -1)]
+    drawing = heads_of_token.draw(READING, WRITING, HeadOptions("writes", chosen=(1, 1)), "light")
+    assert "“<a>” over the mean of all: +3.0 = heads +2.2, MLPs -0.2, embedding +0.5" in drawing.caption
+    assert "remainder 1e-07" in drawing.caption and "a head 0.4, an MLP 0.6" in drawing.caption
+    assert drawing.figure["data"][0]["customdata"][3] == [[0, -1], [1, -1]]
+    assert drawing.control is not None and drawing.control.numbers == {"largest head": 0.4, "largest MLP": 0.6}
+    assert why_sentence(score, "w", 1, 1, "writes") == "Layer 1, head 1 writes +1.50 nats towards w, first of 5 heads."
+    assert why_sentence(score, "w", 1, 0, "writes") == "" == why_sentence(score, "w", 9, 0, "writes")
+
+
+def test_a_model_that_cannot_be_split_says_so_and_still_ranks_by_attention() -> None:
+    nothing = np.full((2, 3), np.nan, np.float32)
+    refused = replace(WRITING, split=None, refused="It cannot.", writes=nothing, mlps=nothing[:, 0], from_key=nothing)
+    drawing = heads_of_token.draw(READING, refused, HeadOptions("writes"), "light")
+    assert drawing.caption.startswith("It cannot.") and drawing.control is None
+    assert "Attention of token 4 to token 2." in heads_of_token.draw(READING, refused, HeadOptions("pair"), "d").caption
+    unasked = replace(WRITING, key=-1, attention=nothing)
+    assert heads_of_token.draw(READING, unasked, HeadOptions("pair"), "dark").caption.startswith("Choose a key")
 
 
 def test_the_row_of_a_query_is_shaded_text_with_its_numbers() -> None:

@@ -29,7 +29,7 @@ app = create_app()
 assert app.server.test_client().get("/attention").status_code == 200
 app._setup_server()
 from pages.frame import linked
-from pages.attention import features, heads
+from pages.attention import features, heads, steered
 from pages.registry import pages
 from components.mfa.card import region_effects
 from components.mfa.sliders import region_sliders, usual_zone
@@ -54,6 +54,7 @@ job = JobRow("1", "Op", "t", "", "", "running", 0.5)
 made = [linked.stand_in({"othello": "./x.pth"}, "/othello"),
         features._chip(0, ContrastSpec("induction"), True),
         *heads.best_heads(HeadScore(np.zeros((2, 2)), "s", False), None)[1:],
+        *steered.head_buttons([(0, 0, 0.5)], None),
         region_sliders(RegionFacts(1, "l", "", {}, "", (), (), (Factor(1.0, 1.0, "a", "b", "", "", (), ()),), ()),
                        0.5, (), usual_zone("add")), region_effects(Effects((), ())),
         *job_rows([job], ""), *[contrast_form(kind) for kind in CONTRAST_KINDS]]
@@ -110,6 +111,7 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
         ("preset-use",),
         ("preset-delete",),
         ("vector",),
+        ("ask-token",),
     }
     unknown = []
     for callback in found["callbacks"]:

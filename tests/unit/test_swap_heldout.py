@@ -19,7 +19,7 @@ from analysis.qk import QKSubspace, random_basis
 from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.heldout import RANKS, HeadSamples, collect, gap_shares, map_points, swap_table
 from analysis.qk.swap import compare_predictions, predictions_after, random_rows, row_softmax, swapped_row
-from analysis.qk.why import alignment_matrix, row_parts, sentence
+from analysis.qk.why import HEAVY, alignment_matrix, row_parts, sentence
 from tests.unit.test_fit import alone, loaded_tiny, random_examples
 
 IDS = torch.randint(3, 96, (18,), generator=torch.Generator().manual_seed(2)).tolist()
@@ -144,6 +144,14 @@ def test_the_sentence_says_what_the_row_holds() -> None:
         assert f"{abs(gap):.2f} nats {'above' if gap >= 0 else 'below'} the mean of the other candidates" in text
         assert f"{float(row.parts[key, 0]):+.2f} from order" in text
         assert f"{float(row.parts[key, 1]):+.2f} unexplained" in text
+        for place, name in ((0, "the first token, “t0”"), (12, "itself"), (int(row.attention.argmax()), "")):
+            share = float(row.attention[place])
+            if place != key and share >= HEAVY:
+                assert f"{share:.1%} goes to {name or f'“t{place}”'}" in text or (name == "" and place in (0, 12))
+            elif name:
+                assert f"goes to {name}" not in text
+    sink = replace(row, attention=torch.eye(18, dtype=torch.float64)[0])
+    assert "0.0% of its attention (100.0% goes to the first token, “t0”): its" in sentence(sink, 3, [], labels, 12)
     assert "Fit a feature" in sentence(row_parts(trace_of("llama"), 1, 4, 12, []), 3, [], labels, 12)
 
 

@@ -45,9 +45,8 @@ class Target:
 
 @dataclass(frozen=True)
 class InsideSteering(UnderSteering[A], Generic[A]):
-    """``words``: at commas; empty: those of the region's theme. ``seed`` of the random directions."""
+    """A prompt and a set-up that steers positions of it. ``seed`` of the random directions."""
 
-    words: Annotated[str, Text(200, words="The words")] = ""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -64,6 +63,25 @@ class InsideSteering(UnderSteering[A], Generic[A]):
             raise UserError("No slider is moved, so there is nothing to look at. Move one first.", "steer")
         return loaded, fit, prompt, interventions_of(self.steer, fit)
 
+    def directions(
+        self, context: Context, fit: RegionSet, prompt: ReadPrompt, kl: float, draws: int
+    ) -> list[tuple[Push, list[Intervention]]]:
+        """Random directions in the set-up's place, each at the scale at which the next token costs ``kl``."""
+        from analysis.mfa.steering import random_direction
+
+        found = []
+        for draw in range(self.seed, self.seed + draws):
+            made = lambda scale, draw=draw: random_direction(self.steer, fit, draw, scale)  # noqa: E731
+            found.append(at_kl(context, self.steer, prompt, f"seed {draw}", made, kl))
+        return found
+
+
+@dataclass(frozen=True)
+class OnWords(InsideSteering[A], Generic[A]):
+    """``words``, whose log-odds are looked at: at commas; empty: those of the region's theme."""
+
+    words: Annotated[str, Text(200, words="The words")] = ""
+
     def target(self, loaded: LoadedModel, fit: RegionSet, prompt: ReadPrompt, steered: Tensor) -> Target:
         """The tokens: of the words typed, else of the regions' themes or what stands out in them, else those that the
         set-up raises most. ``steered``: logits (V,) of the next token."""
@@ -79,18 +97,6 @@ class InsideSteering(UnderSteering[A], Generic[A]):
             raised = steered.double().softmax(-1) - prompt.base.double().softmax(-1)
             ids, name = raised.topk(min(RAISED, len(raised))).indices, "the tokens that it raises most"
         return Target(ids, tuple(token_labels(loaded.tokenizer, ids.tolist())), name)
-
-    def directions(
-        self, context: Context, fit: RegionSet, prompt: ReadPrompt, kl: float, draws: int
-    ) -> list[tuple[Push, list[Intervention]]]:
-        """Random directions in the set-up's place, each at the scale at which the next token costs ``kl``."""
-        from analysis.mfa.steering import random_direction
-
-        found = []
-        for draw in range(self.seed, self.seed + draws):
-            made = lambda scale, draw=draw: random_direction(self.steer, fit, draw, scale)  # noqa: E731
-            found.append(at_kl(context, self.steer, prompt, f"seed {draw}", made, kl))
-        return found
 
 
 def at_kl(

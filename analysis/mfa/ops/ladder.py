@@ -14,14 +14,14 @@ from analysis.mfa.ops.steer import Seed, UnderSteering, at_strength, shares_in
 from analysis.steering.room import TokenCount
 
 Rungs = Literal["kl", "strength"]
-KLS = (0.05, 0.1, 0.25, 0.5, 1.0)
-STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+KLS = (0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0)
+STRENGTHS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
 @dataclass(frozen=True)
 class SteerLadder(UnderSteering[Ladder]):
-    """Texts at five strengths of one region of the set-up, the others kept: those at which the next token costs the KLs
-    of :data:`KLS`, or :data:`STRENGTHS`. All are written in one batch with the unsteered text."""
+    """Texts at eight strengths of one region of the set-up, the others kept: those at which the next token costs the
+    KLs of :data:`KLS`, or :data:`STRENGTHS`. All are written in one batch with the unsteered text."""
 
     kind: ClassVar[Kind] = "stream"
     region: int = 0
@@ -52,8 +52,9 @@ class SteerLadder(UnderSteering[Ladder]):
         if self.by == "strength":
             places = [(strength, None, price(strength), True) for strength in STRENGTHS]
         else:
+            known: dict[float, float] = {}
             for target in KLS:
-                nearest = strength_for_kl(price, target)
+                nearest = strength_for_kl(price, target, known=known)
                 places.append((nearest.strength, target, nearest.kl, nearest.met))
                 if not nearest.met:  # a dearer one is not reached either, and would be the same text again
                     break

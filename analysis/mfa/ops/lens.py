@@ -17,7 +17,7 @@ from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind
 from analysis.fields import Flag, Whole
 from analysis.mfa.answers.lens import Lens
-from analysis.mfa.ops.inside import InsideSteering
+from analysis.mfa.ops.inside import OnWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ TEXTS, LONG, SKIPPED = 4, 24, 8
 
 
 @dataclass(frozen=True)
-class SteerLens(InsideSteering[Lens]):
+class SteerLens(OnWords[Lens]):
     """The logit lens of the last positions of a prompt after every block, unsteered, steered, and under random
     directions at the same KL. ``within``: behind the attention of each block too."""
 

@@ -11,14 +11,20 @@ from analysis.qk.answers.prompt import NextTokens
 
 @dataclass(frozen=True)
 class Target:
-    """What was asked: after token ``query``, the token ``token`` over the token ``against``, -1 for the mean of all.
-    ``words`` name it: “ John” over “ Mary”. ``likely``: what the model predicts there."""
+    """What was asked: after token ``query``, the token ``token`` over the token ``against`` (-1: the mean of all), and
+    how they are shown. ``likely``: what the model predicts there."""
 
     query: int
     token: int
     against: int
-    words: str
+    label: str
+    other: str
     likely: NextTokens
+
+    @property
+    def words(self) -> str:
+        """For a sentence: “␣John” over “␣Mary”."""
+        return f"“{self.label}” over " + (f"“{self.other}”" if self.against >= 0 else "the mean of all")
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,8 @@ def target_of(loaded: LoadedModel, logits: Tensor, query: int, token: int, again
     if token == against:
         raise UserError("A token is compared with another one, or with the mean of all. Choose another.", "against")
     labels = token_labels(loaded.tokenizer, [*ids, token, *([against] if against >= 0 else [])])
-    words = f"“{labels[len(ids)]}” over " + (f"“{labels[-1]}”" if against >= 0 else "the mean of all tokens")
-    return Target(
-        query, token, against, words, NextTokens(tuple(labels[: len(ids)]), tuple(top.values.tolist()), tuple(ids))
-    )
+    likely = NextTokens(tuple(labels[: len(ids)]), tuple(top.values.tolist()), tuple(ids))
+    return Target(query, token, against, labels[len(ids)], labels[-1] if against >= 0 else "", likely)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,29 @@ def test_a_divergence_as_it_really_grows_takes_few_evaluations() -> None:
     assert len(found.evaluations) <= 13
 
 
+def test_targets_that_share_what_was_measured_are_found_with_fewer_evaluations() -> None:
+    targets, known = (0.05, 0.1, 0.25, 0.5, 1.0), dict[float, float]()
+    asked: list[float] = []
+
+    def divergence(strength: float) -> float:
+        asked.append(strength)
+        return 3 * strength**1.7
+
+    alone = [strength_for_kl(divergence, target) for target in targets]
+    first = len(asked)
+    shared = [strength_for_kl(divergence, target, known=known) for target in targets]
+    assert len(asked) - first < 0.6 * first and len(set(asked[first:])) == len(asked) - first == len(known)
+    for target, one, other in zip(targets, alone, shared, strict=True):
+        assert (
+            other.met
+            and abs(other.kl - target) <= 0.02 * target
+            and other.strength == pytest.approx(one.strength, rel=0.03)
+        )
+    assert not strength_for_kl(divergence, 5.0, known=known).met, "beyond reach is still said"
+    falls = {s: 0.3 if 0.4 < s < 0.6 else 0.0 for s in (0.25, 0.5, 0.75, 1.0)}
+    assert strength_for_kl(lambda s: 0.3 if 0.4 < s < 0.6 else 0.0, 0.3, known=falls).strength == 0.5
+
+
 def test_a_target_out_of_reach_is_said() -> None:
     found = strength_for_kl(lambda s: 0.1 * s, 0.25)
     assert not found.met and found.strength == 1.0 and found.kl == pytest.approx(0.1)

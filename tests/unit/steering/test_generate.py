@@ -93,6 +93,13 @@ def test_draws_follow_seed_temperature_and_nucleus() -> None:
     assert choose(logits, 0.0, 1.0, torch.Generator()) == 0
     whole = [choose(logits, 1.0, 1.0, torch.Generator().manual_seed(n)) for n in range(400)]
     assert set(whole) == {0, 1, 2, 3}
+    for n, share in enumerate((0.05, 0.5, 0.95, 0.9999, 0.999999)):  # few are sorted, and the draw is that over all
+        many = (torch.randn(3_000, generator=torch.Generator().manual_seed(n)) * 3).round(decimals=n % 2 + 1)
+        values, order = torch.softmax(many, -1).sort(descending=True, stable=True)
+        kept = values.masked_fill(values.cumsum(-1) - values >= share, 0.0)
+        one, other = torch.Generator().manual_seed(n), torch.Generator().manual_seed(n)
+        for _ in range(10):
+            assert choose(many, 1.0, share, one) == int(order[torch.multinomial(kept, 1, generator=other)])
     loaded = own_tiny("llama")
     runs = [[s.token for s in generate_stream(loaded, IDS, 9, temperature=2.0, top_p=0.9, seed=n)] for n in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]

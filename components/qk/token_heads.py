@@ -1,0 +1,200 @@
+"""All heads by what was asked of a predicted token: what they write towards it, by what it falls without them, where
+they look. The MLPs stand in the same picture and the same list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.qk.answers.prompt import Reading
+from analysis.qk.answers.token import HeadSources, TokenAblation, TokenHeads
+from components.kit.figure import figure
+from components.kit.labels import numbered
+from components.kit.theme import CATEGORIES
+from components.kit.view import Control, Drawing, view
+from components.qk.controls import measured
+from components.qk.figures import shown_positions
+from components.qk.heads import HeadOptions, HeadScore, heads_drawing
+
+TOKEN_SCORES = {
+    "writes": "writes: what it adds to the predicted token (nats)",
+    "falls": "falls: by what the token falls without it (nats)",
+    "pair": "looks: attention of the chosen pair",
+    "weighted": "looks, by length: share of what it writes",
+    "from-key": "writes from the chosen key (nats)",
+}
+"""Scores that begin at a predicted token or at a pair, by short name."""
+BASELINES = {"zero": "nothing", "mean": "its mean over the prompt"}
+_REFUSED = "Only where heads look is known of this model."
+
+
+def token_score(answer: TokenHeads, short: str) -> HeadScore:
+    """A score of a predicted token or a pair; KeyError for none of TOKEN_SCORES, and for "falls"."""
+    values = {
+        "writes": answer.writes,
+        "pair": answer.attention,
+        "weighted": answer.weighted,
+        "from-key": answer.from_key,
+    }
+    signed = short in ("writes", "from-key")
+    nowhere = f"{answer.refused} {_REFUSED}" if answer.refused else "Choose a key: click a token below the question."
+    mlps = answer.mlps.astype(float) if short == "writes" and answer.split else None
+    found = values[short].astype(float)
+    return HeadScore(found, TOKEN_SCORES[short], signed, nowhere=nowhere, mlps=mlps, said=_said(answer, short))
+
+
+def _said(answer: TokenHeads, short: str) -> str:
+    split, words = answer.split, answer.target.words
+    if short == "pair":
+        return f"Attention of token {answer.target.query} to token {answer.key}. {spread(answer.attention)}"
+    if split is None:
+        return ""
+    if short == "weighted":
+        return (
+            f"Share of token {answer.key} in the lengths of what a head writes at token {answer.target.query}. "
+            f"{spread(answer.weighted)}"
+        )
+    if short == "from-key":
+        return f"What a head writes towards {words} from token {answer.key}. {spread(answer.from_key)}"
+    constant = f", biases {split.constant:+.1f}" if abs(split.constant) >= 0.05 else ""
+    return (
+        f"{words}: {split.total:+.1f} = heads {np.nansum(answer.writes):+.1f}, MLPs {np.nansum(answer.mlps):+.1f}, "
+        f"embedding {split.embedding:+.1f}{constant} (remainder {abs(split.remainder):.0e}). By chance: a head "
+        f"{split.chance_heads:.1f}, an MLP {split.chance_mlps:.1f}. {split.note}"
+    ).strip()
+
+
+def spread(values: np.ndarray) -> str:
+    """Where a head drawn at random lies, in a sentence."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return ""
+    low, high = np.quantile(finite, [0.05, 0.95])
+    return f"A head drawn at random: {low:.2f} to {high:.2f} (90 % of all)."
+
+
+def ablation_score(answer: TokenAblation) -> HeadScore:
+    """By how much the token falls without each head and MLP."""
+    said = (
+        f"By how much {answer.target.words} ({answer.total:+.1f}) falls with {BASELINES[answer.baseline]} in place of "
+        f"one output. {spread(answer.heads)}"
+    )
+    return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=answer.mlps.astype(float), said=said)
+
+
+@view("attention/heads of a token", Reading, TokenHeads, options=HeadOptions)
+def heads_of_token(reading: Reading, answer: TokenHeads, options: HeadOptions, theme: str) -> Drawing:
+    """All heads by what they write towards a predicted token, or by where they look."""
+    score = token_score(answer, options.score)
+    return heads_drawing(reading, score, options, theme, _control(answer, options.score))
+
+
+@view("attention/heads taken out", Reading, TokenAblation, options=HeadOptions)
+def heads_taken_out(reading: Reading, answer: TokenAblation, options: HeadOptions, theme: str) -> Drawing:
+    """All heads by how much a predicted token falls without them."""
+    numbers = _spread_numbers(answer.heads)
+    control = Control("random heads", spread(answer.heads), numbers)
+    return heads_drawing(reading, ablation_score(answer), options, theme, control)
+
+
+def _control(answer: TokenHeads, short: str) -> Control | None:
+    if short == "writes" and answer.split is not None:
+        split = answer.split
+        text = (
+            f"Towards {split.draws} tokens drawn at random, 95 % of the largest heads write at most "
+            f"{split.chance_heads:.2f} nats, and of the largest MLPs {split.chance_mlps:.2f}."
+        )
+        return Control("random tokens", text, {"largest head": split.chance_heads, "largest MLP": split.chance_mlps})
+    values = {"pair": answer.attention, "weighted": answer.weighted, "from-key": answer.from_key}.get(short)
+    if values is None or not np.isfinite(values).any():
+        return None
+    return Control("random heads", spread(values), _spread_numbers(values))
+
+
+def _spread_numbers(values: np.ndarray) -> dict[str, float]:
+    low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95])
+    return measured({"5 %": float(low), "median": float(middle), "95 %": float(high)})
+
+
+def ranking(score: HeadScore, most: int = 6, least: int = 2) -> list[tuple[int, int, float]]:
+    """(layer, head or -1 for the MLP, value) of the highest of all heads and MLPs and, of a signed score, of those that
+    are most against it."""
+    parts = [(a, b, float(v)) for (a, b), v in np.ndenumerate(score.values) if np.isfinite(v)]
+    parts += [] if score.mlps is None else [(a, -1, float(v)) for a, v in enumerate(score.mlps) if np.isfinite(v)]
+    parts.sort(key=lambda part: -part[2])
+    against = [p for p in parts[-least:] if p[2] < 0] if score.signed and len(parts) > most + least else []
+    return parts[: most + (0 if against else least)] + against
+
+
+def place_in(score: HeadScore, layer: int, head: int) -> tuple[int, int, float] | None:
+    """(place from 1, of how many heads, value) of a head by a score; None where it has none."""
+    if not (0 <= layer < score.values.shape[0] and 0 <= head < score.values.shape[1]):
+        return None
+    value = float(score.values[layer, head])
+    finite = score.values[np.isfinite(score.values)]
+    return (int((finite > value).sum()) + 1, finite.size, value) if np.isfinite(value) else None
+
+
+def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str) -> str:
+    """Why a head is open, or what the question says of it."""
+    found = place_in(score, layer, head)
+    if found is None:
+        return ""
+    place, count, value = found
+    verb = {
+        "writes": f"writes {value:+.2f} nats towards {words}",
+        "falls": f"taken out, {words} falls by {value:.2f} nats",
+        "pair": f"gives the chosen key {value:.1%} of its attention",
+        "weighted": f"writes {value:.1%} of its length from the chosen key",
+        "from-key": f"writes {value:+.2f} nats towards {words} from the chosen key",
+    }[short]
+    rank = "first" if place == 1 else f"number {place}"
+    name = f"Layer {layer}, head {head}"
+    return (
+        f"{name}: {verb}, {rank} of {count} heads." if short == "falls" else f"{name} {verb}, {rank} of {count} heads."
+    )
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """``query``: the position that asks; ``key``: the one that is marked; ``skip_first``: the first token is left
+    out."""
+
+    query: int
+    key: int = -1
+    skip_first: bool = True
+
+
+@view("attention/sources", Reading, HeadSources, options=SourceOptions)
+def source_bars(reading: Reading, answer: HeadSources, options: SourceOptions, theme: str) -> Drawing:
+    """What one head writes towards a predicted token, by the token that it writes from."""
+    visible = options.query + 1
+    shown = shown_positions(answer.attention, visible, options.key, options.skip_first)
+    ticks = [numbered(reading.labels)[i] for i in shown]
+    bars: dict[str, Any] = {
+        "type": "bar",
+        "x": ticks,
+        "y": answer.writes[shown].astype(np.float32),
+        "customdata": np.stack([answer.attention[shown], answer.weighted[shown]], 1).astype(np.float32).tolist(),
+        "marker": {"color": [CATEGORIES[1] if i == options.key else CATEGORIES[0] for i in shown]},
+        "hovertemplate": "%{x}<br>%{y:+.3f} nats<br>attention %{customdata[0]:.1%}, by length %{customdata[1]:.1%}"
+        "<extra></extra>",
+    }
+    notes = [
+        f"What this head writes towards {answer.target.words} from each token, in nats: {answer.head_writes:+.2f} in "
+        f"all (sum check {answer.error:.0e}). Norms are held as they were."
+    ]
+    if options.skip_first and visible > 2:
+        notes.append(f"The first token, “{reading.labels[0]}”, is left out: {float(answer.writes[0]):+.2f}.")
+    if len(shown) < visible - options.skip_first:
+        notes.append(f"The {len(shown)} tokens with most attention of {visible} are drawn.")
+    across = {"type": "category", "title": {"text": "source token"}, "tickangle": -50, "showgrid": False}
+    up = {"title": {"text": "nats"}, "zeroline": True}
+    picture = figure([bars], theme, bargap=0.25, xaxis=across, yaxis=up, showlegend=False, uirevision="sources")
+    numbers = {"head": answer.head_writes, "sum error": answer.error}
+    if 0 <= options.key < visible:
+        numbers["from the key"] = float(answer.writes[options.key])
+    return Drawing(picture, " ".join(notes), numbers=measured(numbers))

@@ -1,0 +1,204 @@
+"""From a predicted token to the heads: which of them write it, what falls without them, and from where one writes it.
+
+The question is a token after the chosen query, over another token or the mean of all; it stands in the settings of the
+heads' card, and a press on a predicted token asks it. The store of what heads write holds the question that was asked.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash.exceptions import PreventUpdate
+
+from analysis.engine.client import Reply
+from analysis.qk.answers.prompt import Reading
+from analysis.qk.ops.token import AblateParts, WritingHeads, WritingSources
+from analysis.view_ref import QuestionRef
+from components.kit.card import Content
+from components.kit.types import Json, Node, Relay
+from components.qk.heads import HeadOptions, HeadScore
+from components.qk.prompt_parts import OWN
+from components.qk.token_heads import (
+    TOKEN_SCORES,
+    SourceOptions,
+    ablation_score,
+    heads_of_token,
+    heads_taken_out,
+    ranking,
+    source_bars,
+    token_score,
+    why_sentence,
+)
+from pages.attention.cards import BARS, GRID
+from pages.attention.opening import prompt_arguments
+from pages.attention.reading import on_head, reading_of
+from pages.attention.state import Head
+from pages.cards import content
+from pages.common import ask_for, ask_job, reply_of
+
+PAIRS = ("pair", "weighted", "from-key")
+_SAME = ("model", "text", "chat", "generate", "query", "token", "against")
+
+
+@callback(
+    Output("writing", "data"),
+    Output("asked-token", "options"),
+    Output("asked-over", "options"),
+    Output("token-error", "children"),
+    Input("reading", "data"),
+    Input("query", "data"),
+    Input("key", "data"),
+    Input("asked-token", "value"),
+    Input("asked-over", "value"),
+    Input("score", "value"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def ask_heads(
+    question: Json, query: int | None, key: int | None, token: int | None, over: int | None, score: str, session: str
+) -> tuple[Json, Any, Any, Node]:
+    """What every head writes towards the token that is asked about, and, for a score of a pair, where it looks."""
+    if not question or query is None or score not in TOKEN_SCORES:
+        raise PreventUpdate
+    reading = reading_of(question)
+    if query >= len(reading.answer.labels):
+        raise PreventUpdate
+    pair = key if score in PAIRS and key is not None and key <= query else -1
+    asked = partial(WritingHeads, **prompt_arguments(reading), query=query, token=_chosen(token), against=_chosen(over))
+    reply, panel = ask_for(lambda: asked(key=pair), session, "writing", WritingHeads)
+    if reply is None:
+        return None, no_update, no_update, panel
+    target = reply.answer.target
+    likely = target.likely
+    options = {
+        i: f"{label}  {p:.1%}" for i, label, p in zip(likely.ids, likely.labels, likely.probabilities, strict=True)
+    }
+    for i, label in zip(reading.answer.ids, reading.answer.labels, strict=True):
+        options.setdefault(i, label)
+    options.setdefault(target.token, target.label)
+    if target.against >= 0:
+        options.setdefault(target.against, target.other)
+    listed = [{"label": label, "value": i} for i, label in options.items()]
+    tokens = [{"label": "the most probable token", "value": -1}, *listed]
+    return reply.question.to_dict(), tokens, [{"label": "the mean of all tokens", "value": -1}, *listed], None
+
+
+def _chosen(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+@callback(
+    Output("taken-out", "data"),
+    Output("out-error", "children"),
+    Input("out", "n_clicks"),
+    State("writing", "data"),
+    State("out-baseline", "value"),
+    State("session", "data"),
+    State("address", "data"),
+    background=True,
+    progress=[Output("out-bar", "value"), Output("out-text", "children")],
+    progress_default=["0", ""],
+    running=[(Output("out", "disabled"), True, False), (Output("out-cancel", "disabled"), False, True)],
+    cancel=[Input("out-cancel", "n_clicks")],
+    interval=300,
+    prevent_initial_call=True,
+)
+def take_out(
+    set_progress: Relay, clicks: int | None, writing: Json, baseline: str, session: str, address: str
+) -> tuple[Json, Node]:
+    """Take out each head and each MLP, one at a time, and see by how much the token that is asked about falls."""
+    if not clicks or not writing:
+        return no_update, no_update
+    asked = WritingHeads.from_params(writing["params"])
+    settings = {name: getattr(asked, name) for name in _SAME}
+    reply, panel = ask_job(lambda: AblateParts(**settings, baseline=baseline), set_progress, session, address)
+    return (no_update, panel) if reply is None else (reply.question.to_dict(), None)
+
+
+clientside_callback(
+    "(score) => score !== 'falls'",
+    Output("out-row", "hidden"),
+    Input("score", "value"),
+)
+
+
+def token_grid(
+    reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, theme: str
+) -> tuple[Content, list[Node], Node]:
+    """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
+    Raises PreventUpdate while the answer to the present question is on its way."""
+    if not writing or writing["params"]["text"] != prompt_arguments(reading)["text"]:
+        raise PreventUpdate
+    reply = reply_of(writing)
+    score: HeadScore
+    if options.score == "falls":
+        if not taken_out or any(taken_out["params"][n] != writing["params"][n] for n in _SAME):
+            return GRID.empty("Press “Take each out”", f"About {reply.answer.target.words}."), [], OWN
+        out = reply_of(QuestionRef.from_dict(taken_out))
+        score, shown = ablation_score(out.answer), content(heads_taken_out, reading, out, options=options, theme=theme)
+    else:
+        score = token_score(reply.answer, options.score)
+        shown = content(heads_of_token, reading, reply, options=options, theme=theme)
+    at = options.chosen
+    why = why_sentence(score, reply.answer.target.words, *at, options.score) if at else ""
+    return shown, _first(score, at), f"{why} {OWN}".strip()
+
+
+def _first(score: HeadScore, chosen: tuple[int, int] | None) -> list[Node]:
+    """Buttons of the heads that come first and last by a score; MLPs stand among them and open nothing."""
+    signed = "+" if score.signed else ""
+    parts: list[Node] = []
+    for layer, head, value in ranking(score):
+        number = f"{value:{signed}.2f}"
+        if head < 0:
+            parts.append(html.Span(f"MLP {layer}  {number}", className="attune-button attn-mlp"))
+            continue
+        name = "attune-button" + (" attune-chosen" if (layer, head) == chosen else "")
+        where = {"top-layer": layer, "top-head": head}
+        parts.append(html.Button(f"L{layer} H{head}  {number}", id=where, className=name, type="button"))
+    return [html.Span("most:", className="attune-note"), *parts]
+
+
+@callback(
+    output=BARS.more_outputs,
+    inputs={
+        "unit": Input("unit", "value"),
+        "question": Input("reading", "data"),
+        "head": Input("head", "data"),
+        "query": Input("query", "data"),
+        "asked": Input("asked", "data"),
+        "token": Input("asked-token", "value"),
+        "over": Input("asked-over", "value"),
+        "skip_first": Input("skip-first", "value"),
+        "theme": State("theme", "data"),
+        "session": State("session", "data"),
+    },
+    prevent_initial_call=True,
+)
+def show_sources(
+    unit: str,
+    question: Json,
+    head: Json,
+    query: int | None,
+    asked: int | None,
+    token: int | None,
+    over: int | None,
+    skip_first: bool,
+    theme: str,
+    session: str,
+) -> Content:
+    """What the open head writes towards the token, by source token, where the bars are asked for that."""
+    at = Head.of(head)
+    if unit != "writes" or not question or at is None or query is None:
+        raise PreventUpdate
+    reading = reading_of(question)
+    if query >= len(reading.answer.labels):
+        raise PreventUpdate
+    where = on_head(reading, at) | {"query": query, "token": _chosen(token), "against": _chosen(over)}
+    reply, panel = ask_for(lambda: WritingSources(**where), session, "sources", WritingSources)
+    if reply is None:
+        return BARS.empty("Nothing to show", panel)
+    options = SourceOptions(query, -1 if asked is None else asked, bool(skip_first))
+    return content(source_bars, reading, reply, options=options, theme=theme)

@@ -1,0 +1,53 @@
+"""How far patterns move: against the architectures' own eager attention, and nothing where nothing is steered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.models.sites import Site
+from analysis.steering import Add
+from analysis.steering.moved import distance, movement, steered_trace
+from analysis.steering.plan import Plan
+from tests.unit.test_fit import loaded_of
+from tests.unit.tiny_models import tiny_model
+
+IDS = list(range(3, 11))
+LAYER = 1
+VECTOR = 4 * torch.randn(48, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_neox", "gpt_oss"])
+def test_the_distance_is_that_of_the_models_own_attention(name: str) -> None:
+    loaded, eager = loaded_of(tiny_model(name)), loaded_of(tiny_model(name, "eager"))
+    steer = [Add(Site(LAYER), VECTOR)]
+    base, steered = steered_trace(loaded, IDS, []), steered_trace(loaded, IDS, steer)
+    found = movement(loaded, base, steered)
+    maps: list[Any] = []
+    for made in ([], steer):
+        with torch.no_grad(), Plan(eager, made).installed():
+            maps.append(eager.model(torch.tensor([IDS]), output_attentions=True, use_cache=False).attentions)
+    for layer, (one, other) in enumerate(zip(*maps, strict=True)):
+        outside = [1 - m[0].sum(-1, keepdim=True) for m in (one, other)]  # what a sink takes
+        rows = [torch.cat([m[0], rest], -1)[:, 1:] for m, rest in zip((one, other), outside, strict=True)]
+        moved = (rows[0] - rows[1]).abs().sum(-1) / 2
+        assert np.allclose(found.mean[layer], moved.mean(1), atol=1e-5)
+        assert np.allclose(found.worst[layer], moved.max(1).values, atol=1e-5)
+        query = int(found.query[layer, 2])
+        assert layer <= LAYER or float(moved[2, query - 1]) == pytest.approx(float(moved[2].max()), abs=1e-5)
+    assert not found.worst[: LAYER + 1].any() and found.mean[LAYER + 1 :].min() > 0
+    assert steered.layers[2].values.numel() == 0
+    at = [t.row(3, 2, 5)[1] for t in (base, steered)]
+    assert 0 < distance(*at) <= float(found.worst[3, 2]) + 1e-9
+
+
+def test_strength_0_is_the_unsteered_reading_bit_for_bit() -> None:
+    loaded = loaded_of(tiny_model("llama"))
+    base, same = steered_trace(loaded, IDS, []), steered_trace(loaded, IDS, [Add(Site(LAYER), VECTOR, 0.0)])
+    for layer, record in base.layers.items():
+        assert torch.equal(record.queries, same.layers[layer].queries)
+        assert torch.equal(record.keys, same.layers[layer].keys)
+    assert torch.equal(base.next_logits, same.next_logits) and not movement(loaded, base, same).worst.any()
