@@ -146,7 +146,7 @@ def test_nothing_is_asked_without_a_question(writing: Writing) -> None:
 
 
 def test_dash_does_not_wait_for_a_text(writing: Writing) -> None:
-    """What a callback gives as a promise holds back the callbacks that read what led to it: sliders would stand still."""
+    """A promise of a callback holds back the callbacks that read what led to it: sliders would stand still."""
     writing.ask(params={}, turn=1)
     assert writing.page.evaluate("over === dash_clientside.no_update")
     assert writing.prop("disabled", "stop") is False
