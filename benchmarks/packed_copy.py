@@ -57,7 +57,8 @@ def dynamic(model: Any) -> Any:
     """A copy whose linear layers hold weights of eight bits and round what comes in to eight bits, too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.Linear}, dtype=torch.qint8)
+        quantize: Any = torch.ao.quantization.quantize_dynamic
+        return quantize(copy.deepcopy(model), {nn.Linear}, dtype=torch.qint8)
 
 
 COPIES: dict[str, Callable[[Any], Any]] = {
