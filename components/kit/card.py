@@ -33,8 +33,8 @@ UNCHANGED = Content(figure=no_update, caption=no_update, ref=no_update)
 
 @dataclass(frozen=True)
 class Card:
-    """A card by the id of its graph. Making one registers it; ``height`` is that of its graph in pixels. ``start``: what
-    leads to a figure, in its place until there is one; a few words, for they stand on one line."""
+    """A card by the id of its graph. Making one registers it; ``height`` is that of its graph in pixels. ``start``:
+    what leads to a figure, in its place until there is one; a few words, for they stand on one line."""
 
     name: str
     title: str
