@@ -119,14 +119,17 @@ def _spread_numbers(values: np.ndarray) -> dict[str, float]:
     return measured({"5 %": float(low), "median": float(middle), "95 %": float(high)})
 
 
-def ranking(score: HeadScore, most: int = 6, least: int = 2) -> list[tuple[int, int, float]]:
-    """(layer, head or -1 for the MLP, value) of the highest of all heads and MLPs and, of a signed score, of those that
-    are most against it."""
-    parts = [(a, b, float(v)) for (a, b), v in np.ndenumerate(score.values) if np.isfinite(v)]
-    parts += [] if score.mlps is None else [(a, -1, float(v)) for a, v in enumerate(score.mlps) if np.isfinite(v)]
-    parts.sort(key=lambda part: -part[2])
-    against = [p for p in parts[-least:] if p[2] < 0] if score.signed and len(parts) > most + least else []
-    return parts[: most + (0 if against else least)] + against
+def ranking(score: HeadScore, heads: int = 5, mlps: int = 2) -> list[tuple[int, int, float]]:
+    """(layer, head or -1 for the MLP, value), highest first, of the highest heads and MLPs and, of a signed score, of
+    the part that is most against it."""
+    by_head = [(a, b, float(v)) for (a, b), v in np.ndenumerate(score.values) if np.isfinite(v)]
+    by_mlp = [] if score.mlps is None else [(a, -1, float(v)) for a, v in enumerate(score.mlps) if np.isfinite(v)]
+    by_head.sort(key=lambda part: -part[2])
+    by_mlp.sort(key=lambda part: -part[2])
+    most = by_head[: heads + (0 if by_mlp else mlps)] + by_mlp[:mlps]
+    least = min([*by_head, *by_mlp], key=lambda part: part[2], default=None)
+    against = [least] if score.signed and least is not None and least[2] < 0 and least not in most else []
+    return sorted(most, key=lambda part: -part[2]) + against
 
 
 def place_in(score: HeadScore, layer: int, head: int) -> tuple[int, int, float] | None:

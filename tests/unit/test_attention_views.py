@@ -217,7 +217,7 @@ def test_what_has_no_null_has_no_control() -> None:
 
 def test_heads_and_mlps_rank_together_and_the_caption_gives_sum_remainder_and_chance() -> None:
     score = token_score(WRITING, "writes")
-    assert [(a, b) for a, b, _ in ranking(score, 3, 2)] == [(1, 1), (0, -1), (0, 0), (0, 1), (1, -1)]
+    assert [(a, b) for a, b, _ in ranking(score, 2, 1)] == [(1, 1), (0, -1), (0, 0), (1, -1)]
     drawing = heads_of_token.draw(READING, WRITING, HeadOptions("writes", chosen=(1, 1)), "light")
     assert "“<a>” over the mean of all: +3.0 = heads +2.2, MLPs -0.2, embedding +0.5" in drawing.caption
     assert "remainder 1e-07" in drawing.caption and "a head 0.4, an MLP 0.6" in drawing.caption
