@@ -1,4 +1,4 @@
-"""Heads for a predicted token: what it costs to ask, and whether what heads write ranks them as taking them out does.
+"""Heads for a predicted token: what it costs to ask, and whether they are ranked as taking them out ranks them.
 
 ``python -m benchmarks.token_heads`` times the direct parts of all heads and MLPs, and taking each of them out, beside
 whole passes one by one. ``python -m benchmarks.token_heads --study FILE`` asks 40 prompts of each of five kinds, one
@@ -21,6 +21,7 @@ import torch
 from scipy.stats import spearmanr
 
 from analysis.models.ablation import MLP, Baseline, ablations, parts_of, plain_logits
+from analysis.models.first_order import estimated_falls
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.spec import ModelSpec
@@ -126,18 +127,18 @@ def line_of(loaded: LoadedModel, kind: str, number: int, baseline: Baseline) -> 
                 mlps[one.layer] = fall
             else:
                 heads[one.layer, one.head] = fall
-    writes = parts.heads.numpy()
-    late = heads.shape[0] // 2
+    guess, guess_mlps = (part.numpy() for part in estimated_falls(loaded, ids, right, wrong, baseline))
     return {
         "kind": kind,
         "number": number,
         "baseline": baseline,
         "difference": over(before),
         "remainder": abs(parts.remainder),
-        "heads": _agreement(writes, heads),
-        "late heads": _agreement(writes[late:], heads[late:]),
-        "mlps": _agreement(parts.mlps.numpy(), mlps),
-        "first fall": float(np.nanmax(heads)),
+        "heads written": _agreement(parts.heads.numpy(), heads),
+        "heads estimated": _agreement(guess, heads),
+        "MLPs written": _agreement(parts.mlps.numpy(), mlps),
+        "MLPs estimated": _agreement(guess_mlps, mlps),
+        "falls": heads.round(3).tolist(),
     }
 
 
@@ -179,7 +180,7 @@ def summary(lines: list[dict[str, Any]]) -> list[str]:
         rows = [line for line in lines if (line["kind"], line["baseline"]) == (kind, baseline)]
         preferred = sum(line["difference"] > 0 for line in rows)
         text = f"{kind}, {baseline}: {len(rows)} prompts, {preferred} with the right token ahead"
-        for part in ("heads", "late heads", "mlps"):
+        for part in ("heads written", "heads estimated", "MLPs written", "MLPs estimated"):
             for name in ("rank", "top"):
                 values = np.array([line[part][name] for line in rows])
                 draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)

@@ -20,14 +20,14 @@ from components.qk.figures import shown_positions
 from components.qk.heads import HeadOptions, HeadScore, heads_drawing
 
 TOKEN_SCORES = {
-    "writes": "writes: what it adds to the predicted token (nats)",
-    "falls": "falls: by what the token falls without it (nats)",
+    "falls": "matters: by what the predicted token falls without it (nats)",
+    "writes": "writes: what it adds to the predicted token itself (nats)",
     "pair": "looks: attention of the chosen pair",
     "weighted": "looks, by length: share of what it writes",
     "from-key": "writes from the chosen key (nats)",
 }
 """Scores that begin at a predicted token or at a pair, by short name."""
-BASELINES = {"zero": "nothing", "mean": "its mean over the prompt"}
+BASELINES = {"zero": "zero", "mean": "its mean"}
 _REFUSED = "Only where heads look is known of this model."
 
 
@@ -73,14 +73,15 @@ def spread(values: np.ndarray) -> str:
     if not finite.size:
         return ""
     low, high = np.quantile(finite, [0.05, 0.95])
-    return f"A head drawn at random: {low:.2f} to {high:.2f} (90 % of all)."
+    return f"90 % of heads: {low:.2f} to {high:.2f}."
 
 
 def ablation_score(answer: TokenAblation) -> HeadScore:
     """By how much the token falls without each head and MLP."""
+    how = ", to first order," if answer.estimated else ""
     said = (
-        f"By how much {answer.target.words} ({answer.total:+.1f}) falls with {BASELINES[answer.baseline]} in place of "
-        f"one output. {spread(answer.heads)}"
+        f"{answer.target.words}, {answer.total:+.1f}: its fall{how} with one output at {BASELINES[answer.baseline]}. "
+        f"{spread(answer.heads)}"
     )
     return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=answer.mlps.astype(float), said=said)
 
@@ -141,15 +142,16 @@ def place_in(score: HeadScore, layer: int, head: int) -> tuple[int, int, float] 
     return (int((finite > value).sum()) + 1, finite.size, value) if np.isfinite(value) else None
 
 
-def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str) -> str:
-    """Why a head is open, or what the question says of it."""
+def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str, estimated: bool = False) -> str:
+    """Why a head is open, or what the question says of it. ``estimated``: its fall is."""
     found = place_in(score, layer, head)
     if found is None:
         return ""
     place, count, value = found
     verb = {
         "writes": f"writes {value:+.2f} nats towards {words}",
-        "falls": f"taken out, {words} falls by {value:.2f} nats",
+        "falls": f"without it {words} {'would fall' if estimated else 'falls'} by {value:.2f} nats"
+        + (" (to first order)" if estimated else ""),
         "pair": f"gives the chosen key {value:.1%} of its attention",
         "weighted": f"writes {value:.1%} of its length from the chosen key",
         "from-key": f"writes {value:+.2f} nats towards {words} from the chosen key",
