@@ -21,6 +21,9 @@ from analysis.models.recording import LayerAttention, tapped
 from analysis.models.sites import Site
 
 _Part = tuple[Tensor, Tensor]
+_NUMBERS = 20
+"""Numbers that a pass keeps for the way back, by token, block and dimension of the stream: what a usual block holds."""
+_BYTES = 1 << 30
 
 
 def estimated_falls(
@@ -30,8 +33,15 @@ def estimated_falls(
     over that of ``against``, or over the mean of all.
 
     Raises UserError(field="model") for a model through which no gradient passes, UserError(field="baseline") for a mean
-    over a prompt of one token.
+    over a prompt of one token, UserError(field="prompt") for one whose pass would take more memory than a gibibyte.
     """
+    most = longest(loaded)
+    if len(ids) > most:
+        raise UserError(
+            f"These {len(ids):,} tokens are too many to estimate falls at once in this model (at most {most:,}). Take "
+            "the parts out, or ask at an earlier token.",
+            "prompt",
+        )
     if baseline == "mean" and len(ids) < 2:
         raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
     heads: dict[int, _Part] = {}
@@ -72,6 +82,13 @@ def estimated_falls(
     for (layer, (held, _)), slope in zip(mlps.items(), slopes[len(heads) :], strict=True):
         found_mlps[layer] = (_way(held, baseline) * slope.double()).sum().cpu()
     return found, found_mlps
+
+
+def longest(loaded: LoadedModel) -> int:
+    """The most tokens whose pass and way back fit into a gibibyte, roughly."""
+    facts = loaded.facts
+    size = 2 if facts.dtype in ("float16", "bfloat16") else 4
+    return _BYTES // (facts.layers * facts.hidden * _NUMBERS * size)
 
 
 def _way(held: Tensor, baseline: Baseline) -> Tensor:

@@ -17,11 +17,11 @@ from analysis.errors import Cancelled, UserError
 from analysis.qk.answers.prompt import Reading
 from analysis.qk.answers.token import TokenAblation
 from analysis.qk.ops.features import FeatureScores
-from analysis.qk.ops.token import EstimateFalls
+from analysis.qk.ops.token import EstimateFalls, WritingHeads
 from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Node
 from components.qk.heads import feature_score, prompt_score
-from components.qk.token_heads import TOKEN_SCORES, ablation_score
+from components.qk.token_heads import TOKEN_SCORES, ablation_score, token_score
 from pages.attention.reading import prompt_of, reading_of
 from pages.attention.state import Head, features_of
 from pages.common import ask_for, reply_of
@@ -48,7 +48,11 @@ def first_head(reading: Reply[Reading], query: int, token: int = -1) -> Head | N
     """The head without which a token after a query would fall most, the most probable token unless another is given;
     None where that cannot be said."""
     reply, _ = estimate(EstimateFalls(**prompt_arguments(reading), query=query, token=token))
-    best = [] if reply is None else ablation_score(reply.answer).best
+    if reply is not None:
+        best = ablation_score(reply.answer).best
+    else:  # a long prompt, or a model without gradients: what heads write is known all the same
+        writes, _ = ask_for(lambda: WritingHeads(**prompt_arguments(reading), query=query, token=token))
+        best = [] if writes is None or writes.answer.split is None else token_score(writes.answer, "writes").best
     return Head(*best[0]) if best else None
 
 

@@ -17,6 +17,7 @@ from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.models import first_order
 from analysis.models.ablation import MLP, ablations, parts_of, plain_logits
 from analysis.models.facts import describe
 from analysis.models.first_order import estimated_falls
@@ -251,6 +252,13 @@ def test_the_estimate_is_the_slope_of_what_is_left_of_an_output(name, baseline):
         slope = (moved(layer, head, -step) - moved(layer, head, step)) / (2 * step)
         found = mlps[layer] if head == MLP else heads[layer, head]
         assert float(found) == pytest.approx(slope, abs=2e-2 * max(1, float(heads.abs().max())))
+
+
+def test_a_prompt_too_long_for_a_pass_back_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr(first_order, "_BYTES", 4 * 48 * 20 * 4 * 11)
+    with pytest.raises(UserError, match=r"12 tokens are too many .* \(at most 11\)") as caught:
+        estimated_falls(loaded("llama"), IDS, TARGET, OTHER, "zero")
+    assert caught.value.field == "prompt"
 
 
 def test_blocks_before_the_one_that_is_changed_are_not_run_again():
