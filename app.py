@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,8 +177,37 @@ def origin(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command ``attune``: ``run`` (also where no command is named), ``prepare`` or ``doctor``."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words.pop(0) if words[:1] and words[0] in COMMANDS else "run"
+    COMMANDS[command](words)
+
+
+def prepare(arguments: list[str]) -> None:
+    """Make what the pages need for a model."""
+    from analysis.engine.supervisor import QUIET_HUB
+    from analysis.prepare.command import main as command
+
+    os.environ |= QUIET_HUB
+    os.umask(0o077)
+    sys.exit(command(arguments, prog="attune prepare"))
+
+
+def doctor(arguments: list[str]) -> None:
+    """Say what of this machine Attune needs, and what is wrong with it."""
+    from analysis.doctor import main as command
+
+    sys.exit(command(arguments))
+
+
+def serve(arguments: list[str]) -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="attune", description="Why did it attend there, and what if it is steered.")
+    parser = argparse.ArgumentParser(
+        prog="attune [run]",
+        description="Serve the dashboard: why did it attend there, and what if it is steered.",
+        epilog="Further commands: attune prepare [MODEL] makes what the pages need for a model; attune doctor looks at "
+        "this machine. Each has --help.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback only)")
     parser.add_argument("--port", type=int, default=8050)
     parser.add_argument("--model", default="default", help="hub id, folder, GGUF file, or 'default'")
@@ -253,6 +283,9 @@ def greeting(settings: Settings, port: int) -> str:
         f"Attune is at {at}/?token={settings.tokens.full} (stop with Ctrl-C)\n"
         f"Who may only look goes to {at}/?token={settings.tokens.look}"
     )
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"run": serve, "prepare": prepare, "doctor": doctor}
 
 
 if __name__ == "__main__":

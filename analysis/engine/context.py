@@ -57,6 +57,10 @@ class Context:
     def check(self) -> None:
         """A safe point: others may run, and a cancelled operation ends here by raising Cancelled."""
 
+    def end_if_unwanted(self) -> None:
+        """End here by raising Cancelled if nobody wants the answer any more; nobody else is let in, so this may stand
+        where hooks are in place."""
+
     def ended(self, part: str) -> bool:
         """Whether the asker wants no more of one part of a stream, such as one of several texts."""
         return False

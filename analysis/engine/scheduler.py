@@ -59,6 +59,10 @@ class TaskContext(Context):
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""
         self._scheduler.give_way(self._task)
+        self.end_if_unwanted()
+
+    def end_if_unwanted(self) -> None:
+        """End here if nobody wants the answer any more."""
         if self._task.cancel.is_set():
             raise Cancelled
 

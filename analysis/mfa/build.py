@@ -2,12 +2,14 @@
 
 Activations of the bundled corpus are collected once for all blocks; each fit is written as soon as it is made, and one
 that is there is left alone, so that the command may be stopped at any point. The study of themes (--shares) asks
-whether steered texts speak of their theme, and goes on where it was stopped as well.
+whether steered texts speak of their theme, that of the bridge (--bridge) whether steering acts through attention
+patterns, values or MLPs; both go on where they were stopped as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 
 from analysis.activations.collect import collect
 from analysis.activations.recipe import WINDOW
@@ -15,6 +17,7 @@ from analysis.corpora.passages import bundled_corpus
 from analysis.corpora.text_source import TextSource
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
+from analysis.mfa import bridge
 from analysis.mfa.library import BUNDLED, open_fit, save_fit
 from analysis.mfa.pipeline import Wanted, described, fit_store
 from analysis.mfa.theme_shares import measured, write_table
@@ -36,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this build."""
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--describe", action="store_true", help="survey and name the fits that are there, unchanged")
+    kind.add_argument("--bridge", action="store_true", help="measure through what steering acts, instead of fits")
     kind.add_argument("--shares", action="store_true", help="write the texts of the study of themes instead of fits")
     parser.add_argument(
         "--seeds", type=int, default=SEEDS, help=f"texts for each prompt of the study (default {SEEDS})"
@@ -50,6 +54,12 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         fit, loaded = open_fit(Memory(), next(iter(FITS))), load_model("default")
         table = measured(loaded, bundled_corpus(), fit, THEMES, options.seeds, progress)
         write_table(BUNDLED / "theme-shares.json", table)
+        return
+    if options.bridge:
+        fit, loaded = open_fit(Memory(), next(iter(FITS))), load_model("default")
+        rows = json.loads((BUNDLED / "theme-shares.json").read_text("utf-8"))["rows"]
+        chosen = {row["theme"]: row["region"] for row in rows}
+        write_table(BUNDLED / "bridge.json", bridge.measured(loaded, fit, chosen, progress))
         return
     loaded, passages = load_model("default"), bundled_corpus()
     sites = [Site(layer) for layer, _, _ in FITS.values()]

@@ -40,6 +40,7 @@ def handing_on(blocks: Sequence[nn.Module], outputs: Mapping[int, Any], start: i
 def _returning(output: Any, hidden: Tensor | None) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs["hidden_states"]
-        return with_hidden(output, given if hidden is None else hidden.clone())
+        # Of one row, for as many as there are in this pass.
+        return with_hidden(output, given if hidden is None else hidden.expand(len(given), -1, -1).clone())
 
     return forward

@@ -22,7 +22,10 @@ from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import tapped
 from analysis.models.sites import KINDS, Site
+from analysis.progress import Check, no_check
 
+_CHECKS = 8
+"""About how often a pass is checked: a step of a batch takes a tenth of a second, a piece of long texts a second."""
 # Sees an activation (B, T, D); what it returns, if not None, takes the activation's place.
 Hook = Callable[[Tensor], Tensor | None]
 
@@ -123,6 +126,22 @@ def hooked(loaded: LoadedModel, hooks: Mapping[Site, Hook | Sequence[Hook]]) -> 
                     handles.append(place.module.register_forward_pre_hook(_before(function, sizes)))
                 else:
                     handles.append(place.module.register_forward_hook(_after(function, sizes)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def checked(loaded: LoadedModel, check: Check) -> Iterator[None]:
+    """Call a function a few times in every forward pass inside the context; what it raises ends the pass."""
+    if check is no_check:
+        yield
+        return
+    blocks = layout(loaded).blocks
+    every = max(1, len(blocks) // _CHECKS)
+    handles = [block.register_forward_pre_hook(lambda *_: check()) for block in blocks[::every]]
+    try:
         yield
     finally:
         for handle in handles:

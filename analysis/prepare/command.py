@@ -54,15 +54,17 @@ def pages_of(text: str) -> tuple[str, ...]:
     return pages
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     """The options of the command."""
     made = argparse.ArgumentParser(
-        prog=COMMAND,
+        prog=prog,
         description="Make what the pages of Attune need for a model, as much as fits into a budget of time.",
         epilog="Ctrl-C keeps what is done, and a second call goes on.",
         allow_abbrev=False,
     )
-    made.add_argument("model", metavar="MODEL", help="hub id, folder, GGUF file, or 'default'")
+    made.add_argument(
+        "model", metavar="MODEL", nargs="?", default="default", help="hub id, folder, GGUF file, or 'default'"
+    )
     made.add_argument("--pages", type=pages_of, default=(), help="such as steering,neurons (default: all)")
     made.add_argument("--budget", type=seconds_of, default=BUDGETS[0][1], help="such as 90s, 30m or 2h (default: 10m)")
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -97,13 +99,15 @@ class Shell(Context):
             signal.signal(signal.SIGINT, before)
 
 
-def main(arguments: Sequence[str], out: TextIO | None = None, residents: Residents | None = None) -> int:
+def main(
+    arguments: Sequence[str], out: TextIO | None = None, residents: Residents | None = None, prog: str = COMMAND
+) -> int:
     """Print the plan and carry it out; the status: 0, or 130 if Ctrl-C ended it.
 
     Ends with a sentence and status 1 where something cannot be used, 2 for wrong options. ``residents``: models that
     are loaded already.
     """
-    options = parser().parse_args(arguments)
+    options = parser(prog).parse_args(arguments)
     out, context = out or sys.stdout, Shell(residents)
     bar = context.on_progress = Bar(out)
     try:

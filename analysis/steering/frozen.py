@@ -11,17 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from analysis.models.batch import rows_together
 from analysis.models.hooks import available_sites, hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped
 from analysis.models.sites import Site
+from analysis.steering.generate import PromptCache
+from analysis.steering.operators import Intervention
+from analysis.steering.parts import PARTS, SETS
 
 Head = tuple[int, int]
+_ROOM = 16 << 20
+"""Bytes of one layer's patterns above which each set of parts has a pass of its own."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +68,63 @@ class HeldPass:
             loaded.forward(torch.tensor([list(ids)]))
         self.patternless = tuple(n for n in higher if n not in self._attention)
 
+    @torch.no_grad()
+    def next_logits(
+        self, cache: PromptCache, interventions: Sequence[Intervention], heads: Sequence[Head] = ()
+    ) -> Tensor:
+        """Logits (8, V) float32 after the text of ``cache`` with each of SETS free and the rest held, in their order.
+        With all free it is ``cache.next_logits`` bit for bit; the others in one batch where rows may share one."""
+        free = cache.next_logits(interventions)
+        rows = [frozenset(PARTS) - some for some in SETS[:-1]]
+        patterns = 4 * self._loaded.facts.heads * cache.tokens**2
+        if rows_together(self._loaded) == "alone" or patterns > _ROOM:
+            found = []
+            for parts in rows:
+                with self.holding([parts], heads):
+                    found.append(cache.next_logits(interventions))
+            return torch.stack([*found, free])
+        with self.holding(rows, heads):
+            held = cache.rows_of_logits(interventions, len(rows))
+        return torch.cat([held, free[None]])
+
     @contextmanager
-    def holding(self, parts: frozenset[str], heads: Sequence[Head] = ()) -> Iterator[None]:
-        """In passes over the same text inside the context these parts are as they were in the kept pass: of the
-        ``heads`` (layer, head), or of all if none is named; MLPs of all blocks above. Enter it outside of what steers,
-        so that steering acts on what is held, too."""
-        mlps = self._mlp_layers if "MLPs" in parts else []
-        attention = parts & {"patterns", "values"}
+    def holding(self, rows: Sequence[frozenset[str]], heads: Sequence[Head] = ()) -> Iterator[None]:
+        """In passes over the same text inside the context, in batches of as many ``rows``, these parts of each row are
+        as they were in the kept pass: of the ``heads`` (layer, head), or of all if none is named; MLPs of all blocks
+        above. Enter it outside of what steers, so that steering acts on what is held, too."""
+        attention = [parts & {"patterns", "values"} for parts in rows]
+        kinds = {parts: [n for n, own in enumerate(attention) if own == parts] for parts in attention if parts}
+        mlps = [n for n, parts in enumerate(rows) if "MLPs" in parts]
 
         def hold(record: LayerAttention, output: Tensor) -> Tensor | None:
             kept = self._attention.get(record.layer)
-            if kept is None:
+            chosen = [slice(None)] if not heads else [slice(h, h + 1) for n, h in heads if n == record.layer]
+            if kept is None or not chosen:
                 return None
-            if not heads:
-                return _held(kept, record, attention, slice(None)).to(output)
-            chosen = [h for layer, h in heads if layer == record.layer]
-            changed = output.clone() if chosen else None
-            for h in chosen:
-                assert changed is not None
-                changed[:, :, h : h + 1] = _held(kept, record, attention, slice(h, h + 1)).to(output)
+            changed = output.clone()
+            for parts, of in kinds.items():
+                now = _rows_of(record, of)
+                for some in chosen:
+                    changed[of, :, some] = _held(kept, now, parts, some).to(output)
             return changed
 
-        taps = [hold] if attention else []
-        with hooked(self._loaded, {Site(n, "mlp_output"): self._putter(n) for n in mlps}), tapped(*taps):
+        def put(layer: int) -> Callable[[Tensor], Tensor]:
+            def hook(x: Tensor) -> Tensor:
+                changed = x.clone()
+                changed[mlps] = self._mlps[layer].to(x)
+                return changed
+
+            return hook
+
+        layers = self._mlp_layers if mlps else []
+        with hooked(self._loaded, {Site(n, "mlp_output"): put(n) for n in layers}), tapped(*[hold] if kinds else []):
             yield
 
-    def _putter(self, layer: int) -> Callable[[Tensor], Tensor]:
-        return lambda x: self._mlps[layer].to(x).expand_as(x)
+
+def _rows_of(record: LayerAttention, rows: list[int]) -> LayerAttention:
+    """Some rows of a recorded batch."""
+    mask = record.mask if record.mask is None or len(record.mask) == 1 else record.mask[rows]
+    return replace(record, queries=record.queries[rows], keys=record.keys[rows], values=record.values[rows], mask=mask)
 
 
 def _held(kept: _Attention, now: LayerAttention, parts: frozenset[str], heads: slice) -> Tensor:

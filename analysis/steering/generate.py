@@ -102,7 +102,7 @@ class PromptCache:
         self._outputs: dict[int, Any] = {}
         self._kept: set[int] = set()
         with _watched(self._blocks, self._keep, wanted):
-            self.base_logits = self._pass()
+            self.base_logits = self._pass()[0]
         # Equal up to rounding is what a pass that skips blocks must give; None until it was tried.
         self._sound: dict[int, bool] = {}
 
@@ -121,17 +121,21 @@ class PromptCache:
 
         Equal to a full steered pass. Costs the share of blocks above the lowest site. Errors as of ``steer``.
         """
+        return self.rows_of_logits(interventions, 1)[0]
+
+    def rows_of_logits(self, interventions: Iterable[Intervention], rows: int) -> Tensor:
+        """The same (rows, V) for a batch of so many rows with the prompt: for those who do something else to each."""
         given = list(interventions)
         plan = Plan(self._loaded, given, prompt_tokens=self.tokens)
         if not plan.sites or all(map(spares_prompt, given)):
-            return self.base_logits.clone()
+            return self.base_logits.expand(rows, -1).clone()
         lowest = plan.sites[0]
         # What a block gave serves for its residual stream; its own MLP needs the block below.
         top = lowest.layer if lowest.kind == "residual" else lowest.layer - 1
         start = max((n for n in self._kept if n <= top), default=-1)
         if start >= 0 and not self._is_sound(start):
             start = -1
-        return self._pass(start, plan)
+        return self._pass(start, plan, rows)
 
     def next_distribution(self, interventions: Iterable[Intervention]) -> Tensor:
         """Probabilities (V,) float32 of the next token; as :meth:`next_logits`."""
@@ -146,7 +150,7 @@ class PromptCache:
 
     def _is_sound(self, start: int) -> bool:
         if start not in self._sound:
-            again = self._pass(start)
+            again = self._pass(start)[0]
             scale = float(self.base_logits.abs().max())
             loose = 1e-5 if self._loaded.model.dtype == torch.float32 else 2e-2
             difference = float((again - self.base_logits).abs().max())
@@ -154,15 +158,16 @@ class PromptCache:
         return self._sound[start]
 
     @torch.no_grad()
-    def _pass(self, start: int = -1, plan: Plan | None = None) -> Tensor:
-        """Logits after the prompt, blocks up to ``start`` handing on what they gave."""
+    def _pass(self, start: int = -1, plan: Plan | None = None, rows: int = 1) -> Tensor:
+        """Logits (rows, V) after the prompt, blocks up to ``start`` handing on what they gave."""
+        ids = self._ids.expand(rows, -1)
         with handing_on(self._blocks, self._outputs, start):
             if plan is None:
-                output = self._loaded.model(self._ids, use_cache=False, logits_to_keep=1)
+                output = self._loaded.model(ids, use_cache=False, logits_to_keep=1)
             else:
                 with plan.installed():
-                    output = self._loaded.model(self._ids, use_cache=False, logits_to_keep=1)
-        logits: Tensor = output.logits[0, -1].float().cpu()
+                    output = self._loaded.model(ids, use_cache=False, logits_to_keep=1)
+        logits: Tensor = output.logits[:, -1].float().cpu()
         return logits
 
 

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from analysis.errors import UserError
 from analysis.models.batch import Row, decode_batch
-from analysis.models.hooks import hooked
+from analysis.models.hooks import checked, hooked
 from analysis.models.kept_prefix import Before
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
+from analysis.progress import Check, no_check
 from analysis.steering.operators import Intervention
 from analysis.steering.plan import Plan, positions_of
 
@@ -90,13 +91,15 @@ def generate_batch(
     *,
     stop: Callable[[int], bool] = lambda _: False,
     before: Before | None = None,
+    check: Check = no_check,
 ) -> Iterator[list[BatchStep]]:
     """Write all arms in one batch; each step yields the token of every arm that still grows, and each arm's text is
     that of :func:`~analysis.steering.generate.generate_stream` for it alone.
 
     ``stop`` is asked of an arm's number before each of its tokens; ``before`` as of
-    :func:`~analysis.models.batch.decode_batch`. Raises UserError, when called and not at the first
-    token, for an empty prompt, bad settings, or interventions that do not fit.
+    :func:`~analysis.models.batch.decode_batch`; ``check`` is called during passes, and what it raises ends them. Raises
+    UserError, when called and not at the first token, for an empty prompt, bad settings, or interventions that do not
+    fit.
     """
     for arm in arms:
         row = arm.row
@@ -105,7 +108,7 @@ def generate_batch(
         if not 0 <= row.temperature <= 10 or not 0 < row.top_p <= 1:
             raise UserError("The temperature must be from 0 to 10, and top-p above 0 and at most 1.", "temperature")
     plans = RowPlans(loaded, arms)
-    return _steps(loaded, arms, count, plans, stop, before)
+    return _steps(loaded, arms, count, plans, stop, before, check)
 
 
 @torch.no_grad()
@@ -116,7 +119,13 @@ def _steps(
     plans: RowPlans,
     stop: Callable[[int], bool],
     before: Before | None,
+    check: Check,
 ) -> Iterator[list[BatchStep]]:
-    made = decode_batch(loaded, [arm.row for arm in arms], count, during=plans.installed, stop=stop, before=before)
+    @contextmanager
+    def during(rows: Sequence[int]) -> Iterator[None]:
+        with plans.installed(rows), checked(loaded, check):
+            yield
+
+    made = decode_batch(loaded, [arm.row for arm in arms], count, during=during, stop=stop, before=before)
     for steps in made:
         yield [BatchStep(n, token, logits) for n, (token, logits) in sorted(steps.items())]

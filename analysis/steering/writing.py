@@ -19,9 +19,11 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.models.batch import Row, rows_together
 from analysis.models.caching import way_of_going_on
+from analysis.models.hooks import checked
 from analysis.models.kept_prefix import Before
 from analysis.models.prompts import token_labels
 from analysis.models.spec import ModelSpec
+from analysis.progress import Check, no_check
 from analysis.steering import Intervention, repeated_share
 from analysis.steering.answers import WrittenText, WrittenTexts
 from analysis.steering.calibrate import kl_divergences
@@ -60,10 +62,12 @@ class Reader:
 
     def __init__(
         self, loaded: LoadedModel, prompt: list[int], texts: int, before: Before | None = None,
-        during: Callable[[], AbstractContextManager[object]] = nullcontext,
+        during: Callable[[], AbstractContextManager[object]] = nullcontext, check: Check = no_check,
     ) -> None:  # fmt: skip
-        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read."""
+        """``before``: the beginning of the prompt, read already; ``during``: the context in which it is read;
+        ``check`` is called during passes, and what it raises ends them."""
         self._loaded, self._prompt, self._before, self._during = loaded, list(prompt), before, during
+        self._check = check
         self._whole = way_of_going_on(loaded) != "pieces" or (texts > 1 and rows_together(loaded) == "alone")
         self._texts = [list(prompt) for _ in range(texts)]
         self._inside = list(range(texts))
@@ -79,7 +83,7 @@ class Reader:
         if self._cache is None:
             read, kept = (0, None) if self._before is None else (self._before.tokens, self._before.fresh())
             feed = torch.tensor([self._prompt[read:]], device=self._loaded.device)
-            with self._during():
+            with self._during(), checked(self._loaded, self._check):
                 output = self._loaded.model(feed, past_key_values=kept, use_cache=True, logits_to_keep=1)
             self._cache = output.past_key_values
             self._last = output.logits[0, -1].float().cpu().expand(len(self._inside), -1)
@@ -92,7 +96,8 @@ class Reader:
             self._inside, self._last = [self._inside[place] for place in stay], self._last[stay]
         width = max(map(len, ids.values()))
         feed = torch.tensor([(ids[n] + ids[n][-1:] * width)[:width] for n in self._inside], device=self._loaded.device)
-        output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=width)
+        with checked(self._loaded, self._check):
+            output = self._loaded.model(feed, past_key_values=self._cache, use_cache=True, logits_to_keep=width)
         logits: Tensor = output.logits.float().cpu()
         before = torch.cat([self._last[:, None], logits[:, :-1]], 1)
         self._last = logits[:, -1]
@@ -102,7 +107,7 @@ class Reader:
         text = self._texts[number]
         text += ids
         feed = torch.tensor([text], device=self._loaded.device)
-        with self._during():
+        with self._during(), checked(self._loaded, self._check):
             every = self._loaded.model(feed, use_cache=False, logits_to_keep=len(ids) + 1).logits[0]
         chosen: Tensor = every[-len(ids) - 1 : -1].float().cpu()
         return chosen
@@ -205,10 +210,13 @@ class Writer:
     def _write(self, texts: list[Text], arms: list[Arm]) -> None:
         """Write texts in one batch, and price them all every CHUNK tokens. One that its reader has ended stays as it
         is."""
-        reader = Reader(self.loaded, self.prompt, sum(not text.plain for text in texts), self._before, self._during)
+        check, steered = self.context.end_if_unwanted, sum(not text.plain for text in texts)
+        reader = Reader(self.loaded, self.prompt, steered, self._before, self._during, check)
         chunk = max(1, min(CHUNK, WAITING // len(texts)))
         stop = lambda n: self._over(texts[n])  # noqa: E731
-        for steps in generate_batch(self.loaded, arms, self.settings.count, stop=stop, before=self._before):
+        for steps in generate_batch(
+            self.loaded, arms, self.settings.count, stop=stop, before=self._before, check=check
+        ):
             for step in steps:
                 self._take(texts[step.arm], step.token, step.logits)
             self.context.check()  # once a step: whoever takes turns with this text waits for one pass of it

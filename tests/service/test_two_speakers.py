@@ -71,6 +71,31 @@ def test_stop_ends_a_waiting_stream_and_the_other_goes_on(desk: Desk, journal: s
     assert desk.scheduler._streams == [] and desk.scheduler._tasks == {}
 
 
+def test_stop_ends_a_text_within_its_pass(desk: Desk) -> None:
+    """Also a pass that takes long: it is not waited for, and the next text begins."""
+    loaded = model("llama", ModelSpec("default"))
+    desk.scheduler.residents.put(loaded)
+    blocks, handles = loaded.model.model.layers, list[Any]()
+    entered, go_on, passed = threading.Event(), threading.Event(), list[str]()
+
+    def slow(*_: Any) -> None:
+        if not entered.is_set():
+            handles.append(blocks[-1].register_forward_hook(lambda *_: passed.append("end")))
+            entered.set()
+        go_on.wait(20)
+
+    token, text = desk.submit(WriteText(count=200))
+    until(lambda: any("piece" in m["value"].get("line", {}) for m, _ in text.messages if m["type"] == "progress"), 60)
+    handles.append(blocks[0].register_forward_hook(slow))
+    assert entered.wait(20) and desk.scheduler.leave(token)
+    go_on.set()
+    until(lambda: not desk.scheduler._streams)
+    for handle in handles:
+        handle.remove()
+    assert passed == [] and text.end() == "cancelled"
+    assert desk.submit(WriteText(count=3))[1].end() == "result"
+
+
 def test_live_requests_go_between_the_steps_of_two_streams(desk: Desk, journal: str) -> None:
     streams = [desk.submit(SayLines(name, 400, 0.003, journal)) for name in "ab"]
     until(lambda: any(line.startswith("b") for line in lines(journal)))

@@ -19,11 +19,9 @@ from analysis.fields import Whole
 from analysis.mfa.answers.frozen import Frozen
 from analysis.mfa.ops.inside import OnWords
 from analysis.models.capabilities import require_attention
-from analysis.steering.parts import PARTS, SETS
+from analysis.steering.parts import SETS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from analysis.models.loaded_model import LoadedModel
 
 RAISED, MOST_HEADS = 5, 64
@@ -55,7 +53,7 @@ class FreeOrFrozen(OnWords[Frozen]):
 
         from analysis.mfa.evaluate import log_odds
         from analysis.models.prompts import token_labels
-        from analysis.steering.calibrate import kl_divergence
+        from analysis.steering.calibrate import kl_divergence, kl_divergences
         from analysis.steering.frozen import HeldPass
 
         loaded, fit, prompt, own = self.ready(context)
@@ -72,22 +70,18 @@ class FreeOrFrozen(OnWords[Frozen]):
         held = HeldPass(loaded, prompt.ids, above, spared)
         table = np.zeros((3, len(arms), len(SETS)))
         raises: list[str] = []
-        with held.holding(frozenset({"patterns"})):
+        with held.holding([frozenset({"patterns"})]):
             again = loaded.forward(torch.tensor([prompt.ids]), logits=True)[0, -1]
         off = float((again.float().cpu() - prompt.base).abs().max())
         for a, made in enumerate(arms):
-            raised: Tensor | None = None
-            for n in reversed(range(len(SETS))):
-                context.progress(0.3 + 0.7 * (a + 1 - n / len(SETS)) / len(arms), "the set-up" if a == 0 else "random")
-                with held.holding(frozenset(PARTS) - SETS[n], self.heads):
-                    logits = prompt.cache.next_logits(made)
-                if raised is None:  # all is free
-                    gained = logits.double().softmax(-1) - prompt.base.double().softmax(-1)
-                    raised = gained.topk(min(RAISED, len(gained))).indices
-                for row, ids in enumerate((target.ids, raised)):
-                    table[row, a, n] = float((log_odds(logits, ids) - log_odds(prompt.base, ids)).mean())
-                table[2, a, n] = kl_divergence(prompt.base, logits)
-            assert raised is not None
+            context.progress(0.3 + 0.7 * a / len(arms), "random directions" if a else "the set-up")
+            logits = held.next_logits(prompt.cache, made, self.heads)
+            gained = logits[-1].double().softmax(-1) - prompt.base.double().softmax(-1)
+            raised = gained.topk(min(RAISED, len(gained))).indices
+            for row, ids in enumerate((target.ids, raised)):
+                before = log_odds(prompt.base, ids)
+                table[row, a] = [float((log_odds(free, ids) - before).mean()) for free in logits]
+            table[2, a] = kl_divergences(prompt.base.expand_as(logits), logits).numpy()
             raises.append(", ".join(token_labels(loaded.tokenizer, raised.tolist())))
         return Frozen(
             label=token_labels(loaded.tokenizer, prompt.ids)[-1],

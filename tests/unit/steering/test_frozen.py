@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.models.sites import Site
-from analysis.steering import Add
+from analysis.steering import Add, frozen
 from analysis.steering.frozen import HeldPass
 from analysis.steering.generate import PromptCache
 from analysis.steering.parts import PARTS, SETS, shares_of
@@ -115,14 +115,12 @@ def test_what_is_held_is_as_it_was_and_the_rest_is_free(name: str) -> None:
     some = [(2, 1), (3, 0), (3, 5)]
     moved = float((steered - cache.base_logits).abs().max())
     for heads in (None, some):
-        for free in SETS if heads is None else SETS[:3]:
+        every = held.next_logits(cache, steer, heads or ())
+        assert torch.equal(every[-1], steered)
+        for fast, free in zip(every, SETS, strict=True) if heads is None else list(zip(every, SETS, strict=True))[:3]:
             slow.held, slow.heads = frozenset(PARTS) - free, heads
-            with held.holding(frozenset(PARTS) - free, heads or ()):
-                fast = cache.next_logits(steer)
             error = float((fast - slow.logits(VECTOR)).abs().max())
             assert error < 1e-3 * moved, (heads, free, error, moved)
-            if len(free) == len(PARTS):
-                assert torch.equal(fast, steered)
     assert torch.equal(cache.next_logits(steer), steered) and torch.equal(cache.next_logits([]), cache.base_logits)
 
 
@@ -136,7 +134,7 @@ def test_holding_a_pass_in_itself_changes_nothing_and_all_held_is_the_unsteered_
         steered = loaded.forward(ids, logits=True)
         held = HeldPass(loaded, IDS, LAYER)
     for parts in SETS:
-        with held.holding(parts), plan.installed():
+        with held.holding([parts]), plan.installed():
             again = loaded.forward(ids, logits=True)
         assert torch.allclose(again, steered, atol=1e-5 * float(steered.abs().max())), parts
     # Steering that spares the last token reaches it through what is held alone.
@@ -144,7 +142,7 @@ def test_holding_a_pass_in_itself_changes_nothing_and_all_held_is_the_unsteered_
     unsteered, plain = HeldPass(loaded, IDS, LAYER), loaded.forward(ids, logits=True)
     with spared.installed():
         reached = loaded.forward(ids, logits=True)[0, -1]
-    with unsteered.holding(frozenset(PARTS)), spared.installed():
+    with unsteered.holding([frozenset(PARTS)]), spared.installed():
         alone = loaded.forward(ids, logits=True)[0, -1]
     assert torch.equal(alone, plain[0, -1]) and not torch.allclose(reached, alone, atol=1e-2)
 
@@ -160,3 +158,12 @@ def test_shares_are_the_mean_over_all_orders_and_sum_to_the_whole() -> None:
         gains = [effects[:, places[some | {part}]] - effects[:, places[some]] for some in before]
         assert np.allclose(shares[:, p], np.mean(gains, 0))
     assert np.allclose(shares[:, 3], effects[:, 0])
+
+
+def test_a_long_text_has_a_pass_for_each_set_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loaded_of(tiny_model("llama"))
+    cache, held = PromptCache(loaded, IDS, [LAYER]), HeldPass(loaded, IDS, LAYER)
+    steer = [Add(Site(LAYER), VECTOR)]
+    together = held.next_logits(cache, steer)
+    monkeypatch.setattr(frozen, "_ROOM", 0)
+    assert torch.allclose(held.next_logits(cache, steer), together, atol=1e-4)

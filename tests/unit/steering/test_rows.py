@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.errors import UserError
+from analysis.errors import Cancelled, UserError
 from analysis.models import batch
 from analysis.models.batch import Row, decode_batch, rows_together
 from analysis.models.generation import decode
@@ -148,6 +148,25 @@ def test_between_steps_the_model_is_untouched_and_bad_arms_are_refused() -> None
     assert list(decode_batch(loaded, [Row(IDS)], 0)) == []
     plain = [t for t, _ in decode(loaded, list(IDS), 5)]
     assert [s[0][0] for s in decode_batch(loaded, [Row(IDS)], 5)] == plain
+
+
+def test_a_pass_can_be_ended_in_its_midst_and_leaves_no_hook() -> None:
+    loaded = own_tiny("llama")
+    hooks, calls = hook_count(loaded), []
+
+    def check() -> None:
+        calls.append(hook_count(loaded))
+        if len(calls) == 4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(generate_batch(loaded, [Arm(Row(IDS), [Add(Site(2), A)]), Arm(Row(IDS))], 9, check=check))
+    assert len(calls) == 4 and min(calls) > hooks == hook_count(loaded), "before the blocks of a pass, then gone"
+    reader = Reader(loaded, list(IDS), 1, check=check)
+    calls[:] = calls[:3]
+    with pytest.raises(Cancelled):
+        reader.logits_before({0: [8, 11, 40]})
+    assert hook_count(loaded) == hooks
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
