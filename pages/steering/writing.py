@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.engine.client import Reply
@@ -81,7 +83,7 @@ def ask(
         )  # fmt: skip
     except UserError as error:
         return no_update, refusal(error, SteerText)
-    params = operation.to_params()
+    params = json.loads(json.dumps(operation.to_params()))  # as the browser gives them back
     if ctx.triggered_id == "steer" and before and before["params"] == params:
         return no_update, None
     return {"params": params, "turn": (before or {}).get("turn", 0) + 1}, None
