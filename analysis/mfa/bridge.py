@@ -123,55 +123,53 @@ def tables(chosen: Sequence[str], kept: Mapping[tuple[str, int], Any], prompts: 
         for arm in ARMS
         for on in ("words", "raised")
     }
-    shape = (len(chosen), prompts)
+    # Means (draws, 8) over all cells, the first of all as they are, the others with themes and prompts drawn anew.
+    means = {of: _means(values) for of, values in effects.items()}
     rows = []
-    for (arm, on), values in effects.items():
-        stays = [SETS.index(frozenset(PARTS) - {part}) for part in PARTS]
+    for (arm, on), mean in means.items():
+        held = [SETS.index(frozenset(PARTS) - {part}) for part in PARTS]
         rows.append(
             {
                 "arm": arm,
                 "on": on,
-                "effect": _interval(lambda w, v=values: _mean(v[..., -1], w), shape),
-                "shares": [_interval(lambda w, v=values, r=r: _shares(v, w)[r], shape) for r in range(4)],
-                "stays with it held": [
-                    _interval(lambda w, v=values, n=n: _mean(v[..., n], w) / _mean(v[..., -1], w), shape) for n in stays
-                ],
+                "effect": _interval(mean[:, -1]),
+                "shares": [_interval(share) for share in _shares(mean).T],
+                "stays with it held": [_interval(mean[:, n] / mean[:, -1]) for n in held],
                 "unmet": sum(not kept[theme, n]["arms"][arm]["met"] for theme in chosen for n in range(prompts)),
             }
         )
-    own, other = effects["region", "raised"], effects["random region", "raised"]
-    minus = [_interval(lambda w, r=r: _shares(own, w)[r] - _shares(other, w)[r], shape) for r in range(4)]
+    minus = _shares(means["region", "raised"]) - _shares(means["random region", "raised"])
     by_theme = [
-        {"theme": theme, "effect": _rounded(v[:, -1].mean()), "shares": [_rounded(s) for s in _by(v)]}
-        for theme, v in zip(chosen, effects["region", "words"], strict=True)
+        {"theme": theme, "effect": _rounded(mean[-1]), "shares": [_rounded(s) for s in _shares(mean[None])[0]]}
+        for theme, mean in zip(chosen, effects["region", "words"].mean(1), strict=True)
     ]
-    return {"routes": list(ROUTES), "arms": rows, "region minus random region, on what each raises": minus,
-            "themes": by_theme}  # fmt: skip
+    return {
+        "routes": list(ROUTES),
+        "arms": rows,
+        "region minus random region, on what each raises": [_interval(m) for m in minus.T],
+        "themes": by_theme,
+    }
 
 
-def _interval(measure: Any, shape: tuple[int, int]) -> list[float]:
-    """A measure of weights (themes, prompts), and the 2.5 and 97.5 % points of it, themes and prompts drawn anew."""
+def _means(values: np.ndarray) -> np.ndarray:
+    """Means (1 + DRAWS, 8) of values (themes, prompts, 8): of all, then with themes and prompts drawn anew, for all
+    arms the same ones."""
     drawn = np.random.default_rng(0)
-    found = [measure(np.ones(shape))]
+    found = [values.mean((0, 1))]
     for _ in range(DRAWS):
-        themes_, prompts = (np.bincount(drawn.integers(n, size=n), minlength=n) for n in shape)
-        found.append(measure(np.outer(themes_, prompts)))
-    low, high = np.quantile(found[1:], [0.025, 0.975])
-    return [_rounded(found[0]), _rounded(low), _rounded(high)]
+        rows, columns = (drawn.integers(n, size=n) for n in values.shape[:2])
+        found.append(values[np.ix_(rows, columns)].mean((0, 1)))
+    return np.stack(found)
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    return float((values * weights).sum() / weights.sum())
+def _interval(draws: np.ndarray) -> list[float]:
+    """The first value, and the 2.5 and 97.5 % points of the rest."""
+    return [_rounded(draws[0]), *map(_rounded, np.quantile(draws[1:], [0.025, 0.975]))]
 
 
-def _shares(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    mean = (values * weights[..., None]).sum((0, 1)) / weights.sum()
-    shares: np.ndarray = shares_of(mean[None])[0] / mean[-1]
+def _shares(means: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = shares_of(means) / means[:, -1:]
     return shares
-
-
-def _by(values: np.ndarray) -> np.ndarray:
-    return _shares(values[None], np.ones((1, len(values))))
 
 
 def _rounded(value: float) -> float:

@@ -26,6 +26,8 @@ from analysis.steering.operators import Intervention
 from analysis.steering.parts import PARTS, SETS
 
 Head = tuple[int, int]
+_ROOM = 16 << 20
+"""Bytes of one layer's patterns above which each set of parts has a pass of its own."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class HeldPass:
         With all free it is ``cache.next_logits`` bit for bit; the others in one batch where rows may share one."""
         free = cache.next_logits(interventions)
         rows = [frozenset(PARTS) - some for some in SETS[:-1]]
-        if rows_together(self._loaded) == "alone":
+        patterns = 4 * self._loaded.facts.heads * cache.tokens**2
+        if rows_together(self._loaded) == "alone" or patterns > _ROOM:
             found = []
             for parts in rows:
                 with self.holding([parts], heads):

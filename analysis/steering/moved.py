@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.recording import LayerAttention
 from analysis.models.trace import Trace, trace_prompt
 from analysis.steering.operators import Intervention
 from analysis.steering.plan import Plan
@@ -20,12 +22,21 @@ from analysis.steering.plan import Plan
 _CHUNK = 64 << 20
 
 
-def steered_trace(loaded: LoadedModel, ids: Sequence[int], interventions: Iterable[Intervention]) -> Trace:
-    """The recorded pass over token ``ids`` with interventions in force, without its values. Errors as of ``steer``."""
+def steered_trace(
+    loaded: LoadedModel, ids: Sequence[int], interventions: Iterable[Intervention], base: Trace | None = None
+) -> Trace:
+    """The recorded pass over token ``ids`` with interventions in force, without its values. ``base``: the unsteered
+    one, with which it shares what is equal. Errors as of ``steer``."""
     with Plan(loaded, interventions, prompt_tokens=len(ids)).installed():
         trace, _ = trace_prompt(loaded, list(ids), overview=False)
     layers = {n: replace(r, values=r.values[..., :0].clone()) for n, r in trace.layers.items()}
+    if base is not None:
+        layers = {n: base.layers[n] if _equal(r, base.layers[n]) else r for n, r in layers.items()}
     return Trace(trace.ids, layers, trace.next_logits)
+
+
+def _equal(one: LayerAttention, other: LayerAttention) -> bool:
+    return torch.equal(one.queries, other.queries) and torch.equal(one.keys, other.keys)
 
 
 @dataclass(frozen=True)

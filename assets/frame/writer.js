@@ -79,8 +79,13 @@
       return none();
     }
     // `asked`: { params, turn, operation where it is not the usual one }; the same question is not asked twice.
-    async function write(asked, session) {
-      if (!asked || !asked.params || (running && same(running.asked, asked))) return none();
+    // Not awaited: Dash holds back every callback that reads what led to a callback under way, so a slider could not be
+    // set while a text is written.
+    function write(asked, session) {
+      if (asked && asked.params && !(running && same(running.asked, asked))) follow(asked, session);
+      return none();
+    }
+    async function follow(asked, session) {
       if (running) running.controller.abort();
       const token = window.crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2) + Date.now();
       const mine = (running = { controller: new AbortController(), token, asked, count: 0 });
@@ -106,7 +111,6 @@
         writing(false);
         if (!mine.done) figures(own, "none");
       }
-      return none();
     }
     /** Another colouring was chosen. */
     const paint = () => { colour.paintAll(); return none(); };

@@ -33,12 +33,14 @@ UNCHANGED = Content(figure=no_update, caption=no_update, ref=no_update)
 
 @dataclass(frozen=True)
 class Card:
-    """A card by the id of its graph. Making one registers it; ``height`` is that of its graph in pixels."""
+    """A card by the id of its graph. Making one registers it; ``height`` is that of its graph in pixels. ``start``:
+    what leads to a figure, in its place until there is one; a few words, for they stand on one line."""
 
     name: str
     title: str
     height: int = 360
     caption: str = ""
+    start: str = ""
 
     def __post_init__(self) -> None:
         if self.name in CARDS or self.name in PANELS:
@@ -47,7 +49,7 @@ class Card:
 
     def layout(self, controls: Any = None, title_id: str | None = None) -> Any:
         """The card as it stands on the page."""
-        return figure_card(self.name, self.title, self.caption, self.height, controls, title_id)
+        return figure_card(self.name, self.title, self.caption, self.height, controls, title_id, self.start)
 
     @property
     def outputs(self) -> dict[str, Output]:
@@ -65,8 +67,8 @@ class Card:
         return out | {"ref": Output({"settings": self.name}, "data", allow_duplicate=again)}
 
     def empty(self, text: str = "", caption: str = "") -> Content:
-        """No figure: a sentence in its place."""
-        return Content(figure=blank(self.height, text), caption=caption, ref=None)
+        """No figure: a sentence in its place, or what leads to one."""
+        return Content(figure=blank(self.height, text or self.start), caption=caption, ref=None)
 
 
 @dataclass(frozen=True)

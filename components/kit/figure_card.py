@@ -24,11 +24,18 @@ FORMATS = (
 
 
 def figure_card(
-    name: str, title: str, caption: str = "", height: int = 360, controls: Any = None, title_id: str | None = None
+    name: str,
+    title: str,
+    caption: str = "",
+    height: int = 360,
+    controls: Any = None,
+    title_id: str | None = None,
+    start: str = "",
 ) -> Any:
     """A card whose graph has the id ``name`` and whose settings store has the id ``{"settings": name}``. ``title_id``:
     of the heading, where a page words it after what the figure turns out to be. ``height`` in pixels; on the first
-    screen of a page the graph takes the room that there is (assets/attune.css)."""
+    screen of a page the graph takes the room that there is (assets/attune.css). ``start``: what
+    stands in the graph's place until there is one."""
     menu = dbc.DropdownMenu(
         [
             dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
@@ -41,7 +48,8 @@ def figure_card(
         className="attune-export",
     )
     # The graph's code arrives after the page; until then the box keeps its place.
-    graph = dcc.Graph(id=name, figure=blank(height), config=GRAPH_CONFIG, style={"height": "100%"}, responsive=True)
+    first = blank(height, start)
+    graph = dcc.Graph(id=name, figure=first, config=GRAPH_CONFIG, style={"height": "100%"}, responsive=True)
     children = [
         html.Div(graph, className="attune-graph", style={"--height": f"{height}px"}),
         html.P(caption, className="attune-caption", id=f"{name}-caption"),

@@ -59,7 +59,8 @@ def routes(frozen: Frozen) -> tuple[str, ...]:
     if not count:
         return ("changed patterns", "what heads carry", "MLPs", "the residual stream alone")
     heads = "1 head" if count == 1 else f"{count} heads"
-    return (f"changed patterns of {heads}", f"what {heads} carry", "MLPs", "all else")
+    carry = "carries" if count == 1 else "carry"
+    return (f"changed patterns of {heads}", f"what {heads} {carry}", "MLPs", "all else")
 
 
 def claim(frozen: Frozen) -> str:
@@ -76,8 +77,8 @@ def claim(frozen: Frozen) -> str:
     ways = [f"{_per_cent(v)} through {name}" for v, name in zip(own, names, strict=True)]
     said = f"{lead}: {listed(ways)}. "
     held = frozen.target[0, SETS.index(frozenset(PARTS[1:]))]
-    what = "all attention patterns" if not frozen.heads else f"the patterns of {len(frozen.heads)} heads"
-    said += f"With {what} above block {frozen.above} held as they were, {held / total:.0%} stays. "
+    were = "it was" if len(frozen.heads) == 1 else "they were"
+    said += f"With {_held(frozen)} held as {were}, {held / total:.0%} stays. "
     draws = random[np.isfinite(random).all(1)]
     if not len(draws):
         return said + "No random direction raises its tokens enough to be compared."
@@ -93,6 +94,15 @@ def claim(frozen: Frozen) -> str:
     ]  # fmt: skip
     said += f"; the set-up there: {_shares(itself)}, "
     return said + ("within their range." if not outside else f"outside their range for {listed(outside)}.")
+
+
+def _held(frozen: Frozen) -> str:
+    if not frozen.heads:
+        return f"all attention patterns above block {frozen.above}"
+    if len(frozen.heads) > 1:
+        return f"the patterns of {len(frozen.heads)} heads above block {frozen.above}"
+    (layer, head) = frozen.heads[0]
+    return f"the pattern of layer {layer}, head {head}"
 
 
 def _divided(effects: np.ndarray) -> np.ndarray:

@@ -197,7 +197,7 @@ def what_if(
         raise PreventUpdate
     feature = dict(fitted_features(features, fitted)).get(-1 if active is None else active)
     if feature is None:
-        return {"swap": SWAP.empty("Fit a feature first"), "prediction": PREDICTION.empty(), "error": None}
+        return {"swap": SWAP.empty(), "prediction": PREDICTION.empty(SWAP.start), "error": None}
     reading = reading_of(question)
     where = on_head(reading, at) | {"query": query, "a": a, "b": b, "feature": feature}
     if ctx.triggered_id == "ask-model":
@@ -210,10 +210,10 @@ def what_if(
         return {"swap": UNCHANGED, "prediction": prediction, "error": None}
     swap, panel = ask_for(lambda: SwapRow(**where, rank=rank_of(rank, manual)), session, "swap", SwapRow)
     if swap is None:
-        return {"swap": SWAP.empty("Fit a feature first"), "prediction": UNCHANGED, "error": panel}
+        return {"swap": SWAP.empty(), "prediction": UNCHANGED, "error": panel}
     return {
         "swap": content(key_swap, reading, swap, options=SwapOptions(query, a, b), theme=theme),
-        "prediction": PREDICTION.empty(caption=PREDICTION.caption),
+        "prediction": PREDICTION.empty(),
         "error": None,
     }
 

@@ -14,7 +14,12 @@ from components.mfa.steering_figures import ControlOptions, controls_bars
 from pages.cards import content, ref_of
 from pages.common import ask_for, spec_of
 
-CONTROLS = Card("controls-figure", "How much each push changes the prediction (not a measure of success)", 300)
+CONTROLS = Card(
+    "controls-figure",
+    "How much each push changes the prediction (not a measure of success)",
+    300,
+    start="Press “Compare”",
+)
 TABLE = Panel("control-rows", "Does a random push do the same?")
 
 

@@ -25,7 +25,7 @@ from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.frame.proposals import facts_of
 from pages.steering.state import PATH
 
-CURVE = Card("fit-curve", "Log-likelihood", 330)
+CURVE = Card("fit-curve", "Log-likelihood", 330, start="Drawn while a fit runs")
 OF_FILE = ("source", "site", "layer", "tokens", "seed")
 """What of the form holds for a mixture that others trained, too."""
 FIELDS = ("source", "site", "layer", "tokens", "regions", "factors", "seed", "noise")

@@ -28,8 +28,8 @@ from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
 from pages.steering.state import PATH
 
-FROZEN = Card("frozen", "Through what does it act?", frozen_view.HEIGHT, "Press “Free or frozen”.")
-LENS = Card("lens", "Where does it take effect?", lens_view.HEIGHT, "Press “Look inside”.")
+FROZEN = Card("frozen", "Through what does it act?", frozen_view.HEIGHT, start="Press “Free or frozen”")
+LENS = Card("lens", "Where does it take effect?", lens_view.HEIGHT, start="Press “Look inside”")
 SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "rank", "value": "rank"}]
 
 

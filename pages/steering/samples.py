@@ -18,7 +18,7 @@ from components.mfa.samples import SamplesOptions, digest_of_samples, marks_of, 
 from pages.cards import content
 from pages.common import refusal, reply_of, spec_of
 
-SAMPLES = Card("samples-figure", "In how many texts does it appear?", 260, "Write the texts first.")
+SAMPLES = Card("samples-figure", "In how many texts does it appear?", 260, start="Write the texts first")
 COUNTED = [
     {"label": "words of its theme", "value": "theme"},
     {"label": "a word, several at commas", "value": "words"},

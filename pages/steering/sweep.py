@@ -24,7 +24,7 @@ from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
 from pages.steering.state import PATH, rows_of
 
-SWEEP = Card("sweep-figure", "Where does it act?", HEIGHT, "Start a sweep first.")
+SWEEP = Card("sweep-figure", "Where does it act?", HEIGHT, start="Start a sweep first")
 EVERY = 2.0
 """Seconds between two pictures of a sweep that grows."""
 OVER = [

@@ -22,8 +22,8 @@ from pages.common import refusal, reply_of, spec_of
 from pages.frame.proposals import facts_of
 from pages.steering.state import START_CHAT
 
-PRICE = Card("price", "Price of each token", 300, "Write a text first.")
-PRESENCE = Card("presence", "Is the region in the text?", 300, "Write a text first.")
+PRICE = Card("price", "Price of each token", 300, start="Write a text first")
+PRESENCE = Card("presence", "Is the region in the text?", 300, start="Write a text first")
 TEXTS = Panel("written-texts", "Texts")
 WRITTEN = "texts"
 """The writer of this page (assets/frame/writer.js): what names it in data-figures-of is grey while it writes."""

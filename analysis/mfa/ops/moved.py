@@ -43,7 +43,8 @@ class _Read:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return sum(trace.size for trace in (self.base, self.steered, *self.random))
+        layers = {id(r): r for trace in (self.base, self.steered, *self.random) for r in trace.layers.values()}
+        return sum(r.queries.nbytes + r.keys.nbytes for r in layers.values())
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ class ReadSteered(InsideSteering[A], Generic[A]):
         context.progress(0.1, "unsteered")
         base = steered_trace(loaded, prompt.ids, [])
         context.progress(0.2, "steered")
-        steered = steered_trace(loaded, prompt.ids, own)
+        steered = steered_trace(loaded, prompt.ids, own, base)
         kl = kl_divergence(prompt.base, prompt.cache.next_logits(own))
         context.progress(0.3, "random directions at the same KL")
         pushes = self.directions(context, fit, prompt, kl, DRAWS)
         random = []
         for n, (_, made) in enumerate(pushes):
             context.progress(0.6 + 0.4 * n / DRAWS, "random directions at the same KL")
-            random.append(steered_trace(loaded, prompt.ids, made))
+            random.append(steered_trace(loaded, prompt.ids, made, base))
         acts = tuple(sorted({i.site.layer for i in own}))
         read = _Read(base, steered, random, kl, [push for push, _ in pushes], acts)
         context.memory.put(key, read, read.size)

@@ -58,6 +58,18 @@ def test_a_state_that_something_else_has_written_is_asked_about_again(scripted: 
     assert run(scripted(), script) == [[9], [9, 1], 0]
 
 
+def test_a_press_that_leads_back_to_the_state_takes_a_slider_back(scripted: Scripted) -> None:
+    """A hand has moved what is drawn of the state, not the state; the server began with what the hand had made."""
+    script = (
+        "const saved = [], put = dash_clientside.set_props;"
+        "dash_clientside.set_props = (id, more) => { if (id === 'sum') saved.push(more.data); put(id, more); };"
+        "const back = (start) => { add(1); attune.settle('sum', { to: sent[sent.length - 1].list[0].n, from: [0],"
+        " state: [0], start }); return saved.length; };"
+        "const told = [back([0]), back([5])];"
+    )
+    assert run(scripted(), script) == [0, 1]
+
+
 def test_of_a_slider_only_the_last_place_counts_and_a_page_opened_anew_has_no_presses(scripted: Scripted) -> None:
     script = (
         "add(1); [2, 3].forEach((n) => attune.press('sum', { kind: 'slide', add: n }, true));"

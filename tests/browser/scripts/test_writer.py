@@ -145,6 +145,13 @@ def test_nothing_is_asked_without_a_question(writing: Writing) -> None:
     assert writing.page.evaluate("[asked, put]") == [[], []]
 
 
+def test_dash_does_not_wait_for_a_text(writing: Writing) -> None:
+    """A promise of a callback holds back the callbacks that read what led to it: sliders would stand still."""
+    writing.ask(params={}, turn=1)
+    assert writing.page.evaluate("over === dash_clientside.no_update")
+    assert writing.prop("disabled", "stop") is False
+
+
 def test_a_ladder_names_its_rungs_and_ends_with_its_answer(scripted: Scripted) -> None:
     boxes = "".join(f"<div id='ladder-{of}-text'></div>" for of in ("base", "rung-0", "rung-1", "rung-2"))
     boxes += "<div id='ladder-texts'><button data-end-text='ladder-' data-part='rung-1'>end</button></div>"

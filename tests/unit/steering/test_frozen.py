@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.models.sites import Site
-from analysis.steering import Add
+from analysis.steering import Add, frozen
 from analysis.steering.frozen import HeldPass
 from analysis.steering.generate import PromptCache
 from analysis.steering.parts import PARTS, SETS, shares_of
@@ -158,3 +158,12 @@ def test_shares_are_the_mean_over_all_orders_and_sum_to_the_whole() -> None:
         gains = [effects[:, places[some | {part}]] - effects[:, places[some]] for some in before]
         assert np.allclose(shares[:, p], np.mean(gains, 0))
     assert np.allclose(shares[:, 3], effects[:, 0])
+
+
+def test_a_long_text_has_a_pass_for_each_set_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = loaded_of(tiny_model("llama"))
+    cache, held = PromptCache(loaded, IDS, [LAYER]), HeldPass(loaded, IDS, LAYER)
+    steer = [Add(Site(LAYER), VECTOR)]
+    together = held.next_logits(cache, steer)
+    monkeypatch.setattr(frozen, "_ROOM", 0)
+    assert torch.allclose(held.next_logits(cache, steer), together, atol=1e-4)

@@ -50,4 +50,6 @@ def test_strength_0_is_the_unsteered_reading_bit_for_bit() -> None:
     for layer, record in base.layers.items():
         assert torch.equal(record.queries, same.layers[layer].queries)
         assert torch.equal(record.keys, same.layers[layer].keys)
+    shared = steered_trace(loaded, IDS, [Add(Site(2), VECTOR)], base).layers
+    assert [n for n, r in shared.items() if r is base.layers[n]] == [0, 1, 2]
     assert torch.equal(base.next_logits, same.next_logits) and not movement(loaded, base, same).worst.any()
