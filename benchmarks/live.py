@@ -3,7 +3,8 @@ speakers share the model. ``python -m benchmarks.live``
 
 The questions are those of the Steering page, asked as its server asks them: through the socket, of a worker in a
 process of its own, on the default model. A slider is let go while nothing else is written, each time at another
-strength, so that no answer is known.
+strength, so that no answer is known. Beside wall time stands the computing time of the worker, since a machine is
+seldom free; on n free cores the wall time is at least an nth of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from analysis.engine.client import Client
 from analysis.engine.supervisor import Supervisor
@@ -78,7 +81,7 @@ def steps_of(client: Client, operation: SteerText, session: str, began: threadin
 
 def two_speakers(client: Client) -> dict[str, float]:
     """Two texts, the second asked for while the first is written; beside them, one text alone."""
-    alone = steps_of(client, text(0.305), "one")
+    alone = steps_of(client, text(0.3), "one")
     began, other = threading.Event(), list[list[float]]()
 
     def ask() -> None:
@@ -102,6 +105,12 @@ def two_speakers(client: Client) -> dict[str, float]:
     }
 
 
+def computing(client: Client) -> float:
+    """Seconds of computing time that the worker has taken."""
+    times = psutil.Process(client.status().pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def run() -> dict[str, Any]:
     """The figures."""
     shared = home() / "models"
@@ -114,19 +123,24 @@ def run() -> dict[str, Any]:
         client = Client()
         client.patience = 120.0
         first_token(client, 0.2)
+        before = computing(client)
         waits = sorted(first_token(client, 0.2 + n / 100) for n in range(TIMES))
+        each = (computing(client) - before) / TIMES
         steer = SteeringSettings("block-10", (RegionSetting(REGION, 0.5),), "add")
-        began = time.perf_counter()
+        began, before = time.perf_counter(), computing(client)
         list(client.stream(SteerLadder(model=ModelSpec(), text=PROMPT, steer=steer, region=REGION, count=40)))
-        ladder = time.perf_counter() - began
+        ladder, ladder_computing = time.perf_counter() - began, computing(client) - before
         return {
             "first steered token after a slider is let go, ms": {
                 "p50": round(statistics.median(waits)),
                 "p95": round(waits[int(0.95 * (TIMES - 1))]),
+                "computing time for each, with what was still written": round(1e3 * each),
             },
             "ladder of eight rungs and the unsteered text, 40 tokens, s": round(ladder, 2),
+            "computing time of it, s": round(ladder_computing, 2),
             "end of a text after Stop, ms": round(statistics.median(stopped(client, 0.5 + n / 100) for n in range(5))),
             "two speakers": two_speakers(client),
+            "load of the machine": round(os.getloadavg()[0], 1),
         }
     finally:
         supervisor.stop()

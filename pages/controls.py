@@ -98,6 +98,7 @@ CONTROLS: dict[str, Table] = {
     },
     "WritingHeads": _HEAD | _TARGET,
     "WritingSources": _HEAD | _TARGET,
+    "EstimateFalls": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,

@@ -103,6 +103,7 @@ def measured(loaded: LoadedModel, fit: RegionSet, chosen: Mapping[str, int], pro
         progress(n / len(order), f"prompt {prompt + 1}, {theme}")
         study.measure(theme, chosen[theme], listed[theme], prompt)
     return {
+        "what": "study of the bridge",  # it lies beside fits, and is none
         "model": loaded.facts.label,
         "fit": fit.name,
         "sha256": fit.manifest["sha256"],

@@ -57,8 +57,10 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         return
     if options.bridge:
         fit, loaded = open_fit(Memory(), next(iter(FITS))), load_model("default")
-        rows = json.loads((BUNDLED / "theme-shares.json").read_text("utf-8"))["rows"]
-        chosen = {row["theme"]: row["region"] for row in rows}
+        shares = json.loads((BUNDLED / "theme-shares.json").read_text("utf-8"))
+        if shares["sha256"] != fit.manifest["sha256"]:
+            raise UserError("The table of the study of themes is of another fit. Make it again with --shares.", "fit")
+        chosen = {row["theme"]: row["region"] for row in shares["rows"]}
         write_table(BUNDLED / "bridge.json", bridge.measured(loaded, fit, chosen, progress))
         return
     loaded, passages = load_model("default"), bundled_corpus()

@@ -1,7 +1,7 @@
 // The card that prepares a page: the page below it by hand, the line that opens to the card, and figures that were laid
 // out while the page was hidden.
 (function () {
-  const { none, register } = window.dash_clientside.attune_kit;
+  const { none, on, register, set } = window.dash_clientside.attune_kit;
 
   // The page is shown, on the tab where what it needs is made by hand.
   function byHand(clicks) {
@@ -22,5 +22,10 @@
     if (!look) requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
     return none();
   }
+  // A fit that a run made beside the open one; what offers it leaves with the press.
+  on("click", "[data-open-fit]", ({ dataset }) => {
+    set(dataset.picker, { value: dataset.openFit });
+    set(dataset.place, { children: "" });
+  });
   register("attune_prepare", { byHand, open, shown });
 })();

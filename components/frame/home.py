@@ -29,6 +29,8 @@ _SMALL = {"l": 2, "r": 2, "t": 2, "b": 2}
 _SCALE = 0.6
 """Of the marks, in a picture that is a quarter as wide as on its page."""
 _BARE = {"visible": False, "fixedrange": True}
+_CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
+"""Of a figure without a template, which would be white in both themes."""
 
 
 def introduction() -> Node:
@@ -57,7 +59,7 @@ def picture_box(slug: str) -> Node:
     """The place of a page's picture, grey until it comes, and below it the words that say what it is."""
     graph = dcc.Graph(
         id={"home": "picture", "page": slug},
-        figure={"data": [], "layout": _layout({})},
+        figure={"data": [], "layout": _layout({}) | _CLEAR},
         config={"staticPlot": True, "displayModeBar": False},
         style={"height": f"{PICTURE_HEIGHT}px"},
         responsive=True,
@@ -65,7 +67,7 @@ def picture_box(slug: str) -> Node:
     return html.Div(
         [
             html.Div(graph, className="home-picture", **{"aria-hidden": "true"}),
-            html.P("…", id={"home": "label", "page": slug}, className="home-label"),
+            html.P("waiting for the model", id={"home": "label", "page": slug}, className="home-label"),
         ]
     )
 

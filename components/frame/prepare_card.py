@@ -17,6 +17,22 @@ from components.kit.types import Json, Node
 BY_HAND = "Set it up by hand"
 
 
+def offer(fits: Sequence[Json], before: Sequence[Json] | None, picker: str, place: str) -> Node:
+    """That a run has made a fit beside the open one, and what opens it; None where it has not. ``fits``: the options of
+    ``picker`` now, ``before``: those so far. The words stand in the element ``place`` (assets/frame/prepare.js)."""
+    known = [option["value"] for option in before or ()]
+    new = next((option for option in fits if option["value"] not in known), None)
+    if not known or new is None:
+        return None
+    button = html.Button(
+        "Open it",
+        className="attune-link",
+        type="button",
+        **{"data-open-fit": new["value"], "data-picker": picker, "data-place": place},
+    )
+    return html.Div([f"Another fit is ready: {new['label']}. ", button], className="attune-note", role="status")
+
+
 def prepare_card() -> Node:
     """The card, hidden until a page needs it."""
     return html.Section(

@@ -114,7 +114,7 @@ def region_map(fit: FitMap, options: MapOptions, theme: str) -> Drawing:
             "font": {"size": 12},
             "itemsizing": "constant",
         },
-        margin={"l": 24, "r": 6, "t": 6, "b": 26},
+        margin={"l": 24, "r": 6, "t": 30, "b": 26},  # room for the legend before Plotly has measured it
         hovermode="closest",
         uirevision="map",
         clickmode="event",

@@ -20,14 +20,14 @@ from components.qk.figures import shown_positions
 from components.qk.heads import HeadOptions, HeadScore, heads_drawing
 
 TOKEN_SCORES = {
-    "writes": "writes: what it adds to the predicted token (nats)",
-    "falls": "falls: by what the token falls without it (nats)",
+    "falls": "matters: by what the predicted token falls without it (nats)",
+    "writes": "writes: what it adds to the predicted token itself (nats)",
     "pair": "looks: attention of the chosen pair",
     "weighted": "looks, by length: share of what it writes",
     "from-key": "writes from the chosen key (nats)",
 }
 """Scores that begin at a predicted token or at a pair, by short name."""
-BASELINES = {"zero": "nothing", "mean": "its mean over the prompt"}
+BASELINES = {"zero": "zero", "mean": "its mean"}
 _REFUSED = "Only where heads look is known of this model."
 
 
@@ -73,14 +73,15 @@ def spread(values: np.ndarray) -> str:
     if not finite.size:
         return ""
     low, high = np.quantile(finite, [0.05, 0.95])
-    return f"A head drawn at random: {low:.2f} to {high:.2f} (90 % of all)."
+    return f"90 % of heads: {low:.2f} to {high:.2f}."
 
 
 def ablation_score(answer: TokenAblation) -> HeadScore:
     """By how much the token falls without each head and MLP."""
+    how = ", to first order," if answer.estimated else ""
     said = (
-        f"By how much {answer.target.words} ({answer.total:+.1f}) falls with {BASELINES[answer.baseline]} in place of "
-        f"one output. {spread(answer.heads)}"
+        f"{answer.target.words}, {answer.total:+.1f}: its fall{how} with one output at {BASELINES[answer.baseline]}. "
+        f"{spread(answer.heads)}"
     )
     return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=answer.mlps.astype(float), said=said)
 
@@ -119,14 +120,17 @@ def _spread_numbers(values: np.ndarray) -> dict[str, float]:
     return measured({"5 %": float(low), "median": float(middle), "95 %": float(high)})
 
 
-def ranking(score: HeadScore, most: int = 6, least: int = 2) -> list[tuple[int, int, float]]:
-    """(layer, head or -1 for the MLP, value) of the highest of all heads and MLPs and, of a signed score, of those that
-    are most against it."""
-    parts = [(a, b, float(v)) for (a, b), v in np.ndenumerate(score.values) if np.isfinite(v)]
-    parts += [] if score.mlps is None else [(a, -1, float(v)) for a, v in enumerate(score.mlps) if np.isfinite(v)]
-    parts.sort(key=lambda part: -part[2])
-    against = [p for p in parts[-least:] if p[2] < 0] if score.signed and len(parts) > most + least else []
-    return parts[: most + (0 if against else least)] + against
+def ranking(score: HeadScore, heads: int = 5, mlps: int = 2) -> list[tuple[int, int, float]]:
+    """(layer, head or -1 for the MLP, value), highest first, of the highest heads and MLPs and, of a signed score, of
+    the part that is most against it."""
+    by_head = [(a, b, float(v)) for (a, b), v in np.ndenumerate(score.values) if np.isfinite(v)]
+    by_mlp = [] if score.mlps is None else [(a, -1, float(v)) for a, v in enumerate(score.mlps) if np.isfinite(v)]
+    by_head.sort(key=lambda part: -part[2])
+    by_mlp.sort(key=lambda part: -part[2])
+    most = by_head[: heads + (0 if by_mlp else mlps)] + by_mlp[:mlps]
+    least = min([*by_head, *by_mlp], key=lambda part: part[2], default=None)
+    against = [least] if score.signed and least is not None and least[2] < 0 and least not in most else []
+    return sorted(most, key=lambda part: -part[2]) + against
 
 
 def place_in(score: HeadScore, layer: int, head: int) -> tuple[int, int, float] | None:
@@ -138,15 +142,16 @@ def place_in(score: HeadScore, layer: int, head: int) -> tuple[int, int, float] 
     return (int((finite > value).sum()) + 1, finite.size, value) if np.isfinite(value) else None
 
 
-def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str) -> str:
-    """Why a head is open, or what the question says of it."""
+def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str, estimated: bool = False) -> str:
+    """Why a head is open, or what the question says of it. ``estimated``: its fall is."""
     found = place_in(score, layer, head)
     if found is None:
         return ""
     place, count, value = found
     verb = {
         "writes": f"writes {value:+.2f} nats towards {words}",
-        "falls": f"taken out, {words} falls by {value:.2f} nats",
+        "falls": f"without it {words} {'would fall' if estimated else 'falls'} by {value:.2f} nats"
+        + (" (to first order)" if estimated else ""),
         "pair": f"gives the chosen key {value:.1%} of its attention",
         "weighted": f"writes {value:.1%} of its length from the chosen key",
         "from-key": f"writes {value:+.2f} nats towards {words} from the chosen key",

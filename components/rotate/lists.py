@@ -70,7 +70,7 @@ def neuron_rows(rows: Sequence[ReadyNeuron], chosen: Place | None, limit: int = 
         )
     if len(rows) > limit:
         lines.append(note(f"{len(rows) - limit} more; search to narrow the list."))
-    return lines or [note("None of the ready neurons has it among its channels' tokens.")]
+    return lines or [note("Of the list's ready neurons none has it among the first tokens of its channels.")]
 
 
 LIKE_RANDOM = (

@@ -52,7 +52,7 @@ def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[s
             ]
     # A link may ask for the score of a feature whose fit is still being looked up: keep it until that is known.
     known = {o["value"] for o in options} | ({value} if not fitted["flags"] else set())
-    return options, value if value in known else "writes"
+    return options, value if value in known else "falls"
 
 
 def scored_feature(score: str, features: Json) -> ContrastSpec | None:
@@ -79,6 +79,7 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "_fitted": Input("fitted", "data"),
         "writing": Input("writing", "data"),
         "taken_out": Input("taken-out", "data"),
+        "baseline": Input("out-baseline", "value"),
         "features": State("features", "data"),
         "theme": State("theme", "data"),
     },
@@ -93,6 +94,7 @@ def show_grid(
     _fitted: Json,
     writing: Json,
     taken_out: Json,
+    baseline: str,
     features: Json,
     theme: str,
 ) -> Outputs:
@@ -105,7 +107,7 @@ def show_grid(
     options = HeadOptions(patterns=mode == "patterns", ranked=bool(ranked), chosen=chosen)
     if score in TOKEN_SCORES:
         options = replace(options, score=score)
-        card, first, why = token_grid(reading, options, writing, taken_out, theme)
+        card, first, why = token_grid(reading, options, writing, taken_out, baseline, theme)
         return {"card": card, "top": first, "why": why}
     scores = None
     if feature is not None:

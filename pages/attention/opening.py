@@ -1,4 +1,4 @@
-"""Which head a reading opens with, and what a press on a predicted token opens: the head that writes most of it.
+"""Which head a reading opens with, and what a press on a predicted token opens: the head that matters most for it.
 
 What an address says stays if it still exists, and so does a head that was chosen while a feature is looked at.
 """
@@ -12,16 +12,19 @@ import numpy as np
 from dash import ALL, Input, Output, State, callback, ctx, no_update
 from dash.exceptions import PreventUpdate
 
-from analysis.engine.client import Reply
+from analysis.engine.client import OperationFailed, Reply, Superseded, WorkerGone
+from analysis.errors import Cancelled, UserError
 from analysis.qk.answers.prompt import Reading
+from analysis.qk.answers.token import TokenAblation
 from analysis.qk.ops.features import FeatureScores
-from analysis.qk.ops.token import WritingHeads
+from analysis.qk.ops.token import EstimateFalls, WritingHeads
+from analysis.view_ref import QuestionRef
 from components.kit.types import Json, Node
 from components.qk.heads import feature_score, prompt_score
-from components.qk.token_heads import TOKEN_SCORES, token_score
+from components.qk.token_heads import TOKEN_SCORES, ablation_score, token_score
 from pages.attention.reading import prompt_of, reading_of
 from pages.attention.state import Head, features_of
-from pages.common import ask_for
+from pages.common import ask_for, reply_of
 
 
 def prompt_arguments(reading: Reply[Reading]) -> dict[str, Any]:
@@ -30,14 +33,27 @@ def prompt_arguments(reading: Reply[Reading]) -> dict[str, Any]:
     return {name: getattr(prompt, name) for name in ("model", "text", "chat", "generate")}
 
 
+def estimate(operation: EstimateFalls) -> tuple[Reply[TokenAblation] | None, str]:
+    """What would fall, the recent answer if there is one, since every opened head looks at it; or why it cannot be
+    said."""
+    try:
+        return reply_of(QuestionRef(EstimateFalls.__name__, operation.to_params())), ""
+    except UserError as error:
+        return None, error.message
+    except (Cancelled, Superseded, WorkerGone, OperationFailed):
+        return None, "No answer came. Ask again."
+
+
 def first_head(reading: Reply[Reading], query: int, token: int = -1) -> Head | None:
-    """The head that writes most towards a token after a query, the most probable one unless another is given; None
-    where the model's logits cannot be split."""
-    reply, _ = ask_for(lambda: WritingHeads(**prompt_arguments(reading), query=query, token=token))
-    if reply is None or reply.answer.split is None:
-        return None
-    score = token_score(reply.answer, "writes")
-    return Head(*score.best[0]) if score.best else None
+    """The head without which a token after a query would fall most, the most probable token unless another is given;
+    None where that cannot be said."""
+    reply, _ = estimate(EstimateFalls(**prompt_arguments(reading), query=query, token=token))
+    if reply is not None:
+        best = ablation_score(reply.answer).best
+    else:  # a long prompt, or a model without gradients: what heads write is known all the same
+        writes, _ = ask_for(lambda: WritingHeads(**prompt_arguments(reading), query=query, token=token))
+        best = [] if writes is None or writes.answer.split is None else token_score(writes.answer, "writes").best
+    return Head(*best[0]) if best else None
 
 
 def best_head(reading: Reading) -> Head:
@@ -68,7 +84,7 @@ def choose_defaults(
     question: Json, query: int | None, key: int | None, head: Json, score: str
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Where a reading opens. What an address says stays if it still exists. A prompt that was typed is asked about from
-    its end: which head writes the most probable token, unless a feature is what is looked at."""
+    its end: which head matters most for the most probable token, unless a feature is what is looked at."""
     if not question:
         return (no_update,) * 5
     reading = reading_of(question)
@@ -96,14 +112,14 @@ def choose_defaults(
     prevent_initial_call=True,
 )
 def ask_token(clicks: list[int | None], question: Json, score: str) -> tuple[int, int, None, Json, str]:
-    """A press on a predicted token asks about it, after the last token, and opens the head that writes most of it."""
+    """A press on a predicted token asks about it, after the last token, and opens the head that matters most for it."""
     if not any(clicks) or not ctx.triggered_id or not question:
         raise PreventUpdate
     reading, token = reading_of(question), int(ctx.triggered_id["ask-token"])
     query = len(reading.answer.labels) - 1
     head = first_head(reading, query, token)
     opened = no_update if head is None else asdict(head)
-    return token, query, None, opened, score if score in ("writes", "falls") else "writes"
+    return token, query, None, opened, score if score in ("writes", "falls") else "falls"
 
 
 @callback(

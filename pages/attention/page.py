@@ -196,8 +196,8 @@ def _taken_out() -> Node:
             dbc.RadioItems(
                 id="out-baseline",
                 inline=True,
-                value="zero",
-                options=[{"label": "zero", "value": "zero"}, {"label": "mean over the prompt", "value": "mean"}],
+                value="mean",
+                options=[{"label": "mean", "value": "mean"}, {"label": "zero", "value": "zero"}],
             ),
             progress("out-bar", "taking out heads and MLPs"),
             html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),

@@ -94,7 +94,7 @@ class AttentionState:
     side: Annotated[str, Choice(("query", "key", "both"))] = "query"
     reference: Annotated[str, Choice(("others", "token", "none"))] = "others"
     tab: Annotated[str, Choice(TABS)] = "why"
-    score: Annotated[str, Text(39)] = "writes"
+    score: Annotated[str, Text(39)] = "falls"
     target: Annotated[int, Whole(-1, 10**7)] = -1
     over: Annotated[int, Whole(-1, 10**7)] = -1
     steer: Annotated[dict[str, Any] | None, Parsed(_steer, (_SETUP, None))] = None

@@ -14,7 +14,8 @@ from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.ops.token import AblateParts, WritingHeads, WritingSources
+from analysis.qk.answers.token import TokenAblation
+from analysis.qk.ops.token import AblateParts, EstimateFalls, WritingHeads, WritingSources
 from analysis.view_ref import QuestionRef
 from components.kit.card import Content
 from components.kit.types import Json, Node, Relay
@@ -32,7 +33,7 @@ from components.qk.token_heads import (
     why_sentence,
 )
 from pages.attention.cards import BARS, GRID
-from pages.attention.opening import prompt_arguments
+from pages.attention.opening import estimate, prompt_arguments
 from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head
 from pages.cards import content
@@ -125,7 +126,7 @@ clientside_callback(
 
 
 def token_grid(
-    reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, theme: str
+    reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, baseline: str, theme: str
 ) -> tuple[Content, list[Node], Node]:
     """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
     Raises PreventUpdate while the answer to the present question is on its way."""
@@ -133,16 +134,23 @@ def token_grid(
         raise PreventUpdate
     reply = reply_of(writing)
     score: HeadScore
+    estimated = False
     if options.score == "falls":
-        if not taken_out or any(taken_out["params"][n] != writing["params"][n] for n in _SAME):
-            return GRID.empty("Press “Take each out”", f"About {reply.answer.target.words}."), [], OWN
-        out = reply_of(QuestionRef.from_dict(taken_out))
+        asked = {name: writing["params"][name] for name in _SAME} | {"baseline": baseline}
+        out: Reply[TokenAblation] | None
+        if taken_out and all(taken_out["params"][name] == value for name, value in asked.items()):
+            out = reply_of(QuestionRef.from_dict(taken_out))
+        else:
+            out, refused = estimate(EstimateFalls.from_params(asked))
+            estimated = True
+            if out is None:
+                return GRID.empty("Press “Take each out”", refused), [], OWN
         score, shown = ablation_score(out.answer), content(heads_taken_out, reading, out, options=options, theme=theme)
     else:
         score = token_score(reply.answer, options.score)
         shown = content(heads_of_token, reading, reply, options=options, theme=theme)
     at = options.chosen
-    why = why_sentence(score, reply.answer.target.words, *at, options.score) if at else ""
+    why = why_sentence(score, reply.answer.target.words, *at, options.score, estimated) if at else ""
     return shown, _first(score, at), f"{why} {OWN}".strip()
 
 

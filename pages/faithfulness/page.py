@@ -12,7 +12,7 @@ from dash import dcc, html
 from components.faithfulness.item import SIGNS, kind_of
 from components.faithfulness.style import LABELS
 from components.kit.files import with_files
-from components.kit.panels import user_error
+from components.kit.panels import empty, user_error
 from components.kit.types import Node
 from pages.faithfulness import bias, board, cost, intervene, item, pick, scores, study, trace, truth
 from pages.faithfulness.bias_tab import bias_tab
@@ -146,7 +146,13 @@ def _item() -> Node:
             html.Details(
                 [html.Summary(id="fth-before-name"), html.Pre(id="fth-before", className="fth-before", tabIndex="0")]
             ),
-            html.Div(id="fth-text", className="fth-text", tabIndex="0", **{"aria-label": "Question, chain and answer"}),
+            html.Div(
+                empty("Waiting for the study …"),
+                id="fth-text",
+                className="fth-text",
+                tabIndex="0",
+                **{"aria-label": "Question, chain and answer"},
+            ),
             html.Div(id="fth-bars", className="fth-bars-box"),
             html.Div(id="fth-own-says", className="attune-note fth-own-says"),
             html.Div(id="fth-attention", className="fth-attention"),

@@ -9,6 +9,7 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, html,
 
 from analysis.snmf.answers.factorization import FeatureTable
 from analysis.snmf.ops.factorization import FactorizationFacts, ListFactorizations, SearchFeatures
+from components.frame.prepare_card import offer
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
@@ -44,11 +45,13 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Input("prepare-filled", "data"),
     State("mlp-fit", "value"),
     State("mlp-start", "data"),
+    State("mlp-fit", "options"),
 )
 def list_fits(
-    model: Json, made: Json, picked: Json, opened: Json, _filled: Json, chosen: str | None, start: Json
+    model: Json, made: Json, picked: Json, opened: Json, _filled: Json, chosen: str | None, start: Json, before: Json
 ) -> tuple[Json, str | None, Json, Node]:
-    """The fits of the model; a new one is opened as soon as it is there, and that of a feature that was picked."""
+    """The fits of the model; one that was made here is opened as soon as it is there, and that of a feature that was
+    picked; one that a run made beside the open one is offered."""
     if ctx.triggered_id == "mlp-picked":
         other = Pick.from_dict(picked).fit
         return no_update, other if other and other != chosen else no_update, no_update, no_update
@@ -63,12 +66,13 @@ def list_fits(
     newest = opened["name"] if ctx.triggered_id == "files-opened" else newest
     named = Start.from_dict(start).fit if chosen is None else ""
     value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
-    problem = None
+    options = [{"label": f.title, "value": f.name} for f in fits]
+    problem = offer(options, before, "mlp-fit", "mlp-list-error") if ctx.triggered_id == "prepare-filled" else None
     if named and named not in names:
         problem = user_error("The fit that the address names is not in this data folder; another one is open instead.")
     if not fits:
         problem = user_error("No factorization of this model yet. Open the tab “Fit another” below and press Fit.")
-    return [{"label": f.title, "value": f.name} for f in fits], value, asdict(reply.question), problem
+    return options, value, asdict(reply.question), problem
 
 
 @callback(

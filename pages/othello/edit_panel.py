@@ -143,7 +143,7 @@ def edit_tab() -> Node:
                                 ),
                                 html.Div(id="oth-repair-table", className="attune-table-box"),
                             ],
-                            className="attune-next",
+                            className="oth-repair",
                         ),
                     ),
                     EDIT.layout(),

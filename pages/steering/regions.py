@@ -10,6 +10,7 @@ from analysis.engine.client import Reply
 from analysis.mfa.answers.regions import FitMap, RegionFacts
 from analysis.mfa.ops.regions import ListFits, RegionCard, RegionEffects, RegionMap, RenameRegion
 from analysis.view_ref import QuestionRef, ViewRef
+from components.frame.prepare_card import offer
 from components.kit.card import UNCHANGED, Card, Panel
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs
@@ -52,12 +53,14 @@ def use_model_of_address(start: Json, current: Json) -> Json:
     Input("prepare-filled", "data"),
     State("start-steer", "data"),
     State("region-fit", "value"),
+    State("region-fit", "options"),
     prevent_initial_call="initial_duplicate",
 )
 def list_fits(
-    model: Json, changed: Json, _filled: Json, start: Json, chosen: str | None
+    model: Json, changed: Json, _filled: Json, start: Json, chosen: str | None, before: Json
 ) -> tuple[Json, str | None, Node]:
-    """The fits of the model in use; a new one is opened as soon as it is there."""
+    """The fits of the model in use; one that was fitted here is opened as soon as it is there, one that a run made
+    beside the open one is offered."""
     reply, panel = ask_for(lambda: ListFits(spec_of(model)))
     if reply is None:
         return [], None, panel
@@ -68,7 +71,7 @@ def list_fits(
     named = settings.fit if settings else ""
     newest = changed if isinstance(changed, str) and ctx.triggered_id == "fits-changed" else None
     value = next((n for n in (newest, chosen, named) if n in names), names[0] if names else None)
-    problem = None
+    problem = offer(options, before, "region-fit", "slider-error") if ctx.triggered_id == "prepare-filled" else None
     if not fits:
         problem = user_error("There is no fit for this model yet. Open the tab “Fit another” below and press Fit.")
     elif named and named not in names:

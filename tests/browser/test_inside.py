@@ -18,20 +18,14 @@ TEXT = "My favourite thing in the world is the"
 
 
 def test_a_steer_leads_to_its_shares_and_on_to_the_heads_it_moves(open_page: Callable[..., Page]) -> None:
-    address = f"/steering?tab=inside&text={quote(TEXT)}&steer={quote(json.dumps(STEER))}"
+    address = f"/steering?tab=inside&count=4&text={quote(TEXT)}&steer={quote(json.dumps(STEER))}"
     page = open_page(address, "dark", 1280, 720)
     expect(page.locator("#next-price")).to_contain_text("nats")
-    page.locator("#frozen-heads").fill("12")
-    page.locator("#frozen-start").click()
-    expect(page.locator("#frozen-problem")).to_contain_text("is no head")
-    expect(page.locator("#frozen-heads")).to_have_attribute("aria-invalid", "true")
-    page.locator("#frozen-heads").fill("")
     page.locator("#frozen-start").click()
     said = page.locator("#frozen-claim")
     expect(said).to_contain_text("With all attention patterns above block 10 held as they were")
     expect(said).to_contain_text("Random directions at the same KL")
     expect(page.locator("#frozen .bars .point").first).to_be_visible()
-    assert grave(page, ".tab-pane.active") == []
     said.get_by_role("link", name="Which heads look elsewhere?").click()
     expect(page.locator("#prompt")).to_have_value(TEXT)
     expect(page.locator("#steered-claim")).to_contain_text("by chance")

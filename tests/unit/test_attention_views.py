@@ -104,7 +104,7 @@ TARGET = Target(4, 7, -1, "<a>", "", NextTokens(("<a>", "b"), (0.5, 0.2), (7, 8)
 SPLIT = Split(3.0, 0.5, 0.0, 1e-7, 0.4, 0.6, 40, "")
 WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
 WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
-TAKEN_OUT = TokenAblation(TARGET, "mean", 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
+TAKEN_OUT = TokenAblation(TARGET, "mean", False, 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
@@ -217,7 +217,7 @@ def test_what_has_no_null_has_no_control() -> None:
 
 def test_heads_and_mlps_rank_together_and_the_caption_gives_sum_remainder_and_chance() -> None:
     score = token_score(WRITING, "writes")
-    assert [(a, b) for a, b, _ in ranking(score, 3, 2)] == [(1, 1), (0, -1), (0, 0), (0, 1), (1, -1)]
+    assert [(a, b) for a, b, _ in ranking(score, 2, 1)] == [(1, 1), (0, -1), (0, 0), (1, -1)]
     drawing = heads_of_token.draw(READING, WRITING, HeadOptions("writes", chosen=(1, 1)), "light")
     assert "“<a>” over the mean of all: +3.0 = heads +2.2, MLPs -0.2, embedding +0.5" in drawing.caption
     assert "remainder 1e-07" in drawing.caption and "a head 0.4, an MLP 0.6" in drawing.caption
@@ -233,6 +233,12 @@ def test_a_model_that_cannot_be_split_says_so_and_still_ranks_by_attention() -> 
     drawing = heads_of_token.draw(READING, refused, HeadOptions("writes"), "light")
     assert drawing.caption.startswith("It cannot.") and drawing.control is None
     assert "Attention of token 4 to token 2." in heads_of_token.draw(READING, refused, HeadOptions("pair"), "d").caption
+    out = heads_taken_out.draw(READING, TAKEN_OUT, HeadOptions("falls"), "light")
+    assert out.caption.startswith(
+        "“<a>” over the mean of all, +3.0: its fall with one output at its mean. 90 % of heads:"
+    )
+    guess = heads_taken_out.draw(READING, replace(TAKEN_OUT, estimated=True), HeadOptions("falls"), "light")
+    assert "its fall, to first order, with one output at its mean" in guess.caption
     unasked = replace(WRITING, key=-1, attention=nothing)
     assert heads_of_token.draw(READING, unasked, HeadOptions("pair"), "dark").caption.startswith("Choose a key")
 

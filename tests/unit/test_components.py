@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
+from components.kit.card import Card
 from components.kit.cells import LIMIT, pack_cells, unpack_cells
 from components.kit.figure_card import blank
 from components.kit.labels import escaped, numbered
@@ -136,3 +137,12 @@ def test_the_words_of_an_empty_figure_can_be_read_on_both_themes(background: str
     (words,) = blank(360, "Fit a feature first")["layout"]["annotations"]
     a, b = sorted([luminance(words["font"]["color"]), luminance(background)])
     assert words["text"] == "Fit a feature first" and (b + 0.05) / (a + 0.05) >= 4.0
+
+
+def test_a_card_without_a_figure_says_what_leads_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.kit.card.CARDS", {})
+    card = Card("some", "Some", start="Press “Go”")
+    words = lambda figure: [note["text"] for note in figure["layout"]["annotations"]]  # noqa: E731
+    assert words(card.empty()["figure"]) == ["Press “Go”"] and words(card.empty("None yet")["figure"]) == ["None yet"]
+    (graph,) = [part for part in card.layout()._traverse() if getattr(part, "id", None) == "some"]
+    assert words(graph.figure) == ["Press “Go”"] and words(Card("other", "Other").empty()["figure"]) == []

@@ -356,7 +356,7 @@ def test_neurons_are_ordered_searched_and_opened_by_their_place() -> None:
     assert [r.to_plotly_json()["props"]["aria-current"] for r in rows] == ["false", "true", "false"]
     assert "nothing" in texts(rows[1]) and "1 of 5" in texts(rows[0])
     assert "1 more" in texts(lists.neuron_rows(READY, None, limit=2)[-1])
-    assert "None of the ready neurons" in texts(lists.neuron_rows([], None))
+    assert "none has it among the first tokens" in texts(lists.neuron_rows([], None))
     found = [ChannelMatch(27, "up", 3, 2, 4.0, 10.0, 0.9, 1.0, 0.7, "x", 5, False, ())]
     told, row = lists.match_rows(found)  # what “like random” means stands above the rows
     assert "even in a random vector" in texts(told) and len(lists.match_rows([replace(found[0], beyond=True)])) == 1

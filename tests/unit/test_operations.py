@@ -177,7 +177,7 @@ def altered(operation: Operation, name: str) -> Operation:
     elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif isinstance(operation, OnToken | WritingSources) and name in ("token", "against", "key", "baseline"):
-        other = "mean" if name == "baseline" else 3
+        other = "zero" if name == "baseline" else 3
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):

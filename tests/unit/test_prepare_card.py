@@ -7,7 +7,7 @@ from dataclasses import replace
 from analysis.models.spec import ModelSpec
 from analysis.prepare.answers import Budget, LevelFacts, PageFacts, Preparation, ProductFacts
 from analysis.status import JobRow
-from components.frame.prepare_card import budget_options, level_table, price, usual_budget
+from components.frame.prepare_card import budget_options, level_table, offer, price, usual_budget
 from pages.frame.prepare import (
     EMPTY,
     HIDDEN,
@@ -94,3 +94,13 @@ def test_the_pages_with_products_are_those_that_say_what_is_missing() -> None:
     from analysis.prepare.products import PRODUCTS
 
     assert {page.path for page in pages() if page.prepare} == {product.page for product in PRODUCTS}
+
+
+def test_a_fit_that_a_run_made_beside_the_open_one_is_offered() -> None:
+    quick, good = ({"label": f"a {name} fit", "value": name} for name in ("quick", "good"))
+    offered = offer([quick, good], [quick], "region-fit", "slider-error")
+    (button,) = [part for part in offered._traverse() if getattr(part, "data-open-fit", None)]
+    assert "Another fit is ready: a good fit." in text_of(offered)
+    assert (getattr(button, "data-open-fit"), getattr(button, "data-picker")) == ("good", "region-fit")
+    assert offer([quick], [quick], "a", "b") is None, "nothing has come"
+    assert offer([quick], [], "a", "b") is offer([quick], None, "a", "b") is None, "the first is opened, not offered"

@@ -17,16 +17,19 @@ from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.models import first_order
 from analysis.models.ablation import MLP, ablations, parts_of, plain_logits
 from analysis.models.facts import describe
-from analysis.models.hooks import layout
+from analysis.models.first_order import estimated_falls
+from analysis.models.hooks import hooked, layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import IMPLEMENTATION, tapped
+from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.models.stream import take_apart
 from analysis.models.trace import trace_prompt
 from analysis.qk.contributions import contributions, pair_values, sources
-from analysis.qk.ops.token import AblateParts, WritingHeads, WritingSources
+from analysis.qk.ops.token import AblateParts, EstimateFalls, WritingHeads, WritingSources
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 
@@ -216,6 +219,48 @@ def test_taking_out_a_part_says_what_a_whole_pass_without_it_says(name, baseline
     assert not any("forward" in vars(block) for block in layout(one).blocks)
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "gpt_oss"])
+@pytest.mark.parametrize("baseline", ["zero", "mean"])
+def test_the_estimate_is_the_slope_of_what_is_left_of_an_output(name, baseline):
+    one = loaded(name)
+    heads, mlps = estimated_falls(one, IDS, TARGET, OTHER, baseline)
+    step = 1e-2
+
+    def moved(layer: int, head: int, way: float) -> float:
+        """The difference with an output moved a little towards its baseline, or away from it."""
+
+        def less(x: Tensor) -> Tensor:
+            x = x.clone()
+            to = x[:, 1:].mean(1, keepdim=True) if baseline == "mean" else torch.zeros_like(x[:, :1])
+            rows = slice(1, None) if baseline == "mean" else slice(None)
+            x[:, rows] += way * (to - x[:, rows])
+            return x
+
+        def tap(record: Any, output: Tensor) -> Tensor | None:
+            if record.layer != layer or head == MLP:
+                return None
+            output = output.clone()
+            output[:, :, head] = less(output[:, :, head])
+            return output
+
+        hooks = {Site(layer, "mlp_output"): less} if head == MLP else {}
+        with torch.no_grad(), tapped(tap), hooked(one, hooks):
+            logits = one.model(torch.tensor([IDS]), use_cache=False).logits[0, -1]
+        return float(logits[TARGET] - logits[OTHER])
+
+    for layer, head in ((1, 2), (3, 4), (2, MLP)):
+        slope = (moved(layer, head, -step) - moved(layer, head, step)) / (2 * step)
+        found = mlps[layer] if head == MLP else heads[layer, head]
+        assert float(found) == pytest.approx(slope, abs=2e-2 * max(1, float(heads.abs().max())))
+
+
+def test_a_prompt_too_long_for_a_pass_back_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr(first_order, "_BYTES", 4 * 48 * 20 * 4 * 11)
+    with pytest.raises(UserError, match=r"12 tokens are too many .* \(at most 11\)") as caught:
+        estimated_falls(loaded("llama"), IDS, TARGET, OTHER, "zero")
+    assert caught.value.field == "prompt"
+
+
 def test_blocks_before_the_one_that_is_changed_are_not_run_again():
     one, runs = loaded("llama"), []
     inner = layout(one).blocks[0].mlp
@@ -285,7 +330,7 @@ def test_a_token_is_asked_about_over_another_one_or_the_mean_of_all(context):
 
 
 def test_what_falls_is_the_difference_of_two_answers_and_a_cancelled_job_ends_between_batches(context, monkeypatch):
-    found = AblateParts(text=TEXT, query=9).run(context)
+    found = AblateParts(text=TEXT, query=9, baseline="zero").run(context)
     assert (
         found.heads.shape == (4, 6) == found.heads_kl.shape
         and np.isfinite(found.heads).all()
@@ -296,6 +341,9 @@ def test_what_falls_is_the_difference_of_two_answers_and_a_cancelled_job_ends_be
     [[one]] = list(ablations(reader(), ids, [(2, 3)], "zero"))
     fall = (plain - one.logits.double())[found.target.token] - (plain - one.logits.double()).mean()
     assert float(found.heads[2, 3]) == pytest.approx(float(fall), abs=1e-4)
+    guess = EstimateFalls(text=TEXT, query=9, baseline="zero").run(context)
+    assert guess.estimated and not found.estimated and guess.total == pytest.approx(found.total, abs=1e-5)
+    assert guess.baseline == found.baseline and np.isnan(guess.heads_kl).all() and np.isfinite(guess.heads).all()
     seen: list[str] = []
 
     def stop(share: float | None, text: str = "", **_facts: Any) -> None:

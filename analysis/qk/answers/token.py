@@ -73,10 +73,12 @@ class TokenAblation:
 
     ``heads`` (L, H) and ``mlps`` (L,): falls in nats; ``heads_kl`` and ``mlps_kl``: divergence from the plain
     prediction, nats over the vocabulary; float32, NaN where there is none. ``baseline``: what stood in its place.
+    ``estimated``: falls to first order, without divergences, and nothing was taken out.
     """
 
     target: Target
     baseline: str
+    estimated: bool
     total: float
     heads: np.ndarray
     mlps: np.ndarray

@@ -131,12 +131,33 @@ def _note(stream: Stream) -> str:
 
 
 @dataclass(frozen=True)
+class EstimateFalls(OnToken[TokenAblation]):
+    """By how much a predicted token would fall without each head and each MLP, to first order, from one pass back."""
+
+    baseline: Annotated[str, Choice(("zero", "mean"), words="What stands in place of an output")] = "mean"
+
+    def run(self, context: Context) -> TokenAblation:
+        from analysis.models.ablation import plain_logits
+        from analysis.models.first_order import estimated_falls
+
+        loaded, trace, query = self.read(context)
+        ids = trace.ids[: query + 1]
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, query, self.token, self.against)
+        against = None if target.against < 0 else target.against
+        found = estimated_falls(loaded, ids, target.token, against, self.baseline)  # type: ignore[arg-type]
+        heads, mlps = (part.float().numpy() for part in found)
+        none, none_mlps = (np.full_like(part, np.nan) for part in (heads, mlps))
+        return TokenAblation(target, self.baseline, True, _over(plain, target), heads, mlps, none, none_mlps)
+
+
+@dataclass(frozen=True)
 class AblateParts(OnToken[TokenAblation]):
     """By how much a predicted token falls without each head and each MLP, one at a time, at all tokens."""
 
     kind: ClassVar[Kind] = "job"
 
-    baseline: Annotated[str, Choice(("zero", "mean"), words="What stands in place of an output")] = "zero"
+    baseline: Annotated[str, Choice(("zero", "mean"), words="What stands in place of an output")] = "mean"
 
     def describe(self) -> str:
         return f"Take out each head and MLP of “{self.text[:30].strip()}{'…' if len(self.text) > 30 else ''}”"
@@ -161,7 +182,14 @@ class AblateParts(OnToken[TokenAblation]):
             done += len(batch)
             context.progress(done / len(parts), f"{done} of {len(parts)} heads and MLPs, block {batch[-1].layer}")
         return TokenAblation(
-            target, self.baseline, total, falls[:, :-1], falls[:, -1], moved[:, :-1].clip(0), moved[:, -1].clip(0)
+            target,
+            self.baseline,
+            False,
+            total,
+            falls[:, :-1],
+            falls[:, -1],
+            moved[:, :-1].clip(0),
+            moved[:, -1].clip(0),
         )
 
 
