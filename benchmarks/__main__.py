@@ -17,6 +17,7 @@ from benchmarks import (
     rotate_channels,
     snmf_fit,
     steering_cost,
+    token_heads,
 )
 
 
@@ -24,6 +25,7 @@ def main() -> None:
     """Each benchmark's name, then its figures."""
     found = {
         **contrast_cost.main(),
+        **token_heads.main(),
         "clicks on the server": clicks.run(),
         **mfa_density.main(),
         **steering_cost.main(),

@@ -191,7 +191,7 @@ def summary(lines: list[dict[str, Any]]) -> list[str]:
     return out
 
 
-def times(tokens: int = 32, passes: int = 30) -> dict[str, Any]:
+def times(tokens: int = 32, passes: int = 30, rounds: int = 3) -> dict[str, Any]:
     """Seconds for the parts of a logit, and for all heads and MLPs taken out beside as many whole passes; ``passes``
     of those are timed, in turn with a tenth of the parts."""
     loaded = load_model(ModelSpec())
@@ -214,12 +214,16 @@ def times(tokens: int = 32, passes: int = 30) -> dict[str, Any]:
 
     split()
     seconds = min(_seconds(split) for _ in range(5))
-    ratio = interleaved(naive, taken_out, 3)
+    ratio = interleaved(naive, taken_out, rounds)
+    began = time.process_time()
+    taken_out()
+    processor = time.process_time() - began
     return {
         "tokens": len(ids),
         "heads and MLPs": len(parts),
         "direct parts, s": seconds,
         "all taken out, s": ratio["candidate_s"],
+        "all taken out, processor s": processor,
         "whole passes one by one, s": ratio["baseline_s"] * len(parts) / len(some),
         "all taken out, share of whole passes": ratio["ratio"] * len(some) / len(parts),
     }

@@ -40,7 +40,10 @@ def handing_on(blocks: Sequence[nn.Module], outputs: Mapping[int, Any], start: i
 def _returning(output: Any, hidden: Tensor | None) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs["hidden_states"]
-        # Of one row, for as many as there are in this pass.
-        return with_hidden(output, given if hidden is None else hidden.expand(len(given), -1, -1).clone())
+        if hidden is None:
+            return with_hidden(output, given)
+        # What one row gave, for as many as there are in this pass.
+        more = hidden.ndim == given.ndim == 3 and len(hidden) == 1
+        return with_hidden(output, hidden.expand(len(given), -1, -1).clone() if more else hidden.clone())
 
     return forward

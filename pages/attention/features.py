@@ -195,11 +195,12 @@ def show_features(
 ) -> tuple[Node, Json, list[Json], int, str]:
     """The list with what is fitted; asked anew when a fit ends and when the model is there."""
     chosen = features_of(features)
-    flags = (False,) * len(chosen)
+    flags = bundled = (False,) * len(chosen)
     if question:
         reply, _ = ask_for(lambda: FeatureStatus(spec_of(model), chosen))
-        flags = reply.answer.fitted if reply else flags
-    chips = [_chip(i, f, done) for i, (f, done) in enumerate(zip(chosen, flags, strict=True))]
+        flags, bundled = (reply.answer.fitted, reply.answer.bundled) if reply else (flags, bundled)
+    stands = ["comes fitted with Attune" if b else "fitted" if f else "" for f, b in zip(flags, bundled, strict=True)]
+    chips = [_chip(i, f, said) for i, (f, said) in enumerate(zip(chosen, stands, strict=True))]
     options = [{"label": f"{i + 1} {feature_name(f)}", "value": i} for i, f in enumerate(chosen)]
     state = {"flags": flags, "turn": fitted["turn"] + 1}
     empty = html.Span("No features yet. Define one.", className="attune-note")
@@ -207,16 +208,14 @@ def show_features(
     return chips or empty, state, options, place, text_of(features)
 
 
-def _chip(index: int, contrast: ContrastSpec, done: bool) -> Node:
+def _chip(index: int, contrast: ContrastSpec, fitted: str) -> Node:
     name = f"{index + 1} {feature_name(contrast)}"
     named = {"with": json.dumps({"feature": contrast.to_dict()})}
     return html.Div(
         [
             html.Span(className=f"attune-dot attune-dot-{index}"),
             html.Span(name),
-            html.Span(
-                f"{contrast.n_examples:,} examples, " + ("fitted" if done else "not fitted"), className="attune-note"
-            ),
+            html.Span(f"{contrast.n_examples:,} examples, {fitted or 'not fitted'}", className="attune-note"),
             html.Button(
                 "↑",
                 className="attune-small",
@@ -231,7 +230,7 @@ def _chip(index: int, contrast: ContrastSpec, done: bool) -> Node:
                 **{"aria-label": f"remove {name}", **press("features", "remove", **named)},
             ),
         ],
-        className="attune-chip" + ("" if done else " attune-unfitted"),
+        className="attune-chip" + ("" if fitted else " attune-unfitted"),
     )
 
 

@@ -130,7 +130,8 @@ def token_grid(
 ) -> tuple[Content, list[Node], Node]:
     """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
     Raises PreventUpdate while the answer to the present question is on its way."""
-    if not writing or writing["params"]["text"] != prompt_arguments(reading)["text"]:
+    prompt = reading.question.params
+    if not writing or any(writing["params"][name] != prompt[name] for name in prompt):
         raise PreventUpdate
     reply = reply_of(writing)
     score: HeadScore

@@ -7,7 +7,7 @@ from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, 
 from analysis.engine.client import Reply
 from analysis.errors import UserError
 from analysis.mfa.answers.steering import Ladder
-from analysis.mfa.ops.ladder import KLS, Rungs, SteerLadder
+from analysis.mfa.ops.ladder import KLS, STRENGTHS, Rungs, SteerLadder
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import Panel
 from components.kit.panels import user_error
@@ -22,7 +22,7 @@ LADDER = Panel("ladder", "Ladder of strengths")
 RUNGS = len(KLS)
 BY = [
     {"label": f"KL of the next token: {KLS[0]:g} to {KLS[-1]:g}", "value": "kl"},
-    {"label": "strength: 0.125 to 1", "value": "strength"},
+    {"label": f"strength: {STRENGTHS[0]:g} to {STRENGTHS[-1]:g}", "value": "strength"},
 ]
 
 

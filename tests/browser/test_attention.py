@@ -105,6 +105,10 @@ def test_heads_and_tokens_answer_clicks_and_keys(page: Page) -> None:
     page.mouse.click(cell["x"] + cell["width"] * 3.5 / 29, cell["y"] + cell["height"] * 20.5 / 29)
     page.wait_for_function("() => document.querySelector('#query-strip button.attune-picked').dataset.index === '20'")
     assert page.locator("#key-strip button").nth(3).get_attribute("class").find("attune-picked") >= 0
+    why = "() => document.querySelector('#head-why').innerText"
+    page.locator("#next-tokens button").nth(1).click()
+    page.wait_for_function(f"() => ({why})().includes('without it “␣Rocks”') && ({why})().includes('first of 270')")
+    assert page.inner_text("#tokens-title").split("layer ")[1] in page.evaluate(why).replace("Layer ", "")
     page.locator("section:has(#grid) .attune-popup > summary").click()
     page.locator("#grid-mode label:has-text('patterns')").click()
     page.wait_for_function("() => document.querySelector('#grid-caption').innerText.includes('max-pooled')")

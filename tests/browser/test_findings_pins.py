@@ -50,13 +50,13 @@ def test_what_a_card_shows_is_pinned_by_button_and_by_key(page: Page, server: Se
     board, item = newest(page)
     heads = served(item)
     assert heads["title"] == "Heads" and heads["figure"]["data"][0]["type"] == "heatmap"
-    assert heads["settings"]["view"] == "attention/heads of a token" and heads["control"]["name"] == "random tokens"
+    assert heads["settings"]["view"] == "attention/heads taken out" and heads["control"]["name"] == "random heads"
     assert heads["settings"]["text"].startswith("The ferry")
     assert heads["models"][0]["label"].startswith("SmolLM2") and heads["address"].startswith("/attention?")
     pin = store.pin(heads["id"])
     assert [(s.operation, bool(s.model), bool(s.code)) for s in pin.stamps] == [
         ("TracePrompt", True, True),
-        ("WritingHeads", True, True),
+        ("EstimateFalls", True, True),
     ]
     deadline = time.monotonic() + 20
     while not store.pin(pin.id).picture and time.monotonic() < deadline:

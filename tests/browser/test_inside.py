@@ -21,11 +21,6 @@ def test_a_steer_leads_to_its_shares_and_on_to_the_heads_it_moves(open_page: Cal
     address = f"/steering?tab=inside&count=4&text={quote(TEXT)}&steer={quote(json.dumps(STEER))}"
     page = open_page(address, "dark", 1280, 720)
     expect(page.locator("#next-price")).to_contain_text("nats")
-    page.locator("#frozen-heads").fill("12")
-    page.locator("#frozen-start").click()
-    expect(page.locator("#frozen-problem")).to_contain_text("is no head")
-    expect(page.locator("#frozen-heads")).to_have_attribute("aria-invalid", "true")
-    page.locator("#frozen-heads").fill("")
     page.locator("#frozen-start").click()
     said = page.locator("#frozen-claim")
     expect(said).to_contain_text("With all attention patterns above block 10 held as they were")

@@ -445,12 +445,12 @@ def test_features_must_be_fitted_first(context: Context) -> None:
         with pytest.raises(UserError, match="has not been fitted") as caught:
             context.perform(operation)
         assert caught.value.field == "features"
-    assert context.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [False]}
+    assert context.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [False], "bundled": [False]}
 
 
 def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
     at: dict[str, Any] = {"text": TEXT, "layer": 2, "head": 4, "query": 12}
-    assert fitted.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [True]}
+    assert fitted.perform(FeatureStatus(features=(FEATURE,))).data == {"fitted": [True], "bundled": [False]}
     row = fitted.perform(AttentionRow(**at, key=3, features=(FEATURE,), ranks=(4,)))
     assert row.data["ranks"] == [4] and row.data["sum_error"] < 1e-9 and not row.data["masked"]
     assert float(row.arrays["attention"].sum()) == pytest.approx(1, abs=1e-5)

@@ -15,7 +15,7 @@ from analysis.steering.room import TokenCount
 
 Rungs = Literal["kl", "strength"]
 KLS = (0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0)
-STRENGTHS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)

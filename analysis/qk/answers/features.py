@@ -85,9 +85,11 @@ class FittedContrast:
 
 @dataclass(frozen=True)
 class FitFlags:
-    """Which of the features that were asked about are fitted, in their order."""
+    """Which of the features that were asked about are fitted, in their order; ``bundled``: by a fit that comes with
+    Attune."""
 
     fitted: tuple[bool, ...]
+    bundled: tuple[bool, ...]
 
 
 @dataclass(frozen=True)

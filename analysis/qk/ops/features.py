@@ -25,6 +25,7 @@ from analysis.qk.contrasts.spec import ContrastSpec
 if TYPE_CHECKING:
     from analysis.qk.contrasts.example import Example
     from analysis.qk.fit import ContrastFit
+    from analysis.shelf import Entry
 
 PERMUTATIONS = 20
 
@@ -157,12 +158,16 @@ def _brought(context: Context, operation: FitContrast) -> ContrastFit:
 
 
 def _brought_at(context: Context, operation: FitContrast) -> Path | None:
+    entry = _entry(context, operation)
+    return None if entry is None else entry.path
+
+
+def _entry(context: Context, operation: FitContrast) -> Entry | None:
     from analysis.qk.library import contrast_entry
 
     weights = context.residents.fingerprint(operation.model)
     settings = (operation.contrast, operation.rotary, operation.permutations)
-    entry = contrast_entry(weights, *settings) if weights else None
-    return None if entry is None else entry.path
+    return contrast_entry(weights, *settings) if weights else None
 
 
 @dataclass(frozen=True)
@@ -176,11 +181,11 @@ class FeatureStatus(Operation[FitFlags]):
     def run(self, context: Context) -> FitFlags:
         fits = [FitContrast(self.model, feature) for feature in self.features]
         keys = [context.key_of(fit) for fit in fits]
+        here = [key is not None and context.store.has(key) for key in keys]
+        kept = [None if made else _entry(context, fit) for made, fit in zip(here, fits, strict=True)]
         return FitFlags(
-            tuple(
-                (key is not None and context.store.has(key)) or _brought_at(context, fit) is not None
-                for key, fit in zip(keys, fits, strict=True)
-            )
+            tuple(made or entry is not None for made, entry in zip(here, kept, strict=True)),
+            tuple(entry is not None and entry.bundled for entry in kept),
         )
 
 
