@@ -61,7 +61,7 @@ def test_nothing_jumps_when_the_reading_comes(open_page: Callable[..., Page]) ->
             route.continue_()
         page.unroute("**/async-*", hold)
         page.wait_for_selector(".attune-answer p")
-        page.wait_for_function("() => document.querySelectorAll('.attune-top button').length === 8")
+        page.wait_for_function("() => document.querySelectorAll('.attune-top button').length > 3")
         page.evaluate(QUIET)
         after = dict(page.evaluate(CARDS))
         assert len(before) >= 6 and before.keys() == after.keys()
@@ -159,7 +159,7 @@ def test_numbers_of_the_toy_are_refused_in_words(open_page: Callable[..., Page])
 def test_the_job_tray_leads_to_what_was_read_and_the_way_back_keeps_it(page: Page) -> None:
     text = "Green tea and black tea and green"
     read(page, text)
-    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('tea')")
+    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('green')")
     said = page.inner_text("#answer")
     page.click("#nav-model")
     page.wait_for_selector("#source")
@@ -173,7 +173,7 @@ def test_the_job_tray_leads_to_what_was_read_and_the_way_back_keeps_it(page: Pag
     with page.expect_navigation():
         job.locator("a").click()
     page.wait_for_function("t => (document.querySelector('#prompt') || {}).value === t", arg=text)
-    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('tea')")
+    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('green')")
     page.click(".attune-brand")
     page.wait_for_selector("h1:has-text('Ask a model how it works')")
 
