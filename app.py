@@ -77,6 +77,7 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 RENDERER = """var renderer = new DashRenderer({
   request_pre: (question) => {
+    question.asked = performance.timeOrigin + performance.now();
     dash_clientside.attune.asked(question);
     dash_clientside.attune.pressesAsked(question);
     dash_clientside.attune_waiting.asked(question);

@@ -11,6 +11,7 @@ from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Client, OperationFailed, Reply, Superseded, WorkerGone
 from analysis.engine.operation import Operation
+from analysis.engine.question import Result
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
 from analysis.spoken import duration
@@ -19,8 +20,12 @@ from components.kit.panels import failure, note, user_error
 from components.kit.types import Json, Node, Relay
 from pages.controls import control_of
 from pages.job import current_job
+from pages.order import asked_at, is_newest
+from pages.order import note as note_order
 
 A = TypeVar("A")
+TRIES = 3
+"""How often a question that an older one has overtaken is asked again."""
 
 
 @cache
@@ -52,7 +57,7 @@ def ask_for(
     operation: Operation[A] | None = None
     try:
         operation = make()
-        result = client().ask(operation, session=session, widget=widget, **arguments)
+        result = _in_order(operation, session, widget, arguments)
         return client().remember(operation, result), None
     except UserError as error:
         return None, refusal(error, of if operation is None else type(operation))
@@ -62,6 +67,18 @@ def ask_for(
         return None, note("Cancelled.")
     except (WorkerGone, OperationFailed) as error:
         return None, failure(str(error))
+
+
+def _in_order(operation: Operation[Any], session: str, widget: str, arguments: dict[str, Any]) -> Result:
+    at = asked_at()
+    note_order(session, widget, at)
+    for _ in range(TRIES):
+        try:
+            return client().ask(operation, session=session, widget=widget, **arguments)
+        except Superseded:
+            if not is_newest(session, widget, at):
+                raise
+    return client().ask(operation, session=session, widget=widget, **arguments)
 
 
 def ask_job(
