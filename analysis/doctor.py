@@ -96,7 +96,9 @@ def packages(needed: Callable[[], list[str]] = requirements) -> Line:
     if not count:
         return Line("note", "packages", "Attune is not installed here, so no bounds are known", "Run: pip install .")
     if wrong:
-        return Line("fault", "packages", "; ".join(wrong), "Install them anew: pip install --upgrade attune")
+        return Line(
+            "fault", "packages", "; ".join(wrong), "Run: pip install . (in the checkout), or install the wheel again."
+        )
     return Line("ok", "packages", f"{count} packages within their bounds")
 
 
