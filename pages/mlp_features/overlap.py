@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import Input, Output, State, callback, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 
 from analysis.errors import UserError
 from analysis.snmf.answers.factorization import NeuronOverlap, RelatedPair
@@ -24,7 +24,7 @@ from pages.presses import Press, queue_callbacks, settle
 
 @callback(
     Output("mlp-members-done", "data"),
-    Output("mlp-overlap-error", "children"),
+    Output("mlp-members-error", "children"),
     Input("mlp-members-presses", "data"),
     prevent_initial_call=True,
 )
@@ -37,6 +37,14 @@ def change_members(presses: Json) -> tuple[Json, Node]:
 
 
 queue_callbacks("mlp-members", Input("mlp-facts", "data"))
+
+# Why a press was refused stands apart from what became of the comparison, whose answer may come later.
+clientside_callback(
+    "() => null",
+    Output("mlp-members-error", "children", allow_duplicate=True),
+    Input("mlp-facts", "data"),
+    prevent_initial_call=True,
+)
 
 
 def after_press(members: Sequence[int] | None, press: Press) -> list[int]:
@@ -110,7 +118,7 @@ def draw_chips(members: list[int] | None, question: Json) -> Node:
         "related": Output("mlp-related", "children"),
         "split_ref": SPLIT.ref,
         "related_ref": RELATED.ref,
-        "problem": Output("mlp-overlap-error", "children", allow_duplicate=True),
+        "problem": Output("mlp-overlap-error", "children"),
     },
     inputs={
         "members": Input("mlp-members", "data"),

@@ -92,6 +92,7 @@ def overlap_tab() -> Node:
                 ],
                 className="attune-row",
             ),
+            html.Div(id="mlp-members-error"),
             html.Div(id="mlp-overlap-error"),
             html.Div(
                 [

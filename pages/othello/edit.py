@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import Input, Output, State, callback, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
@@ -36,7 +36,7 @@ def edits_of(data: Json) -> Edits:
 
 @callback(
     Output("oth-edits-done", "data"),
-    Output("oth-edit-error", "children"),
+    Output("oth-edit-press-error", "children"),
     Input("oth-edits-presses", "data"),
     State("oth-game", "data"),
     State("oth-labels", "value"),
@@ -58,6 +58,15 @@ def change_edits(presses: Json, data: Json, labels: str) -> tuple[Json, Node]:
 
 
 queue_callbacks("oth-edits")
+
+# Why a press was refused stands apart from what became of the edit: the answer about the squares before it may come
+# later, and takes its own sentence away only.
+clientside_callback(
+    "() => null",
+    Output("oth-edit-press-error", "children", allow_duplicate=True),
+    Input("oth-game", "data"),
+    prevent_initial_call=True,
+)
 
 
 def edits_after(edits: Edits, press: Press, game: Game, labels: str) -> tuple[Edits, str]:
@@ -128,7 +137,7 @@ def show_edited(data: Json, edits: Json, labels: str) -> Boards:
         "moves": EDIT.outputs,
         "repair": Output("oth-repair-table", "children"),
         "refs": [EDITED.ref, LASTING.ref],
-        "error": Output("oth-edit-error", "children", allow_duplicate=True),
+        "error": Output("oth-edit-error", "children"),
     },
     inputs={
         "edits": Input("oth-edits", "data"),

@@ -74,6 +74,7 @@ def edited() -> Node:
                 dcc.Slider(0, 5, 0.25, value=0.75, id="oth-scale", marks=None, updatemode="drag"),
                 "attune-slider",
             ),
+            html.Div(id="oth-edit-press-error"),
             html.Div(id="oth-edit-error"),
             html.Div(id="oth-edit-said", className="attune-status", **{"aria-live": "polite"}),
         ],

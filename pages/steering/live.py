@@ -88,7 +88,9 @@ def _steer() -> Node:
             html.Div(id="sliders", className="attune-sliders"),
             html.Div(id="vectors-on", className="attune-note"),
             html.Div(id="gate-said", className="attune-note", **{"aria-live": "polite"}),
-            html.Div(id="slider-error"),
+            # What is said of the list of fits, of the open fit, of the address, of a press: each is taken away by its
+            # own answer only, so that none that comes late takes the sentence of another with it.
+            *(html.Div(id=f"{what}-error") for what in ("slider", "regions", "slider-open", "slider-press")),
             html.Div(
                 [
                     dbc.Label("Move the next token by", html_for="target"),

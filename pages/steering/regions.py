@@ -47,7 +47,7 @@ def use_model_of_address(start: Json, current: Json) -> Json:
 @callback(
     Output("region-fit", "options"),
     Output("region-fit", "value"),
-    Output("slider-error", "children", allow_duplicate=True),
+    Output("slider-error", "children"),
     Input("model", "data"),
     Input("fits-changed", "data"),
     Input("prepare-filled", "data"),
@@ -92,7 +92,7 @@ clientside_callback(
 
 @callback(
     Output("regions", "data"),
-    Output("slider-error", "children", allow_duplicate=True),
+    Output("regions-error", "children"),
     Input("region-fit", "value"),
     Input("label-said", "children"),
     State("model", "data"),

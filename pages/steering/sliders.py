@@ -39,7 +39,7 @@ FactorsOf = Callable[[str], tuple[int, Sequence[float]] | None]
 
 @callback(
     Output("on-sliders", "data"),
-    Output("slider-error", "children"),
+    Output("slider-open-error", "children"),
     Input("regions", "data"),
     State("on-sliders", "data"),
     State("start-steer", "data"),
@@ -72,7 +72,7 @@ def opening(fit: FitMap, before: Sequence[Row] | None, start: SteeringSettings |
 
 @callback(
     Output("on-sliders-done", "data"),
-    Output("slider-error", "children", allow_duplicate=True),
+    Output("slider-press-error", "children"),
     Input("on-sliders-presses", "data"),
     State("steer", "data"),
     State("region-fit", "value"),
@@ -108,6 +108,14 @@ def change_regions(
 
 
 queue_callbacks("on-sliders", Input("region-fit", "value"))
+
+# Why a press was refused stands apart from what is said of the fit, whose answer may come later.
+clientside_callback(
+    "() => null",
+    Output("slider-press-error", "children", allow_duplicate=True),
+    Input("region-fit", "value"),
+    prevent_initial_call=True,
+)
 
 
 def pressed(now: list[Row], press: Press, factors_of: FactorsOf) -> list[Row]:

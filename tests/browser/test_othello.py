@@ -138,7 +138,7 @@ def test_an_edit_changes_the_models_moves(open_page: Callable[..., Page]) -> Non
         page.wait_for_function(
             "n => document.querySelectorAll('#oth-edit-board .attune-selected').length === n", arg=min(chosen, 4)
         )
-    says(page, "#oth-edit-error", "At most four squares")
+    says(page, "#oth-edit-press-error", "At most four squares")
     page.click("#oth-edit-clear")
     says(page, "#oth-edit-said", "Press one to four squares")
     page.fill("#oth-cases", "20")
