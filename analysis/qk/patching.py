@@ -20,6 +20,7 @@ from analysis.models.caching import agrees, states_of, way_of_going_on
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import last_logits
 from analysis.models.recording import LayerAttention, Tap, tapped
+from analysis.progress import Progress
 from analysis.qk.answers.patch import Moved
 from analysis.qk.contrasts.example import Example
 from analysis.qk.heldout import HeadSamples
@@ -30,6 +31,9 @@ FEWEST = 8
 """Examples below which nothing is said."""
 NONE, WHOLE, INSIDE, OUTSIDE, DRAWN = range(5)
 """Conditions of a patch by their rows; random subspaces from :data:`DRAWN` on."""
+RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+FEW_DRAWS = 8
+"""Random subspaces of each kind at each of the ranks."""
 _RESAMPLES = 2000
 _BATCH_TOKENS = 2048
 
@@ -113,6 +117,32 @@ def patched_rows(samples: HeadSamples, i: int, move: Tensor, side: str, basis: T
         raw = (keys @ query).expand(len(moves), -1).clone()
         raw[:, own] = (keys[own] + moves) @ query
     return row_softmax(raw.masked_fill(~visible, -torch.inf), samples.record, samples.head)
+
+
+def attention_on_matches(
+    samples: HeadSamples, moves: Sequence[Tensor | None], side: str, basis: Tensor, drawn: Tensor
+) -> tuple[np.ndarray, list[Tensor]]:
+    """What the matching keys get together (n, C), and the rows that this is of, for each example that has a move."""
+    rows = [patched_rows(samples, i, m, side, basis, drawn) for i, m in enumerate(moves) if m is not None]
+    matches = [_seen(samples, i) for i, move in enumerate(moves) if move is not None]
+    return np.stack([row[:, own].sum(1).numpy() for row, own in zip(rows, matches, strict=True)]), rows
+
+
+def shares_by_rank(
+    samples: HeadSamples, moves: Sequence[Tensor | None], side: str, full: Tensor, progress: Progress
+) -> tuple[tuple[int, ...], np.ndarray]:
+    """Ranks, and shares (R, 7) as of :class:`PatchedSubspace`; ``full`` (d, d): all dimensions in their order."""
+    width = full.shape[1]
+    ranks = tuple(r for r in RANKS if r <= width)
+    written, table = [move for move in moves if move is not None], []
+    for done, rank in enumerate(ranks, start=1):
+        bases = torch.cat(drawn_bases(written, rank, FEW_DRAWS))
+        values, _ = attention_on_matches(samples, moves, side, full[:, :rank], bases)
+        falls = (values[:, [NONE]] - values).mean(0) / (values[:, NONE] - values[:, WHOLE]).mean()
+        random = [falls[DRAWN:][:FEW_DRAWS], falls[DRAWN:][FEW_DRAWS:]]
+        table.append([falls[INSIDE], *(x for some in random for x in (some.mean(), *np.quantile(some, [0.05, 0.95])))])
+        progress(done / len(ranks), f"rank {rank}")
+    return ranks, np.array(table, np.float32)
 
 
 class Continuation:

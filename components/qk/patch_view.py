@@ -8,13 +8,17 @@ from typing import Any
 from analysis.qk.answers.patch import Moved, PatchedSubspace
 from components.kit.figure import AFTER, BAND, BEFORE, Figure, figure
 from components.kit.figure_card import blank
+from components.kit.labels import escaped
+from components.kit.theme import REMAINDER
 from components.kit.view import Control, Drawing, view
 from components.qk.controls import RANDOM, measured
 from components.qk.evidence_card import place_name
 
 HEIGHT = 300
+MOST = 90
+"""Percent of an effect that counts as carrying it."""
 _WRITTEN = {"query": "this head’s query", "key": "this head’s matching key"}
-_OTHER = {"query": "that of an example that asks for something else", "key": "a key that does not match"}
+_OTHER = {"query": "the query of an example that asks for something else", "key": "a key that does not match"}
 Share = tuple[float, float, float]
 
 
@@ -37,10 +41,54 @@ def patched_shares(patch: PatchedSubspace, options: PatchOptions, theme: str) ->
         picture = _figure(patch, theme)
     return Drawing(
         picture,
-        claim(patch, options.feature) + " " + " ".join(remarks(patch)),
+        " ".join(remarks(patch)),
         {"rank": patch.rank, "examples": patch.examples, "tested_on": patch.basis},
-        control=_control(patch),
+        control=_control(patch, options.feature),
         numbers=measured(numbers),
+    )
+
+
+@view("attention/patched subspace by rank", PatchedSubspace, options=PatchOptions)
+def patched_by_rank(patch: PatchedSubspace, options: PatchOptions, theme: str) -> Drawing:
+    """How many of the feature's dimensions carry it, beside random ones of either kind."""
+    if not patch.ranks:
+        return Drawing(blank(HEIGHT, "There is no effect to share out."), "")
+    inside, *others = 100 * patch.by_rank.T
+    data: list[Any] = []
+    for (middle, low, high), name, colour in (
+        (others[:3], "random", REMAINDER),
+        (others[3:], "random, where they differ", AFTER),
+    ):
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": name, "x": patch.ranks, "y": middle.round(2),
+                "line": {"color": colour, "dash": "dot", "width": 1.5}, "marker": {"size": 5},
+                "error_y": {"type": "data", "symmetric": False, "array": (high - middle).round(2),
+                            "arrayminus": (middle - low).round(2), "thickness": 1, "color": colour},
+            }
+        )  # fmt: skip
+    data.append(
+        {
+            "type": "scatter", "mode": "lines+markers", "name": escaped(f"the first of “{options.feature}”"), "x": patch.ranks,
+            "y": inside.round(2), "line": {"color": BEFORE, "width": 2},
+        }
+    )  # fmt: skip
+    enough = next((rank for rank, share in zip(patch.ranks, inside, strict=True) if share >= MOST), None)
+    chance = next((rank for rank, share in zip(patch.ranks, others[0], strict=True) if share >= MOST), None)
+    text = f"Of the ranks tried, {enough or 'none'} is the first whose dimensions carry {MOST} % of the effect on "
+    text += f"attention ({chance or 'none'} of random ones). Bars: 5 to 95 % of the draws."
+    return Drawing(
+        figure(
+            data,
+            theme,
+            xaxis={"title": {"text": "dimensions written"}, "rangemode": "tozero"},
+            yaxis={"title": {"text": "share of the whole patch (%)"}, "rangemode": "tozero"},
+            legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+        ),
+        text,
+        {"rank": patch.rank, "examples": patch.examples, "tested_on": patch.basis},
+        control=_control(patch, options.feature),
+        numbers={f"share, rank {rank}": float(share) for rank, share in zip(patch.ranks, inside, strict=True)},
     )
 
 
@@ -73,8 +121,8 @@ def remarks(patch: PatchedSubspace) -> list[str]:
     """What was done and on what, all but the subspace, and the answer."""
     moved = patch.attention
     text = (
-        f"Written whole, {_OTHER[patch.side]} leaves the match {moved.patched:.1%} of the attention instead of "
-        f"{moved.clean:.1%}"
+        f"Written whole in place of {_WRITTEN[patch.side]}, {_OTHER[patch.side]} leaves the match "
+        f"{100 * moved.patched:.1f} % of the attention instead of {100 * moved.clean:.1f} %"
     )
     if moved.outside is not None:
         text += f"; all but the subspace makes {_told(moved.outside)} of that. Shares need not add up to 100 %"
@@ -84,7 +132,8 @@ def remarks(patch: PatchedSubspace) -> list[str]:
     if patch.answer is None:
         return [*said, patch.no_answer]
     answer = patch.answer
-    fall = f"The answer (probability {patch.probability:.1%}) loses {answer.effect:.3f} ± {answer.error:.3f} nats"
+    probability = 100 * (patch.probability or 0.0)
+    fall = f"The answer (probability {probability:.1f} %) loses {answer.effect:.3f} ± {answer.error:.3f} nats"
     if answer.inside is None:
         return [*said, f"{fall} of log odds, no different from nothing: this head alone does not decide it here."]
     random = "" if answer.random is None else f", random ones {_told(answer.random)}"
@@ -102,15 +151,11 @@ def _numbers(name: str, moved: Moved) -> dict[str, float | None]:
     return {f"{name}, clean": moved.clean, f"{name}, patched whole": moved.patched, **shares}
 
 
-def _control(patch: PatchedSubspace) -> Control | None:
+def _control(patch: PatchedSubspace, feature: str) -> Control | None:
     moved = patch.attention
     if moved.random is None or moved.matched is None:
         return None
-    text = (
-        f"{patch.draws} random subspaces of rank {patch.rank} among {patch.width} dimensions carry "
-        f"{_told(moved.random)} of the effect on attention, and as many among the directions in which what is written "
-        f"differs {_told(moved.matched)} (mean, 5 to 95 %)."
-    )
+    text = f"{claim(patch, feature)} {patch.draws} of either were drawn (mean, 5 to 95 %)."
     return Control(RANDOM, text, measured({"random": moved.random[0], "matched": moved.matched[0]}))
 
 

@@ -55,7 +55,7 @@ def layout(**query: str) -> Node:
                 [
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
-                    dbc.Tab([*evidence_tab(), *patch.patch_row()], tab_id="evidence", label="Evidence"),
+                    dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab([*steered.steered_tab(), *held.held_row()], tab_id="steered", label="Steered by"),

@@ -11,22 +11,20 @@ from dash.exceptions import PreventUpdate
 from analysis.errors import UserError
 from analysis.qk.ops.features import feature_name
 from analysis.qk.ops.patch import PatchSubspace
-from components.kit.card import Card
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
-from components.qk.patch_view import HEIGHT, PatchOptions, claim, patched_shares
+from components.qk.patch_view import PatchOptions, claim, patched_by_rank, patched_shares
+from pages.attention.cards import PATCH, PATCH_RANKS
 from pages.attention.state import features_of, rank_of
-from pages.cards import card_callbacks, content
+from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
 
-PATCH = Card("patch", "Is it this subspace that carries it?", HEIGHT, start="Press “Patch it”")
-card_callbacks(PATCH)
 _SIDES = [{"label": "the query", "value": "query"}, {"label": "the matching key", "value": "key"}]
 
 
 def patch_row() -> list[Node]:
-    """The upper part of the tab."""
+    """What stands at the head of the tab; the card comes below the evidence."""
     return [
         dcc.Store(id="patched"),
         html.Div(
@@ -51,7 +49,6 @@ def patch_row() -> list[Node]:
         ),
         html.Div(id="patch-error"),
         html.Div(id="patch-claim", **{"aria-live": "polite"}),
-        PATCH.layout(),
     ]
 
 
@@ -119,7 +116,7 @@ def patch(
 
 
 @callback(
-    output={"card": PATCH.outputs, "claim": Output("patch-claim", "children")},
+    output={"card": PATCH.outputs, "ranks": PATCH_RANKS.outputs, "claim": Output("patch-claim", "children")},
     inputs={
         "asked": Input("patched", "data"),
         "head": Input("head", "data"),
@@ -131,16 +128,20 @@ def patch(
 )
 def show_patch(asked: Json, head: Json, active: int | None, features: Json, theme: str) -> Outputs:
     """The shares and the sentence, as long as they are of the opened head and the active feature."""
+    nothing = {"card": PATCH.empty(), "ranks": PATCH_RANKS.empty(), "claim": None}
     chosen = features_of(features)
     if not asked or not head or active is None or active >= len(chosen):
-        return {"card": PATCH.empty(), "claim": None}
+        return nothing
     params = asked["params"]
     if params["contrast"] != chosen[active].to_dict() or any(params[name] != head[name] for name in head):
-        return {"card": PATCH.empty(), "claim": None}
+        return nothing
     try:
         reply = reply_of(asked)
     except UserError as error:
-        return {"card": PATCH.empty(error.message), "claim": None}
-    name = feature_name(chosen[active])
-    said = html.P(claim(reply.answer, name), className="attune-answer")
-    return {"card": content(patched_shares, reply, options=PatchOptions(name), theme=theme), "claim": said}
+        return nothing | {"card": PATCH.empty(error.message)}
+    options = PatchOptions(feature_name(chosen[active]))
+    return {
+        "card": content(patched_shares, reply, options=options, theme=theme),
+        "ranks": content(patched_by_rank, reply, options=options, theme=theme),
+        "claim": html.P(claim(reply.answer, options.feature), className="attune-answer"),
+    }

@@ -38,6 +38,10 @@ class PatchedSubspace:
     answer in nats, None where the examples have none (``no_answer`` says why); ``probability``: its mean in the clean
     runs. ``left_out``: examples whose query does not see its match. ``rows`` (n, 4) float32: attention of each example
     clean, wholly patched, inside, outside.
+
+    ``ranks``: ranks at which the same was tried, and ``by_rank`` (R, 7) float32 the shares of the effect on attention
+    there: inside the first so many dimensions, then in random ones (mean, 5 % and 95 % points), and in those from where
+    what is written differs, likewise. Empty where there is no effect.
     """
 
     layer: int
@@ -55,3 +59,5 @@ class PatchedSubspace:
     probability: float | None
     no_answer: str
     rows: np.ndarray
+    ranks: tuple[int, ...]
+    by_rank: np.ndarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from analysis.fields import Choice, Whole
 from analysis.progress import portion
 from analysis.qk.answers.patch import PatchedSubspace
 from analysis.qk.ops.features import OnFittedContrast, check_head, check_lengths, feature_name, fit_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,18 @@ class PatchSubspace(OnFittedContrast[PatchedSubspace]):
                 "contrast",
             )
         basis = subspace.query_basis if self.side == "query" else subspace.key_basis
-        written: list[Tensor] = [move for move in moves if move is not None]
+        written = [move for move in moves if move is not None]
         draws = self.draws if subspace.rank else 0
         even, matched = patching.drawn_bases(written, subspace.rank, draws) if draws else (basis[None, :, :0],) * 2
         drawn = torch.cat([even, matched])[: 2 * draws]
-        rows = [
-            patching.patched_rows(samples, i, move, self.side, basis, drawn)
-            for i, move in zip(here, written, strict=True)
-        ]
-        matches = [[p for p in samples.positive[i] if samples.visible[i][p]] for i in here]
-        attention = np.stack([row[:, own].sum(1).numpy() for row, own in zip(rows, matches, strict=True)])
+        attention, rows = patching.attention_on_matches(samples, moves, self.side, basis, drawn)
+        found = patching.moved(attention, draws)
+        ranks: tuple[int, ...] = ()
+        by_rank = np.zeros((0, 7), np.float32)
+        if found.inside is not None:
+            full = subspace.left if self.side == "query" else subspace.right
+            told = portion(context.progress, 0.3, 0.5)
+            ranks, by_rank = patching.shares_by_rank(samples, moves, self.side, full, told)
         examples = [trial.examples[i] for i in here]
         answers, why = patching.answers_of(examples, self.contrast.kind)
         odds = []
@@ -85,7 +84,7 @@ class PatchSubspace(OnFittedContrast[PatchedSubspace]):
             for done, (example, answer, row) in enumerate(zip(examples, answers, rows, strict=True), start=1):
                 logits = model.logits(example.prompts[example.query.prompt], row[:few])
                 odds.append(patching.log_odds(logits, answer).numpy())
-                context.progress(0.3 + 0.7 * done / len(here), f"answers of {done} of {len(here)} examples")
+                context.progress(0.5 + 0.5 * done / len(here), f"answers of {done} of {len(here)} examples")
         clean = 1 / (1 + np.exp(-np.stack(odds)[:, 0])) if odds else None
         return PatchedSubspace(
             self.layer,
@@ -98,9 +97,11 @@ class PatchSubspace(OnFittedContrast[PatchedSubspace]):
             draws,
             trial.in_sample,
             trial.basis,
-            patching.moved(attention, draws),
+            found,
             patching.moved(np.stack(odds), draws) if odds else None,
             None if clean is None else float(clean.mean()),
             why,
             attention[:, : patching.DRAWN].astype(np.float32),
+            ranks,
+            by_rank,
         )
