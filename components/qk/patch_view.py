@@ -69,8 +69,8 @@ def patched_by_rank(patch: PatchedSubspace, options: PatchOptions, theme: str) -
         )  # fmt: skip
     data.append(
         {
-            "type": "scatter", "mode": "lines+markers", "name": escaped(f"the first of “{options.feature}”"), "x": patch.ranks,
-            "y": inside.round(2), "line": {"color": BEFORE, "width": 2},
+            "type": "scatter", "mode": "lines+markers", "name": escaped(f"the first of “{options.feature}”"),
+            "x": patch.ranks, "y": inside.round(2), "line": {"color": BEFORE, "width": 2},
         }
     )  # fmt: skip
     enough = next((rank for rank, share in zip(patch.ranks, inside, strict=True) if share >= MOST), None)
