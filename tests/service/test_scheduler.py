@@ -87,13 +87,8 @@ def test_newest_of_a_slot_wins(desk: Desk, gate: Path, journal: str) -> None:
     gate.touch()
     assert [i.end() for i in inboxes] == ["superseded"] * 4 + ["result"]
     assert [i.end() for i in (other_widget, other_session, no_slot)] == ["result"] * 3
-    assert lines(journal) == [
-        "first",
-        "v4",
-        "other session",
-        "other widget",
-        "no slot",
-    ]  # a turn for each in each round
+    # each has a turn in each round
+    assert lines(journal) == ["first", "v4", "other session", "other widget", "no slot"]
 
 
 def test_newest_of_a_slot_does_not_take_the_answer_from_another_session(desk: Desk, gate: Path, journal: str) -> None:

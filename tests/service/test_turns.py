@@ -46,11 +46,11 @@ def test_jobs_of_several_take_turns_and_say_how_many_come_first(desk: Desk, gate
     told = [m["value"]["text"] for m, _ in made["a2"][1].messages if m["type"] == "waits"]
     assert told == ["waiting: 2 jobs come first", "waiting: 3 jobs come first", "waiting: 4 jobs come first"]
     assert desk.scheduler.leave(made["b1"][0])
-    assert made["a1"][1].messages[-1][0]["value"]["text"] == "waiting: 1 job comes first"
+    assert made["b2"][1].messages[-1][0]["value"]["text"] == "waiting: 1 job comes first"
     gate.touch()
     for name in ("a1", "a2", "b2"):
         assert made[name][1].end() == "result"
-    assert lines(journal) == ["a0", "a1", "b2", "a2"] and inbox.end() == "result" and running
+    assert lines(journal) == ["a0", "b2", "a1", "a2"] and inbox.end() == "result" and running
 
 
 def test_each_sees_and_ends_own_jobs_and_the_owner_those_of_all(desk: Desk, gate: Path, journal: str) -> None:
