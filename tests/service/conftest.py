@@ -29,7 +29,7 @@ from analysis.status import JobRow
 EXTRA = "tests.service.operations_for_tests"
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
     """Wait until the condition gives something true, and return that; fail loudly if it never does."""
     deadline = time.monotonic() + seconds
     while True:
