@@ -99,6 +99,7 @@ LINES = {"kind": "jsonl", "options": {"text": "\n".join(map(json.dumps, _ROWS))}
 
 HEAD = {"text": FERRY, "layer": 18, "head": 6}
 HELD_OUT = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 24}
+CAPITAL = {"text": "The capital of France is", "other": "The capital of Spain is", "what": "query", "at": 4}
 PATCHED = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 20, "draws": 5}
 NEURON = {"layer": 25, "vector": "down", "neuron": 1318}
 REGION = {"fit": "block-10", "region": 215}
@@ -167,6 +168,12 @@ PROMPTS = (
     ),
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
+    Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
+    Request("falls with queries of another prompt", "PatchParts", CAPITAL),
+    Request("falls with outputs of another prompt", "PatchParts", CAPITAL | {"what": "output", "at": -1}),
+    Request(
+        "a patch from a longer prompt", "PatchParts", CAPITAL | {"other": "The capital of old Spain is"}, refused=True
+    ),
     Request("falls to first order", "EstimateFalls", {"text": FERRY, "query": 28}),
     Request("heads of a token over itself", "WritingHeads", {"text": FERRY, "token": 7, "against": 7}, refused=True),
     Request("alignment", "Alignment", HEAD | {"feature": INDUCTION, "rank": 4}, after=("fit of induction",)),

@@ -15,7 +15,7 @@ from components.kit.names import named, popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
-from pages.attention import answer, features, heads, held, opening, overlap, patch, proof, reading, steered, target
+from pages.attention import answer, features, heads, held, opening, out, overlap, patch, proof, reading, steered, target
 from pages.attention.cards import FEATURES, GRID, PROMPT, STRIPS
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
@@ -26,7 +26,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, held, opening, overlap, patch, proof, reading, steered, target)
+CALLBACKS = (answer, features, heads, held, opening, out, overlap, patch, proof, reading, steered, target)
 
 
 def layout(**query: str) -> Node:
@@ -171,7 +171,7 @@ def _heads(state: AttentionState) -> Node:
             GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="token-error"),
             html.Div(id="top-heads", className="attune-top"),
-            _taken_out(),
+            out.taken_out(),
         ]
     )
 
@@ -184,28 +184,6 @@ def _asked(name: str, label: str, value: int, usual: str) -> Node:
             dcc.Dropdown(listed, value, id=name, clearable=False, className="attune-pick"),
         ],
         className="attune-inline",
-    )
-
-
-def _taken_out() -> Node:
-    """What takes out each head and MLP; it stands there for that score alone."""
-    return html.Div(
-        [
-            html.Button("Take each out", id="out", className="attune-button attune-primary", type="button"),
-            html.Button("Cancel", id="out-cancel", className="attune-button", type="button", disabled=True),
-            dbc.RadioItems(
-                id="out-baseline",
-                inline=True,
-                value="mean",
-                options=[{"label": "mean", "value": "mean"}, {"label": "zero", "value": "zero"}],
-            ),
-            progress("out-bar", "taking out heads and MLPs"),
-            html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
-            html.Div(id="out-error"),
-        ],
-        id="out-row",
-        className="attune-row",
-        hidden=True,
     )
 
 
