@@ -66,7 +66,6 @@ def bars(state: AttentionState) -> list[Node]:
                         {"label": "what it writes", "value": "writes"},
                     ],
                 ),
-                dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
             ],
             className="attune-inline",
         ),
