@@ -28,6 +28,7 @@ from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
 from analysis.models.spec import DTYPES, ModelSpec
+from analysis.quota import quota
 from components.frame.shell import shell
 from pages.frame.access import Tokens, register_door
 from pages.frame.background import RelayManager, open_cache
@@ -228,6 +229,7 @@ def serve(arguments: list[str]) -> None:
     if options.exposed and not options.proxy:
         sys.exit("--exposed asks nobody for a token. Name the proxy that has a login with --proxy, or leave it out.")
     try:
+        quota()
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
     except UserError as error:
         sys.exit(error.message)

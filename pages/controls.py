@@ -112,6 +112,9 @@ CONTROLS: dict[str, Table] = {
     "FeatureScores": _FEATURE,
     "Evidence": _FEATURE | _RANK | {"centred": "centred"},
     "Overlap": _FEATURE,
+    "PatchSubspace": _FEATURE | _RANK | {
+        "side": "patch-side", "centred": "centred", "examples_count": None, "draws": None,
+    },
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
     "SteeredHeads": _MODEL | _STEERED,
     "SteeredAttention": _HEAD | _STEERED,

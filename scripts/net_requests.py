@@ -100,6 +100,7 @@ LINES = {"kind": "jsonl", "options": {"text": "\n".join(map(json.dumps, _ROWS))}
 
 HEAD = {"text": FERRY, "layer": 18, "head": 6}
 HELD_OUT = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 24}
+PATCHED = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 20, "draws": 5}
 NEURON = {"layer": 25, "vector": "down", "neuron": 1318}
 REGION = {"fit": "block-10", "region": 215}
 STEER = {"fit": "block-10", "regions": [{"region": 215, "strength": 0.6, "factors": [0.5, 0, 0, 0, 0, 0, 0, 0]}]}
@@ -229,6 +230,8 @@ CONTRASTS = (
         after=("fit of induction", "fit of previous"),
     ),
     Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
+    Request("patched subspace", "PatchSubspace", PATCHED, after=("fit of induction",)),
+    Request("patched keys", "PatchSubspace", PATCHED | {"side": "key", "rank": 3}, after=("fit of induction",)),
     Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
     Request("invariants", "Invariants"),
     Request("toy kept", "KeptToy"),

@@ -8,18 +8,17 @@ whole passes are run. Between two batches the model is untouched, so that others
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.batch import rows_together
-from analysis.models.caching import agrees
-from analysis.models.hooks import Hook, available_sites, hidden_of, hooked, layout, with_hidden
+from analysis.models.hooks import Hook, available_sites, hooked, layout
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
 from analysis.models.recording import LayerAttention, Tap, tapped
 from analysis.models.sites import Site
 
@@ -55,7 +54,7 @@ class _Plain:
 @torch.no_grad()
 def plain_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
     """Logits (V,) float32 after the last token, with nothing taken out."""
-    return _last_logits(loaded, torch.tensor([list(ids)]))[0]
+    return last_logits(loaded, torch.tensor([list(ids)]))[0]
 
 
 def parts_of(loaded: LoadedModel) -> list[tuple[int, int]]:
@@ -91,7 +90,9 @@ def ablations(
             continue
         plain = _plain(loaded, ids, layers)
         if skips is None:
-            skips = _may_skip(loaded, ids, plain, [layer for layer in layers if layer > 0])
+            later = [layer for layer in layers if layer > 0]
+            middle = later[len(later) // 2] if later else 0
+            skips = bool(later) and may_begin(loaded, ids, plain.logits, middle, plain.behind[middle - 1])
         for layer in layers:
             heads = by_layer[layer]
             for first in range(0, len(heads), size):
@@ -113,11 +114,11 @@ def _batch(
         hooks[Site(layer, "mlp_output")] = _without_mlp(heads.index(MLP), baseline, plain.mlps.get(layer))
     behind = plain.behind.get(layer - 1) if skips and layer > 0 else None
     with (
-        _begun(loaded, layer, behind, len(heads)),
+        begun(loaded, layer, behind, len(heads)),
         hooked(loaded, hooks),
         tapped(_without_heads(layer, heads, baseline, plain.heads.get(layer))),
     ):
-        logits = _last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
+        logits = last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
     return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
@@ -156,7 +157,6 @@ def _replace(rows: Tensor, baseline: Baseline, mean: Tensor | None) -> None:
 def _plain(loaded: LoadedModel, ids: Sequence[int], layers: range) -> _Plain:
     """One pass; what is behind a block is kept for those that stand before one of ``layers``."""
     plain = _Plain({}, {}, {}, torch.zeros(0))
-    blocks = layout(loaded).blocks
     mlps = [layer for layer in available_sites(loaded).get("mlp_output", ()) if layer in layers]
 
     def tap(record: LayerAttention, output: Tensor) -> None:
@@ -169,73 +169,11 @@ def _plain(loaded: LoadedModel, ids: Sequence[int], layers: range) -> _Plain:
 
         return keep
 
-    def behind(layer: int) -> Any:
-        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            plain.behind[layer] = output
-
-        return keep
-
-    handles = [blocks[n - 1].register_forward_hook(behind(n - 1)) for n in layers if n > 0]
-    try:
-        with tapped(tap), hooked(loaded, {Site(n, "mlp_output"): mlp(n) for n in mlps}):
-            plain.logits = plain_logits(loaded, ids)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with (
+        outputs_behind(loaded, [n - 1 for n in layers if n > 0]) as behind,
+        tapped(tap),
+        hooked(loaded, {Site(n, "mlp_output"): mlp(n) for n in mlps}),
+    ):
+        plain.logits = plain_logits(loaded, ids)
+    plain.behind = behind
     return plain
-
-
-@contextmanager
-def _begun(loaded: LoadedModel, layer: int, behind: Any, rows: int) -> Iterator[None]:
-    """Blocks before ``layer`` do not run: each hands on what the last of them gave, for every row. With None they
-    run."""
-    if behind is None:
-        yield
-        return
-    hidden = hidden_of(behind)
-    given = with_hidden(behind, hidden.expand(rows, *hidden.shape[1:]))
-    idle = layout(loaded).blocks[:layer]
-    # Whoever spreads a model over devices has put a forward of its own on the module.
-    before = [vars(block).get("forward") for block in idle]
-    try:
-        for block in idle:
-            block.forward = lambda *_args, **_kwargs: given
-        yield
-    finally:
-        for block, own in zip(idle, before, strict=True):
-            if own is None:
-                vars(block).pop("forward", None)
-            else:
-                block.forward = own
-
-
-@torch.no_grad()
-def _may_skip(loaded: LoadedModel, ids: Sequence[int], plain: _Plain, layers: Sequence[int]) -> bool:
-    """Whether two rows that begin at a block say what the plain pass said, with nothing taken out."""
-    if not layers:
-        return False
-    layer = layers[len(layers) // 2]
-    rows = 1 if rows_together(loaded) == "alone" else 2
-    try:
-        with _begun(loaded, layer, plain.behind[layer - 1], rows):
-            logits = _last_logits(loaded, torch.tensor([list(ids)]).expand(rows, -1))
-    except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError):
-        return False
-    want = plain.logits.expand_as(logits).double().log_softmax(-1)
-    return agrees(logits.double().log_softmax(-1), want, loaded)
-
-
-def _last_logits(loaded: LoadedModel, ids: Tensor) -> Tensor:
-    """Logits (B, V) float32, on the CPU, after the last token of each row."""
-    loaded.check_ids(ids)
-    loaded.check_length(int(ids.shape[1]))
-    output: Any = loaded.model.get_output_embeddings()
-    # Of the last token alone the unembedding sees rows that do not lie together, for which the product is slow.
-    handle = None if output is None else output.register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
-    try:
-        logits = loaded.model(ids.to(loaded.device), use_cache=False, logits_to_keep=1).logits
-    finally:
-        if handle is not None:
-            handle.remove()
-    found: Tensor = logits[:, -1].float().cpu()
-    return found

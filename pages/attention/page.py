@@ -14,7 +14,20 @@ from components.kit.names import popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
-from pages.attention import answer, features, heads, held, making, opening, overlap, proof, reading, steered, target
+from pages.attention import (
+    answer,
+    features,
+    heads,
+    held,
+    making,
+    opening,
+    overlap,
+    patch,
+    proof,
+    reading,
+    steered,
+    target,
+)
 from pages.attention.cards import GRID, PROMPT, STRIPS
 from pages.attention.panel import features_panel, make_button
 from pages.attention.picture import picture
@@ -26,7 +39,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, held, making, opening, overlap, proof, reading, steered, target)
+CALLBACKS = (answer, features, heads, held, making, opening, overlap, patch, proof, reading, steered, target)
 
 
 def layout(**query: str) -> Node:
@@ -55,7 +68,7 @@ def layout(**query: str) -> Node:
                 [
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
-                    dbc.Tab(evidence_tab(), tab_id="evidence", label="Evidence"),
+                    dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab([*steered.steered_tab(), *held.held_row()], tab_id="steered", label="Steered by"),

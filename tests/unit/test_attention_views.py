@@ -21,6 +21,7 @@ from analysis.qk.answers.features import (
     ShownExample,
     SubspaceOverlap,
 )
+from analysis.qk.answers.patch import Moved, PatchedSubspace
 from analysis.qk.answers.prompt import (
     HeadCells,
     KeySwap,
@@ -41,6 +42,7 @@ from components.qk.evidence_figures import TrialOptions, direction_bars, spectru
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
 from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
+from components.qk.patch_view import PatchOptions, patched_by_rank, patched_shares
 from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
 from components.qk.token_heads import (
     SourceOptions,
@@ -94,6 +96,10 @@ EVIDENCE = HeadEvidence(
     9, 2, False, 80, 1, 1, 0.99, (2.0, 1.0), ([0.1, 0.1], [0.2, 0.2], [0.3, 0.3]), 20, 1, 1.0, 0.1, False, 3.0, 0.1,
     0.4, 0.0, 0.1, (2.0, 1.0), 2.0, 0.01, 1.0, 1.0, 1.0, 0.5, 0.1, 0.95, 0.3, (1.0, 2.0), "post",
 )  # fmt: skip
+MOVED = Moved(0.6, 0.02, 0.58, 0.03, (0.92, 0.88, 0.95), (0.1, 0.05, 0.2), (0.04, 0.01, 0.08), (0.3, 0.2, 0.5))
+PATCHED = PatchedSubspace(9, 2, "query", 3, 64, 40, 0, 20, False, "40 examples that the fit has not seen.", MOVED,
+                          replace(MOVED, matched=None), 0.3, "", np.ones((40, 4), np.float32), (1, 3),
+                          np.full((2, 7), 0.95))  # fmt: skip
 READING = reading(WORDS)
 SCORES = FeatureHeads(40, 20, 0.3, 0.1, *[RANDOM.random((2, 3)).astype(np.float32) for _ in range(5)])
 PREVIEW = ContrastPreview(
@@ -119,6 +125,8 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (trial_map, (TEST,), MapOptions(9, 2, deep=True, by_label=True)),
     (prompt_map, (TEST, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, asked=1)),
     (swap_test, (TEST,), TrialOptions(9, 2)),
+    (patched_shares, (PATCHED,), PatchOptions("Induction")),
+    (patched_by_rank, (PATCHED,), PatchOptions("<b>")),
     (overlap_matrices, (SubspaceOverlap(([1.0],), ([1.0],), ([0.5],), ("Induction",)),), NoOptions()),
     (prompt_text, (READING,), NoOptions()),
     (attention_answer, (READING, row(5)), AnswerOptions(4)),

@@ -54,11 +54,11 @@ class OnContrast(Operation[A]):
 
         loaded, chosen = context.model(self.model), contrast or self.contrast
         examples = build_examples(chosen, loaded.tokenizer)
-        _check_lengths(examples, loaded.facts.max_positions, chosen.kind)
+        check_lengths(examples, loaded.facts.max_positions, chosen.kind)
         return examples
 
 
-def _check_lengths(examples: list[Example], most: int, kind: str) -> None:
+def check_lengths(examples: list[Example], most: int, kind: str) -> None:
     """UserError for examples with more tokens than the model has positions; ``most`` 0: it has no limit."""
     lengths = [max(map(len, example.prompts)) for example in examples]
     beyond = [number for number, length in enumerate(lengths, start=1) if most and length > most]
@@ -114,7 +114,7 @@ class FitContrast(OnContrast[FittedContrast]):
         require_attention(loaded.facts, "Features cannot be fitted on this model.")
         context.progress(0.0, "building examples")
         examples = fitted_examples(self.contrast, loaded.tokenizer)
-        _check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
+        check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
@@ -296,7 +296,7 @@ class HeldOut(OnFittedContrast[SubspaceTest]):
         subspace = subspace_of(fit, self.layer, self.head, None, self.centred)
         loaded = context.model(self.model)
         trial = trial_of(self.contrast, loaded.tokenizer, self.examples_count)
-        _check_lengths(trial.examples, loaded.facts.max_positions, self.contrast.kind)
+        check_lengths(trial.examples, loaded.facts.max_positions, self.contrast.kind)
         samples = collect(
             loaded,
             trial.examples,
