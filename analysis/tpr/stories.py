@@ -196,7 +196,7 @@ def _pass(room: Room, memory: Memory, check: Check) -> Story | None:
         return None
     ply, moves, right, was = min(found, key=lambda entry: entry[0])
     board = Board.start().after(moves[:ply])
-    side = board.just_moved
+    side = str(board.just_moved)
     words = f"{'White' if side == 'black' else 'Black'} had to pass, so {side.capitalize()} has moved twice in a row. "
     if right:
         parity = right["parity"] >= right["mover"]
