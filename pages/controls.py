@@ -32,7 +32,7 @@ _RANK: Table = {"rank": "rank", "ranks": "rank"}
 _FEATURE = _MODEL | nothing("contrast", "features", "feature", "layer", "head") | {"rotary": "rotary"}
 _OPTIONS: Table = {o.name: option_control(o.name) for kind in CONTRAST_KINDS.values() for o in kind.options}
 _CONTRAST = _FEATURE | _OPTIONS | {
-    "kind": "kind", "n_examples": "examples", "seed": "contrast-seed", "options": None,
+    "kind": "kind", "n_examples": "examples", "seed": "contrast-seed", "options": None, "name": "contrast-name",
 }  # fmt: skip
 _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "feature": "active"}
 
@@ -106,6 +106,8 @@ CONTROLS: dict[str, Table] = {
     "Alignment": _HEAD | _RANK | {"feature": "active"},
     "PlaceOnMap": _HEAD | nothing("held_out", "map"),
     "PreviewContrast": _CONTRAST,
+    "CheckContrast": _CONTRAST | nothing("copied"),
+    "MakeContrast": _HEAD,
     "FitContrast": _FEATURE | nothing("permutations"),
     "FeatureStatus": _FEATURE,
     "FeatureScores": _FEATURE,

@@ -84,6 +84,7 @@ NO_REQUEST: dict[str, str] = {
 """Operations without a request, each with its reason."""
 
 FERRY = "The ferry passed Marlow Quay, Tern Rock and Alder Point. On its way home it passed Marlow Quay, Tern"
+GAVE = "When Mary and John went to the store, John gave a drink to"
 THING = "My favourite thing in the world is the"
 SURGEON = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
 MOVES = [19, 18, 26, 34, 44, 20, 42, 29, 12, 45, 33, 11, 13, 52, 60, 40, 3]
@@ -208,6 +209,13 @@ CONTRASTS = (
         for kind in ("induction", "order", "lexical", "category", "previous", "template")
     ),
     Request("preview of own lines", "PreviewContrast", {"contrast": LINES}),
+    Request("check of a template", "CheckContrast", {"contrast": {"kind": "template"}, "layer": 18, "head": 6}),
+    Request(
+        "contrast of a prompt",
+        "MakeContrast",
+        {"text": GAVE, "layer": 24, "head": 4, "query": 13, "key": 1},
+    ),
+    Request("contrast of a first token", "MakeContrast", {"text": GAVE, "query": 13, "key": 0}, refused=True),
     Request("fit of induction", "FitContrast", {"contrast": INDUCTION}),
     Request("fit of previous", "FitContrast", {"contrast": PREVIOUS}),
     Request("fit before rotation", "FitContrast", {"contrast": INDUCTION, "rotary": "pre", "permutations": 2}),

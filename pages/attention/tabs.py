@@ -68,7 +68,6 @@ def bars(state: AttentionState) -> list[Node]:
                         {"label": "what it writes", "value": "writes"},
                     ],
                 ),
-                dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
             ],
             className="attune-inline",
         ),

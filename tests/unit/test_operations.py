@@ -31,6 +31,7 @@ from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.contrast import MakeContrast
 from analysis.qk.ops.features import (
     Evidence,
     FeatureScores,
@@ -179,7 +180,9 @@ def altered(operation: Operation, name: str) -> Operation:
         other = (1, 3)
     elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
-    elif isinstance(operation, OnToken | WritingSources) and name in ("token", "against", "key", "baseline"):
+    elif isinstance(operation, OnToken | WritingSources | MakeContrast) and (
+        name in ("token", "against", "key", "baseline")
+    ):
         other = "zero" if name == "baseline" else 3
     elif name in OTHER:
         other = OTHER[name]
