@@ -158,7 +158,7 @@ def training_caption(training: TrainingLog | None) -> str:
     """What the curve is measured on."""
     if not training:
         return ""
-    return "Loss above the floor and share of illegal first choices on 200 held-out games during training."
+    return "Loss above the floor and share of illegal first choices on 200 or more held-out games during training."
 
 
 def accuracy_caption(room: Room) -> str:
