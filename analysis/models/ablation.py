@@ -82,7 +82,7 @@ def ablations(
     """
     if baseline == "mean" and len(ids) < 2:
         raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
-    yield from changes(loaded, ids, parts, _Baseline(loaded, baseline))
+    yield from changes(loaded, ids, parts, AtBaseline(loaded, baseline))
 
 
 def changes(
@@ -137,8 +137,8 @@ def _batch(
     return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
-class _Baseline:
-    """Zero, or the mean of a part over the prompt."""
+class AtBaseline:
+    """The change of a part to zero, or to its mean over the prompt."""
 
     def __init__(self, loaded: LoadedModel, baseline: Baseline) -> None:
         self.loaded, self.baseline = loaded, baseline
