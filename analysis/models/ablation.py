@@ -7,7 +7,7 @@ whole passes are run. Between two batches the model is untouched, so that others
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +28,7 @@ Baseline = Literal["zero", "mean"]
 which keeps its own: many models use it to park attention, and its vectors are like no other's."""
 MLP = -1
 """In place of a head's number: the MLP of the block."""
+_ONE_TOKEN = "A prompt of one token has no mean over other tokens. Take zero."
 _BATCH_TOKENS = 1024
 _HELD = 256 << 20
 
@@ -78,7 +79,7 @@ def ablations(
     Raises UserError(field="baseline") for a mean over a prompt of one token.
     """
     if baseline == "mean" and len(ids) < 2:
-        raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
+        raise UserError(_ONE_TOKEN, "baseline")
     size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
     blocks = layout(loaded).blocks
     element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
@@ -115,23 +116,39 @@ def _batch(
     with (
         _begun(loaded, layer, behind, len(heads)),
         hooked(loaded, hooks),
-        tapped(_without_heads(layer, heads, baseline, plain.heads.get(layer))),
+        tapped(without([(layer, head) for head in heads], baseline, plain.heads)),
     ):
         logits = _last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
     return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
-def _without_heads(layer: int, heads: Sequence[int], baseline: Baseline, means: Tensor | None) -> Tap:
+def without(parts: Sequence[tuple[int, int] | None], baseline: Baseline, means: Mapping[int, Tensor]) -> Tap:
+    """A tap under which row n of a batch goes without the head ``parts[n]`` = (layer, head); rows of None, or of an
+    MLP, are left alone.
+
+    ``means``: what stands there for "mean", by layer: one for all tokens (H, w), or one for each but the first
+    (H, T - 1, w).
+    """
+
     def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
-        if record.layer != layer:
+        mine = [(row, part[1]) for row, part in enumerate(parts) if part is not None and part[0] == record.layer]
+        if not mine:
             return None
         output = output.clone()
-        for row, head in enumerate(heads):
+        for row, head in mine:
             if head != MLP:
-                _replace(output[row, :, head], baseline, None if means is None else means[head])
+                _replace(output[row, :, head], baseline, means[record.layer][head] if baseline == "mean" else None)
         return output
 
     return tap
+
+
+def prompt_means(loaded: LoadedModel, ids: Sequence[int], layers: Sequence[int]) -> dict[int, Tensor]:
+    """The means of the heads' outputs over a prompt's tokens, the first aside, (H, w) by layer: what "mean" puts in
+    their place in :func:`ablations`. Raises UserError(field="baseline") for a prompt of one token."""
+    if len(ids) < 2:
+        raise UserError(_ONE_TOKEN, "baseline")
+    return _plain(loaded, ids, layers).heads
 
 
 def _without_mlp(row: int, baseline: Baseline, mean: Tensor | None) -> Hook:
@@ -153,7 +170,7 @@ def _replace(rows: Tensor, baseline: Baseline, mean: Tensor | None) -> None:
 
 
 @torch.no_grad()
-def _plain(loaded: LoadedModel, ids: Sequence[int], layers: range) -> _Plain:
+def _plain(loaded: LoadedModel, ids: Sequence[int], layers: Sequence[int]) -> _Plain:
     """One pass; what is behind a block is kept for those that stand before one of ``layers``."""
     plain = _Plain({}, {}, {}, torch.zeros(0))
     blocks = layout(loaded).blocks
