@@ -28,7 +28,7 @@ Baseline = Literal["zero", "mean"]
 which keeps its own: many models use it to park attention, and its vectors are like no other's."""
 MLP = -1
 """In place of a head's number: the MLP of the block."""
-_ONE_TOKEN = "A prompt of one token has no mean over other tokens. Take zero."
+_TOO_SHORT = "A prompt of one token has no mean over other tokens. Take zero."
 _BATCH_TOKENS = 1024
 _HELD = 256 << 20
 
@@ -79,7 +79,7 @@ def ablations(
     Raises UserError(field="baseline") for a mean over a prompt of one token.
     """
     if baseline == "mean" and len(ids) < 2:
-        raise UserError(_ONE_TOKEN, "baseline")
+        raise UserError(_TOO_SHORT, "baseline")
     size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
     blocks = layout(loaded).blocks
     element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
@@ -147,7 +147,7 @@ def prompt_means(loaded: LoadedModel, ids: Sequence[int], layers: Sequence[int])
     """The means of the heads' outputs over a prompt's tokens, the first aside, (H, w) by layer: what "mean" puts in
     their place in :func:`ablations`. Raises UserError(field="baseline") for a prompt of one token."""
     if len(ids) < 2:
-        raise UserError(_ONE_TOKEN, "baseline")
+        raise UserError(_TOO_SHORT, "baseline")
     return _plain(loaded, ids, layers).heads
 
 

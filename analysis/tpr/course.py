@@ -42,7 +42,9 @@ def usual_course(
     """The course of random games of sixty moves, at every block that has the probe. UserError(field="probe"): none."""
     blocks = [n for n in range(room.layers) if room.probes.find(kind, n, labels)]
     if not blocks:
-        raise UserError(f"No block has the {kind} probe with {labels} labels. Fit it under “Model and probes”.", "probe")
+        raise UserError(
+            f"No block has the {kind} probe with {labels} labels. Fit it under “Model and probes”.", "probe"
+        )
     drawn = whole_games(games, seed)
     truth = board_labels(drawn, labels, POSITIONS)
     allowed = legal_tokens(drawn.legal[:, :POSITIONS])

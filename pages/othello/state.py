@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
@@ -19,7 +19,7 @@ from components.kit.types import Json
 from pages.state import At, Parsed, Partly
 
 PATH = "/othello"
-TABS = ("binding", "roles", "directions", "edit", "figures", "model")
+TABS = ("binding", "attention", "report", "roles", "directions", "edit", "figures", "model")
 START = parse_moves("C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4")
 """A game to open on, in the convention of this page: letter = row."""
 _SET = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
@@ -101,6 +101,16 @@ def _edits(data: Json) -> Partly:
     return Partly(tuple(edits.items())[:MAX_EDITS], () if whole else (sentence,))
 
 
+def _look(data: Json) -> Json:
+    entry = data if isinstance(data, dict) else {}
+    square, head = entry.get("square"), entry.get("head")
+    right = square is None or (type(square) is int and 0 <= square < 64)
+    pair = head is None or (isinstance(head, list) and len(head) == 2 and all(type(v) is int and v >= 0 for v in head))
+    if not (entry and right and pair and set(entry) <= {"square", "head"}):
+        raise UserError("The square and the head of the address cannot be used: they are a number 0 to 63 and a pair.")
+    return {"square": square, "head": head}
+
+
 def _is_edit(row: Json) -> bool:
     pair = isinstance(row, list) and len(row) == 2 and all(type(v) is int for v in row)
     return pair and 0 <= row[0] < 64 and 0 <= row[1] < 3
@@ -108,7 +118,8 @@ def _is_edit(row: Json) -> bool:
 
 @dataclass(frozen=True)
 class OthelloState:
-    """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best."""
+    """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best; ``look``:
+    the square and the head (block, number) of the attention on the board, None where none is chosen."""
 
     source: Annotated[str, At("othello"), Parsed(_source, ("owner/name", "bundled"), raw=True)] = "bundled"
     moves: Annotated[tuple[int, ...], Parsed(_moves, (START[:5], START), raw=True, form=text_of)] = START
@@ -118,6 +129,7 @@ class OthelloState:
     probe: Annotated[str, Choice(BINDING_PROBES)] = "tpr"
     edits: Annotated[Edits, Parsed(_edits, (((19, 2), (20, 0)), ()))] = ()
     tab: Annotated[str, Choice(TABS)] = "binding"
+    look: Annotated[dict[str, Any] | None, Parsed(_look, ({"square": 26, "head": [3, 0]}, None))] = None
     probes: Annotated[str, Parsed(_set_name, ("opened-probes",), raw=True)] = ""
     problems: tuple[str, ...] = ()
 

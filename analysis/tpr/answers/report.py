@@ -1,4 +1,5 @@
-"""Answers about whole games: how well the model plays one and reads its board, ply by ply, and how well it usually does.
+"""Answers about whole games: how well the model plays one and reads its board, ply by ply, and how well it usually
+does.
 
 Position t of an array is after ply t + 1. Float32; NaN where nothing is measured.
 """
@@ -11,6 +12,8 @@ import numpy as np
 
 RUN = 3
 """Plies in a row that make a lost board."""
+LEAST = 4
+"""Squares that are read wrongly at least, for a model that hardly ever errs does not lose the board by one."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,11 @@ class UsualCourse:
 
 
 def lost_runs(wrong: np.ndarray, high: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """Where the model has lost the board, (first ply, last ply) counted from 1: at least :data:`RUN` plies in a row with
-    more squares read wrongly than ``high``, the 95 % point of random games at that ply."""
+    """Where the model has lost the board, (first ply, last ply) counted from 1: at least :data:`RUN` plies in a row
+    with at least :data:`LEAST` squares read wrongly, and more than ``high``, the 95 % point of random games at that
+    ply."""
     runs, start = [], None
-    lost = [bool(w > h) for w, h in zip(wrong, high, strict=False)]
+    lost = [bool(w > h and w >= LEAST) for w, h in zip(wrong, high, strict=False)]
     for ply, now in enumerate([*lost, False], 1):
         if now and start is None:
             start = ply
