@@ -15,7 +15,6 @@ from components.kit.style import MARK, numbers, titled
 from components.kit.theme import REMAINDER
 from components.kit.view import Control, Drawing, view
 
-HEIGHT = 430
 PROBE_NAMES = {"linear": "linear", "tpr": "TPR", "trilinear": "trilinear"}
 
 
@@ -95,7 +94,7 @@ def _panels(
         data.append(
             {"type": "scatter", "mode": "lines+markers", "name": name, "x": plies, "yaxis": axis, "showlegend": False}
             | {"y": [None if not np.isfinite(v) else round(float(v), 4) for v in own], "text": names}
-            | {"line": {"color": BEFORE, "width": 2}, "customdata": plies}
+            | {"line": {"color": BEFORE, "width": 2}, "customdata": plies, "cliponaxis": False}
             | {"marker": {"size": 7, "color": BEFORE, "symbol": _symbols(course.first) if axis == "y2" else "circle"}}
             | {"hovertemplate": f"after ply %{{x}} (%{{text}}): {form}<extra></extra>"}
         )

@@ -21,7 +21,7 @@ TRAINING = Card("oth-training", "Training", 340)
 ACCURACY = Card("oth-accuracy", "Squares right by block", 380)
 EDITS = Card("oth-edit-table", "Edits: error by method", 380)
 LOOKS = Card("oth-edited-looks", "Heads that read the edit", 170, start="Edit a square above")
-REPORT = Card("oth-report", "The game, ply by ply", 430, start="Play a move first")
+REPORT = Card("oth-report", "The game, ply by ply", 400, start="Play a move first")
 
 GAME = Panel("oth-game-card", "Play")
 NEXT = Panel("oth-next-card", "What the model would play next")

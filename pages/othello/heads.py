@@ -50,14 +50,13 @@ TOO_FEW = "Attention looks back at earlier moves. Play at least two."
 
 def look_after(look: Json, press: Press, game: Game) -> Json:
     """Square and head after one press. Raises UserError for a square on which nobody has played."""
-    now = {"square": None, "head": None, **(look or {})}
     if press["kind"] == "head":
-        return {**now, "head": [int(press["block"]), int(press["head"])]}
+        return [look[0] if look else -1, int(press["block"]), int(press["head"])]
     square = int(press["square"])
     if square not in game.played:
         why = "is filled from the start" if square in CENTRE else "has no move yet"
         raise UserError(f"{square_name(square)} {why}, so no head can look there. Press a square in colour.", "moves")
-    return {**now, "square": square}
+    return [square, *(look or ())[1:]]
 
 
 @callback(
@@ -82,7 +81,7 @@ queue_callbacks("oth-look")
 def square_of(look: Json, game: Game) -> int:
     """The square that is looked at: the pressed one, if it has been played at this ply, else that of the move before
     the last."""
-    square = (look or {}).get("square")
+    square = look[0] if look else -1
     return square if square in game.played else game.played[-2]
 
 
@@ -136,7 +135,7 @@ def show_looks(look: Json, data: Json, tab: str, figures: Json, source: str, ses
     if heads is None:
         return nothing | {"error": panel}
     ranked = lookers(heads.answer, usual.answer)
-    at = tuple((look or {}).get("head") or ())
+    at = tuple((look or ())[1:])
     if at not in {(r.block, r.head) for r in ranked}:
         at = ranked[0].block, ranked[0].head
     row, panel = ask_for(lambda: AttentionRow(**where, layer=at[0], head=at[1]), session, "oth-row")

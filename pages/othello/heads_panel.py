@@ -73,6 +73,6 @@ def report_tab() -> Node:
         className="attune-inline",
     )
     return html.Div(
-        [html.Div(id="oth-usual-error"), html.Div(id="oth-report-error"), REPORT.layout(controls=usual)],
+        [REPORT.layout(controls=usual), html.Div(id="oth-usual-error"), html.Div(id="oth-report-error")],
         className="attune-stack",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
@@ -101,14 +101,11 @@ def _edits(data: Json) -> Partly:
     return Partly(tuple(edits.items())[:MAX_EDITS], () if whole else (sentence,))
 
 
-def _look(data: Json) -> Json:
-    entry = data if isinstance(data, dict) else {}
-    square, head = entry.get("square"), entry.get("head")
-    right = square is None or (type(square) is int and 0 <= square < 64)
-    pair = head is None or (isinstance(head, list) and len(head) == 2 and all(type(v) is int and v >= 0 for v in head))
-    if not (entry and right and pair and set(entry) <= {"square", "head"}):
-        raise UserError("The square and the head of the address cannot be used: they are a number 0 to 63 and a pair.")
-    return {"square": square, "head": head}
+def _look(data: Json) -> tuple[int, ...]:
+    numbers = isinstance(data, list) and len(data) in (0, 1, 3) and all(type(v) is int for v in data)
+    if not numbers or (data and not (-1 <= data[0] < 64 and all(v >= 0 for v in data[1:]))):
+        raise UserError("The square and the head of the address cannot be used; the usual ones stand in their place.")
+    return tuple(data)
 
 
 def _is_edit(row: Json) -> bool:
@@ -119,7 +116,7 @@ def _is_edit(row: Json) -> bool:
 @dataclass(frozen=True)
 class OthelloState:
     """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best; ``look``:
-    the square and the head (block, number) of the attention on the board, None where none is chosen."""
+    the square of the attention on the board, -1 for the usual one, and the head (block, number) if one is chosen."""
 
     source: Annotated[str, At("othello"), Parsed(_source, ("owner/name", "bundled"), raw=True)] = "bundled"
     moves: Annotated[tuple[int, ...], Parsed(_moves, (START[:5], START), raw=True, form=text_of)] = START
@@ -129,7 +126,7 @@ class OthelloState:
     probe: Annotated[str, Choice(BINDING_PROBES)] = "tpr"
     edits: Annotated[Edits, Parsed(_edits, (((19, 2), (20, 0)), ()))] = ()
     tab: Annotated[str, Choice(TABS)] = "binding"
-    look: Annotated[dict[str, Any] | None, Parsed(_look, ({"square": 26, "head": [3, 0]}, None))] = None
+    look: Annotated[tuple[int, ...], Parsed(_look, ((26, 3, 0), (26,), ()))] = ()
     probes: Annotated[str, Parsed(_set_name, ("opened-probes",), raw=True)] = ""
     problems: tuple[str, ...] = ()
 

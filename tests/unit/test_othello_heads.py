@@ -157,15 +157,16 @@ def test_a_board_is_lost_after_three_plies_beyond_random_games() -> None:
 
 def test_a_press_on_a_square_or_a_head_is_kept_in_the_address() -> None:
     game = Game(START, 17)
-    look = look_after(None, {"kind": "square", "square": SQUARE}, game)
+    look = look_after([], {"kind": "square", "square": SQUARE}, game)
     look = look_after(look, {"kind": "head", "block": 3, "head": 1}, game)
-    assert look == {"square": SQUARE, "head": [3, 1]} and square_of(look, game) == SQUARE
+    assert look == [SQUARE, 3, 1] and look_after([], {"kind": "head", "block": 3, "head": 1}, game) == [-1, 3, 1]
+    assert square_of(look, game) == SQUARE
     assert square_of(look, Game(START, KEY)) == START[KEY - 2], "not played yet at this ply"
     for square, why in ((27, "filled from the start"), (0, "no move yet")):
         with pytest.raises(UserError, match=why):
             look_after(look, {"kind": "square", "square": square}, game)
-    state = OthelloState(tab="attention", look=look)
+    state = OthelloState(tab="attention", look=tuple(look))
     assert read(OthelloState, write(state)) == state
-    for bad in ('{"square":64,"head":null}', '{"head":[1]}', "[]", "{", '{"other":1}'):
+    for bad in ("[64]", "[1,2]", "[3,-1,0]", "{", '{"other":1}', "[true]"):
         found = read(OthelloState, {"look": bad})
-        assert found.look is None and len(found.problems) == 1
+        assert found.look == () and len(found.problems) == 1
