@@ -85,7 +85,11 @@ def _panels(
         ("squares read wrongly", course.wrong, usual.wrong[course.layer], "y", "%{y:.0f} squares"),
         ("probability on illegal moves", course.illegal, usual.illegal, "y2", "%{y:.2%} on illegal moves"),
     )
+    ranges = {}
     for name, own, band, axis, form in rows:
+        # Somewhat below zero, so that points on the axis are within reach of the pointer.
+        most = max(0.01, *(float(np.nanmax(part[: len(moves)], initial=0)) for part in (own, band[2])))
+        ranges[axis] = [-0.06 * most, 1.08 * most]
         low, middle, high = (numbers(part[: len(moves)], 4) for part in band)
         edge = {"type": "scatter", "x": plies, "yaxis": axis, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
         data.append(edge | {"y": low, "line": {"width": 0}})
@@ -94,7 +98,7 @@ def _panels(
         data.append(
             {"type": "scatter", "mode": "lines+markers", "name": name, "x": plies, "yaxis": axis, "showlegend": False}
             | {"y": [None if not np.isfinite(v) else round(float(v), 4) for v in own], "text": names}
-            | {"line": {"color": BEFORE, "width": 2}, "customdata": plies, "cliponaxis": False}
+            | {"line": {"color": BEFORE, "width": 2}, "customdata": plies}
             | {"marker": {"size": 7, "color": BEFORE, "symbol": _symbols(course.first) if axis == "y2" else "circle"}}
             | {"hovertemplate": f"after ply %{{x}} (%{{text}}): {form}<extra></extra>"}
         )
@@ -114,8 +118,8 @@ def _panels(
         shapes=shapes,
         hovermode="closest",
         xaxis=titled("ply") | {"range": [0.5, max(len(moves), 10) + 0.5], "anchor": "y"},
-        yaxis=titled("squares wrong") | {"rangemode": "tozero", "domain": [0, 0.46]},
-        yaxis2=titled("on illegal moves") | {"rangemode": "tozero", "tickformat": ".0%", "domain": [0.54, 1]},
+        yaxis=titled("squares wrong") | {"range": ranges["y"], "domain": [0, 0.46]},
+        yaxis2=titled("on illegal moves") | {"range": ranges["y2"], "tickformat": ".0%", "domain": [0.54, 1]},
         margin={"l": 64, "r": 12, "t": 10, "b": 44},
     )
 

@@ -147,20 +147,19 @@ def report_of_the_game(page: Page) -> None:
     """A point of the report leads to its ply, and back."""
     page.locator(".nav-link", has_text="Game report").click()
     says(page, "#oth-report-caption", "random games")
+    squares = page.locator('#oth-report .nsewdrag[data-subplot="xy"]')
     for ply in (5, 17):
-        at = page.evaluate(
+        x, y = page.evaluate(
             """ply => {
               const plot = document.querySelector('#oth-report .js-plotly-plot');
-              plot.scrollIntoView({ block: 'center' });
-              const box = plot.getBoundingClientRect();
               const { xaxis: x, yaxis: y } = plot._fullLayout;
               const line = plot.data.find((t) => t.yaxis === 'y' && t.customdata);
-              return [box.left + x._offset + x.l2p(ply), box.top + y._offset + y.l2p(line.y[ply - 1])]; }""",
+              return [x.l2p(ply), y.l2p(line.y[ply - 1])]; }""",
             ply,
         )
-        page.mouse.move(*at)
+        squares.hover(position={"x": x, "y": y})
         page.wait_for_selector("#oth-report .hovertext")
-        page.mouse.click(*at)
+        squares.click(position={"x": x, "y": y})
         says(page, "#oth-status", f"Ply {ply} of 17")
 
 
