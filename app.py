@@ -20,14 +20,15 @@ from pathlib import Path
 
 from dash import Dash, no_update, set_props
 
+from analysis.asker import LOOKING
 from analysis.disk import FULL, full_disk
 from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
 from analysis.home import folder, home
 from analysis.logs import log_to
-from analysis.looking import LOOKING
 from analysis.models.spec import DTYPES, ModelSpec
+from analysis.quota import quota
 from components.frame.shell import shell
 from pages.frame.access import Tokens, register_door
 from pages.frame.background import RelayManager, open_cache
@@ -228,6 +229,7 @@ def serve(arguments: list[str]) -> None:
     if options.exposed and not options.proxy:
         sys.exit("--exposed asks nobody for a token. Name the proxy that has a login with --proxy, or leave it out.")
     try:
+        quota()
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
     except UserError as error:
         sys.exit(error.message)
@@ -236,7 +238,7 @@ def serve(arguments: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     settings = Settings(
         options.host, options.port, model, options.threads, tuple(options.name), tuple(options.proxy),
-        tuple(options.embed), None if options.exposed else tokens_for(options.host),
+        tuple(options.embed), tokens_for(options.host, unasked=options.exposed),
     )  # fmt: skip
     supervisor = Supervisor([model], options.threads)
     supervisor.start()
@@ -266,24 +268,31 @@ def _end(*_signal: object) -> None:
     raise SystemExit  # as Ctrl-C does: the server ends its answers, the worker writes down what it was doing
 
 
-def tokens_for(host: str) -> Tokens | None:
-    """What is asked for: nothing on this machine alone, unless the environment names a token; else the two tokens of
-    the environment, or of the data folder, where they are made if need be."""
-    if host in LOOPBACK and not os.environ.get("ATTUNE_TOKEN"):
+def tokens_for(host: str, *, unasked: bool = False) -> Tokens | None:
+    """What is asked for: nothing on this machine alone, unless the environment names a token; else the tokens of the
+    environment, or of the data folder, where they are made if need be. ``unasked``: of the owner alone."""
+    if not unasked and host in LOOPBACK and not os.environ.get("ATTUNE_TOKEN"):
         return None
-    return Tokens(kept_secret(home(), "token", "ATTUNE_TOKEN"), kept_secret(home(), "look-token", "ATTUNE_LOOK_TOKEN"))
+    owner = kept_secret(home(), "owner-token", "ATTUNE_OWNER_TOKEN")
+    if unasked:
+        return Tokens("", "", owner, unasked=True)
+    full = kept_secret(home(), "token", "ATTUNE_TOKEN")
+    return Tokens(full, kept_secret(home(), "look-token", "ATTUNE_LOOK_TOKEN"), owner)
 
 
 def greeting(settings: Settings, port: int) -> str:
     """What is printed once others can ask. The first line says where; a token stands in a link."""
     host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
     at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    if settings.tokens is None:
+    tokens = settings.tokens
+    if tokens is None:
         return f"Attune is at {at} (stop with Ctrl-C)"
-    return (
-        f"Attune is at {at}/?token={settings.tokens.full} (stop with Ctrl-C)\n"
-        f"Who may only look goes to {at}/?token={settings.tokens.look}"
-    )
+    here = at if tokens.unasked else f"{at}/?token={tokens.full}"
+    lines = [f"Attune is at {here} (stop with Ctrl-C)"]
+    if not tokens.unasked:
+        lines.append(f"Who may only look goes to {at}/?token={tokens.look}")
+    lines.append(f"Who sees and may end the jobs of all goes to {at}/?token={tokens.owner}")
+    return "\n".join(lines)
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {"run": serve, "prepare": prepare, "doctor": doctor}

@@ -20,8 +20,8 @@ from safetensors import safe_open
 from safetensors.numpy import load, save_file
 
 from analysis import foreign
+from analysis.asker import refuse_change
 from analysis.errors import UserError
-from analysis.looking import refuse_change
 
 Arrays = dict[str, np.ndarray]
 FORMAT = 1

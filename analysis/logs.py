@@ -7,11 +7,13 @@ in it is left out, and the rest is cut.
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
 import os
 import re
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,24 @@ class PrivateFormatter(logging.Formatter):
         return "".join(_chain(ei[1])).rstrip("\n")
 
 
+class LineFormatter(PrivateFormatter):
+    """The same as one JSON object a line, for programs that collect logs: ``time`` (UTC), ``level``, ``logger``,
+    ``process``, ``message`` and, of a failure, ``trace``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        facts = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            facts["trace"] = self.formatException(record.exc_info)
+        return json.dumps(facts, ensure_ascii=False)
+
+
 def _chain(error: BaseException | None, depth: int = 0) -> list[str]:
     if error is None or depth > 5:
         return []
@@ -48,9 +68,12 @@ def private(text: str) -> str:
 
 
 def log_to(path: Path) -> None:
-    """Let this process log into ``path``, private to its user, begun anew at two megabytes with two older ones kept."""
+    """Let this process log into ``path``, private to its user, begun anew at two megabytes with two older ones kept.
+
+    ``ATTUNE_LOG`` set to "json" makes each line a JSON object.
+    """
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=2, encoding="utf-8")
-    handler.setFormatter(PrivateFormatter())
+    handler.setFormatter(LineFormatter() if os.environ.get("ATTUNE_LOG") == "json" else PrivateFormatter())
     path.chmod(0o600)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 

@@ -11,12 +11,15 @@ FROM_STORE = "from the store"
 """The text of a job whose answer was there already."""
 QUICK = 2.0
 """Seconds below which nobody has waited for a job."""
+OF_OTHERS = "a question of somebody else"
+"""What the worker is at, for those who may not see what it is."""
 
 
 @dataclass
 class JobRecord:
     """One job. ``state`` is queued, running, done, failed or cancelled; ``share`` in [0, 1] or None if unknown;
-    ``files``: what it wrote to the data folder, as names below it; times in seconds since 1970."""
+    ``files``: what it wrote to the data folder, as names below it; ``who`` asked ("" for the owner); ``common``: it is
+    made for all, so that all may see it; times in seconds since 1970, ``began``: when its computation did."""
 
     id: str
     operation: str
@@ -30,6 +33,9 @@ class JobRecord:
     started: float = 0.0
     changed: float = 0.0
     files: list[str] = field(default_factory=list)
+    who: str = ""
+    common: bool = False
+    began: float = 0.0
 
     @property
     def quick(self) -> bool:

@@ -104,5 +104,14 @@
     return none();
   }
 
-  register("attune", { cellClick, headClick, matrix, tokens });
+  // What is made of the prompt stands below the first screen, so the press brings it into view.
+  function showMade(clicks) {
+    const box = byId("made-box");
+    if (!clicks || !box) return none();
+    box.hidden = false;
+    box.scrollIntoView({ block: "center" });
+    return false;
+  }
+
+  register("attune", { cellClick, headClick, matrix, showMade, tokens });
 })();

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analysis import foreign
 from analysis.artefacts import write_whole
+from analysis.asker import LOOKING
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.looking import LOOKING
 from analysis.models.prompts import check_prompt
 from analysis.models.spec import ModelSpec
 

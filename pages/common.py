@@ -97,6 +97,8 @@ def ask_job(
     left = TimeLeft()
 
     def relay(value: dict[str, Any]) -> None:
+        if value.get("waits"):
+            left.wait()
         share = value.get("share") or 0
         bar = (str(round(100 * share)), left.said(share, value.get("text", "")))
         if draw is None:
@@ -126,6 +128,10 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._first = (0.0, 1.0)
+        self._last = 1.0
+
+    def wait(self) -> None:
+        """What is heard until the job begins says nothing of how fast it is."""
         self._last = 1.0
 
     def said(self, share: float, text: str) -> str:

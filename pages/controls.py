@@ -32,7 +32,7 @@ _RANK: Table = {"rank": "rank", "ranks": "rank"}
 _FEATURE = _MODEL | nothing("contrast", "features", "feature", "layer", "head") | {"rotary": "rotary"}
 _OPTIONS: Table = {o.name: option_control(o.name) for kind in CONTRAST_KINDS.values() for o in kind.options}
 _CONTRAST = _FEATURE | _OPTIONS | {
-    "kind": "kind", "n_examples": "examples", "seed": "contrast-seed", "options": None,
+    "kind": "kind", "n_examples": "examples", "seed": "contrast-seed", "options": None, "name": "contrast-name",
 }  # fmt: skip
 _SWAP = _HEAD | _RANK | {"a": "swap-a", "b": "swap-b", "swap": "swap-b", "feature": "active"}
 
@@ -100,16 +100,22 @@ CONTROLS: dict[str, Table] = {
     "WritingSources": _HEAD | _TARGET,
     "EstimateFalls": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
+    "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},
     "PlaceOnMap": _HEAD | nothing("held_out", "map"),
     "PreviewContrast": _CONTRAST,
+    "CheckContrast": _CONTRAST | nothing("copied"),
+    "MakeContrast": _HEAD,
     "FitContrast": _FEATURE | nothing("permutations"),
     "FeatureStatus": _FEATURE,
     "FeatureScores": _FEATURE,
     "Evidence": _FEATURE | _RANK | {"centred": "centred"},
     "Overlap": _FEATURE,
+    "PatchSubspace": _FEATURE | _RANK | {
+        "side": "patch-side", "centred": "centred", "examples_count": None, "draws": None,
+    },
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
     "SteeredHeads": _MODEL | _STEERED,
     "SteeredAttention": _HEAD | _STEERED,

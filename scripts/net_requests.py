@@ -84,6 +84,7 @@ NO_REQUEST: dict[str, str] = {
 """Operations without a request, each with its reason."""
 
 FERRY = "The ferry passed Marlow Quay, Tern Rock and Alder Point. On its way home it passed Marlow Quay, Tern"
+GAVE = "When Mary and John went to the store, John gave a drink to"
 THING = "My favourite thing in the world is the"
 SURGEON = "The surgeon washed her hands, and on Monday they flew to Paris for dinner."
 MOVES = [19, 18, 26, 34, 44, 20, 42, 29, 12, 45, 33, 11, 13, 52, 60, 40, 3]
@@ -99,6 +100,8 @@ LINES = {"kind": "jsonl", "options": {"text": "\n".join(map(json.dumps, _ROWS))}
 
 HEAD = {"text": FERRY, "layer": 18, "head": 6}
 HELD_OUT = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 24}
+CAPITAL = {"text": "The capital of France is", "other": "The capital of Spain is", "what": "query", "at": 4}
+PATCHED = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 20, "draws": 5}
 NEURON = {"layer": 25, "vector": "down", "neuron": 1318}
 REGION = {"fit": "block-10", "region": 215}
 STEER = {"fit": "block-10", "regions": [{"region": 215, "strength": 0.6, "factors": [0.5, 0, 0, 0, 0, 0, 0, 0]}]}
@@ -166,6 +169,12 @@ PROMPTS = (
     ),
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
+    Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
+    Request("falls with queries of another prompt", "PatchParts", CAPITAL),
+    Request("falls with outputs of another prompt", "PatchParts", CAPITAL | {"what": "output", "at": -1}),
+    Request(
+        "a patch from a longer prompt", "PatchParts", CAPITAL | {"other": "The capital of old Spain is"}, refused=True
+    ),
     Request("falls to first order", "EstimateFalls", {"text": FERRY, "query": 28}),
     Request("heads of a token over itself", "WritingHeads", {"text": FERRY, "token": 7, "against": 7}, refused=True),
     Request("alignment", "Alignment", HEAD | {"feature": INDUCTION, "rank": 4}, after=("fit of induction",)),
@@ -200,6 +209,13 @@ CONTRASTS = (
         for kind in ("induction", "order", "lexical", "category", "previous", "template")
     ),
     Request("preview of own lines", "PreviewContrast", {"contrast": LINES}),
+    Request("check of a template", "CheckContrast", {"contrast": {"kind": "template"}, "layer": 18, "head": 6}),
+    Request(
+        "contrast of a prompt",
+        "MakeContrast",
+        {"text": GAVE, "layer": 24, "head": 4, "query": 13, "key": 1},
+    ),
+    Request("contrast of a first token", "MakeContrast", {"text": GAVE, "query": 13, "key": 0}, refused=True),
     Request("fit of induction", "FitContrast", {"contrast": INDUCTION}),
     Request("fit of previous", "FitContrast", {"contrast": PREVIOUS}),
     Request("fit before rotation", "FitContrast", {"contrast": INDUCTION, "rotary": "pre", "permutations": 2}),
@@ -221,6 +237,8 @@ CONTRASTS = (
         after=("fit of induction", "fit of previous"),
     ),
     Request("held-out test", "HeldOut", HELD_OUT, after=("fit of induction",)),
+    Request("patched subspace", "PatchSubspace", PATCHED, after=("fit of induction",)),
+    Request("patched keys", "PatchSubspace", PATCHED | {"side": "key", "rank": 3}, after=("fit of induction",)),
     Request("toy", "TrainToy", {"n1": 1, "n2": 2, "d_head": 4}),
     Request("invariants", "Invariants"),
     Request("toy kept", "KeptToy"),

@@ -18,8 +18,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from analysis.answer import from_wire
+from analysis.asker import LOOKING, WHO
 from analysis.engine import protocol
-from analysis.engine.jobs import read_book, row_of
+from analysis.engine.jobs import read_book, rows_for
 from analysis.engine.keys import hash_of
 from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation, rebuild
@@ -28,7 +29,6 @@ from analysis.engine.store import ResultStore
 from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError
 from analysis.home import folder, home
-from analysis.looking import LOOKING
 from analysis.status import JobRow, WorkerStatus
 from analysis.view_ref import QuestionRef
 
@@ -144,7 +144,7 @@ class Client:
                 if message["type"] == "progress":
                     if "line" in message["value"]:
                         yield message["value"]["line"]
-                elif message["type"] != "started":
+                elif message["type"] not in ("started", "waits"):
                     result = self._end(message, arrays)
                     if operation.answer is not None:
                         self.remember(operation, result)
@@ -166,6 +166,7 @@ class Client:
             "widget": widget,
             "link": link,
             "looking": LOOKING.get(),
+            "who": WHO.get(),
         }
 
     def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Message | None:
@@ -182,6 +183,10 @@ class Client:
                     if not began:
                         return None
                     raise WorkerGone(self._why_gone(address)) from error
+                if message["type"] == "waits":
+                    if on_progress is not None:
+                        on_progress({"waits": True, **message["value"]})
+                    continue
                 began = True
                 if message["type"] == "progress":
                     if message["value"].get("wrote"):  # a job that makes several things has made one of them
@@ -219,12 +224,11 @@ class Client:
         return bool(self._control({"type": "end part", "token": token, "part": part}).get("found"))
 
     def jobs(self) -> list[JobRow]:
-        """The recent jobs, newest first; from the book on disk while there is no worker."""
+        """The recent jobs that the asker may see, newest first; from the book on disk while there is no worker."""
         try:
             return [JobRow(**row) for row in self._control({"type": "jobs"}, patience=0.3)["jobs"]]
         except WorkerGone:
-            rows = [row_of(record) for record in read_book(self.home / "jobs.json")]
-            return sorted(rows, key=lambda row: -row.started)
+            return rows_for(read_book(self.home / "jobs.json"), WHO.get())
 
     def status(self) -> WorkerStatus:
         """What the worker is doing and which models it holds; only a phase while there is none."""
@@ -236,7 +240,7 @@ class Client:
     def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
         connection, address = self._connect(patience)
         try:
-            protocol.send(connection, message)
+            protocol.send(connection, {**message, "who": WHO.get()})
             return protocol.receive(connection)[0]
         except (EOFError, OSError) as error:
             raise WorkerGone(self._why_gone(address)) from error

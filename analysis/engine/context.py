@@ -15,6 +15,7 @@ from analysis.engine.question import Question, Result
 from analysis.engine.residents import Load, Residents
 from analysis.engine.store import ResultStore
 from analysis.models.spec import ModelSpec
+from analysis.quota import check_room
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
@@ -87,6 +88,8 @@ class Context:
         found = self.store.get(key)
         if found is not None:
             return found
+        if operation.writes:
+            check_room()
         result = operation.result(self)
         manifest = {"operation": type(operation).__name__, "settings": operation.to_params()}
         self.store.put(key, result, manifest)

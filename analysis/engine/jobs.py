@@ -12,10 +12,12 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from analysis.asker import may_see
 from analysis.home import home
 from analysis.status import JobRecord, JobRow
 
@@ -27,6 +29,12 @@ ENDED = ("done", "failed", "cancelled")
 def row_of(record: JobRecord) -> JobRow:
     """The record as it is shown."""
     return JobRow(**asdict(record), gone=any(not (home() / str(name)).is_file() for name in record.files))
+
+
+def rows_for(records: Iterable[JobRecord], who: str) -> list[JobRow]:
+    """The records that ``who`` may see, as they are shown, newest first."""
+    seen = [row_of(r) for r in records if r.common or may_see(who, r.who)]
+    return sorted(seen, key=lambda row: -row.started)
 
 
 class JobBook:
@@ -71,10 +79,14 @@ class JobBook:
             if "state" in changes or record.changed - self._written > 0.5:
                 self._write()
 
-    def listing(self) -> list[JobRow]:
-        """All records, newest first."""
+    def listing(self, who: str = "") -> list[JobRow]:
+        """The records that ``who`` may see, newest first."""
+        return rows_for(self.records(), who)
+
+    def records(self) -> list[JobRecord]:
+        """All records, as they are now."""
         with self._lock:
-            return [row_of(r) for r in sorted(self._records.values(), key=lambda r: -r.started)]
+            return list(self._records.values())
 
     def _write(self) -> None:
         """Rewrite the file. A full disk costs the tray its memory, not the worker its life."""

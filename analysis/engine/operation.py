@@ -48,12 +48,13 @@ class Operation(Generic[A]):
     the compute thread).
     ``title`` is what the job tray shows. ``reread``: a model whose files were saved over is read again first.
     ``writes``: it changes something in the data folder besides the result store, so it is run only when somebody wants
-    just that.
+    just that. ``common``: its job is made for all who use the model, so all may see it; its asker may end it.
     """
 
     kind: ClassVar[Kind] = "live"
     reread: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    common: ClassVar[bool] = False
     title: ClassVar[str] = ""
     answer: ClassVar[type | None] = None
 

@@ -42,6 +42,7 @@ class Question(Protocol):
 
     kind: ClassVar[Kind]
     reread: ClassVar[bool]
+    writes: ClassVar[bool]
 
     def to_params(self) -> dict[str, Any]: ...
 

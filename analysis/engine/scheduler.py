@@ -14,11 +14,14 @@ import contextvars
 import logging
 import math
 import threading
+import time
 import uuid
-from collections import deque
+from collections import Counter, deque
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from analysis.asker import ONLY_LOOKING, may_see
 from analysis.disk import FULL, full_disk
 from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook
@@ -30,15 +33,18 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
+from analysis.engine.turns import in_rounds, one_each, waits, why_full
 from analysis.errors import Cancelled, UserError
-from analysis.looking import ONLY_LOOKING
-from analysis.status import FROM_STORE, JobRecord
+from analysis.status import FROM_STORE, OF_OTHERS, JobRecord
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
-LIMITS = {"live": 64, "stream": 16, "job": 32}
 TOGETHER = 8
 """Streams that take turns; further ones wait. Each keeps what the model holds of its text."""
+REMEMBERED = 1_000
+"""People of whom it is known when they last had a job begun."""
+PATIENCE = 5.0
+"""Seconds that live questions without end may keep a job from its beginning."""
 
 
 class TaskContext(Context):
@@ -83,14 +89,18 @@ class Scheduler:
         self._threads = Threads()
         self._streams: list[Task] = []  # those that take turns
         self._first: set[Task] = set()  # of them, those that a job waits for
-        self.busy = ""
+        self._last: dict[str, int] = {}  # by asker: the number of the last job that was begun for that one
+        self._jobs_since = 0.0  # when the next job could have begun, if nothing else were asked
+        self.at: Task | None = None
 
     def submit(
-        self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str, *, looking: bool = False
-    ) -> None:
+        self, operation: Operation, token: str, emit: Emit, slot: Slot | None, link: str, *, looking: bool = False,
+        who: str = "",
+    ) -> None:  # fmt: skip
         """Enter a request under a unique token; ``emit`` gets its messages, from whichever thread has them.
 
         ``looking``: for somebody who may only look. Raises UserError for what would start, load or write something.
+        ``who``: the browser that asks; "" for the owner.
         """
         session = slot[0] if slot else ""
         if looking:
@@ -101,23 +111,24 @@ class Scheduler:
             return
         job = operation.kind == "job"
         if job:
-            self.book.add(JobRecord(token, type(operation).__name__, operation.describe(), link, session))
+            record = JobRecord(token, type(operation).__name__, operation.describe(), link, session)
+            self.book.add(replace(record, who=who, common=operation.common))
             found = Context(self.residents, self.store, self.memory).stored(operation)
             if found is not None:
                 self.book.change(token, state="done", share=1.0, text=FROM_STORE, files=list(found.files))
                 emit({"type": "result", "cached": True, "stored": True}, found)
                 return
         key = hash_of([type(operation).__name__, operation.to_params(), token if operation.kind == "stream" else ""])
-        subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None)
+        subscriber = Subscriber(emit, slot if slot and slot[1] and not job else None, who)
         with self._ready:
             task = self._tasks.get(key)
             if task is None or task.cancel.is_set():
-                task = self._enqueue(Task(operation, key), token, subscriber)
+                task = self._enqueue(Task(operation, key, who or session), token, subscriber)
             else:
                 task.subscribers[token] = subscriber
                 self._replace_older(subscriber)
             if task.started:
-                self.book.change(token, state="running")
+                self.book.change(token, state="running", began=time.time())
         if task.started:
             emit({"type": "started"}, None)
 
@@ -134,17 +145,31 @@ class Scheduler:
 
     def _enqueue(self, task: Task, token: str, subscriber: Subscriber) -> Task:
         self._replace_older(subscriber)
-        queue = self._queues[task.operation.kind]
-        if len(queue) >= LIMITS[task.operation.kind]:
-            self.book.change(token, state="failed", reason="The queue is full.")
-            text = "The model is busy: its queue is full. Wait until something has ended and try again."
+        kind = task.operation.kind
+        queue = self._queues[kind]
+        text = why_full(kind, queue, subscriber.who)
+        if text:
+            self.book.change(token, state="failed", reason=text)
             subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
             return task
+        if kind == "job" and not queue:
+            self._jobs_since = time.monotonic()
         self._tasks[task.key] = task
         task.subscribers[token] = subscriber
         queue.append(task)
+        self._tell_waits()
         self._ready.notify()
         return task
+
+    def _tell_waits(self) -> None:
+        """Say to those whose jobs wait how many come first, and about how long they take."""
+        order = one_each(list(self._queues["job"]), self._last)
+        tokens = [list(task.subscribers) for task in order]
+        said = waits(self.book.records(), [own[0] for own in tokens if own])
+        for task, own in zip(order, tokens, strict=True):
+            for token in own:
+                self.book.change(token, text=said[own[0]])
+            task.emit({"type": "waits", "value": {"text": said[own[0]]} if own else {}})
 
     def _replace_older(self, newest: Subscriber) -> None:
         if newest.slot is None:
@@ -166,25 +191,28 @@ class Scheduler:
             if task in queue:
                 queue.remove(task)
                 self._tasks.pop(task.key, None)
+                self._tell_waits()
 
-    def leave(self, token: str, reason: str = "cancelled") -> bool:
-        """A subscriber goes: cancelled by its user, or its connection was lost. True if it was there."""
+    def leave(self, token: str, reason: str = "cancelled", who: str = "") -> bool:
+        """A subscriber goes: cancelled by ``who``, or its connection was lost. True if it was there and may be."""
         with self._ready:
             for task in list(self._tasks.values()):
-                subscriber = task.subscribers.pop(token, None)
-                if subscriber is None:
+                subscriber = task.subscribers.get(token)
+                if subscriber is None or not may_see(who, subscriber.who):
                     continue
+                del task.subscribers[token]
                 self.book.change(token, state="cancelled", reason=reason)
                 self._abandon(task)
                 subscriber.emit({"type": "cancelled"}, None)
                 return True
         return False
 
-    def end_part(self, token: str, part: str) -> bool:
+    def end_part(self, token: str, part: str, who: str = "") -> bool:
         """A subscriber wants no more of one part of a stream; the others go on. True if the stream was there."""
         with self._ready:
             for task in self._tasks.values():
-                if token in task.subscribers and task.operation.kind == "stream":
+                subscriber = task.subscribers.get(token)
+                if subscriber and may_see(who, subscriber.who) and task.operation.kind == "stream":
                     task.ended.add(part)
                     return True
         return False
@@ -198,13 +226,38 @@ class Scheduler:
                 only_live = bool(self._queues["live"]) and not self._streams
             if only_live:
                 self._serve_live()
-                continue
-            self._serve()
-            with self._ready:
-                above = self._queues["live"] or self._joining() is not None
-                task = self._queues["job"].popleft() if self._queues["job"] and not above else None
+            else:
+                self._serve()
+            task = self._next_job()
             if task is not None:
                 self._run(task)
+
+    def _next_job(self) -> Task | None:
+        """The job whose turn it is, taken from the queue; None while anything above it waits, but not for ever."""
+        with self._ready:
+            jobs = self._queues["job"]
+            late = time.monotonic() - self._jobs_since > PATIENCE
+            if not jobs or (not late and (self._queues["live"] or self._joining() is not None)):
+                return None
+            task = one_each(list(jobs), self._last)[0]
+            jobs.remove(task)
+            self._last[task.asker] = max(self._last.values(), default=0) + 1
+            if len(self._last) > REMEMBERED:
+                del self._last[min(self._last, key=self._last.__getitem__)]
+            return task
+
+    @property
+    def busy(self) -> str:
+        """What is computed; "" for nothing."""
+        return self.at.title if self.at is not None else ""
+
+    def busy_for(self, who: str) -> str:
+        """What is computed, in words for one who may not see what others ask."""
+        task = self.at
+        if task is None:
+            return ""
+        mine = any(may_see(who, s.who) for s in list(task.subscribers.values()))
+        return task.title if not who or mine or task.operation.common else OF_OTHERS
 
     def waiting(self) -> tuple[int, int, int]:
         """How many live questions, streams and jobs wait."""
@@ -241,7 +294,7 @@ class Scheduler:
     def _serve_live(self) -> None:
         # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good.
         with self._ready:
-            waiting = [task for task in self._queues["live"] if self._may_run(task)]
+            waiting = in_rounds(task for task in self._queues["live"] if self._may_run(task))
         for task in waiting:
             with self._ready:
                 if task not in self._queues["live"]:
@@ -263,17 +316,17 @@ class Scheduler:
             self._take_turn(task)
 
     def _take_turn(self, task: Task) -> None:
-        outer, self.busy = self.busy, task.title
+        outer, self.at = self.at, task
         assert task.strand is not None
         if task.strand.go_on():
             self._streams.remove(task)
-        self.busy = outer
+        self.at = outer
 
     def _joining(self) -> Task | None:
         """The next stream that may take part. One whose model would be one too many waits, and all behind it."""
         if len(self._streams) >= TOGETHER:
             return None
-        for task in self._queues["stream"]:
+        for task in in_rounds(self._queues["stream"], Counter(t.asker for t in self._streams)):
             if self._may_run(task):
                 models = {getattr(t.operation, "model", None) for t in (*self._streams, task)} - {None}
                 return task if len(models) <= max(1, self.residents.limit) else None
@@ -286,11 +339,15 @@ class Scheduler:
         with self._ready:
             task.started = True
             for token in task.subscribers:
-                self.book.change(token, state="running")
-        before, self.busy = self.busy, task.title
+                self.book.change(token, state="running", text="", began=time.time())
+            if task.operation.kind == "job":
+                self._tell_waits()
+        before, self.at = self.at, task
         task.emit({"type": "started"})
         message, result = self._answer(task.operation, TaskContext(self, task), task)
-        self.busy = before
+        self.at = before
+        if task.operation.kind == "job":
+            self._jobs_since = time.monotonic()
         changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
         if message["type"] == "result":
             changes = {"state": "done", "share": 1.0, "files": list(result.files) if result is not None else []}
@@ -301,6 +358,8 @@ class Scheduler:
                 del self._tasks[task.key]
             for token in task.subscribers:
                 self.book.change(token, **changes)
+            if task.operation.kind == "job":
+                self._tell_waits()
         task.emit(message, result)
 
     def _answer(

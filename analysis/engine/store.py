@@ -25,6 +25,7 @@ from safetensors.numpy import load, save_file
 
 from analysis.engine.question import Result
 from analysis.home import folder, home
+from analysis.quota import room_for_results
 
 log = logging.getLogger(__name__)
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -141,7 +142,8 @@ class ResultStore:
             return None
 
     def prune(self, keep: str = "") -> None:
-        """Drop the results unused for longest until the store is within its limit, and what dead writers left.
+        """Drop the results unused for longest until the store is within its limit and the quota of the data folder, and
+        what dead writers left.
 
         The result ``keep`` stays even if it is larger than the limit: someone is about to read it.
         """
@@ -156,8 +158,9 @@ class ResultStore:
             except OSError:
                 continue
         total = sum(size for _, size, _ in entries)
+        limit = room_for_results(self.limit)
         for _, size, path in sorted(entries):
-            if total <= self.limit:
+            if total <= limit:
                 break
             if path.name == keep:
                 continue

@@ -17,17 +17,18 @@ Slot = tuple[str, str]
 
 @dataclass(frozen=True)
 class Subscriber:
-    """One who waits for a task: where its messages go, and the slot of its widget."""
+    """One who waits for a task: where its messages go, the slot of its widget, and who it is ("" for the owner)."""
 
     emit: Emit
     slot: Slot | None
+    who: str = ""
 
 
 class Task:
-    """One computation and those who wait for it (by token)."""
+    """One computation and those who wait for it (by token). ``asker``: whose turn it takes, the first one's of them."""
 
-    def __init__(self, operation: Operation, key: str) -> None:
-        self.operation, self.key, self.title = operation, key, operation.describe()
+    def __init__(self, operation: Operation, key: str, asker: str = "") -> None:
+        self.operation, self.key, self.title, self.asker = operation, key, operation.describe(), asker
         self.subscribers: dict[str, Subscriber] = {}
         self.cancel = threading.Event()
         self.ended: set[str] = set()

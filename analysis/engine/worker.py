@@ -136,9 +136,8 @@ class Server:
         try:
             operation = rebuild(str(message["operation"]), dict(message["params"]))
             slot = (str(message.get("session", "")), str(message.get("widget", "")))
-            self.scheduler.submit(
-                operation, token, emit, slot, str(message.get("link", "")), looking=message.get("looking") is True
-            )
+            link, looking = str(message.get("link", "")), message.get("looking") is True
+            self.scheduler.submit(operation, token, emit, slot, link, looking=looking, who=who_of(message))
         except UserError as error:
             emit({"type": "error", "kind": "user", "text": error.message, "field": error.field}, None)
         except Exception as error:
@@ -147,17 +146,23 @@ class Server:
     def _control(self, message: dict[str, Any]) -> dict[str, Any]:
         token = str(message.get("token"))
         if message.get("type") == "cancel":
-            return {"type": "ok", "found": self.scheduler.leave(token, "cancelled")}
+            return {"type": "ok", "found": self.scheduler.leave(token, "cancelled", who_of(message))}
         if message.get("type") == "end part":
-            return {"type": "ok", "found": self.scheduler.end_part(token, str(message.get("part")))}
+            return {"type": "ok", "found": self.scheduler.end_part(token, str(message.get("part")), who_of(message))}
         if message.get("type") == "jobs":
-            return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing())}
+            return {"type": "ok", "jobs": plain_of(self.scheduler.book.listing(who_of(message)))}
         if message.get("type") == "status":
             models = self.scheduler.residents.listing()
             waiting = self.scheduler.waiting()
-            status = WorkerStatus(self.starting, os.getpid(), self.scheduler.busy, *models, waiting, _gpu_bytes())
+            busy = self.scheduler.busy_for(who_of(message))
+            status = WorkerStatus(self.starting, os.getpid(), busy, *models, waiting, _gpu_bytes())
             return {"type": "ok", "status": plain_of(status)}
         return {"type": "error", "kind": "user", "text": "The worker does not know this message.", "field": None}
+
+
+def who_of(message: dict[str, Any]) -> str:
+    """Who sends a message; "" for the owner."""
+    return str(message.get("who", ""))
 
 
 def _gpu_bytes() -> int:

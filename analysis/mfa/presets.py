@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis import foreign
+from analysis.asker import refuse_change
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.looking import refuse_change
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 
 MAX_PRESETS = 200

@@ -7,19 +7,19 @@ whole passes are run. Between two batches the model is untouched, so that others
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.errors import UserError
 from analysis.models.batch import rows_together
-from analysis.models.caching import agrees
-from analysis.models.hooks import Hook, available_sites, hidden_of, hooked, layout, with_hidden
+from analysis.models.hooks import Hook, available_sites, hooked, layout
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
 from analysis.models.recording import LayerAttention, Tap, tapped
 from analysis.models.sites import Site
 
@@ -28,35 +28,41 @@ Baseline = Literal["zero", "mean"]
 which keeps its own: many models use it to park attention, and its vectors are like no other's."""
 MLP = -1
 """In place of a head's number: the MLP of the block."""
-_TOO_SHORT = "A prompt of one token has no mean over other tokens. Take zero."
 _BATCH_TOKENS = 1024
 _HELD = 256 << 20
 
 
 @dataclass(frozen=True)
 class Ablated:
-    """``head`` of block ``layer`` (:data:`MLP`: its MLP), and the logits (V,) float32 after the last token without
-    it."""
+    """``head`` of block ``layer`` (:data:`MLP`: its MLP), and the logits (V,) float32 after the last token with it
+    changed."""
 
     layer: int
     head: int
     logits: Tensor
 
 
-@dataclass
-class _Plain:
-    """What a plain pass gave: hidden states behind some blocks, means of heads (H, w) and MLPs (D,), logits (V,)."""
+class HeadChange(Protocol):
+    """What is made of the output of one head, in the row of a batch that changes it."""
 
-    behind: dict[int, Any]
-    heads: dict[int, Tensor]
-    mlps: dict[int, Tensor]
-    logits: Tensor
+    def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
+        """Write a head's outputs (T, w) into ``output[row, :, head]``."""
+
+
+class Change(HeadChange, Protocol):
+    """The same of any part."""
+
+    def ready(self, layers: range) -> AbstractContextManager[None]:
+        """Open around the plain pass that is made before parts of ``layers`` are changed, to keep what is needed."""
+
+    def mlp(self, layer: int, rows: Tensor) -> None:
+        """Write an MLP's outputs into ``rows`` (T, D)."""
 
 
 @torch.no_grad()
 def plain_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
     """Logits (V,) float32 after the last token, with nothing taken out."""
-    return _last_logits(loaded, torch.tensor([list(ids)]))[0]
+    return last_logits(loaded, torch.tensor([list(ids)]))[0]
 
 
 def parts_of(loaded: LoadedModel) -> list[tuple[int, int]]:
@@ -79,7 +85,15 @@ def ablations(
     Raises UserError(field="baseline") for a mean over a prompt of one token.
     """
     if baseline == "mean" and len(ids) < 2:
-        raise UserError(_TOO_SHORT, "baseline")
+        raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
+    yield from changes(loaded, ids, parts, TakenOut(loaded, baseline))
+
+
+def changes(
+    loaded: LoadedModel, ids: Sequence[int], parts: Sequence[tuple[int, int]], change: Change
+) -> Iterator[list[Ablated]]:
+    """Yield, batch by batch and block by block, what the model predicts after the last of ``ids`` with each part
+    changed, one at a time."""
     size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
     blocks = layout(loaded).blocks
     element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
@@ -90,45 +104,38 @@ def ablations(
         layers = range(start, min(start + step, len(blocks)))
         if not any(by_layer[layer] for layer in layers):
             continue
-        plain = _plain(loaded, ids, layers)
+        with change.ready(layers), outputs_behind(loaded, [n - 1 for n in layers if n > 0]) as behind:
+            plain = plain_logits(loaded, ids)
         if skips is None:
-            skips = _may_skip(loaded, ids, plain, [layer for layer in layers if layer > 0])
+            later = [layer for layer in layers if layer > 0]
+            middle = later[len(later) // 2] if later else 0
+            skips = bool(later) and may_begin(loaded, ids, plain, middle, behind[middle - 1])
         for layer in layers:
             heads = by_layer[layer]
             for first in range(0, len(heads), size):
-                yield _batch(loaded, ids, layer, heads[first : first + size], baseline, plain, skips)
+                given = behind[layer - 1] if skips and layer > 0 else None
+                yield _batch(loaded, ids, layer, heads[first : first + size], change, given)
 
 
 @torch.no_grad()
 def _batch(
-    loaded: LoadedModel,
-    ids: Sequence[int],
-    layer: int,
-    heads: Sequence[int],
-    baseline: Baseline,
-    plain: _Plain,
-    skips: bool,
+    loaded: LoadedModel, ids: Sequence[int], layer: int, heads: Sequence[int], change: Change, behind: Any
 ) -> list[Ablated]:
-    hooks: dict[Site, Hook] = {}
-    if MLP in heads:
-        hooks[Site(layer, "mlp_output")] = _without_mlp(heads.index(MLP), baseline, plain.mlps.get(layer))
-    behind = plain.behind.get(layer - 1) if skips and layer > 0 else None
-    with (
-        _begun(loaded, layer, behind, len(heads)),
-        hooked(loaded, hooks),
-        tapped(without([(layer, head) for head in heads], baseline, plain.heads)),
-    ):
-        logits = _last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
+    def mlp(x: Tensor) -> Tensor:
+        x = x.clone()
+        change.mlp(layer, x[heads.index(MLP)])
+        return x
+
+    hooks = {Site(layer, "mlp_output"): mlp} if MLP in heads else {}
+    tap = changed_rows([(layer, head) for head in heads], change)
+    with begun(loaded, layer, behind, len(heads)), hooked(loaded, hooks), tapped(tap):
+        logits = last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
     return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
-def without(parts: Sequence[tuple[int, int] | None], baseline: Baseline, means: Mapping[int, Tensor]) -> Tap:
-    """A tap under which row n of a batch goes without the head ``parts[n]`` = (layer, head); rows of None, or of an
-    MLP, are left alone.
-
-    ``means``: what stands there for "mean", by layer: one for all tokens (H, w), or one for each but the first
-    (H, T - 1, w).
-    """
+def changed_rows(parts: Sequence[tuple[int, int] | None], change: HeadChange) -> Tap:
+    """A tap under which row n of a batch has the head ``parts[n]`` = (layer, head) changed; rows of None, or of an MLP,
+    are left alone."""
 
     def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
         mine = [(row, part[1]) for row, part in enumerate(parts) if part is not None and part[0] == record.layer]
@@ -137,122 +144,49 @@ def without(parts: Sequence[tuple[int, int] | None], baseline: Baseline, means: 
         output = output.clone()
         for row, head in mine:
             if head != MLP:
-                _replace(output[row, :, head], baseline, means[record.layer][head] if baseline == "mean" else None)
+                change.head(record, output, row, head)
         return output
 
     return tap
 
 
-def prompt_means(loaded: LoadedModel, ids: Sequence[int], layers: Sequence[int]) -> dict[int, Tensor]:
-    """The means of the heads' outputs over a prompt's tokens, the first aside, (H, w) by layer: what "mean" puts in
-    their place in :func:`ablations`. Raises UserError(field="baseline") for a prompt of one token."""
-    if len(ids) < 2:
-        raise UserError(_TOO_SHORT, "baseline")
-    return _plain(loaded, ids, layers).heads
+class TakenOut:
+    """A :class:`Change`: zero in place of a part, or its mean over the prompt."""
 
+    def __init__(self, loaded: LoadedModel, baseline: Baseline) -> None:
+        self.loaded, self.baseline = loaded, baseline
+        self._heads: dict[int, Tensor] = {}
+        self._mlps: dict[int, Tensor] = {}
 
-def _without_mlp(row: int, baseline: Baseline, mean: Tensor | None) -> Hook:
-    def hook(x: Tensor) -> Tensor:
-        x = x.clone()
-        _replace(x[row], baseline, mean)
-        return x
+    @contextmanager
+    def ready(self, layers: range) -> Iterator[None]:
+        """Means of heads (H, w) and MLPs (D,) of these blocks are kept."""
+        self._heads, self._mlps = {}, {}
+        sites = [n for n in available_sites(self.loaded).get("mlp_output", ()) if n in layers]
 
-    return hook
+        def tap(record: LayerAttention, output: Tensor) -> None:
+            if record.layer in layers:
+                self._heads[record.layer] = output[0, 1:].float().mean(0)
 
+        def mlp(layer: int) -> Hook:
+            def keep(x: Tensor) -> None:
+                self._mlps[layer] = x[0, 1:].float().mean(0)
 
-def _replace(rows: Tensor, baseline: Baseline, mean: Tensor | None) -> None:
-    """Write into rows (T, D)."""
-    if baseline == "zero":
-        rows.zero_()
-    else:
-        assert mean is not None
-        rows[1:] = mean.to(rows)
+            return keep
 
+        with tapped(tap), hooked(self.loaded, {Site(n, "mlp_output"): mlp(n) for n in sites}):
+            yield
 
-@torch.no_grad()
-def _plain(loaded: LoadedModel, ids: Sequence[int], layers: Sequence[int]) -> _Plain:
-    """One pass; what is behind a block is kept for those that stand before one of ``layers``."""
-    plain = _Plain({}, {}, {}, torch.zeros(0))
-    blocks = layout(loaded).blocks
-    mlps = [layer for layer in available_sites(loaded).get("mlp_output", ()) if layer in layers]
+    def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
+        """As of :class:`Change`."""
+        self._replace(output[row, :, head], self._heads[record.layer][head])
 
-    def tap(record: LayerAttention, output: Tensor) -> None:
-        if record.layer in layers:
-            plain.heads[record.layer] = output[0, 1:].float().mean(0)
+    def mlp(self, layer: int, rows: Tensor) -> None:
+        """As of :class:`Change`."""
+        self._replace(rows, self._mlps[layer])
 
-    def mlp(layer: int) -> Hook:
-        def keep(x: Tensor) -> None:
-            plain.mlps[layer] = x[0, 1:].float().mean(0)
-
-        return keep
-
-    def behind(layer: int) -> Any:
-        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-            plain.behind[layer] = output
-
-        return keep
-
-    handles = [blocks[n - 1].register_forward_hook(behind(n - 1)) for n in layers if n > 0]
-    try:
-        with tapped(tap), hooked(loaded, {Site(n, "mlp_output"): mlp(n) for n in mlps}):
-            plain.logits = plain_logits(loaded, ids)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return plain
-
-
-@contextmanager
-def _begun(loaded: LoadedModel, layer: int, behind: Any, rows: int) -> Iterator[None]:
-    """Blocks before ``layer`` do not run: each hands on what the last of them gave, for every row. With None they
-    run."""
-    if behind is None:
-        yield
-        return
-    hidden = hidden_of(behind)
-    given = with_hidden(behind, hidden.expand(rows, *hidden.shape[1:]))
-    idle = layout(loaded).blocks[:layer]
-    # Whoever spreads a model over devices has put a forward of its own on the module.
-    before = [vars(block).get("forward") for block in idle]
-    try:
-        for block in idle:
-            block.forward = lambda *_args, **_kwargs: given
-        yield
-    finally:
-        for block, own in zip(idle, before, strict=True):
-            if own is None:
-                vars(block).pop("forward", None)
-            else:
-                block.forward = own
-
-
-@torch.no_grad()
-def _may_skip(loaded: LoadedModel, ids: Sequence[int], plain: _Plain, layers: Sequence[int]) -> bool:
-    """Whether two rows that begin at a block say what the plain pass said, with nothing taken out."""
-    if not layers:
-        return False
-    layer = layers[len(layers) // 2]
-    rows = 1 if rows_together(loaded) == "alone" else 2
-    try:
-        with _begun(loaded, layer, plain.behind[layer - 1], rows):
-            logits = _last_logits(loaded, torch.tensor([list(ids)]).expand(rows, -1))
-    except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError):
-        return False
-    want = plain.logits.expand_as(logits).double().log_softmax(-1)
-    return agrees(logits.double().log_softmax(-1), want, loaded)
-
-
-def _last_logits(loaded: LoadedModel, ids: Tensor) -> Tensor:
-    """Logits (B, V) float32, on the CPU, after the last token of each row."""
-    loaded.check_ids(ids)
-    loaded.check_length(int(ids.shape[1]))
-    output: Any = loaded.model.get_output_embeddings()
-    # Of the last token alone the unembedding sees rows that do not lie together, for which the product is slow.
-    handle = None if output is None else output.register_forward_pre_hook(lambda _, args: (args[0].contiguous(),))
-    try:
-        logits = loaded.model(ids.to(loaded.device), use_cache=False, logits_to_keep=1).logits
-    finally:
-        if handle is not None:
-            handle.remove()
-    found: Tensor = logits[:, -1].float().cpu()
-    return found
+    def _replace(self, rows: Tensor, mean: Tensor) -> None:
+        if self.baseline == "zero":
+            rows.zero_()
+        else:
+            rows[1:] = mean.to(rows)

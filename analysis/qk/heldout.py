@@ -36,7 +36,8 @@ class _EnoughError(Exception):
 class HeadSamples:
     """n examples of one head: ``queries`` (n, d), ``keys`` a list of (T_i, d), raw attention logits follow from them;
     ``positive`` and ``negative``: positions of the keys in the query's own prompt, ``key_labels`` their labels in that
-    order; ``record`` a layer record for its scaling and caps."""
+    order; ``foreign``: negative keys of the other prompt, (m_i, d); ``record`` a layer record for its scaling and
+    caps."""
 
     queries: Tensor
     keys: list[Tensor]
@@ -45,6 +46,7 @@ class HeadSamples:
     negative: list[list[int]]
     labels: list[str]
     key_labels: list[tuple[str, ...]]
+    foreign: list[Tensor]
     record: LayerAttention
     head: int
 
@@ -62,11 +64,11 @@ def collect(
     rotary: str = "post",
     progress: Progress = silent,
 ) -> HeadSamples:
-    """Queries and keys of one head on examples; keys of a second prompt (lexical negatives) are left out.
+    """Queries and keys of one head on examples; of a second prompt (lexical negatives) only its negative keys.
 
     ``rotary``: as of `fit_contrast`. Raises UserError(field="rotary") as it does.
     """
-    queries, keys, visible, done = [], [], [], 0
+    queries, keys, visible, foreign, done = [], [], [], [], 0
     last: LayerAttention | None = None
     for batch in batches(examples, 0, 0, 512, loaded.tokenizer.pad_token_id or 0):
         chunk = examples[done : done + batch.examples]
@@ -94,6 +96,9 @@ def collect(
             queries.append(q[prompt, head, position].cpu().double())
             keys.append(k[prompt, head // record.group, :length].cpu().double())
             visible.append(mask[prompt, 0, position, :length].cpu())
+            others = [(base + p.prompt, p.position) for p in example.negative if p.prompt != example.query.prompt]
+            rows = [k[other, head // record.group, place].cpu().double() for other, place in others]
+            foreign.append(torch.stack(rows) if rows else keys[-1][:0])
             base += len(example.prompts)
         last, done = record, done + batch.examples
         progress(done / len(examples), f"{done} of {len(examples)} examples")
@@ -118,7 +123,8 @@ def collect(
         )
         for e in examples
     ]
-    return HeadSamples(torch.stack(queries), keys, visible, own, other, [e.label for e in examples], names, slim, head)
+    labels = [e.label for e in examples]
+    return HeadSamples(torch.stack(queries), keys, visible, own, other, labels, names, foreign, slim, head)
 
 
 def swap_table(samples: HeadSamples, subspace: QKSubspace, random_bases: int = 5, seed: int = 0) -> SwapTable:

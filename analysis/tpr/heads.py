@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.ablation import prompt_means, without
+from analysis.models.ablation import TakenOut, changed_rows, plain_logits
 from analysis.models.recording import LayerAttention, tapped
 from analysis.othello.board import Board
 from analysis.othello.squares import NAMES, PLAYABLE, token_of
@@ -47,6 +47,16 @@ class Usual:
     attention: Tensor
     high: Tensor
     outputs: dict[int, Tensor]
+
+
+@dataclass(frozen=True)
+class _OverGames:
+    """In place of a head its mean at each ply over random games, the first move aside, which keeps its own."""
+
+    outputs: dict[int, Tensor]
+
+    def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
+        output[row, 1:, head] = self.outputs[record.layer][1 : output.shape[1], head].to(output)
 
 
 def check_tokens(room: Room) -> None:
@@ -116,13 +126,15 @@ def without_head(
     parts = [(block, head), *other_heads(room, block, head, DRAWS, seed)]
     if len(ids) < 2:
         raise UserError("After one move there is only that move to look at. Play another one.", "ply")
+    change: _OverGames | TakenOut
     if baseline == "games":
-        means = {n: out[1 : len(ids)].transpose(0, 1) for n, out in usual(room, check).outputs.items()}
+        change = _OverGames(usual(room, check).outputs)
     else:
-        means = prompt_means(room.loaded, ids, range(room.layers))
-    place: Literal["zero", "mean"] = "zero" if baseline == "zero" else "mean"
+        change = TakenOut(room.loaded, baseline)
+        with change.ready(range(room.layers)):
+            plain_logits(room.loaded, ids)
     batch = torch.tensor([ids]).expand(1 + len(parts), -1)
-    with tapped(without([None, *parts], place, means)):
+    with tapped(changed_rows([None, *parts], change)):
         streams, logits = read(room.loaded, batch, room.probes.site)
     shares = logits[:, -1, 1:].double().softmax(-1)
     moves = game.moves[: row + 1]

@@ -8,18 +8,20 @@ from dash import dcc, html
 from analysis.fields import Choice, Flag, Text, Whole
 from analysis.qk.answers.features import ContrastPreview
 from analysis.qk.contrasts import CONTRAST_KINDS, TEMPLATE_HELP, ContrastKind, ContrastSpec, Option
-from components.kit.field import number_field
-from components.kit.types import Node
+from components.kit.field import number_field, text_field
+from components.kit.types import Node, Typed
 
 
-def contrast_form(kind: str) -> Node:
-    """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``.
+def contrast_form(kind: str, given: ContrastSpec | None = None) -> Node:
+    """Inputs for one kind of contrast, with its explanation; ids ``{"option": name}``. ``given``: what stands in them,
+    in place of the defaults of the kind.
 
     Numbers have no bounds in the browser: it would send nothing for a number outside them, and the server, which
     checks every one, would not learn what was typed.
     """
     chosen: ContrastKind = CONTRAST_KINDS[kind]
-    rows = [_row(option) for option in chosen.options]
+    values = {} if given is None else given.options
+    rows = [_row(option, values.get(option.name, option.default)) for option in chosen.options]
     help_text = (
         [html.Details([html.Summary("How to write a template"), html.Pre(TEMPLATE_HELP)])] if kind == "template" else []
     )
@@ -37,7 +39,21 @@ def contrast_form(kind: str) -> Node:
             *rows,
             html.Div(
                 [
-                    number_field(ContrastSpec, "n_examples", "examples", "Examples", chosen.default_examples),
+                    text_field(
+                        ContrastSpec,
+                        "name",
+                        "contrast-name",
+                        "Name",
+                        None if given is None else given.name,
+                        placeholder="such as: she finds the woman",
+                    ),
+                    number_field(
+                        ContrastSpec,
+                        "n_examples",
+                        "examples",
+                        "Examples",
+                        chosen.default_examples if given is None else given.n_examples,
+                    ),
                     number_field(ContrastSpec, "seed", "contrast-seed", "Seed"),
                     html.Button("Preview", id="preview-feature", className="attune-button", type="button"),
                     html.Button(
@@ -53,20 +69,18 @@ def contrast_form(kind: str) -> Node:
     )
 
 
-def _row(option: Option) -> Node:
+def _row(option: Option, value: Typed) -> Node:
     name = {"option": option.name}
     field: Node
     if isinstance(option.field, Whole):
-        field = dbc.Input(id=name, type="number", step="any", value=option.default, className="attune-number")
+        field = dbc.Input(id=name, type="number", step="any", value=value, className="attune-number")
     elif isinstance(option.field, Choice):
         choices = list(option.field.options)
-        field = dcc.Dropdown(
-            choices, option.default, id=name, clearable=False, searchable=False, className="attune-pick"
-        )
+        field = dcc.Dropdown(choices, value, id=name, clearable=False, searchable=False, className="attune-pick")
     elif isinstance(option.field, Flag):
-        field = dbc.Switch(id=name, value=bool(option.default))
+        field = dbc.Switch(id=name, value=bool(value))
     else:
-        field = dbc.Textarea(id=name, value=option.default, rows=5, spellCheck=False, className="attune-prompt")
+        field = dbc.Textarea(id=name, value=value, rows=5, spellCheck=False, className="attune-prompt")
     text = isinstance(option.field, Text)
     return html.Div(
         [html.Label(option.field.words), field, html.Span(option.help, className="attune-note")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from components.kit.card import Card, Panel
 from components.qk.evidence_figures import SWAP_HEIGHT
+from components.qk.patch_view import HEIGHT as PATCH_HEIGHT
 from pages.cards import card_callbacks
 
 PROMPT = Panel("prompt-panel", "Prompt")
@@ -20,7 +21,9 @@ DIRECTIONS = Card("directions", "Share of the mean logit gap, by singular pair",
 MAP = Card("map", "Queries and keys in the subspace", 460, start="Fit the feature first")
 BY_RANK = Card("by-rank", "Swapping keys", SWAP_HEIGHT, start="Fit the feature, then test it")
 ALIGNMENT = Card("alignment", "This feature's part of every logit", 460, start="Fit the feature first")
+PATCH = Card("patch", "Is it this subspace that carries it?", PATCH_HEIGHT, start="Press “Patch it”")
+PATCH_RANKS = Card("patch-ranks", "How many of its dimensions carry it", PATCH_HEIGHT, start="Press “Patch it”")
 OVERLAP = Card("overlap", "How far the features coincide on this head", 460, start="Fit a feature first")
 
 # The two that the browser draws take the template of the other theme there, without a megabyte of cells.
-card_callbacks(GRID, BARS, SWAP, PREDICTION, SPECTRUM, DIRECTIONS, MAP, BY_RANK, OVERLAP)
+card_callbacks(GRID, BARS, SWAP, PREDICTION, SPECTRUM, DIRECTIONS, MAP, BY_RANK, PATCH, PATCH_RANKS, OVERLAP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from functools import partial
 
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, html, no_update, set_props
@@ -28,28 +29,34 @@ from pages.presses import Press, press, queue_callbacks, settle
     Output("contrast-form", "children"),
     Input("kind", "value"),
     Input("define", "n_clicks"),
+    Input("made", "data"),
     State("contrast-form", "children"),
     prevent_initial_call=True,
 )
-def open_form(kind: str, _clicks: int, form: Node) -> Node:
-    """The form of a kind of contrast; what was typed into it stays when it is closed and opened again."""
+def open_form(kind: str, _clicks: int, made: Json, form: Node) -> Node:
+    """The form of a kind of contrast; what was typed into it stays when it is closed and opened again. What was made of
+    the prompt comes into it."""
+    if made and "made.data" in ctx.triggered_prop_ids:
+        return contrast_form("template", ContrastSpec.from_dict(made["contrast"]))
     return no_update if ctx.triggered_id == "define" and form else contrast_form(kind)
 
 
-# The button opens and closes it, at once; another kind opens it.
+# The button opens and closes it, at once; another kind opens it, and so does what was made of the prompt.
 clientside_callback(
-    "(clicks, kind, open) => dash_clientside.callback_context.triggered.some((t) => t.prop_id === 'kind.value')"
+    "(clicks, kind, made, open) => dash_clientside.callback_context.triggered.some("
+    "(t) => ['kind.value', 'made.data'].includes(t.prop_id))"
     " ? true : dash_clientside.attune.toggle('form-panel', clicks, open)",
     Output("form-panel", "is_open"),
     Input("define", "n_clicks"),
     Input("kind", "value"),
+    Input("made", "data"),
     State("form-panel", "is_open"),
     prevent_initial_call=True,
 )
 
 
 def contrast_of(
-    kind: str, examples: Typed, seed: Typed, values: list[Typed], ids: list[dict[str, str]]
+    kind: str, examples: Typed, seed: Typed, values: list[Typed], ids: list[dict[str, str]], name: Typed = ""
 ) -> ContrastSpec:
     """The contrast that the form describes. Raises UserError."""
     options = {i["option"]: v for i, v in zip(ids, values, strict=True)}
@@ -58,7 +65,7 @@ def contrast_of(
         raise empty_number("The number of examples", wanted, "n_examples")
     if is_empty(seed):
         raise empty_number("The seed", f"a whole number from 0 to {MAX_SEED:,}", "seed")
-    return ContrastSpec(kind, examples, seed, options)
+    return ContrastSpec(kind, examples, seed, options, str(name or ""))
 
 
 @callback(
@@ -71,6 +78,7 @@ def contrast_of(
     State("kind", "value"),
     State("examples", "value"),
     State("contrast-seed", "value"),
+    State("contrast-name", "value"),
     State({"option": ALL}, "value"),
     State({"option": ALL}, "id"),
     State("features", "data"),
@@ -84,6 +92,7 @@ def add_feature(
     kind: str,
     examples: Typed,
     seed: Typed,
+    name: Typed,
     values: list[Typed],
     ids: list[dict[str, str]],
     features: Json,
@@ -94,7 +103,7 @@ def add_feature(
     if not ctx.triggered or not ctx.triggered[0]["value"]:
         raise PreventUpdate
     try:
-        contrast = contrast_of(kind, examples, seed, values, ids)
+        contrast = contrast_of(kind, examples, seed, values, ids, name)
     except UserError as error:
         return no_update, refusal(error, PreviewContrast), no_update, no_update
     known = list(features or [])
@@ -186,14 +195,16 @@ queue_callbacks("features")
     Input("reading", "data"),
     Input("fit-error", "children"),
     Input("files-opened", "data"),
+    Input("just-fitted", "data"),
     State("fitted", "data"),
     State("active", "value"),
     State("model", "data"),
 )
 def show_features(
-    features: Json, question: Json, _fit: Node, _opened: Json, fitted: Json, active: int | None, model: Json
+    features: Json, question: Json, _fit: Node, _opened: Json, just: Json, fitted: Json, active: int | None, model: Json
 ) -> tuple[Node, Json, list[Json], int, str]:
-    """The list with what is fitted; asked anew when a fit ends and when the model is there."""
+    """The list with what is fitted; asked anew when a fit ends and when the model is there. A feature that was just
+    fitted becomes the active one, once it stands in the list."""
     chosen = features_of(features)
     flags = bundled = (False,) * len(chosen)
     if question:
@@ -202,9 +213,11 @@ def show_features(
     stands = ["comes fitted with Attune" if b else "fitted" if f else "" for f, b in zip(flags, bundled, strict=True)]
     chips = [_chip(i, f, said) for i, (f, said) in enumerate(zip(chosen, stands, strict=True))]
     options = [{"label": f"{i + 1} {feature_name(f)}", "value": i} for i, f in enumerate(chosen)]
-    state = {"flags": flags, "turn": fitted["turn"] + 1}
+    state = {"flags": flags, "turn": fitted["turn"] + 1, "just": fitted.get("just")}
     empty = html.Span("No features yet. Define one.", className="attune-note")
     place = active if active is not None and active < len(chosen) else 0
+    if just and just["turn"] != state["just"] and just["feature"] in (features or []):
+        place, state["just"] = features.index(just["feature"]), just["turn"]
     return chips or empty, state, options, place, text_of(features)
 
 
@@ -248,8 +261,10 @@ def active_contrast(features: Json, active: int | None, model: Json) -> Json:
 @callback(
     Output("fit-error", "children"),
     Output("score", "value", allow_duplicate=True),
+    Output("just-fitted", "data"),
     Input("fit", "n_clicks"),
     State("features", "data"),
+    State("fitted", "data"),
     State("active", "value"),
     State("rotary", "value"),
     State("model", "data"),
@@ -267,26 +282,31 @@ def fit_features(
     set_progress: Relay,
     clicks: int | None,
     features: Json,
+    fitted: Json,
     active: int | None,
     rotary: str,
     model: Json,
     session: str,
     address: str,
-) -> tuple[Node, str]:
-    """Fit what is not fitted yet, one job each; fits come from the store when they are there."""
+) -> tuple[Node, str, Json]:
+    """Fit what is not fitted yet, one job each; fits come from the store when they are there. The last of those that
+    were not fitted before becomes the active feature."""
     if not clicks:
-        return no_update, no_update
+        return no_update, no_update, no_update
     chosen = features_of(features)
     if not chosen:
-        return user_error("There is no feature to fit. Define one first."), no_update
+        return user_error("There is no feature to fit. Define one first."), no_update, no_update
     place = active or 0
+    if rotary == "post":
+        place = next((i for i in range(len(chosen) - 1, -1, -1) if not any(fitted["flags"][i : i + 1])), place)
+    just = {"feature": features[place], "turn": time.time_ns()}
     if rotary == "pre":
         chosen = chosen[place : place + 1]
     still: tuple[int, ...] = ()
     for contrast in chosen:
         reply, panel = ask_job(partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address)
         if reply is None:
-            return panel, no_update
+            return panel, no_update, no_update
         still = reply.answer.still_layers
     same = (
         f" Nothing rotates in layers {', '.join(map(str, still))}: their vectors before are those after."
@@ -294,7 +314,11 @@ def fit_features(
         else ""
     )
     names = ", ".join(feature_name(c) for c in chosen)
-    return note(f"Fitted {names} on every head, vectors {rotary}-rotary.{same}"), (
-        # Negative keys in another prompt get no attention to compare, so there the logit gap is the score.
-        f"{'trace' if chosen[place].kind == 'lexical' else 'gap'}:{place}" if rotary == "post" else no_update
+    return (
+        note(f"Fitted {names} on every head, vectors {rotary}-rotary.{same}"),
+        (
+            # Negative keys in another prompt get no attention to compare, so there the logit gap is the score.
+            f"{'trace' if chosen[place].kind == 'lexical' else 'gap'}:{place}" if rotary == "post" else no_update
+        ),
+        just,
     )

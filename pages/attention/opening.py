@@ -16,6 +16,7 @@ from analysis.engine.client import OperationFailed, Reply, Superseded, WorkerGon
 from analysis.errors import Cancelled, UserError
 from analysis.qk.answers.prompt import Reading
 from analysis.qk.answers.token import TokenAblation
+from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FeatureScores
 from analysis.qk.ops.token import EstimateFalls, WritingHeads
 from analysis.view_ref import QuestionRef
@@ -23,7 +24,7 @@ from components.kit.types import Json, Node
 from components.qk.heads import feature_score, prompt_score
 from components.qk.token_heads import TOKEN_SCORES, ablation_score, token_score
 from pages.attention.reading import prompt_of, reading_of
-from pages.attention.state import Head, features_of
+from pages.attention.state import Head
 from pages.common import ask_for, reply_of
 
 
@@ -128,22 +129,19 @@ def ask_token(clicks: list[int | None], question: Json, score: str) -> tuple[int
     State("reading", "data"),
     State("query", "data"),
     State("head", "data"),
-    State("features", "data"),
-    State("active", "value"),
+    State("just-fitted", "data"),
     prevent_initial_call=True,
 )
-def open_after_fit(
-    _fitted: Node, question: Json, query: int | None, head: Json, features: Json, active: int | None
-) -> Json:
+def open_after_fit(_fitted: Node, question: Json, query: int | None, head: Json, just: Json) -> Json:
     """A feature that was just fitted opens its best head, where the open one is the page's own choice."""
-    chosen = features_of(features)
-    if not question or query is None or active is None or active >= len(chosen):
+    if not question or query is None or not just:
         raise PreventUpdate
+    contrast = ContrastSpec.from_dict(just["feature"])
     reading = reading_of(question)
     if query >= len(reading.answer.labels) or Head.of(head) != first_head(reading, query):
         raise PreventUpdate
-    scores, _ = ask_for(lambda: FeatureScores(prompt_of(reading).model, chosen[active]))
-    short = "trace" if chosen[active].kind == "lexical" else "gap"
+    scores, _ = ask_for(lambda: FeatureScores(prompt_of(reading).model, contrast))
+    short = "trace" if contrast.kind == "lexical" else "gap"
     best = [] if scores is None else feature_score(scores.answer, short, "").best
     if not best:
         raise PreventUpdate

@@ -9,14 +9,28 @@ from functools import partial
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from analysis.qk.contrasts import CONTRAST_KINDS
 from components.kit.files import with_files
-from components.kit.names import named, popup, progress
+from components.kit.names import popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
-from pages.attention import answer, features, heads, held, opening, overlap, proof, reading, steered, target
-from pages.attention.cards import FEATURES, GRID, PROMPT, STRIPS
+from pages.attention import (
+    answer,
+    features,
+    heads,
+    held,
+    making,
+    opening,
+    out,
+    overlap,
+    patch,
+    proof,
+    reading,
+    steered,
+    target,
+)
+from pages.attention.cards import GRID, PROMPT, STRIPS
+from pages.attention.panel import features_panel, make_button
 from pages.attention.picture import picture
 from pages.attention.state import PATH, TABS, AttentionState
 from pages.attention.tabs import bars, evidence_tab, map_tab, matrix_tab, overlap_tab, swap_tab
@@ -26,7 +40,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, held, opening, overlap, proof, reading, steered, target)
+CALLBACKS = (answer, features, heads, held, making, opening, out, overlap, patch, proof, reading, steered, target)
 
 
 def layout(**query: str) -> Node:
@@ -50,12 +64,12 @@ def layout(**query: str) -> Node:
                 ],
                 className="attn-first",
             ),
-            _features(state),
+            features_panel(state),
             dbc.Tabs(
                 [
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
-                    dbc.Tab(evidence_tab(), tab_id="evidence", label="Evidence"),
+                    dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab([*steered.steered_tab(), *held.held_row()], tab_id="steered", label="Steered by"),
@@ -94,6 +108,8 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="key", data=state.key),
         dcc.Store(id="features", data=state.features),
         dcc.Store(id="feature-made"),
+        dcc.Store(id="made"),
+        dcc.Store(id="just-fitted"),
         *queue_stores("features"),
         dcc.Store(id="fitted", data={"flags": [], "turn": 0}),
         dcc.Store(id="address-text", data=""),
@@ -171,7 +187,7 @@ def _heads(state: AttentionState) -> Node:
             GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="token-error"),
             html.Div(id="top-heads", className="attune-top"),
-            _taken_out(),
+            out.taken_out(),
         ]
     )
 
@@ -187,28 +203,6 @@ def _asked(name: str, label: str, value: int, usual: str) -> Node:
     )
 
 
-def _taken_out() -> Node:
-    """What takes out each head and MLP; it stands there for that score alone."""
-    return html.Div(
-        [
-            html.Button("Take each out", id="out", className="attune-button attune-primary", type="button"),
-            html.Button("Cancel", id="out-cancel", className="attune-button", type="button", disabled=True),
-            dbc.RadioItems(
-                id="out-baseline",
-                inline=True,
-                value="mean",
-                options=[{"label": "mean", "value": "mean"}, {"label": "zero", "value": "zero"}],
-            ),
-            progress("out-bar", "taking out heads and MLPs"),
-            html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
-            html.Div(id="out-error"),
-        ],
-        id="out-row",
-        className="attune-row",
-        hidden=True,
-    )
-
-
 def _tokens() -> Node:
     return STRIPS.layout(
         html.Div("Which token asks? Hover to preview, click to choose.", className="attune-note attune-offstage"),
@@ -221,68 +215,9 @@ def _tokens() -> Node:
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
         html.Div(OWN, id="head-why", className="attune-note", **{"aria-live": "polite"}),
         html.Div("This is about the previous prompt.", className="attn-previous"),
-        controls=dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"),
+        controls=html.Div(
+            [dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"), make_button()],
+            className="attune-inline",
+        ),
         title_id="tokens-title",
-    )
-
-
-def _features(state: AttentionState) -> Node:
-    kinds = [{"label": k.title, "value": name} for name, k in CONTRAST_KINDS.items()]
-    return FEATURES.layout(
-        html.Div(id="feature-list", className="attune-chips"),
-        html.Div(
-            [
-                html.Div(
-                    dcc.Dropdown(kinds, "induction", id="kind", clearable=False, searchable=False),
-                    className="attune-pick",
-                ),
-                html.Button("Define a feature", id="define", className="attune-button", type="button"),
-                html.Button("Fit", id="fit", className="attune-button attune-primary", type="button"),
-                html.Button("Cancel", id="fit-cancel", className="attune-button", type="button", disabled=True),
-                progress("fit-bar", "fitting the features"),
-                html.Span(id="fit-text", className="attune-note", **{"aria-live": "polite"}),
-            ],
-            className="attune-row",
-        ),
-        html.Div(id="fit-error"),
-        dbc.Collapse(html.Div(id="contrast-form"), id="form-panel", is_open=False),
-        html.Div(
-            [
-                dbc.Label("Active feature", html_for="active"),
-                html.Div(
-                    dcc.Dropdown(id="active", value=state.active, clearable=False, searchable=False),
-                    className="attune-pick",
-                ),
-                dbc.Switch(id="manual-rank", value=state.manual, label="set the rank by hand"),
-                named(
-                    "rank",
-                    dcc.Slider(
-                        0,
-                        64,
-                        1,
-                        value=max(0, state.rank),
-                        id="rank",
-                        marks=None,
-                        disabled=not state.manual,
-                        updatemode="mouseup",
-                    ),
-                    "attune-slider",
-                ),
-                dbc.RadioItems(
-                    id="rotary",
-                    inline=True,
-                    value="post",
-                    options=[
-                        {"label": "after rotary", "value": "post"},
-                        {"label": "before rotary (not additive to the logit)", "value": "pre"},
-                    ],
-                ),
-                dbc.Switch(id="centred", value=False, label="centred"),
-            ],
-            className="attune-row attune-active",
-        ),
-        controls=html.Span(
-            "A contrast of keys that match with keys that do not defines a subspace of every head at once.",
-            className="attune-note",
-        ),
     )

@@ -17,6 +17,8 @@ from pages.attention.cards import (
     MAP,
     MATRIX,
     OVERLAP,
+    PATCH,
+    PATCH_RANKS,
     PREDICTION,
     SPECTRUM,
     SWAP,
@@ -66,7 +68,6 @@ def bars(state: AttentionState) -> list[Node]:
                         {"label": "what it writes", "value": "writes"},
                     ],
                 ),
-                dbc.Switch(id="orthogonalise", value=False, label="orthogonalise"),
             ],
             className="attune-inline",
         ),
@@ -107,6 +108,7 @@ def evidence_tab() -> list[Node]:
     """What supports the active feature on the opened head."""
     return [
         EVIDENCE.layout(html.Div(id="evidence-text", children=empty("Fit a feature to see what supports it."))),
+        html.Div([PATCH.layout(), PATCH_RANKS.layout()], className="attune-two"),
         html.Div(
             [
                 SPECTRUM.layout(),

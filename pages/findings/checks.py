@@ -6,6 +6,7 @@ a question lives as long as its connection; what became of each pin is in the st
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -60,7 +61,8 @@ def start_check(board: str) -> Any:
     item = text_of(data, "item", 64)
     link = f"{PATH}?board={board}" + (f"&item={item}" if item else "")
     arguments = (operation, checking, text_of(data, "session", 64), link)
-    threading.Thread(target=_wait, args=arguments, name=f"check-{board}", daemon=True).start()
+    run = contextvars.copy_context().run  # the job is of the one who pressed
+    threading.Thread(target=run, args=(_wait, *arguments), name=f"check-{board}", daemon=True).start()
     return {"check": vars(checking)}
 
 

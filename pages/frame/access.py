@@ -2,7 +2,8 @@
 
 The token comes in a link once and stays in a cookie, which is signed and not the token itself. A second token lets its
 holder look: pages, boards and kept results, and small questions to models in memory; no job, no text, nothing that
-loads or writes (:mod:`analysis.looking` carries this to whatever works for the request).
+loads or writes (:mod:`analysis.asker` carries this to whatever works for the request). The cookie also tells browsers
+apart, so that each sees and ends its own jobs; the holder of the third token, the owner, those of all.
 Wrong tokens are counted by address, and after some of them even a right one has to wait.
 """
 
@@ -12,6 +13,7 @@ import hashlib
 import hmac
 import html
 import re
+import secrets
 import threading
 import time
 from collections import deque
@@ -20,13 +22,13 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from dash import Dash
-from flask import Response, jsonify, redirect, request
+from flask import Response, g, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from analysis.looking import LOOKING
+from analysis.asker import LOOKING, NOBODY, WHO
 from components.kit.links import local
 
-FULL, LOOK = "full", "look"
+FULL, LOOK, OWNER = "full", "look", "owner"
 OPEN = re.compile(r"/healthz|/share/[\w-]+", re.ASCII)
 """Paths for which no token is asked: a sign of life, and boards whose address is a secret of its own."""
 FORM = "access"
@@ -47,18 +49,26 @@ _WRONG = "This is not the token. Copy it whole from the link that was printed wh
 _OFTEN = "Too many wrong tokens came from this address. Wait a minute, then try again."
 
 
+SCRIPT = "script"
+"""Who asks with a token in a header and no cookie."""
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """The token of those who may do everything, and of those who may look."""
+    """The token of those who may do everything, of those who may look, and of the owner. ``unasked``: all others have
+    come through the login of a proxy, and are not asked for one."""
 
     full: str
     look: str
+    owner: str = ""
+    unasked: bool = False
 
     def role(self, token: str) -> str:
-        """FULL, LOOK or ""; each comparison takes the same time, whatever is compared."""
+        """FULL, LOOK, OWNER or ""; each comparison takes the same time, whatever is compared."""
         given = token.encode("utf-8", "replace")
-        full, look = (hmac.compare_digest(given, kept.encode()) for kept in (self.full, self.look))
-        return FULL if full and self.full else LOOK if look and self.look else ""
+        kept = {FULL: self.full, LOOK: self.look, OWNER: self.owner}
+        same = {role: hmac.compare_digest(given, own.encode()) for role, own in kept.items()}
+        return next((role for role, own in kept.items() if own and same[role]), "")
 
 
 class Attempts:
@@ -96,19 +106,25 @@ class Door:
         # Cookies do not know ports: two apps of one machine have cookies of their own.
         self.cookie = "attune-" + hashlib.sha256(self._secret).hexdigest()[:8]
 
-    def sign(self, role: str) -> str:
-        """The cookie of a role; it is void once the token has changed."""
-        token = self.tokens.full if role == FULL else self.tokens.look
-        return role + "." + hmac.new(self._secret, f"{role}.{token}".encode(), hashlib.sha256).hexdigest()
+    def sign(self, role: str, who: str) -> str:
+        """The cookie of a browser in a role; it is void once the token of the role has changed."""
+        token = {FULL: self.tokens.full, LOOK: self.tokens.look, OWNER: self.tokens.owner}[role]
+        proof = hmac.new(self._secret, f"{role}.{who}.{token}".encode(), hashlib.sha256).hexdigest()
+        return f"{role}.{who}.{proof}"
 
-    def role_of_cookie(self) -> str:
-        """The role that the cookie of this request proves."""
-        kept = request.cookies.get(self.cookie, "").encode("utf-8", "replace")
-        return next((r for r in (FULL, LOOK) if hmac.compare_digest(kept, self.sign(r).encode())), "")
+    def proved(self) -> tuple[str, str]:
+        """The role and the browser that the cookie of this request proves; "", "" for none."""
+        kept = request.cookies.get(self.cookie, "")
+        role, who, *_ = *kept.split("."), "", ""
+        known = role in (FULL, LOOK, OWNER) and re.fullmatch(r"[0-9a-f]{16}", who, re.ASCII) is not None
+        true = self.sign(role if known else LOOK, who if known else "").encode()
+        same = hmac.compare_digest(kept.encode("utf-8", "replace"), true)
+        return (role, who) if known and same else ("", "")
 
     def check(self) -> AnyResponse | None:
         """Before each request: None to let it in."""
         LOOKING.set(False)
+        WHO.set(NOBODY)
         if OPEN.fullmatch(request.path):
             return None
         if request.path == f"/{FORM}":
@@ -117,19 +133,27 @@ class Door:
         scheme, _, carried = request.headers.get("Authorization", "").partition(" ")
         carried = carried.strip() if scheme.lower() in ("bearer", "token") else ""
         if not shown and not carried:
-            return self._admit(self.role_of_cookie())
+            return self._admit(*self._known())
         if self.attempts.too_many(_address()):
             return _refused(_OFTEN, 429)
         role = self.tokens.role(shown or carried)
         if not role:
             self.attempts.wrong(_address())
             return _refused(_WRONG, 401)
-        return self._keep(role, _here()) if shown else self._admit(role)
+        return self._keep(role, _here()) if shown else self._admit(role, self.proved()[1] or SCRIPT)
 
-    def _admit(self, role: str) -> AnyResponse | None:
+    def _known(self) -> tuple[str, str]:
+        role, who = self.proved()
+        if role or not self.tokens.unasked:
+            return role, who
+        g.attune_visitor = secrets.token_hex(8)  # kept in a cookie when the answer goes out
+        return FULL, g.attune_visitor
+
+    def _admit(self, role: str, who: str) -> AnyResponse | None:
         if not role:
             return _refused(_ASKED, 401)
         LOOKING.set(role == LOOK)
+        WHO.set("" if role == OWNER else who)
         if role == LOOK and request.method not in ("GET", "HEAD", "OPTIONS") and request.path not in LOOKS:
             return _refused("You may look here, and this would change something. Ask for the other link.", 403)
         return None
@@ -147,16 +171,26 @@ class Door:
 
     def _keep(self, role: str, to: str) -> AnyResponse:
         inside = "/" + re.sub(r"[\x00-\x20\x7f]", "", to).lstrip("/\\")  # browsers step over control characters
-        answer = redirect(inside, 303)
-        answer.set_cookie(
-            self.cookie, self.sign(role), max_age=_KEPT, httponly=True, samesite="Lax", secure=request.is_secure
-        )
+        return self._with_cookie(redirect(inside, 303), role, self.proved()[1] or secrets.token_hex(8))
+
+    def _with_cookie(self, answer: AnyResponse, role: str, who: str) -> AnyResponse:
+        signed = self.sign(role, who)
+        answer.set_cookie(self.cookie, signed, max_age=_KEPT, httponly=True, samesite="Lax", secure=request.is_secure)
+        return answer
+
+    def visited(self, answer: Response) -> Response:
+        """After each request: a browser that no token was asked of is known again by its cookie."""
+        who = g.pop("attune_visitor", "")
+        if who:
+            self._with_cookie(answer, FULL, who)
         return answer
 
 
 def register_door(app: Dash, tokens: Tokens, secret: str) -> None:
-    """Ask for a token before everything but what is in :data:`OPEN`."""
-    app.server.before_request(Door(tokens, secret).check)
+    """Ask for a token before everything but what is in :data:`OPEN`, and tell one browser from another."""
+    door = Door(tokens, secret)
+    app.server.before_request(door.check)
+    app.server.after_request(door.visited)
 
 
 def _address() -> str:

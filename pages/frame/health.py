@@ -5,6 +5,7 @@ A sign of life needs no token and says nothing else; the figures are for those w
 
 from __future__ import annotations
 
+import logging
 import time
 
 import psutil
@@ -15,6 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from analysis.status import WorkerStatus
 from pages.common import client
 
+log = logging.getLogger("attune.web")
+REFUSED = (401, 403, 413, 429)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
@@ -44,6 +47,8 @@ def register_health(app: Dash) -> None:
         route = str(request.url_rule) if request.url_rule is not None else "none"
         method = request.method if request.method in METHODS else "other"  # anything in capitals is a method
         asked.labels(route, method, response.status_code).inc()
+        if response.status_code in REFUSED:  # by its route: an address may hold a prompt, or the secret of a board
+            log.warning("refused %d: %s %s from %s", response.status_code, method, route, request.remote_addr)
         if "began" in g:  # not where an earlier check has refused
             took.labels(route).observe(time.perf_counter() - g.began)
         return response

@@ -7,12 +7,13 @@ and the next start of the program takes up what the last one left.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 
+from analysis.asker import refuse_change
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
-from analysis.looking import refuse_change
 from analysis.prepare.ops.prepare import PrepareModel
 from analysis.prepare.tickets import Ticket, begin, left_over
 from pages.common import client
@@ -35,7 +36,8 @@ def take_up_runs() -> int:
 
 
 def _carry(ticket: Ticket, session: str) -> None:
-    threading.Thread(target=_ask, args=(ticket, session), daemon=True, name="run of Prepare").start()
+    run = contextvars.copy_context().run  # the run is of the one who pressed
+    threading.Thread(target=run, args=(_ask, ticket, session), daemon=True, name="run of Prepare").start()
 
 
 def _ask(ticket: Ticket, session: str) -> None:

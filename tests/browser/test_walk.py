@@ -40,7 +40,7 @@ ANSWERED = {
     "/othello": "#oth-right-tpr:has-text('of 64 right')",
     "/neurons": "#nrn-ends .nrn-end",
     "/mlp-features": "#mlp-contexts-top .mlp-context",
-    "/faithfulness": "#fth-list .fth-row",
+    "/faithfulness": "#fth-badge .fth-badge",
     "/validation": "#toy-train",
     "/findings": ".fnd-main",
     "/model": "#residents .attune-works",
@@ -192,7 +192,7 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
         page.on("request", count)
         page.goto(server.url + path + SHORT.get(path, ""))
         page.wait_for_selector(ANSWERED[path])
-        page.evaluate(QUIET)
+        settle(page)
         page.remove_listener("request", count)
         cards, panels = cards_of(page)
         outside: dict[str, list[str]] = {}
@@ -209,7 +209,7 @@ def walk(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Wa
             lines += barriers(page, name, TAB)
         pins = page.evaluate(PIN)
         page.click("#theme-toggle")
-        page.evaluate(QUIET)
+        settle(page)
         # The last tab alone: all of them once more would take the suite past its twenty minutes.
         lines += barriers(page, "last", None, CONTRAST)
         wide = test_stage.wide(page)

@@ -29,7 +29,7 @@ from analysis.status import JobRow
 EXTRA = "tests.service.operations_for_tests"
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
     """Wait until the condition gives something true, and return that; fail loudly if it never does."""
     deadline = time.monotonic() + seconds
     while True:
@@ -149,8 +149,8 @@ class Inbox:
         self.messages.append((message, result))
 
     def kinds(self) -> list[str]:
-        """Their types, without progress."""
-        return [m["type"] for m, _ in self.messages if m["type"] != "progress"]
+        """Their types, without progress and what is said of the queue."""
+        return [m["type"] for m, _ in self.messages if m["type"] not in ("progress", "waits")]
 
     def end(self) -> str:
         """The type of the last message, once it is an end."""
@@ -175,12 +175,12 @@ class Desk:
         self._count = 0
 
     def submit(
-        self, operation: Operation, session: str = "", widget: str = "", *, looking: bool = False
+        self, operation: Operation, session: str = "", widget: str = "", *, looking: bool = False, who: str = ""
     ) -> tuple[str, Inbox]:
         """Enter a request; its token and its inbox."""
         self._count += 1
         token, inbox = f"t{self._count}", Inbox()
-        self.scheduler.submit(operation, token, inbox.emit, (session, widget), "", looking=looking)
+        self.scheduler.submit(operation, token, inbox.emit, (session, widget), "", looking=looking, who=who)
         return token, inbox
 
     def state(self, token: str) -> str:

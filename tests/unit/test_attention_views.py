@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from analysis.qk.answers.features import (
     ShownExample,
     SubspaceOverlap,
 )
+from analysis.qk.answers.patch import Moved, PatchedSubspace
 from analysis.qk.answers.prompt import (
     HeadCells,
     KeySwap,
@@ -31,7 +32,7 @@ from analysis.qk.answers.prompt import (
     SignedCells,
     SwapEffect,
 )
-from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads
+from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads, TokenPatch
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
@@ -41,11 +42,15 @@ from components.qk.evidence_figures import TrialOptions, direction_bars, spectru
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
 from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, prompt_score
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
+from components.qk.patch_view import PatchOptions, patched_by_rank, patched_shares
 from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
 from components.qk.token_heads import (
     SourceOptions,
     heads_of_token,
+    heads_patched,
     heads_taken_out,
+    patch_score,
+    patch_sentence,
     ranking,
     source_bars,
     token_score,
@@ -94,6 +99,10 @@ EVIDENCE = HeadEvidence(
     9, 2, False, 80, 1, 1, 0.99, (2.0, 1.0), ([0.1, 0.1], [0.2, 0.2], [0.3, 0.3]), 20, 1, 1.0, 0.1, False, 3.0, 0.1,
     0.4, 0.0, 0.1, (2.0, 1.0), 2.0, 0.01, 1.0, 1.0, 1.0, 0.5, 0.1, 0.95, 0.3, (1.0, 2.0), "post",
 )  # fmt: skip
+MOVED = Moved(0.6, 0.02, 0.58, 0.03, (0.92, 0.88, 0.95), (0.1, 0.05, 0.2), (0.04, 0.01, 0.08), (0.3, 0.2, 0.5))
+PATCHED = PatchedSubspace(9, 2, "query", 3, 64, 40, 0, 20, False, "40 examples that the fit has not seen.", MOVED,
+                          replace(MOVED, matched=None), 0.3, "", np.ones((40, 4), np.float32), (1, 3),
+                          np.full((2, 7), 0.95))  # fmt: skip
 READING = reading(WORDS)
 SCORES = FeatureHeads(40, 20, 0.3, 0.1, *[RANDOM.random((2, 3)).astype(np.float32) for _ in range(5)])
 PREVIEW = ContrastPreview(
@@ -105,6 +114,7 @@ SPLIT = Split(3.0, 0.5, 0.0, 1e-7, 0.4, 0.6, 40, "")
 WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
 WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
 TAKEN_OUT = TokenAblation(TARGET, "mean", False, 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
+MADE_AS = TokenPatch(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 1.0, "query", -1, (2, 4), ("dog", "<i>"))
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
@@ -119,6 +129,8 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (trial_map, (TEST,), MapOptions(9, 2, deep=True, by_label=True)),
     (prompt_map, (TEST, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, asked=1)),
     (swap_test, (TEST,), TrialOptions(9, 2)),
+    (patched_shares, (PATCHED,), PatchOptions("Induction")),
+    (patched_by_rank, (PATCHED,), PatchOptions("<b>")),
     (overlap_matrices, (SubspaceOverlap(([1.0],), ([1.0],), ([0.5],), ("Induction",)),), NoOptions()),
     (prompt_text, (READING,), NoOptions()),
     (attention_answer, (READING, row(5)), AnswerOptions(4)),
@@ -126,6 +138,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (contrast_examples, (PREVIEW,), FeatureOptions("Induction")),
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
+    (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
     (source_bars, (READING, SOURCES), SourceOptions(4, 2)),
 ]
 
@@ -341,6 +354,18 @@ def test_the_caption_of_bars_says_what_is_left_out_and_added() -> None:
 def test_a_bar_of_the_prediction_carries_its_token() -> None:
     view, answers, options = DRAWN[6]
     assert [t["customdata"] for t in view.draw(*answers, options, "light").figure["data"]] == [(4, 9)] * 2
+
+
+def test_a_patch_names_what_the_prompts_differ_by_and_gives_no_share_of_nothing() -> None:
+    score = patch_score(MADE_AS, WORDS)
+    assert "+3.0 here, +1.0 in the other prompt (“cat” → “dog”, “<b>” → “<i>”)" in score.said
+    assert "one head’s queries taken from there. 90 % of heads" in score.said
+    assert "at token 2" in patch_score(replace(MADE_AS, at=2), WORDS).said
+    said = patch_sentence(score, MADE_AS, 1, 1)
+    assert "falls by 1.50 nats, 75% of what the prompts differ by; first of 5 heads" in said
+    same = replace(MADE_AS, other_total=3.0)
+    assert "what the prompts differ by" not in patch_sentence(score, same, 1, 1)
+    assert patch_sentence(score, MADE_AS, 1, 0) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from analysis.qk.answers.evidence import HeadEvidence, RankSwap, SwapTable
 from analysis.qk.answers.features import FeatureHeads
 from components.qk.evidence_card import evidence_card, swap_sentence, trial_title
 from components.qk.heads import SCORE_NAMES, HeadScore, feature_score, head_grid, prompt_score
+from components.qk.patch_view import claim, remarks
 from pages.attention.heads import best_heads
-from tests.unit.test_attention_views import reading
+from tests.unit.test_attention_views import MOVED, PATCHED, reading
 
 
 def text_of(component: Any) -> str:
@@ -45,6 +46,19 @@ def test_a_test_on_fitted_examples_is_never_called_held_out() -> None:
 def test_no_share_is_said_of_a_gap_that_is_not_there(gap: float, error: float | None) -> None:
     said = swap_sentence(table(gap, error), "layer 0, head 0", False)
     assert "101%" not in said and "nothing is said of how much" in said
+
+
+def test_a_patched_subspace_stands_beside_random_ones_and_nothing_is_not_shared_out() -> None:
+    said = claim(PATCHED, "Induction")
+    assert "the 3 dimensions of “Induction” carry 92 % (88 to 95); random ones of that rank 4 % (1 to 8)" in said
+    assert "carry 30 % (20 to 50)." in said and "told apart" not in said
+    alike = claim(replace(PATCHED, attention=replace(MOVED, matched=(0.9, 0.8, 1.0))), "Induction")
+    assert "not told apart" in alike
+    none = replace(MOVED, effect=-0.001, inside=None, outside=None, random=None, matched=None)
+    assert "nothing to share out" in claim(replace(PATCHED, attention=none), "Induction")
+    said = " ".join(remarks(replace(PATCHED, answer=none, left_out=3)))
+    assert "no different from nothing" in said and "3 more have no match" in said
+    assert "A contrast of position" in remarks(replace(PATCHED, answer=None, no_answer="A contrast of position."))[-1]
 
 
 def facts(**changes: Any) -> HeadEvidence:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from analysis.asker import LOOKING
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.looking import LOOKING
 from pages.frame.security import MARKS
 from pages.steering.chat import keep
 from pages.steering.chat_state import MAX_NODES, Talk, conversation_of, kept

@@ -31,6 +31,7 @@ from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.contrast import MakeContrast
 from analysis.qk.ops.features import (
     Evidence,
     FeatureScores,
@@ -40,6 +41,7 @@ from analysis.qk.ops.features import (
     Overlap,
     PreviewContrast,
 )
+from analysis.qk.ops.patch import PatchSubspace
 from analysis.qk.ops.prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
 from analysis.qk.ops.swap import SwapPrediction, SwapRow
 from analysis.qk.ops.token import OnToken, WritingSources
@@ -114,6 +116,8 @@ OTHER: dict[str, Any] = {
     "pins": ("0" * 32,),
     "again": "0",
     "unit": "absolute",
+    "other": "Another prompt.",
+    "what": "query",
     "probes": "opened-others",
     "given": "0" * 16,
     "by": "strength",
@@ -179,7 +183,7 @@ def altered(operation: Operation, name: str) -> Operation:
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name == "baseline" and isinstance(operation, OnToken | WithoutHead):
         other = "zero"
-    elif isinstance(operation, OnToken | WritingSources) and name in ("token", "against", "key"):
+    elif isinstance(operation, OnToken | WritingSources | MakeContrast) and name in ("token", "against", "key"):
         other = 3
     elif name in OTHER:
         other = OTHER[name]
@@ -258,10 +262,12 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("AttentionRow", {"features": [{"kind": "nothing"}]}, "kind"),
         ("WritingHeads", {"token": -2}, "token"),
         ("AblateParts", {"baseline": "nothing"}, "baseline"),
+        ("PatchParts", {"what": "nothing"}, "what"),
         ("FitContrast", {"permutations": 101}, "permutations"),
         ("FitContrast", {"rotary": "none"}, "rotary"),
         ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),
         ("HeldOut", {"examples_count": 19}, "examples_count"),
+        ("PatchSubspace", {"draws": 4}, "draws"),
         ("TrainToy", {"n1": 0}, "n1"),
         ("TrainToy", {"task": "sparse"}, "task"),
         ("OthelloReading", {"moves": [0]}, "moves"),
@@ -468,6 +474,14 @@ def test_a_fitted_feature_answers_every_question(fitted: Context) -> None:
     assert facts["permutations"] == 20 and any("the rank alone is no evidence" in r for r in facts["remarks"])
     tested = fitted.perform(HeldOut(contrast=FEATURE, layer=2, head=4, examples_count=20))
     assert tested.data["swaps"]["pairs"] == 20 and tested.arrays["points"].shape[1] == 3
+    patched = fitted.perform(PatchSubspace(contrast=FEATURE, layer=2, head=4, examples_count=20, draws=5))
+    assert patched.data["examples"] == 20 and patched.arrays["rows"].shape == (20, 4)
+    assert patched.data["attention"]["clean"] == pytest.approx(float(patched.arrays["rows"][:, 0].mean()), abs=1e-6)
+    assert patched.data["answer"] is not None and not patched.data["in_sample"]
+    nothing = PatchSubspace(contrast=FEATURE, layer=2, head=4, side="key", rank=0, examples_count=20, draws=5)
+    assert np.array_equal(*fitted.perform(nothing).arrays["rows"][:, [0, 2]].T)
+    with pytest.raises(UserError, match="before the rotary"):
+        fitted.perform(dataclasses.replace(nothing, rotary="pre"))
     own = fitted.perform(
         PlaceOnMap(
             text=TEXT, layer=2, head=4, query=5, held_out=HeldOut(contrast=FEATURE, layer=2, head=4, examples_count=20)

@@ -17,8 +17,9 @@ from analysis.models.recording import LayerAttention, tapped
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.othello.records import format_moves
 from analysis.othello.squares import SQUARE_OF_TOKEN
+from analysis.qk.ops.parts import AblateParts
 from analysis.qk.ops.prompt import AttentionRow
-from analysis.qk.ops.token import AblateParts, WritingHeads
+from analysis.qk.ops.token import WritingHeads
 from analysis.tpr.activations import whole_games
 from analysis.tpr.answers.report import LEAST, lost_runs
 from analysis.tpr.heads import GAMES, SEED, usual

@@ -49,6 +49,7 @@ class PrepareModel(Operation[Prepared]):
 
     kind: ClassVar[Kind] = "job"
     writes: ClassVar[bool] = True
+    common: ClassVar[bool] = True
     model: ModelSpec = ModelSpec("default")
     pages: tuple[str, ...] = ()
     budget: Annotated[float, Real(1, LONGEST, words="The budget in seconds")] = 600.0

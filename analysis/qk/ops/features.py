@@ -31,7 +31,9 @@ PERMUTATIONS = 20
 
 
 def feature_name(contrast: ContrastSpec) -> str:
-    """How a feature is called on screen: its kind, and what distinguishes it from the kind's defaults."""
+    """How a feature is called on screen: its name, or its kind and what distinguishes it from the kind's defaults."""
+    if contrast.name:
+        return contrast.name
     kind = CONTRAST_KINDS[contrast.kind]
     usual = ContrastSpec(contrast.kind).options if contrast.kind not in ("template", "jsonl") else {}
     other = [str(v) for n, v in contrast.options.items() if n in usual and v != usual[n] and len(str(v)) < 16]
@@ -52,11 +54,11 @@ class OnContrast(Operation[A]):
 
         loaded, chosen = context.model(self.model), contrast or self.contrast
         examples = build_examples(chosen, loaded.tokenizer)
-        _check_lengths(examples, loaded.facts.max_positions, chosen.kind)
+        check_lengths(examples, loaded.facts.max_positions, chosen.kind)
         return examples
 
 
-def _check_lengths(examples: list[Example], most: int, kind: str) -> None:
+def check_lengths(examples: list[Example], most: int, kind: str) -> None:
     """UserError for examples with more tokens than the model has positions; ``most`` 0: it has no limit."""
     lengths = [max(map(len, example.prompts)) for example in examples]
     beyond = [number for number, length in enumerate(lengths, start=1) if most and length > most]
@@ -96,6 +98,11 @@ class FitContrast(OnContrast[FittedContrast]):
     kind: ClassVar[Kind] = "job"
     permutations: Annotated[int, Whole(0, 100, words="The number of relabellings")] = PERMUTATIONS
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A feature that was renamed is the same fit.
+        object.__setattr__(self, "contrast", self.contrast.unnamed())
+
     def describe(self) -> str:
         return f"Fit {feature_name(self.contrast)} on {self.model.label}"
 
@@ -107,7 +114,7 @@ class FitContrast(OnContrast[FittedContrast]):
         require_attention(loaded.facts, "Features cannot be fitted on this model.")
         context.progress(0.0, "building examples")
         examples = fitted_examples(self.contrast, loaded.tokenizer)
-        _check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
+        check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
         fit = fit_contrast(
             loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
         )
@@ -137,18 +144,18 @@ def fit_of(context: Context, model: ModelSpec, contrast: ContrastSpec, rotary: s
         return recent  # type: ignore[no-any-return]
     result = context.store.get(key) if key else None
     if result is None:
-        return _brought(context, operation)
+        return _brought(context, operation, feature_name(contrast))
     fit = fit_from(FitContrast.answer_from(result))
     context.memory.put(("fit", key), fit, sum(a.nbytes for a in result.arrays.values()))
     return fit
 
 
-def _brought(context: Context, operation: FitContrast) -> ContrastFit:
-    """The fit of a feature that was opened from a file. UserError(field="features") if there is none, or if it is not
-    of this model's layers and heads."""
+def _brought(context: Context, operation: FitContrast, name: str) -> ContrastFit:
+    """The fit of a feature, called ``name``, that was opened from a file. UserError(field="features") if there is none,
+    or if it is not of this model's layers and heads."""
     from analysis.qk.library import CONTRASTS
 
-    name, path = feature_name(operation.contrast), _brought_at(context, operation)
+    path = _brought_at(context, operation)
     if path is None:
         raise UserError(f"“{name}” has not been fitted on this model yet. Press Fit.", "features")
     fit, facts = CONTRASTS.open(context.memory, path), context.model(operation.model).facts
@@ -289,7 +296,7 @@ class HeldOut(OnFittedContrast[SubspaceTest]):
         subspace = subspace_of(fit, self.layer, self.head, None, self.centred)
         loaded = context.model(self.model)
         trial = trial_of(self.contrast, loaded.tokenizer, self.examples_count)
-        _check_lengths(trial.examples, loaded.facts.max_positions, self.contrast.kind)
+        check_lengths(trial.examples, loaded.facts.max_positions, self.contrast.kind)
         samples = collect(
             loaded,
             trial.examples,

@@ -16,19 +16,19 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from analysis.artefacts import write_whole
+from analysis.asker import LOOKING, NOBODY, WHO
 from analysis.errors import UserError
-from analysis.looking import LOOKING
 from analysis.mfa.presets import delete_preset, keep_preset, presets
 from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.prepare.ops.prepare import PrepareModel
 from app import Settings, create_app, greeting, tokens_for
 from pages.address import remember
-from pages.frame.access import Attempts, Tokens
+from pages.frame.access import SCRIPT, Attempts, Door, Tokens
 from pages.frame.prepare_runs import begin_run
 from pages.registry import pages
 
-FULL, LOOK = "f" * 64, "l" * 64
+FULL, LOOK, OWNER = "f" * 64, "l" * 64, "o" * 64
 HOME = "http://lab-host:8050"
 HTML = {"Accept": "text/html"}
 CALLBACK = "/_dash-update-component"
@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The app as others reach it: bound to all addresses, with both tokens."""
     patch = pytest.MonkeyPatch()
     patch.setenv("ATTUNE_HOME", str(tmp_path_factory.mktemp("home")))
-    settings = Settings(host="0.0.0.0", names=("lab-host",), tokens=Tokens(FULL, LOOK))  # noqa: S104
+    settings = Settings(host="0.0.0.0", names=("lab-host",), tokens=Tokens(FULL, LOOK, OWNER))  # noqa: S104
     yield create_app(settings).server
     patch.undo()
 
@@ -50,6 +50,7 @@ def client(server: Flask) -> Iterator[FlaskClient]:
     made = server.test_client()
     made.environ_base["REMOTE_ADDR"] = f"10.0.0.{next(_numbers)}"
     yield made
+    WHO.set("")
     LOOKING.set(False)  # requests of a test run in its own thread
 
 
@@ -111,12 +112,47 @@ def test_the_form_takes_the_token_and_leads_only_within_the_app(client: FlaskCli
 def test_a_cookie_is_signed_and_of_one_role(server: Flask, client: FlaskClient) -> None:
     enter(client, LOOK)
     name, value = _cookie(client)
-    role, _, sign = value.partition(".")
+    role, who, sign = value.split(".")
     assert role == "look"
-    for forged in (f"full.{sign}", "full.", "full", sign, "look." + "0" * 64, "", "full." + "é" * 20, value[:-1]):
+    others = (f"full.{who}.{sign}", f"owner.{who}.{sign}", f"look.{'0' * 16}.{sign}", f"look..{sign}", f"owner.{who}.")
+    for forged in (*others, "full.", "full", sign, "look." + "0" * 64, "", "full." + "é" * 20, value[:-1]):
         stranger = server.test_client()
         stranger.set_cookie(name, forged, domain="lab-host")
         assert stranger.get("/attention", base_url=HOME).status_code == 401, forged
+
+
+def test_each_browser_is_told_apart_and_the_owner_is_nobody_else(server: Flask) -> None:
+    tokens = {"one": FULL, "two": FULL, "look": LOOK, "owner": OWNER}
+    seen = {}
+    for name, token in tokens.items():
+        browser = server.test_client()
+        enter(browser, token)
+        browser.get("/healthz", base_url=HOME)
+        assert browser.get("/attention", base_url=HOME).status_code == 200
+        seen[name] = WHO.get()
+        enter(browser, token)  # the link opened again leaves it who it was
+        browser.get("/attention", base_url=HOME)
+        assert WHO.get() == seen[name]
+    assert seen["owner"] == "" and len(set(seen.values())) == 4
+    stranger = server.test_client()
+    stranger.get("/attention", base_url=HOME)
+    assert WHO.get() == NOBODY
+    stranger.get("/attention", base_url=HOME, headers={"Authorization": f"Bearer {FULL}"})
+    assert WHO.get() == SCRIPT
+    WHO.set("")
+
+
+def test_behind_the_login_of_a_proxy_browsers_are_told_apart_without_a_token() -> None:
+    app = Flask("behind")
+    app.add_url_rule("/", view_func=lambda: WHO.get())
+    door = Door(Tokens("", "", OWNER, unasked=True), "secret")
+    app.before_request(door.check)
+    app.after_request(door.visited)
+    one, two, owner = (app.test_client() for _ in range(3))
+    names = [browser.get("/").text for browser in (one, two, one, two)]
+    assert names[:2] == names[2:] and len(set(names)) == 2 and "" not in names
+    assert owner.get(f"/?token={OWNER}").status_code == 303 and owner.get("/").text == ""
+    WHO.set("")
 
 
 def _cookie(client: FlaskClient) -> tuple[str, str]:
@@ -236,6 +272,11 @@ def test_a_token_comes_from_the_environment_or_the_data_folder(tmp_path: Path, m
     assert own is not None and own.full == "of the lab"
     said = greeting(Settings(host="10.1.2.3", tokens=own), 8050).splitlines()
     assert said[0].startswith("Attune is at http://10.1.2.3:8050/?token=of the lab") and own.look in said[1]
+    assert own.owner in said[2] and len({own.full, own.look, own.owner}) == 3
+    proxied = tokens_for("0.0.0.0", unasked=True)  # noqa: S104
+    assert proxied == Tokens("", "", own.owner, unasked=True)
+    said = greeting(Settings(host="10.1.2.3", tokens=proxied), 8050).splitlines()
+    assert said[0] == "Attune is at http://10.1.2.3:8050 (stop with Ctrl-C)" and proxied.owner in said[1]
 
 
 def test_an_empty_token_is_no_token() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from analysis.engine.client import OperationFailed, WorkerGone
 from analysis.engine.scheduler import bug
 from analysis.engine.supervisor import QUIET_HUB, Supervisor
 from analysis.home import folder, home
-from analysis.logs import PrivateFormatter, log_to, private
+from analysis.logs import LineFormatter, PrivateFormatter, log_to, private
 from analysis.status import JobRow
 from components.frame.shell import is_own_path, job_rows
 from pages.frame.security import secret_key
@@ -156,6 +157,9 @@ def test_logs_hold_no_prompts() -> None:
     text = PrivateFormatter().format(record)
     assert "diagnosis" not in text and "ValueError: cannot read “…” at 3" in text and "KeyError" in text
     assert "test_surroundings.py" in text
+    line = json.loads(LineFormatter().format(record))
+    assert line["trace"] in text and "\n" in line["trace"] and (line["level"], line["message"]) == ("ERROR", "failure")
+    assert "diagnosis" not in str(line)
     assert private("it's 3 of 5, which isn't (4, 5)") == "it's 3 of 5, which isn't (4, 5)"
 
 

@@ -1,0 +1,105 @@
+"""Whose turn it is among several people, how many questions each may have waiting, and how long a job waits.
+
+Those who ask are told apart by browser where a token is asked for, else by window. Each round has one question of each,
+so that nobody's many questions keep another's one waiting.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from analysis.engine.task import Task
+from analysis.spoken import duration
+from analysis.status import JobRecord
+
+TOTAL = {"live": 64, "stream": 16, "job": 32}
+"""Questions that may wait, of all people together."""
+EACH = {"live": 32, "stream": 6, "job": 8}
+"""Questions of one person that may wait, where several share the model."""
+NOUNS = {"live": "questions", "stream": "texts", "job": "jobs"}
+LEAST_SHARE = 0.02
+"""Share of a job from which its end can be told."""
+
+
+def in_rounds(tasks: Iterable[Task], taken: Mapping[str, int] | None = None) -> list[Task]:
+    """Tasks in the order of their turns: the first of each person, then the second of each, and so on.
+
+    ``taken``: how many turns somebody has had already.
+    """
+    seen = Counter(taken or {})
+
+    def turn(task: Task) -> int:
+        seen[task.asker] += 1
+        return seen[task.asker]
+
+    return sorted(tasks, key=turn)
+
+
+def one_each(tasks: Sequence[Task], last: Mapping[str, int]) -> list[Task]:
+    """Tasks in the order of their turns where one runs at a time: whose last turn was longest ago comes first.
+
+    ``last``: the number of the last turn of those who had one.
+    """
+    rest, had, order = list(tasks), dict(last), []
+    turn = max(had.values(), default=0)
+    while rest:
+        task = min(rest, key=lambda t: had.get(t.asker, 0))
+        turn += 1
+        had[task.asker] = turn
+        rest.remove(task)
+        order.append(task)
+    return order
+
+
+def why_full(kind: str, waiting: Sequence[Task], who: str) -> str:
+    """Why no further question of a kind is taken in; "" where there is room."""
+    if len(waiting) >= TOTAL[kind]:
+        return "The model is busy: its queue is full. Wait until something has ended and try again."
+    if who and sum(task.asker == who for task in waiting) >= EACH[kind]:
+        mend = ", or cancel one in the tray" if kind == "job" else ""
+        return f"{EACH[kind]} of your {NOUNS[kind]} wait already. Wait until one has begun{mend}, and ask again."
+    return ""
+
+
+def usual_seconds(records: Iterable[JobRecord], operation: str) -> float | None:
+    """How long jobs of an operation took, on average of those in the book; of any operation where there is none of it;
+    None where nothing has ended yet."""
+    done = [r for r in records if r.state == "done" and r.began and not r.quick]
+    own = [r for r in done if r.operation == operation] or done
+    return sum(r.changed - r.began for r in own) / len(own) if own else None
+
+
+def seconds_left(record: JobRecord, usual: float | None, now: float) -> float | None:
+    """How long a running job still takes: by its share, else by what is usual; None where neither says."""
+    gone = now - record.began if record.began else 0.0
+    if record.share is not None and record.share >= LEAST_SHARE:
+        return gone * (1 - record.share) / record.share
+    return None if usual is None else max(0.0, usual - gone)
+
+
+def waits(records: Sequence[JobRecord], order: Sequence[str], now: float | None = None) -> dict[str, str]:
+    """What those are told whose jobs wait, by the id of the job. ``order``: ids in the order in which they will run."""
+    now = time.time() if now is None else now
+    known = {r.id: r for r in records}
+    running = [r for r in records if r.state == "running"]
+    before, seconds = len(running), 0.0
+    for record in running:
+        left = seconds_left(record, usual_seconds(records, record.operation), now)
+        seconds += math.nan if left is None else left
+    said = {}
+    for job in order:
+        said[job] = _words(before, seconds)
+        usual = usual_seconds(records, known[job].operation) if job in known else None
+        seconds += math.nan if usual is None else usual
+        before += 1
+    return said
+
+
+def _words(before: int, seconds: float) -> str:
+    if not before:
+        return "next to begin"
+    which = "1 job comes" if before == 1 else f"{before} jobs come"
+    return f"waiting: {which} first" + ("" if math.isnan(seconds) else f", about {duration(max(1.0, seconds))}")
