@@ -1,9 +1,11 @@
 """*Make it a contrast* on prompts of five kinds: how many give a fit beyond its null, how many are refused, and why.
 
 ``python -m benchmarks.made_contrasts --study FILE`` asks six prompts of each kind of :mod:`benchmarks.token_heads`, one
-line of FILE each, and goes on where FILE ends; ``--table FILE`` prints what stands there. The query is the last token,
-the key the word that the kind names, and the head the one that gives this key most of its attention: what the page
-shows first under *looks*. The figures stand in docs/attention.md.
+line of FILE each, and goes on where FILE ends; ``--table FILE`` prints what stands there. The query is the last token.
+Three ways to come to a pair: *looks*, the word that the kind names and the head that gives it most attention; *opens*,
+the head that the page opens on, the one that matters most for the next token, and the key that it looks at; *drawn*,
+the word that the kind names and a head at random, which is what refusals are for. The figures stand in
+docs/attention.md.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ import torch
 
 from analysis.engine.context import Context
 from analysis.errors import UserError
+from analysis.models.first_order import estimated_falls
+from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.models.trace import trace_prompt
+from analysis.models.trace import Trace, trace_prompt
 from analysis.qk.contrasts.kinds import OptionValue
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.contributions import pair_heads
@@ -35,6 +40,7 @@ from analysis.qk.subspace import QKSubspace, principal_cosines, random_basis
 from benchmarks.token_heads import CAPITALS, KINDS, Asked
 
 PROMPTS = 6
+ARMS = ("looks", "opens", "drawn")
 DRAWS = 50
 BEYOND = 4.0
 """Standard deviations of the null, as the page's verdict has it."""
@@ -57,20 +63,35 @@ def position_of(tokenizer: Any, ids: Sequence[int], kind: str, word: str) -> int
     return texts.index(word)
 
 
-def line_of(context: Context, kind: str, number: int) -> dict[str, Any]:
+def pair_of(loaded: LoadedModel, trace: Trace, kind: str, arm: str, key: int, number: int) -> tuple[int, int, int]:
+    """Layer, head and key of one way to come to a pair."""
+    query, size = len(trace.ids) - 1, (loaded.facts.layers, loaded.facts.heads)
+    if arm == "looks":
+        pairs = torch.nan_to_num(pair_heads(trace, query, key, *size))
+        return *divmod(int(pairs.argmax()), size[1]), key
+    if arm == "drawn":
+        return *divmod(random.Random(f"{kind} {number} head").randrange(size[0] * size[1]), size[1]), key  # noqa: S311
+    falls = estimated_falls(loaded, trace.ids, int(trace.next_logits.argmax()), None, "mean")[0]
+    layer, head = divmod(int(torch.nan_to_num(falls, -torch.inf).argmax()), size[1])
+    row = trace.row(layer, head, query)[1].clone()
+    row[0] = row[query] = -1
+    return layer, head, int(row.argmax())
+
+
+def line_of(context: Context, kind: str, number: int, arm: str) -> dict[str, Any]:
     """What one prompt gives."""
     asked = KINDS[kind](random.Random(f"{kind} {number}"))  # noqa: S311
     spec, loaded = ModelSpec(), context.model(ModelSpec())
     ids = loaded.tokenizer(asked.prompt)["input_ids"]
-    line: dict[str, Any] = {"kind": kind, "number": number, "prompt": asked.prompt}
+    line: dict[str, Any] = {"kind": kind, "number": number, "arm": arm, "prompt": asked.prompt}
     try:
         key = position_of(loaded.tokenizer, ids, kind, key_of(kind, asked))
     except ValueError:
         return line | {"refused": "The key is several tokens.", "at": "the key"}
     trace, _ = trace_prompt(loaded, ids, False)
-    pairs = torch.nan_to_num(pair_heads(trace, len(ids) - 1, key, loaded.facts.layers, loaded.facts.heads))
-    layer, head = divmod(int(pairs.argmax()), loaded.facts.heads)
-    line |= {"key": key, "layer": layer, "head": head, "attention": float(pairs[layer, head])}
+    layer, head, key = pair_of(loaded, trace, kind, arm, key, number)
+    attention = float(trace.row(layer, head, len(ids) - 1)[1][key])
+    line |= {"key": key, "layer": layer, "head": head, "attention": attention}
     began = time.perf_counter()
     try:
         made = MakeContrast(spec, asked.prompt, layer=layer, head=head, query=len(ids) - 1, key=key).run(context)
@@ -122,13 +143,12 @@ def study(path: Path) -> None:
     """Ask every prompt that has no line yet; a last line that was cut off is written again."""
     context, lines = Context(), read(path)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    done = {(line["kind"], line["number"]) for line in lines}
+    done = {(line["arm"], line["kind"], line["number"]) for line in lines}
     with path.open("a", encoding="utf-8") as file:
-        for number in range(PROMPTS):
-            for kind in KINDS:
-                if (kind, number) not in done:
-                    file.write(json.dumps(line_of(context, kind, number)) + "\n")
-                    file.flush()
+        for arm, number, kind in product(ARMS, range(PROMPTS), KINDS):
+            if (arm, kind, number) not in done:
+                file.write(json.dumps(line_of(context, kind, number, arm)) + "\n")
+                file.flush()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -143,14 +163,14 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """One line per kind, and the refusals in their words."""
+    """One line per way and kind, and the refusals in their words."""
     out = []
-    for kind in KINDS:
-        rows = [line for line in lines if line["kind"] == kind]
+    for arm, kind in product(ARMS, KINDS):
+        rows = [line for line in lines if (line["arm"], line["kind"]) == (arm, kind)]
         fitted = [line for line in rows if "z" in line]
         beyond = [line for line in fitted if line["z"] > BEYOND]
         words = Counter(line["at"] for line in rows if "refused" in line)
-        text = f"{kind}: {len(rows)} prompts, {len(fitted)} fitted, {len(beyond)} beyond the null"
+        text = f"{arm}, {kind}: {len(rows)} prompts, {len(fitted)} fitted, {len(beyond)} beyond the null"
         if fitted:
             text += f" (z {min(x['z'] for x in fitted):.1f} to {max(x['z'] for x in fitted):.1f}), "
             text += f"{sum(x['shuffle'] for x in fitted)} with words that change places, "
