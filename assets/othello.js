@@ -94,7 +94,7 @@
 
   // ---- what a story speaks of: its squares on the boards of its position, and its words while its game is played ----
   const TOLD = "#oth-play, #oth-belief-truth, #oth-belief-linear, #oth-belief-tpr, #oth-belief-trilinear";
-  let told = new Set();
+  let told = new Set(), applied = null;
   function markAll() {
     document.querySelectorAll(TOLD).forEach((host) => host.querySelectorAll(".attune-square").forEach((cell, s) => {
       cell.classList.toggle("attune-told", told.has(s));
@@ -103,6 +103,10 @@
   function mark(tale, game) {
     if (!game) return none();
     const here = tale && same(tale.moves, game.moves);
+    if (here && tale.ply === game.ply && tale.told !== applied) {
+      applied = tale.told; // once: what is edited afterwards is not the story's any more
+      set("oth-edits", { data: tale.edits });
+    }
     told = new Set(here && tale.ply === game.ply ? tale.squares : []);
     markAll();
     const words = byId("oth-story-text");

@@ -100,6 +100,7 @@ CONTROLS: dict[str, Table] = {
     "WritingSources": _HEAD | _TARGET,
     "EstimateFalls": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
+    "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},
@@ -118,6 +119,7 @@ CONTROLS: dict[str, Table] = {
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
     "SteeredHeads": _MODEL | _STEERED,
     "SteeredAttention": _HEAD | _STEERED,
+    "ExplainMove": _HEAD | _STEERED | {"features": None},
     # Steering
     "ListFits": _MODEL,
     "RegionMap": _FIT,

@@ -100,6 +100,7 @@ LINES = {"kind": "jsonl", "options": {"text": "\n".join(map(json.dumps, _ROWS))}
 
 HEAD = {"text": FERRY, "layer": 18, "head": 6}
 HELD_OUT = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 24}
+CAPITAL = {"text": "The capital of France is", "other": "The capital of Spain is", "what": "query", "at": 4}
 PATCHED = {"contrast": INDUCTION, "layer": 18, "head": 6, "examples_count": 20, "draws": 5}
 NEURON = {"layer": 25, "vector": "down", "neuron": 1318}
 REGION = {"fit": "block-10", "region": 215}
@@ -168,6 +169,12 @@ PROMPTS = (
     ),
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
+    Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
+    Request("falls with queries of another prompt", "PatchParts", CAPITAL),
+    Request("falls with outputs of another prompt", "PatchParts", CAPITAL | {"what": "output", "at": -1}),
+    Request(
+        "a patch from a longer prompt", "PatchParts", CAPITAL | {"other": "The capital of old Spain is"}, refused=True
+    ),
     Request("falls to first order", "EstimateFalls", {"text": FERRY, "query": 28}),
     Request("heads of a token over itself", "WritingHeads", {"text": FERRY, "token": 7, "against": 7}, refused=True),
     Request("alignment", "Alignment", HEAD | {"feature": INDUCTION, "rank": 4}, after=("fit of induction",)),
@@ -281,6 +288,9 @@ STEERING = (
     Request("a row under steering", "SteeredAttention", {
         "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7,
     }),
+    Request("why a head moved", "ExplainMove", {
+        "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7, "features": [INDUCTION],
+    }, after=("fit of induction",)),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),

@@ -8,8 +8,9 @@ whole passes are run. Between two batches the model is untouched, so that others
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from analysis.models.batch import rows_together
 from analysis.models.hooks import Hook, available_sites, hooked, layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
-from analysis.models.recording import LayerAttention, Tap, tapped
+from analysis.models.recording import LayerAttention, tapped
 from analysis.models.sites import Site
 
 Baseline = Literal["zero", "mean"]
@@ -33,22 +34,25 @@ _HELD = 256 << 20
 
 @dataclass(frozen=True)
 class Ablated:
-    """``head`` of block ``layer`` (:data:`MLP`: its MLP), and the logits (V,) float32 after the last token without
-    it."""
+    """``head`` of block ``layer`` (:data:`MLP`: its MLP), and the logits (V,) float32 after the last token with it
+    changed."""
 
     layer: int
     head: int
     logits: Tensor
 
 
-@dataclass
-class _Plain:
-    """What a plain pass gave: hidden states behind some blocks, means of heads (H, w) and MLPs (D,), logits (V,)."""
+class Change(Protocol):
+    """What is made of the output of one part, in the row of a batch that changes it."""
 
-    behind: dict[int, Any]
-    heads: dict[int, Tensor]
-    mlps: dict[int, Tensor]
-    logits: Tensor
+    def ready(self, layers: range) -> AbstractContextManager[None]:
+        """Open around the plain pass that is made before parts of ``layers`` are changed, to keep what is needed."""
+
+    def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
+        """Write a head's outputs (T, w) into ``output[row, :, head]``."""
+
+    def mlp(self, layer: int, rows: Tensor) -> None:
+        """Write an MLP's outputs into ``rows`` (T, D)."""
 
 
 @torch.no_grad()
@@ -78,6 +82,14 @@ def ablations(
     """
     if baseline == "mean" and len(ids) < 2:
         raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
+    yield from changes(loaded, ids, parts, _Baseline(loaded, baseline))
+
+
+def changes(
+    loaded: LoadedModel, ids: Sequence[int], parts: Sequence[tuple[int, int]], change: Change
+) -> Iterator[list[Ablated]]:
+    """Yield, batch by batch and block by block, what the model predicts after the last of ``ids`` with each part
+    changed, one at a time."""
     size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
     blocks = layout(loaded).blocks
     element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
@@ -88,92 +100,80 @@ def ablations(
         layers = range(start, min(start + step, len(blocks)))
         if not any(by_layer[layer] for layer in layers):
             continue
-        plain = _plain(loaded, ids, layers)
+        with change.ready(layers), outputs_behind(loaded, [n - 1 for n in layers if n > 0]) as behind:
+            plain = plain_logits(loaded, ids)
         if skips is None:
             later = [layer for layer in layers if layer > 0]
             middle = later[len(later) // 2] if later else 0
-            skips = bool(later) and may_begin(loaded, ids, plain.logits, middle, plain.behind[middle - 1])
+            skips = bool(later) and may_begin(loaded, ids, plain, middle, behind[middle - 1])
         for layer in layers:
             heads = by_layer[layer]
             for first in range(0, len(heads), size):
-                yield _batch(loaded, ids, layer, heads[first : first + size], baseline, plain, skips)
+                given = behind[layer - 1] if skips and layer > 0 else None
+                yield _batch(loaded, ids, layer, heads[first : first + size], change, given)
 
 
 @torch.no_grad()
 def _batch(
-    loaded: LoadedModel,
-    ids: Sequence[int],
-    layer: int,
-    heads: Sequence[int],
-    baseline: Baseline,
-    plain: _Plain,
-    skips: bool,
+    loaded: LoadedModel, ids: Sequence[int], layer: int, heads: Sequence[int], change: Change, behind: Any
 ) -> list[Ablated]:
-    hooks: dict[Site, Hook] = {}
-    if MLP in heads:
-        hooks[Site(layer, "mlp_output")] = _without_mlp(heads.index(MLP), baseline, plain.mlps.get(layer))
-    behind = plain.behind.get(layer - 1) if skips and layer > 0 else None
-    with (
-        begun(loaded, layer, behind, len(heads)),
-        hooked(loaded, hooks),
-        tapped(_without_heads(layer, heads, baseline, plain.heads.get(layer))),
-    ):
-        logits = last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
-    return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
-
-
-def _without_heads(layer: int, heads: Sequence[int], baseline: Baseline, means: Tensor | None) -> Tap:
     def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
         if record.layer != layer:
             return None
         output = output.clone()
         for row, head in enumerate(heads):
             if head != MLP:
-                _replace(output[row, :, head], baseline, None if means is None else means[head])
+                change.head(record, output, row, head)
         return output
 
-    return tap
-
-
-def _without_mlp(row: int, baseline: Baseline, mean: Tensor | None) -> Hook:
-    def hook(x: Tensor) -> Tensor:
+    def mlp(x: Tensor) -> Tensor:
         x = x.clone()
-        _replace(x[row], baseline, mean)
+        change.mlp(layer, x[heads.index(MLP)])
         return x
 
-    return hook
+    hooks = {Site(layer, "mlp_output"): mlp} if MLP in heads else {}
+    with begun(loaded, layer, behind, len(heads)), hooked(loaded, hooks), tapped(tap):
+        logits = last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
+    return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
-def _replace(rows: Tensor, baseline: Baseline, mean: Tensor | None) -> None:
-    """Write into rows (T, D)."""
-    if baseline == "zero":
-        rows.zero_()
-    else:
-        assert mean is not None
-        rows[1:] = mean.to(rows)
+class _Baseline:
+    """Zero, or the mean of a part over the prompt."""
 
+    def __init__(self, loaded: LoadedModel, baseline: Baseline) -> None:
+        self.loaded, self.baseline = loaded, baseline
+        self._heads: dict[int, Tensor] = {}
+        self._mlps: dict[int, Tensor] = {}
 
-@torch.no_grad()
-def _plain(loaded: LoadedModel, ids: Sequence[int], layers: range) -> _Plain:
-    """One pass; what is behind a block is kept for those that stand before one of ``layers``."""
-    plain = _Plain({}, {}, {}, torch.zeros(0))
-    mlps = [layer for layer in available_sites(loaded).get("mlp_output", ()) if layer in layers]
+    @contextmanager
+    def ready(self, layers: range) -> Iterator[None]:
+        """Means of heads (H, w) and MLPs (D,) of these blocks are kept."""
+        self._heads, self._mlps = {}, {}
+        sites = [n for n in available_sites(self.loaded).get("mlp_output", ()) if n in layers]
 
-    def tap(record: LayerAttention, output: Tensor) -> None:
-        if record.layer in layers:
-            plain.heads[record.layer] = output[0, 1:].float().mean(0)
+        def tap(record: LayerAttention, output: Tensor) -> None:
+            if record.layer in layers:
+                self._heads[record.layer] = output[0, 1:].float().mean(0)
 
-    def mlp(layer: int) -> Hook:
-        def keep(x: Tensor) -> None:
-            plain.mlps[layer] = x[0, 1:].float().mean(0)
+        def mlp(layer: int) -> Hook:
+            def keep(x: Tensor) -> None:
+                self._mlps[layer] = x[0, 1:].float().mean(0)
 
-        return keep
+            return keep
 
-    with (
-        outputs_behind(loaded, [n - 1 for n in layers if n > 0]) as behind,
-        tapped(tap),
-        hooked(loaded, {Site(n, "mlp_output"): mlp(n) for n in mlps}),
-    ):
-        plain.logits = plain_logits(loaded, ids)
-    plain.behind = behind
-    return plain
+        with tapped(tap), hooked(self.loaded, {Site(n, "mlp_output"): mlp(n) for n in sites}):
+            yield
+
+    def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
+        """As of :class:`Change`."""
+        self._replace(output[row, :, head], self._heads[record.layer][head])
+
+    def mlp(self, layer: int, rows: Tensor) -> None:
+        """As of :class:`Change`."""
+        self._replace(rows, self._mlps[layer])
+
+    def _replace(self, rows: Tensor, mean: Tensor) -> None:
+        if self.baseline == "zero":
+            rows.zero_()
+        else:
+            rows[1:] = mean.to(rows)

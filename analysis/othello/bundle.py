@@ -26,6 +26,8 @@ def bundle(run: Path, into: Path | None = None) -> Path:
     recipe = next(line["recipe"] for line in read_log(run) if line.get("event") == "start")
     model = build(othello_config(layers=recipe["layers"], width=recipe["width"], heads=recipe["heads"]))
     model.load_state_dict(load_file(run / "master.safetensors"))
+    for file in target.glob("model*.safetensors*"):  # in one file or in parts
+        file.unlink()
     target.mkdir(parents=True, exist_ok=True)
     save(model.to(torch.float16), target)
     # Half precision is for the disk only: whoever loads the folder computes in float32.

@@ -34,14 +34,15 @@ MAX_TENSORS = 10_000
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_PARTS = "model-*-of-*.safetensors"
 _NORMS = (("ln1", "ln_1"), ("ln2", "ln_2"))
 _QKV = ("query", "key", "value")
 
 
 def load_folder(path: Path) -> GPT2LMHeadModel:
     """A saved Hugging Face OthelloGPT in float32 and evaluation mode. Raises UserError(field="source")."""
-    weights = next((path / name for name in _WEIGHTS if (path / name).is_file()), None)
-    if weights is None or not (path / "config.json").is_file():
+    files = next(([path / name] for name in _WEIGHTS if (path / name).is_file()), sorted(path.glob(_PARTS)))
+    if not files or not (path / "config.json").is_file():
         raise _bad(f"The folder {path.name} holds no saved OthelloGPT: config.json and {_WEIGHTS[0]} are needed.")
     check_config(path, "source")
     try:
@@ -51,7 +52,9 @@ def load_folder(path: Path) -> GPT2LMHeadModel:
         raise _bad(f"config.json in the folder {path.name} cannot be read. Save the model again.") from error
     if kind != "gpt2":
         raise _bad(f"The folder {path.name} holds a model of the kind {str(kind)[:40]}; an OthelloGPT here is a gpt2.")
-    return from_tensors(read_tensors(weights), name=weights.name, config=config)
+    # A part that is missing is said by the names of its tensors.
+    tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
+    return from_tensors(tensors, name=files[0].name, config=config)
 
 
 def load_checkpoint(path: Path, heads: int | None = None) -> GPT2LMHeadModel:

@@ -56,6 +56,7 @@ def othello_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save(model: GPT2LMHeadModel, folder: Path) -> None:
-    """Write config.json, model.safetensors and the tokenizer's files, so that any tool can load the folder."""
-    model.save_pretrained(folder)
+    """Write config.json, model.safetensors and the tokenizer's files, so that any tool can load the folder. Weights of
+    more than 15 MB are written in parts of at most that, as transformers does."""
+    model.save_pretrained(folder, max_shard_size="15MB")
     othello_tokenizer().save_pretrained(folder)

@@ -7,6 +7,8 @@ and falls to nothing over the last part, so that the total may be changed while 
 the blocks are trained by Muon, the rest by AdamW. The pass runs in bfloat16 over float32 master weights. Everything is
 kept every few minutes, and the same command goes on where the last one stopped; ``log.jsonl`` tells all of it.
 
+`python -m analysis.othello.timed` is the same for an accelerator that is lent for some minutes.
+
 On Linux with glibc, MALLOC_MMAP_THRESHOLD_=4294967295 MALLOC_TRIM_THRESHOLD_=17179869184 in the environment makes a
 step up to three times faster where page faults are dear, since freed buffers are used again.
 """
@@ -24,10 +26,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
 
-from analysis.othello.games import random_games
+from analysis.othello.games import Games, random_games
 from analysis.othello.legality import exact_targets, legality
 from analysis.othello.model import build, othello_config, save
 
@@ -66,31 +68,21 @@ def train(recipe: Recipe, folder: Path, *, keep_every: float = 120.0, test_every
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     fresh = build(othello_config(layers=recipe.layers, width=recipe.width, heads=recipe.heads))
-    run = _Run(fresh, recipe)
+    run = Run(fresh, recipe)
     state = folder / "state.pt"
     if state.exists():
         run.load(torch.load(state, weights_only=True))
     test = random_games(200, TEST_SEED)
     log = (folder / "log.jsonl").open("a", buffering=1)
-    _say(log, event="start", games=run.games, threads=torch.get_num_threads(), recipe=asdict(recipe))
+    say(log, event="start", games=run.games, threads=torch.get_num_threads(), recipe=asdict(recipe))
     began = kept = time.monotonic()
     losses: list[float] = []
     tested = run.games
     while run.games < recipe.games:
         losses.append(run.step())
         if run.games - tested >= test_every or run.games >= recipe.games:
-            found = legality(run.plain(), test)
             speed = (run.games - tested) / (time.monotonic() - began)
-            _say(
-                log,
-                games=run.games,
-                rate=rate_at(recipe, run.games),
-                train=sum(losses) / len(losses),
-                loss=found.loss,
-                above=found.loss - found.floor,
-                illegal=found.illegal,
-                games_per_second=speed,
-            )
+            run.tell(log, test, sum(losses) / len(losses), speed)
             losses, tested, began = [], run.games, time.monotonic()
         if time.monotonic() - kept > keep_every:
             run.keep(state)
@@ -98,21 +90,38 @@ def train(recipe: Recipe, folder: Path, *, keep_every: float = 120.0, test_every
     run.keep(state)
     model = run.plain()
     save(model, folder)
-    _say(log, event="end", games=run.games)
+    say(log, event="end", games=run.games)
     return model
 
 
-class _Run:
-    """The network in bfloat16, its float32 masters, two optimisers, and the count of games seen."""
+Batch = tuple[Tensor, Tensor | None]
+"""Token ids (games, 60), and the uniform distributions over the legal moves (games, 59, 61) if those are the target."""
 
-    def __init__(self, model: GPT2LMHeadModel, recipe: Recipe) -> None:
-        self.recipe, self.games = recipe, 0
+
+def batch_of(recipe: Recipe, first: int) -> Batch:
+    """The next batch of a run that has seen ``first`` games."""
+    games = random_games(recipe.batch, recipe.seed, first=first)
+    ids = torch.from_numpy(games.tokens.astype("int64"))
+    return ids, exact_targets(games.legal[:, :59]) if recipe.target == "legal" else None
+
+
+class Run:
+    """The network in bfloat16, its float32 masters, two optimisers, and the count of games seen.
+
+    ``device``: of all of them; ``compiled``: the forward pass by torch.compile, which takes a minute to begin with.
+    """
+
+    def __init__(self, model: GPT2LMHeadModel, recipe: Recipe, device: str = "cpu", *, compiled: bool = False) -> None:
+        self.recipe, self.games, self.device = recipe, 0, device
+        model = model.to(device)  # type: ignore[arg-type]
         # What may not change when a run goes on; rates, batch, target and total may, and the log tells when.
         self.fixed = {name: getattr(recipe, name) for name in ("layers", "width", "heads", "seed")}
         self.master = {name: p.detach().clone().float() for name, p in model.named_parameters()}
         self.model = model.to(torch.bfloat16)
-        self.model.set_attn_implementation("eager")  # at 59 positions faster than the fused kernel's backward pass
+        if device == "cpu":  # at 59 positions faster than the fused kernel's backward pass
+            self.model.set_attn_implementation("eager")
         self.model.train()
+        self.forward: Any = torch.compile(self.model) if compiled else self.model
         matrices = [p for name, p in self.master.items() if ".h." in name and p.ndim == 2]
         rest = [p for name, p in self.master.items() if not (".h." in name and p.ndim == 2)]
         self.optimisers: list[Any] = [
@@ -128,12 +137,17 @@ class _Run:
         self.rates = [recipe.muon_rate, recipe.rate]
 
     def step(self) -> float:
-        games = random_games(self.recipe.batch, self.recipe.seed, first=self.games)
-        ids = torch.from_numpy(games.tokens.astype("int64"))
-        logits = self.model(ids[:, :59], use_cache=False).logits.float().flatten(0, 1)
-        if self.recipe.target == "legal":
+        """Learn from the next batch; returns its loss."""
+        return float(self.learn(batch_of(self.recipe, self.games)))
+
+    def learn(self, batch: Batch) -> Tensor:
+        """Learn from a batch; returns its loss, which is not waited for."""
+        ids, exact = (None if part is None else part.to(self.device, non_blocking=True) for part in batch)
+        assert ids is not None
+        logits = self.forward(ids[:, :59], use_cache=False).logits.float().flatten(0, 1)
+        if exact is not None:
             there = ids[:, 1:].flatten() > 0
-            loss = nn.functional.cross_entropy(logits[there], exact_targets(games.legal[:, :59]).flatten(0, 1)[there])
+            loss = nn.functional.cross_entropy(logits[there], exact.flatten(0, 1)[there])
         else:
             loss = nn.functional.cross_entropy(logits, ids[:, 1:].flatten(), ignore_index=0)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -150,14 +164,28 @@ class _Run:
                 optimiser.step()
             for name, p in self.model.named_parameters():
                 p.copy_(self.master[name])
-        return float(loss.detach())
+        return loss.detach()
 
     def plain(self) -> GPT2LMHeadModel:
         """A float32 model of the masters."""
         r = self.recipe
         model = build(othello_config(layers=r.layers, width=r.width, heads=r.heads))
-        model.load_state_dict(self.master, strict=False)
+        model.load_state_dict({name: value.cpu() for name, value in self.master.items()}, strict=False)
         return model.eval()
+
+    def tell(self, log: Any, test: Games, loss: float, speed: float) -> None:
+        """Play the games of a test, and write to the log how; ``loss``: of the batches since the last time."""
+        found = legality(self.plain().to(self.device), test)  # type: ignore[arg-type]
+        say(
+            log,
+            games=self.games,
+            rate=rate_at(self.recipe, self.games),
+            train=loss,
+            loss=found.loss,
+            above=found.loss - found.floor,
+            illegal=found.illegal,
+            games_per_second=speed,
+        )
 
     def keep(self, path: Path) -> None:
         new = path.with_suffix(".new")
@@ -171,7 +199,8 @@ class _Run:
             new,
         )
         os.replace(new, path)
-        save_file(self.master, path.with_name("master.safetensors"))
+        masters = {name: value.cpu() for name, value in self.master.items()}
+        save_file(masters, path.with_name("master.safetensors"))
 
     def load(self, kept: dict[str, Any]) -> None:
         if kept.get("fixed", self.fixed) != self.fixed:
@@ -192,7 +221,8 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def _say(log: Any, **what: Any) -> None:
+def say(log: Any, **what: Any) -> None:
+    """Write a line of a log, with the time."""
     log.write(json.dumps({"time": round(time.time()), **what}) + "\n")
 
 

@@ -202,4 +202,5 @@ def trial_table(
         f"{perfect:.2f}); against the board as it is the model makes {rows[0].own:.2f}, which no edit can mend. "
         f"Bars: 95 % bootstrap intervals. {scales}",
         settings=TrialSettings(len(drawn), squares, seed, labels, tuple(layers)),
+        lengths=tuple(round(float(units(room, unit)[n]), 4) for n in layers),
     )

@@ -104,7 +104,7 @@ def training_log(room: Room) -> TrainingLog | None:
     if room.source.text != "bundled" or not path.exists():
         return None
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    tests = [line for line in lines if "loss" in line]
+    tests = [line for line in lines if "above" in line]
     starts = [line["recipe"] for line in lines if line.get("event") == "start"]
     turn = next((e["games"] for e in lines if e.get("event") == "start" and e["recipe"]["target"] == "legal"), None)
     return TrainingLog(
@@ -158,7 +158,7 @@ def training_caption(training: TrainingLog | None) -> str:
     """What the curve is measured on."""
     if not training:
         return ""
-    return "Loss above the floor and share of illegal first choices on 200 held-out games during training."
+    return "Loss above the floor and share of illegal first choices on 200 or more held-out games during training."
 
 
 def accuracy_caption(room: Room) -> str:

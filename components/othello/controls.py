@@ -158,6 +158,29 @@ def of_training(log: TrainingLog) -> Control | None:
     return Control("floor of random play", text, {"floor": 0.0})
 
 
+def lengths_of(edit: PositionEdit) -> tuple[float, ...]:
+    """The length of one unit of an edit's scale after each block that it is added after."""
+    return tuple(edit.unit[n] for n in edit.layers)
+
+
+def length_words(scale: float, lengths: Sequence[float]) -> str:
+    """The lengths that a scale stands for, over the blocks: ``"11.4 to 28.2"``; empty where they were not kept."""
+    ends = [f"{scale * end:.3g}" for end in (min(lengths), max(lengths))] if lengths else []
+    return " to ".join(dict.fromkeys(ends))
+
+
+def scale_words(edit: PositionEdit, method: str = "") -> str:
+    """The scale of an edit in its unit and as a length; the linear methods add one such vector for each square."""
+    lengths = lengths_of(edit)
+    if not lengths:
+        return f"scale {edit.scale:g}"
+    blocks = f"{edit.layers[0]} to {edit.layers[-1]}" if len(edit.layers) > 1 else f"{edit.layers[0]}"
+    where = f"{'for each square ' * method.startswith('linear')}after block{'s' * (len(edit.layers) > 1)} {blocks}"
+    if all(length == 1 for length in lengths):
+        return f"length {edit.scale:g} {where}"
+    return f"scale {edit.scale:g} tenths of the stream, length {length_words(edit.scale, lengths)} {where}"
+
+
 def edit_numbers(edit: PositionEdit) -> dict[str, float]:
     """What an edit did, in numbers."""
     return {

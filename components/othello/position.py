@@ -29,7 +29,15 @@ from components.othello.board import (
     next_move_board,
     value_board,
 )
-from components.othello.controls import EDIT_CONTROLS, edit_numbers, of_edit, of_next_move, of_no_edit, of_probes
+from components.othello.controls import (
+    EDIT_CONTROLS,
+    edit_numbers,
+    of_edit,
+    of_next_move,
+    of_no_edit,
+    of_probes,
+    scale_words,
+)
 
 PROBES = {"linear": "Linear probe", "tpr": "Tensor product (TPR), 52 × 2", "trilinear": "Trilinear, 8 × 8 × 2"}
 """The probes of a reading and their titles on the page."""
@@ -241,7 +249,7 @@ def edited_position(
     way = f"control: {name}" if name else options.method
     return Drawing(
         None,
-        f"After ply {options.ply}, method {way}, scale {edit.scale:g}{best}. {EDITED}",
+        f"After ply {options.ply}, method {way}, {scale_words(edit, options.method)}{best}. {EDITED}",
         parts=parts,
         control=of_edit(edit, random, wrong, options.method),
         numbers=edit_numbers(edit),

@@ -7,7 +7,7 @@ from analysis.tpr.answers.model import ModelFigures
 from analysis.tpr.answers.reading import ProbeRoles
 from components.kit.part import Cell, Facts, Table
 from components.kit.view import Drawing, NoOptions, view
-from components.othello.controls import of_probes, of_roles, of_trials, play_numbers, trial_numbers
+from components.othello.controls import length_words, of_probes, of_roles, of_trials, play_numbers, trial_numbers
 from components.othello.views import OfModel
 
 
@@ -26,13 +26,28 @@ def geometry(roles: ProbeRoles, options: OfModel, theme: str) -> Drawing:
     )
 
 
-TRIALS = ("method", "errors", "low", "high", "without edit", "exact boards", "errors, top-N", "scale", "scale chosen")
+TRIALS = (
+    "method",
+    "errors",
+    "low",
+    "high",
+    "without edit",
+    "exact boards",
+    "errors, top-N",
+    "scale",
+    "as length",
+    "scale chosen",
+)
 
 
 @view("othello/trial table", TrialTable)
 def trial_rows(table: TrialTable, options: NoOptions, theme: str) -> Drawing:
     """Many edits, method by method, each number beside its interval and its control."""
-    rows = tuple((r.title, r.mean, r.low, r.high, r.null, r.exact, r.top_n, r.scale, r.choice) for r in table.rows)
+    lengths = table.lengths or ()
+    rows = tuple(
+        (r.title, r.mean, r.low, r.high, r.null, r.exact, r.top_n, r.scale, length_words(r.scale, lengths), r.choice)
+        for r in table.rows
+    )
     return Drawing(
         None,
         table.caption,

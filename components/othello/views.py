@@ -179,7 +179,7 @@ def edited_moves(edit: PositionEdit, options: EditWay, theme: str) -> Drawing:
     best = " (the best of the grid for this case, chosen by looking at the answer)" if options.best else ""
     return Drawing(
         before_after_bars(edit.before, edit.after, edit.legal_before, edit.legal_after, theme),
-        f"Method {options.method}, scale {edit.scale:g}{best}",
+        f"Method {options.method}, {controls.scale_words(edit, options.method)}{best}",
         {"scale": edit.scale},
         control=controls.of_no_edit(edit),
         numbers=controls.edit_numbers(edit),

@@ -4,13 +4,14 @@ they look. The MLPs stand in the same picture and the same list.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.answers.token import HeadSources, TokenAblation, TokenHeads
+from analysis.qk.answers.token import HeadSources, TokenAblation, TokenHeads, TokenPatch
 from components.kit.figure import figure
 from components.kit.labels import numbered
 from components.kit.theme import CATEGORIES
@@ -27,7 +28,17 @@ TOKEN_SCORES = {
     "from-key": "writes from the chosen key (nats)",
 }
 """Scores that begin at a predicted token or at a pair, by short name."""
-BASELINES = {"zero": "zero", "mean": "its mean"}
+BASELINES = {"zero": "at zero", "mean": "at its mean", "resampled": "as in other texts (mean of three)"}
+_TAKEN = {
+    "output": "output",
+    "pattern": "pattern",
+    "query": "queries",
+    "key": "keys",
+    "value": "values",
+}
+_SHOWN = 3
+_GAP = 0.1
+"""Tokens of another prompt that a caption names, and nats by which prompts must differ for a share to be given."""
 _REFUSED = "Only where heads look is known of this model."
 
 
@@ -80,10 +91,46 @@ def ablation_score(answer: TokenAblation) -> HeadScore:
     """By how much the token falls without each head and MLP."""
     how = ", to first order," if answer.estimated else ""
     said = (
-        f"{answer.target.words}, {answer.total:+.1f}: its fall{how} with one output at {BASELINES[answer.baseline]}. "
+        f"{answer.target.words}, {answer.total:+.1f}: its fall{how} with one output {BASELINES[answer.baseline]}. "
         f"{spread(answer.heads)}"
     )
     return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=answer.mlps.astype(float), said=said)
+
+
+def patch_score(answer: TokenPatch, labels: Sequence[str]) -> HeadScore:
+    """By how much the token falls with each part made as in another prompt. ``labels``: this prompt's tokens."""
+    shown = list(zip(answer.differ, answer.others, strict=True))[:_SHOWN]
+    words = ", ".join(f"“{labels[i]}” → “{other}”" for i, other in shown if i < len(labels))
+    more = f" and {len(answer.differ) - _SHOWN} more" if len(answer.differ) > _SHOWN else ""
+    where = "" if answer.at < 0 else f" at token {answer.at}"
+    part = "one part’s" if answer.what == "output" else "one head’s"
+    said = (
+        f"{answer.target.words}: {answer.total:+.1f} here, {answer.other_total:+.1f} in the other prompt "
+        f"({words}{more}). Its fall with {part} {_TAKEN[answer.what]} taken from there{where}. {spread(answer.heads)}"
+    )
+    mlps = answer.mlps.astype(float) if np.isfinite(answer.mlps).any() else None
+    return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=mlps, said=said)
+
+
+def patch_sentence(score: HeadScore, answer: TokenPatch, layer: int, head: int) -> str:
+    """What the open head's part of the other prompt does, and what share of the prompts' difference that is."""
+    found = place_in(score, layer, head)
+    if found is None:
+        return ""
+    place, count, value = found
+    gap = answer.total - answer.other_total
+    share = f", {value / gap:.0%} of what the prompts differ by" if abs(gap) >= _GAP else ""
+    return (
+        f"Layer {layer}, head {head}: with its {_TAKEN[answer.what]} from the other prompt {answer.target.words} falls "
+        f"by {value:.2f} nats{share}; {'first' if place == 1 else f'number {place}'} of {count} heads."
+    )
+
+
+@view("attention/heads patched", Reading, TokenPatch, options=HeadOptions)
+def heads_patched(reading: Reading, answer: TokenPatch, options: HeadOptions, theme: str) -> Drawing:
+    """All heads by how much a predicted token falls with each made as in another prompt."""
+    control = Control("random heads", spread(answer.heads), _spread_numbers(answer.heads))
+    return heads_drawing(reading, patch_score(answer, reading.labels), options, theme, control)
 
 
 @view("attention/heads of a token", Reading, TokenHeads, options=HeadOptions)

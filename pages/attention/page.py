@@ -21,12 +21,14 @@ from pages.attention import (
     held,
     making,
     opening,
+    out,
     overlap,
     patch,
     proof,
     reading,
     steered,
     target,
+    why_moved,
 )
 from pages.attention.cards import GRID, PROMPT, STRIPS
 from pages.attention.panel import features_panel, make_button
@@ -39,7 +41,22 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, held, making, opening, overlap, patch, proof, reading, steered, target)
+CALLBACKS = (
+    answer,
+    features,
+    heads,
+    held,
+    making,
+    opening,
+    out,
+    overlap,
+    patch,
+    proof,
+    reading,
+    steered,
+    target,
+    why_moved,
+)
 
 
 def layout(**query: str) -> Node:
@@ -71,7 +88,11 @@ def layout(**query: str) -> Node:
                     dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
-                    dbc.Tab([*steered.steered_tab(), *held.held_row()], tab_id="steered", label="Steered by"),
+                    dbc.Tab(
+                        [*steered.steered_tab(), *why_moved.why_row(), *held.held_row()],
+                        tab_id="steered",
+                        label="Steered by",
+                    ),
                 ],
                 id="tab",
                 active_tab=state.tab,
@@ -187,7 +208,7 @@ def _heads(state: AttentionState) -> Node:
             GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="token-error"),
             html.Div(id="top-heads", className="attune-top"),
-            _taken_out(),
+            out.taken_out(),
         ]
     )
 
@@ -200,28 +221,6 @@ def _asked(name: str, label: str, value: int, usual: str) -> Node:
             dcc.Dropdown(listed, value, id=name, clearable=False, className="attune-pick"),
         ],
         className="attune-inline",
-    )
-
-
-def _taken_out() -> Node:
-    """What takes out each head and MLP; it stands there for that score alone."""
-    return html.Div(
-        [
-            html.Button("Take each out", id="out", className="attune-button attune-primary", type="button"),
-            html.Button("Cancel", id="out-cancel", className="attune-button", type="button", disabled=True),
-            dbc.RadioItems(
-                id="out-baseline",
-                inline=True,
-                value="mean",
-                options=[{"label": "mean", "value": "mean"}, {"label": "zero", "value": "zero"}],
-            ),
-            progress("out-bar", "taking out heads and MLPs"),
-            html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
-            html.Div(id="out-error"),
-        ],
-        id="out-row",
-        className="attune-row",
-        hidden=True,
     )
 
 

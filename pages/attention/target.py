@@ -9,16 +9,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from dash import Input, Output, State, callback, clientside_callback, html, no_update
+from dash import Input, Output, State, callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.answers.token import TokenAblation
-from analysis.qk.ops.token import AblateParts, EstimateFalls, WritingHeads, WritingSources
+from analysis.qk.answers.token import TokenAblation, TokenPatch
+from analysis.qk.ops.parts import PatchParts
+from analysis.qk.ops.token import EstimateFalls, WritingHeads, WritingSources
 from analysis.view_ref import QuestionRef
 from components.kit.card import Content
-from components.kit.types import Json, Node, Relay
+from components.kit.types import Json, Node
 from components.qk.heads import HeadOptions, HeadScore
 from components.qk.prompt_parts import OWN
 from components.qk.token_heads import (
@@ -26,7 +27,10 @@ from components.qk.token_heads import (
     SourceOptions,
     ablation_score,
     heads_of_token,
+    heads_patched,
     heads_taken_out,
+    patch_score,
+    patch_sentence,
     ranking,
     source_bars,
     token_score,
@@ -34,13 +38,13 @@ from components.qk.token_heads import (
 )
 from pages.attention.cards import BARS, GRID
 from pages.attention.opening import estimate, prompt_arguments
+from pages.attention.out import MEASURED, PATCH, SAME
 from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head
 from pages.cards import content
-from pages.common import ask_for, ask_job, reply_of
+from pages.common import ask_for, reply_of
 
 PAIRS = ("pair", "weighted", "from-key")
-_SAME = ("model", "text", "chat", "generate", "query", "token", "against")
 
 
 @callback(
@@ -90,41 +94,6 @@ def _chosen(value: int | None) -> int:
     return -1 if value is None else value
 
 
-@callback(
-    Output("taken-out", "data"),
-    Output("out-error", "children"),
-    Input("out", "n_clicks"),
-    State("writing", "data"),
-    State("out-baseline", "value"),
-    State("session", "data"),
-    State("address", "data"),
-    background=True,
-    progress=[Output("out-bar", "value"), Output("out-text", "children")],
-    progress_default=["0", ""],
-    running=[(Output("out", "disabled"), True, False), (Output("out-cancel", "disabled"), False, True)],
-    cancel=[Input("out-cancel", "n_clicks")],
-    interval=300,
-    prevent_initial_call=True,
-)
-def take_out(
-    set_progress: Relay, clicks: int | None, writing: Json, baseline: str, session: str, address: str
-) -> tuple[Json, Node]:
-    """Take out each head and each MLP, one at a time, and see by how much the token that is asked about falls."""
-    if not clicks or not writing:
-        return no_update, no_update
-    asked = WritingHeads.from_params(writing["params"])
-    settings = {name: getattr(asked, name) for name in _SAME}
-    reply, panel = ask_job(lambda: AblateParts(**settings, baseline=baseline), set_progress, session, address)
-    return (no_update, panel) if reply is None else (reply.question.to_dict(), None)
-
-
-clientside_callback(
-    "(score) => score !== 'falls'",
-    Output("out-row", "hidden"),
-    Input("score", "value"),
-)
-
-
 def token_grid(
     reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, baseline: str, theme: str
 ) -> tuple[Content, list[Node], Node]:
@@ -137,10 +106,15 @@ def token_grid(
     score: HeadScore
     estimated = False
     if options.score == "falls":
-        asked = {name: writing["params"][name] for name in _SAME} | {"baseline": baseline}
+        asked = {name: writing["params"][name] for name in SAME}
+        if baseline == PATCH:
+            return _patched(reading, options, asked, taken_out, theme)
+        asked |= {"baseline": baseline}
         out: Reply[TokenAblation] | None
-        if taken_out and all(taken_out["params"][name] == value for name, value in asked.items()):
+        if taken_out and all(taken_out["params"].get(name) == value for name, value in asked.items()):
             out = reply_of(QuestionRef.from_dict(taken_out))
+        elif baseline in MEASURED:
+            return GRID.empty("Press “Take each out”"), [], OWN
         else:
             out, refused = estimate(EstimateFalls.from_params(asked))
             estimated = True
@@ -153,6 +127,23 @@ def token_grid(
     at = options.chosen
     why = why_sentence(score, reply.answer.target.words, *at, options.score, estimated) if at else ""
     return shown, _first(score, at), f"{why} {OWN}".strip()
+
+
+def _patched(
+    reading: Reply[Reading], options: HeadOptions, asked: Json, taken_out: Json, theme: str
+) -> tuple[Content, list[Node], Node]:
+    """The same of a patch from another prompt, once it has been made."""
+    here = taken_out and taken_out["operation"] == PatchParts.__name__
+    if not here or any(taken_out["params"].get(name) != value for name, value in asked.items()):
+        return GRID.empty("Write the other prompt, then press “Take each out”"), [], OWN
+    reply: Reply[TokenPatch] = reply_of(QuestionRef.from_dict(taken_out))
+    score, at = patch_score(reply.answer, reading.answer.labels), options.chosen
+    why = patch_sentence(score, reply.answer, *at) if at else ""
+    return (
+        content(heads_patched, reading, reply, options=options, theme=theme),
+        _first(score, at),
+        f"{why} {OWN}".strip(),
+    )
 
 
 def _first(score: HeadScore, chosen: tuple[int, int] | None) -> list[Node]:

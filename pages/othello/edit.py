@@ -16,7 +16,7 @@ from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Typed
 from components.othello.board import Boards, board_data
-from components.othello.controls import EDIT_CONTROLS
+from components.othello.controls import EDIT_CONTROLS, scale_words
 from components.othello.position import EditedPosition, edit_boards, edited_board, edited_position, lasting_edit
 from components.othello.views import EditWay, edited_moves
 from pages.cards import content, ref_of
@@ -192,7 +192,7 @@ def ask_edit(
     questions = [reply.question, *(QuestionRef("OthelloEdit", by(control).to_params()) for control in EDIT_CONTROLS)]
     return {
         "boards": dict(zip(BOARDS, edit_boards(reply.answer, game.board, rows, labels), strict=True)),
-        "words": edit_words(reply.answer),
+        "words": edit_words(reply.answer, method),
         "moves": content(edited_moves, reply, options=way, theme=theme),
         "repair": repair_table(reply.answer.repair),
         "refs": [
@@ -203,14 +203,14 @@ def ask_edit(
     }
 
 
-def edit_words(edit: PositionEdit) -> Node:
+def edit_words(edit: PositionEdit, method: str = "tpr") -> Node:
     """Errors before and after in words."""
     other = "" if edit.side_after == edit.side_before else f" (on the real board {edit.side_before})"
     parts = [
         f"{edit.side_after.capitalize()} moves on the edited board{other}. "
         f"Legal there: {', '.join(square_name(s) for s in edit.legal_after) or 'none'}. ",
         html.Strong(f"Wrong predictions: {edit.null} without the edit, {edit.errors_after} with it"),
-        f" (legal moves under 1 % and illegal moves from 1 %; scale {edit.scale:g}).",
+        f" (legal moves under 1 % and illegal moves from 1 %; {scale_words(edit, method)}).",
     ]
     for squares, words in (
         (edit.false_positives, "gives 1 % or more to"),

@@ -62,6 +62,15 @@ def edited() -> Node:
             ],
             className="attune-inline attune-layer",
         ),
+        html.Button(
+            "As published: lengths 0.25 to 2.5, blocks 2 to 7",
+            id="oth-published",
+            className="attune-button",
+            type="button",
+            disabled=True,
+            **{"aria-describedby": "oth-published-said"},
+        ),
+        html.Div(id="oth-published-said", className="attune-note"),
     )
     side = html.Div(
         [

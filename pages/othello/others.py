@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from dash import Input, Output, State, callback, ctx, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 
 from analysis.engine.client import Reply
 from analysis.tpr.answers.model import ModelFigures
@@ -18,7 +18,10 @@ from components.othello.position import PROBES, probe_titles
 from pages.common import ask_for, reply_of
 from pages.othello.tabs import PROBE_CHOICES, set_options
 
-MAX_SCALE = {"stream": 5, "absolute": 20}
+MAX_SCALE = {"stream": 5, "absolute": 50}
+PUBLISHED = (2, 7)
+"""The blocks after which the published code edits, of a model with eight; its lengths are the grid of the unit
+"absolute"."""
 
 
 @callback(
@@ -110,3 +113,34 @@ def show_titles(figures: Json) -> tuple[dict[str, str], Json]:
 def scale_range(unit: str) -> int:
     """The longest edit of the slider, in the unit that is chosen."""
     return MAX_SCALE[unit]
+
+
+@callback(
+    Output("oth-blocks", "max"),
+    Output("oth-blocks", "marks"),
+    Output("oth-blocks", "value", allow_duplicate=True),
+    Output("oth-published", "disabled"),
+    Output("oth-published-said", "children"),
+    Input("oth-facts", "data"),
+    State("oth-blocks", "max"),
+    prevent_initial_call=True,
+)
+def edited_blocks(figures: Json, last: int) -> tuple[Json, Json, Json, Json, Json]:
+    """The blocks of the model, after all of which is edited at first, and whether they include the published ones."""
+    if figures is None:
+        return (no_update,) * 5
+    reply: Reply[ModelFigures] = reply_of(figures)
+    top = reply.answer.facts.layers - 1
+    lacks = top < PUBLISHED[1]
+    why = f"This model has no blocks {PUBLISHED[0]} to {PUBLISHED[1]}: its last one is {top}." if lacks else ""
+    return max(top, 1), {str(n): str(n) for n in range(top + 1)}, no_update if top == last else [0, top], lacks, why
+
+
+clientside_callback(
+    f"() => ['absolute', 'best', {list(PUBLISHED)}]",
+    Output("oth-unit", "value", allow_duplicate=True),
+    Output("oth-choose", "value", allow_duplicate=True),
+    Output("oth-blocks", "value", allow_duplicate=True),
+    Input("oth-published", "n_clicks"),
+    prevent_initial_call=True,
+)

@@ -15,26 +15,22 @@ from components.kit.types import Node
 from components.othello.board import board
 from components.othello.position import OPACITY, PROBES
 from pages.manifest import PageManifest
-from pages.othello import binding, directions, edit, figures, others, play, reading, roles, trials
+from pages.othello import binding, directions, edit, figures, others, play, reading, roles, stories, trials
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.edit_panel import box, edit_tab, edited
 from pages.othello.picture import picture
 from pages.othello.state import PATH, TABS, OthelloState
+from pages.othello.stories import story_list
 from pages.othello.tabs import binding_tab, button, directions_tab, figures_tab, model_tab, roles_tab
 from pages.presses import press, queue_stores
 from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (binding, directions, edit, figures, others, play, reading, roles, trials)
+CALLBACKS = (binding, directions, edit, figures, others, play, reading, roles, stories, trials)
 
 SHOWN = "tpr"
 """The probe whose board stands on the first screen."""
-STORIES = [
-    {"label": "A long line turns, and one block does not see it yet", "value": "line"},
-    {"label": "An edit makes a new move legal", "value": "edit"},
-    {"label": "After a pass, the model goes on counting moves", "value": "pass"},
-]
 
 
 def layout(**query: str) -> Node:
@@ -50,6 +46,7 @@ def layout(**query: str) -> Node:
                 othello=("oth-source", "data"),
             ),
             html.Div([user_error(p) for p in state.refusals], id="oth-problems"),
+            html.Div(id="oth-story-text", className="attune-note oth-told", **{"aria-live": "polite"}),
             html.Div(
                 [_play(), html.Div([_next(), _believed(state), edited()], className="oth-four")],
                 className="oth-first",
@@ -113,12 +110,7 @@ def _stores(state: OthelloState) -> list[Node]:
 
 
 def _play() -> Node:
-    stories = html.Div(
-        dcc.Dropdown(STORIES, id="oth-story", placeholder="Stories", searchable=False),
-        className="attune-pick attune-story",
-    )
     return GAME.layout(
-        html.Div(id="oth-story-text", className="attune-note", **{"aria-live": "polite"}),
         board("oth-play", "The game; press a square to play there", playable=True, queue="oth-game"),
         html.Div(id="oth-status", className="attune-status", **{"aria-live": "polite"}),
         html.Div(id="oth-play-error"),
@@ -175,7 +167,7 @@ def _play() -> Node:
             ],
             className="attune-row attune-offstage",
         ),
-        controls=stories,
+        controls=story_list(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Callbacks of the game: moves, the way back and forth, pasted lists, stories. The rules are known to this process, so
+"""Callbacks of the game: moves, the way back and forth, pasted lists. The rules are known to this process, so
 an illegal click is answered without asking a model."""
 
 from __future__ import annotations
@@ -198,31 +198,6 @@ def other_notation(notation: str, game: Json) -> str:
     return format_moves(Game.from_dict(game).moves, notation)
 
 
-@callback(
-    Output("oth-edits", "data", allow_duplicate=True),
-    Output("oth-layer", "value", allow_duplicate=True),
-    Output("oth-tab", "active_tab"),
-    Output("oth-labels", "value"),
-    Output("oth-story-text", "children"),
-    Output("oth-tale", "data"),
-    Input("oth-story", "value"),
-    State("oth-source", "data"),
-    State("session", "data"),
-    prevent_initial_call=True,
-)
-def tell(story: str | None, source: str, session: str) -> tuple[Json, Json, Json, Json, Node, Json]:
-    """A story sets block and edits, and says what to look at and on which squares; its game comes through the queue,
-    with other presses."""
-    if not story:
-        return no_update, no_update, no_update, no_update, "", None
-    reply, panel = ask_for(lambda: OthelloStory(source, story), session, "story")
-    if reply is None:
-        return no_update, no_update, no_update, no_update, panel, None
-    tale = reply.answer
-    place = {"moves": tale.moves, "ply": tale.ply, "squares": tale.squares}
-    return tale.edits, tale.layer, tale.tab, tale.labels, tale.text, place
-
-
 queue_callbacks("oth-game")
 # What is no button of the queue: a slider that follows the game, a line that is typed, a list of stories.
 for _call, _input in (
@@ -236,12 +211,6 @@ for _call, _input in (
         _input,
         prevent_initial_call=True,
     )
-clientside_callback(
-    "(tale, game) => dash_clientside.attune_othello.mark(tale, game)",
-    Output("oth-hand-sink", "lang"),
-    Input("oth-tale", "data"),
-    Input("oth-game", "data"),
-)
 clientside_callback(
     "(line) => dash_clientside.attune_othello.line(line)",
     Output("oth-text", "value"),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from dash import Input, Output, State, callback, html, no_update
 
 from analysis.engine.client import Reply
-from analysis.tpr.answers.edit import TrialRow, TrialTable
+from analysis.tpr.answers.edit import TrialTable
 from analysis.tpr.ops.edit import OthelloTrials
 from components.kit.types import Json, Node, Outputs, Relay, Typed
+from components.othello.controls import length_words
 from components.othello.tables import trial_rows
 from components.othello.views import trial_errors
 from pages.cards import content, ref_of
@@ -26,6 +26,7 @@ COLUMNS = (
     "exact boards",
     "errors, top-N",
     "scale",
+    "as length, over the blocks",
     "scale chosen",
 )
 
@@ -89,13 +90,13 @@ def show_trials(question: Json, theme: str) -> Outputs:
     """The table, and its figure."""
     reply: Reply[TrialTable] = reply_of(question)
     figure = content(trial_errors, reply, theme=theme)
-    return {"table": table(reply.answer.rows), "table_ref": ref_of(trial_rows, reply), "figure": figure}
+    return {"table": table(reply.answer), "table_ref": ref_of(trial_rows, reply), "figure": figure}
 
 
-def table(rows: Sequence[TrialRow]) -> Node:
+def table(trials: TrialTable) -> Node:
     """Method by method; every number stands with its interval or its control."""
     body = []
-    for r in rows:
+    for r in trials.rows:
         words = (
             r.title,
             f"{r.mean:.2f}",
@@ -104,6 +105,7 @@ def table(rows: Sequence[TrialRow]) -> Node:
             f"{r.exact:.0%}",
             f"{r.top_n:.2f}",
             f"{r.scale:.2f}",
+            length_words(r.scale, trials.lengths or ()) or "–",
             r.choice,
         )
         body.append(html.Tr([html.Td(cell) for cell in words]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from analysis.qk.answers.prompt import (
     SignedCells,
     SwapEffect,
 )
-from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads
+from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads, TokenPatch
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
@@ -47,7 +47,10 @@ from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast
 from components.qk.token_heads import (
     SourceOptions,
     heads_of_token,
+    heads_patched,
     heads_taken_out,
+    patch_score,
+    patch_sentence,
     ranking,
     source_bars,
     token_score,
@@ -112,6 +115,7 @@ SPLIT = Split(3.0, 0.5, 0.0, 1e-7, 0.4, 0.6, 40, "")
 WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
 WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
 TAKEN_OUT = TokenAblation(TARGET, "mean", False, 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
+MADE_AS = TokenPatch(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 1.0, "query", -1, (2, 4), ("dog", "<i>"))
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
@@ -136,6 +140,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (contrast_examples, (PREVIEW,), FeatureOptions("Induction")),
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
+    (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
     (source_bars, (READING, SOURCES), SourceOptions(4, 2)),
 ]
 
@@ -351,6 +356,18 @@ def test_the_caption_of_bars_says_what_is_left_out_and_added() -> None:
 def test_a_bar_of_the_prediction_carries_its_token() -> None:
     view, answers, options = DRAWN[6]
     assert [t["customdata"] for t in view.draw(*answers, options, "light").figure["data"]] == [(4, 9)] * 2
+
+
+def test_a_patch_names_what_the_prompts_differ_by_and_gives_no_share_of_nothing() -> None:
+    score = patch_score(MADE_AS, WORDS)
+    assert "+3.0 here, +1.0 in the other prompt (“cat” → “dog”, “<b>” → “<i>”)" in score.said
+    assert "one head’s queries taken from there. 90 % of heads" in score.said
+    assert "at token 2" in patch_score(replace(MADE_AS, at=2), WORDS).said
+    said = patch_sentence(score, MADE_AS, 1, 1)
+    assert "falls by 1.50 nats, 75% of what the prompts differ by; first of 5 heads" in said
+    same = replace(MADE_AS, other_total=3.0)
+    assert "what the prompts differ by" not in patch_sentence(score, same, 1, 1)
+    assert patch_sentence(score, MADE_AS, 1, 0) == ""
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from analysis.errors import UserError
 from analysis.othello.board import Board
-from analysis.tpr.answers.edit import PositionEdit, TrialRow, TrialSettings, TrialTable
+from analysis.tpr.answers.edit import PositionEdit, Story, TrialRow, TrialSettings, TrialTable
 from analysis.tpr.answers.model import ProbeRow
 from components.othello.position import classes_with, colour_just_moved, truth_words
 from pages.othello.edit import edit_words, edits_after
@@ -18,6 +19,8 @@ from pages.othello.play import game_after, play_labels, status, with_move
 from pages.othello.reading import no_reading
 from pages.othello.state import START as MOVES
 from pages.othello.state import Game, OthelloState, text_of
+from pages.othello.stories import story_words
+from pages.othello.trials import table as trial_table
 from pages.presses import settle
 from pages.state import read
 
@@ -182,13 +185,14 @@ def test_colours_follow_the_labels() -> None:
 
 
 def test_an_edit_is_said_in_words() -> None:
-    def text(side_after: str) -> str:
+    def text(side_after: str, unit: tuple[float, ...] = (), method: str = "tpr") -> str:
         edit = PositionEdit(
-            scale=2.0, unit=(), layers=(), legal_before=(), legal_after=(1, 2), side_before="white",
-            side_after=side_after, null=3, errors_after=1, false_positives=(5,), false_negatives=(), repair=(),
+            scale=2.0, unit=unit, layers=(1, 2) if unit else (), legal_before=(), legal_after=(1, 2),
+            side_before="white", side_after=side_after, null=3, errors_after=1, false_positives=(5,),
+            false_negatives=(), repair=(),
             **dict.fromkeys(("before", "after", "beliefs", "clean", "crosstalk"), np.zeros(64)),
         )  # fmt: skip
-        return "".join(p if isinstance(p, str) else str(p.children) for p in edit_words(edit))
+        return "".join(p if isinstance(p, str) else str(p.children) for p in edit_words(edit, method))
 
     same, turned = text("white"), text("black")
     assert (
@@ -196,6 +200,16 @@ def test_an_edit_is_said_in_words() -> None:
     )
     assert "White moves on the edited board." in same
     assert "Black moves on the edited board (on the real board white)." in turned
+    assert "scale 2)" in same
+    assert "scale 2 tenths of the stream, length 20 to 80 after blocks 1 to 2)" in text("white", (5.0, 10.0, 40.0))
+    assert "length 2 for each square after blocks 1 to 2)" in text("white", (1.0, 1.0, 1.0), "linear")
+
+
+def test_a_story_says_how_it_was_found_and_leads_to_its_edit() -> None:
+    plain = Story(MOVES, 5, "Told.", (), "parity", "binding", 0)
+    assert "How it was found" not in str(story_words(plain)) and "data-leads" not in str(story_words(plain))
+    words = str(story_words(replace(plain, edits=((1, 2),), tab="edit", criterion="The first of 60.")))
+    assert "Told." in words and "The first of 60." in words and "data-tab='edit'" in words
 
 
 def test_tables_hold_every_row() -> None:
@@ -210,5 +224,7 @@ def test_tables_hold_every_row() -> None:
     assert "4.00 (best 2.00)" in words and "6.00 (best 3.00)" in words and "9.00" in words and "1.50" in words
     assert "'–'" in words, "what no model was measured for"
     assert edit_table([]) is None
+    one = table(1, 4.0)
+    assert "'–'" in str(trial_table(one)) and "3 to 6" in str(trial_table(replace(one, lengths=(3.0, 6.0))))
     row = ProbeRow("linear", 2, "parity", 24576, 0.9, 0.8, 3.0)
     assert "24,576" in str(probe_table([row])) and "no probes" in str(probe_table([]))

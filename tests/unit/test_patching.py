@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
+from analysis.models.ablation import MLP, plain_logits
+from analysis.models.patches import WHATS, patches
 from analysis.models.recording import LayerAttention
 from analysis.models.trace import trace_prompt
 from analysis.qk import QKSubspace, random_basis
@@ -104,6 +106,82 @@ def test_patches_are_those_of_the_librarys_own_attention(name: str, side: str) -
             slow = model.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
         assert torch.allclose(rows[row].float(), seen[0].float(), atol=1e-5)
         assert torch.allclose(logits[row].log_softmax(-1), slow.log_softmax(-1), atol=2e-4)
+
+
+@contextmanager
+def heads_made_as(model: Any, what: str, kept: Any) -> Iterator[None]:
+    """The library's own attention, block by block, with what a head does, or is given, as ``kept`` has it."""
+    module: Any = sys.modules[type(model).__module__]
+    own, before = module.eager_attention_forward, model.config._attn_implementation
+
+    def forward(part: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any) -> Any:
+        output, weights = own(part, query, key, value, mask, **kwargs)
+        if part.layer_idx != LAYER:
+            return output, weights
+        now = {"query": query, "key": key, "value": value, "output": output, "pattern": weights}
+        if not kept:
+            kept.update({name: tensor.clone() for name, tensor in now.items()})
+            return output, weights
+        changed = now | {what: kept[what]}
+        other = changed["output"]
+        if what in ("query", "key", "value"):
+            other, _ = own(part, changed["query"], changed["key"], changed["value"], mask, **kwargs)
+        elif what == "pattern":
+            group = HEAD // (query.shape[1] // key.shape[1])
+            other = output.clone()
+            other[0, :, HEAD] = kept["pattern"][0, HEAD, :, : key.shape[2]] @ value[0, group]
+        output = output.clone()
+        output[:, :, HEAD] = other[:, :, HEAD]
+        return output, weights
+
+    try:
+        model.set_attn_implementation("eager")
+        module.eager_attention_forward = forward
+        yield
+    finally:
+        module.eager_attention_forward = own
+        model.set_attn_implementation(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_made_as_in_another_prompt_is_that_of_the_librarys_own_attention(name: str) -> None:
+    one, ids, other = loaded(name), list(EXAMPLES[0].prompts[0]), list(EXAMPLES[1].prompts[0])
+    for what in WHATS:
+        kept: dict[str, Tensor] = {}
+        with heads_made_as(one.model, what, kept), torch.no_grad():
+            one.model(torch.tensor([other]), use_cache=False)
+            slow = one.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+        [[found]] = list(patches(one, ids, other, [(LAYER, HEAD)], what))
+        assert torch.allclose(found.logits.log_softmax(-1), slow.log_softmax(-1), atol=2e-4), what
+
+
+def test_a_patch_from_the_same_prompt_is_none_and_one_of_a_token_is_of_that_token() -> None:
+    one, ids, other = loaded("qwen3"), list(EXAMPLES[0].prompts[0]), list(EXAMPLES[1].prompts[0])
+    plain = plain_logits(one, ids)
+    for what in WHATS:
+        [[same]] = list(patches(one, ids, ids, [(LAYER, HEAD)], what))
+        assert torch.allclose(same.logits, plain, atol=1e-4)
+    # Tokens that are the same in both prompts, and see the same, have the same values.
+    alike = [*ids[:5], *other[5:]]
+    [[early]] = list(patches(one, ids, alike, [(LAYER, HEAD)], "value", range(5)))
+    assert torch.allclose(early.logits, plain, atol=1e-4)
+    [both] = list(patches(one, ids, other, [(LAYER, HEAD), (LAYER, MLP)], "output", [LENGTH - 1]))
+    assert all((part.logits - plain).abs().max() > 1e-3 for part in both)
+    with pytest.raises(UserError, match="has 11 tokens here and this one 12"):
+        list(patches(one, ids, other[:-1], [(LAYER, HEAD)], "output"))
+
+
+def test_an_mlp_made_as_in_another_prompt_is_its_output_there() -> None:
+    one, ids, other = loaded("llama"), list(EXAMPLES[0].prompts[0]), list(EXAMPLES[1].prompts[0])
+    mlp = one.model.model.layers[LAYER].mlp
+    outputs: list[Tensor] = []
+    handle = mlp.register_forward_hook(lambda _m, _a, out: outputs.append(out) if not outputs else outputs[0])
+    with torch.no_grad():
+        one.model(torch.tensor([other]), use_cache=False)
+        slow = one.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+    handle.remove()
+    [[found]] = list(patches(one, ids, other, [(LAYER, MLP)], "output"))
+    assert torch.allclose(found.logits, slow, atol=1e-4)
 
 
 def test_a_whole_patch_is_the_other_run_and_no_patch_is_none() -> None:

@@ -23,13 +23,15 @@ from analysis.models.facts import describe
 from analysis.models.first_order import estimated_falls
 from analysis.models.hooks import hooked, layout
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.patches import patches
 from analysis.models.recording import IMPLEMENTATION, tapped
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.models.stream import take_apart
 from analysis.models.trace import trace_prompt
 from analysis.qk.contributions import contributions, pair_values, sources
-from analysis.qk.ops.token import AblateParts, EstimateFalls, WritingHeads, WritingSources
+from analysis.qk.ops.parts import AblateParts, PatchParts, other_texts
+from analysis.qk.ops.token import EstimateFalls, WritingHeads, WritingSources
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
 
@@ -358,6 +360,33 @@ def test_what_falls_is_the_difference_of_two_answers_and_a_cancelled_job_ends_be
     assert torch.equal(plain_logits(reader(), ids).double(), plain)
 
 
+def test_parts_are_made_as_in_another_prompt(context):
+    settings = {"text": TEXT, "other": TEXT.replace("lamp", "rope"), "query": 9, "what": "value"}
+    found = PatchParts(**settings).run(context)
+    ids, other = (reader().tokenizer(text)["input_ids"][:10] for text in (TEXT, settings["other"]))
+    assert found.differ == tuple(i for i in range(10) if ids[i] != other[i]) and len(found.others) == len(found.differ)
+    plain = plain_logits(reader(), ids).double()
+    [[one]] = list(patches(reader(), ids, other, [(2, 3)], "value"))
+    fall = (plain - one.logits.double())[found.target.token] - (plain - one.logits.double()).mean()
+    assert float(found.heads[2, 3]) == pytest.approx(float(fall), abs=1e-4) and np.isnan(found.mlps).all()
+    theirs = plain_logits(reader(), other).double()
+    assert found.other_total == pytest.approx(float(theirs[found.target.token] - theirs.mean()), abs=1e-5)
+    before = PatchParts(**settings | {"at": 0}).run(context)
+    assert np.abs(before.heads).max() < 1e-4  # the first token is the same in both
+
+
+def test_a_resampled_part_is_the_mean_of_what_falls_with_other_texts(context):
+    found = AblateParts(text=TEXT, query=9, baseline="resampled").run(context)
+    ids, falls = reader().tokenizer(TEXT)["input_ids"][:10], []
+    plain = plain_logits(reader(), ids).double()
+    for other in other_texts(reader(), 10):
+        [[one]] = list(patches(reader(), ids, other, [(1, 2)], "output", range(1, 10)))
+        change = plain - one.logits.double()
+        falls.append(float(change[found.target.token] - change.mean()))
+    assert len(falls) == 3 and float(found.heads[1, 2]) == pytest.approx(np.mean(falls), abs=1e-4)
+    assert np.isfinite(found.mlps).all() and (found.mlps_kl > 0).all()
+
+
 def test_a_model_that_cannot_be_split_still_says_where_its_heads_look(context, monkeypatch):
     import analysis.models.stream as stream
 
@@ -378,6 +407,10 @@ def test_a_model_that_cannot_be_split_still_says_where_its_heads_look(context, m
         (WritingHeads(text=TEXT, token=4000), "token"),
         (WritingHeads(text=TEXT, token=7, against=7), "against"),
         (AblateParts(text=TEXT, query=0, baseline="mean"), "baseline"),
+        (PatchParts(text=TEXT), "other"),
+        (PatchParts(text=TEXT, other=TEXT), "other"),
+        (PatchParts(text=TEXT, other=TEXT + " more"), "other"),
+        (PatchParts(text=TEXT, other="x", query=3, at=5), "at"),
     ],
 )
 def test_what_is_not_there_is_refused(operation, field, context):

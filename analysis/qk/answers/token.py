@@ -87,6 +87,21 @@ class TokenAblation:
 
 
 @dataclass(frozen=True)
+class TokenPatch(TokenAblation):
+    """The same with one part made as in another prompt, whose difference is ``other_total``.
+
+    ``what`` of it was taken from there, as of :data:`analysis.models.patches.What`, at token ``at`` (-1: all).
+    ``differ``: where the prompts differ, and ``others``: the tokens that stand there in the other one.
+    """
+
+    other_total: float
+    what: str
+    at: int
+    differ: tuple[int, ...]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class HeadSources:
     """What one head writes towards a token, by source token (T,) float32: ``attention``, ``weighted`` (its share of the
     lengths of what is written), ``writes`` (of the logit difference). ``head_writes``: the head's part, measured by

@@ -7,13 +7,12 @@ all of them alike changes no prediction.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from analysis.engine.context import Context
 from analysis.engine.operation import A
-from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole, whole
 from analysis.qk.answers.prompt import NextTokens
@@ -148,52 +147,10 @@ class EstimateFalls(OnToken[TokenAblation]):
         found = estimated_falls(loaded, ids, target.token, against, self.baseline)  # type: ignore[arg-type]
         heads, mlps = (part.float().numpy() for part in found)
         none, none_mlps = (np.full_like(part, np.nan) for part in (heads, mlps))
-        return TokenAblation(target, self.baseline, True, _over(plain, target), heads, mlps, none, none_mlps)
+        return TokenAblation(target, self.baseline, True, difference(plain, target), heads, mlps, none, none_mlps)
 
 
-@dataclass(frozen=True)
-class AblateParts(OnToken[TokenAblation]):
-    """By how much a predicted token falls without each head and each MLP, one at a time, at all tokens."""
-
-    kind: ClassVar[Kind] = "job"
-
-    baseline: Annotated[str, Choice(("zero", "mean"), words="What stands in place of an output")] = "mean"
-
-    def describe(self) -> str:
-        return f"Take out each head and MLP of “{self.text[:30].strip()}{'…' if len(self.text) > 30 else ''}”"
-
-    def run(self, context: Context) -> TokenAblation:
-        from analysis.models.ablation import MLP, ablations, parts_of, plain_logits
-
-        loaded, trace, query = self.read(context)
-        ids = trace.ids[: query + 1]
-        plain = plain_logits(loaded, ids)
-        target = target_of(loaded, plain, query, self.token, self.against)
-        total, before = _over(plain, target), plain.double().log_softmax(-1)
-        size = (loaded.facts.layers, loaded.facts.heads + 1)
-        falls, moved = (np.full(size, np.nan, np.float32) for _ in range(2))  # the last column is the MLPs'
-        parts = parts_of(loaded)
-        done = 0
-        for batch in ablations(loaded, ids, parts, self.baseline):  # type: ignore[arg-type]
-            for one in batch:
-                place = one.layer, size[1] - 1 if one.head == MLP else one.head
-                falls[place] = total - _over(one.logits, target)
-                moved[place] = float((before.exp() * (before - one.logits.double().log_softmax(-1))).sum())
-            done += len(batch)
-            context.progress(done / len(parts), f"{done} of {len(parts)} heads and MLPs, block {batch[-1].layer}")
-        return TokenAblation(
-            target,
-            self.baseline,
-            False,
-            total,
-            falls[:, :-1],
-            falls[:, -1],
-            moved[:, :-1].clip(0),
-            moved[:, -1].clip(0),
-        )
-
-
-def _over(logits: Tensor, target: Target) -> float:
+def difference(logits: Tensor, target: Target) -> float:
     """The logit difference that is asked about."""
     other = logits.double().mean() if target.against < 0 else logits[target.against].double()
     return float(logits[target.token].double() - other)

@@ -29,12 +29,13 @@ class RepairRow:
 class PositionEdit:
     """Everything that follows from one edit.
 
-    ``scale`` of the vector added, in units (one a block, ``unit``) of a tenth of the stream's median length, after the
-    blocks ``layers``. Legal squares and side to move on the real board and on the edited one. Errors against the legal
-    moves of the edited board: ``null`` without the edit, ``errors_after`` with it, which are ``false_positives`` (over
-    1 %, not legal) and ``false_negatives``. ``before`` and ``after`` (64,) probabilities of the next move; ``beliefs``
-    and ``clean`` (L, 64, 3) probabilities of the classes by the TPR probe after each block, with and without the edit;
-    ``crosstalk`` (64,) predicted change of each square's target-minus-source logit. All float32.
+    ``scale`` of the vector added, in units of a length (``unit``, for each block of the model: a tenth of the stream's
+    median length there, or 1), after the blocks ``layers``. Legal squares and side to move on the real board and on the
+    edited one. Errors against the legal moves of the edited board: ``null`` without the edit, ``errors_after`` with it,
+    which are ``false_positives`` (over 1 %, not legal) and ``false_negatives``. ``before`` and ``after`` (64,)
+    probabilities of the next move; ``beliefs`` and ``clean`` (L, 64, 3) probabilities of the classes by the TPR probe
+    after each block, with and without the edit; ``crosstalk`` (64,) predicted change of each square's target-minus-
+    source logit. All float32.
     """
 
     scale: float
@@ -91,18 +92,23 @@ class TrialSettings:
 
 @dataclass(frozen=True)
 class TrialTable:
-    """Many edits by all methods. ``perfect``: mean errors of a perfect player that ignores the edit."""
+    """Many edits by all methods. ``perfect``: mean errors of a perfect player that ignores the edit; ``lengths``: of
+    one unit of the scale in the stream, after each block that was edited; None in tables that were made before they
+    were kept."""
 
     rows: tuple[TrialRow, ...]
     perfect: float
     caption: str
     settings: TrialSettings
+    lengths: Annotated[tuple[float, ...] | None, Absent()] = None
 
 
 @dataclass(frozen=True)
 class Story:
     """A position worth showing: the game, the ``ply`` under the cursor, (square, target class) ``edits``, what the page
-    is set to, and the criterion in words. ``squares``: those that it speaks of, to be marked on the boards."""
+    is set to, and what is to be seen in words. ``squares``: those that it speaks of, to be marked on the boards;
+    ``criterion``: how it was found, empty in stories of an earlier version, whose ``text`` ends with it; ``scale`` of
+    its edit, in tenths of the stream."""
 
     moves: tuple[int, ...]
     ply: int
@@ -112,3 +118,5 @@ class Story:
     tab: str
     layer: int
     squares: tuple[int, ...] = ()
+    criterion: str = ""
+    scale: Annotated[float | None, Absent()] = None

@@ -34,16 +34,16 @@ def _masters(folder: Path) -> dict[str, torch.Tensor]:
 
 def _interrupted(recipe: Recipe, folder: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that dies in its next step, with everything kept after each of the steps before."""
-    step, done = training._Run.step, [0]
+    step, done = training.Run.step, [0]
 
-    def dying(run: training._Run) -> float:
+    def dying(run: training.Run) -> float:
         if done[0] == after:
             raise Interrupted
         done[0] += 1
         return step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "step", dying)
+        patch.setattr(training.Run, "step", dying)
         with pytest.raises(Interrupted):
             train(recipe, folder, keep_every=-1.0)
 

@@ -15,16 +15,23 @@ from analysis.othello.board import Board
 from analysis.othello.games import random_games
 from analysis.othello.legality import legality
 from analysis.tpr.activations import collect
+from analysis.tpr.answers.edit import Story
+from analysis.tpr.editing import edit_position
 from analysis.tpr.figures import figures_of
 from analysis.tpr.library import DEFAULT_KINDS, PAGE_KINDS
-from analysis.tpr.ops.reading import FitProbes, OthelloFacts
-from analysis.tpr.room import Room, open_room
+from analysis.tpr.ops.reading import FitProbes, OthelloFacts, OthelloReading
+from analysis.tpr.room import Room, open_room, read_game
 from analysis.tpr.stories import STORIES, story_of
 
 
 @pytest.fixture(scope="module")
-def room() -> Room:
-    return open_room(Context(), "bundled")
+def context() -> Context:
+    return Context()
+
+
+@pytest.fixture(scope="module")
+def room(context: Context) -> Room:
+    return open_room(context, "bundled")
 
 
 def test_every_block_has_its_probes(room: Room) -> None:
@@ -66,9 +73,26 @@ def test_the_figures_say_what_the_model_was_told(room: Room) -> None:
 def test_stories_are_legal_positions(room: Room, name: str) -> None:
     story = story_of(room, name, Memory())
     board = Board.start().after(story.moves[: story.ply])
-    assert "Criterion" in story.text and 0 <= story.layer < room.layers
+    assert "random games" in story.criterion and 0 <= story.layer < room.layers
     if name == "pass":
         assert board.classes("parity") != board.classes("mover")
+
+
+def test_a_story_counts_what_the_boards_show(context: Context, room: Room) -> None:
+    def right(story: Story, layer: int, labels: str = "parity") -> int:
+        question = OthelloReading("bundled", story.moves, story.ply, layer, labels)
+        return OthelloReading.answer_from(context.perform(question)).right["tpr"]
+
+    line, change, turn = (story_of(room, name, Memory()) for name in STORIES)
+    assert not Board.start().after(line.moves).passes and len(line.squares) >= 3
+    assert f"reads {64 - right(line, line.layer)} squares of the board wrongly" in line.text
+    assert f"{64 - right(line, line.layer + 1)} squares elsewhere are wrong" in line.text
+    game = read_game(Memory(), room, change.moves)
+    edit = edit_position(room, game, change.ply - 1, change.edits, scale=change.scale or 0.0)
+    assert edit.errors_after == 0 and f"Wrong predictions: {edit.null} without the edit" in change.text
+    by_parity, by_mover = (right(turn, turn.layer, labels) for labels in ("parity", "mover"))
+    assert f"{by_parity} of 64 squares right by parity, {by_mover} by the true mover" in turn.text
+    assert f"wins by {abs(by_parity - by_mover)}" in turn.text
 
 
 def test_a_fit_on_the_page_drops_what_was_measured_with_the_old_probes(

@@ -1,0 +1,164 @@
+"""Operations that change one head or one MLP at a time: taken out, or made as it is in another prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.question import Kind
+from analysis.errors import UserError
+from analysis.fields import Choice, Whole
+from analysis.qk.answers.token import Target, TokenAblation, TokenPatch
+from analysis.qk.ops.token import OnToken, difference, target_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.models.ablation import Ablated
+    from analysis.models.loaded_model import LoadedModel
+
+RESAMPLED = 3
+"""Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
+
+
+@dataclass(frozen=True)
+class AblateParts(OnToken[TokenAblation]):
+    """By how much a predicted token falls without each head and each MLP, one at a time, at all tokens."""
+
+    kind: ClassVar[Kind] = "job"
+
+    baseline: Annotated[str, Choice(("zero", "mean", "resampled"), words="What stands in place of an output")] = "mean"
+
+    def describe(self) -> str:
+        return f"Take out each head and MLP of “{shortened(self.text)}”"
+
+    def run(self, context: Context) -> TokenAblation:
+        from analysis.models.ablation import ablations, parts_of, plain_logits
+        from analysis.models.patches import patches
+
+        loaded, trace, query = self.read(context)
+        ids = trace.ids[: query + 1]
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, query, self.token, self.against)
+        parts = parts_of(loaded)
+        if self.baseline != "resampled":
+            runs = ablations(loaded, ids, parts, self.baseline)  # type: ignore[arg-type]
+            return TokenAblation(target, self.baseline, False, *_falls(context, loaded, plain, target, parts, runs))
+        # The first token keeps its own: many models park attention there, and its vectors are like no other's.
+        later = range(1, len(ids))
+        several = [patches(loaded, ids, text, parts, "output", later) for text in other_texts(loaded, len(ids))]
+        return TokenAblation(
+            target, self.baseline, False, *_falls(context, loaded, plain, target, parts, chain(*several), len(several))
+        )
+
+
+@dataclass(frozen=True)
+class PatchParts(OnToken[TokenPatch]):
+    """By how much a predicted token falls with each head, and each MLP, made as it is in another prompt with as many
+    tokens: ``what`` of it, at token ``at`` (-1: all)."""
+
+    kind: ClassVar[Kind] = "job"
+
+    other: str = ""
+    what: Annotated[str, Choice(("output", "pattern", "query", "key", "value"), words="What is taken")] = "output"
+    at: Annotated[int, Whole(-1, 10**6, words="The token that is patched")] = -1
+
+    def describe(self) -> str:
+        return f"Patch each head of “{shortened(self.text)}” from “{shortened(self.other)}”"
+
+    def run(self, context: Context) -> TokenPatch:
+        from analysis.models.ablation import MLP, parts_of, plain_logits
+        from analysis.models.patches import patches
+        from analysis.models.prompts import encode_prompt, token_labels
+
+        if not self.other.strip():
+            raise UserError("Write the other prompt.", "other")
+        loaded, trace, query = self.read(context)
+        ids = trace.ids[: query + 1]
+        if self.at > query:
+            raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
+        whole_other = encode_prompt(loaded, self.other, self.chat)
+        # What comes after the query is read by nothing that is asked here; else both have to end at the same place.
+        other = whole_other[: query + 1] if query < len(trace.ids) - 1 else whole_other
+        parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
+        positions = None if self.at < 0 else [self.at]
+        runs = patches(loaded, ids, other, parts, self.what, positions)  # type: ignore[arg-type]
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, query, self.token, self.against)
+        differ = tuple(i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b)
+        if not differ and len(ids) == len(other):
+            raise UserError("Both prompts are the same up to the query, so nothing can be patched.", "other")
+        falls = _falls(context, loaded, plain, target, parts, runs)
+        return TokenPatch(
+            target,
+            "other",
+            False,
+            *falls,
+            difference(plain_logits(loaded, other), target),
+            self.what,
+            self.at,
+            differ,
+            tuple(token_labels(loaded.tokenizer, [other[i] for i in differ])),
+        )
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, for the name of a job."""
+    return text[:30].strip() + ("…" if len(text) > 30 else "")
+
+
+def other_texts(loaded: LoadedModel, tokens: int) -> list[list[int]]:
+    """The first ``tokens`` ids of some passages of the bundled corpus that have as many, drawn by a fixed seed.
+
+    Raises UserError(field="baseline") where none is so long.
+    """
+    from analysis.corpora.passages import bundled_corpus
+
+    passages = bundled_corpus()
+    texts: list[list[int]] = []
+    for number in np.random.default_rng(0).permutation(len(passages)):
+        text = passages[int(number)].text
+        if len(text) < 2 * tokens:
+            continue
+        ids = [int(i) for i in loaded.tokenizer(text)["input_ids"]]
+        if len(ids) >= tokens:
+            texts.append(ids[:tokens])
+        if len(texts) == RESAMPLED:
+            return texts
+    raise UserError("No texts of the corpus are as long as this prompt. Take the mean.", "baseline")
+
+
+def _falls(
+    context: Context,
+    loaded: LoadedModel,
+    plain: Tensor,
+    target: Target,
+    parts: Sequence[tuple[int, int]],
+    runs: Iterable[Sequence[Ablated]],
+    times: int = 1,
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The plain difference, and falls and divergences of heads and MLPs as of :class:`TokenAblation`: means over
+    ``times`` runs of all parts."""
+    from analysis.models.ablation import MLP
+
+    total, before = difference(plain, target), plain.double().log_softmax(-1)
+    size = (loaded.facts.layers, loaded.facts.heads + 1)
+    falls, moved = (np.full(size, np.nan) for _ in range(2))  # the last column is the MLPs'
+    for layer, head in parts:
+        falls[layer, head], moved[layer, head] = 0.0, 0.0
+    done = 0
+    for batch in runs:
+        for one in batch:
+            place = one.layer, size[1] - 1 if one.head == MLP else one.head
+            falls[place] += (total - difference(one.logits, target)) / times
+            moved[place] += float((before.exp() * (before - one.logits.double().log_softmax(-1))).sum()) / times
+        done += len(batch)
+        count = len(parts) * times
+        context.progress(done / count, f"{done} of {count} heads and MLPs, block {batch[-1].layer}")
+    falls, moved = falls.astype(np.float32), moved.clip(0).astype(np.float32)
+    return total, falls[:, :-1], falls[:, -1], moved[:, :-1], moved[:, -1]
