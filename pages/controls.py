@@ -119,6 +119,7 @@ CONTROLS: dict[str, Table] = {
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
     "SteeredHeads": _MODEL | _STEERED,
     "SteeredAttention": _HEAD | _STEERED,
+    "ExplainMove": _HEAD | _STEERED | {"features": None},
     # Steering
     "ListFits": _MODEL,
     "RegionMap": _FIT,

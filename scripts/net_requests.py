@@ -288,6 +288,9 @@ STEERING = (
     Request("a row under steering", "SteeredAttention", {
         "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7,
     }),
+    Request("why a head moved", "ExplainMove", {
+        "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7, "features": [INDUCTION],
+    }, after=("fit of induction",)),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),
