@@ -12,6 +12,7 @@ import os
 import pkgutil
 from importlib import import_module
 
+from analysis.bridge import moved
 from analysis.engine import loading
 from analysis.engine.operation import REGISTRY
 from analysis.faithfulness import ops as faithfulness
@@ -26,8 +27,8 @@ from analysis.token_card import card
 from analysis.tpr import ops as tpr
 
 METHODS = (qk, mfa, tpr, rotate, snmf, faithfulness)
-SHARED = (loading, card)
-"""Modules with operations of no method."""
+SHARED = (loading, card, moved)
+"""Modules with operations of no method, or of several."""
 
 for _method in (*METHODS, findings, portable, prepare):
     for _module in pkgutil.iter_modules(_method.__path__):

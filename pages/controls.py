@@ -119,6 +119,7 @@ CONTROLS: dict[str, Table] = {
     "HeldOut": _FEATURE | {"centred": "centred", "examples_count": None},
     "SteeredHeads": _MODEL | _STEERED,
     "SteeredAttention": _HEAD | _STEERED,
+    "ExplainMove": _HEAD | _STEERED | {"features": None},
     # Steering
     "ListFits": _MODEL,
     "RegionMap": _FIT,
@@ -168,6 +169,11 @@ CONTROLS: dict[str, Table] = {
         "cases": "oth-cases", "squares": "oth-squares", "seed": "oth-trial-seed", "given": "oth-given-upload",
     },
     "FitProbes": _GAME | nothing("first", "last") | {"games": "oth-fit-games", "seed": "oth-fit-seed"},
+    "UsualLooks": _GAME,
+    "WithoutHead": _GAME | nothing("block", "head", "seed") | {"baseline": "oth-baseline"},
+    "EditedLooks": _GAME | _EDIT | nothing("seed"),
+    "GameReport": _GAME,
+    "UsualReport": _GAME | nothing("games", "seed"),
     "OpenProbes": _OTHELLO | {
         "files": "oth-probes-upload", "block": "oth-probes-block", "place": "oth-probes-place",
         "number": "oth-probes-number", "centred": "oth-probes-centred", "labels": "oth-labels",

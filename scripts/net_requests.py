@@ -288,6 +288,9 @@ STEERING = (
     Request("a row under steering", "SteeredAttention", {
         "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7,
     }),
+    Request("why a head moved", "ExplainMove", {
+        "text": THING, "steer": STEER, "layer": 23, "head": 5, "query": 7, "features": [INDUCTION],
+    }, after=("fit of induction",)),
     Request("set-up", "SaveSetup", {"steer": ADDED, "generation": json.dumps({"steer-prompt": THING, "count": 20})}),
     Request("set-up opened", "OpenSetup", {"file": Taken("set-up", "file", in_base64=True)}),
     Request("set-up of an earlier version opened", "OpenSetup", {"file": Saved("setup.attune.safetensors")}),
@@ -392,6 +395,12 @@ OTHELLO_ROOM = (
     }),
     *(Request(f"edit, {way}", "OthelloEdit", GAME | {"edits": [[19, 0]], "method": way, "scale": 2.0})
       for way in ("trilinear", "random", "wrong-square")),
+    Request("usual looks", "UsualLooks", {"ply": 4}),
+    *(Request(f"without a head, {way} in its place", "WithoutHead", GAME | {"block": 2, "head": 1, "baseline": way})
+      for way in ("games", "mean", "zero")),
+    Request("looks of an edit", "EditedLooks", GAME | {"edits": [[19, 0]]}),
+    Request("report of a game", "GameReport", GAME),
+    Request("report of random games", "UsualReport", {"games": 20}),
     Request("trials", "OthelloTrials", {"cases": 20}),
     *(Request(f"story of the {story}", "OthelloStory", {"story": story}) for story in ("line", "edit", "pass")),
     Request("probes", "FitProbes", {"games": 100, "first": 3, "last": 3}),

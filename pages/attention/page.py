@@ -28,6 +28,7 @@ from pages.attention import (
     reading,
     steered,
     target,
+    why_moved,
 )
 from pages.attention.cards import GRID, PROMPT, STRIPS
 from pages.attention.panel import features_panel, make_button
@@ -40,7 +41,22 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (answer, features, heads, held, making, opening, out, overlap, patch, proof, reading, steered, target)
+CALLBACKS = (
+    answer,
+    features,
+    heads,
+    held,
+    making,
+    opening,
+    out,
+    overlap,
+    patch,
+    proof,
+    reading,
+    steered,
+    target,
+    why_moved,
+)
 
 
 def layout(**query: str) -> Node:
@@ -72,7 +88,11 @@ def layout(**query: str) -> Node:
                     dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
-                    dbc.Tab([*steered.steered_tab(), *held.held_row()], tab_id="steered", label="Steered by"),
+                    dbc.Tab(
+                        [*steered.steered_tab(), *why_moved.why_row(), *held.held_row()],
+                        tab_id="steered",
+                        label="Steered by",
+                    ),
                 ],
                 id="tab",
                 active_tab=state.tab,
@@ -116,6 +136,7 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="address-features", data=""),
         dcc.Store(id="aligned"),
         dcc.Store(id="asked"),
+        dcc.Store(id="swap-partner"),
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
         *steered.stores(state.steer),

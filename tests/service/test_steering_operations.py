@@ -19,6 +19,7 @@ from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
 from analysis.activations.recipe import WINDOW
+from analysis.bridge.moved import ExplainMove
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
@@ -58,6 +59,8 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.models.turns import PLAIN_NOTE
+from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.qk.ops.features import FitContrast
 from analysis.steering import generate_stream, steer, writing
 from analysis.steering.room import room_for
 from tests.service.kept_files import check_served_only_with_its_files
@@ -68,6 +71,7 @@ from tests.unit.tiny_models import tiny_model
 TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
 K, R, LAYER = 5, 2, 1
 SPEC = ModelSpec("default")
+INDUCTION = ContrastSpec("induction", 24, options={"n_words": 8})
 
 
 def passages() -> list[Passage]:
@@ -898,6 +902,19 @@ def test_attention_under_steering_is_that_of_the_steered_pass(bench: Bench) -> N
     row = SteeredAttention.answer_from(bench.perform(asked))
     assert row.moved == pytest.approx(float(found.worst[2, 3]), abs=1e-6)
     assert row.steered.sum() == pytest.approx(1, abs=1e-5) and row.random.shape == (4, len(found.labels))
+    bench.perform(FitContrast(SPEC, INDUCTION))
+    explained = ExplainMove(
+        SPEC, TEXT, False, settings, generate=2, layer=2, head=3, query=query, features=(INDUCTION,)
+    )
+    why = ExplainMove.answer_from(bench.perform(explained))
+    assert why.whole == pytest.approx(row.moved, abs=1e-5) and [r[0] for r in why.random] == pytest.approx(
+        list(row.random_moved), abs=1e-5
+    )
+    assert abs(why.change) == pytest.approx(float(np.abs(row.steered - row.base).max()), abs=1e-5)
+    (inside,) = why.subspaces
+    assert inside.name == "Induction (8)" and inside.rank > 0 and 0 < inside.random[1] <= inside.random[0]
+    with pytest.raises(UserError, match="has not been fitted"):
+        bench.perform(dataclasses.replace(explained, features=(ContrastSpec("previous", 24),)))
     for changed, field in (({"layer": 99}, "layer"), ({"head": 99}, "head"), ({"query": 999}, "token")):
         with pytest.raises(UserError) as caught:
             bench.perform(dataclasses.replace(asked, **changed))

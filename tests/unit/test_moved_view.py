@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.bridge.answers import InSubspace, WhyMoved
 from analysis.errors import UserError
 from analysis.mfa.answers.moved import MovedHeads, SteeredRow
 from analysis.mfa.ops.moved import _sentence
 from analysis.mfa.settings import RegionSetting, SteeringSettings
 from components.mfa.moved import MovedOptions, SteeredRowOptions, best_heads, claim, moved_heads, steered_row
+from components.mfa.why_moved import WhyOptions, why_moved
+from components.mfa.why_moved import claim as why_claim
 from pages.attention.state import AttentionState
 from pages.attention.steered import steer_in, title_of
 from pages.state import write
@@ -52,6 +55,28 @@ def test_a_row_says_where_the_attention_went() -> None:
     row = SteeredRow(said, ("␣a", "␣b", "␣c"), 0.4, (0.1, 0.2), base, steered, np.stack([base, steered]))
     drawing = drawn_again(steered_row, row, options=SteeredRowOptions(1, 0, 2))
     assert drawing.control and drawing.control.text == said and drawing.numbers["moved"] == 0.4
+
+
+def why(**changes: Any) -> WhyMoved:
+    parts = np.array([[-0.1, -1.7, -0.5], [0.2, 1.5, 0.3], [np.nan] * 3])
+    settings: dict[str, Any] = {
+        "labels": ("␣<b>My", "␣the", "␣c"), "whole": 0.43, "by_query": 0.03, "by_keys": 0.22,
+        "random": ((0.1, 0.02, 0.05), (0.2, 0.08, 0.02)), "key": 0, "change": -0.43, "error": 1e-16, "parts": parts,
+        "subspaces": (InSubspace("Induction", 17, 0.31, (0.07, 0.03, 0.16), 20),),
+    }  # fmt: skip
+    return WhyMoved(**settings | changes)
+
+
+def test_why_a_head_moved_is_said_by_side_and_beside_random_ones() -> None:
+    said = why_claim(why(), 1)
+    assert "Of the attention of “the” (token 1) 43% lies elsewhere" in said and "alone would move 3%" in said
+    assert "Random directions at the same KL: 2% to 8% and 2% to 5% (2 draws)" in said
+    assert "(token 0, −43 points): its logit gains −2.30 nats over the mean, −0.10 from the query’s side" in said
+    assert "inside “Induction” (rank 17), 31% would move; inside random subspaces of that rank 7% (3% to 16%)" in said
+    assert "nothing to explain" in why_claim(why(whole=0.004), 1) and "inside" not in why_claim(why(subspaces=()), 1)
+    drawing = drawn_again(why_moved, why(), options=WhyOptions(23, 5, 1))
+    assert drawing.control and drawing.control.numbers["random, by the query"] == pytest.approx(0.05)
+    assert "<b>My" not in str(drawing.figure) and drawing.figure["data"][0]["x"] == [0, 1]  # type: ignore[index]
 
 
 def test_a_set_up_is_taken_from_an_address_of_the_steering_page() -> None:

@@ -1,0 +1,1 @@
+"""What asks two methods at once: attention's subspaces about what steering does to a head."""
