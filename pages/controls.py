@@ -170,6 +170,11 @@ CONTROLS: dict[str, Table] = {
         "cases": "oth-cases", "squares": "oth-squares", "seed": "oth-trial-seed", "given": "oth-given-upload",
     },
     "FitProbes": _GAME | nothing("first", "last") | {"games": "oth-fit-games", "seed": "oth-fit-seed"},
+    "UsualLooks": _GAME,
+    "WithoutHead": _GAME | nothing("block", "head", "seed") | {"baseline": "oth-baseline"},
+    "EditedLooks": _GAME | _EDIT | nothing("seed"),
+    "GameReport": _GAME,
+    "UsualReport": _GAME | nothing("games", "seed"),
     "OpenProbes": _OTHELLO | {
         "files": "oth-probes-upload", "block": "oth-probes-block", "place": "oth-probes-place",
         "number": "oth-probes-number", "centred": "oth-probes-centred", "labels": "oth-labels",

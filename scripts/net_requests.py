@@ -407,6 +407,12 @@ OTHELLO_ROOM = (
     }),
     *(Request(f"edit, {way}", "OthelloEdit", GAME | {"edits": [[19, 0]], "method": way, "scale": 2.0})
       for way in ("trilinear", "random", "wrong-square")),
+    Request("usual looks", "UsualLooks", {"ply": 4}),
+    *(Request(f"without a head, {way} in its place", "WithoutHead", GAME | {"block": 2, "head": 1, "baseline": way})
+      for way in ("games", "mean", "zero")),
+    Request("looks of an edit", "EditedLooks", GAME | {"edits": [[19, 0]]}),
+    Request("report of a game", "GameReport", GAME),
+    Request("report of random games", "UsualReport", {"games": 20}),
     Request("trials", "OthelloTrials", {"cases": 20}),
     *(Request(f"story of the {story}", "OthelloStory", {"story": story}) for story in ("line", "edit", "pass")),
     Request("probes", "FitProbes", {"games": 100, "first": 3, "last": 3}),

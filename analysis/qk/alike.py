@@ -8,6 +8,7 @@ same form count (the same space before them, letters or digits, the same capital
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ LEAST = 0.5
 """A word is proposed that is at least so near as the nearest other one, as a share."""
 _KEPT = "forms of words"
 _FORM = re.compile(r"([\u0120\u2581]?)([A-Za-z]+|[0-9]+)")
-_SAMPLE, _ROWS = 8192, 8192
+_SAMPLE, _ROWS, _STEPS = 8192, 8192, 40
 _WEIGHT = 3.0  # of nearness, beside the prediction, both in standard deviations
 
 
@@ -53,10 +54,20 @@ def forms_of(loaded: LoadedModel) -> Forms:
         step = max(1, table.shape[0] // _SAMPLE)
         some = table[::step].float().cpu()
         centre = some.mean(0)
-        axis = torch.linalg.eigh((some - centre).T @ (some - centre))[1][:, -1]
+        axis = _main_direction(some - centre)
         loaded.extras[_KEPT] = Forms(names, centre, axis)
     forms: Forms = loaded.extras[_KEPT]
     return forms
+
+
+def _main_direction(rows: Tensor) -> Tensor:
+    """The direction (D,) in which rows (n, D) differ most, by repeated multiplication: of wide vectors the whole
+    spectrum would take seconds."""
+    axis: Tensor = torch.ones(rows.shape[1]) / rows.shape[1] ** 0.5
+    for _ in range(_STEPS):
+        axis = rows.T @ (rows @ axis)
+        axis = torch.nn.functional.normalize(axis, dim=0)
+    return axis
 
 
 def _table(loaded: LoadedModel) -> Tensor:
@@ -133,6 +144,23 @@ def proposed(near: Tensor, loaded: LoadedModel, predicted: Tensor | None, count:
 
 def _standard(values: Tensor) -> Tensor:
     return (values - values.mean()) / values.std(correction=0).clamp_min(1e-9)
+
+
+@torch.no_grad()
+def partner_of(loaded: LoadedModel, ids: Sequence[int], attention: Tensor, key: int, query: int) -> int:
+    """The position to swap with a key: of the other tokens that the query sees those alike, the one with most of its
+    ``attention`` (T,); then those of the same form, then any; -1 where the key is the only one."""
+    names = forms_of(loaded).names
+    others = [p for p in range(1, query + 1) if ids[p] != ids[key]] or [p for p in range(query + 1) if p != key]
+    form = names[ids[key]][0] if ids[key] in names else ""
+    same = [p for p in others if ids[p] in names and names[ids[p]][0] == form]
+    if same:
+        rows = _reduced(
+            _table(loaded)[torch.tensor([ids[key], *(ids[p] for p in same)])].float().cpu(), forms_of(loaded)
+        )
+        near = (rows[1:] @ rows[0]).tolist()
+        same = [p for p, value in zip(same, near, strict=True) if value >= LEAST * max(near)] or same
+    return max(same or others, key=lambda p: float(attention[p]), default=-1)
 
 
 def themed(word: str) -> tuple[str, list[str]]:

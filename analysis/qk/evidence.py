@@ -177,7 +177,7 @@ def verdict(facts: HeadEvidence) -> tuple[str, list[str]]:
         wanted = int(np.ceil(facts.examples * facts.noise_share / NOISE_LIMIT / 100) * 100)
         beyond = ", more than can be asked for" if wanted > MAX_EXAMPLES else ""
         remarks.append(
-            f"Sampling noise is {facts.noise_share:.0%} of the squared norm, above the 1 % that the energy rule "
+            f"Sampling noise is {facts.noise_share:.1%} of the squared norm, above the 1 % that the energy rule "
             f"needs; about {wanted:,} examples would reach it{beyond}."
         )
     return first, remarks

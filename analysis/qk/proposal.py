@@ -130,7 +130,9 @@ def trace_answer(loaded: LoadedModel, trace: Trace, query: int) -> int:
 def place_note(shuffled: bool, tried: bool, alike: bool) -> str:
     """What the place of the key has to do with it."""
     if shuffled:
-        return "The marked words change places from example to example, so position does not give the answer away."
+        return (
+            "The marked words change places from example to example, so a fixed position does not give the answer away."
+        )
     always = "The key always stands at the same place, so the subspace may be one of position."
     if tried:
         return f"Where the marked words change places the behaviour does not hold, so here they stay. {always}"

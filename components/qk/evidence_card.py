@@ -15,6 +15,7 @@ from components.kit.part import Facts
 from components.kit.types import Node
 from components.kit.view import Drawing, view
 from components.qk.controls import evidence_numbers, spectrum_control
+from components.qk.terms import term
 
 
 def place_name(layer: int, head: int) -> str:
@@ -55,7 +56,9 @@ def evidence_card(facts: HeadEvidence, name: str) -> Node:
         [
             html.P([html.Strong(f"{name}, {place_name(facts.layer, facts.head)}. "), facts.verdict]),
             html.Ul([html.Li(r) for r in facts.remarks], className="attune-remarks" + warn),
-            html.Table([html.Tr([html.Th(a, scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"),
+            html.Table(
+                [html.Tr([html.Th(term(a), scope="row"), html.Td(b)]) for a, b in rows], className="attune-facts"
+            ),
         ]
     )
 
@@ -117,4 +120,6 @@ def swap_sentence(table: SwapTable, place: str, in_sample: bool) -> str:
         f"{number_or(share, '.0%')} ({side})"
         for share, side in ((rule.share_query, "query side"), (rule.share_key, "key side"), (rule.share_both, "both"))
     ]
-    return f"{text}At this rank the subspace keeps {', '.join(shares)} of {which}."
+    over = any((share or 0) > 1.005 for share in (rule.share_query, rule.share_key, rule.share_both))
+    against = " More than 100 % means that the rest of the space works against it." if over else ""
+    return f"{text}At this rank the subspace keeps {', '.join(shares)} of {which}.{against}"

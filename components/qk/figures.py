@@ -205,8 +205,10 @@ def key_swap(reading: Reading, swap: KeySwap, options: SwapOptions, theme: str) 
     by_rule = swap.rank == swap.rule_rank
     rule = "the energy rule's" if by_rule else f"the energy rule gives {swap.rule_rank}"
     caption = (
-        f"Rank {swap.rank} ({rule}) of {swap.width}. “{reading.labels[a]}” goes from {swap.a[0]:.1%} to "
-        f"{swap.a[1]:.1%} of the attention, “{reading.labels[b]}” from {swap.b[0]:.1%} to {swap.b[1]:.1%}; "
+        f"Suppose “{reading.labels[a]}” looked like “{reading.labels[b]}” to this head, and the other way round, only "
+        f"in what the feature reads: rank {swap.rank} ({rule}) of {swap.width}. “{reading.labels[a]}” goes from "
+        f"{swap.a[0]:.1%} to {swap.a[1]:.1%} of the attention, “{reading.labels[b]}” from {swap.b[0]:.1%} to "
+        f"{swap.b[1]:.1%}; "
         f"{swap.draws} random subspaces of the same rank leave them at {swap.a[3]:.1%} and {swap.b[3]:.1%} (medians). "
         "Keys are swapped for this query of this head only; the read-out is the head's own attention."
     )

@@ -113,6 +113,7 @@ def feature_score(heads: FeatureHeads, short: str, feature: str) -> HeadScore:
         "Too few relabellings fitted into memory for a null. Take the logit gap."
         if short == "z"
         else "This score is not defined for this feature: its other keys lie in another prompt. Take the logit gap.",
+        said=f"Measured on the {heads.examples:,} examples of the feature, not on your prompt.",
     )
 
 
@@ -158,7 +159,7 @@ def heads_drawing(
             "Each cell is a head's attention on this prompt, queries down and keys across, max-pooled; "
             "brightness is the square root of the share. " + caption
         )
-    hint = "Click a head to open it." if there and not score.said else ""
+    hint = "Click a head to open it." if there and score.mlps is None else ""
     numbers = head_numbers(score, options.chosen)
     return Drawing(picture, caption.strip(), control=control, numbers=numbers, hint=hint)
 

@@ -58,7 +58,12 @@ def prompt_map(test: SubspaceTest, reading: Reading, places: MapPlaces, options:
 
 def _drawing(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) -> Drawing:
     where = place_name(options.layer, options.head)
-    caption = f"{where}: coordinates in the query and key bases, on common principal axes. {test.basis}"
+    axes = (
+        "the one direction of the query and key bases"
+        if test.axes.shape[1] == 1
+        else ("coordinates in the query and key bases, on common principal axes")
+    )
+    caption = f"{where}: {axes}. {test.basis}"
     if options.by_label and len(set(test.map.labels)) > MOST_VALUES:
         caption += " More than twelve values: coloured by kind instead."
     facts = {"examples": test.examples, "tested_on": test.basis}
@@ -94,6 +99,8 @@ def _map(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) ->
             data.append(trace)
     data += own
     titles = [f"axis {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(test.map.explained)]
+    if test.axes.shape[1] == 1:
+        return _line(data, titles[0], theme)
     if deep:
         axes = {f"{n}axis": {"title": {"text": t}} for n, t in zip("xyz", titles, strict=False)}
         return figure(
@@ -112,6 +119,23 @@ def _map(test: SubspaceTest, options: MapOptions, theme: str, own: list[Any]) ->
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
         uirevision="map",
         margin={"l": 56, "r": 16, "t": 84, "b": 48},
+    )
+
+
+def _line(data: list[Any], title: str, theme: str) -> Figure:
+    """A map of one dimension: one row for each kind of point, so that they do not cover each other."""
+    rows = [trace["name"] for trace in data if len(trace["x"])]
+    flat = [{name: v for name, v in trace.items() if name not in ("y", "z")} for trace in data]
+    for trace in flat:
+        trace |= {"type": "scatter", "y": [trace["name"]] * len(trace["x"])}
+    return figure(
+        flat,
+        theme,
+        xaxis={"title": {"text": title}},
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows[::-1], "automargin": True},
+        showlegend=False,
+        uirevision="map",
+        margin={"l": 56, "r": 16, "t": 24, "b": 48},
     )
 
 

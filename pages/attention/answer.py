@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, html
 from dash.exceptions import PreventUpdate
 
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -36,6 +36,7 @@ def fitted_features(features: Json, fitted: Json) -> list[tuple[int, ContrastSpe
     output={
         "answer": Output("answer", "children"),
         "asked": Output("asked", "data"),
+        "partner": Output("swap-partner", "data"),
         "bars": BARS.outputs,
         "ref": STRIPS.ref,
         "error": Output("bars-error", "children"),
@@ -105,11 +106,12 @@ def explain(
         AttentionRow,
     )
     if reply is None:
-        return {"answer": panel, "asked": None, "bars": BARS.empty(), "ref": None, "error": None}
+        return {"answer": panel, "asked": None, "partner": None, "bars": BARS.empty(), "ref": None, "error": None}
     options = RowOptions(query, side, reference, unit, bool(skip_first))
     return {
         "answer": html.P(reply.answer.sentence),
         "asked": reply.answer.key,
+        "partner": reply.answer.partner,
         # What the head writes is drawn by pages.attention.target.
         "bars": UNCHANGED if unit == "writes" else content(row_bars, reading, reply, options=options, theme=theme),
         "ref": ref_of(attention_answer, reading, reply, options=AnswerOptions(query, bool(skip_first))),
@@ -138,17 +140,14 @@ def token_options(question: Json, query: int | None) -> tuple[list[Json], list[J
     Output("swap-a", "value"),
     Output("swap-b", "value"),
     Input("asked", "data"),
-    State("swap-b", "value"),
-    State("query", "data"),
+    State("swap-partner", "data"),
     prevent_initial_call=True,
 )
-def swap_defaults(asked: int | None, b: int | None, query: int | None) -> tuple[int, int]:
-    """Swap the token that was asked about, with another that the query sees."""
-    if asked is None or query is None:
+def swap_defaults(asked: int | None, partner: int | None) -> tuple[int, int | None]:
+    """Swap the token that was asked about with the strongest other one of its kind."""
+    if asked is None:
         raise PreventUpdate
-    usable = b is not None and b != asked and b <= query
-    other = next((i for i in range(query - 1, 0, -1) if abs(i - asked) > 1), 0 if asked else 1)
-    return asked, no_update if usable else other
+    return asked, None if partner is None or partner < 0 else partner
 
 
 @callback(

@@ -136,6 +136,7 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="address-features", data=""),
         dcc.Store(id="aligned"),
         dcc.Store(id="asked"),
+        dcc.Store(id="swap-partner"),
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
         *steered.stores(state.steer),

@@ -68,6 +68,10 @@ def bars(state: AttentionState) -> list[Node]:
                         {"label": "what it writes", "value": "writes"},
                     ],
                 ),
+                html.Div(
+                    "Nats: logits as the softmax sees them; a difference of 1 multiplies the attention by 2.7.",
+                    className="attune-note",
+                ),
             ],
             className="attune-inline",
         ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import FITS, QUIET, read, shot
 from tests.browser.test_bad_input import open_form
@@ -86,6 +88,7 @@ def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: 
     progress = " ".join(page.evaluate("window.said"))
     assert "examples" in progress, "no progress was shown"
     page.wait_for_function("() => document.querySelector('#answer').innerText.includes('from Previous token')")
+    page.wait_for_function("() => document.querySelector('#active').innerText.includes('Previous token')")
     first = page.inner_text("#answer")
     assert re.search(r"from Induction, .* from Previous token, and .* unexplained", first)
     assert "what overlaps goes to the first" in page.inner_text("#bars-caption")
@@ -121,6 +124,27 @@ def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: 
     )
     page.locator("button[aria-label^='remove 1']").click()
     page.wait_for_function("() => !document.querySelector('#answer').innerText.includes('Previous token')")
+
+
+def test_a_query_and_a_key_become_a_fitted_feature_that_has_a_name(open_page: Callable[..., Page]) -> None:
+    asked = {"text": "When Mary and John went to the store, John gave a drink to", "query": 13, "key": 8}
+    page = open_page("/attention?" + urlencode(asked | {"head": json.dumps({"layer": 24, "head": 4})}), width=1280)
+    page.wait_for_selector(".attune-answer p:text('gives “,”')")
+    page.click("#make")
+    refused(page, "#made-said", "“,” is no word of one token")
+    page.click("#key-strip button:nth-child(2)")
+    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('gives “␣Mary”')")
+    page.click("#make")
+    refused(page, "#made-said", "the matching one wins in 100% (by chance 50%)")
+    template = page.locator('[id=\'{"option":"template"}\']')
+    expect(template).to_have_value(re.compile(r"When \[\{name\.1\|\+\}\] and \[\{name\.2\|-\}\] went"))
+    page.fill("#contrast-name", "who receives")
+    page.fill("#examples", "8")
+    page.click("#made-fit")
+    refused(page, "#made-outcome", "who receives, layer 24, head 4, is fitted on 8 examples.")
+    page.wait_for_function("() => document.querySelector('#active').innerText.includes('who receives')")
+    page.wait_for_function("() => document.querySelector('#answer').innerText.includes('from who receives')")
+    assert page.evaluate(WIDE) <= 0
 
 
 def test_numbers_out_of_bounds_are_refused_in_words_and_stay_where_they_were_typed(page: Page) -> None:

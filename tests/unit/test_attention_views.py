@@ -98,6 +98,7 @@ TABLE = SwapTable((RankSwap(0, 0.6, 0.1, 0.0), RankSwap(2, 0.2, 0.5, 0.9, 0.5, 0
                   2, 5, 2.0, 0.1)  # fmt: skip
 TEST = SubspaceTest(MapLegend(("x", "x", "y"), ("query", "positive", "negative"), (0.5, 0.3, 0.2)), np.eye(3),
                     np.zeros(2), np.eye(2), TABLE, False, "On new examples.", 40)  # fmt: skip
+LINE = replace(TEST, axes=np.eye(1), centre=np.zeros(1))
 EVIDENCE = HeadEvidence(
     9, 2, False, 80, 1, 1, 0.99, (2.0, 1.0), ([0.1, 0.1], [0.2, 0.2], [0.3, 0.3]), 20, 1, 1.0, 0.1, False, 3.0, 0.1,
     0.4, 0.0, 0.1, (2.0, 1.0), 2.0, 0.01, 1.0, 1.0, 1.0, 0.5, 0.1, 0.95, 0.3, (1.0, 2.0), "post",
@@ -132,6 +133,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (direction_bars, (EVIDENCE,), NoOptions()),
     (trial_map, (TEST,), MapOptions(9, 2, deep=True, by_label=True)),
     (prompt_map, (TEST, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, asked=1)),
+    (prompt_map, (LINE, READING, MapPlaces((4, 0, 1), np.eye(3))), MapOptions(9, 2, deep=True, asked=1)),
     (swap_test, (TEST,), TrialOptions(9, 2)),
     (patched_shares, (PATCHED,), PatchOptions("Induction")),
     (patched_by_rank, (PATCHED,), PatchOptions("<b>")),
@@ -399,3 +401,19 @@ def test_the_best_head_is_the_last_of_the_strongest_or_of_those_that_look_back()
     assert best_head(replace(READING, induction=nothing, previous=scores.T.reshape(2, 3))) == Head(1, 1)
     assert best_head(replace(READING, induction=nothing, previous=nothing)) == Head(0, 0)
     assert prompt_score(READING, "self").values.shape == (2, 3)
+
+
+def test_a_map_of_one_direction_has_one_axis_and_a_row_for_each_kind() -> None:
+    flat = trial_map.draw(LINE, MapOptions(9, 2, deep=True), "light")
+    assert flat.figure is not None and {t["type"] for t in flat.figure["data"]} == {"scatter"}
+    assert flat.figure["layout"]["yaxis"]["type"] == "category" and "title" not in flat.figure["layout"]["yaxis"]
+    assert {t["y"][0] for t in flat.figure["data"]} == {"query", "matching key", "other key"}
+    plane = trial_map.draw(TEST, MapOptions(9, 2), "light")
+    assert "one direction" in flat.caption and "common principal axes" in plane.caption
+
+
+def test_captions_say_what_is_supposed_and_on_what_was_measured() -> None:
+    swap = key_swap.draw(READING, SWAP, SwapOptions(4, 1, 2), "light")
+    assert swap.caption.startswith("Suppose “<b>” looked like “cat” to this head")
+    heads = heads_of_feature.draw(READING, SCORES, HeadOptions("gap", "Induction"), "light")
+    assert "Measured on the 40 examples of the feature, not on your prompt." in heads.caption and heads.hint

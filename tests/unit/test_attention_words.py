@@ -39,6 +39,7 @@ def test_a_test_on_fitted_examples_is_never_called_held_out() -> None:
     )
     assert "held" not in said and "has not seen" not in said
     other = trial_title(False) + swap_sentence(table(), "layer 9, head 2", False)
+    assert "More than 100 % means that the rest of the space works against it." in other
     assert "of the held-out gap" in other and "that the fit has not seen" in other and "fitted examples" not in other
 
 

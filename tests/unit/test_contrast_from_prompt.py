@@ -18,7 +18,7 @@ from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
 from analysis.models.trace import trace_prompt
-from analysis.qk.alike import forms_of, nearness, proposed, same_kind
+from analysis.qk.alike import forms_of, nearness, partner_of, proposed, same_kind
 from analysis.qk.behaviour import check_drawn, exchanged, in_words, other_words
 from analysis.qk.contrasts import ContrastSpec, Example, Place, build_examples
 from analysis.qk.contrasts.from_prompt import check_pair, prompt_words, series, shared_run, units, written
@@ -134,6 +134,19 @@ def test_words_are_proposed_by_vectors_and_form() -> None:
     favourite[tokenizer()(f" {last}")["input_ids"][0]] = 100.0
     assert proposed(near, loaded, favourite).index(last) < plain.index(last)
     assert forms_of(loaded) is forms_of(loaded)
+
+
+def test_the_partner_of_a_swap_is_the_strongest_other_word_of_its_kind() -> None:
+    loaded = planted()
+    ids = tokenizer()("the fox, a cup and a bear is")["input_ids"]
+    places = {tokenizer().decode([i]).strip(): p for p, i in enumerate(ids)}
+    weak = torch.full((len(ids),), 0.2)
+    weak[places["bear"]] = 0.1
+    assert partner_of(loaded, ids, weak, places["fox"], len(ids) - 1) == places["bear"]
+    # A word of another kind where there is none of its own, and nothing where it is alone.
+    last = places["cup"]
+    assert partner_of(loaded, ids[: last + 1], weak, places["fox"], last) in (places["cup"], places["a"])
+    assert partner_of(loaded, ids, weak, 0, 0) == -1
 
 
 # ---- the check ----

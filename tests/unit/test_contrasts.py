@@ -463,6 +463,16 @@ def test_template_may_repeat_a_key(byte_level: PreTrainedTokenizerFast) -> None:
     assert {word_at(example, byte_level, key) for key in example.positive} == {example.label}
 
 
+def test_all_faults_of_a_template_are_named_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        parse_template("a] {beast.1|+} {animal.1|*} \\q {thing.2|?} {thing.1|?}", "animal fox\nthing: cup")
+    lines = caught.value.message.split("\n")
+    assert caught.value.field == "word_lists" and lines[0] == f"There are {len(lines) - 1} faults." and len(lines) == 8
+    for part in ("Line 1", "character 2 closes", "mark of {animal.1|*}", "backslash at", "{beast.1|+} names no",
+                 "thing has 1", "2 query marks"):  # fmt: skip
+        assert sum(part in line for line in lines) == 1, part
+
+
 @pytest.mark.parametrize(
     ("text", "lists", "field", "message"),
     [
@@ -471,8 +481,8 @@ def test_template_may_repeat_a_key(byte_level: PreTrainedTokenizerFast) -> None:
         ("no slots here", "animal: fox", "template", "no slots"),
         ("a {beast.1|+} {beast.2|-}", "animal: fox", "template", r"{beast\.1\|\+} names no word list.*animal"),
         (PLAIN, "animal: fox, fox", "word_lists", "animal has 1 different words, but the template needs 2"),
-        ("a {animal.1|-} b", "animal: fox", "template", "no positive key"),
-        ("a {animal.1|+} b", "animal: fox", "template", "no negative key"),
+        ("a {animal.1|-} b", "animal: fox", "template", "no matching key"),
+        ("a {animal.1|+} b", "animal: fox", "template", "no other key"),
         (PLAIN + " {animal.2|?}", "animal: fox, cat", "template", r"2 query marks \({animal.1\|\?}, {animal.2\|\?}\)"),
         ("a {animal.1|+ b", "animal: fox", "template", "brace at character 3 is never closed"),
         ("a animal.1|+} b", "animal: fox", "template", "brace at character 13 closes nothing"),

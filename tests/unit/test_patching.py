@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.ablation import MLP, AtBaseline, plain_logits
+from analysis.models.ablation import MLP, TakenOut, plain_logits
 from analysis.models.hooks import layout
 from analysis.models.patches import WHATS, Patch, patches
 from analysis.models.paths import SIDES, paths
@@ -241,7 +241,7 @@ def test_a_path_of_an_unchanged_part_is_none_and_norms_behind_parts_are_passed()
     made = [part for batch in paths(one, ids, parts, Patch(one, ids, "output"), (2, 1), "key") for part in batch]
     assert [(part.layer, part.head) for part in made] == parts[:4]
     assert all(torch.allclose(part.logits, plain_logits(one, ids), atol=1e-4) for part in made)
-    zero = [part for batch in paths(one, ids, parts, AtBaseline(one, "zero"), (2, 1), "key") for part in batch]
+    zero = [part for batch in paths(one, ids, parts, TakenOut(one, "zero"), (2, 1), "key") for part in batch]
     assert all((part.logits - plain_logits(one, ids)).abs().max() > 1e-4 for part in zero)
 
 

@@ -18,7 +18,7 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.models import first_order
-from analysis.models.ablation import MLP, AtBaseline, ablations, parts_of, plain_logits
+from analysis.models.ablation import MLP, TakenOut, ablations, parts_of, plain_logits
 from analysis.models.facts import describe
 from analysis.models.first_order import estimated_falls
 from analysis.models.hooks import hooked, layout
@@ -382,7 +382,7 @@ def test_ways_lead_into_a_later_head_only(context):
     assert np.isfinite(found.heads[:2]).all() and np.isnan(found.heads[2:]).all() and np.isnan(found.mlps[2:]).all()
     ids = reader().tokenizer(TEXT)["input_ids"][:10]
     plain = plain_logits(reader(), ids).double()
-    [[one]] = list(paths(reader(), ids, [(1, 3)], AtBaseline(reader(), "zero"), (2, 1), "value"))
+    [[one]] = list(paths(reader(), ids, [(1, 3)], TakenOut(reader(), "zero"), (2, 1), "value"))
     change = plain - one.logits.double()
     fall = float(change[found.target.token] - change.mean())
     assert float(found.heads[1, 3]) == pytest.approx(fall, abs=1e-4) and found.other_total is None

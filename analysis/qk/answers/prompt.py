@@ -76,7 +76,8 @@ class QueryRow:
     remainder adds, in nats before any soft-cap, relative to the reference; ``total`` (T,): their sum; all float32, NaN
     where masked. ``candidates`` (T,) uint8: 1 for a token that is averaged as reference. ``sum_error``: largest
     difference between a raw logit and the sum of its parts. ``key``: the token asked about, ``masked`` if the query
-    cannot see it. ``scaling`` turns raw logits into nats; ``softcap``: where the model bounds its logits.
+    cannot see it. ``scaling`` turns raw logits into nats; ``softcap``: where the model bounds its logits. ``partner``:
+    the token to try in the key's place, the other one of its kind with most attention; -1 where there is none.
     """
 
     sentence: str
@@ -92,6 +93,7 @@ class QueryRow:
     parts: np.ndarray
     total: np.ndarray
     candidates: np.ndarray
+    partner: int = -1
 
 
 @dataclass(frozen=True)

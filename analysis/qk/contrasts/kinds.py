@@ -67,9 +67,9 @@ def _n_boxes(why: str) -> Option:
 CONTRAST_KINDS: dict[str, ContrastKind] = {
     "induction": ContrastKind(
         "Induction",
-        "Random words, one of which comes again at the end. The query is the repeated word. The positive key is the "
-        "word that followed it the first time; the negative keys are the other words that could have been it. A head "
-        "that separates them finds what came after. Which word repeats is random, so position does not tell.",
+        "Random words, one of which comes again at the end. The query is the repeated word. The matching key is the "
+        "word that followed it the first time; the other keys are the rest of the words that could have been it. A "
+        "head that separates them finds what came after. Which word repeats is random, so position does not tell.",
         (
             Option(
                 "n_words",
@@ -83,8 +83,8 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     "order": ContrastKind(
         "Order of boxes",
         "A list puts objects into boxes, and the question asks for one of them. It always asks for the same object, "
-        "which stands at a random place in the list. The positive key is the letter of its box, the negative keys are "
-        "the other letters. What tells them apart is the place in the list, not the object.",
+        "which stands at a random place in the list. The matching key is the letter of its box, the other keys are "
+        "the letters of the other boxes. What tells them apart is the place in the list, not the object.",
         (
             _n_boxes("With more boxes there are more places to tell apart."),
             Option(
@@ -100,8 +100,8 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     "lexical": ContrastKind(
         "Object in a box",
         "A list puts the same few objects into boxes, and the question asks for one of them. A second prompt is the "
-        "same except that another object takes its place. The positive key is the letter of the box in the first "
-        "prompt, the negative key is the same letter at the same position in the second. What tells them apart is the "
+        "same except that another object takes its place. The matching key is the letter of the box in the first "
+        "prompt, the other key is the same letter at the same position in the second. What tells them apart is the "
         "object, not the place.",
         (
             _n_boxes("The fitting vocabulary has as many objects."),
@@ -117,8 +117,8 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     ),
     "category": ContrastKind(
         "Items of a category",
-        "A shuffled list of 25 words from five categories, then a question for one category. The positive keys are "
-        "the five words of that category, the negative keys are the other twenty.",
+        "A shuffled list of 25 words from five categories, then a question for one category. The matching keys are "
+        "the five words of that category, the other keys are the twenty that are left.",
         (
             Option(
                 "predicate",
@@ -131,8 +131,8 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     ),
     "previous": ContrastKind(
         "Previous token",
-        "Random words. The query is one of them, at a random position. The positive key is the word just before it; "
-        "the negative keys are the earlier words. This is a contrast of position only.",
+        "Random words. The query is one of them, at a random position. The matching key is the word just before it; "
+        "the other keys are the earlier words. This is a contrast of position only.",
         (
             Option(
                 "length",
@@ -146,13 +146,13 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     "template": ContrastKind(
         "Template",
         "Your own text with slots that are filled from your own word lists. Marks say which words are the query, the "
-        "positive keys and the negative keys.",
+        "matching keys and the other keys.",
         (
             Option(
                 "template",
                 Text(MAX_TEMPLATE, words="Template"),
                 TEMPLATE_EXAMPLE,
-                "Text with slots such as {animal.1|+}. The help below explains the marks.",
+                "Text with slots such as {animal.1|+}. “How to write a template”, above, explains the marks.",
             ),
             Option(
                 "word_lists",
@@ -178,7 +178,7 @@ CONTRAST_KINDS: dict[str, ContrastKind] = {
     ),
     "jsonl": ContrastKind(
         "Your own examples",
-        "A file with one JSON object a line: a text, the spans that are positive keys, the spans that are negative "
+        "A file with one JSON object a line: a text, the spans of the matching (positive) and of the other (negative) "
         "keys and, if it is not the last token, the query. A span is a string that occurs once in the text, or "
         "[start, end] in characters. The number of examples is an upper limit: the first lines are used. Of 40 "
         "different texts or more, one in five is held back from the fit, so that it can be tested on texts that it has "

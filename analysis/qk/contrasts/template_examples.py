@@ -10,11 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.errors import UserError
 from analysis.qk.contrasts.drafts import Draft, Misplaced, Span, encoded, place
 from analysis.qk.contrasts.example import Example
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.qk.contrasts.template import Mention, Template, parse_template
+from analysis.qk.contrasts.template import Fault, Mention, Template, parse_template, refusal_of
 from analysis.qk.contrasts.tokens import FastTokenizer
 
 _SHOWN = 5
@@ -30,6 +29,7 @@ def template_examples(spec: ContrastSpec, tokenizer: FastTokenizer) -> list[Exam
     examples: list[Example] = []
     long: dict[str, int] = {}
     unknown: set[str] = set()
+    misplaced = ""
     strict = spec.options["long_words"] == "refuse"
     drafts = template_drafts(template, spec.n_examples, spec.seed, shuffle=bool(spec.options["shuffle"]))
     for number, (draft, encodings) in enumerate(encoded(drafts, tokenizer), 1):
@@ -46,23 +46,26 @@ def template_examples(spec: ContrastSpec, tokenizer: FastTokenizer) -> list[Exam
             examples.append(place(draft, encodings))
         except Misplaced as problem:
             advice = " Clauses in square brackets change places." if template.clauses else ""
-            raise UserError(f"In example {number} {problem}.{advice}", "template") from None
+            misplaced = misplaced or f"In example {number} {problem}.{advice}"
+    faults: list[Fault] = [(misplaced, "template")] if misplaced else []
     if unknown:
         words = sorted(unknown)
         more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        raise UserError(
+        faults.append((
             f"These marked words are unknown to this model, which reads them all as one: {', '.join(words[:_SHOWN])}"
             f"{more}. Replace them in the word lists, or choose another model.",
             "word_lists",
-        )
+        ))  # fmt: skip
     if long:
         words = [f"{word} ({count} tokens)" for word, count in sorted(long.items())]
         more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-        raise UserError(
+        faults.append((
             f"Marked words must be one token where they stand, but these are not: {', '.join(words[:_SHOWN])}{more}. "
             'Replace them in the word lists, or choose "last" for words of several tokens.',
             "word_lists",
-        )
+        ))  # fmt: skip
+    if faults:
+        raise refusal_of(faults)
     return examples
 
 

@@ -121,7 +121,7 @@ class PathParts(OnToken[TokenPath]):
         return f"Ways into layer {self.layer}, head {self.head} on “{shortened(self.text)}”"
 
     def run(self, context: Context) -> TokenPath:
-        from analysis.models.ablation import AtBaseline, Change, parts_of, plain_logits
+        from analysis.models.ablation import Change, TakenOut, parts_of, plain_logits
         from analysis.models.patches import Patch, same_length
         from analysis.models.paths import paths
 
@@ -145,7 +145,7 @@ class PathParts(OnToken[TokenPath]):
             same_length(ids, other)
             change, other_total = Patch(loaded, other, "output"), difference(plain_logits(loaded, other), target)
         else:
-            change = AtBaseline(loaded, self.baseline)  # type: ignore[arg-type]
+            change = TakenOut(loaded, self.baseline)  # type: ignore[arg-type]
         before = [part for part in parts if part[0] < self.layer]
         runs = paths(loaded, ids, parts, change, to, self.side)  # type: ignore[arg-type]
         falls = _falls(context, loaded, plain, target, before, runs)

@@ -176,6 +176,7 @@ class AttentionRow(OnHead[QueryRow]):
 
     def run(self, context: Context) -> QueryRow:
         from analysis.models.prompts import token_labels
+        from analysis.qk.alike import partner_of
         from analysis.qk.why import row_parts, sentence
 
         trace = self.recorded(context, self.query, max(0, self.key), self.reference_token)
@@ -211,6 +212,7 @@ class AttentionRow(OnHead[QueryRow]):
             parts=row.parts.float().numpy(),
             total=row.total.float().numpy(),
             candidates=row.candidates.numpy().astype(np.uint8),
+            partner=-1 if masked else partner_of(context.model(self.model), trace.ids, row.attention, key, self.query),
         )
 
     def _subspaces(self, context: Context) -> list[QKSubspace]:
