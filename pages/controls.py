@@ -100,6 +100,7 @@ CONTROLS: dict[str, Table] = {
     "WritingSources": _HEAD | _TARGET,
     "EstimateFalls": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
+    "PathParts": _HEAD | _TARGET | {"baseline": "out-baseline", "other": "out-other", "side": "out-path"},
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,

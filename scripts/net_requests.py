@@ -172,6 +172,18 @@ PROMPTS = (
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),
     Request("falls with outputs of another prompt", "PatchParts", CAPITAL | {"what": "output", "at": -1}),
+    Request("ways into a head", "PathParts", {"text": "The cat sat on the", "layer": 4, "head": 3, "side": "key"}),
+    Request(
+        "ways into a head from another prompt",
+        "PathParts",
+        {
+            "text": CAPITAL["text"],
+            "other": CAPITAL["other"],
+            "baseline": "other",
+            "layer": 3,
+            "head": 1,
+        },
+    ),
     Request(
         "a patch from a longer prompt", "PatchParts", CAPITAL | {"other": "The capital of old Spain is"}, refused=True
     ),

@@ -263,6 +263,7 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("WritingHeads", {"token": -2}, "token"),
         ("AblateParts", {"baseline": "nothing"}, "baseline"),
         ("PatchParts", {"what": "nothing"}, "what"),
+        ("PathParts", {"side": "both"}, "side"),
         ("FitContrast", {"permutations": 101}, "permutations"),
         ("FitContrast", {"rotary": "none"}, "rotary"),
         ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),
