@@ -163,6 +163,18 @@
     return text;
   }
 
+  // A point of the game report leads to its ply; a head in the figure of an edit is chosen.
+  function toPly(click) {
+    const point = click && click.points[0];
+    if (point && point.customdata) attune.press("oth-game", { kind: "ply", ply: point.customdata }, true);
+    return none();
+  }
+  function head(click) {
+    const place = click && click.points[0] && click.points[0].customdata;
+    if (place) attune.press("oth-look", { kind: "head", block: place[0], head: place[1] });
+    return none();
+  }
+
   const clicks = { remix: 0, unmix: 0 };
   function gauge(remix, unmix, now) {
     const more = (name, n) => {
@@ -174,5 +186,5 @@
     return more("unmix", unmix) ? 0 : (now || 0) + mixed;
   }
 
-  register("attune_othello", { drawAll, slide, enter, story, line, gauge, mark });
+  register("attune_othello", { drawAll, slide, enter, story, line, gauge, mark, toPly, head });
 })();

@@ -172,6 +172,18 @@ PROMPTS = (
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),
     Request("falls with outputs of another prompt", "PatchParts", CAPITAL | {"what": "output", "at": -1}),
+    Request("ways into a head", "PathParts", {"text": "The cat sat on the", "layer": 4, "head": 3, "side": "key"}),
+    Request(
+        "ways into a head from another prompt",
+        "PathParts",
+        {
+            "text": CAPITAL["text"],
+            "other": CAPITAL["other"],
+            "baseline": "other",
+            "layer": 3,
+            "head": 1,
+        },
+    ),
     Request(
         "a patch from a longer prompt", "PatchParts", CAPITAL | {"other": "The capital of old Spain is"}, refused=True
     ),
@@ -395,6 +407,12 @@ OTHELLO_ROOM = (
     }),
     *(Request(f"edit, {way}", "OthelloEdit", GAME | {"edits": [[19, 0]], "method": way, "scale": 2.0})
       for way in ("trilinear", "random", "wrong-square")),
+    Request("usual looks", "UsualLooks", {"ply": 4}),
+    *(Request(f"without a head, {way} in its place", "WithoutHead", GAME | {"block": 2, "head": 1, "baseline": way})
+      for way in ("games", "mean", "zero")),
+    Request("looks of an edit", "EditedLooks", GAME | {"edits": [[19, 0]]}),
+    Request("report of a game", "GameReport", GAME),
+    Request("report of random games", "UsualReport", {"games": 20}),
     Request("trials", "OthelloTrials", {"cases": 20}),
     *(Request(f"story of the {story}", "OthelloStory", {"story": story}) for story in ("line", "edit", "pass")),
     Request("probes", "FitProbes", {"games": 100, "first": 3, "last": 3}),

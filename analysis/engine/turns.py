@@ -65,10 +65,9 @@ def why_full(kind: str, waiting: Sequence[Task], who: str) -> str:
 
 
 def usual_seconds(records: Iterable[JobRecord], operation: str) -> float | None:
-    """How long jobs of an operation took, on average of those in the book; of any operation where there is none of it;
-    None where nothing has ended yet."""
-    done = [r for r in records if r.state == "done" and r.began and not r.quick]
-    own = [r for r in done if r.operation == operation] or done
+    """How long jobs of an operation took, on average of those in the book; None where none of it has ended yet, since
+    others say nothing of it."""
+    own = [r for r in records if r.operation == operation and r.state == "done" and r.began and not r.quick]
     return sum(r.changed - r.began for r in own) / len(own) if own else None
 
 

@@ -20,7 +20,7 @@ from analysis.models.batch import rows_together
 from analysis.models.hooks import Hook, available_sites, hooked, layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
-from analysis.models.recording import LayerAttention, tapped
+from analysis.models.recording import LayerAttention, Tap, tapped
 from analysis.models.sites import Site
 
 Baseline = Literal["zero", "mean"]
@@ -42,14 +42,18 @@ class Ablated:
     logits: Tensor
 
 
-class Change(Protocol):
-    """What is made of the output of one part, in the row of a batch that changes it."""
-
-    def ready(self, layers: range) -> AbstractContextManager[None]:
-        """Open around the plain pass that is made before parts of ``layers`` are changed, to keep what is needed."""
+class HeadChange(Protocol):
+    """What is made of the output of one head, in the row of a batch that changes it."""
 
     def head(self, record: LayerAttention, output: Tensor, row: int, head: int) -> None:
         """Write a head's outputs (T, w) into ``output[row, :, head]``."""
+
+
+class Change(HeadChange, Protocol):
+    """The same of any part."""
+
+    def ready(self, layers: range) -> AbstractContextManager[None]:
+        """Open around the plain pass that is made before parts of ``layers`` are changed, to keep what is needed."""
 
     def mlp(self, layer: int, rows: Tensor) -> None:
         """Write an MLP's outputs into ``rows`` (T, D)."""
@@ -82,7 +86,7 @@ def ablations(
     """
     if baseline == "mean" and len(ids) < 2:
         raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
-    yield from changes(loaded, ids, parts, _Baseline(loaded, baseline))
+    yield from changes(loaded, ids, parts, TakenOut(loaded, baseline))
 
 
 def changes(
@@ -117,28 +121,37 @@ def changes(
 def _batch(
     loaded: LoadedModel, ids: Sequence[int], layer: int, heads: Sequence[int], change: Change, behind: Any
 ) -> list[Ablated]:
-    def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
-        if record.layer != layer:
-            return None
-        output = output.clone()
-        for row, head in enumerate(heads):
-            if head != MLP:
-                change.head(record, output, row, head)
-        return output
-
     def mlp(x: Tensor) -> Tensor:
         x = x.clone()
         change.mlp(layer, x[heads.index(MLP)])
         return x
 
     hooks = {Site(layer, "mlp_output"): mlp} if MLP in heads else {}
+    tap = changed_rows([(layer, head) for head in heads], change)
     with begun(loaded, layer, behind, len(heads)), hooked(loaded, hooks), tapped(tap):
         logits = last_logits(loaded, torch.tensor([list(ids)]).expand(len(heads), -1))
     return [Ablated(layer, head, row) for head, row in zip(heads, logits, strict=True)]
 
 
-class _Baseline:
-    """Zero, or the mean of a part over the prompt."""
+def changed_rows(parts: Sequence[tuple[int, int] | None], change: HeadChange) -> Tap:
+    """A tap under which row n of a batch has the head ``parts[n]`` = (layer, head) changed; rows of None, or of an MLP,
+    are left alone."""
+
+    def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
+        mine = [(row, part[1]) for row, part in enumerate(parts) if part is not None and part[0] == record.layer]
+        if not mine:
+            return None
+        output = output.clone()
+        for row, head in mine:
+            if head != MLP:
+                change.head(record, output, row, head)
+        return output
+
+    return tap
+
+
+class TakenOut:
+    """A :class:`Change`: zero in place of a part, or its mean over the prompt."""
 
     def __init__(self, loaded: LoadedModel, baseline: Baseline) -> None:
         self.loaded, self.baseline = loaded, baseline

@@ -72,22 +72,35 @@ class Patch:
         if self.what == "output":
             output[row, where, head] = self._run.outputs[record.layer][0, where, head]
             return
-        mine, theirs = _of_head(record, row, head), _of_head(self._run.records[record.layer], 0, head)
-        if self.what == "pattern":
-            weights, others = mine.weights()[0, 0], theirs.weights()[0, 0]
-            weights[where] = others[where]
-            made = weights @ mine.values[0, 0].float()
-        else:
-            name = {"query": "queries", "key": "keys", "value": "values"}[self.what]
-            own = getattr(mine, name).clone()
-            own[0, 0, where] = getattr(theirs, name)[0, 0, where]
-            mine = replace(mine, **{name: own})
-            made = mine.weights()[0, 0] @ mine.values[0, 0].float()
-        output[row, :, head] = made.to(output.dtype)
+        theirs = self._run.records[record.layer]
+        output[row, :, head] = attending_with(record, row, head, self.what, theirs, 0, where).to(output.dtype)
 
     def mlp(self, layer: int, rows: Tensor) -> None:
         """As of :class:`analysis.models.ablation.Change`; only what is given can be patched of an MLP."""
         rows[self.places] = self._run.mlps[layer][self.places]
+
+
+def attending_with(
+    record: LayerAttention,
+    row: int,
+    head: int,
+    what: str,
+    other: LayerAttention,
+    other_row: int,
+    where: slice | list[int] = slice(None),
+) -> Tensor:
+    """What a head gives (T, w) float32 with the ``what`` of another record, a pattern, query, key or value, at tokens
+    ``where``."""
+    mine, theirs = _of_head(record, row, head), _of_head(other, other_row, head)
+    if what == "pattern":
+        weights, others = mine.weights()[0, 0], theirs.weights()[0, 0]
+        weights[where] = others[where]
+        return weights @ mine.values[0, 0].float()
+    name = {"query": "queries", "key": "keys", "value": "values"}[what]
+    own = getattr(mine, name).clone()
+    own[0, 0, where] = getattr(theirs, name)[0, 0, where]
+    mine = replace(mine, **{name: own})
+    return mine.weights()[0, 0] @ mine.values[0, 0].float()
 
 
 def _of_head(record: LayerAttention, row: int, head: int) -> LayerAttention:
@@ -116,14 +129,17 @@ def patches(
     positions: Sequence[int] | None = None,
 ) -> Iterator[list[Ablated]]:
     """Yield, batch by batch, what the model predicts after the last of ``ids`` with each part as in the run of
-    ``other``, at ``positions`` or at all.
-
-    Raises UserError(field="other") for prompts of different lengths.
+    ``other``, at ``positions`` or at all. Raises as :func:`same_length`.
     """
+    same_length(ids, other)
+    yield from changes(loaded, ids, parts, Patch(loaded, other, what, positions))
+
+
+def same_length(ids: Sequence[int], other: Sequence[int]) -> None:
+    """Raises UserError(field="other") for prompts of different lengths."""
     if len(ids) != len(other):
         raise UserError(
             f"The other prompt has {len(other):,} tokens here and this one {len(ids):,}: they are aligned token by "
             "token, so both need as many. Add or take away a word.",
             "other",
         )
-    yield from changes(loaded, ids, parts, Patch(loaded, other, what, positions))

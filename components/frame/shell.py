@@ -183,7 +183,7 @@ def _row(job: JobRow, mine: bool, now: float) -> Any:
         parts.append(
             html.Div(
                 [
-                    html.Span(job.text or "waiting for its turn"),
+                    html.Span(job.text or ("begins" if state == "running" else "waiting for its turn")),
                     html.Button("Cancel", id={"cancel-job": job.id}, className="attune-button", type="button"),
                 ],
                 className="attune-job-foot",

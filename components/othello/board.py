@@ -165,8 +165,11 @@ def next_move_board(shares: Any, legal: Sequence[int], discs: Sequence[int], las
     )
 
 
-def difference_board(before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int]) -> BoardData:
-    """Change of the next-move probabilities; squares legal on the edited board are outlined."""
+def difference_board(
+    before: Any, after: Any, legal_before: Sequence[int], legal_after: Sequence[int], top: float | None = None
+) -> BoardData:
+    """Change of the next-move probabilities; squares legal on the edited board are outlined. ``top``: the end of the
+    scale, where boards share one; else the largest change."""
     change = by_square(after) - by_square(before)
     became, ceased = set(legal_after) - set(legal_before), set(legal_before) - set(legal_after)
     labels = []
@@ -178,7 +181,7 @@ def difference_board(before: Any, after: Any, legal_before: Sequence[int], legal
         discs=[0] * 64,
         heat=change.tolist(),
         heat_kind="diverging",
-        heat_max=max(0.02, float(np.abs(change).max())),
+        heat_max=max(0.02, float(np.abs(change).max()) if top is None else top),
         legend="change in points",
         legal=legal_after,
         texts=[f"{100 * c:+.0f}" if abs(c) >= 0.005 else "" for c in change],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.answers.token import HeadSources, TokenAblation, TokenHeads, TokenPatch
+from analysis.qk.answers.token import HeadSources, TokenAblation, TokenHeads, TokenPatch, TokenPath
 from components.kit.figure import figure
 from components.kit.labels import numbered
 from components.kit.theme import CATEGORIES
@@ -36,6 +36,8 @@ _TAKEN = {
     "key": "keys",
     "value": "values",
 }
+SMALL = 0.1
+"""Below it in size, a score is written with four decimals."""
 _SHOWN = 3
 _GAP = 0.1
 """Tokens of another prompt that a caption names, and nats by which prompts must differ for a share to be given."""
@@ -84,7 +86,14 @@ def spread(values: np.ndarray) -> str:
     if not finite.size:
         return ""
     low, high = np.quantile(finite, [0.05, 0.95])
-    return f"90 % of heads: {low:.2f} to {high:.2f}."
+    digits = decimals(finite)
+    return f"90 % of heads: {low:.{digits}f} to {high:.{digits}f}."
+
+
+def decimals(values: np.ndarray) -> int:
+    """How many decimals tell values apart: two, and more where all are small."""
+    finite = np.abs(values[np.isfinite(values)])
+    return 2 if not finite.size or finite.max() >= SMALL else 4
 
 
 def ablation_score(answer: TokenAblation) -> HeadScore:
@@ -124,6 +133,37 @@ def patch_sentence(score: HeadScore, answer: TokenPatch, layer: int, head: int) 
         f"Layer {layer}, head {head}: with its {_TAKEN[answer.what]} from the other prompt {answer.target.words} falls "
         f"by {value:.2f} nats{share}; {'first' if place == 1 else f'number {place}'} of {count} heads."
     )
+
+
+def path_score(answer: TokenPath) -> HeadScore:
+    """By how much the token falls where the change of each part goes straight into one side of one head."""
+    how = {**BASELINES, "other": "as in the other prompt"}[answer.baseline]
+    there = "" if answer.other_total is None else f" here, {answer.other_total:+.1f} in the other prompt"
+    said = (
+        f"{answer.target.words}, {answer.total:+.1f}{there}: its fall where one output, {how}, reaches only the "
+        f"{answer.side} of layer {answer.layer}, head {answer.head}. {spread(answer.heads)}"
+    )
+    return HeadScore(answer.heads.astype(float), TOKEN_SCORES["falls"], True, mlps=answer.mlps.astype(float), said=said)
+
+
+def path_sentence(score: HeadScore, answer: TokenPath, layer: int, head: int) -> str:
+    """What the open head does by that way."""
+    found = place_in(score, layer, head)
+    if found is None:
+        return f"From layer {layer}, head {head} no way leads into layer {answer.layer}, head {answer.head}."
+    place, count, value = found
+    return (
+        f"Layer {layer}, head {head}: by the straight way into the {answer.side} of layer {answer.layer}, head "
+        f"{answer.head} its change makes {answer.target.words} fall by {value:.{decimals(score.values)}f} nats; "
+        f"{'first' if place == 1 else f'number {place}'} of {count} heads."
+    )
+
+
+@view("attention/ways into a head", Reading, TokenPath, options=HeadOptions)
+def heads_before(reading: Reading, answer: TokenPath, options: HeadOptions, theme: str) -> Drawing:
+    """All earlier heads by what their change does through one side of one head."""
+    control = Control("random heads", spread(answer.heads), _spread_numbers(answer.heads))
+    return heads_drawing(reading, path_score(answer), options, theme, control)
 
 
 @view("attention/heads patched", Reading, TokenPatch, options=HeadOptions)

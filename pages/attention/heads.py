@@ -80,6 +80,7 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "writing": Input("writing", "data"),
         "taken_out": Input("taken-out", "data"),
         "baseline": Input("out-baseline", "value"),
+        "way": Input("out-path", "value"),
         "features": State("features", "data"),
         "theme": State("theme", "data"),
     },
@@ -95,6 +96,7 @@ def show_grid(
     writing: Json,
     taken_out: Json,
     baseline: str,
+    way: str,
     features: Json,
     theme: str,
 ) -> Outputs:
@@ -107,7 +109,7 @@ def show_grid(
     options = HeadOptions(patterns=mode == "patterns", ranked=bool(ranked), chosen=chosen)
     if score in TOKEN_SCORES:
         options = replace(options, score=score)
-        card, first, why = token_grid(reading, options, writing, taken_out, baseline, theme)
+        card, first, why = token_grid(reading, options, writing, taken_out, (baseline, way), theme)
         return {"card": card, "top": first, "why": why}
     scores = None
     if feature is not None:

@@ -7,17 +7,20 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
-from analysis.qk.ops.parts import AblateParts, PatchParts
+from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts
 from analysis.qk.ops.token import WritingHeads
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Relay
 from pages.common import ask_job
 
+SIDES = ("query", "key", "value")
 SAME = ("model", "text", "chat", "generate", "query", "token", "against")
 """What a question about parts has in common with the one about what heads write."""
 PATCH = "patch"
 """The baseline that is no baseline: each part as it is in another prompt."""
+ALL = "all"
+"""All ways of a change, not only those into one head."""
 MEASURED = (PATCH, "resampled")
 """Baselines to which there is no estimate to first order."""
 
@@ -45,6 +48,20 @@ def taken_out() -> Node:
             ),
             progress("out-bar", "taking out heads and MLPs"),
             html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
+            named(
+                "By which ways its change goes",
+                dcc.Dropdown(
+                    [
+                        {"label": "by all ways", "value": ALL},
+                        *({"label": f"only into the open head’s {side}", "value": side} for side in SIDES),
+                    ],
+                    ALL,
+                    id="out-path",
+                    clearable=False,
+                    searchable=False,
+                ),
+                "attune-pick",
+            ),
             html.Div(_other_prompt(), id="patch-row", className="attn-patch", hidden=True),
             html.Div(id="out-error"),
         ],
@@ -63,26 +80,32 @@ def _other_prompt() -> list[Node]:
             dbc.Input(id="out-other", placeholder="this prompt with another word", size="sm", debounce=True),
             "attn-other",
         ),
-        named(
-            "What is taken from it",
-            dcc.Dropdown(
-                [{"label": words, "value": name} for name, words in what.items()],
-                "output",
-                id="out-what",
-                clearable=False,
-                searchable=False,
-            ),
-            "attune-pick",
-        ),
-        named(
-            "At which tokens",
-            dbc.RadioItems(
-                [{"label": "all tokens", "value": "all"}, {"label": "the key", "value": "key"}],
-                "all",
-                id="out-at",
-                inline=True,
-            ),
-            "attune-inline",
+        html.Div(
+            [
+                named(
+                    "What is taken from it",
+                    dcc.Dropdown(
+                        [{"label": words, "value": name} for name, words in what.items()],
+                        "output",
+                        id="out-what",
+                        clearable=False,
+                        searchable=False,
+                    ),
+                    "attune-pick",
+                ),
+                named(
+                    "At which tokens",
+                    dbc.RadioItems(
+                        [{"label": "all tokens", "value": "all"}, {"label": "the key", "value": "key"}],
+                        "all",
+                        id="out-at",
+                        inline=True,
+                    ),
+                    "attune-inline",
+                ),
+            ],
+            id="out-part",
+            className="attune-inline",
         ),
     ]
 
@@ -96,6 +119,8 @@ def _other_prompt() -> list[Node]:
     State("out-other", "value"),
     State("out-what", "value"),
     State("out-at", "value"),
+    State("out-path", "value"),
+    State("head", "data"),
     State("key", "data"),
     State("session", "data"),
     State("address", "data"),
@@ -115,6 +140,8 @@ def take_out(
     other: str | None,
     what: str,
     at: str,
+    way: str,
+    head: Json,
     key: int | None,
     session: str,
     address: str,
@@ -125,6 +152,17 @@ def take_out(
         return no_update, no_update
     asked = WritingHeads.from_params(writing["params"])
     settings = {name: getattr(asked, name) for name in SAME}
+    if way != ALL:
+        if baseline == "resampled":
+            return no_update, user_error("Ways into a head are measured at the mean, at zero, or from another prompt.")
+        kind = "other" if baseline == PATCH else baseline
+        path, panel = ask_job(
+            lambda: PathParts(
+                **settings, **head, side=way, baseline=kind, other=(other or "") if kind == "other" else ""
+            ),
+            set_progress, session, address, None, PathParts,
+        )  # fmt: skip
+        return (no_update, panel) if path is None else (path.question.to_dict(), None)
     if baseline == PATCH:
         if at == "key" and key is None:
             return no_update, user_error("Choose a key first: click a token below the question.", "out-at")
@@ -150,6 +188,7 @@ clientside_callback(
     State("prompt", "value"),
     State("out-other", "value"),
 )
+clientside_callback(f"(way) => way !== '{ALL}'", Output("out-part", "hidden"), Input("out-path", "value"))
 clientside_callback(
     f"(score, baseline) => score !== 'falls' || baseline !== '{PATCH}'",
     Output("patch-row", "hidden"),

@@ -13,9 +13,10 @@ from dash import Input, Output, State, callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.engine.client import Reply
+from analysis.engine.operation import Operation
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.answers.token import TokenAblation, TokenPatch
-from analysis.qk.ops.parts import PatchParts
+from analysis.qk.answers.token import TokenAblation, TokenPatch, TokenPath
+from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts
 from analysis.qk.ops.token import EstimateFalls, WritingHeads, WritingSources
 from analysis.view_ref import QuestionRef
 from components.kit.card import Content
@@ -26,11 +27,15 @@ from components.qk.token_heads import (
     TOKEN_SCORES,
     SourceOptions,
     ablation_score,
+    decimals,
+    heads_before,
     heads_of_token,
     heads_patched,
     heads_taken_out,
     patch_score,
     patch_sentence,
+    path_score,
+    path_sentence,
     ranking,
     source_bars,
     token_score,
@@ -38,7 +43,7 @@ from components.qk.token_heads import (
 )
 from pages.attention.cards import BARS, GRID
 from pages.attention.opening import estimate, prompt_arguments
-from pages.attention.out import MEASURED, PATCH, SAME
+from pages.attention.out import ALL, MEASURED, PATCH, SAME
 from pages.attention.reading import on_head, reading_of
 from pages.attention.state import Head
 from pages.cards import content
@@ -95,10 +100,11 @@ def _chosen(value: int | None) -> int:
 
 
 def token_grid(
-    reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, baseline: str, theme: str
+    reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, how: tuple[str, str], theme: str
 ) -> tuple[Content, list[Node], Node]:
     """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
-    Raises PreventUpdate while the answer to the present question is on its way."""
+    ``how``: what stands in place of an output, and by which ways its change goes. Raises PreventUpdate while the answer
+    to the present question is on its way."""
     prompt = reading.question.params
     if not writing or any(writing["params"][name] != prompt[name] for name in prompt):
         raise PreventUpdate
@@ -107,11 +113,15 @@ def token_grid(
     estimated = False
     if options.score == "falls":
         asked = {name: writing["params"][name] for name in SAME}
+        baseline, way = how
+        if way != ALL:
+            asked |= {"side": way, "baseline": "other" if baseline == PATCH else baseline}
+            return _by_way(reading, options, asked, taken_out, theme)
         if baseline == PATCH:
             return _patched(reading, options, asked, taken_out, theme)
         asked |= {"baseline": baseline}
         out: Reply[TokenAblation] | None
-        if taken_out and all(taken_out["params"].get(name) == value for name, value in asked.items()):
+        if _is(taken_out, AblateParts) and all(taken_out["params"].get(name) == value for name, value in asked.items()):
             out = reply_of(QuestionRef.from_dict(taken_out))
         elif baseline in MEASURED:
             return GRID.empty("Press “Take each out”"), [], OWN
@@ -133,8 +143,7 @@ def _patched(
     reading: Reply[Reading], options: HeadOptions, asked: Json, taken_out: Json, theme: str
 ) -> tuple[Content, list[Node], Node]:
     """The same of a patch from another prompt, once it has been made."""
-    here = taken_out and taken_out["operation"] == PatchParts.__name__
-    if not here or any(taken_out["params"].get(name) != value for name, value in asked.items()):
+    if not _is(taken_out, PatchParts) or any(taken_out["params"].get(name) != value for name, value in asked.items()):
         return GRID.empty("Write the other prompt, then press “Take each out”"), [], OWN
     reply: Reply[TokenPatch] = reply_of(QuestionRef.from_dict(taken_out))
     score, at = patch_score(reply.answer, reading.answer.labels), options.chosen
@@ -146,12 +155,32 @@ def _patched(
     )
 
 
+def _by_way(
+    reading: Reply[Reading], options: HeadOptions, asked: Json, taken_out: Json, theme: str
+) -> tuple[Content, list[Node], Node]:
+    """The same of ways into one head, once they have been measured."""
+    if not _is(taken_out, PathParts) or any(taken_out["params"].get(name) != value for name, value in asked.items()):
+        return GRID.empty("Open the head that the ways lead to, then press “Take each out”"), [], OWN
+    reply: Reply[TokenPath] = reply_of(QuestionRef.from_dict(taken_out))
+    score, at = path_score(reply.answer), options.chosen
+    why = path_sentence(score, reply.answer, *at) if at else ""
+    return (
+        content(heads_before, reading, reply, options=options, theme=theme),
+        _first(score, at),
+        f"{why} {OWN}".strip(),
+    )
+
+
+def _is(question: Json, operation: type[Operation[Any]]) -> bool:
+    return bool(question) and question["operation"] == operation.__name__
+
+
 def _first(score: HeadScore, chosen: tuple[int, int] | None) -> list[Node]:
     """Buttons of the heads that come first and last by a score; MLPs stand among them and open nothing."""
-    signed = "+" if score.signed else ""
+    signed, digits = "+" if score.signed else "", decimals(score.values)
     parts: list[Node] = []
     for layer, head, value in ranking(score):
-        number = f"{value:{signed}.2f}"
+        number = f"{value:{signed}.{digits}f}"
         if head < 0:
             parts.append(html.Span(f"MLP {layer}  {number}", className="attune-button attn-mlp"))
             continue

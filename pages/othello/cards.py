@@ -20,6 +20,8 @@ LEGALITY = Card("oth-legality", "Illegal first choices by ply", 340)
 TRAINING = Card("oth-training", "Training", 340)
 ACCURACY = Card("oth-accuracy", "Squares right by block", 380)
 EDITS = Card("oth-edit-table", "Edits: error by method", 380)
+LOOKS = Card("oth-edited-looks", "Heads that read the edit", 170, start="Edit a square above")
+REPORT = Card("oth-report", "The game, ply by ply", 400, start="Play a move first")
 
 GAME = Panel("oth-game-card", "Play")
 NEXT = Panel("oth-next-card", "What the model would play next")
@@ -32,8 +34,11 @@ MANY = Panel("oth-many", "Many edits")
 MODEL = Panel("oth-model", "This model")
 BY_SQUARES = Panel("oth-by-squares", "Edits by number of squares")
 PROBES = Panel("oth-probes", "Model and probes")
+ROW = Panel("oth-row", "A head's row")
+LOOKERS = Panel("oth-lookers", "Which heads look there")
+WITHOUT = Panel("oth-without", "Without the head")
 
 card_callbacks(
     MOVES, PLANE, MATRIX, ROLES, SURVIVES, GAPS, GRAM, NEIGHBOURS, RANKS, EDIT, TRIALS, LEGALITY, TRAINING, ACCURACY,
-    EDITS,
+    EDITS, LOOKS, REPORT,
 )  # fmt: skip

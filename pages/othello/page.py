@@ -15,9 +15,23 @@ from components.kit.types import Node
 from components.othello.board import board
 from components.othello.position import OPACITY, PROBES
 from pages.manifest import PageManifest
-from pages.othello import binding, directions, edit, figures, others, play, reading, roles, stories, trials
+from pages.othello import (
+    binding,
+    directions,
+    edit,
+    figures,
+    heads,
+    others,
+    play,
+    reading,
+    report,
+    roles,
+    stories,
+    trials,
+)
 from pages.othello.cards import BELIEVED, GAME, MOVES, NEXT
 from pages.othello.edit_panel import box, edit_tab, edited
+from pages.othello.heads_panel import heads_tab, report_tab
 from pages.othello.picture import picture
 from pages.othello.state import PATH, TABS, OthelloState
 from pages.othello.stories import story_list
@@ -27,7 +41,7 @@ from pages.state import names_of
 from pages.state import read as read_state
 
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
-CALLBACKS = (binding, directions, edit, figures, others, play, reading, roles, stories, trials)
+CALLBACKS = (binding, directions, edit, figures, heads, others, play, reading, report, roles, stories, trials)
 
 SHOWN = "tpr"
 """The probe whose board stands on the first screen."""
@@ -55,6 +69,8 @@ def layout(**query: str) -> Node:
             dbc.Tabs(
                 [
                     dbc.Tab(binding_tab(), tab_id="binding", label="Binding"),
+                    dbc.Tab(heads_tab(), tab_id="attention", label="Attention"),
+                    dbc.Tab(report_tab(), tab_id="report", label="Game report"),
                     dbc.Tab(roles_tab(), tab_id="roles", label="Roles and fillers"),
                     dbc.Tab(directions_tab(), tab_id="directions", label="Directions"),
                     dbc.Tab(edit_tab(), tab_id="edit", label="Edit"),
@@ -92,6 +108,13 @@ def _stores(state: OthelloState) -> list[Node]:
         dcc.Store(id="oth-start", data=state.layer),
         *queue_stores("oth-game"),
         *queue_stores("oth-edits"),
+        *queue_stores("oth-look"),
+        dcc.Store(id="oth-look", data=state.look),
+        dcc.Store(id="oth-look-shown"),
+        dcc.Store(id="oth-usual-ask"),
+        dcc.Store(id="oth-usual-question"),
+        dcc.Store(id="oth-board-look"),
+        dcc.Store(id="oth-board-without"),
         html.Div(id="oth-hand-sink", hidden=True),
         dcc.Store(id="oth-line"),
         dcc.Store(id="oth-edits", data=state.edits),

@@ -245,6 +245,7 @@ clientside_callback(
     Input("oth-probe", "value"),
     Input("oth-edits", "data"),
     Input("oth-tab", "active_tab"),
+    Input("oth-look", "data"),
     Input("oth-probes", "value"),
     prevent_initial_call="initial_duplicate",
 )

@@ -19,7 +19,7 @@ from components.kit.types import Json
 from pages.state import At, Parsed, Partly
 
 PATH = "/othello"
-TABS = ("binding", "roles", "directions", "edit", "figures", "model")
+TABS = ("binding", "attention", "report", "roles", "directions", "edit", "figures", "model")
 START = parse_moves("C4C3D3E3F5C5F3D6B5F6E2B4B6G5H5F1A4")
 """A game to open on, in the convention of this page: letter = row."""
 _SET = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
@@ -101,6 +101,13 @@ def _edits(data: Json) -> Partly:
     return Partly(tuple(edits.items())[:MAX_EDITS], () if whole else (sentence,))
 
 
+def _look(data: Json) -> tuple[int, ...]:
+    numbers = isinstance(data, list) and len(data) in (0, 1, 3) and all(type(v) is int for v in data)
+    if not numbers or (data and not (-1 <= data[0] < 64 and all(v >= 0 for v in data[1:]))):
+        raise UserError("The square and the head of the address cannot be used; the usual ones stand in their place.")
+    return tuple(data)
+
+
 def _is_edit(row: Json) -> bool:
     pair = isinstance(row, list) and len(row) == 2 and all(type(v) is int for v in row)
     return pair and 0 <= row[0] < 64 and 0 <= row[1] < 3
@@ -108,7 +115,8 @@ def _is_edit(row: Json) -> bool:
 
 @dataclass(frozen=True)
 class OthelloState:
-    """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best."""
+    """``ply`` None: the end of the game; ``layer`` None: the block at which the model's linear probe is best; ``look``:
+    the square of the attention on the board, -1 for the usual one, and the head (block, number) if one is chosen."""
 
     source: Annotated[str, At("othello"), Parsed(_source, ("owner/name", "bundled"), raw=True)] = "bundled"
     moves: Annotated[tuple[int, ...], Parsed(_moves, (START[:5], START), raw=True, form=text_of)] = START
@@ -118,6 +126,7 @@ class OthelloState:
     probe: Annotated[str, Choice(BINDING_PROBES)] = "tpr"
     edits: Annotated[Edits, Parsed(_edits, (((19, 2), (20, 0)), ()))] = ()
     tab: Annotated[str, Choice(TABS)] = "binding"
+    look: Annotated[tuple[int, ...], Parsed(_look, ((26, 3, 0), (26,), ()))] = ()
     probes: Annotated[str, Parsed(_set_name, ("opened-probes",), raw=True)] = ""
     problems: tuple[str, ...] = ()
 

@@ -70,7 +70,9 @@ def story_words(tale: Story) -> Node:
     ways = []
     if tale.edits:
         lead = {"data-leads": "oth-tab", "data-tab": tale.tab}
-        ways.append(html.Button("All that the edit changes", className="attune-button", type="button", **lead))
+        ways.append(
+            html.Button("All that the edit changes", className="attune-button attune-offstage", type="button", **lead)
+        )
     if tale.criterion:
         ways.append(popup(html.P(tale.criterion, className="attune-note"), label="How it was found"))
     return [html.Span(tale.text), *ways]

@@ -121,6 +121,48 @@ def test_remixing_keeps_predictions_and_changes_pictures(open_page: Callable[...
     page.wait_for_function("t => document.querySelector('#oth-geometry-table').innerText === t", arg=before)
 
 
+def attention_on_the_board(page: Page) -> None:
+    """A square is pressed, then a head; the row, the position without the head and the edit follow."""
+    says(page, "#oth-edited-looks-caption", "random edits")
+    page.click('#oth-look-board [data-square="27"]')
+    says(page, "#oth-look-press-error", "D4 is filled from the start")
+    page.click('#oth-look-board [data-square="33"]')
+    says(page, "#oth-lookers-said", "at move 11 (E2)")
+    second = page.locator("#oth-lookers-list button").nth(1)
+    block, number, share, _ = second.inner_text().split()
+    name = f"{block} {number}"
+    second.click()
+    page.wait_for_selector(f'#oth-lookers-list .attune-chosen:has-text("{name}")')
+    says(page, "#oth-look-said", f"{name}: most at")
+    label = page.locator('#oth-look-board [data-square="33"]').get_attribute("aria-label") or ""
+    exact = float(re.search(r"attention ([\d.]+)%", label)[1])  # type: ignore[index]
+    assert abs(exact - float(share.rstrip("%"))) <= 0.55
+    says(page, "#oth-without-said", f"Without {name} (its mean")
+    says(page, "#oth-without-said", "other heads drawn at random")
+    says(page, "#oth-title-without-next", name)
+    page.wait_for_function("() => decodeURIComponent(location.search).includes('look=[33,')")
+
+
+def report_of_the_game(page: Page) -> None:
+    """A point of the report leads to its ply, and back."""
+    page.locator(".nav-link", has_text="Game report").click()
+    says(page, "#oth-report-caption", "random games")
+    squares = page.locator('#oth-report .nsewdrag[data-subplot="xy"]')
+    for ply in (5, 17):
+        x, y = page.evaluate(
+            """ply => {
+              const plot = document.querySelector('#oth-report .js-plotly-plot');
+              const { xaxis: x, yaxis: y } = plot._fullLayout;
+              const line = plot.data.find((t) => t.yaxis === 'y' && t.customdata);
+              return [x.l2p(ply), y.l2p(line.y[ply - 1])]; }""",
+            ply,
+        )
+        squares.hover(position={"x": x, "y": y})
+        page.wait_for_selector("#oth-report .hovertext")
+        squares.click(position={"x": x, "y": y})
+        says(page, "#oth-status", f"Ply {ply} of 17")
+
+
 def test_an_edit_changes_the_models_moves(open_page: Callable[..., Page]) -> None:
     page = opened(open_page, "&tab=edit")
     says(page, "#oth-edit-said", "Press one to four squares")
@@ -138,6 +180,10 @@ def test_an_edit_changes_the_models_moves(open_page: Callable[..., Page]) -> Non
             "n => document.querySelectorAll('#oth-edit-board .attune-selected').length === n", arg=min(chosen, 4)
         )
     says(page, "#oth-edit-press-error", "At most four squares")
+    page.locator(".nav-link", has_text="Attention").last.click()
+    attention_on_the_board(page)
+    report_of_the_game(page)
+    page.locator(".nav-link", has_text="Edit").click()
     page.click("#oth-edit-clear")
     says(page, "#oth-edit-said", "Press one to four squares")
     page.fill("#oth-cases", "20")

@@ -127,7 +127,7 @@ def test_how_long_one_waits_comes_from_what_ran_before() -> None:
         record("5", state="done", text="from the store", changed=now),
     ]
     assert usual_seconds(done, "Fit") == pytest.approx(75) and usual_seconds(done, "Read") == pytest.approx(10)
-    assert usual_seconds(done, "Other") == pytest.approx(160 / 3) and usual_seconds(done[3:], "Fit") is None
+    assert usual_seconds(done, "Other") is None and usual_seconds(done[3:], "Fit") is None
     runs = record("6", state="running", began=now - 60, share=0.75)
     assert seconds_left(runs, None, now) == pytest.approx(20)
     assert seconds_left(record("6", state="running", began=now - 60), 100.0, now) == pytest.approx(40)
@@ -138,6 +138,8 @@ def test_how_long_one_waits_comes_from_what_ran_before() -> None:
         "9": "waiting: 3 jobs come first, about 2 min",
     }
     assert waits([record("7")], ["7"], now) == {"7": "next to begin"}
+    unknown = record("6", "Other", state="running", began=now - 60)
+    assert waits([*done, unknown, record("7")], ["7"], now) == {"7": "waiting: 1 job comes first"}
 
 
 def test_turns_go_to_whoever_waited_longest_for_one() -> None:

@@ -32,7 +32,7 @@ from analysis.qk.answers.prompt import (
     SignedCells,
     SwapEffect,
 )
-from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads, TokenPatch
+from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads, TokenPatch, TokenPath
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
@@ -46,11 +46,14 @@ from components.qk.patch_view import PatchOptions, patched_by_rank, patched_shar
 from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
 from components.qk.token_heads import (
     SourceOptions,
+    heads_before,
     heads_of_token,
     heads_patched,
     heads_taken_out,
     patch_score,
     patch_sentence,
+    path_score,
+    path_sentence,
     ranking,
     source_bars,
     token_score,
@@ -116,6 +119,7 @@ WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
 WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
 TAKEN_OUT = TokenAblation(TARGET, "mean", False, 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
 MADE_AS = TokenPatch(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 1.0, "query", -1, (2, 4), ("dog", "<i>"))
+WAYS = TokenPath(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 5, 3, "query", None)
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_prompt, (READING,), HeadOptions("entropy", patterns=True, chosen=(1, 2))),
@@ -141,6 +145,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
     (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
+    (heads_before, (READING, WAYS), HeadOptions("falls", chosen=(1, 2))),
     (source_bars, (READING, SOURCES), SourceOptions(4, 2)),
 ]
 
@@ -368,6 +373,11 @@ def test_a_patch_names_what_the_prompts_differ_by_and_gives_no_share_of_nothing(
     same = replace(MADE_AS, other_total=3.0)
     assert "what the prompts differ by" not in patch_sentence(score, same, 1, 1)
     assert patch_sentence(score, MADE_AS, 1, 0) == ""
+    ways = path_score(WAYS)
+    assert "+3.0: its fall where one output, at its mean, reaches only the query of layer 5, head 3." in ways.said
+    assert "fall by 1.50 nats; first of 5 heads" in path_sentence(ways, WAYS, 1, 1)
+    assert "no way leads into layer 5, head 3" in path_sentence(ways, WAYS, 7, 1)
+    assert ", +3.0 here, +1.0 in the other prompt" in path_score(replace(WAYS, other_total=1.0, baseline="other")).said
 
 
 @pytest.mark.parametrize(

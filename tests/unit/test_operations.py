@@ -47,6 +47,7 @@ from analysis.qk.ops.swap import SwapPrediction, SwapRow
 from analysis.qk.ops.token import OnToken, WritingSources
 from analysis.qk.ops.validation import Invariants
 from analysis.snmf.ops.factorization import FeatureOverlap
+from analysis.tpr.ops.heads import WithoutHead
 from analysis.tpr.ops.reading import OfGame, OfOthello
 from analysis.view_ref import QuestionRef
 from tests.unit.test_contrasts import _byte_level
@@ -152,7 +153,7 @@ def example_of(name: str) -> Operation:
         "SteerSweep": {"steer": SteeringSettings("fit", (RegionSetting(0), RegionSetting(1)))},
         "SteerControls": {"positive": "a", "negative": "b"},
         "SteerText": {"positive": "a", "negative": "b"},
-        "OthelloEdit": {"edits": ((19, 0),)},
+        **{n: {"edits": ((19, 0),)} for n in ("OthelloEdit", "EditedLooks")},
         "AblateChannel": {"channels": 3},
         "FeatureOverlap": {"features": (1, 2)},
         "TokenAlternatives": {"positive": "a", "negative": "b"},
@@ -180,10 +181,10 @@ def altered(operation: Operation, name: str) -> Operation:
         other = (1, 3)
     elif isinstance(operation, FaithFile) and name in ("target", "most", "dataset", "judge"):
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
-    elif isinstance(operation, OnToken | WritingSources | MakeContrast) and (
-        name in ("token", "against", "key", "baseline")
-    ):
-        other = "zero" if name == "baseline" else 3
+    elif name == "baseline" and isinstance(operation, OnToken | WithoutHead):
+        other = "zero"
+    elif isinstance(operation, OnToken | WritingSources | MakeContrast) and name in ("token", "against", "key"):
+        other = 3
     elif name in OTHER:
         other = OTHER[name]
     elif isinstance(value, ModelSpec):
@@ -262,6 +263,7 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("WritingHeads", {"token": -2}, "token"),
         ("AblateParts", {"baseline": "nothing"}, "baseline"),
         ("PatchParts", {"what": "nothing"}, "what"),
+        ("PathParts", {"side": "both"}, "side"),
         ("FitContrast", {"permutations": 101}, "permutations"),
         ("FitContrast", {"rotary": "none"}, "rotary"),
         ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),

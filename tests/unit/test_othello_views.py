@@ -16,13 +16,19 @@ from analysis.engine.client import Client
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Result
+from analysis.models.spec import OTHELLO, ModelSpec
+from analysis.othello.records import format_moves
+from analysis.qk.ops.prompt import AttentionRow
+from analysis.qk.ops.token import WritingHeads
 from analysis.tpr.ops.edit import OthelloEdit
+from analysis.tpr.ops.heads import EditedLooks, UsualLooks, WithoutHead
 from analysis.tpr.ops.reading import OthelloBinding, OthelloDirections, OthelloFacts, OthelloReading, OthelloRoles
+from analysis.tpr.ops.report import GameReport, UsualReport
 from analysis.view_ref import ViewRef
 from components.kit.card import CARDS, PANELS
 from components.kit.part import part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions
-from components.othello import controls, position, tables
+from components.othello import controls, course, edited_heads, heads, position, tables
 from components.othello import views as v
 from pages import cards, common
 from pages.othello import cards as page_cards
@@ -33,6 +39,15 @@ GAME: dict[str, Any] = {"moves": START, "ply": 17, "layer": 3}
 EDIT = OthelloEdit(**GAME, edits=((19, 0),), choose="best")
 OF_EDIT = position.EditedPosition(START, 17, 3, edits=((19, 0),), best=True)
 AT = position.Position(START, 17, 3)
+LOOKED = 33
+"""A square of the game that two heads look at, and that is edited."""
+TEXT: dict[str, Any] = {
+    "model": ModelSpec(OTHELLO), "text": format_moves(START, "rows"), "query": 16, "key": START.index(LOOKED),
+}  # fmt: skip
+USUAL = UsualLooks(ply=17)
+WITHOUT = WithoutHead(**GAME, block=3, head=0)
+LOOKS = EditedLooks(**GAME, edits=((LOOKED, 1),), scale=0.75)
+LOOKING = heads.Looking(START, 17, square=LOOKED, block=3, head=0)
 Operations = Operation[Any] | tuple[Operation[Any], ...]
 CARDS_DRAWN: list[tuple[Any, Operations, Any]] = [
     (v.likely_moves, OthelloReading(**GAME), v.AtPly(17)),
@@ -46,6 +61,8 @@ CARDS_DRAWN: list[tuple[Any, Operations, Any]] = [
     (v.nearest_roles, OthelloRoles(**GAME), None),
     (v.accuracy_by_parameters, OthelloDirections(layer=3), None),
     (v.edited_moves, EDIT, v.EditWay("tpr", True)),
+    (edited_heads.edited_looks, LOOKS, position.EditedPosition(START, 17, edits=((LOOKED, 1),))),
+    (course.game_course, (GameReport(**GAME), UsualReport(games=20)), course.OfGame(START, 17)),
     (v.legality, OthelloFacts(), None),
     (v.training, OthelloFacts(), None),
     (v.probe_accuracy, OthelloFacts(), None),
@@ -61,6 +78,9 @@ PANELS_DRAWN: list[tuple[Any, Operations, Any]] = [
         OF_EDIT,
     ),
     (position.lasting_edit, EDIT, OF_EDIT),
+    (heads.head_row, (AttentionRow(**TEXT, layer=3, head=0), USUAL), LOOKING),
+    (heads.looking_heads, (WritingHeads(**TEXT), USUAL), LOOKING),
+    (heads.without_one, WITHOUT, AT),
     (position.cosines, OthelloDirections(layer=3), None),
     (tables.geometry, OthelloRoles(**GAME), None),
     (tables.edits_by_squares, OthelloFacts(), None),
@@ -106,7 +126,7 @@ def test_a_card_is_drawn_again_from_the_json_of_its_ref(
     shown = cards.content(drawn, *replies, options=options, theme="light")
     monkeypatch.setattr(client, "_recent", Client()._recent)  # nothing is remembered: it is asked again
     again = cards.render(ViewRef.from_dict(json.loads(json.dumps(shown["ref"]))), "light")
-    assert again.caption == shown["caption"] and again.caption
+    assert f"{again.caption} {again.hint}".strip() == shown["caption"] and again.caption
     assert plain(again) == plain(drawn(*answers(operations, context), options or drawn.options(), "light"))
     assert bool(again.parts) is ((drawn, operations, options) in PANELS_DRAWN)
     assert again.figure is None if again.parts else again.figure["data"]
@@ -117,6 +137,8 @@ def test_a_card_is_drawn_again_from_the_json_of_its_ref(
 FACTS: dict[str, set[str]] = {
     "othello/ranks": {"rows"},
     "othello/edit": {"scale"},
+    "othello/edited looks": {"scale", "blocks"},
+    "othello/course": {"lost", "layer", "probe"},
     "othello/legality": {"model", "fingerprint", "play"},
     "othello/training": {"model", "fingerprint"},
     "othello/accuracy": {"model", "fingerprint", "accuracy"},
@@ -150,7 +172,7 @@ def test_every_card_and_panel_of_the_page_has_a_view() -> None:
     panels = [panel for panel in PANELS.values() if panel in mine]
     views = {name for name in VIEWS if name.startswith("othello/")}
     assert views == {drawn.name for drawn, _, _ in ALL} | {"othello/trials", "othello/trial table"}
-    assert (len(figures), len(panels), len(views)) == (15, 11, 26)
+    assert (len(figures), len(panels), len(views)) == (17, 14, 31)
 
 
 # Controls: each number is one of the answer

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.ablation import MLP, plain_logits
-from analysis.models.patches import WHATS, patches
-from analysis.models.recording import LayerAttention
+from analysis.models.ablation import MLP, TakenOut, plain_logits
+from analysis.models.hooks import layout
+from analysis.models.patches import WHATS, Patch, patches
+from analysis.models.paths import SIDES, paths
+from analysis.models.recording import LayerAttention, tapped
 from analysis.models.trace import trace_prompt
 from analysis.qk import QKSubspace, random_basis
 from analysis.qk.contrasts.example import Example, Place
@@ -36,7 +38,7 @@ from analysis.qk.patching import (
     partners,
     patched_rows,
 )
-from tests.unit.test_token_heads import NAMES, loaded
+from tests.unit.test_token_heads import NAMES, PROJECTION, loaded
 
 LAYER, HEAD, LENGTH = 1, 4, 12
 
@@ -182,6 +184,65 @@ def test_an_mlp_made_as_in_another_prompt_is_its_output_there() -> None:
     handle.remove()
     [[found]] = list(patches(one, ids, other, [(LAYER, MLP)], "output"))
     assert torch.allclose(found.logits, slow, atol=1e-4)
+
+
+PATHS = ["llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gpt_oss", "cohere"]
+"""Without a norm behind a part: there a head's change of the stream is a product with its slice of the projection."""
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_the_change_of_the_stream_given_to_one_side_of_one_head(name: str) -> None:
+    one, ids, other = loaded(name), list(EXAMPLES[0].prompts[0]), list(EXAMPLES[1].prompts[0])
+    part, to = (LAYER, HEAD), (LAYER + 2, 3)
+    projection = layout(one).blocks[LAYER].get_submodule(PROJECTION.get(name, "self_attn.o_proj"))
+    inputs: list[Tensor] = []
+    handle = projection.register_forward_pre_hook(lambda _m, args: inputs.append(args[0].detach().clone()))
+    with torch.no_grad():
+        for text in (ids, other):
+            one.model(torch.tensor([text]), use_cache=False)
+    handle.remove()
+    width = inputs[0].shape[-1] // 6
+    slot = slice(HEAD * width, (HEAD + 1) * width)
+    changed = inputs[0].clone()
+    changed[..., slot] = inputs[1][..., slot]
+    write = projection(changed) - projection(inputs[0])
+    block = layout(one).blocks[to[0]]
+    for side in SIDES:
+        given: list[Any] = []
+
+        def tap(record: LayerAttention, output: Tensor, side: Any = side, given: list[Any] = given) -> Tensor | None:
+            if record.layer != to[0]:
+                return None
+            if not given:
+                given.append(record)
+                return None
+            names = {"query": "queries", "key": "keys", "value": "values"}
+            group = to[1] if side == "query" else to[1] // record.group
+            mine = {n: getattr(record, n).clone() for n in names.values()}
+            mine[names[side]][:, group] = getattr(given[0], names[side])[:, group]
+            made = replace(record, **mine)
+            output = output.clone()
+            output[0, :, to[1]] = made.weights(slice(to[1], to[1] + 1))[0, 0] @ made.values[0, to[1] // record.group]
+            return output
+
+        with tapped(tap), torch.no_grad():
+            handle = block.register_forward_pre_hook(lambda _m, args: (args[0] + write, *args[1:]))
+            one.model(torch.tensor([ids]), use_cache=False)
+            handle.remove()
+            slow = one.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+        [[found]] = list(paths(one, ids, [part, to], Patch(one, other, "output"), to, side))
+        assert torch.allclose(found.logits.log_softmax(-1), slow.log_softmax(-1), atol=2e-4), side
+        assert (found.logits - plain_logits(one, ids)).abs().max() > 1e-4
+
+
+def test_a_path_of_an_unchanged_part_is_none_and_norms_behind_parts_are_passed() -> None:
+    one, ids = loaded("gemma2"), list(EXAMPLES[0].prompts[0])
+    parts = [(0, 2), (0, MLP), (1, 0), (1, MLP), (2, 1)]
+    made = [part for batch in paths(one, ids, parts, Patch(one, ids, "output"), (2, 1), "key") for part in batch]
+    assert [(part.layer, part.head) for part in made] == parts[:4]
+    assert all(torch.allclose(part.logits, plain_logits(one, ids), atol=1e-4) for part in made)
+    zero = [part for batch in paths(one, ids, parts, TakenOut(one, "zero"), (2, 1), "key") for part in batch]
+    assert all((part.logits - plain_logits(one, ids)).abs().max() > 1e-4 for part in zero)
 
 
 def test_a_whole_patch_is_the_other_run_and_no_patch_is_none() -> None:

@@ -18,19 +18,20 @@ from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
 from analysis.models import first_order
-from analysis.models.ablation import MLP, ablations, parts_of, plain_logits
+from analysis.models.ablation import MLP, TakenOut, ablations, parts_of, plain_logits
 from analysis.models.facts import describe
 from analysis.models.first_order import estimated_falls
 from analysis.models.hooks import hooked, layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.patches import patches
+from analysis.models.paths import paths
 from analysis.models.recording import IMPLEMENTATION, tapped
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.models.stream import take_apart
 from analysis.models.trace import trace_prompt
 from analysis.qk.contributions import contributions, pair_values, sources
-from analysis.qk.ops.parts import AblateParts, PatchParts, other_texts
+from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts, other_texts
 from analysis.qk.ops.token import EstimateFalls, WritingHeads, WritingSources
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -375,6 +376,20 @@ def test_parts_are_made_as_in_another_prompt(context):
     assert np.abs(before.heads).max() < 1e-4  # the first token is the same in both
 
 
+def test_ways_lead_into_a_later_head_only(context):
+    settings = {"text": TEXT, "query": 9, "layer": 2, "head": 1, "side": "value"}
+    found = PathParts(**settings, baseline="zero").run(context)
+    assert np.isfinite(found.heads[:2]).all() and np.isnan(found.heads[2:]).all() and np.isnan(found.mlps[2:]).all()
+    ids = reader().tokenizer(TEXT)["input_ids"][:10]
+    plain = plain_logits(reader(), ids).double()
+    [[one]] = list(paths(reader(), ids, [(1, 3)], TakenOut(reader(), "zero"), (2, 1), "value"))
+    change = plain - one.logits.double()
+    fall = float(change[found.target.token] - change.mean())
+    assert float(found.heads[1, 3]) == pytest.approx(fall, abs=1e-4) and found.other_total is None
+    other = PathParts(**settings, baseline="other", other=TEXT.replace("lamp", "rope")).run(context)
+    assert other.other_total is not None and float(np.nanmax(np.abs(other.heads))) > 0
+
+
 def test_a_resampled_part_is_the_mean_of_what_falls_with_other_texts(context):
     found = AblateParts(text=TEXT, query=9, baseline="resampled").run(context)
     ids, falls = reader().tokenizer(TEXT)["input_ids"][:10], []
@@ -408,6 +423,10 @@ def test_a_model_that_cannot_be_split_still_says_where_its_heads_look(context, m
         (WritingHeads(text=TEXT, token=7, against=7), "against"),
         (AblateParts(text=TEXT, query=0, baseline="mean"), "baseline"),
         (PatchParts(text=TEXT), "other"),
+        (PathParts(text=TEXT, layer=1, baseline="other"), "other"),
+        (PathParts(text=TEXT, layer=1, baseline="other", other=TEXT + " more"), "other"),
+        (PathParts(text=TEXT, layer=0), "layer"),
+        (PathParts(text=TEXT, layer=1, head=9), "head"),
         (PatchParts(text=TEXT, other=TEXT), "other"),
         (PatchParts(text=TEXT, other=TEXT + " more"), "other"),
         (PatchParts(text=TEXT, other="x", query=3, at=5), "at"),

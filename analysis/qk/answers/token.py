@@ -102,6 +102,17 @@ class TokenPatch(TokenAblation):
 
 
 @dataclass(frozen=True)
+class TokenPath(TokenAblation):
+    """The same where the change of each part reaches only the ``side`` of one later head, by the straight way; parts of
+    its block and of later ones have none. ``other_total``: the difference in the other prompt, None without one."""
+
+    layer: int
+    head: int
+    side: str
+    other_total: float | None
+
+
+@dataclass(frozen=True)
 class HeadSources:
     """What one head writes towards a token, by source token (T,) float32: ``attention``, ``weighted`` (its share of the
     lengths of what is written), ``writes`` (of the logit difference). ``head_writes``: the head's part, measured by

@@ -13,7 +13,7 @@ from analysis.engine.context import Context
 from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
-from analysis.qk.answers.token import Target, TokenAblation, TokenPatch
+from analysis.qk.answers.token import Target, TokenAblation, TokenPatch, TokenPath
 from analysis.qk.ops.token import OnToken, difference, target_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from analysis.models.ablation import Ablated
     from analysis.models.loaded_model import LoadedModel
+    from analysis.models.trace import Trace
 
 RESAMPLED = 3
 """Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
@@ -74,17 +75,13 @@ class PatchParts(OnToken[TokenPatch]):
     def run(self, context: Context) -> TokenPatch:
         from analysis.models.ablation import MLP, parts_of, plain_logits
         from analysis.models.patches import patches
-        from analysis.models.prompts import encode_prompt, token_labels
+        from analysis.models.prompts import token_labels
 
-        if not self.other.strip():
-            raise UserError("Write the other prompt.", "other")
         loaded, trace, query = self.read(context)
         ids = trace.ids[: query + 1]
         if self.at > query:
             raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
-        whole_other = encode_prompt(loaded, self.other, self.chat)
-        # What comes after the query is read by nothing that is asked here; else both have to end at the same place.
-        other = whole_other[: query + 1] if query < len(trace.ids) - 1 else whole_other
+        other = other_ids(loaded, self, trace, query)
         parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
         positions = None if self.at < 0 else [self.at]
         runs = patches(loaded, ids, other, parts, self.what, positions)  # type: ignore[arg-type]
@@ -105,6 +102,65 @@ class PatchParts(OnToken[TokenPatch]):
             differ,
             tuple(token_labels(loaded.tokenizer, [other[i] for i in differ])),
         )
+
+
+@dataclass(frozen=True)
+class PathParts(OnToken[TokenPath]):
+    """By how much a predicted token falls where the change of each earlier head, and MLP, reaches only one ``side`` of
+    one head: at its mean, at zero, or as in the prompt ``other``."""
+
+    kind: ClassVar[Kind] = "job"
+
+    layer: Annotated[int, Whole(0, 10_000, words="The layer")] = 0
+    head: Annotated[int, Whole(0, 10_000, words="The head")] = 0
+    side: Annotated[str, Choice(("query", "key", "value"), words="The side of the head")] = "query"
+    baseline: Annotated[str, Choice(("zero", "mean", "other"), words="What stands in place of an output")] = "mean"
+    other: str = ""
+
+    def describe(self) -> str:
+        return f"Ways into layer {self.layer}, head {self.head} on “{shortened(self.text)}”"
+
+    def run(self, context: Context) -> TokenPath:
+        from analysis.models.ablation import Change, TakenOut, parts_of, plain_logits
+        from analysis.models.patches import Patch, same_length
+        from analysis.models.paths import paths
+
+        loaded, trace, query = self.read(context)
+        ids, to = trace.ids[: query + 1], (self.layer, self.head)
+        parts = parts_of(loaded)
+        if to not in parts:
+            raise UserError(
+                f"This model has no head {self.head} in layer {self.layer} that can be looked into.", "head"
+            )
+        if not any(layer < self.layer for layer, _ in parts):
+            raise UserError("No head and no MLP stands before this head. Open one of a later layer.", "layer")
+        if self.baseline == "mean" and len(ids) < 2:
+            raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
+        change: Change
+        other_total: float | None = None
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, query, self.token, self.against)
+        if self.baseline == "other":
+            other = other_ids(loaded, self, trace, query)
+            same_length(ids, other)
+            change, other_total = Patch(loaded, other, "output"), difference(plain_logits(loaded, other), target)
+        else:
+            change = TakenOut(loaded, self.baseline)  # type: ignore[arg-type]
+        before = [part for part in parts if part[0] < self.layer]
+        runs = paths(loaded, ids, parts, change, to, self.side)  # type: ignore[arg-type]
+        falls = _falls(context, loaded, plain, target, before, runs)
+        return TokenPath(target, self.baseline, False, *falls, self.layer, self.head, self.side, other_total)
+
+
+def other_ids(loaded: LoadedModel, asked: PatchParts | PathParts, trace: Trace, query: int) -> list[int]:
+    """Token ids of the other prompt, up to the query. Raises UserError(field="other") where there is none."""
+    from analysis.models.prompts import encode_prompt
+
+    if not asked.other.strip():
+        raise UserError("Write the other prompt.", "other")
+    ids = encode_prompt(loaded, asked.other, asked.chat)
+    # What comes after the query is read by nothing that is asked here; else both have to end at the same place.
+    return ids[: query + 1] if query < len(trace.ids) - 1 else ids
 
 
 def shortened(text: str) -> str:

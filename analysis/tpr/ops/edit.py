@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from analysis.engine.context import Context
+from analysis.engine.operation import A
 from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Real, Text, Whole, whole
@@ -43,8 +44,8 @@ def check_edits(moves: tuple[int, ...], ply: int, edits: Any, labels: str) -> No
 
 
 @dataclass(frozen=True)
-class OthelloEdit(OfGame[PositionEdit]):
-    """Edit up to four squares of one position and look at everything that follows.
+class OfEdit(OfGame[A]):
+    """Something about an edit of up to four squares of one position.
 
     ``edits``: (square, target class) pairs. ``scale``: length of the vector added, with ``choose`` "fixed", in tenths
     of the stream's median length or, with ``unit`` "absolute", as it is; with
@@ -68,14 +69,23 @@ class OthelloEdit(OfGame[PositionEdit]):
         check_edits(self.moves, self.ply, self.edits, self.labels)
         whole(self.last, self.first, MAX_LAYER, "last", "The last block")
 
+    def blocks(self, layers: int) -> list[int]:
+        """The blocks after which it is made, in a model of so many. Raises UserError if there is none."""
+        blocks = list(range(self.first, min(self.last, layers - 1) + 1))
+        if not blocks:
+            raise UserError(f"This model has blocks 0 to {layers - 1}.", "layer")
+        return blocks
+
+
+@dataclass(frozen=True)
+class OthelloEdit(OfEdit[PositionEdit]):
+    """Edit up to four squares of one position and look at everything that follows."""
+
     def run(self, context: Context) -> PositionEdit:
         from analysis.tpr.editing import edit_position
 
         room, game, row = self.read(context)
         edits = [(int(s), int(c)) for s, c in self.edits]
-        layers = range(self.first, min(self.last, room.layers - 1) + 1)
-        if not layers:
-            raise UserError(f"This model has blocks 0 to {room.layers - 1}.", "layer")
         return edit_position(
             room,
             game,
@@ -84,7 +94,7 @@ class OthelloEdit(OfGame[PositionEdit]):
             method=self.method,
             scale=self.scale,
             best=self.choose == "best",
-            layers=list(layers),
+            layers=self.blocks(room.layers),
             labels=self.labels,
             seed=self.seed,
             unit=self.unit,
