@@ -25,9 +25,14 @@ def run(clicks: int = 40) -> dict[str, Any]:
     from analysis.engine.client import Client
     from analysis.engine.operation import Operation
     from analysis.engine.supervisor import Supervisor
+    from analysis.models.spec import OTHELLO, ModelSpec
     from analysis.othello.games import random_games
+    from analysis.othello.records import format_moves
     from analysis.othello.squares import SQUARE_OF_TOKEN
+    from analysis.qk.ops.prompt import AttentionRow
+    from analysis.qk.ops.token import WritingHeads
     from analysis.tpr.ops.edit import OthelloEdit
+    from analysis.tpr.ops.heads import EditedLooks, UsualLooks, WithoutHead
     from analysis.tpr.ops.reading import OthelloBinding, OthelloFacts, OthelloReading, OthelloRoles
     from components.othello import views
     from components.othello.board import belief_board, next_move_board
@@ -64,10 +69,25 @@ def run(clicks: int = 40) -> dict[str, Any]:
             answer = ask(OthelloEdit("bundled", moves, 30, 3, edits=((moves[20], 0),), choose=choose))
             json.dumps(_plain(views.edited_moves(answer, views.EditWay("tpr", choose == "best"), "light").figure))
 
+        def look(i: int, anew: bool) -> None:
+            moves, query = games[i if anew else 0], 49 if anew else 10 + i
+            where = ModelSpec(OTHELLO), format_moves(moves, "rows")
+            ask(UsualLooks("bundled", query + 1))
+            ask(WritingHeads(*where, query=query, key=query - 3))
+            ask(AttentionRow(*where, query=query, key=query - 3, layer=i % 6, head=i % 4))
+
+        def without(i: int) -> None:
+            ask(WithoutHead("bundled", games[0], 11 + i, 3, block=i % 6, head=i % 4))
+
+        def seen(i: int) -> None:
+            moves = games[i % len(games)]
+            ask(EditedLooks("bundled", moves, 30, 3, edits=((moves[20], 0),)))
+
         figures = ask(OthelloFacts("bundled"))  # opens model and probes
         reading(games[-1], 5, 0)
         remix(clicks + 1)
         edit(clicks + 1, "fixed")
+        look(clicks + 1, True)
         return {
             "move of a new game (its pass included), ms": _time(lambda i: reading(games[i], 50, 3), clicks),
             "step along the game, ms": _time(lambda i: reading(games[0], i + 1, 3), clicks),
@@ -75,6 +95,10 @@ def run(clicks: int = 40) -> dict[str, Any]:
             "binding, ms": _time(binding, clicks),
             "re-mixed coordinates, ms": _time(remix, clicks // 2),
             "edit at one scale, ms": _time(lambda i: edit(i, "fixed"), clicks),
+            "who looks at a square of a new game, and a head's row, ms": _time(lambda i: look(i, True), clicks),
+            "the same at another ply, ms": _time(lambda i: look(i, False), clicks),
+            "the position without a head, ms": _time(without, clicks),
+            "heads that read an edit, ms": _time(seen, clicks),
             "edit, best of the grid, ms": _time(lambda i: edit(i, "best"), clicks),
         }
     finally:

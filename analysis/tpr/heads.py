@@ -25,7 +25,7 @@ from analysis.progress import Check, no_check
 from analysis.tpr.activations import read, whole_games
 from analysis.tpr.answers.heads import HeadRemoval, HeadsOfEdit, OtherHead, UsualAttention
 from analysis.tpr.editing import edit_position, usable_layers
-from analysis.tpr.edits import PROBE_OF, edit_vector
+from analysis.tpr.edits import PROBE_OF, Change, edit_vector
 from analysis.tpr.interventions import run_edited
 from analysis.tpr.room import GameRead, Room, truth
 from analysis.tpr.trials import units
@@ -35,6 +35,7 @@ GAMES = 64
 SEED = 90_000
 DRAWS = 9
 RANDOM_EDITS = 20
+WRONG_EDITS = 20
 _BATCH = 16
 _KEPT = "othello usual heads"
 
@@ -174,6 +175,19 @@ def without_head(
     )
 
 
+def _on_wrong_squares(
+    room: Room, layer: int, labels: str, changes: Sequence[Change], classes: Sequence[int], seed: int
+) -> Tensor:
+    """(W, d): the same edit on other squares, which are the same ones at each block; none where no other square has
+    such a disc."""
+    probe = room.probes.probe("tpr", layer, labels)
+    draws = [torch.Generator().manual_seed(seed * 1000 + n) for n in range(WRONG_EDITS)]
+    try:
+        return torch.stack([edit_vector("wrong-square", probe, changes, classes, draw).float() for draw in draws])
+    except UserError:
+        return torch.zeros(0, room.loaded.facts.hidden)
+
+
 @torch.no_grad()
 def heads_of_edit(
     room: Room, game: GameRead, row: int, edits: Sequence[tuple[int, int]], *, method: str, scale: float, best: bool,
@@ -190,6 +204,7 @@ def heads_of_edit(
         ).scale
     classes = Board.start().after(moves).classes(labels)
     blocks, size = usable_layers(room, method, layers, labels), units(room, unit)
+    elsewhere_too = all(room.probes.find("tpr", layer, labels) for layer in blocks)
     vectors = {}
     for layer in blocks:
         generator = torch.Generator().manual_seed(seed + (7919 * (layer + 1) if method == "random" else 0))
@@ -197,6 +212,8 @@ def heads_of_edit(
         changes = [(s, classes[s], t) for s, t in edits]
         edit = edit_vector(method, probe, changes, classes, generator).float() * scale * float(size[layer])
         drawn = torch.randn(RANDOM_EDITS, edit.shape[0], generator=torch.Generator().manual_seed(seed + layer))
+        if elsewhere_too:
+            drawn = torch.cat([drawn, _on_wrong_squares(room, layer, labels, changes, classes, seed)])
         drawn = drawn / drawn.norm(dim=-1, keepdim=True) * edit.norm()
         vectors[layer] = torch.cat([torch.zeros(1, edit.shape[0]), edit[None], drawn])
     attention: dict[int, Tensor] = {}
@@ -208,8 +225,9 @@ def heads_of_edit(
             weights = record.weights()[:, :, 0].cpu()
             out = model.transformer.h[record.layer].attn.c_proj.weight.float().cpu()
             writing = out.reshape(weights.shape[1], -1, out.shape[-1])
-            written = torch.einsum("shtw,hwd->shtd", record.values.float().cpu(), writing)
-            attention[record.layer], lengths[record.layer] = weights, weights * written.norm(dim=-1)
+            values = record.values.float().cpu()
+            written = ((values @ (writing @ writing.mT)) * values).sum(-1).clamp_min(0).sqrt()
+            attention[record.layer], lengths[record.layer] = weights, weights * written
 
     with tapped(look):
         run_edited(room.loaded, moves, vectors, room.probes.site)
@@ -230,7 +248,8 @@ def heads_of_edit(
         after=looked[1],
         share_before=shared[0],
         share_after=shared[1],
-        random=looked[2:],
-        random_share=shared[2:],
+        random=looked[2 : 2 + RANDOM_EDITS],
+        random_share=shared[2 : 2 + RANDOM_EDITS],
+        wrong=looked[2 + RANDOM_EDITS :],
         elsewhere=elsewhere.numpy().astype(np.float32),
     )

@@ -19,41 +19,53 @@ HEIGHT = 170
 
 
 def beyond(edit: HeadsOfEdit) -> np.ndarray:
-    """(L, H): whether a head's attention to the edited squares' moves changes more than after every random edit."""
-    found: np.ndarray = np.abs(edit.after - edit.before) > np.maximum(_most(edit), 1e-4)
+    """(L, H): whether a head's attention to the edited squares' moves changes more than after every edit that is a
+    control: random ones, and the same on other squares."""
+    found: np.ndarray = np.abs(edit.after - edit.before) > np.maximum(most(edit), 1e-4)
     return found
 
 
-def _most(edit: HeadsOfEdit) -> np.ndarray:
-    """(L, H): by how much a random edit changes the attention at most."""
-    most: np.ndarray = np.abs(edit.random - edit.before).max(0)
-    return most
+def movable(edit: HeadsOfEdit) -> np.ndarray:
+    """(L, H): whether a head can change: before the first block that is edited none does."""
+    found: np.ndarray = most(edit) > 1e-4
+    return found
 
 
-def strongest(edit: HeadsOfEdit) -> tuple[int, int]:
-    """The head whose attention to the edited squares' moves changes most."""
-    change = np.abs(edit.after - edit.before)
+def most(edit: HeadsOfEdit) -> np.ndarray:
+    """(L, H): by how much an edit that is a control changes the attention at most."""
+    found: np.ndarray = np.abs(np.concatenate([edit.random, edit.wrong]) - edit.before).max(0)
+    return found
+
+
+def furthest(edit: HeadsOfEdit) -> tuple[int, int]:
+    """The head whose attention to the edited squares' moves changes furthest beyond the controls."""
+    change = np.abs(edit.after - edit.before) - most(edit)
     block, head = np.unravel_index(int(change.argmax()), change.shape)
     return int(block), int(head)
 
 
-def of_random_edits(edit: HeadsOfEdit) -> Control:
-    """Random edits of the same length, and the moves at squares that are not edited."""
-    at = strongest(edit)
-    change, most = edit.after[at] - edit.before[at], float(_most(edit)[at])
-    share = edit.share_after[at] - edit.share_before[at]
-    # Heads before the first block that is edited cannot change.
-    count, total = int(beyond(edit).sum()), int((_most(edit) > 1e-4).sum())
-    draws = len(edit.random)
-    text = (
-        f"Most changed is L{at[0]} H{at[1]}: {edit.before[at]:.1%} → {edit.after[at]:.1%} of its attention "
-        f"({100 * share:+.1f} points of what it writes). {draws} random edits of the same length change it by at most "
-        f"{100 * most:.1f} points, and this edit changes its attention to a move at another square by "
-        f"{100 * edit.elsewhere[at]:.1f} on average. {count} of the {total} heads that can change do so more than "
-        f"after every random edit; by chance {total / (draws + 1):.1f} would."
+def of_other_edits(edit: HeadsOfEdit) -> Control:
+    """Random edits of the same length, the same edit on other squares, and the moves at squares that are not edited."""
+    at = furthest(edit)
+    change, share = edit.after[at] - edit.before[at], edit.share_after[at] - edit.share_before[at]
+    random, wrong = (
+        float(np.abs(part[(slice(None), *at)] - edit.before[at]).max(initial=0)) for part in (edit.random, edit.wrong)
     )
-    numbers_ = {"change of the most changed head": float(change), "most by a random edit": most}
-    return Control("random edits", text, numbers_)
+    count, total, draws = int(beyond(edit).sum()), int(movable(edit).sum()), len(edit.random)
+    others = f", the same edit on other squares ({len(edit.wrong)} draws) by at most {100 * wrong:.1f}"
+    text = (
+        f"Furthest beyond the controls is L{at[0]} H{at[1]}: {edit.before[at]:.1%} → {edit.after[at]:.1%} of its "
+        f"attention ({100 * share:+.1f} points of what it writes). {draws} random edits of the same length change it "
+        f"by at most {100 * random:.1f} points{others if len(edit.wrong) else ''}; its attention to a move at another "
+        f"square changes by {100 * edit.elsewhere[at]:.1f} on average. {count} of the {total} heads that can change do "
+        f"so more than after all of these; by chance at most {total / (draws + 1):.1f} would."
+    )
+    numbers_ = {
+        "change of the head furthest beyond": float(change),
+        "most by a random edit": random,
+        "most by an edit of other squares": wrong,
+    }
+    return Control("random edits, wrong squares", text, numbers_)
 
 
 @view("othello/edited looks", HeadsOfEdit, options=EditedPosition)
@@ -65,12 +77,12 @@ def edited_looks(edit: HeadsOfEdit, options: EditedPosition, theme: str) -> Draw
         return Drawing(blank(HEIGHT, "no move at an edited square"), f"No head can look at the edit.{aside}")
     squares = ", ".join(f"{square_name(s)} (move {options.moves.index(s) + 1})" for s in edit.squares)
     best = ", the best of the grid, chosen by looking at the answer" if options.best else ""
-    control, at = of_random_edits(edit), strongest(edit)
+    control, at = of_other_edits(edit), furthest(edit)
     return Drawing(
         _grids(edit, theme),
-        f"From {squares}: L{at[0]} H{at[1]} {edit.before[at]:.0%} → {edit.after[at]:.0%}; {len(edit.random)} random "
-        f"edits of this length: at most {100 * _most(edit)[at]:.0f} points. Framed: {int(beyond(edit).sum())} heads "
-        f"beyond all of them. {options.method}, scale {edit.scale:g}{best}.{aside}",
+        f"From {squares}: L{at[0]} H{at[1]} {edit.before[at]:.0%} → {edit.after[at]:.0%}; random edits of this length "
+        f"and edits of other squares: at most {100 * most(edit)[at]:.0f} points. Framed: beyond all of them. "
+        f"{options.method}, scale {edit.scale:g}{best}.{aside}",
         {"scale": edit.scale, "blocks": list(edit.blocks)},
         control=control,
         numbers=control.numbers,

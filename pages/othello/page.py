@@ -111,6 +111,7 @@ def _stores(state: OthelloState) -> list[Node]:
         *queue_stores("oth-look"),
         dcc.Store(id="oth-look", data=state.look),
         dcc.Store(id="oth-look-shown"),
+        dcc.Store(id="oth-usual-ask"),
         dcc.Store(id="oth-usual-question"),
         dcc.Store(id="oth-board-look"),
         dcc.Store(id="oth-board-without"),

@@ -24,13 +24,25 @@ def usual_of(source: str, labels: str, figures: Json) -> UsualReport:
 
 
 @callback(
-    Output("oth-usual-question", "data"),
-    Output("oth-usual-error", "children"),
+    Output("oth-usual-ask", "data"),
     Input("oth-tab", "active_tab"),
     Input("oth-labels", "value"),
     Input("oth-facts", "data"),
-    State("oth-usual-question", "data"),
+    State("oth-usual-ask", "data"),
     State("oth-source", "data"),
+)
+def ask_usual(tab: str, labels: str, figures: Json, asked: Json, source: str) -> Json:
+    """What is to be played for comparison, once the tab is open."""
+    if tab != "report" or figures is None:
+        raise PreventUpdate
+    wanted = usual_of(source, labels, figures).to_params()
+    return no_update if wanted == asked else wanted
+
+
+@callback(
+    Output("oth-usual-question", "data"),
+    Output("oth-usual-error", "children"),
+    Input("oth-usual-ask", "data"),
     State("session", "data"),
     background=True,
     progress=[Output("oth-usual-bar", "value"), Output("oth-usual-text", "children")],
@@ -38,15 +50,14 @@ def usual_of(source: str, labels: str, figures: Json) -> UsualReport:
     cancel=[Input("oth-usual-cancel", "n_clicks")],
     running=[(Output("oth-usual-cancel", "disabled"), False, True)],
     interval=500,
+    prevent_initial_call=True,
 )
-def play_usual(
-    set_progress: Relay, tab: str, labels: str, figures: Json, before: Json, source: str, session: str
-) -> tuple[Json, Node]:
-    """Random games for comparison, once the tab is open."""
-    if tab != "report" or figures is None:
+def play_usual(set_progress: Relay, wanted: Json, session: str) -> tuple[Json, Node]:
+    """Random games for comparison, as a job."""
+    if not wanted:
         return no_update, no_update
     reply, panel = ask_job(
-        lambda: usual_of(source, labels, figures), set_progress, session, f"{PATH}?tab=report", None, UsualReport
+        lambda: UsualReport.from_params(wanted), set_progress, session, f"{PATH}?tab=report", None, UsualReport
     )
     return (None, panel) if reply is None else (asdict(reply.question), None)
 

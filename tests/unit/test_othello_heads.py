@@ -114,10 +114,11 @@ def test_what_heads_read_of_an_edit_begins_with_the_attention_page(context: Cont
     edit, of_heads = ask(LOOKS, context), ask(WritingHeads(**TEXT, key=KEY), context)
     assert np.allclose(edit.before, of_heads.attention, atol=1e-5)
     assert np.allclose(edit.share_before, of_heads.weighted, atol=1e-4)
-    assert edit.squares == (SQUARE,) and edit.unplayed == () and edit.random.shape == (20, 6, 4)
+    assert edit.squares == (SQUARE,) and edit.unplayed == () and edit.random.shape == edit.wrong.shape == (20, 6, 4)
     # Added after block 1, no edit is seen before block 2.
-    assert np.allclose(edit.after[:2], edit.before[:2], atol=1e-6) and np.allclose(edit.random[:, :2], edit.before[:2])
-    assert np.abs(edit.after[2:] - edit.before[2:]).max() > 1e-3 and not edited_heads.beyond(edit)[:2].any()
+    for part in (edit.after[None], edit.random, edit.wrong):
+        assert np.allclose(part[:, :2], edit.before[:2], atol=1e-6) and np.ptp(part[:, 2:] - edit.before[2:]) > 1e-3
+    assert not edited_heads.beyond(edit)[:2].any() and not edited_heads.movable(edit)[:2].any()
     assert edit.scale == 0.75 and edit.blocks == (1, 2, 3, 4, 5)
     best = ask(replace(LOOKS, choose="best"), context)
     assert best.scale == ask(OthelloEdit(**GAME, edits=((SQUARE, 1),), first=1, choose="best"), context).scale

@@ -72,8 +72,9 @@ class HeadsOfEdit:
     ``scale`` and ``blocks`` of the edit; ``squares``: the edited ones that have a move, ``unplayed``: those that have
     none, at which no head can look. (L, H), summed over ``squares``: attention ``before`` and ``after``; ``share``
     before and after: of the lengths of what the head writes. Controls: ``random`` (R, L, H) and ``random_share``, the
-    same after random edits of the same length; ``elsewhere`` (L, H): the mean size of the change over the moves at all
-    other squares.
+    same after random edits of the same length; ``wrong`` (W, L, H): attention after the same edit, of that length, on
+    other squares (none without TPR probes, or without such a disc elsewhere); ``elsewhere`` (L, H): the mean size of
+    the change over the moves at all other squares.
     """
 
     scale: float
@@ -86,4 +87,5 @@ class HeadsOfEdit:
     share_after: np.ndarray
     random: np.ndarray
     random_share: np.ndarray
+    wrong: np.ndarray
     elsewhere: np.ndarray
