@@ -40,7 +40,7 @@ from analysis.qk.subspace import QKSubspace, principal_cosines, random_basis
 from benchmarks.token_heads import CAPITALS, KINDS, Asked
 
 PROMPTS = 6
-ARMS = ("looks", "opens", "drawn")
+ARMS = ("looks", "drawn", "opens")
 DRAWS = 50
 BEYOND = 4.0
 """Standard deviations of the null, as the page's verdict has it."""

@@ -90,7 +90,7 @@ def make(
     asked = partial(MakeContrast, **where, token=-1 if token is None else token)
     reply, panel = ask_job(asked, set_progress, session, address, None, MakeContrast)
     if reply is None:
-        return no_update, no_update, panel
+        return no_update, no_update, html.Div([panel, _other_heads(key)])
     made = reply.answer
     options: dict[str, OptionValue] = {
         "template": made.template,
@@ -105,6 +105,27 @@ clientside_callback(
     "(made) => !made",
     Output("made-fit", "disabled"),
     Input("made", "data"),
+    prevent_initial_call=True,
+)
+
+
+def _other_heads(key: int) -> Node:
+    """What leads on from a pair of which nothing can be made."""
+    return html.Button(
+        "Which heads look from this query to this key?",
+        id={"pair-heads": key},
+        className="attune-button",
+        type="button",
+    )
+
+
+clientside_callback(
+    "(clicks) => { const c = dash_clientside.callback_context; if (!clicks.some(Boolean) || !c.triggered_id)"
+    " return [dash_clientside.no_update, dash_clientside.no_update];"
+    " window.scrollTo(0, 0); return ['pair', c.triggered_id['pair-heads']]; }",
+    Output("score", "value", allow_duplicate=True),
+    Output("key", "data", allow_duplicate=True),
+    Input({"pair-heads": ALL}, "n_clicks"),
     prevent_initial_call=True,
 )
 

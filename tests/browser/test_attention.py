@@ -133,12 +133,14 @@ def test_fit_explain_swap_evidence_held_out_overlap(page: Page) -> None:
     page.click(".nav-tabs >> text=What if")
     page.wait_for_function("() => document.querySelector('#swap-caption').innerText.includes('random subspaces')")
     ruled = page.inner_text("#swap-caption")
+    page.click("summary:has-text('For experts')")
     page.click("label:has-text('set the rank by hand')")
-    page.wait_for_function("b => document.querySelector('#swap-caption').innerText.includes('Rank 8')", arg=ruled)
+    page.wait_for_function("b => document.querySelector('#swap-caption').innerText.includes('rank 8 (')", arg=ruled)
     page.click("#ask-model")
     page.wait_for_function("() => document.querySelector('#prediction-caption').innerText.includes('KL')")
     assert len(graph(page, "prediction")["traces"]) == 2
     shot(page, "what-if-light")
+    page.click("summary:has-text('For experts')")
     page.click("label:has-text('set the rank by hand')")
 
     page.click(".nav-tabs >> text=Evidence")

@@ -132,6 +132,8 @@ def test_a_query_and_a_key_become_a_fitted_feature_that_has_a_name(open_page: Ca
     page.wait_for_selector(".attune-answer p:text('gives “,”')")
     page.click("#make")
     refused(page, "#made-said", "“,” is no word of one token")
+    page.click("#made-said button")
+    page.wait_for_function("() => document.querySelector('#score').innerText.startsWith('looks')")
     page.click("#key-strip button:nth-child(2)")
     page.wait_for_function("() => document.querySelector('#answer').innerText.includes('gives “␣Mary”')")
     page.click("#make")

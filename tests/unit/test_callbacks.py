@@ -112,6 +112,7 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
         ("preset-delete",),
         ("vector",),
         ("ask-token",),
+        ("pair-heads",),
     }
     unknown = []
     for callback in found["callbacks"]:
