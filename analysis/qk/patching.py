@@ -8,7 +8,7 @@ prompt. Only this head at this query reads what is written. Everything after its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ FEW_DRAWS = 8
 """Random subspaces of each kind at each of the ranks."""
 _RESAMPLES = 2000
 _BATCH_TOKENS = 2048
+_TEXTS, _LOGITS = 8, 16 << 20
+"""Texts that are read at once, and logits that are held at once."""
 
 
 def partners(examples: Sequence[Example], seed: int = 0) -> list[int]:
@@ -157,16 +159,23 @@ class Continuation:
         ways = way_of_going_on(loaded), rows_together(loaded)
         self._goes_on: bool | None = False if ways[0] == "whole" or ways[1] == "alone" else None
 
-    @torch.no_grad()
     def logits(self, ids: Sequence[int], rows: Tensor) -> Tensor:
         """Logits (C, V) float32 after ``ids`` with each of ``rows`` (C, T). ``rows[0]`` has to be the head's own."""
-        if self._goes_on is not False and len(ids) > 1:
-            found = self._read_on(ids, rows)
+        return self.several([ids], rows[None])[0]
+
+    @torch.no_grad()
+    def several(self, texts: Sequence[Sequence[int]], rows: Tensor) -> Tensor:
+        """The same of several texts of one length at once: (N, C, V) from ``rows`` (N, C, T)."""
+        if self._goes_on is not False and len(texts[0]) > 1:
+            found = self._read_on(texts, rows)
             if self._goes_on is None:
-                own = last_logits(self.loaded, torch.tensor([list(ids)])).double().log_softmax(-1)
-                self._goes_on = found is not None and agrees(found[:1].double().log_softmax(-1), own, self.loaded)
+                own = last_logits(self.loaded, torch.tensor([list(texts[0])])).double().log_softmax(-1)
+                self._goes_on = found is not None and agrees(found[0, :1].double().log_softmax(-1), own, self.loaded)
             if found is not None and self._goes_on:
                 return found
+        return torch.stack([self._whole(ids, mine) for ids, mine in zip(texts, rows, strict=True)])
+
+    def _whole(self, ids: Sequence[int], rows: Tensor) -> Tensor:
         size = 1 if rows_together(self.loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
         parts = []
         for part in rows.split(size):
@@ -174,17 +183,18 @@ class Continuation:
                 parts.append(last_logits(self.loaded, torch.tensor([list(ids)]).expand(len(part), -1)))
         return torch.cat(parts)
 
-    def _read_on(self, ids: Sequence[int], rows: Tensor) -> Tensor | None:
+    def _read_on(self, texts: Sequence[Sequence[int]], rows: Tensor) -> Tensor | None:
         model, device = self.loaded.model, self.loaded.device
-        cache = states_of(model(torch.tensor([ids[:-1]], device=device), use_cache=True, logits_to_keep=1))
+        ids, (many, count, _) = torch.tensor([list(text) for text in texts], device=device), rows.shape
+        cache = states_of(model(ids[:, :-1], use_cache=True, logits_to_keep=1))
         if not hasattr(cache, "batch_repeat_interleave"):
             return None
-        cache.batch_repeat_interleave(len(rows))
-        last = torch.tensor([[ids[-1]]], device=device).expand(len(rows), 1)
-        with tapped(self._attending(rows)):
+        cache.batch_repeat_interleave(count)
+        last = ids[:, -1:].repeat_interleave(count, 0)
+        with tapped(self._attending(rows.flatten(0, 1))):
             output = model(last, past_key_values=cache, use_cache=True, logits_to_keep=1)
         found: Tensor = output.logits[:, -1].float().cpu()
-        return found
+        return found.view(many, count, -1)
 
     def _attending(self, rows: Tensor) -> Tap:
         def tap(record: LayerAttention, output: Tensor) -> Tensor | None:
@@ -208,6 +218,17 @@ def answers_of(examples: Sequence[Example], kind: str) -> tuple[list[list[int]],
     if any(e.query.position != len(ids) - 1 for e, ids in zip(examples, prompts, strict=True)):
         return [], "The query is not the last token of these examples, so they have no answer."
     return [sorted({e.prompts[p.prompt][p.position] for p in e.positive}) for e in examples], ""
+
+
+def batches_of(examples: Sequence[Example], rows: int, vocabulary: int) -> Iterator[range]:
+    """Runs of examples whose texts have one length, few enough for their logits of ``rows`` each to be held at once."""
+    most = max(1, min(_TEXTS, _LOGITS // (rows * vocabulary)))
+    start = 0
+    lengths = [len(e.prompts[e.query.prompt]) for e in examples]
+    for stop in range(1, len(examples) + 1):
+        if stop == len(examples) or stop - start == most or lengths[stop] != lengths[start]:
+            yield range(start, stop)
+            start = stop
 
 
 def log_odds(logits: Tensor, answer: Sequence[int]) -> Tensor:

@@ -38,9 +38,10 @@ def most(edit: HeadsOfEdit) -> np.ndarray:
 
 
 def furthest(edit: HeadsOfEdit) -> tuple[int, int]:
-    """The head whose attention to the edited squares' moves changes furthest beyond the controls."""
-    change = np.abs(edit.after - edit.before) - most(edit)
-    block, head = np.unravel_index(int(change.argmax()), change.shape)
+    """The head whose attention to the edited squares' moves changes furthest beyond the controls; the most changed one
+    where none goes beyond them."""
+    change = np.abs(edit.after - edit.before)
+    block, head = np.unravel_index(int((change - most(edit) * beyond(edit).any()).argmax()), change.shape)
     return int(block), int(head)
 
 
@@ -54,7 +55,8 @@ def of_other_edits(edit: HeadsOfEdit) -> Control:
     count, total, draws = int(beyond(edit).sum()), int(movable(edit).sum()), len(edit.random)
     others = f", the same edit on other squares ({len(edit.wrong)} draws) by at most {100 * wrong:.1f}"
     text = (
-        f"Furthest beyond the controls is L{at[0]} H{at[1]}: {edit.before[at]:.1%} → {edit.after[at]:.1%} of its "
+        f"{'Furthest beyond the controls' if count else 'Most changed'} is L{at[0]} H{at[1]}: "
+        f"{edit.before[at]:.1%} → {edit.after[at]:.1%} of its "
         f"attention ({100 * share:+.1f} points of what it writes). {draws} random edits of the same length change it "
         f"by at most {100 * random:.1f} points{others if len(edit.wrong) else ''}; its attention to a move at another "
         f"square changes by {100 * edit.elsewhere[at]:.1f} on average. {count} of the {total} heads that can change do "
@@ -78,10 +80,11 @@ def edited_looks(edit: HeadsOfEdit, options: EditedPosition, theme: str) -> Draw
     squares = ", ".join(f"{square_name(s)} (move {options.moves.index(s) + 1})" for s in edit.squares)
     best = ", the best of the grid, chosen by looking at the answer" if options.best else ""
     control, at = of_other_edits(edit), furthest(edit)
+    framed = "Framed: beyond all of them." if beyond(edit).any() else "No head goes beyond all of them."
     return Drawing(
         _grids(edit, theme),
         f"From {squares}: L{at[0]} H{at[1]} {edit.before[at]:.0%} → {edit.after[at]:.0%}; random edits of this length "
-        f"and edits of other squares: at most {100 * most(edit)[at]:.0f} points. Framed: beyond all of them. "
+        f"and edits of other squares: at most {100 * most(edit)[at]:.0f} points. {framed} "
         f"{options.method}, scale {edit.scale:g}{best}.{aside}",
         {"scale": edit.scale, "blocks": list(edit.blocks)},
         control=control,

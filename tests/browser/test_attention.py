@@ -149,6 +149,13 @@ def test_fit_explain_swap_evidence_held_out_overlap(page: Page) -> None:
     assert "With shuffled labels" in words and "the rank alone is no evidence" in words and "Sampling noise" in words
     assert any("shuffled labels" in (t["name"] or "") for t in graph(page, "spectrum")["traces"])
     shot(page, "evidence-light")
+    page.click("#patch-start")
+    page.wait_for_function(
+        "() => document.querySelector('#patch-claim').innerText.includes('this head’s query carries')"
+    )
+    assert "random ones of that rank" in page.inner_text("#patch-claim")
+    page.wait_for_function("() => document.querySelector('#patch-ranks .js-plotly-plot')?.data?.length === 3")
+    shot(page, "patch-light")
 
     page.click(".nav-tabs >> text=Map")
     page.click("#held-out")

@@ -119,6 +119,12 @@ def test_what_heads_read_of_an_edit_begins_with_the_attention_page(context: Cont
     for part in (edit.after[None], edit.random, edit.wrong):
         assert np.allclose(part[:, :2], edit.before[:2], atol=1e-6) and np.ptp(part[:, 2:] - edit.before[2:]) > 1e-3
     assert not edited_heads.beyond(edit)[:2].any() and not edited_heads.movable(edit)[:2].any()
+    # Where no head goes beyond the controls, the one that changes most is named, and that none does.
+    still = replace(edit, wrong=edit.wrong + 1.0)
+    changes = np.abs(edit.after - edit.before)
+    assert edited_heads.furthest(still) == np.unravel_index(changes.argmax(), changes.shape)
+    shown = edited_heads.edited_looks(still, EditedPosition(START, 17, edits=((SQUARE, 1),)), "light")
+    assert "No head goes beyond" in shown.caption and not shown.figure["layout"]["shapes"]
     assert edit.scale == 0.75 and edit.blocks == (1, 2, 3, 4, 5)
     best = ask(replace(LOOKS, choose="best"), context)
     assert best.scale == ask(OthelloEdit(**GAME, edits=((SQUARE, 1),), first=1, choose="best"), context).scale

@@ -31,6 +31,7 @@ from analysis.qk.patching import (
     WHOLE,
     Continuation,
     answers_of,
+    batches_of,
     differences,
     drawn_bases,
     log_odds,
@@ -92,9 +93,11 @@ def test_patches_are_those_of_the_librarys_own_attention(name: str, side: str) -
     basis, drawn = random_basis(d, 2, generator), torch.stack([random_basis(d, 2, generator)])
     rows = patched_rows(samples, 0, move, side, basis, drawn)
     ids = EXAMPLES[0].prompts[0]
-    logits = Continuation(model, LAYER, HEAD).logits(ids, rows)
+    before = Continuation(model, LAYER, HEAD)
+    # Rows of another text beside these do not matter.
+    logits = before.several([ids, EXAMPLES[1].prompts[0]], torch.stack([rows, rows.flip(0)]))[0]
     inside = move @ basis @ basis.mT
-    parts = {NONE: 0 * move, WHOLE: move, INSIDE: inside, OUTSIDE: move - inside, DRAWN: move @ drawn[0] @ drawn[0].mT}
+    parts = {WHOLE: move, OUTSIDE: move - inside, DRAWN: move @ drawn[0] @ drawn[0].mT}
     for row, part in parts.items():
 
         def change(query: Tensor, key: Tensor, group: int, part: Tensor = part) -> tuple[Tensor, Tensor]:
@@ -328,6 +331,13 @@ def test_answers_are_the_matching_tokens_where_the_query_ends_the_text() -> None
     logits = torch.tensor([[0.0, 1.0, 2.0, 0.5]])
     share = float(logits.softmax(-1)[0, [1, 3]].sum())
     assert float(log_odds(logits, [1, 3])) == pytest.approx(np.log(share / (1 - share)))
+
+
+def test_examples_are_read_together_where_they_have_one_length() -> None:
+    short = replace(EXAMPLES[0], prompts=(EXAMPLES[0].prompts[0][1:],))
+    some = [*EXAMPLES, short, short]
+    assert [list(run) for run in batches_of(some, 4, 96)] == [[0, 1, 2], [3, 4]]
+    assert [list(run) for run in batches_of(some, 4, 4 << 20)] == [[0], [1], [2], [3], [4]]
 
 
 def test_keys_of_the_second_prompt_are_those_that_do_not_match() -> None:

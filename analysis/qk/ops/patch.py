@@ -81,10 +81,11 @@ class PatchSubspace(OnFittedContrast[PatchedSubspace]):
         odds = []
         if answers:
             few, model = patching.DRAWN + draws, patching.Continuation(loaded, self.layer, self.head)
-            for done, (example, answer, row) in enumerate(zip(examples, answers, rows, strict=True), start=1):
-                logits = model.logits(example.prompts[example.query.prompt], row[:few])
-                odds.append(patching.log_odds(logits, answer).numpy())
-                context.progress(0.5 + 0.5 * done / len(here), f"answers of {done} of {len(here)} examples")
+            for batch in patching.batches_of(examples, few, loaded.facts.vocabulary):
+                texts = [examples[i].prompts[examples[i].query.prompt] for i in batch]
+                logits = model.several(texts, torch.stack([rows[i][:few] for i in batch]))
+                odds += [patching.log_odds(one, answers[i]).numpy() for i, one in zip(batch, logits, strict=True)]
+                context.progress(0.5 + 0.5 * batch.stop / len(here), f"answers of {batch.stop} of {len(here)} examples")
         clean = 1 / (1 + np.exp(-np.stack(odds)[:, 0])) if odds else None
         return PatchedSubspace(
             self.layer,
