@@ -38,10 +38,12 @@ def quota() -> int | None:
     return round(number * GIGABYTE)
 
 
-def size_of_folder(path: Path) -> int:
-    """Bytes of all files below a folder; what is gone or hidden while one looks counts nothing."""
+def size_of_folder(path: Path, leave_out: Path | None = None) -> int:
+    """Bytes of all files below a folder, but for those of one in it; what is gone or hidden while one looks counts
+    nothing."""
     total = 0
-    for folder, _, names in os.walk(path, onerror=lambda error: None):
+    for folder, folders, names in os.walk(path, onerror=lambda error: None):
+        folders[:] = [name for name in folders if leave_out is None or Path(folder) / name != leave_out]
         for name in names:
             try:
                 total += os.lstat(os.path.join(folder, name)).st_size
@@ -57,11 +59,7 @@ def made_by_people(now: float | None = None) -> int:
     with _lock:
         at, size = _known.get(root, (-math.inf, 0))
         if now - at > FRESH:
-            size = sum(
-                size_of_folder(part) if part.is_dir() else part.lstat().st_size
-                for part in root.iterdir()
-                if part.name != "results"
-            )
+            size = size_of_folder(root, leave_out=root / "results")
             _known[root] = now, size
         return size
 

@@ -41,10 +41,12 @@ log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
 TOGETHER = 8
 """Streams that take turns; further ones wait. Each keeps what the model holds of its text."""
+AGAIN = 5.0
+"""Seconds after which those whose jobs wait are told anew how long."""
 REMEMBERED = 1_000
 """People of whom it is known when they last had a job begun."""
 PATIENCE = 5.0
-"""Seconds that live questions without end may keep a job from its beginning."""
+"""Seconds that live questions without end may keep a text or a job from its beginning."""
 
 
 class TaskContext(Context):
@@ -59,8 +61,10 @@ class TaskContext(Context):
         self._task.emit({"type": "progress", "value": value})
         share = value.get("share")
         share = float(share) if share is not None and math.isfinite(share) else None
-        for token in list(self._task.subscribers):
-            self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
+        if self._task.operation.kind == "job":
+            for token in list(self._task.subscribers):
+                self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
+            self._scheduler.tell_waits(AGAIN)
 
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""
@@ -90,7 +94,8 @@ class Scheduler:
         self._streams: list[Task] = []  # those that take turns
         self._first: set[Task] = set()  # of them, those that a job waits for
         self._last: dict[str, int] = {}  # by asker: the number of the last job that was begun for that one
-        self._jobs_since = 0.0  # when the next job could have begun, if nothing else were asked
+        self._told = 0.0  # when those whose jobs wait were last told how long
+        self._since = 0.0  # when the next text or job could have begun, if nothing else were asked
         self.at: Task | None = None
 
     def submit(
@@ -105,6 +110,8 @@ class Scheduler:
         session = slot[0] if slot else ""
         if looking:
             self._look(operation)
+        if not self._is_free(token, who):
+            raise UserError("This question has the number of another one. Reload the page and ask again.")
         if operation.kind == "read":
             emit({"type": "started"}, None)
             emit(*self._answer(operation, Context(self.residents, self.store, self.memory)))
@@ -128,9 +135,15 @@ class Scheduler:
                 task.subscribers[token] = subscriber
                 self._replace_older(subscriber)
             if task.started:
-                self.book.change(token, state="running", began=time.time())
+                self._note(task, token, state="running", began=task.began)
         if task.started:
             emit({"type": "started"}, None)
+
+    def _is_free(self, token: str, who: str) -> bool:
+        """Whether nobody waits under a token, and no job of somebody else had it."""
+        with self._ready:
+            waits = any(token in task.subscribers for task in self._tasks.values())
+        return not waits and all(may_see(who, r.who) for r in self.book.records() if r.id == token)
 
     def _look(self, operation: Operation) -> None:
         if operation.writes or operation.kind == "stream":
@@ -152,24 +165,43 @@ class Scheduler:
             self.book.change(token, state="failed", reason=text)
             subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
             return task
-        if kind == "job" and not queue:
-            self._jobs_since = time.monotonic()
+        if kind != "live" and not self._queues["stream"] and not self._queues["job"]:
+            self._since = time.monotonic()
         self._tasks[task.key] = task
         task.subscribers[token] = subscriber
         queue.append(task)
-        self._tell_waits()
+        if kind == "job":
+            self.tell_waits()
         self._ready.notify()
         return task
 
-    def _tell_waits(self) -> None:
-        """Say to those whose jobs wait how many come first, and about how long they take."""
-        order = one_each(list(self._queues["job"]), self._last)
-        tokens = [list(task.subscribers) for task in order]
-        said = waits(self.book.records(), [own[0] for own in tokens if own])
-        for task, own in zip(order, tokens, strict=True):
-            for token in own:
-                self.book.change(token, text=said[own[0]])
-            task.emit({"type": "waits", "value": {"text": said[own[0]]} if own else {}})
+    def _note(self, task: Task, token: str, **changes: Any) -> None:
+        # The book is of jobs: what else has a token, such as a text, is none of them.
+        if task.operation.kind == "job":
+            self.book.change(token, **changes)
+
+    def tell_waits(self, every: float = 0.0) -> None:
+        """Say to those whose jobs wait how many come first, and about how long they take; what was said already is not
+        said again. ``every``: at most once in so many seconds."""
+        with self._ready:
+            now = time.monotonic()
+            if not self._queues["job"] or now - self._told < every:
+                return
+            self._told = now
+            order = one_each(list(self._queues["job"]), self._last)
+            jobs = [task for task in self._tasks.values() if task.operation.kind == "job" and task.subscribers]
+            records = {r.id: r for r in self.book.records()}
+            first = {task: records.get(next(iter(task.subscribers))) for task in jobs}
+            running = [record for task, record in first.items() if record is not None and task.started]
+            queued = [record for task in order if (record := first.get(task)) is not None]
+            said = waits(list(records.values()), running, queued)
+            for task in order:
+                text = said.get(next(iter(task.subscribers), ""), "next to begin" if task.said else "")
+                if text and text != task.said:
+                    task.said = text
+                    for token in task.subscribers:
+                        self.book.change(token, text=text)
+                    task.emit({"type": "waits", "value": {"text": text}})
 
     def _replace_older(self, newest: Subscriber) -> None:
         if newest.slot is None:
@@ -191,7 +223,8 @@ class Scheduler:
             if task in queue:
                 queue.remove(task)
                 self._tasks.pop(task.key, None)
-                self._tell_waits()
+                if task.operation.kind == "job":
+                    self.tell_waits()
 
     def leave(self, token: str, reason: str = "cancelled", who: str = "") -> bool:
         """A subscriber goes: cancelled by ``who``, or its connection was lost. True if it was there and may be."""
@@ -201,7 +234,7 @@ class Scheduler:
                 if subscriber is None or not may_see(who, subscriber.who):
                     continue
                 del task.subscribers[token]
-                self.book.change(token, state="cancelled", reason=reason)
+                self._note(task, token, state="cancelled", reason=reason)
                 self._abandon(task)
                 subscriber.emit({"type": "cancelled"}, None)
                 return True
@@ -223,7 +256,7 @@ class Scheduler:
             with self._ready:
                 while not self._streams and not any(self._queues.values()):
                     self._ready.wait()
-                only_live = bool(self._queues["live"]) and not self._streams
+                only_live = bool(self._queues["live"]) and not self._streams and not self._is_late()
             if only_live:
                 self._serve_live()
             else:
@@ -232,12 +265,15 @@ class Scheduler:
             if task is not None:
                 self._run(task)
 
+    def _is_late(self) -> bool:
+        waiting = self._queues["stream"] or self._queues["job"]
+        return bool(waiting) and time.monotonic() - self._since > PATIENCE
+
     def _next_job(self) -> Task | None:
         """The job whose turn it is, taken from the queue; None while anything above it waits, but not for ever."""
         with self._ready:
             jobs = self._queues["job"]
-            late = time.monotonic() - self._jobs_since > PATIENCE
-            if not jobs or (not late and (self._queues["live"] or self._joining() is not None)):
+            if not jobs or (not self._is_late() and (self._queues["live"] or self._joining() is not None)):
                 return None
             task = one_each(list(jobs), self._last)[0]
             jobs.remove(task)
@@ -311,6 +347,7 @@ class Scheduler:
                 if task is None:
                     return
                 self._queues["stream"].remove(task)
+                self._since = time.monotonic()
             task.strand = Strand(self._threads, partial(contextvars.Context().run, self._run, task))
             self._streams.append(task)
             self._take_turn(task)
@@ -337,17 +374,17 @@ class Scheduler:
 
     def _run(self, task: Task) -> None:
         with self._ready:
-            task.started = True
+            task.started, task.began = True, time.time()
             for token in task.subscribers:
-                self.book.change(token, state="running", text="", began=time.time())
+                self._note(task, token, state="running", text="", began=task.began)
             if task.operation.kind == "job":
-                self._tell_waits()
+                self.tell_waits()
         before, self.at = self.at, task
         task.emit({"type": "started"})
         message, result = self._answer(task.operation, TaskContext(self, task), task)
         self.at = before
         if task.operation.kind == "job":
-            self._jobs_since = time.monotonic()
+            self._since = time.monotonic()
         changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
         if message["type"] == "result":
             changes = {"state": "done", "share": 1.0, "files": list(result.files) if result is not None else []}
@@ -357,9 +394,9 @@ class Scheduler:
             if self._tasks.get(task.key) is task:
                 del self._tasks[task.key]
             for token in task.subscribers:
-                self.book.change(token, **changes)
+                self._note(task, token, **changes)
             if task.operation.kind == "job":
-                self._tell_waits()
+                self.tell_waits()
         task.emit(message, result)
 
     def _answer(

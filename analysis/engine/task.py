@@ -32,7 +32,8 @@ class Task:
         self.subscribers: dict[str, Subscriber] = {}
         self.cancel = threading.Event()
         self.ended: set[str] = set()
-        self.started = False
+        self.started, self.began = False, 0.0
+        self.said = ""  # how long it waits, as was said last
         self.strand: Strand | None = None
 
     def emit(self, message: dict[str, Any], result: Result | None = None) -> None:

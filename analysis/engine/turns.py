@@ -79,26 +79,26 @@ def seconds_left(record: JobRecord, usual: float | None, now: float) -> float | 
     return None if usual is None else max(0.0, usual - gone)
 
 
-def waits(records: Sequence[JobRecord], order: Sequence[str], now: float | None = None) -> dict[str, str]:
-    """What those are told whose jobs wait, by the id of the job. ``order``: ids in the order in which they will run."""
+def waits(
+    records: Sequence[JobRecord], running: Sequence[JobRecord], queued: Sequence[JobRecord], now: float | None = None
+) -> dict[str, str]:
+    """What those are told whose jobs wait for others, by the id of the job. ``records``: the book; ``running`` and
+    ``queued``: one record for each job, however many wait for it, those that wait in the order of their turns."""
     now = time.time() if now is None else now
-    known = {r.id: r for r in records}
-    running = [r for r in records if r.state == "running"]
-    before, seconds = len(running), 0.0
+    usual = {name: usual_seconds(records, name) for name in {r.operation for r in (*running, *queued)}}
+    before, seconds, said = len(running), 0.0, {}
     for record in running:
-        left = seconds_left(record, usual_seconds(records, record.operation), now)
+        left = seconds_left(record, usual[record.operation], now)
         seconds += math.nan if left is None else left
-    said = {}
-    for job in order:
-        said[job] = _words(before, seconds)
-        usual = usual_seconds(records, known[job].operation) if job in known else None
-        seconds += math.nan if usual is None else usual
+    for record in queued:
+        if before:
+            said[record.id] = _words(before, seconds)
+        length = usual[record.operation]
+        seconds += math.nan if length is None else length
         before += 1
     return said
 
 
 def _words(before: int, seconds: float) -> str:
-    if not before:
-        return "next to begin"
     which = "1 job comes" if before == 1 else f"{before} jobs come"
     return f"waiting: {which} first" + ("" if math.isnan(seconds) else f", about {duration(max(1.0, seconds))}")

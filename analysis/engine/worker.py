@@ -115,33 +115,36 @@ class Server:
             log.info("a connection was refused: %s", error)
             connection.close()
             return
-        outgoing, tokens = Outgoing(connection), []
+        outgoing, tokens = Outgoing(connection), list[tuple[str, str]]()
         try:
             while True:
                 message, _ = protocol.receive(connection)
                 if message.get("type") == "request":
                     token = str(message.get("token"))
-                    tokens.append(token)
-                    self._request(message, token, outgoing.emit)
+                    if self._request(message, token, outgoing.emit):
+                        tokens.append((token, who_of(message)))
                 else:
                     outgoing.emit(self._control(message))
         except (EOFError, OSError) as error:
             log.debug("a connection ended: %s", error)
         finally:
-            for token in tokens:
-                self.scheduler.leave(token, "The page that had asked for this was closed.")
+            for token, who in tokens:
+                self.scheduler.leave(token, "The page that had asked for this was closed.", who)
             outgoing.close()
 
-    def _request(self, message: dict[str, Any], token: str, emit: Emit) -> None:
+    def _request(self, message: dict[str, Any], token: str, emit: Emit) -> bool:
+        """Enter a request; whether its token is now this connection's, which ends with it."""
         try:
             operation = rebuild(str(message["operation"]), dict(message["params"]))
             slot = (str(message.get("session", "")), str(message.get("widget", "")))
             link, looking = str(message.get("link", "")), message.get("looking") is True
             self.scheduler.submit(operation, token, emit, slot, link, looking=looking, who=who_of(message))
+            return True
         except UserError as error:
             emit({"type": "error", "kind": "user", "text": error.message, "field": error.field}, None)
         except Exception as error:
             emit(bug(error, f"the request for {str(message.get('operation'))[:80]}"), None)
+        return False
 
     def _control(self, message: dict[str, Any]) -> dict[str, Any]:
         token = str(message.get("token"))

@@ -34,7 +34,7 @@
     const now = F.desk.check;
     if (!now) { running = ""; return []; }
     if (running && now.done) { stale(); F.announce(now.text); }
-    running = now.done ? "" : now.token;
+    running = now.done ? "" : now.number;
     if (now.done) return [element("p", { class: "fnd-action" }, now.text)];
     const stop = F.link("Stop", () => F.ask("/boards/" + F.desk.board.id + "/stop", {}).catch((error) => F.say("action", error.message)));
     return [element("div", { class: "fnd-checking" }, element("progress", { max: 1, value: now.share, "aria-label": "Computing again" }),

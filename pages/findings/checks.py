@@ -32,8 +32,10 @@ RECENT = 300.0
 
 @dataclass
 class Checking:
-    """A check of a board: under way, or how it ended. ``share`` in [0, 1]; ``end``: seconds of the monotonic clock."""
+    """A check of a board: under way, or how it ended. ``share`` in [0, 1]; ``end``: seconds of the monotonic clock.
+    ``token`` ends it, and is for nobody to see."""
 
+    number: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     text: str = "Waiting for its turn"
     share: float = 0.0
@@ -63,7 +65,11 @@ def start_check(board: str) -> Any:
     arguments = (operation, checking, text_of(data, "session", 64), link)
     run = contextvars.copy_context().run  # the job is of the one who pressed
     threading.Thread(target=run, args=(_wait, *arguments), name=f"check-{board}", daemon=True).start()
-    return {"check": vars(checking)}
+    return {"check": _shown(checking)}
+
+
+def _shown(checking: Checking) -> dict[str, Any]:
+    return {name: value for name, value in vars(checking).items() if name != "token"}
 
 
 def _wait(operation: CheckPins, checking: Checking, session: str, link: str) -> None:
@@ -107,7 +113,7 @@ def progress_of(board: str) -> Any:
     checking = _checking.get(board)
     if checking is None or (checking.done and time.monotonic() - checking.end > RECENT):
         return None
-    return vars(checking)
+    return _shown(checking)
 
 
 def show_stale(board: str) -> Any:

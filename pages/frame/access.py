@@ -134,12 +134,14 @@ class Door:
         carried = carried.strip() if scheme.lower() in ("bearer", "token") else ""
         if not shown and not carried:
             return self._admit(*self._known())
-        if self.attempts.too_many(_address()):
-            return _refused(_OFTEN, 429)
-        role = self.tokens.role(shown or carried)
+        often = self.attempts.too_many(_address())
+        role = "" if often else self.tokens.role(shown or carried)
         if not role:
-            self.attempts.wrong(_address())
-            return _refused(_WRONG, 401)
+            if not often:
+                self.attempts.wrong(_address())
+            if self.tokens.unasked:  # a token of the proxy's own, which is nothing to us
+                return self._admit(*self._known())
+            return _refused(_OFTEN, 429) if often else _refused(_WRONG, 401)
         return self._keep(role, _here()) if shown else self._admit(role, self.proved()[1] or SCRIPT)
 
     def _known(self) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.engine import scheduler as scheduler_module
 from analysis.engine.turns import EACH, one_each, seconds_left, usual_seconds, waits
+from analysis.errors import UserError
 from analysis.status import OF_OTHERS, JobRecord
 from tests.service.conftest import Desk, Inbox, lines, until
 from tests.service.operations_for_tests import Echo, GatedJob, SayLines, SlowLive
@@ -67,6 +68,42 @@ def test_each_sees_and_ends_own_jobs_and_the_owner_those_of_all(desk: Desk, gate
     assert desk.scheduler.leave(theirs, "cancelled", "") and desk.state(theirs) == "cancelled"
     assert desk.scheduler.leave(mine, "cancelled", "a") and inbox.end() == "cancelled"
     gate.touch()
+
+
+def test_the_number_of_anothers_job_gives_no_power_over_it(desk: Desk, gate: Path, journal: str) -> None:
+    token, inbox = desk.submit(GatedJob("mine", str(gate), journal), who="a")
+    until(lambda: lines(journal) == ["mine"])
+    stranger = Inbox()
+    with pytest.raises(UserError, match="number of another"):
+        desk.scheduler.submit(SayLines(3), token, stranger.emit, ("", ""), "", who="b")
+    assert desk.state(token) == "running" and not desk.scheduler.leave(token, who="b")
+    gate.touch()
+    assert inbox.end() == "result"
+    with pytest.raises(UserError, match="number of another"):
+        desk.scheduler.submit(GatedJob("again", "", journal), token, stranger.emit, ("", ""), "", who="b")
+    again = Inbox()
+    desk.scheduler.submit(SayLines(3), token, again.emit, ("", ""), "", who="a")  # a text leaves the book as it is
+    assert again.end() == "result" and desk.state(token) == "done" and stranger.messages == []
+
+
+def test_a_text_begins_under_questions_without_end(
+    desk: Desk, gate: Path, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "PATIENCE", 0.05)
+    text, asked = Inbox(), list[Inbox]()
+
+    class Again(Inbox):
+        def emit(self, message: dict, result: object = None) -> None:  # type: ignore[override, type-arg]
+            super().emit(message, result)  # type: ignore[arg-type]
+            if message["type"] == "started" and text.kinds() == []:
+                asked.append(Again())
+                desk.scheduler.submit(Echo(str(len(asked))), f"e{len(asked)}", asked[-1].emit, None, "")
+
+    first = Again()
+    desk.scheduler.submit(SlowLive("first", str(gate), journal), "first", first.emit, None, "")
+    desk.scheduler.submit(SayLines(3), "text", text.emit, None, "")
+    gate.touch()
+    assert text.end() == "result"
 
 
 def test_a_text_is_stopped_by_its_asker_alone(desk: Desk) -> None:
@@ -131,15 +168,15 @@ def test_how_long_one_waits_comes_from_what_ran_before() -> None:
     runs = record("6", state="running", began=now - 60, share=0.75)
     assert seconds_left(runs, None, now) == pytest.approx(20)
     assert seconds_left(record("6", state="running", began=now - 60), 100.0, now) == pytest.approx(40)
-    said = waits([*done, runs, record("7"), record("8", "Read"), record("9")], ["8", "7", "9"], now)
+    said = waits(done, [runs], [record("8", "Read"), record("7"), record("9")], now)
     assert said == {
         "8": "waiting: 1 job comes first, about 20 s",
         "7": "waiting: 2 jobs come first, about 30 s",
         "9": "waiting: 3 jobs come first, about 2 min",
     }
-    assert waits([record("7")], ["7"], now) == {"7": "next to begin"}
+    assert waits([], [], [record("7")], now) == {}
     unknown = record("6", "Other", state="running", began=now - 60)
-    assert waits([*done, unknown, record("7")], ["7"], now) == {"7": "waiting: 1 job comes first"}
+    assert waits(done, [unknown], [record("7")], now) == {"7": "waiting: 1 job comes first"}
 
 
 def test_turns_go_to_whoever_waited_longest_for_one() -> None:

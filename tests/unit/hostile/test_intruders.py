@@ -151,6 +151,9 @@ def test_behind_the_login_of_a_proxy_browsers_are_told_apart_without_a_token() -
     one, two, owner = (app.test_client() for _ in range(3))
     names = [browser.get("/").text for browser in (one, two, one, two)]
     assert names[:2] == names[2:] and len(set(names)) == 2 and "" not in names
+    for _ in range(12):  # a token that is the proxy's own
+        assert one.get("/", headers={"Authorization": "Bearer of.the.proxy"}).text == names[0]
+    owner.environ_base["REMOTE_ADDR"] = "10.0.1.1"
     assert owner.get(f"/?token={OWNER}").status_code == 303 and owner.get("/").text == ""
     WHO.set("")
 
