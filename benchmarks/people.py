@@ -237,6 +237,11 @@ def plain_answer(result: Result) -> str:
     return json.dumps([data, arrays], sort_keys=True)
 
 
+def written(lines: Iterator[dict[str, Any]]) -> str:
+    """The tokens of a text, as one text."""
+    return json.dumps([[line.get("text"), line.get("label")] for line in lines])
+
+
 def live(person: Person, rows: list[Recorded], seen: Seen, until: float, chance: random.Random) -> None:
     """What one person does: clicks on what is there, and things that nobody has asked."""
     from analysis.asker import WHO
@@ -253,8 +258,7 @@ def live(person: Person, rows: list[Recorded], seen: Seen, until: float, chance:
             try:
                 operation = kind.ask(number)
                 if operation.kind == "stream":
-                    *_, _ = client.stream(operation, session=person.session, widget="text")
-                    answer = ""
+                    answer = written(client.stream(operation, session=person.session, widget="text"))
                 else:
                     widget = "" if operation.kind == "job" else kind.name
                     answer = plain_answer(client.ask(operation, session=person.session, widget=widget))
@@ -289,9 +293,9 @@ def held_against(seen: Seen, most: int = 40) -> dict[str, list[float]]:
         for number, answer, _ in rows:
             operation = kind.ask(number)
             began = time.perf_counter()
-            if operation.kind == "stream":
-                *_, _ = client.stream(operation)
-            elif plain_answer(client.ask(operation)) != answer:
+            text = operation.kind == "stream"
+            again = written(client.stream(operation)) if text else plain_answer(client.ask(operation))
+            if again != answer:
                 seen.wrong[f"{kind.name}: not the answer of a lone asker"] += 1
             times.append(time.perf_counter() - began)
         alone[kind.name] = times
@@ -338,6 +342,7 @@ def main(people: int = PEOPLE, seconds: float = SECONDS) -> dict[str, Any]:
     }
     for name, asked in seen.fresh.items():
         facts[name] = f"{len(asked)}: {_spread([s for *_, s in asked])}; alone {_spread(lone.get(name, []))}"
+    facts["new questions compared with those of a lone asker"] = sum(map(len, lone.values()))
     facts["wrong, crossed or failed"] = sum(seen.wrong.values())
     facts["which"] = dict(seen.wrong.most_common(5))
     facts["people who still wait two minutes after the end"] = stuck

@@ -60,6 +60,13 @@ def paths(
     before = [part for part in parts if part[0] < layer]
     if not before:
         return
+    others = [n for n in loaded.facts.other_layers if n < layer]
+    if others:
+        raise UserError(
+            f"Layers {', '.join(map(str, others))} of this model mix tokens without softmax attention and cannot be "
+            "held, so the straight way to a head cannot be told from the ways through them.",
+            "model",
+        )
     missing = set(range(min(n for n, _ in before), layer)) - set(available_sites(loaded).get("mlp_output", ()))
     if missing:
         raise UserError(

@@ -40,21 +40,29 @@ _TEXTS, _LOGITS = 8, 16 << 20
 """Texts that are read at once, and logits that are held at once."""
 
 
+def halves(count: int) -> np.ndarray:
+    """In which half (0 or 1) each of ``count`` examples is, at random and always the same."""
+    order = np.random.default_rng(count).permutation(count)
+    return (np.argsort(order) % 2).astype(np.int64)
+
+
 def partners(examples: Sequence[Example], seed: int = 0) -> list[int]:
     """For each example the one whose query is written into it: of another label, or where all have one, whose match
     stands elsewhere; with its query at the same place, where there is such.
 
     Raises UserError(field="contrast") where all examples ask for the same.
     """
-    rng = np.random.default_rng(seed)
+    rng, half = np.random.default_rng(seed), halves(len(examples))
     labels = len({e.label for e in examples}) > 1
     found = []
-    for example in examples:
+    for number, example in enumerate(examples):
         if labels:
             others = [i for i, e in enumerate(examples) if e.label != example.label]
         else:
             places = _matches(example)
             others = [i for i, e in enumerate(examples) if _matches(e) != places]
+        # Of its own half, so that what random subspaces are drawn from and what they are tested on share no query.
+        others = [i for i in others if half[i] == half[number]] or others
         near = [i for i in others if examples[i].query.position == example.query.position]
         if not others:
             raise UserError(
@@ -95,14 +103,28 @@ def _seen(samples: HeadSamples, i: int) -> list[int]:
     return [p for p in samples.positive[i] if samples.visible[i][p]]
 
 
-def drawn_bases(moves: Sequence[Tensor], rank: int, draws: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Bases (draws, d, rank) of random subspaces: of all directions alike, and spanned by random sums of ``moves``."""
-    stacked = torch.cat(list(moves))
+def drawn_bases(
+    moves: Sequence[Tensor | None], rank: int, draws: int, seed: int = 0
+) -> tuple[tuple[Tensor, Tensor], bool]:
+    """Bases (n, d, rank) of random subspaces, for the examples of either half, and whether the second kind is among
+    them: ``draws`` of all directions alike, then as many spanned by random sums of the ``moves`` of the other half of
+    the examples, so that none is tested on what it was drawn from.
+
+    The second kind is left out where a half has no more moves than the rank: it would be all that they span.
+    """
+    own = halves(len(moves))
+    both = [[move for move, half in zip(moves, own, strict=True) if move is not None and half == n] for n in (0, 1)]
+    width = next(move.shape[1] for move in moves if move is not None)
     generator = torch.Generator().manual_seed(seed)
-    even = [random_basis(stacked.shape[1], rank, generator) for _ in range(draws)]
-    weights = torch.randn(draws, len(stacked), rank, generator=generator, dtype=torch.float64)
-    matched, _ = torch.linalg.qr(stacked.mT @ weights)
-    return torch.stack(even), matched
+    even = torch.stack([random_basis(width, rank, generator) for _ in range(draws)])
+    stacked = [torch.cat(half) for half in both if half]
+    if len(stacked) < 2 or min(len(rows) for rows in stacked) <= rank:
+        return (even, even), False
+    matched = []
+    for rows in stacked:
+        weights = torch.randn(draws, len(rows), rank, generator=generator, dtype=torch.float64)
+        matched.append(torch.linalg.qr(rows.mT @ weights)[0])
+    return (torch.cat([even, matched[1]]), torch.cat([even, matched[0]])), True
 
 
 def patched_rows(samples: HeadSamples, i: int, move: Tensor, side: str, basis: Tensor, drawn: Tensor) -> Tensor:
@@ -122,10 +144,12 @@ def patched_rows(samples: HeadSamples, i: int, move: Tensor, side: str, basis: T
 
 
 def attention_on_matches(
-    samples: HeadSamples, moves: Sequence[Tensor | None], side: str, basis: Tensor, drawn: Tensor
+    samples: HeadSamples, moves: Sequence[Tensor | None], side: str, basis: Tensor, drawn: Sequence[Tensor]
 ) -> tuple[np.ndarray, list[Tensor]]:
-    """What the matching keys get together (n, C), and the rows that this is of, for each example that has a move."""
-    rows = [patched_rows(samples, i, m, side, basis, drawn) for i, m in enumerate(moves) if m is not None]
+    """What the matching keys get together (n, C), and the rows that this is of, for each example that has a move.
+    ``drawn``: bases for the examples of either half."""
+    half = halves(len(moves))
+    rows = [patched_rows(samples, i, m, side, basis, drawn[half[i]]) for i, m in enumerate(moves) if m is not None]
     matches = [_seen(samples, i) for i, move in enumerate(moves) if move is not None]
     return np.stack([row[:, own].sum(1).numpy() for row, own in zip(rows, matches, strict=True)]), rows
 
@@ -136,13 +160,14 @@ def shares_by_rank(
     """Ranks, and shares (R, 7) as of :class:`PatchedSubspace`; ``full`` (d, d): all dimensions in their order."""
     width = full.shape[1]
     ranks = tuple(r for r in RANKS if r <= width)
-    written, table = [move for move in moves if move is not None], []
+    table = []
     for done, rank in enumerate(ranks, start=1):
-        bases = torch.cat(drawn_bases(written, rank, FEW_DRAWS))
+        bases, _ = drawn_bases(moves, rank, FEW_DRAWS)
         values, _ = attention_on_matches(samples, moves, side, full[:, :rank], bases)
         falls = (values[:, [NONE]] - values).mean(0) / (values[:, NONE] - values[:, WHOLE]).mean()
         random = [falls[DRAWN:][:FEW_DRAWS], falls[DRAWN:][FEW_DRAWS:]]
-        table.append([falls[INSIDE], *(x for some in random for x in (some.mean(), *np.quantile(some, [0.05, 0.95])))])
+        ends = [(some.mean(), *np.quantile(some, [0.05, 0.95])) if len(some) else (np.nan,) * 3 for some in random]
+        table.append([falls[INSIDE], *ends[0], *ends[1]])
         progress(done / len(ranks), f"rank {rank}")
     return ranks, np.array(table, np.float32)
 

@@ -7,7 +7,7 @@ a story counts is what the page then shows: the crosses of the TPR probe's board
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +206,7 @@ def _pass(room: Room, memory: Memory, check: Check) -> Story | None:
         words += (
             f"The model {'goes on counting moves' if parity else 'follows the real turn'}: after block {layer} its "
             f"{PROBE_TITLES[str(kind)]} probe has {right['parity']} of 64 squares right by parity, {right['mover']} by "
-            f"the true mover. {name.capitalize()} wins by {abs(right['parity'] - right['mover'])}; one ply before, "
+            f"the true mover. {_by(name, right)}; one ply before, "
             f"where both are the same, {was} are right. At the first such position of {len(found)} games {name} wins "
             f"in {wins}, by {float(np.mean(gaps)):.0f} squares on average. Switch the labels to compare."
         )
@@ -220,6 +220,11 @@ def _pass(room: Room, memory: Memory, check: Check) -> Story | None:
         layer,
         criterion=f"Of {GAMES['pass']} random games (seed {SEED:,}), the earliest ply at which the two labels differ.",
     )
+
+
+def _by(name: str, right: Mapping[Labels, int]) -> str:
+    gap = abs(right["parity"] - right["mover"])
+    return f"{name.capitalize()} wins by {gap}" if gap else "Neither wins here"
 
 
 def _right(room: Room, kind: str, residual: Tensor, board: Board, labels: Labels) -> int:

@@ -34,7 +34,7 @@ def patched_shares(patch: PatchedSubspace, options: PatchOptions, theme: str) ->
     """Shares of the whole patch's effect on attention and answer: inside, outside, and in random subspaces."""
     numbers = {"rank": patch.rank, "examples": patch.examples, **_numbers("attention", patch.attention)}
     if patch.answer is not None:
-        numbers |= _numbers("answer", patch.answer) | {"probability of the answer": patch.probability}
+        numbers |= _numbers("matching word", patch.answer) | {"probability of the matching word": patch.probability}
     if patch.attention.inside is None:
         picture = blank(HEIGHT, "There is no effect to share out.")
     else:
@@ -107,12 +107,15 @@ def claim(patch: PatchedSubspace, feature: str) -> str:
         f"Of what {what} carries here ({place_name(patch.layer, patch.head)}), the {dimensions} of “{feature}” {carry} "
         f"{_told(moved.inside)}"
     )
-    if moved.random is None or moved.matched is None:
+    if moved.random is None:
         return text + ": a subspace of no dimension carries nothing."
+    text += f"; random ones of that rank {_told(moved.random)}"
+    if moved.matched is None:
+        return text + ". Random ones from where the examples differ need more examples than twice the rank."
     alike = moved.matched[2] >= moved.inside[1]
     return (
-        f"{text}; random ones of that rank {_told(moved.random)}. Random ones among the directions in which "
-        f"{'these queries' if patch.side == 'query' else 'these keys'} differ carry {_told(moved.matched)}"
+        f"{text}. Random ones among the directions in which {'queries' if patch.side == 'query' else 'keys'} of the "
+        f"other half of the examples differ carry {_told(moved.matched)}"
         + (": at this rank the feature is not told apart from those." if alike else ".")
     )
 
@@ -133,7 +136,8 @@ def remarks(patch: PatchedSubspace) -> list[str]:
         return [*said, patch.no_answer]
     answer = patch.answer
     probability = 100 * (patch.probability or 0.0)
-    fall = f"The answer (probability {probability:.1f} %) loses {answer.effect:.3f} ± {answer.error:.3f} nats"
+    fall = f"The matching word as next token (probability {probability:.1f} %) loses {answer.effect:.3f} ± "
+    fall += f"{answer.error:.3f} nats"
     if answer.inside is None:
         return [*said, f"{fall} of log odds, no different from nothing: this head alone does not decide it here."]
     random = "" if answer.random is None else f", random ones {_told(answer.random)}"
@@ -153,10 +157,11 @@ def _numbers(name: str, moved: Moved) -> dict[str, float | None]:
 
 def _control(patch: PatchedSubspace, feature: str) -> Control | None:
     moved = patch.attention
-    if moved.random is None or moved.matched is None:
+    if moved.random is None:
         return None
-    text = f"{claim(patch, feature)} {patch.draws} of either were drawn (mean, 5 to 95 %)."
-    return Control(RANDOM, text, measured({"random": moved.random[0], "matched": moved.matched[0]}))
+    text = f"{claim(patch, feature)} {patch.draws} of each kind were drawn (mean, 5 to 95 %)."
+    matched = None if moved.matched is None else moved.matched[0]
+    return Control(RANDOM, text, measured({"random": moved.random[0], "matched": matched}))
 
 
 def _figure(patch: PatchedSubspace, theme: str) -> Figure:
@@ -169,7 +174,7 @@ def _figure(patch: PatchedSubspace, theme: str) -> Figure:
     data: list[Any] = []
     both = [("attention on the match", patch.attention, BEFORE, "circle")]
     if patch.answer is not None and patch.answer.inside is not None:
-        both.append(("log odds of the answer", patch.answer, AFTER, "diamond"))
+        both.append(("log odds of the matching word", patch.answer, AFTER, "diamond"))
     for number, (name, moved, colour, symbol) in enumerate(both):
         shares = {row: getattr(moved, row) for row in rows}
         here = {row: [100 * x for x in share] for row, share in shares.items() if share is not None}

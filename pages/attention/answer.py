@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, html
+from dash import Input, Output, State, callback, clientside_callback, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -56,6 +56,8 @@ def fitted_features(features: Json, fitted: Json) -> list[tuple[int, ContrastSpe
         "active": Input("active", "value"),
         "rank": Input("rank", "value"),
         "manual": Input("manual-rank", "value"),
+        "before": State("asked", "data"),
+        "partner": State("swap-partner", "data"),
         "features": State("features", "data"),
         "theme": State("theme", "data"),
         "session": State("session", "data"),
@@ -77,6 +79,8 @@ def explain(
     active: int | None,
     rank: Typed,
     manual: bool,
+    before: int | None,
+    partner: int | None,
     features: Json,
     theme: str,
     session: str,
@@ -110,7 +114,8 @@ def explain(
     options = RowOptions(query, side, reference, unit, bool(skip_first))
     return {
         "answer": html.P(reply.answer.sentence),
-        "asked": reply.answer.key,
+        # What is as it was is not set again: the partner of a swap that somebody chose stays when the rank moves.
+        "asked": no_update if (reply.answer.key, reply.answer.partner) == (before, partner) else reply.answer.key,
         "partner": reply.answer.partner,
         # What the head writes is drawn by pages.attention.target.
         "bars": UNCHANGED if unit == "writes" else content(row_bars, reading, reply, options=options, theme=theme),

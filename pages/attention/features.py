@@ -295,7 +295,7 @@ def fit_features(
         return no_update, no_update, no_update
     chosen = features_of(features)
     if not chosen:
-        return user_error("There is no feature to fit. Define one first."), no_update, no_update
+        return user_error("There is no feature to fit. Define one first."), no_update, None
     place = active or 0
     if rotary == "post":
         place = next((i for i in range(len(chosen) - 1, -1, -1) if not any(fitted["flags"][i : i + 1])), place)
@@ -306,7 +306,7 @@ def fit_features(
     for contrast in chosen:
         reply, panel = ask_job(partial(FitContrast, spec_of(model), contrast, rotary), set_progress, session, address)
         if reply is None:
-            return panel, no_update, no_update
+            return panel, no_update, None
         still = reply.answer.still_layers
     same = (
         f" Nothing rotates in layers {', '.join(map(str, still))}: their vectors before are those after."

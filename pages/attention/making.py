@@ -193,8 +193,11 @@ def check_and_fit(
     if contrast not in known and len(known) >= MOST_FEATURES:
         return no_update, no_update, user_error(FULL)
     spec = spec_of(model)
+    # What was seen of the proposal's answer says nothing of a template that was rewritten since.
+    proposed = ContrastSpec.from_dict(made["contrast"])
+    copied = bool(made["copied"]) and (contrast.kind, contrast.options) == (proposed.kind, proposed.options)
     check, panel = ask_job(
-        partial(CheckContrast, spec, contrast, layer=at.layer, head=at.head, copied=bool(made["copied"])),
+        partial(CheckContrast, spec, contrast, layer=at.layer, head=at.head, copied=copied),
         set_progress, session, address, None, CheckContrast,
     )  # fmt: skip
     if check is None:

@@ -7,7 +7,7 @@ from typing import Any
 from dash import Input, Output, State, callback, html
 
 from analysis.bridge.moved import MOST_FEATURES, ExplainMove
-from components.kit.card import UNCHANGED, Card
+from components.kit.card import Card
 from components.kit.types import Json, Node, Outputs
 from components.mfa.why_moved import HEIGHT, WhyOptions, claim, why_moved
 from pages.attention.state import Head, features_of
@@ -52,6 +52,6 @@ def show_why(
         lambda: ExplainMove.from_params({**ask, **where, "features": known}), session, "steered-why", ExplainMove
     )
     if reply is None:
-        return {"card": UNCHANGED, "claim": panel}
+        return {"card": WHY.empty(caption=WHY.caption), "claim": panel}
     card = content(why_moved, reply, options=WhyOptions(**where), theme=theme)
     return {"card": card, "claim": html.P(claim(reply.answer, query), className="attune-answer")}

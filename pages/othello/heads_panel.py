@@ -68,6 +68,7 @@ def report_tab() -> Node:
         [
             html.Span(id="oth-usual-text", className="attune-note", **{"aria-live": "polite"}),
             progress("oth-usual-bar", "playing random games for comparison"),
+            html.Button("Play random games", id="oth-usual-go", className="attune-button", type="button"),
             html.Button("Cancel", id="oth-usual-cancel", className="attune-button", type="button", disabled=True),
         ],
         className="attune-inline",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from dash import Input, Output, State, callback, clientside_callback, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.tpr.ops.report import GameReport, UsualReport
@@ -28,15 +28,16 @@ def usual_of(source: str, labels: str, figures: Json) -> UsualReport:
     Input("oth-tab", "active_tab"),
     Input("oth-labels", "value"),
     Input("oth-facts", "data"),
+    Input("oth-usual-go", "n_clicks"),
     State("oth-usual-ask", "data"),
     State("oth-source", "data"),
 )
-def ask_usual(tab: str, labels: str, figures: Json, asked: Json, source: str) -> Json:
-    """What is to be played for comparison, once the tab is open."""
+def ask_usual(tab: str, labels: str, figures: Json, _go: int | None, asked: Json, source: str) -> Json:
+    """What is to be played for comparison, once the tab is open, and again where a button asks for it."""
     if tab != "report" or figures is None:
         raise PreventUpdate
     wanted = usual_of(source, labels, figures).to_params()
-    return no_update if wanted == asked else wanted
+    return no_update if wanted == asked and ctx.triggered_id != "oth-usual-go" else wanted
 
 
 @callback(
@@ -48,7 +49,7 @@ def ask_usual(tab: str, labels: str, figures: Json, asked: Json, source: str) ->
     progress=[Output("oth-usual-bar", "value"), Output("oth-usual-text", "children")],
     progress_default=["0", ""],
     cancel=[Input("oth-usual-cancel", "n_clicks")],
-    running=[(Output("oth-usual-cancel", "disabled"), False, True)],
+    running=[(Output("oth-usual-cancel", "disabled"), False, True), (Output("oth-usual-go", "disabled"), True, False)],
     interval=500,
     prevent_initial_call=True,
 )
@@ -86,7 +87,10 @@ def show_report(
     if not game.moves:
         return {"card": REPORT.empty(), "error": None}
     if not usual or usual["params"] != usual_of(source, labels, figures).to_params():
-        return {"card": REPORT.empty("Random games are played for comparison"), "error": None}
+        return {
+            "card": REPORT.empty("This needs random games for comparison: “Play random games” plays them once"),
+            "error": None,
+        }
     reply, panel = ask_for(
         lambda: GameReport(source, game.moves, 1, int(layer), labels, probes=probes_of(figures)), session, "oth-report"
     )

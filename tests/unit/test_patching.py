@@ -31,9 +31,11 @@ from analysis.qk.patching import (
     WHOLE,
     Continuation,
     answers_of,
+    attention_on_matches,
     batches_of,
     differences,
     drawn_bases,
+    halves,
     log_odds,
     moved,
     partners,
@@ -294,18 +296,28 @@ def planted() -> tuple[HeadSamples, list[Example], QKSubspace]:
 def test_a_planted_subspace_carries_all_and_random_ones_little(side: str) -> None:
     samples, examples, subspace = planted()
     moves = differences(samples, examples, side)
-    written = [move for move in moves if move is not None]
-    assert len(written) == 40
-    even, matched = drawn_bases(written, 2, 20)
-    rows = [patched_rows(samples, i, m, side, subspace.query_basis, torch.cat([even, matched])) for i, m in
-            enumerate(written)]  # fmt: skip
-    values = np.stack([r[:, p].sum(1).numpy() for r, p in zip(rows, samples.positive, strict=True)])
+    assert len([move for move in moves if move is not None]) == 40
+    drawn, both = drawn_bases(moves, 2, 20)
+    values, _ = attention_on_matches(samples, moves, side, subspace.query_basis, drawn)
+    assert both and [len(bases) for bases in drawn] == [40, 40]
     found = moved(values, 20)
     assert found.clean > 0.9 and found.inside is not None and found.outside is not None
     assert found.random is not None and found.matched is not None
     assert found.inside[1] > 0.9 and abs(found.outside[0]) < 0.1
     assert found.random[0] < 0.35 < found.inside[1] and found.random[0] < found.matched[0]
     assert found.inside[1] <= found.inside[0] <= found.inside[2]
+
+
+def test_a_random_subspace_is_drawn_from_the_other_half_of_the_examples() -> None:
+    rng = np.random.default_rng(1)
+    moves = [torch.from_numpy(np.eye(16)[[half]] * rng.normal() * 3.0) for half in halves(40)]
+    drawn, both = drawn_bases(moves, 1, 3)
+    assert both
+    for half, move in zip(halves(40), moves, strict=True):
+        matched = drawn[half][3:]
+        assert (move @ matched).abs().max() < 1e-9, "the test data are not in it"
+    _, both = drawn_bases(moves[:8], 4, 3)
+    assert not both, "as many dimensions as moves span them all"
 
 
 def test_an_effect_that_is_none_is_not_shared_out() -> None:

@@ -36,6 +36,12 @@ class CheckContrast(OnContrast[DrawnCheck]):
         if self.layer not in loaded.facts.attention_layers or self.head >= loaded.facts.heads:
             raise UserError(f"This model has no head {self.head} with attention in layer {self.layer}.", "head")
         examples = self.examples(context)[:DRAWN]
+        if any(key.prompt != e.query.prompt for e in examples for key in (*e.positive, *e.negative)):
+            raise UserError(
+                "The keys of this kind stand in a second prompt, where one head's attention cannot be compared. Press "
+                "Add to the list, then Fit.",
+                "contrast",
+            )
         return check_drawn(loaded, examples, self.layer, self.head, self.copied, context.progress)
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from analysis.models.ablation import Ablated
     from analysis.models.loaded_model import LoadedModel
-    from analysis.models.trace import Trace
 
 RESAMPLED = 3
 """Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
@@ -50,6 +49,10 @@ class AblateParts(OnToken[TokenAblation]):
         if self.baseline != "resampled":
             runs = ablations(loaded, ids, parts, self.baseline)  # type: ignore[arg-type]
             return TokenAblation(target, self.baseline, False, *_falls(context, loaded, plain, target, parts, runs))
+        if len(ids) < 2:
+            raise UserError(
+                "A prompt of one token has no other tokens to take from other texts. Take zero.", "baseline"
+            )
         # The first token keeps its own: many models park attention there, and its vectors are like no other's.
         later = range(1, len(ids))
         several = [patches(loaded, ids, text, parts, "output", later) for text in other_texts(loaded, len(ids))]
@@ -81,15 +84,13 @@ class PatchParts(OnToken[TokenPatch]):
         ids = trace.ids[: query + 1]
         if self.at > query:
             raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
-        other = other_ids(loaded, self, trace, query)
+        other = other_ids(context, loaded, self, ids, query)
         parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
         positions = None if self.at < 0 else [self.at]
         runs = patches(loaded, ids, other, parts, self.what, positions)  # type: ignore[arg-type]
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         differ = tuple(i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b)
-        if not differ and len(ids) == len(other):
-            raise UserError("Both prompts are the same up to the query, so nothing can be patched.", "other")
         falls = _falls(context, loaded, plain, target, parts, runs)
         return TokenPatch(
             target,
@@ -141,7 +142,7 @@ class PathParts(OnToken[TokenPath]):
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         if self.baseline == "other":
-            other = other_ids(loaded, self, trace, query)
+            other = other_ids(context, loaded, self, ids, query)
             same_length(ids, other)
             change, other_total = Patch(loaded, other, "output"), difference(plain_logits(loaded, other), target)
         else:
@@ -152,15 +153,22 @@ class PathParts(OnToken[TokenPath]):
         return TokenPath(target, self.baseline, False, *falls, self.layer, self.head, self.side, other_total)
 
 
-def other_ids(loaded: LoadedModel, asked: PatchParts | PathParts, trace: Trace, query: int) -> list[int]:
-    """Token ids of the other prompt, up to the query. Raises UserError(field="other") where there is none."""
+def other_ids(
+    context: Context, loaded: LoadedModel, asked: PatchParts | PathParts, ids: Sequence[int], query: int
+) -> list[int]:
+    """Token ids of the other prompt, up to the query, beside ``ids`` of this one. Raises UserError(field="other") where
+    there is none, or no other one."""
     from analysis.models.prompts import encode_prompt
 
     if not asked.other.strip():
         raise UserError("Write the other prompt.", "other")
-    ids = encode_prompt(loaded, asked.other, asked.chat)
-    # What comes after the query is read by nothing that is asked here; else both have to end at the same place.
-    return ids[: query + 1] if query < len(trace.ids) - 1 else ids
+    other = encode_prompt(loaded, asked.other, asked.chat)
+    # What comes after a query within the prompt is read by nothing that is asked here; else both end at the same place.
+    if query < asked.trace(context)[2] - 1:
+        other = other[: query + 1]
+    if list(ids) == list(other):
+        raise UserError("Both prompts are the same up to the query, so nothing can be patched.", "other")
+    return other
 
 
 def shortened(text: str) -> str:

@@ -64,10 +64,9 @@ class PatchSubspace(OnFittedContrast[PatchedSubspace]):
                 "contrast",
             )
         basis = subspace.query_basis if self.side == "query" else subspace.key_basis
-        written = [move for move in moves if move is not None]
         draws = self.draws if subspace.rank else 0
-        even, matched = patching.drawn_bases(written, subspace.rank, draws) if draws else (basis[None, :, :0],) * 2
-        drawn = torch.cat([even, matched])[: 2 * draws]
+        nothing = basis.new_zeros(0, *basis.shape)
+        drawn = patching.drawn_bases(moves, subspace.rank, draws)[0] if draws else (nothing, nothing)
         attention, rows = patching.attention_on_matches(samples, moves, self.side, basis, drawn)
         found = patching.moved(attention, draws)
         ranks: tuple[int, ...] = ()
