@@ -239,7 +239,8 @@ def plain_answer(result: Result) -> str:
 
 def written(lines: Iterator[dict[str, Any]]) -> str:
     """The tokens of a text, as one text."""
-    return json.dumps([[line.get("text"), line.get("label")] for line in lines])
+    pieces = [line["piece"] for line in lines if "piece" in line]
+    return json.dumps([[piece["of"], piece["id"]] for piece in pieces])
 
 
 def live(person: Person, rows: list[Recorded], seen: Seen, until: float, chance: random.Random) -> None:
