@@ -53,7 +53,7 @@ def main() -> None:
                 seconds = time.monotonic() - start
                 print(f"{kind} ({layer}, {head}) {side}, rank {answer.rank}, n {answer.examples}, {seconds:.1f} s")
                 print("  attention:", line(answer.attention))
-                shares = zip(answer.ranks, answer.by_rank[:, [0, 1, 4]], strict=True)
+                percent = np.round(100 * answer.by_rank[:, [0, 1, 4]]).tolist()
                 print(
                     "  by rank:  ",
                     {rank: [None if np.isnan(x) else round(100 * float(x)) for x in row] for rank, row in shares},
