@@ -54,10 +54,7 @@ def main() -> None:
                 print(f"{kind} ({layer}, {head}) {side}, rank {answer.rank}, n {answer.examples}, {seconds:.1f} s")
                 print("  attention:", line(answer.attention))
                 percent = np.round(100 * answer.by_rank[:, [0, 1, 4]]).tolist()
-                print(
-                    "  by rank:  ",
-                    {rank: [None if np.isnan(x) else round(100 * float(x)) for x in row] for rank, row in shares},
-                )
+                print("  by rank:  ", dict(zip(answer.ranks, percent, strict=True)))
                 print("  answer:   ", line(answer.answer) if answer.answer else answer.no_answer, answer.probability)
 
 
