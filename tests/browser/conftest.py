@@ -193,11 +193,13 @@ def grave(page: Page, where: str | None = None, rules: list[str] | None = None) 
 
 
 def shot(page: Page, name: str) -> None:
-    """Save a picture of the whole page, scrolled to its top so that the header is where it belongs."""
-    SHOTS.mkdir(exist_ok=True)
+    """Scroll to the top, so that the header is where it belongs, and save a picture of the whole page, where pictures
+    are asked for by ATTUNE_SHOTS=1: they take as long as many a test."""
     page.evaluate("window.scrollTo(0, 0)")
     page.evaluate(DRAWN)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
+    if os.environ.get("ATTUNE_SHOTS"):
+        SHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
 
 
 def read(page: Page, text: str, wait: bool = True) -> None:
