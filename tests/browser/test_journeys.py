@@ -204,15 +204,10 @@ def test_the_job_tray_leads_to_what_was_read_and_the_way_back_keeps_it(page: Pag
     page.wait_for_selector("h1:has-text('Ask a model how it works')")
 
 
-def test_no_page_is_wider_than_a_small_window(open_page: Callable[..., Page]) -> None:
+def test_no_form_is_wider_than_a_small_window(open_page: Callable[..., Page]) -> None:
     page = open_page(width=1280)
     page.wait_for_selector(".attune-answer p")
     assert page.evaluate(WIDE) <= 0
     for kind in ("Template", "Your own examples"):
         open_form(page, kind)
         assert page.evaluate(WIDE) <= 0, f"the form {kind}"
-    for place, ready in (("#nav-validation", "#toy-train"), ("#nav-model", "#source")):
-        page.click(place)
-        page.wait_for_selector(ready)
-        page.evaluate(QUIET)
-        assert page.evaluate(WIDE) <= 0, place
