@@ -226,12 +226,18 @@ class Scheduler:
                 if task.operation.kind == "job":
                     self.tell_waits()
 
-    def leave(self, token: str, reason: str = "cancelled", who: str = "") -> bool:
-        """A subscriber goes: cancelled by ``who``, or its connection was lost. True if it was there and may be."""
+    def leave(self, token: str, reason: str = "cancelled", who: str = "", emit: Emit | None = None) -> bool:
+        """A subscriber goes: cancelled by ``who``, or its connection was lost. True if it was there and may be.
+
+        ``emit``: only one that is answered there. A page asks several jobs under one token, one after the other, and
+        the end of the first one's connection may be noticed when the next has begun.
+        """
         with self._ready:
             for task in list(self._tasks.values()):
                 subscriber = task.subscribers.get(token)
                 if subscriber is None or not may_see(who, subscriber.who):
+                    continue
+                if emit is not None and subscriber.emit != emit:
                     continue
                 del task.subscribers[token]
                 self._note(task, token, state="cancelled", reason=reason)

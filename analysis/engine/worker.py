@@ -129,7 +129,7 @@ class Server:
             log.debug("a connection ended: %s", error)
         finally:
             for token, who in tokens:
-                self.scheduler.leave(token, "The page that had asked for this was closed.", who)
+                self.scheduler.leave(token, "The page that had asked for this was closed.", who, outgoing.emit)
             outgoing.close()
 
     def _request(self, message: dict[str, Any], token: str, emit: Emit) -> bool:

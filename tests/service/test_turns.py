@@ -106,6 +106,18 @@ def test_a_text_begins_under_questions_without_end(
     assert text.end() == "result"
 
 
+def test_the_end_of_one_connection_is_not_that_of_the_next_under_its_token(
+    desk: Desk, gate: Path, journal: str
+) -> None:
+    first, second = Inbox(), Inbox()
+    desk.scheduler.submit(GatedJob("one", "", journal), "token", first.emit, None, "")
+    assert first.end() == "result"
+    desk.scheduler.submit(GatedJob("two", str(gate), journal), "token", second.emit, None, "")
+    assert not desk.scheduler.leave("token", "closed", "", first.emit)
+    gate.touch()
+    assert second.end() == "result" and desk.state("token") == "done"
+
+
 def test_a_text_is_stopped_by_its_asker_alone(desk: Desk) -> None:
     token, inbox = desk.submit(SayLines(500), who="a")
     until(lambda: inbox.messages)
