@@ -164,6 +164,8 @@ def _by_way(
     reply: Reply[TokenPath] = reply_of(QuestionRef.from_dict(taken_out))
     score, at = path_score(reply.answer), options.chosen
     why = path_sentence(score, reply.answer, *at) if at else ""
+    if reply.answer.other_total is not None:  # the box may hold another text by now
+        why += f" The other prompt was “{taken_out['params']['other']}”."
     return (
         content(heads_before, reading, reply, options=options, theme=theme),
         _first(score, at),
