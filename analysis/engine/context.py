@@ -13,6 +13,7 @@ from analysis.engine.keys import content_key
 from analysis.engine.memory import Memory
 from analysis.engine.question import Question, Result
 from analysis.engine.residents import Load, Residents
+from analysis.engine.spread import Here, Spread
 from analysis.engine.store import ResultStore
 from analysis.models.spec import ModelSpec
 from analysis.quota import check_room
@@ -38,6 +39,10 @@ class Context:
         return self.residents.get(
             spec, lambda share, text="", **facts: self.progress(None, text), fresh=fresh, load=load
         )
+
+    def spread(self, model: LoadedModel | None = None) -> Spread:
+        """What computes shards of data with a model that is loaded: this process, or a cluster where there is one."""
+        return Here(model, self.memory)
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:
         """Say how far the operation is (share in [0, 1] or None) and give way: a safe point, no tap may be open."""
