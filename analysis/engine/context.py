@@ -42,7 +42,7 @@ class Context:
 
     def spread(self, model: LoadedModel | None = None) -> Spread:
         """What computes shards of data with a model that is loaded: this process, or a cluster where there is one."""
-        return Here(model, self.memory)
+        return Here(model, self)
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:
         """Say how far the operation is (share in [0, 1] or None) and give way: a safe point, no tap may be open."""

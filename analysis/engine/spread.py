@@ -16,6 +16,7 @@ from analysis.engine.memory import Memory
 from analysis.progress import Check, Progress, no_check, silent
 
 if TYPE_CHECKING:
+    from analysis.engine.context import Context
     from analysis.models.loaded_model import LoadedModel
 
 C = TypeVar("C")
@@ -26,12 +27,14 @@ P = TypeVar("P")
 @dataclass
 class Bench:
     """Where a shard is worked on: the model of the work if it has one, a memory that lasts from one call to the next on
-    the same node, how to say how far this shard is (share in [0, 1]), and a point at which it may be ended."""
+    the same node, how to say how far this shard is (share in [0, 1]), and a point at which it may be ended; and the
+    surroundings of an operation, where the work is a piece of one."""
 
     model: LoadedModel | None = None
     memory: Memory = field(default_factory=Memory)
     progress: Progress = silent
     check: Check = no_check
+    context: Context | None = None
 
     @property
     def loaded(self) -> LoadedModel:
@@ -39,6 +42,13 @@ class Bench:
         if self.model is None:
             raise RuntimeError("this work was spread without a model")
         return self.model
+
+    @property
+    def surroundings(self) -> Context:
+        """The context. RuntimeError if the work has none."""
+        if self.context is None:
+            raise RuntimeError("this work was spread outside of an operation")
+        return self.context
 
 
 class Spread(Protocol):
@@ -69,8 +79,9 @@ class Here:
 
     hands = 1
 
-    def __init__(self, model: LoadedModel | None = None, memory: Memory | None = None) -> None:
-        self._model, self._memory = model, memory or Memory()
+    def __init__(self, model: LoadedModel | None = None, context: Context | None = None) -> None:
+        self._model, self._context = model, context
+        self._memory = Memory() if context is None else context.memory
 
     def __call__(
         self,
@@ -89,7 +100,7 @@ class Here:
                 whole = None if share is None else (number + share) / len(shards)
                 progress(whole, text, **facts)
 
-            yield function(Bench(self._model, self._memory, told, check), common, shard)
+            yield function(Bench(self._model, self._memory, told, check, self._context), common, shard)
 
 
 here = Here()

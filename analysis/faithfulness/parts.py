@@ -6,6 +6,7 @@ hold the same problems. The asks of a few items are read at once, since what the
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.engine.spread import Bench
 from analysis.errors import UserError
 from analysis.faithfulness import bottleneck, organisms, sources
 from analysis.faithfulness.ask import Reader, Reply, ask_of
@@ -21,7 +23,8 @@ from analysis.faithfulness.item import Check, Item
 from analysis.faithfulness.masked import ChainBlind, QuestionBlind
 from analysis.faithfulness.measures import BASELINES, CONTINUED, MEASURES, OF_ROWS, Measure, asked, score_all, wanted
 from analysis.faithfulness.neutral import NeutralReader
-from analysis.faithfulness.reader import ModelReader
+from analysis.faithfulness.reader import ModelReader, reader_of_model
+from analysis.models.spec import ModelSpec
 from analysis.progress import Progress, silent
 
 ALL: tuple[Measure, ...] = (*MEASURES, *BASELINES)
@@ -82,6 +85,14 @@ class StudySettings:
             raise UserError(f"Choose among the tiers {', '.join(TIERS)}.", "tiers")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """One part of a study: a tier under a demonstration seed."""
+
+    tier: str
+    seed: int
+
+
 @dataclass
 class Part:
     """A tier under one demonstration seed: items, scores (3 forms, measures, items) with nan, and how it was made."""
@@ -122,6 +133,12 @@ def make_part(reader: ModelReader, tier: str, seed: int, settings: StudySettings
         tier, seed, items, result.chains, found.made, found.failed, result.notes, result.asked,
         result.distinct, spent.passes, spent.tokens, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def part_of_study(bench: Bench, settings: StudySettings, wanted: Wanted) -> Part:
+    """:func:`make_part`, as a shard of a study."""
+    reader = reader_of_model(bench.loaded, bench.check)
+    return make_part(reader, wanted.tier, wanted.seed, settings, bench.progress)
 
 
 def reader_of(item: Item, reader: Reader) -> Reader:
@@ -192,7 +209,7 @@ class Scores:
     """Scores of items: ``chains`` (3 forms, measures, items), ``steps`` (3 forms, measures, labelled steps), with nan.
 
     ``where``: item, step and label of each labelled step. ``notes``: one per measure that had one. ``asked`` counts all
-    asks, ``distinct`` those that differ within an item.
+    asks, ``distinct`` those that differ within an item; ``passes`` and ``tokens`` are what the model was asked for.
     """
 
     chains: np.ndarray
@@ -201,6 +218,57 @@ class Scores:
     notes: dict[str, str]
     asked: int = 0
     distinct: int = 0
+    passes: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scores], items: Sequence[int]) -> Scores:
+        """The scores of all items from those of some each; ``items``: how many each part has."""
+        notes: dict[str, str] = {}
+        where: list[tuple[int, int, bool]] = []
+        for part, first in zip(parts, itertools.accumulate(items, initial=0), strict=False):
+            notes = {**part.notes, **notes}
+            where += [(first + at, step, label) for at, step, label in part.where]
+        chains, steps = (np.concatenate([getattr(p, name) for p in parts], 2) for name in ("chains", "steps"))
+        counts = (sum(getattr(p, name) for p in parts) for name in ("asked", "distinct", "passes", "tokens"))
+        return cls(chains, steps, where, notes, *counts)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How items are scored: whether by the published forms that let the model write on, and by the baselines of rows
+    from outside, too; by which second model (None: none); and what is said meanwhile."""
+
+    continued: bool
+    rows: bool
+    simulator: ModelSpec | None
+    what: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """Some items of a study."""
+
+    items: tuple[Item, ...]
+
+
+def scores_of_items(bench: Bench, scoring: Scoring, some: Items) -> Scores:
+    """:func:`scored`, as a shard of a study. Raises UserError where the second model cannot be loaded."""
+    second = None if scoring.simulator is None else bench.surroundings.model(scoring.simulator)
+    return scored(
+        reader_of_model(bench.loaded, bench.check),
+        some.items,
+        bench.progress,
+        scoring.what,
+        None if second is None else reader_of_model(second, bench.check),
+        measures=chosen(scoring.continued, scoring.rows),
+    )
+
+
+def in_shards(items: tuple[Item, ...], hands: int) -> list[Items]:
+    """Items in about as many shards as there are hands, each of whole groups but the last; one shard for one hand."""
+    size = GROUP * max(1, -(-len(items) // (GROUP * hands)))
+    return [Items(items[first : first + size]) for first in range(0, len(items), size)]
 
 
 def scored(
@@ -218,6 +286,7 @@ def scored(
     places = {(at, k): n for n, (at, k, _) in enumerate(where)}
     steps = np.full((len(FORMS), len(measures), len(where)), np.nan)
     found = Scores(chains, steps, where, {})
+    before = reader.count.copy()
     neutral = NeutralReader(reader, items)
     for start in range(0, len(items), GROUP):
         group = items[start : start + GROUP]
@@ -237,6 +306,8 @@ def scored(
                         steps[:, row, places[at, k]] = [np.nan if v is None else v for v in graded]
                 if score.note:
                     found.notes.setdefault(name, score.note)
+    spent = reader.count - before
+    found.passes, found.tokens = spent.passes, spent.tokens
     return found
 
 

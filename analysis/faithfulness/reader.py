@@ -22,6 +22,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.progress import Check, no_check
 
 KEPT = 20_000
+_READER = "faithfulness reader"
 _NO_HIDING = (
     "This model carries a state from token to token, so a step cannot be hidden from what comes after it, and this "
     "measure is not defined for it."
@@ -169,3 +170,11 @@ def packing_works(loaded: LoadedModel) -> bool:
     b = np.array([r.logits - r.total for line in theirs for r in line])
     coarse = 1.0 if loaded.facts.dtype == "float32" else 40.0
     return bool(np.abs(a - b).max() <= coarse * TOLERANCE * max(1.0, float(b.std())))
+
+
+def reader_of_model(loaded: LoadedModel, check: Check = no_check) -> ModelReader:
+    """A reader for one task, with the replies that readers of this model remember; they go when the model goes."""
+    reader: ModelReader | None = loaded.extras.get(_READER)
+    if reader is None:
+        reader = loaded.extras[_READER] = ModelReader(loaded)
+    return reader.under(check)

@@ -7,7 +7,7 @@ lean to one side.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from analysis.errors import UserError
 from analysis.faithfulness.ask import ContinuedAsk, Reader
 from analysis.faithfulness.item import Item
 from analysis.faithfulness.measures import BASELINES, CONTINUED, OF_ROWS, Measure, Score, wanted
-from analysis.faithfulness.parts import ALL, FORMS, Part, StudySettings, parts_of, scored
+from analysis.faithfulness.parts import ALL, FORMS, Part, Scores, StudySettings, parts_of, scored
 from analysis.faithfulness.passes import Count
 from analysis.faithfulness.reader import ModelReader
 from analysis.faithfulness.scoring import auroc
@@ -187,13 +187,15 @@ def score_items(
     simulator: Reader | None,
     progress: Progress = silent,
     measures: tuple[Measure, ...] = ALL,
+    score: Callable[[tuple[Item, ...]], Scores] | None = None,
 ) -> Study:
-    """A study of given items, such as a model's own chains: scored by ``measures``, not certified.
+    """A study of given items, such as a model's own chains: scored by ``measures``, not certified; by ``score`` where
+    that is done elsewhere.
 
     Items that this model cannot read (too long, a step that is no token of its own) are left out; the manifest's
     ``refused`` has their ids, each with the reason. UserError if none is left.
     """
-    began, before = time.perf_counter(), reader.count.copy()
+    began = time.perf_counter()
     faults = {item.id: _fault(reader, item, measures) for item in items}
     refused = [[name, fault] for name, fault in faults.items() if fault]
     items = tuple(item for item in items if not faults[item.id])
@@ -201,10 +203,12 @@ def score_items(
         raise UserError(
             f"This model can read none of these chains. {refused[0][1]}" if refused else "No chains.", "text"
         )
-    found = scored(reader, items, progress, "Scoring", simulator, measures=measures)
-    spent = reader.count - before
+    if score is not None:
+        found = score(items)
+    else:
+        found = scored(reader, items, progress, "Scoring", simulator, measures=measures)
     cost = {
-        "asked": found.asked, "distinct": found.distinct, "passes": spent.passes, "tokens": spent.tokens,
+        "asked": found.asked, "distinct": found.distinct, "passes": found.passes, "tokens": found.tokens,
         "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
     known = {"tiers": {}, "measures": measure_rows(found.notes, measures), "cost": cost, "steps": found.where}

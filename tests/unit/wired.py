@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from analysis.answer import from_wire, to_wire
 from analysis.engine import protocol
-from analysis.engine.memory import Memory
+from analysis.engine.context import Context
 from analysis.engine.spread import Bench, Here
 from analysis.progress import Check, Progress, no_check, silent
 
@@ -21,12 +21,12 @@ P = TypeVar("P")
 
 
 class Wired(Here):
-    """As :class:`Here`, with ``hands`` memories that take the shards in turn."""
+    """As :class:`Here`, with ``hands`` nodes that take the shards in turn, each with a memory or context."""
 
-    def __init__(self, model: Any = None, hands: int = 3) -> None:
+    def __init__(self, model: Any = None, hands: int = 3, contexts: Sequence[Context] = ()) -> None:
         super().__init__(model)
-        self.hands = hands
-        self._nodes = [Here(model, Memory()) for _ in range(hands)]
+        self.hands = len(contexts) or hands
+        self._nodes = [Here(model, context) for context in contexts or [None] * hands]
 
     def __call__(
         self,

@@ -98,18 +98,16 @@ class FaithStudy(OfStudy[NewStudy]):
 
     def run(self, context: Context) -> Result:
         from analysis.faithfulness.forgetting import with_fur
-        from analysis.faithfulness.parts import make_part, parts_of
+        from analysis.faithfulness.parts import Wanted, part_of_study, parts_of
         from analysis.faithfulness.study import joined
 
         loaded = context.model(self.model)
         settings = self.settings()
-        reader = reader_for(context, loaded)
-        wanted = parts_of(settings)
         span = 0.7 if self.fur else 1.0
-        parts = []
-        for k, (tier, seed) in enumerate(wanted):
-            of_part = portion(context.progress, span * k / len(wanted), span * (k + 1) / len(wanted))
-            parts.append(make_part(reader, tier, seed, settings, of_part))
+        wanted = [Wanted(tier, seed) for tier, seed in parts_of(settings)]
+        told = portion(context.progress, 0.0, span)
+        spread = context.spread(loaded)
+        parts = list(spread(part_of_study, settings, wanted, progress=told, check=context.check))
         if not any(part.items for part in parts):
             raise UserError(
                 f"Nothing could be certified in tier {', '.join(self.tiers)}: this model does not follow the examples, "
@@ -271,20 +269,29 @@ def scored(
     """A study of given items, measured one by one; ``simulator``: a second model's name, or "" for none; ``continued``:
     by the published forms that let the model write on, too; ``rows``: by the baselines of rows from outside, too;
     ``start`` and ``end``: the part of the progress that it is."""
-    from analysis.faithfulness.parts import chosen
+    from analysis.faithfulness.parts import Scores, Scoring, chosen, in_shards, scores_of_items
     from analysis.faithfulness.study import score_items
 
-    reader = reader_for(context, loaded)
     second, words = None, "Simulatability needs a second model; none was given."
     if simulator.strip():
+        second = ModelSpec(simulator.strip())
         try:
-            other = context.model(ModelSpec(simulator.strip()))
+            words = f"The simulator is {context.model(second).facts.label}."
         except UserError as error:
             raise UserError(error.message, "simulator") from error
-        second, words = reader_for(context, other), f"The simulator is {other.facts.label}."
+    spread = context.spread(loaded)
+
+    def score(readable: tuple[Item, ...]) -> Scores:
+        shards = in_shards(readable, spread.hands)
+        told = portion(context.progress, start, end)
+        scoring = Scoring(continued, rows, second, "Scoring")
+        parts = list(spread(scores_of_items, scoring, shards, progress=told, check=context.check))
+        return Scores.joined(parts, [len(shard.items) for shard in shards])
 
     manifest = _manifest(loaded, title, command) | {"simulator": words}
-    return score_items(reader, items, manifest, second, portion(context.progress, start, end), chosen(continued, rows))
+    return score_items(
+        reader_for(context, loaded), items, manifest, None, measures=chosen(continued, rows), score=score
+    )
 
 
 def keep(study: Any, loaded: LoadedModel, name: str) -> tuple[str, ...]:

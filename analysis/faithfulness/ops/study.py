@@ -34,8 +34,6 @@ TIERS = ("0", "1", "2", "Z", "G1", "own", "file")
 IMPORTANCE = "Adding Mistakes"
 """The measure whose score stands for importance on the map of importance and truth."""
 
-READER = "faithfulness reader"
-
 
 @dataclass(frozen=True)
 class OnStudy(Operation[A]):
@@ -65,13 +63,9 @@ class OnStudy(Operation[A]):
 
 def reader_for(context: Context, loaded: LoadedModel) -> ModelReader:
     """A reader for one task, with the replies that readers of this model remember; they go when the model goes."""
-    from analysis.faithfulness.reader import ModelReader
+    from analysis.faithfulness.reader import reader_of_model
 
-    reader = loaded.extras.get(READER)
-    if reader is None:
-        reader = loaded.extras[READER] = ModelReader(loaded)
-    task_reader: ModelReader = reader.under(context.check)
-    return task_reader
+    return reader_of_model(loaded, context.check)
 
 
 def unlabelled(items: tuple[Item, ...]) -> bool:
