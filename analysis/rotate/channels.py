@@ -8,6 +8,7 @@ only its kurtosis, which random vectors reach as well, but how strongly the neur
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,12 @@ MASKED = 0.01
 ONE_SIDED = 10.0
 """Skewness beyond which only the heavier tail is masked."""
 BATCH = 32
+Batches = Callable[
+    ["VocabularyChannels", Tensor, Tensor, Sequence[range], Progress],
+    Iterable[dict[str, Any]],
+]
+"""Goes through the batches of a search elsewhere: the search, vectors (N, d), token weights (V,), and the rows of each
+batch; gives what :meth:`VocabularyChannels.batch` gives of each, in their order."""
 
 
 class VocabularyChannels(BaseEstimator):
@@ -85,25 +92,28 @@ class VocabularyChannels(BaseEstimator):
         token_weights: Tensor | None = None,
         *,
         progress: Progress = silent,
+        batches: Batches | None = None,
     ) -> VocabularyChannels:
         """Find the channels of vectors X (N, d) under the projection U (V, d), one row per token.
 
         ``token_weights`` (V,) before the first round: 0 leaves a token out. ``progress`` is told the ``channel``, the
         ``step``, and the ``figures`` (loss, kurtosis, cosine) of the first neuron of the batch; it may raise to cancel.
+        ``batches``: how to go through the batches, where that is not done here; then no ``figures`` and no ``traces_``.
         Raises UserError for vectors that are no numbers, of another width than the projection's, or bad settings.
         """
         U = torch.as_tensor(U)
         W = torch.as_tensor(X).to(U)
         self._check(W, U)
         weights = torch.ones(len(U)).to(U) if token_weights is None else token_weights.to(U)
-        parts = []
-        for first in range(0, len(W), BATCH):
-            rows = range(first, min(first + BATCH, len(W)))
-            parts.append(self._batch(W[first : rows.stop], U, weights, rows, len(W), progress))
+        rows = [range(first, min(first + BATCH, len(W))) for first in range(0, len(W), BATCH)]
+        if batches is not None:
+            parts = list(batches(self, W, weights, rows, progress))
+        else:
+            parts = [self.batch(W[r.start : r.stop], U, weights, r, len(W), progress) for r in rows]
         for name in parts[0]:
             if name != "traces_":
                 setattr(self, name, torch.cat([p[name] for p in parts]))
-        self.traces_ = parts[0]["traces_"] if len(parts) == 1 else []
+        self.traces_ = parts[0].get("traces_", []) if len(parts) == 1 else []
         self.n_features_in_ = W.shape[1]
         return self
 
@@ -121,9 +131,9 @@ class VocabularyChannels(BaseEstimator):
                 "The weight of kurtosis must not be negative, and that of the cosine must be positive.", "weights"
             )
 
-    def _batch(
-        self, W: Tensor, U: Tensor, start: Tensor, rows: range, total: int, progress: Progress
-    ) -> dict[str, Any]:
+    def batch(self, W: Tensor, U: Tensor, start: Tensor, rows: range, total: int, progress: Progress) -> dict[str, Any]:
+        """The attributes of :meth:`fit` for a batch W (n, d) of vectors, which are the ``rows`` of ``total``; ``start``
+        (V,) are the token weights before the first round."""
         own = z_scores(W @ U.T)
         weights = start
         found: list[dict[str, Tensor]] = []

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.engine.spread import Here, Spread
 from analysis.progress import Progress, portion, silent
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.moments import projected_moments
 from analysis.rotate.null import ChannelNull, measure_null
 from analysis.rotate.outliers import token_weights
+from analysis.rotate.shards import Block, Nothing, batches_over, moments_of_block
 from analysis.rotate.vectors import NeuronVectors
 from analysis.rotate.width import FULL, Width
 
@@ -27,8 +29,11 @@ def measure(
     *,
     seed: int = 0,
     progress: Progress = silent,
+    spread: Spread | None = None,
 ) -> NeuronLibrary:
-    """Token weights and null for each projection that the model uses, and the layer map; shares of time are guesses."""
+    """Token weights and null for each projection that the model uses, and the layer map; shares of time are guesses.
+    ``spread`` computes the shards; None: this process."""
+    spread = spread or Here(vectors.loaded)
     facts = vectors.loaded.facts
     embedding_layers = [layer for layer in vectors.layers if vectors.uses_embedding(layer)]
     names = (["embedding"] if embedding_layers else []) + ["unembedding"]
@@ -47,6 +52,7 @@ def measure(
             starts=width.starts,
             seed=seed,
             progress=portion(told, 0.0, 0.4),
+            batches=batches_over(spread, layer),
         )
         drawing = portion(told, 0.4, 1.0, "random vectors: ")
         null = measure_null(
@@ -57,6 +63,7 @@ def measure(
             starts=width.starts,
             seed=seed,
             progress=drawing,
+            batches=batches_over(spread, layer),
         )
         drawn = torch.randn(width.band, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
@@ -66,7 +73,7 @@ def measure(
         arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
         zero, low = weights.counts
         projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
-    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0), width.neurons, seed)
+    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0), width.neurons, seed, spread)
     return NeuronLibrary(
         {
             "fingerprint": facts.fingerprint,
@@ -94,24 +101,31 @@ def special_tokens(vectors: NeuronVectors) -> list[int]:
 
 
 def layer_map(
-    vectors: NeuronVectors, progress: Progress, sample: int | None = None, seed: int = 0
+    vectors: NeuronVectors,
+    progress: Progress,
+    sample: int | None = None,
+    seed: int = 0,
+    spread: Spread | None = None,
 ) -> dict[str, np.ndarray]:
     """``kurtosis`` and ``skewness`` (L, K, N) float16 of every neuron, or of a random ``sample`` of each block and
     kind; NaN where nothing was measured or a block has fewer neurons."""
     shape = (len(vectors.layers), len(vectors.kinds), vectors.neurons)
     kurtosis, skewness = np.full(shape, np.nan, np.float16), np.full(shape, np.nan, np.float16)
     generator = np.random.default_rng(seed)
-    for i, layer in enumerate(vectors.layers):
-        U = vectors.projection(layer)
-        for j, kind in enumerate(vectors.kinds):
-            progress((i + j / shape[1]) / shape[0], f"kurtosis of block {layer}")
-            found = vectors.vectors(layer, kind)
-            rows = np.arange(len(found))
-            if sample is not None and sample < len(rows):
-                rows = np.sort(generator.choice(rows, sample, replace=False))
-            kurt, skew = projected_moments(found[torch.from_numpy(rows)], U)
-            kurtosis[i, j, rows] = kurt.clamp(-6e4, 6e4).numpy()
-            skewness[i, j, rows] = skew.numpy()
+
+    def drawn(layer: int, kind: str) -> np.ndarray:
+        rows = np.arange(len(vectors.vectors(layer, kind)))
+        if sample is not None and sample < len(rows):
+            rows = np.sort(generator.choice(rows, sample, replace=False))
+        return rows
+
+    blocks = [Block(layer, {kind: drawn(layer, kind) for kind in vectors.kinds}) for layer in vectors.layers]
+    spread = spread or Here(vectors.loaded)
+    parts = spread(moments_of_block, Nothing(), blocks, progress=progress, check=lambda: progress(None))
+    for i, (block, part) in enumerate(zip(blocks, parts, strict=True)):
+        for j, (kind, rows) in enumerate(block.rows.items()):
+            kurtosis[i, j, rows] = part.kurtosis[kind].clip(-6e4, 6e4)
+            skewness[i, j, rows] = part.skewness[kind]
     return {"kurtosis": kurtosis, "skewness": skewness}
 
 

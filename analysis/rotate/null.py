@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.progress import Progress, silent
 from analysis.rotate.attractors import Attractor, attractors
-from analysis.rotate.channels import VocabularyChannels
+from analysis.rotate.channels import Batches, VocabularyChannels
 from analysis.rotate.width import FULL
 
 FIGURES = ("own_z", "cosine", "loss", "kurtosis")
@@ -98,12 +98,13 @@ def measure_null(
     starts: int = 2,
     compatible: bool = False,
     progress: Progress = silent,
+    batches: Batches | None = None,
 ) -> ChannelNull:
     """Channels of random vectors under a projection (V, d), found as those of neurons are.
 
     Vectors are Gaussian, all directions alike; with ``like`` (M, d), Gaussian with the second moments of those rows.
     ``optimiser``, ``starts`` and ``compatible`` as of :class:`~analysis.rotate.channels.VocabularyChannels`: channels
-    that were picked in another way are no null for these.
+    that were picked in another way are no null for these; so is ``batches``.
     """
     generator = torch.Generator().manual_seed(seed + 7_919)
     width = projection.shape[1]
@@ -121,6 +122,6 @@ def measure_null(
         starts=starts,
         compatible=compatible,
         random_state=seed,
-    ).fit(drawn.to(projection), projection, token_weights, progress=progress)
+    ).fit(drawn.to(projection), projection, token_weights, progress=progress, batches=batches)
     own_z, cosine, loss, kurt = (getattr(found, f"{name}_").cpu() for name in FIGURES)
     return ChannelNull(own_z, cosine, loss, kurt, found.top_.cpu())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from analysis.progress import Progress, portion, silent
 from analysis.rotate.attractors import attractors
-from analysis.rotate.channels import VocabularyChannels
+from analysis.rotate.channels import Batches, VocabularyChannels
 from analysis.rotate.objective import z_scores
 
 LONG = 1e-4
@@ -51,12 +51,13 @@ def token_weights(
     mask_z: float = 4.0,
     seed: int = 0,
     progress: Progress = silent,
+    batches: Batches | None = None,
 ) -> TokenWeights:
     """Weights for a projection (V, d) and the ids of special tokens, which get weight 0.
 
     At most ``passes`` times, ``vectors`` new random vectors are given ``rounds`` channels each, the best of ``starts``.
     Of every group of channels to which at least 5 % of the vectors come, the tokens beyond ``mask_z`` on the group's
-    tail get weight 0.
+    tail get weight 0. ``batches`` as of :meth:`~analysis.rotate.channels.VocabularyChannels.fit`.
     """
     norms = projection.norm(dim=1)
     weights = torch.ones_like(norms)
@@ -68,7 +69,7 @@ def token_weights(
         drawn = torch.randn(vectors, projection.shape[1], generator=generator).to(projection)
 
         found = VocabularyChannels(rounds, mask_z=mask_z, starts=starts, random_state=seed + number).fit(
-            drawn, projection, weights, progress=_of_pass(progress, number, passes)
+            drawn, projection, weights, progress=_of_pass(progress, number, passes), batches=batches
         )
         groups = [g for g in attractors(found.top_.cpu(), RECURRING)]
         if not groups:

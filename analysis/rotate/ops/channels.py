@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from analysis.models.loaded_model import LoadedModel
     from analysis.rotate.attractors import Attractor
     from analysis.rotate.library import NeuronLibrary
     from analysis.rotate.null import ChannelNull
@@ -134,7 +135,7 @@ class FindChannels(OfChannels[NeuronChannels]):
         w, U = self.weight(vectors)
         began = time.perf_counter()
         channels, trace, source = channels_of(self, context, vectors, library)
-        null, groups = self._null(context, library, U)
+        null, groups = self._null(context, library, U, vectors.loaded)
         import torch
 
         z = z_scores(torch.cat([w[None], channels["channels"].to(w)]) @ U.T)
@@ -161,12 +162,15 @@ class FindChannels(OfChannels[NeuronChannels]):
             left_out=hidden,
         )
 
-    def _null(self, context: Context, library: NeuronLibrary, U: Tensor) -> tuple[ChannelNull, list[Attractor]]:
+    def _null(
+        self, context: Context, library: NeuronLibrary, U: Tensor, loaded: LoadedModel
+    ) -> tuple[ChannelNull, list[Attractor]]:
         """The kept null; or, for another search than its own, one measured by that search, smaller and remembered."""
         name = library.projection_of(self.layer)
         if self.usual:
             return library.null(name), library.attractors(name)
         from analysis.rotate.null import measure_null
+        from analysis.rotate.shards import batches_over
 
         rounds = min(self.channels, 3)
         manner = self.manner()
@@ -179,6 +183,7 @@ class FindChannels(OfChannels[NeuronChannels]):
                 vectors=OFFICIAL_NULL if self.official else SMALL_NULL,
                 rounds=rounds,
                 progress=portion(context.progress, 0.3, 1.0, "random vectors under these settings: "),
+                batches=batches_over(context.spread(loaded), self.layer),
                 **manner,
             )
             context.memory.put(key, null, 8 * null.top.numel())

@@ -257,7 +257,9 @@ class MeasureNull(OnNeurons[Measurement]):
         if library is None or library.narrow or self.width == FULL.name:
             full = replace(FULL, vectors=self.vectors, rounds=self.rounds)
             width = full if self.width == FULL.name else WIDTHS[self.width]
-            library = measure(vectors, width, seed=self.seed, progress=context.progress)
+            library = measure(
+                vectors, width, seed=self.seed, progress=context.progress, spread=context.spread(vectors.loaded)
+            )
             library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
             path = library.save()
         else:
