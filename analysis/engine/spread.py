@@ -16,12 +16,17 @@ from analysis.engine.memory import Memory
 from analysis.progress import Check, Progress, no_check, silent
 
 if TYPE_CHECKING:
-    from analysis.engine.context import Context
     from analysis.models.loaded_model import LoadedModel
 
 C = TypeVar("C")
 S = TypeVar("S")
 P = TypeVar("P")
+
+
+class Surroundings(Protocol):
+    """What a context is to a bench."""
+
+    memory: Memory
 
 
 @dataclass
@@ -34,7 +39,7 @@ class Bench:
     memory: Memory = field(default_factory=Memory)
     progress: Progress = silent
     check: Check = no_check
-    context: Context | None = None
+    context: Surroundings | None = None
 
     @property
     def loaded(self) -> LoadedModel:
@@ -44,8 +49,9 @@ class Bench:
         return self.model
 
     @property
-    def surroundings(self) -> Context:
-        """The context. RuntimeError if the work has none."""
+    def surroundings(self) -> Any:
+        """The :class:`~analysis.engine.context.Context`, which builds on this module. RuntimeError if the work has
+        none."""
         if self.context is None:
             raise RuntimeError("this work was spread outside of an operation")
         return self.context
@@ -79,7 +85,7 @@ class Here:
 
     hands = 1
 
-    def __init__(self, model: LoadedModel | None = None, context: Context | None = None) -> None:
+    def __init__(self, model: LoadedModel | None = None, context: Surroundings | None = None) -> None:
         self._model, self._context = model, context
         self._memory = Memory() if context is None else context.memory
 
