@@ -22,6 +22,7 @@ from analysis.activations.recipe import WINDOW
 from analysis.bridge.moved import ExplainMove
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
+from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
@@ -67,6 +68,7 @@ from tests.service.kept_files import check_served_only_with_its_files
 from tests.unit.mfa.truth import covariances, dense_joint
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model
+from tests.unit.wired import Wired
 
 TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
 K, R, LAYER = 5, 2, 1
@@ -572,6 +574,13 @@ def test_a_cell_of_a_sweep_is_the_next_token_at_its_settings_and_cancelled_cells
     again = len(measured) - before
     bench.perform(alone)
     assert len(measured) - before - again > again  # what the cancelled one had measured was not measured again
+    residents = bench.context.residents
+    wired = Wired(residents.get(SPEC), contexts=[Context(residents, memory=Memory()) for _ in range(2)])
+    monkeypatch.setattr(bench.context, "spread", lambda model: wired)
+    monkeypatch.setattr(bench.context, "memory", Memory())
+    nodes = SteerSweep.answer_from(asked.result(bench.context))
+    np.testing.assert_array_equal(nodes.gain, found.gain)
+    np.testing.assert_array_equal(nodes.null_high, found.null_high)
     for r, c in np.argwhere(reached)[:3]:
         row, column, strength = found.rows[r], found.columns[c], float(found.strength[r, c])
         if over == "blocks":

@@ -18,21 +18,26 @@ from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind
+from analysis.engine.spread import Bench
 from analysis.errors import UserError
 from analysis.fields import Choice, Real, Text, Whole
 from analysis.mfa.answers.sweep import Sweep
 from analysis.mfa.ops.samples import subject_of
 from analysis.mfa.ops.steer import Seed, UnderSteering
 from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.progress import Check
 from analysis.steering.shares import words_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from analysis.mfa.library import RegionSet
+    from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention, PromptCache
 
 Over = Literal["blocks", "factors"]
+Subject = tuple["RegionSet", "PromptCache", "Tensor"]
+"""The fit, the prompt that was read, and ids (W,) of the words whose gain is read."""
 Made = Callable[[float], list["Intervention"]]
 Cell = tuple[float, float, float, float]
 """Strength, gain, mean and largest gain of the null; NaN where the KL is not reached."""
@@ -83,27 +88,26 @@ class SteerSweep(UnderSteering[Sweep]):
         return f"Sweep over {self.over}, region {self.region}, level {self.level + 1} of {LEVELS}"
 
     def run(self, context: Context) -> Sweep:
-        from analysis.mfa.evaluate import word_ids
         from analysis.models.prompts import token_labels
-        from analysis.steering import PromptCache
 
-        loaded, fit, prompt = self.prepared(context)
+        loaded, fit, _ = self.prepared(context)
         fit.check_region(self.region)
         if self.over == "factors" and max(self.first, self.second) >= fit.parameters.factors:
             raise UserError(f"This fit has {fit.parameters.factors} local factors in a region, from 0 on.", "first")
         if self.over == "blocks" and fit.site.kind != "residual":
             raise UserError("The direction of a fit of an MLP has no meaning at another block. Sweep factors.", "over")
-        alone = SteeringSettings(self.steer.fit, (RegionSetting(self.region, 1.0),), "add", self.steer.where)
-        subject = subject_of(loaded, fit, alone)
-        words = words_in(self.words) or subject.words
-        ids = word_ids(loaded.tokenizer, words)
-        if not len(ids):
-            raise UserError("None of these words is a single token of this model. Type others.", "words")
-        cache = PromptCache(loaded, prompt.ids)
+        ids, named = self._targets(loaded, fit)
         rows, columns = self.grid(loaded.facts.layers, fit.site.layer)
         cells: dict[tuple[int, int], Cell] = {}
         order = [(r, c) for r in range(len(rows)) for c in range(len(columns))]
-        measure = self._measure(context, fit, cache, ids)
+        # A finer level, or another try, begins with what was measured.
+        mine = {**self.to_params(), "level": 0, "model": context.residents.identity(self.model)}
+        name = hash_of(["sweep", mine, self.reads(context)])
+        keys = {(r, c): f"{name} {rows[r]:g} {columns[c]:g}" for r, c in order}
+        known = {place: context.memory.get(key) for place, key in keys.items()}
+        lacking = [Place(rows[r], columns[c]) for r, c in order if known[r, c] is None]
+        asked = Asked(self.to_params())
+        measured = context.spread(loaded)(cell_of_sweep, asked, lacking, check=context.check)
 
         def answer() -> Sweep:
             table = np.full((4, len(rows), len(columns)), np.nan, np.float32)
@@ -113,11 +117,15 @@ class SteerSweep(UnderSteering[Sweep]):
                 self.over, self.region, fit.label(self.region), fit.site.layer, self.level, self._mode, self.target,
                 (self.first, self.second), rows, columns, table[0], table[1], table[2], table[3],
                 tuple(token_labels(loaded.tokenizer, ids.tolist())),
-                "typed" if words_in(self.words) else subject.name, DRAWS,
+                named, DRAWS,
             )  # fmt: skip
 
         for n, (r, c) in enumerate(order):
-            cells[r, c] = measure(rows[r], columns[c])
+            cell = known[r, c]
+            if cell is None:
+                cell = tuple(float(v) for v in next(measured).figures)
+                context.memory.put(keys[r, c], cell, 200)
+            cells[r, c] = cell
             done = answer()
             context.progress((n + 1) / len(order), f"level {self.level + 1} of {LEVELS}", sweep=plain(done))
         return answer()
@@ -134,44 +142,54 @@ class SteerSweep(UnderSteering[Sweep]):
         values = tuple(float(v) for v in np.linspace(-END, END, FACTORS[self.level]))
         return values, values
 
-    def _measure(
-        self, context: Context, fit: RegionSet, cache: PromptCache, ids: Tensor
-    ) -> Callable[[float, float], Cell]:
-        """Measures one cell; remembered, so that a finer level or another try begins with what was measured."""
+    def _targets(self, loaded: LoadedModel, fit: RegionSet) -> tuple[Tensor, str]:
+        """Ids (W,) of the words whose gain is read, and what they are called."""
+        from analysis.mfa.evaluate import word_ids
+
+        alone = SteeringSettings(self.steer.fit, (RegionSetting(self.region, 1.0),), "add", self.steer.where)
+        subject = subject_of(loaded, fit, alone)
+        typed = words_in(self.words)
+        ids = word_ids(loaded.tokenizer, typed or subject.words)
+        if not len(ids):
+            raise UserError("None of these words is a single token of this model. Type others.", "words")
+        return ids, "typed" if typed else subject.name
+
+    def subject(self, context: Context) -> Subject:
+        """What every cell is measured on: made once for all of them."""
+        from analysis.steering import PromptCache
+
+        loaded, fit, prompt = self.prepared(context)
+        key = ("sweep", loaded.facts.fingerprint, hash_of([self.to_params(), self.reads(context)]))
+        subject: Subject | None = context.memory.get(key)
+        if subject is None or subject[0] is not fit:
+            subject = fit, PromptCache(loaded, prompt.ids), self._targets(loaded, fit)[0]
+            context.memory.put(key, subject, 4 * len(prompt.ids) * loaded.facts.layers * loaded.facts.hidden)
+        return subject
+
+    def cell(self, subject: Subject, row: float, column: float, check: Check) -> Cell:
+        """One cell: what the region gains at its KL, and what random pushes do at the same."""
         from analysis.mfa.evaluate import gain_at_kl
 
-        mine = {**self.to_params(), "level": 0, "model": context.residents.identity(self.model)}
-        name = hash_of(["sweep", mine, self.reads(context)])
+        fit, cache, ids = subject
 
         def gain(made: Made, target: float, high: float) -> tuple[float, float]:
             def logits(strength: float) -> Tensor:
-                context.check()
+                check()
                 return cache.next_logits(made(strength))
 
             found = gain_at_kl(cache.base_logits, logits, ids, target, high)
             return (found.strength, found.gain) if found.met else (NAN, NAN)
 
-        def measured(row: float, column: float) -> Cell:
-            target = column if self.over == "blocks" else self.target
-            strength, own = gain(self._push(fit, row, column, None), target, 1.0)
-            if np.isnan(strength):
-                return NAN, NAN, NAN, NAN
-            far = FAR if self._mode == "add" else 1.0
-            draws = [gain(self._push(fit, row, column, draw), target, far)[1] for draw in range(DRAWS)]
-            reached = [value for value in draws if not np.isnan(value)]
-            if not reached:
-                return strength, own, NAN, NAN
-            return strength, own, float(np.mean(reached)), max(reached)
-
-        def remembered(row: float, column: float) -> Cell:
-            key = f"{name} {row:g} {column:g}"
-            cell: Cell | None = context.memory.get(key)
-            if cell is None:
-                cell = measured(row, column)
-                context.memory.put(key, cell, 200)
-            return cell
-
-        return remembered
+        target = column if self.over == "blocks" else self.target
+        strength, own = gain(self._push(fit, row, column, None), target, 1.0)
+        if np.isnan(strength):
+            return NAN, NAN, NAN, NAN
+        far = FAR if self._mode == "add" else 1.0
+        draws = [gain(self._push(fit, row, column, draw), target, far)[1] for draw in range(DRAWS)]
+        reached = [value for value in draws if not np.isnan(value)]
+        if not reached:
+            return strength, own, NAN, NAN
+        return strength, own, float(np.mean(reached)), max(reached)
 
     def _push(self, fit: RegionSet, row: float, column: float, draw: int | None) -> Made:
         """The push of a cell by its strength; with a ``draw``, that of the null: for blocks a random region at the
@@ -203,6 +221,34 @@ class SteerSweep(UnderSteering[Sweep]):
         offset = part @ torch.tensor([row, column])
         own = replace(self.steer, layers=(), own=True, vectors=())
         return lambda strength: build(own, fit, [centroid], [offset], [strength])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The settings of a sweep, as they travel."""
+
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell's place: block and KL, or the values of two factors."""
+
+    row: float
+    column: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A :data:`Cell`, (4,) float64."""
+
+    figures: np.ndarray
+
+
+def cell_of_sweep(bench: Bench, asked: Asked, place: Place) -> Figures:
+    """One cell, as a shard of a sweep."""
+    sweep = SteerSweep.from_params(asked.params)
+    return Figures(np.array(sweep.cell(sweep.subject(bench.surroundings), place.row, place.column, bench.check)))
 
 
 def plain(sweep: Sweep) -> dict[str, Any]:
