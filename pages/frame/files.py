@@ -7,6 +7,7 @@ was written there by the worker and is gone once it was fetched.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -121,10 +122,14 @@ def file(token: str) -> Response:
     """A file that waits to be fetched, once."""
     try:
         path = waiting("outgoing", token)
-    except UserError:
+        content = path.open("rb")
+    except (UserError, FileNotFoundError):
         abort(404)
-    name = Path(request.args.get("name", "artefact")).name[:120]
-    response = send_file(path, mimetype="application/octet-stream", as_attachment=True, download_name=name)
+    path.unlink(missing_ok=True)  # what is open can still be read
+    name = "".join(c for c in Path(request.args.get("name", "")).name if c.isprintable())[:120] or "artefact"
+    response = send_file(
+        content, mimetype="application/octet-stream", as_attachment=True, download_name=name, conditional=False
+    )
+    response.content_length = os.fstat(content.fileno()).st_size
     response.headers["Cache-Control"] = "no-store"
-    response.call_on_close(lambda: path.unlink(missing_ok=True))
     return response

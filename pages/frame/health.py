@@ -17,7 +17,7 @@ from analysis.status import WorkerStatus
 from pages.common import client
 
 log = logging.getLogger("attune.web")
-REFUSED = (401, 403, 413, 429)
+REFUSED = (400, 401, 403, 404, 405, 413, 415, 429)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 

@@ -12,12 +12,14 @@ import contextlib
 import ipaddress
 import logging
 import os
+import re
 import secrets
 from collections.abc import Set
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dash import Dash
+from dash.exceptions import DependencyException
 from flask import Response, abort, request
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ MAX_UPLOAD = 48 << 20
 SMALL, MARKS = 1 << 20, 200_000
 """Bytes of a JSON body up to which nothing is looked at, and the lists, objects and entries that a larger one may have:
 a file that is sent along has none."""
+CALLBACK = "/_dash-update-component"
+_ODD = re.compile(r"[\x00-\x1f\x7f\\\ufffd]|//|/\.\.?(/|$)")
+"""What no address of the app has: control characters, backslashes, bytes that are no text, ways up, empty steps."""
 _KEY_LENGTH = 32
 
 
@@ -39,11 +44,20 @@ def harden(app: Dash, hosts: Set[str], *, proxies: Set[str] = frozenset(), addre
     def refuse() -> None:
         if not _known(_name(request.host), names, addresses):
             abort(403)
-        if request.method in ("GET", "HEAD", "OPTIONS"):
-            return
+        if _ODD.search(request.path):
+            abort(404)
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            # A link from elsewhere leads here; a script or a picture of another site is not from here.
+            if site in ("cross-site", "same-site") and request.headers.get("Sec-Fetch-Mode") != "navigate":
+                abort(403)
+            return
         if site not in (None, "same-origin", "none") or not (origin is None or _ours(origin, through)):
             abort(403)
+
+    @app.server.errorhandler(DependencyException)
+    def no_such_script(_error: DependencyException) -> tuple[str, int]:
+        return "", 404
 
     @app.server.after_request
     def headers(response: Response) -> Response:
@@ -76,6 +90,13 @@ def limit_bodies(app: Dash) -> None:
             body = request.get_data(cache=True)
             if sum(body.count(mark) for mark in (b"[", b"{", b",")) > MARKS:
                 abort(413)
+        if request.path == CALLBACK and request.method == "POST":
+            try:
+                asked = request.get_json(force=True, silent=True)  # kept, so that Dash does not parse it again
+            except RecursionError:  # brackets can be nested deeper than the parser goes
+                asked = None
+            if not isinstance(asked, dict):
+                abort(400)
 
 
 def _name(host: str) -> str:

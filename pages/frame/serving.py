@@ -18,6 +18,7 @@ from flask_compress import Compress
 from waitress import create_server
 
 from analysis.portable.pack import MAX_PACK
+from pages.frame.lines import watch
 
 THREADS = 64
 """Answers at once; a text that is being written, and a question that waits for the model, hold one each."""
@@ -96,14 +97,12 @@ def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied:
 
     Raises OSError where the port is taken.
     """
-    return create_server(
+    server = create_server(
         app.server,
         host=host,
         port=port,
         threads=THREADS,
         connection_limit=CONNECTIONS,
-        channel_timeout=IDLE,
-        cleanup_interval=10,
         max_request_body_size=MAX_PACK if local else FROM_AFAR,  # routes have limits of their own, lower but for packs
         channel_request_lookahead=1,  # so that a browser that has gone is noticed while its answer is written
         asyncore_use_poll=True,  # select knows no more than 1,024 files
@@ -113,3 +112,5 @@ def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied:
         trusted_proxy="127.0.0.1" if proxied else None,
         trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"} if proxied else set(),
     )
+    watch(server, IDLE)
+    return server

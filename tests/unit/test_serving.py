@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from dash import Dash, html
 from flask import Response
 
 from app import create_app
+from pages.frame import lines as lines_of
 from pages.frame.security import harden
 from pages.frame.serving import YEAR, asset_address, compress, make_server
 
@@ -138,3 +141,43 @@ def test_signs_of_life_say_what_waits(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "attune_worker_ready 0.0" in told and 'attune_waiting{kind="live"} 0.0' in told
     assert 'attune_requests_total{method="GET",route="/<path:path>",status="200"} 1.0' in told
     assert float(told.split('attune_memory_bytes{process="web"} ')[1].split()[0]) > 1e6
+
+
+def test_who_holds_most_lines_gives_back_those_on_which_nobody_is_answered(app: Dash) -> None:
+    server = make_server(app, "127.0.0.1", 0)
+    server.adj.connection_limit = 60
+    threading.Thread(target=server.run, daemon=True).start()
+    address = ("127.0.0.1", int(server.effective_port))
+    neighbour = http.client.HTTPConnection(*address, timeout=30, source_address=("127.0.2.1", 0))
+    assert get(neighbour, "/data")[0].status == 200
+    kept, held = neighbour.sock, [socket.create_connection(address, 30) for _ in range(100)]
+    for line in held:
+        with contextlib.suppress(OSError):  # closed already
+            line.sendall(b"GET /data HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    assert get(http.client.HTTPConnection(*address, timeout=30), "/data")[0].status == 200
+    assert get(neighbour, "/data")[0].status == 200 and neighbour.sock is kept, "whose line was older, and one of few"
+    assert len(server.active_channels) < 60
+    for line in held:
+        line.close()
+    server.close()
+
+
+def test_the_head_of_a_request_has_a_time_of_its_own(app: Dash, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_of, "HEAD", 0.2)
+    monkeypatch.setattr(lines_of, "EVERY", 0.1)
+    server = make_server(app, "127.0.0.1", 0)
+    threading.Thread(target=server.run, daemon=True).start()
+    with socket.create_connection(("127.0.0.1", int(server.effective_port)), 10) as line:
+        began, ended = time.monotonic(), False
+        line.sendall(b"GET /data HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        while not ended and time.monotonic() - began < 8:
+            try:
+                line.sendall(b"X")  # a byte now and then
+                line.settimeout(0.1)
+                ended = line.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+    server.close()
+    assert ended

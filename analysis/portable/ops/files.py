@@ -43,7 +43,7 @@ _WAIT = 3_600.0
 def waiting(place: str, token: str) -> Path:
     """The file that waits in a folder under a token. Raises UserError("file") for what is no token, or is gone."""
     path = folder(place) / token
-    if not TOKEN.fullmatch(token) or not path.is_file():
+    if not TOKEN.fullmatch(token) or path.is_symlink() or not path.is_file():
         raise UserError("This file is not there any more. Save or choose it again.", FIELD)
     return path
 
