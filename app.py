@@ -7,6 +7,7 @@ calls. The web process never imports torch.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
 import re
@@ -21,6 +22,8 @@ from pathlib import Path
 from dash import Dash, no_update, set_props
 
 from analysis.asker import LOOKING
+from analysis.cluster.link import VARIABLE as CLUSTER
+from analysis.cluster.places import GPUS, LABEL, ClusterPlaces, cluster_places, settings_here
 from analysis.disk import FULL, full_disk
 from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
@@ -102,7 +105,7 @@ def first_scripts() -> list[str]:
 def create_app(settings: Settings | None = None) -> Dash:
     """The Dash app with all pages and callbacks; starts no process."""
     settings = settings or Settings()
-    client = Client()
+    client = Client(places=cluster_places())
     cache = open_cache(folder("callbacks"))
     app = Dash(
         __name__,
@@ -225,12 +228,20 @@ def serve(arguments: list[str]) -> None:
     parser.add_argument(
         "--embed", action="append", default=[], metavar="ORIGIN", type=origin, help="a site that may show shared boards"
     )
+    parser.add_argument("--ray", default="", metavar="ADDRESS", help="workers on a Ray cluster: auto, or host:port")
+    parser.add_argument("--worker-gpus", default="", metavar="N", help="with --ray: GPUs of a worker (default: a node's)")
+    parser.add_argument("--worker-label", default="", metavar="NAME=VALUE", help="with --ray: nodes that get a worker")
     options = parser.parse_args(arguments)
     if options.exposed and not options.proxy:
         sys.exit("--exposed asks nobody for a token. Name the proxy that has a login with --proxy, or leave it out.")
+    named = {CLUSTER: options.ray, GPUS: options.worker_gpus, LABEL: options.worker_label}
+    os.environ |= {name: value for name, value in named.items() if value}
+    if os.environ.get(CLUSTER) and importlib.util.find_spec("ray") is None:
+        sys.exit("A cluster needs Ray, which is not installed: pip install 'attune[cluster]'.")
     try:
         quota()
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
+        supervisor = _minder(options, model)
     except UserError as error:
         sys.exit(error.message)
     os.umask(0o077)  # whatever is written below the data folder is for its user alone
@@ -240,7 +251,6 @@ def serve(arguments: list[str]) -> None:
         options.host, options.port, model, options.threads, tuple(options.name), tuple(options.proxy),
         tuple(options.embed), tokens_for(options.host, unasked=options.exposed),
     )  # fmt: skip
-    supervisor = Supervisor([model], options.threads)
     supervisor.start()
     try:
         app = create_app(settings)
@@ -262,6 +272,17 @@ def serve(arguments: list[str]) -> None:
     finally:
         server.close()
         supervisor.stop()
+
+
+def _minder(options: argparse.Namespace, model: ModelSpec) -> Supervisor | ClusterPlaces:
+    """What starts workers and ends them: of this machine, or of a cluster if one is named. UserError for settings of
+    the cluster that say nothing."""
+    places = cluster_places()
+    if places is None:
+        return Supervisor([model], options.threads)
+    settings_here()
+    places.preload, places.threads = [model], options.threads
+    return places
 
 
 def _end(*_signal: object) -> None:

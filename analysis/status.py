@@ -46,18 +46,21 @@ class JobRecord:
 
 @dataclass
 class JobRow(JobRecord):
-    """A job as it is shown. ``gone``: a file that it made is no longer there."""
+    """A job as it is shown. ``gone``: a file that it made is no longer there; ``host``: where it runs, in a cluster."""
 
     gone: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True)
 class Resident:
-    """A model in memory. ``changed``: its files were saved over, or are gone, since they were read."""
+    """A model in memory. ``changed``: its files were saved over, or are gone, since they were read; ``apart``: a method
+    reads it by itself, and it is not counted among the others."""
 
     spec: ModelSpec
     facts: ModelFacts
     changed: bool
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class Loading:
 class WorkerStatus:
     """``phase``: "ready", what the worker does before, or why there is none; ``pid``: None while there is none;
     ``busy``: what it computes; ``loaded``: newest use last; ``waiting``: live questions, streams and jobs that wait for
-    it; ``gpu_bytes``: memory of GPUs that it has taken."""
+    it; ``gpu_bytes``: memory of GPUs that it has taken; ``resident_bytes``: of this machine that its process has;
+    ``limit``: models that may be in memory at once; ``free_bytes`` of ``total_bytes``: memory that models go to, of
+    GPUs where torch uses some, else of the machine."""
 
     phase: str
     pid: int | None = None
@@ -82,7 +87,46 @@ class WorkerStatus:
     loading: Loading | None = None
     waiting: tuple[int, int, int] = (0, 0, 0)
     gpu_bytes: int = 0
+    resident_bytes: int = 0
+    limit: int = 0
+    free_bytes: int = 0
+    total_bytes: int = 0
 
     def resident(self, spec: ModelSpec) -> Resident | None:
         """The model of that specification, if it is in memory."""
         return next((model for model in self.loaded if model.spec == spec), None)
+
+
+@dataclass(frozen=True)
+class PlaceStatus:
+    """A place of a cluster where a worker runs, or a node that has none: ``name``, the ``host`` that people know, GPUs
+    and cores that Ray counts for it, what its ``worker`` says (None: it says nothing), and a sentence on why there is
+    no worker, or what it waits for ("" if nothing)."""
+
+    name: str
+    host: str
+    gpus: float
+    cpus: float
+    worker: WorkerStatus | None = None
+    text: str = ""
+
+
+def together(parts: list[WorkerStatus]) -> WorkerStatus:
+    """What several workers say, as if they were one: the sum of what they hold and do. The phase is "ready" as soon as
+    one is, else that of the first; a process id is one of theirs."""
+    if len(parts) == 1:
+        return parts[0]
+    first = next((s for s in parts if s.phase == "ready"), parts[0])
+    live, stream, job = (sum(s.waiting[kind] for s in parts) for kind in range(3))
+    return WorkerStatus(
+        first.phase,
+        next((s.pid for s in parts if s.pid is not None), None),
+        "; ".join(s.busy for s in parts if s.busy),
+        tuple(model for s in parts for model in s.loaded),
+        next((s.loading for s in parts if s.loading is not None), None),
+        (live, stream, job),
+        *(sum(getattr(s, name) for s in parts) for name in SUMMED),
+    )
+
+
+SUMMED = ("gpu_bytes", "resident_bytes", "limit", "free_bytes", "total_bytes")

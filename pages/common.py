@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from dash.exceptions import PreventUpdate
 
+from analysis.cluster.places import cluster_places
 from analysis.engine.client import Client, OperationFailed, Reply, Superseded, WorkerGone
 from analysis.engine.operation import Operation
 from analysis.engine.question import Result
@@ -31,7 +32,7 @@ TRIES = 3
 @cache
 def client() -> Client:
     """The client of this web process."""
-    return Client()
+    return Client(places=cluster_places())
 
 
 def refusal(error: UserError, of: type[Operation] | None = None) -> Any:

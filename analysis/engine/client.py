@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from analysis.answer import from_wire
 from analysis.asker import LOOKING, WHO
 from analysis.engine import protocol
-from analysis.engine.jobs import read_book, rows_for
+from analysis.engine.calls import Calls, WorkerGone
 from analysis.engine.keys import hash_of
 from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation, rebuild
+from analysis.engine.places import OneMachine, Place, Places
 from analysis.engine.question import Result
 from analysis.engine.store import ResultStore
-from analysis.engine.supervisor import whereabouts
 from analysis.errors import Cancelled, UserError
 from analysis.home import folder, home
-from analysis.status import JobRow, WorkerStatus
 from analysis.view_ref import QuestionRef
 
 log = logging.getLogger(__name__)
+__all__ = ["Client", "OperationFailed", "Reply", "Superseded", "WorkerGone"]
 ATTEMPTS = 5
 RECENT = 256 << 20
 """Bytes of recent answers that a client keeps, so that figures which share one do not ask twice."""
@@ -50,10 +46,6 @@ class Reply(Generic[A]):
     question: QuestionRef
 
 
-class WorkerGone(Exception):
-    """The worker is not there, or died while it worked on this. The text says which, for the reader."""
-
-
 class Superseded(Exception):
     """A newer request of the same widget has taken the place of this one; there is nothing to show."""
 
@@ -62,12 +54,11 @@ class OperationFailed(Exception):
     """A bug in the worker; the text carries the number under which the log has it."""
 
 
-class Client:
-    """Asks the worker of this data folder. Safe to use from many threads."""
+class Client(Calls):
+    """Asks the worker of this data folder, or those of its ``places``. Safe to use from many threads."""
 
-    def __init__(self, patience: float = 20.0) -> None:
-        self.patience = patience
-        self.home = home()
+    def __init__(self, patience: float = 20.0, places: Places | None = None) -> None:
+        super().__init__(OneMachine(home()) if places is None else places, patience)
         self.store = ResultStore(folder("results"))
         self._recent = Memory(RECENT)
 
@@ -92,7 +83,8 @@ class Client:
         """
         request = self._request(operation, session, widget, link, token)
         for _ in range(ATTEMPTS):
-            answer = self._attempt(request, on_progress)
+            with self._place(operation) as place:
+                answer = self._attempt(place, request, on_progress)
             if answer is not None:
                 result = self._end(*answer)
                 if operation.writes:
@@ -136,24 +128,26 @@ class Client:
         Closing the iterator drops the connection, and so stops the worker at its next safe point. Raises as
         :meth:`ask`.
         """
-        connection, address = self._connect()
-        try:
-            protocol.send(connection, self._request(operation, session, widget, "", token))
-            while True:
-                message, arrays = protocol.receive(connection)
-                if message["type"] == "progress":
-                    if "line" in message["value"]:
-                        yield message["value"]["line"]
-                elif message["type"] not in ("started", "waits"):
-                    result = self._end(message, arrays)
-                    if operation.answer is not None:
-                        self.remember(operation, result)
-                    yield result.data
-                    return
-        except (EOFError, OSError) as error:
-            raise WorkerGone(self._why_gone(address)) from error
-        finally:
-            connection.close()
+        request = self._request(operation, session, widget, "", token)
+        with self._place(operation) as place:
+            connection, address = self._connect(place)
+            try:
+                protocol.send(connection, request)
+                while True:
+                    message, arrays = protocol.receive(connection)
+                    if message["type"] == "progress":
+                        if "line" in message["value"]:
+                            yield message["value"]["line"]
+                    elif message["type"] not in ("started", "waits"):
+                        result = self._end(message, arrays)
+                        if operation.answer is not None:
+                            self.remember(operation, result)
+                        yield result.data
+                        return
+            except (EOFError, OSError) as error:
+                raise WorkerGone(self._why_gone(place, address)) from error
+            finally:
+                connection.close()
 
     @staticmethod
     def _request(operation: Operation, session: str, widget: str, link: str, token: str | None) -> dict[str, Any]:
@@ -169,9 +163,16 @@ class Client:
             "who": WHO.get(),
         }
 
-    def _attempt(self, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None) -> Message | None:
-        """The answer of the worker that is there now, or None if it died before it had begun."""
-        connection, address = self._connect()
+    def _attempt(
+        self, place: Place, request: dict[str, Any], on_progress: Callable[[dict[str, Any]], None] | None
+    ) -> Message | None:
+        """The answer of the worker that is there now, or None if it died, or its place went, before it had begun."""
+        try:
+            connection, address = self._connect(place)
+        except WorkerGone:
+            if place.gone():
+                return None
+            raise
         began = False
         try:
             if not _sent(connection, request):
@@ -182,7 +183,7 @@ class Client:
                 except (EOFError, OSError) as error:
                     if not began:
                         return None
-                    raise WorkerGone(self._why_gone(address)) from error
+                    raise WorkerGone(self._why_gone(place, address)) from error
                 if message["type"] == "waits":
                     if on_progress is not None:
                         on_progress({"waits": True, **message["value"]})
@@ -214,63 +215,6 @@ class Client:
         if message.get("kind") == "user":
             raise UserError(message["text"], message.get("field"))
         raise OperationFailed(message.get("text", "The worker gave no answer."))
-
-    def cancel(self, token: str) -> bool:
-        """Cancel a question by its token, unless one may only look. True if it was still waiting or running."""
-        return not LOOKING.get() and bool(self._control({"type": "cancel", "token": token}).get("found"))
-
-    def end_part(self, token: str, part: str) -> bool:
-        """End one part of a stream, such as one of several texts; the others go on. True if the stream was there."""
-        return bool(self._control({"type": "end part", "token": token, "part": part}).get("found"))
-
-    def jobs(self) -> list[JobRow]:
-        """The recent jobs that the asker may see, newest first; from the book on disk while there is no worker."""
-        try:
-            return [JobRow(**row) for row in self._control({"type": "jobs"}, patience=0.3)["jobs"]]
-        except WorkerGone:
-            return rows_for(read_book(self.home / "jobs.json"), WHO.get())
-
-    def status(self) -> WorkerStatus:
-        """What the worker is doing and which models it holds; only a phase while there is none."""
-        try:
-            return from_wire(WorkerStatus, self._control({"type": "status"}, patience=0.3)["status"], {})
-        except WorkerGone as error:
-            return WorkerStatus(str(error))
-
-    def _control(self, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
-        connection, address = self._connect(patience)
-        try:
-            protocol.send(connection, {**message, "who": WHO.get()})
-            return protocol.receive(connection)[0]
-        except (EOFError, OSError) as error:
-            raise WorkerGone(self._why_gone(address)) from error
-        finally:
-            connection.close()
-
-    def _connect(self, patience: float | None = None) -> tuple[Connection, str]:
-        """A connection, and the address that it goes to: each run of the worker has an address of its own."""
-        deadline = time.monotonic() + (self.patience if patience is None else patience)
-        while True:
-            try:
-                facts = json.loads(whereabouts(self.home).read_text(encoding="utf-8"))
-                return connect(facts["address"], authkey=bytes.fromhex(facts["authkey"])), facts["address"]
-            except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
-                if time.monotonic() > deadline:
-                    raise WorkerGone("The model process is starting; this takes a few seconds.") from error
-                time.sleep(0.05)
-
-    def _why_gone(self, address: str) -> str:
-        """The supervisor's reason for the end of the worker at that address, written just after it has died."""
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
-            try:
-                ended = json.loads(whereabouts(self.home).read_text(encoding="utf-8")).get("ended") or {}
-                if ended.get("address") == address:
-                    return str(ended["reason"])
-            except (OSError, ValueError, KeyError, AttributeError) as error:
-                log.debug("no reason yet: %s", error)
-            time.sleep(0.05)
-        return "The worker process stopped while this job ran. It is being started again."
 
 
 def _sent(connection: Connection, request: dict[str, Any]) -> bool:

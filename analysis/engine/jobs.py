@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.asker import may_see
+from analysis.engine.own import own_folder
 from analysis.home import home
 from analysis.status import JobRecord, JobRow
 
@@ -41,7 +42,7 @@ class JobBook:
     """All recent jobs of a worker; thread-safe."""
 
     def __init__(self, path: Path | None = None, died: str = "") -> None:
-        self.path = path or home() / "jobs.json"
+        self.path = path or own_folder() / "jobs.json"
         self._lock = threading.Lock()
         self._records: dict[str, JobRecord] = {r.id: r for r in read_book(self.path)}
         self._written = 0.0

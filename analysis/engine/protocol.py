@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import json
 import math
-from multiprocessing.connection import Connection
+import os
+import socket
+import time
+from multiprocessing.connection import Client as connect
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
 
 import numpy as np
 
 MAX_FRAME = 1 << 28
+DIALS = 5.0
+"""Seconds that a machine has to take a connection."""
+SILENCE = 24
+"""Seconds after which a machine that does not even acknowledge is taken for lost."""
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES = frozenset(_WHOLE | {"float16", "float32", "float64", "bool"})
 
@@ -62,6 +70,46 @@ def receive(connection: Connection) -> tuple[dict[str, Any], dict[str, np.ndarra
             raise OSError(f"the array {name} does not have the announced size")
         arrays[name] = np.frombuffer(raw, dtype=dtype, count=count).reshape(shape)
     return message, arrays
+
+
+def dial(address: Any, authkey: bytes, deadline: float = math.inf) -> Connection:
+    """A connection to a worker: at a socket's path, or in a cluster at a machine and a port, which has until a time of
+    ``time.monotonic`` to take it, but at least a moment. Raises OSError, EOFError or AuthenticationError."""
+    if isinstance(address, str):
+        return connect(address, authkey=authkey)
+    host, port = address
+    seconds = min(DIALS, max(0.1, deadline - time.monotonic()))
+    with socket.create_connection((str(host), int(port)), timeout=seconds) as made:
+        made.settimeout(None)
+        connection = Connection(made.detach())
+    try:
+        ready(connection)
+        answer_challenge(connection, authkey)
+        deliver_challenge(connection, authkey)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def ready(connection: Connection) -> None:
+    """Prepare a connection between machines, on either side: a small frame leaves at once, and a machine that is silent
+    (unplugged, cut off) is noticed after about SILENCE seconds. Nothing to do for a socket within one machine."""
+    try:
+        ours = socket.socket(fileno=os.dup(connection.fileno()))
+    except OSError:
+        return  # a pipe
+    with ours:
+        if ours.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", SILENCE // 3), ("TCP_KEEPINTVL", SILENCE // 6), ("TCP_KEEPCNT", 4),
+            ("TCP_USER_TIMEOUT", SILENCE * 1000),
+        ):  # fmt: skip
+            if hasattr(socket, name):
+                ours.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _head(message: Any) -> dict[str, Any]:

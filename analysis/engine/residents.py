@@ -125,7 +125,7 @@ class Residents:
     def listing(self) -> tuple[tuple[Resident, ...], Loading | None]:
         """What is loaded, newest use last, and what is being loaded."""
         with self._lock:
-            loaded = tuple(Resident(s, m.facts, changed_on_disk(m)) for s, m in self._loaded.items())
+            loaded = tuple(Resident(s, m.facts, changed_on_disk(m), s in self._apart) for s, m in self._loaded.items())
             return loaded, self._loading
 
 

@@ -1,7 +1,8 @@
 """Start the worker, watch it, start it again when it dies, and tell clients where it is.
 
 The worker is a fresh interpreter, so nothing of the web process is forked. A lock in the data folder sees to it that
-several web processes share one worker. What the clients need (address and key) lies in a file of mode 0600.
+several web processes share one worker. What the clients need (address and key) lies in a file of mode 0600; in a
+cluster, where workers listen to other machines, it goes to who has started the supervisor instead.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from analysis.engine.own import own_folder
 from analysis.home import home
 from analysis.models.spec import ModelSpec, model_root
 
@@ -48,18 +51,23 @@ def whereabouts(root: Path | None = None) -> Path:
 @dataclass
 class Supervisor:
     """Keeps one worker alive for as long as this process lives. ``preload`` are the models it loads at once,
-    ``worker`` is the module that is run: it imports the operations that can be asked."""
+    ``worker`` is the module that is run: it imports the operations that can be asked. In a cluster: ``place``, the name
+    of the folder for what is the worker's own; ``listen``, the address of this machine's network on which it is asked
+    (default: a socket that this machine alone reaches); and ``publish``, which takes what clients need."""
 
     preload: list[ModelSpec] = field(default_factory=lambda: [ModelSpec("default")])
     threads: int = 0
     worker: str = "analysis.worker"
+    place: str = ""
+    listen: str = ""
+    publish: Callable[[dict[str, Any]], None] | None = None
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
         self._ended: dict[str, str] | None = None
-        self._home = home()
+        self._home, self._own = home(), own_folder(self.place)
 
     def start(self) -> None:
         """Begin, in a thread of its own; returns at once."""
@@ -82,7 +90,7 @@ class Supervisor:
             self._thread.join(0.1)
 
     def _watch(self) -> None:
-        lock = FileLock(self._home / "worker.lock")
+        lock = FileLock(self._own / "worker.lock")
         while not self._stop.is_set():
             try:
                 with lock.acquire(timeout=0.5):
@@ -106,10 +114,11 @@ class Supervisor:
                 pause = 0.2 if time.monotonic() - began > 30 else min(10.0, pause * 2)
                 self._stop.wait(pause)
         finally:
-            whereabouts(self._home).unlink(missing_ok=True)
+            if self.publish is None:
+                whereabouts(self._home).unlink(missing_ok=True)
 
     def _run_once(self, died: str) -> int:
-        wanted = _new_address()
+        wanted = (self.listen, 0) if self.listen else _new_address()
         authkey = secrets.token_hex(32)
         settings = {
             "authkey": authkey,
@@ -118,7 +127,7 @@ class Supervisor:
             "preload": [m.to_dict() for m in self.preload],
         }
         try:
-            with _error_log(self._home).open("a") as errors, self._start_process(errors) as process:
+            with _error_log(self._own).open("a") as errors, self._start_process(errors) as process:
                 self._process = process
                 announced: dict[str, Any] = {}
                 try:
@@ -135,12 +144,12 @@ class Supervisor:
             return code
         finally:
             self._process = None
-            if wanted is not None:
+            if isinstance(wanted, str):
                 shutil.rmtree(os.path.dirname(wanted), ignore_errors=True)
 
     def _start_process(self, errors: IO[str]) -> subprocess.Popen[str]:
         # The worker runs in another folder, so a relative data folder has to be spelled out for it.
-        environment = {**os.environ, "ATTUNE_HOME": str(self._home)}
+        environment = {**os.environ, "ATTUNE_HOME": str(self._home), "ATTUNE_PLACE": self.place}
         environment |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false", **QUIET_HUB}
         root = model_root()
         if root is not None:
@@ -158,6 +167,9 @@ class Supervisor:
         )
 
     def _publish(self, facts: dict[str, Any]) -> None:
+        if self.publish is not None:
+            self.publish(facts)
+            return
         path = whereabouts(self._home)
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)  # one that was left over might have another mode

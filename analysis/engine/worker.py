@@ -24,11 +24,11 @@ from analysis.answer import plain_of
 from analysis.engine import protocol
 from analysis.engine.jobs import JobBook
 from analysis.engine.operation import rebuild
+from analysis.engine.own import own_folder
 from analysis.engine.question import Result
 from analysis.engine.scheduler import Scheduler, bug
 from analysis.engine.task import Emit
 from analysis.errors import UserError
-from analysis.home import folder
 from analysis.logs import cut, log_to
 from analysis.models.spec import ModelSpec
 from analysis.status import WorkerStatus
@@ -109,6 +109,7 @@ class Server:
         The handshake happens here and not in the listener, which would let one silent stranger keep all others out.
         """
         try:
+            protocol.ready(connection)
             deliver_challenge(connection, self.authkey)
             answer_challenge(connection, self.authkey)
         except (AuthenticationError, EOFError, OSError) as error:
@@ -158,7 +159,10 @@ class Server:
             models = self.scheduler.residents.listing()
             waiting = self.scheduler.waiting()
             busy = self.scheduler.busy_for(who_of(message))
-            status = WorkerStatus(self.starting, os.getpid(), busy, *models, waiting, _gpu_bytes())
+            status = WorkerStatus(
+                self.starting, os.getpid(), busy, *models, waiting, _gpu_bytes(), _resident_bytes(),
+                self.scheduler.residents.limit, *_room(),
+            )  # fmt: skip
             return {"type": "ok", "status": plain_of(status)}
         return {"type": "error", "kind": "user", "text": "The worker does not know this message.", "field": None}
 
@@ -177,14 +181,35 @@ def _gpu_bytes() -> int:
     return sum(cuda.memory_reserved(n) for n in range(cuda.device_count()))
 
 
+def _resident_bytes() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _room() -> tuple[int, int]:
+    """Free and total bytes of the memory that models go to: of the GPUs once torch uses them, else of the machine."""
+    import psutil
+
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        pairs = [cuda.mem_get_info(n) for n in range(cuda.device_count())]
+        return sum(free for free, _ in pairs), sum(total for _, total in pairs)
+    memory = psutil.virtual_memory()
+    return int(memory.available), int(memory.total)
+
+
 def main() -> None:
     """Read authkey and settings from standard input, serve until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when this ends
     settings = json.loads(sys.stdin.readline())
     os.umask(0o077)  # whatever a library writes below the data folder is for its user alone
-    log_to(folder("logs") / "worker.log")
-    threading.Thread(target=_end_with_parent, args=(settings.get("address"),), daemon=True).start()
-    listener = Listener(settings.get("address"), backlog=64)
+    logs = own_folder() / "logs"
+    logs.mkdir(exist_ok=True, mode=0o700)
+    log_to(logs / "worker.log")
+    address = settings.get("address")  # a socket's path; a machine's own address and a port, in a cluster; None
+    threading.Thread(target=_end_with_parent, args=(address,), daemon=True).start()
+    listener = Listener(tuple(address) if isinstance(address, list) else address, backlog=64)
     scheduler = Scheduler(JobBook(died=settings.get("died", "")))
     server = Server(scheduler, bytes.fromhex(settings["authkey"]))
     threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
@@ -238,8 +263,8 @@ def _keep_small() -> None:
         time.sleep(60)
 
 
-def _end_with_parent(address: str | None) -> None:
+def _end_with_parent(address: str | list[Any] | None) -> None:
     sys.stdin.read()
-    if address is not None:  # the supervisor, which made this folder, cannot remove it any more
+    if isinstance(address, str):  # the supervisor, which made this folder, cannot remove it any more
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)
     os._exit(0)

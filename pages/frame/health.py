@@ -13,7 +13,6 @@ from dash import Dash
 from flask import Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from analysis.status import WorkerStatus
 from pages.common import client
 
 log = logging.getLogger("attune.web")
@@ -64,16 +63,9 @@ def register_health(app: Dash) -> None:
         for kind, number in zip(("live", "stream", "job"), status.waiting, strict=True):
             waiting.labels(kind).set(number)
         memory.labels("web").set(psutil.Process().memory_info().rss)
-        memory.labels("worker").set(_memory_of(status))
+        memory.labels("worker").set(status.resident_bytes)
         gpu.set(status.gpu_bytes)
         models.set(len(status.loaded))
         ready.set(status.pid is not None)
         busy.set(bool(status.busy))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-
-
-def _memory_of(status: WorkerStatus) -> int:
-    try:
-        return int(psutil.Process(status.pid).memory_info().rss) if status.pid else 0
-    except psutil.Error:
-        return 0

@@ -24,6 +24,7 @@ import psutil
 import pytest
 
 from analysis.engine.client import Client, WorkerGone
+from analysis.engine.places import Place
 from analysis.engine.supervisor import Supervisor, whereabouts
 from tests.service.conftest import Service, dead, lines, settings_for_tests, until
 from tests.service.operations_for_tests import (
@@ -103,8 +104,8 @@ def test_lost_connection_is_not_explained_by_an_earlier_crash(own_service: Servi
     client = Client()
     original = client._connect
 
-    def remember(patience: float | None = None) -> tuple[Connection, str]:
-        held.append(original(patience)[0])
+    def remember(place: Place, patience: float | None = None) -> tuple[Connection, str]:
+        held.append(original(place, patience)[0])
         return held[-1], json.loads(whereabouts(own_service.home).read_text())["address"]
 
     client._connect = remember  # type: ignore[method-assign]
@@ -161,6 +162,7 @@ def test_supervisor_may_be_stopped_at_any_moment(
 
 PARENT = """
 import sys, time
+from analysis.engine.places import Place
 from analysis.engine.supervisor import Supervisor
 Supervisor(preload=[], threads=1).start()
 time.sleep(120)

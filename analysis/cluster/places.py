@@ -1,0 +1,319 @@
+"""The places of a cluster, as the client sees them (:class:`analysis.engine.places.Places`).
+
+What is where comes from the keeper, a process of its own that speaks with Ray (:mod:`analysis.cluster.keeper`), over a
+pipe; the keys of workers as well, so that they lie in no file. A question goes to its worker by a socket, and neither
+Ray nor the keeper has a part in it: while a model's place is known, the choice costs a look into a dict.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from analysis.cluster.link import named_cluster
+from analysis.cluster.rule import Ledger
+from analysis.cluster.seats import label_of
+from analysis.engine.calls import Calls
+from analysis.engine.jobs import ENDED, read_book, rows_for
+from analysis.engine.operation import Operation
+from analysis.engine.own import PLACES
+from analysis.engine.places import Place
+from analysis.engine.supervisor import QUIET_HUB
+from analysis.errors import UserError
+from analysis.home import folder, home
+from analysis.models.spec import ModelSpec, model_root
+from analysis.status import JobRow, PlaceStatus, WorkerStatus
+
+log = logging.getLogger(__name__)
+STALE = 6.0
+"""Seconds without a word of the keeper after which the head of the cluster is said not to answer."""
+SHOWN = 50
+"""Ended jobs that are shown, as one machine's book keeps about as many."""
+GPUS, CPUS, LABEL = "ATTUNE_WORKER_GPUS", "ATTUNE_WORKER_CPUS", "ATTUNE_WORKER_LABEL"
+"""The environment's names for what each worker has of its node, and for which nodes have one."""
+HANDED_ON = ("HF_HUB_OFFLINE", "HF_ENDPOINT", "OMP_NUM_THREADS")
+SECRETS = ("ATTUNE_TOKEN", "ATTUNE_LOOK_TOKEN", "ATTUNE_OWNER_TOKEN")
+CONNECTING = "The cluster of {} is being reached; its workers are started then."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A place as the keeper saw it last. ``id``: of its seat; another node under the same name has another one."""
+
+    id: str
+    name: str
+    host: str
+    gpus: float = 0.0
+    cpus: float = 0.0
+    able: bool = True
+    text: str = ""
+    first: tuple[ModelSpec, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> Seen:
+        """From the keeper's line."""
+        return cls(**{**entry, "first": tuple(ModelSpec.from_dict(spec) for spec in entry["first"])})
+
+
+@dataclass(frozen=True)
+class ClusterPlace:
+    """The worker of one seat."""
+
+    places: ClusterPlaces
+    seen: Seen
+
+    @property
+    def name(self) -> str:
+        """Of the place."""
+        return self.seen.name
+
+    def facts(self) -> dict[str, Any]:
+        """As the keeper has them now. ValueError once the place is gone."""
+        now = self.places.seen(self.seen.id)
+        if now is None:
+            raise ValueError("this place is gone")
+        return now.facts
+
+    def gone(self) -> str:
+        """Once its node is no part of the cluster any more."""
+        if self.places.seen(self.seen.id) is not None:
+            return ""
+        return f"The machine {self.seen.host} left the cluster while this ran, or before it began."
+
+
+class ClusterPlaces:
+    """Starts the keeper, hears it, and chooses. ``preload`` are the models that one worker loads at once, ``threads``
+    those of each worker (0: all cores), ``worker`` the module that is run."""
+
+    def __init__(self, address: str, home: Path) -> None:
+        self.address, self.home = address, home
+        self.preload: list[ModelSpec] = []
+        self.threads, self.worker = 0, "analysis.worker"
+        self._lock, self._choosing = threading.RLock(), threading.Lock()
+        self._ledger, self._seen = Ledger(), dict[str, Seen]()
+        self._phase, self._heard = CONNECTING.format(address), 0.0
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._calls = Calls(self, 0.0)
+
+    # The keeper ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; returns at once. UserError for settings that say nothing."""
+        preload = [model.to_dict() for model in self.preload]
+        given = {**settings_here(), "preload": preload, "threads": self.threads, "worker": self.worker}
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._watch, args=(given,), daemon=True, name="cluster")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the keeper, and with it the workers."""
+        self._stop.set()
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+        if self._thread is not None:
+            self._thread.join(8.0)
+        if process is not None and process.poll() is None:
+            process.kill()
+
+    def _watch(self, given: dict[str, Any]) -> None:
+        pause = 1.0
+        while not self._stop.is_set():
+            began = time.monotonic()
+            self._run(given)
+            with self._lock:
+                if self._phase == "ready":
+                    self._phase = f"The Ray cluster at {self.address} does not answer any more; it is tried again."
+                self._set([])
+            pause = 1.0 if time.monotonic() - began > 60 else min(10.0, pause * 2)
+            self._stop.wait(pause)
+
+    def _run(self, given: dict[str, Any]) -> None:
+        logs = folder("logs") / "cluster.err"
+        with logs.open("a") as errors:
+            logs.chmod(0o600)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "analysis.cluster.keeper"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                env={**os.environ, "ATTUNE_HOME": str(self.home)}, cwd=Path(__file__).resolve().parents[2],
+            )  # fmt: skip
+        with process:
+            self._process = process
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write(json.dumps({**given, "address": self.address}) + "\n")
+                process.stdin.flush()
+                if self._stop.is_set():
+                    process.stdin.close()
+                for line in process.stdout:
+                    self.take(json.loads(line))
+            except (OSError, ValueError) as error:
+                if not self._stop.is_set():
+                    log.warning("the keeper of the cluster stopped: %s", error)
+                    process.kill()
+
+    def take(self, state: dict[str, Any]) -> None:
+        """A line of the keeper's."""
+        with self._lock:
+            self._phase, self._heard = str(state["phase"]), time.monotonic()
+            self._set([Seen.of(entry) for entry in state["places"]])
+
+    def _set(self, seen: list[Seen]) -> None:
+        self._seen = {place.id: place for place in seen}
+        there = [place for place in seen if place.able and place.facts.get("address")]
+        self._ledger.set({place.name: (str(place.facts["address"]), place.first) for place in there})
+
+    def seen(self, id: str) -> Seen | None:
+        """A seat as it is now; None once it is gone."""
+        with self._lock:
+            return self._seen.get(id)
+
+    # What the client asks --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def place_for(self, operation: Operation[Any]) -> Iterator[Place]:
+        """The place of a question; until the context ends, its model counts as being there."""
+        model = getattr(operation, "model", None)
+        model, loads = model if isinstance(model, ModelSpec) else None, operation.kind != "read"
+        place = self._choose(model, loads)
+        if model is None or not loads:
+            yield place
+            return
+        try:
+            yield place
+        finally:
+            with self._lock:
+                self._ledger.end(place.name, model)
+
+    def _choose(self, model: ModelSpec | None, loads: bool) -> ClusterPlace:
+        with self._lock:
+            if model is None or self._ledger.holder(model) is not None:
+                return self._begin(model, loads)
+        with self._choosing:  # a model that is nowhere as far as is known: the workers are asked, once for all who wait
+            with self._lock:
+                known = self._ledger.holder(model) is not None
+            if not known:
+                self._calls.statuses()
+            with self._lock:
+                return self._begin(model, loads)
+
+    def _begin(self, model: ModelSpec | None, loads: bool) -> ClusterPlace:
+        name = self._ledger.choice(model, loads=loads)
+        if model is not None and loads:
+            self._ledger.begin(name, model)
+        return next(ClusterPlace(self, place) for place in self._seen.values() if place.name == name)
+
+    def all(self) -> list[Place]:
+        """The places that have a worker."""
+        with self._lock:
+            return [ClusterPlace(self, p) for p in self._seen.values() if p.name in self._ledger.rooms]
+
+    def heard(self, said: dict[str, WorkerStatus]) -> None:
+        """Enter what workers hold."""
+        with self._lock:
+            for name, status in said.items():
+                self._ledger.heard(name, status)
+
+    def jobs(self, said: dict[str, list[JobRow]], who: str) -> list[JobRow]:
+        """Those of the workers that answer; of the places that are gone, what their books say on disk: nothing runs
+        there any more."""
+        with self._lock:
+            hosts = {place.name: place.host for place in self._seen.values() if place.able}
+        rows = {row.id: replace(row, host=hosts.get(name, name)) for name, part in said.items() for row in part}
+        for book in sorted((self.home / PLACES).glob("*/jobs.json")):
+            name = book.parent.name
+            if name in said:
+                continue
+            for row in rows_for(read_book(book), who):
+                lost = row.state not in ENDED and name not in hosts
+                if lost:
+                    began = "ended" if row.state == "running" else "begun"
+                    row.state, row.reason = "failed", f"The machine {name} left the cluster before this job had {began}."
+                known = rows.get(row.id)
+                if known is None or known.started < row.started:
+                    rows[row.id] = replace(row, host=hosts.get(name, name))
+        ordered = sorted(rows.values(), key=lambda row: -row.started)
+        ended = {row.id for row in [row for row in ordered if row.state in ENDED][SHOWN:]}
+        return [row for row in ordered if row.id not in ended]
+
+    def hosts(self, said: dict[str, WorkerStatus]) -> list[PlaceStatus]:
+        """Every node and its worker."""
+        with self._lock:
+            return [
+                PlaceStatus(p.name if p.able else "", p.host, p.gpus, p.cpus, said.get(p.name), p.text)
+                for p in self._seen.values()
+            ]
+
+    def absence(self) -> str:
+        """Why there is no place, or no worker at one; what is wrong with the cluster otherwise."""
+        with self._lock:
+            return self.trouble() or next(
+                (p.text for p in self._seen.values() if p.text), "The model process is starting; this takes a few seconds."
+            )
+
+    def trouble(self) -> str:
+        """What is wrong with the cluster as a whole; "" for nothing."""
+        with self._lock:
+            if self._phase != "ready":
+                return self._phase
+            if time.monotonic() - self._heard > STALE:
+                return (
+                    f"The head of the Ray cluster at {self.address} does not answer. Workers that are there go on "
+                    "answering; one that stops now is not started again before the head is back."
+                )
+            return ""
+
+
+def settings_here() -> dict[str, Any]:
+    """What the environment says of workers: ``gpus`` and ``cpus`` of each, the ``label`` of their nodes, and the
+    ``environment`` that they are given. UserError where a number is none."""
+    root = model_root()
+    given = {name: value for name, value in os.environ.items() if name.startswith("ATTUNE_") and name not in SECRETS}
+    given |= {name: os.environ[name] for name in HANDED_ON if name in os.environ} | QUIET_HUB
+    if root is not None:
+        given["ATTUNE_MODEL_ROOT"] = str(root)
+    label = os.environ.get(LABEL, "")
+    label_of(label)
+    return {
+        "gpus": _number(GPUS, None), "cpus": _number(CPUS, 0.0), "label": label,
+        "environment": given,
+    }  # fmt: skip
+
+
+def _number(name: str, otherwise: float | None) -> float | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return otherwise
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1000:
+        raise UserError(f"{name} is {text!r}; it is a number from 0.", name.removeprefix("ATTUNE_").lower())
+    return value
+
+
+@cache
+def _places(address: str, home: Path) -> ClusterPlaces:
+    return ClusterPlaces(address, home)
+
+
+def cluster_places() -> ClusterPlaces | None:
+    """The places of the cluster that this process belongs to, one object for all who ask; None where it belongs to
+    none. They are there once somebody has called ``start``."""
+    address = named_cluster()
+    return _places(address, home()) if address else None

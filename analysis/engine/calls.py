@@ -1,0 +1,141 @@
+"""How a client reaches workers: a connection for each call, to the place that its places name. Nothing here knows what
+a question is; :mod:`analysis.engine.client` does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection
+from typing import Any
+
+from analysis.answer import from_wire
+from analysis.asker import LOOKING, WHO
+from analysis.engine import protocol
+from analysis.engine.operation import Operation
+from analysis.engine.places import Place, Places
+from analysis.status import JobRow, PlaceStatus, WorkerStatus, together
+
+log = logging.getLogger(__name__)
+AT_ONCE = 0.3
+"""Seconds for what is shown, or told to all places: those that do not answer by then are left out."""
+
+
+class WorkerGone(Exception):
+    """The worker is not there, or died while it worked on this. The text says which, for the reader."""
+
+
+class Calls:
+    """What may be asked of workers besides questions, and the connections to them. Safe to use from many threads.
+
+    ``patience``: seconds that a question waits for a worker to be there.
+    """
+
+    def __init__(self, places: Places, patience: float) -> None:
+        self.places, self.patience = places, patience
+
+    def cancel(self, token: str) -> bool:
+        """Cancel a question by its token, unless one may only look. True if it was still waiting or running."""
+        return not LOOKING.get() and self._tell_all({"type": "cancel", "token": token})
+
+    def end_part(self, token: str, part: str) -> bool:
+        """End one part of a stream, such as one of several texts; the others go on. True if the stream was there."""
+        return self._tell_all({"type": "end part", "token": token, "part": part})
+
+    def jobs(self) -> list[JobRow]:
+        """The recent jobs that the asker may see, newest first; from the books on disk where there is no worker."""
+        said = dict[str, list[JobRow]]()
+        for place in self.places.all():
+            try:
+                rows = self._control(place, {"type": "jobs"}, AT_ONCE)["jobs"]
+                said[place.name] = [JobRow(**row) for row in rows]
+            except WorkerGone as error:
+                log.debug("no jobs: %s", error)
+        return self.places.jobs(said, WHO.get())
+
+    def status(self) -> WorkerStatus:
+        """What the worker is doing and which models it holds, or all workers together; only a phase while there is
+        none."""
+        said = list(self.statuses().values())
+        return together(said) if said else WorkerStatus(self.places.absence())
+
+    def hosts(self) -> list[PlaceStatus]:
+        """Every place of a cluster and what its worker does; nothing on one machine."""
+        return self.places.hosts(self.statuses())
+
+    def statuses(self) -> dict[str, WorkerStatus]:
+        """What every worker says, by its place; the reason as a phase where none answers."""
+        said = dict[str, WorkerStatus]()
+        for place in self.places.all():
+            try:
+                answer = self._control(place, {"type": "status"}, AT_ONCE)["status"]
+                said[place.name] = from_wire(WorkerStatus, answer, {})
+            except WorkerGone as error:
+                said[place.name] = WorkerStatus(str(error))
+        self.places.heard(said)
+        return said
+
+    def _tell_all(self, message: dict[str, Any]) -> bool:
+        """Tell the worker, or all of them, something of a token; True if one of them knew it."""
+        places = self.places.all()
+        patience = None if len(places) == 1 else AT_ONCE
+        known = False
+        for place in places:
+            try:
+                known |= bool(self._control(place, message, patience).get("found"))
+            except WorkerGone:
+                if patience is None:
+                    raise
+        return known
+
+    def _control(self, place: Place, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
+        connection, address = self._connect(place, patience)
+        try:
+            protocol.send(connection, {**message, "who": WHO.get()})
+            return protocol.receive(connection)[0]
+        except (EOFError, OSError) as error:
+            raise WorkerGone(self._why_gone(place, address)) from error
+        finally:
+            connection.close()
+
+    def _connect(self, place: Place, patience: float | None = None) -> tuple[Connection, Any]:
+        """A connection, and the address that it goes to: each run of the worker has an address of its own."""
+        deadline = time.monotonic() + (self.patience if patience is None else patience)
+        while True:
+            try:
+                facts = place.facts()
+                return protocol.dial(facts["address"], bytes.fromhex(facts["authkey"]), deadline), facts["address"]
+            except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
+                if place.gone() or time.monotonic() > deadline:
+                    raise WorkerGone(place.gone() or self.places.absence()) from error
+                time.sleep(0.05)
+
+    def _why_gone(self, place: Place, address: Any) -> str:
+        """The supervisor's reason for the end of the worker at that address, written just after it has died."""
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline and not place.gone():
+            try:
+                ended = place.facts().get("ended") or {}
+                if ended.get("address") == str(address):
+                    return str(ended["reason"])
+            except (OSError, ValueError, KeyError, AttributeError) as error:
+                log.debug("no reason yet: %s", error)
+            time.sleep(0.05)
+        return place.gone() or "The worker process stopped while this job ran. It is being started again."
+
+    @contextmanager
+    def _place(self, operation: Operation[Any]) -> Iterator[Place]:
+        """The place that answers an operation, once there is one. Raises WorkerGone if there is none."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                chosen = self.places.place_for(operation)
+                break
+            except LookupError as error:
+                if time.monotonic() > deadline:
+                    raise WorkerGone(self.places.absence()) from error
+                time.sleep(0.05)
+        with chosen as place:
+            yield place
