@@ -229,7 +229,9 @@ def serve(arguments: list[str]) -> None:
         "--embed", action="append", default=[], metavar="ORIGIN", type=origin, help="a site that may show shared boards"
     )
     parser.add_argument("--ray", default="", metavar="ADDRESS", help="workers on a Ray cluster: auto, or host:port")
-    parser.add_argument("--worker-gpus", default="", metavar="N", help="with --ray: GPUs of a worker (default: a node's)")
+    parser.add_argument(
+        "--worker-gpus", default="", metavar="N", help="with --ray: GPUs of a worker (default: a node's)"
+    )
     parser.add_argument("--worker-label", default="", metavar="NAME=VALUE", help="with --ray: nodes that get a worker")
     options = parser.parse_args(arguments)
     if options.exposed and not options.proxy:

@@ -59,8 +59,8 @@ class WorkerHost:
         self._facts = facts
 
     def where(self) -> str:
-        """JSON: ``address``, ``authkey`` and ``pid`` of the worker if there is one, ``ended``, and ``refused``: why this
-        node can have none."""
+        """JSON: ``address``, ``authkey`` and ``pid`` of the worker if there is one, ``ended``, and ``refused``: why
+        this node can have none."""
         return json.dumps({**self._facts, "refused": self._refused})
 
 
@@ -73,8 +73,8 @@ def _refusal(given: dict[str, Any]) -> str:
         seen = ""
     if seen != given["nonce"]:
         return (
-            f"{node} does not see the data folder {given['home']} as the web server does. Share that folder under the same "
-            "path with all nodes, and name it by ATTUNE_HOME."
+            f"{node} does not see the data folder {given['home']} as the web server does. Share that folder under the "
+            "same path with all nodes, and name it by ATTUNE_HOME."
         )
     ours = versions()
     for name, version in given["versions"].items():

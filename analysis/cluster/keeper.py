@@ -15,7 +15,6 @@ import secrets
 import sys
 import threading
 import time
-
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -50,7 +49,8 @@ class Minded:
 
 
 class Keeper:
-    """Actors on the nodes of a cluster. ``settings``: as :class:`WorkerHost`'s, with ``gpus`` and ``label`` of seats."""
+    """Actors on the nodes of a cluster. ``settings``: as :class:`WorkerHost`'s, with ``gpus``, ``cpus`` and ``label``
+    of seats."""
 
     def __init__(self, ray: ModuleType, settings: dict[str, Any]) -> None:
         self._ray, self._settings = ray, settings
@@ -163,7 +163,8 @@ class Keeper:
         seat = minded.seat
         kept = {name: minded.facts[name] for name in ("address", "authkey", "pid", "ended") if name in minded.facts}
         return {
-            "id": seat.id, "name": seat.name, "host": seat.node.host, "gpus": seat.gpus if seat.number else seat.node.gpus,
+            "id": seat.id, "name": seat.name, "host": seat.node.host,
+            "gpus": seat.gpus if seat.number else seat.node.gpus,
             "cpus": seat.node.cpus, "able": not seat.why, "text": minded.text, "first": self.first_models(seat),
             "facts": kept,
         }  # fmt: skip
@@ -186,7 +187,7 @@ def main() -> None:
         lines.flush()
 
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_hear_end, args=(ended,), daemon=True).start()
     try:
         ray = link(settings["address"])
         # Workers may stand on other nodes than this process, so they are told the address that all nodes know.
@@ -214,6 +215,11 @@ def _keep(keeper: Keeper, say: Callable[[dict[str, Any]], None], ended: threadin
             say(state)
             last, spoke = state, now
         ended.wait(EVERY)
+
+
+def _hear_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 def _leave_when(ended: threading.Event) -> None:

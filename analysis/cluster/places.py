@@ -242,7 +242,10 @@ class ClusterPlaces:
                 lost = row.state not in ENDED and name not in hosts
                 if lost:
                     began = "ended" if row.state == "running" else "begun"
-                    row.state, row.reason = "failed", f"The machine {name} left the cluster before this job had {began}."
+                    row.state, row.reason = (
+                        "failed",
+                        f"The machine {name} left the cluster before this job had {began}.",
+                    )
                 known = rows.get(row.id)
                 if known is None or known.started < row.started:
                     rows[row.id] = replace(row, host=hosts.get(name, name))
@@ -262,7 +265,8 @@ class ClusterPlaces:
         """Why there is no place, or no worker at one; what is wrong with the cluster otherwise."""
         with self._lock:
             return self.trouble() or next(
-                (p.text for p in self._seen.values() if p.text), "The model process is starting; this takes a few seconds."
+                (p.text for p in self._seen.values() if p.text),
+                "The model process is starting; this takes a few seconds.",
             )
 
     def trouble(self) -> str:

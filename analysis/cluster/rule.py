@@ -19,8 +19,8 @@ STARTING = ("starting", "importing torch", "loading the model")
 @dataclass
 class Room:
     """What is known of a place. ``held``: when each of its models was last asked something, as a running number, 0 if
-    never; ``open``: questions that are there now, by model; ``run``: which worker this is of; ``first``: the models that
-    it loads by itself."""
+    never; ``open``: questions that are there now, by model; ``run``: which worker this is of; ``first``: the models
+    that it loads by itself."""
 
     run: str = ""
     limit: int = 2

@@ -23,8 +23,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Seat:
-    """A worker that a node is to have: the ``number``-th there, with ``gpus`` of its GPUs. ``why``: not "" where the node
-    has none, and then the reason. ``name``: of its place."""
+    """A worker that a node is to have: the ``number``-th there, with ``gpus`` of its GPUs. ``why``: not "" where the
+    node has none, and then the reason. ``name``: of its place."""
 
     node: Node
     number: int
@@ -66,7 +66,9 @@ def seats(nodes: Iterable[Node], gpus: float | None = None, label: tuple[str, st
         elif gpus is None or gpus <= 0:
             found.append(Seat(node, 1, node.gpus if gpus is None else 0.0))
         elif node.gpus < gpus:
-            found.append(Seat(node, 0, 0.0, f"No worker: one is to have {gpus:g} GPUs, and the node has {node.gpus:g}."))
+            found.append(
+                Seat(node, 0, 0.0, f"No worker: one is to have {gpus:g} GPUs, and the node has {node.gpus:g}.")
+            )
         else:
             found += [Seat(node, number + 1, gpus) for number in range(int(node.gpus // gpus))]
     return found

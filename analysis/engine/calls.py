@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection
 from typing import Any
@@ -129,13 +129,13 @@ class Calls:
     def _place(self, operation: Operation[Any]) -> Iterator[Place]:
         """The place that answers an operation, once there is one. Raises WorkerGone if there is none."""
         deadline = time.monotonic() + self.patience
-        while True:
-            try:
-                chosen = self.places.place_for(operation)
-                break
-            except LookupError as error:
-                if time.monotonic() > deadline:
-                    raise WorkerGone(self.places.absence()) from error
-                time.sleep(0.05)
-        with chosen as place:
+        with ExitStack() as stack:
+            while True:
+                try:
+                    place = stack.enter_context(self.places.place_for(operation))
+                    break
+                except LookupError as error:
+                    if time.monotonic() > deadline:
+                        raise WorkerGone(self.places.absence()) from error
+                    time.sleep(0.05)
             yield place
