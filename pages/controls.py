@@ -102,6 +102,7 @@ CONTROLS: dict[str, Table] = {
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "PathParts": _HEAD | _TARGET | {"baseline": "out-baseline", "other": "out-other", "side": "out-path"},
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
+    **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {"passages": "texts-count", "tokens": None}),
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},

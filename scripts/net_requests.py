@@ -168,6 +168,8 @@ PROMPTS = (
         {"text": FERRY, "query": 28, "key": 5, "against": 260},
     ),
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
+    Request("cost of scores over texts", "CorpusPlan", {"passages": 4, "tokens": 16}),
+    Request("scores over texts", "CorpusScores", {"passages": 4, "tokens": 16}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),

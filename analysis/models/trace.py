@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.models.head_scores import SCORES, head_scores, induction_targets
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.recording import LayerAttention, tapped
 from analysis.progress import Check, no_check
 
 THUMBNAIL = 24
-SCORES = ("entropy", "sink", "previous", "induction", "self")
 _CHUNK = 64 << 20
 
 
@@ -111,7 +111,7 @@ class _Reducer:
         self.scores = {s: np.full((facts.layers, facts.heads), np.nan, np.float32) for s in SCORES}
         self.size = min(THUMBNAIL, self.tokens)
         self.thumbnails = np.zeros((facts.layers, facts.heads, self.size, self.size), np.uint8)
-        self.follows = _induction_targets(ids)
+        self.follows = induction_targets([ids])
 
     def add(self, record: LayerAttention) -> None:
         heads, tokens = record.queries.shape[1], self.tokens
@@ -120,15 +120,8 @@ class _Reducer:
             chunk = slice(start, min(heads, start + step))
             weights = record.weights(chunk)[0]
             layer, where = record.layer, chunk
-            self.scores["entropy"][layer, where] = _mean_entropy(weights).cpu()
-            self.scores["sink"][layer, where] = weights[:, 1:, 0].mean(-1).cpu()
-            self.scores["previous"][layer, where] = torch.diagonal(weights, -1, 1, 2).mean(-1).cpu()
-            self.scores["self"][layer, where] = torch.diagonal(weights, 0, 1, 2)[:, 1:].mean(-1).cpu()
-            if self.follows is not None:
-                targets = self.follows.to(weights.device)
-                asked = targets.any(-1)
-                share = (weights[:, asked] * targets[asked]).sum(-1).mean(-1)
-                self.scores["induction"][layer, where] = share.cpu()
+            for name, values in head_scores(weights[None], self.follows).items():
+                self.scores[name][layer, where] = values[0].cpu()
             self.thumbnails[layer, where] = self._shrink(weights)
 
     def _shrink(self, weights: Tensor) -> np.ndarray:
@@ -138,17 +131,3 @@ class _Reducer:
 
     def result(self) -> Overview:
         return Overview(self.scores, self.thumbnails)
-
-
-def _mean_entropy(weights: Tensor) -> Tensor:
-    return -(weights * weights.clamp_min(1e-30).log()).sum(-1)[:, 1:].mean(-1)
-
-
-def _induction_targets(ids: list[int]) -> Tensor | None:
-    """(T, T) booleans: for each query the tokens that followed an earlier copy of its own token; None if none did."""
-    row = torch.tensor(ids)
-    same = (row[:, None] == row[None, :]).tril(-1)
-    follow = torch.zeros_like(same)
-    follow[:, 1:] = same[:, :-1]
-    follow = follow.tril(-1)
-    return follow if bool(follow.any()) else None

@@ -26,6 +26,7 @@ SCORE_NAMES = {
     "sink": "sink: attention on the first token",
     "entropy": "entropy of attention (nats)",
     "self": "attention on the token itself",
+    "distance": "mean distance of attention (tokens)",
 }
 # What the attention itself does comes first.
 FEATURE_SCORES = {
@@ -41,7 +42,8 @@ class HeadScore:
     """A score of every head: ``values`` (L, H), its name, whether it is signed, and for a feature's logit scores what
     attention its matching keys get, ``matching`` (L, H); below ``looks`` it counts as none. ``chance``: the share won
     if keys came in any order. ``nowhere``: why it is not defined, where no head has it. ``mlps`` (L,): the same of the
-    MLPs, for a score that they have. ``said``: a caption of its own."""
+    MLPs, for a score that they have. ``said``: a caption of its own. ``beside`` (L, H): the same on the prompt, where
+    the score itself is not of the prompt."""
 
     values: np.ndarray
     name: str
@@ -52,6 +54,7 @@ class HeadScore:
     nowhere: str = "Nothing in this prompt repeats, so there is no induction score."
     mlps: np.ndarray | None = None
     said: str = ""
+    beside: np.ndarray | None = None
 
     @property
     def order(self) -> np.ndarray:
@@ -96,6 +99,7 @@ def prompt_score(reading: Reading, short: str) -> HeadScore:
         "sink": reading.sink,
         "entropy": reading.entropy,
         "self": reading.itself,
+        "distance": np.full_like(reading.entropy, np.nan) if reading.distance is None else reading.distance,
     }[short]
     return HeadScore(values.astype(float).round(4), SCORE_NAMES[short], False)
 
@@ -150,8 +154,9 @@ def heads_drawing(
     thumbnails = reading.thumbnails if options.patterns else None
     mlps = None if options.patterns else score.mlps
     picture = head_grid(
-        score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order, mlps
-    )
+        score.values, score.name, theme, options.chosen, thumbnails, options.ranked, score.signed, score.order, mlps,
+        score.beside,
+    )  # fmt: skip
     caption = score.caption
     there = bool(np.isfinite(score.values).any())
     if options.patterns and there:
@@ -181,13 +186,14 @@ def head_grid(
     signed: bool = False,
     order: np.ndarray | None = None,
     mlps: np.ndarray | None = None,
+    beside: np.ndarray | None = None,
 ) -> Figure:
     """All heads in one picture: a score per cell, or a thumbnail of each head's attention, by place or by rank.
 
     ``scores`` (L, H) with NaN for layers without attention; ``thumbnails`` uint8 (L, H, s, s). In rank order, cells run
     from the highest score, or the highest ``order`` (L, H) if that is given, left to right and then down. Each cell's
     customdata is (layer, head). ``mlps`` (L,): one more row below the heads, whose head is -1; colours are scaled to
-    the heads.
+    the heads. ``beside`` (L, H): a second value for the words that stand at a cell.
     """
     layers, heads = scores.shape
     where = np.stack(np.meshgrid(np.arange(layers), np.arange(heads)), -1)  # (H, L, 2): heads down, layers across
@@ -206,6 +212,7 @@ def head_grid(
     text = [
         [
             f"layer {a}, {'MLP' if b < 0 else f'head {b}'}<br>{escaped(name, 40)}: {v:.3f}"
+            + ("" if beside is None or b < 0 else f"<br>on this prompt: {beside[a, b]:.3f}")
             for (a, b), v in zip(line, row, strict=True)
         ]
         for line, row in zip(where.tolist(), values.tolist(), strict=True)

@@ -12,6 +12,7 @@ from analysis.qk.ops.features import FeatureScores, feature_name
 from analysis.qk.ops.prompt import HeadAttention
 from components.kit.panels import failure
 from components.kit.types import Json, Node, Outputs
+from components.qk.corpus_heads import CORPUS_SCORES
 from components.qk.evidence_card import place_name
 from components.qk.heads import (
     FEATURE_SCORES,
@@ -27,6 +28,7 @@ from components.qk.prompt_parts import OWN
 from components.qk.token_heads import TOKEN_SCORES
 from components.qk.token_matrix import ASK_WHY, attention_caption, attention_matrix, for_browser
 from pages.attention.cards import GRID
+from pages.attention.over_texts import texts_grid
 from pages.attention.reading import on_head, prompt_of, reading_of
 from pages.attention.state import Head, features_of
 from pages.attention.target import token_grid
@@ -43,7 +45,7 @@ from pages.common import ask_for
 )
 def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[str, str]], str]:
     """Scores of a predicted token, of the prompt, and of every fitted feature."""
-    options = [{"label": label, "value": name} for name, label in (TOKEN_SCORES | SCORE_NAMES).items()]
+    options = [{"label": label, "value": name} for name, label in (TOKEN_SCORES | SCORE_NAMES | CORPUS_SCORES).items()]
     for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
         if done:
             options += [
@@ -79,6 +81,7 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "_fitted": Input("fitted", "data"),
         "writing": Input("writing", "data"),
         "taken_out": Input("taken-out", "data"),
+        "scored": Input("texts-scored", "data"),
         "baseline": Input("out-baseline", "value"),
         "way": Input("out-path", "value"),
         "features": State("features", "data"),
@@ -95,6 +98,7 @@ def show_grid(
     _fitted: Json,
     writing: Json,
     taken_out: Json,
+    scored: Json,
     baseline: str,
     way: str,
     features: Json,
@@ -111,6 +115,10 @@ def show_grid(
         options = replace(options, score=score)
         card, first, why = token_grid(reading, options, writing, taken_out, (baseline, way), theme)
         return {"card": card, "top": first, "why": why}
+    if score in CORPUS_SCORES:
+        options = replace(options, score=score)
+        card, ranked_by, words = texts_grid(reading, options, scored, theme)
+        return {"card": card, "top": [] if ranked_by is None else best_heads(ranked_by, chosen), "why": words}
     scores = None
     if feature is not None:
         scores, _ = ask_for(lambda: FeatureScores(prompt_of(reading).model, feature))
@@ -131,6 +139,7 @@ def best_heads(score: HeadScore, chosen: tuple[int, int] | None) -> list[Node]:
     buttons = [
         html.Button(
             f"L{layer} H{head}  {score.values[layer, head]:.2f}"
+            + ("" if score.beside is None else f" (here {score.beside[layer, head]:.2f})".replace("nan", "–"))
             + ("" if score.matching is None else f", attention {score.matching[layer, head]:.0%}"),
             id={"top-layer": layer, "top-head": head},
             className="attune-button" + (" attune-chosen" if (layer, head) == chosen else ""),

@@ -22,6 +22,7 @@ from pages.attention import (
     making,
     opening,
     out,
+    over_texts,
     overlap,
     patch,
     proof,
@@ -49,6 +50,7 @@ CALLBACKS = (
     making,
     opening,
     out,
+    over_texts,
     overlap,
     patch,
     proof,
@@ -139,6 +141,7 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="swap-partner"),
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
+        dcc.Store(id="texts-scored"),
         *steered.stores(state.steer),
         html.Div(id="strip-sink", hidden=True),
     ]
@@ -209,6 +212,7 @@ def _heads(state: AttentionState) -> Node:
             html.Div(id="token-error"),
             html.Div(id="top-heads", className="attune-top"),
             out.taken_out(),
+            over_texts.over_texts(),
         ]
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from analysis.engine.client import Reply
+from analysis.qk.answers.corpus import CorpusHeads
 from analysis.qk.answers.evidence import HeadEvidence, MapLegend, RankSwap, SubspaceTest, SwapTable
 from analysis.qk.answers.features import (
     ContrastPreview,
@@ -37,6 +38,7 @@ from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions, View
+from components.qk.corpus_heads import heads_over_texts
 from components.qk.evidence_card import FeatureOptions, evidence_rows, head_evidence
 from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
@@ -119,6 +121,10 @@ WRITES = np.array([[0.5, -0.2, 0.1], [np.nan, 1.5, 0.3]], np.float32)
 WRITING = TokenHeads(TARGET, 2, SPLIT, "", WRITES, np.array([0.7, -0.9], np.float32), abs(WRITES), abs(WRITES), WRITES)
 TAKEN_OUT = TokenAblation(TARGET, "mean", False, 3.0, WRITES, np.array([0.2, 2.0], np.float32), abs(WRITES), np.ones(2))
 MADE_AS = TokenPatch(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 1.0, "query", -1, (2, 4), ("dog", "<i>"))
+SCORE_ORDER = ("entropy", "sink", "previous", "induction", "self", "distance")
+OVER_TEXTS = CorpusHeads(
+    SCORE_ORDER, 9, 64, (9,) * 6, *[RANDOM.random((6, 2, 3)).astype(np.float32) for _ in range(2)], np.ones((6, 2))
+)
 WAYS = TokenPath(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 5, 3, "query", None)
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
@@ -145,6 +151,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
     (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
+    (heads_over_texts, (READING, OVER_TEXTS), HeadOptions("texts-entropy", chosen=(1, 2))),
     (heads_before, (READING, WAYS), HeadOptions("falls", chosen=(1, 2))),
     (source_bars, (READING, SOURCES), SourceOptions(4, 2)),
 ]

@@ -27,8 +27,9 @@ class Reading:
     ``labels`` (T,) as they are shown, ``ids`` (T,), ``prompt_tokens``: how many of them were given and not generated,
     ``notes``: sentences on the prompt. ``head_width``: of a query or key; ``attention_layers``: those with softmax
     attention. Scores of every head, (L, H) float32, NaN in layers without attention: mean shares of attention, but
-    ``entropy`` in nats; ``induction`` is NaN everywhere where nothing repeats. ``thumbnails`` (L, H, s, s) uint8:
-    square roots of the attention, max-pooled, 255 for 1.
+    ``entropy`` in nats and ``distance`` in tokens (:func:`analysis.models.head_scores.head_scores`); a reading that an
+    earlier version kept has no distance. ``thumbnails`` (L, H, s, s) uint8: square roots of the attention, max-pooled,
+    255 for 1.
     """
 
     labels: tuple[str, ...]
@@ -46,6 +47,7 @@ class Reading:
     induction: np.ndarray
     itself: Annotated[np.ndarray, Key("self")]
     thumbnails: np.ndarray
+    distance: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class TracePrompt(OnPrompt[Reading]):
             induction=overview.scores["induction"],
             itself=overview.scores["self"],
             thumbnails=overview.thumbnails,
+            distance=overview.scores["distance"],
         )
 
 
