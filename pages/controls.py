@@ -103,6 +103,7 @@ CONTROLS: dict[str, Table] = {
     "PathParts": _HEAD | _TARGET | {"baseline": "out-baseline", "other": "out-other", "side": "out-path"},
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {"passages": "texts-count", "tokens": None}),
+    "PatternHeads": _PROMPT | {"cells": "drawn-named"},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},

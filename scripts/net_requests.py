@@ -170,6 +170,8 @@ PROMPTS = (
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
     Request("cost of scores over texts", "CorpusPlan", {"passages": 4, "tokens": 16}),
     Request("scores over texts", "CorpusScores", {"passages": 4, "tokens": 16}),
+    Request("heads by a drawn pattern", "PatternHeads", {"text": FERRY, "cells": [[5, 4], [9, 8], [28, 5]]}),
+    Request("a drawn key after its query", "PatternHeads", {"text": FERRY, "cells": [[4, 5]]}, refused=True),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),

@@ -16,9 +16,9 @@ CORPUS_SCORES = {PREFIX + short: f"over texts: {name}" for short, name in SCORE_
 
 
 def corpus_score(reading: Reading, answer: CorpusHeads, short: str) -> HeadScore:
-    """A score over texts; KeyError for none of CORPUS_SCORES."""
-    name = CORPUS_SCORES[short]
+    """A score over texts; KeyError for none of them."""
     kind = short.removeprefix(PREFIX)
+    name = SCORE_NAMES[kind].split(":")[0].removesuffix(" (nats)").removesuffix(" (tokens)") + ", over texts"
     place = answer.names.index(kind)
     values, errors = answer.values[place], answer.errors[place]
     finite = np.isfinite(values)

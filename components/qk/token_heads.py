@@ -242,6 +242,7 @@ def why_sentence(score: HeadScore, words: str, layer: int, head: int, short: str
         "pair": f"gives the chosen key {value:.1%} of its attention",
         "weighted": f"writes {value:.1%} of its length from the chosen key",
         "from-key": f"writes {value:+.2f} nats towards {words} from the chosen key",
+        "drawn": f"attends to the drawn cells by {value:.2f} (1: wholly, 0: as to all alike)",
     }[short]
     rank = "first" if place == 1 else f"number {place}"
     name = f"Layer {layer}, head {head}"

@@ -13,6 +13,7 @@ from analysis.qk.ops.prompt import HeadAttention
 from components.kit.panels import failure
 from components.kit.types import Json, Node, Outputs
 from components.qk.corpus_heads import CORPUS_SCORES
+from components.qk.drawn_heads import DRAWN_NAME, DRAWN_SCORE
 from components.qk.evidence_card import place_name
 from components.qk.heads import (
     FEATURE_SCORES,
@@ -28,6 +29,7 @@ from components.qk.prompt_parts import OWN
 from components.qk.token_heads import TOKEN_SCORES
 from components.qk.token_matrix import ASK_WHY, attention_caption, attention_matrix, for_browser
 from pages.attention.cards import GRID
+from pages.attention.drawn import drawn_grid
 from pages.attention.over_texts import texts_grid
 from pages.attention.reading import on_head, prompt_of, reading_of
 from pages.attention.state import Head, features_of
@@ -45,7 +47,10 @@ from pages.common import ask_for
 )
 def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[str, str]], str]:
     """Scores of a predicted token, of the prompt, and of every fitted feature."""
-    options = [{"label": label, "value": name} for name, label in (TOKEN_SCORES | SCORE_NAMES | CORPUS_SCORES).items()]
+    options = [
+        {"label": label, "value": name}
+        for name, label in (TOKEN_SCORES | SCORE_NAMES | {DRAWN_SCORE: DRAWN_NAME} | CORPUS_SCORES).items()
+    ]
     for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
         if done:
             options += [
@@ -82,6 +87,7 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "writing": Input("writing", "data"),
         "taken_out": Input("taken-out", "data"),
         "scored": Input("texts-scored", "data"),
+        "drawn": Input("drawn-asked", "data"),
         "baseline": Input("out-baseline", "value"),
         "way": Input("out-path", "value"),
         "features": State("features", "data"),
@@ -99,6 +105,7 @@ def show_grid(
     writing: Json,
     taken_out: Json,
     scored: Json,
+    drawn: Json,
     baseline: str,
     way: str,
     features: Json,
@@ -115,9 +122,12 @@ def show_grid(
         options = replace(options, score=score)
         card, first, why = token_grid(reading, options, writing, taken_out, (baseline, way), theme)
         return {"card": card, "top": first, "why": why}
-    if score in CORPUS_SCORES:
+    if score in CORPUS_SCORES or score == DRAWN_SCORE:
         options = replace(options, score=score)
-        card, ranked_by, words = texts_grid(reading, options, scored, theme)
+        over = score in CORPUS_SCORES
+        card, ranked_by, words = (texts_grid if over else drawn_grid)(
+            reading, options, scored if over else drawn, theme
+        )
         return {"card": card, "top": [] if ranked_by is None else best_heads(ranked_by, chosen), "why": words}
     scores = None
     if feature is not None:

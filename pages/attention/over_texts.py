@@ -125,8 +125,7 @@ def _sentence(score: HeadScore, at: tuple[int, int] | None) -> str:
     layer, head = at
     here = score.beside[layer, head]
     there = f"{here:.2f} on this prompt" if here == here else "not defined on this prompt"
-    name = score.name.removeprefix("over texts: ").split(":")[0]
-    return f"Layer {layer}, head {head}, {name}: {score.values[layer, head]:.2f} over the texts, {there}. {OWN}"
+    return f"Layer {layer}, head {head}, {score.name}: {score.values[layer, head]:.2f}, {there}. {OWN}"
 
 
 clientside_callback(

@@ -16,6 +16,7 @@ from components.kit.types import Node
 from components.qk.prompt_parts import OWN
 from pages.attention import (
     answer,
+    drawn,
     features,
     heads,
     held,
@@ -44,6 +45,7 @@ from pages.state import read as read_state
 # Importing these registers the page's callbacks; naming them here keeps the import from looking unused.
 CALLBACKS = (
     answer,
+    drawn,
     features,
     heads,
     held,
@@ -142,6 +144,8 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
         dcc.Store(id="texts-scored"),
+        dcc.Store(id="drawn-cells"),
+        dcc.Store(id="drawn-asked"),
         *steered.stores(state.steer),
         html.Div(id="strip-sink", hidden=True),
     ]
@@ -210,9 +214,10 @@ def _heads(state: AttentionState) -> Node:
         [
             GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="token-error"),
+            over_texts.over_texts(),
+            drawn.drawn_row(),
             html.Div(id="top-heads", className="attune-top"),
             out.taken_out(),
-            over_texts.over_texts(),
         ]
     )
 

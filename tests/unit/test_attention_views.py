@@ -24,6 +24,7 @@ from analysis.qk.answers.features import (
 )
 from analysis.qk.answers.patch import Moved, PatchedSubspace
 from analysis.qk.answers.prompt import (
+    DrawnHeads,
     HeadCells,
     KeySwap,
     MapPlaces,
@@ -39,6 +40,7 @@ from components.findings.exhibit import plain_figure
 from components.kit.part import part_to_dict
 from components.kit.view import VIEWS, Drawing, NoOptions, View
 from components.qk.corpus_heads import heads_over_texts
+from components.qk.drawn_heads import heads_as_drawn
 from components.qk.evidence_card import FeatureOptions, evidence_rows, head_evidence
 from components.qk.evidence_figures import TrialOptions, direction_bars, spectrum, swap_test
 from components.qk.figures import PredictionOptions, RowOptions, SwapOptions, key_swap, prediction_bars, row_bars
@@ -125,6 +127,7 @@ SCORE_ORDER = ("entropy", "sink", "previous", "induction", "self", "distance")
 OVER_TEXTS = CorpusHeads(
     SCORE_ORDER, 9, 64, (9,) * 6, *[RANDOM.random((6, 2, 3)).astype(np.float32) for _ in range(2)], np.ones((6, 2))
 )
+AS_DRAWN = DrawnHeads(WRITES, abs(WRITES), 0.3, 0.4, 40, 3, 4)
 WAYS = TokenPath(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 5, 3, "query", None)
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
@@ -151,6 +154,7 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
     (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
+    (heads_as_drawn, (READING, AS_DRAWN), HeadOptions("drawn")),
     (heads_over_texts, (READING, OVER_TEXTS), HeadOptions("texts-entropy", chosen=(1, 2))),
     (heads_before, (READING, WAYS), HeadOptions("falls", chosen=(1, 2))),
     (source_bars, (READING, SOURCES), SourceOptions(4, 2)),

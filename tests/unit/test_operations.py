@@ -61,6 +61,7 @@ NAMES = sorted(catalogue.NAMES)
 OTHER: dict[str, Any] = {
     "equal": "kl",
     "heads": ((2, 1), (3, 0)),
+    "cells": ((2, 1), (3, 0)),
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
     **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
@@ -264,6 +265,9 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("AblateParts", {"baseline": "nothing"}, "baseline"),
         ("PatchParts", {"what": "nothing"}, "what"),
         ("PathParts", {"side": "both"}, "side"),
+        ("PatternHeads", {"cells": [[1]]}, "cells"),
+        ("PatternHeads", {"cells": [[1, -1]]}, "cells"),
+        ("CorpusScores", {"passages": 1}, "passages"),
         ("FitContrast", {"permutations": 101}, "permutations"),
         ("FitContrast", {"rotary": "none"}, "rotary"),
         ("FitContrast", {"contrast": {"kind": "induction", "n_examples": 1}}, "n_examples"),

@@ -144,3 +144,21 @@ class SwapEffect(PredictionChange):
     labels: tuple[str, ...]
     kl_random: float
     rank: int
+
+
+@dataclass(frozen=True)
+class DrawnHeads:
+    """How far every head attends to the cells that were drawn: ``scores`` (L, H) float32, 1 for all attention on them
+    and 0 for a head that looks at all alike, and ``shares`` (L, H), the mean share itself; NaN where nothing tells.
+
+    ``uniform``: the share of a head that looks at all alike; ``chance``: what the best head has of a pattern with as
+    many cells in each row, the 95 % point of ``draws`` random ones. ``rows``: queries that count, of ``cells`` cells.
+    """
+
+    scores: np.ndarray
+    shares: np.ndarray
+    uniform: float
+    chance: float
+    draws: int
+    rows: int
+    cells: int
