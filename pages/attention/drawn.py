@@ -1,4 +1,4 @@
-"""A pattern that is drawn: heads are ranked by how far their attention lies on its cells. assets/drawn.js has the grid."""
+"""A pattern that is drawn: heads are ranked by how far their attention lies on it. The grid is assets/drawn.js."""
 
 from __future__ import annotations
 

@@ -47,10 +47,8 @@ from pages.common import ask_for
 )
 def score_options(fitted: Json, features: Json, value: str) -> tuple[list[dict[str, str]], str]:
     """Scores of a predicted token, of the prompt, and of every fitted feature."""
-    options = [
-        {"label": label, "value": name}
-        for name, label in (TOKEN_SCORES | SCORE_NAMES | {DRAWN_SCORE: DRAWN_NAME} | CORPUS_SCORES).items()
-    ]
+    always = TOKEN_SCORES | SCORE_NAMES | {DRAWN_SCORE: DRAWN_NAME} | CORPUS_SCORES
+    options = [{"label": label, "value": name} for name, label in always.items()]
     for i, (feature, done) in enumerate(zip(features_of(features), fitted["flags"], strict=False)):
         if done:
             options += [
@@ -124,10 +122,8 @@ def show_grid(
         return {"card": card, "top": first, "why": why}
     if score in CORPUS_SCORES or score == DRAWN_SCORE:
         options = replace(options, score=score)
-        over = score in CORPUS_SCORES
-        card, ranked_by, words = (texts_grid if over else drawn_grid)(
-            reading, options, scored if over else drawn, theme
-        )
+        show, what = (texts_grid, scored) if score in CORPUS_SCORES else (drawn_grid, drawn)
+        card, ranked_by, words = show(reading, options, what, theme)
         return {"card": card, "top": [] if ranked_by is None else best_heads(ranked_by, chosen), "why": words}
     scores = None
     if feature is not None:
