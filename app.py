@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import uuid
 from collections.abc import Callable
@@ -45,6 +46,7 @@ from pages.frame.security import harden, kept_secret, limit_bodies, secret_key
 from pages.frame.serving import asset_address, compress, make_server
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
+from pages.frame.tls import certified
 from pages.frame.tours import register_tours
 from pages.registry import register_pages
 from pages.talk.routes import register_talk
@@ -57,7 +59,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Settings:
     """How to serve: address, port, first model, threads of the worker (0: all cores), further ``names`` by which
     others reach this machine, ``proxies`` in front of it by name, origins that may ``embed`` a shared board in a page
-    of theirs (such as "https://lab.example"), and the ``tokens`` that are asked for, if any."""
+    of theirs (such as "https://lab.example"), the ``tokens`` that are asked for, and ``tls``, what encrypts."""
 
     host: str = "127.0.0.1"
     port: int = 8050
@@ -67,6 +69,7 @@ class Settings:
     proxies: tuple[str, ...] = ()
     embed: tuple[str, ...] = ()
     tokens: Tokens | None = None
+    tls: ssl.SSLContext | None = None
 
     @property
     def local(self) -> bool:
@@ -233,7 +236,11 @@ def serve(arguments: list[str]) -> None:
         "--worker-gpus", default="", metavar="N", help="with --ray: GPUs of a worker (default: a node's)"
     )
     parser.add_argument("--worker-label", default="", metavar="NAME=VALUE", help="with --ray: nodes that get a worker")
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="serve by TLS: the certificate chain, as PEM")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="and its key, as PEM without a password")
     options = parser.parse_args(arguments)
+    if (options.certificate is None) != (options.key is None):
+        sys.exit("A certificate and its key belong together: name both, --certificate and --key, or neither.")
     if options.exposed and not options.proxy:
         sys.exit("--exposed asks nobody for a token. Name the proxy that has a login with --proxy, or leave it out.")
     named = {CLUSTER: options.ray, GPUS: options.worker_gpus, LABEL: options.worker_label}
@@ -243,6 +250,7 @@ def serve(arguments: list[str]) -> None:
     try:
         quota()
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
+        tls = None if options.certificate is None else certified(options.certificate, options.key)
         supervisor = _minder(options, model)
     except UserError as error:
         sys.exit(error.message)
@@ -251,7 +259,7 @@ def serve(arguments: list[str]) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     settings = Settings(
         options.host, options.port, model, options.threads, tuple(options.name), tuple(options.proxy),
-        tuple(options.embed), tokens_for(options.host, unasked=options.exposed),
+        tuple(options.embed), tokens_for(options.host, unasked=options.exposed), tls,
     )  # fmt: skip
     supervisor.start()
     try:
@@ -262,7 +270,10 @@ def serve(arguments: list[str]) -> None:
             sys.exit(FULL)
         raise
     try:
-        server = make_server(app, settings.host, settings.port, local=settings.local, proxied=bool(settings.proxies))
+        server = make_server(
+            app, settings.host, settings.port,
+            local=settings.local, proxied=bool(settings.proxies), tls=settings.tls,
+        )  # fmt: skip
     except (OSError, ValueError):
         supervisor.stop()
         sys.exit(f"{settings.host}:{settings.port} cannot be used. Stop what uses it, or choose another with --port.")
@@ -306,7 +317,7 @@ def tokens_for(host: str, *, unasked: bool = False) -> Tokens | None:
 def greeting(settings: Settings, port: int) -> str:
     """What is printed once others can ask. The first line says where; a token stands in a link."""
     host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    at = f"http{'' if settings.tls is None else 's'}://{f'[{host}]' if ':' in host else host}:{port}"
     tokens = settings.tokens
     if tokens is None:
         return f"Attune is at {at} (stop with Ctrl-C)"

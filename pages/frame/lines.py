@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -68,15 +68,15 @@ class Line(HTTPChannel):  # type: ignore[misc]
         return (not self.requests or self.total_outbufs_len > 0) and now - self.moved > idle
 
 
-def watch(server: BaseWSGIServer | MultiSocketServer, idle: float) -> None:
+def watch(server: BaseWSGIServer | MultiSocketServer, idle: float, line: Callable[..., Line] = Line) -> None:
     """Let the connections of a server be such lines. ``idle``: seconds after which one is closed on which nothing
-    happens."""
+    happens. ``line``: what makes one."""
     sockets = server.map.values() if isinstance(server, MultiSocketServer) else [server]
     for one in [s for s in sockets if isinstance(s, BaseWSGIServer)]:
-        _watch(one, idle)
+        _watch(one, idle, line)
 
 
-def _watch(server: BaseWSGIServer, idle: float) -> None:
+def _watch(server: BaseWSGIServer, idle: float, made: Callable[..., Line]) -> None:
     accept, readable, due = server.handle_accept, server.readable, [0.0]
 
     def look() -> bool:
@@ -87,7 +87,10 @@ def _watch(server: BaseWSGIServer, idle: float) -> None:
         return bool(readable())
 
     def taken() -> None:
-        accept()
+        try:
+            accept()
+        except OSError as error:  # gone again before it was here
+            log.info("a connection was not taken: %s", error)
         limit = server.adj.connection_limit
         here = [line for line in server.active_channels.values() if not line.will_close]
         if len(here) > MANY * limit:
@@ -95,7 +98,7 @@ def _watch(server: BaseWSGIServer, idle: float) -> None:
             log.warning("%d connections: %d on which nobody is answered are closed", len(here), gone)
 
     server.next_channel_cleanup = math.inf  # that of waitress goes by the clock of the machine
-    server.channel_class, server.readable, server.handle_accept = Line, look, taken
+    server.channel_class, server.readable, server.handle_accept = made, look, taken
 
 
 def close_idle(lines: Iterable[Line], number: int) -> int:

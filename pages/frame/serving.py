@@ -2,14 +2,16 @@
 safe.
 
 waitress reads requests and writes answers without holding a thread for a slow line, so that many half-open connections
-cost little; only what is being answered has a thread. It takes no certificates: for TLS a proxy stands in front.
+cost little; only what is being answered has a thread (pages/frame/lines.py, with certificates tls.py).
 What carries its version in its address (scripts of Dash by version, our own by the time they were written) may be kept
 for a year, and is compressed once; an answer is kept nowhere.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from dash import Dash
@@ -18,7 +20,8 @@ from flask_compress import Compress
 from waitress import create_server
 
 from analysis.portable.pack import MAX_PACK
-from pages.frame.lines import watch
+from pages.frame.lines import Line, watch
+from pages.frame.tls import SecureLine
 
 THREADS = 64
 """Answers at once; a text that is being written, and a question that waits for the model, hold one each."""
@@ -92,8 +95,11 @@ def _versioned(asked: Request, assets: Path) -> bool:
         return False
 
 
-def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied: bool = False) -> Any:
-    """The server, bound and not yet running: ``run()``, ``close()`` and ``effective_port`` are its interface.
+def make_server(
+    app: Dash, host: str, port: int, *, local: bool = True, proxied: bool = False, tls: SSLContext | None = None
+) -> Any:
+    """The server, bound and not yet running: ``run()``, ``close()`` and ``effective_port`` are its interface. ``tls``:
+    what encrypts its connections.
 
     Raises OSError where the port is taken.
     """
@@ -105,6 +111,7 @@ def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied:
         connection_limit=CONNECTIONS,
         max_request_body_size=MAX_PACK if local else FROM_AFAR,  # routes have limits of their own, lower but for packs
         channel_request_lookahead=1,  # so that a browser that has gone is noticed while its answer is written
+        url_scheme="http" if tls is None else "https",
         asyncore_use_poll=True,  # select knows no more than 1,024 files
         ident=None,
         clear_untrusted_proxy_headers=True,
@@ -112,5 +119,5 @@ def make_server(app: Dash, host: str, port: int, *, local: bool = True, proxied:
         trusted_proxy="127.0.0.1" if proxied else None,
         trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"} if proxied else set(),
     )
-    watch(server, IDLE)
+    watch(server, IDLE, Line if tls is None else partial(SecureLine, tls))
     return server
