@@ -27,8 +27,8 @@ _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _DTYPES = frozenset(_WHOLE | {"float16", "float32", "float64", "bool"})
 
 
-def encode(message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> list[bytes]:
-    """The frames of a message and its arrays.
+def encode(message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None, most: int = MAX_FRAME) -> list[bytes]:
+    """The frames of a message and its arrays, each of at most ``most`` bytes.
 
     Raises:
         TypeError, ValueError: the message is not JSON, an array has a type that does not travel, or one is too large.
@@ -42,8 +42,8 @@ def encode(message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None)
         if native.nbytes:
             bodies.append(native.tobytes())
     frames = [json.dumps({**message, "arrays": head}, allow_nan=False).encode(), *bodies]
-    if any(len(frame) > MAX_FRAME for frame in frames):
-        raise ValueError(f"a frame is larger than {MAX_FRAME >> 20} MiB")
+    if any(len(frame) > most for frame in frames):
+        raise ValueError(f"a frame is larger than {most >> 20} MiB")
     return frames
 
 

@@ -19,9 +19,10 @@ import uuid
 from collections import Counter, deque
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.asker import ONLY_LOOKING, may_see
+from analysis.cluster.link import named_cluster
 from analysis.disk import FULL, full_disk
 from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook
@@ -30,12 +31,16 @@ from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
+from analysis.engine.spread import Spread
 from analysis.engine.store import ResultStore
 from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
 from analysis.engine.turns import in_rounds, one_each, waits, why_full
 from analysis.errors import Cancelled, UserError
 from analysis.status import FROM_STORE, OF_OTHERS, JobRecord
+
+if TYPE_CHECKING:
+    from analysis.models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
@@ -65,6 +70,14 @@ class TaskContext(Context):
             for token in list(self._task.subscribers):
                 self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
             self._scheduler.tell_waits(AGAIN)
+
+    def spread(self, model: LoadedModel | None = None) -> Spread:
+        """The hands of the named cluster, if one is named; else this process."""
+        if not named_cluster():
+            return super().spread(model)
+        from analysis.cluster.spread import spread_of
+
+        return spread_of(model, self.memory)
 
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""
