@@ -2,8 +2,8 @@
 
 The work takes minutes to hours, so it can be cut off anywhere and goes on where it was, and it says how long it will
 take before it starts. Passages are read in a seeded order, so that any first part of them is a fair sample, and in
-chunks with fixed bounds, the unit of progress that counts; within a chunk, pieces of text are sorted by length, so that
-little is computed for padding. Each batch is captured on its own, so no hook is in the model at a safe point.
+chunks with fixed bounds, the unit of progress that counts (:mod:`analysis.activations.reading`), here one after the
+other, or on the nodes of a cluster: the rows come into the store in the order of the chunks, whoever read them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from analysis.activations.chunks import Chunks
+from analysis.activations.reading import Piece, Reading, read_chunk
 from analysis.activations.recipe import Recipe
 from analysis.activations.room import amount, require_room
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage, corpus_hash
+from analysis.engine.spread import Here, Spread
 from analysis.errors import UserError
-from analysis.models.capture import Captured, capture, ordinary
 from analysis.models.frames import frame_ids
 from analysis.models.hooks import site_width
 from analysis.models.legible import check_corpus
@@ -38,17 +38,6 @@ if TYPE_CHECKING:
 CHUNK_CHARACTERS = 16_000  # about 4,000 tokens
 LOOKED_AT = 50  # passages, to see whether the model can read them at all
 _SHORT = {"residual": 1, "mlp_output": 1, "mlp_hidden": 4}  # usual widths, in units of the residual stream
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A piece of a passage as the model reads it. ``offset``: which token of the passage its first token is, negative
-    where start tokens come before.
-    """
-
-    document: int
-    offset: int
-    ids: list[int]
 
 
 def tokens_of(loaded: LoadedModel, passages: Sequence[Passage]) -> list[list[int]]:
@@ -132,13 +121,15 @@ def collect(
     norm_guard: float = 20.0,
     progress: Progress = silent,
     check: Check = no_check,
+    spread: Spread | None = None,
 ) -> ActivationStore:
     """At least ``max_tokens`` activations (fewer if the passages end) at each site, in a store; what it has is kept.
 
     The store (that of the recipe in the data folder, unless one is given) may hold more than were asked for: the first
     ``max_tokens`` rows are the same however many there are. ``window``: the most tokens read in one piece, start tokens
-    included; longer passages are cut into pieces of equal length. ``progress`` and ``check`` are called between
-    batches, where no hook is in the model; ``check`` may raise Cancelled, and what is finished by then is kept.
+    included; longer passages are cut into pieces of equal length. ``spread``: what reads the chunks. ``progress`` and
+    ``check`` are called between batches, where no hook is in the model; ``check`` may raise Cancelled, and what is
+    finished by then is kept.
 
     Raises:
         UserError: bad settings, texts that the model cannot read, no room on disk, or activations that are no numbers.
@@ -148,7 +139,7 @@ def collect(
     store = store or ActivationStore.of(recipe)
     if store.recipe.key != recipe.key:
         raise ValueError("the store has another recipe")
-    _fill(loaded, passages, [(store, max_tokens)], batch_tokens, progress, check)
+    _fill(loaded, passages, [(store, max_tokens)], batch_tokens, progress, check, spread or Here(loaded))
     return store
 
 
@@ -162,6 +153,7 @@ def collect_each(
     norm_guard: float = 20.0,
     progress: Progress = silent,
     check: Check = no_check,
+    spread: Spread | None = None,
 ) -> dict[Site, ActivationStore]:
     """A store of its own for each site, with at least so many activations, from one pass over the texts.
 
@@ -170,7 +162,15 @@ def collect_each(
     """
     recipes = {site: recipe_of(loaded, passages, [site], window=window, norm_guard=norm_guard) for site in wants}
     stores = {site: ActivationStore.of(recipe) for site, recipe in recipes.items()}
-    _fill(loaded, passages, [(stores[site], wants[site]) for site in wants], batch_tokens, progress, check)
+    _fill(
+        loaded,
+        passages,
+        [(stores[site], wants[site]) for site in wants],
+        batch_tokens,
+        progress,
+        check,
+        spread or Here(loaded),
+    )
     return stores
 
 
@@ -181,6 +181,7 @@ def _fill(
     batch_tokens: int,
     progress: Progress,
     check: Check,
+    spread: Spread,
 ) -> None:
     """Read on until each store has so many activations. Their recipes differ in their sites alone."""
     if min(tokens for _, tokens in wants) < 1:
@@ -190,33 +191,51 @@ def _fill(
         progress(1.0, _done(wants[0][0]))
         return
     recipe = lacking[0][0].recipe
-    order, prefix = passage_order(len(passages), recipe.seed), start_tokens(loaded)
+    order = passage_order(len(passages), recipe.seed)
     check_corpus(loaded.tokenizer, [passages[i].text for i in order[:LOOKED_AT]])
     _require_room(loaded, lacking)
     total = sum(tokens for _, tokens in lacking)
     pace = _Pace(total)
+    prefix = start_tokens(loaded)
+    heard: list[bool] = []
+
+    def have(more: Mapping[int, int] | None = None) -> int:
+        """Activations so far, with those of a chunk that is being read, by the place of their store."""
+        counts = (store.rows + store.waiting + (more or {}).get(n, 0) for n, (store, _) in enumerate(lacking))
+        return sum(min(count, tokens) for count, (_, tokens) in zip(counts, lacking, strict=True))
+
+    def told(share: float | None, text: str = "", **facts: Any) -> None:
+        more = dict(zip(facts.get("stores", ()), facts.get("rows", ()), strict=True))
+        heard.append(bool(more))
+        progress(min(1.0, have(more) / total), pace.sentence(have(more), facts.get("tokens", 0)))
+
+    common = Reading(
+        tuple(store.recipe.sites for store, _ in lacking),
+        len(prefix),
+        recipe.skip_first,
+        recipe.norm_guard,
+        batch_tokens,
+    )
     with ExitStack() as writing:
         for store, _ in lacking:
             writing.enter_context(store.writing())
-        short = lacking
-        for start, stop in _chunks(passages, order):
-            here = [store for store, _ in short if start >= store.next_passage]
-            if not here:
-                continue
-            pieces = _pieces(loaded, passages, order[start:stop], prefix, recipe)
-            for batch in _batches(pieces, batch_tokens):
-                check()
-                _capture(loaded, batch, recipe, len(prefix), here)
-                have = sum(min(store.rows + store.waiting, tokens) for store, tokens in lacking)
-                progress(min(1.0, have / total), pace.sentence(have, sum(len(p.ids) for p in batch)))
-            for store in here:
-                store.commit(stop)
-            short = [(store, tokens) for store, tokens in short if store.rows + store.waiting < tokens]
-            if not short:
+        chunks = Chunks(
+            lacking,
+            list(_chunks(passages, order)),
+            lambda start, stop: _pieces(loaded, passages, order[start:stop], prefix, recipe),
+        )
+        parts = spread(read_chunk, common, chunks, progress=told, check=check)
+        for n, part in enumerate(parts):
+            chunks.add(n, part)
+            if not any(heard):  # it was read elsewhere, where what is kept was not counted batch by batch
+                progress(min(1.0, have() / total), pace.sentence(have(), part.tokens))
+            heard.clear()
+            if not chunks.short:
                 break
         else:
-            for store, _ in short:
-                store.finish()
+            for n in chunks.short:
+                lacking[n][0].finish()
+        del parts  # what is being read beyond the last chunk ends here
     if any(not store.rows for store, _ in lacking):
         raise UserError("The passages are too short: not one activation was left. Bring longer ones.", "texts")
     progress(1.0, _done(lacking[0][0]))
@@ -245,7 +264,7 @@ def _chunks(passages: Sequence[Passage], order: list[int]) -> Iterator[tuple[int
 
 def _pieces(
     loaded: LoadedModel, passages: Sequence[Passage], documents: list[int], prefix: list[int], recipe: Recipe
-) -> list[_Piece]:
+) -> list[Piece]:
     """Passages cut into pieces of equal length that fit the window, those left out that would give no row."""
     room, found = recipe.window - len(prefix), []
     for document, ids in zip(documents, tokens_of(loaded, [passages[d] for d in documents]), strict=True):
@@ -253,39 +272,8 @@ def _pieces(
         bounds = [len(ids) * i // count for i in range(count + 1)] if count else []
         for first, last in itertools.pairwise(bounds):
             if len(prefix) + last - first > recipe.skip_first:
-                found.append(_Piece(document, first - len(prefix), prefix + ids[first:last]))
+                found.append(Piece(document, first - len(prefix), prefix + ids[first:last]))
     return found
-
-
-def _batches(pieces: list[_Piece], batch_tokens: int) -> Iterator[list[_Piece]]:
-    """Pieces sorted by length, in batches that hold at most ``batch_tokens`` tokens with padding (at least a piece)."""
-    batch: list[_Piece] = []
-    for piece in sorted(pieces, key=lambda p: len(p.ids)):
-        if batch and (len(batch) + 1) * len(piece.ids) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(piece)
-    if batch:
-        yield batch
-
-
-def _capture(
-    loaded: LoadedModel, batch: list[_Piece], recipe: Recipe, prefix: int, stores: Sequence[ActivationStore]
-) -> None:
-    rows = ([*range(len(batch))], [p.ids for p in batch])  # "documents" are places in the batch, until here below
-    offsets = torch.tensor([p.offset for p in batch], dtype=torch.int32)
-    documents = torch.tensor([p.document for p in batch], dtype=torch.int32)
-    # A start token is no part of any text, so its activation is left out even where nothing else is skipped.
-    skip, sites = max(recipe.skip_first, prefix), [site for store in stores for site in store.recipe.sites]
-    for found in capture(loaded, [rows], sites, skip_first=skip, norm_guard=None):
-        place = found.documents.long()
-        texts, positions = documents[place], found.positions + offsets[place]
-        for store in stores:  # each leaves out what is too long at its own sites
-            own = {site: found.activations[site] for site in store.recipe.sites}
-            keep = ordinary(own, recipe.norm_guard)
-            kept = {site: values[keep] for site, values in own.items()}
-            left_out = len(keep) - int(keep.sum())
-            store.append(Captured(kept, found.tokens[keep], texts[keep], positions[keep], left_out))
 
 
 class _Pace:

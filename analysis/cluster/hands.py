@@ -67,6 +67,10 @@ class Hands:
                 self.lose(hand)
         return [self._hands.setdefault(key, Hand(key)) for key in keys]
 
+    def refresh(self) -> None:
+        """Look anew which nodes there are, at the next question."""
+        self._listed = 0.0
+
     def begin(self, hand: Hand) -> None:
         """Begin the actor of a hand, if it is not."""
         if hand.actor is not None:
@@ -108,7 +112,7 @@ class Hands:
         self.end(hand)
         if self._hands.get(hand.key) is hand:
             del self._hands[hand.key]
-        self._listed = 0.0
+        self.refresh()
 
     def end(self, hand: Hand) -> None:
         """End the actor of a hand."""

@@ -11,59 +11,165 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from analysis.activations import collect as collecting
+from analysis.activations.collect import collect, recipe_of
+from analysis.activations.store import ActivationStore
 from analysis.cluster.hands import hands
 from analysis.cluster.link import VARIABLE
 from analysis.cluster.spread import OnNodes, spread_of
-from analysis.cluster.trial import Rows, Trial, add_rows
+from analysis.cluster.trial import Rows, Sums, Trial, add_rows
+from analysis.corpora.passages import Passage
 from analysis.engine.memory import Memory
 from analysis.engine.spread import here
 from analysis.errors import Cancelled, UserError
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.loader import load_model
+from analysis.models.sites import Site
+from analysis.models.spec import ModelSpec
+from tests.unit.tiny_models import tiny_model
 
-COMMON = Trial(np.array([1.0, 0.5]))
-SHARDS = [Rows(n * 50, n * 50 + 50) for n in range(12)]
-SLOW = Trial(COMMON.weights, 0.02)
+QUICK, SLOW = (Trial(np.array([1.0, 0.5]), pause) for pause in (0.0, 0.01))
+SHARDS = [Rows(n * 30, n * 30 + 30) for n in range(9)]
+WORDS = "the a cat dog sat ran on in red blue and then".split()
+EXPECTED = [part.total for part in here(add_rows, QUICK, SHARDS)]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Three nodes of one CPU each, of which this process is on the first."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Three nodes of one CPU each, of which this process is on the first; the last may read no model."""
     import ray
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    for _ in range(2):
-        made.add_node(num_cpus=1)
-    before = os.environ.get(VARIABLE)
+    made.add_node(num_cpus=1)
+    made.add_node(num_cpus=1, env_vars={"ATTUNE_MODEL_ROOT": str(tmp_path_factory.mktemp("no models"))})
     os.environ[VARIABLE] = made.address
     try:
         yield made
     finally:
-        os.environ.pop(VARIABLE)
-        if before is not None:
-            os.environ[VARIABLE] = before
+        del os.environ[VARIABLE]
         ray.shutdown()
         made.shutdown()
 
 
 @pytest.fixture
 def nodes(cluster: Any) -> OnNodes:
-    """The spread over the nodes that are up."""
+    """The spread over all nodes, once they are up."""
     found = spread_of(None, Memory())
     assert isinstance(found, OnNodes)
+    all_up(found)
     return found
+
+
+def all_up(spread: OnNodes) -> None:
+    """Wait until each node has begun, and the model of the work is on each that may have it."""
+    deadline = time.monotonic() + 60
+    while any(not hand.holds for hand in hands().of("cpu")):
+        assert time.monotonic() < deadline
+        list(spread(add_rows, SLOW, SHARDS[:1]))
+
+
+def totals(parts: list[Sums]) -> bool:
+    """Whether these are the parts of all shards, in their order."""
+    return all(np.array_equal(part.total, total) for part, total in zip(parts, EXPECTED, strict=True))
 
 
 def test_the_sums_are_those_of_the_loop_and_shards_go_back_to_their_node(nodes: OnNodes) -> None:
     shares: list[float] = []
-    expected = list(here(add_rows, COMMON, SHARDS))
-    t = time.time()
-    first = list(nodes(add_rows, COMMON, SHARDS, progress=lambda share, text="", **facts: shares.append(float(share or 0))))
-    print("first", time.time() - t)
-    while len(nodes._held._hands) and any(not h.holds for h in nodes._held.of("cpu")):
-        list(nodes(add_rows, SLOW, SHARDS[:3]))
-    t = time.time()
-    parts = list(nodes(add_rows, COMMON, SHARDS))
-    print("again", time.time() - t, [p.process for p in parts], [p.before for p in parts])
-    assert all(np.array_equal(a.total, b.total) for a, b in zip(parts, expected, strict=True))
+    first = list(nodes(add_rows, SLOW, SHARDS, progress=lambda share, text="", **facts: shares.append(share or 0.0)))
+    again = list(nodes(add_rows, SLOW, SHARDS))
+    assert totals(first) and totals(again)
+    assert nodes.hands == 3 and len({part.process for part in first} - {os.getpid()}) == 3
+    assert shares == sorted(shares) and 0 < shares[0] and 0.7 < shares[-1] <= 1
+    same = [a.process == b.process and b.before == a.before + 1 for a, b in zip(first, again, strict=True)]
+    assert sum(same) >= 6  # at the end a free node takes what waits for another
+
+
+def test_the_end_reaches_every_shard_within_a_row_and_the_nodes_go_on(nodes: OnNodes) -> None:
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 0.4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(
+            nodes(
+                add_rows, Trial(QUICK.weights, 0.05), [Rows(n * 1000, n * 1000 + 1000) for n in range(3)], check=check
+            )
+        )
+    assert totals(list(nodes(add_rows, QUICK, SHARDS)))
+    assert time.monotonic() - began < 10  # each of the three would have taken 50 seconds
+
+
+def test_what_a_shard_raises_is_raised_here(nodes: OnNodes, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UserError, match=r"^Fewer rows\.$") as refusal:
+        list(nodes(add_rows, QUICK, [*SHARDS, Rows(0, 1, refuse="Fewer rows.")]))
+    assert refusal.value.field == "rows"
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        list(nodes(add_rows, QUICK, [Rows(0, 1, fail=True)]))
+    assert "this trial fails on purpose" in caplog.text and "add_rows" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A tiny model in a folder, as the nodes can load it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["<unk>", *WORDS])}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    tiny_model("llama").save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>").save_pretrained(folder)
+    return load_model(ModelSpec(str(folder)))
+
+
+def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
+    nodes: OnNodes, loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(collecting, "CHUNK_CHARACTERS", 400)
+    rng = np.random.default_rng(0)
+    passages = [Passage(" ".join(rng.choice(WORDS, rng.integers(5, 60)))) for _ in range(300)]
+    recipe = recipe_of(loaded, passages, [Site(1)])
+    wanted = {"max_tokens": 6000, "batch_tokens": 128}
+    plain = collect(loaded, passages, [Site(1)], ActivationStore(tmp_path / "plain", recipe), **wanted)
+    spread = spread_of(loaded, Memory())
+    assert isinstance(spread, OnNodes)
+    with caplog.at_level(logging.WARNING):
+        while sum(any("spec" in name for name in hand.holds) for hand in hands().of("cpu")) < 2:
+            list(spread(add_rows, SLOW, SHARDS[:2]))
+    (part,) = spread(add_rows, QUICK, SHARDS[:1])
+    assert part.model == loaded.facts.fingerprint
+    said: list[str] = []
+
+    def lose(share: float | None, text: str = "", **facts: Any) -> None:
+        said.append(text)
+        if len(said) == 3:  # the process that computes on one node
+            hand = next(h for h in hands().of("cpu") if any("spec" in name for name in h.holds))
+            hands().ray.kill(hand.actor)
+
+    store = ActivationStore(tmp_path / "spread", recipe)
+    collect(loaded, passages, [Site(1)], store, spread=spread, progress=lose, **wanted)
+    sums = [[entry["sha256"] for entry in found.shards.entries] for found in (plain, store)]
+    assert sums[0] == sums[1] and store.rows >= 6000
+    assert "is left out" in caplog.text and "reads local models from one folder only" in caplog.text
+    assert "tokens per second" in said[-2] and len(said) > 3
+
+
+def test_a_node_that_is_lost_costs_its_shards(cluster: Any, nodes: OnNodes) -> None:
+    removed: list[float] = []
+
+    def lose(share: float | None, text: str = "", **facts: Any) -> None:
+        if not removed and (share or 0) > 0.2:
+            removed.append(share or 0)
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+    assert totals(list(nodes(add_rows, SLOW, SHARDS, progress=lose))) and removed
+    assert totals(list(nodes(add_rows, QUICK, SHARDS)))
+    deadline = time.monotonic() + 30
+    while len(hands().of("cpu")) != 2:  # by then the others have been told
+        assert time.monotonic() < deadline
+        hands().refresh()
+    assert spread_of(None, Memory()).hands == 2

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from analysis.activations import collect as collecting
-from analysis.activations import room
+from analysis.activations import reading, room
 from analysis.activations.collect import (
     collect,
     collect_each,
@@ -39,6 +39,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.spoken import counted, duration
 from tests.unit.test_fit import loaded_tiny
+from tests.unit.wired import Wired
 
 STREAM, HIDDEN = Site(1), Site(0, "mlp_hidden")
 RECIPE = Recipe("Tiny", "f" * 20, "float32", (HIDDEN, STREAM), "c" * 20)
@@ -456,7 +457,7 @@ def test_more_activations_extend_the_store_and_fewer_are_there_already(monkeypat
         raise AssertionError("the model ran")
 
     with monkeypatch.context() as patch:
-        patch.setattr(collecting, "capture", never)
+        patch.setattr(reading, "capture", never)
         assert collect(model, passages, [STREAM], max_tokens=300).rows == more.rows
     documents = set(more.index()[1].tolist())
     assert documents <= set(passage_order(60, 0)[: more.next_passage])
@@ -491,13 +492,13 @@ def test_sites_read_in_one_pass_have_the_stores_of_their_own(monkeypatch: Any, h
     # A guard that leaves rows out, others at each site: what one site lacks must not be lacking at the other.
     guard = {"norm_guard": 1.2}
     passes: list[int] = []
-    capture = collecting.capture
+    capture = reading.capture
 
     def counted(loaded: Any, batches: Any, sites: Any, **options: Any) -> Any:
         passes.append(len(sites))
         return capture(loaded, batches, sites, **options)
 
-    monkeypatch.setattr(collecting, "capture", counted)
+    monkeypatch.setattr(reading, "capture", counted)
     monkeypatch.setattr(collecting, "CHUNK_CHARACTERS", 200)
     both = collect_each(model, passages, {STREAM: 300, HIDDEN: 150}, **guard)
     assert passes[0] == 2 and set(passes) == {1, 2}  # the one that has enough is not read on
@@ -516,13 +517,36 @@ def test_sites_read_in_one_pass_have_the_stores_of_their_own(monkeypatch: Any, h
     assert not passes
 
 
+class Ahead(Wired):
+    """All shards before the first part is taken, as hands that are faster than who asks."""
+
+    def __call__(self, *shards: Any, **options: Any) -> Any:
+        """As :class:`Wired`."""
+        yield from list(super().__call__(*shards, **options))
+
+
+@pytest.mark.parametrize("way", [Wired, Ahead])
+def test_chunks_that_were_read_elsewhere_make_the_same_stores(way: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    model, passages = loaded(True), texts(60)
+    monkeypatch.setattr(collecting, "CHUNK_CHARACTERS", 200)
+    bodies = []
+    for spread in (None, way(model)):
+        monkeypatch.setenv("ATTUNE_HOME", str(tmp_path / str(len(bodies))))
+        wants = {STREAM: 300, HIDDEN: 150}
+        for tokens in (100, 300):  # it goes on where it was
+            wants |= {STREAM: tokens}
+            stores = collect_each(model, passages, wants, norm_guard=1.2, spread=spread)
+        bodies.append([[e["sha256"] for e in stores[site].shards.entries] for site in wants])
+    assert bodies[0] == bodies[1] and all(bodies[0])
+
+
 def test_what_cannot_be_collected_is_refused_before_the_model_runs(monkeypatch: Any, home: Path) -> None:
     model, passages = loaded(), texts(5)
 
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(collecting, "capture", never)
+    monkeypatch.setattr(reading, "capture", never)
     for arguments, options, field in (
         (([], [STREAM]), {}, "texts"),
         ((passages, []), {}, "site"),
