@@ -15,6 +15,7 @@ from analysis.activations.collect import collect_each
 from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
+from analysis.engine.spread import Spread
 from analysis.mfa.character import ONE_TOKEN, SMALL, SOME_TEXTS, meanings
 from analysis.mfa.kmeans import nearest, seeded
 from analysis.models.loaded_model import LoadedModel
@@ -43,11 +44,16 @@ def theme_evidence(store: ActivationStore, site: Site, passages: Sequence[Passag
 
 
 def choose_site(
-    loaded: LoadedModel, passages: Sequence[Passage], sites: Sequence[Site], rows: int, progress: Progress
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    sites: Sequence[Site],
+    rows: int,
+    progress: Progress,
+    spread: Spread | None = None,
 ) -> tuple[Site, dict[str, float]]:
     """The site whose clusters tell most of themes, the first of equals, and the bits of each by its block; ``rows``:
-    by so many activations of each. Raises what collecting does."""
+    by so many activations of each. ``spread``: what reads the texts. Raises what collecting does."""
     wants = dict.fromkeys(sites, rows)
-    stores = collect_each(loaded, passages, wants, window=WINDOW, progress=progress)
+    stores = collect_each(loaded, passages, wants, window=WINDOW, progress=progress, spread=spread)
     bits = {site: theme_evidence(stores[site], site, passages, rows) for site in sites}
     return max(sites, key=lambda site: bits[site]), {str(site.layer): round(bits[site], 3) for site in sites}

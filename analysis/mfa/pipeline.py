@@ -16,6 +16,7 @@ from analysis.activations.fits import place_of_row
 from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
+from analysis.engine.spread import Spread
 from analysis.errors import UserError
 from analysis.mfa.answers.regions import FitEstimate
 from analysis.mfa.character import lifted_tokens, meanings
@@ -90,8 +91,15 @@ def _matmul_rate(device: torch.device) -> float:
     return best
 
 
-def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, progress: Progress) -> RegionSet:
-    """Collect activations (those kept are not made again), fit, survey. Raises UserError and what ``progress`` does."""
+def fit_regions(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    wanted: Wanted,
+    progress: Progress,
+    spread: Spread | None = None,
+) -> RegionSet:
+    """Collect activations (those kept are not made again), fit, survey. ``spread``: what computes the sums over data.
+    Raises UserError and what ``progress`` does."""
     store = collect(
         loaded,
         passages,
@@ -99,6 +107,7 @@ def fit_regions(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted
         max_tokens=wanted.tokens,
         window=WINDOW,
         progress=portion(progress, 0.0, 0.5),
+        spread=spread,
     )
     return fit_store(loaded, passages, store, wanted, portion(progress, 0.5, 1.0))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.activations.collect import collect_each
 from analysis.activations.recipe import WINDOW
@@ -18,6 +18,7 @@ from analysis.corpora.passages import bundled_corpus
 from analysis.engine.context import Context
 from analysis.engine.question import Result
 from analysis.engine.scheduler import bug
+from analysis.engine.spread import Spread
 from analysis.engine.store import size_of
 from analysis.errors import Cancelled, UserError
 from analysis.models.sites import Site
@@ -29,6 +30,9 @@ from analysis.prepare.products import State, states
 from analysis.product import Level
 from analysis.progress import portion
 from analysis.spoken import duration, listed
+
+if TYPE_CHECKING:
+    from analysis.models.loaded_model import LoadedModel
 
 
 class Run:
@@ -120,7 +124,10 @@ class Run:
         if wants:
             loaded, context = self.context.model(self.spec), PartContext(self.context, told)
             reading = portion(context.progress, 0.0, 0.1, "the texts, once for all parts: ")
-            collect_each(loaded, bundled_corpus(), wants, window=WINDOW, progress=reading, check=context.check)
+            spread = context.spread(loaded)
+            collect_each(
+                loaded, bundled_corpus(), wants, window=WINDOW, progress=reading, check=context.check, spread=spread
+            )
 
     def _perform(self, level: Level, told: _Told) -> None:
         result: Result = PartContext(self.context, told).perform(level.operation)
@@ -159,6 +166,10 @@ class PartContext(Context):
     def _relay(self, value: dict[str, Any]) -> None:
         if "line" not in value:
             self._told(value.get("share"), str(value.get("text", "")))
+
+    def spread(self, model: LoadedModel | None = None) -> Spread:
+        """That of the run."""
+        return self._outer.spread(model)
 
     def check(self) -> None:
         """A safe point of the run."""

@@ -18,6 +18,7 @@ from analysis.activations.collect import collect
 from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
+from analysis.engine.spread import Spread
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
@@ -35,8 +36,15 @@ PROMOTED, SNIPPETS = 20, 3
 _READ, _FIT = 0.35, 0.85
 
 
-def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, progress: Progress) -> Factorization:
-    """Collect activations (those kept are not made again), fit, describe. Raises UserError and what ``progress`` does.
+def factorize(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    wanted: Wanted,
+    progress: Progress,
+    spread: Spread | None = None,
+) -> Factorization:
+    """Collect activations (those kept are not made again), fit, describe. ``spread``: what reads the texts. Raises
+    UserError and what ``progress`` does.
 
     UserError: a model without the site, one passage only, too few tokens for so many features, activations that are no
     numbers, levels that do not fall.
@@ -49,6 +57,7 @@ def factorize(loaded: LoadedModel, passages: Sequence[Passage], wanted: Wanted, 
         max_tokens=wanted.tokens + wanted.reserve(passages),
         window=WINDOW,
         progress=portion(progress, 0.0, _READ),
+        spread=spread,
     )
     return factorize_store(loaded, passages, store, wanted, portion(progress, _READ, 1.0))
 

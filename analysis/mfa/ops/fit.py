@@ -130,7 +130,7 @@ class FitRegions(OfFit[NewFit]):
         loaded = context.model(self.model)
         if max((self.layer, *self.blocks)) >= loaded.facts.layers:
             raise UserError(f"This model has blocks 0 to {loaded.facts.layers - 1}.", "layer")
-        source = source_of(self.source)
+        source, spread = source_of(self.source), context.spread(loaded)
 
         context.progress(0.0, "reading the texts")
         passages = read_source(source, context.check)
@@ -139,10 +139,10 @@ class FitRegions(OfFit[NewFit]):
         if self.blocks:
             sites, share = [Site(block, self.site) for block in self.blocks], 0.2
             place, bits = choose_site(
-                loaded, passages, sites, min(LOOK, self.tokens), portion(context.progress, 0.0, share)
+                loaded, passages, sites, min(LOOK, self.tokens), portion(context.progress, 0.0, share), spread
             )
         wanted = Wanted(place, self.tokens, self.regions, self.factors, self.noise, self.seed)
-        fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0))
+        fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0), spread)
         fitted.manifest |= {
             "looked_at": bits,
             "source": source.to_dict(),
