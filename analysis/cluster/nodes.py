@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from analysis.cluster.frames import answer_of, block
+from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.residents import Residents
 from analysis.engine.spread import Bench
@@ -74,7 +75,7 @@ class Node:
         from analysis.models.memory import host_memory
 
         torch.set_num_threads(threads)
-        self._residents, self._memory = Residents(), Memory(max(600 << 20, int(KEPT * host_memory()[1])))
+        self._context = Context(Residents(), memory=Memory(max(600 << 20, int(KEPT * host_memory()[1]))))
         self._turn = threading.Lock()
         self._ended: dict[str, None] = {}
         self._at: dict[str, tuple[float, str]] = {}
@@ -137,13 +138,13 @@ class Node:
             check()
 
         check()
-        bench = Bench(self._model(model), self._memory, told, check)
+        bench = Bench(self._model(model), self._context.memory, told, check, self._context)
         return block(function(bench, self._common[1], answer_of(shard_kind, shard)))
 
     def _model(self, model: dict[str, Any] | None) -> Any:
         if model is None:
             return None
-        loaded = self._residents.get(ModelSpec.from_dict(model["spec"]))
+        loaded = self._context.residents.get(ModelSpec.from_dict(model["spec"]))
         mine = [loaded.facts.fingerprint, loaded.facts.dtype, loaded.surroundings]
         for its, ours, what in zip(mine, model["known"], ("weights", "numbers", "tokenizer"), strict=True):
             if ours != its:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from analysis.cluster.frames import answer_of, block
 from analysis.cluster.hands import Hand, Hands, hands
 from analysis.cluster.nodes import function_of, name_of, wanted
-from analysis.engine.memory import Memory
-from analysis.engine.spread import Bench, Here, Spread
+from analysis.engine.spread import Bench, Here, Spread, Surroundings
 from analysis.errors import UserError
 from analysis.progress import Check, Progress, no_check, silent
 
@@ -39,24 +38,25 @@ AHEAD = 4
 """Shards for each hand that may be done before the first one whose part is waited for."""
 
 
-def spread_of(model: LoadedModel | None, memory: Memory) -> Spread:
-    """What computes shards on the named cluster; this process where it does not answer or has no second hand."""
+def spread_of(model: LoadedModel | None, context: Surroundings) -> Spread:
+    """What computes shards on the named cluster; this process, with its context, where it does not answer or has no
+    second hand."""
     try:
         held = hands()
         kind = "cuda" if model is not None and model.device.type == "cuda" else "cpu"
         if len(held.of(kind)) > 1:
-            return OnNodes(held, kind, model, memory)
+            return OnNodes(held, kind, model, context)
     except UserError as error:
         log.warning("the work is not spread: %s", error.message)
-    return Here(model, memory)
+    return Here(model, context)
 
 
 class OnNodes:
     """Shards on the hands of a cluster. ``hands``: how many there are."""
 
-    def __init__(self, held: Hands, kind: str, model: LoadedModel | None, memory: Memory) -> None:
+    def __init__(self, held: Hands, kind: str, model: LoadedModel | None, context: Surroundings) -> None:
         self._held, self._kind, self._model = held, kind, model
-        self._here = Here(model, memory)
+        self._here = Here(model, context)
         self.hands = len(held.of(kind))
 
     def __call__(

@@ -77,7 +77,7 @@ class TaskContext(Context):
             return super().spread(model)
         from analysis.cluster.spread import spread_of
 
-        return spread_of(model, self.memory)
+        return spread_of(model, self)
 
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""

@@ -21,7 +21,7 @@ from analysis.cluster.link import VARIABLE
 from analysis.cluster.spread import OnNodes, spread_of
 from analysis.cluster.trial import Rows, Sums, Trial, add_rows
 from analysis.corpora.passages import Passage
-from analysis.engine.memory import Memory
+from analysis.engine.context import Context
 from analysis.engine.spread import here
 from analysis.errors import Cancelled, UserError
 from analysis.models.loaded_model import LoadedModel
@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def nodes(cluster: Any) -> OnNodes:
     """The spread over all nodes, once they are up."""
-    found = spread_of(None, Memory())
+    found = spread_of(None, Context())
     assert isinstance(found, OnNodes)
     all_up(found)
     return found
@@ -135,7 +135,7 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     recipe = recipe_of(loaded, passages, [Site(1)])
     wanted = {"max_tokens": 6000, "batch_tokens": 128}
     plain = collect(loaded, passages, [Site(1)], ActivationStore(tmp_path / "plain", recipe), **wanted)
-    spread = spread_of(loaded, Memory())
+    spread = spread_of(loaded, Context())
     assert isinstance(spread, OnNodes)
     with caplog.at_level(logging.WARNING):
         while sum(any("spec" in name for name in hand.holds) for hand in hands().of("cpu")) < 2:
@@ -172,4 +172,4 @@ def test_a_node_that_is_lost_costs_its_shards(cluster: Any, nodes: OnNodes) -> N
     while len(hands().of("cpu")) != 2:  # by then the others have been told
         assert time.monotonic() < deadline
         hands().refresh()
-    assert spread_of(None, Memory()).hands == 2
+    assert spread_of(None, Context()).hands == 2
