@@ -17,12 +17,12 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis.asker import ONLY_LOOKING, may_see
-from analysis.cluster.link import named_cluster
 from analysis.disk import FULL, full_disk
 from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook
@@ -31,7 +31,7 @@ from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
-from analysis.engine.spread import Spread
+from analysis.engine.spread import Here, Spread, Surroundings
 from analysis.engine.store import ResultStore
 from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
+Spreader = Callable[["LoadedModel | None", Surroundings], Spread]
 PRIORITIES: tuple[Kind, ...] = ("live", "stream", "job")
 TOGETHER = 8
 """Streams that take turns; further ones wait. Each keeps what the model holds of its text."""
@@ -72,12 +73,8 @@ class TaskContext(Context):
             self._scheduler.tell_waits(AGAIN)
 
     def spread(self, model: LoadedModel | None = None) -> Spread:
-        """The hands of the named cluster, if one is named; else this process."""
-        if not named_cluster():
-            return super().spread(model)
-        from analysis.cluster.spread import spread_of
-
-        return spread_of(model, self)
+        """What the scheduler was given for it."""
+        return self._scheduler.spread(model, self)
 
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""
@@ -95,10 +92,17 @@ class TaskContext(Context):
 
 
 class Scheduler:
-    """Queues, the compute thread, and the book of jobs."""
+    """Queues, the compute thread, and the book of jobs. ``spread``: what computes shards for the operations, made with
+    a model and the context of a task."""
 
-    def __init__(self, book: JobBook, store: ResultStore | None = None, residents: Residents | None = None) -> None:
-        self.book, self.store = book, store or ResultStore()
+    def __init__(
+        self,
+        book: JobBook,
+        store: ResultStore | None = None,
+        residents: Residents | None = None,
+        spread: Spreader = Here,
+    ) -> None:
+        self.book, self.store, self.spread = book, store or ResultStore(), spread
         self.residents, self.memory = residents or Residents(), Memory()
         self._ready = threading.Condition()
         self._queues: dict[Kind, deque[Task]] = {kind: deque() for kind in PRIORITIES}

@@ -26,7 +26,8 @@ from analysis.engine.jobs import JobBook
 from analysis.engine.operation import rebuild
 from analysis.engine.own import own_folder
 from analysis.engine.question import Result
-from analysis.engine.scheduler import Scheduler, bug
+from analysis.engine.scheduler import Scheduler, Spreader, bug
+from analysis.engine.spread import Here
 from analysis.engine.task import Emit
 from analysis.errors import UserError
 from analysis.logs import cut, log_to
@@ -199,8 +200,8 @@ def _room() -> tuple[int, int]:
     return int(memory.available), int(memory.total)
 
 
-def main() -> None:
-    """Read authkey and settings from standard input, serve until it closes."""
+def main(spread: Spreader = Here) -> None:
+    """Read authkey and settings from standard input, serve until it closes. ``spread``: as the scheduler's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when this ends
     settings = json.loads(sys.stdin.readline())
     os.umask(0o077)  # whatever a library writes below the data folder is for its user alone
@@ -210,7 +211,7 @@ def main() -> None:
     address = settings.get("address")  # a socket's path; a machine's own address and a port, in a cluster; None
     threading.Thread(target=_end_with_parent, args=(address,), daemon=True).start()
     listener = Listener(tuple(address) if isinstance(address, list) else address, backlog=64)
-    scheduler = Scheduler(JobBook(died=settings.get("died", "")))
+    scheduler = Scheduler(JobBook(died=settings.get("died", "")), spread=spread)
     server = Server(scheduler, bytes.fromhex(settings["authkey"]))
     threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
     print(json.dumps({"address": listener.address, "pid": os.getpid()}), flush=True)
