@@ -73,6 +73,7 @@ class ClusterPlace:
 
     places: ClusterPlaces
     seen: Seen
+    notice: float = 5.0
 
     @property
     def name(self) -> str:

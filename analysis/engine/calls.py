@@ -114,7 +114,7 @@ class Calls:
 
     def _why_gone(self, place: Place, address: Any) -> str:
         """The supervisor's reason for the end of the worker at that address, written just after it has died."""
-        deadline = time.monotonic() + 1.5
+        deadline = time.monotonic() + place.notice
         while time.monotonic() < deadline and not place.gone():
             try:
                 ended = place.facts().get("ended") or {}

@@ -19,10 +19,14 @@ from analysis.status import JobRow, PlaceStatus, WorkerStatus
 
 
 class Place(Protocol):
-    """Where a worker runs. ``name``: unique among the places; "" on one machine."""
+    """Where a worker runs. ``name``: unique among the places; "" on one machine. ``notice``: seconds within which it is
+    known here that a worker has ended, and why."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def notice(self) -> float: ...
 
     def facts(self) -> dict[str, Any]:
         """What is known of the worker that is there now: ``address`` and ``authkey``; and of the one before it
@@ -69,6 +73,7 @@ class Here:
 
     home: Path
     name: str = ""
+    notice: float = 1.5
 
     def facts(self) -> dict[str, Any]:
         """As :meth:`Place.facts`, from the file that the supervisor keeps."""

@@ -440,6 +440,28 @@ class UseModel(Operation):
 
 
 @dataclass(frozen=True)
+class LastLogits(Gated):
+    """A job on a model that waits for its gate, and then says the logits after a few tokens."""
+
+    kind: ClassVar[Kind] = "job"
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Result:
+        waited = super().run(context)
+        return Result({**waited.data, "logits": _logits(context.model(self.model).model)})
+
+
+@dataclass(frozen=True)
+class SayLinesOn(SayLines):
+    """A stream on a model, of which only the place matters."""
+
+    model: ModelSpec = ModelSpec("default")
+
+    def run(self, context: Context) -> Lines:
+        return super().run(context)
+
+
+@dataclass(frozen=True)
 class LoadWhenAsked(Operation):
     """A job that loads a model by hand once its gate is open, without a safe point before."""
 
