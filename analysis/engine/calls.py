@@ -65,6 +65,10 @@ class Calls:
         """Every place of a cluster and what its worker does; nothing on one machine."""
         return self.places.hosts(self.statuses())
 
+    def trouble(self) -> str:
+        """What is wrong with a cluster as a whole; "" for nothing, and on one machine."""
+        return self.places.trouble()
+
     def statuses(self) -> dict[str, WorkerStatus]:
         """What every worker says, by its place; the reason as a phase where none answers."""
         said = dict[str, WorkerStatus]()

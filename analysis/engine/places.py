@@ -62,6 +62,10 @@ class Places(Protocol):
         """Every place with what its worker has said, and the nodes that have none; nothing on one machine."""
         ...
 
+    def trouble(self) -> str:
+        """What is wrong with a cluster as a whole; "" for nothing, and on one machine."""
+        ...
+
     def absence(self) -> str:
         """Why there is no place or no worker, for the reader."""
         ...
@@ -109,6 +113,10 @@ class OneMachine:
     def hosts(self, said: dict[str, WorkerStatus]) -> list[PlaceStatus]:
         """None."""
         return []
+
+    def trouble(self) -> str:
+        """Nothing."""
+        return ""
 
     def absence(self) -> str:
         """It is being started."""

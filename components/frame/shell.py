@@ -166,8 +166,8 @@ def _row(job: JobRow, mine: bool, now: float) -> Any:
             className="attune-job-head",
         )
     ]
-    if when:
-        parts.append(html.P(when, className="attune-note"))
+    if when or job.host:
+        parts.append(html.P(", ".join(words for words in (when, job.host) if words), className="attune-note"))
     if state in ACTIVE:
         share = job.share
         parts.append(

@@ -13,6 +13,7 @@ from dash import Dash
 from flask import Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from analysis.cluster.link import named_cluster
 from pages.common import client
 
 log = logging.getLogger("attune.web")
@@ -36,6 +37,12 @@ def register_health(app: Dash) -> None:
     models = Gauge("attune_models", "Models in memory", registry=registry)
     ready = Gauge("attune_worker_ready", "1 while there is a worker", registry=registry)
     busy = Gauge("attune_worker_busy", "1 while it computes", registry=registry)
+
+    # Of a cluster, by the names of its places; without one they have no sample.
+    place_ready = Gauge("attune_place_ready", "1 while there is a worker", ["place"], registry=registry)
+    place_memory = Gauge("attune_place_memory_bytes", "Resident memory of the worker", ["place"], registry=registry)
+    place_free = Gauge("attune_place_free_bytes", "Memory that a model could go to", ["place"], registry=registry)
+    place_models = Gauge("attune_place_models", "Models in memory", ["place"], registry=registry)
 
     @server.before_request
     def begin() -> None:
@@ -68,4 +75,13 @@ def register_health(app: Dash) -> None:
         models.set(len(status.loaded))
         ready.set(status.pid is not None)
         busy.set(bool(status.busy))
+        for gauge in (place_ready, place_memory, place_free, place_models):
+            gauge.clear()  # a machine that left the cluster is no machine with nothing
+        for place in client().hosts() if named_cluster() else []:
+            name, worker = place.name or place.host, place.worker
+            place_ready.labels(name).set(worker is not None and worker.pid is not None)
+            if worker is not None:
+                place_memory.labels(name).set(worker.resident_bytes)
+                place_free.labels(name).set(worker.free_bytes)
+                place_models.labels(name).set(len(worker.loaded))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -8,10 +8,12 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update, page_registry
 
+from analysis.cluster.link import named_cluster
 from analysis.engine.loading import DescribeModel, EstimateModel, LoadModel
 from analysis.errors import UserError
 from analysis.models.spec import DTYPES, EIGHT_BIT, ModelSpec
 from analysis.view_ref import QuestionRef
+from components.frame.cluster_card import cluster_card
 from components.frame.model_card import estimate_card, facts_card, model_report
 from components.frame.model_shelf import shelf_card
 from components.kit.card import Panel
@@ -35,6 +37,7 @@ FOUR_BIT = (
 
 def layout(**_query: str) -> Node:
     """Picker on the left, what is known on the right."""
+    residents = RESIDENTS.layout(html.Div(id="residents", children=empty("Nothing is loaded yet.")))
     return html.Div(
         [
             with_files("Which model?", "pack", "pack"),
@@ -102,7 +105,7 @@ def layout(**_query: str) -> Node:
                         ],
                         className="attune-card",
                     ),
-                    RESIDENTS.layout(html.Div(id="residents", children=empty("Nothing is loaded yet."))),
+                    html.Div([html.Div(id="cluster"), residents], className="attune-column"),
                 ],
                 className="attune-two",
             ),
@@ -200,18 +203,21 @@ def load(set_progress: Relay, clicks: int | None, *form: Typed) -> tuple[Json, N
 @callback(
     Output("residents", "children"),
     RESIDENTS.ref,
+    Output("cluster", "children"),
     Input("pulse", "n_intervals"),
     Input("model", "data"),
     State("residents", "children"),
 )
-def show_residents(_pulse: int, model: Json, _shown: Node) -> tuple[Node, Json]:
-    """What is in memory, with what works and why not. What is pinned is the model in use here."""
+def show_residents(_pulse: int, model: Json, _shown: Node) -> tuple[Node, Json, Node]:
+    """What is in memory, with what works and why not, and the machines of a cluster. What is pinned is the model in use
+    here."""
     status, used = client().status(), spec_of(model)
+    cluster = cluster_card(client().hosts(), client().trouble()) if named_cluster() else None
     if not status.loaded:
-        return empty(f"Nothing is loaded yet: {status.phase}"), None
+        return empty(f"Nothing is loaded yet: {status.phase}"), None, cluster
     pages = [(page["name"], page["needs"]) for page in page_registry.values() if page["needs"]]
     cards = [facts_card(i, m, m.spec == used, pages) for i, m in enumerate(reversed(status.loaded))]
-    return cards, None if status.resident(used) is None else report_of(used)
+    return cards, None if status.resident(used) is None else report_of(used), cluster
 
 
 def report_of(model: ModelSpec) -> Json:

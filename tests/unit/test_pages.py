@@ -65,7 +65,7 @@ def ask(search):
                        {"id": "_pages_location", "property": "search", "value": search}]}
     return browser.post("/_dash-update-component", json=body).get_json()["response"]
 model.client = lambda: Worker()
-(card,), _ = model.show_residents(0, None, None)
+(card,), _, _ = model.show_residents(0, None, None)
 navigation = [c for c in browser.get("/_dash-dependencies").get_json() if "..nav-attention.href" in c["output"]]
 print(json.dumps({
     "layout": json.dumps(browser.get("/_dash-layout").get_json()),
