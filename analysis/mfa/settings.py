@@ -7,9 +7,10 @@ at which blocks they act. Vectors are looked up by :mod:`analysis.mfa.steering`;
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from analysis.errors import UserError
+from analysis.steering.steers import Steer
 
 Noise = Literal["shared", "component"]
 MODES = ("interpolate", "add", "project_out", "clamp")
@@ -87,7 +88,7 @@ class GateSetting:
 
 
 @dataclass(frozen=True)
-class SteeringSettings:
+class SteeringSettings(Steer):
     """Regions of one fit and how they act.
 
     ``mode``: "interpolate" moves each position towards the centroids by the strengths (the paper's), "add" adds the
@@ -98,6 +99,9 @@ class SteeringSettings:
     others, always added, each behind its own blocks. ``after``: nothing acts before that many tokens were written;
     ``gate``: on which tokens it acts.
     """
+
+    kind: ClassVar[str] = "regions"
+    page: ClassVar[str] = "/steering"
 
     fit: str = ""
     regions: tuple[RegionSetting, ...] = ()
@@ -146,6 +150,19 @@ class SteeringSettings:
         """Whether nothing is changed at all."""
         return all(r.idle for r in self.regions) and not any(v.strength for v in self.vectors)
 
+    @property
+    def reads_on(self) -> bool:
+        """Whether positions of the prompt are changed."""
+        return self.where not in ("generated", "thinking", "answer") and not self.after
+
+    @property
+    def title(self) -> str:
+        """The set-up in a few words."""
+        parts = [f"region {r.region} at {r.strength:.3g}" for r in self.regions if not r.idle]
+        parts += [f"{v.name} × {v.strength:.3g}" for v in self.vectors if v.strength]
+        where = f", {self.when}" if self.when else ""
+        return f"{', '.join(parts) or 'nothing'} ({self.fit or 'no fit'}, {self.mode.replace('_', ' ')}{where})"
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-able data; what came later than others is left out where it is not used."""
         data = asdict(self)
@@ -171,6 +188,7 @@ class SteeringSettings:
         if not isinstance(data, dict):
             raise UserError("A steering set-up is an object with named fields.", "steer")
         known = {"fit", "regions", "mode", "where", "layers", "rotation", "vectors", "own", "after", "gate"}
+        data = {name: value for name, value in data.items() if (name, value) != ("kind", cls.kind)}
         unknown = set(data) - known
         if unknown:
             raise UserError(f"A steering set-up has no field {str(sorted(map(str, unknown))[0])[:40]!r}.", "steer")

@@ -18,6 +18,7 @@ from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.errors import UserError
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.spec import OTHELLO
 from analysis.othello.board import Board
 from analysis.othello.sources import OthelloSource, load_network
 from analysis.othello.squares import CENTRE, PLAYABLE, POSITIONS, VOCABULARY, token_of
@@ -75,6 +76,28 @@ def open_room(context: Context, text: str, *, fresh: bool = True, probes: str = 
     """
     source = OthelloSource(text)
     loaded = context.model(source.spec, fresh=fresh, load=lambda _spec, progress: load_network(source, progress))
+    return _room(loaded, source, probes)
+
+
+def room_of(loaded: LoadedModel, probes: str = "") -> Room:
+    """The room of a model that a page loaded that knows nothing of Othello.
+
+    Raises UserError(field="steer") where it is no OthelloGPT, (field="probes") for a set that is not there.
+    """
+    try:
+        source = OthelloSource("bundled" if loaded.spec.source == OTHELLO else loaded.spec.source)
+        return _room(loaded, source, probes)
+    except UserError as error:
+        if error.field == "probes":
+            raise
+        raise UserError(
+            f"{loaded.spec.label} is no OthelloGPT, so it has no board to edit. Load {OTHELLO} on the Model page, or a "
+            "folder or hub model of one.",
+            "steer",
+        ) from error
+
+
+def _room(loaded: LoadedModel, source: OthelloSource, probes: str) -> Room:
     room: Room | None = loaded.extras.get("othello room")
     if room is None:
         if (loaded.facts.vocabulary, loaded.facts.max_positions) != (VOCABULARY, POSITIONS):  # loaded by another page

@@ -8,8 +8,8 @@ import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from analysis.bridge.frozen import FreeOrFrozen
 from analysis.errors import UserError
-from analysis.mfa.ops.frozen import FreeOrFrozen
 from components.kit.card import Card
 from components.kit.names import named, progress
 from components.kit.panels import user_error

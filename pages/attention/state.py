@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from analysis.bridge.steers import FeatureSteer, Steer
 from analysis.errors import UserError, empty_number, is_empty
 from analysis.fields import Choice, Flag, Text, Whole
 from analysis.mfa.settings import RegionSetting, SteeringSettings
@@ -64,7 +65,7 @@ def text_of(features: Json) -> str:
 def _steer(data: Json) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError("The steering set-up in the address cannot be used.")
-    return SteeringSettings.from_dict(data).to_dict()
+    return Steer.from_dict(data).to_dict()
 
 
 _SETUP = SteeringSettings("block-10", (RegionSetting(3, 0.25, (1.0, -2.0)),), "add", layers=(12,)).to_dict()
@@ -76,7 +77,8 @@ class AttentionState:
     ``features``: contrasts in the list, ``active`` one of them, ``rank`` used where it is set by hand (``manual``).
     ``target`` and ``over``: ids of the predicted token that is asked about and of the one beside it; -1 as of
     :class:`analysis.qk.ops.token.OnToken`.
-    ``steer``: a set-up of the Steering page, under which the tab *Steered by* reads the prompt."""
+    ``steer``: a set-up of the Steering page, a feature or an edit of the Othello board, under which *Steered by*
+    reads the prompt."""
 
     model: Annotated[dict[str, Any] | None, Model()] = None
     text: Annotated[str, Prompt()] = PRESET_PROMPTS[0]["text"]
@@ -97,7 +99,7 @@ class AttentionState:
     score: Annotated[str, Text(39)] = "falls"
     target: Annotated[int, Whole(-1, 10**7)] = -1
     over: Annotated[int, Whole(-1, 10**7)] = -1
-    steer: Annotated[dict[str, Any] | None, Parsed(_steer, (_SETUP, None))] = None
+    steer: Annotated[dict[str, Any] | None, Parsed(_steer, (_SETUP, FeatureSteer("fit", 3, -1).to_dict(), None))] = None
     problems: tuple[str, ...] = ()
 
 

@@ -1,5 +1,6 @@
-"""The tab *Steered by*: this page's prompt under a set-up of the Steering page, from its address, its last view in this
-window, or a file. All heads by how far their pattern moves, the opened head's row, each beside random directions.
+"""The tab *Steered by*: this page's prompt under a set-up of the Steering page, a feature of an MLP or an edit of the
+Othello board, from the last view of their pages in this window, a link, or a file. All heads by how far their pattern
+moves, the opened head's row, each beside random directions.
 """
 
 from __future__ import annotations
@@ -7,16 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from analysis.bridge.moved import SteeredAttention, SteeredHeads
+from analysis.bridge.steers import BoardSteer, FeatureSteer, Steer, SteeringSettings
 from analysis.errors import UserError
-from analysis.mfa.ops.moved import SteeredAttention, SteeredHeads
 from analysis.mfa.ops.setup import OpenSetup
-from analysis.mfa.settings import SteeringSettings
 from components.frame.shell import nav_id
 from components.kit.card import UNCHANGED, Card
 from components.kit.names import progress
@@ -32,21 +32,22 @@ from components.mfa.moved import (
     moved_heads,
     steered_row,
 )
-from pages.address import parse_json
 from pages.attention.reading import prompt_of, reading_of
 from pages.attention.state import PATH, Head
+from pages.attention.taken import SOURCES, steer_in
 from pages.cards import card_callbacks, content
 from pages.common import ask_for, ask_job, reply_of, spec_of
 
 MOVED = Card("steered-heads", "How far every head's pattern moves", HEIGHT, "Take a set-up first.")
 ROW = Card("steered-row", "The opened head without and with the set-up", ROW_HEIGHT)
 card_callbacks(MOVED, ROW)
-STEERING = "/steering"
+THERE = {
+    SteeringSettings.page: "set-up on the sliders",
+    FeatureSteer.page: "open feature, at its pole and KL",
+    BoardSteer.page: "edited board",
+}
 SHOWN = 5
 """Heads that are named below the sentence."""
-NONE = (
-    "This address of the Steering page holds no set-up. Move a slider there, then take it here, or copy the link there."
-)
 
 
 def stores(steer: Json) -> list[Node]:
@@ -59,17 +60,21 @@ def steered_tab() -> list[Node]:
     return [
         html.Div(
             [
-                html.Button(
-                    "Take the Steering page's set-up",
-                    id="steered-take",
-                    className="attune-button attune-primary",
-                    type="button",
-                    title="What stood on its sliders when this window last showed it",
-                ),
+                html.Span("Take what steers on", className="attune-note"),
+                *[
+                    html.Button(
+                        name,
+                        id={"steered-take": page},
+                        className="attune-button attune-primary",
+                        type="button",
+                        title=f"The {THERE[page]} when this window last showed the page",
+                    )
+                    for page, name in SOURCES.items()
+                ],
                 html.Div(
                     [
-                        dbc.Label("or its link", html_for="steered-link"),
-                        dbc.Input(id="steered-link", placeholder="…/steering?…", size="sm", debounce=True),
+                        dbc.Label("or a link", html_for="steered-link"),
+                        dbc.Input(id="steered-link", placeholder="of one of these pages", size="sm", debounce=True),
                     ],
                     className="attune-inline",
                 ),
@@ -98,41 +103,26 @@ def steered_tab() -> list[Node]:
     ]
 
 
-def steer_in(link: str) -> SteeringSettings:
-    """The set-up in an address of the Steering page. Raises UserError(field="steer") where there is none."""
-    parts = urlsplit(link.strip())
-    found = parse_qs(parts.query).get("steer", [""])[0]
-    if not found:
-        raise UserError(NONE, "steer")
-    return SteeringSettings.from_dict(parse_json(found))
-
-
-def title_of(steer: SteeringSettings) -> str:
-    """A set-up in a few words."""
-    parts = [f"region {r.region} at {r.strength:.3g}" for r in steer.regions if not r.idle]
-    parts += [f"{v.name} × {v.strength:.3g}" for v in steer.vectors if v.strength]
-    where = f", {steer.when}" if steer.when else ""
-    return f"{', '.join(parts) or 'nothing'} ({steer.fit or 'no fit'}, {steer.mode.replace('_', ' ')}{where})"
-
-
 @callback(
     Output("steered", "data"),
     Output("steered-problem", "children"),
-    Input("steered-take", "n_clicks"),
+    Input({"steered-take": ALL}, "n_clicks"),
     Input("steered-link", "value"),
     Input("steered-file", "contents"),
-    State(nav_id(STEERING), "href"),
+    [State(nav_id(page), "href") for page in SOURCES],
     State("model", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
 def take(
-    clicks: int | None, link: str | None, contents: str | None, left: str | None, model: Json, session: str
+    clicks: list[int | None], link: str | None, contents: str | None, left: list[str | None], model: Json, session: str
 ) -> tuple[Json, Node]:
     """A set-up from where the reader points; a refusal leaves the one that is there."""
     try:
-        if ctx.triggered_id == "steered-take":
-            return (steer_in(left or "").to_dict(), None) if clicks else (no_update, no_update)
+        if isinstance(ctx.triggered_id, dict):
+            page = ctx.triggered_id["steered-take"]
+            address = left[list(SOURCES).index(page)] or page
+            return (steer_in(address).to_dict(), None) if any(clicks) else (no_update, no_update)
         if ctx.triggered_id == "steered-link":
             return (steer_in(link).to_dict(), None) if link else (no_update, None)
     except UserError as error:
@@ -164,11 +154,11 @@ def ask(steer: Json, question: Json, tab: str, asked: Json) -> tuple[Json, Node]
     if tab != "steered" or not question:
         raise PreventUpdate
     if not steer:
-        return no_update, "No set-up yet: take the one of the Steering page, paste its link, or open a file."
-    settings = SteeringSettings.from_dict(steer)
+        return no_update, "No set-up yet: take one of another page, paste a link, or open a file."
+    settings = Steer.from_dict(steer)
     prompt = prompt_of(reading_of(question))
     wanted = {**prompt.to_params(), "steer": settings.to_dict()}
-    said = f"Steered by {title_of(settings)}."
+    said = f"Steered by {settings.title}. Random directions: {settings.null}."
     if prompt.generate:
         said += " The generated tokens are steered as the prompt is."
     return (no_update if wanted == asked else wanted), said

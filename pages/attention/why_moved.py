@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import Input, Output, State, callback, html
 
-from analysis.bridge.moved import MOST_FEATURES, ExplainMove
+from analysis.bridge.why_moved import MOST_FEATURES, ExplainMove
 from components.kit.card import Card
 from components.kit.types import Json, Node, Outputs
 from components.mfa.why_moved import HEIGHT, WhyOptions, claim, why_moved

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from dash import Input, Output, State, callback, clientside_callback, html, no_update
 from dash.exceptions import PreventUpdate
 
 from analysis.errors import UserError
+from analysis.othello.sources import FILES
 from analysis.othello.squares import square_name
 from analysis.tpr.answers.edit import PositionEdit, RepairRow
 from analysis.tpr.ops.edit import MAX_EDITS, OthelloEdit, check_edits
+from analysis.tpr.steer import BoardSteer
 from analysis.view_ref import QuestionRef
 from components.kit.card import UNCHANGED
+from components.kit.links import local
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Typed
 from components.othello.board import Boards, board_data
@@ -192,7 +197,7 @@ def ask_edit(
     questions = [reply.question, *(QuestionRef("OthelloEdit", by(control).to_params()) for control in EDIT_CONTROLS)]
     return {
         "boards": dict(zip(BOARDS, edit_boards(reply.answer, game.board, rows, labels), strict=True)),
-        "words": edit_words(reply.answer, method),
+        "words": [edit_words(reply.answer, method), heads_link(by(method), reply.answer.scale)],
         "moves": content(edited_moves, reply, options=way, theme=theme),
         "repair": repair_table(reply.answer.repair),
         "refs": [
@@ -201,6 +206,23 @@ def ask_edit(
         ],
         "error": None,
     }
+
+
+def heads_link(edit: OthelloEdit, scale: float) -> Node:
+    """The way to the Attention page, where the game is read under the same edit, where that page can hold the model."""
+    if edit.model.source.lower().endswith(FILES):
+        return html.P(
+            "Which heads look elsewhere cannot be asked of a checkpoint file: the Attention page holds models with a "
+            "config. Save it as a folder.",
+            className="attune-note",
+        )
+    names = ("moves", "ply", "edits", "method", "first", "last", "labels", "unit", "probes")
+    steer = BoardSteer(scale=scale, **{name: getattr(edit, name) for name in names})
+    query = {
+        "model": json.dumps(edit.model.to_dict()), "text": " ".join(square_name(m) for m in steer.played),
+        "tab": "steered", "steer": json.dumps(steer.to_dict()),
+    }  # fmt: skip
+    return html.A("Which heads look elsewhere?", href=local(f"/attention?{urlencode(query)}"))
 
 
 def edit_words(edit: PositionEdit, method: str = "tpr") -> Node:

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, dcc, html, no_update
 
+from analysis.bridge.frozen import FreeOrFrozen
+from analysis.bridge.lens import SteerLens
 from analysis.errors import UserError
-from analysis.mfa.ops.frozen import FreeOrFrozen
-from analysis.mfa.ops.lens import SteerLens
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
 from components.kit.links import local

@@ -15,16 +15,19 @@ from torch import Tensor
 
 from analysis import shelf
 from analysis.activations import fits
+from analysis.bridge.frozen import FreeOrFrozen
+from analysis.bridge.moved import SteeredHeads
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation, rebuild
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.mfa.evaluate import log_odds, word_ids
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.spec import ModelSpec
-from analysis.snmf.directions import ARMS, direction_of
+from analysis.snmf.directions import ARMS, direction_of, feature_direction
 from analysis.snmf.library import Factorization, Level, open_factorization, save_factorization
 from analysis.snmf.ops.steer import (
     BASELINES,
@@ -35,6 +38,7 @@ from analysis.snmf.ops.steer import (
     typical,
 )
 from analysis.snmf.reading import read_text
+from analysis.snmf.steer import FeatureSteer
 from analysis.snmf.steering import interventions_of
 from analysis.steering import generate_stream, steer
 from tests.unit.test_contrasts import _byte_level
@@ -336,3 +340,21 @@ def test_what_was_measured_is_said_of_that_factorization_only(
     assert benchmark_sentence(bench.fit) is None
     path.write_text("[")
     assert benchmark_sentence(bench.fit) is None
+
+
+def test_what_a_feature_acts_through_is_asked_as_of_any_set_up(bench: Bench) -> None:
+    asked = FreeOrFrozen(SPEC, TEXT, False, FeatureSteer(bench.name, 0, -1, 0.1), words="lamp, box, key", draws=2)
+    bench.data(asked)
+    found = FreeOrFrozen.answer_from(bench.context.perform(asked))
+    assert found.kls == pytest.approx((0.1,) * 3, rel=0.06) and all(found.met) and found.above == LAYER
+    effect = FeatureEffect(SPEC, bench.name, 0, -1, 0.1, TEXT)
+    strength = FeatureEffect.answer_from(bench.context.perform(effect)).arms[0].strength
+    made = interventions_of(bench.fit.site, feature_direction(bench.fit.components[0]), -1, strength)
+    base, steered = log_probabilities(bench, []), log_probabilities(bench, made)
+    ids = word_ids(bench.loaded.tokenizer, ["lamp", "box", "key"])
+    change = log_odds(steered, ids) - log_odds(base, ids)
+    assert float(found.target[0, -1]) == pytest.approx(float(change.mean()), abs=1e-4)
+    heads = SteeredHeads.answer_from(bench.context.perform(SteeredHeads(SPEC, TEXT, False, asked.steer)))
+    assert not heads.mean[: LAYER + 1].any() and heads.mean[LAYER + 1 :].all() and heads.kls[0] == found.kls[0]
+    with pytest.raises(UserError, match="keeps no neurons"):
+        bench.data(dataclasses.replace(asked, steer=FeatureSteer(bench.name, EMPTY)))

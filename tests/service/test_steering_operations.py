@@ -19,7 +19,10 @@ from analysis import shelf
 from analysis.activations import fits
 from analysis.activations.collect import collect
 from analysis.activations.recipe import WINDOW
-from analysis.bridge.moved import ExplainMove
+from analysis.bridge.frozen import FreeOrFrozen
+from analysis.bridge.lens import SteerLens
+from analysis.bridge.moved import SteeredAttention, SteeredHeads
+from analysis.bridge.why_moved import ExplainMove
 from analysis.corpora.passages import Passage, corpus_hash
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
@@ -34,10 +37,7 @@ from analysis.mfa.ops import fit as ops_fit
 from analysis.mfa.ops.alternatives import TokenAlternatives
 from analysis.mfa.ops.conversation import ChatTurn
 from analysis.mfa.ops.fit import EstimateFit, FitRegions
-from analysis.mfa.ops.frozen import FreeOrFrozen
 from analysis.mfa.ops.ladder import KLS, STRENGTHS, SteerLadder
-from analysis.mfa.ops.lens import SteerLens
-from analysis.mfa.ops.moved import SteeredAttention, SteeredHeads
 from analysis.mfa.ops.regions import (
     ExplainTokens,
     FactorsOfContext,

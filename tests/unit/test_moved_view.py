@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from analysis.bridge.answers import InSubspace, WhyMoved
+from analysis.bridge.moved import _sentence
+from analysis.bridge.steers import BoardSteer, FeatureSteer, Steer
 from analysis.errors import UserError
 from analysis.mfa.answers.moved import MovedHeads, SteeredRow
-from analysis.mfa.ops.moved import _sentence
 from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.othello.records import parse_moves
 from components.mfa.moved import MovedOptions, SteeredRowOptions, best_heads, claim, moved_heads, steered_row
 from components.mfa.why_moved import WhyOptions, why_moved
 from components.mfa.why_moved import claim as why_claim
 from pages.attention.state import AttentionState
-from pages.attention.steered import steer_in, title_of
-from pages.state import write
+from pages.attention.taken import steer_in
+from pages.mlp_features.state import FeaturesState
+from pages.othello.state import OthelloState
+from pages.state import read, write
 from tests.unit.drawn_again import drawn_again
 
 MEAN = np.array([[0.0, 0.0], [0.3, 0.5]], np.float32)
@@ -85,7 +90,28 @@ def test_a_set_up_is_taken_from_an_address_of_the_steering_page() -> None:
     from urllib.parse import urlencode
 
     assert steer_in("http://somewhere/steering?" + urlencode({"steer": query["steer"]})) == steer
-    assert title_of(steer) == "region 3 at 0.25 (block-10, add, on the prompt only)"
+    assert steer.title == "region 3 at 0.25 (block-10, add, on the prompt only)"
     for link in ("", "/steering?text=a", "/steering?steer=[]"):
         with pytest.raises(UserError):
             steer_in(link)
+
+
+def test_a_feature_and_a_board_are_taken_from_the_addresses_of_their_pages() -> None:
+    from urllib.parse import urlencode
+
+    at = FeaturesState(fit="block-3", feature=7, pole=-1, target=0.5)
+    feature = steer_in("http://somewhere/prefix/mlp-features?" + urlencode(write(at)))
+    assert feature == FeatureSteer("block-3", 7, -1, 0.5) and Steer.from_dict(feature.to_dict()) == feature
+    game = parse_moves("C4C3D3E3")
+    board = steer_in("/othello?" + urlencode(write(OthelloState(moves=game, ply=3, edits=((19, 0),)))))
+    assert (
+        board == BoardSteer(game, 3, ((19, 0),)) and Steer.from_dict(json.loads(json.dumps(board.to_dict()))) == board
+    )
+    for state in (AttentionState(steer=feature.to_dict()), AttentionState(steer=board.to_dict())):
+        assert read(AttentionState, write(state)).steer == state.steer
+    for link in ("/mlp-features", "/mlp-features?fit=a&feature=-1", "/othello", "/othello?moves=C4&edits=[[19,7]]"):
+        with pytest.raises(UserError):
+            steer_in(link)
+    for data in ({"kind": "other"}, {"kind": ["feature"]}, {"kind": "feature"}, {"kind": "board", "edits": []}, [], 3):
+        with pytest.raises(UserError):
+            Steer.from_dict(data)

@@ -11,6 +11,7 @@ from analysis.errors import UserError
 from analysis.fields import Choice
 from analysis.mfa.settings import SteeringSettings
 from analysis.steering.prompt import ReadPrompt
+from analysis.steering.ready import LARGEST
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 CONTROLS = ("none", "region", "direction", "means")
 EQUALS = ("length", "kl")
 """What a control text has in common with the set-up: the length of its push, or the KL of the next token."""
-LARGEST = 8.0
-"""Times the set-up's strength up to which a control is looked for, where its mode knows no end of its own."""
 Equal = Annotated[str, Choice(EQUALS, words="What the control has in common with the set-up")]
 
 

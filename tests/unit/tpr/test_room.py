@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.bridge.moved import SteeredHeads
 from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
@@ -33,7 +34,11 @@ from analysis.tpr.ops.reading import (
     OthelloRoles,
 )
 from analysis.tpr.pipeline import constant_baseline, fit_probes, scored
-from analysis.tpr.room import open_room, read_game, truth
+from analysis.tpr.ready import game_text
+from analysis.tpr.room import open_room, read_game, room_of, truth
+from analysis.tpr.steer import BoardSteer
+from tests.unit.test_fit import loaded_of
+from tests.unit.tiny_models import tiny_model
 
 MOVES = parse_moves("C4C3D3E3F5C5F3")
 
@@ -274,3 +279,22 @@ def test_a_game_needs_a_move_and_gives_its_prefixes(place: Path) -> None:
     assert torch.allclose(whole.residual[:, :3], part.residual, atol=1e-5)
     assert list(truth(MOVES, 2, "mover")) == Board.start().after(MOVES[:3]).classes("mover")
     assert isinstance(room.probes, ProbeSet)
+
+
+def test_an_edit_steers_the_model_of_another_page_as_it_does_here(fitted: Context, place: Path, tmp_path: Path) -> None:
+    here = OthelloEdit(str(place), MOVES, 5, edits=((26, 0),), scale=2.0, first=0, last=1)
+    wanted = OthelloEdit.answer_from(fitted.perform(here)).after
+    save(open_room(fitted, str(place)).loaded.model, tmp_path / "saved")
+    spec = ModelSpec(str(tmp_path / "saved"), dtype="float32")
+    steer = BoardSteer(MOVES, 5, ((26, 0),), scale=2.0)
+    _, own, prompt = SteeredHeads(spec, game_text(MOVES[:5]), False, steer).prepared(fitted)
+    shares = prompt.cache.next_logits(own.interventions(prompt))[1:].double().softmax(0).numpy()
+    assert np.allclose(shares, [wanted[s] for s in range(64) if s not in (27, 28, 35, 36)], atol=1e-5)
+    other = prompt.cache.next_logits(own.random(prompt, 0, 1.0))[1:].double().softmax(0).numpy()
+    assert np.abs(other - shares).max() > 1e-3
+    longer = SteeredHeads.answer_from(fitted.perform(SteeredHeads(spec, game_text(MOVES), False, steer)))
+    assert longer.acts == (0, 1) and not longer.mean[0].any() and longer.mean[1].any()
+    with pytest.raises(UserError, match="does not begin with that game"):
+        fitted.perform(SteeredHeads(spec, game_text(MOVES[:4]), False, steer))
+    with pytest.raises(UserError, match="is no OthelloGPT, so it has no board"):
+        room_of(loaded_of(tiny_model("llama")))

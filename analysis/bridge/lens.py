@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from analysis.bridge.inside import OnWords
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind
 from analysis.fields import Flag, Whole
 from analysis.mfa.answers.lens import Lens
-from analysis.mfa.ops.inside import OnWords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,16 +50,16 @@ class SteerLens(OnWords[Lens]):
         from analysis.steering.calibrate import kl_divergence
         from analysis.steering.plan import Plan
 
-        loaded, fit, prompt, own = self.ready(context)
+        loaded, setup, prompt, own = self.ready(context)
         steered = prompt.cache.next_logits(own)
         kl = kl_divergence(prompt.base, steered)
-        target = self.target(loaded, fit, prompt, steered)
+        target = self.target(loaded, setup, prompt, steered)
         ids, tokens = torch.tensor([prompt.ids]), len(prompt.ids)
         last = min(self.last, tokens)
         context.progress(0.02, "how far the lens agrees with the model")
         agreement, sample = self._agreement(context, loaded)
         context.progress(0.15, "random directions at the same KL")
-        controls = self.directions(context, fit, prompt, kl, DRAWS)
+        controls = self.directions(context, setup, prompt, kl, DRAWS)
         arms = [[], own, *(made for _, made in controls)]
         read: list[_Read] = []
         first: Stream | None = None

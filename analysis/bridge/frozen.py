@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from analysis.bridge.inside import OnWords
 from analysis.engine.context import Context
 from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Whole
 from analysis.mfa.answers.frozen import Frozen
-from analysis.mfa.ops.inside import OnWords
 from analysis.models.capabilities import require_attention
 from analysis.steering.parts import SETS
 
@@ -56,15 +56,15 @@ class FreeOrFrozen(OnWords[Frozen]):
         from analysis.steering.calibrate import kl_divergence, kl_divergences
         from analysis.steering.frozen import HeldPass
 
-        loaded, fit, prompt, own = self.ready(context)
+        loaded, setup, prompt, own = self.ready(context)
         require_attention(loaded.facts, "Its heads cannot be held.")
         above = min(i.site.layer for i in own)
         self._check_heads(loaded, above)
         steered = prompt.cache.next_logits(own)
         kl = kl_divergence(prompt.base, steered)
-        target = self.target(loaded, fit, prompt, steered)
+        target = self.target(loaded, setup, prompt, steered)
         context.progress(0.05, "random directions at the same KL")
-        controls = self.directions(context, fit, prompt, kl, self.draws)
+        controls = self.directions(context, setup, prompt, kl, self.draws)
         arms = [own, *(made for _, made in controls)]
         spared = frozenset(i.site.layer for i in own if i.site.kind == "mlp_hidden")
         held = HeldPass(loaded, prompt.ids, above, spared)

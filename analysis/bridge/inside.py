@@ -1,8 +1,8 @@
-"""What questions about the inside of a steered pass have in common: the tokens whose log-odds are looked at, and random
-directions that cost the set-up's KL.
+"""What questions about the inside of a steered pass have in common: the set-up of whichever method, the tokens whose
+log-odds are looked at, and random pushes that cost the set-up's KL.
 
 The words of a region's theme were not used to fit it; any push raises some tokens, so what is seen of the set-up is
-seen of random directions too, each at the strength at which the next token moves as far.
+seen of random pushes too, each at the strength at which the next token moves as far.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
+from analysis.bridge.steers import Steer, SteeringSettings, reads_of, ready
 from analysis.engine.context import Context
+from analysis.engine.operation import Operation
 from analysis.errors import UserError
-from analysis.fields import Text
+from analysis.fields import Flag, Text
 from analysis.mfa.answers.samples import Push
-from analysis.mfa.ops.control import largest_scale
-from analysis.mfa.ops.samples import subject_of
-from analysis.mfa.ops.steer import Seed, UnderSteering
-from analysis.mfa.settings import SteeringSettings
-from analysis.steering.prompt import ReadPrompt
+from analysis.mfa.ops.steer import Seed
+from analysis.models.prompts import check_prompt
+from analysis.models.spec import ModelSpec
+from analysis.steering.prompt import ReadPrompt, read_prompt
 from analysis.steering.shares import words_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analysis.mfa.library import RegionSet
     from analysis.models.loaded_model import LoadedModel
     from analysis.steering import Intervention
+    from analysis.steering.ready import ReadySteer
 
 A = TypeVar("A")
 RAISED = 5
@@ -44,52 +45,62 @@ class Target:
 
 
 @dataclass(frozen=True)
-class InsideSteering(UnderSteering[A], Generic[A]):
-    """A prompt and a set-up that steers positions of it. ``seed`` of the random directions."""
+class InsideSteering(Operation[A], Generic[A]):
+    """A prompt and a set-up that steers positions of it. ``seed`` of the random pushes."""
 
+    model: ModelSpec = ModelSpec("default")
+    text: str = ""
+    chat: Annotated[bool, Flag(words="The chat template")] = False
+    steer: Steer = SteeringSettings()
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        check_prompt(self.text)
         super().__post_init__()
-        if self.steer.where in ("generated", "thinking", "answer") or self.steer.after:
+        if not self.steer.reads_on:
             raise UserError("What is steered here is the prompt, so positions of it must be steered.", "mode")
 
-    def ready(self, context: Context) -> tuple[LoadedModel, RegionSet, ReadPrompt, list[Intervention]]:
-        """Model, fit, prompt and the set-up's interventions. Raises UserError where nothing is steered."""
-        from analysis.mfa.steering import interventions_of
+    def reads(self, context: Context) -> str:
+        return reads_of(self.steer, lambda: context.model(self.model))
 
-        loaded, fit, prompt = self.prepared(context)
+    def prepared(self, context: Context) -> tuple[LoadedModel, ReadySteer, ReadPrompt]:
+        """Model, set-up and the prompt, read; UserError if they do not belong together or the prompt is too long."""
+        loaded = context.model(self.model)
+        own = ready(self.steer, context, loaded)
+        return loaded, own, read_prompt(context, loaded, self.model, self.text, self.chat, own.lowest)
+
+    def ready(self, context: Context) -> tuple[LoadedModel, ReadySteer, ReadPrompt, list[Intervention]]:
+        """Model, set-up, prompt and the interventions. Raises UserError where nothing is steered."""
+        loaded, own, prompt = self.prepared(context)
         if self.steer.idle:
             raise UserError("No slider is moved, so there is nothing to look at. Move one first.", "steer")
-        return loaded, fit, prompt, interventions_of(self.steer, fit)
+        return loaded, own, prompt, own.interventions(prompt)
 
     def directions(
-        self, context: Context, fit: RegionSet, prompt: ReadPrompt, kl: float, draws: int
+        self, context: Context, own: ReadySteer, prompt: ReadPrompt, kl: float, draws: int
     ) -> list[tuple[Push, list[Intervention]]]:
-        """Random directions in the set-up's place, each at the scale at which the next token costs ``kl``."""
-        from analysis.mfa.steering import random_direction
-
+        """Random pushes in the set-up's place, each at the scale at which the next token costs ``kl``."""
         found = []
         for draw in range(self.seed, self.seed + draws):
-            made = lambda scale, draw=draw: random_direction(self.steer, fit, draw, scale)  # noqa: E731
-            found.append(at_kl(context, self.steer, prompt, f"seed {draw}", made, kl))
+            made = lambda scale, draw=draw: own.random(prompt, draw, scale)  # noqa: E731
+            found.append(at_kl(context, own, prompt, f"seed {draw}", made, kl))
         return found
 
 
 @dataclass(frozen=True)
 class OnWords(InsideSteering[A], Generic[A]):
-    """``words``, whose log-odds are looked at: at commas; empty: those of the region's theme."""
+    """``words``, whose log-odds are looked at: at commas; empty: those that the set-up is about."""
 
     words: Annotated[str, Text(200, words="The words")] = ""
 
-    def target(self, loaded: LoadedModel, fit: RegionSet, prompt: ReadPrompt, steered: Tensor) -> Target:
+    def target(self, loaded: LoadedModel, own: ReadySteer, prompt: ReadPrompt, steered: Tensor) -> Target:
         """The tokens: of the words typed, else of the regions' themes or what stands out in them, else those that the
         set-up raises most. ``steered``: logits (V,) of the next token."""
         from analysis.mfa.evaluate import word_ids
         from analysis.models.prompts import token_labels
 
         typed = words_in(self.words)
-        subject = subject_of(loaded, fit, self.steer)
+        subject = own.words()
         ids, name = word_ids(loaded.tokenizer, typed or subject.words), "typed" if typed else subject.name
         if typed and not len(ids):
             raise UserError("None of these words is a single token of this model. Type others.", "words")
@@ -101,7 +112,7 @@ class OnWords(InsideSteering[A], Generic[A]):
 
 def at_kl(
     context: Context,
-    steer: SteeringSettings,
+    own: ReadySteer,
     prompt: ReadPrompt,
     note: str,
     made: Callable[[float], list[Intervention]],
@@ -116,5 +127,5 @@ def at_kl(
 
     if target < 1e-6:
         return Push(note, 1.0, price(1.0), False), made(1.0)
-    nearest = strength_for_kl(price, target, high=largest_scale(steer))
+    nearest = strength_for_kl(price, target, high=own.largest)
     return Push(note, nearest.strength, nearest.kl, nearest.met), made(nearest.strength)
