@@ -60,7 +60,7 @@ def steered_tab() -> list[Node]:
     return [
         html.Div(
             [
-                html.Span("Take what steers on", className="attune-note"),
+                html.Span("Take from", className="attune-note"),
                 *[
                     html.Button(
                         name,
@@ -73,7 +73,7 @@ def steered_tab() -> list[Node]:
                 ],
                 html.Div(
                     [
-                        dbc.Label("or a link", html_for="steered-link"),
+                        dbc.Label("or link", html_for="steered-link"),
                         dbc.Input(id="steered-link", placeholder="of one of these pages", size="sm", debounce=True),
                     ],
                     className="attune-inline",
@@ -106,12 +106,14 @@ def steered_tab() -> list[Node]:
 @callback(
     Output("steered", "data"),
     Output("steered-problem", "children"),
-    Input({"steered-take": ALL}, "n_clicks"),
-    Input("steered-link", "value"),
-    Input("steered-file", "contents"),
-    [State(nav_id(page), "href") for page in SOURCES],
-    State("model", "data"),
-    State("session", "data"),
+    inputs={
+        "clicks": Input({"steered-take": ALL}, "n_clicks"),
+        "link": Input("steered-link", "value"),
+        "contents": Input("steered-file", "contents"),
+        "left": [State(nav_id(page), "href") for page in SOURCES],
+        "model": State("model", "data"),
+        "session": State("session", "data"),
+    },
     prevent_initial_call=True,
 )
 def take(
