@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -77,6 +78,17 @@ class Statistics:
         """The same divided by the number of points, so that ``rows`` is 1."""
         return self._scaled(1 / max(self.rows, 1.0))
 
+    def plus(self, other: Statistics) -> Statistics:
+        """The sums over the points of both."""
+        return Statistics(
+            self.count + other.count,
+            self.cross + other.cross,
+            self.second + other.second,
+            self.square + other.square,
+            self.rows + other.rows,
+            self.score + other.score,
+        )
+
     def towards(self, other: Statistics, step: float) -> Statistics:
         """(1 - step) times these plus ``step`` times the other: the running mean of stochastic EM."""
         mine, its = self._scaled(1 - step), other._scaled(step)
@@ -107,11 +119,23 @@ class Statistics:
         )
 
 
+class Elsewhere(Protocol):
+    """Batches of points that are not here: sums over them are made where they are."""
+
+    def expect(self, parameters: Parameters, top: int | None, worst: Worst | None) -> Statistics:
+        """As :func:`expect`."""
+        ...
+
+    def score(self, parameters: Parameters) -> tuple[float, int]:
+        """The sum of log-densities, and over how many points."""
+        ...
+
+
 class Worst:
     """The points that the mixture explains worst, each with the component that claims it; at most ``room`` of them."""
 
     def __init__(self, room: int) -> None:
-        self._room = room
+        self.room = room
         self.points: Tensor | None = None
         self._score: Tensor | None = None
         self._owner: Tensor | None = None
@@ -119,13 +143,21 @@ class Worst:
     def add(self, points: Tensor, leading: Leading) -> None:
         """Take the worst of a batch."""
         score, owner = leading.score, leading.component.gather(1, leading.responsibility.argmax(1, keepdim=True))[:, 0]
-        _, rows = score.topk(min(self._room, score.shape[0]), largest=False)
-        found = [points[rows], score[rows], owner[rows]]
+        _, rows = score.topk(min(self.room, score.shape[0]), largest=False)
+        self.take(points[rows], score[rows], owner[rows])
+
+    def take(self, points: Tensor, score: Tensor, owner: Tensor) -> None:
+        """Take the worst of some that others have chosen."""
+        found = [points, score, owner]
         if self.points is not None:
             assert self._score is not None and self._owner is not None
             found = [torch.cat(pair) for pair in zip([self.points, self._score, self._owner], found, strict=True)]
-        keep = found[1].topk(min(self._room, found[1].shape[0]), largest=False).indices
+        keep = found[1].topk(min(self.room, found[1].shape[0]), largest=False).indices
         self.points, self._score, self._owner = (t[keep] for t in found)
+
+    def kept(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The points (M, D), their scores and owners (M,)."""
+        return self.points, self._score, self._owner
 
     def reseed(self, parameters: Parameters, empty: list[int], generator: torch.Generator) -> Parameters:
         """The parameters with ``empty`` components moved to points drawn from these.
@@ -152,12 +184,18 @@ class Worst:
 
 
 def expect(
-    parameters: Parameters, batches: Iterable[Tensor], *, top: int | None = 2, worst: Worst | None = None
+    parameters: Parameters,
+    batches: Iterable[Tensor] | Elsewhere,
+    *,
+    top: int | None = 2,
+    worst: Worst | None = None,
 ) -> Statistics:
     """The E-step: sums of the batches (M, D) under these parameters, from the ``top`` components of each point.
 
     ``top`` None takes all components, which is EM to the letter. ``worst`` collects the worst explained points.
     """
+    if not isinstance(batches, Iterable):
+        return batches.expect(parameters, top, worst)
     density = Density(parameters, torch.zeros_like(parameters.means[0]))
     found = Statistics.like(parameters)
     for points in batches:

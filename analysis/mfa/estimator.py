@@ -21,6 +21,7 @@ from analysis.errors import UserError
 from analysis.mfa.density import Density
 from analysis.mfa.em import Floors, Statistics
 from analysis.mfa.parameters import Noise, Parameters
+from analysis.mfa.spread import Passes, Shards
 from analysis.mfa.start import Start, begin, too_few
 from analysis.mfa.stream import Activations, Stream, as_points, finite
 from analysis.mfa.training import Schedule, Stepwise, Trained, train
@@ -102,20 +103,27 @@ class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):
         return found
 
     def fit(
-        self, X: Activations, y: Any = None, *, validation: Activations | None = None, progress: Progress = silent
+        self,
+        X: Activations,
+        y: Any = None,
+        *,
+        validation: Activations | None = None,
+        progress: Progress = silent,
+        shards: Shards | None = None,
     ) -> MixtureOfFactorAnalyzers:
         """Fit activations (N, D): an array, a tensor, or batches (M, D), in a list or from a function that starts anew.
 
         float64 stays, all else is computed in float32, on the device of the data; batches are converted one at a time,
         and need not fit in memory together. ``validation``: activations of other documents, in the place of a held-out
-        share of these. ``progress`` is told each row of ``history_`` as ``iteration``. Settings, numbers that are not
-        finite and too few activations raise UserError.
+        share of these. ``progress`` is told each row of ``history_`` as ``iteration``.
+        ``shards``: the same activations and the same held out, where the passes over them are made; what is done once
+        is done here. Settings, numbers that are not finite and too few activations raise UserError.
         """
         check_settings(self)
         seed = self._seed()
         stream = Stream.of(X, self.batch_size, seed)
         rows, center = self._measure(stream)
-        held: Stream | list[Tensor] | None = None
+        held: Stream | list[Tensor] | Passes | None = None
         share = 0.0
         if validation is None:
             share = min(float(self.validation), HELD_ELEMENTS / (rows * center.shape[0]))
@@ -131,12 +139,17 @@ class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):
             held = apart or None
         if rows < self.n_components:
             raise too_few(self.n_components, rows)
+        kept: Stream | Passes = stream
+        over: Passes | None = None
+        if shards is not None and validation is not None:
+            over, held = shards.passes(center, self.scale_, self.batch_size)
+            kept = over
         schedule = Schedule(self.max_iter, self.tol, self.top, -center.shape[0] * math.log(self.scale_))
         best: Trained | None = None
         for run in range(self.n_init):
             generator = torch.Generator().manual_seed(seed + run)
-            first = self._begin(stream, rows, generator)
-            found = train(first, stream, held, schedule, generator, progress)
+            first = self._begin(stream, rows, generator, over)
+            found = train(first, kept, held, schedule, generator, progress)
             best = found if best is None or found.score > best.score else best
         assert best is not None
         self._stepwise = self._online(best.parameters, best.sums, rows / self.batch_size)
@@ -224,7 +237,7 @@ class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):
         self._stand(center, math.sqrt(variance), stream.arrays)
         return rows, center
 
-    def _begin(self, stream: Stream, rows: int, generator: torch.Generator) -> Parameters:
+    def _begin(self, stream: Stream, rows: int, generator: torch.Generator, over: Passes | None = None) -> Parameters:
         return begin(
             stream,
             self.n_components,
@@ -233,6 +246,7 @@ class MixtureOfFactorAnalyzers(DensityMixin, BaseEstimator):
             start=self.start,
             generator=generator,
             rows=rows,
+            over=over,
         )
 
     def _learn(self, points: Tensor, seed: int) -> dict[str, Any]:

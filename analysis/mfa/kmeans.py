@@ -6,6 +6,9 @@ An empty cluster moves to a farthest point instead of copying another, so that n
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -36,25 +39,64 @@ def seeded(pool: Tensor, components: int, generator: torch.Generator, restarts: 
     return _means(pool, *best, components)
 
 
-def lloyd(stream: Stream, centroids: Tensor, passes: int = PASSES) -> Tensor:
+@dataclass(frozen=True)
+class Clusters:
+    """A pass over points: ``sums`` (K, D) float64 and ``counts`` (K,) of those nearest to each centroid, the
+    ``inertia``, and the farthest points ``far`` (M, D) with their squared ``distance`` (M,), at most K."""
+
+    sums: Tensor
+    counts: Tensor
+    inertia: float
+    far: Tensor
+    distance: Tensor
+
+    @classmethod
+    def empty(cls, centroids: Tensor) -> Clusters:
+        """A pass over no points."""
+        sums = torch.zeros_like(centroids, dtype=torch.float64)
+        return cls(sums, centroids.new_zeros(len(centroids)), 0.0, centroids[:0], centroids[:0, 0])
+
+    def plus(self, other: Clusters) -> Clusters:
+        """A pass over the points of both."""
+        far, distance = torch.cat([self.far, other.far]), torch.cat([self.distance, other.distance])
+        keep = distance.topk(min(len(self.counts), len(distance))).indices
+        sums, counts = self.sums + other.sums, self.counts + other.counts
+        return Clusters(sums, counts, self.inertia + other.inertia, far[keep], distance[keep])
+
+
+class Elsewhere(Protocol):
+    """Points that are not here."""
+
+    def assigned(self, centroids: Tensor) -> Clusters:
+        """As :func:`assigned`."""
+        ...
+
+
+def assigned(batches: Iterable[Tensor], centroids: Tensor) -> Clusters:
+    """A pass of k-means over points."""
+    sums, counts = torch.zeros_like(centroids, dtype=torch.float64), centroids.new_zeros(len(centroids))
+    total, far = 0.0, (centroids[:0], centroids[:0, 0])
+    for points in batches:
+        owner, distance = nearest(points, centroids)
+        sums += torch.zeros_like(centroids).index_add_(0, owner, points)
+        counts += owner.bincount(minlength=len(centroids))
+        total += float(distance.sum(dtype=torch.float64))
+        worst = distance.topk(min(len(centroids), distance.shape[0])).indices
+        joined = torch.cat([far[0], points[worst]]), torch.cat([far[1], distance[worst]])
+        keep = joined[1].topk(min(len(centroids), joined[1].shape[0])).indices
+        far = joined[0][keep], joined[1][keep]
+    return Clusters(sums, counts, total, *far)
+
+
+def lloyd(stream: Stream | Elsewhere, centroids: Tensor, passes: int = PASSES) -> Tensor:
     """Centroids (K, D) after passes of k-means over the whole stream; an empty one moves to a farthest point."""
     inertia = math.inf
     for _ in range(passes):
-        sums, counts = torch.zeros_like(centroids, dtype=torch.float64), centroids.new_zeros(len(centroids))
-        total, far = 0.0, (centroids[:0], centroids[:0, 0])
-        for points in stream:
-            owner, distance = nearest(points, centroids)
-            sums += torch.zeros_like(centroids).index_add_(0, owner, points)
-            counts += owner.bincount(minlength=len(centroids))
-            total += float(distance.sum(dtype=torch.float64))
-            worst = distance.topk(min(len(centroids), distance.shape[0])).indices
-            joined = torch.cat([far[0], points[worst]]), torch.cat([far[1], distance[worst]])
-            keep = joined[1].topk(min(len(centroids), joined[1].shape[0])).indices
-            far = joined[0][keep], joined[1][keep]
-        empty = (counts == 0).nonzero()[:, 0]
-        centroids = (sums / counts.clamp_min(1)[:, None]).to(centroids)
-        centroids[empty] = far[0][: empty.shape[0]]
-        before, inertia = inertia, total
+        found = assigned(stream, centroids) if isinstance(stream, Stream) else stream.assigned(centroids)
+        empty = (found.counts == 0).nonzero()[:, 0]
+        centroids = (found.sums / found.counts.clamp_min(1)[:, None]).to(centroids)
+        centroids[empty] = found.far[: empty.shape[0]]
+        before, inertia = inertia, found.inertia
         if not empty.shape[0] and before - inertia <= SETTLED * inertia:
             break
     return centroids

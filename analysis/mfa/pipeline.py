@@ -14,6 +14,7 @@ from analysis.activations.collect import collect
 from analysis.activations.collect import estimate as estimate_collection
 from analysis.activations.fits import place_of_row
 from analysis.activations.recipe import WINDOW
+from analysis.activations.rows import StoreRows
 from analysis.activations.store import ActivationStore
 from analysis.corpora.passages import Passage
 from analysis.engine.spread import Spread
@@ -28,6 +29,7 @@ from analysis.mfa.library import RegionSet
 from analysis.mfa.mapping import map_of, nearest
 from analysis.mfa.parameters import Noise, Parameters
 from analysis.mfa.rotations import rotate
+from analysis.mfa.spread import Shards
 from analysis.mfa.survey import survey
 from analysis.models.hooks import site_width
 from analysis.models.loaded_model import LoadedModel
@@ -35,7 +37,7 @@ from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout
 from analysis.models.sites import Site
-from analysis.progress import Progress, portion
+from analysis.progress import Check, Progress, no_check, portion
 from analysis.spoken import duration
 
 HELD_OUT = 0.1
@@ -97,9 +99,10 @@ def fit_regions(
     wanted: Wanted,
     progress: Progress,
     spread: Spread | None = None,
+    check: Check = no_check,
 ) -> RegionSet:
-    """Collect activations (those kept are not made again), fit, survey. ``spread``: what computes the sums over data.
-    Raises UserError and what ``progress`` does."""
+    """Collect activations (those kept are not made again), fit, survey. ``spread``: what computes the sums over data,
+    and calls ``check`` between. Raises UserError and what ``progress`` and ``check`` do."""
     store = collect(
         loaded,
         passages,
@@ -107,15 +110,22 @@ def fit_regions(
         max_tokens=wanted.tokens,
         window=WINDOW,
         progress=portion(progress, 0.0, 0.5),
+        check=check,
         spread=spread,
     )
-    return fit_store(loaded, passages, store, wanted, portion(progress, 0.5, 1.0))
+    return fit_store(loaded, passages, store, wanted, portion(progress, 0.5, 1.0), spread, check)
 
 
 def fit_store(
-    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, progress: Progress
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    store: ActivationStore,
+    wanted: Wanted,
+    progress: Progress,
+    spread: Spread | None = None,
+    check: Check = no_check,
 ) -> RegionSet:
-    """Fit the first ``wanted.tokens`` activations of a store and survey them."""
+    """Fit the first ``wanted.tokens`` activations of a store and survey them. ``spread`` and ``check`` as above."""
     rows = min(store.rows, wanted.tokens)
     if wanted.regions * MIN_ROWS_PER_REGION > rows:
         raise UserError(
@@ -133,7 +143,12 @@ def fit_store(
         noise=wanted.noise,
         max_iter=wanted.iterations,
         random_state=wanted.seed,
-    ).fit(train, validation=validation, progress=portion(progress, 0.1, 0.8))
+    ).fit(
+        train,
+        validation=validation,
+        progress=portion(progress, 0.1, 0.8),
+        shards=_shards(store, wanted, rows, (len(train), len(validation)), spread, check),
+    )
     seconds = time.perf_counter() - began
     mean = estimator.center_.float() if isinstance(estimator.center_, Tensor) else torch.as_tensor(estimator.center_)
     parameters = estimator.parameters_.to(torch.float32)
@@ -150,6 +165,19 @@ def fit_store(
     }
     progress(1.0, "done")
     return fit
+
+
+def _shards(
+    store: ActivationStore, wanted: Wanted, rows: int, counts: tuple[int, int], spread: Spread | None, check: Check
+) -> Shards | None:
+    """The rows of a fit as shards, where several hands work on them; None on one machine, where they are in memory."""
+    if spread is None or spread.hands == 1:
+        return None
+    kept, held = (
+        StoreRows(str(store.path), wanted.site, rows, HELD_OUT, wanted.seed, bool(n), 0, count)
+        for n, count in enumerate(counts)
+    )
+    return Shards(spread, kept, held, check)
 
 
 def gaussian_score(train: Tensor, validation: Tensor, floor: float) -> float:

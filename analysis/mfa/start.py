@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.mfa.kmeans import lloyd, seeded
+from analysis.mfa.kmeans import Elsewhere, lloyd, seeded
 from analysis.mfa.parameters import Noise, Parameters
 from analysis.mfa.rearrange import rearranged
 from analysis.mfa.shape import shaped
@@ -33,11 +33,13 @@ def begin(
     start: Start = "kmeans",
     generator: torch.Generator,
     rows: int,
+    over: Elsewhere | None = None,
 ) -> Parameters:
     """A start for a mixture of ``components`` with ``factors`` each, from a stream of ``rows`` points to fit.
 
     ``start``: "kmeans", with regions exchanged where that helps (:mod:`analysis.mfa.rearrange`), or "points", centroids
-    that are points drawn at random. Deterministic given the generator.
+    that are points drawn at random. ``over``: makes the passes of k-means in the place of the stream. Deterministic
+    given the generator.
     Raises UserError if there are too few distinct points.
     """
     room = max(SEEDING_ROWS, min(ROWS_PER_COMPONENT * components, rows))
@@ -48,7 +50,7 @@ def begin(
     pool = sample[order.to(sample.device)]
     if start == "points":
         return shaped(sample, pool[_distinct(pool, components)], factors, noise, generator)
-    centroids = lloyd(stream, seeded(pool, components, generator))
+    centroids = lloyd(over or stream, seeded(pool, components, generator))
     return rearranged(shaped(sample, centroids, factors, noise, generator), pool, generator)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.mfa.density import Density
-from analysis.mfa.em import Floors, Statistics, Worst, expect, maximise
+from analysis.mfa.em import Elsewhere, Floors, Statistics, Worst, expect, maximise
 from analysis.mfa.parameters import Parameters
 from analysis.progress import Progress, silent
 
@@ -53,8 +53,8 @@ class Trained:
 
 def train(
     parameters: Parameters,
-    kept: Iterable[Tensor],
-    held: Iterable[Tensor] | None,
+    kept: Iterable[Tensor] | Elsewhere,
+    held: Iterable[Tensor] | Elsewhere | None,
     schedule: Schedule,
     generator: torch.Generator,
     progress: Progress = silent,
@@ -112,14 +112,20 @@ def empties(sums: Statistics, factors: int, points: float | None = None) -> list
     return [int(k) for k in (sums.count * scale < needed(factors)).nonzero()[:, 0]]
 
 
-def mean_score(parameters: Parameters, batches: Iterable[Tensor]) -> float:
+def mean_score(parameters: Parameters, batches: Iterable[Tensor] | Elsewhere) -> float:
     """Mean log-density of all points, in nats."""
+    total, rows = total_score(parameters, batches) if isinstance(batches, Iterable) else batches.score(parameters)
+    return total / rows
+
+
+def total_score(parameters: Parameters, batches: Iterable[Tensor]) -> tuple[float, int]:
+    """The sum of the log-densities of all points, in nats, and how many there are."""
     density = Density(parameters, torch.zeros_like(parameters.means[0]))
     total, rows = 0.0, 0
     for points in batches:
         total += float(density.score(points).sum(dtype=torch.float64))
         rows += points.shape[0]
-    return total / rows
+    return total, rows
 
 
 class Stepwise:

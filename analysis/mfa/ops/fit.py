@@ -142,7 +142,7 @@ class FitRegions(OfFit[NewFit]):
                 loaded, passages, sites, min(LOOK, self.tokens), portion(context.progress, 0.0, share), spread
             )
         wanted = Wanted(place, self.tokens, self.regions, self.factors, self.noise, self.seed)
-        fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0), spread)
+        fitted = fit_regions(loaded, passages, wanted, portion(context.progress, share, 1.0), spread, context.check)
         fitted.manifest |= {
             "looked_at": bits,
             "source": source.to_dict(),

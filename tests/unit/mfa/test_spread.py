@@ -1,0 +1,111 @@
+"""A fit whose passes are made on shards of the store against the same fit on the rows in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.activations.recipe import Recipe
+from analysis.activations.rows import StoreRows
+from analysis.activations.store import ActivationStore
+from analysis.engine.memory import Memory
+from analysis.engine.spread import Spread
+from analysis.errors import Cancelled
+from analysis.mfa.estimator import MixtureOfFactorAnalyzers
+from analysis.mfa.spread import Shards
+from analysis.models.capture import Captured
+from analysis.models.sites import Site
+from analysis.progress import Check, no_check
+from tests.unit.wired import Wired
+
+SITE = Site(1)
+HELD, SEED, ROWS = 0.2, 3, 1_900
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
+    """2,000 activations of 12 dimensions around eight places, in several shards on disk."""
+    g = torch.Generator().manual_seed(0)
+    centre, axis = 4 * torch.randn(8, 12, generator=g), torch.randn(8, 12, generator=g)
+    which = torch.randint(8, (2_000,), generator=g)
+    points = (
+        centre[which] + axis[which] * torch.randn(2_000, 1, generator=g) + 0.3 * torch.randn(2_000, 12, generator=g)
+    )
+    found = ActivationStore(
+        tmp_path_factory.mktemp("spread"), Recipe("m", "f", "float32", (SITE,), "c"), shard_rows=300
+    )
+    with found.writing():
+        for n, part in enumerate(points.split(25)):
+            number = torch.arange(len(part), dtype=torch.int32)
+            found.append(Captured({SITE: part}, number, torch.full_like(number, n), number))
+            found.commit(n + 1)
+    return found
+
+
+CALLS: set[str] = set()
+
+
+class Counted(Wired):
+    """Notes what is computed elsewhere."""
+
+    def __init__(self, hands: int) -> None:
+        super().__init__(hands=hands)
+
+    def __call__(self, function: Any, *rest: Any, **options: Any) -> Any:
+        """As :class:`Wired`."""
+        CALLS.add(function.__name__)
+        return super().__call__(function, *rest, **options)
+
+
+def fitted(
+    store: ActivationStore, spread: Spread | None, noise: str = "shared", check: Check = no_check
+) -> MixtureOfFactorAnalyzers:
+    """A fit of more regions than there are, so that some are moved."""
+    masks = store.split(HELD, SEED, ROWS)
+    kept, held = (store.read(SITE, mask) for mask in masks)
+    shards = None
+    if spread is not None:
+        shards = Shards(
+            spread,
+            *(
+                StoreRows(str(store.path), SITE, ROWS, HELD, SEED, bool(n), 0, int(mask.sum()))
+                for n, mask in enumerate(masks)
+            ),
+            check,
+        )
+    made = MixtureOfFactorAnalyzers(12, 2, noise=noise, batch_size=128, max_iter=8, tol=0.0)  # type: ignore[arg-type]
+    return made.fit(kept, validation=held, shards=shards)
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_a_fit_on_shards_is_that_on_the_rows_in_memory(store: ActivationStore, noise: str) -> None:
+    plain, one, three = (fitted(store, spread, noise) for spread in (None, Counted(1), Counted(3)))
+    assert plain.reseeded_ > 0
+    for other in (one, three):
+        assert other.n_iter_ == plain.n_iter_ and other.reseeded_ == plain.reseeded_
+        assert other.score_ == pytest.approx(plain.score_, abs=1e-6)
+        for name in ("weights", "means", "loadings", "noise"):
+            ours, theirs = getattr(other.parameters_, name), getattr(plain.parameters_, name)
+            assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)  # sums of float64 in another order
+    assert CALLS == {"nearest_means", "e_step", "held_score"}
+
+
+def test_a_check_that_raises_ends_the_fit(store: ActivationStore) -> None:
+    def check() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        fitted(store, Wired(hands=2), check=check)
+
+
+def test_shards_are_all_rows_once_and_begin_with_whole_batches(store: ActivationStore) -> None:
+    mask = store.split(HELD, SEED, ROWS)[0]
+    whole = StoreRows(str(store.path), SITE, ROWS, HELD, SEED, False, 0, int(mask.sum()))
+    memory = Memory()
+    for hands in (1, 3, 50):
+        parts = whole.shards(128, hands)
+        assert len(parts) <= 2 * hands and all(part.first % 128 == 0 for part in parts)
+        assert torch.equal(torch.cat([part.points(memory) for part in parts]), store.read(SITE, mask))
+    assert parts[0].points(memory) is parts[0].points(memory)
